@@ -10,17 +10,18 @@
 //! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people, who
 //! pause, slow and resolve by [`engine::operate`], and approve by [`engine::approve`].
 //!
-//! # The layers, and what each does not know
+//! # The layers
+//!
+//! This package is the program; what lies beneath are crates, and the compiler keeps each from what
+//! its `Cargo.toml` does not name. Here they have their short names.
 //!
 //! | Part | Knows | Does not know |
 //! |---|---|---|
 //! | [`domain`] | values and pure functions | IO, the clock, the database, floats |
 //! | [`yaml`], [`config`], [`workflow`], [`catalog`] | the domain, files | the ledger, the network |
 //! | [`ledger`] | the domain, SQL: the only place with any | gateways, workflows, HTTP |
-//! | [`gateway`] | the domain, HTTP, signatures | the ledger |
-//! | [`statement`] | the domain, what a gateway's statement file looks like | who fetched it, files, anything else |
+//! | [`gateway`] | the domain, HTTP, signatures, statement files | the ledger, YAML |
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
-//! | [`files`] | a folder or a bucket | what is in the files |
 //! | [`notice`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
@@ -30,9 +31,8 @@
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
 //! | [`checker`] | the promises, JSON | everything else |
 //!
-//! A test reads the sources and holds them to this. `docs/architecture.md` says where things are,
-//! and follows a deduction, a notification and a statement line through the code;
-//! `docs/decisions.md` says why it is so.
+//! `docs/architecture.md` says where things are, and follows a deduction, a notification and a
+//! statement line through the code; `docs/decisions.md` says why it is so.
 //!
 //! # Invariants
 //!
@@ -45,28 +45,23 @@
 //!   approves their own batch.
 //! - Every list, loop, body, buffer and retry has a bound.
 
-pub mod catalog;
-pub mod checker;
 pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod domain;
-pub mod engine;
-pub mod errors;
-pub mod failpoint;
-pub mod files;
-pub mod gateway;
-pub mod ledger;
-pub mod notice;
-pub mod planted;
-mod private;
-mod regular_file;
-pub mod sandbox;
 pub mod server;
 pub mod service;
-pub mod simulation;
-pub mod statement;
 pub mod view;
 pub mod worker;
-pub mod workflow;
-pub mod yaml;
+
+pub use payrun_alerts as notice;
+pub use payrun_checker as checker;
+pub use payrun_domain as domain;
+pub use payrun_domain::planted;
+pub use payrun_engine as engine;
+pub use payrun_engine::files;
+pub use payrun_gateway as gateway;
+pub use payrun_gateway::statement;
+pub use payrun_ledger as ledger;
+pub use payrun_project::{catalog, config, workflow};
+pub use payrun_sandbox as sandbox;
+pub use payrun_simulation as simulation;
+pub use payrun_system::{clock, errors, failpoint, private};
+pub use payrun_yaml as yaml;

@@ -193,7 +193,7 @@ def main():
     run(["cargo", "build", "--locked", "--release", "--features", "failpoints"])
     payrun = TARGET / "release" / "payrun"
     head = run(["git", "rev-parse", "--short", "HEAD"])[0].strip()
-    changed = run(["git", "status", "--porcelain", "--", "src", "migrations", "jobs", "workflows", "Cargo.toml", "Cargo.lock"])[0]
+    changed = run(["git", "status", "--porcelain", "--", "src", "crates", "migrations", "jobs", "workflows", "Cargo.toml", "Cargo.lock"])[0]
     if changed:
         sys.exit(f"what is tried must be of a commit, and this is not:\n{changed}")
     kept = Kept(head)
@@ -234,7 +234,7 @@ def main():
         "## Real processes",
         f"The release binary with its named fail points, SQLite with one process and PostgreSQL with three nodes beside each run; "
         f"`kill -9` at random moments and at each place, and a process that stood still beyond its leases on either engine. Judged "
-        f"by `src/checker`, which reads the journal and the gateway's books. It took {rig_seconds:.0f} s.",
+        f"by `crates/checker/src`, which reads the journal and the gateway's books. It took {rig_seconds:.0f} s.",
         "\n".join(f"- `{line}`" for line in rig_lines),
         "## Storage",
         "SQLite on a disk that loses what was not synced and tears the last page at a chosen write or sync, and that answers EIO and "

@@ -102,14 +102,14 @@ beside=$(dirname "$(dirname "$binary")")
 step_tests() {
     if have_nextest; then
         # Most tests wait more than they work: with four a core the cores are busy. The rig's turn is a step of its own.
-        cargo nextest run --locked --lib --bins --tests --no-fail-fast --test-threads "$(($(nproc) * 4))" \
+        cargo nextest run --locked --workspace --lib --bins --tests --no-fail-fast --test-threads "$(($(nproc) * 4))" \
             -E "${1:+test($1) and }not test(/^rig::/)"
     else
-        cargo test --locked --lib --bins --tests --no-fail-fast -- ${1:+"$1"} --skip rig::
+        cargo test --locked --workspace --lib --bins --tests --no-fail-fast -- ${1:+"$1"} --skip rig::
     fi
 }
 
-step_doc_examples() { cargo test --locked --doc; }
+step_doc_examples() { cargo test --locked --workspace --doc; }
 
 # Heavy faults: the books must match. What the faults make payrun log is kept, and shown only where the books do not match.
 step_demo() {

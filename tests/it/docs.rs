@@ -257,19 +257,31 @@ fn every_command_of_the_documentation_exists() {
     assert!(checked > 100, "{checked} commands");
 }
 
-/// Folders of this repository whose files the book names. A file of `src` may be named without
-/// that.
-const NAMED: [&str; 5] = ["src/", "tests/", "jobs/", "migrations/", "benches/"];
+/// Folders of this repository whose files the book names. A file of `src` or of a crate may be
+/// named without that: `cli/run.rs`, `engine/plan.rs`.
+const NAMED: [&str; 6] = [
+    "src/",
+    "crates/",
+    "tests/",
+    "jobs/",
+    "migrations/",
+    "benches/",
+];
 
 /// The file that a code span names, if it names one of this repository.
 fn file_of(span: &str) -> Option<PathBuf> {
     let is_pattern =
         span.contains(|c: char| c.is_uppercase() || c.is_whitespace() || "*…".contains(c));
     let whole = NAMED.iter().any(|folder| span.starts_with(folder));
+    let of_crate = || {
+        let (name, rest) = span.split_once('/')?;
+        let folder = root().join("crates").join(name).join("src");
+        folder.exists().then(|| folder.join(rest))
+    };
     let path = if whole {
         root().join(span)
     } else {
-        root().join("src").join(span)
+        of_crate().unwrap_or_else(|| root().join("src").join(span))
     };
     (!is_pattern && (whole || (span.contains('/') && span.ends_with(".rs")))).then_some(path)
 }

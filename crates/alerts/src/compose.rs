@@ -1,0 +1,237 @@
+//! From due notices to one mail: what is new, what is over, what to do. Pure, but for the
+//! templates.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::facts;
+use payrun_domain::alert::Kind;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{News, NoticeRow};
+
+/// How many episodes one mail tells in full; the others are counted.
+const TOLD_MAX: usize = 30;
+
+/// What an alert mail says; templates see these names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Letter {
+    /// Its subject.
+    pub subject: String,
+    /// Whether somebody has to act at once.
+    pub urgent: bool,
+    /// What it tells.
+    pub entries: Vec<Entry>,
+    /// How many more there are, by kind: `120 × parked`.
+    pub more: Vec<String>,
+    /// When it was made, on the project's wall clock.
+    pub made_at: String,
+    /// Which ledger it is about.
+    pub ledger: String,
+}
+
+/// One episode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Entry {
+    /// `new`, `over`, or `passed`: new and over since the last mail.
+    pub state: &'static str,
+    /// The kind, as rules spell it.
+    pub kind: &'static str,
+    /// Whether somebody has to act at once.
+    pub urgent: bool,
+    /// One line.
+    pub title: String,
+    /// Since when.
+    pub since: String,
+    /// Until when; empty while it lasts.
+    pub until: String,
+    /// Names and values.
+    pub facts: Vec<(String, String)>,
+    /// Examples and reasons.
+    pub lines: Vec<String>,
+    /// What to do; empty where it is over.
+    pub advice: String,
+}
+
+/// What is said of these notices.
+pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: Tz) -> Letter {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut places: BTreeMap<i64, usize> = BTreeMap::new();
+    for notice in notices {
+        match places.get(&notice.episode_id) {
+            Some(place) => entries[*place].state = "passed",
+            None => {
+                places.insert(notice.episode_id, entries.len());
+                entries.push(entry(notice, zone));
+            }
+        }
+    }
+    for entry in entries.iter_mut().filter(|entry| entry.state != "new") {
+        (entry.urgent, entry.advice) = (false, String::new());
+    }
+    let subject = subject(&entries);
+    let more = counted(entries.get(TOLD_MAX..).unwrap_or_default());
+    entries.truncate(TOLD_MAX);
+    Letter {
+        subject,
+        urgent: entries.iter().any(|entry| entry.urgent),
+        entries,
+        more,
+        made_at: shown(now, zone),
+        ledger: ledger.to_owned(),
+    }
+}
+
+fn entry(notice: &NoticeRow, zone: Tz) -> Entry {
+    let told = facts::read(&notice.told);
+    Entry {
+        state: match notice.news {
+            News::Opened => "new",
+            News::Closed => "over",
+        },
+        kind: notice.kind.word(),
+        urgent: notice.kind.is_urgent(),
+        title: told.title,
+        since: shown(notice.since, zone),
+        until: notice
+            .closed_at
+            .filter(|_| notice.kind.is_lasting())
+            .map(|at| shown(at, zone))
+            .unwrap_or_default(),
+        facts: told.facts,
+        lines: told.lines,
+        advice: told.advice,
+    }
+}
+
+/// `[payrun] URGENT: … (and 2 more)`.
+fn subject(entries: &[Entry]) -> String {
+    let first = entries
+        .iter()
+        .find(|entry| entry.state == "new")
+        .or_else(|| entries.first());
+    let Some(first) = first else {
+        return "[payrun] nothing to tell".to_owned();
+    };
+    let mark = match first.state {
+        "new" if first.urgent => "URGENT: ",
+        "new" => "",
+        _ => "over: ",
+    };
+    let more = match entries.len() {
+        1 => String::new(),
+        many => format!(" (and {} more)", many - 1),
+    };
+    let title: String = first.title.chars().take(120).collect();
+    format!("[payrun] {mark}{title}{more}")
+}
+
+fn counted(entries: &[Entry]) -> Vec<String> {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    entries
+        .iter()
+        .for_each(|entry| *kinds.entry(entry.kind).or_default() += 1);
+    kinds
+        .into_iter()
+        .map(|(kind, times)| format!("{times} × {kind}"))
+        .collect()
+}
+
+/// An instant on a wall clock, for people.
+pub(super) fn shown(at: Timestamp, zone: Tz) -> String {
+    let local =
+        DateTime::<Utc>::from_timestamp_millis(at.millis()).map(|at| at.with_timezone(&zone));
+    local.map_or_else(
+        || at.to_string(),
+        |local| local.format("%Y-%m-%d %H:%M %Z").to_string(),
+    )
+}
+
+/// What is told without the ledger.
+pub(super) fn at_once(
+    kind: Kind,
+    told: facts::Told,
+    over: bool,
+    ledger: &str,
+    now: Timestamp,
+    zone: Tz,
+) -> Letter {
+    let notice = NoticeRow {
+        episode_id: 0,
+        news: if over { News::Closed } else { News::Opened },
+        kind,
+        since: now,
+        closed_at: over.then_some(now),
+        told: serde_json::to_string(&told).unwrap_or_default(),
+    };
+    letter(&[notice], ledger, now, zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(id: i64, news: News, kind: Kind, title: &str) -> NoticeRow {
+        let told = facts::Told {
+            title: title.to_owned(),
+            advice: "look".to_owned(),
+            ..facts::Told::default()
+        };
+        NoticeRow {
+            episode_id: id,
+            news,
+            kind,
+            since: Timestamp::from_millis(0),
+            closed_at: (news == News::Closed).then_some(Timestamp::from_millis(60_000)),
+            told: serde_json::to_string(&told).unwrap(),
+        }
+    }
+
+    fn letter_of(notices: &[NoticeRow]) -> Letter {
+        letter(
+            notices,
+            "payrun.db",
+            Timestamp::from_millis(0),
+            chrono_tz::UTC,
+        )
+    }
+
+    #[test]
+    fn what_came_and_went_is_told_once_and_asks_for_nothing() {
+        let told = letter_of(&[
+            notice(1, News::Opened, Kind::LaneStopped, "hk is stopped"),
+            notice(1, News::Closed, Kind::LaneStopped, "hk is stopped"),
+        ]);
+        assert_eq!(
+            (told.entries.len(), told.entries[0].state, told.urgent),
+            (1, "passed", false)
+        );
+        assert_eq!(told.entries[0].advice, "");
+        assert_eq!(told.subject, "[payrun] over: hk is stopped");
+    }
+
+    #[test]
+    fn the_subject_names_what_is_new_and_counts_the_rest() {
+        let told = letter_of(&[
+            notice(1, News::Closed, Kind::Parked, "3 parked"),
+            notice(2, News::Opened, Kind::Alarm, "charged twice"),
+        ]);
+        assert_eq!(told.subject, "[payrun] URGENT: charged twice (and 1 more)");
+        assert!(told.urgent);
+    }
+
+    #[test]
+    fn a_digest_tells_some_in_full_and_counts_the_others() {
+        let many: Vec<NoticeRow> = (0..50)
+            .map(|id| notice(id, News::Opened, Kind::Parked, "parked"))
+            .collect();
+        let told = letter_of(&many);
+        assert_eq!(
+            (told.entries.len(), told.more),
+            (30, vec!["20 × parked".to_owned()])
+        );
+        assert_eq!(told.subject, "[payrun] parked (and 49 more)");
+    }
+}

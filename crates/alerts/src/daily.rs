@@ -1,0 +1,241 @@
+//! The daily mail: all quiet or not, and the sums, counted from the totals that every commit keeps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::Notices;
+use super::compose::shown;
+use super::deliver::letterhead;
+use super::facts;
+use super::templates::About;
+use payrun_domain::alert::last_fire;
+use payrun_domain::item::State;
+use payrun_domain::money::decimal_text;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{LedgerError, Sum, Summed};
+
+/// A daily mail that is later than this is not sent: the next one is near.
+const LATE: Duration = Duration::from_secs(12 * 3_600);
+
+/// What a daily mail says; templates see these names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Day {
+    /// Its subject.
+    pub subject: String,
+    /// Whether nothing is wrong.
+    pub quiet: bool,
+    /// From when.
+    pub from: String,
+    /// Until when.
+    pub to: String,
+    /// What is wrong at present, one line each.
+    pub troubles: Vec<String>,
+    /// Of runs that have ended.
+    pub ended: Vec<Row>,
+    /// Of runs that have not.
+    pub open: Vec<Row>,
+    /// When it was made, on the project's wall clock.
+    pub made_at: String,
+    /// Which ledger it is about.
+    pub ledger: String,
+}
+
+/// One workflow's items in one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Row {
+    /// The workflow.
+    pub workflow: String,
+    /// The state.
+    pub state: &'static str,
+    /// How many items.
+    pub items: u64,
+    /// How much, by currency: `1,234.00 HKD`.
+    pub sums: Vec<String>,
+}
+
+impl Notices {
+    /// Puts the day's mail into the outbox, where it is due and not there yet; says how many mails
+    /// that made.
+    pub(super) async fn post_daily(&self, now: Timestamp) -> Result<usize, LedgerError> {
+        let Some(daily) = &self.alerts.daily else {
+            return Ok(0);
+        };
+        let Some(due) = last_fire(&daily.at, now).filter(|due| now.since(*due) < LATE) else {
+            return Ok(0);
+        };
+        let mut posted = 0;
+        let mut day = None;
+        for recipient in &daily.to {
+            let name = format!("daily/{}/{recipient}", due.millis());
+            if self.ledger.is_posted(&name).await? {
+                continue;
+            }
+            let day = match &mut day {
+                Some(day) => &*day,
+                none @ None => &*none.insert(self.day(due, now).await?),
+            };
+            let (plain, html) = self.templates.render(About::Daily, day);
+            let mail = letterhead(&self.alerts, name, recipient, &day.subject, plain, html);
+            posted += usize::from(self.ledger.post(&mail, &[], now).await?);
+        }
+        Ok(posted)
+    }
+
+    async fn day(&self, due: Timestamp, now: Timestamp) -> Result<Day, LedgerError> {
+        let from = self
+            .alerts
+            .daily
+            .as_ref()
+            .and_then(|daily| last_fire(&daily.at, due.minus(Duration::from_millis(1))));
+        let from = from.unwrap_or(due);
+        let ended = rows(&self.ledger.sums(Summed::Ended(from, due)).await?);
+        let open = rows(&self.ledger.sums(Summed::Open).await?);
+        let episodes = self.ledger.open_episodes().await?;
+        let open_ones = episodes
+            .iter()
+            .filter(|episode| episode.opened_at.is_some());
+        let troubles = open_ones
+            .map(|episode| facts::headline(&episode.told))
+            .take(50)
+            .collect();
+        Ok(day(
+            Span {
+                from,
+                to: due,
+                now,
+                zone: self.zone,
+            },
+            troubles,
+            ended,
+            open,
+            self.ledger.name(),
+        ))
+    }
+}
+
+/// Of which day, and as seen when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub now: Timestamp,
+    pub zone: Tz,
+}
+
+pub(super) fn day(
+    span: Span,
+    troubles: Vec<String>,
+    ended: Vec<Row>,
+    open: Vec<Row>,
+    ledger: &str,
+) -> Day {
+    let bad = [
+        State::Failed.word(),
+        State::Parked.word(),
+        State::Rejected.word(),
+    ];
+    let went_wrong: u64 = ended
+        .iter()
+        .filter(|row| bad.contains(&row.state))
+        .map(|row| row.items)
+        .sum();
+    let quiet = troubles.is_empty() && went_wrong == 0;
+    let subject = match (quiet, troubles.len()) {
+        (true, _) => "[payrun] all quiet, and the sums of the day".to_owned(),
+        (false, 0) => format!(
+            "[payrun] the sums of the day; {} did not go well",
+            facts::counted(went_wrong, "item")
+        ),
+        (false, 1) => "[payrun] the sums of the day; 1 trouble is open".to_owned(),
+        (false, many) => format!("[payrun] the sums of the day; {many} troubles are open"),
+    };
+    Day {
+        subject,
+        quiet,
+        from: shown(span.from, span.zone),
+        to: shown(span.to, span.zone),
+        troubles,
+        ended,
+        open,
+        made_at: shown(span.now, span.zone),
+        ledger: ledger.to_owned(),
+    }
+}
+
+/// By workflow and state, in the order of tables.
+fn rows(sums: &[Sum]) -> Vec<Row> {
+    let place = |state: State| {
+        State::ALL
+            .iter()
+            .position(|known| *known == state)
+            .unwrap_or(State::ALL.len())
+    };
+    let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
+    for sum in sums {
+        let row = rows
+            .entry((sum.workflow.clone(), place(sum.state)))
+            .or_insert_with(|| Row {
+                workflow: sum.workflow.clone(),
+                state: sum.state.word(),
+                items: 0,
+                sums: Vec::new(),
+            });
+        row.items += sum.items;
+        row.sums.extend(sum.currency.map(|currency| {
+            format!(
+                "{} {currency}",
+                thousands(&decimal_text(i128::from(sum.minor), currency))
+            )
+        }));
+    }
+    rows.into_values().collect()
+}
+
+/// Decimal text with thousands separated.
+pub(super) fn thousands(decimal: &str) -> String {
+    let (whole, fraction) = decimal.split_at(decimal.find('.').unwrap_or(decimal.len()));
+    let mut text = String::with_capacity(decimal.len() + whole.len() / 3);
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payrun_domain::money::Currency;
+
+    #[test]
+    fn sums_stand_by_workflow_and_state_with_all_their_currencies() {
+        let sum = |state, code, items, minor| Sum {
+            workflow: "monthly".to_owned(),
+            state,
+            currency: Currency::parse(code).ok(),
+            items,
+            minor,
+        };
+        let rows = rows(&[
+            sum(State::Failed, "HKD", 1, 3_900),
+            sum(State::Succeeded, "HKD", 2, 123_456_789),
+            sum(State::Succeeded, "JPY", 1, 1_200),
+        ]);
+        let shown: Vec<(&str, u64, String)> = rows
+            .iter()
+            .map(|row| (row.state, row.items, row.sums.join(", ")))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("succeeded", 3, "1,234,567.89 HKD, 1,200 JPY".to_owned()),
+                ("failed", 1, "39.00 HKD".to_owned())
+            ]
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! From notices to mails, and from the outbox to the mail server.
+//!
+//! Somebody gets at most one mail in ten minutes, in a minute where something is urgent: what comes
+//! meanwhile stands in the next one. A mail that is not taken is tried again after a minute, then
+//! less and less often, for a week.
+
+use std::time::Duration;
+
+use super::compose::letter;
+use super::mailer::Tried;
+use super::templates::About;
+use super::{Notices, mask};
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{LedgerError, MailRow, MailState, NewMail, News, Outcome, Waiting};
+use payrun_project::config::AlertsConfig;
+
+/// How long nobody gets another mail.
+const PAUSE: Duration = Duration::from_secs(600);
+const URGENT_PAUSE: Duration = Duration::from_secs(60);
+
+/// The most notices of one mail.
+const NOTICES_MAX: u32 = 500;
+
+/// How many mails one claim takes.
+const CLAIM: u32 = 4;
+
+/// How many claims one delivery makes at most.
+const CLAIMS_MAX: usize = 25;
+
+/// How long a claim holds: longer than connecting and sending may take for each of its mails.
+const LEASE: Duration = Duration::from_secs(600);
+
+/// The waits between tries.
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+const LAST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// How long a mail is tried.
+const HORIZON: Duration = Duration::from_secs(7 * 86_400);
+
+/// What became of mails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// How many were put into the outbox.
+    pub posted: usize,
+    /// How many a server took.
+    pub sent: usize,
+    /// How many are tried again.
+    pub waiting: usize,
+    /// How many were given up: refused for good, or not taken for a week.
+    pub lost: usize,
+}
+
+impl Notices {
+    /// Gathers what is due into mails and sends what is due of the outbox.
+    ///
+    /// Talks to the mail server, which may take a minute where that is slow: meant to be called
+    /// every few seconds, one call after the other, beside everything else.
+    ///
+    /// # Errors
+    /// Whatever the ledger says; what was sent and could not be noted is sent again.
+    pub async fn deliver(&self) -> Result<Delivered, LedgerError> {
+        let mut delivered = Delivered::default();
+        if self.mailer.is_none() {
+            return Ok(delivered);
+        }
+        let now = self.clock.now();
+        for waiting in self.ledger.waiting_for_mail(now).await? {
+            delivered.posted += usize::from(self.gather(&waiting, now).await?);
+        }
+        for _ in 0..CLAIMS_MAX {
+            if !self.send_some(&mut delivered).await? {
+                break;
+            }
+        }
+        Ok(delivered)
+    }
+
+    /// Makes one mail of somebody's notices, if it is not too soon after the last one.
+    async fn gather(&self, waiting: &Waiting, now: Timestamp) -> Result<bool, LedgerError> {
+        let pause = if waiting.urgent { URGENT_PAUSE } else { PAUSE };
+        // One in the future was made by a clock that was ahead.
+        if waiting
+            .last_mail
+            .is_some_and(|last| last <= now && now.since(last) < pause)
+        {
+            return Ok(false);
+        }
+        let notices = self
+            .ledger
+            .notices_of(&waiting.recipient, now, NOTICES_MAX)
+            .await?;
+        if notices.is_empty() {
+            return Ok(false);
+        }
+        let told: Vec<(i64, News)> = notices
+            .iter()
+            .map(|notice| (notice.episode_id, notice.news))
+            .collect();
+        let letter = letter(&notices, self.ledger.name(), now, self.zone);
+        let (plain, html) = self.templates.render(About::Alert, &letter);
+        let name = format!("notices/{:032x}", rand::random::<u128>());
+        let mail = letterhead(
+            &self.alerts,
+            name,
+            &waiting.recipient,
+            &letter.subject,
+            plain,
+            html,
+        );
+        self.ledger.post(&mail, &told, now).await
+    }
+
+    /// Sends some mails; false if none was due, or no server is there.
+    async fn send_some(&self, delivered: &mut Delivered) -> Result<bool, LedgerError> {
+        let Some(mailer) = &self.mailer else {
+            return Ok(false);
+        };
+        let (lease, now) = (rand::random::<i64>(), self.clock.now());
+        let claimed = self
+            .ledger
+            .claim_mails(lease, now, now.plus(LEASE), CLAIM)
+            .await?;
+        let mails: Vec<(NewMail, Timestamp)> = claimed
+            .iter()
+            .map(|row| (row.mail.clone(), row.created_at))
+            .collect();
+        let tried = mailer.send(&mails).await;
+        for (row, tried) in claimed.iter().zip(&tried) {
+            self.settle(row, lease, tried, delivered).await?;
+        }
+        let away = tried
+            .iter()
+            .any(|tried| matches!(tried, Tried::NoServer(_)));
+        Ok(!claimed.is_empty() && !away)
+    }
+
+    async fn settle(
+        &self,
+        row: &MailRow,
+        lease: i64,
+        tried: &Tried,
+        delivered: &mut Delivered,
+    ) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        let (outcome, said) = match tried {
+            Tried::Taken(said) => (Outcome::Ended(MailState::Sent), said),
+            Tried::Refused(said) => (Outcome::Ended(MailState::Refused), said),
+            Tried::NotNow(said) | Tried::NoServer(said) if now.since(row.created_at) >= HORIZON => {
+                (Outcome::Ended(MailState::Expired), said)
+            }
+            Tried::NotNow(said) | Tried::NoServer(said) => {
+                (Outcome::Again(now.plus(wait(row.tries))), said)
+            }
+        };
+        match &outcome {
+            Outcome::Ended(MailState::Sent) => delivered.sent += 1,
+            Outcome::Again(_) => {
+                delivered.waiting += 1;
+                tracing::warn!(
+                    mail.id = row.id,
+                    said = mask::masked(said),
+                    "a mail is not taken yet; it waits"
+                );
+            }
+            Outcome::Ended(MailState::Refused | MailState::Expired | MailState::Waiting) => {
+                delivered.lost += 1;
+                let said = mask::masked(said);
+                tracing::error!(
+                    mail.id = row.id,
+                    said,
+                    "a mail was given up; `payrun alerts list` shows it"
+                );
+            }
+        }
+        self.ledger
+            .settle_mail(row.id, lease, &outcome, said, now)
+            .await
+            .map(|_| ())
+    }
+
+    /// Sends one mail to each at once, and says what the server said; for trying the settings. None
+    /// where no server is configured.
+    pub async fn test(&self, to: &[String]) -> Option<Vec<(String, Tried)>> {
+        let mailer = self.mailer.as_ref()?;
+        let now = self.clock.now();
+        let letter = super::preview::test_letter(self.ledger.name(), now, self.zone);
+        let (plain, html) = self.templates.render(About::Alert, &letter);
+        let mails: Vec<(NewMail, Timestamp)> = to
+            .iter()
+            .map(|to| {
+                letterhead(
+                    &self.alerts,
+                    String::new(),
+                    to,
+                    &letter.subject,
+                    plain.clone(),
+                    html.clone(),
+                )
+            })
+            .map(|mail| (mail, now))
+            .collect();
+        Some(to.iter().cloned().zip(mailer.send(&mails).await).collect())
+    }
+}
+
+/// How long until a mail that was tried so often is tried again.
+fn wait(tries: u32) -> Duration {
+    FIRST_WAIT
+        .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16)))
+        .min(LAST_WAIT)
+}
+
+/// A mail under a message id of its own.
+pub(super) fn letterhead(
+    alerts: &AlertsConfig,
+    name: String,
+    recipient: &str,
+    subject: &str,
+    plain: String,
+    html: String,
+) -> NewMail {
+    let domain = alerts
+        .mail
+        .as_ref()
+        .map_or("localhost", |mail| mail.from.email.domain());
+    NewMail {
+        name,
+        recipient: recipient.to_owned(),
+        message_id: format!("<payrun.{:032x}@{domain}>", rand::random::<u128>()),
+        subject: subject.to_owned(),
+        plain,
+        html,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_an_hour_and_no_further() {
+        let minutes: Vec<u64> = (1..=9).map(|tries| wait(tries).as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(wait(u32::MAX), LAST_WAIT);
+    }
+}

@@ -1,0 +1,228 @@
+//! Telling that the disk or the ledger is in trouble, without either: mailed at once, remembered in
+//! this process only.
+//!
+//! Each process tells for itself, at most once an hour for each kind, and once that it is over.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::NoticeError;
+use super::compose::{Letter, at_once};
+use super::deliver::letterhead;
+use super::facts::Told;
+use super::mailer::{Mailer, Tried};
+use super::mask::masked;
+use super::templates::{About, Templates};
+use payrun_domain::alert::Kind;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::NewMail;
+use payrun_project::config::{AlertsConfig, Config};
+use payrun_system::clock::Clock;
+
+/// How often one trouble is told.
+const AGAIN: Duration = Duration::from_secs(3_600);
+
+/// How long after a mail that did not go out another is tried.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What breaks the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk has no room, or little. What was found.
+    Disk(String),
+    /// The ledger cannot be read or written. What it said.
+    Database(String),
+}
+
+impl Trouble {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Disk(_) => Kind::Disk,
+            Self::Database(_) => Kind::Database,
+        }
+    }
+
+    fn told(&self) -> Told {
+        let (title, what, advice) = match self {
+            Self::Disk(what) => (
+                "the disk is in trouble",
+                what,
+                "make room; nothing is sent while the ledger cannot be written",
+            ),
+            Self::Database(what) => (
+                "the ledger is in trouble",
+                what,
+                "nothing is sent while it cannot be written; `payrun doctor` says more",
+            ),
+        };
+        let lines = vec![masked(what)];
+        Told {
+            title: title.to_owned(),
+            facts: Vec::new(),
+            lines,
+            advice: advice.to_owned(),
+        }
+    }
+}
+
+/// Tells without the ledger.
+#[derive(Debug)]
+pub struct Direct {
+    alerts: AlertsConfig,
+    mailer: Option<Mailer>,
+    templates: Templates,
+    clock: Clock,
+    zone: chrono_tz::Tz,
+    /// Where this is: the machine's name, or the project's.
+    place: String,
+    open: Mutex<HashMap<Kind, Open>>,
+}
+
+/// A trouble that was seen.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// When it is told next if it lasts.
+    next: Timestamp,
+    /// Whether anybody was told.
+    told: bool,
+}
+
+impl Direct {
+    /// For a project; `place` is what mails name it by.
+    ///
+    /// # Errors
+    /// What cannot be used.
+    pub fn new(config: &Config, place: &str, clock: Clock) -> Result<Self, NoticeError> {
+        let mailer = config
+            .alerts
+            .mail
+            .as_ref()
+            .map(Mailer::new)
+            .transpose()
+            .map_err(NoticeError::Mail)?;
+        Ok(Self {
+            alerts: config.alerts.clone(),
+            mailer,
+            templates: Templates::load(&config.folder.join("templates"))?,
+            clock,
+            zone: config.timezone,
+            place: place.to_owned(),
+            open: Mutex::default(),
+        })
+    }
+
+    /// Tells of these troubles, and of those that were there before and are over; says how many
+    /// mails were taken.
+    ///
+    /// Meant to be called every few seconds with what is wrong at that moment, also with nothing.
+    pub async fn tell(&self, troubles: &[Trouble]) -> usize {
+        let now = self.clock.now();
+        let mut taken = 0;
+        for trouble in troubles {
+            if self.is_due(trouble.kind(), now) {
+                let letter = at_once(
+                    trouble.kind(),
+                    trouble.told(),
+                    false,
+                    &self.place,
+                    now,
+                    self.zone,
+                );
+                let sent = self.send(trouble.kind(), &letter, now).await;
+                self.note(trouble.kind(), sent > 0, now);
+                taken += sent;
+            }
+        }
+        let there: BTreeSet<Kind> = troubles.iter().map(Trouble::kind).collect();
+        for kind in self.over(&there) {
+            let told = Told {
+                title: over(kind).to_owned(),
+                ..Told::default()
+            };
+            taken += self
+                .send(
+                    kind,
+                    &at_once(kind, told, true, &self.place, now, self.zone),
+                    now,
+                )
+                .await;
+        }
+        taken
+    }
+
+    fn is_due(&self, kind: Kind, now: Timestamp) -> bool {
+        self.lock().get(&kind).is_none_or(|open| open.next <= now)
+    }
+
+    fn note(&self, kind: Kind, sent: bool, now: Timestamp) {
+        let mut open = self.lock();
+        let told = sent || open.get(&kind).is_some_and(|open| open.told);
+        open.insert(
+            kind,
+            Open {
+                next: now.plus(if sent { AGAIN } else { RETRY }),
+                told,
+            },
+        );
+    }
+
+    /// What is no longer there, and was told of.
+    fn over(&self, there: &BTreeSet<Kind>) -> Vec<Kind> {
+        let mut open = self.lock();
+        let gone: Vec<(Kind, Open)> = open.extract_if(|kind, _| !there.contains(kind)).collect();
+        gone.into_iter()
+            .filter(|(_, open)| open.told)
+            .map(|(kind, _)| kind)
+            .collect()
+    }
+
+    async fn send(&self, kind: Kind, letter: &Letter, now: Timestamp) -> usize {
+        let rules = self.alerts.rules.iter().filter(|rule| rule.on == kind);
+        let to: BTreeSet<&String> = rules.flat_map(|rule| &rule.to).collect();
+        let Some(mailer) = self.mailer.as_ref().filter(|_| !to.is_empty()) else {
+            return 0;
+        };
+        let (plain, html) = self.templates.render(About::Alert, letter);
+        let mails: Vec<(NewMail, Timestamp)> = to
+            .into_iter()
+            .map(|to| {
+                letterhead(
+                    &self.alerts,
+                    String::new(),
+                    to,
+                    &letter.subject,
+                    plain.clone(),
+                    html.clone(),
+                )
+            })
+            .map(|mail| (mail, now))
+            .collect();
+        let mut taken = 0;
+        for tried in mailer.send(&mails).await {
+            match tried {
+                Tried::Taken(_) => taken += 1,
+                Tried::Refused(said) | Tried::NotNow(said) | Tried::NoServer(said) => {
+                    tracing::error!(
+                        alert = kind.word(),
+                        said = masked(&said),
+                        "nobody could be told"
+                    );
+                }
+            }
+        }
+        taken
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn over(kind: Kind) -> &'static str {
+    if kind == Kind::Disk {
+        "the disk is in trouble"
+    } else {
+        "the ledger is in trouble"
+    }
+}

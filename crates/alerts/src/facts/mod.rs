@@ -1,0 +1,155 @@
+//! What could be told: facts of the ledger, and of the process that looks.
+
+mod absence;
+mod contracts;
+mod gateways;
+mod money;
+mod runs;
+mod tokens;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Watched;
+use super::rules::Scoped;
+use payrun_domain::alert::Kind;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{Ledger, LedgerError, OfRun};
+
+pub use runs::Refused;
+
+/// The most news of one kind that one look takes up. More of a kind within minutes are nobody's to
+/// read: the ledger has them.
+const NEWS_MAX: u32 = 5_000;
+
+/// Something that rules may be about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fact {
+    pub kind: Kind,
+    /// What it is about: the same words, the same trouble.
+    pub subject: String,
+    pub workflow: Option<String>,
+    pub gateway: Option<String>,
+    /// For rules that say this of time, if only for those.
+    pub spec: Option<String>,
+    /// Since when, where that is known; else since it is first seen.
+    pub since: Option<Timestamp>,
+    pub told: Told,
+    /// What is looked up before it is told.
+    pub more: More,
+}
+
+/// What a mail says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// One line.
+    pub title: String,
+    /// Names and values.
+    pub facts: Vec<(String, String)>,
+    /// Examples and reasons.
+    pub lines: Vec<String>,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What is looked up before something is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum More {
+    Nothing,
+    /// Why items of a run failed.
+    Failures(i64),
+    /// Which items of a run are parked.
+    Parked(i64),
+}
+
+/// From behind one instant to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub after: Timestamp,
+    pub until: Timestamp,
+}
+
+/// What there is that one of the rules may be about.
+pub(super) async fn gather(
+    ledger: &Ledger,
+    rules: &[Scoped<'_>],
+    watched: &Watched<'_>,
+    window: Window,
+) -> Result<Vec<Fact>, LedgerError> {
+    let kinds: BTreeSet<Kind> = rules.iter().map(|scoped| scoped.rule.on).collect();
+    let mut facts = Vec::new();
+    for kind in kinds {
+        let of_kind: Vec<&Scoped<'_>> = rules
+            .iter()
+            .filter(|scoped| scoped.rule.on == kind)
+            .collect();
+        facts.extend(match kind {
+            Kind::Failed => runs::failed(ledger, &of_kind, window).await?,
+            Kind::Rejected => runs::rejected(ledger, window).await?,
+            Kind::Refused | Kind::Limit => runs::refused(watched.refused, kind),
+            Kind::NotStarted | Kind::NotFinished => {
+                absence::absent(ledger, &of_kind, window.until).await?
+            }
+            Kind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
+            Kind::Parked => runs::parked(ledger).await?,
+            Kind::LaneHeld | Kind::LaneStopped => {
+                gateways::lanes(ledger, kind, window.until).await?
+            }
+            Kind::GatewayUnreachable => {
+                gateways::unreachable(ledger, &of_kind, window.until).await?
+            }
+            Kind::Certificate => {
+                let mut facts = gateways::certificates(watched.certificates, window.until);
+                facts.extend(tokens::ending(ledger, window.until).await?);
+                facts
+            }
+            Kind::Unlisted => gateways::unlisted(ledger, window).await?,
+            Kind::PayerDiffers => money::other_payers(ledger, window).await?,
+            Kind::Alarm => money::alarms(ledger, window).await?,
+            Kind::Difference => money::differences(ledger, window).await?,
+            Kind::ContractStopped => contracts::stopped(ledger, window).await?,
+            Kind::ContractOverdue => contracts::overdue(ledger, window.until).await?,
+            // What breaks the ledger is told without it.
+            Kind::Disk | Kind::Database => Vec::new(),
+        });
+    }
+    Ok(facts)
+}
+
+/// What a mail says of a fact, as JSON, with what is looked up for it.
+pub(super) async fn told(ledger: &Ledger, fact: &Fact) -> Result<String, LedgerError> {
+    let mut told = fact.told.clone();
+    told.lines.extend(match fact.more {
+        More::Nothing => Vec::new(),
+        More::Failures(run) => runs::failures(ledger, run).await?,
+        More::Parked(run) => runs::examples(ledger, run).await?,
+    });
+    Ok(serde_json::to_string(&told).unwrap_or_default())
+}
+
+/// The title of what was told before.
+pub(super) fn headline(told: &str) -> String {
+    read(told).title
+}
+
+/// What was told before.
+pub(super) fn read(told: &str) -> Told {
+    serde_json::from_str(told).unwrap_or_default()
+}
+
+/// `3 items`, `1 item`.
+pub(super) fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What every fact about a run says of it.
+fn of_run(run: &OfRun) -> Vec<(String, String)> {
+    vec![
+        ("workflow".to_owned(), run.workflow.clone()),
+        (
+            "run".to_owned(),
+            format!("{} ({})", run.run_id, run.occurrence),
+        ),
+    ]
+}

@@ -1,0 +1,174 @@
+//! Facts about money: answers that contradict each other, and books that differ.
+
+use serde_json::{Map, Value};
+
+use super::{Fact, More, NEWS_MAX, Told, Window, of_run};
+use crate::mask::masked;
+use payrun_domain::alert::Kind;
+use payrun_ledger::{Alarmed, Different, Ledger, LedgerError};
+
+/// Counts of a reconciliation that people need not hear of.
+const PLAIN: [&str; 4] = ["lines", "matched_lines", "items", "differences"];
+
+/// Answers that contradicted what was known.
+pub(super) async fn alarms(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+    let alarms = ledger.alarms(window.after, NEWS_MAX).await?;
+    Ok(alarms.iter().map(alarm).collect())
+}
+
+/// Declarations whose buyer is not the payer.
+pub(super) async fn other_payers(
+    ledger: &Ledger,
+    window: Window,
+) -> Result<Vec<Fact>, LedgerError> {
+    let found = ledger.other_payers(window.after, NEWS_MAX).await?;
+    let other_payer = |found: &Alarmed| {
+        let fact = alarm(found);
+        let advice = if found.alarm == "payer_unknown" {
+            format!(
+                "the declaration went through; `payrun show --item {}` has what the gateway answered in place of the check, and the \
+                 job kind identity asks again",
+                found.item_id
+            )
+        } else {
+            other(found.item_id)
+        };
+        Fact {
+            kind: Kind::PayerDiffers,
+            told: Told {
+                lines: Vec::new(),
+                advice,
+                ..fact.told
+            },
+            ..fact
+        }
+    };
+    Ok(found.iter().map(other_payer).collect())
+}
+
+fn other(item_id: i64) -> String {
+    format!(
+        "the filing goes on, and customs may refuse it: mend the buyer of your own order, or let the buyer pay. \
+         `payrun show --item {item_id}` has the answer; at HipoPay, declare again with way: modify and the right person"
+    )
+}
+
+fn alarm(alarmed: &Alarmed) -> Fact {
+    let Alarmed {
+        run,
+        item_id,
+        version,
+        key,
+        at,
+        alarm,
+        detail,
+    } = alarmed;
+    let mut facts = of_run(run);
+    facts.extend([
+        ("item".to_owned(), item_id.to_string()),
+        ("key".to_owned(), key.clone()),
+    ]);
+    let said = Some(masked(detail)).filter(|said| !said.is_empty());
+    Fact {
+        kind: Kind::Alarm,
+        subject: format!("item {item_id} version {version}"),
+        workflow: Some(run.workflow.clone()),
+        gateway: None,
+        spec: None,
+        since: Some(*at),
+        told: Told {
+            title: format!("{}: {}", run.workflow, meaning(alarm)),
+            facts,
+            lines: [format!("alarm: {alarm}")]
+                .into_iter()
+                .chain(said)
+                .collect(),
+            advice: match alarm.as_str() {
+                "withdrawn_too_late" => format!(
+                    "`payrun show --item {item_id}` has its order number: a row with it in the file of \
+                     `payrun run workflows/refund-batch.yaml` gives it back, once somebody has approved that"
+                ),
+                _ => format!(
+                    "`payrun show --item {item_id}` has every answer; compare with the gateway's own records"
+                ),
+            },
+        },
+        more: More::Nothing,
+    }
+}
+
+fn meaning(alarm: &str) -> &'static str {
+    match alarm {
+        "money_moved" => "money moved, or may have, against what is known of an item",
+        "moved_before_sent" => {
+            "money moved for an item that was waiting to be sent; it is not sent again"
+        }
+        "second_receipt" => {
+            "a second receipt for an item that had succeeded: it may be charged twice"
+        }
+        "success_denied" => "the gateway takes back a success",
+        "payer_differs" => "the buyer of a declared order is not its payer",
+        "payer_unknown" => {
+            "it could not be found out whether the buyer of a declared order is its payer"
+        }
+        "withdrawn_too_late" => {
+            "it happened although a person had withdrawn it; give it back with `refund`"
+        }
+        "order_vanished" => "the gateway no longer knows an order it had accepted",
+        _ => "the gateway contradicts what was known of an item",
+    }
+}
+
+/// Reconciliations that found differences, or could not be made.
+pub(super) async fn differences(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+    let found = ledger
+        .differences(window.after, window.until, NEWS_MAX)
+        .await?;
+    Ok(found.iter().map(difference).collect())
+}
+
+fn difference(found: &Different) -> Fact {
+    let result: Map<String, Value> = serde_json::from_str(&found.result).unwrap_or_default();
+    let differences = result.get("differences").and_then(Value::as_u64);
+    let title = match differences {
+        Some(number) => format!("{}: {number} differences from the statement", found.lane),
+        None => format!("{}: the books could not be compared", found.lane),
+    };
+    let mut facts = of_run(&found.run);
+    facts.push(("gateway".to_owned(), found.lane.clone()));
+    facts.extend(
+        result
+            .get("report_html")
+            .and_then(Value::as_str)
+            .map(|report| ("report".to_owned(), report.to_owned())),
+    );
+    Fact {
+        kind: Kind::Difference,
+        subject: format!("item {} ended {}", found.item_id, found.at.millis()),
+        workflow: Some(found.run.workflow.clone()),
+        gateway: Some(found.lane.clone()),
+        spec: None,
+        since: Some(found.at),
+        told: Told {
+            title,
+            facts,
+            lines: counts(&result),
+            advice: format!(
+                "the report names every one; `payrun show --item {}` says where it is",
+                found.item_id
+            ),
+        },
+        more: More::Nothing,
+    }
+}
+
+/// The named differences that there are, and how many of each.
+fn counts(result: &Map<String, Value>) -> Vec<String> {
+    let named = result
+        .iter()
+        .filter(|(name, _)| !PLAIN.contains(&name.as_str()));
+    let some =
+        named.filter_map(|(name, value)| Some((name, value.as_u64().filter(|count| *count > 0)?)));
+    some.map(|(name, count)| format!("{count} × {}", name.replace('_', " ")))
+        .collect()
+}

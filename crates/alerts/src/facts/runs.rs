@@ -1,0 +1,325 @@
+//! Facts about runs and their items: what failed, what was refused, what needs a person, what is
+//! not known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::mask::masked;
+use super::super::rules::Scoped;
+use super::{Fact, More, NEWS_MAX, Told, Window, counted, of_run};
+use payrun_domain::alert::{Kind, UNKNOWN_FOR, duration_text};
+use payrun_domain::item::State;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{Ended, ItemFilter, Ledger, LedgerError, OfRun, Troubled};
+
+/// How many examples a mail names.
+const EXAMPLES: u32 = 5;
+
+/// How many failed items are read to count their reasons.
+const READ: u32 = 500;
+
+/// A run, or a workflow file, that could not be taken up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The workflow, or the file where its name is not known.
+    pub workflow: String,
+    /// Which firing; what tells two refusals apart.
+    pub occurrence: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it would have exceeded a limit.
+    pub limit: bool,
+    /// Why; it is masked before it is told.
+    pub reason: String,
+    /// What to do about a workflow that was in force and whose file was removed.
+    pub removed: Option<String>,
+}
+
+/// Runs that ended with failed items or with jobs without items; after as long as each rule says.
+pub(super) async fn failed(
+    ledger: &Ledger,
+    rules: &[&Scoped<'_>],
+    window: Window,
+) -> Result<Vec<Fact>, LedgerError> {
+    let mut facts = Vec::new();
+    let specs: BTreeMap<String, std::time::Duration> = rules
+        .iter()
+        .map(|scoped| (scoped.rule.spec(), scoped.rule.after))
+        .collect();
+    for (spec, after) in specs {
+        let (from, until) = (window.after.minus(after), window.until.minus(after));
+        let ended = ledger.ended_badly(from, until, NEWS_MAX).await?;
+        let bad = ended
+            .into_iter()
+            .filter(|ended| ended.failed > 0 || ended.unplanned > 0);
+        facts.extend(bad.map(|ended| failure(&ended, &spec)));
+    }
+    Ok(facts)
+}
+
+fn failure(ended: &Ended, spec: &str) -> Fact {
+    let mut parts = Vec::new();
+    if ended.failed > 0 {
+        parts.push(format!("{} failed", counted(ended.failed, "item")));
+    }
+    if ended.unplanned > 0 {
+        parts.push(format!(
+            "{} could not be planned",
+            counted(ended.unplanned, "job")
+        ));
+    }
+    let run = &ended.run;
+    let (id, workflow) = (run.run_id, &run.workflow);
+    Fact {
+        kind: Kind::Failed,
+        // A run that was taken up again and failed again is other news.
+        subject: format!("run {id} ended {}", ended.finished_at.millis()),
+        workflow: Some(workflow.clone()),
+        gateway: None,
+        spec: Some(spec.to_owned()),
+        since: Some(ended.finished_at),
+        told: Told {
+            title: format!("{workflow}: a run ended, and {}", parts.join(", ")),
+            facts: of_run(run),
+            lines: Vec::new(),
+            advice: format!(
+                "`payrun items --run {id} --state failed` names them; `payrun retry` tries again"
+            ),
+        },
+        more: More::Failures(id),
+    }
+}
+
+/// Why items of a run failed, and how often each.
+pub(super) async fn failures(ledger: &Ledger, run_id: i64) -> Result<Vec<String>, LedgerError> {
+    let filter = ItemFilter {
+        run_id: Some(run_id),
+        states: vec![State::Failed],
+        ..ItemFilter::default()
+    };
+    let items = ledger.items(&filter, 0, READ).await?;
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    for item in &items {
+        *reasons
+            .entry(masked(item.reason.as_deref().unwrap_or("no reason")))
+            .or_default() += 1;
+    }
+    let mut reasons: Vec<(String, u64)> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+    let of = if u32::try_from(items.len()).is_ok_and(|read| read >= READ) {
+        " of the first 500"
+    } else {
+        ""
+    };
+    Ok(reasons
+        .into_iter()
+        .take(5)
+        .map(|(reason, times)| format!("{times}{of}: {reason}"))
+        .collect())
+}
+
+/// Rows that were refused, as soon as a job is planned.
+pub(super) async fn rejected(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+    let open = ledger.open_with_rejected().await?;
+    let ended = ledger
+        .ended_badly(window.after, window.until, NEWS_MAX)
+        .await?;
+    let ended = ended.into_iter().filter(|ended| ended.rejected > 0);
+    let ended = ended.map(|ended| Troubled {
+        run: ended.run,
+        items: ended.rejected,
+        since: None,
+    });
+    Ok(open
+        .into_iter()
+        .chain(ended)
+        .map(|troubled| rejection(&troubled, window.until))
+        .collect())
+}
+
+fn rejection(Troubled { run, items, .. }: &Troubled, now: Timestamp) -> Fact {
+    let (id, workflow) = (run.run_id, &run.workflow);
+    Fact {
+        kind: Kind::Rejected,
+        subject: format!("run {id}"),
+        workflow: Some(workflow.clone()),
+        gateway: None,
+        spec: None,
+        since: Some(now),
+        told: Told {
+            title: format!("{workflow}: {} refused; the others go on", rows(*items)),
+            facts: of_run(run),
+            lines: Vec::new(),
+            advice: format!("`payrun items --run {id} --state rejected` says which lines, and why"),
+        },
+        more: More::Nothing,
+    }
+}
+
+fn rows(number: u64) -> String {
+    if number == 1 {
+        "1 row was".to_owned()
+    } else {
+        format!("{number} rows were")
+    }
+}
+
+/// What the process could not take up.
+pub(super) fn refused(all: &[Refused], kind: Kind) -> Vec<Fact> {
+    let meant = all
+        .iter()
+        .filter(|refused| refused.limit == (kind == Kind::Limit));
+    meant
+        .take(NEWS_MAX as usize)
+        .map(|refused| refusal(refused, kind))
+        .collect()
+}
+
+fn refusal(refused: &Refused, kind: Kind) -> Fact {
+    let Refused {
+        workflow,
+        occurrence,
+        at,
+        limit,
+        reason,
+        removed,
+    } = refused;
+    let why = if *limit {
+        "it would have exceeded a limit"
+    } else {
+        "it could not be taken up"
+    };
+    let title = match removed {
+        Some(_) => format!("{workflow}: its file was removed, and it is paused"),
+        None => format!("{workflow}: nothing was planned, {why}"),
+    };
+    let mended =
+        || "`payrun check` and `payrun plan` say what is wrong; after mending, run it".to_owned();
+    Fact {
+        kind,
+        subject: format!("{workflow} {occurrence}"),
+        workflow: Some(workflow.clone()),
+        gateway: None,
+        spec: None,
+        since: Some(*at),
+        told: Told {
+            title,
+            facts: vec![
+                ("workflow".to_owned(), workflow.clone()),
+                ("occurrence".to_owned(), occurrence.clone()),
+            ],
+            lines: reason
+                .lines()
+                .take(5)
+                .map(masked)
+                .filter(|line| !line.is_empty())
+                .collect(),
+            advice: removed.clone().unwrap_or_else(mended),
+        },
+        more: More::Nothing,
+    }
+}
+
+/// Runs with items of which it is not known what became of them, for as long as the most impatient
+/// rule says.
+pub(super) async fn unknown(
+    ledger: &Ledger,
+    rules: &[&Scoped<'_>],
+    now: Timestamp,
+) -> Result<Vec<Fact>, LedgerError> {
+    let after: BTreeSet<std::time::Duration> =
+        rules.iter().map(|scoped| scoped.rule.after).collect();
+    let after = after.first().copied().unwrap_or(UNKNOWN_FOR);
+    let runs = ledger.unknown_runs(now.minus(after)).await?;
+    Ok(runs
+        .iter()
+        .map(|troubled| not_known(troubled, after))
+        .collect())
+}
+
+fn not_known(troubled: &Troubled, after: std::time::Duration) -> Fact {
+    let Troubled { run, items, since } = troubled;
+    let id = run.run_id;
+    let title = format!(
+        "{}: not known for more than {} what became of {}",
+        run.workflow,
+        duration_text(after),
+        counted(*items, "item")
+    );
+    about_items(
+        Kind::Unknown,
+        run,
+        *since,
+        title,
+        "unknown",
+        More::Nothing,
+        {
+            format!(
+                "they are asked about by themselves; `payrun items --run {id} --state unknown` names them"
+            )
+        },
+    )
+}
+
+/// Runs with parked items.
+pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
+    let runs = ledger.parked_runs().await?;
+    let fact = |Troubled { run, items, .. }: &Troubled| {
+        let be = if *items == 1 { "needs" } else { "need" };
+        let title = format!(
+            "{}: {} {be} a person",
+            run.workflow,
+            counted(*items, "item")
+        );
+        let advice = format!(
+            "look with `payrun show --item KEY`, then decide; `payrun items --run {} --state parked` names all",
+            run.run_id
+        );
+        about_items(
+            Kind::Parked,
+            run,
+            None,
+            title,
+            "parked",
+            More::Parked(run.run_id),
+            advice,
+        )
+    };
+    Ok(runs.iter().map(fact).collect())
+}
+
+fn about_items(
+    kind: Kind,
+    run: &OfRun,
+    since: Option<Timestamp>,
+    title: String,
+    state: &str,
+    more: More,
+    advice: String,
+) -> Fact {
+    let mut facts = of_run(run);
+    facts.push(("state".to_owned(), state.to_owned()));
+    Fact {
+        kind,
+        subject: format!("run {}", run.run_id),
+        workflow: Some(run.workflow.clone()),
+        gateway: None,
+        spec: None,
+        since,
+        told: Told {
+            title,
+            facts,
+            lines: Vec::new(),
+            advice,
+        },
+        more,
+    }
+}
+
+/// Some parked items of a run.
+pub(super) async fn examples(ledger: &Ledger, run_id: i64) -> Result<Vec<String>, LedgerError> {
+    let examples = ledger.parked_examples(run_id, EXAMPLES).await?;
+    Ok(examples
+        .into_iter()
+        .map(|(key, reason)| format!("{key}: {}", masked(&reason)))
+        .collect())
+}

@@ -1,0 +1,245 @@
+//! Telling people: rules over facts of the ledger, episodes, and mails.
+//!
+//! [`Notices::look`] asks the ledger for troubles and news, and makes *episodes* of what a rule is
+//! about: one trouble from its beginning to its end. [`Notices::deliver`] gathers what is due for a
+//! person into one mail and sends what waits in the outbox. Both may be called by several processes
+//! at once: every step is a change of a row that only one of them makes. A mail goes out at least
+//! once; its message id stays the same.
+//!
+//! What breaks the ledger itself is told without it ([`Direct`]). Mails hold keys, counts, sums and
+//! masked reasons; never an item's input, nor what a gateway wrote.
+
+mod compose;
+mod daily;
+mod deliver;
+mod direct;
+mod facts;
+mod mailer;
+mod mask;
+mod plan;
+pub mod preview;
+mod rules;
+mod templates;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use payrun_domain::alert::Certificate;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{Change, Hearing, Ledger, LedgerError, NewEpisode};
+use payrun_project::config::{AlertsConfig, Config};
+use payrun_project::workflow::Workflow;
+use payrun_system::clock::Clock;
+
+pub use deliver::Delivered;
+pub use direct::{Direct, Trouble};
+pub use facts::Refused;
+pub use mailer::Tried;
+pub use templates::TemplateError;
+
+use facts::Window;
+use mailer::Mailer;
+use plan::{Planned, plan};
+use rules::{Wanted, scoped, wanted};
+use templates::Templates;
+
+/// How far back news are looked for when they never were.
+const FIRST_LOOK: Duration = Duration::from_secs(86_400);
+
+/// What is looked at once more: a commit may come later than the instant it speaks of, and clocks
+/// differ.
+const OVERLAP: Duration = Duration::from_secs(600);
+
+/// How often is noted up to when news were looked for.
+const NOTE: Duration = Duration::from_secs(300);
+
+/// The most changes of one commit.
+const CHANGES_MAX: usize = 200;
+
+/// Who looks, and tells.
+#[derive(Debug)]
+pub struct Notices {
+    ledger: Ledger,
+    clock: Clock,
+    zone: chrono_tz::Tz,
+    alerts: AlertsConfig,
+    templates: Templates,
+    mailer: Option<Mailer>,
+}
+
+/// What rules are about, beside the ledger.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watched<'a> {
+    /// The workflows, with their rules and schedules.
+    pub workflows: &'a [Arc<Workflow>],
+    /// Until when the gateways' and our certificates are good.
+    pub certificates: &'a [Certificate],
+    /// Runs and workflow files that could not be taken up.
+    pub refused: &'a [Refused],
+}
+
+/// Why nobody can be told.
+#[derive(Debug, Error)]
+pub enum NoticeError {
+    /// The mail server's settings cannot be used.
+    #[error("mail in payrun.yaml cannot be used: {0}")]
+    Mail(String),
+    /// A template is wrong.
+    #[error("a mail template cannot be used")]
+    Template(#[from] TemplateError),
+}
+
+impl Notices {
+    /// For a project: its `mail`, its rules, and the templates of its folder `templates/`.
+    ///
+    /// # Errors
+    /// What cannot be used.
+    pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> Result<Self, NoticeError> {
+        let mailer = config
+            .alerts
+            .mail
+            .as_ref()
+            .map(Mailer::new)
+            .transpose()
+            .map_err(NoticeError::Mail)?;
+        let templates = Templates::load(&config.folder.join("templates"))?;
+        templates.check()?;
+        Ok(Self {
+            ledger,
+            clock,
+            zone: config.timezone,
+            alerts: config.alerts.clone(),
+            templates,
+            mailer,
+        })
+    }
+
+    /// Looks for troubles and news and writes down what people are to hear of; says how many
+    /// changes that made.
+    ///
+    /// Meant to be called every few seconds. Cheap where nothing is wrong.
+    ///
+    /// # Errors
+    /// Whatever the ledger says; the next look finds the same.
+    pub async fn look(&self, watched: &Watched<'_>) -> Result<usize, LedgerError> {
+        let now = self.clock.now();
+        let rules = scoped(&self.alerts, watched.workflows);
+        let mut made = 0;
+        if !rules.is_empty() {
+            let noted = self.ledger.looked_until().await?;
+            // A mark in the future was made by a clock that was ahead: what comes before it is news
+            // all the same.
+            let after = noted
+                .map_or(now.minus(FIRST_LOOK), |noted| noted.min(now))
+                .minus(OVERLAP);
+            let window = Window { after, until: now };
+            let facts = facts::gather(&self.ledger, &rules, watched, window).await?;
+            let wanted = wanted(&rules, &facts, now);
+            let planned = plan(&wanted, &self.ledger.open_episodes().await?, &rules, now);
+            made = self.carry_out(planned, now).await?;
+            if noted.is_none_or(|noted| now.since(noted) >= NOTE || noted > now) {
+                self.ledger.note_look(now).await?;
+            }
+        }
+        if self.mailer.is_some() {
+            made += self.post_daily(now).await?;
+        }
+        Ok(made)
+    }
+
+    async fn carry_out(
+        &self,
+        planned: Planned<'_, '_>,
+        now: Timestamp,
+    ) -> Result<usize, LedgerError> {
+        let keys: Vec<&str> = planned
+            .begin
+            .iter()
+            .map(|wanted| wanted.key.as_str())
+            .collect();
+        let known = if keys.is_empty() {
+            Vec::new()
+        } else {
+            self.ledger.known_news(&keys).await?
+        };
+        let mut changes = planned.changes;
+        for wanted in planned
+            .begin
+            .into_iter()
+            .filter(|wanted| !known.contains(&wanted.key))
+        {
+            changes.push(Change::Begin(NewEpisode {
+                key: wanted.key.clone(),
+                kind: wanted.fact.kind,
+                since: wanted.fact.since.unwrap_or(now),
+                told: facts::told(&self.ledger, wanted.fact).await?,
+                hearing: wanted.is_ripe().then(|| self.hearing(wanted, now)),
+            }));
+        }
+        for (id, wanted) in planned.open {
+            changes.push(Change::Open(id, self.hearing(wanted, now)));
+        }
+        for (id, wanted) in planned.tell {
+            changes.push(Change::Tell(
+                id,
+                facts::told(&self.ledger, wanted.fact).await?,
+            ));
+        }
+        for (id, kind) in planned.close {
+            // Whoever was woken for it hears that it is over.
+            changes.push(Change::Close(
+                id,
+                if kind.is_urgent() {
+                    now
+                } else {
+                    self.waking(now)
+                },
+            ));
+        }
+        let mut made = 0;
+        for some in changes.chunks(CHANGES_MAX) {
+            made += self.ledger.change_episodes(some, now).await?;
+        }
+        Ok(made)
+    }
+
+    fn hearing(&self, wanted: &Wanted<'_>, now: Timestamp) -> Hearing {
+        let due_at = if wanted.fact.kind.is_urgent() {
+            now
+        } else {
+            self.waking(now)
+        };
+        // Without a mail server there is nobody to keep it for.
+        let to = wanted
+            .to
+            .iter()
+            .filter(|_| self.mailer.is_some())
+            .cloned()
+            .collect();
+        Hearing { to, due_at }
+    }
+
+    /// When people may hear of what can wait.
+    fn waking(&self, now: Timestamp) -> Timestamp {
+        self.alerts
+            .quiet_hours
+            .as_ref()
+            .and_then(|quiet| quiet.over(now))
+            .unwrap_or(now)
+    }
+
+    /// Forgets what was told and is over since long; some at a time, so say it again until it says
+    /// zero.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn forget(&self, older_than: Duration) -> Result<u64, LedgerError> {
+        // News that could be found again must stay known.
+        const LEAST: Duration = Duration::from_secs(60 * 86_400);
+        self.ledger
+            .forget_alerts(self.clock.now().minus(older_than.max(LEAST)))
+            .await
+    }
+}

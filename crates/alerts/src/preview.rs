@@ -1,0 +1,190 @@
+//! One mail of each kind, made up: to look at, and to try templates with.
+
+use super::compose::{Letter, letter as compose};
+use super::daily::{Day, Row, Span, day as compose_day};
+use super::facts::Told;
+use super::templates::{About, TemplateError, Templates};
+use payrun_domain::alert::Kind;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{News, NoticeRow};
+
+/// Midnight of 30 November 2026 in Hong Kong, and a place.
+const AT: Timestamp = Timestamp::from_millis(1_795_968_000_000);
+const ZONE: chrono_tz::Tz = chrono_tz::Asia::Hong_Kong;
+const LEDGER: &str = "payrun.db";
+
+/// A name, the text and the HTML of a mail.
+pub type Preview = (&'static str, String, String);
+
+/// One of each, by the templates of a folder.
+///
+/// # Errors
+/// What is wrong with a template.
+pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError> {
+    let templates = Templates::load(folder)?;
+    templates.check()?;
+    let alert = |name, letter: Letter| {
+        let (text, html) = templates.render(About::Alert, &letter);
+        (name, text, html)
+    };
+    let over = NoticeRow {
+        news: News::Closed,
+        closed_at: Some(AT),
+        ..stopped()
+    };
+    let daily = |name, day: Day| {
+        let (text, html) = templates.render(About::Daily, &day);
+        (name, text, html)
+    };
+    Ok(vec![
+        alert("alert", compose(&[stopped()], LEDGER, AT, ZONE)),
+        alert("digest", letter()),
+        alert("over", compose(&[over], LEDGER, AT, ZONE)),
+        alert("test", test_letter(LEDGER, AT, ZONE)),
+        daily("daily-quiet", quiet_day()),
+        daily("daily", day()),
+    ])
+}
+
+/// A digest.
+pub(super) fn letter() -> Letter {
+    let over = NoticeRow {
+        episode_id: 4,
+        news: News::Closed,
+        closed_at: Some(AT),
+        ..stopped()
+    };
+    compose(&[stopped(), alarm(), parked(), over], LEDGER, AT, ZONE)
+}
+
+/// What `payrun alerts test` sends.
+pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> Letter {
+    let told = Told {
+        title: "this is a test".to_owned(),
+        lines: vec!["Mails of payrun reach you.".to_owned()],
+        ..Told::default()
+    };
+    let mut letter = compose(&[notice(1, Kind::Parked, &told)], ledger, now, zone);
+    letter.entries.iter_mut().for_each(|entry| {
+        entry.kind = "test";
+        entry.since = super::compose::shown(now, zone);
+    });
+    letter
+}
+
+fn notice(episode_id: i64, kind: Kind, told: &Told) -> NoticeRow {
+    NoticeRow {
+        episode_id,
+        news: News::Opened,
+        kind,
+        since: AT.minus(std::time::Duration::from_secs(5_400)),
+        closed_at: None,
+        told: serde_json::to_string(told).unwrap_or_default(),
+    }
+}
+
+fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> Told {
+    Told {
+        title: title.to_owned(),
+        facts: facts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        advice: advice.to_owned(),
+    }
+}
+
+fn stopped() -> NoticeRow {
+    let told = told(
+        "hk is stopped: nothing is sent until a person has mended it",
+        &[
+            ("gateway", "hk"),
+            (
+                "reason",
+                "the gateway answers SIGN_ERROR; check merchant_key, merchant_serial, mchid, api_v3_key and platform of hk in payrun.yaml",
+            ),
+        ],
+        &[],
+        "mend what the reason says (key, certificate, permission); what was sent is asked about; `payrun lane release hk` lets it go on",
+    );
+    notice(1, Kind::LaneStopped, &told)
+}
+
+fn alarm() -> NoticeRow {
+    let told = told(
+        "monthly-deductions: a second receipt for an item that had succeeded: it may be charged twice",
+        &[
+            ("workflow", "monthly-deductions"),
+            ("run", "7 (2026-11-30)"),
+            ("item", "4711"),
+            ("key", "Wx0001000004711/2026-11"),
+        ],
+        &["alarm: second_receipt"],
+        "`payrun show --item 4711` has every answer; compare with the gateway's own records",
+    );
+    notice(2, Kind::Alarm, &told)
+}
+
+fn parked() -> NoticeRow {
+    let told = told(
+        "monthly-deductions: 3 items need a person",
+        &[
+            ("workflow", "monthly-deductions"),
+            ("run", "7 (2026-11-30)"),
+            ("state", "parked"),
+        ],
+        &[
+            "Wx0001000000017/2026-11: a person has to decide: USER_ACCOUNT_ABNORMAL",
+            "Wx0001000000018/2026-11: asked 40 times without learning what happened: <timed_out>",
+        ],
+        "look with `payrun show --item KEY`, then decide; `payrun items --run 7 --state parked` names all",
+    );
+    notice(3, Kind::Parked, &told)
+}
+
+/// A day on which something went wrong.
+pub(super) fn day() -> Day {
+    let row = |workflow: &str, state, items, sums: &[&str]| Row {
+        workflow: workflow.to_owned(),
+        state,
+        items,
+        sums: sums.iter().map(|sum| (*sum).to_owned()).collect(),
+    };
+    let ended = vec![
+        row("customs-filing", "succeeded", 1_204, &["88,120.50 CNY"]),
+        row(
+            "monthly-deductions",
+            "succeeded",
+            19_990,
+            &["759,620.00 HKD", "1,200 JPY"],
+        ),
+        row("monthly-deductions", "failed", 7, &["266.00 HKD"]),
+    ];
+    let open = vec![row("refund-batch", "pending", 3, &["117.00 HKD"])];
+    compose_day(
+        span(),
+        vec!["monthly-deductions: 3 items need a person".to_owned()],
+        ended,
+        open,
+        LEDGER,
+    )
+}
+
+fn quiet_day() -> Day {
+    let ended = day()
+        .ended
+        .into_iter()
+        .filter(|row| row.state == "succeeded")
+        .collect();
+    compose_day(span(), Vec::new(), ended, Vec::new(), LEDGER)
+}
+
+fn span() -> Span {
+    Span {
+        from: AT.minus(std::time::Duration::from_secs(86_400)),
+        to: AT,
+        now: AT,
+        zone: ZONE,
+    }
+}

@@ -1,0 +1,306 @@
+//! What an approval is bound to: every row of a batch, its sums, and the workflow that made it.
+//!
+//! An approval holds the hash of these; what is released must have the same. Nothing of it changes
+//! with the life of an item: a later order number or state is no other content, nor is the same
+//! personal data sealed under another key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::actor::{Actor, is_person};
+use super::ids::KeyHash;
+use super::money::Amount;
+use super::sealed::lasting;
+
+/// Whether somebody may approve what another has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// They are two persons.
+    Approves,
+    /// They are one, or may be: payrun itself approves nothing either.
+    Own,
+    /// One is a user of the machine and the other the owner of a token: who they are cannot be
+    /// compared.
+    Incomparable,
+}
+
+/// Compares who approves with who has started it: never the same person, by whatever name or path.
+///
+/// At the console anybody can give any name, so there the users of the machine are compared too.
+/// `author_user`: that of the author, if they were at the console.
+///
+/// ```
+/// use payrun_domain::{actor::Actor, approval::{Right, right}};
+/// let ann_as_bob = Actor::at_console("bob", "ann").unwrap();
+/// assert_eq!(right(&ann_as_bob, "ann", Some("ann")), Right::Own);
+/// ```
+pub fn right(approver: &Actor, author: &str, author_user: Option<&str>) -> Right {
+    let same = |one: &str, two: &str| one.trim().to_lowercase() == two.trim().to_lowercase();
+    if !approver.is_person() || approver.is(author) {
+        return Right::Own;
+    }
+    if !is_person(author) {
+        return Right::Approves;
+    }
+    match (approver.user(), author_user) {
+        (None, None) => Right::Approves,
+        (Some(user), Some(theirs))
+            if same(user, theirs) || same(user, author) || approver.is(theirs) =>
+        {
+            Right::Own
+        }
+        (Some(_), Some(_)) => Right::Approves,
+        (None, Some(_)) | (Some(_), None) => Right::Incomparable,
+    }
+}
+
+/// Where a batch comes from and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The workflow's name.
+    pub workflow: &'a str,
+    /// Which firing of it.
+    pub occurrence: &'a str,
+    /// The workflow file.
+    pub source: &'a str,
+    /// The run's parameters, a JSON object.
+    pub params: &'a str,
+    /// The job's name in the workflow.
+    pub job: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// The gateway account, by its name and as the gateway tells accounts apart.
+    pub account: [&'a str; 2],
+}
+
+/// One row, as it will be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Its line in the file.
+    pub line: i64,
+    /// What may happen at most once.
+    pub key: &'a str,
+    /// The key's fingerprint, of which the order number is made.
+    pub key_hash: KeyHash,
+    /// The order number that the user gave.
+    pub custom_no: Option<&'a str>,
+    /// Its amount.
+    pub amount: Option<Amount>,
+    /// Its checked fields, a JSON object.
+    pub input: &'a str,
+}
+
+/// A SHA-256 of some of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Print([u8; 32]);
+
+impl fmt::Display for Print {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Origin<'_> {
+    /// Of the origin alone.
+    pub fn print(&self) -> Print {
+        let parts = [
+            self.workflow,
+            self.occurrence,
+            self.source,
+            self.params,
+            self.job,
+            self.kind,
+        ];
+        of(parts.into_iter().chain(self.account))
+    }
+}
+
+impl Row<'_> {
+    /// Of the row alone.
+    pub fn print(&self) -> Print {
+        let (line, key_hash) = (self.line.to_string(), KeyDigits(self.key_hash).to_string());
+        let (minor, code) = match self.amount {
+            Some(amount) => (amount.minor().to_string(), amount.currency().code()),
+            None => (String::new(), ""),
+        };
+        of([
+            &line,
+            self.key,
+            &key_hash,
+            self.custom_no.unwrap_or_default(),
+            &minor,
+            code,
+            &lasting(self.input),
+        ])
+    }
+}
+
+/// The rows of a batch, one after the other.
+#[derive(Debug)]
+pub struct Batch {
+    hash: Sha256,
+    items: u64,
+    sums: BTreeMap<&'static str, i64>,
+}
+
+impl Batch {
+    /// A batch without rows yet.
+    pub fn of(origin: &Origin<'_>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(origin.print().0);
+        Self {
+            hash,
+            items: 0,
+            sums: BTreeMap::new(),
+        }
+    }
+
+    /// The next row.
+    pub fn add(&mut self, row: &Row<'_>) {
+        self.hash.update(row.print().0);
+        self.items += 1;
+        if let Some(amount) = row.amount {
+            let sum = self.sums.entry(amount.currency().code()).or_default();
+            *sum = sum.saturating_add(amount.minor());
+        }
+    }
+
+    /// How many rows there were.
+    pub const fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// Minor units by currency code.
+    pub const fn sums(&self) -> &BTreeMap<&'static str, i64> {
+        &self.sums
+    }
+
+    /// What an approval is bound to: the origin, each row in its order, how many there are, and
+    /// their sums.
+    pub fn print(&self) -> Print {
+        let mut hash = self.hash.clone();
+        hash.update(self.items.to_be_bytes());
+        for (code, minor) in &self.sums {
+            hash.update(code.as_bytes());
+            hash.update(minor.to_be_bytes());
+        }
+        Print(hash.finalize().into())
+    }
+}
+
+/// Parts are length-prefixed, so that no two contents spell the same bytes.
+fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Print {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    Print(hash.finalize().into())
+}
+
+struct KeyDigits(KeyHash);
+
+impl fmt::Display for KeyDigits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::money::Currency;
+    use super::*;
+
+    const ORIGIN: Origin<'static> = Origin {
+        workflow: "refunds",
+        occurrence: "1",
+        source: "workflow: refunds",
+        params: "{}",
+        job: "refund",
+        kind: "refund",
+        account: ["hk", "1900000001"],
+    };
+
+    fn row(line: i64, minor: i64, input: &str) -> Row<'_> {
+        let hkd = Currency::parse("HKD").unwrap();
+        let amount = Amount::from_minor(minor, hkd).ok();
+        Row {
+            line,
+            key: "R-1",
+            key_hash: KeyHash::of("hk", "refund", "R-1"),
+            custom_no: None,
+            amount,
+            input,
+        }
+    }
+
+    fn print(origin: &Origin<'_>, rows: &[Row<'_>]) -> Print {
+        let mut batch = Batch::of(origin);
+        rows.iter().for_each(|row| batch.add(row));
+        batch.print()
+    }
+
+    #[test]
+    fn another_row_amount_order_or_workflow_is_another_batch() {
+        let rows = [row(1, 100, "{}"), row(2, 200, "{}")];
+        let known = print(&ORIGIN, &rows);
+        assert_eq!(print(&ORIGIN, &rows), known);
+        let others = [
+            print(&ORIGIN, &rows[..1]),
+            print(&ORIGIN, &[rows[1], rows[0]]),
+            print(&ORIGIN, &[row(1, 101, "{}"), rows[1]]),
+            print(&ORIGIN, &[row(1, 100, "{\"reason\":\"x\"}"), rows[1]]),
+            print(
+                &ORIGIN,
+                &[
+                    Row {
+                        custom_no: Some("A-1"),
+                        ..rows[0]
+                    },
+                    rows[1],
+                ],
+            ),
+            print(
+                &Origin {
+                    source: "workflow: refunds2",
+                    ..ORIGIN
+                },
+                &rows,
+            ),
+            print(
+                &Origin {
+                    account: ["hk", "1900000002"],
+                    ..ORIGIN
+                },
+                &rows,
+            ),
+        ];
+        assert!(others.iter().all(|other| *other != known));
+        // Personal data is the same under whichever key it is sealed, and another where it is
+        // another.
+        let sealed = |text: &str| {
+            print(
+                &ORIGIN,
+                &[row(
+                    1,
+                    100,
+                    &format!("{{\"name\":{{\"sealed\":\"{text}\"}}}}"),
+                )],
+            )
+        };
+        assert_eq!(
+            sealed("00112233445566ff:D:S"),
+            sealed("ff11223344556600:D:T")
+        );
+        assert_ne!(
+            sealed("00112233445566ff:D:S"),
+            sealed("00112233445566ff:E:S")
+        );
+        assert_ne!(sealed("AAAA"), sealed("BBBB"));
+        let mut batch = Batch::of(&ORIGIN);
+        rows.iter().for_each(|row| batch.add(row));
+        assert_eq!((batch.items(), batch.sums().get("HKD")), (2, Some(&300)));
+    }
+}

@@ -1,0 +1,140 @@
+//! The audit log's entries, and the chain of hashes that ties each to all before it.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::time::Timestamp;
+
+/// One deed: who, what, of what, why, and what it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place, from 1, without gaps.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// Which way it came.
+    pub via: String,
+    /// What was done, such as `lane.hold`.
+    pub verb: String,
+    /// Of what, such as `lane hk` or `item 12`.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+    /// What was before: a JSON object without secrets or personal data.
+    pub before: String,
+    /// What is after.
+    pub after: String,
+}
+
+/// The hash of an entry and, through it, of all entries before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Link([u8; 32]);
+
+impl Link {
+    /// What the first entry is tied to.
+    pub const BEGIN: Self = Self([0; 32]);
+
+    /// Ties an entry to the one before.
+    ///
+    /// The parts are length-prefixed, so that no two entries spell the same bytes.
+    #[must_use]
+    pub fn tie(self, entry: &Entry) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        let (seq, at) = (entry.seq.to_string(), entry.at.millis().to_string());
+        let parts = [
+            &seq,
+            &at,
+            &entry.actor,
+            &entry.via,
+            &entry.verb,
+            &entry.target,
+        ];
+        for part in parts
+            .into_iter()
+            .chain([&entry.reason, &entry.before, &entry.after])
+        {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// From the 64 digits it prints as.
+    ///
+    /// ```
+    /// use payrun_domain::audit::Link;
+    /// assert_eq!(Link::parse(&Link::BEGIN.to_string()), Some(Link::BEGIN));
+    /// assert_eq!(Link::parse("12"), None);
+    /// ```
+    pub fn parse(digits: &str) -> Option<Self> {
+        if digits.len() != 64 || !digits.is_ascii() {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[place * 2..place * 2 + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            seq: 1,
+            at: Timestamp::from_millis(5),
+            actor: "ann".into(),
+            via: "cli (ann)".into(),
+            verb: "pause".into(),
+            target: "all".into(),
+            reason: "a test".into(),
+            before: "{}".into(),
+            after: "{\"paused\":true}".into(),
+        }
+    }
+
+    #[test]
+    fn a_change_of_any_part_or_of_what_was_before_is_another_hash() {
+        let tied = Link::BEGIN.tie(&entry());
+        let changes: [fn(&mut Entry); 9] = [
+            |entry| entry.seq = 2,
+            |entry| entry.at = Timestamp::from_millis(6),
+            |entry| entry.actor = "bob".into(),
+            |entry| entry.via = "api".into(),
+            |entry| entry.verb = "resume".into(),
+            |entry| entry.target = "gateway hk".into(),
+            |entry| entry.reason = "another".into(),
+            |entry| entry.before = "{\"a\":1}".into(),
+            |entry| entry.after = "{}".into(),
+        ];
+        for change in changes {
+            let mut other = entry();
+            change(&mut other);
+            assert_ne!(Link::BEGIN.tie(&other), tied, "{other:?}");
+        }
+        assert_ne!(tied.tie(&entry()), tied);
+        let moved = Entry {
+            actor: "an".into(),
+            via: "ncli (ann)".into(),
+            ..entry()
+        };
+        assert_ne!(
+            Link::BEGIN.tie(&moved),
+            tied,
+            "parts cannot run into each other"
+        );
+    }
+}

@@ -1,0 +1,1357 @@
+//! The state machine of an item: the one place that decides which state follows which.
+//!
+//! Pure: `(item, event, policy, now)` to a [`Move`]. It never reads a clock, a database or a random
+//! number, and it never sends. `now` may be any instant: time alone closes nothing, it only decides
+//! when to ask again and when to call a person.
+//!
+//! | state \ event | claim | done | accepted | declined | not processed | unknown | absent (query) | cancel | retry |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | held | – | succeeded, alarm | – | – | – | – | – | cancelled | – |
+//! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
+//! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; spent: asked about, then planned at once, next number, same dunning step; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
+//! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm, asked again after the grace period; if a decline is being asked about, concluded with the same number | – | – |
+//! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number**; parked if it was answered twice with a code that no table lists | – | – |
+//! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
+//! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | alarm | nothing | – | sent before: unknown, asked first (sent once and declined for good: pending, asked once); else planned |
+//! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
+//! | rejected, skipped | – | – | – | – | – | – | – | – | – |
+//!
+//! Persons have four more. Of a batch that waits for approval (held): *approve* makes it planned,
+//! *reject* and *expire* make it cancelled. Of what nobody could find out (unknown, parked):
+//! *resolve*, with a receipt, makes it succeeded, or, because it did not happen, failed. No other
+//! state takes them.
+//!
+//! *Recall* makes what is planned unknown: the ledger was restored from a backup, and it may have
+//! been sent since. The number stays. No other state takes it, since everything else that may be
+//! under way is asked about anyway.
+//!
+//! *Cancel* of what may be under way (sending, pending, unknown, parked) changes no state: it is a
+//! wish, and [`heeding`] says what becomes of a move once it was said. Nothing new is sent; what is
+//! under way is asked about; what did not happen is cancelled.
+//!
+//! *Park* makes what is planned parked: money moved under an earlier order number of the item, so
+//! that sending it again would move it twice. No other state takes it, since nothing else is about
+//! to be sent.
+//!
+//! `–` is a move that must not happen: [`Illegal`]. Three rows say more than the table of the
+//! design: an answer that money moved always wins over a state that has not sent yet (a late
+//! notification), a person's retry asks before it sends, and of what has ended nobody asks any
+//! more, so that an unknown answer can only be that of a call that came to be made after the end.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
+use super::policy::Policy;
+use super::time::Timestamp;
+
+/// Where an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits for somebody's approval; nothing of it is sent before.
+    Held,
+    /// To be sent when it is due.
+    Planned,
+    /// Claimed for sending; the call may be under way.
+    Sending,
+    /// The gateway has it and will decide.
+    Pending,
+    /// It may have happened or not; it is asked about.
+    Unknown,
+    /// It happened.
+    Succeeded,
+    /// It did not happen and is not tried again by itself.
+    Failed,
+    /// A person withdrew it before anything happened.
+    Cancelled,
+    /// It needs a person: asking has not told what happened.
+    Parked,
+    /// The row was refused when it was planned.
+    Rejected,
+    /// The key had been planned before; see the run that has it.
+    Skipped,
+}
+
+impl State {
+    /// Every state, in the order tables show them.
+    pub const ALL: [Self; 11] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Parked,
+        Self::Unknown,
+        Self::Pending,
+        Self::Sending,
+        Self::Planned,
+        Self::Held,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Skipped,
+    ];
+
+    /// The word for this state, as tables and the ledger spell it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Planned => "planned",
+            Self::Sending => "sending",
+            Self::Pending => "pending",
+            Self::Unknown => "unknown",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Parked => "parked",
+            Self::Rejected => "rejected",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The state of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// Whether something is still to happen: by itself, or, for what is held, when it is approved.
+    pub const fn is_open(self) -> bool {
+        matches!(
+            self,
+            Self::Held | Self::Planned | Self::Sending | Self::Pending | Self::Unknown
+        )
+    }
+
+    /// Whether the gateway may be acting on it: nothing else may be sent for the same contract
+    /// meanwhile.
+    pub const fn is_in_flight(self) -> bool {
+        matches!(
+            self,
+            Self::Sending | Self::Pending | Self::Unknown | Self::Parked
+        )
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What the state machine knows of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Where it is.
+    pub state: State,
+    /// Which order number is in use: 1, and one more after each decline that spent the number.
+    pub generation: u16,
+    /// How often the number in use was claimed for sending.
+    pub sends: u32,
+    /// How often it was asked about since it became open.
+    pub asks: u32,
+    /// How many soft declines it has had: its place on the dunning ladder.
+    pub declines: u16,
+    /// When a number was last claimed for sending; none if never.
+    pub sent_at: Option<Timestamp>,
+    /// Since when its outcome is being asked for.
+    pub asking_since: Option<Timestamp>,
+    /// What the asking is for.
+    pub asking: Asking,
+    /// The gateway's number for what it did.
+    pub receipt: Option<Receipt>,
+    /// A fixed number per item that spreads waits, so that a thousand items do not come back at
+    /// once.
+    pub spread: u8,
+}
+
+impl Item {
+    /// A new item.
+    pub const fn planned(spread: u8) -> Self {
+        Self {
+            state: State::Planned,
+            generation: 1,
+            sends: 0,
+            asks: 0,
+            declines: 0,
+            sent_at: None,
+            asking_since: None,
+            asking: Asking::Outcome,
+            receipt: None,
+            spread,
+        }
+    }
+}
+
+/// What a query is to find out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asking {
+    /// What became of the order.
+    Outcome,
+    /// It was declined; whether its number is spent.
+    Number(Decline),
+    /// A person wants it sent again; whether that is safe, and under which number.
+    Resend,
+    /// The same of what was sent once and declined for good: that the gateway has no such order is
+    /// believed at once.
+    ResendDeclined,
+    /// What became of the order, which was answered with this code that no outcome table lists.
+    Unlisted(String),
+}
+
+/// What happens to an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A worker takes it: to send it, or, if it is open at the gateway, to ask about it.
+    Claim,
+    /// A claimed item is given back before anything was sent.
+    Unsent,
+    /// The gateway said something, in a reply, to a query, or in a notification; or said nothing.
+    Answered(Answer),
+    /// A person withdraws it.
+    Cancel,
+    /// A person wants it tried again.
+    Retry,
+    /// Enough persons have approved the batch it belongs to.
+    Approve,
+    /// A person will not have the batch.
+    Reject,
+    /// Nobody approved the batch in time.
+    Expire,
+    /// A person has found out what became of it.
+    Resolve(Finding),
+    /// The ledger was restored from a backup: whether it was sent since must be asked before it is
+    /// sent.
+    Recall,
+    /// Money moved under an earlier order number: a person has to look before anything more is
+    /// sent.
+    Park,
+}
+
+/// What a person has found out, where asking has not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It happened; the gateway's number for it.
+    Happened(Receipt),
+    /// It did not and will not happen under the number in use.
+    DidNot,
+}
+
+impl Event {
+    /// The word for this event.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Unsent => "unsent",
+            Self::Answered(answer) => answer.word(),
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Expire => "expire",
+            Self::Resolve(_) => "resolve",
+            Self::Recall => "recall",
+            Self::Park => "park",
+        }
+    }
+}
+
+/// What follows from an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The item as it is now.
+    pub item: Item,
+    /// When a worker should take it up next; none if it is at rest.
+    pub due: Option<Timestamp>,
+    /// Why, where the state alone does not say.
+    pub reason: Option<String>,
+    /// What a person should hear of at once.
+    pub alarm: Option<Alarm>,
+}
+
+/// Answers that contradict what was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// Money moved, or may have, for an item that had ended without, or under an earlier number of
+    /// one that has not ended.
+    MoneyMoved,
+    /// Money moved for an item that was waiting to be sent.
+    MovedBeforeSent,
+    /// A second receipt for an item that had succeeded.
+    SecondReceipt,
+    /// The gateway takes back a success.
+    SuccessDenied,
+    /// The gateway no longer knows an order it had accepted.
+    OrderVanished,
+    /// The gateway tells of another amount or currency than ours.
+    AmountDiffers,
+    /// The buyer that was declared to customs is not the payer: no contradiction about money, and a
+    /// person has to look.
+    PayerDiffers,
+    /// Nobody could find out whether the buyer that was declared to customs is the payer.
+    PayerUnknown,
+    /// It happened although a person had withdrawn it: the wish came too late.
+    Withdrawn,
+}
+
+impl Alarm {
+    /// The word for this alarm, as tables and the ledger spell it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MoneyMoved => "money_moved",
+            Self::MovedBeforeSent => "moved_before_sent",
+            Self::SecondReceipt => "second_receipt",
+            Self::SuccessDenied => "success_denied",
+            Self::OrderVanished => "order_vanished",
+            Self::AmountDiffers => "amount_differs",
+            Self::PayerDiffers => "payer_differs",
+            Self::PayerUnknown => "payer_unknown",
+            Self::Withdrawn => "withdrawn_too_late",
+        }
+    }
+}
+
+/// A move that is not in the table: a defect of payrun, or a person asking for the impossible.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("it is {state}{}", self.what_can())]
+pub struct Illegal {
+    /// Where the item was.
+    pub state: State,
+    /// What was to happen to it.
+    pub event: &'static str,
+}
+
+impl Illegal {
+    /// Of what a person may ask for: of which items it can be asked.
+    fn what_can(&self) -> String {
+        match self.event {
+            "cancel" => "; only what has not ended can be withdrawn".to_owned(),
+            "retry" => {
+                "; only what has failed, was cancelled or is parked can be retried".to_owned()
+            }
+            "resolve" => "; only what is unknown or parked can be resolved by hand".to_owned(),
+            event => format!(", and cannot take the event {event}"),
+        }
+    }
+}
+
+/// Decides what follows.
+///
+/// # Errors
+/// [`Illegal`] for a move that is not in the table.
+///
+/// ```
+/// use std::time::Duration;
+/// use payrun_domain::answer::{Answer, Cause};
+/// use payrun_domain::item::{apply, Event, Item, State};
+/// use payrun_domain::policy::{Policy, Resolve, Retry};
+/// use payrun_domain::time::Timestamp;
+///
+/// let second = Duration::from_secs(1);
+/// let policy = Policy {
+///     retry: Retry { attempts: 5, first: second, max: second * 60 },
+///     resolve: Resolve { schedule: vec![second * 5], grace: second * 60, horizon: second * 86_400 },
+///     dunning: vec![],
+/// };
+/// let now = Timestamp::from_millis(0);
+/// let sending = apply(&Item::planned(0), &Event::Claim, &policy, now).unwrap().item;
+/// let timed_out = Event::Answered(Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
+/// assert_eq!(apply(&sending, &timed_out, &policy, now).unwrap().item.state, State::Unknown);
+/// ```
+pub fn apply(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
+    let moved = applied(item, event, policy, now);
+    #[cfg(feature = "planted")]
+    let moved = moved.map(|moved| crate::planted::bend(item, event, moved, now));
+    moved
+}
+
+fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
+    let illegal = || {
+        Err(Illegal {
+            state: item.state,
+            event: event.word(),
+        })
+    };
+    match event {
+        Event::Claim => claim(item, now).map_or_else(illegal, Ok),
+        Event::Unsent if item.state == State::Sending => Ok(give_back(item, now)),
+        Event::Unsent if item.state.is_in_flight() => Ok(rest_unless_open(item.clone(), now)),
+        Event::Cancel if matches!(item.state, State::Planned | State::Held) => {
+            Ok(withdrawn(item, "cancelled by a person"))
+        }
+        Event::Retry => retry(item, policy, now).map_or_else(illegal, Ok),
+        Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
+        Event::Approve if item.state == State::Held => Ok(plain(
+            Item {
+                state: State::Planned,
+                ..item.clone()
+            },
+            Some(now),
+        )),
+        Event::Reject if item.state == State::Held => Ok(withdrawn(item, "the batch was rejected")),
+        Event::Expire if item.state == State::Held => {
+            Ok(withdrawn(item, "nobody approved the batch in time"))
+        }
+        Event::Resolve(finding)
+            if matches!(item.state, State::Unknown | State::Parked)
+                || (item.state == State::Pending && item.asking == Asking::ResendDeclined) =>
+        {
+            Ok(resolved(item, finding))
+        }
+        Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
+        Event::Park if item.state == State::Planned => {
+            let why = "money moved under an earlier order number of it: look before anything more is sent";
+            Ok(at_rest(item, State::Parked, Some(why.to_owned())))
+        }
+        Event::Unsent
+        | Event::Cancel
+        | Event::Recall
+        | Event::Park
+        | Event::Approve
+        | Event::Reject
+        | Event::Expire
+        | Event::Resolve(_) => illegal(),
+    }
+}
+
+/// What becomes of a move of an item that a person has withdrawn (`wish`: who, and why) while it
+/// may have been under way: where it would be sent again or has failed, nothing happened, and it is
+/// cancelled; where it happened, the wish came too late.
+#[must_use]
+pub fn heeding(wish: &str, was: &Item, moved: Move) -> Move {
+    let because = moved
+        .reason
+        .as_deref()
+        .unwrap_or("nothing was sent")
+        .to_owned();
+    match moved.item.state {
+        // Under the number that was sent last, so that a person's retry asks about that.
+        State::Planned => at_rest(
+            was,
+            State::Cancelled,
+            Some(format!("withdrawn by {wish}; it did not happen: {because}")),
+        ),
+        State::Failed if was.state != State::Failed => at_rest(
+            &moved.item,
+            State::Cancelled,
+            Some(format!("withdrawn by {wish}; it did not happen: {because}")),
+        ),
+        State::Succeeded if was.state != State::Succeeded => Move {
+            reason: Some(format!(
+                "withdrawn by {wish}, which was too late: it had happened"
+            )),
+            alarm: moved.alarm.or(Some(Alarm::Withdrawn)),
+            ..moved
+        },
+        State::Held
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => moved,
+    }
+}
+
+fn withdrawn(item: &Item, why: &str) -> Move {
+    at_rest(item, State::Cancelled, Some(why.to_owned()))
+}
+
+fn resolved(item: &Item, finding: &Finding) -> Move {
+    let by_hand = || Some("resolved by a person".to_owned());
+    match finding {
+        Finding::Happened(receipt) => Move {
+            reason: by_hand(),
+            ..succeeded(item, receipt)
+        },
+        Finding::DidNot => at_rest(item, State::Failed, by_hand()),
+    }
+}
+
+fn claim(item: &Item, now: Timestamp) -> Option<Move> {
+    let mut next = item.clone();
+    match item.state {
+        State::Planned => {
+            next.state = State::Sending;
+            next.sends += 1;
+            next.asks = 0;
+            next.sent_at = Some(now);
+            next.asking_since = None;
+            next.asking = Asking::Outcome;
+        }
+        State::Pending | State::Unknown => next.asks += 1,
+        State::Held
+        | State::Sending
+        | State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => return None,
+    }
+    Some(plain(next, None))
+}
+
+fn give_back(item: &Item, now: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = State::Planned;
+    next.sends = item.sends.saturating_sub(1);
+    plain(next, Some(now))
+}
+
+fn rest_unless_open(item: Item, now: Timestamp) -> Move {
+    let due = item.state.is_open().then_some(now);
+    plain(item, due)
+}
+
+fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
+    // It was sent once, and the gateway refused it for good: nothing of it can show up late.
+    let was_declined = item.sends <= 1 && matches!(item.asking, Asking::Number(_));
+    let (state, asking) = match item.state {
+        State::Failed | State::Cancelled | State::Parked if was_declined => {
+            (State::Pending, Asking::ResendDeclined)
+        }
+        State::Failed | State::Cancelled => (State::Unknown, Asking::Resend),
+        State::Parked => (State::Unknown, Asking::Outcome),
+        State::Held
+        | State::Planned
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Succeeded
+        | State::Rejected
+        | State::Skipped => return None,
+    };
+    let mut next = item.clone();
+    (next.sends, next.asks, next.declines) = (0, 0, 0);
+    if item.sent_at.is_some() {
+        next.state = state;
+        next.asking = asking;
+        next.asking_since = Some(now);
+    } else {
+        next.state = State::Planned;
+        next.asking = Asking::Outcome;
+    }
+    let reason = verifying(&next, policy, now);
+    Some(Move {
+        reason,
+        ..plain(next, Some(now))
+    })
+}
+
+/// Why what a person wants sent again is asked about first, and until when that may take.
+fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
+    match item.asking {
+        Asking::ResendDeclined => {
+            let what = "verifying: it was declined, so the gateway is asked at once, and it is sent again when that has no such order";
+            Some(what.to_owned())
+        }
+        Asking::Resend => {
+            let until = item
+                .sent_at
+                .map(|sent| sent.plus(policy.resolve.grace))
+                .filter(|until| *until > now);
+            let late = until.map_or_else(String::new, |until| {
+                format!("; until {until} it may show up late")
+            });
+            Some(format!(
+                "verifying: it is sent again when the gateway says that it has no such order{late}"
+            ))
+        }
+        Asking::Outcome | Asking::Number(_) | Asking::Unlisted(_) => None,
+    }
+}
+
+/// As if it had been sent just now: an order that was sent right before the ledger was lost may
+/// show up late.
+fn recall(item: &Item, now: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = State::Unknown;
+    next.asks = 0;
+    (next.sent_at, next.asking_since) = (Some(now), Some(now));
+    next.asking = Asking::Outcome;
+    because(
+        plain(next, Some(now)),
+        "the ledger was restored; it may have been sent since the backup".to_owned(),
+    )
+}
+
+fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
+    match item.state {
+        State::Planned | State::Held => match answer {
+            Answer::Done(receipt) => {
+                Some(alarmed(succeeded(item, receipt), Alarm::MovedBeforeSent))
+            }
+            Answer::Accepted
+            | Answer::Declined(_)
+            | Answer::NotProcessed { .. }
+            | Answer::Absent
+            | Answer::Unknown { .. } => None,
+        },
+        State::Sending => while_sending(item, answer, policy, now),
+        State::Pending | State::Unknown => while_open(item, answer, policy, now),
+        State::Parked => match answer {
+            Answer::Done(receipt) => Some(succeeded(item, receipt)),
+            Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
+            Answer::Accepted | Answer::Absent | Answer::Unknown { .. } => {
+                Some(plain(item.clone(), None))
+            }
+            Answer::NotProcessed { .. } => None,
+        },
+        State::Succeeded => after_success(item, answer),
+        State::Failed | State::Cancelled => after_failure(item, answer),
+        State::Rejected | State::Skipped => None,
+    }
+}
+
+fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
+    match answer {
+        Answer::Done(receipt) => Some(succeeded(item, receipt)),
+        Answer::Accepted => Some(ask_later(
+            item,
+            State::Pending,
+            Asking::Outcome,
+            policy,
+            now,
+        )),
+        Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
+        Answer::NotProcessed { code, after } => {
+            Some(not_processed(item, code, *after, policy, now))
+        }
+        Answer::Unknown { cause, code } => {
+            let unlisted = *cause == Cause::Unlisted && !code.is_empty();
+            let asking = if unlisted {
+                Asking::Unlisted(code.clone())
+            } else {
+                Asking::Outcome
+            };
+            let moved = ask_later(item, State::Unknown, asking, policy, now);
+            // The lease has run out, so the call has ended long ago: there is nothing to wait for.
+            let due = if *cause == Cause::Abandoned {
+                Some(now)
+            } else {
+                moved.due
+            };
+            let reason = if unlisted {
+                format!("{}: {code}", cause.word())
+            } else {
+                cause.word().to_owned()
+            };
+            Some(Move {
+                due,
+                reason: Some(reason),
+                ..moved
+            })
+        }
+        Answer::Absent => None,
+    }
+}
+
+fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
+    match (answer, &item.asking) {
+        (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
+        // It is there after all: what was said of it before no longer counts.
+        (Answer::Accepted, Asking::ResendDeclined) => Some(ask_or_park(
+            item,
+            State::Pending,
+            Asking::Resend,
+            policy,
+            now,
+            "still undecided",
+        )),
+        (Answer::Accepted, asking) => Some(ask_or_park(
+            item,
+            State::Pending,
+            asking.clone(),
+            policy,
+            now,
+            "still undecided",
+        )),
+        // What the query says of the refusal is more than what it says of the number. The person
+        // who wants it sent again has decided already that a spent number is followed by a new one.
+        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined)
+            if told.number == NumberRule::Next =>
+        {
+            Some(resend(item, NumberRule::Next, now))
+        }
+        (Answer::Declined(told), Asking::Number(_) | Asking::Resend | Asking::ResendDeclined)
+            if told.class == DeclineClass::Person =>
+        {
+            Some(declined(item, told, policy, now))
+        }
+        (Answer::Declined(told), Asking::Number(first)) => {
+            Some(conclude(item, first, told.number, policy, now))
+        }
+        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) => {
+            Some(resend(item, told.number, now))
+        }
+        (Answer::Declined(decline), Asking::Outcome | Asking::Unlisted(_)) => {
+            Some(declined(item, decline, policy, now))
+        }
+        (Answer::Absent, Asking::ResendDeclined) => Some(resend(item, NumberRule::Same, now)),
+        (Answer::Absent, Asking::Number(first)) => {
+            Some(conclude(item, first, NumberRule::Same, policy, now))
+        }
+        // The gateway had it: that it has not is believed no sooner than of an order that was sent
+        // just now.
+        (Answer::Absent, asking) if item.state == State::Pending => {
+            let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
+            let due = moved.due.max(Some(now.plus(policy.resolve.grace)));
+            Some(alarmed(Move { due, ..moved }, Alarm::OrderVanished))
+        }
+        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
+            Some(resend(item, NumberRule::Same, now))
+        }
+        // It was answered so before, and nothing came of it then either: a person has to find out
+        // what the code means.
+        (Answer::Absent, Asking::Unlisted(code))
+            if grace_is_over(item, policy, now) && item.sends > 1 =>
+        {
+            let reason = format!(
+                "answered {code}, which no outcome table lists, and the gateway has no such order"
+            );
+            Some(at_rest(item, State::Parked, Some(reason)))
+        }
+        (Answer::Absent, Asking::Outcome | Asking::Unlisted(_))
+            if grace_is_over(item, policy, now) =>
+        {
+            Some(send_again(item, policy, now))
+        }
+        (Answer::Absent, asking) => {
+            Some(ask_later(item, State::Unknown, asking.clone(), policy, now))
+        }
+        (Answer::NotProcessed { code, after }, _) if item.state == State::Unknown => {
+            Some(not_processed(item, code, *after, policy, now))
+        }
+        (Answer::NotProcessed { .. }, _) => None,
+        // A question that did not get through says nothing, not even that asking is in vain.
+        (
+            Answer::Unknown {
+                cause: Cause::NotAsked,
+                ..
+            },
+            asking,
+        ) => Some(ask_later(item, item.state, asking.clone(), policy, now)),
+        (Answer::Unknown { cause, .. }, asking) => Some(ask_or_park(
+            item,
+            item.state,
+            asking.clone(),
+            policy,
+            now,
+            cause.word(),
+        )),
+    }
+}
+
+fn after_success(item: &Item, answer: &Answer) -> Option<Move> {
+    let same = plain(item.clone(), None);
+    match answer {
+        Answer::Done(receipt) if item.receipt.as_ref() == Some(receipt) => Some(same),
+        Answer::Done(_) => Some(alarmed(same, Alarm::SecondReceipt)),
+        Answer::Declined(_) | Answer::Absent => Some(alarmed(same, Alarm::SuccessDenied)),
+        Answer::Accepted | Answer::Unknown { .. } => Some(same),
+        Answer::NotProcessed { .. } => None,
+    }
+}
+
+fn after_failure(item: &Item, answer: &Answer) -> Option<Move> {
+    let same = plain(item.clone(), None);
+    match answer {
+        Answer::Done(_) | Answer::Accepted | Answer::Unknown { .. } => {
+            Some(alarmed(same, Alarm::MoneyMoved))
+        }
+        Answer::Declined(_) | Answer::Absent => Some(same),
+        Answer::NotProcessed { .. } => None,
+    }
+}
+
+fn succeeded(item: &Item, receipt: &Receipt) -> Move {
+    let mut next = item.clone();
+    next.state = State::Succeeded;
+    next.receipt = Some(receipt.clone());
+    plain(next, None)
+}
+
+fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> Move {
+    match decline.class {
+        // This number was sent before, and what was taken for nothing then may have happened after
+        // all: ask once more.
+        DeclineClass::Hard
+            if decline.number == NumberRule::Ask && (item.sends > 1 || item.declines > 0) =>
+        {
+            ask_later(
+                item,
+                State::Pending,
+                Asking::Number(decline.clone()),
+                policy,
+                now,
+            )
+        }
+        DeclineClass::Hard => at_rest(
+            &refused(item, decline),
+            State::Failed,
+            Some(format!("declined: {}", decline.code)),
+        ),
+        DeclineClass::Person => {
+            let reason = format!("a person has to decide: {}", decline.code);
+            at_rest(&refused(item, decline), State::Parked, Some(reason))
+        }
+        DeclineClass::Config | DeclineClass::Funds => {
+            let mut next = item.clone();
+            next.state = State::Planned;
+            let due = now.plus(policy.retry.wait(item.sends, item.spread));
+            because(
+                plain(next, Some(due)),
+                format!("waits for the lane: {}", decline.code),
+            )
+        }
+        DeclineClass::Soft | DeclineClass::Spent if decline.number == NumberRule::Ask => ask_later(
+            item,
+            State::Pending,
+            Asking::Number(decline.clone()),
+            policy,
+            now,
+        ),
+        DeclineClass::Soft | DeclineClass::Spent => {
+            conclude(item, decline, decline.number, policy, now)
+        }
+    }
+}
+
+/// An item that keeps that what was sent was refused: nothing of it can show up late.
+fn refused(item: &Item, decline: &Decline) -> Item {
+    let is_sent = item.state == State::Sending;
+    Item {
+        asking: if is_sent {
+            Asking::Number(decline.clone())
+        } else {
+            item.asking.clone()
+        },
+        ..item.clone()
+    }
+}
+
+/// A decline whose number rule is known: the next step of the dunning ladder if it is soft, or the
+/// end.
+fn conclude(
+    item: &Item,
+    decline: &Decline,
+    number: NumberRule,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
+    if decline.class == DeclineClass::Spent {
+        return spent(item, decline, number, policy, now);
+    }
+    let step = usize::from(item.declines);
+    let mut next = item.clone();
+    next.declines += 1;
+    let Some(wait) = policy
+        .dunning
+        .get(step)
+        .filter(|_| decline.class == DeclineClass::Soft)
+    else {
+        return at_rest(
+            &next,
+            State::Failed,
+            Some(format!("declined: {}", decline.code)),
+        );
+    };
+    let mut moved = resend(&next, number, now.plus(*wait));
+    moved.reason = Some(format!(
+        "declined: {}; dunning step {} of {}",
+        decline.code,
+        step + 1,
+        policy.dunning.len()
+    ));
+    moved
+}
+
+/// The number was closed at the gateway before anything was asked of the payer: the same step of
+/// the ladder, under the next number.
+fn spent(
+    item: &Item,
+    decline: &Decline,
+    number: NumberRule,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
+    match number {
+        // Called closed and shown as free: it is tried again like anything that was not processed.
+        NumberRule::Same => not_processed(item, &decline.code, None, policy, now),
+        NumberRule::Next
+            if u32::from(item.generation) > u32::from(item.declines) + policy.retry.attempts =>
+        {
+            let reason = format!(
+                "{} order numbers of it are closed at the gateway: {}",
+                item.generation, decline.code
+            );
+            at_rest(item, State::Parked, Some(reason))
+        }
+        NumberRule::Next | NumberRule::Ask => {
+            let moved = resend(item, number, now);
+            let because = format!(
+                "the gateway had closed the order number: {}; it is sent under the next",
+                decline.code
+            );
+            Move {
+                reason: moved.reason.clone().or(Some(because)),
+                ..moved
+            }
+        }
+    }
+}
+
+fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = State::Planned;
+    next.asking = Asking::Outcome;
+    next.asking_since = None;
+    if number == NumberRule::Next {
+        next.generation += 1;
+    }
+    if number != NumberRule::Ask {
+        next.sends = 0;
+        return plain(next, Some(at));
+    }
+    // Not told whether the number is spent: nothing may be sent under either.
+    at_rest(
+        &next,
+        State::Parked,
+        Some("the gateway does not say whether the order number is spent".to_owned()),
+    )
+}
+
+fn not_processed(
+    item: &Item,
+    code: &str,
+    after: Option<u64>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
+    if item.sends >= policy.retry.attempts {
+        let reason = format!("not processed in {} attempts: {code}", item.sends);
+        return at_rest(item, State::Failed, Some(reason));
+    }
+    let mut next = item.clone();
+    next.state = State::Planned;
+    let asked = std::time::Duration::from_millis(after.unwrap_or(0));
+    let wait = policy.retry.wait(item.sends, item.spread).max(asked);
+    because(
+        plain(next, Some(now.plus(wait))),
+        format!("not processed: {code}"),
+    )
+}
+
+fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
+    if item.sends >= policy.retry.attempts {
+        let reason = format!("sent {} times and never found at the gateway", item.sends);
+        return at_rest(item, State::Parked, Some(reason));
+    }
+    let mut next = item.clone();
+    next.state = State::Planned;
+    next.asking_since = None;
+    because(
+        plain(next, Some(now)),
+        "the gateway has no such order".to_owned(),
+    )
+}
+
+fn ask_later(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = state;
+    next.asking = asking;
+    if item.state == State::Sending || item.asking_since.is_none() {
+        next.asks = 0;
+        next.asking_since = Some(now);
+    }
+    let due = now.plus(policy.resolve.wait(next.asks, item.spread));
+    let reason = verifying(&next, policy, now);
+    Move {
+        reason,
+        ..plain(next, Some(due))
+    }
+}
+
+fn ask_or_park(
+    item: &Item,
+    state: State,
+    asking: Asking,
+    policy: &Policy,
+    now: Timestamp,
+    why: &str,
+) -> Move {
+    let asked_for = item
+        .asking_since
+        .map_or(std::time::Duration::ZERO, |since| now.since(since));
+    if asked_for < policy.resolve.horizon {
+        return ask_later(item, state, asking, policy, now);
+    }
+    let answered = match &asking {
+        Asking::Unlisted(code) => format!("; it was answered {code}, which no outcome table lists"),
+        Asking::Outcome | Asking::Number(_) | Asking::Resend | Asking::ResendDeclined => {
+            String::new()
+        }
+    };
+    let reason = format!(
+        "asked {} times without learning what happened: {why}{answered}",
+        item.asks
+    );
+    at_rest(item, State::Parked, Some(reason))
+}
+
+fn grace_is_over(item: &Item, policy: &Policy, now: Timestamp) -> bool {
+    item.sent_at
+        .is_none_or(|sent| now.since(sent) >= policy.resolve.grace)
+}
+
+fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
+    let mut next = item.clone();
+    next.state = state;
+    Move {
+        item: next,
+        due: None,
+        reason,
+        alarm: None,
+    }
+}
+
+const fn plain(item: Item, due: Option<Timestamp>) -> Move {
+    Move {
+        item,
+        due,
+        reason: None,
+        alarm: None,
+    }
+}
+
+fn because(moved: Move, reason: String) -> Move {
+    Move {
+        reason: Some(reason),
+        ..moved
+    }
+}
+
+fn alarmed(moved: Move, alarm: Alarm) -> Move {
+    Move {
+        alarm: Some(alarm),
+        ..moved
+    }
+}
+
+impl From<Cause> for Answer {
+    /// An unknown answer without a code.
+    fn from(cause: Cause) -> Self {
+        Self::Unknown {
+            cause,
+            code: String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy() -> Policy {
+        use super::super::policy::{Resolve, Retry};
+        Policy {
+            retry: Retry {
+                attempts: 3,
+                first: SECOND,
+                max: SECOND * 60,
+            },
+            resolve: Resolve {
+                schedule: vec![SECOND * 10],
+                grace: SECOND * 600,
+                horizon: SECOND * 3600,
+            },
+            dunning: vec![SECOND * 86_400, SECOND * 86_400 * 3],
+        }
+    }
+
+    const NOW: i64 = 10_000_000_000;
+
+    fn at(seconds_ago: i64) -> Timestamp {
+        Timestamp::from_millis(NOW - seconds_ago * 1000)
+    }
+
+    /// `unknown`, or `unknown:5s-ago`, `pending:asked-number`, `planned:sends-3` …
+    fn item(text: &str) -> Item {
+        let (state, traits) = text.split_once(':').unwrap_or((text, ""));
+        let state = State::parse(state).unwrap_or_else(|| panic!("no state {state}"));
+        let mut item = Item {
+            state,
+            ..Item::planned(0)
+        };
+        if !matches!(
+            state,
+            State::Held | State::Planned | State::Rejected | State::Skipped
+        ) {
+            (item.sends, item.sent_at, item.asking_since) = (1, Some(at(60)), Some(at(60)));
+        }
+        if state == State::Succeeded {
+            item.receipt = Some(Receipt("R1".into()));
+        }
+        for word in traits.split(',').filter(|word| !word.is_empty()) {
+            match word {
+                "grace-over" => item.sent_at = Some(at(600)),
+                "horizon-over" => item.asking_since = Some(at(3600)),
+                "about-hard" => item.asking = Asking::Number(decline("hard", "ask")),
+                "sent-twice" => item.sends = 2,
+                "closed-numbers" => item.generation = 4,
+                "about-spent" => item.asking = Asking::Number(decline("spent", "ask")),
+                "about-number" => item.asking = Asking::Number(decline("soft", "ask")),
+                "about-resend" => item.asking = Asking::Resend,
+                "about-declined" => item.asking = Asking::ResendDeclined,
+                "about-unlisted" => item.asking = Asking::Unlisted("40003".into()),
+                "last-send" => item.sends = 3,
+                "never-sent" => (item.sends, item.sent_at) = (0, None),
+                "ladder-end" => item.declines = 2,
+                other => panic!("no trait {other}"),
+            }
+        }
+        item
+    }
+
+    fn decline(class: &str, number: &str) -> Decline {
+        let class = serde_json::from_value(class.into()).expect("a class");
+        let number = serde_json::from_value(number.into()).expect("a number rule");
+        Decline {
+            code: "CODE".into(),
+            class,
+            number,
+        }
+    }
+
+    /// `claim`, `done R1`, `declined soft next`, `unknown timed_out` …
+    fn event(text: &str) -> Event {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Event::Answered(match words.as_slice() {
+            ["claim"] => return Event::Claim,
+            ["unsent"] => return Event::Unsent,
+            ["cancel"] => return Event::Cancel,
+            ["retry"] => return Event::Retry,
+            ["approve"] => return Event::Approve,
+            ["reject"] => return Event::Reject,
+            ["expire"] => return Event::Expire,
+            ["resolve", "done"] => return Event::Resolve(Finding::Happened(Receipt("R1".into()))),
+            ["resolve", "failed"] => return Event::Resolve(Finding::DidNot),
+            ["recall"] => return Event::Recall,
+            ["park"] => return Event::Park,
+            ["done"] => Answer::Done(Receipt("R1".into())),
+            ["done", receipt] => Answer::Done(Receipt((*receipt).into())),
+            ["accepted"] => Answer::Accepted,
+            ["absent"] => Answer::Absent,
+            ["declined", class, number] => Answer::Declined(decline(class, number)),
+            ["not_processed"] => Answer::NotProcessed {
+                code: "BUSY".into(),
+                after: None,
+            },
+            ["not_processed", seconds] => Answer::NotProcessed {
+                code: "BUSY".into(),
+                after: Some(seconds.parse::<u64>().expect("seconds") * 1000),
+            },
+            ["unknown"] => Answer::from(Cause::TimedOut),
+            ["not_asked"] => Answer::from(Cause::NotAsked),
+            ["abandoned"] => Answer::from(Cause::Abandoned),
+            other => panic!("no event {other:?}"),
+        })
+    }
+
+    /// What follows, as the table below writes it: `STATE [gen N] [in Ns] [alarm NAME]`, or `-`.
+    fn outcome(from: &str, what: &str) -> String {
+        let before = item(from);
+        let Ok(moved) = apply(
+            &before,
+            &event(what),
+            &policy(),
+            Timestamp::from_millis(NOW),
+        ) else {
+            return "-".into();
+        };
+        let mut text = moved.item.state.word().to_owned();
+        if moved.item.generation != before.generation {
+            text += &format!(" gen {}", moved.item.generation);
+        }
+        if let Some(due) = moved.due {
+            text += &format!(" in {}s", due.since(Timestamp::from_millis(NOW)).as_secs());
+        }
+        if let Some(alarm) = moved.alarm {
+            text += &format!(" alarm {}", alarm.word());
+        }
+        text
+    }
+
+    #[test]
+    fn every_move_is_the_tables() {
+        let table = include_str!("item_moves.txt");
+        let rows = table
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut wrong = Vec::new();
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [from, what, expected] = cells[..] else {
+                panic!("not three cells: {row}")
+            };
+            let found = outcome(from, what);
+            if found != expected {
+                wrong.push(format!(
+                    "{from} | {what} | expected {expected}, found {found}"
+                ));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn the_table_has_every_state_with_every_event() {
+        let table = include_str!("item_moves.txt");
+        let events = [
+            "claim",
+            "unsent",
+            "done",
+            "accepted",
+            "declined hard same",
+            "not_processed",
+            "unknown",
+            "absent",
+            "cancel",
+            "retry",
+            "approve",
+            "reject",
+            "expire",
+            "resolve done",
+            "resolve failed",
+            "recall",
+            "park",
+        ];
+        for state in State::ALL {
+            for event in events {
+                let there = table.lines().any(|line| {
+                    let mut cells = line.split('|').map(str::trim);
+                    cells.next() == Some(state.word()) && cells.next() == Some(event)
+                });
+                assert!(there, "no row for {state} | {event}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_unknown_not_failed() {
+        assert_eq!(outcome("sending", "unknown"), "unknown in 10s");
+    }
+
+    fn any_answer() -> impl Strategy<Value = Answer> {
+        let class = prop::sample::select(vec![
+            DeclineClass::Soft,
+            DeclineClass::Hard,
+            DeclineClass::Spent,
+            DeclineClass::Config,
+            DeclineClass::Funds,
+        ]);
+        let number =
+            prop::sample::select(vec![NumberRule::Same, NumberRule::Next, NumberRule::Ask]);
+        prop_oneof![
+            "R[0-9]".prop_map(|receipt| Answer::Done(Receipt(receipt))),
+            Just(Answer::Accepted),
+            (class, number).prop_map(|(class, number)| Answer::Declined(Decline {
+                code: "C".into(),
+                class,
+                number
+            })),
+            Just(Answer::NotProcessed {
+                code: "BUSY".into(),
+                after: None
+            }),
+            Just(Answer::Absent),
+            Just(Answer::from(Cause::TimedOut)),
+            Just(Answer::from(Cause::Abandoned)),
+        ]
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            4 => Just(Event::Claim),
+            1 => Just(Event::Unsent),
+            6 => any_answer().prop_map(Event::Answered),
+            1 => Just(Event::Cancel),
+            1 => Just(Event::Retry),
+            1 => Just(Event::Approve),
+            1 => prop::sample::select(vec![Event::Reject, Event::Expire]),
+            1 => prop_oneof!["R[0-9]".prop_map(|receipt| Finding::Happened(Receipt(receipt))), Just(Finding::DidNot)]
+                .prop_map(Event::Resolve),
+            1 => prop::sample::select(vec![Event::Recall, Event::Park]),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Over any history: a success is never lost, an open item is always due, one at rest
+        /// never, and the order number changes only when a decline said that the old one is spent.
+        #[test]
+        fn no_history_loses_a_success_or_forgets_an_item(
+            held in any::<bool>(), events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)
+        ) {
+            let state = if held { State::Held } else { State::Planned };
+            let mut item = Item { state, ..Item::planned(7) };
+            let mut now = Timestamp::from_millis(NOW);
+            for (event, seconds) in events {
+                now = now.plus(Duration::from_secs(seconds));
+                let Ok(moved) = apply(&item, &event, &policy(), now) else { continue };
+                let next = &moved.item;
+                if item.state == State::Succeeded {
+                    prop_assert_eq!(next.state, State::Succeeded);
+                    prop_assert_eq!(&next.receipt, &item.receipt);
+                }
+                let claimed = event == Event::Claim;
+                prop_assert_ne!(next.state, State::Held, "held after {:?}", event);
+                prop_assert_eq!(moved.due.is_some(), next.state.is_open() && !claimed);
+                if item.state == State::Held && next.state.is_open() {
+                    prop_assert_eq!(&event, &Event::Approve);
+                }
+                if next.generation != item.generation {
+                    prop_assert_eq!(next.generation, item.generation + 1);
+                    let told_next = matches!(&event, Event::Answered(Answer::Declined(d)) if d.number == NumberRule::Next);
+                    prop_assert!(told_next, "a new number after {:?}", event);
+                    prop_assert_eq!(next.state, State::Planned);
+                }
+                if next.state == State::Failed && item.state.is_in_flight() {
+                    let certain = matches!(event, Event::Resolve(Finding::DidNot) | Event::Answered(
+                        Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent));
+                    prop_assert!(certain, "failed after {:?}", event);
+                }
+                if next.state == State::Planned && item.state.is_in_flight() && next.sent_at.is_some() {
+                    let certain = matches!(event, Event::Unsent | Event::Answered(
+                        Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent));
+                    prop_assert!(certain, "to be sent again after {:?}", event);
+                }
+                if matches!(event, Event::Answered(Answer::Done(_))) && item.state.is_open() {
+                    prop_assert_eq!(next.state, State::Succeeded);
+                }
+                item = moved.item;
+            }
+        }
+
+        /// Time alone closes nothing: however late it is, no answer but evidence leads out of
+        /// unknown.
+        #[test]
+        fn time_alone_never_closes_an_unknown(seconds in 0_u64..100_000_000) {
+            let item = item("unknown:grace-over,horizon-over");
+            let now = Timestamp::from_millis(NOW).plus(Duration::from_secs(seconds));
+            let moved = apply(&item, &event("unknown"), &policy(), now).expect("a move");
+            prop_assert!(matches!(moved.item.state, State::Unknown | State::Parked));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What payrun knows about payments, free of IO: no clock, no network, no database, no randomness,
+//! no floats.
+//!
+//! Everything here is a value or a pure function over values. The heart is [`item`]: the one place
+//! that decides which state follows which.
+
+pub mod actor;
+pub mod alert;
+pub mod answer;
+pub mod approval;
+pub mod audit;
+pub mod calendar;
+pub mod identity_card;
+pub mod ids;
+pub mod item;
+pub mod money;
+pub mod occurrence;
+pub mod planted;
+pub mod policy;
+pub mod role;
+pub mod schedule;
+pub mod sealed;
+pub mod subscription;
+pub mod text;
+pub mod time;
+pub mod timetable;

@@ -1,0 +1,203 @@
+//! What becomes of an occurrence: its state, and which of those that are late still fire.
+//!
+//! An occurrence is late if nobody looked when it was due: no process was up for a while, or the
+//! workflow was paused.
+
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// How late an occurrence may be and still count as on time: a restart, or a database that was away
+/// for a moment.
+pub const LATE: Duration = Duration::from_secs(5 * 60);
+
+/// How many late occurrences fire under [`Missed::Each`]; the newest.
+pub const EACH_MAX: usize = 100;
+
+/// How an occurrence stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OccurrenceState {
+    /// Its instant has come, and nobody has planned its run yet.
+    Due,
+    /// It waits until the workflow's earlier run has ended.
+    Queued,
+    /// It has a run.
+    Fired,
+    /// A calendar left it out, or an earlier run had not ended.
+    Skipped,
+    /// It was late, and the schedule fires no late ones, or not this one.
+    Missed,
+    /// Its run could not be planned.
+    Failed,
+}
+
+/// What is done about late occurrences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// None fires.
+    None,
+    /// The latest fires, in place of all.
+    Latest,
+    /// Each fires, up to [`EACH_MAX`].
+    Each,
+}
+
+/// What is done while an earlier run of the workflow has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// It fires beside it.
+    Allow,
+    /// It is left out.
+    Skip,
+    /// It fires when that has ended.
+    Queue,
+}
+
+impl OccurrenceState {
+    /// Every one, with the word for it in the ledger and for people.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("due", Self::Due),
+        ("queued", Self::Queued),
+        ("fired", Self::Fired),
+        ("skipped", Self::Skipped),
+        ("missed", Self::Missed),
+        ("failed", Self::Failed),
+    ];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Queued => "queued",
+            Self::Fired => "fired",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, state)| *state)
+    }
+}
+
+impl Missed {
+    /// Every one, with its word.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("latest", Self::Latest),
+        ("each", Self::Each),
+    ];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, missed)| *missed)
+    }
+
+    /// How many of the occurrences that are due, oldest first, are given up. `resumed`: when the
+    /// workflow's last pause ended; what came due before is late, however short the pause was.
+    ///
+    /// ```
+    /// use payrun_domain::occurrence::Missed;
+    /// use payrun_domain::time::Timestamp;
+    /// let day = |n: i64| Timestamp::from_millis(n * 86_400_000);
+    /// let slept_three_days = [day(1), day(2), day(3)];
+    /// assert_eq!(Missed::Latest.given_up(&slept_three_days, None, day(4)), 2);
+    /// assert_eq!(Missed::Latest.given_up(&slept_three_days[2..], None, day(3)), 0);
+    /// assert_eq!(Missed::None.given_up(&slept_three_days[2..], Some(day(3)), day(3)), 1);
+    /// ```
+    pub fn given_up(self, due: &[Timestamp], resumed: Option<Timestamp>, now: Timestamp) -> usize {
+        let is_late =
+            |at: Timestamp| now.since(at) > LATE || resumed.is_some_and(|resumed| at <= resumed);
+        let late = due.iter().filter(|at| is_late(**at)).count();
+        match self {
+            Self::None => late,
+            Self::Latest if late > 0 => due.len() - 1,
+            Self::Each if late > 0 => due.len().saturating_sub(EACH_MAX),
+            Self::Latest | Self::Each => 0,
+        }
+    }
+}
+
+impl Overlap {
+    /// Every one, with its word.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("allow", Self::Allow),
+        ("skip", Self::Skip),
+        ("queue", Self::Queue),
+    ];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, overlap)| *overlap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(of: std::ops::Range<i64>) -> Vec<Timestamp> {
+        of.map(|minute| Timestamp::from_millis(minute * 60_000))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_on_time_is_never_given_up() {
+        let due = minutes(0..5);
+        let now = due[4].plus(Duration::from_secs(59));
+        for (_, missed) in Missed::ALL {
+            assert_eq!(missed.given_up(&due, None, now), 0);
+            assert_eq!(missed.given_up(&[], None, now), 0);
+        }
+    }
+
+    #[test]
+    fn of_many_late_ones_none_or_the_latest_or_a_bounded_number_fires() {
+        let due = minutes(0..4320);
+        let now = due[4319];
+        assert_eq!(Missed::Latest.given_up(&due, None, now), 4319);
+        assert_eq!(Missed::Each.given_up(&due, None, now), 4320 - EACH_MAX);
+        assert_eq!(
+            Missed::None.given_up(&due, None, now),
+            4314,
+            "those of the last five minutes are on time"
+        );
+        assert_eq!(Missed::Each.given_up(&due[..100], None, now), 0);
+    }
+
+    #[test]
+    fn what_came_in_a_pause_is_late_however_short_it_was() {
+        let due = minutes(0..4);
+        let now = due[3];
+        for (resumed, expected) in [
+            (None, 0),
+            (Some(due[1]), 2),
+            (Some(due[1].plus(Duration::from_secs(30))), 2),
+        ] {
+            assert_eq!(Missed::None.given_up(&due, resumed, now), expected);
+        }
+        assert_eq!(Missed::Latest.given_up(&due, Some(due[1]), now), 3);
+        assert_eq!(Missed::Each.given_up(&due, Some(due[1]), now), 0);
+    }
+
+    #[test]
+    fn each_state_has_one_word() {
+        for (word, state) in OccurrenceState::ALL {
+            assert_eq!(
+                (state.word(), OccurrenceState::parse(word)),
+                (word, Some(state))
+            );
+        }
+    }
+}

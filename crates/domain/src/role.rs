@@ -1,0 +1,58 @@
+//! What a person or program may do that speaks to the service.
+
+use std::fmt;
+
+/// A role. Whatever the role, nobody approves what they began themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Reads, begins runs, pauses, retries, cancels.
+    Operator,
+    /// Reads and approves.
+    Approver,
+    /// All of it.
+    Admin,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];
+
+    /// The word for this role.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    /// Whether somebody of this role may do what is for another.
+    ///
+    /// ```
+    /// use payrun_domain::role::Role;
+    /// assert!(Role::Approver.may_do_as(Role::Viewer));
+    /// assert!(!Role::Approver.may_do_as(Role::Operator));
+    /// ```
+    pub const fn may_do_as(self, other: Self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Operator => matches!(other, Self::Viewer | Self::Operator),
+            Self::Approver => matches!(other, Self::Viewer | Self::Approver),
+            Self::Viewer => matches!(other, Self::Viewer),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

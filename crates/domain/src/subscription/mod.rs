@@ -1,0 +1,285 @@
+//! Subscriptions: what a contract owes and when, and what happens to periods that are not charged.
+//!
+//! A contract falls due in periods. Each has a name that never changes (`2026-03`, or `2026-03-31`
+//! for weeks), so that the item's key `CONTRACT/PERIOD` can be charged at most once for ever. A
+//! period that is due ends in one of three ways: it is planned, it *lapses* when its pay-by date
+//! passes before that, or it is *waived* because the contract was paused or had ended. A period
+//! that has lapsed is due again when a person reopens it, until the day that he names. Which of
+//! these it was is for the ledger to keep; here is only what follows from the terms and a date.
+
+mod follow;
+mod prices;
+mod revise;
+mod terms;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+
+use super::money::Amount;
+
+pub use follow::{Failed, Follow, Word, follow};
+pub use prices::{Prices, PricesError};
+pub use revise::{Offer, Unrevised};
+pub use terms::{Anchor, Every, Period, Terms, TermsError};
+
+/// How many periods of one contract are looked at together; the others come with the next run.
+const AT_ONCE: usize = 1_000;
+
+/// A contract's terms, prices and standing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// When it falls due.
+    pub terms: Terms,
+    /// How much, by day.
+    pub prices: Prices,
+    /// Whether it is charged.
+    pub standing: Standing,
+    /// A text for the bill; no personal data.
+    pub description: String,
+}
+
+/// Whether a contract is charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Active,
+    /// Not until somebody resumes it.
+    Paused {
+        /// Periods due from this day on are not charged, not even later.
+        since: NaiveDate,
+        /// Why.
+        reason: String,
+    },
+    /// Never again.
+    Ended {
+        /// The last day that counts.
+        on: NaiveDate,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Standing {
+    /// Every word for a standing.
+    pub const WORDS: [&str; 3] = ["active", "paused", "ended"];
+
+    /// The word for it, as the ledger spells it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused { .. } => "paused",
+            Self::Ended { .. } => "ended",
+        }
+    }
+
+    /// Why it is not charged.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Active => None,
+            Self::Paused { reason, .. } | Self::Ended { reason, .. } => Some(reason),
+        }
+    }
+}
+
+/// The days by which a run says what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunDays {
+    /// The day the run is for: what falls due until then is due.
+    pub on: NaiveDate,
+    /// The day it is. A run for a later day makes nothing lapse that may still be charged today.
+    pub today: NaiveDate,
+}
+
+/// A period that is due and not accounted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which.
+    pub period: Period,
+    /// How much it is.
+    pub amount: Amount,
+    /// Whether it may no longer be charged: its pay-by date is over.
+    pub lapsed: bool,
+}
+
+/// A period that will never be charged, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waived {
+    /// Which.
+    pub period: Period,
+    /// How much it would have been.
+    pub amount: Amount,
+    /// Why.
+    pub reason: String,
+}
+
+impl Subscription {
+    /// What an active contract owes for a run and has not accounted for; oldest first. Nothing
+    /// before `open` is looked at. Of a period that was reopened, `reopened` has the day until
+    /// which it may be charged.
+    ///
+    /// ```
+    /// use std::collections::{BTreeMap, BTreeSet};
+    /// use chrono::NaiveDate;
+    /// use payrun_domain::money::{Amount, Currency};
+    /// use payrun_domain::subscription::{Anchor, Every, Prices, RunDays, Standing, Subscription, Terms};
+    ///
+    /// let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
+    /// let amount = Amount::parse("38.00", Currency::parse("HKD").unwrap()).unwrap();
+    /// let monthly = Subscription {
+    ///     terms: Terms::new(Every::Month, Anchor::parse("31", Every::Month).unwrap(), day(1, 1), None, 14).unwrap(),
+    ///     prices: Prices::of(amount, day(1, 1)),
+    ///     standing: Standing::Active,
+    ///     description: String::new(),
+    /// };
+    /// let run = RunDays { on: day(2, 28), today: day(2, 28) };
+    /// let due = monthly.due(day(1, 1), run, &BTreeSet::new(), &BTreeMap::new());
+    /// let told: Vec<_> = due.iter().map(|due| (due.period.name.as_str(), due.lapsed)).collect();
+    /// assert_eq!(told, [("2026-01", true), ("2026-02", false)]);
+    /// ```
+    pub fn due(
+        &self,
+        open: NaiveDate,
+        run: RunDays,
+        accounted: &BTreeSet<String>,
+        reopened: &BTreeMap<String, NaiveDate>,
+    ) -> Vec<Due> {
+        let due = |period: Period| {
+            let pay_by = reopened.get(&period.name).copied().unwrap_or(period.pay_by);
+            let lapsed = run.on.min(run.today) > pay_by;
+            Due {
+                amount: self.prices.on(period.due),
+                lapsed,
+                period: Period { pay_by, ..period },
+            }
+        };
+        match self.standing {
+            Standing::Active => self
+                .open_until(open, Some(run.on), accounted)
+                .take(AT_ONCE)
+                .map(due)
+                .collect(),
+            Standing::Paused { .. } | Standing::Ended { .. } => Vec::new(),
+        }
+    }
+
+    /// When the first period falls due, from `open` on, that is not accounted for; none if there
+    /// will be none.
+    pub fn next_due(&self, open: NaiveDate, accounted: &BTreeSet<String>) -> Option<NaiveDate> {
+        match self.standing {
+            Standing::Ended { .. } => None,
+            Standing::Active | Standing::Paused { .. } => self
+                .open_until(open, None, accounted)
+                .next()
+                .map(|period| period.due),
+        }
+    }
+
+    /// Pauses it from a day on; none unless it is active.
+    pub fn paused(&self, since: NaiveDate, reason: &str) -> Option<Self> {
+        let standing = Standing::Paused {
+            since,
+            reason: reason.to_owned(),
+        };
+        (self.standing == Standing::Active).then(|| Self {
+            standing,
+            ..self.clone()
+        })
+    }
+
+    /// Resumes it: periods due from `today` on are charged, those that fell into the pause are
+    /// waived. None unless it is paused.
+    pub fn resumed(
+        &self,
+        open: NaiveDate,
+        today: NaiveDate,
+        accounted: &BTreeSet<String>,
+    ) -> Option<(Self, Vec<Waived>)> {
+        let Standing::Paused { since, reason } = &self.standing else {
+            return None;
+        };
+        let waived = self.waived(
+            open.max(*since),
+            today.pred_opt()?,
+            accounted,
+            &format!("paused: {reason}"),
+        );
+        Some((
+            Self {
+                standing: Standing::Active,
+                ..self.clone()
+            },
+            waived,
+        ))
+    }
+
+    /// Ends it: what was due until then and has not been planned is waived. None if it has ended.
+    pub fn ended(
+        &self,
+        open: NaiveDate,
+        on: NaiveDate,
+        reason: &str,
+        accounted: &BTreeSet<String>,
+    ) -> Option<(Self, Vec<Waived>)> {
+        let ended = format!("ended: {reason}");
+        let waived = match &self.standing {
+            Standing::Ended { .. } => return None,
+            Standing::Active => self.waived(open, on, accounted, &ended),
+            Standing::Paused { since, reason } => {
+                let before = since.pred_opt()?.min(on);
+                let mut waived = self.waived(open, before, accounted, &ended);
+                waived.extend(self.waived(
+                    open.max(*since),
+                    on,
+                    accounted,
+                    &format!("paused: {reason}"),
+                ));
+                waived
+            }
+        };
+        let standing = Standing::Ended {
+            on,
+            reason: reason.to_owned(),
+        };
+        Some((
+            Self {
+                standing,
+                ..self.clone()
+            },
+            waived,
+        ))
+    }
+
+    fn waived(
+        &self,
+        from: NaiveDate,
+        until: NaiveDate,
+        accounted: &BTreeSet<String>,
+        reason: &str,
+    ) -> Vec<Waived> {
+        self.open_until(from, Some(until), accounted)
+            .map(|period| Waived {
+                amount: self.prices.on(period.due),
+                period,
+                reason: reason.to_owned(),
+            })
+            .collect()
+    }
+
+    /// Periods due from one day to another that are not accounted for.
+    fn open_until<'a>(
+        &'a self,
+        from: NaiveDate,
+        until: Option<NaiveDate>,
+        accounted: &'a BTreeSet<String>,
+    ) -> impl Iterator<Item = Period> + 'a {
+        self.terms
+            .dues(from)
+            .take_while(move |due| until.is_none_or(|until| *due <= until))
+            .map(|due| self.terms.period(due))
+            .filter(|period| !accounted.contains(&period.name))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,361 @@
+use chrono::{Datelike, NaiveDate};
+use proptest::prelude::*;
+
+use super::*;
+use crate::money::Currency;
+
+fn day(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn hkd(minor: i64) -> Amount {
+    Amount::from_minor(minor, Currency::parse("HKD").unwrap()).unwrap()
+}
+
+fn terms(every: &str, anchor: &str, start: &str, end: Option<&str>) -> Terms {
+    let every = Every::parse(every).unwrap();
+    Terms::new(
+        every,
+        Anchor::parse(anchor, every).unwrap(),
+        day(start),
+        end.map(day),
+        14,
+    )
+    .unwrap()
+}
+
+/// A run for today.
+fn on(text: &str) -> RunDays {
+    RunDays {
+        on: day(text),
+        today: day(text),
+    }
+}
+
+fn names(terms: &Terms, from: &str, how_many: usize) -> Vec<String> {
+    terms
+        .dues(day(from))
+        .take(how_many)
+        .map(|due| format!("{} {due}", terms.period(due).name))
+        .collect()
+}
+
+fn contract(terms: Terms) -> Subscription {
+    let prices = Prices::of(hkd(3_800), terms.start());
+    Subscription {
+        terms,
+        prices,
+        standing: Standing::Active,
+        description: String::new(),
+    }
+}
+
+#[test]
+fn the_31st_is_the_last_day_of_a_shorter_month_and_comes_back() {
+    let monthly = terms("month", "31", "2027-12-31", None);
+    let expected = [
+        "2027-12 2027-12-31",
+        "2028-01 2028-01-31",
+        "2028-02 2028-02-29",
+        "2028-03 2028-03-31",
+        "2028-04 2028-04-30",
+    ];
+    assert_eq!(names(&monthly, "2000-01-01", 5), expected);
+    assert_eq!(
+        names(&terms("year", "29", "2028-02-29", None), "2028-02-29", 3),
+        [
+            "2028-02 2028-02-29",
+            "2029-02 2029-02-28",
+            "2030-02 2030-02-28"
+        ]
+    );
+    assert_eq!(
+        names(
+            &terms("3 months", "30", "2026-11-30", None),
+            "2027-01-01",
+            2
+        ),
+        ["2027-02 2027-02-28", "2027-05 2027-05-30"]
+    );
+}
+
+#[test]
+fn the_first_period_is_the_first_anchor_day_from_the_start_on() {
+    assert_eq!(
+        names(&terms("month", "5", "2026-03-06", None), "2026-01-01", 1),
+        ["2026-04 2026-04-05"]
+    );
+    assert_eq!(
+        names(&terms("month", "5", "2026-03-05", None), "2026-01-01", 1),
+        ["2026-03 2026-03-05"]
+    );
+    assert_eq!(
+        names(
+            &terms("2 weeks", "mon", "2026-03-03", None),
+            "2026-03-20",
+            2
+        ),
+        ["2026-03-23 2026-03-23", "2026-04-06 2026-04-06"]
+    );
+}
+
+#[test]
+fn nothing_falls_due_after_the_end_and_the_last_day_counts() {
+    let ending = terms("month", "10", "2026-01-01", Some("2026-03-10"));
+    assert_eq!(names(&ending, "2026-01-01", 9).len(), 3);
+    assert_eq!(names(&ending, "2026-03-11", 9).len(), 0);
+}
+
+#[test]
+fn wrong_terms_are_refused() {
+    let parse = |text, every| Anchor::parse(text, every).map_err(|error| error.to_string());
+    assert_eq!(
+        parse("32", Every::Month).unwrap_err(),
+        "anchor_day \"32\" is not a day of the month, 1 to 31"
+    );
+    assert!(parse("1", Every::Week).unwrap_err().contains("mon, tue"));
+    let anchor = Anchor::of(day("2026-01-01"), Every::Month);
+    let made = |start, end, within| {
+        Terms::new(Every::Month, anchor, day(start), end, within).map_err(|e| e.to_string())
+    };
+    assert!(
+        made("2026-01-02", Some(day("2026-01-01")), 0)
+            .unwrap_err()
+            .contains("before it starts")
+    );
+    assert!(
+        made("2026-01-02", None, 367)
+            .unwrap_err()
+            .contains("0 to 366")
+    );
+    assert!(
+        made("1999-12-31", None, 0)
+            .unwrap_err()
+            .contains("too far away")
+    );
+}
+
+#[test]
+fn a_price_holds_for_periods_due_from_its_day_on() {
+    let prices = Prices::of(hkd(100), day("2026-01-01"))
+        .from_day(day("2026-03-01"), hkd(200))
+        .unwrap();
+    let on = |text| prices.on(day(text)).minor();
+    assert_eq!(
+        (on("2026-02-28"), on("2026-03-01"), on("2030-01-01")),
+        (100, 200, 200)
+    );
+    let again = prices.from_day(day("2026-02-01"), hkd(300)).unwrap();
+    assert_eq!(
+        (again.on(day("2026-02-01")), again.on(day("2026-03-01"))),
+        (hkd(300), hkd(300))
+    );
+    let yen = Amount::from_minor(1, Currency::parse("JPY").unwrap()).unwrap();
+    assert!(prices.from_day(day("2026-03-01"), yen).is_err());
+}
+
+#[test]
+fn a_row_without_a_day_leaves_a_rise_that_is_noted_for_later() {
+    let ours = contract(terms("month", "5", "2026-01-01", None));
+    let offer = |minor, from: Option<&str>| Offer {
+        terms: ours.terms,
+        amount: hkd(minor),
+        amount_from: from.map(day),
+        description: String::new(),
+    };
+    let today = day("2026-02-10");
+    let risen = ours
+        .revised(&offer(4_200, Some("2026-06-01")), today, true)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        risen.revised(&offer(4_200, Some("2026-06-01")), today, true),
+        Ok(None),
+        "the same again"
+    );
+    assert_eq!(
+        risen.revised(&offer(3_800, None), today, true),
+        Ok(None),
+        "what it costs today"
+    );
+    let now = risen
+        .revised(&offer(4_000, None), today, true)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (now.prices.on(today), now.prices.on(day("2026-02-09"))),
+        (hkd(4_000), hkd(3_800))
+    );
+    let other = Offer {
+        terms: terms("month", "6", "2026-01-01", None),
+        ..offer(3_800, None)
+    };
+    assert_eq!(ours.revised(&other, today, true), Err(Unrevised::Days));
+    assert!(ours.revised(&other, today, false).unwrap().is_some());
+    let (ended, _) = ours
+        .ended(day("2026-01-01"), today, "moved out", &BTreeSet::new())
+        .unwrap();
+    assert_eq!(ended.revised(&offer(3_800, None), today, true), Ok(None));
+    assert!(matches!(
+        ended.revised(&offer(1, None), today, true),
+        Err(Unrevised::Ended { .. })
+    ));
+}
+
+#[test]
+fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
+    let ours = contract(terms("month", "5", "2026-01-01", None));
+    let (none, start) = (BTreeSet::new(), day("2026-01-01"));
+    let paused = ours.paused(day("2026-02-05"), "asked us to").unwrap();
+    assert!(
+        paused
+            .due(start, on("2026-12-31"), &none, &BTreeMap::new())
+            .is_empty()
+            && paused.paused(start, "again").is_none()
+    );
+    let (resumed, waived) = paused.resumed(start, day("2026-04-05"), &none).unwrap();
+    let told: Vec<_> = waived
+        .iter()
+        .map(|one| (one.period.name.as_str(), one.reason.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("2026-02", "paused: asked us to"),
+            ("2026-03", "paused: asked us to")
+        ]
+    );
+    let accounted = waived.iter().map(|one| one.period.name.clone()).collect();
+    let due: Vec<_> = resumed
+        .due(start, on("2026-04-05"), &accounted, &BTreeMap::new())
+        .into_iter()
+        .map(|due| (due.period.name, due.lapsed))
+        .collect();
+    assert_eq!(
+        due,
+        [("2026-01".to_owned(), true), ("2026-04".to_owned(), false)]
+    );
+    let (_, waived) = paused
+        .ended(start, day("2026-03-05"), "moved out", &none)
+        .unwrap();
+    let told: Vec<_> = waived.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "ended: moved out",
+            "paused: asked us to",
+            "paused: asked us to"
+        ]
+    );
+}
+
+#[test]
+fn a_period_lapses_by_the_day_it_is_and_not_by_the_day_the_run_is_for() {
+    let ours = contract(terms("month", "5", "2026-01-01", None));
+    let lapsed = |run: RunDays, reopened: &[(&str, &str)]| {
+        let reopened = reopened
+            .iter()
+            .map(|(name, until)| ((*name).to_owned(), day(until)))
+            .collect();
+        let due = ours.due(day("2026-01-01"), run, &BTreeSet::new(), &reopened);
+        due.into_iter()
+            .filter(|due| due.lapsed)
+            .map(|due| due.period.name)
+            .collect::<Vec<_>>()
+    };
+    let a_year_ahead = RunDays {
+        on: day("2027-02-10"),
+        today: day("2026-02-10"),
+    };
+    assert_eq!(
+        lapsed(a_year_ahead, &[]),
+        ["2026-01"],
+        "as today's run would"
+    );
+    assert_eq!(
+        lapsed(on("2026-03-10"), &[("2026-01", "2026-03-10")]),
+        ["2026-02"]
+    );
+    assert_eq!(
+        lapsed(on("2026-03-11"), &[("2026-01", "2026-03-10")]),
+        ["2026-01", "2026-02"]
+    );
+    let made_late = RunDays {
+        on: day("2026-01-19"),
+        today: day("2026-03-11"),
+    };
+    assert!(
+        lapsed(made_late, &[]).is_empty(),
+        "a person has named a day on which it could be charged"
+    );
+}
+
+#[test]
+fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
+    let failed = |word, declines, steps| Failed {
+        word,
+        declines,
+        steps,
+        reason: "declined: X".to_owned(),
+    };
+    let said = |failed| match follow(&failed) {
+        Follow::Nothing => "nothing",
+        Follow::Pause(_) => "pause",
+        Follow::End(_) => "end",
+    };
+    assert_eq!(said(failed(None, 0, 0)), "nothing");
+    assert_eq!(said(failed(None, 3, 3)), "nothing");
+    assert_eq!(said(failed(None, 4, 3)), "pause");
+    assert_eq!(said(failed(None, 1, 0)), "pause");
+    assert_eq!(said(failed(Some(Word::Paused), 0, 3)), "pause");
+    assert_eq!(said(failed(Some(Word::Ended), 4, 3)), "end");
+}
+
+/// Day by day, without any arithmetic of ours.
+fn oracle(every: Every, anchor: Anchor, start: NaiveDate, days: usize) -> Vec<NaiveDate> {
+    let last = |date: NaiveDate| {
+        date.succ_opt()
+            .is_none_or(|next| next.month() != date.month())
+    };
+    let number = u32::from(anchor.number());
+    let fits = |date: &NaiveDate| match every {
+        Every::Week | Every::TwoWeeks => date.weekday().number_from_monday() == number,
+        Every::Month | Every::TwoMonths | Every::ThreeMonths | Every::SixMonths | Every::Year => {
+            date.day() == number || (last(*date) && date.day() < number)
+        }
+    };
+    let each = match every {
+        Every::Week | Every::Month => 1,
+        Every::TwoWeeks | Every::TwoMonths => 2,
+        Every::ThreeMonths => 3,
+        Every::SixMonths => 6,
+        Every::Year => 12,
+    };
+    start
+        .iter_days()
+        .take(days)
+        .filter(fits)
+        .step_by(each)
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn due_dates_are_those_that_a_calendar_shows(
+        every in proptest::sample::select(Every::ALL.to_vec()),
+        anchor in 1_i64..=31,
+        start in 0_u64..3_000,
+        from in 0_u64..4_000,
+    ) {
+        let first = day("2023-01-01") + chrono::Days::new(start);
+        let anchor = Anchor::from_number(anchor, every).unwrap_or(Anchor::of(first, every));
+        let terms = Terms::new(every, anchor, first, None, 0).unwrap();
+        let from = day("2023-01-01") + chrono::Days::new(from);
+        let until = first + chrono::Days::new(3_000);
+        let ours: Vec<NaiveDate> = terms.dues(from).take_while(|due| *due < until).collect();
+        let theirs: Vec<NaiveDate> = oracle(every, anchor, first, 3_000).into_iter().filter(|due| *due >= from).collect();
+        prop_assert_eq!(&ours, &theirs);
+        let names: BTreeSet<String> = ours.iter().map(|due| terms.period(*due).name).collect();
+        prop_assert_eq!(names.len(), ours.len(), "no name stands for two periods");
+    }
+}

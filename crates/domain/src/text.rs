@@ -1,0 +1,285 @@
+//! Text as people and spreadsheets write it: with characters that nobody sees.
+//!
+//! What a person reads goes through [`visible`] at the edge, wherever it comes from: a terminal,
+//! the log, a mail, a page, a file for spreadsheets. JSON goes through [`escaped`].
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// How much of a text is shown.
+const SHOWN: usize = 60;
+
+/// Whether a character steers a terminal, turns text around, or cannot be seen: control characters
+/// (C0, DEL, C1), line and paragraph separators, marks of direction (U+061C, U+200E, U+202A to
+/// U+202E, U+2066 to U+2069), what has no width, chooses how the one before looks, or is empty,
+/// tags, and what is no character.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{feff}'
+            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The text in one line, with every character that is not seen by its number: what a person reads
+/// goes through here last.
+///
+/// ```
+/// use payrun_domain::text::visible;
+/// assert_eq!(visible("a\u{202e}b\u{1b}[31m\n"), "a[U+202E]b[U+001B][31m[U+000A]");
+/// assert_eq!(visible("香港（旺角）店"), "香港（旺角）店");
+/// ```
+pub fn visible(text: &str) -> Cow<'_, str> {
+    without(text, is_unseen, |out, c| {
+        write!(out, "[U+{:04X}]", u32::from(c))
+    })
+}
+
+/// The same of a text that is meant to have several lines: its line feeds stay.
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
+    without(
+        text,
+        |c| c != '\n' && is_unseen(c),
+        |out, c| write!(out, "[U+{:04X}]", u32::from(c)),
+    )
+}
+
+/// JSON in which characters that are not seen are escaped: a program reads the same, a person sees
+/// them.
+///
+/// ```
+/// use payrun_domain::text::escaped;
+/// assert_eq!(escaped("{\n \"a\": \"\u{202e}\u{e0041}\"}"), "{\n \"a\": \"\\u202e\\udb40\\udc41\"}");
+/// ```
+pub fn escaped(json: &str) -> Cow<'_, str> {
+    let unit = |out: &mut String, c: char| {
+        let mut units = [0; 2];
+        c.encode_utf16(&mut units)
+            .iter()
+            .try_for_each(|unit| write!(out, "\\u{unit:04x}"))
+    };
+    // Within a text JSON has no line feed: it stands between them.
+    without(json, |c| c != '\n' && is_unseen(c), unit)
+}
+
+fn without(
+    text: &str,
+    bad: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char) -> std::fmt::Result,
+) -> Cow<'_, str> {
+    if !text.contains(&bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if bad(c) {
+            // A text takes whatever is written to it.
+            write(&mut out, c).ok();
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A field of which a spreadsheet makes no formula: an apostrophe before what it would take for the
+/// beginning of one, also in full width. A number with a sign stays a number.
+///
+/// ```
+/// use payrun_domain::text::inert;
+/// assert_eq!(inert("=1+2"), "'=1+2");
+/// assert_eq!(inert("-5.00"), "-5.00");
+/// ```
+pub fn inert(field: &str) -> Cow<'_, str> {
+    let field = visible(field);
+    let begins = |field: &str| field.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let number = |field: &str| {
+        let digits = field.strip_prefix('-').unwrap_or(field);
+        digits.starts_with(|c: char| c.is_ascii_digit())
+            && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+    };
+    if begins(field.trim_start()) && !number(&field) {
+        Cow::Owned(format!("'{field}"))
+    } else {
+        field
+    }
+}
+
+/// The name of a character that nobody sees, or takes for another; none for all others.
+fn name(c: char) -> Option<&'static str> {
+    match c {
+        ' ' => Some("blank"),
+        '\t' => Some("tab"),
+        '\n' | '\r' => Some("line break"),
+        '\u{a0}' => Some("no-break space"),
+        '\u{202f}' => Some("narrow no-break space"),
+        '\u{2000}'..='\u{200a}' => Some("typographic space"),
+        '\u{3000}' => Some("full-width space"),
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}' => {
+            Some("invisible character")
+        }
+        '\u{ff01}'..='\u{ff5e}' => Some("full-width character"),
+        c if c.is_control() => Some("control character"),
+        c if is_unseen(c) => Some("format character"),
+        _ => None,
+    }
+}
+
+fn is_wide(c: char) -> bool {
+    ('\u{ff01}'..='\u{ff5e}').contains(&c)
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || name(c) == Some("invisible character")
+}
+
+/// A text as a message quotes it: cut short, with what nobody sees or takes for something else by
+/// its name.
+///
+/// ```
+/// use payrun_domain::text::shown;
+/// assert_eq!(shown("5.00 "), "5.00<blank U+0020>");
+/// assert_eq!(shown("a b"), "a b");
+/// ```
+pub fn shown(text: &str) -> String {
+    let ends = text.chars().count().saturating_sub(1);
+    let mut shown = String::new();
+    for (at, c) in text.chars().enumerate().take(SHOWN) {
+        // A blank within is seen; one at the end is not.
+        let named = name(c).filter(|_| c != ' ' || at == 0 || at == ends);
+        let _ = match named {
+            // A full-width bracket is taken for nothing else.
+            Some(_) if is_wide(c) && !c.is_alphanumeric() && c != '．' => write!(shown, "{c}"),
+            Some(name) if is_wide(c) => write!(shown, "{c}<{name}>"),
+            Some(name) => write!(shown, "<{name} U+{:04X}>", u32::from(c)),
+            None => write!(shown, "{c}"),
+        };
+    }
+    shown
+}
+
+/// The text without blanks and invisible characters around it.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+/// What makes a trimmed text no name of a contract, an order or anything else: a mark that
+/// spreadsheets and statements put around text, what separates values in files, or a character that
+/// nobody sees. Two names that differ only by these would be two things.
+pub fn not_in_names(text: &str) -> Option<String> {
+    let mark = |c: char| match c {
+        '`' => Some("a back-tick"),
+        '\'' => Some("an apostrophe"),
+        '"' => Some("a quotation mark"),
+        '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{b4}' => {
+            Some("a typographic quotation mark")
+        }
+        _ => None,
+    };
+    if let Some(what) = text.chars().next().and_then(mark) {
+        return Some(format!(
+            "begins with {what}, as spreadsheets and statements mark text"
+        ));
+    }
+    if let Some(what) = text.chars().next_back().and_then(mark) {
+        return Some(format!("ends with {what}"));
+    }
+    let separates = |c: char| match c {
+        ',' => Some("a comma"),
+        ';' => Some("a semicolon"),
+        c => mark(c),
+    };
+    if let Some(what) = text.chars().find_map(separates) {
+        return Some(format!("contains {what}"));
+    }
+    unseen(text).map(|what| format!("contains {what}"))
+}
+
+/// The first character of a text that nobody sees, by its name and number: it tells nothing of what
+/// the text says.
+///
+/// ```
+/// use payrun_domain::text::unseen;
+/// assert_eq!(unseen("5109\u{200b}21").as_deref(), Some("invisible character U+200B"));
+/// assert_eq!(unseen("510921"), None);
+/// ```
+pub fn unseen(text: &str) -> Option<String> {
+    // A full-width bracket is seen, and part of many a name.
+    let (name, c) = text
+        .chars()
+        .find_map(|c| name(c).filter(|_| !is_wide(c)).map(|name| (name, c)))?;
+    Some(format!("{name} U+{:04X}", u32::from(c)))
+}
+
+/// What to do about a name that is refused. What was done under it is not done again while it is
+/// left alone.
+pub const NAME_REMEDY: &str = "take it out; but leave the row out if it was done under that name before: another name is another item";
+
+/// A text for comparing what people may mean by the same: without blanks around it, in small
+/// letters, full-width as plain.
+pub fn folded(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c if is_blank(c) => ' ',
+        c => c,
+    };
+    trimmed(text)
+        .chars()
+        .map(plain)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_around_a_name_is_taken_off_and_what_is_seen_is_told() {
+        for padded in [
+            "C1 ",
+            " C1",
+            "C1\t",
+            "C1\u{a0}",
+            "C1\u{3000}",
+            "\u{feff}C1",
+            "C1\u{200b}",
+            "\u{200e}C1",
+        ] {
+            assert_eq!(trimmed(padded), "C1", "{padded:?}");
+        }
+        assert_eq!(not_in_names("C-1/of_May"), None);
+        assert_eq!(not_in_names("香港（旺角）店"), None);
+        let inner = ["C 1", "C;1", "C,1", "C'1", "C\"1", "C`1", "C\u{3000}1"];
+        for odd in [
+            "`C1",
+            "'C1",
+            "C1'",
+            "\"C1\"",
+            "\u{2018}C1",
+            "C\u{200b}1",
+            "C\u{a0}1",
+            "C\t1",
+        ]
+        .into_iter()
+        .chain(inner)
+        {
+            assert!(not_in_names(odd).is_some(), "{odd:?}");
+        }
+        assert_eq!(not_in_names("R 4").unwrap(), "contains blank U+0020");
+        assert_eq!(not_in_names("C;2").unwrap(), "contains a semicolon");
+        assert_eq!(
+            not_in_names("C\u{200b}1").unwrap(),
+            "contains invisible character U+200B"
+        );
+    }
+
+    #[test]
+    fn what_differs_by_blanks_case_or_width_is_folded_to_the_same() {
+        for alike in ["Yes", "yes ", " YES", "\u{ff39}es", "yes\u{a0}"] {
+            assert_eq!(folded(alike), "yes", "{alike:?}");
+        }
+        assert_ne!(folded("no"), folded("n o"));
+    }
+}

@@ -1,0 +1,131 @@
+//! Approvals of a run's batches: counted, refused, or let expire. Who may approve is decided in the
+//! ledger, in the commit that counts it, so that no path leads around it.
+
+use super::Engine;
+use super::bulk::BulkError;
+use payrun_domain::actor::{Actor, Reason, Signed};
+use payrun_domain::item::State;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, LedgerError, Wish};
+
+/// What became of a job's batch.
+#[derive(Debug, Clone)]
+pub struct BatchDecided {
+    /// The approval as it was before.
+    pub approval: ApprovalRow,
+    /// What became of it.
+    pub decided: Decided,
+}
+
+impl Engine {
+    /// Approves what waits of a run: all its batches, or one job's. `shown`: the hash of the batch
+    /// that was looked at; what is approved is nothing else then.
+    ///
+    /// The author of a run cannot, whoever asks for it; a person counts once. Empty if nothing
+    /// waits.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn approve_run(
+        &self,
+        run_id: i64,
+        job: Option<&str>,
+        shown: Option<&str>,
+        by: &Signed,
+    ) -> Result<Vec<BatchDecided>, LedgerError> {
+        let mut outcome = Vec::new();
+        for approval in self.open_approvals(run_id, job).await? {
+            let decided = self
+                .ledger
+                .approve(approval.id, shown, by, self.clock.now())
+                .await?;
+            outcome.push(BatchDecided { approval, decided });
+        }
+        Ok(outcome)
+    }
+
+    /// Withdraws the batches of a run, or one job's. Its author may do so too. Of one that was
+    /// released already, what is open is withdrawn. Empty if there is none to withdraw.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn reject_run(
+        &self,
+        run_id: i64,
+        job: Option<&str>,
+        by: &Signed,
+    ) -> Result<Vec<BatchDecided>, BulkError> {
+        let mut outcome = Vec::new();
+        for approval in self.ledger.approvals_of_run(run_id).await? {
+            let meant = approval.state.is_open() || approval.state == ApprovalState::Approved;
+            if !meant || job.is_some_and(|job| approval.job != job) {
+                continue;
+            }
+            let mut decided = self
+                .ledger
+                .reject(approval.id, by, self.clock.now())
+                .await?;
+            if decided == Decided::NotWaiting(ApprovalState::Approved) {
+                decided = self.reject_late(&approval, by).await?;
+            }
+            outcome.push(BatchDecided { approval, decided });
+        }
+        Ok(outcome)
+    }
+
+    async fn reject_late(&self, approval: &ApprovalRow, by: &Signed) -> Result<Decided, BulkError> {
+        let filter = ItemFilter {
+            run_id: Some(approval.run_id),
+            job: Some(approval.job.clone()),
+            states: State::ALL
+                .into_iter()
+                .filter(|state| state.is_open() || *state == State::Parked)
+                .collect(),
+            ..ItemFilter::default()
+        };
+        let chosen = self.choose(&filter, &Wish::Cancel).await?;
+        if chosen.items == 0 {
+            return Ok(Decided::NotWaiting(ApprovalState::Approved));
+        }
+        let words = format!(
+            "run {} job {}, a batch rejected after its release",
+            approval.run_id, approval.job
+        );
+        let done = self.carry_out(&chosen, &Wish::Cancel, &words, by).await?;
+        Ok(Decided::WithdrawnLate {
+            cancelled: done.moved.values().sum(),
+            under_way: done.withdrawn.values().sum(),
+        })
+    }
+
+    async fn open_approvals(
+        &self,
+        run_id: i64,
+        job: Option<&str>,
+    ) -> Result<Vec<ApprovalRow>, LedgerError> {
+        let mut open = self.ledger.approvals_of_run(run_id).await?;
+        open.retain(|approval| {
+            approval.state.is_open() && job.is_none_or(|job| approval.job == job)
+        });
+        Ok(open)
+    }
+
+    /// Withdraws what nobody approved in time.
+    pub(super) async fn expire_approvals(&self, now: Timestamp) -> Result<(), LedgerError> {
+        let Ok(reason) = Reason::parse("nobody approved it in time") else {
+            return Ok(());
+        };
+        let by = Signed {
+            actor: Actor::payrun(),
+            reason,
+        };
+        let expired = self.ledger.expire_approvals(&by, now).await?;
+        if expired > 0 {
+            tracing::warn!(
+                batches = expired,
+                "nobody approved a batch in time; it is withdrawn"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,441 @@
+//! Importing contracts from a file: streamed in batches, each kept whole. A bad row is told with
+//! its line and never costs the good ones; the same file again changes nothing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::Engine;
+use payrun_domain::actor::Actor;
+use payrun_domain::ids::KeyHash;
+use payrun_domain::money::{Amount, Currency, decimal_text};
+use payrun_domain::subscription::{Anchor, Every, Offer, Terms};
+use payrun_domain::text;
+use payrun_ledger::{Import, Kept, LedgerError, NewContract};
+use payrun_project::workflow::source::{self, Row, RowError, Rows, SourceError};
+use payrun_project::workflow::{ItemSource, load};
+
+/// How many contracts are kept together.
+const BATCH: usize = 1_000;
+
+/// How long after its due date a period may be charged if nothing is said, in days.
+const PAY_WITHIN: u16 = 14;
+
+/// The longest id of a contract, and the longest description, in characters.
+const ID_MAX: usize = 64;
+const DESCRIPTION_MAX: usize = 100;
+
+/// The columns that are taken, the required ones first.
+const COLUMNS: [&str; 11] = [
+    "contract_id",
+    "amount",
+    "currency",
+    "start",
+    "every",
+    "anchor_day",
+    "end",
+    "pay_within",
+    "amount_from",
+    "description",
+    "state",
+];
+
+/// How many of them are required.
+const REQUIRED: usize = 4;
+
+/// What is imported, and by whom.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// The file: CSV, JSON Lines or Excel.
+    pub path: PathBuf,
+    /// The account, as the gateway tells accounts apart.
+    pub account: String,
+    /// Who imports.
+    pub who: Actor,
+    /// Why.
+    pub why: String,
+    /// Whether to keep it; else it is only looked at.
+    pub commit: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Contracts that were not there.
+    pub new: u64,
+    /// Those that are others now.
+    pub changed: u64,
+    /// Those that were so already.
+    pub same: u64,
+    /// Rows that were not taken.
+    pub rejected: u64,
+    /// New contracts with a period that fell due before today: the next run charges it, or tells
+    /// that it has lapsed.
+    pub due_before_today: u64,
+    /// Rows in which blanks around the id were taken off.
+    pub trimmed: u64,
+    /// Columns of the file that mean nothing here.
+    pub other_columns: Vec<String>,
+}
+
+/// A row that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Its line.
+    pub line: u64,
+    /// Why, without a value that could be a person's.
+    pub reason: String,
+}
+
+/// Why an import broke off. What was kept until then stays; the same file again goes on.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It has not the columns.
+    #[error("the file has no column {column}; contracts have {}, and may have {}", COLUMNS[..REQUIRED].join(", "), COLUMNS[REQUIRED..].join(", "))]
+    Column {
+        /// Which one.
+        column: &'static str,
+    },
+    /// It becomes unreadable in the middle.
+    #[error("{0}; the rows before it were taken")]
+    Row(RowError),
+    /// The ledger.
+    #[error("the import broke off; the same file again goes on")]
+    Ledger(#[from] LedgerError),
+    /// The reading thread died.
+    #[error("the reading of the file broke off; the same file again goes on")]
+    Broken,
+}
+
+/// A row with its line.
+type Read = (u64, Result<(NewContract, bool), String>);
+
+impl Engine {
+    /// Imports contracts; `told` hears of each row that is not taken.
+    ///
+    /// # Errors
+    /// [`ImportError`]
+    pub async fn import_contracts(
+        &self,
+        options: &ImportOptions,
+        mut told: impl FnMut(NotTaken),
+    ) -> Result<Imported, ImportError> {
+        let mut reader = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
+        reader.limits = self.limits_of_contracts(&options.account);
+        let before = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
+        let now = self.clock.now();
+        let import = Import {
+            account: options.account.clone(),
+            who: options.who.clone(),
+            why: options.why.clone(),
+            today: self.day(now),
+            now,
+            commit: options.commit,
+        };
+        let mut imported = Imported {
+            other_columns: reader.other_columns.clone(),
+            ..Imported::default()
+        };
+        let (batches, mut inbox) = mpsc::channel(2);
+        let reading = tokio::task::spawn_blocking(move || {
+            reader.contradicted = before.contradictions();
+            reader.read_all(&batches)
+        });
+        while let Some(batch) = inbox.recv().await {
+            self.import_batch(batch, &import, &mut imported, &mut told)
+                .await?;
+        }
+        drop(inbox);
+        reading.await.map_err(|_| ImportError::Broken)??;
+        Ok(imported)
+    }
+
+    /// By currency: the most that a workflow charges of one contract of an account. Where none says
+    /// anything it is the usual limit.
+    fn limits_of_contracts(&self, account: &str) -> Vec<BTreeMap<String, i64>> {
+        let files = load::files(&self.config.workflows).unwrap_or_default();
+        let workflows = files
+            .iter()
+            .filter_map(|file| load::load(file, &self.catalog, &self.config).ok());
+        let jobs = workflows.flat_map(|workflow| workflow.jobs);
+        let charges = jobs.filter(|job| {
+            let known = self
+                .accounts
+                .get(&job.gateway)
+                .is_some_and(|known| known.identity == account);
+            known && matches!(job.items.source, ItemSource::Contracts)
+        });
+        charges.map(|job| job.limits.item).collect()
+    }
+
+    async fn import_batch(
+        &self,
+        batch: Vec<Read>,
+        import: &Import,
+        imported: &mut Imported,
+        told: &mut impl FnMut(NotTaken),
+    ) -> Result<(), ImportError> {
+        let (mut lines, mut contracts) = (Vec::new(), Vec::new());
+        for (line, read) in batch {
+            match read {
+                Ok((contract, trimmed)) => {
+                    imported.trimmed += u64::from(trimmed);
+                    lines.push(line);
+                    contracts.push(contract);
+                }
+                Err(reason) => imported.reject(line, reason, told),
+            }
+        }
+        let kept = self.ledger.keep_contracts(&contracts, import).await?;
+        for ((line, contract), kept) in lines.into_iter().zip(&contracts).zip(kept) {
+            match kept {
+                Kept::New => {
+                    imported.new += 1;
+                    let first = contract
+                        .offer
+                        .terms
+                        .dues(contract.offer.terms.start())
+                        .next();
+                    imported.due_before_today +=
+                        u64::from(first.is_some_and(|due| due < import.today));
+                }
+                Kept::Changed => imported.changed += 1,
+                Kept::Same => imported.same += 1,
+                Kept::Refused(reason) => imported.reject(line, reason, told),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Imported {
+    fn reject(&mut self, line: u64, reason: String, told: &mut impl FnMut(NotTaken)) {
+        self.rejected += 1;
+        told(NotTaken { line, reason });
+    }
+}
+
+/// Reads a file's rows as contracts.
+struct Reader {
+    rows: Rows,
+    account: String,
+    /// Where each of [`COLUMNS`] is.
+    places: [Option<usize>; COLUMNS.len()],
+    other_columns: Vec<String>,
+    /// Half a fingerprint of each contract that was read: eight bytes each, and no two of a million
+    /// are alike by chance.
+    seen: HashSet<u64>,
+    /// Those that stand in the file more than once, with different terms.
+    contradicted: HashSet<u64>,
+    /// What each workflow that charges the account's contracts says one item may be at most, by
+    /// currency.
+    limits: Vec<BTreeMap<String, i64>>,
+}
+
+impl Reader {
+    fn of(rows: Rows, account: String) -> Result<Self, ImportError> {
+        let places = COLUMNS.map(|name| rows.columns().iter().position(|column| column == name));
+        if let Some((column, _)) = COLUMNS
+            .iter()
+            .zip(places)
+            .take(REQUIRED)
+            .find(|(_, place)| place.is_none())
+        {
+            return Err(ImportError::Column { column });
+        }
+        let other_columns = rows
+            .columns()
+            .iter()
+            .filter(|column| !COLUMNS.contains(&column.as_str()))
+            .cloned()
+            .collect();
+        Ok(Self {
+            rows,
+            account,
+            places,
+            other_columns,
+            seen: HashSet::new(),
+            contradicted: HashSet::new(),
+            limits: Vec::new(),
+        })
+    }
+
+    /// Which contracts stand in the file more than once with different terms: which of their rows
+    /// is meant, nobody can tell.
+    fn contradictions(mut self) -> HashSet<u64> {
+        let (mut row, mut said, mut contradicted) =
+            (Row::default(), HashMap::new(), HashSet::new());
+        while let Some(read) = self.rows.read(&mut row) {
+            match read {
+                Ok(()) => {}
+                Err(error) if error.fatal => break,
+                Err(_) => continue,
+            }
+            let contract = fingerprint(
+                &self.account,
+                text::trimmed(self.cell(&row, "contract_id").unwrap_or_default()),
+            );
+            let terms: Vec<&str> = COLUMNS
+                .into_iter()
+                .skip(1)
+                .map(|name| text::trimmed(self.cell(&row, name).unwrap_or_default()))
+                .collect();
+            let terms = fingerprint("terms", &terms.join("\n"));
+            if *said.entry(contract).or_insert(terms) != terms {
+                contradicted.insert(contract);
+            }
+        }
+        contradicted
+    }
+
+    fn read_all(mut self, batches: &mpsc::Sender<Vec<Read>>) -> Result<(), ImportError> {
+        let (mut row, mut batch) = (Row::default(), Vec::with_capacity(BATCH));
+        while let Some(read) = self.rows.read(&mut row) {
+            batch.push(match read {
+                Ok(()) => (row.line, self.contract(&row)),
+                Err(error) if error.fatal => {
+                    batches.blocking_send(batch).ok();
+                    return Err(ImportError::Row(error));
+                }
+                Err(error) => (error.line, Err(error.reason)),
+            });
+            if batch.len() == BATCH && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+                return Ok(());
+            }
+        }
+        batches.blocking_send(batch).ok();
+        Ok(())
+    }
+
+    /// What a row says, and whether blanks around its id were taken off.
+    fn contract(&mut self, row: &Row) -> Result<(NewContract, bool), String> {
+        let cell = self.cell(row, "contract_id").unwrap_or_default();
+        let contract = text::trimmed(cell).to_owned();
+        if let Some(what) = text::not_in_names(&contract) {
+            return Err(format!("contract_id {what}: {}", text::NAME_REMEDY));
+        }
+        let good = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        if !(1..=ID_MAX).contains(&contract.len()) || !contract.bytes().all(good) {
+            return Err(format!(
+                "contract_id is not 1 to {ID_MAX} printable ASCII characters without blanks and commas"
+            ));
+        }
+        let trimmed = cell.len() != contract.len();
+        if let Some(state) = self.cell(row, "state").filter(|state| *state != "active") {
+            return Err(format!(
+                "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
+            ));
+        }
+        if self
+            .contradicted
+            .contains(&fingerprint(&self.account, &contract))
+        {
+            return Err(format!(
+                "the contract {contract} stands in the file more than once with different terms: none of its rows is taken"
+            ));
+        }
+        let offer = self.offer(row)?;
+        if !self.seen.insert(fingerprint(&self.account, &contract)) {
+            return Err(format!(
+                "the contract {contract} stands in the file already"
+            ));
+        }
+        Ok((NewContract { contract, offer }, trimmed))
+    }
+
+    fn offer(&self, row: &Row) -> Result<Offer, String> {
+        let told = |name: &str, error: String| format!("{name}: {error}");
+        let currency = Currency::parse(self.cell(row, "currency").unwrap_or_default());
+        let currency = currency.map_err(|error| told("currency", error.to_string()))?;
+        let amount = Amount::parse(self.cell(row, "amount").unwrap_or_default(), currency);
+        let amount = amount.map_err(|error| told("amount", error.to_string()))?;
+        let most = self.most(currency);
+        if amount.minor() > most {
+            return Err(format!(
+                "the amount {amount} is more than {}, the most that one item may be; limits: {{ item: {{ {currency}: … }} }} in the \
+                 workflow that charges contracts allows more",
+                decimal_text(i128::from(most), currency)
+            ));
+        }
+        let description = self.cell(row, "description").unwrap_or_default().to_owned();
+        if description.chars().count() > DESCRIPTION_MAX
+            || description.chars().any(char::is_control)
+        {
+            return Err(format!(
+                "description has more than {DESCRIPTION_MAX} characters, or a control character"
+            ));
+        }
+        Ok(Offer {
+            terms: self.terms(row)?,
+            amount,
+            amount_from: self.day(row, "amount_from")?,
+            description,
+        })
+    }
+
+    /// The most that one charge may be.
+    fn most(&self, currency: Currency) -> i64 {
+        let of = |limits: &BTreeMap<String, i64>| limits.get(currency.code()).copied();
+        let said = self
+            .limits
+            .iter()
+            .map(|limits| of(limits).unwrap_or_else(|| currency.usual_limit()));
+        said.max().unwrap_or_else(|| currency.usual_limit())
+    }
+
+    fn terms(&self, row: &Row) -> Result<Terms, String> {
+        let start = self
+            .day(row, "start")?
+            .ok_or("start is empty: from which day on may a period fall due?")?;
+        let every = match self.cell(row, "every") {
+            None => Every::Month,
+            Some(words) => Every::parse(words).ok_or_else(|| {
+                format!(
+                    "every is not one of {}",
+                    Every::ALL.map(Every::word).join(", ")
+                )
+            })?,
+        };
+        let anchor = match self.cell(row, "anchor_day") {
+            None => Anchor::of(start, every),
+            Some(text) => Anchor::parse(text, every).map_err(|error| error.to_string())?,
+        };
+        let within = match self.cell(row, "pay_within") {
+            None => PAY_WITHIN,
+            Some(text) => text
+                .parse()
+                .map_err(|_| "pay_within is not a number of days".to_owned())?,
+        };
+        Terms::new(every, anchor, start, self.day(row, "end")?, within)
+            .map_err(|error| error.to_string())
+    }
+
+    fn day(&self, row: &Row, name: &str) -> Result<Option<NaiveDate>, String> {
+        let Some(text) = self.cell(row, name) else {
+            return Ok(None);
+        };
+        let day = (text.len() == 10)
+            .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
+            .flatten();
+        day.map(Some)
+            .ok_or_else(|| format!("{name} is not a day such as 2026-11-30"))
+    }
+
+    /// A value that is not empty.
+    fn cell<'r>(&self, row: &'r Row, name: &str) -> Option<&'r str> {
+        let place = COLUMNS.iter().position(|column| *column == name)?;
+        row.get(self.places[place]?).filter(|text| !text.is_empty())
+    }
+}
+
+fn fingerprint(account: &str, contract: &str) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&KeyHash::of(account, "contract", contract).as_bytes()[..8]);
+    u64::from_be_bytes(half)
+}

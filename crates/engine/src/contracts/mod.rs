@@ -1,0 +1,177 @@
+//! Contracts: importing them, planning what they owe, and what becomes of them when a period could
+//! not be charged.
+//!
+//! Nothing is guessed: a contract is paused or ended because of items that have failed, as the
+//! ledger has them. What is unknown leaves its period open, and the contract's next item waits for
+//! it.
+
+mod import;
+mod planning;
+mod rows;
+
+use chrono::{DateTime, NaiveDate};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::Engine;
+use super::attempt::Scene;
+use payrun_domain::actor::Actor;
+use payrun_domain::subscription::{Failed, Follow, Word, follow};
+use payrun_domain::time::Timestamp;
+use payrun_gateway::Call;
+use payrun_ledger::{ContractChange, ContractNews, LAST_DAY, LedgerError, What};
+
+pub use import::{ImportError, ImportOptions, Imported, NotTaken};
+pub(super) use planning::{note, take};
+pub(super) use rows::ContractRows;
+
+/// The fact of an item's result that keeps what the gateway's last refusal says of the contract.
+pub(super) const CONTRACT_IS: &str = "contract_is";
+
+/// How many failed items are looked at together, and how many times at once.
+const PAGE: u32 = 200;
+const PAGES: usize = 50;
+
+/// What was done with contracts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Followed {
+    /// Paused, after a refusal or the end of a dunning ladder.
+    pub paused: u64,
+    /// Ended by the gateway's word.
+    pub terminated: u64,
+    /// Ended because their last day is over.
+    pub over: u64,
+}
+
+impl Engine {
+    /// Tells contracts what became of their items, and ends those whose last day is over. Doing it
+    /// again changes nothing.
+    ///
+    /// # Errors
+    /// Whatever the ledger says; what was done until then stays done.
+    pub async fn keep_contracts(&self, now: Timestamp) -> Result<Followed, LedgerError> {
+        let mut followed = Followed::default();
+        for _ in 0..PAGES {
+            let page = self.ledger.contract_news(PAGE).await?;
+            self.tell_contracts(&page, now, &mut followed).await?;
+            let over = self.end_those_that_are_over(now).await?;
+            followed.over += over;
+            if page.is_empty() && over == 0 {
+                break;
+            }
+        }
+        Ok(followed)
+    }
+
+    /// The day it is on the wall clock that due dates go by.
+    pub fn day(&self, at: Timestamp) -> NaiveDate {
+        day_of(at, self.config.timezone)
+    }
+
+    async fn tell_contracts(
+        &self,
+        page: &[ContractNews],
+        now: Timestamp,
+        followed: &mut Followed,
+    ) -> Result<(), LedgerError> {
+        let mut unmoved = Vec::new();
+        for news in page {
+            let (what, why) = match follow(&failed(news)) {
+                Follow::Nothing => {
+                    unmoved.push(news.item_id);
+                    continue;
+                }
+                Follow::Pause(why) => (What::Pause, why),
+                Follow::End(why) => (What::End, why),
+            };
+            let change = ContractChange {
+                what,
+                who: Actor::payrun(),
+                why,
+                today: self.day(now),
+                now,
+            };
+            if self.ledger.tell_contract(news, &change).await? {
+                tracing::warn!(
+                    contract = news.contract,
+                    item.id = news.item_id,
+                    reason = change.why,
+                    "a contract is no longer charged"
+                );
+                match what {
+                    What::Pause => followed.paused += 1,
+                    What::End | What::EndOn(_) | What::Resume => followed.terminated += 1,
+                }
+            }
+        }
+        self.ledger.leave_contracts(&unmoved).await
+    }
+
+    async fn end_those_that_are_over(&self, now: Timestamp) -> Result<u64, LedgerError> {
+        let today = self.day(now);
+        let over = self.ledger.contracts_over(today, PAGE).await?;
+        for (id, end) in &over {
+            let why = format!("{LAST_DAY}{end}, is over");
+            let change = ContractChange {
+                what: What::End,
+                who: Actor::payrun(),
+                why,
+                today,
+                now,
+            };
+            self.ledger.change_contract(*id, &change).await?;
+        }
+        Ok(over.len() as u64)
+    }
+}
+
+/// The gateway has ended a contract as it was asked to: payrun charges it no more. Until the item
+/// itself has ended it is asked about again, so nothing is lost where this fails.
+pub(super) async fn is_ended(scene: &Scene<'_>, call: &Call, now: Timestamp) {
+    let field = scene.work.kind.one_at_a_time.as_deref().unwrap_or_default();
+    let Some(contract) = call.input.get(field).and_then(Value::as_str) else {
+        return;
+    };
+    let engine = scene.engine;
+    let why = format!("terminated at the gateway (item {})", scene.claimed.id());
+    let change = ContractChange {
+        what: What::End,
+        who: Actor::payrun(),
+        why,
+        today: engine.day(now),
+        now,
+    };
+    if let Err(error) = engine
+        .ledger
+        .contract_is_ended(&scene.account.identity, contract, &change)
+        .await
+    {
+        tracing::error!(item.id = scene.claimed.id(), contract, %error, "the end of a contract could not be kept");
+    }
+}
+
+fn failed(news: &ContractNews) -> Failed {
+    let result: Option<Value> = news
+        .result
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
+    let word = result
+        .as_ref()
+        .and_then(|result| result.get(CONTRACT_IS))
+        .and_then(Value::as_str)
+        .and_then(Word::parse);
+    Failed {
+        word,
+        declines: news.declines,
+        steps: news.steps,
+        reason: news.reason.clone(),
+    }
+}
+
+/// The date of an instant in a time zone.
+pub fn day_of(at: Timestamp, zone: Tz) -> NaiveDate {
+    DateTime::from_timestamp_millis(at.millis())
+        .unwrap_or_default()
+        .with_timezone(&zone)
+        .date_naive()
+}

@@ -1,0 +1,487 @@
+//! A declaration that is filed again with other content: its row was mended after it failed, or
+//! nobody knew what became of it.
+//!
+//! The item of before keeps its content, its number and its history. The mended one is an item of
+//! the new run under the next generation of the same key, so that of one key at most one item is
+//! ever under way: the one of before is refused a retry.
+//!
+//! What the gateway has is asked before anything is sent, and decides how it is filed: what it does
+//! not have is declared, and what it has is modified (or pushed again, where nothing of the filing
+//! itself has changed). From the first answer on the item keeps which it is, since after a
+//! modification a query may still show the state of before.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::attempt::{Scene, attempt_of, expected, merged, note_unattested, spaced, within};
+use super::scope::Scope;
+use super::vault::{self, VaultError};
+use super::{Account, Engine, lane};
+use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
+use payrun_domain::ids::{KeyHash, OrderNumber};
+use payrun_domain::item::{Event, Illegal, Move, apply};
+use payrun_domain::policy::Policy;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::{Call, Observation};
+use payrun_ledger::{
+    Again, Claimed, Doing, Earlier, LedgerError, NewItem, Planning, Replaces, Settlement,
+};
+use payrun_project::catalog::judge::{Expected, judge};
+use payrun_project::catalog::{JobKind, Operations};
+use payrun_project::workflow::render::Private;
+
+/// The most generations of a key: whoever has mended a row so often needs something else.
+const GENERATIONS_MAX: usize = 50;
+
+/// The fact that holds how an item is filed, once the gateway has been asked.
+const FILED_AS: &str = "filed_as";
+
+/// The word for a first declaration, for one that the gateway does not have.
+const DECLARE: &str = "declare";
+const MODIFY: &str = "modify";
+const REDECLARE: &str = "redeclare";
+
+/// The state of a declaration that the customs' interface lost: what may be pushed again as it is
+/// (docs/gateways/wechat.md).
+const LOST: &str = "EXCEPT";
+
+/// How a claimed item is to be filed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filing {
+    /// It is no item that files something again.
+    First,
+    /// The gateway has to be asked what it has.
+    Ask,
+    /// The gateway does not have it.
+    Declare,
+    /// By the kind for what the gateway has, in this way.
+    Again(&'static str),
+}
+
+impl Filing {
+    /// As the item's result says.
+    pub(super) fn of(claimed: &Claimed) -> Self {
+        let known = claimed
+            .result()
+            .filter(|known| known.contains(Replaces::FACT));
+        let known: Map<String, Value> = known
+            .and_then(|known| serde_json::from_str(known).ok())
+            .unwrap_or_default();
+        if !known.contains_key(Replaces::FACT) {
+            return Self::First;
+        }
+        match known.get(FILED_AS).and_then(Value::as_str) {
+            Some(DECLARE) => Self::Declare,
+            Some(MODIFY) => Self::Again(MODIFY),
+            Some(REDECLARE) => Self::Again(REDECLARE),
+            Some(_) | None => Self::Ask,
+        }
+    }
+
+    /// The operations by which it is filed and asked about on an account.
+    pub(super) fn operations<'a>(
+        self,
+        engine: &'a Engine,
+        kind: &'a JobKind,
+        account: &Account,
+    ) -> Option<&'a Operations> {
+        let kind = match self {
+            Self::First | Self::Ask | Self::Declare => kind,
+            Self::Again(_) => engine.catalog.kinds.get(kind.again.as_ref()?)?,
+        };
+        kind.gateways.get(account.kind)
+    }
+
+    /// Says in a call in which way what the gateway has is filed again.
+    pub(super) fn note_way(self, call: &mut Call) {
+        if let Self::Again(way) = self {
+            call.input.insert("way".to_owned(), way.into());
+        }
+    }
+}
+
+/// Asks the gateway what it has of a declaration that is to be filed again. Nothing of the item
+/// itself is sent.
+pub(super) async fn ask(scene: &Scene<'_>, call: &Call) -> Result<Settlement, Illegal> {
+    let operation = scene.operations.query.clone().unwrap_or_default();
+    let question = Call {
+        operation,
+        amount: None,
+        ..call.clone()
+    };
+    let started_at = scene.engine.clock.now();
+    let mut observed = within(scene.engine, scene.account, &question).await;
+    let now = scene.engine.clock.now();
+    // Another amount than the mended one is no contradiction here.
+    let expected = Expected {
+        amount: None,
+        ..expected(scene, &scene.operations.query_outcomes, call)
+    };
+    let judged = judge(
+        &scene.operations.query_outcomes,
+        true,
+        true,
+        &observed,
+        &expected,
+    );
+    note_unattested(scene, &scene.work.kind, &judged, now).await;
+    lane::close(scene, &judged, &observed, now).await;
+    let found = Found::of(scene, &judged.answer, &observed);
+    if scene.claimed.doing == Doing::Query {
+        return asked_unsent(scene, &question, &found, observed, started_at);
+    }
+    observed.result.clear();
+    observed
+        .result
+        .extend(found.way().map(|way| (FILED_AS.to_owned(), way.into())));
+    let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
+    let (item, policy) = (&scene.claimed.item, &scene.work.policy);
+    let Some(answer) = found.hindrance(policy) else {
+        let moved = apply(item, &Event::Unsent, policy, now)?;
+        let attempt = attempt_of(
+            &question.operation,
+            started_at,
+            now,
+            &judged.answer,
+            observed,
+        );
+        return Ok(Settlement::looked_up(
+            scene.claimed,
+            moved,
+            attempt,
+            result,
+            now,
+        ));
+    };
+    let moved = apply(item, &Event::Answered(answer.clone()), policy, now)?;
+    let reason = found
+        .reason()
+        .filter(|_| moved.item.state.is_open() || matches!(found, Found::Successful));
+    let moved = Move {
+        reason: reason.map(str::to_owned).or(moved.reason),
+        ..moved
+    };
+    let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
+    Ok(Settlement::answered(
+        scene.claimed,
+        moved,
+        attempt,
+        result,
+        now,
+    ))
+}
+
+/// It was claimed to be asked about before anything of it was sent: its process died while it was
+/// looked for, or the ledger was restored. Whatever the gateway has is what was filed before; once
+/// the grace period is over, the look-up comes again.
+fn asked_unsent(
+    scene: &Scene<'_>,
+    question: &Call,
+    found: &Found,
+    mut observed: Observation,
+    started_at: Timestamp,
+) -> Result<Settlement, Illegal> {
+    let now = scene.engine.clock.now();
+    let answer = match found {
+        Found::Way(_) | Found::Successful | Found::UnderWay => Answer::Absent,
+        Found::Unanswered(code) => Answer::Unknown {
+            cause: Cause::NotAsked,
+            code: code.clone(),
+        },
+    };
+    let moved = apply(
+        &scene.claimed.item,
+        &Event::Answered(answer.clone()),
+        &scene.work.policy,
+        now,
+    )?;
+    let moved = spaced(scene.account, true, moved, now);
+    observed.result.clear();
+    let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
+    Ok(Settlement::answered(
+        scene.claimed,
+        moved,
+        attempt,
+        None,
+        now,
+    ))
+}
+
+/// What the gateway has.
+enum Found {
+    /// Nothing, or what it does not accept: how it is filed then.
+    Way(&'static str),
+    /// What was filed before, and the customs have accepted it.
+    Successful,
+    /// What was filed before, and nobody has decided on it yet.
+    UnderWay,
+    /// It did not say, and why.
+    Unanswered(String),
+}
+
+impl Found {
+    fn of(scene: &Scene<'_>, answer: &Answer, seen: &Observation) -> Self {
+        match answer {
+            Answer::Absent => Self::Way(DECLARE),
+            Answer::Declined(_) => Self::Way(again(scene, seen)),
+            Answer::Done(_) => Self::Successful,
+            Answer::Accepted => Self::UnderWay,
+            Answer::NotProcessed { .. } | Answer::Unknown { .. } => {
+                Self::Unanswered(answer.code().to_owned())
+            }
+        }
+    }
+
+    /// Why nothing can be sent now, or at all; none where it can.
+    fn hindrance(&self, policy: &Policy) -> Option<Answer> {
+        match self {
+            Self::Way(_) => None,
+            Self::Successful => Some(Answer::Declined(Decline {
+                code: "FILED_BEFORE".to_owned(),
+                class: DeclineClass::Hard,
+                number: NumberRule::Same,
+            })),
+            Self::UnderWay => Some(Answer::NotProcessed {
+                code: "FILING_UNDER_WAY".to_owned(),
+                after: policy
+                    .resolve
+                    .schedule
+                    .last()
+                    .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            }),
+            Self::Unanswered(code) => Some(Answer::NotProcessed {
+                code: code.clone(),
+                after: None,
+            }),
+        }
+    }
+
+    const fn way(&self) -> Option<&'static str> {
+        match self {
+            Self::Way(way) => Some(way),
+            Self::Successful | Self::UnderWay | Self::Unanswered(_) => None,
+        }
+    }
+
+    const fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Way(_) => None,
+            Self::Successful => Some(
+                "the customs have accepted what was filed before with other content: nothing was sent; to change it, use the \
+                 job kind redeclare with way: modify",
+            ),
+            Self::UnderWay => Some(
+                "waits: the customs have not decided on what was filed before with other content",
+            ),
+            Self::Unanswered(_) => Some(
+                "waits: the gateway did not say what it has of the declaration; nothing was sent",
+            ),
+        }
+    }
+}
+
+/// How the gateway takes again what it has and the customs refuse. Pushing it again is for what the
+/// customs lost, and changes nothing of it: right where only the buyer was mended, and the gateway
+/// has no buyer in its declaration.
+fn again(scene: &Scene<'_>, seen: &Observation) -> &'static str {
+    let known: Map<String, Value> = scene
+        .claimed
+        .result()
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default();
+    let is_same = known.get(Replaces::SAME_TERMS) == Some(&Value::Bool(true));
+    let is_lost = seen.state.as_deref() == Some(LOST);
+    if is_same && is_lost && scene.operations.payer_check.is_some() {
+        REDECLARE
+    } else {
+        MODIFY
+    }
+}
+
+/// Finds the rows that are filed again with other content, and makes them items of the next
+/// generation of their keys. What cannot be filed again is given the key of the newest item, so
+/// that its refusal speaks of that one.
+pub(super) async fn prepare(
+    planning: &mut Planning,
+    scope: &Scope,
+    items: &mut [NewItem],
+) -> Result<(), Failure> {
+    let mut rows_of: HashMap<KeyHash, u32> = HashMap::with_capacity(items.len());
+    for item in items.iter_mut() {
+        item.again = Again::Possible;
+        *rows_of.entry(item.key_hash).or_default() += 1;
+    }
+    let several = |at: &usize| rows_of[&items[*at].key_hash] > 1;
+    let several: Vec<usize> = (0..items.len()).filter(several).collect();
+    contradictions(planning, scope, items, &several).await?;
+    // Rows that say different things under one key are refused together, whatever was filed before.
+    let mut left: Vec<usize> = (0..items.len())
+        .filter(|at| rows_of[&items[*at].key_hash] == 1)
+        .collect();
+    let mut newest: HashMap<usize, Earlier> = HashMap::new();
+    for generation in 1..=GENERATIONS_MAX {
+        let keys: Vec<KeyHash> = left
+            .iter()
+            .map(|at| scope.key_of(&items[*at].key, generation))
+            .collect();
+        let mut found = planning.earlier(&keys).await?;
+        let mut met = Vec::new();
+        for (at, key) in left.into_iter().zip(keys) {
+            if let Some(earlier) = found.remove(&key) {
+                newest.insert(at, earlier);
+                met.push(at);
+            } else if let Some(earlier) = newest.remove(&at) {
+                follow(
+                    scope,
+                    planning.run_id(),
+                    earlier,
+                    &mut items[at],
+                    generation,
+                )?;
+            }
+        }
+        left = met;
+        if left.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Finds the rows whose personal data is another than that of an earlier row of the run with the
+/// same key: as with amounts, neither is sent then. `of`: the rows that are compared.
+pub(super) async fn contradictions(
+    planning: &mut Planning,
+    scope: &Scope,
+    items: &mut [NewItem],
+    of: &[usize],
+) -> Result<(), Failure> {
+    let mut first_with: HashMap<KeyHash, usize> = HashMap::with_capacity(of.len());
+    for at in of {
+        let first = *first_with.entry(items[*at].key_hash).or_insert(*at);
+        if first != *at
+            && personal(scope, &items[first].input, items[first].key_hash)?
+                != personal_of(scope, &items[*at])?
+        {
+            items[*at].again = Again::Contradicts;
+        }
+    }
+    let keys: Vec<KeyHash> = first_with.keys().copied().collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    for (key, earlier) in planning.earlier(&keys).await? {
+        if earlier.run_id() == planning.run_id()
+            && let Some(at) = first_with.get(&key)
+            && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, &items[*at])?
+        {
+            items[*at].again = Again::Contradicts;
+        }
+    }
+    Ok(())
+}
+
+fn personal_of(scope: &Scope, item: &NewItem) -> Result<Map<String, Value>, VaultError> {
+    personal(scope, &item.input, item.key_hash)
+}
+
+/// The personal data of an input.
+fn personal(scope: &Scope, input: &str, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
+    let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+    let mut open = scope.opened(input, key)?;
+    open.retain(|name, _| {
+        sealed
+            .get(name)
+            .is_some_and(|value| vault::sealed(value).is_some())
+    });
+    Ok(open)
+}
+
+/// Makes a row an item of this generation if it mends the one of before; else gives it the key of
+/// that one.
+fn follow(
+    scope: &Scope,
+    run_id: i64,
+    earlier: Earlier,
+    item: &mut NewItem,
+    generation: usize,
+) -> Result<(), VaultError> {
+    let of = item.key_hash;
+    if earlier.run_id() == run_id
+        && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, item)?
+    {
+        item.again = Again::Contradicts;
+        item.key_hash = earlier.key();
+        return Ok(());
+    }
+    let is_other = earlier.run_id() != run_id && differs(scope, &earlier, item)?;
+    if !is_other || !earlier.can_be_replaced() {
+        item.again = if is_other {
+            Again::TooLate
+        } else {
+            Again::Possible
+        };
+        item.key_hash = scope.key_of(&item.key, generation - 1);
+        return Ok(());
+    }
+    item.key_hash = scope.key_of(&item.key, generation);
+    item.input = resealed(scope, &item.input, of, item.key_hash)?;
+    if let Some(own) = &item.custom_no {
+        // Where the user's number leaves no room, it is derived: the gateway knows a declaration by
+        // its payment and customs.
+        item.custom_no = OrderNumber::parse(&format!("{own}-{generation}")).ok();
+    }
+    let same_terms = earlier.identity() == Some(item.identity);
+    item.again = Again::Replaces(Box::new(Replaces {
+        earlier,
+        same_terms,
+    }));
+    Ok(())
+}
+
+/// Whether a row says something else than the item of before, personal data included.
+fn differs(scope: &Scope, earlier: &Earlier, item: &NewItem) -> Result<bool, VaultError> {
+    if earlier.is_forgotten() {
+        return Ok(earlier.identity() != Some(item.identity));
+    }
+    if earlier.amount() != item.amount {
+        return Ok(true);
+    }
+    let before = scope.opened(earlier.input(), earlier.key())?;
+    Ok(before != scope.opened(&item.input, item.key_hash)?)
+}
+
+/// An input whose personal data is bound to another key.
+fn resealed(scope: &Scope, input: &str, of: KeyHash, to: KeyHash) -> Result<String, VaultError> {
+    let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+    let Some(vault) = scope
+        .vault()
+        .filter(|_| sealed.values().any(|value| vault::sealed(value).is_some()))
+    else {
+        return Ok(input.to_owned());
+    };
+    let mut open = scope.opened(input, of)?;
+    let names = sealed
+        .iter()
+        .filter(|(_, value)| vault::sealed(value).is_some())
+        .map(|(name, _)| name);
+    let take = |name: &String| match open.remove(name) {
+        Some(Value::String(value)) => Some((name.clone(), value)),
+        Some(_) | None => None,
+    };
+    let private = Private::new(names.filter_map(take).collect());
+    vault.seal_into(Value::Object(open).to_string(), &private, to)
+}
+
+/// Why rows could not be compared with what was filed before.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What was filed before cannot be read.
+    #[error(transparent)]
+    Sealed(#[from] VaultError),
+}

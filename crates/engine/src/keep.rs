@@ -1,0 +1,251 @@
+//! What is kept of a reply beside the item's own result: the file of a statement and its lines, the
+//! batches of a settlement.
+//!
+//! It is kept before the item is settled: what the ledger says was fetched is there. A file that
+//! cannot be read to its end is not kept at all, and one that is there is never replaced by
+//! another. Only what was fetched of a day that was not over gives way to the day's whole file;
+//! both files stay.
+//!
+//! A file that nobody has signed, and that has no total, may have been cut on its way: it is
+//! fetched twice, and only what came twice is read.
+
+use std::fmt::Display;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::attempt::{Scene, day_end, day_over, within};
+use crate::files::FilesError;
+use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use payrun_gateway::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
+use payrun_gateway::{Call, Observation};
+use payrun_ledger::{LineKind, NewStatement, StatementKept, StatementLine};
+use payrun_project::catalog::Keeps;
+use payrun_project::catalog::judge::{Judged, NOTHING};
+
+/// Keeps what is to be kept; a failure to do so is the answer then.
+pub(super) async fn kept(
+    scene: &Scene<'_>,
+    call: &Call,
+    seen: &mut Observation,
+    judged: Judged,
+) -> Judged {
+    let Some(keeps) = scene.operations.keeps else {
+        return judged;
+    };
+    let answer = match (keeps, &judged.answer) {
+        (Keeps::Statement, Answer::Done(receipt)) => {
+            keep_statement(scene, call, seen, &receipt.0).await
+        }
+        (Keeps::Settlements, Answer::Done(_) | Answer::Accepted) => {
+            keep_settlements(scene, seen).await
+        }
+        (Keeps::Statement | Keeps::Settlements, _) => Ok(()),
+    };
+    match answer {
+        Ok(()) => judged,
+        Err(NotKept(answer)) => Judged { answer, ..judged },
+    }
+}
+
+/// Why something was not kept, as what became of the item.
+struct NotKept(Answer);
+
+impl NotKept {
+    /// Trying again is in vain.
+    fn never(what: impl Display) -> Self {
+        let code = what.to_string().chars().take(200).collect();
+        Self(Answer::Declined(Decline {
+            code,
+            class: DeclineClass::Hard,
+            number: NumberRule::Same,
+        }))
+    }
+
+    /// It may go well another time.
+    fn now(what: impl Display) -> Self {
+        Self(Answer::NotProcessed {
+            code: what.to_string().chars().take(200).collect(),
+            after: None,
+        })
+    }
+}
+
+async fn keep_statement(
+    scene: &Scene<'_>,
+    call: &Call,
+    seen: &mut Observation,
+    receipt: &str,
+) -> Result<(), NotKept> {
+    if receipt == NOTHING {
+        return keep_lines(
+            scene,
+            (day(call), NOTHING.to_owned(), Vec::new()),
+            Vec::new(),
+            seen,
+            None,
+        )
+        .await;
+    }
+    let file = seen
+        .file
+        .take()
+        .ok_or_else(|| NotKept::now("the reply holds no file"))?;
+    let day = day(call);
+    let is_open = day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero());
+    if is_open && !keeps_open_day(call) {
+        return Err(NotKept::now(
+            "the day is not over; its statement may lack trades",
+        ));
+    }
+    let (format, ending) = match scene.account.kind {
+        "wechat" => (Format::Wechat, "csv"),
+        "hipopay" => (Format::Hipopay, "txt"),
+        other => {
+            return Err(NotKept::never(format!(
+                "payrun cannot read statements of {other}"
+            )));
+        }
+    };
+    if format == Format::Hipopay {
+        came_twice(scene, call, &file).await?;
+    }
+    let Statement { lines, totals } =
+        read(format, scene.account.gateway.bill_names(), file.clone()).await?;
+    let part = if is_open {
+        format!("-open-{}", receipt.chars().take(12).collect::<String>())
+    } else {
+        String::new()
+    };
+    let name = format!("statements/{}/{day}{part}.{ending}", scene.account.name);
+    let location = scene
+        .engine
+        .files
+        .keep(&name, file)
+        .await
+        .map_err(|error| match error {
+            FilesError::Other { .. } => NotKept::never(error),
+            FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => {
+                NotKept::now(error)
+            }
+        })?;
+    let remarks = totals.map(|totals| totals.differs).unwrap_or_default();
+    keep_lines(
+        scene,
+        (day, receipt.to_owned(), remarks),
+        lines,
+        seen,
+        Some(location),
+    )
+    .await
+}
+
+/// Fetches the file once more: what was cut on its way is another file then. The title may tell
+/// when it was made.
+async fn came_twice(scene: &Scene<'_>, call: &Call, file: &Bytes) -> Result<(), NotKept> {
+    let behind_title = |file: &Bytes| {
+        file.iter()
+            .position(|byte| *byte == b'\n')
+            .map(|end| file.slice(end..))
+    };
+    let again = within(scene.engine, scene.account, call).await;
+    match again.file {
+        Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
+        Some(_) => Err(NotKept::now(
+            "the file was another one when it was fetched once more; it may have been cut",
+        )),
+        None => Err(NotKept::now(
+            "the file could not be fetched once more, to compare",
+        )),
+    }
+}
+
+/// Whether the statement of a day that is not over is wanted all the same.
+fn keeps_open_day(call: &Call) -> bool {
+    call.input.get("open_day").and_then(Value::as_str) == Some("keep")
+}
+
+fn day(call: &Call) -> String {
+    call.input
+        .get("date")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Keeps a day's lines; none, and no file, where there was no trade.
+async fn keep_lines(
+    scene: &Scene<'_>,
+    (day, sha256, remarks): (String, String, Vec<String>),
+    lines: Vec<Line>,
+    seen: &mut Observation,
+    location: Option<String>,
+) -> Result<(), NotKept> {
+    let now = scene.engine.clock.now();
+    let day_ends = day_end(&day).ok_or_else(|| NotKept::never("the call names no day"))?;
+    let statement = NewStatement {
+        lane: scene.account.name.clone(),
+        day,
+        sha256,
+        location: location.clone().unwrap_or_default(),
+        fetched_at: now,
+        day_ends,
+        remarks,
+    };
+    let count = lines.len();
+    let kept = scene
+        .engine
+        .ledger
+        .keep_statement(&statement, lines.into_iter().map(line))
+        .await;
+    match kept.map_err(NotKept::now)? {
+        StatementKept::New | StatementKept::Known => {
+            seen.result
+                .extend(location.map(|location| ("file".to_owned(), location.into())));
+            seen.result.insert("lines".to_owned(), count.into());
+            Ok(())
+        }
+        StatementKept::Other => Err(NotKept::never(
+            "another statement of that day is in the ledger; it stays",
+        )),
+    }
+}
+
+/// The lines of a file, read on a thread of its own: a large one takes a while.
+async fn read(format: Format, names: BillNames, file: Bytes) -> Result<Statement, NotKept> {
+    let reading = tokio::task::spawn_blocking(move || statement::read_named(format, &names, &file));
+    let read = reading.await.map_err(NotKept::now)?;
+    read.map_err(|error| NotKept::never(format!("malformed file: {error}")))
+}
+
+fn line(line: Line) -> StatementLine {
+    let money = |sum: Option<Signed>| sum.map(|sum| (sum.minor, sum.currency));
+    StatementLine {
+        line: line.line,
+        kind: match line.kind {
+            Kind::Payment => LineKind::Payment,
+            Kind::Refund => LineKind::Refund,
+            Kind::Reversal => LineKind::Reversal,
+            Kind::Other => LineKind::Other,
+        },
+        time: line.time,
+        order_no: line.order_no,
+        transaction_id: line.transaction_id,
+        refund_no: line.refund_no,
+        refund_id: line.refund_id,
+        state: line.state,
+        amount: line.amount,
+        fee: money(line.fee),
+        settled: money(line.settled),
+    }
+}
+
+async fn keep_settlements(scene: &Scene<'_>, seen: &Observation) -> Result<(), NotKept> {
+    let now = scene.engine.clock.now();
+    scene
+        .engine
+        .ledger
+        .keep_settlements(&scene.account.name, &seen.records, now)
+        .await
+        .map_err(NotKept::now)
+}

@@ -1,0 +1,137 @@
+//! Planning the jobs that take their items from other jobs of their run, once those have ended.
+//!
+//! It is done with the workflow file, parameters and instant that the run was planned with. A job
+//! that cannot be planned ends without items, and says why: the others go on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Engine;
+use super::plan::{NamedBy, PlanError, PlanRequest, SHOWN};
+use payrun_domain::actor::Actor;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{LateJob, LedgerError};
+use payrun_project::workflow::load;
+
+impl Engine {
+    /// Plans what can be planned by now; says how many jobs.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub(super) async fn plan_late_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
+        let mut planned = 0;
+        for job in self.ledger.late_jobs().await? {
+            match self.plan_late_job(&job, now).await {
+                Ok(is_planned) => planned += usize::from(is_planned),
+                // One whose keys another plan has waits for that one; the next ones do not.
+                Err(error) if error.is_transient() => {
+                    tracing::info!(job.id = job.id, %error, "a job is planned later")
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(planned)
+    }
+
+    async fn plan_late_job(&self, job: &LateJob, now: Timestamp) -> Result<bool, LedgerError> {
+        let request = self.request_of(job);
+        let Some(mut planning) = self.ledger.plan_late(job, now).await? else {
+            return Ok(false);
+        };
+        let place = request.as_ref().ok().and_then(|request| {
+            request
+                .workflow
+                .jobs
+                .iter()
+                .position(|known| known.name == job.name)
+        });
+        let outcome = match (&request, place) {
+            (Ok(request), Some(place)) => self
+                .plan_items(
+                    &mut planning,
+                    job.id,
+                    request,
+                    (place, None),
+                    &Arc::default(),
+                )
+                .await
+                .map(|_| ()),
+            (Err(reason), _) => Err(PlanError::Late {
+                job: job.name.clone(),
+                reason: reason.clone(),
+            }),
+            (Ok(_), None) => {
+                let reason = "the workflow file has no such job".to_owned();
+                Err(PlanError::Late {
+                    job: job.name.clone(),
+                    reason,
+                })
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                planning.commit().await?;
+            }
+            Err(PlanError::Ledger(error)) => {
+                planning.abandon().await?;
+                return Err(error);
+            }
+            // The process ends: the job is planned by another one, or the next.
+            Err(PlanError::Stopped { .. }) => {
+                planning.abandon().await?;
+                return Ok(false);
+            }
+            Err(error) => {
+                planning.abandon().await?;
+                self.give_up(job, &error, now).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The job ends without items, and says why.
+    async fn give_up(
+        &self,
+        job: &LateJob,
+        error: &PlanError,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        tracing::error!(run.id = job.run_id, job.name = job.name, error = %error, "a job could not be planned");
+        let Some(mut planning) = self.ledger.plan_late(job, now).await? else {
+            return Ok(());
+        };
+        let before = planning.newest_item().await?;
+        planning
+            .job_planned(job.id, before, Some(&error.to_string()))
+            .await?;
+        planning.commit().await.map(|_| ())
+    }
+
+    /// What the run was planned with.
+    fn request_of(&self, job: &LateJob) -> Result<PlanRequest, String> {
+        let timezone = job
+            .timezone
+            .parse()
+            .map_err(|_| format!("there is no time zone {}", job.timezone))?;
+        let params: BTreeMap<String, String> =
+            serde_json::from_str(&job.params).unwrap_or_default();
+        let path = Path::new("the run's workflow");
+        let workflow = load::parse(&job.source, path, &self.catalog, &self.config)
+            .map_err(|found| format!("the workflow no longer fits payrun.yaml: {found}"))?;
+        Ok(PlanRequest {
+            workflow: Arc::new(workflow),
+            params,
+            occurrence: job.occurrence.clone(),
+            at: job.at,
+            allow_future: true,
+            timezone,
+            // Already in the ledger.
+            author: Actor::payrun(),
+            inputs: BTreeMap::new(),
+            named_by: NamedBy::Schedule,
+            commit: true,
+            shown: SHOWN,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Whether the buyer that a declaration names is its payer: asked once the gateway shows the
+//! declaration, since before that it knows no such order. The answer is kept as a fact and decides
+//! nothing: the filing goes on whatever it is.
+//!
+//! What is answered instead is read by the outcome table of the job kind that asks the same by
+//! itself. A declaration is not done before the question has been answered, was refused
+//! [`REFUSALS_MAX`] times, or the declaration has been asked about for its whole horizon: then it
+//! ends without, and a person hears of that.
+
+use serde_json::{Map, Value};
+
+use super::attempt::{Scene, is_too_late, note_unattested, within};
+use super::lane;
+use payrun_domain::answer::Answer;
+use payrun_domain::item::{Alarm, Move};
+use payrun_gateway::{Call, Observation, Reached};
+use payrun_ledger::Doing;
+use payrun_project::catalog::judge::{Expected, Judged, judge};
+use payrun_project::catalog::{JobKind, PayerCheck};
+
+/// The fact that holds the answer.
+const RESULT: &str = "cert_check_result";
+/// The answer that a person has to hear of: the buyer of the merchant's own order is not the payer.
+const DIFFERENT: &str = "DIFFERENT";
+/// payrun's own word where no answer could be had.
+const UNANSWERED: &str = "UNANSWERED";
+/// The fact that says how often the question was refused, and the one that says what came instead
+/// of an answer.
+const REFUSALS: &str = "cert_check_refusals";
+const ERROR: &str = "cert_check_error";
+/// How often the question is asked again after it was refused for good. "Not declared yet" and the
+/// like are no refusals.
+const REFUSALS_MAX: u64 = 8;
+
+/// Asks about the payer, where that is due, and keeps the answer with what was seen.
+pub(super) async fn checked(
+    scene: &Scene<'_>,
+    call: &Call,
+    seen: &mut Observation,
+    judged: Judged,
+) -> Judged {
+    let Some(check) = scene
+        .operations
+        .payer_check
+        .as_ref()
+        .filter(|check| is_due(scene, check, call))
+    else {
+        return judged;
+    };
+    let shows = seen.reached == Reached::Replied && seen.state.is_some();
+    match &judged.answer {
+        // Nothing is declared before a query has shown it.
+        Answer::Done(_) if scene.claimed.doing == Doing::Submit => Judged {
+            answer: Answer::Accepted,
+            ..judged
+        },
+        _ if scene.claimed.doing == Doing::Submit => judged,
+        Answer::Done(_) if is_too_late(scene) => Judged {
+            answer: Answer::Accepted,
+            ..judged
+        },
+        Answer::Done(_) | Answer::Accepted | Answer::Declined(_)
+            if shows && !is_too_late(scene) =>
+        {
+            let question = Call {
+                operation: check.operation.clone(),
+                amount: None,
+                ..call.clone()
+            };
+            let told = within(scene.engine, scene.account, &question).await;
+            if told.result.contains_key(RESULT) {
+                seen.result
+                    .extend(told.result.into_iter().filter(|(name, _)| name == RESULT));
+                seen.result.insert(ERROR.to_owned(), Value::Null);
+                return judged;
+            }
+            seen.result.insert(ERROR.to_owned(), instead(&told).into());
+            let refusals =
+                refusals(scene.claimed.result()) + u64::from(is_refused(scene, check, &told).await);
+            seen.result.insert(REFUSALS.to_owned(), refusals.into());
+            if !matches!(judged.answer, Answer::Done(_)) {
+                judged
+            } else if refusals < REFUSALS_MAX && !is_past_horizon(scene) {
+                Judged {
+                    answer: Answer::Accepted,
+                    ..judged
+                }
+            } else {
+                seen.result.insert(RESULT.to_owned(), UNANSWERED.into());
+                judged
+            }
+        }
+        Answer::Done(_)
+        | Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. } => judged,
+    }
+}
+
+/// Whether the question was refused, rather than to be asked again later. What the refusal does to
+/// the lane, and that no page attests it, is as with any other call.
+async fn is_refused(scene: &Scene<'_>, check: &PayerCheck, told: &Observation) -> bool {
+    let asks = |kind: &&JobKind| {
+        kind.gateways
+            .get(scene.account.kind)
+            .is_some_and(|operations| operations.submit == check.operation)
+    };
+    let Some(kind) = scene
+        .engine
+        .catalog
+        .kinds
+        .values()
+        .map(AsRef::as_ref)
+        .find(asks)
+    else {
+        return true;
+    };
+    let outcomes = &kind.gateways[scene.account.kind].submit_outcomes;
+    let judged = judge(outcomes, false, false, told, &Expected::default());
+    let now = scene.engine.clock.now();
+    note_unattested(scene, kind, &judged, now).await;
+    lane::close(scene, &judged, told, now).await;
+    matches!(judged.answer, Answer::Declined(_))
+}
+
+fn is_past_horizon(scene: &Scene<'_>) -> bool {
+    let horizon = scene.work.policy.resolve.horizon;
+    scene
+        .claimed
+        .item
+        .asking_since
+        .is_some_and(|since| scene.engine.clock.now().since(since) >= horizon)
+}
+
+/// What a person has to hear of, if this reply is the first that says it: that the buyer is not the
+/// payer, or that nobody could find out.
+pub(super) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<Alarm> {
+    let says =
+        |facts: &Map<String, Value>, word| facts.get(RESULT).and_then(Value::as_str) == Some(word);
+    let known = facts(known);
+    [
+        (DIFFERENT, Alarm::PayerDiffers),
+        (UNANSWERED, Alarm::PayerUnknown),
+    ]
+    .into_iter()
+    .find(|(word, _)| says(seen, word) && !says(&known, word))
+    .map(|(_, alarm)| alarm)
+}
+
+/// A reason that says so where the buyer is not the payer: of what ended, and of what the customs
+/// refuse.
+pub(super) fn told(moved: Move, known: Option<&str>, seen: &Map<String, Value>) -> Move {
+    let says_so =
+        |facts: &Map<String, Value>| facts.get(RESULT).and_then(Value::as_str) == Some(DIFFERENT);
+    let differs = if seen.contains_key(RESULT) {
+        says_so(seen)
+    } else {
+        says_so(&facts(known))
+    };
+    if moved.item.state.is_open() || !differs {
+        return moved;
+    }
+    let what = "the buyer is not the payer: name and cert_id are not those of the person who paid";
+    let reason = moved
+        .reason
+        .map_or_else(|| what.to_owned(), |reason| format!("{reason}; {what}"));
+    Move {
+        reason: Some(reason),
+        ..moved
+    }
+}
+
+fn is_due(scene: &Scene<'_>, check: &PayerCheck, call: &Call) -> bool {
+    let given = call
+        .input
+        .get(&check.given)
+        .and_then(Value::as_str)
+        .is_some_and(|text| !text.is_empty());
+    let text = |name: &str| call.input.get(name).and_then(Value::as_str);
+    // The gateway compares identity cards only.
+    let is_card = scene
+        .work
+        .kind
+        .identity_card
+        .as_ref()
+        .is_none_or(|card| card.is_card(text));
+    given && is_card && !facts(scene.claimed.result()).contains_key(RESULT)
+}
+
+fn refusals(known: Option<&str>) -> u64 {
+    facts(known)
+        .get(REFUSALS)
+        .and_then(Value::as_u64)
+        .unwrap_or(0)
+}
+
+fn facts(known: Option<&str>) -> Map<String, Value> {
+    known
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default()
+}
+
+/// What came in place of an answer: the gateway's codes, or how far the question came.
+fn instead(told: &Observation) -> String {
+    let sub_code = told
+        .result
+        .get("sub_code")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match (told.http, &told.code) {
+        (Some(http), Some(code)) => format!("HTTP {http} {code} {sub_code}")
+            .trim_end()
+            .to_owned(),
+        (Some(http), None) => format!("HTTP {http}"),
+        (None, _) => format!("no answer {}", told.reached.why())
+            .trim_end()
+            .to_owned(),
+    }
+}

@@ -1,0 +1,618 @@
+//! The payment that a refund takes from, a cancellation withdraws or a declaration is of: it is
+//! looked up before anything is sent.
+//!
+//! A claim makes one call: the first of such an item is the look-up, and it is given back; the next
+//! finds the payment in the ledger. The payment is looked up again before the row is refused for
+//! what was said of it, when the gateway refuses the refund, and after a person had the item tried
+//! again. Where the gateway says two things of one payment, its refunds are parked. All refunds of
+//! a payment together never exceed what was paid, two of them are never under way at once, and
+//! there is an interval between them, whatever number the payment was named by.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::attempt::{
+    SUB_CODE, Scene, advised, attempt_of, is_too_late, merged, note_unattested, within,
+};
+use super::lane;
+use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
+use payrun_domain::ids::KeyHash;
+use payrun_domain::item::{Event, Illegal, Move, apply};
+use payrun_domain::time::Timestamp;
+use payrun_gateway::{Call, Observation, Reached};
+use payrun_ledger::{Doing, LedgerError, Payment, Room, Settlement, Taking};
+use payrun_project::catalog::judge::{Expected, Judged, judge};
+use payrun_project::catalog::{InStatement, Outcome, PaymentLookup};
+
+/// How long a refund waits that finds another of its payment under way.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// Whether the call may be made.
+pub(super) enum Ready {
+    /// The payment is there, and what is taken from it is noted.
+    Send,
+    /// Not now, or never: this is what became of the claim.
+    Not(Box<Settlement>),
+}
+
+/// Finds the payment, notes what is taken from it, and completes the call with its numbers.
+pub(super) async fn prepare(
+    scene: &Scene<'_>,
+    lookup: &PaymentLookup,
+    call: &mut Call,
+) -> Result<Ready, Illegal> {
+    if !lookup.takes {
+        return may_act(scene, lookup, call).await;
+    }
+    let now = scene.engine.clock.now();
+    let account = account(scene);
+    let known = match known(scene, call).await {
+        Ok(known) => known,
+        Err(error) => return not_now(scene, &error, now),
+    };
+    let Some(payment) = known else {
+        return look_up(scene, lookup, call, account, LookUp::First).await;
+    };
+    match scene
+        .engine
+        .ledger
+        .is_to_look_up_again(scene.claimed.id())
+        .await
+    {
+        Ok(false) => {}
+        Ok(true) => return look_up(scene, lookup, call, account, LookUp::ForPerson).await,
+        Err(error) => return not_now(scene, &error, now),
+    }
+    if let Some(refusal) = two_answers(&payment) {
+        return refuse(scene, refusal, now);
+    }
+    if let Some(refusal) = contradiction(&payment, call) {
+        return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
+    }
+    let taking = Taking {
+        payment: &payment,
+        account,
+        interval: scene.account.refund_interval,
+        now,
+    };
+    match scene.engine.ledger.take_from(scene.claimed, taking).await {
+        Ok(Room::Taken) => {}
+        Ok(Room::Exceeded) => {
+            let ours = call
+                .amount
+                .map_or_else(String::new, |amount| format!(" {amount} more"));
+            let words = format!(
+                "with{ours} the refunds of the payment would be above the {} that was paid",
+                payment.amount
+            );
+            let refusal = Refusal::of("EXCEEDS_PAYMENT", words);
+            return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
+        }
+        Ok(Room::Busy) => {
+            // Apart from each other, so that those that wait together do not meet again.
+            let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.spread));
+            return wait(
+                scene,
+                until,
+                "waits: another refund of the same payment is under way",
+                now,
+            );
+        }
+        Ok(Room::Unknown(asked_at)) => {
+            let soon = now.plus(scene.account.query_interval.max(BUSY));
+            let until = asked_at.map_or(soon, |asked_at| asked_at.max(soon));
+            return wait(
+                scene,
+                until,
+                "waits: it is not known what became of another refund of the same payment",
+                now,
+            );
+        }
+        Ok(Room::TooSoon(until)) => {
+            return wait(
+                scene,
+                until,
+                "waits: an interval after the last refund of the same payment",
+                now,
+            );
+        }
+        Err(error) => return not_now(scene, &error, now),
+    }
+    let numbers = [
+        ("out_trade_no", &payment.order_no),
+        ("transaction_id", &payment.transaction_id),
+    ];
+    for (name, number) in numbers.into_iter().filter(|(_, number)| !number.is_empty()) {
+        call.input
+            .insert(name.to_owned(), Value::String(number.clone()));
+    }
+    call.input
+        .insert("paid".to_owned(), Value::String(payment.amount.decimal()));
+    Ok(Ready::Send)
+}
+
+/// The payment as it was looked up before, if it was.
+pub(super) async fn known(scene: &Scene<'_>, call: &Call) -> Result<Option<Payment>, LedgerError> {
+    let (order_no, transaction_id) = (text(call, "out_trade_no"), text(call, "transaction_id"));
+    scene
+        .engine
+        .ledger
+        .payment(account(scene), order_no, transaction_id)
+        .await
+}
+
+/// Whose payments are meant: the account's, as the gateway tells accounts apart.
+fn account(scene: &Scene<'_>) -> KeyHash {
+    KeyHash::of(&scene.account.identity, "payment", "")
+}
+
+/// Whether a payment may be acted on as it is now: asked right before, since that changes, and
+/// nothing of it is remembered.
+async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Result<Ready, Illegal> {
+    if lookup
+        .given
+        .as_ref()
+        .is_some_and(|field| text(call, field).is_none())
+    {
+        return Ok(Ready::Send);
+    }
+    let question = question(lookup, call);
+    let started_at = scene.engine.clock.now();
+    let observed = within(scene.engine, scene.account, &question).await;
+    let now = scene.engine.clock.now();
+    let judged = judge(
+        &lookup.outcomes,
+        false,
+        false,
+        &observed,
+        &Expected::default(),
+    );
+    note_unattested(scene, &scene.work.kind, &judged, now).await;
+    if matches!(judged.answer, Answer::Done(_)) {
+        return Ok(Ready::Send);
+    }
+    ended(scene, &question, judged, observed, started_at, now).await
+}
+
+/// Why nothing is sent.
+struct Refusal {
+    code: &'static str,
+    class: DeclineClass,
+    /// In words, with what was compared.
+    words: String,
+}
+
+impl Refusal {
+    const fn of(code: &'static str, words: String) -> Self {
+        Self {
+            code,
+            class: DeclineClass::Hard,
+            words,
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        Answer::Declined(Decline {
+            code: self.code.to_owned(),
+            class: self.class,
+            number: NumberRule::Ask,
+        })
+    }
+}
+
+/// The gateway has said two things of what was paid.
+fn two_answers(payment: &Payment) -> Option<Refusal> {
+    let other = payment.other?;
+    let words = format!(
+        "the gateway said that {} was paid and later that {other} was: find out which is so, then `payrun retry` asks it again",
+        payment.amount
+    );
+    Some(Refusal {
+        code: "TWO_AMOUNTS_PAID",
+        class: DeclineClass::Person,
+        words,
+    })
+}
+
+/// What the row says of the payment must be so.
+fn contradiction(payment: &Payment, call: &Call) -> Option<Refusal> {
+    if let Some(refusal) = other_payment(payment, call) {
+        return Some(refusal);
+    }
+    if let Some(amount) = call
+        .amount
+        .filter(|amount| amount.currency() != payment.amount.currency())
+    {
+        let words = format!(
+            "the row is about {amount}, the payment was {}",
+            payment.amount
+        );
+        return Some(Refusal::of("OTHER_CURRENCY", words));
+    }
+    let given = text(call, "paid").filter(|given| *given != payment.amount.decimal())?;
+    let words = format!(
+        "the row says that {given} was paid, the gateway says {}",
+        payment.amount
+    );
+    Some(Refusal::of("OTHER_AMOUNT_PAID", words))
+}
+
+/// The row may name a payment by both its numbers.
+fn other_payment(payment: &Payment, call: &Call) -> Option<Refusal> {
+    let numbers = [
+        ("out_trade_no", &payment.order_no),
+        ("transaction_id", &payment.transaction_id),
+    ];
+    let differs = |(name, number): &(&str, &String)| {
+        text(call, name).is_some_and(|given| given != number.as_str())
+    };
+    let (name, number) = numbers.into_iter().find(differs)?;
+    let words = format!(
+        "the row names the {name} {}, the gateway {number}",
+        text(call, name).unwrap_or_default()
+    );
+    Some(Refusal::of("OTHER_PAYMENT", words))
+}
+
+/// Why a payment is looked up.
+enum LookUp {
+    /// Nothing is known of it.
+    First,
+    /// A person has had the item tried again.
+    ForPerson,
+    /// By what is known of it the row would be refused.
+    Before(Refusal),
+}
+
+/// The look-up: one call, after which the item is given back, or ends.
+async fn look_up(
+    scene: &Scene<'_>,
+    lookup: &PaymentLookup,
+    call: &Call,
+    account: KeyHash,
+    why: LookUp,
+) -> Result<Ready, Illegal> {
+    let question = question(lookup, call);
+    let started_at = scene.engine.clock.now();
+    let observed = within(scene.engine, scene.account, &question).await;
+    let now = scene.engine.clock.now();
+    let judged = judge(
+        &lookup.outcomes,
+        false,
+        false,
+        &observed,
+        &Expected::default(),
+    );
+    note_unattested(scene, &scene.work.kind, &judged, now).await;
+    let Answer::Done(receipt) = &judged.answer else {
+        return ended(scene, &question, judged, observed, started_at, now).await;
+    };
+    let for_person = matches!(why, LookUp::ForPerson);
+    let known = match found(&observed, receipt, call) {
+        Ok(payment) => scene
+            .engine
+            .ledger
+            .record_payment(account, &payment, for_person, now)
+            .await
+            .map(|known| {
+                known.ok_or_else(|| {
+                    let words = format!(
+                        "the ledger has another payment as {} or {}",
+                        payment.order_no, payment.transaction_id
+                    );
+                    Refusal {
+                        class: DeclineClass::Person,
+                        ..Refusal::of("OTHER_PAYMENT", words)
+                    }
+                })
+            }),
+        Err(refusal) => Ok(Err(refusal)),
+    };
+    let refusal = match (known, why) {
+        (Err(error), _) => return not_now(scene, &error, now),
+        (Ok(Err(refusal)), _) => Some(refusal),
+        // What the row says of it is compared by the next claim, which asks once more before it
+        // refuses.
+        (Ok(Ok(_)), LookUp::First) => None,
+        (Ok(Ok(payment)), LookUp::ForPerson) => {
+            two_answers(&payment).or_else(|| contradiction(&payment, call))
+        }
+        (Ok(Ok(payment)), LookUp::Before(refusal)) => two_answers(&payment).or(Some(refusal)),
+    };
+    if let Some(refusal) = refusal {
+        let judged = Judged {
+            answer: refusal.answer(),
+            advice: Some(refusal.words),
+            ..judged
+        };
+        return ended(scene, &question, judged, observed, started_at, now).await;
+    }
+    let shown = observed
+        .amount
+        .clone()
+        .and_then(Result::ok)
+        .filter(|_| for_person);
+    let looked_up =
+        shown.map(|amount| format!("its payment was looked up again: {amount} was paid"));
+    let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
+    let moved = Move {
+        reason: looked_up,
+        ..moved
+    };
+    let attempt = attempt_of(
+        &question.operation,
+        started_at,
+        now,
+        &judged.answer,
+        observed,
+    );
+    Ok(Ready::Not(Box::new(Settlement::looked_up(
+        scene.claimed,
+        moved,
+        attempt,
+        None,
+        now,
+    ))))
+}
+
+fn question(lookup: &PaymentLookup, call: &Call) -> Call {
+    Call {
+        operation: lookup.operation.clone(),
+        amount: None,
+        ..call.clone()
+    }
+}
+
+/// A refund that the gateway refused: what it was told of the payment may have been wrong. The
+/// payment is looked up once more, and where the gateway now says another amount, a person has to
+/// find out which is so.
+pub(super) async fn doubted(scene: &Scene<'_>, call: &Call, judged: Judged) -> Judged {
+    let lookup = scene
+        .operations
+        .payment
+        .as_ref()
+        .filter(|lookup| lookup.takes && scene.claimed.doing == Doing::Submit);
+    let refused =
+        matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
+    let Some(lookup) = lookup.filter(|_| refused && !is_too_late(scene)) else {
+        return judged;
+    };
+    let question = question(lookup, call);
+    let observed = within(scene.engine, scene.account, &question).await;
+    let shown = judge(
+        &lookup.outcomes,
+        false,
+        false,
+        &observed,
+        &Expected::default(),
+    );
+    let Answer::Done(receipt) = &shown.answer else {
+        return judged;
+    };
+    let Ok(payment) = found(&observed, receipt, call) else {
+        return judged;
+    };
+    let now = scene.engine.clock.now();
+    match scene
+        .engine
+        .ledger
+        .record_payment(account(scene), &payment, false, now)
+        .await
+    {
+        Ok(known) => match known.as_ref().and_then(two_answers) {
+            Some(refusal) => Judged {
+                answer: refusal.answer(),
+                advice: Some(refusal.words),
+                ..judged
+            },
+            None => judged,
+        },
+        Err(error) => {
+            tracing::warn!(item.id = scene.claimed.id(), %error, "what was paid could not be compared");
+            judged
+        }
+    }
+}
+
+/// The look-up says that nothing can be sent, or not now.
+async fn ended(
+    scene: &Scene<'_>,
+    question: &Call,
+    judged: Judged,
+    mut observed: Observation,
+    started_at: Timestamp,
+    now: Timestamp,
+) -> Result<Ready, Illegal> {
+    lane::close(scene, &judged, &observed, now).await;
+    let answer = judged.answer;
+    // Of what the look-up shows, only the gateway's finer code is about this item.
+    observed.result.retain(|name, _| name == SUB_CODE);
+    let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
+    let moved = apply(
+        &scene.claimed.item,
+        &Event::Answered(answer.clone()),
+        &scene.work.policy,
+        now,
+    )?;
+    let moved = advised(moved, judged.advice.as_deref());
+    let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
+    Ok(Ready::Not(Box::new(Settlement::answered(
+        scene.claimed,
+        moved,
+        attempt,
+        result,
+        now,
+    ))))
+}
+
+/// The payment as the reply shows it, if it is the one that was asked for.
+fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, Refusal> {
+    let lacks = |code, what| {
+        Refusal::of(
+            code,
+            format!("the gateway's answer about the payment names no {what}"),
+        )
+    };
+    let Some(Ok(amount)) = seen.amount else {
+        return Err(lacks("NO_AMOUNT_PAID", "amount"));
+    };
+    let order_no = seen.order_no.clone().filter(|number| !number.is_empty());
+    let order_no = order_no.ok_or_else(|| lacks("NO_ORDER_NUMBER", "order number"))?;
+    let payment = Payment {
+        order_no,
+        transaction_id: receipt.0.clone(),
+        amount,
+        other: None,
+    };
+    other_payment(&payment, call).map_or(Ok(payment), Err)
+}
+
+/// It ends without anything being sent.
+fn refuse(scene: &Scene<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, Illegal> {
+    let answer = refusal.answer();
+    let moved = apply(
+        &scene.claimed.item,
+        &Event::Answered(answer.clone()),
+        &scene.work.policy,
+        now,
+    )?;
+    let moved = advised(moved, Some(&refusal.words));
+    let why = Reached::NotSent("nothing was sent".to_owned());
+    let attempt = attempt_of("check", now, now, &answer, Observation::of(why));
+    Ok(Ready::Not(Box::new(Settlement::answered(
+        scene.claimed,
+        moved,
+        attempt,
+        None,
+        now,
+    ))))
+}
+
+/// A withdrawal of a payment that payrun made, where the gateway would refuse it as too early: it
+/// is given back until it may be sent.
+///
+/// When the gateway had the payment is known no better than by the longest call that made it.
+pub(super) async fn too_young(
+    scene: &Scene<'_>,
+    call: &Call,
+) -> Result<Option<Settlement>, Illegal> {
+    let Some(not_before) = scene
+        .operations
+        .not_before
+        .as_ref()
+        .filter(|_| !scene.account.withdraw_at_once)
+    else {
+        return Ok(None);
+    };
+    let way = text(call, &not_before.field).unwrap_or(&not_before.if_not_given);
+    let (Some(age), Some(order_no)) = (not_before.ages.get(way), text(call, "out_trade_no")) else {
+        return Ok(None);
+    };
+    let now = scene.engine.clock.now();
+    let kinds: Vec<&str> = scene
+        .engine
+        .catalog
+        .kinds
+        .values()
+        .filter(|kind| kind.in_statement == Some(InStatement::Payment))
+        .map(|kind| kind.name.as_str())
+        .collect();
+    let made = match scene
+        .engine
+        .ledger
+        .items_named(&scene.account.name, &kinds, &[order_no])
+        .await
+    {
+        Ok(items) => items
+            .iter()
+            .find(|item| item.has_had(order_no))
+            .and_then(|item| item.sent_at),
+        Err(error) => return not_known(scene, &error, now).map(Some),
+    };
+    let until = made
+        .map(|made| made.plus(scene.account.timeout + *age))
+        .filter(|until| *until > now);
+    let why = || {
+        format!(
+            "waits: the gateway lets an order be withdrawn this way {} s after it was made",
+            age.as_secs()
+        )
+    };
+    until
+        .map(|until| given_back(scene, until, &why(), now))
+        .transpose()
+}
+
+/// Whether payrun knows of a refund of the payment that was asked about, or cannot tell; asked only
+/// where the answer depends on it.
+pub(super) async fn is_refunded(
+    scene: &Scene<'_>,
+    outcomes: &[Outcome],
+    call: &Call,
+    seen: &Observation,
+) -> bool {
+    let depends = outcomes
+        .iter()
+        .any(|row| row.unless_refunded && row.state == seen.state);
+    let Some(order_no) =
+        text(call, "out_trade_no").filter(|_| depends && seen.reached == Reached::Replied)
+    else {
+        return false;
+    };
+    let known = scene
+        .engine
+        .ledger
+        .is_refunded(account(scene), order_no)
+        .await;
+    known.unwrap_or_else(|error| {
+        tracing::warn!(item.id = scene.claimed.id(), %error, "refunds of the payment could not be looked for");
+        true
+    })
+}
+
+/// It is given back until an instant.
+fn wait(scene: &Scene<'_>, until: Timestamp, why: &str, now: Timestamp) -> Result<Ready, Illegal> {
+    Ok(Ready::Not(Box::new(given_back(scene, until, why, now)?)))
+}
+
+pub(super) fn given_back(
+    scene: &Scene<'_>,
+    until: Timestamp,
+    why: &str,
+    now: Timestamp,
+) -> Result<Settlement, Illegal> {
+    let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
+    let moved = Move {
+        due: Some(until),
+        reason: Some(why.to_owned()),
+        ..moved
+    };
+    Ok(Settlement::unsent(scene.claimed, moved, now))
+}
+
+/// The ledger could not be asked: nothing is sent without it.
+fn not_now(scene: &Scene<'_>, error: &LedgerError, now: Timestamp) -> Result<Ready, Illegal> {
+    Ok(Ready::Not(Box::new(not_known(scene, error, now)?)))
+}
+
+fn not_known(
+    scene: &Scene<'_>,
+    error: &LedgerError,
+    now: Timestamp,
+) -> Result<Settlement, Illegal> {
+    tracing::warn!(item.id = scene.claimed.id(), error = %error, "the payment could not be checked; nothing is sent");
+    given_back(
+        scene,
+        now.plus(BUSY),
+        "waits: the ledger could not be asked",
+        now,
+    )
+}
+
+fn text<'a>(call: &'a Call, field: &str) -> Option<&'a str> {
+    call.input
+        .get(field)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+}

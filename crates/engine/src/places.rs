@@ -1,0 +1,119 @@
+//! How many plans a process makes at once: each of them has a file, a transaction and its rows
+//! under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use payrun_project::workflow::source::GiveUp;
+
+/// The most plans at once.
+const PLANS: usize = 2;
+
+/// The most that wait for one of these places.
+const WAITING: usize = 8;
+
+/// How long one waits.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The places of a process.
+#[derive(Debug)]
+pub struct Places {
+    plans: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+    /// Of files that are in memory as a whole.
+    whole: Arc<Semaphore>,
+    ending: GiveUp,
+}
+
+/// A plan's place, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            plans: Arc::new(Semaphore::new(PLANS)),
+            all: Arc::new(Semaphore::new(PLANS + WAITING)),
+            whole: Arc::new(Semaphore::new(1)),
+            ending: GiveUp::default(),
+        }
+    }
+}
+
+impl Places {
+    /// A place, at once or soon; none if too many wait, or it takes too long.
+    pub async fn ask(&self) -> Option<Place> {
+        let waits = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.plans).acquire_owned()).await;
+        Some(Place {
+            _permits: (place.ok()?.ok()?, Some(waits)),
+        })
+    }
+
+    /// Has the plans under way give up, and makes no more: the process is about to end.
+    pub fn close(&self) {
+        self.plans.close();
+        self.all.close();
+        self.whole.close();
+        self.ending.say();
+    }
+
+    /// Leave to have a file in memory as a whole, which only one has at a time; none if that takes
+    /// too long.
+    pub(super) async fn whole_file(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(PATIENCE, Arc::clone(&self.whole).acquire_owned())
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// Said when the process is about to end.
+    pub(super) fn ending(&self) -> GiveUp {
+        self.ending.clone()
+    }
+
+    /// Whether the process is about to end.
+    pub(super) fn are_closed(&self) -> bool {
+        self.plans.is_closed()
+    }
+
+    /// A place, however long that takes: a schedule's time comes once.
+    pub(super) async fn wait(&self) -> Option<Place> {
+        let place = Arc::clone(&self.plans).acquire_owned().await;
+        Some(Place {
+            _permits: (place.ok()?, None),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_have_a_place_eight_wait_and_the_others_are_told_to_come_back() {
+        let places = Arc::new(Places::default());
+        let held = [places.ask().await, places.ask().await];
+        assert!(held.iter().all(Option::is_some));
+        let waiting: Vec<_> = (0..WAITING)
+            .map(|_| {
+                let places = Arc::clone(&places);
+                tokio::spawn(async move { places.ask().await.is_some() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(
+            places.ask().await.is_none(),
+            "nobody waits behind the eighth"
+        );
+        drop(held);
+        for waited in waiting {
+            assert!(waited.await.unwrap());
+        }
+        assert!(places.ask().await.is_some());
+    }
+}

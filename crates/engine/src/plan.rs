@@ -1,0 +1,1058 @@
+//! Planning a run: rows are read, rendered and checked on one thread and written by another, and
+//! nothing of it is seen before all is there.
+//!
+//! A bad row is kept as `rejected` with its line and reason and never costs the good ones. Over a
+//! limit nothing is planned at all. A dry plan goes the same way and is rolled back at the end.
+//! Memory stays flat however long the file is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime, TimeZone};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::Engine;
+use super::contracts::{self, ContractRows, day_of};
+use super::filed_again;
+use super::operate::path_within;
+use super::rows::{Columns, Items, Rows, Unread};
+use super::scope::Scope;
+use super::vault::VaultError;
+use payrun_domain::actor::Actor;
+use payrun_domain::ids::{KeyHash, OrderNumber};
+use payrun_domain::item::State;
+use payrun_domain::money::{Amount, Currency, decimal_text};
+use payrun_domain::subscription::RunDays;
+use payrun_domain::time::Timestamp;
+use payrun_ledger::{
+    LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob,
+};
+use payrun_project::catalog::InStatement;
+use payrun_project::config::Config;
+use payrun_project::workflow::params::RunValues;
+use payrun_project::workflow::render::{Noted, Renderer, render_constant};
+use payrun_project::workflow::source::{self, Reach, Row, RowError, SourceError, Staged};
+use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow};
+use payrun_yaml::diagnostics::Diagnostics;
+
+/// How many rows are written at a time.
+const CHUNK: usize = 500;
+
+/// How many items and refused rows of a job are kept to be shown where nobody asks for more.
+pub const SHOWN: usize = 20;
+
+/// The most items of a batch that waits for approval: they are released in one transaction.
+pub(super) const APPROVED_AT_ONCE: u64 = 200_000;
+
+/// The most minor units of all rows of a job: a ledger sums a hundred such jobs.
+const SUM_MAX: i128 = i64::MAX as i128 / 100;
+
+/// How far back the runs of another workflow begin whose items are taken.
+const PAST: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// A run to be planned.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    /// The workflow.
+    pub workflow: Arc<Workflow>,
+    /// Its parameters, bound.
+    pub params: BTreeMap<String, String>,
+    /// Which firing of it.
+    pub occurrence: String,
+    /// The instant it is for: `run.date` and `run.month` are this one's.
+    pub at: Timestamp,
+    /// The wall clock of `at`.
+    pub timezone: chrono_tz::Tz,
+    /// Whether that may be after today.
+    pub allow_future: bool,
+    /// Who starts it, and can never approve it.
+    pub author: Actor,
+    /// Other item files than the workflow's, by job.
+    pub inputs: BTreeMap<String, Input>,
+    /// Who names the workflow's item files.
+    pub named_by: NamedBy,
+    /// Whether to keep the plan.
+    pub commit: bool,
+    /// How many items, rejected rows and skipped rows of each job are kept to be shown: [`SHOWN`].
+    pub shown: usize,
+}
+
+/// An item file in place of the workflow's.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// That a person names.
+    Path(PathBuf),
+    /// That was sent to the service.
+    Sent(Arc<Staged>),
+}
+
+/// Who names the item files of a workflow, by its parameters: that decides where they may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// Whoever types the command: anywhere.
+    Person,
+    /// A schedule: in the project.
+    Schedule,
+    /// A caller of the API: nowhere; the workflow's own files in the project.
+    Caller,
+}
+
+/// What was planned.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The run.
+    pub run_id: i64,
+    /// Its jobs.
+    pub jobs: Vec<PlannedJob>,
+}
+
+/// What was planned of a job.
+#[derive(Debug, Clone, Default)]
+pub struct PlannedJob {
+    /// Its name in the workflow.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The gateway account.
+    pub gateway: String,
+    /// Items to be sent.
+    pub items: u64,
+    /// Their money: minor units by currency.
+    pub totals: BTreeMap<&'static str, (i64, Currency)>,
+    /// The amounts of all rows, whatever becomes of them: minor units by currency.
+    sums: BTreeMap<&'static str, i128>,
+    /// What the job's condition leaves out, and what was taken off around names.
+    pub noted: Noted,
+    /// Rows whose key was planned before.
+    pub skipped: u64,
+    /// Of those, rows that say something else than what was planned, such as another buyer, and are
+    /// not filed.
+    pub changed: u64,
+    /// The first of these.
+    pub first_changed: Vec<Refusal>,
+    /// Rows that were refused.
+    pub rejected: u64,
+    /// Items that file again what has failed, with other content.
+    pub filed_again: u64,
+    /// Whether its items are planned later, when the job they come from has ended.
+    pub late: bool,
+    /// What its items wait for, if they need approval.
+    pub approval: Option<NewApproval>,
+    /// How many of each are kept to be shown.
+    shown: usize,
+    /// The first items.
+    pub first: Vec<NewItem>,
+    /// The first rows that were skipped or refused.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Why nothing was planned.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// The run is for a day after today, and nobody has said that this is meant.
+    #[error(
+        "{date} is after today, {today} in {timezone}; a run for that day would send: {would}; nothing was planned and nothing is sent"
+    )]
+    Future {
+        /// The day the run is for.
+        date: NaiveDate,
+        /// The day it is.
+        today: NaiveDate,
+        /// On which wall clock.
+        timezone: chrono_tz::Tz,
+        /// What would be sent.
+        would: String,
+    },
+    /// An item file cannot be read.
+    #[error("job {job}: nothing was planned")]
+    Source {
+        /// Which job.
+        job: String,
+        /// Why.
+        #[source]
+        source: SourceError,
+    },
+    /// An item file becomes unreadable in the middle.
+    #[error("job {job}: {error}; nothing was planned")]
+    Rows {
+        /// Which job.
+        job: String,
+        /// Where and why.
+        error: RowError,
+    },
+    /// The workflow does not fit the item file.
+    #[error("{0}")]
+    Workflow(Diagnostics),
+    /// A file was given to a job that reads none.
+    #[error("job {job} does not take its items from a file, so none can be given to it")]
+    NoFile {
+        /// Which job.
+        job: String,
+    },
+    /// A job takes its items from one that does not exist.
+    #[error("job {job}: there is no job {from} to take items from; it has never run")]
+    NoSuchJob {
+        /// Which job.
+        job: String,
+        /// From which.
+        from: String,
+    },
+    /// A job that takes its items from another of its run.
+    #[error("job {job} could not be planned: {reason}")]
+    Late {
+        /// Which job.
+        job: String,
+        /// Why.
+        reason: String,
+    },
+    /// What was filed before cannot be compared with the rows.
+    #[error("job {job}: what was filed before cannot be read; nothing was planned")]
+    Sealed {
+        /// Which job.
+        job: String,
+        /// Why.
+        #[source]
+        source: VaultError,
+    },
+    /// Over a limit of the workflow's.
+    #[error("job {job} is over its limit: {what}; nothing was planned and nothing is sent")]
+    Limit {
+        /// Which job.
+        job: String,
+        /// Which limit, and by how much.
+        what: String,
+    },
+    /// The ledger.
+    #[error("nothing was planned")]
+    Ledger(#[from] LedgerError),
+    /// The process is about to end.
+    #[error("the process ends before job {job} was planned; nothing was planned")]
+    Stopped {
+        /// Which job.
+        job: String,
+    },
+    /// The reading thread died.
+    #[error("the reading of job {job} broke off; nothing was planned")]
+    Broken {
+        /// Which job.
+        job: String,
+    },
+}
+
+impl Engine {
+    /// Plans a run. `rows` counts the rows that have been read, for a progress bar.
+    ///
+    /// # Errors
+    /// [`PlanError`]; then nothing at all was planned.
+    #[tracing::instrument(name = "plan", skip_all, fields(workflow.name = request.workflow.name, run.occurrence = request.occurrence))]
+    pub async fn plan(
+        &self,
+        request: &PlanRequest,
+        rows: &Arc<AtomicU64>,
+    ) -> Result<Planned, PlanError> {
+        for job in &request.workflow.jobs {
+            if request.inputs.contains_key(&job.name)
+                && !matches!(job.items.source, ItemSource::File { .. })
+            {
+                return Err(PlanError::NoFile {
+                    job: job.name.clone(),
+                });
+            }
+        }
+        let run = NewRun {
+            workflow: request.workflow.name.clone(),
+            occurrence: request.occurrence.clone(),
+            source: request.workflow.source.clone(),
+            file: path_within(&self.config.workflows, &request.workflow.path),
+            params: serde_json::to_string(&request.params).unwrap_or_default(),
+            at: request.at,
+            timezone: request.timezone.name().to_owned(),
+            author: request.author.clone(),
+            now: self.clock.now(),
+        };
+        // Whatever a file does, nobody waits for the ledger because of it.
+        let mut staged = self.stage(request).await?;
+        let mut planning = match self.only_adds(&request.workflow) {
+            true => {
+                self.ledger
+                    .plan_in_steps(run, request.workflow.jobs.len())
+                    .await?
+            }
+            false => self.ledger.plan(run).await?,
+        };
+        let run_id = planning.run_id();
+        let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
+        for place in 0..request.workflow.jobs.len() {
+            let file = staged.remove(&request.workflow.jobs[place].name);
+            match self
+                .plan_job(&mut planning, request, (place, file), rows)
+                .await
+            {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    planning.abandon().await?;
+                    return Err(error);
+                }
+            }
+        }
+        let days = request.days(self.clock.now());
+        let meant = days.on <= days.today || request.allow_future;
+        if request.commit && meant {
+            planning.commit().await?;
+        } else {
+            planning.abandon().await?;
+        }
+        if request.commit && !meant {
+            let RunDays { on: date, today } = days;
+            return Err(PlanError::Future {
+                date,
+                today,
+                timezone: request.timezone,
+                would: would_send(&jobs),
+            });
+        }
+        Ok(Planned { run_id, jobs })
+    }
+
+    async fn plan_job(
+        &self,
+        planning: &mut Planning,
+        request: &PlanRequest,
+        (place, file): (usize, Option<source::Rows>),
+        rows: &Arc<AtomicU64>,
+    ) -> Result<PlannedJob, PlanError> {
+        let job = &request.workflow.jobs[place];
+        let late = matches!(job.items.source, ItemSource::Job { workflow: None, .. });
+        let new = NewJob {
+            name: job.name.clone(),
+            kind: job.kind.name.clone(),
+            lane: job.gateway.clone(),
+            account: self
+                .accounts
+                .get(&job.gateway)
+                .map(|account| account.identity.clone())
+                .unwrap_or_default(),
+            needs: job.needs.clone(),
+            policy: job.policy.clone(),
+            rate: job.rate,
+            concurrency: job.concurrency,
+            at_once: !late,
+        };
+        let job_id = planning.job(new).await?;
+        if late {
+            return Ok(PlannedJob {
+                late: true,
+                ..PlannedJob::of(job)
+            });
+        }
+        self.plan_items(planning, job_id, request, (place, file), rows)
+            .await
+    }
+
+    /// Plans the items of a job. Nothing is kept until the plan is committed.
+    pub(super) async fn plan_items(
+        &self,
+        planning: &mut Planning,
+        job_id: i64,
+        request: &PlanRequest,
+        (place, file): (usize, Option<source::Rows>),
+        rows: &Arc<AtomicU64>,
+    ) -> Result<PlannedJob, PlanError> {
+        let job = &request.workflow.jobs[place];
+        let before = planning.newest_item().await?;
+        let (chunks, mut inbox) = mpsc::channel(2);
+        let reading = {
+            let (request, rows, engine, run_id) = (
+                request.clone(),
+                Arc::clone(rows),
+                self.clone(),
+                planning.run_id(),
+            );
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || {
+                let reader = Reader {
+                    engine: &engine,
+                    runtime,
+                    request: &request,
+                    run_id,
+                };
+                reader.read_rows((place, file), &rows, &chunks)
+            })
+        };
+        let mut planned = PlannedJob {
+            shown: request.shown,
+            ..PlannedJob::of(job)
+        };
+        let (again, personal) = (
+            self.files_again(job),
+            job.kind.fields.iter().any(|field| field.sensitive),
+        );
+        let compared =
+            (again || personal).then(|| (Scope::of(job, planning.run_id(), self), again));
+        let mut written = Ok(());
+        let stopped = Stopped::of(self, planning, job).await?;
+        planning.step().await?;
+        while let Some(chunk) = inbox.recv().await {
+            written = self
+                .write_chunk(
+                    planning,
+                    job_id,
+                    chunk,
+                    (job, &stopped),
+                    (&mut planned, compared.as_ref()),
+                )
+                .await;
+            if written.is_err() {
+                break;
+            }
+        }
+        drop(inbox);
+        let read = reading.await.map_err(|_| PlanError::Broken {
+            job: job.name.clone(),
+        })?;
+        written?;
+        if read.is_err() && self.places.are_closed() {
+            return Err(PlanError::Stopped {
+                job: job.name.clone(),
+            });
+        }
+        read?;
+        planning.job_planned(job_id, before, None).await?;
+        planned.approval = self.approval_of(job, &planned);
+        if planned.approval.is_some() && planned.items > APPROVED_AT_ONCE {
+            let what = format!(
+                "more than {APPROVED_AT_ONCE} items that wait for one approval; cut the file into several"
+            );
+            return Err(PlanError::Limit {
+                job: job.name.clone(),
+                what,
+            });
+        }
+        if let Some(approval) = &planned.approval {
+            planning.hold(job_id, approval).await?;
+        }
+        Ok(planned)
+    }
+}
+
+impl Engine {
+    async fn write_chunk(
+        &self,
+        planning: &mut Planning,
+        job_id: i64,
+        mut chunk: Chunk,
+        (job, stopped): (&Job, &Option<Stopped>),
+        (planned, compared): (&mut PlannedJob, Option<&(Scope, bool)>),
+    ) -> Result<(), PlanError> {
+        loop {
+            // What is under way is settled then, and waits for this turn.
+            if self.places.are_closed() {
+                return Err(PlanError::Stopped {
+                    job: job.name.clone(),
+                });
+            }
+            if !planning.is_in_steps() || !planning.waits_for_another(&chunk.items).await? {
+                break;
+            }
+        }
+        if let Some(stopped) = stopped {
+            stopped.refuse(planning, &mut chunk).await?;
+        }
+        write(planning, job_id, chunk, (&mut *planned, compared)).await?;
+        within_limits(&job.limits, planned)?;
+        planning.step().await?;
+        Ok(())
+    }
+
+    /// Copies the item files of a run and opens the copies, by job.
+    async fn stage(
+        &self,
+        request: &PlanRequest,
+    ) -> Result<BTreeMap<String, source::Rows>, PlanError> {
+        let mut staged = BTreeMap::new();
+        for job in &request.workflow.jobs {
+            let ItemSource::File { file, format } = &job.items.source else {
+                continue;
+            };
+            let failed = |source| PlanError::Source {
+                job: job.name.clone(),
+                source,
+            };
+            let (from, format) = (request.file_of(job, file, &self.config)?, format.clone());
+            let (max, ending) = (self.config.input_mib, self.places.ending());
+            let opening = tokio::task::spawn_blocking(move || match from {
+                Origin::Copy(staged) => staged.rows(format.as_ref(), &ending),
+                Origin::Path(path, reach) => {
+                    Staged::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending)
+                }
+            });
+            let opened = opening.await.map_err(|_| PlanError::Broken {
+                job: job.name.clone(),
+            })?;
+            if opened.is_err() && self.places.are_closed() {
+                return Err(PlanError::Stopped {
+                    job: job.name.clone(),
+                });
+            }
+            staged.insert(job.name.clone(), opened.map_err(failed)?);
+        }
+        Ok(staged)
+    }
+}
+
+/// From where a job's item file comes.
+enum Origin {
+    Copy(Arc<Staged>),
+    Path(PathBuf, Reach),
+}
+
+impl PlanRequest {
+    /// The item file of a job.
+    fn file_of(&self, job: &Job, file: &Template, config: &Config) -> Result<Origin, PlanError> {
+        match self.inputs.get(&job.name) {
+            Some(Input::Sent(sent)) => Ok(Origin::Copy(Arc::clone(sent))),
+            Some(Input::Path(path)) => Ok(Origin::Path(path.clone(), Reach::Person)),
+            None => {
+                let path = self.path_of(file, &self.params)?;
+                let reach = self.reach(file, &path, config);
+                let reach = reach.map_err(|source| PlanError::Source {
+                    job: job.name.clone(),
+                    source,
+                })?;
+                Ok(Origin::Path(path, reach))
+            }
+        }
+    }
+
+    /// Where the workflow says that an item file lies.
+    fn path_of(
+        &self,
+        file: &Template,
+        params: &BTreeMap<String, String>,
+    ) -> Result<PathBuf, PlanError> {
+        // A run has no number before it is planned.
+        let run = RunValues::new(
+            &self.workflow.name,
+            &self.occurrence,
+            "",
+            self.at,
+            self.timezone,
+        );
+        let name = render_constant(file, &run, params)
+            .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
+        Ok(self.workflow.folder.join(name))
+    }
+
+    /// From where a file of the workflow may come.
+    fn reach(&self, file: &Template, path: &Path, config: &Config) -> Result<Reach, SourceError> {
+        let folders = || {
+            let project = [&config.folder, &self.workflow.folder];
+            project.into_iter().chain(&config.inputs).cloned().collect()
+        };
+        match self.named_by {
+            NamedBy::Person => Ok(Reach::Person),
+            NamedBy::Schedule => Ok(Reach::Schedule(folders())),
+            NamedBy::Caller if !self.is_own(file, path) => Err(SourceError::Outside {
+                path: path.to_owned(),
+            }),
+            NamedBy::Caller => Ok(Reach::Caller(folders())),
+        }
+    }
+
+    /// Whether a file is the one of the workflow itself, which no parameter that was given has a
+    /// part in.
+    fn is_own(&self, file: &Template, path: &Path) -> bool {
+        let defaults = self.workflow.params.iter();
+        let defaults = defaults
+            .filter_map(|param| Some((param.name.clone(), param.default.clone()?)))
+            .collect();
+        self.path_of(file, &defaults).is_ok_and(|own| own == path)
+    }
+
+    /// The day it is for, and the day it is.
+    pub fn days(&self, now: Timestamp) -> RunDays {
+        RunDays {
+            on: day_of(self.at, self.timezone),
+            today: day_of(now, self.timezone),
+        }
+    }
+}
+
+/// What would be sent, by job.
+fn would_send(jobs: &[PlannedJob]) -> String {
+    let one = |job: &PlannedJob| {
+        let money = if job.totals.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", money_text(&job.totals))
+        };
+        format!("job {} {}{money}", job.name, job.items)
+    };
+    jobs.iter()
+        .filter(|job| !job.late)
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Engine {
+    /// Whether a plan changes nothing that was there before: no period of a contract is accounted
+    /// for, and nothing is filed again.
+    fn only_adds(&self, workflow: &Workflow) -> bool {
+        let changes =
+            |job: &Job| matches!(job.items.source, ItemSource::Contracts) || self.files_again(job);
+        !workflow.jobs.iter().any(changes)
+    }
+
+    /// Whether a job's rows do again what has failed under their keys, on its gateway.
+    fn files_again(&self, job: &Job) -> bool {
+        let again = job
+            .kind
+            .again
+            .as_ref()
+            .and_then(|kind| self.catalog.kinds.get(kind));
+        let account = self.accounts.get(&job.gateway);
+        again
+            .zip(account)
+            .is_some_and(|(kind, account)| kind.gateways.contains_key(account.kind))
+    }
+
+    /// What the items of a job wait for, if they have to be approved.
+    fn approval_of(&self, job: &Job, planned: &PlannedJob) -> Option<NewApproval> {
+        let sums = planned
+            .totals
+            .iter()
+            .map(|(code, (minor, _))| (*code, *minor));
+        let approval = job
+            .approval
+            .as_ref()
+            .filter(|approval| planned.items > 0 && approval.is_needed(sums))?;
+        Some(NewApproval {
+            needed: approval.by,
+            expires_at: self.clock.now().plus(approval.expires),
+        })
+    }
+}
+
+impl PlannedJob {
+    fn of(job: &Job) -> Self {
+        Self {
+            name: job.name.clone(),
+            kind: job.kind.name.clone(),
+            gateway: job.gateway.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Rows on their way from the reading thread.
+#[derive(Debug, Default)]
+struct Chunk {
+    items: Vec<NewItem>,
+    refusals: Vec<Refusal>,
+    /// The keys of rows that were refused, where they can be told, with the lines.
+    refused_keys: Vec<(KeyHash, u64)>,
+    noted: Noted,
+    /// The contracts that the rows are of, where they are of contracts.
+    contracts: Vec<TakenContract>,
+}
+
+/// Where a job's file may name contracts that are no longer charged.
+struct Stopped {
+    account: String,
+    field: String,
+}
+
+impl Stopped {
+    /// None where no row can name one.
+    async fn of(
+        engine: &Engine,
+        planning: &mut Planning,
+        job: &Job,
+    ) -> Result<Option<Self>, PlanError> {
+        // Of contracts that live in payrun, only active ones make rows; to terminate a stopped one
+        // takes no money.
+        let charges = job.kind.in_statement == Some(InStatement::Payment);
+        let of_file = charges && !matches!(job.items.source, ItemSource::Contracts);
+        let Some(field) = job.kind.one_at_a_time.clone().filter(|_| of_file) else {
+            return Ok(None);
+        };
+        let account = engine
+            .accounts
+            .get(&job.gateway)
+            .map_or(&job.gateway, |account| &account.identity)
+            .clone();
+        Ok(planning
+            .has_stopped_contracts(&account)
+            .await?
+            .then_some(Self { account, field }))
+    }
+
+    /// Refuses the rows of contracts that a person or the gateway has stopped.
+    async fn refuse(&self, planning: &mut Planning, chunk: &mut Chunk) -> Result<(), PlanError> {
+        let named = |item: &NewItem| {
+            let input: serde_json::Value = serde_json::from_str(&item.input).ok()?;
+            Some(input.get(&self.field)?.as_str()?.to_owned())
+        };
+        let names: Vec<Option<String>> = chunk.items.iter().map(named).collect();
+        let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        let stopped = planning.stopped_contracts(&self.account, &asked).await?;
+        if stopped.is_empty() {
+            return Ok(());
+        }
+        let mut kept = Vec::with_capacity(chunk.items.len());
+        for (item, name) in std::mem::take(&mut chunk.items).into_iter().zip(names) {
+            match name.as_ref().and_then(|name| Some((name, stopped.get(name)?))) {
+                None => kept.push(item),
+                Some((name, why)) => chunk.refusals.push(rejected(
+                    item.line,
+                    format!("the contract {name} {why}; nothing is charged against it until it is active again"),
+                )),
+            }
+        }
+        chunk.items = kept;
+        Ok(())
+    }
+}
+
+async fn write(
+    planning: &mut Planning,
+    job_id: i64,
+    mut chunk: Chunk,
+    (planned, compared): (&mut PlannedJob, Option<&(Scope, bool)>),
+) -> Result<(), PlanError> {
+    if let Some((scope, again)) = compared {
+        let every: Vec<usize> = (0..chunk.items.len()).collect();
+        let prepared = match again {
+            true => filed_again::prepare(planning, scope, &mut chunk.items).await,
+            false => filed_again::contradictions(planning, scope, &mut chunk.items, &every).await,
+        };
+        prepared.map_err(|error| match error {
+            filed_again::Failure::Ledger(error) => PlanError::Ledger(error),
+            filed_again::Failure::Sealed(source) => PlanError::Sealed {
+                job: planned.name.clone(),
+                source,
+            },
+        })?;
+    }
+    contracts::take(
+        planning,
+        &mut chunk.contracts,
+        &mut chunk.items,
+        &mut chunk.refusals,
+    )
+    .await?;
+    let mut refused = planning.unreadable(job_id, &chunk.refused_keys).await?;
+    refused.extend(planning.items(job_id, &chunk.items).await?);
+    planning.refuse(job_id, &chunk.refusals).await?;
+    contracts::note(planning, &chunk.contracts, &chunk.items, &refused).await?;
+    planned.noted.add(chunk.noted);
+    // A row of an earlier chunk may be refused only now, since one of this chunk contradicts it.
+    planned.items = (planned.items + chunk.items.len() as u64).saturating_sub(refused.len() as u64);
+    for was in refused.iter().filter(|refusal| refusal.was_planned) {
+        planned
+            .first
+            .retain(|item| item.line != was.line || item.key != was.key);
+        if let Some(amount) = was.amount
+            && let Some(sum) = planned.totals.get_mut(amount.currency().code())
+        {
+            sum.0 = sum.0.saturating_sub(amount.minor());
+        }
+    }
+    let amounts = chunk
+        .items
+        .iter()
+        .map(|item| item.amount)
+        .chain(chunk.refusals.iter().map(|refusal| refusal.amount));
+    for amount in amounts.flatten() {
+        *planned.sums.entry(amount.currency().code()).or_default() += i128::from(amount.minor());
+    }
+    let refused_lines: std::collections::HashSet<u64> =
+        refused.iter().map(|refusal| refusal.line).collect();
+    for item in chunk
+        .items
+        .iter()
+        .filter(|item| !refused_lines.contains(&item.line))
+    {
+        if let Some(amount) = item.amount {
+            let sum = planned
+                .totals
+                .entry(amount.currency().code())
+                .or_insert((0, amount.currency()));
+            sum.0 = sum.0.saturating_add(amount.minor());
+        }
+        planned.filed_again += u64::from(item.again.replaces().is_some());
+        if planned.first.len() < planned.shown {
+            planned.first.push(item.clone());
+        }
+    }
+    for refusal in refused.iter().chain(&chunk.refusals) {
+        if refusal.alarming {
+            tracing::warn!(
+                line = refusal.line,
+                reason = refusal.reason,
+                "a key was given again with other content"
+            );
+        }
+        match refusal.state {
+            State::Skipped => planned.skipped += 1,
+            State::Rejected
+            | State::Held
+            | State::Planned
+            | State::Sending
+            | State::Pending
+            | State::Unknown
+            | State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Parked => planned.rejected += 1,
+        }
+        if refusal.is_changed {
+            planned.changed += 1;
+            if planned.first_changed.len() < planned.shown {
+                planned.first_changed.push(refusal.clone());
+            }
+        }
+        // The one that was just counted is among them.
+        let alike = if refusal.state == State::Skipped {
+            planned.skipped
+        } else {
+            planned.rejected
+        };
+        if alike <= planned.shown as u64 {
+            planned.refusals.push(refusal.clone());
+        }
+    }
+    Ok(())
+}
+
+fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError> {
+    let over = |what| {
+        Err(PlanError::Limit {
+            job: planned.name.clone(),
+            what,
+        })
+    };
+    if let Some(most) = limits.items
+        && planned.items > most
+    {
+        return over(format!("more than {most} items"));
+    }
+    if let Some((code, _)) = planned.sums.iter().find(|(_, sum)| **sum > SUM_MAX) {
+        return over(format!(
+            "its rows add up to more {code} than a ledger can sum"
+        ));
+    }
+    // Rows in a currency without a limit were refused, if there are limits at all.
+    for (code, (minor, currency)) in &planned.totals {
+        if let Some(most) = limits.total.get(*code).filter(|most| minor > most) {
+            return over(format!(
+                "more than {} {code}",
+                decimal_text(i128::from(*most), *currency)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the reading thread needs.
+struct Reader<'a> {
+    engine: &'a Engine,
+    runtime: tokio::runtime::Handle,
+    request: &'a PlanRequest,
+    run_id: i64,
+}
+
+impl Reader<'_> {
+    /// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any
+    /// more.
+    fn read_rows(
+        &self,
+        (place, file): (usize, Option<source::Rows>),
+        count: &AtomicU64,
+        chunks: &mpsc::Sender<Chunk>,
+    ) -> Result<(), PlanError> {
+        let request = self.request;
+        let job = &request.workflow.jobs[place];
+        let scope = Scope::of(job, self.run_id, self.engine);
+        let id = self.run_id.to_string();
+        let run = RunValues::new(
+            &request.workflow.name,
+            &request.occurrence,
+            &id,
+            request.at,
+            request.timezone,
+        );
+        let mut rows = self.open(job, file, &run)?;
+        let renderer = Renderer::new(job, &rows.columns(), &run, &request.params)
+            .map_err(PlanError::Workflow)?;
+        let mut row = Row::default();
+        let mut chunk = Chunk::default();
+        let mut in_chunk = 0;
+        while let Some(read) = rows.read(&mut row) {
+            match read {
+                Ok(()) => chunk.add(&scope, &row, &renderer),
+                Err(Unread::Row(error)) if error.fatal => {
+                    return Err(PlanError::Rows {
+                        job: job.name.clone(),
+                        error,
+                    });
+                }
+                Err(Unread::Row(error)) => chunk.refusals.push(rejected(error.line, error.reason)),
+                Err(Unread::Ledger(error)) => return Err(error.into()),
+                Err(Unread::Refused(refusal)) => chunk.refusals.push(refusal),
+            }
+            in_chunk += 1;
+            if in_chunk >= CHUNK && rows.is_between() {
+                count.fetch_add(in_chunk as u64, Ordering::Relaxed);
+                in_chunk = 0;
+                chunk.contracts = rows.taken();
+                chunk.noted = renderer.noted();
+                if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        count.fetch_add(in_chunk as u64, Ordering::Relaxed);
+        chunk.contracts = rows.taken();
+        chunk.noted = renderer.noted();
+        chunks.blocking_send(chunk).ok();
+        Ok(())
+    }
+
+    fn open(
+        &self,
+        job: &Job,
+        file: Option<source::Rows>,
+        run: &RunValues,
+    ) -> Result<Rows, PlanError> {
+        let request = self.request;
+        match &job.items.source {
+            ItemSource::File { .. } => file.map(Rows::File).ok_or_else(|| PlanError::Broken {
+                job: job.name.clone(),
+            }),
+            ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
+            ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
+            ItemSource::Contracts => {
+                let account = self
+                    .engine
+                    .accounts
+                    .get(&job.gateway)
+                    .map(|account| account.identity.clone());
+                let (ledger, runtime) = (self.engine.ledger.clone(), self.runtime.clone());
+                let days = request.days(self.engine.clock.now());
+                Ok(Rows::Contracts(Box::new(ContractRows::new(
+                    ledger,
+                    runtime,
+                    account.unwrap_or_default(),
+                    days,
+                ))))
+            }
+            ItemSource::Job {
+                workflow,
+                job: name,
+                states,
+            } => {
+                let since = self.engine.clock.now().minus(PAST);
+                let whose = match workflow {
+                    None => WhoseJob::Run(self.run_id),
+                    Some(workflow) => WhoseJob::RunsOf(workflow, since),
+                };
+                let jobs = self
+                    .runtime
+                    .block_on(self.engine.ledger.jobs_named(whose, name))?;
+                if jobs.is_empty() {
+                    let from = workflow
+                        .as_ref()
+                        .map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}"));
+                    return Err(PlanError::NoSuchJob {
+                        job: job.name.clone(),
+                        from,
+                    });
+                }
+                let kind_of = |kind: &str| self.engine.catalog.kinds.get(kind).cloned();
+                let jobs = jobs
+                    .into_iter()
+                    .map(|(id, kind)| (id, kind_of(&kind)))
+                    .collect();
+                let items = Items {
+                    ledger: self.engine.ledger.clone(),
+                    runtime: self.runtime.clone(),
+                    jobs,
+                };
+                Ok(Rows::items(
+                    items,
+                    states.clone(),
+                    Columns::of(job),
+                    self.engine.vault.clone(),
+                ))
+            }
+        }
+    }
+}
+
+impl Chunk {
+    fn add(&mut self, scope: &Scope, row: &Row, renderer: &Renderer<'_>) {
+        match renderer.row(row) {
+            Ok(rendered) => rendered
+                .into_iter()
+                .for_each(|one| match scope.item(row.line, one) {
+                    Ok(item) => self.items.push(item),
+                    Err(reason) => self.refusals.push(rejected(row.line, reason)),
+                }),
+            Err(reasons) => {
+                self.refusals.push(rejected(row.line, reasons.join("; ")));
+                let key = renderer.key_of(row).and_then(|key| scope.refused_key(&key));
+                self.refused_keys.extend(key.map(|key| (key, row.line)));
+            }
+        }
+    }
+}
+
+fn rejected(line: u64, reason: String) -> Refusal {
+    Refusal {
+        line,
+        key: String::new(),
+        state: State::Rejected,
+        reason,
+        duplicate_of: None,
+        alarming: false,
+        was_planned: false,
+        is_changed: false,
+        amount: None,
+    }
+}
+
+/// The instant for which a run of a day is planned by hand: noon on a wall clock.
+pub fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {
+    let noon = date.and_time(NaiveTime::from_hms_opt(12, 0, 0)?);
+    let instant = zone.from_local_datetime(&noon).earliest()?;
+    Some(Timestamp::from_millis(instant.timestamp_millis()))
+}
+
+/// The order number an item will have.
+pub fn first_number(item: &NewItem) -> OrderNumber {
+    item.custom_no
+        .clone()
+        .unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1))
+}
+
+/// The money of a plan, as text by currency.
+pub fn money_text(totals: &BTreeMap<&'static str, (i64, Currency)>) -> String {
+    let sums = totals.values().map(|(minor, currency)| {
+        format!("{} {currency}", decimal_text(i128::from(*minor), *currency))
+    });
+    sums.collect::<Vec<_>>().join(", ")
+}
+
+/// An amount as two columns: decimal text and currency code.
+pub fn amount_columns(amount: Option<Amount>) -> (Option<String>, Option<&'static str>) {
+    (
+        amount.map(Amount::decimal),
+        amount.map(|amount| amount.currency().code()),
+    )
+}

@@ -1,0 +1,203 @@
+//! From our side: every item that succeeded and was sent in these days, against the statements it
+//! should stand in.
+
+use std::collections::HashMap;
+
+use super::findings::{Difference, Findings, Reason};
+use super::window::{BORDER, day_of};
+use super::{Desk, Stopped};
+use payrun_ledger::{BookedItem, LedgerError, LineKind, Listed, ListedBy, Sent};
+
+/// How many items, or jobs, are read at a time.
+const PAGE: u32 = 500;
+
+/// Looks for all items that were sent in these days, and in the hour before: those may stand in the
+/// first of them.
+pub(super) async fn look(desk: &Desk<'_>, found: &mut Findings) -> Result<(), Stopped> {
+    let span = desk.window.span();
+    let sent = Sent {
+        from: span.from.minus(BORDER),
+        until: span.until,
+    };
+    let kinds: Vec<&str> = desk.payments.iter().chain(&desk.refunds).copied().collect();
+    let mut after_job = 0;
+    loop {
+        let jobs = desk
+            .ledger
+            .jobs_sending(desk.lane, &kinds, sent, after_job, PAGE)
+            .await?;
+        let Some(last) = jobs.last() else {
+            return Ok(());
+        };
+        after_job = last.id;
+        for job in &jobs {
+            let side = if desk.refunds.contains(&job.kind.as_str()) {
+                LineKind::Refund
+            } else {
+                LineKind::Payment
+            };
+            let mut after = 0;
+            loop {
+                desk.still_in_time()?;
+                let items = desk.ledger.succeeded_items(job, sent, after, PAGE).await?;
+                let Some(last) = items.last() else { break };
+                after = last.id;
+                page(desk, side, &items, found).await?;
+            }
+        }
+    }
+}
+
+async fn page(
+    desk: &Desk<'_>,
+    side: LineKind,
+    items: &[BookedItem],
+    found: &mut Findings,
+) -> Result<(), LedgerError> {
+    let numbers: Vec<String> = items
+        .iter()
+        .flat_map(BookedItem::numbers)
+        .map(|number| number.as_str().to_owned())
+        .collect();
+    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    let is_refund = side == LineKind::Refund;
+    let (by, kinds): (_, &[LineKind]) = if is_refund {
+        (ListedBy::Refund, &[LineKind::Refund])
+    } else {
+        (ListedBy::Order, &[LineKind::Payment, LineKind::Reversal])
+    };
+    let by_number = desk.listed(by, kinds, &numbers).await?;
+    let receipts: Vec<&str> = items
+        .iter()
+        .filter(|_| is_refund)
+        .filter_map(|item| item.receipt.as_deref())
+        .collect();
+    let by_receipt = desk
+        .listed(ListedBy::RefundId, &[LineKind::Refund], &receipts)
+        .await?;
+    for item in items {
+        let listed = place(item, &by_number, &by_receipt);
+        judge(desk, side, item, listed, found);
+    }
+    Ok(())
+}
+
+/// Where an item stands: in these days if at all.
+fn place<'a>(
+    item: &BookedItem,
+    by_number: &'a HashMap<String, Listed>,
+    by_receipt: &'a HashMap<String, Listed>,
+) -> Option<&'a Listed> {
+    let of_receipt = item
+        .receipt
+        .as_ref()
+        .and_then(|receipt| by_receipt.get(receipt));
+    let places = item
+        .numbers()
+        .filter_map(|number| by_number.get(number.as_str()))
+        .chain(of_receipt);
+    places.max_by_key(|listed| listed.inside)
+}
+
+fn judge(
+    desk: &Desk<'_>,
+    side: LineKind,
+    item: &BookedItem,
+    listed: Option<&Listed>,
+    found: &mut Findings,
+) {
+    let Some(sent_at) = item.sent_at else { return };
+    let span = desk.window.span();
+    let day = day_of(sent_at);
+    if sent_at < span.from {
+        // Of the day before: only what stands nowhere is news, once that day's statement is there.
+        if listed.is_none() && desk.day_before {
+            let note = "it was sent in the hour before these days";
+            found.differs(difference(
+                Reason::MissingThere,
+                note.to_owned(),
+                &day,
+                side,
+                item,
+            ));
+        }
+        return;
+    }
+    found.counts.items += 1;
+    if let Some(amount) = item.amount {
+        let totals = found.of(&day, amount.currency());
+        let sum = if side == LineKind::Refund {
+            &mut totals.our_refunds
+        } else {
+            &mut totals.our_payments
+        };
+        sum.add(amount.minor());
+    }
+    let late = sent_at >= span.until.minus(BORDER) && !desk.day_after;
+    let early = sent_at < span.from.plus(BORDER) && !desk.day_before;
+    match listed {
+        Some(listed) if listed.inside => found.counts.listed_items += 1,
+        Some(listed) => {
+            let note = format!("it stands in the statement of {}", listed.first.day);
+            found.differs(difference(Reason::Timing, note, &day, side, item));
+        }
+        None if late || early => {
+            let beside = if late { "after" } else { "before" };
+            let note = format!(
+                "it was sent near midnight, and the statement of the day {beside} is not there"
+            );
+            found.differs(difference(Reason::Timing, note, &day, side, item));
+        }
+        None if desk.fetched_before(&day, sent_at) => {
+            let note =
+                "it was sent after the statement of its day was fetched, when the day was not over";
+            found.differs(difference(
+                Reason::Timing,
+                note.to_owned(),
+                &day,
+                side,
+                item,
+            ));
+        }
+        None => found.differs(difference(
+            Reason::MissingThere,
+            String::new(),
+            &day,
+            side,
+            item,
+        )),
+    }
+}
+
+fn difference(
+    reason: Reason,
+    note: String,
+    day: &str,
+    side: LineKind,
+    item: &BookedItem,
+) -> Difference {
+    let number = item
+        .number(item.generation)
+        .map(|number| number.as_str().to_owned())
+        .unwrap_or_default();
+    let (order_no, refund_no) = if side == LineKind::Refund {
+        (String::new(), number)
+    } else {
+        (number, String::new())
+    };
+    Difference {
+        reason,
+        day: day.to_owned(),
+        kind: side,
+        order_no,
+        refund_no,
+        transaction_id: item.receipt.clone().unwrap_or_default(),
+        ours: item.amount,
+        theirs: None,
+        our_state: Some(item.state),
+        their_state: String::new(),
+        item: Some(item.id),
+        line: None,
+        note,
+    }
+}

@@ -1,0 +1,397 @@
+//! From the gateway's side: every line of the statements, a page at a time, against the item it
+//! names.
+
+use std::collections::{HashMap, HashSet};
+
+use super::findings::{Closed, Counts, Difference, Findings, Reason, Totals};
+use super::verdict::{EARLIER, Shown, Verdict, other_fee, receipt, shown, verdict};
+use super::{Desk, Stopped};
+use payrun_domain::answer::Receipt;
+use payrun_domain::ids::{KeyHash, OrderNumber};
+use payrun_domain::item::State;
+use payrun_ledger::{
+    Believed, BookedItem, LedgerError, LineKind, LineRef, Listed, ListedBy, StatementEvidence,
+    StatementLine, StatementRow,
+};
+
+/// How many lines are read at a time.
+const PAGE: u32 = 500;
+
+/// Reads all lines of the statements.
+pub(super) async fn read(
+    desk: &Desk<'_>,
+    statements: &[StatementRow],
+    found: &mut Findings,
+) -> Result<(), Stopped> {
+    for statement in statements {
+        statement
+            .remarks
+            .iter()
+            .for_each(|remark| found.differs(of_summary(&statement.day, remark)));
+        let mut after = 0;
+        loop {
+            desk.still_in_time()?;
+            let page = desk
+                .ledger
+                .statement_lines(statement.id, after, PAGE)
+                .await?;
+            let Some(last) = page.last() else { break };
+            after = last.line;
+            let books = Books::of(desk, &page).await?;
+            for line in &page {
+                count(&statement.day, line, found);
+                judge(desk, &statement.day, line, &books, found).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A total that is not what the lines come to.
+fn of_summary(day: &str, remark: &str) -> Difference {
+    Difference {
+        reason: Reason::Summary,
+        day: day.to_owned(),
+        kind: LineKind::Other,
+        order_no: String::new(),
+        refund_no: String::new(),
+        transaction_id: String::new(),
+        ours: None,
+        theirs: None,
+        our_state: None,
+        their_state: String::new(),
+        item: None,
+        line: None,
+        note: remark.to_owned(),
+    }
+}
+
+/// What the lines of a page are held against.
+struct Books {
+    payments: HashMap<String, BookedItem>,
+    refunds: HashMap<String, BookedItem>,
+    /// By the gateway's number of the refund, where the line has no other.
+    receipts: HashMap<String, BookedItem>,
+    /// The payments that items of ours have taken back.
+    taken_back: HashSet<String>,
+    /// Where a number stands for the first time.
+    first: HashMap<(LineKind, bool, String), Listed>,
+}
+
+impl Books {
+    async fn of(desk: &Desk<'_>, page: &[StatementLine]) -> Result<Self, LedgerError> {
+        let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
+            let lines = page.iter().filter(|line| kinds.contains(&line.kind));
+            lines
+                .map(number)
+                .filter(|number| !number.is_empty())
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .collect()
+        };
+        let orders = numbers(&[LineKind::Payment, LineKind::Reversal], |line| {
+            &line.order_no
+        });
+        let refunds = numbers(&[LineKind::Refund], |line| &line.refund_no);
+        let nameless = page
+            .iter()
+            .filter(|line| line.kind == LineKind::Refund && line.refund_no.is_empty());
+        let nameless: Vec<(&str, &str)> = nameless
+            .map(|line| (&*line.transaction_id, &*line.refund_id))
+            .collect();
+        let (ledger, lane) = (desk.ledger, desk.lane);
+        let mut first = HashMap::new();
+        for kind in [LineKind::Payment, LineKind::Reversal] {
+            let listed = desk
+                .listed(
+                    ListedBy::Order,
+                    &[kind],
+                    &numbers(&[kind], |line| &line.order_no),
+                )
+                .await?;
+            first.extend(
+                listed
+                    .into_iter()
+                    .map(|(number, listed)| ((kind, false, number), listed)),
+            );
+        }
+        let ids: Vec<&str> = nameless
+            .iter()
+            .map(|(_, id)| *id)
+            .filter(|id| !id.is_empty())
+            .collect();
+        for (by, numbers) in [(ListedBy::Refund, &refunds), (ListedBy::RefundId, &ids)] {
+            let listed = desk.listed(by, &[LineKind::Refund], numbers).await?;
+            let by_id = by == ListedBy::RefundId;
+            first.extend(
+                listed
+                    .into_iter()
+                    .map(|(number, listed)| ((LineKind::Refund, by_id, number), listed)),
+            );
+        }
+        let taken_back =
+            taken_back(desk, &numbers(&[LineKind::Reversal], |line| &line.order_no)).await?;
+        let receipts = ledger
+            .refunds_with_receipt(lane, &desk.refunds, desk.payments_of, &nameless)
+            .await?;
+        Ok(Self {
+            payments: by_number(ledger.items_named(lane, &desk.payments, &orders).await?),
+            refunds: by_number(ledger.items_named(lane, &desk.refunds, &refunds).await?),
+            receipts: receipts
+                .into_iter()
+                .filter_map(|item| Some((item.receipt.clone()?, item)))
+                .collect(),
+            taken_back,
+            first,
+        })
+    }
+
+    fn item(&self, line: &StatementLine) -> Option<&BookedItem> {
+        match line.kind {
+            LineKind::Payment | LineKind::Reversal => self.payments.get(&line.order_no),
+            LineKind::Refund if line.refund_no.is_empty() => self.receipts.get(&line.refund_id),
+            LineKind::Refund => self.refunds.get(&line.refund_no),
+            LineKind::Other => None,
+        }
+    }
+
+    /// Whether the number stood in a statement before this line.
+    fn stood_before(&self, day: &str, line: &StatementLine) -> bool {
+        let by_id = line.kind == LineKind::Refund && line.refund_no.is_empty();
+        let number = match line.kind {
+            LineKind::Refund if by_id => &line.refund_id,
+            LineKind::Refund => &line.refund_no,
+            LineKind::Payment | LineKind::Reversal | LineKind::Other => &line.order_no,
+        };
+        let first = self.first.get(&(line.kind, by_id, number.clone()));
+        first
+            .is_some_and(|listed| (listed.first.day.as_str(), listed.first.line) < (day, line.line))
+    }
+}
+
+/// Of these payments, those that an item of ours has taken back under the key that its kind makes.
+async fn taken_back(desk: &Desk<'_>, orders: &[&str]) -> Result<HashSet<String>, LedgerError> {
+    let mut by_key = HashMap::new();
+    for kind in &desk.reversals {
+        let keys = orders.iter().flat_map(|order| {
+            kind.keys_about(order)
+                .into_iter()
+                .map(move |key| (key, *order))
+        });
+        by_key
+            .extend(keys.map(|(key, order)| (KeyHash::of(desk.account, &kind.name, &key), order)));
+    }
+    if by_key.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let kinds: Vec<&str> = desk
+        .reversals
+        .iter()
+        .map(|kind| kind.name.as_str())
+        .collect();
+    let items = desk
+        .ledger
+        .items_with_keys(desk.lane, &kinds, by_key.keys().copied().collect())
+        .await?;
+    let succeeded = items.iter().filter(|item| item.state == State::Succeeded);
+    Ok(succeeded
+        .filter_map(|item| by_key.get(&item.key()).map(|order| (*order).to_owned()))
+        .collect())
+}
+
+fn by_number(items: Vec<BookedItem>) -> HashMap<String, BookedItem> {
+    let numbers = |item: BookedItem| {
+        item.numbers()
+            .map(|number| (number.as_str().to_owned(), item.clone()))
+            .collect::<Vec<_>>()
+    };
+    items.into_iter().flat_map(numbers).collect()
+}
+
+/// What the gateway says it took, gave back, keeps and settles.
+fn count(day: &str, line: &StatementLine, found: &mut Findings) {
+    let Counts {
+        lines, other_lines, ..
+    } = &mut found.counts;
+    *lines += 1;
+    let side: fn(&mut Totals) -> &mut super::findings::Sum = match line.kind {
+        LineKind::Payment => |totals| &mut totals.their_payments,
+        LineKind::Refund => |totals| &mut totals.their_refunds,
+        LineKind::Reversal => return,
+        LineKind::Other => {
+            *other_lines += 1;
+            return;
+        }
+    };
+    if let Some(amount) = line.amount.filter(|_| shown(line) != Shown::DidNot) {
+        side(found.of(day, amount.currency())).add(amount.minor());
+    }
+    if let Some((minor, currency)) = line.fee {
+        found.of(day, currency).fees.add(minor);
+    }
+    if let Some((minor, currency)) = line.settled {
+        found.of(day, currency).net.add(minor);
+    }
+}
+
+async fn judge(
+    desk: &Desk<'_>,
+    day: &str,
+    line: &StatementLine,
+    books: &Books,
+    found: &mut Findings,
+) -> Result<(), LedgerError> {
+    let item = books.item(line);
+    if line.kind != LineKind::Other && books.stood_before(day, line) {
+        found.differs(difference(Reason::DuplicateLine, "", day, line, item));
+        return Ok(());
+    }
+    match verdict(line, item, books.taken_back.contains(&line.order_no)) {
+        Verdict::NotCompared => return Ok(()),
+        Verdict::Agrees => found.counts.matched_lines += 1,
+        Verdict::Differs(reason, note) => {
+            found.differs(difference(reason, note, day, line, item));
+            return Ok(());
+        }
+        Verdict::Alarm(note) => {
+            alarm(desk, day, line, item, note, found);
+            return Ok(());
+        }
+        Verdict::Evidence => match item {
+            Some(item) if believe(desk, day, line, item, found).await? => {}
+            Some(_) | None => return Ok(()),
+        },
+    }
+    let span = desk.window.span();
+    let inside = item
+        .and_then(|item| item.sent_at)
+        .is_some_and(|at| span.from <= at && at < span.until);
+    found.counts.lines_of_other_days += u64::from(!inside);
+    if let Some(expected) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
+        let differs = difference(Reason::Fee, "", day, line, item);
+        let fee = line.fee.map_or("none".to_owned(), |(minor, currency)| {
+            payrun_domain::money::decimal_text(i128::from(minor), currency)
+        });
+        found.differs(Difference {
+            note: format!("the fee is {fee}, the rate gives {expected}"),
+            ..differs
+        });
+    }
+    Ok(())
+}
+
+/// Puts the line to the item's state machine; says whether they agree now.
+async fn believe(
+    desk: &Desk<'_>,
+    day: &str,
+    line: &StatementLine,
+    item: &BookedItem,
+    found: &mut Findings,
+) -> Result<bool, LedgerError> {
+    let number = if line.kind == LineKind::Refund {
+        &line.refund_no
+    } else {
+        &line.order_no
+    };
+    let order_no = OrderNumber::parse(number)
+        .ok()
+        .or_else(|| item.number(item.generation));
+    let (Some(order_no), Some(amount)) = (order_no, line.amount) else {
+        return Ok(false);
+    };
+    let receipt = Receipt(receipt(line).to_owned());
+    let now = desk.clock.now();
+    let shown = StatementEvidence {
+        day: day.to_owned(),
+        line: line.line,
+        order_no,
+        receipt,
+        amount,
+        now,
+    };
+    match desk.ledger.believe_line(item.id, &shown).await? {
+        Believed::Closed => {
+            let place = LineRef {
+                day: day.to_owned(),
+                line: line.line,
+            };
+            found.closes(Closed {
+                item: item.id,
+                was: item.state,
+                place,
+            });
+            Ok(true)
+        }
+        // Its call was answered meanwhile.
+        Believed::Unchanged(State::Succeeded) => {
+            found.counts.matched_lines += 1;
+            Ok(true)
+        }
+        Believed::Contradicted if item.state == State::Planned => {
+            let note = "money moved for an item that waited to be sent: it will not be sent";
+            alarm(desk, day, line, Some(item), note, found);
+            Ok(false)
+        }
+        Believed::Contradicted | Believed::Unchanged(_) => {
+            let is_earlier = item.state.is_in_flight() && !item.is_in_use(shown.order_no.as_str());
+            let note = if is_earlier {
+                EARLIER
+            } else {
+                "money moved for an item that says it did not"
+            };
+            alarm(desk, day, line, Some(item), note, found);
+            Ok(false)
+        }
+    }
+}
+
+/// A difference that somebody must hear of at once.
+fn alarm(
+    desk: &Desk<'_>,
+    day: &str,
+    line: &StatementLine,
+    item: Option<&BookedItem>,
+    note: &'static str,
+    found: &mut Findings,
+) {
+    let told = found
+        .reasons
+        .get(&Reason::State)
+        .copied()
+        .unwrap_or_default();
+    if told < super::ALARMS_TOLD {
+        tracing::error!(
+            lane.name = desk.lane,
+            item.id = item.map(|item| item.id),
+            item.state = item.map(|item| item.state.word()),
+            statement.day = day,
+            statement.line = line.line,
+            "{note}; look at it before anything else is sent"
+        );
+    }
+    found.differs(difference(Reason::State, note, day, line, item));
+}
+
+fn difference(
+    reason: Reason,
+    note: &'static str,
+    day: &str,
+    line: &StatementLine,
+    item: Option<&BookedItem>,
+) -> Difference {
+    Difference {
+        reason,
+        day: day.to_owned(),
+        kind: line.kind,
+        order_no: line.order_no.clone(),
+        refund_no: line.refund_no.clone(),
+        transaction_id: receipt(line).to_owned(),
+        ours: item.and_then(|item| item.amount),
+        theirs: line.amount,
+        our_state: item.map(|item| item.state),
+        their_state: line.state.clone(),
+        item: item.map(|item| item.id),
+        line: Some(line.line),
+        note: note.to_owned(),
+    }
+}

@@ -1,0 +1,311 @@
+//! Our items against the gateway's statement lines: each difference gets a name, and a report that
+//! people can work with.
+//!
+//! Both sides are read in pages, from the ledger alone; nothing is asked of the gateway. A line
+//! that tells what became of an item of which that was not known closes it. Everything else is only
+//! reported: a statement corrects nothing by itself.
+
+mod findings;
+mod items;
+mod lines;
+mod report;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod window;
+
+use std::collections::HashMap;
+
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use super::Engine;
+use super::attempt::Scene;
+use crate::files::FilesError;
+use findings::{Findings, Reason};
+use payrun_domain::ids::KeyHash;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::{Call, Observation, Reached};
+use payrun_ledger::{Ledger, LedgerError, LineKind, Listed, ListedBy, StatementRow};
+use payrun_project::catalog::{InStatement, JobKind};
+use payrun_system::clock::Clock;
+use window::Window;
+
+/// How many alarms of one reconciliation are told one by one; all stand in the report.
+const ALARMS_TOLD: u64 = 100;
+
+/// How many missing days are named.
+const DAYS_NAMED: usize = 31;
+
+/// What both sides are held against.
+struct Desk<'a> {
+    ledger: &'a Ledger,
+    clock: &'a Clock,
+    lane: &'a str,
+    /// What payments of this account are remembered under.
+    payments_of: KeyHash,
+    /// The kinds whose items stand in statements as payments.
+    payments: Vec<&'a str>,
+    /// And as refunds.
+    refunds: Vec<&'a str>,
+    /// The kinds whose items take payments back.
+    reversals: Vec<&'a JobKind>,
+    account: &'a str,
+    window: Window,
+    ends: (String, String),
+    /// Whether the statements of the days beside are there.
+    /// The days whose statements were fetched before they were over, and when.
+    open_since: HashMap<String, Timestamp>,
+    day_before: bool,
+    day_after: bool,
+    fee_rate: Option<Decimal>,
+    /// When the claim ends under which this is done.
+    until: Timestamp,
+}
+
+/// Why there is no result.
+#[derive(Debug, Error)]
+enum Stopped {
+    /// The ledger could not be asked.
+    #[error("the ledger could not be asked")]
+    Ledger(#[from] LedgerError),
+    /// The report could not be written.
+    #[error("the report could not be written")]
+    Files(#[from] FilesError),
+    /// It takes longer than the claim holds.
+    #[error(
+        "it takes longer than the claim holds; reconcile fewer days, or give the account a longer timeout"
+    )]
+    TooLong,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+struct Order {
+    window: Window,
+    fee_rate: Option<Decimal>,
+}
+
+impl Order {
+    fn read(call: &Call) -> Result<Self, String> {
+        let text = |name: &str| {
+            call.input
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let rate = |text: &str| {
+            let rate = Decimal::from_str_exact(text)
+                .ok()
+                .filter(|rate| *rate >= Decimal::ZERO && *rate < Decimal::ONE);
+            rate.ok_or_else(|| "fee_rate takes a decimal below 1, such as 0.008".to_owned())
+        };
+        let fee_rate = Some(text("fee_rate"))
+            .filter(|text| !text.is_empty())
+            .map(rate)
+            .transpose()?;
+        Ok(Self {
+            window: Window::parse(text("from"), text("to"))?,
+            fee_rate,
+        })
+    }
+}
+
+/// Reconciles, and says what was found as a gateway would.
+pub(super) async fn work(scene: &Scene<'_>, call: &Call) -> Observation {
+    let order = match Order::read(call) {
+        Ok(order) => order,
+        Err(mistake) => {
+            return observed(
+                "BAD_INPUT",
+                Map::from_iter([("mistake".to_owned(), json!(mistake))]),
+            );
+        }
+    };
+    match reconcile(scene, order).await {
+        Ok(observation) => observation,
+        Err(stopped) => {
+            let error: &dyn std::error::Error = &stopped;
+            tracing::warn!(item.id = scene.claimed.id(), error, "not reconciled");
+            Observation::of(Reached::NotSent(stopped.to_string()))
+        }
+    }
+}
+
+async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopped> {
+    let Engine {
+        ledger,
+        clock,
+        files,
+        catalog,
+        ..
+    } = scene.engine;
+    let lane = scene.account.name.as_str();
+    let ends = order.window.ends();
+    let statements = ledger.statements(lane, &ends.0, &ends.1).await?;
+    let missing = missing(order.window, &statements);
+    if !missing.is_empty() {
+        let named = missing.iter().take(DAYS_NAMED).cloned().collect::<Vec<_>>();
+        let facts = [
+            ("missing_days", json!(named)),
+            ("missing_count", json!(missing.len())),
+        ];
+        return Ok(observed(
+            "NO_STATEMENT",
+            facts
+                .map(|(name, fact)| (name.to_owned(), fact))
+                .into_iter()
+                .collect(),
+        ));
+    }
+    let (day_before, day_after) = order.window.neighbours();
+    let of_kind = |side| {
+        let kinds = catalog
+            .kinds
+            .values()
+            .filter(|kind| kind.in_statement == Some(side));
+        kinds.map(|kind| kind.name.as_str()).collect()
+    };
+    let is_reversal = |kind: &&JobKind| kind.in_statement == Some(InStatement::Reversal);
+    let desk = Desk {
+        ledger,
+        clock,
+        lane,
+        payments_of: KeyHash::of(&scene.account.identity, "payment", ""),
+        payments: of_kind(InStatement::Payment),
+        refunds: of_kind(InStatement::Refund),
+        reversals: catalog
+            .kinds
+            .values()
+            .map(|kind| &**kind)
+            .filter(is_reversal)
+            .collect(),
+        account: &scene.account.identity,
+        window: order.window,
+        open_since: open_days(&statements),
+        day_before: !ledger
+            .statements(lane, &day_before, &day_before)
+            .await?
+            .is_empty(),
+        day_after: !ledger
+            .statements(lane, &day_after, &day_after)
+            .await?
+            .is_empty(),
+        ends,
+        fee_rate: order.fee_rate,
+        until: scene.claimed.lease_until,
+    };
+    let mut found = Findings::default();
+    lines::read(&desk, &statements, &mut found).await?;
+    items::look(&desk, &mut found).await?;
+    found.sort();
+    let about = report::About {
+        lane,
+        from: &desk.ends.0,
+        to: &desk.ends.1,
+        made_at: clock.now(),
+    };
+    let written = report::write(files, &about, &found).await?;
+    let state = if found.grave() == 0 {
+        "MATCHED"
+    } else {
+        "DIFFERENT"
+    };
+    let mut observation = observed(state, facts(&found, &written));
+    observation.receipt = Some(written.digest);
+    Ok(observation)
+}
+
+impl Desk<'_> {
+    async fn listed(
+        &self,
+        by: ListedBy,
+        kinds: &[LineKind],
+        numbers: &[&str],
+    ) -> Result<HashMap<String, Listed>, LedgerError> {
+        if numbers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.ledger
+            .listed(self.lane, (&self.ends.0, &self.ends.1), by, kinds, numbers)
+            .await
+    }
+
+    /// Whether the statement of a day was fetched before this instant, and before the day was over.
+    fn fetched_before(&self, day: &str, at: Timestamp) -> bool {
+        self.open_since
+            .get(day)
+            .is_some_and(|fetched_at| *fetched_at <= at)
+    }
+
+    /// Somebody else may have taken the item over once the claim has ended.
+    fn still_in_time(&self) -> Result<(), Stopped> {
+        if self.clock.now() < self.until {
+            Ok(())
+        } else {
+            Err(Stopped::TooLong)
+        }
+    }
+}
+
+/// The days whose statements were fetched before they were over, and when.
+fn open_days(statements: &[StatementRow]) -> HashMap<String, Timestamp> {
+    let is_open = |row: &&StatementRow| {
+        Window::parse(&row.day, &row.day).is_ok_and(|day| row.fetched_at < day.span().until)
+    };
+    statements
+        .iter()
+        .filter(is_open)
+        .map(|row| (row.day.clone(), row.fetched_at))
+        .collect()
+}
+
+fn missing(window: Window, there: &[StatementRow]) -> Vec<String> {
+    window
+        .days()
+        .filter(|day| {
+            there
+                .binary_search_by(|row| row.day.as_str().cmp(day))
+                .is_err()
+        })
+        .collect()
+}
+
+fn observed(state: &str, facts: Map<String, Value>) -> Observation {
+    let mut observation = Observation::of(Reached::Replied);
+    observation.state = Some(state.to_owned());
+    observation.evidence = Value::Object(facts.clone()).to_string();
+    observation.result = facts;
+    observation
+}
+
+/// What the item's result says: counts, sums and where the report is.
+fn facts(found: &Findings, written: &report::Written) -> Map<String, Value> {
+    let counts = [
+        ("lines", found.counts.lines),
+        ("matched_lines", found.counts.matched_lines),
+        ("items", found.counts.items),
+        ("closed_by_statement", found.closed_count),
+        ("differences", found.count()),
+    ];
+    let mut facts: Map<String, Value> = counts
+        .map(|(name, count)| (name.to_owned(), json!(count)))
+        .into_iter()
+        .collect();
+    for reason in Reason::ALL {
+        facts.insert(
+            reason.word().to_owned(),
+            json!(found.reasons.get(&reason).copied().unwrap_or_default()),
+        );
+    }
+    facts.insert("sums".to_owned(), report::sums(found));
+    for (name, location) in [
+        ("report_csv", &written.csv),
+        ("report_json", &written.json),
+        ("report_html", &written.html),
+    ] {
+        facts.insert(name.to_owned(), json!(location));
+    }
+    facts
+}

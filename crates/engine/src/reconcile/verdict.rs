@@ -1,0 +1,177 @@
+//! What one line says of one item. Pure.
+//!
+//! A payment or refund that the file shows counts as happened unless its state is one that says the
+//! opposite; a state that nobody described proves nothing.
+
+use rust_decimal::Decimal;
+
+use super::findings::Reason;
+use payrun_domain::item::State;
+use payrun_domain::money::Amount;
+use payrun_ledger::{BookedItem, LineKind, StatementLine};
+
+/// What follows from a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It agrees with the item.
+    Agrees,
+    /// It is neither payment nor refund.
+    NotCompared,
+    /// It does not agree, and why where the reason alone does not say.
+    Differs(Reason, &'static str),
+    /// Money moved against what is known: somebody must hear of it at once.
+    Alarm(&'static str),
+    /// It tells what happened to an item of which that was not known, or contradicts what was known
+    /// of it.
+    Evidence,
+}
+
+/// Whether something happened, by a line's own state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Happened,
+    DidNot,
+    Unclear,
+}
+
+/// Reads a line's state. Payments: docs/gateways/wechat.md (SUCCESS; revoked ones stay listed) and
+/// the HipoPay document ("Collection via …"). Refunds: docs/gateways/wechat.md (PROCESSING counts
+/// as done, the others did not reach the payer), HipoPay ("Refund").
+pub(super) fn shown(line: &StatementLine) -> Shown {
+    match line.kind {
+        LineKind::Reversal => Shown::DidNot,
+        LineKind::Other => Shown::Unclear,
+        LineKind::Payment | LineKind::Refund => match line.state.as_str() {
+            "" | "SUCCESS" | "PROCESSING" | "REFUND" | "Refund" => Shown::Happened,
+            state if state.starts_with("Collection via ") => Shown::Happened,
+            "FAIL" | "FAILED" | "CHANGE" | "ABNORMAL" | "CLOSED" | "REFUNDCLOSE" | "REVOKED"
+            | "PAYERROR" => Shown::DidNot,
+            _ => Shown::Unclear,
+        },
+    }
+}
+
+/// The gateway's number for what a line shows: what our item has as its receipt.
+pub(super) fn receipt(line: &StatementLine) -> &str {
+    if line.kind == LineKind::Refund {
+        &line.refund_id
+    } else {
+        &line.transaction_id
+    }
+}
+
+/// Judges a line that does not stand there for the second time. `taken_back`: whether an item of
+/// ours took the payment back.
+pub(super) fn verdict(
+    line: &StatementLine,
+    item: Option<&BookedItem>,
+    taken_back: bool,
+) -> Verdict {
+    let Some(item) = item else {
+        return match line.kind {
+            LineKind::Refund => Verdict::Differs(Reason::RefundOfAnotherSystem, ""),
+            LineKind::Payment => Verdict::Differs(Reason::MissingHere, ""),
+            LineKind::Reversal => Verdict::Differs(Reason::MissingHere, "the gateway took it back"),
+            LineKind::Other => Verdict::NotCompared,
+        };
+    };
+    match shown(line) {
+        Shown::Happened => happened(line, item),
+        Shown::DidNot => match item.state {
+            State::Failed | State::Cancelled | State::Held | State::Planned => Verdict::Agrees,
+            State::Succeeded if taken_back && line.kind == LineKind::Reversal => Verdict::Agrees,
+            State::Succeeded => Verdict::Differs(
+                Reason::State,
+                "the gateway says that it did not happen or was taken back",
+            ),
+            State::Sending
+            | State::Pending
+            | State::Unknown
+            | State::Parked
+            | State::Rejected
+            | State::Skipped => Verdict::Differs(
+                Reason::State,
+                "the gateway says that it did not happen; a query will close the item",
+            ),
+        },
+        Shown::Unclear => Verdict::Differs(Reason::State, "the line's state is not documented"),
+    }
+}
+
+/// What a line of another number than the one in use shows.
+pub(super) const EARLIER: &str =
+    "money moved under an earlier order number of the item: it may have been charged twice";
+
+fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
+    let compared = compared(line.amount, item.amount);
+    let in_use = line.kind != LineKind::Refund && item.is_in_use(&line.order_no)
+        || line.kind == LineKind::Refund
+            && (line.refund_no.is_empty() || item.is_in_use(&line.refund_no));
+    match (item.state, compared) {
+        (State::Failed | State::Cancelled | State::Held | State::Planned, Some(_)) => {
+            Verdict::Alarm("money moved, with another amount, for an item that says it did not")
+        }
+        (State::Failed | State::Cancelled | State::Held | State::Planned, None) => evidence(line),
+        (_, Some(reason)) => Verdict::Differs(reason, ""),
+        // It is on its way, and may not reach the payer: no proof, and no contradiction
+        // (docs/gateways/wechat.md).
+        (State::Unknown | State::Pending | State::Parked, None) if is_on_its_way(line) => {
+            if in_use {
+                Verdict::Agrees
+            } else {
+                Verdict::Alarm(EARLIER)
+            }
+        }
+        (State::Unknown | State::Pending | State::Parked, None) => evidence(line),
+        (State::Succeeded, None) if in_use || item.receipt.as_deref() == Some(receipt(line)) => {
+            Verdict::Agrees
+        }
+        (State::Sending, None) => Verdict::Differs(
+            Reason::State,
+            "it is being sent at this moment; reconcile again",
+        ),
+        (State::Succeeded, None) => Verdict::Alarm(EARLIER),
+        (State::Rejected | State::Skipped, None) => {
+            Verdict::Alarm("money moved for a row that was refused")
+        }
+    }
+}
+
+/// A refund that the gateway has taken and not finished.
+fn is_on_its_way(line: &StatementLine) -> bool {
+    line.kind == LineKind::Refund && line.state == "PROCESSING"
+}
+
+fn evidence(line: &StatementLine) -> Verdict {
+    if receipt(line).is_empty() {
+        return Verdict::Alarm(
+            "money moved, and the line has no number of the gateway's by which it could be noted",
+        );
+    }
+    Verdict::Evidence
+}
+
+fn compared(theirs: Option<Amount>, ours: Option<Amount>) -> Option<Reason> {
+    match (theirs, ours) {
+        (Some(theirs), Some(ours)) if theirs == ours => None,
+        (Some(theirs), Some(ours)) if theirs.currency() != ours.currency() => {
+            Some(Reason::Currency)
+        }
+        (Some(_) | None, Some(_) | None) => Some(Reason::Amount),
+    }
+}
+
+/// The fee that the rate gives, as decimal text of minor units, if a payment's is another by more
+/// than one of them. What has another currency than the amount cannot be compared.
+pub(super) fn other_fee(line: &StatementLine, rate: Decimal) -> Option<String> {
+    let amount = line.amount.filter(|_| line.kind == LineKind::Payment)?;
+    let (fee, currency) = line.fee.unwrap_or((0, amount.currency()));
+    let expected = Decimal::from(amount.minor()).checked_mul(rate)?;
+    let differs =
+        currency == amount.currency() && (Decimal::from(fee) - expected).abs() > Decimal::ONE;
+    differs.then(|| {
+        (expected * Decimal::new(1, amount.currency().exponent()))
+            .normalize()
+            .to_string()
+    })
+}

@@ -1,0 +1,128 @@
+//! The days that are reconciled, as both gateways count them: from midnight to midnight in Beijing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone};
+use chrono_tz::Asia::Shanghai;
+
+use payrun_domain::time::Timestamp;
+use payrun_ledger::Sent;
+
+/// The most days of one report.
+const DAYS_MAX: u64 = 400;
+
+/// How near to midnight the gateway may count an item into the day beside.
+pub(super) const BORDER: Duration = Duration::from_secs(3600);
+
+/// Whole days, the last one included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    from: NaiveDate,
+    to: NaiveDate,
+}
+
+impl Window {
+    /// From the text of two days.
+    pub fn parse(from: &str, to: &str) -> Result<Self, String> {
+        let day = |text: &str| {
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .map_err(|_| "from and to take days such as 2026-11-30".to_owned())
+        };
+        let window = Self {
+            from: day(from)?,
+            to: day(to)?,
+        };
+        if window.from > window.to {
+            return Err("from lies after to".to_owned());
+        }
+        if window
+            .from
+            .checked_add_days(Days::new(DAYS_MAX))
+            .is_none_or(|end| end <= window.to)
+        {
+            return Err(format!("more than {DAYS_MAX} days"));
+        }
+        Ok(window)
+    }
+
+    /// The first and the last day.
+    pub fn ends(self) -> (String, String) {
+        (text(self.from), text(self.to))
+    }
+
+    /// Every day of it.
+    pub fn days(self) -> impl Iterator<Item = String> {
+        self.from
+            .iter_days()
+            .take_while(move |day| *day <= self.to)
+            .map(text)
+    }
+
+    /// The day before and the day after.
+    pub fn neighbours(self) -> (String, String) {
+        (
+            text(self.from.pred_opt().unwrap_or(self.from)),
+            text(self.to.succ_opt().unwrap_or(self.to)),
+        )
+    }
+
+    /// When something was sent that was sent on one of its days.
+    pub fn span(self) -> Sent {
+        Sent {
+            from: midnight(self.from),
+            until: midnight(self.to.succ_opt().unwrap_or(self.to)),
+        }
+    }
+}
+
+/// The day of an instant.
+pub(super) fn day_of(at: Timestamp) -> String {
+    let utc = DateTime::from_timestamp_millis(at.millis()).unwrap_or_default();
+    text(utc.with_timezone(&Shanghai).date_naive())
+}
+
+fn midnight(day: NaiveDate) -> Timestamp {
+    let local = Shanghai.from_local_datetime(&day.and_time(NaiveTime::MIN));
+    Timestamp::from_millis(local.earliest().map_or(0, |at| at.timestamp_millis()))
+}
+
+fn text(day: NaiveDate) -> String {
+    day.format("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_begin_at_midnight_in_beijing() {
+        let window = Window::parse("2026-11-20", "2026-11-21").unwrap();
+        assert_eq!(window.span().from.to_string(), "2026-11-19T16:00:00Z");
+        assert_eq!(window.span().until.to_string(), "2026-11-21T16:00:00Z");
+        assert_eq!(
+            window.days().collect::<Vec<_>>(),
+            ["2026-11-20", "2026-11-21"]
+        );
+        assert_eq!(
+            window.neighbours(),
+            ("2026-11-19".to_owned(), "2026-11-22".to_owned())
+        );
+        assert_eq!(day_of(window.span().from), "2026-11-20");
+        assert_eq!(
+            day_of(window.span().from.minus(Duration::from_millis(1))),
+            "2026-11-19"
+        );
+    }
+
+    #[test]
+    fn days_that_are_none_or_too_many_are_refused() {
+        assert!(Window::parse("2026-11-21", "2026-11-20").is_err());
+        assert!(Window::parse("2026-11-31", "2026-12-01").is_err());
+        assert!(Window::parse("2025-01-01", "2026-02-04").is_ok());
+        assert!(
+            Window::parse("2025-01-01", "2026-02-05")
+                .unwrap_err()
+                .contains("400 days")
+        );
+    }
+}

@@ -1,0 +1,505 @@
+//! The rows of a job, wherever they come from: a file, the calendar, contracts, or the items of
+//! another job.
+//!
+//! The items of a job are read in pages, so that memory stays flat. Their columns are the input
+//! fields, `key`, `order_no`, `receipt`, `state`, `amount`, `currency`, and `result_NAME` for each
+//! fact of the gateway's reply.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+
+use super::contracts::ContractRows;
+use super::vault::{Vault, open_input, sealed};
+use payrun_domain::item::State;
+use payrun_ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract, filed_again_as};
+use payrun_project::catalog::JobKind;
+use payrun_project::workflow::source::{self, Row, RowError};
+use payrun_project::workflow::{CONTRACT_COLUMNS, Job, Span, Template};
+
+/// How many items are read at a time.
+const PAGE: u32 = 500;
+
+/// Rows on their way.
+pub(super) enum Rows {
+    /// Of a file.
+    File(source::Rows),
+    /// Few enough to be made at once.
+    Made {
+        columns: Vec<String>,
+        rows: VecDeque<Vec<String>>,
+        line: u64,
+    },
+    /// The items of other jobs.
+    Items(Box<ItemRows>),
+    /// What contracts owe.
+    Contracts(Box<ContractRows>),
+}
+
+/// Why a row could not be read.
+pub(super) enum Unread {
+    /// The row, or the file.
+    Row(RowError),
+    /// The ledger.
+    Ledger(LedgerError),
+    /// It can be read, and makes no item.
+    Refused(Refusal),
+}
+
+/// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where
+/// its run was planned first.
+pub(super) struct ItemRows {
+    items: Items,
+    states: Vec<State>,
+    columns: Vec<String>,
+    /// Those that go into sensitive fields only: no other is opened.
+    secret: BTreeSet<String>,
+    vault: Option<Arc<Vault>>,
+    page: VecDeque<ItemRow>,
+    /// The last item of the job that is read.
+    after: i64,
+    /// Whether the job has no more items than are in the page.
+    is_last_page: bool,
+}
+
+/// Whose items, and how they are read.
+pub(super) struct Items {
+    pub(super) ledger: Ledger,
+    /// The reading thread is no task: it waits here for the ledger.
+    pub(super) runtime: Handle,
+    /// The jobs, in the order of their ids, and of what kind they are, where that is known.
+    pub(super) jobs: VecDeque<(i64, Option<Arc<JobKind>>)>,
+}
+
+impl Rows {
+    /// One row for each day of a span.
+    pub(super) fn days(span: Span, run_date: &str) -> Self {
+        let rows = days_of(span, run_date)
+            .into_iter()
+            .map(|day| vec![day])
+            .collect();
+        Self::Made {
+            columns: vec!["date".to_owned()],
+            rows,
+            line: 0,
+        }
+    }
+
+    /// One row for the whole span.
+    pub(super) fn window(span: Span, run_date: &str) -> Self {
+        let days = days_of(span, run_date);
+        let ends = days.first().cloned().zip(days.last().cloned());
+        let rows = ends.into_iter().map(|(from, to)| vec![from, to]).collect();
+        Self::Made {
+            columns: vec!["from".to_owned(), "to".to_owned()],
+            rows,
+            line: 0,
+        }
+    }
+
+    /// The items of jobs in these states, with these columns.
+    pub(super) fn items(
+        items: Items,
+        states: Vec<State>,
+        columns: Columns,
+        vault: Option<Arc<Vault>>,
+    ) -> Self {
+        let (page, after, is_last_page) = (VecDeque::new(), 0, false);
+        Self::Items(Box::new(ItemRows {
+            items,
+            states,
+            columns: columns.used,
+            secret: columns.secret,
+            vault,
+            page,
+            after,
+            is_last_page,
+        }))
+    }
+
+    pub(super) fn columns(&self) -> Vec<String> {
+        match self {
+            Self::File(rows) => rows.columns().to_vec(),
+            Self::Made { columns, .. } => columns.clone(),
+            Self::Items(rows) => rows.columns.clone(),
+            Self::Contracts(_) => CONTRACT_COLUMNS.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Whether what has been read so far may be written: of contracts, only whole ones.
+    pub(super) fn is_between(&self) -> bool {
+        match self {
+            Self::Contracts(rows) => rows.is_between(),
+            Self::File(_) | Self::Made { .. } | Self::Items(_) => true,
+        }
+    }
+
+    /// The contracts that have been read since this was asked last.
+    pub(super) fn taken(&mut self) -> Vec<TakenContract> {
+        match self {
+            Self::Contracts(rows) => rows.taken(),
+            Self::File(_) | Self::Made { .. } | Self::Items(_) => Vec::new(),
+        }
+    }
+
+    /// Reads the next row; none at the end.
+    pub(super) fn read(&mut self, row: &mut Row) -> Option<Result<(), Unread>> {
+        match self {
+            Self::File(rows) => rows.read(row).map(|read| read.map_err(Unread::Row)),
+            Self::Made { rows, line, .. } => {
+                let cells = rows.pop_front()?;
+                *line += 1;
+                *row = Row::of(*line, &cells.iter().map(String::as_str).collect::<Vec<_>>());
+                Some(Ok(()))
+            }
+            Self::Items(rows) => rows.next().map(|read| read.map(|next| *row = next)),
+            Self::Contracts(rows) => rows.read(row),
+        }
+    }
+}
+
+impl ItemRows {
+    fn next(&mut self) -> Option<Result<Row, Unread>> {
+        while self.page.is_empty()
+            && let Some((job, _)) = self.items.jobs.front().cloned()
+        {
+            if std::mem::take(&mut self.is_last_page) {
+                self.items.jobs.pop_front();
+                self.after = 0;
+                continue;
+            }
+            let items = &self.items;
+            let reading = items
+                .ledger
+                .items_of_job(job, &self.states, self.after, PAGE);
+            match items.runtime.block_on(reading) {
+                Ok(page) => {
+                    self.is_last_page = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+                    self.after = page.last().map_or(self.after, |item| item.id);
+                    // What is filed again with other content is the other item's by now.
+                    let is_current =
+                        |item: &ItemRow| filed_again_as(item.result.as_deref()).is_none();
+                    self.page = page.into_iter().filter(is_current).collect();
+                }
+                Err(error) => return Some(Err(Unread::Ledger(error))),
+            }
+        }
+        let item = self.page.pop_front()?;
+        let cells = self.cells(&item);
+        Some(match cells {
+            Ok(cells) => {
+                let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+                Ok(Row::of(u64::try_from(item.line).unwrap_or(0), &cells))
+            }
+            Err(reason) => Err(Unread::Row(RowError {
+                line: u64::try_from(item.line).unwrap_or(0),
+                reason,
+                fatal: false,
+            })),
+        })
+    }
+
+    fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
+        let mut input: Map<String, Value> = serde_json::from_str(&item.input).unwrap_or_default();
+        let fields = self
+            .items
+            .jobs
+            .front()
+            .and_then(|(_, kind)| kind.as_ref())
+            .map_or(&[][..], |kind| &kind.fields);
+        let is_personal = |name: &str| {
+            fields
+                .iter()
+                .any(|field| field.sensitive && field.name == name)
+        };
+        let is_wanted = |name: &String, value: &Value| {
+            self.columns.contains(name) && (sealed(value).is_some() || is_personal(name))
+        };
+        let mut wanted = input.iter().filter(|(name, value)| is_wanted(name, value));
+        if let Some((name, _)) = wanted
+            .clone()
+            .find(|(name, _)| !self.secret.contains(*name))
+        {
+            return Err(format!(
+                "the column {name} holds personal data; it may go into a field for such data only"
+            ));
+        }
+        if wanted.next().is_some() {
+            let key = item.key_hash.ok_or("the item has no key")?;
+            input = open_input(self.vault.as_deref(), input, fields, key)
+                .map_err(|error| error.to_string())?;
+        }
+        let result: Map<String, Value> = item
+            .result
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        Ok(self
+            .columns
+            .iter()
+            .map(|column| cell(column, item, &input, &result))
+            .collect())
+    }
+}
+
+fn cell(
+    column: &str,
+    item: &ItemRow,
+    input: &Map<String, Value>,
+    result: &Map<String, Value>,
+) -> String {
+    if let Some(fact) = column.strip_prefix("result_") {
+        return result.get(fact).map(text).unwrap_or_default();
+    }
+    match column {
+        "key" => item.key.clone(),
+        "order_no" => item.order_no.clone().unwrap_or_default(),
+        "receipt" => item.receipt.clone().unwrap_or_default(),
+        "state" => item.state.word().to_owned(),
+        "amount" => item
+            .amount
+            .map(|amount| amount.decimal())
+            .unwrap_or_default(),
+        "currency" => item
+            .amount
+            .map(|amount| amount.currency().code().to_owned())
+            .unwrap_or_default(),
+        field => input.get(field).map(text).unwrap_or_default(),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The columns that a job's templates ask of another job's items.
+pub(super) struct Columns {
+    used: Vec<String>,
+    secret: BTreeSet<String>,
+}
+
+impl Columns {
+    /// Of a job.
+    pub(super) fn of(job: &Job) -> Self {
+        let is_secret = |name: &str| job.kind.field(name).is_some_and(|field| field.sensitive);
+        let columns = |template: &Template| -> Vec<String> {
+            template
+                .item_columns()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let (secret, open): (Vec<_>, Vec<_>) =
+            job.with.iter().partition(|(name, _)| is_secret(name));
+        let open = open
+            .into_iter()
+            .map(|(_, template)| template)
+            .chain(&job.key)
+            .chain(&job.order_number);
+        let condition = job
+            .items
+            .condition
+            .iter()
+            .flat_map(|condition| condition.item_columns());
+        let open: BTreeSet<String> = open
+            .flat_map(columns)
+            .chain(condition.map(str::to_owned))
+            .collect();
+        let secret: BTreeSet<String> = secret
+            .into_iter()
+            .flat_map(|(_, template)| columns(template))
+            .collect();
+        let used = open.union(&secret).cloned().collect();
+        Self {
+            used,
+            secret: secret.difference(&open).cloned().collect(),
+        }
+    }
+}
+
+/// The days of a span, oldest first.
+fn days_of(span: Span, run_date: &str) -> Vec<String> {
+    let Ok(date) = NaiveDate::parse_from_str(run_date, "%Y-%m-%d") else {
+        return Vec::new();
+    };
+    let last = if span.today {
+        Some(date)
+    } else {
+        date.pred_opt()
+    };
+    let back = |days: u32| last?.checked_sub_days(Days::new(u64::from(days)));
+    (0..span.days)
+        .rev()
+        .filter_map(back)
+        .map(|day| day.format("%Y-%m-%d").to_string())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use payrun_domain::actor::Actor;
+    use payrun_domain::ids::KeyHash;
+    use payrun_domain::policy::{Policy, Resolve, Retry};
+    use payrun_domain::time::Timestamp;
+    use payrun_ledger::{NewItem, NewJob, NewRun};
+
+    #[test]
+    fn days_end_yesterday_unless_today_is_asked_for() {
+        let span = |days, today| days_of(Span { days, today }, "2026-03-01");
+        assert_eq!(span(2, false), ["2026-02-27", "2026-02-28"]);
+        assert_eq!(span(2, true), ["2026-02-28", "2026-03-01"]);
+        assert!(
+            days_of(
+                Span {
+                    days: 1,
+                    today: true
+                },
+                "soon"
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_window_is_one_row_and_days_are_one_each() {
+        let mut row = Row::default();
+        let mut window = Rows::window(
+            Span {
+                days: 10,
+                today: false,
+            },
+            "2026-11-22",
+        );
+        assert!(window.read(&mut row).is_some_and(|read| read.is_ok()));
+        assert_eq!(
+            (row.get(0), row.get(1)),
+            (Some("2026-11-12"), Some("2026-11-21"))
+        );
+        assert!(window.read(&mut row).is_none());
+        let mut days = Rows::days(
+            Span {
+                days: 3,
+                today: false,
+            },
+            "2026-11-22",
+        );
+        assert_eq!(std::iter::from_fn(|| days.read(&mut row)).count(), 3);
+    }
+
+    /// A run with a job of so many items that are to be sent.
+    async fn planned(ledger: &Ledger, occurrence: &str, items: u64) -> i64 {
+        let (at, second) = (Timestamp::from_millis(0), Duration::from_secs(1));
+        let run = NewRun {
+            workflow: "w".to_owned(),
+            occurrence: occurrence.to_owned(),
+            at,
+            timezone: "UTC".to_owned(),
+            source: String::new(),
+            file: None,
+            params: "{}".to_owned(),
+            author: Actor::payrun(),
+            now: at,
+        };
+        let policy = Policy {
+            retry: Retry {
+                attempts: 1,
+                first: second,
+                max: second,
+            },
+            resolve: Resolve {
+                schedule: vec![second],
+                grace: second,
+                horizon: second,
+            },
+            dunning: Vec::new(),
+        };
+        let job = NewJob {
+            at_once: true,
+            name: "j".to_owned(),
+            kind: "refund".to_owned(),
+            lane: "hk".to_owned(),
+            account: "a".to_owned(),
+            needs: Vec::new(),
+            policy,
+            rate: None,
+            concurrency: None,
+        };
+        let item = |line: u64| {
+            let key = format!("{occurrence}-{line}");
+            NewItem {
+                line,
+                key_hash: KeyHash::of("hk", "refund", &key),
+                identity: KeyHash::of("hk", "refund", &key),
+                key,
+                serial: None,
+                custom_no: None,
+                amount: None,
+                shared: false,
+                again: payrun_ledger::Again::Never,
+                input: "{}".to_owned(),
+            }
+        };
+        let mut planning = ledger.plan(run).await.unwrap();
+        let id = planning.job(job).await.unwrap();
+        assert_eq!(
+            planning
+                .items(id, &(1..=items).map(item).collect::<Vec<_>>())
+                .await
+                .unwrap(),
+            Vec::new()
+        );
+        planning.commit().await.unwrap();
+        id
+    }
+
+    #[test]
+    fn each_job_is_read_from_its_first_item_on_whatever_items_the_one_before_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (ledger, jobs) = runtime.block_on(async {
+            let ledger = Ledger::open(&folder.path().join("ledger.db"))
+                .await
+                .unwrap();
+            let (early, full) = (
+                planned(&ledger, "early", 3).await,
+                planned(&ledger, "full", u64::from(PAGE)).await,
+            );
+            let jobs = [planned(&ledger, "late", 2).await, full, early]
+                .map(|id| (id, None))
+                .into();
+            (ledger, jobs)
+        });
+        let items = Items {
+            ledger,
+            runtime: runtime.handle().clone(),
+            jobs,
+        };
+        let columns = Columns {
+            used: vec!["key".to_owned()],
+            secret: BTreeSet::new(),
+        };
+        let mut rows = Rows::items(items, vec![State::Planned], columns, None);
+        let (mut row, mut keys) = (Row::default(), Vec::new());
+        while let Some(read) = rows.read(&mut row) {
+            assert!(read.is_ok());
+            keys.push(row.get(0).unwrap().to_owned());
+        }
+        assert_eq!(keys.len(), 5 + usize::try_from(PAGE).unwrap());
+        assert_eq!(
+            (
+                keys[0].as_str(),
+                keys[2].as_str(),
+                keys.last().unwrap().as_str()
+            ),
+            ("late-1", "full-1", "early-3")
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! Firing an occurrence at a person's wish: one that was missed, skipped or failed, under its own
+//! name, so that it is still the one run of its time.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Engine;
+use super::note::occurrence;
+use payrun_domain::actor::Actor;
+use payrun_domain::occurrence::OccurrenceState;
+use payrun_domain::time::Timestamp;
+use payrun_domain::timetable::Nominal;
+use payrun_ledger::{LedgerError, NewOccurrence, OccurrenceRow};
+use payrun_project::workflow::Workflow;
+
+/// What became of the wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByHand {
+    /// It has a run now.
+    Fired(OccurrenceRow),
+    /// It had one before.
+    HasRun(OccurrenceRow),
+    /// Its run could not be planned.
+    Failed(OccurrenceRow),
+}
+
+/// Why there is nothing to fire.
+#[derive(Debug, Error)]
+pub enum ByHandError {
+    /// The workflow fires by itself at no time.
+    #[error("{workflow} has no schedule")]
+    NoSchedule {
+        /// Which workflow.
+        workflow: String,
+    },
+    /// No clock shows it, and another time of its date fires for it.
+    #[error(
+        "{nominal} of {workflow} does not fire by itself: the clock skips it, and {instead} fires for it"
+    )]
+    OtherFires {
+        /// Which workflow.
+        workflow: String,
+        /// Which time.
+        nominal: Nominal,
+        /// Which one fires.
+        instead: Nominal,
+    },
+    /// It has no such time.
+    #[error("the schedule of {workflow} names no time {nominal}")]
+    NoSuchTime {
+        /// Which workflow.
+        workflow: String,
+        /// Which time.
+        nominal: Nominal,
+    },
+    /// It will fire by itself.
+    #[error("{nominal} of {workflow} is not due before {at}")]
+    NotYet {
+        /// Which workflow.
+        workflow: String,
+        /// Which time.
+        nominal: Nominal,
+        /// When it is due.
+        at: Timestamp,
+    },
+    /// The ledger.
+    #[error("nothing was fired")]
+    Ledger(#[from] LedgerError),
+}
+
+impl Engine {
+    /// Fires an occurrence, whatever became of it before. What has a run keeps that one; of a new
+    /// one `author` is who began it.
+    ///
+    /// # Errors
+    /// [`ByHandError`]; then nothing was planned.
+    pub async fn fire_by_hand(
+        &self,
+        workflow: &Arc<Workflow>,
+        nominal: Nominal,
+        author: &Actor,
+        now: Timestamp,
+    ) -> Result<ByHand, ByHandError> {
+        let known = self
+            .ledger
+            .occurrence(&workflow.name, &nominal.to_string())
+            .await?;
+        if let Some(row) = known
+            .as_ref()
+            .filter(|row| row.state == OccurrenceState::Fired)
+        {
+            return Ok(ByHand::HasRun(row.clone()));
+        }
+        let wished = NewOccurrence {
+            state: OccurrenceState::Due,
+            reason: Some("fired by hand".to_owned()),
+            ..of(workflow, nominal, known.as_ref())?
+        };
+        if wished.at > now {
+            return Err(ByHandError::NotYet {
+                workflow: workflow.name.clone(),
+                nominal,
+                at: wished.at,
+            });
+        }
+        // Nothing is noted before the run is planned: what is due would be fired by the schedule,
+        // as if nobody had begun it.
+        let row = OccurrenceRow {
+            workflow: workflow.name.clone(),
+            nominal: wished.nominal,
+            at: wished.at,
+            timezone: wished.timezone,
+            state: wished.state,
+            run_id: None,
+            reason: wished.reason,
+            changed_at: now,
+        };
+        let had_run = self
+            .ledger
+            .run_of(&row.workflow, &row.nominal)
+            .await?
+            .is_some();
+        let row = self.fire(workflow, row, author, now).await?;
+        Ok(match row.state {
+            OccurrenceState::Fired if had_run => ByHand::HasRun(row),
+            OccurrenceState::Fired => ByHand::Fired(row),
+            OccurrenceState::Due
+            | OccurrenceState::Queued
+            | OccurrenceState::Skipped
+            | OccurrenceState::Missed
+            | OccurrenceState::Failed => ByHand::Failed(row),
+        })
+    }
+}
+
+/// The occurrence as it was noted, or as the schedule has it now.
+fn of(
+    workflow: &Workflow,
+    nominal: Nominal,
+    known: Option<&OccurrenceRow>,
+) -> Result<NewOccurrence, ByHandError> {
+    if let Some(row) = known {
+        return Ok(NewOccurrence {
+            nominal: row.nominal.clone(),
+            at: row.at,
+            timezone: row.timezone.clone(),
+            state: row.state,
+            reason: None,
+        });
+    }
+    let name = || workflow.name.clone();
+    let scheduling = workflow
+        .schedule
+        .as_ref()
+        .ok_or_else(|| ByHandError::NoSchedule { workflow: name() })?;
+    let timetable = &scheduling.timetable;
+    let firing =
+        timetable
+            .at(nominal)
+            .ok_or_else(|| match timetable.fires_instead_of(nominal) {
+                Some(instead) => ByHandError::OtherFires {
+                    workflow: name(),
+                    nominal,
+                    instead,
+                },
+                None => ByHandError::NoSuchTime {
+                    workflow: name(),
+                    nominal,
+                },
+            })?;
+    Ok(occurrence(&scheduling.timetable, &firing))
+}

@@ -1,0 +1,206 @@
+//! From a rendered row to an item: within what its key may happen once, under which numbers, and
+//! its personal data sealed.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Engine;
+use super::vault::{Vault, VaultError, open_input};
+use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
+use payrun_ledger::{Again, NewItem};
+use payrun_project::catalog::{JobKind, Operations};
+use payrun_project::workflow::Job;
+use payrun_project::workflow::render::{Private, Rendered};
+
+/// The longest order number of the user's own behind which a generation may come to stand: 32 less
+/// a dash and up to four digits.
+const OWN_NUMBER_MAX: usize = OrderNumber::MAX - 5;
+
+/// Within what a key may happen at most once.
+pub(super) struct Scope {
+    /// As the gateway tells accounts apart: another name for it in the configuration makes it no
+    /// other account.
+    account: String,
+    kind: Arc<JobKind>,
+    /// Set for kinds without effect: they may be done again in every run.
+    run: Option<String>,
+    /// The field of which one value is in flight once.
+    serial: String,
+    /// Why a generation may come to stand behind an order number; none where none can.
+    generations: Option<&'static str>,
+    /// Seals personal data.
+    vault: Option<Arc<Vault>>,
+}
+
+impl Scope {
+    pub(super) fn of(job: &Job, run_id: i64, engine: &Engine) -> Self {
+        let operations = engine
+            .accounts
+            .get(&job.gateway)
+            .and_then(|account| job.kind.gateways.get(account.kind));
+        let generations = if !job.policy.dunning.is_empty() {
+            Some("a dunning step is put behind it (dunning: [] in the workflow leaves none)")
+        } else {
+            let spends = operations.is_none_or(Operations::spends_numbers);
+            spends.then_some("the gateway may want another number when it is tried again, which is put behind it")
+        };
+        Self {
+            generations,
+            account: engine
+                .accounts
+                .get(&job.gateway)
+                .map_or(&job.gateway, |account| &account.identity)
+                .clone(),
+            vault: engine.vault.clone(),
+            kind: Arc::clone(&job.kind),
+            run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
+            serial: job.kind.one_at_a_time.clone().unwrap_or_default(),
+        }
+    }
+
+    /// The fingerprint of a key of something with an effect, or of the generation of it that does
+    /// it again.
+    pub(super) fn key_of(&self, key: &str, generation: usize) -> KeyHash {
+        match generation {
+            1 => KeyHash::of(&self.account, &self.kind.name, key),
+            _ => KeyHash::of(
+                &self.account,
+                &format!("{}/filed again {generation}", self.kind.name),
+                key,
+            ),
+        }
+    }
+
+    /// The fingerprint of the key of a row that was refused; none for kinds that may be done again.
+    pub(super) fn refused_key(&self, key: &str) -> Option<KeyHash> {
+        self.run.is_none().then(|| self.key_of(key, 1))
+    }
+
+    /// What seals personal data.
+    pub(super) fn vault(&self) -> Option<&Vault> {
+        self.vault.as_deref()
+    }
+
+    /// An item's input, personal data opened.
+    pub(super) fn opened(
+        &self,
+        input: &str,
+        key: KeyHash,
+    ) -> Result<Map<String, Value>, VaultError> {
+        // Written by the planner, from checked fields.
+        let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+        open_input(self.vault(), input, &self.kind.fields, key)
+    }
+
+    /// The item of a rendered row.
+    pub(super) fn item(&self, line: u64, rendered: Rendered) -> Result<NewItem, String> {
+        let key = rendered.key;
+        if key.is_empty() || key.chars().count() > KEY_MAX {
+            return Err(format!(
+                "the key has {} characters; 1 to {KEY_MAX} are possible",
+                key.chars().count()
+            ));
+        }
+        if let Some(number) = rendered
+            .order_number
+            .as_ref()
+            .filter(|_| self.run.is_none())
+        {
+            fits_generations(number, self.generations)?;
+        }
+        let key_hash = match &self.run {
+            None => self.key_of(&key, 1),
+            Some(run) => KeyHash::of(&self.account, &format!("{}/{run}", self.kind.name), &key),
+        };
+        Ok(NewItem {
+            line,
+            key_hash,
+            identity: KeyHash::of(&self.account, &self.kind.name, &rendered.identity),
+            serial: rendered
+                .serial
+                .map(|value| KeyHash::one_at_a_time(&self.account, &self.serial, &value)),
+            // A look-up's number belongs to an order of somebody else's; it is no claim to that
+            // number.
+            custom_no: rendered.order_number.filter(|_| self.run.is_none()),
+            amount: rendered.amount,
+            shared: rendered.shared,
+            again: Again::Never,
+            input: self.sealed(rendered.input, &rendered.private, key_hash)?,
+            key,
+        })
+    }
+}
+
+impl Scope {
+    /// The input with personal data in it, sealed.
+    fn sealed(&self, input: String, private: &Private, key: KeyHash) -> Result<String, String> {
+        if private.is_empty() {
+            return Ok(input);
+        }
+        let vault = self.vault.as_ref().ok_or(VaultError::NoVault);
+        vault
+            .and_then(|vault| vault.seal_into(input, private, key))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A number of the user's must leave room for a generation that may be put behind it, and must not
+/// look as if it had one.
+fn fits_generations(number: &OrderNumber, generations: Option<&str>) -> Result<(), String> {
+    let text = number.as_str();
+    if let Some(why) = generations.filter(|_| text.len() > OWN_NUMBER_MAX) {
+        let length = text.len();
+        return Err(format!(
+            "the order number has {length} characters; here one of your own may have {OWN_NUMBER_MAX} of the gateway's {}, since \
+             {why}",
+            OrderNumber::MAX
+        ));
+    }
+    let step = text
+        .rsplit_once('-')
+        .is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit()));
+    if step {
+        return Err(
+            "the order number ends in a dash and digits, which is how dunning steps are told apart"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payrun_project::catalog::Catalog;
+
+    #[test]
+    fn a_number_of_ones_own_may_have_all_characters_where_no_generation_follows() {
+        let number = OrderNumber::parse(&"n".repeat(OrderNumber::MAX)).unwrap();
+        assert_eq!(fits_generations(&number, None), Ok(()));
+        let refused =
+            fits_generations(&number, Some("a dunning step is put behind it")).unwrap_err();
+        assert!(
+            refused.contains("may have 27 of the gateway's 32, since a dunning step"),
+            "{refused}"
+        );
+        let short = OrderNumber::parse(&"n".repeat(27)).unwrap();
+        assert_eq!(
+            fits_generations(&short, Some("a dunning step is put behind it")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn only_a_refusal_that_spends_the_number_lets_another_one_follow() {
+        let catalog = Catalog::built_in();
+        let spends =
+            |kind: &str, gateway: &str| catalog.kinds[kind].gateways[gateway].spends_numbers();
+        assert!(spends("deduct", "wechat") && spends("pay", "egms") && spends("refund", "hipopay"));
+        assert!(
+            !spends("refund", "wechat")
+                && !spends("declare", "wechat")
+                && !spends("cancel", "egms")
+        );
+    }
+}

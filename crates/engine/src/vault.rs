@@ -1,0 +1,585 @@
+//! Personal data at rest: AES-256-GCM under keys of the user's, each value bound to its field and
+//! to its item.
+//!
+//! The first key seals, and any opens. A sealed value stands in an item's input as `{"sealed":
+//! "…"}`, which no text of a file can look like, and names its key by an id (`domain/sealed.rs`).
+//! Values from before keys had ids open under whichever key fits. Errors never hold a value. What
+//! is opened lives in memory for one call.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use payrun_domain::ids::KeyHash;
+use payrun_domain::sealed::{KEY_ID, SealedText};
+use payrun_project::catalog::Field;
+use payrun_project::workflow::render::Private;
+
+/// What the proof of the key of a ledger from before keys had ids is made of.
+const PROOF: &str = "payrun personal data";
+
+/// What the id of a key is made of.
+const ID: &[u8] = b"payrun encryption key id";
+
+/// How many bytes more something has when it is sealed.
+pub(super) const SEALED_MORE: usize = NONCE_LEN + MAX_TAG_LEN;
+
+/// How many random bytes are sealed with a text, so that its digest tells nothing of it.
+const RANDOM: usize = 32;
+
+/// The keys for personal data, the one that seals first.
+pub struct Vault(Vec<SealingKey>);
+
+struct SealingKey {
+    id: String,
+    key: LessSafeKey,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Vault")
+            .field(&self.ids().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+impl Vault {
+    /// From base64 of 32 bytes each, the key that seals first; none where there are no keys.
+    ///
+    /// # Errors
+    /// [`VaultError::Key`] if one is something else, [`VaultError::Twice`] if two are the same.
+    pub fn of(keys: &[SecretString]) -> Result<Option<Self>, VaultError> {
+        let keys = keys
+            .iter()
+            .map(SealingKey::new)
+            .collect::<Result<Vec<_>, _>>()?;
+        if keys
+            .iter()
+            .enumerate()
+            .any(|(at, key)| keys[..at].iter().any(|other| other.id == key.id))
+        {
+            return Err(VaultError::Twice);
+        }
+        Ok((!keys.is_empty()).then_some(Self(keys)))
+    }
+
+    /// The ids of the keys, that of the one that seals first. An id tells nothing of its key.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.id.as_str())
+    }
+
+    /// Whether one of the keys is the one that a ledger was begun with before keys had ids.
+    pub fn proves(&self, proof: &str) -> bool {
+        self.open(proof, PROOF.as_bytes())
+            .is_ok_and(|text| text == PROOF)
+    }
+
+    /// An item's input, a JSON object, with personal data put into it sealed.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`] if the crypto library refuses.
+    pub fn seal_into(
+        &self,
+        mut input: String,
+        private: &Private,
+        key: KeyHash,
+    ) -> Result<String, VaultError> {
+        input.pop();
+        for (name, value) in private.iter() {
+            if input.len() > 1 {
+                input.push(',');
+            }
+            let sealed = self.seal(value, &bound_to(name, key))?;
+            input.push_str(&format!("{}:{}", json!(name), json!({ "sealed": sealed })));
+        }
+        input.push('}');
+        Ok(input)
+    }
+
+    /// An item's input with everything opened that is sealed.
+    fn opened(
+        &self,
+        input: Map<String, Value>,
+        key: KeyHash,
+    ) -> Result<Map<String, Value>, VaultError> {
+        let open = |(name, value): (String, Value)| match sealed(&value) {
+            None => Ok((name, value)),
+            Some(text) => {
+                let opened = self.open(text, &bound_to(&name, key))?;
+                Ok((name, Value::String(opened)))
+            }
+        };
+        input.into_iter().map(open).collect()
+    }
+
+    /// An item's input with everything in it sealed under the first key. The other fields stay byte
+    /// for byte. `named`: only what names its key may be sealed again, since something is bound to
+    /// the very text of what does not.
+    ///
+    /// # Errors
+    /// As `opened`; [`VaultError::Bound`].
+    pub fn reseal_input(
+        &self,
+        input: &str,
+        key: KeyHash,
+        named: bool,
+    ) -> Result<String, VaultError> {
+        let fields: Map<String, Value> =
+            serde_json::from_str(input).map_err(|_| VaultError::Open)?;
+        let mut resealed = input.to_owned();
+        for (name, text) in fields
+            .iter()
+            .filter_map(|(name, value)| Some((name, sealed(value)?)))
+        {
+            if named && SealedText::parse(text).is_none() {
+                return Err(VaultError::Bound);
+            }
+            let new = self.reseal(text, &bound_to(name, key))?;
+            resealed = resealed.replace(text, &new);
+        }
+        Ok(resealed)
+    }
+
+    /// A text of a notification, bound to the notification's digest.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`] if the crypto library refuses.
+    pub fn seal_notification(&self, text: &str, digest: &str) -> Result<String, VaultError> {
+        self.seal(text, &of_notification(digest))
+    }
+
+    /// The same, opened.
+    ///
+    /// # Errors
+    /// [`VaultError::Open`] with another key, or if it belongs to another notification.
+    pub fn open_notification(&self, sealed: &str, digest: &str) -> Result<String, VaultError> {
+        self.open(sealed, &of_notification(digest))
+    }
+
+    /// The same, sealed under the first key.
+    ///
+    /// # Errors
+    /// As [`Vault::open_notification`].
+    pub fn reseal_notification(&self, sealed: &str, digest: &str) -> Result<String, VaultError> {
+        self.reseal(sealed, &of_notification(digest))
+    }
+
+    /// A file as a whole, bound to its name, under the first key; in its memory, if that has room
+    /// for the bytes that sealing adds.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`] if the crypto library refuses.
+    pub fn seal_file(&self, content: Vec<u8>, name: &str) -> Result<Vec<u8>, VaultError> {
+        self.first()?.seal(content, &of_file(name))
+    }
+
+    /// The same, opened in its memory. `key`: the id of its key; where it names none, whichever key
+    /// fits.
+    ///
+    /// # Errors
+    /// [`VaultError::Open`] with another key, or if it is another file; [`VaultError::NoKey`].
+    pub fn open_file(
+        &self,
+        sealed: Vec<u8>,
+        name: &str,
+        key: Option<&str>,
+    ) -> Result<Vec<u8>, VaultError> {
+        self.open_bytes(sealed, &of_file(name), key)
+    }
+
+    fn seal(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
+        let mut random = [0_u8; RANDOM];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| VaultError::Seal)?;
+        self.seal_with(&random, text, aad)
+    }
+
+    fn seal_with(&self, random: &[u8], text: &str, aad: &[u8]) -> Result<String, VaultError> {
+        let content = Zeroizing::new([random, text.as_bytes()].concat());
+        let key = self.first()?;
+        Ok(format!(
+            "{}:{}:{}",
+            key.id,
+            digest_of(&content),
+            STANDARD.encode(key.seal(content.to_vec(), aad)?)
+        ))
+    }
+
+    fn open(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
+        let (_, text) = self.open_with(text, aad)?;
+        String::from_utf8(text).map_err(|_| VaultError::Open)
+    }
+
+    /// The random bytes that were sealed with a text, where there are any, and the text.
+    fn open_with(&self, text: &str, aad: &[u8]) -> Result<(Option<Vec<u8>>, Vec<u8>), VaultError> {
+        let decoded = |text: &str| STANDARD.decode(text).map_err(|_| VaultError::Open);
+        let Some(parts) = SealedText::parse(text) else {
+            return Ok((None, self.open_bytes(decoded(text)?, aad, None)?));
+        };
+        let content = self.open_bytes(decoded(parts.sealed)?, aad, Some(parts.key))?;
+        if digest_of(&content) != parts.digest {
+            return Err(VaultError::Open);
+        }
+        let (random, text) = content.split_at_checked(RANDOM).ok_or(VaultError::Open)?;
+        Ok((Some(random.to_vec()), text.to_vec()))
+    }
+
+    /// Under the first key, with the same digest.
+    fn reseal(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
+        let (random, opened) = self.open_with(text, aad)?;
+        let opened = Zeroizing::new(String::from_utf8(opened).map_err(|_| VaultError::Open)?);
+        match random {
+            Some(random) => self.seal_with(&random, &opened, aad),
+            None => self.seal(&opened, aad),
+        }
+    }
+
+    fn open_bytes(
+        &self,
+        sealed: Vec<u8>,
+        aad: &[u8],
+        key: Option<&str>,
+    ) -> Result<Vec<u8>, VaultError> {
+        match key {
+            Some(id) => self
+                .0
+                .iter()
+                .find(|key| key.id == id)
+                .ok_or(VaultError::NoKey)?
+                .open(sealed, aad),
+            None => self
+                .0
+                .iter()
+                .find_map(|key| key.open(sealed.clone(), aad).ok())
+                .ok_or(VaultError::Open),
+        }
+    }
+
+    fn first(&self) -> Result<&SealingKey, VaultError> {
+        self.0.first().ok_or(VaultError::Seal)
+    }
+}
+
+impl SealingKey {
+    fn new(key: &SecretString) -> Result<Self, VaultError> {
+        let bytes = Zeroizing::new(
+            STANDARD
+                .decode(key.expose_secret().trim())
+                .map_err(|_| VaultError::Key)?,
+        );
+        let id = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), ID);
+        let key = UnboundKey::new(&AES_256_GCM, &bytes)
+            .map(LessSafeKey::new)
+            .map_err(|_| VaultError::Key)?;
+        Ok(Self {
+            id: hex::encode(&id.as_ref()[..KEY_ID / 2]),
+            key,
+        })
+    }
+
+    /// In the memory of the content, if that has room for [`SEALED_MORE`] bytes more.
+    fn seal(&self, mut content: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut nonce = [0_u8; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
+        let sealing = self.key.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(aad),
+            &mut content,
+        );
+        sealing.map_err(|_| VaultError::Seal)?;
+        content.splice(..0, nonce);
+        Ok(content)
+    }
+
+    /// In the memory of what is sealed.
+    fn open(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let (nonce, body) = bytes
+            .split_at_mut_checked(NONCE_LEN)
+            .ok_or(VaultError::Open)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Open)?;
+        let opened = self
+            .key
+            .open_in_place(nonce, Aad::from(aad), body)
+            .map_err(|_| VaultError::Open)?;
+        let length = opened.len();
+        bytes.drain(..NONCE_LEN);
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+}
+
+fn of_notification(digest: &str) -> Vec<u8> {
+    format!("notification {digest}").into_bytes()
+}
+
+fn of_file(name: &str) -> Vec<u8> {
+    format!("file {name}").into_bytes()
+}
+
+/// In base64.
+fn digest_of(content: &[u8]) -> String {
+    STANDARD.encode(digest::digest(&digest::SHA256, content).as_ref())
+}
+
+/// The text of a sealed value; none if it is not sealed.
+pub fn sealed(value: &Value) -> Option<&str> {
+    value
+        .as_object()
+        .filter(|object| object.len() == 1)?
+        .get("sealed")?
+        .as_str()
+}
+
+/// An item's input with everything opened that is sealed; `fields`: those of its kind of job.
+///
+/// # Errors
+/// [`VaultError::Unsealed`]: payrun never wrote personal data unsealed, with a key or without.
+/// [`VaultError::NoVault`] without keys; [`VaultError::Open`] with another key, or if it belongs to
+/// another item or field.
+pub fn open_input(
+    vault: Option<&Vault>,
+    input: Map<String, Value>,
+    fields: &[Field],
+    key: KeyHash,
+) -> Result<Map<String, Value>, VaultError> {
+    let is_personal = |name: &str| {
+        fields
+            .iter()
+            .any(|field| field.sensitive && field.name == name)
+    };
+    if let Some((field, _)) = input
+        .iter()
+        .find(|(name, value)| sealed(value).is_none() && is_personal(name))
+    {
+        return Err(VaultError::Unsealed {
+            field: field.clone(),
+        });
+    }
+    if !input.values().any(|value| sealed(value).is_some()) {
+        return Ok(input);
+    }
+    vault.ok_or(VaultError::NoVault)?.opened(input, key)
+}
+
+fn bound_to(field: &str, key: KeyHash) -> Vec<u8> {
+    [field.as_bytes(), &[0], key.as_bytes()].concat()
+}
+
+/// Why personal data could not be sealed or opened.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum VaultError {
+    /// The key is no base64 of 32 bytes.
+    #[error("encryption_key must be base64 of 32 bytes; `openssl rand -base64 32` makes one")]
+    Key,
+    /// A key is listed twice.
+    #[error("encryption_key lists the same key twice")]
+    Twice,
+    /// The crypto library refused.
+    #[error("personal data could not be encrypted")]
+    Seal,
+    /// It does not open.
+    #[error(
+        "personal data does not decrypt: it was changed, or encryption_key lacks the key that it is kept under"
+    )]
+    Open,
+    /// There are no keys.
+    #[error("personal data needs encryption_key in payrun.yaml")]
+    NoVault,
+    /// It is not sealed, and should be.
+    #[error(
+        "{field} is personal data, and stands in the ledger unsealed: it was changed there, or its kind of job did not call it \
+         sensitive when it was planned"
+    )]
+    Unsealed {
+        /// The field.
+        field: String,
+    },
+    /// Its key is not listed.
+    #[error(
+        "personal data is kept under a key that encryption_key does not list here: put that key behind the first one"
+    )]
+    NoKey,
+    /// An approval is bound to the text as it is.
+    #[error(
+        "an approval from before keys had ids is bound to it as it is; it goes with the evidence of its run"
+    )]
+    Bound,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SecretString {
+        SecretString::from(STANDARD.encode([byte; 32]))
+    }
+
+    fn vault(bytes: &[u8]) -> Vault {
+        Vault::of(&bytes.iter().copied().map(key).collect::<Vec<_>>())
+            .unwrap()
+            .unwrap()
+    }
+
+    fn parsed(input: &str) -> Map<String, Value> {
+        serde_json::from_str(input).unwrap()
+    }
+
+    /// As payrun sealed before keys had ids.
+    fn old_text(byte: u8, text: &str, aad: &[u8]) -> String {
+        STANDARD.encode(
+            SealingKey::new(&key(byte))
+                .unwrap()
+                .seal(text.as_bytes().to_vec(), aad)
+                .unwrap(),
+        )
+    }
+
+    #[test]
+    fn personal_data_opens_for_its_own_item_field_and_key_only() {
+        let (key, other) = (
+            KeyHash::of("a", "declare", "1"),
+            KeyHash::of("a", "declare", "2"),
+        );
+        let private = Private::new(vec![("name".to_owned(), "Li \"Lei\"".to_owned())]);
+        let one = vault(&[1]);
+        let input = one
+            .seal_into(r#"{"customs":"SHENZHEN"}"#.to_owned(), &private, key)
+            .unwrap();
+        assert!(!input.contains("Lei"));
+        let opened = one.opened(parsed(&input), key).unwrap();
+        assert_eq!(
+            (opened["name"].as_str(), opened["customs"].as_str()),
+            (Some("Li \"Lei\""), Some("SHENZHEN"))
+        );
+        assert_eq!(one.opened(parsed(&input), other), Err(VaultError::Open));
+        assert_eq!(
+            vault(&[2]).opened(parsed(&input), key),
+            Err(VaultError::NoKey)
+        );
+        let renamed = Map::from_iter([("cert_id".to_owned(), parsed(&input)["name"].clone())]);
+        assert_eq!(one.opened(renamed, key), Err(VaultError::Open));
+        assert_eq!(
+            one.seal_into("{}".to_owned(), &private, key)
+                .unwrap()
+                .matches("name")
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn any_key_opens_the_first_seals_and_the_digest_stays() {
+        let item = KeyHash::of("a", "declare", "1");
+        let private = Private::new(vec![
+            ("name".to_owned(), "Li Lei".to_owned()),
+            ("card".to_owned(), "1".to_owned()),
+        ]);
+        let input = vault(&[1])
+            .seal_into(r#"{"z":"1","a":"2"}"#.to_owned(), &private, item)
+            .unwrap();
+        let both = vault(&[2, 1]);
+        assert_eq!(both.opened(parsed(&input), item).unwrap()["name"], "Li Lei");
+        let resealed = both.reseal_input(&input, item, true).unwrap();
+        assert_ne!(resealed, input);
+        assert_eq!(
+            vault(&[2]).opened(parsed(&resealed), item).unwrap()["card"],
+            "1"
+        );
+        assert_eq!(
+            vault(&[1]).opened(parsed(&resealed), item),
+            Err(VaultError::NoKey)
+        );
+        let lasting = payrun_domain::sealed::lasting;
+        assert_eq!(lasting(&resealed), lasting(&input));
+        assert!(
+            lasting(&input).starts_with(r#"{"z":"1","a":"2","name":{"sealed":""#),
+            "{}",
+            lasting(&input)
+        );
+        // Who has a key can seal another text, and not under the same digest.
+        let text = sealed(&parsed(&input)["name"]).unwrap().to_owned();
+        let forged = vault(&[1])
+            .seal("Han Meimei", &bound_to("name", item))
+            .unwrap();
+        let (ours, theirs) = (
+            SealedText::parse(&text).unwrap(),
+            SealedText::parse(&forged).unwrap(),
+        );
+        let mixed = format!("{}:{}:{}", ours.key, ours.digest, theirs.sealed);
+        assert_eq!(
+            both.opened(
+                Map::from_iter([("name".to_owned(), json!({ "sealed": mixed }))]),
+                item
+            ),
+            Err(VaultError::Open)
+        );
+    }
+
+    #[test]
+    fn what_was_sealed_before_keys_had_ids_opens_under_whichever_key_fits() {
+        let item = KeyHash::of("a", "declare", "1");
+        let old = old_text(1, "Li Lei", &bound_to("name", item));
+        let input = json!({ "name": { "sealed": old } }).to_string();
+        for keys in [&[1][..], &[2, 1]] {
+            assert_eq!(
+                vault(keys).opened(parsed(&input), item).unwrap()["name"],
+                "Li Lei"
+            );
+        }
+        assert_eq!(
+            vault(&[2]).opened(parsed(&input), item),
+            Err(VaultError::Open)
+        );
+        assert_eq!(
+            vault(&[2, 1]).reseal_input(&input, item, true),
+            Err(VaultError::Bound)
+        );
+        let resealed = vault(&[2, 1]).reseal_input(&input, item, false).unwrap();
+        assert_eq!(
+            vault(&[2]).opened(parsed(&resealed), item).unwrap()["name"],
+            "Li Lei"
+        );
+        let proof = old_text(1, PROOF, PROOF.as_bytes());
+        assert!(vault(&[2, 1]).proves(&proof) && !vault(&[2]).proves(&proof));
+        let notification = old_text(1, "eyJ9", b"notification abc");
+        assert_eq!(
+            vault(&[2, 1])
+                .open_notification(&notification, "abc")
+                .as_deref(),
+            Ok("eyJ9")
+        );
+        let resealed = vault(&[2, 1])
+            .reseal_notification(&notification, "abc")
+            .unwrap();
+        assert_eq!(
+            vault(&[2]).open_notification(&resealed, "abc").as_deref(),
+            Ok("eyJ9")
+        );
+        assert_eq!(
+            vault(&[2]).open_notification(&resealed, "abd"),
+            Err(VaultError::Open)
+        );
+    }
+
+    #[test]
+    fn a_short_key_and_the_same_key_twice_are_refused_and_ids_are_no_keys() {
+        assert_eq!(
+            Vault::of(&[SecretString::from("c2hvcnQ=")]).err(),
+            Some(VaultError::Key)
+        );
+        assert_eq!(
+            Vault::of(&[key(1), key(2), key(1)]).err(),
+            Some(VaultError::Twice)
+        );
+        assert!(Vault::of(&[]).unwrap().is_none());
+        let shown = format!("{:?}", vault(&[1, 2]));
+        assert!(
+            !shown.contains(&STANDARD.encode([1; 32])) && !shown.contains(&hex::encode([1; 8])),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,27 @@
+//! WeChat Pay Global, APIv3 (docs/gateways/wechat.md).
+//!
+//! `request` says what goes on the wire (with `orders`, `refunds`, `refund_list` and `customs`),
+//! `channel` signs it, `transport` sends it once, `platform` verifies what comes back, `wire`,
+//! `statement` and `settlements` read it; `client` puts them in order. `notice` reads what comes
+//! unasked.
+
+pub mod account;
+mod channel;
+pub mod client;
+mod customs;
+mod ids;
+mod notice;
+mod orders;
+pub mod platform;
+mod refund_list;
+mod refunds;
+mod request;
+pub mod seal;
+pub mod sensitive_fields;
+mod settlements;
+pub mod sign;
+mod statement;
+mod wire;
+
+pub use crate::transport::{self, Transport};
+pub use client::{Client, ClientError};

@@ -1,0 +1,197 @@
+//! Notifications (docs/gateways/wechat.md): verified, decrypted, and read into the same observation
+//! as the query of the same thing. A notification is only ever what the gateway says of its own
+//! accord; nothing is answered here.
+//!
+//! The platform signs for every merchant it has, so a right signature does not make a notification
+//! ours: it must open under our APIv3 key and name our ids. A probe with a wrong signature is
+//! refused like any other. One that is encrypted for us, and signed under a certificate that cannot
+//! be had just now, is neither believed nor refused: it is to be sent again.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::platform::KeyringError;
+use super::refunds::read_refund;
+use super::wire::{self, Sealed};
+use crate::exchange::{bounded, unreadable};
+use crate::notice::{Manners, Reply, Subject};
+use crate::wechat::account::WechatMode;
+use crate::{Observation, Reached};
+use payrun_domain::time::Timestamp;
+
+/// The headers by which a notification is verified.
+const SIGNED_BY: [&str; 4] = [
+    "wechatpay-timestamp",
+    "wechatpay-nonce",
+    "wechatpay-serial",
+    "wechatpay-signature",
+];
+
+/// How long a notification may wait for platform keys: it must be answered within 5 seconds.
+const KEYS_WITHIN: Duration = Duration::from_secs(4);
+
+impl Client {
+    /// Reads a notification; what is not from the gateway, too old or too new, or not for this
+    /// account, is not believed.
+    pub async fn read_notification(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        received_at: Timestamp,
+    ) -> Observation {
+        let mut seen = Observation {
+            evidence: wire::evidence(body),
+            ..Observation::of(Reached::Replied)
+        };
+        let notice: Result<Notice, _> = serde_json::from_slice(body);
+        if self.keyring.needs_download(headers, received_at) {
+            // Anybody can name a serial that nobody knows; only what is encrypted for us is worth a
+            // download.
+            let opened = notice
+                .as_ref()
+                .map_err(unreadable)
+                .and_then(|notice| self.opened(&notice.resource.sealed));
+            if let Err(why) = opened {
+                seen.reached = Reached::Unverified(why);
+                return seen;
+            }
+        }
+        if let Err(reached) = self.verify_notice(headers, body, received_at).await {
+            seen.reached = reached;
+            return seen;
+        }
+        let notice = match notice {
+            Ok(notice) => notice,
+            Err(error) => {
+                return Observation {
+                    reached: Reached::Unreadable(unreadable(&error)),
+                    ..seen
+                };
+            }
+        };
+        match self.opened(&notice.resource.sealed) {
+            Err(why) => seen.reached = Reached::Unverified(why),
+            Ok(text) => {
+                seen.evidence = wire::evidence(&text);
+                if let Err(why) = self.read_notice(&notice, &text, &mut seen) {
+                    seen.reached = Reached::Unreadable(why);
+                }
+            }
+        }
+        seen
+    }
+
+    async fn verify_notice(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        received_at: Timestamp,
+    ) -> Result<(), Reached> {
+        let verifying = self
+            .keyring
+            .verify_as_of(&self.channel, headers, body, received_at);
+        match tokio::time::timeout(KEYS_WITHIN, verifying)
+            .await
+            .unwrap_or(Err(KeyringError::Slow))
+        {
+            Ok(()) => Ok(()),
+            Err(error @ (KeyringError::NotNow { .. } | KeyringError::Slow)) => {
+                Err(Reached::NoKeys(error.to_string()))
+            }
+            Err(error) => Err(Reached::Unverified(error.to_string())),
+        }
+    }
+
+    fn opened(&self, sealed: &Sealed) -> Result<Vec<u8>, String> {
+        if sealed.algorithm != "AEAD_AES_256_GCM" {
+            return Err("the algorithm is not AEAD_AES_256_GCM".into());
+        }
+        let aad = sealed.associated_data.as_deref().unwrap_or_default();
+        self.api_key
+            .open(&sealed.nonce, aad, &sealed.ciphertext)
+            .map_err(|error| error.to_string())
+    }
+
+    fn read_notice(
+        &self,
+        notice: &Notice,
+        text: &[u8],
+        seen: &mut Observation,
+    ) -> Result<(), String> {
+        let ids: Named = serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
+        if !ids.is_exactly(&self.mode) {
+            return Err("the notification is for another merchant".into());
+        }
+        let kind = notice.event_type.split('.').next().unwrap_or_default();
+        let original = notice.resource.original_type.as_deref();
+        match (kind, original) {
+            ("TRANSACTION", Some("transaction") | None) => {
+                seen.is_about(Subject::Payment);
+                self.read_transaction(text, seen)
+            }
+            ("REFUND", Some("refund") | None) => {
+                seen.is_about(Subject::Refund);
+                read_refund(text, seen)
+            }
+            _ => Err(format!(
+                "a notification of {:?} about {:?} is not read here",
+                bounded(notice.event_type.clone(), 64),
+                bounded(original.unwrap_or_default().to_owned(), 64)
+            )),
+        }
+    }
+}
+
+/// How WeChat Pay wants to be answered (docs/gateways/wechat.md): any 2xx; what is in the body is
+/// for people.
+pub(super) fn manners() -> Manners {
+    Manners {
+        media: &["application/json"],
+        signed_by: SIGNED_BY.map(str::to_owned).to_vec(),
+        taken: Reply::json(r#"{"code":"SUCCESS","message":"OK"}"#),
+        refused: Reply::json(r#"{"code":"FAIL","message":"not accepted"}"#),
+    }
+}
+
+/// A notification around its encrypted resource.
+#[derive(Deserialize)]
+struct Notice {
+    event_type: String,
+    resource: Resource,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    original_type: Option<String>,
+    #[serde(flatten)]
+    sealed: Sealed,
+}
+
+/// Whom a resource is about.
+#[derive(Deserialize)]
+struct Named {
+    mchid: Option<String>,
+    sp_mchid: Option<String>,
+    sub_mchid: Option<String>,
+}
+
+impl Named {
+    /// Whether it names this account. Unlike a reply, which answers our own question, it must.
+    fn is_exactly(&self, mode: &WechatMode) -> bool {
+        match mode {
+            WechatMode::Common { mchid, appid: _ } => self.mchid.as_ref() == Some(mchid),
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid: _,
+                sub_mchid,
+                sub_appid: _,
+            } => {
+                self.sp_mchid.as_ref() == Some(sp_mchid)
+                    && self.sub_mchid.as_ref() == Some(sub_mchid)
+            }
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! Pausing, resuming and ending contracts, by persons and by what became of their items.
+//!
+//! What is open of a contract that is no longer charged is withdrawn in the same commit, by the
+//! state machine: nothing more is sent. What may be under way at the gateway is asked about.
+
+use chrono::NaiveDate;
+use serde_json::json;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
+use crate::audit::Note;
+use crate::person::cancel_with_contract;
+use crate::rows::list;
+use crate::turn::Turn;
+use crate::{Ledger, LedgerError};
+use payrun_domain::actor::Actor;
+use payrun_domain::ids::KeyHash;
+use payrun_domain::policy::Policy;
+use payrun_domain::subscription::{Standing, Subscription, Waived};
+use payrun_domain::time::Timestamp;
+
+/// The field that names a contract, of which one value is in flight at a time.
+pub(super) const CONTRACT: &str = "contract_id";
+
+/// How many withdrawn items an entry of the audit log names.
+const NAMED: usize = 200;
+
+/// What is to become of a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Not charged until it is resumed.
+    Pause,
+    /// Charged again.
+    Resume,
+    /// Never charged again.
+    End,
+    /// Charged for the last time on this day or before.
+    EndOn(NaiveDate),
+}
+
+/// A change and who wants it.
+#[derive(Debug, Clone)]
+pub struct ContractChange {
+    /// What.
+    pub what: What,
+    /// Who: a person's change is in the audit log too.
+    pub who: Actor,
+    /// Why.
+    pub why: String,
+    /// The day it is, on the wall clock of due dates.
+    pub today: NaiveDate,
+    /// The instant it is.
+    pub now: Timestamp,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done.
+    Done {
+        /// How many items were withdrawn that had not been sent.
+        cancelled: u64,
+        /// How many periods will never be charged because of it.
+        waived: u64,
+    },
+    /// It cannot be, and why.
+    Refused(&'static str),
+    /// There is no such contract.
+    NoSuchContract,
+}
+
+/// An item of a contract's period that has failed, of which the contract has not heard.
+#[derive(Debug, Clone)]
+pub struct ContractNews {
+    /// The contract's number.
+    pub contract_id: i64,
+    /// The contract, as the gateway names it.
+    pub contract: String,
+    /// The item.
+    pub item_id: i64,
+    /// How often it was declined.
+    pub declines: u16,
+    /// How many steps its dunning ladder has.
+    pub steps: usize,
+    /// Why it failed.
+    pub reason: String,
+    /// Facts of the gateway's replies, a JSON object.
+    pub result: Option<String>,
+}
+
+/// A contract as it is after a change, and what goes with it.
+struct After {
+    what: &'static str,
+    subscription: Subscription,
+    waived: Vec<Waived>,
+}
+
+/// Whose last day is over, and of which nothing is due and no item is under way or waits to be
+/// sent: ending a contract would withdraw its last period.
+pub(super) const OVER: &str = "\
+    select c.id, c.end_on from contracts as c where c.state <> 'ended' and c.end_on is not null and c.end_on < $1 \
+      and (c.state = 'paused' or c.next_due is null) and not exists \
+        (select 1 from contract_periods as p where p.contract_id = c.id and p.state = 'planned') \
+    order by c.end_on limit $2";
+
+impl Ledger {
+    /// Changes one contract.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn change_contract(
+        &self,
+        id: i64,
+        change: &ContractChange,
+    ) -> Result<Changed, LedgerError> {
+        let mut turn = Turn::take_long(&self.write, "changing a contract").await?;
+        let contracts = locked(&mut turn, &[id]).await?;
+        turn.line_up().await?;
+        let changed = match contracts.first() {
+            Some(contract) => apply(&mut turn, contract, change).await?,
+            None => Changed::NoSuchContract,
+        };
+        turn.commit_and_tell().await?;
+        Ok(changed)
+    }
+
+    /// Ends what payrun knows of a contract that the gateway has ended: the contract itself, if it
+    /// lives here, and what is open of it from files. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// Whatever the database says; doing it again goes on.
+    pub async fn contract_is_ended(
+        &self,
+        account: &str,
+        contract: &str,
+        change: &ContractChange,
+    ) -> Result<(), LedgerError> {
+        for known in self.contracts_called(contract, Some(account)).await? {
+            self.change_contract(known.id, change).await?;
+        }
+        let mut turn = Turn::take_long(&self.write, "ending a contract").await?;
+        turn.line_up().await?;
+        withdraw(&mut turn, (account, contract), change).await?;
+        turn.commit_and_tell().await
+    }
+
+    /// Failed items of which contracts have not heard, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contract_news(&self, limit: u32) -> Result<Vec<ContractNews>, LedgerError> {
+        let failed =
+            |source| LedgerError::of("looking for what contracts have not heard of", source);
+        let query = "select p.contract_id, c.contract, p.item_id, i.declines, i.reason, i.result, j.policy \
+                     from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
+                     where p.news = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
+                     order by p.item_id limit $1";
+        let rows = sqlx::query(query)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(news)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Tells a contract what follows from an item that has failed. Says whether it was news, and
+    /// not told by somebody else or undone meanwhile.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn tell_contract(
+        &self,
+        news: &ContractNews,
+        change: &ContractChange,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = Turn::take_long(&self.write, "telling a contract").await?;
+        let contracts = locked(&mut turn, &[news.contract_id]).await?;
+        turn.line_up().await?;
+        let heard =
+            sqlx::query("update contract_periods set news = 0 where item_id = $1 and news = 1");
+        let heard = heard.bind(news.item_id).execute(turn.connection()).await;
+        let heard = heard
+            .map_err(|source| LedgerError::of("telling a contract", source))?
+            .rows_affected()
+            > 0;
+        if let (true, Some(contract)) = (heard, contracts.first()) {
+            apply(&mut turn, contract, change).await?;
+        }
+        turn.commit_and_tell().await?;
+        Ok(heard)
+    }
+
+    /// Notes that nothing follows for the contracts of these items.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing is noted.
+    pub async fn leave_contracts(&self, items: &[i64]) -> Result<(), LedgerError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut turn = self.turn("telling contracts").await?;
+        let heard = "update contract_periods set news = 0 where news = 1 \
+                     and item_id in (select cast(atom as bigint) from json_each($1))";
+        let heard = sqlx::query(heard)
+            .bind(list(items))
+            .execute(turn.connection())
+            .await;
+        heard.map_err(|source| LedgerError::of("telling contracts", source))?;
+        turn.commit().await
+    }
+
+    /// Contracts whose last day is over and of which nothing is open: by number, with that day.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contracts_over(
+        &self,
+        today: NaiveDate,
+        limit: u32,
+    ) -> Result<Vec<(i64, NaiveDate)>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that are over", source);
+        let rows = sqlx::query(OVER)
+            .bind(today.to_string())
+            .bind(i64::from(limit));
+        let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
+        let over = |row: &AnyRow| {
+            Ok((
+                row.try_get(0)?,
+                row.try_get::<String, _>(1)?.parse().unwrap_or(today),
+            ))
+        };
+        rows.iter()
+            .map(over)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+}
+
+fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
+    let policy: Option<Policy> = serde_json::from_str(row.try_get("policy")?).ok();
+    Ok(ContractNews {
+        contract_id: row.try_get("contract_id")?,
+        contract: row.try_get("contract")?,
+        item_id: row.try_get("item_id")?,
+        declines: u16::try_from(row.try_get::<i64, _>("declines")?).unwrap_or(u16::MAX),
+        steps: policy.map_or(usize::MAX, |policy| policy.dunning.len()),
+        reason: row
+            .try_get::<Option<String>, _>("reason")?
+            .unwrap_or_default(),
+        result: row.try_get("result")?,
+    })
+}
+
+async fn apply(
+    turn: &mut Turn,
+    contract: &ContractRow,
+    change: &ContractChange,
+) -> Result<Changed, LedgerError> {
+    let after = match after(contract, change) {
+        Ok(after) => after,
+        Err(why) => return Ok(Changed::Refused(why)),
+    };
+    let mut accounted = contract.accounted.clone();
+    accounted.extend(after.waived.iter().map(|waived| waived.period.name.clone()));
+    let next_due = after.subscription.next_due(contract.open(), &accounted);
+    note_waived(turn, contract.id, &after.waived, change.now).await?;
+    update(turn, &[(contract.id, &after.subscription, next_due)]).await?;
+    let (before, now) = (Some(contract.json()), shown(&after.subscription));
+    let history = History {
+        contract_id: contract.id,
+        what: after.what,
+        before,
+        after: now,
+    };
+    note_changes(turn, &[history], change.who.name(), &change.why, change.now).await?;
+    let charged = after.subscription.standing == Standing::Active;
+    let withdrawn = match change.what {
+        What::EndOn(day) => {
+            withdraw_after(
+                turn,
+                contract.id,
+                day,
+                (change.who.name(), &change.why),
+                change.now,
+            )
+            .await?
+        }
+        What::Pause | What::Resume | What::End if charged => Vec::new(),
+        What::Pause | What::Resume | What::End => {
+            withdraw(turn, (&contract.account, &contract.contract), change).await?
+        }
+    };
+    if change.who.is_person() {
+        let by = signed(&change.who, &change.why)?;
+        let verb = match change.what {
+            What::Pause => "contract.pause",
+            What::Resume => "contract.resume",
+            What::End | What::EndOn(_) => "contract.end",
+        };
+        let state = |standing: &Standing| json!({ "state": standing.word() });
+        let (before, mut after) = (
+            state(&contract.subscription.standing),
+            state(&after.subscription.standing),
+        );
+        after["withdrawn"] = named(&withdrawn);
+        let target = format!("contract {}", contract.contract);
+        turn.note(Note {
+            by: &by,
+            verb,
+            target,
+            before,
+            after,
+            at: change.now,
+        })
+        .await?;
+    }
+    Ok(Changed::Done {
+        cancelled: withdrawn.len() as u64,
+        waived: after.waived.len() as u64,
+    })
+}
+
+/// What follows from a change, or why it cannot be.
+fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'static str> {
+    let (ours, open, today) = (&contract.subscription, contract.open(), change.today);
+    let plain = |what, subscription| After {
+        what,
+        subscription,
+        waived: Vec::new(),
+    };
+    match change.what {
+        What::Pause => ours
+            .paused(today, &change.why)
+            .map(|paused| plain("paused", paused))
+            .ok_or("it is not active"),
+        What::Resume => {
+            let (subscription, waived) = ours
+                .resumed(open, today, &contract.accounted)
+                .ok_or("it is not paused")?;
+            Ok(After {
+                what: "resumed",
+                subscription,
+                waived,
+            })
+        }
+        What::End => {
+            let on = ours.terms.end().map_or(today, |end| end.min(today));
+            let (subscription, waived) = ours
+                .ended(open, on, &change.why, &contract.accounted)
+                .ok_or("it has ended already")?;
+            Ok(After {
+                what: "ended",
+                subscription,
+                waived,
+            })
+        }
+        What::EndOn(_) if matches!(ours.standing, Standing::Ended { .. }) => {
+            Err("it has ended already")
+        }
+        What::EndOn(day) if day < today => Err("that day is over; leave --on out to end it now"),
+        What::EndOn(day) if ours.terms.end().is_some_and(|end| end <= day) => {
+            Err("it ends on that day or before")
+        }
+        What::EndOn(day) => Ok(plain(
+            "changed",
+            Subscription {
+                terms: ours.terms.until(Some(day)),
+                ..ours.clone()
+            },
+        )),
+    }
+}
+
+/// What is open of a contract, its termination aside, by the states of the two indexes that have
+/// it.
+pub(super) const OPEN: &str = "\
+    select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
+      and j.id = i.job_id and j.kind <> 'terminate' \
+    union all select i.id from items as i cross join jobs as j where i.serial = $1 \
+      and i.state in ('sending', 'pending', 'unknown', 'parked') and j.id = i.job_id and j.kind <> 'terminate' \
+    order by 1 limit 10000";
+
+/// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items
+/// that were.
+async fn withdraw(
+    turn: &mut Turn,
+    (account, contract): (&str, &str),
+    change: &ContractChange,
+) -> Result<Vec<i64>, LedgerError> {
+    let serial = KeyHash::one_at_a_time(account, CONTRACT, contract);
+    let items = sqlx::query_scalar(OPEN)
+        .bind(serial.as_bytes().to_vec())
+        .fetch_all(turn.connection())
+        .await;
+    let items: Vec<i64> = items.map_err(failed_withdrawal)?;
+    withdraw_items(turn, &items, change.who.name(), &change.why, change.now).await
+}
+
+/// Withdraws what is open of a contract's periods that fall due after its last day; says which
+/// items that were.
+pub(super) async fn withdraw_after(
+    turn: &mut Turn,
+    contract: i64,
+    last: NaiveDate,
+    (who, why): (&str, &str),
+    now: Timestamp,
+) -> Result<Vec<i64>, LedgerError> {
+    let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 and p.due > $2 \
+                 and p.state = 'planned' and i.id = p.item_id \
+                 and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') order by p.item_id limit 10000";
+    let items = sqlx::query_scalar(query)
+        .bind(contract)
+        .bind(last.to_string())
+        .fetch_all(turn.connection())
+        .await;
+    withdraw_items(turn, &items.map_err(failed_withdrawal)?, who, why, now).await
+}
+
+fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
+    LedgerError::of("withdrawing what is open of a contract", source)
+}
+
+/// Withdraws what a run that is being planned has of contracts whose end the gateway has confirmed
+/// meanwhile: nobody who ended them could see its items.
+pub async fn withdraw_what_has_ended(
+    turn: &mut Turn,
+    run_id: i64,
+    began: Timestamp,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let ended = sqlx::query_scalar(ENDED_SINCE)
+        .bind(began.millis())
+        .fetch_all(turn.connection())
+        .await;
+    let ended: Vec<Vec<u8>> = ended.map_err(failed_withdrawal)?;
+    for serial in ended {
+        let items = sqlx::query_scalar(OPEN_OF_RUN)
+            .bind(serial)
+            .bind(run_id)
+            .fetch_all(turn.connection())
+            .await;
+        let items: Vec<i64> = items.map_err(failed_withdrawal)?;
+        withdraw_items(
+            turn,
+            &items,
+            Actor::payrun().name(),
+            "terminated at the gateway while this was planned",
+            now,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// The contracts that a job of terminations has ended, of those jobs that have not finished before
+/// an instant.
+const ENDED_SINCE: &str = "\
+    select distinct t.serial from jobs as k cross join items as t \
+    where k.kind = 'terminate' and (k.finished_at is null or k.finished_at >= $1) \
+      and t.id between k.first_item and k.last_item and t.job_id = k.id and t.state = 'succeeded' and t.serial is not null";
+
+const OPEN_OF_RUN: &str = "\
+    select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
+      and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
+
+async fn withdraw_items(
+    turn: &mut Turn,
+    items: &[i64],
+    who: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<Vec<i64>, LedgerError> {
+    let mut withdrawn = Vec::new();
+    for item in items {
+        if cancel_with_contract(turn, *item, (who, why), now).await? {
+            withdrawn.push(*item);
+        }
+    }
+    Ok(withdrawn)
+}
+
+/// Withdrawn items, as an entry of the audit log names them.
+pub(super) fn named(withdrawn: &[i64]) -> serde_json::Value {
+    json!({ "items": withdrawn.len(), "ids": withdrawn.iter().take(NAMED).collect::<Vec<_>>() })
+}

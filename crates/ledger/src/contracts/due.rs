@@ -1,0 +1,307 @@
+//! Which contracts are due, and planning their periods in one transaction with the items.
+//!
+//! A plan takes a contract by its version before it adds items of it: what somebody has changed or
+//! planned meanwhile is left alone. Then each period that it accounts for gets its row, with the
+//! item that has its key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{COLUMNS, ContractRow, key_text, read_contract};
+use crate::rows::list;
+use crate::{Ledger, LedgerError, Planning};
+use payrun_domain::ids::KeyHash;
+use payrun_domain::money::Amount;
+use payrun_domain::subscription::Period;
+
+/// A contract of which a plan makes items.
+#[derive(Debug, Clone)]
+pub struct TakenContract {
+    /// Its number.
+    pub id: i64,
+    /// The gateway's id.
+    pub contract: String,
+    /// Its version when it was read.
+    pub version: i64,
+    /// Its periods that are due.
+    pub periods: Vec<TakenPeriod>,
+    /// When the first period after those falls due.
+    pub next_due: Option<NaiveDate>,
+}
+
+/// A period of which a plan makes an item.
+#[derive(Debug, Clone)]
+pub struct TakenPeriod {
+    /// The row it stands in.
+    pub line: u64,
+    /// Which.
+    pub period: Period,
+    /// How much it is.
+    pub amount: Amount,
+    /// Whether it may no longer be charged.
+    pub lapsed: bool,
+}
+
+/// What a plan makes of a period.
+#[derive(Debug, Clone)]
+pub enum PeriodOutcome {
+    /// There is an item with this key.
+    Planned(KeyHash),
+    /// It may no longer be charged, and why.
+    Lapsed(String),
+}
+
+/// A period that a plan has accounted for.
+#[derive(Debug, Clone)]
+pub struct NotedPeriod<'a> {
+    /// The contract's number.
+    pub contract_id: i64,
+    /// Which period.
+    pub taken: &'a TakenPeriod,
+    /// What became of it.
+    pub outcome: PeriodOutcome,
+}
+
+/// Active contracts of an account in the order of their next due date.
+pub(super) const DUE: &str = "from contracts as c where c.account = $1 and c.state = 'active' and c.next_due <= $2 \
+     and (c.next_due, c.id) > ($3, $4) order by c.next_due, c.id limit $5";
+
+pub(super) const STOPPED: &str = "\
+    select c.contract, c.state, c.since, c.reason from json_each($1) as k cross join contracts as c \
+    where c.contract = k.atom and c.account = $2 and c.state in ('paused', 'ended')";
+
+/// What the items that have the keys say of the periods.
+const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
+     else 'planned' end";
+
+/// The version alone says that a contract is as it was read, and so active: with its state in the
+/// condition SQLite would go through all that are.
+pub(super) const TAKE: &str = "\
+    update contracts set version = contracts.version + 1 from json_each($1) as v \
+    where contracts.id = cast(v.value ->> 0 as bigint) and contracts.version = cast(v.value ->> 1 as bigint) \
+    returning contracts.id";
+
+pub(super) const NEXT: &str = "\
+    update contracts set next_due = v.value ->> 1 from json_each($1) as v \
+    where contracts.id = cast(v.value ->> 0 as bigint)";
+
+pub(super) fn note() -> String {
+    format!(
+        "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, noted_at) \
+         select cast(v.value ->> 0 as bigint), v.value ->> 1, v.value ->> 2, \
+           case when v.value ->> 5 is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 3 as bigint), \
+           v.value ->> 5, cast($2 as bigint) \
+         from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 4) where true \
+         on conflict (contract_id, period) do update set state = excluded.state, item_id = excluded.item_id, \
+           amount = excluded.amount, reason = excluded.reason, noted_at = excluded.noted_at \
+         where contract_periods.state = 'reopened'"
+    )
+}
+
+impl Ledger {
+    /// Active contracts of an account that have a period due on a day or before, from behind one of
+    /// them on.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn due_contracts(
+        &self,
+        account: &str,
+        on: NaiveDate,
+        after: Option<&ContractRow>,
+        limit: u32,
+    ) -> Result<Vec<ContractRow>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for due contracts", source);
+        let behind = after
+            .and_then(|row| row.next_due)
+            .map(|day| day.to_string())
+            .unwrap_or_default();
+        let rows = sqlx::query(AssertSqlSafe(format!("select {COLUMNS} {DUE}")))
+            .bind(account)
+            .bind(on.to_string())
+            .bind(behind)
+            .bind(after.map_or(0, |row| row.id))
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?)
+            .await
+    }
+
+    /// How many active contracts of each account have a period that fell due before a day and is
+    /// not accounted for.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn overdue_contracts(
+        &self,
+        day: NaiveDate,
+    ) -> Result<Vec<(String, u64)>, LedgerError> {
+        let failed = |source| LedgerError::of("counting overdue contracts", source);
+        let query = "select account, count(*) from contracts where state = 'active' and next_due < $1 group by account";
+        let rows = sqlx::query(query)
+            .bind(day.to_string())
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let count = |row: &AnyRow| {
+            Ok((
+                row.try_get(0)?,
+                u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
+            ))
+        };
+        rows.iter()
+            .map(count)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+}
+
+impl Planning {
+    /// Takes contracts for this plan; returns the numbers of those that somebody else has changed
+    /// or planned meanwhile, of which nothing may be planned.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn take_contracts(
+        &mut self,
+        contracts: &[TakenContract],
+    ) -> Result<BTreeSet<i64>, LedgerError> {
+        let failed = |source| LedgerError::of("taking contracts", source);
+        self.periods_begin().await?;
+        let rows: Vec<_> = contracts
+            .iter()
+            .map(|contract| (contract.id, contract.version))
+            .collect();
+        let taken = sqlx::query(TAKE)
+            .bind(list(&rows))
+            .fetch_all(self.connection().await?)
+            .await
+            .map_err(failed)?;
+        let mut left: BTreeSet<i64> = contracts.iter().map(|contract| contract.id).collect();
+        for row in &taken {
+            left.remove(&row.try_get::<i64, _>(0).map_err(failed)?);
+        }
+        Ok(left)
+    }
+
+    /// Those of an account's contracts that are not charged, of these names: why not. A file may
+    /// name a contract that a person, or the gateway, has stopped.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn stopped_contracts(
+        &mut self,
+        account: &str,
+        names: &[&str],
+    ) -> Result<BTreeMap<String, String>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
+        let rows = sqlx::query(STOPPED)
+            .bind(list(names))
+            .bind(account)
+            .fetch_all(self.connection().await?)
+            .await;
+        let why = |row: &AnyRow| {
+            let (state, since): (String, Option<String>) =
+                (row.try_get("state")?, row.try_get("since")?);
+            let since = since
+                .map(|since| format!(" since {since}"))
+                .unwrap_or_default();
+            let reason = row
+                .try_get::<Option<String>, _>("reason")?
+                .unwrap_or_default();
+            Ok((
+                row.try_get("contract")?,
+                format!("is {state}{since}: {reason}"),
+            ))
+        };
+        rows.map_err(failed)?
+            .iter()
+            .map(why)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Whether an account has any contract that is not charged.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn has_stopped_contracts(&mut self, account: &str) -> Result<bool, LedgerError> {
+        let query =
+            "select 1 from contracts where account = $1 and state in ('paused', 'ended') limit 1";
+        let found = sqlx::query(query)
+            .bind(account)
+            .fetch_optional(self.connection().await?)
+            .await;
+        found
+            .map(|row| row.is_some())
+            .map_err(|source| LedgerError::of("looking for contracts that are not charged", source))
+    }
+
+    /// Notes what became of periods, and when the first one falls due that is open after that, by
+    /// contract.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn note_periods(
+        &mut self,
+        periods: &[NotedPeriod<'_>],
+        next_due: &[(i64, Option<NaiveDate>)],
+    ) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("keeping contracts' periods", source);
+        let row = |noted: &NotedPeriod<'_>| {
+            let (key, lapsed) = match &noted.outcome {
+                PeriodOutcome::Planned(key) => (Some(*key), None),
+                PeriodOutcome::Lapsed(reason) => (None, Some(reason.clone())),
+            };
+            let taken = noted.taken;
+            (
+                noted.contract_id,
+                taken.period.name.clone(),
+                taken.period.due,
+                taken.amount.minor(),
+                key_text(key),
+                lapsed,
+            )
+        };
+        let rows: Vec<_> = periods.iter().map(row).collect();
+        let now = self.now().millis();
+        let insert = sqlx::query(AssertSqlSafe(note()))
+            .bind(list(&rows))
+            .bind(now);
+        insert
+            .execute(self.connection().await?)
+            .await
+            .map_err(failed)?;
+        sqlx::query(NEXT)
+            .bind(list(next_due))
+            .execute(self.connection().await?)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Items that had a period's key before this plan may have come to rest while it was made:
+    /// their periods say so. To be done in the plan's turn.
+    pub(crate) async fn look_at_holders(&mut self, before: i64) -> Result<(), LedgerError> {
+        let holders = format!(
+            "update contract_periods set state = {AS_ITEM} from items as i where i.id = contract_periods.item_id \
+               and contract_periods.state = 'planned' and contract_periods.item_id in \
+                 (select d.duplicate_of from items as d cross join jobs as j where j.id = d.job_id and j.run_id = $1 \
+                    and d.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
+        );
+        let run = self.run_id();
+        let looked = sqlx::query(AssertSqlSafe(holders))
+            .bind(run)
+            .bind(before)
+            .execute(self.connection().await?)
+            .await;
+        looked
+            .map(|_| ())
+            .map_err(|source| LedgerError::of("keeping contracts' periods", source))
+    }
+}

@@ -1,0 +1,244 @@
+//! Keeping what an import says: new contracts, changed ones, and those that are so already.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use serde_json::json;
+use sqlx::Row;
+
+use super::change::{named, withdraw_after};
+use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
+use crate::audit::Note;
+use crate::rows::list;
+use crate::turn::Turn;
+use crate::{Ledger, LedgerError};
+use payrun_domain::actor::Actor;
+use payrun_domain::subscription::{Offer, Subscription};
+use payrun_domain::time::Timestamp;
+
+/// What a row of an import says.
+#[derive(Debug, Clone)]
+pub struct NewContract {
+    /// The gateway's id.
+    pub contract: String,
+    /// What it owes.
+    pub offer: Offer,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The contract was not there.
+    New,
+    /// It was there and is another now.
+    Changed,
+    /// It was so already.
+    Same,
+    /// It cannot be so, and why.
+    Refused(String),
+}
+
+/// Who imports, and when.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The account, as the gateway tells accounts apart.
+    pub account: String,
+    /// Who.
+    pub who: Actor,
+    /// From which file, or why.
+    pub why: String,
+    /// The day prices without one hold from.
+    pub today: NaiveDate,
+    /// When.
+    pub now: Timestamp,
+    /// Whether to keep it.
+    pub commit: bool,
+}
+
+impl Ledger {
+    /// Keeps some contracts of one account, all or none; says of each what became of it. The same
+    /// again changes nothing. No contract may stand twice among them.
+    ///
+    /// # Errors
+    /// Whatever the database says; then none was kept.
+    pub async fn keep_contracts(
+        &self,
+        rows: &[NewContract],
+        import: &Import,
+    ) -> Result<Vec<Kept>, LedgerError> {
+        let mut turn = Turn::take_long(&self.write, "importing contracts").await?;
+        let known = known(&mut turn, rows, &import.account).await?;
+        turn.line_up().await?;
+        let mut kept = Vec::with_capacity(rows.len());
+        let (mut fresh, mut changed): (Vec<&NewContract>, Vec<(&ContractRow, Subscription)>) =
+            Default::default();
+        for row in rows {
+            kept.push(match known.get(&row.contract) {
+                None => {
+                    fresh.push(row);
+                    Kept::New
+                }
+                Some(ours) => match ours
+                    .subscription
+                    .revised(&row.offer, import.today, ours.begun)
+                {
+                    Ok(None) => Kept::Same,
+                    Ok(Some(revised)) => {
+                        changed.push((ours, revised));
+                        Kept::Changed
+                    }
+                    Err(why) => Kept::Refused(why.to_string()),
+                },
+            });
+        }
+        insert(&mut turn, &fresh, import).await?;
+        let withdrawn = change(&mut turn, &changed, import).await?;
+        if import.who.is_person() && fresh.len() + changed.len() > 0 {
+            let by = signed(&import.who, &import.why)?;
+            let after = json!({ "new": fresh.len(), "changed": changed.len(), "withdrawn": named(&withdrawn) });
+            let (verb, target) = ("contract.import", "contracts".to_owned());
+            turn.note(Note {
+                by: &by,
+                verb,
+                target,
+                before: json!({}),
+                after,
+                at: import.now,
+            })
+            .await?;
+        }
+        if import.commit {
+            turn.commit().await?
+        } else {
+            turn.rollback().await?
+        }
+        Ok(kept)
+    }
+}
+
+pub(super) const KNOWN: &str = "\
+    select c.id from json_each($1) as k cross join contracts as c where c.contract = k.atom and c.account = $2 order by c.id";
+
+/// Those that are there, kept from changing meanwhile.
+async fn known(
+    turn: &mut Turn,
+    rows: &[NewContract],
+    account: &str,
+) -> Result<BTreeMap<String, ContractRow>, LedgerError> {
+    let names: Vec<&str> = rows.iter().map(|row| row.contract.as_str()).collect();
+    let ids = sqlx::query_scalar(KNOWN)
+        .bind(list(&names))
+        .bind(account)
+        .fetch_all(turn.connection())
+        .await;
+    let ids: Vec<i64> = ids.map_err(|source| LedgerError::of("looking for contracts", source))?;
+    Ok(locked(turn, &ids)
+        .await?
+        .into_iter()
+        .map(|row| (row.contract.clone(), row))
+        .collect())
+}
+
+async fn insert(
+    turn: &mut Turn,
+    fresh: &[&NewContract],
+    import: &Import,
+) -> Result<(), LedgerError> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| LedgerError::of("importing contracts", source);
+    let subscriptions: Vec<Subscription> =
+        fresh.iter().map(|row| row.offer.subscription()).collect();
+    let next =
+        |one: &Subscription| one.next_due(one.terms.start(), &std::collections::BTreeSet::new());
+    let lines: Vec<_> = fresh
+        .iter()
+        .zip(&subscriptions)
+        .map(|(row, one)| (&row.contract, line(one, next(one))))
+        .collect();
+    // Another process may import the same: what it has made is there already, and has its history.
+    let insert = "insert into contracts (contract, account, created_at, state, since, reason, currency, prices, every, anchor, \
+                    start_on, end_on, pay_within, description, next_due) \
+                  select v.value ->> 0, $2, cast($3 as bigint), v.value -> 1 ->> 0, v.value -> 1 ->> 1, v.value -> 1 ->> 2, \
+                    v.value -> 1 ->> 3, v.value -> 1 ->> 4, v.value -> 1 ->> 5, cast(v.value -> 1 ->> 6 as bigint), \
+                    v.value -> 1 ->> 7, v.value -> 1 ->> 8, cast(v.value -> 1 ->> 9 as bigint), v.value -> 1 ->> 10, \
+                    v.value -> 1 ->> 11 from json_each($1) as v where true on conflict do nothing returning id, contract";
+    let made = sqlx::query(insert)
+        .bind(list(&lines))
+        .bind(&import.account)
+        .bind(import.now.millis());
+    let made = made.fetch_all(turn.connection()).await.map_err(failed)?;
+    let mut ids: BTreeMap<String, i64> = BTreeMap::new();
+    for row in &made {
+        ids.insert(
+            row.try_get(1).map_err(failed)?,
+            row.try_get(0).map_err(failed)?,
+        );
+    }
+    let history = |(row, one): (&&NewContract, &Subscription)| {
+        let contract_id = ids.get(&row.contract).copied()?;
+        Some(History {
+            contract_id,
+            what: "imported",
+            before: None,
+            after: shown(one),
+        })
+    };
+    let history: Vec<History> = fresh
+        .iter()
+        .zip(&subscriptions)
+        .filter_map(history)
+        .collect();
+    note_changes(turn, &history, import.who.name(), &import.why, import.now).await
+}
+
+/// Changes them; says which items were withdrawn because of it.
+async fn change(
+    turn: &mut Turn,
+    changed: &[(&ContractRow, Subscription)],
+    import: &Import,
+) -> Result<Vec<i64>, LedgerError> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let next = |row: &ContractRow, one: &Subscription| {
+        // Before the first period other terms may begin earlier.
+        let open = if row.begun {
+            row.open()
+        } else {
+            one.terms.start()
+        };
+        one.next_due(open, &row.accounted)
+    };
+    let rows: Vec<_> = changed
+        .iter()
+        .map(|(row, one)| (row.id, one, next(row, one)))
+        .collect();
+    update(turn, &rows).await?;
+    let history = |(row, one): &(&ContractRow, Subscription)| History {
+        contract_id: row.id,
+        what: "changed",
+        before: Some(row.json()),
+        after: shown(one),
+    };
+    let history: Vec<History> = changed.iter().map(history).collect();
+    note_changes(turn, &history, import.who.name(), &import.why, import.now).await?;
+    // An earlier end is a withdrawal of what falls due after it.
+    let mut withdrawn = Vec::new();
+    for (row, one) in changed {
+        let last = one.terms.end().filter(|end| {
+            row.subscription
+                .terms
+                .end()
+                .is_none_or(|before| *end < before)
+        });
+        if let Some(last) = last {
+            let why = format!("the contract ends on {last}: {}", import.why);
+            withdrawn.extend(
+                withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?,
+            );
+        }
+    }
+    Ok(withdrawn)
+}

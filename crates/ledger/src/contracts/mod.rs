@@ -1,0 +1,398 @@
+//! Contracts in the ledger: what they owe, what became of their periods, and who changed what.
+//!
+//! A period is accounted for by one row, which no other can be beside. Whoever changes a contract
+//! locks its row before taking the turn, since a plan that is long under way holds the rows of the
+//! contracts it plans and takes its turn last.
+
+mod change;
+mod due;
+mod keep;
+mod moved;
+mod read;
+mod reopen;
+mod stopped;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::error::LedgerError;
+use super::home::Engine;
+use super::rows::list;
+use super::turn::Turn;
+use payrun_domain::actor::{Actor, Reason, Signed};
+use payrun_domain::ids::KeyHash;
+use payrun_domain::money::{Amount, Currency};
+use payrun_domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
+use payrun_domain::time::Timestamp;
+
+pub(super) use change::withdraw_what_has_ended;
+pub use change::{Changed, ContractChange, ContractNews, What};
+pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
+pub use keep::{Import, Kept, NewContract};
+pub(super) use moved::{note_moved, periods_of};
+pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
+pub use reopen::Reopening;
+pub use stopped::ContractStopped;
+pub(super) use stopped::stopped_items;
+
+/// Who changes contracts and why, for the audit log.
+fn signed(who: &Actor, why: &str) -> Result<Signed, LedgerError> {
+    let reason = Reason::parse(why).map_err(|error| LedgerError::Corrupt {
+        what: format!("a reason: {error}"),
+    })?;
+    Ok(Signed {
+        actor: who.clone(),
+        reason,
+    })
+}
+
+/// A contract as the ledger holds it.
+#[derive(Debug, Clone)]
+pub struct ContractRow {
+    /// Its number here.
+    pub id: i64,
+    /// The gateway's id.
+    pub contract: String,
+    /// Its account, as the gateway tells accounts apart.
+    pub account: String,
+    /// Grows with each change.
+    pub version: i64,
+    /// Terms, prices and standing.
+    pub subscription: Subscription,
+    /// When the first period falls due that is not accounted for; none if there is none.
+    pub next_due: Option<NaiveDate>,
+    /// Periods from there on that are accounted for all the same, by name.
+    pub accounted: BTreeSet<String>,
+    /// Periods that had lapsed and were reopened, with the day until which they may be charged.
+    pub reopened: BTreeMap<String, NaiveDate>,
+    /// Whether any period is accounted for.
+    pub begun: bool,
+}
+
+impl ContractRow {
+    /// From which day on periods may not be accounted for.
+    pub fn open(&self) -> NaiveDate {
+        self.next_due
+            .unwrap_or_else(|| self.subscription.terms.start())
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        shown(&self.subscription)
+    }
+}
+
+/// A contract for the history and for programs.
+fn shown(subscription: &Subscription) -> Value {
+    let (terms, standing) = (&subscription.terms, &subscription.standing);
+    let prices: Vec<_> = subscription
+        .prices
+        .steps()
+        .map(|(day, amount)| json!([day.to_string(), amount.decimal()]))
+        .collect();
+    json!({
+        "state": standing.word(),
+        "reason": standing.reason(),
+        "currency": subscription.prices.currency().code(),
+        "prices": prices,
+        "every": terms.every().word(),
+        "anchor_day": terms.anchor().text(terms.every()),
+        "start": terms.start().to_string(),
+        "end": terms.end().map(|end| end.to_string()),
+        "pay_within": terms.pay_within(),
+        "description": subscription.description,
+    })
+}
+
+const COLUMNS: &str = "c.id, c.contract, c.account, c.version, c.state, c.since, c.reason, c.currency, c.prices, c.every, \
+     c.anchor, c.start_on, c.end_on, c.pay_within, c.description, c.next_due, \
+     (select min(p.period) from contract_periods as p where p.contract_id = c.id) as first_period";
+
+/// Reads a row of [`COLUMNS`], without the periods that are accounted for.
+fn read_contract(row: &AnyRow) -> Result<ContractRow, LedgerError> {
+    let get = |source| LedgerError::of("reading a contract", source);
+    let id: i64 = row.try_get("id").map_err(get)?;
+    Ok(ContractRow {
+        id,
+        contract: row.try_get("contract").map_err(get)?,
+        account: row.try_get("account").map_err(get)?,
+        version: row.try_get("version").map_err(get)?,
+        subscription: subscription(row).map_err(get)?.ok_or_else(|| corrupt(id))?,
+        next_due: day(row, "next_due").map_err(get)?,
+        accounted: BTreeSet::new(),
+        reopened: BTreeMap::new(),
+        begun: row
+            .try_get::<Option<String>, _>("first_period")
+            .map_err(get)?
+            .is_some(),
+    })
+}
+
+fn corrupt(id: i64) -> LedgerError {
+    LedgerError::Corrupt {
+        what: format!("the terms of contract {id}"),
+    }
+}
+
+fn day(row: &AnyRow, name: &str) -> Result<Option<NaiveDate>, sqlx::Error> {
+    Ok(row
+        .try_get::<Option<String>, _>(name)?
+        .and_then(|text| text.parse().ok()))
+}
+
+/// None where the row holds what no version of payrun writes.
+fn subscription(row: &AnyRow) -> Result<Option<Subscription>, sqlx::Error> {
+    let terms = terms(row)?;
+    let (currency, prices): (String, String) = (row.try_get("currency")?, row.try_get("prices")?);
+    let standing = standing(row)?;
+    let description = row.try_get("description")?;
+    let prices = Currency::parse(&currency)
+        .ok()
+        .and_then(|currency| steps(&prices, currency));
+    Ok(terms
+        .zip(prices)
+        .zip(standing)
+        .map(|((terms, prices), standing)| Subscription {
+            terms,
+            prices,
+            standing,
+            description,
+        }))
+}
+
+fn terms(row: &AnyRow) -> Result<Option<Terms>, sqlx::Error> {
+    let every = Every::parse(row.try_get::<&str, _>("every")?);
+    let (number, within): (i64, i64) = (row.try_get("anchor")?, row.try_get("pay_within")?);
+    let (start, end) = (day(row, "start_on")?, day(row, "end_on")?);
+    let terms = || {
+        let anchor = Anchor::from_number(number, every?)?;
+        // An end before the start is how a contract is kept that was to end before it had begun.
+        Some(
+            Terms::new(every?, anchor, start?, None, u16::try_from(within).ok()?)
+                .ok()?
+                .until(end),
+        )
+    };
+    Ok(terms())
+}
+
+fn steps(text: &str, currency: Currency) -> Option<Prices> {
+    let steps: Vec<(NaiveDate, i64)> = serde_json::from_str(text).ok()?;
+    let amounts = steps
+        .into_iter()
+        .map(|(day, minor)| Some((day, Amount::from_minor(minor, currency).ok()?)));
+    Prices::from_steps(amounts.collect::<Option<Vec<_>>>()?)
+}
+
+fn standing(row: &AnyRow) -> Result<Option<Standing>, sqlx::Error> {
+    let word: &str = row.try_get("state")?;
+    let since = day(row, "since")?;
+    let reason = row
+        .try_get::<Option<String>, _>("reason")?
+        .unwrap_or_default();
+    Ok(match (word, since) {
+        ("active", _) => Some(Standing::Active),
+        ("paused", Some(since)) => Some(Standing::Paused { since, reason }),
+        ("ended", Some(on)) => Some(Standing::Ended { on, reason }),
+        _ => None,
+    })
+}
+
+/// What of a contract may change, as [`UPDATE`] and the insert of a new one want it.
+fn line<'a>(
+    subscription: &'a Subscription,
+    next_due: Option<NaiveDate>,
+) -> impl Serialize + use<'a> {
+    let (terms, standing) = (&subscription.terms, &subscription.standing);
+    let since = match standing {
+        Standing::Active => None,
+        Standing::Paused { since, .. } => Some(*since),
+        Standing::Ended { on, .. } => Some(*on),
+    };
+    let steps: Vec<_> = subscription
+        .prices
+        .steps()
+        .map(|(day, amount)| (day, amount.minor()))
+        .collect();
+    (
+        standing.word(),
+        since,
+        standing.reason(),
+        subscription.prices.currency().code(),
+        serde_json::to_string(&steps).unwrap_or_default(),
+        terms.every().word(),
+        terms.anchor().number(),
+        terms.start(),
+        terms.end(),
+        terms.pay_within(),
+        &subscription.description,
+        next_due,
+    )
+}
+
+/// `[id, line]` each.
+const UPDATE: &str = "\
+    update contracts set version = contracts.version + 1, state = v.value -> 1 ->> 0, since = v.value -> 1 ->> 1, \
+      reason = v.value -> 1 ->> 2, currency = v.value -> 1 ->> 3, prices = v.value -> 1 ->> 4, \
+      every = v.value -> 1 ->> 5, anchor = cast(v.value -> 1 ->> 6 as bigint), start_on = v.value -> 1 ->> 7, \
+      end_on = v.value -> 1 ->> 8, pay_within = cast(v.value -> 1 ->> 9 as bigint), description = v.value -> 1 ->> 10, \
+      next_due = v.value -> 1 ->> 11 \
+    from json_each($1) as v where contracts.id = cast(v.value ->> 0 as bigint)";
+
+async fn update(
+    turn: &mut Turn,
+    rows: &[(i64, &Subscription, Option<NaiveDate>)],
+) -> Result<(), LedgerError> {
+    let lines: Vec<_> = rows
+        .iter()
+        .map(|(id, subscription, next)| (id, line(subscription, *next)))
+        .collect();
+    let update = sqlx::query(UPDATE)
+        .bind(list(&lines))
+        .execute(turn.connection())
+        .await;
+    update
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("changing contracts", source))
+}
+
+/// One row of the history.
+struct History {
+    contract_id: i64,
+    what: &'static str,
+    before: Option<Value>,
+    after: Value,
+}
+
+async fn note_changes(
+    turn: &mut Turn,
+    changes: &[History],
+    who: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let text = |value: &Value| value.to_string();
+    let row = |one: &History| {
+        (
+            one.contract_id,
+            one.what,
+            one.before.as_ref().map(text),
+            text(&one.after),
+        )
+    };
+    let rows: Vec<_> = changes.iter().map(row).collect();
+    let insert = "insert into contract_changes (contract_id, at, who, what, why, before, after) \
+                  select cast(value ->> 0 as bigint), cast($2 as bigint), $3, value ->> 1, $4, value ->> 2, value ->> 3 \
+                  from json_each($1)";
+    let noted = sqlx::query(insert)
+        .bind(list(&rows))
+        .bind(now.millis())
+        .bind(who)
+        .bind(why);
+    let noted = noted.execute(turn.connection()).await;
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping a contract's history", source))
+}
+
+/// Notes periods that will never be charged.
+async fn note_waived(
+    turn: &mut Turn,
+    contract: i64,
+    waived: &[Waived],
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let rows: Vec<_> = waived
+        .iter()
+        .map(|one| {
+            (
+                &one.period.name,
+                one.period.due,
+                one.amount.minor(),
+                &one.reason,
+            )
+        })
+        .collect();
+    let insert = "insert into contract_periods (contract_id, period, due, state, amount, reason, noted_at) \
+                  select cast($2 as bigint), value ->> 0, value ->> 1, 'waived', cast(value ->> 2 as bigint), value ->> 3, \
+                    cast($3 as bigint) from json_each($1) where true \
+                  on conflict (contract_id, period) do update set state = excluded.state, reason = excluded.reason, \
+                    noted_at = excluded.noted_at where contract_periods.state = 'reopened'";
+    let noted = sqlx::query(insert)
+        .bind(list(&rows))
+        .bind(contract)
+        .bind(now.millis());
+    let noted = noted.execute(turn.connection()).await;
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping a contract's periods", source))
+}
+
+/// Reads contracts by their numbers and keeps others from changing them until the transaction ends.
+async fn locked(turn: &mut Turn, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
+    let failed = |source| LedgerError::of("reading contracts", source);
+    let lock = if turn.engine() == Engine::Postgres {
+        "for update of c"
+    } else {
+        ""
+    };
+    let query = format!(
+        "select {COLUMNS} from contracts as c where c.id in (select cast(atom as bigint) from json_each($1)) \
+         order by c.id {lock}"
+    );
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .bind(list(ids))
+        .fetch_all(turn.connection())
+        .await
+        .map_err(failed)?;
+    let mut contracts = rows
+        .iter()
+        .map(read_contract)
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows = sqlx::query(ACCOUNTED)
+        .bind(list(ids))
+        .fetch_all(turn.connection())
+        .await
+        .map_err(failed)?;
+    put_in(&mut contracts, &rows).map_err(failed)?;
+    Ok(contracts)
+}
+
+/// Which periods are accounted for of contracts by their numbers, from the first on that is not;
+/// and those that were reopened.
+const ACCOUNTED: &str = "\
+    select p.contract_id, p.period, case p.state when 'reopened' then p.pay_by end as pay_by from json_each($1) as k cross join contracts as c cross join contract_periods as p \
+    where c.id = cast(k.atom as bigint) and p.contract_id = c.id and (c.next_due is null or p.due >= c.next_due)";
+
+fn put_in(contracts: &mut [ContractRow], rows: &[AnyRow]) -> Result<(), sqlx::Error> {
+    let mut periods: BTreeMap<i64, (BTreeSet<String>, BTreeMap<String, NaiveDate>)> =
+        BTreeMap::new();
+    for row in rows {
+        let (accounted, reopened) = periods.entry(row.try_get("contract_id")?).or_default();
+        let name = row.try_get("period")?;
+        match day(row, "pay_by")? {
+            Some(pay_by) => {
+                reopened.insert(name, pay_by);
+            }
+            None => {
+                accounted.insert(name);
+            }
+        }
+    }
+    for contract in contracts {
+        (contract.accounted, contract.reopened) = periods.remove(&contract.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Two digits a byte, where there is a key.
+fn key_text(key: Option<KeyHash>) -> Option<String> {
+    key.map(super::plan::hex)
+}

@@ -1,0 +1,67 @@
+//! What became of an item is what became of its period: in the same commit as the move.
+
+use super::super::rows::Written;
+use crate::LedgerError;
+use crate::rows::list;
+use crate::turn::Turn;
+use payrun_domain::item::State;
+
+/// The item, the period's state, and whether its contract must hear of it.
+type Moved = (i64, &'static str, u8);
+
+/// `[item, state, news]` each. Few items have a period, so the list comes first. What is withdrawn
+/// of a contract that is not charged is waived with it.
+pub(super) const MOVED: &str = "\
+    update contract_periods set state = case when v.value ->> 1 = 'cancelled' and exists (select 1 from contracts as c \
+        where c.id = contract_periods.contract_id and (c.state <> 'active' or contract_periods.due > c.end_on)) \
+      then 'waived' else v.value ->> 1 end, news = cast(v.value ->> 2 as bigint) \
+    from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 0 as bigint)";
+
+/// The list of what periods are after these moves; none where no period can be among them.
+pub(crate) fn periods_of(moves: &[Written<'_>]) -> Option<String> {
+    let moved: Vec<Moved> = moves.iter().filter_map(moved).collect();
+    (!moved.is_empty()).then(|| list(&moved))
+}
+
+/// Only what is one at a time can belong to a contract.
+fn moved(written: &Written<'_>) -> Option<Moved> {
+    let (stored, to) = (written.stored, written.moved.item.state);
+    stored.serial.as_ref()?;
+    if stored.item.state == to {
+        return None;
+    }
+    let again = matches!(
+        stored.item.state,
+        State::Succeeded | State::Failed | State::Cancelled
+    );
+    let (state, news) = match to {
+        State::Succeeded => ("paid", 0),
+        State::Failed => ("failed", 1),
+        State::Cancelled => ("cancelled", 0),
+        State::Planned | State::Sending | State::Pending | State::Unknown | State::Parked
+            if again =>
+        {
+            ("planned", 0)
+        }
+        State::Held
+        | State::Planned
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => return None,
+    };
+    Some((stored.id, state, news))
+}
+
+/// Writes what [`periods_of`] says.
+pub(crate) async fn note_moved(turn: &mut Turn, periods: String) -> Result<(), LedgerError> {
+    let noted = sqlx::query(MOVED)
+        .bind(periods)
+        .execute(turn.connection())
+        .await;
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping what became of periods", source))
+}

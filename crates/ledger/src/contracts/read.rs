@@ -1,0 +1,305 @@
+//! Looking at contracts: lists by page, one with its periods, and its history.
+
+use chrono::NaiveDate;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{ACCOUNTED, COLUMNS, ContractRow, put_in, read_contract};
+use crate::rows::list;
+use crate::{Ledger, LedgerError};
+use payrun_domain::item::State;
+use payrun_domain::time::Timestamp;
+
+/// Which contracts are meant.
+#[derive(Debug, Clone, Default)]
+pub struct ContractFilter {
+    /// In this state: one of [`payrun_domain::subscription::Standing::WORDS`].
+    pub state: Option<&'static str>,
+    /// Of this account, as the gateway tells accounts apart.
+    pub account: Option<String>,
+    /// With a period that fell due before this day and is not accounted for.
+    pub due_before: Option<NaiveDate>,
+}
+
+/// A period that is accounted for, or was reopened.
+#[derive(Debug, Clone)]
+pub struct PeriodRow {
+    /// Its name.
+    pub period: String,
+    /// The day it fell due.
+    pub due: NaiveDate,
+    /// `planned`, `paid`, `failed`, `lapsed`, `waived` (also where its item was withdrawn) or
+    /// `reopened`.
+    pub state: String,
+    /// The item that has its key.
+    pub item: Option<i64>,
+    /// Where that item is.
+    pub item_state: Option<State>,
+    /// Minor units of the contract's currency.
+    pub minor: i64,
+    /// Why, where the state alone does not say.
+    pub reason: Option<String>,
+    /// Until when it may be charged, where a person has reopened it.
+    pub pay_by: Option<NaiveDate>,
+}
+
+/// How the reason begins of a contract that has ended as was agreed.
+pub const LAST_DAY: &str = "its last day, ";
+
+/// How payrun stopped charging a contract by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// After the last decline: it can go on.
+    Paused,
+    /// By the gateway's word.
+    Ended,
+}
+
+/// A contract that payrun no longer charges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContractStop {
+    /// The contract, as the gateway names it.
+    pub contract: String,
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub what: Stop,
+    /// Why.
+    pub why: String,
+}
+
+/// One change of a contract.
+#[derive(Debug, Clone)]
+pub struct ChangeRow {
+    /// Its number; later ones have higher ones.
+    pub id: i64,
+    /// The contract, as the gateway names it.
+    pub contract: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// `imported`, `changed`, `paused`, `resumed`, `ended` or `reopened`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// What it was before, a JSON object; none for a new contract.
+    pub before: Option<String>,
+    /// What it is from then on.
+    pub after: String,
+}
+
+impl Ledger {
+    /// Contracts that payrun paused or ended by itself after an instant and up to another, unless
+    /// their last day was over.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contract_stops(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ContractStop>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that were stopped", source);
+        let query = "select c.contract, h.at, h.what, h.why from contract_changes as h join contracts as c on c.id = h.contract_id \
+                     where h.who = 'payrun' and h.what in ('paused', 'ended') and h.at > $1 and h.at <= $2 \
+                       and h.why not like $3 || '%' order by h.at, h.id limit $4";
+        let query = sqlx::query(query)
+            .bind(after.millis())
+            .bind(until.millis())
+            .bind(LAST_DAY)
+            .bind(i64::from(limit));
+        let stop = |row: &AnyRow| {
+            Ok(ContractStop {
+                contract: row.try_get(0)?,
+                at: Timestamp::from_millis(row.try_get(1)?),
+                what: if row.try_get::<&str, _>(2)? == "paused" {
+                    Stop::Paused
+                } else {
+                    Stop::Ended
+                },
+                why: row.try_get(3)?,
+            })
+        };
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(stop)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Contracts from behind `after` on, in the order of their numbers.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contracts(
+        &self,
+        filter: &ContractFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ContractRow>, LedgerError> {
+        // Words of our own, written out so that their index is used.
+        let state = filter
+            .state
+            .map(|word| format!("and c.state = '{word}'"))
+            .unwrap_or_default();
+        let due = if filter.due_before.is_some() {
+            "and c.state = 'active'"
+        } else {
+            ""
+        };
+        let query = format!(
+            "select {COLUMNS} from contracts as c where c.id > $1 and ($2 is null or c.account = $2) {state} {due} \
+             and ($3 is null or c.next_due < $3) order by c.id limit $4"
+        );
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(after)
+            .bind(filter.account.clone())
+            .bind(filter.due_before.map(|day| day.to_string()))
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("listing contracts", source))?;
+        rows.iter().map(read_contract).collect()
+    }
+
+    /// Contracts with their periods that are accounted for, from the first on that is not.
+    pub(super) async fn with_accounted(
+        &self,
+        mut contracts: Vec<ContractRow>,
+    ) -> Result<Vec<ContractRow>, LedgerError> {
+        let failed = |source| LedgerError::of("reading contracts' periods", source);
+        let ids: Vec<i64> = contracts.iter().map(|contract| contract.id).collect();
+        let rows = sqlx::query(ACCOUNTED)
+            .bind(list(&ids))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        put_in(&mut contracts, &rows).map_err(failed)?;
+        Ok(contracts)
+    }
+
+    /// The contracts that a gateway calls so, on one account or on any; a few at most.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contracts_called(
+        &self,
+        contract: &str,
+        account: Option<&str>,
+    ) -> Result<Vec<ContractRow>, LedgerError> {
+        let query = format!(
+            "select {COLUMNS} from contracts as c where c.contract = $1 and ($2 is null or c.account = $2) \
+             order by c.account limit 10"
+        );
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(contract)
+            .bind(account.map(str::to_owned));
+        let rows = rows
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("looking for a contract", source))?;
+        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?)
+            .await
+    }
+
+    /// The periods of a contract that are accounted for, from behind the one of this name on.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contract_periods(
+        &self,
+        id: i64,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<PeriodRow>, LedgerError> {
+        let failed = |source| LedgerError::of("listing a contract's periods", source);
+        let query = "select p.period, p.due, p.state, p.item_id, p.amount, coalesce(p.reason, i.reason) as reason, \
+                       i.state as item_state, p.pay_by \
+                     from contract_periods as p left join items as i on i.id = p.item_id \
+                     where p.contract_id = $1 and p.period > $2 order by p.period limit $3";
+        let rows = sqlx::query(query)
+            .bind(id)
+            .bind(after)
+            .bind(i64::from(limit));
+        let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
+        rows.iter()
+            .map(period_row)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// The changes of a contract, or of all, from behind `after` on, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contract_changes(
+        &self,
+        id: Option<i64>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ChangeRow>, LedgerError> {
+        let failed = |source| LedgerError::of("listing a contract's changes", source);
+        let of = if id.is_some() {
+            "h.contract_id = $1"
+        } else {
+            "$1 is null"
+        };
+        let query = format!(
+            "select h.id, c.contract, h.at, h.who, h.what, h.why, h.before, h.after from contract_changes as h \
+             join contracts as c on c.id = h.contract_id where {of} and h.id > $2 order by h.id limit $3"
+        );
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(id)
+            .bind(after)
+            .bind(i64::from(limit));
+        let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
+        rows.iter()
+            .map(change_row)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+}
+
+fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
+    Ok(PeriodRow {
+        period: row.try_get("period")?,
+        due: row.try_get::<String, _>("due")?.parse().unwrap_or_default(),
+        state: spoken(row.try_get("state")?),
+        item: row.try_get("item_id")?,
+        item_state: row
+            .try_get::<Option<String>, _>("item_state")?
+            .and_then(|word| State::parse(&word)),
+        minor: row.try_get("amount")?,
+        reason: row.try_get("reason")?,
+        pay_by: super::day(row, "pay_by")?,
+    })
+}
+
+/// The word for a period's state. Whether nothing came of its item or it never had one: it is
+/// charged no more.
+fn spoken(state: &str) -> String {
+    if state == State::Cancelled.word() {
+        "waived"
+    } else {
+        state
+    }
+    .to_owned()
+}
+
+fn change_row(row: &AnyRow) -> Result<ChangeRow, sqlx::Error> {
+    Ok(ChangeRow {
+        id: row.try_get("id")?,
+        contract: row.try_get("contract")?,
+        at: Timestamp::from_millis(row.try_get("at")?),
+        who: row.try_get("who")?,
+        what: row.try_get("what")?,
+        why: row.try_get("why")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+    })
+}

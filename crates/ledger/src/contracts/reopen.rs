@@ -1,0 +1,122 @@
+//! Reopening a period that has lapsed: a person says until when it may be charged after all.
+
+use chrono::NaiveDate;
+use serde_json::json;
+use sqlx::Row;
+
+use super::{Changed, History, locked, note_changes, signed, update};
+use crate::audit::Note;
+use crate::turn::Turn;
+use crate::{Ledger, LedgerError};
+use payrun_domain::actor::Actor;
+use payrun_domain::subscription::Standing;
+use payrun_domain::time::Timestamp;
+
+/// Which period is reopened, by whom and until when.
+#[derive(Debug, Clone)]
+pub struct Reopening {
+    /// The period's name, such as `2026-03`.
+    pub period: String,
+    /// The last day on which it may be charged.
+    pub until: NaiveDate,
+    /// Who.
+    pub who: Actor,
+    /// Why.
+    pub why: String,
+    /// The day it is, on the wall clock of due dates.
+    pub today: NaiveDate,
+    /// The instant it is.
+    pub now: Timestamp,
+}
+
+impl Ledger {
+    /// Reopens a lapsed period of a contract: the next run charges it, until the day that is named.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn reopen_period(
+        &self,
+        id: i64,
+        reopening: &Reopening,
+    ) -> Result<Changed, LedgerError> {
+        let mut turn = Turn::take_long(&self.write, "reopening a period").await?;
+        let contracts = locked(&mut turn, &[id]).await?;
+        turn.line_up().await?;
+        let Some(contract) = contracts.first() else {
+            return Ok(Changed::NoSuchContract);
+        };
+        if matches!(contract.subscription.standing, Standing::Ended { .. }) {
+            return Ok(Changed::Refused("it has ended"));
+        }
+        if reopening.until < reopening.today {
+            return Ok(Changed::Refused(
+                "the day until which the period is to be open is over",
+            ));
+        }
+        let Reopening {
+            period,
+            until,
+            who,
+            why,
+            now,
+            ..
+        } = reopening;
+        let failed = |source| LedgerError::of("reopening a period", source);
+        let reopen = "update contract_periods set state = 'reopened', pay_by = $3, reason = $4, noted_at = cast($5 as bigint) \
+                      where contract_id = $1 and period = $2 and state in ('lapsed', 'reopened') returning due";
+        let reopened = sqlx::query(reopen)
+            .bind(id)
+            .bind(period)
+            .bind(until.to_string())
+            .bind(why)
+            .bind(now.millis());
+        let Some(row) = reopened
+            .fetch_optional(turn.connection())
+            .await
+            .map_err(failed)?
+        else {
+            return Ok(Changed::Refused("it has no lapsed period of that name"));
+        };
+        let due: Option<NaiveDate> = row
+            .try_get::<String, _>("due")
+            .map_err(failed)?
+            .parse()
+            .ok();
+        update(
+            &mut turn,
+            &[(
+                id,
+                &contract.subscription,
+                due.into_iter().chain(contract.next_due).min(),
+            )],
+        )
+        .await?;
+        let (before, after) = (
+            json!({ "state": "lapsed" }),
+            json!({ "state": "reopened", "until": until.to_string() }),
+        );
+        let target = format!("contract {}, period {period}", contract.contract);
+        let note = Note {
+            by: &signed(who, why)?,
+            verb: "contract.reopen",
+            target,
+            before,
+            after,
+            at: *now,
+        };
+        turn.note(note).await?;
+        let after = json!({ "period": period, "until": until.to_string() });
+        let history = History {
+            contract_id: id,
+            what: "reopened",
+            before: None,
+            after,
+        };
+        note_changes(&mut turn, &[history], who.name(), why, *now).await?;
+        turn.commit_and_tell().await?;
+        Ok(Changed::Done {
+            cancelled: 0,
+            waived: 0,
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! Items of contracts that are not charged: of those that a person or the gateway has stopped, and
+//! of periods behind the last day.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+use super::change::CONTRACT;
+use crate::claim::TERMINATION;
+use crate::rows::list;
+use crate::{Ledger, LedgerError};
+
+/// Why nothing is charged for an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContractStopped {
+    /// Its contract is paused.
+    Paused {
+        /// The contract, as the gateway names it.
+        contract: String,
+        /// Since when and why.
+        why: String,
+    },
+    /// Its contract has ended.
+    Ended {
+        /// The contract, as the gateway names it.
+        contract: String,
+        /// Since when and why.
+        why: String,
+    },
+    /// Its period falls due after the last day of its contract.
+    Behind {
+        /// The contract, as the gateway names it.
+        contract: String,
+        /// The last day.
+        last: String,
+    },
+}
+
+impl fmt::Display for ContractStopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused { contract, why } => write!(
+                f,
+                "its contract {contract} is paused {why}; nothing is charged against it until it is active again: \
+                 `payrun contracts resume {contract} --reason WHY` first"
+            ),
+            Self::Ended { contract, why } => write!(
+                f,
+                "its contract {contract} is ended {why}; nothing is charged against it any more: what the payer owes needs \
+                 a contract that is active"
+            ),
+            Self::Behind { contract, last } => write!(
+                f,
+                "its period falls due after the last day of its contract {contract}, {last}; import the contract with a \
+                 later `end` first"
+            ),
+        }
+    }
+}
+
+/// Items that can belong to a contract: its name is in their input.
+pub(super) const NAMING: &str = "\
+    select i.id, i.input, j.account, p.due from json_each($1) as k cross join items as i cross join jobs as j \
+      left join contract_periods as p on p.item_id = i.id \
+    where i.id = cast(k.atom as bigint) and i.serial is not null and j.id = i.job_id and j.kind <> $2 \
+      and j.account is not null";
+
+/// `[contract, account]` each.
+pub(super) const KNOWN_AS: &str = "\
+    select c.contract, c.account, c.state, c.since, c.reason, c.end_on from json_each($1) as k cross join contracts as c \
+    where c.contract = k.value ->> 0 and c.account = k.value ->> 1 and (c.state in ('paused', 'ended') or c.end_on is not null)";
+
+/// Of these items those that are not charged, and why. To terminate a contract takes no money.
+pub(crate) async fn stopped_items(
+    connection: &mut AnyConnection,
+    items: &[i64],
+) -> Result<BTreeMap<i64, ContractStopped>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
+    let any = "select 1 from (select 1 as one) as always where exists (select 1 from contracts where state in ('paused', 'ended')) \
+                 or exists (select 1 from contracts where state <> 'ended' and end_on is not null)";
+    let any = sqlx::query(any)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if items.is_empty() || any.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query(NAMING)
+        .bind(list(items))
+        .bind(TERMINATION)
+        .fetch_all(&mut *connection)
+        .await;
+    let named = rows
+        .map_err(failed)?
+        .iter()
+        .map(Named::read)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let named: Vec<Named> = named.into_iter().flatten().collect();
+    let names: BTreeSet<_> = named.iter().map(Named::contract).collect();
+    let rows = sqlx::query(KNOWN_AS)
+        .bind(list(&names.into_iter().collect::<Vec<_>>()))
+        .fetch_all(connection)
+        .await;
+    let known = rows
+        .map_err(failed)?
+        .iter()
+        .map(Known::read)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let known: BTreeMap<(&str, &str), &Known> = known
+        .iter()
+        .map(|known| ((known.contract.as_str(), known.account.as_str()), known))
+        .collect();
+    let stopped = |named: &Named| {
+        Some((
+            named.item,
+            known.get(&named.contract())?.stops(named.due.as_deref())?,
+        ))
+    };
+    Ok(named.iter().filter_map(stopped).collect())
+}
+
+/// An item, the contract that its input names, and when its period falls due, if it has one.
+struct Named {
+    item: i64,
+    contract: String,
+    account: String,
+    due: Option<String>,
+}
+
+impl Named {
+    fn read(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
+        let input: Option<serde_json::Value> = row
+            .try_get::<Option<&str>, _>("input")?
+            .and_then(|input| serde_json::from_str(input).ok());
+        let contract = input
+            .as_ref()
+            .and_then(|input| input.get(CONTRACT)?.as_str());
+        let Some(contract) = contract.map(str::to_owned) else {
+            return Ok(None);
+        };
+        let (item, account, due) = (
+            row.try_get("id")?,
+            row.try_get("account")?,
+            row.try_get("due")?,
+        );
+        Ok(Some(Self {
+            item,
+            contract,
+            account,
+            due,
+        }))
+    }
+
+    fn contract(&self) -> (&str, &str) {
+        (&self.contract, &self.account)
+    }
+}
+
+/// A contract that is stopped or has a last day.
+struct Known {
+    contract: String,
+    account: String,
+    state: String,
+    since: Option<String>,
+    reason: Option<String>,
+    last: Option<String>,
+}
+
+impl Known {
+    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            contract: row.try_get("contract")?,
+            account: row.try_get("account")?,
+            state: row.try_get("state")?,
+            since: row.try_get("since")?,
+            reason: row.try_get("reason")?,
+            last: row.try_get("end_on")?,
+        })
+    }
+
+    fn stops(&self, due: Option<&str>) -> Option<ContractStopped> {
+        let contract = self.contract.clone();
+        let since = self.since.as_deref().unwrap_or("some day");
+        let why = format!(
+            "since {since}: {}",
+            self.reason.as_deref().unwrap_or_default()
+        );
+        match (self.state.as_str(), due, self.last.as_deref()) {
+            ("paused", _, _) => Some(ContractStopped::Paused { contract, why }),
+            ("ended", _, _) => Some(ContractStopped::Ended { contract, why }),
+            (_, Some(due), Some(last)) if due > last => Some(ContractStopped::Behind {
+                contract,
+                last: last.to_owned(),
+            }),
+            (_, _, _) => None,
+        }
+    }
+}
+
+impl Ledger {
+    /// Of these items those that are not to be tried again with others: their contract is stopped,
+    /// or their period was given up when it was.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn not_charged(&self, items: &[i64]) -> Result<BTreeSet<i64>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
+        let mut connection = self.read.acquire().await.map_err(failed)?;
+        let mut left: BTreeSet<i64> = stopped_items(&mut connection, items)
+            .await?
+            .into_keys()
+            .collect();
+        let waived = "select p.item_id from json_each($1) as k cross join contract_periods as p \
+                      where p.item_id = cast(k.atom as bigint) and p.state = 'waived'";
+        let waived = sqlx::query_scalar(waived)
+            .bind(list(items))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(failed)?;
+        left.extend(waived.into_iter().collect::<Vec<i64>>());
+        Ok(left)
+    }
+}

@@ -1,0 +1,167 @@
+//! The ledger: the only SQL, and the queue. What is here survives; what is not here did not happen.
+//!
+//! Two deeds carry the promises. *Claim is intent*: one commit turns due items to `sending`, with
+//! order number and lease, before anybody sees them. *Settle is outcome*: answer, new state, totals
+//! and history go down in one commit. Both go through one writer that commits in groups
+//! (`writer.rs`). A state changes only as [`payrun_domain::item::apply`] says, by compare-and-set
+//! on the item's version, with its event in the same commit. No transaction is open during a call.
+//!
+//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `turn.rs`): a list is
+//! JSON, read by `json_each`, which PostgreSQL's migrations define as far as it is needed here;
+//! `value ->> n` is its n-th field, cast where it is a number.
+//!
+//! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
+
+mod approvals;
+mod audit;
+mod backup;
+mod batch;
+mod claim;
+mod contracts;
+mod episodes;
+mod error;
+mod evidence;
+mod fence;
+mod forget;
+mod forget_evidence;
+mod home;
+mod lanes;
+mod lists;
+mod node;
+mod notifications;
+mod notified;
+mod occurrences;
+mod open;
+mod outbox;
+mod pauses;
+mod payment;
+mod person;
+mod plan;
+mod plan_steps;
+mod progress;
+mod promote;
+mod pulse;
+mod read;
+mod reconcile;
+mod restore;
+mod review;
+mod rows;
+mod schedules;
+mod settle;
+mod settlements;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod troubles;
+mod turn;
+mod unreachable;
+mod vault;
+mod wake;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use sqlx::AnyPool;
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Mutex, Notify, mpsc};
+
+pub use approvals::{ApprovalRow, ApprovalState, Decided, RunOrigin, Vote};
+pub use audit::AuditRow;
+pub use backup::BackupError;
+pub use batch::NewApproval;
+pub use claim::{ClaimRequest, Claimed, Doing, Want};
+pub use contracts::ContractStopped;
+pub use contracts::{
+    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop,
+    Import, Kept, LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop,
+    TakenContract, TakenPeriod, What,
+};
+pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
+pub use error::LedgerError;
+pub use evidence::{Believed, StatementEvidence};
+pub use forget::Forgettable;
+use home::Home;
+pub use home::unverified_server;
+pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow, OfJob};
+pub use node::{Node, NodeId};
+pub use notifications::{Heard, NewNotification, NotificationFilter, NotificationRow};
+pub use notified::Said;
+pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
+pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
+pub use pauses::{PauseRow, Scope, decide_about};
+pub use payment::{Declared, Payment, Room, Taking};
+pub use person::{Granted, Wish};
+pub use plan::{
+    Again, Earlier, LateJob, NewItem, NewJob, NewRun, Planning, Refusal, Replaces, filed_again_as,
+};
+pub use promote::{PromoteError, Promoted};
+pub use pulse::{LanePulse, UnknownAges};
+pub use read::{
+    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore,
+    WhoseJob, Work,
+};
+pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
+pub use restore::{RestoreError, Restored};
+pub use review::{BatchDifferences, Charge, Named, Repeated, RowPlace};
+pub use schedules::{NewOccurrence, Noting, ScheduleRow};
+pub use settle::{Attempt, Settled, Settlement};
+pub use settlements::SettlementRow;
+pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
+pub use tokens::{Asked, TokenRow};
+pub use troubles::{Alarmed, Different, Ended, OfRun, Sum, Summed, Troubled, Unlisted};
+pub use turn::CommitFault;
+pub use unreachable::UnreachableRow;
+pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};
+
+/// A ledger that is open.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    home: Home,
+    read: AnyPool,
+    write: Arc<Mutex<turn::Writing>>,
+    deeds: mpsc::Sender<writer::Deed>,
+    woken: Arc<Notify>,
+    /// Whether this process holds its lock on the server.
+    held: Arc<AtomicBool>,
+    _listening: Option<Arc<wake::Listening>>,
+}
+
+impl Ledger {
+    /// Where it is, for people: the file, or the server without user and password.
+    pub fn name(&self) -> &str {
+        self.home.name()
+    }
+
+    /// The folder of the file; none on a server.
+    pub fn folder(&self) -> Option<std::path::PathBuf> {
+        let folder = self.home.file.as_ref()?.parent()?;
+        Some(if folder.as_os_str().is_empty() {
+            ".".into()
+        } else {
+            folder.to_owned()
+        })
+    }
+
+    /// A transaction that nobody writes beside.
+    async fn turn(&self, doing: &'static str) -> Result<turn::Turn, LedgerError> {
+        turn::Turn::take(&self.write, doing).await
+    }
+
+    /// Takes the turn to write and gives it back.
+    ///
+    /// # Errors
+    /// Whatever keeps this process from writing.
+    pub async fn try_turn(&self) -> Result<(), LedgerError> {
+        self.turn("looking whether it can be written to")
+            .await?
+            .rollback()
+            .await
+    }
+
+    /// Ends with the next commit from now on that may have made work due.
+    pub fn woken(&self) -> OwnedNotified {
+        Arc::clone(&self.woken).notified_owned()
+    }
+}

@@ -1,0 +1,459 @@
+//! What is paused by persons: everything, a gateway, a workflow, a contract; and by payrun itself a
+//! workflow that no file has any more. Nothing new of it is sent; what is open is still asked
+//! about. The claim looks at it (`claim.rs`).
+//!
+//! A person's word stands above payrun's: it takes the place of a pause by payrun, and payrun ends
+//! none but its own.
+
+use std::fmt;
+
+use serde_json::json;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Ledger;
+use super::audit::Note;
+use super::error::LedgerError;
+use super::turn::Turn;
+use payrun_domain::actor::{Signed, is_person};
+use payrun_domain::ids::KeyHash;
+use payrun_domain::time::Timestamp;
+
+/// What is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// A gateway account, by its name in `payrun.yaml`.
+    Gateway(String),
+    /// A workflow, by its name.
+    Workflow(String),
+    /// A contract of an account.
+    Contract {
+        /// The account's name.
+        gateway: String,
+        /// The contract's id at the gateway.
+        contract: String,
+        /// The fingerprint that its items have.
+        serial: KeyHash,
+    },
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Gateway(name) => write!(f, "gateway {name}"),
+            Self::Workflow(name) => write!(f, "workflow {name}"),
+            Self::Contract {
+                gateway, contract, ..
+            } => write!(f, "contract {gateway}/{contract}"),
+        }
+    }
+}
+
+/// A pause, and whose word it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseRow {
+    /// `all`, `gateway`, `workflow` or `contract`.
+    pub scope: String,
+    /// Its name: empty for all, `GATEWAY/CONTRACT` for a contract.
+    pub name: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who paused it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a person may do about a workflow that no file has any more.
+pub fn decide_about(workflow: &str) -> String {
+    format!(
+        "`payrun resume workflow {workflow} --reason WHY` carries out what it has open, `payrun cancel --workflow {workflow} --state \
+         planned,held,sending,pending,unknown --reason WHY --yes` withdraws it; if its file comes back, it goes on"
+    )
+}
+
+impl PauseRow {
+    /// What a person may do about it, where payrun paused it.
+    pub fn what_to_do(&self) -> Option<String> {
+        (self.scope == "workflow" && !is_person(&self.actor)).then(|| decide_about(&self.name))
+    }
+
+    /// In words: `paused by ann: workflow rent, too early`, and what to do where a person might not
+    /// know.
+    pub fn note(&self) -> String {
+        let what = format!("{} {}", self.scope, self.name);
+        let note = format!(
+            "paused by {}: {}, {}",
+            self.actor,
+            what.trim_end(),
+            self.reason
+        );
+        self.what_to_do()
+            .map_or_else(|| note.clone(), |what| format!("{note}. {what}"))
+    }
+
+    /// Whether nothing new is sent because of it of a run of this workflow by these lanes.
+    pub fn is_of(&self, workflow: &str, mut lanes: impl Iterator<Item = impl AsRef<str>>) -> bool {
+        match self.scope.as_str() {
+            "all" => true,
+            "workflow" => self.name == workflow,
+            "gateway" => lanes.any(|lane| lane.as_ref() == self.name),
+            _ => false,
+        }
+    }
+}
+
+const DOING: &str = "pausing";
+
+/// Why an item waits whose contract is paused.
+pub(super) const CONTRACT_WAITS: &str = "waits: its contract is paused";
+
+impl Ledger {
+    /// Pauses: from the next claim on nothing new is sent. False if it is paused already. A
+    /// person's pause takes the place of one by payrun.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn pause(
+        &self,
+        scope: &Scope,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn(DOING).await?;
+        let paused_by = paused_by(&mut turn, scope).await?;
+        if let Some(before) = &paused_by {
+            if is_person(before) || !by.actor.is_person() {
+                turn.rollback().await?;
+                return Ok(false);
+            }
+            unpause(&mut turn, scope, by).await?;
+        }
+        let (before, after) = (
+            json!({ "paused": paused_by.is_some() }),
+            json!({ "paused": true }),
+        );
+        let audit = turn
+            .note(Note {
+                by,
+                verb: "pause",
+                target: scope.to_string(),
+                before,
+                after,
+                at: now,
+            })
+            .await?;
+        let insert = match scope {
+            Scope::Contract {
+                gateway,
+                contract,
+                serial,
+            } => {
+                let insert = "insert into paused_contracts (serial, gateway, contract, at, actor, reason, audit) \
+                              values ($1, $2, $3, $4, $5, $6, $7)";
+                sqlx::query(insert)
+                    .bind(serial.as_bytes().to_vec())
+                    .bind(gateway)
+                    .bind(contract)
+            }
+            Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+                let insert = "insert into pauses (scope, name, at, actor, reason, audit) values ($1, $2, $3, $4, $5, $6)";
+                let (scope, name) = named(scope);
+                sqlx::query(insert).bind(scope).bind(name)
+            }
+        };
+        let insert = insert
+            .bind(now.millis())
+            .bind(by.actor.name())
+            .bind(by.reason.as_str())
+            .bind(audit);
+        insert
+            .execute(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of(DOING, source))?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// Resumes what was paused; payrun itself ends only its own pauses. False if it was not.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn resume(
+        &self,
+        scope: &Scope,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn("resuming").await?;
+        if !unpause(&mut turn, scope, by).await? {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        match scope {
+            Scope::Contract { serial, .. } => {
+                wake_contract(&mut turn, serial.as_bytes(), now).await?
+            }
+            Scope::Workflow(name) => {
+                let query = "update schedules set resumed_at = $2 where workflow = $1";
+                let updated = sqlx::query(query)
+                    .bind(name)
+                    .bind(now.millis())
+                    .execute(turn.connection())
+                    .await;
+                updated.map_err(|source| LedgerError::of("resuming", source))?;
+            }
+            Scope::All | Scope::Gateway(_) => {}
+        }
+        let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
+        turn.note(Note {
+            by,
+            verb: "resume",
+            target: scope.to_string(),
+            before,
+            after,
+            at: now,
+        })
+        .await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(true)
+    }
+
+    /// What is paused, contracts last, a thousand at most.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn pauses(&self) -> Result<Vec<PauseRow>, LedgerError> {
+        let failed = |source| LedgerError::of("listing what is paused", source);
+        let query = "select scope, name, at, actor, reason, 0 as last from pauses union all \
+                     select 'contract', gateway || '/' || contract, at, actor, reason, 1 from paused_contracts \
+                     order by last, scope, name limit 1000";
+        sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(pause_row)
+            .collect()
+    }
+
+    /// The last pause of a workflow that began before this instant and had not ended then: since
+    /// when, by whom, and why.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn paused_at(
+        &self,
+        workflow: &str,
+        at: Timestamp,
+    ) -> Result<Option<(Timestamp, String, String)>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a pause", source);
+        let query = "select at, actor, reason, verb from audit where verb in ('pause', 'resume') and target = $1 and at <= $2 \
+                     order by seq desc limit 1";
+        let last = sqlx::query(query)
+            .bind(Scope::Workflow(workflow.to_owned()).to_string())
+            .bind(at.millis());
+        let Some(row) = last.fetch_optional(&self.read).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        let verb: String = row.try_get("verb").map_err(failed)?;
+        let since = row
+            .try_get("at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?;
+        let (actor, reason) = (
+            row.try_get("actor").map_err(failed)?,
+            row.try_get("reason").map_err(failed)?,
+        );
+        Ok((verb == "pause").then_some((since, actor, reason)))
+    }
+
+    /// Whether there is a contract of this id, or an item that is about one. Reads all items only
+    /// where nothing else tells.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn has_contract(
+        &self,
+        account: &str,
+        id: &str,
+        serial: &KeyHash,
+    ) -> Result<bool, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a contract", source);
+        let kept =
+            sqlx::query("select id from contracts where contract = $1 and account = $2 limit 1")
+                .bind(id)
+                .bind(account);
+        if kept
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?
+            .is_some()
+        {
+            return Ok(true);
+        }
+        // Each by an index; the last looks at what has ended.
+        for among in [
+            "state in ('planned', 'held') and",
+            "state in ('sending', 'pending', 'unknown', 'parked') and",
+            "",
+        ] {
+            let query = format!("select id from items where {among} serial = $1 limit 1");
+            let found = sqlx::query(AssertSqlSafe(query))
+                .bind(serial.as_bytes().to_vec())
+                .fetch_optional(&self.read);
+            if found.await.map_err(failed)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The workflows that payrun has paused.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn workflows_paused_by_payrun(&self) -> Result<Vec<String>, LedgerError> {
+        let query = "select name from pauses where scope = 'workflow' and actor = 'payrun' order by name limit 10000";
+        let names = sqlx::query_scalar(query).fetch_all(&self.read).await;
+        names.map_err(|source| LedgerError::of("listing what is paused", source))
+    }
+
+    /// The workflows of open runs that were planned with a file of the workflows folder, each with
+    /// that file's path in it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn open_files(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        let failed = |source| LedgerError::of("listing the files of open runs", source);
+        let query = "select distinct workflow, file from runs where finished_at is null and file is not null \
+                     order by workflow, file limit 10000";
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let file = |row: &AnyRow| Ok((row.try_get("workflow")?, row.try_get("file")?));
+        rows.iter()
+            .map(file)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Forgets from which file a workflow's open runs were planned: they are carried out without
+    /// it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn forget_files(&self, workflow: &str) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("resuming", source);
+        let mut turn = self.turn("resuming").await?;
+        let forget = "update runs set file = null where workflow = $1 and finished_at is null and file is not null";
+        sqlx::query(forget)
+            .bind(workflow)
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
+        turn.commit().await
+    }
+
+    /// The workflows that are paused by name: a scheduler fires none of them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn paused_workflows(&self) -> Result<Vec<String>, LedgerError> {
+        let query = "select name from pauses where scope = 'workflow' order by name limit 10000";
+        let names = sqlx::query_scalar(query).fetch_all(&self.read).await;
+        names.map_err(|source| LedgerError::of("listing what is paused", source))
+    }
+}
+
+/// What waits for a contract looks again. What has an appointment of its own, such as a dunning
+/// date, keeps it.
+pub(super) async fn wake_contract(
+    turn: &mut Turn,
+    serial: &[u8],
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let wake = "update items set due_at = $2 where job_id in (select id from jobs where finished_at is null) \
+                and due_at > $2 and serial = $1 and state = 'planned' and reason is not null and reason like 'waits: %'";
+    let woken = sqlx::query(wake)
+        .bind(serial.to_vec())
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await;
+    woken
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("waking what waits for a contract", source))
+}
+
+/// Who has paused it, if it is paused.
+async fn paused_by(turn: &mut Turn, scope: &Scope) -> Result<Option<String>, LedgerError> {
+    let query = match scope {
+        Scope::Contract { serial, .. } => {
+            sqlx::query_scalar("select actor from paused_contracts where serial = $1")
+                .bind(serial.as_bytes().to_vec())
+        }
+        Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+            let (scope, name) = named(scope);
+            sqlx::query_scalar("select actor from pauses where scope = $1 and name = $2")
+                .bind(scope)
+                .bind(name)
+        }
+    };
+    let found = query.fetch_optional(turn.connection()).await;
+    found.map_err(|source| LedgerError::of(DOING, source))
+}
+
+/// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.
+async fn unpause(turn: &mut Turn, scope: &Scope, by: &Signed) -> Result<bool, LedgerError> {
+    let whose = if by.actor.is_person() {
+        ""
+    } else {
+        "and actor = 'payrun'"
+    };
+    let (of_contract, of_others) = (
+        format!("delete from paused_contracts where serial = $1 {whose}"),
+        format!("delete from pauses where scope = $1 and name = $2 {whose}"),
+    );
+    let delete = match scope {
+        Scope::Contract { serial, .. } => {
+            sqlx::query(AssertSqlSafe(of_contract)).bind(serial.as_bytes().to_vec())
+        }
+        Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+            let (scope, name) = named(scope);
+            sqlx::query(AssertSqlSafe(of_others)).bind(scope).bind(name)
+        }
+    };
+    let deleted = delete.execute(turn.connection()).await;
+    Ok(deleted
+        .map_err(|source| LedgerError::of("resuming", source))?
+        .rows_affected()
+        > 0)
+}
+
+fn named(scope: &Scope) -> (&'static str, &str) {
+    match scope {
+        Scope::All => ("all", ""),
+        Scope::Gateway(name) => ("gateway", name),
+        Scope::Workflow(name) => ("workflow", name),
+        Scope::Contract { contract, .. } => ("contract", contract),
+    }
+}
+
+fn pause_row(row: &AnyRow) -> Result<PauseRow, LedgerError> {
+    let failed = |source| LedgerError::of("listing what is paused", source);
+    Ok(PauseRow {
+        scope: row.try_get("scope").map_err(failed)?,
+        name: row.try_get("name").map_err(failed)?,
+        at: row
+            .try_get("at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
+        actor: row.try_get("actor").map_err(failed)?,
+        reason: row.try_get("reason").map_err(failed)?,
+    })
+}

@@ -1,0 +1,377 @@
+//! Payments that refunds take from: what was paid, and that all refunds together do not exceed it.
+//!
+//! What counts is the sum of the items' amounts in every state in which money may have moved or be
+//! moving. It is checked, and the item is noted as taking from the payment, in one transaction
+//! before anything is sent.
+
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Ledger;
+use super::claim::Claimed;
+use super::error::LedgerError;
+use super::rows::{amount_in, amount_of};
+use super::settle::LOOKED_UP;
+use super::turn::Turn;
+use payrun_domain::ids::KeyHash;
+use payrun_domain::money::Amount;
+use payrun_domain::planted::{Bug, is};
+use payrun_domain::time::Timestamp;
+
+/// A payment as a gateway shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The merchant's number.
+    pub order_no: String,
+    /// The gateway's.
+    pub transaction_id: String,
+    /// What was paid.
+    pub amount: Amount,
+    /// What a later look-up said was paid, where that differs: a person has to find out which is
+    /// so.
+    pub other: Option<Amount>,
+}
+
+/// What is to be taken from a payment.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// From which.
+    pub payment: &'a Payment,
+    /// Fingerprint of the account.
+    pub account: KeyHash,
+    /// How long to leave between two.
+    pub interval: Duration,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// An item that declared a payment to customs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// The item.
+    pub item_id: i64,
+    /// Whether it is of a sub-order, with amounts.
+    pub is_split: bool,
+}
+
+/// Whether there is room in a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// The item may be sent: it counts against the payment from now on.
+    Taken,
+    /// All together would exceed what was paid.
+    Exceeded,
+    /// Another is being sent.
+    Busy,
+    /// It is not known what became of another, which is asked about at this instant.
+    Unknown(Option<Timestamp>),
+    /// The gateway had the last one too shortly before; from this instant on it may be sent.
+    TooSoon(Timestamp),
+}
+
+impl Ledger {
+    /// The payment of this number, as it was looked up before.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn payment(
+        &self,
+        account: KeyHash,
+        order_no: Option<&str>,
+        transaction_id: Option<&str>,
+    ) -> Result<Option<Payment>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a payment", source);
+        let query = format!(
+            "select {PAYMENT_COLUMNS} from payments as p \
+             where p.account = $1 and (p.transaction_id = $2 or ($2 is null and p.order_no = $3)) limit 1"
+        );
+        let found = sqlx::query(AssertSqlSafe(query))
+            .bind(account.as_bytes().to_vec())
+            .bind(transaction_id)
+            .bind(order_no)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        found.as_ref().map(payment_row).transpose()
+    }
+
+    /// Whether a person has had an item tried again since its payment was looked up for it last.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_to_look_up_again(&self, item_id: i64) -> Result<bool, LedgerError> {
+        let query = "select coalesce(max(case when event = 'retry' then version end), 0) \
+                       - coalesce(max(case when event = $2 then version end), 0) from events where item_id = $1";
+        let since = sqlx::query_scalar::<_, i64>(query)
+            .bind(item_id)
+            .bind(LOOKED_UP)
+            .fetch_one(&self.read)
+            .await;
+        since
+            .map(|since| since > 0)
+            .map_err(|source| LedgerError::of("looking for a look-up", source))
+    }
+
+    /// Remembers what a look-up says of a payment, and says what is known of it then; none if the
+    /// ledger has another payment under one of its two numbers.
+    ///
+    /// What was said first stays. Another amount is kept beside it, until a person has had the
+    /// payment looked up again (`for_person`) and one of the two was said once more.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn record_payment(
+        &self,
+        account: KeyHash,
+        payment: &Payment,
+        for_person: bool,
+        now: Timestamp,
+    ) -> Result<Option<Payment>, LedgerError> {
+        let failed = |source| LedgerError::of("remembering a payment", source);
+        let mut turn = self.turn("remembering a payment").await?;
+        let insert = "insert into payments (account, order_no, transaction_id, amount, currency, seen_at) \
+                      values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
+        sqlx::query(insert)
+            .bind(account.as_bytes().to_vec())
+            .bind(&payment.order_no)
+            .bind(&payment.transaction_id)
+            .bind(payment.amount.minor())
+            .bind(payment.amount.currency().code())
+            .bind(now.millis())
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
+        let known = "select id, order_no, transaction_id, amount, currency, other_amount, other_currency from payments \
+                     where account = $1 and order_no = $2 and transaction_id = $3";
+        let known = sqlx::query(known)
+            .bind(account.as_bytes().to_vec())
+            .bind(&payment.order_no)
+            .bind(&payment.transaction_id)
+            .fetch_optional(turn.connection())
+            .await
+            .map_err(failed)?;
+        let Some(row) = known else {
+            turn.rollback().await?;
+            return Ok(None);
+        };
+        let known = told(payment_row(&row)?, payment.amount, for_person);
+        sqlx::query(
+            "update payments set amount = $2, currency = $3, other_amount = $4, other_currency = $5, seen_at = $6 \
+             where id = $1",
+        )
+        .bind(row.try_get::<i64, _>("id").map_err(failed)?)
+        .bind(known.amount.minor())
+        .bind(known.amount.currency().code())
+        .bind(known.other.map(Amount::minor))
+        .bind(known.other.map(|other| other.currency().code().to_owned()))
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+        turn.commit().await?;
+        Ok(Some(known))
+    }
+
+    /// The items that declared a payment of an account to customs, or modified or repeated that,
+    /// oldest first: those whose key begins with the payment's number, as the job kinds make it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn declarations_of(
+        &self,
+        lane: &str,
+        order_no: &str,
+        limit: u32,
+    ) -> Result<Vec<Declared>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for declarations of a payment", source);
+        // `0` follows `/` in every collation by bytes.
+        let query = "select i.id, i.key from items as i join jobs as j on j.id = i.job_id \
+                     where i.key >= $1 and i.key < $2 and i.state in ('succeeded', 'pending', 'unknown', 'parked') \
+                       and j.kind in ('declare', 'redeclare') and j.lane = $3 \
+                     order by i.id limit $4";
+        let prefix = format!("{order_no}/");
+        let found = sqlx::query(query)
+            .bind(prefix.clone())
+            .bind(format!("{order_no}0"));
+        let rows = found
+            .bind(lane)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let declared = |row: &AnyRow| {
+            let key: &str = row.try_get(1)?;
+            Ok(Declared {
+                item_id: row.try_get(0)?,
+                is_split: !key[prefix.len()..].starts_with('/'),
+            })
+        };
+        rows.iter()
+            .map(declared)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Whether a refund of the payment of this number was made here, or may have been.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_refunded(&self, account: KeyHash, order_no: &str) -> Result<bool, LedgerError> {
+        // Every refund looks its payment up first.
+        let Some(payment) = self.payment(account, Some(order_no), None).await? else {
+            return Ok(false);
+        };
+        let query = "select count(*) from items where taken_from = $1 \
+                     and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
+        let taken = fingerprint(account, &payment.transaction_id)
+            .as_bytes()
+            .to_vec();
+        let taken = sqlx::query_scalar::<_, i64>(query)
+            .bind(taken)
+            .fetch_one(&self.read)
+            .await;
+        taken
+            .map(|taken| taken > 0)
+            .map_err(|source| LedgerError::of("looking for refunds of a payment", source))
+    }
+
+    /// Notes that an item takes from a payment, if there is room.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing may be sent.
+    pub async fn take_from(
+        &self,
+        claimed: &Claimed,
+        taking: Taking<'_>,
+    ) -> Result<Room, LedgerError> {
+        let mut turn = self.turn("taking from a payment").await?;
+        let room = room(&mut turn, claimed, taking).await?;
+        if room == Room::Taken {
+            turn.commit().await
+        } else {
+            turn.rollback().await
+        }
+        .map(|()| room)
+    }
+}
+
+/// What is known of a payment when it is said that so much was paid.
+fn told(known: Payment, amount: Amount, for_person: bool) -> Payment {
+    let other = match known.other {
+        None => Some(amount).filter(|amount| *amount != known.amount),
+        Some(other) if for_person && (amount == other || amount == known.amount) => {
+            return Payment {
+                amount,
+                other: None,
+                ..known
+            };
+        }
+        Some(other) if amount == known.amount => Some(other),
+        Some(_) => Some(amount),
+    };
+    Payment { other, ..known }
+}
+
+/// Items of the same payment: how much they are, whether one is under way, and when it was known of
+/// the last that the gateway had it: by the reply to it, or, where that was lost, by what told of
+/// it later.
+const OTHERS: &str = "\
+    select cast(coalesce(sum(amount), 0) as bigint) as sum, \
+      coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy, \
+      coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown, \
+      max(case when state = 'unknown' and node is null then due_at end) as asked_at, \
+      max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
+        and e.from_state in ('planned', 'sending', 'unknown', 'parked') \
+        and e.to_state in ('pending', 'unknown', 'parked', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
+    from items where taken_from = $1 and id <> $2";
+
+/// Of what its amount counts against its payment: money may have moved, or be moving.
+pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
+    or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
+
+/// What is known of a payment.
+pub(super) const PAYMENT_COLUMNS: &str =
+    "p.id, p.order_no, p.transaction_id, p.amount, p.currency, p.other_amount, p.other_currency";
+
+/// The interval between two refunds is longer by this part of it, since the clocks of nodes differ,
+/// and a gateway may count in whole seconds.
+const MARGIN: u32 = 20;
+
+async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
+    let failed = |source| LedgerError::of("taking from a payment", source);
+    let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
+    let forgets = is(Bug::RefundSumForgetsUnknown);
+    let counts = if forgets {
+        COUNTS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'")
+    } else {
+        COUNTS.to_owned()
+    };
+    let others = format!("{OTHERS} and {counts}");
+    let row = sqlx::query(AssertSqlSafe(others))
+        .bind(fingerprint.as_bytes().to_vec())
+        .bind(claimed.id())
+        .fetch_one(turn.connection())
+        .await
+        .map_err(failed)?;
+    let (sum, busy): (i64, i64) = (
+        row.try_get("sum").map_err(failed)?,
+        row.try_get("busy").map_err(failed)?,
+    );
+    let last: Option<i64> = row.try_get("last").map_err(failed)?;
+    let unknown: i64 = row.try_get("unknown").map_err(failed)?;
+    if (busy > 0 || unknown > 0) && !forgets {
+        let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
+        return Ok(if busy > 0 {
+            Room::Busy
+        } else {
+            Room::Unknown(asked_at.map(Timestamp::from_millis))
+        });
+    }
+    let apart = taking.interval + taking.interval / MARGIN;
+    let free = last.map(|last| Timestamp::from_millis(last).plus(apart));
+    if let Some(until) = free.filter(|until| *until > taking.now) {
+        return Ok(Room::TooSoon(until));
+    }
+    let ours = claimed.amount().map_or(0, Amount::minor);
+    if sum.saturating_add(ours) > taking.payment.amount.minor() && !is(Bug::RefundSumNotChecked) {
+        return Ok(Room::Exceeded);
+    }
+    let noted = sqlx::query(
+        "update items set taken_from = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null",
+    )
+    .bind(fingerprint.as_bytes().to_vec())
+    .bind(claimed.id())
+    .bind(claimed.version())
+    .execute(turn.connection())
+    .await
+    .map_err(failed)?;
+    // The claim is no longer ours, since the lease has run out; or a person has just withdrawn the
+    // item.
+    Ok(if noted.rows_affected() == 1 {
+        Room::Taken
+    } else {
+        Room::Busy
+    })
+}
+
+/// Of a payment: what the items that take from it have in common.
+pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
+    let account = hex::encode(account.as_bytes());
+    KeyHash::of(&account, "payment", transaction_id)
+}
+
+pub(super) fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
+    let failed = |source| LedgerError::of("reading a payment", source);
+    let id: i64 = row.try_get("id").map_err(failed)?;
+    let corrupt = || LedgerError::Corrupt {
+        what: format!("payment {id} has no amount"),
+    };
+    Ok(Payment {
+        order_no: row.try_get("order_no").map_err(failed)?,
+        transaction_id: row.try_get("transaction_id").map_err(failed)?,
+        amount: amount_of(row, id)?.ok_or_else(corrupt)?,
+        other: amount_in(row, id, ("other_amount", "other_currency"))?,
+    })
+}

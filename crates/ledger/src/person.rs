@@ -1,0 +1,537 @@
+//! What persons do to items: withdraw them, have them tried again, or say what became of them. The
+//! state machine decides whether that may be; the audit log has it in the same commit.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::Row;
+
+use super::Ledger;
+use super::approvals::void_of_job;
+use super::audit::Note;
+use super::batch::let_go;
+use super::contracts::{ContractStopped, stopped_items};
+use super::error::LedgerError;
+use super::pauses::wake_contract;
+use super::plan::filed_again_as;
+use super::rows::{Stored, TOLD_BEFORE, Written, policy_of, write_one};
+use super::settle::Attempt;
+use super::turn::Turn;
+use payrun_domain::actor::Signed;
+use payrun_domain::item::{Event, Finding, Illegal, Move, State, apply, heeding};
+use payrun_domain::money::Amount;
+use payrun_domain::planted::{Bug, is};
+use payrun_domain::time::Timestamp;
+
+/// What a person wants of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Never to be sent.
+    Cancel,
+    /// To be tried again, once it is certain that this is safe.
+    Retry,
+    /// To be taken for what a person has found out about it.
+    Resolve(Finding),
+}
+
+impl Wish {
+    fn event(&self) -> Event {
+        match self {
+            Self::Cancel => Event::Cancel,
+            Self::Retry => Event::Retry,
+            Self::Resolve(finding) => Event::Resolve(finding.clone()),
+        }
+    }
+
+    const fn verb(&self) -> &'static str {
+        match self {
+            Self::Cancel => "item.cancel",
+            Self::Retry => "item.retry",
+            Self::Resolve(_) => "item.resolve",
+        }
+    }
+
+    const fn done(&self) -> &'static str {
+        match self {
+            Self::Cancel => "cancelled",
+            Self::Retry => "to be tried again",
+            Self::Resolve(_) => "resolved",
+        }
+    }
+
+    /// What is kept as evidence, where there is any.
+    fn attempt(&self, by: Said<'_>, now: Timestamp) -> Option<Attempt> {
+        let Self::Resolve(finding) = self else {
+            return None;
+        };
+        let (answer, found) = match finding {
+            Finding::Happened(receipt) => ("done", format!("it happened, {}", receipt.0)),
+            Finding::DidNot => ("declined", "it did not happen".to_owned()),
+        };
+        Some(Attempt {
+            operation: "person".to_owned(),
+            started_at: now,
+            ended_at: now,
+            answer,
+            code: String::new(),
+            http: None,
+            evidence: format!("{}: {}, {}; {found}", by.who, by.why, by.via),
+        })
+    }
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Granted {
+    /// The item is in this state now.
+    Moved(State),
+    /// It may be under way, and stays in this state until that is known; nothing more of it is
+    /// sent.
+    Withdrawn(State),
+    /// The state machine does not allow it.
+    Refused(Illegal),
+    /// Another item of its contract is in flight.
+    ContractBusy,
+    /// It was withdrawn before it was approved, and gave its key back: it can be planned anew.
+    NeverApproved,
+    /// It is not what it was when it was chosen.
+    Changed,
+    /// What it was answered is no longer kept, and without that nothing can be tried again.
+    EvidenceGone,
+    /// It is done again with other content, as this item.
+    FiledAgain(i64),
+    /// Its contract is not charged.
+    ContractStopped(ContractStopped),
+    /// There is no such item.
+    NoSuchItem,
+}
+
+/// Who wants it, which way it came, and why.
+#[derive(Debug, Clone, Copy)]
+struct Said<'a> {
+    who: &'a str,
+    via: &'a str,
+    why: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn of(by: &'a Signed) -> Self {
+        Self {
+            who: by.actor.name(),
+            via: by.actor.via(),
+            why: by.reason.as_str(),
+        }
+    }
+}
+
+/// Withdraws an item with the contract it belongs to, whose history says who and why; false if it
+/// cannot be withdrawn.
+pub(super) async fn cancel_with_contract(
+    turn: &mut Turn,
+    item_id: i64,
+    (who, why): (&str, &str),
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let by = Said {
+        who,
+        via: "contract",
+        why,
+    };
+    grant(turn, (item_id, None), &Wish::Cancel, by, now)
+        .await
+        .map(|granted| granted.is_ok())
+}
+
+/// An item that was moved.
+struct Moved {
+    to: State,
+    amount: Option<Amount>,
+    change: (State, i64),
+    /// Whether only the wish was noted, since it may be under way.
+    is_wish: bool,
+}
+
+impl Moved {
+    const fn granted(&self) -> Granted {
+        if self.is_wish {
+            Granted::Withdrawn(self.to)
+        } else {
+            Granted::Moved(self.to)
+        }
+    }
+}
+
+impl Ledger {
+    /// Does what a person wants of one item.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn wish(
+        &self,
+        item_id: i64,
+        wish: &Wish,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<Granted, LedgerError> {
+        let mut turn = self.turn("changing an item").await?;
+        let moved = match grant(&mut turn, (item_id, None), wish, Said::of(by), now).await? {
+            Ok(moved) => moved,
+            Err(refused) => {
+                turn.rollback().await?;
+                return Ok(refused);
+            }
+        };
+        let (before, target) = (
+            json!({ "state": moved.change.0.word() }),
+            format!("item {item_id}"),
+        );
+        let mut after = json!({ "state": moved.to.word(), "version": moved.change.1 });
+        if moved.is_wish {
+            after["withdrawn"] = json!(true);
+        }
+        if let Wish::Resolve(Finding::Happened(receipt)) = wish {
+            after["receipt"] = json!(receipt.0);
+        }
+        turn.note(Note {
+            by,
+            verb: wish.verb(),
+            target,
+            before,
+            after,
+            at: now,
+        })
+        .await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(moved.granted())
+    }
+
+    /// Whether a person has withdrawn an item that may be under way: nothing new of it is to be
+    /// sent.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing may be sent.
+    pub async fn is_withdrawn(&self, item_id: i64) -> Result<bool, LedgerError> {
+        let query = "select count(*) from items where id = $1 and withdrawn is not null";
+        let found = sqlx::query_scalar::<_, i64>(query)
+            .bind(item_id)
+            .fetch_one(&self.read)
+            .await;
+        let found = found.map_err(|source| LedgerError::of("looking for a withdrawal", source))?;
+        Ok(found > 0 && !is(Bug::WithdrawalForgotten))
+    }
+
+    /// Does what a person wants of some items that were chosen together, each as it was then
+    /// (`(item, version)`), in one commit with one entry of the audit log. `chosen`: in words, how
+    /// they were.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing of these has changed.
+    pub async fn wish_all(
+        &self,
+        items: &[(i64, i64)],
+        wish: &Wish,
+        (by, chosen): (&Signed, &str),
+        now: Timestamp,
+    ) -> Result<Vec<(i64, Granted)>, LedgerError> {
+        let mut turn = self.turn("changing items").await?;
+        let mut outcome = Vec::with_capacity(items.len());
+        let mut moved = Vec::new();
+        for (id, version) in items {
+            match grant(&mut turn, (*id, Some(*version)), wish, Said::of(by), now).await? {
+                Ok(one) => {
+                    outcome.push((*id, one.granted()));
+                    moved.push((*id, one));
+                }
+                Err(refused) => outcome.push((*id, refused)),
+            }
+        }
+        if moved.is_empty() {
+            turn.rollback().await?;
+            return Ok(outcome);
+        }
+        let after = summed(&moved);
+        let before = json!({ "chosen": chosen, "items": items.len() });
+        turn.note(Note {
+            by,
+            verb: wish.verb(),
+            target: "items".to_owned(),
+            before,
+            after,
+            at: now,
+        })
+        .await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(outcome)
+    }
+}
+
+fn summed(moved: &[(i64, Moved)]) -> serde_json::Value {
+    let (mut states, mut withdrawn, mut sums) = (
+        BTreeMap::new(),
+        BTreeMap::new(),
+        BTreeMap::<&str, i64>::new(),
+    );
+    for (_, one) in moved {
+        // What may be under way stays in its state until that is known.
+        let counted = if one.is_wish {
+            &mut withdrawn
+        } else {
+            &mut states
+        };
+        *counted.entry(one.to.word()).or_insert(0_u64) += 1;
+        if let Some(amount) = one.amount {
+            *sums.entry(amount.currency().code()).or_default() += amount.minor();
+        }
+    }
+    let ids: Vec<i64> = moved.iter().map(|(id, _)| *id).collect();
+    let mut after = json!({ "states": states, "minor": sums, "ids": ids });
+    if !withdrawn.is_empty() {
+        after["withdrawn"] = json!(withdrawn);
+    }
+    after
+}
+
+/// Moves an item, if that may be and it has this version.
+async fn grant(
+    turn: &mut Turn,
+    (id, version): (i64, Option<i64>),
+    wish: &Wish,
+    by: Said<'_>,
+    now: Timestamp,
+) -> Result<Result<Moved, Granted>, LedgerError> {
+    let failed = |source| LedgerError::of("changing an item", source);
+    let row = sqlx::query(
+        "select i.*, j.policy, j.run_id, j.forgotten_to, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
+           and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with, \
+           (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id \
+              and (u.started_at < x.asks_until or u.at < x.at)) as restored \
+         from items as i join jobs as j on j.id = i.job_id where i.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(turn.connection())
+    .await
+    .map_err(failed)?;
+    let Some(row) = row else {
+        return Ok(Err(Granted::NoSuchItem));
+    };
+    let state: &str = row.try_get("state").map_err(failed)?;
+    if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
+        return Ok(Err(Granted::Refused(Illegal {
+            state,
+            event: wish.event().word(),
+        })));
+    }
+    if row
+        .try_get::<Option<&[u8]>, _>("key_hash")
+        .map_err(failed)?
+        .is_none()
+    {
+        return Ok(Err(Granted::NeverApproved));
+    }
+    if row
+        .try_get::<Option<i64>, _>("forgotten_to")
+        .map_err(failed)?
+        .is_some()
+    {
+        return Ok(Err(Granted::EvidenceGone));
+    }
+    let stored = Stored::read(&row)?;
+    if version.is_some_and(|version| version != stored.version) {
+        return Ok(Err(Granted::Changed));
+    }
+    if *wish == Wish::Retry
+        && let Some(by) = filed_again_as(stored.result.as_deref())
+        && has_key(turn, by).await?
+    {
+        return Ok(Err(Granted::FiledAgain(by)));
+    }
+    let stopped = match wish {
+        Wish::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
+        Wish::Cancel | Wish::Resolve(_) => None,
+    };
+    // What is parked may have happened: it is asked about, and stays withdrawn.
+    let asks_only =
+        stopped.is_some() && stored.item.state == State::Parked && stored.withdrawn.is_some();
+    if let Some(stopped) = stopped.filter(|_| !asks_only) {
+        return Ok(Err(Granted::ContractStopped(stopped)));
+    }
+    let stored = Stored {
+        withdrawn: stored
+            .withdrawn
+            .filter(|_| *wish != Wish::Retry || asks_only),
+        ..stored
+    };
+    // What is planned may have been sent by the ledger that was lost: the claim has it asked about
+    // first.
+    let may_be_under_way = stored.item.state.is_in_flight()
+        || (stored.item.state == State::Planned && stored.may_be_forgotten(stored.item.generation));
+    if *wish == Wish::Cancel && may_be_under_way {
+        if stored.withdrawn.is_some() {
+            return Ok(Err(Granted::Withdrawn(stored.item.state)));
+        }
+        note_wish(turn, id, Some(&by), now).await?;
+        let change = (stored.item.state, stored.version);
+        return Ok(Ok(Moved {
+            to: stored.item.state,
+            amount: stored.amount,
+            change,
+            is_wish: true,
+        }));
+    }
+    let moved = match apply(&stored.item, &wish.event(), &policy_of(&row, id)?, now) {
+        Ok(moved) => {
+            // What follows of a retry: whether it is asked about first, and until when.
+            let follows = moved
+                .reason
+                .as_ref()
+                .filter(|_| matches!(wish, Wish::Retry));
+            let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
+            Move {
+                reason: Some(format!(
+                    "{} by {}: {}{follows}",
+                    wish.done(),
+                    by.who,
+                    by.why
+                )),
+                ..moved
+            }
+        }
+        Err(illegal) => return Ok(Err(Granted::Refused(illegal))),
+    };
+    let busy: Option<i64> = row.try_get("busy_with").map_err(failed)?;
+    if moved.item.state.is_in_flight() && busy.is_some() {
+        return Ok(Err(Granted::ContractBusy));
+    }
+    let result = match wish {
+        Wish::Retry => keeping_words(
+            &stored,
+            row.try_get::<Option<&str>, _>("reason").map_err(failed)?,
+        ),
+        Wish::Cancel | Wish::Resolve(_) => None,
+    };
+    write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
+    if *wish == Wish::Retry && !asks_only {
+        note_wish(turn, id, None, now).await?;
+    }
+    let change = (stored.item.state, stored.version + 1);
+    let to = stored.withdrawn.as_ref().map_or(moved.item.state, |wish| {
+        heeding(wish, &stored.item, moved.clone()).item.state
+    });
+    Ok(Ok(Moved {
+        to,
+        amount: stored.amount,
+        change,
+        is_wish: false,
+    }))
+}
+
+/// Whether an item was not let go before anything came of it.
+async fn has_key(turn: &mut Turn, id: i64) -> Result<bool, LedgerError> {
+    let query = sqlx::query("select id from items where id = $1 and key_hash is not null").bind(id);
+    let found = query.fetch_optional(turn.connection()).await;
+    found
+        .map(|row| row.is_some())
+        .map_err(|source| LedgerError::of("changing an item", source))
+}
+
+/// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the
+/// item goes on, and heeds it when the answer is written.
+async fn note_wish(
+    turn: &mut Turn,
+    id: i64,
+    by: Option<&Said<'_>>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let words = by.map(|by| format!("{}: {}", by.who, by.why));
+    let note = "update items set withdrawn = $2, withdrawn_at = $3, \
+                  due_at = case when state = 'planned' and $3 is not null then $3 else due_at end where id = $1";
+    let noted = sqlx::query(note)
+        .bind(id)
+        .bind(&words)
+        .bind(words.as_ref().map(|_| now.millis()));
+    let noted = noted.execute(turn.connection()).await;
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("withdrawing an item", source))
+}
+
+/// The result of an item with the words by which it was refused, so that they stand in its reason
+/// until a new answer replaces them; none where nothing changes.
+fn keeping_words(stored: &Stored, reason: Option<&str>) -> Option<String> {
+    let mut result: serde_json::Map<String, serde_json::Value> = stored
+        .result
+        .as_deref()
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default();
+    let reason = reason.unwrap_or_default();
+    let told = reason
+        .split_once("; before: ")
+        .map_or(reason, |(_, told)| told);
+    let is_refusal = ["declined: ", "a person has to decide: "]
+        .iter()
+        .any(|begin| told.starts_with(begin));
+    let stale = result.remove(TOLD_BEFORE).is_some();
+    if is_refusal {
+        result.insert(TOLD_BEFORE.to_owned(), told.into());
+    }
+    (is_refusal || stale).then(|| serde_json::Value::Object(result).to_string())
+}
+
+async fn write(
+    turn: &mut Turn,
+    (stored, result): (&Stored, Option<&str>),
+    moved: &Move,
+    wish: &Wish,
+    by: Said<'_>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let written = Written {
+        stored,
+        event: wish.event().word(),
+        moved,
+        node: None,
+        result,
+        at: now,
+    };
+    let attempt = wish.attempt(by, now);
+    let attempts: Vec<_> = attempt
+        .iter()
+        .map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false))
+        .collect();
+    write_one(turn, written, &attempts).await?;
+    if let Some(serial) = stored
+        .serial
+        .as_ref()
+        .filter(|_| stored.item.state == State::Parked)
+    {
+        wake_contract(turn, serial, now).await?;
+    }
+    if stored.item.state == State::Held {
+        let_go(turn, &[stored.id]).await?;
+        void_of_job(turn, stored.job_id).await?;
+    }
+    if moved.item.state.is_open() {
+        reopen(turn, stored.job_id).await?;
+    }
+    Ok(())
+}
+
+async fn reopen(turn: &mut Turn, job_id: i64) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("opening a job again", source);
+    let job = "update jobs set finished_at = null where id = $1";
+    sqlx::query(job)
+        .bind(job_id)
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+    let run =
+        "update runs set finished_at = null where id = (select run_id from jobs where id = $1)";
+    sqlx::query(run)
+        .bind(job_id)
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! What tells whether the work is done, and how much of it there is: for readiness and metrics.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::read::Total;
+use payrun_domain::item::State;
+use payrun_domain::money::Currency;
+use payrun_domain::time::Timestamp;
+
+/// A lane at this moment.
+#[derive(Debug, Clone)]
+pub struct LanePulse {
+    /// Its name.
+    pub name: String,
+    /// Calls that could be made at once, in thousandths, when they were last counted.
+    pub tokens: Option<i64>,
+    /// Since when the item has been due that is due longest and not claimed.
+    pub due_since: Option<Timestamp>,
+}
+
+/// How many items have been unknown for how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnknownAges {
+    /// All of them.
+    pub all: u64,
+    /// For more than ten minutes.
+    pub ten_minutes: u64,
+    /// For more than an hour.
+    pub hour: u64,
+    /// For more than a day.
+    pub day: u64,
+}
+
+impl Ledger {
+    /// A lane that is open and not paused, has had something due since before an instant, and from
+    /// which nothing was claimed since.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn idle_lane(
+        &self,
+        now: Timestamp,
+        before: Timestamp,
+    ) -> Result<Option<String>, LedgerError> {
+        let query = "select j.lane from jobs as j join runs as r on r.id = j.run_id where j.finished_at is null and j.started = 1 \
+                       and exists (select 1 from items as i where i.job_id = j.id and i.due_at < $2 and i.node is null) \
+                       and not exists (select 1 from lanes as l where l.name in (j.lane, j.lane || '/' || j.kind, j.lane || '/' || j.kind || '/' || j.id) \
+                                         and l.state <> 'open' and (l.until is null or l.until > $1)) \
+                       and not exists (select 1 from pauses as p where p.scope = 'all' \
+                         or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
+                       and coalesce((select b.filled_at from buckets as b where b.name = 'lane:' || j.lane), 0) < $2 limit 1";
+        let row = sqlx::query(query)
+            .bind(now.millis())
+            .bind(before.millis())
+            .fetch_optional(&self.read)
+            .await;
+        let failed = |source| LedgerError::of("looking for work that nobody does", source);
+        row.map_err(failed)?
+            .map(|row| row.try_get(0).map_err(failed))
+            .transpose()
+    }
+
+    /// The lanes that have open jobs, or ever had a call.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn lane_pulses(&self) -> Result<Vec<LanePulse>, LedgerError> {
+        let query = "select l.lane, (select b.tokens from buckets as b where b.name = 'lane:' || l.lane) as tokens, \
+                       (select min((select min(i.due_at) from items as i \
+                                     where i.job_id = j.id and i.due_at is not null and i.node is null)) \
+                          from jobs as j where j.lane = l.lane and j.finished_at is null and j.started = 1) as due \
+                     from (select lane from jobs where finished_at is null and started = 1 \
+                             union select substr(name, 6) from buckets where name like 'lane:%') as l order by 1 limit 1000";
+        let failed = |source| LedgerError::of("looking at the lanes", source);
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let pulse = |row: &AnyRow| {
+            Ok(LanePulse {
+                name: row.try_get(0).map_err(failed)?,
+                tokens: row.try_get(1).map_err(failed)?,
+                due_since: row
+                    .try_get::<Option<i64>, _>(2)
+                    .map_err(failed)?
+                    .map(Timestamp::from_millis),
+            })
+        };
+        rows.iter().map(pulse).collect()
+    }
+
+    /// All items and their money by state and currency, as the commits kept them; the job of each
+    /// is 0.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn grand_totals(&self) -> Result<Vec<Total>, LedgerError> {
+        let failed = |source| LedgerError::of("adding up", source);
+        let query = "select state, currency, cast(sum(items) as bigint), cast(sum(minor) as bigint) from totals \
+                     where items <> 0 group by state, currency order by 1, 2 limit 10000";
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let total = |row: &AnyRow| {
+            let (word, code): (String, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
+            let state = State::parse(&word);
+            let items: i64 = row.try_get(2).map_err(failed)?;
+            Ok(Total {
+                job_id: 0,
+                state: state.ok_or_else(|| LedgerError::Corrupt {
+                    what: format!("the state \"{word}\""),
+                })?,
+                currency: Currency::parse(&code).ok(),
+                items: u64::try_from(items).unwrap_or(0),
+                minor: row.try_get(3).map_err(failed)?,
+            })
+        };
+        rows.iter().map(total).collect()
+    }
+
+    /// How long items have been unknown.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn unknown_ages(&self, now: Timestamp) -> Result<UnknownAges, LedgerError> {
+        let failed = |source| LedgerError::of("looking at what is unknown", source);
+        let query = "select count(*), count(case when asking_since < $1 - 600000 then 1 end), \
+                       count(case when asking_since < $1 - 3600000 then 1 end), \
+                       count(case when asking_since < $1 - 86400000 then 1 end) \
+                     from items where state in ('pending', 'unknown') and state = 'unknown'";
+        let row = sqlx::query(query)
+            .bind(now.millis())
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed)?;
+        let number = |column: usize| {
+            let number: i64 = row.try_get(column).map_err(failed)?;
+            Ok::<_, LedgerError>(u64::try_from(number).unwrap_or(0))
+        };
+        Ok(UnknownAges {
+            all: number(0)?,
+            ten_minutes: number(1)?,
+            hour: number(2)?,
+            day: number(3)?,
+        })
+    }
+}

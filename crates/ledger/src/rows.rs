@@ -1,0 +1,500 @@
+//! Between rows and the domain: reading an item's row, and writing moves back in bulk.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::error::LedgerError;
+use super::home::Engine;
+use super::settle::AttemptLine;
+use super::turn::Turn;
+use payrun_domain::answer::Receipt;
+use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
+use payrun_domain::item::{Alarm, Asking, Item, Move, State, heeding};
+use payrun_domain::money::{Amount, Currency};
+use payrun_domain::planted::{Bug, is};
+use payrun_domain::policy::Policy;
+use payrun_domain::time::Timestamp;
+
+/// An item as its row holds it.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub id: i64,
+    pub job_id: i64,
+    pub version: i64,
+    pub item: Item,
+    pub order_no: OrderNumber,
+    pub custom_no: Option<OrderNumber>,
+    pub key: KeyHash,
+    pub amount: Option<Amount>,
+    pub input: String,
+    pub serial: Option<Vec<u8>>,
+    pub result: Option<String>,
+    /// Who has withdrawn it while it may have been under way, and why.
+    pub withdrawn: Option<String>,
+    /// The generation that was asked about since this ledger took the place of a lost one; none
+    /// where it did not.
+    pub recalled: Option<i64>,
+}
+
+impl Stored {
+    /// Whether this number may have been used by the ledger of which this one was a backup, and was
+    /// not asked about since.
+    pub fn may_be_forgotten(&self, generation: u16) -> bool {
+        self.recalled
+            .is_some_and(|recalled| recalled != i64::from(generation))
+    }
+
+    /// Reads a row of `items`.
+    pub fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+        let get = |source| LedgerError::of("reading an item", source);
+        let id: i64 = row.try_get("id").map_err(get)?;
+        let corrupt = |what: &str| LedgerError::Corrupt {
+            what: format!("item {id}: {what}"),
+        };
+        let state: &str = row.try_get("state").map_err(get)?;
+        let asking: Option<&str> = row.try_get("asking").map_err(get)?;
+        let number = |name: &str| row.try_get::<i64, _>(name).map_err(get);
+        let instant = |name: &str| {
+            row.try_get::<Option<i64>, _>(name)
+                .map_err(get)
+                .map(|at| at.map(Timestamp::from_millis))
+        };
+        let parsed = |text: Option<&str>| {
+            text.map(OrderNumber::parse)
+                .transpose()
+                .map_err(|_| corrupt("order number"))
+        };
+        let key: Option<&[u8]> = row.try_get("key_hash").map_err(get)?;
+        let custom_no = parsed(row.try_get("custom_no").map_err(get)?)?;
+        let order_no = parsed(row.try_get("order_no").map_err(get)?)?;
+        let item = Item {
+            state: State::parse(state).ok_or_else(|| corrupt("state"))?,
+            generation: u16::try_from(number("generation")?).map_err(|_| corrupt("generation"))?,
+            sends: u32::try_from(number("sends")?).map_err(|_| corrupt("sends"))?,
+            asks: u32::try_from(number("asks")?).map_err(|_| corrupt("asks"))?,
+            declines: u16::try_from(number("declines")?).map_err(|_| corrupt("declines"))?,
+            sent_at: instant("sent_at")?,
+            asking_since: instant("asking_since")?,
+            asking: match asking {
+                None => Asking::Outcome,
+                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("asking"))?,
+            },
+            receipt: row
+                .try_get::<Option<String>, _>("receipt")
+                .map_err(get)?
+                .map(Receipt),
+            spread: id.to_le_bytes()[0].wrapping_mul(151),
+        };
+        Ok(Self {
+            id,
+            job_id: number("job_id")?,
+            version: number("version")?,
+            item,
+            order_no: order_no.ok_or_else(|| corrupt("no order number"))?,
+            custom_no,
+            key: key
+                .and_then(KeyHash::from_bytes)
+                .ok_or_else(|| corrupt("no key"))?,
+            amount: amount_of(row, id)?,
+            input: row.try_get("input").map_err(get)?,
+            serial: row.try_get("serial").map_err(get)?,
+            result: row.try_get("result").map_err(get)?,
+            withdrawn: row.try_get("withdrawn").map_err(get)?,
+            // Only who asks whether the ledger was restored reads these.
+            recalled: match row.try_get::<i64, _>("restored") {
+                Ok(restored) if restored > 0 => row
+                    .try_get::<Option<i64>, _>("recalled")
+                    .map_err(get)?
+                    .or(Some(0)),
+                Ok(_) | Err(_) => None,
+            },
+        })
+    }
+
+    /// The order number of a generation.
+    pub fn number_of(&self, generation: u16) -> Result<OrderNumber, LedgerError> {
+        number_of(self.key, self.custom_no.as_ref(), generation).map_err(|error| {
+            LedgerError::Corrupt {
+                what: format!("item {}: {error}", self.id),
+            }
+        })
+    }
+}
+
+/// The order number of a generation: the derived one, or the user's with the generation behind it.
+pub(super) fn number_of(
+    key: KeyHash,
+    custom_no: Option<&OrderNumber>,
+    generation: u16,
+) -> Result<OrderNumber, OrderNumberError> {
+    match custom_no {
+        None => Ok(OrderNumber::derive(key, generation)),
+        Some(own) if generation == 1 => Ok(own.clone()),
+        Some(own) => OrderNumber::parse(&format!("{own}-{generation}")),
+    }
+}
+
+/// The policy of an item's job, which its row was joined with.
+pub(super) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerError> {
+    let text: &str = row
+        .try_get("policy")
+        .map_err(|source| LedgerError::of("reading an item", source))?;
+    serde_json::from_str(text).map_err(|_| LedgerError::Corrupt {
+        what: format!("the policy of item {item_id}"),
+    })
+}
+
+/// The amount of a row with the columns `amount` and `currency`.
+pub(super) fn amount_of(row: &AnyRow, id: i64) -> Result<Option<Amount>, LedgerError> {
+    amount_in(row, id, ("amount", "currency"))
+}
+
+/// The amount of a row in these two columns.
+pub(super) fn amount_in(
+    row: &AnyRow,
+    id: i64,
+    (amount, currency): (&str, &str),
+) -> Result<Option<Amount>, LedgerError> {
+    let get = |source| LedgerError::of("reading an amount", source);
+    let minor: Option<i64> = row.try_get(amount).map_err(get)?;
+    let code: Option<&str> = row.try_get(currency).map_err(get)?;
+    match (minor, code) {
+        (Some(minor), Some(code)) => Currency::parse(code)
+            .and_then(|currency| Amount::from_minor(minor, currency))
+            .map(Some)
+            .map_err(|error| LedgerError::Corrupt {
+                what: format!("item {id}: {error}"),
+            }),
+        (None, _) | (_, None) => Ok(None),
+    }
+}
+
+/// One item's move, ready to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written<'a> {
+    pub stored: &'a Stored,
+    pub event: &'static str,
+    pub moved: &'a Move,
+    pub node: Option<i64>,
+    pub result: Option<&'a str>,
+    pub at: Timestamp,
+}
+
+impl<'a> Written<'a> {
+    /// What the move is, where a person has withdrawn the item.
+    fn heeded(&self) -> Option<Move> {
+        let wish = self
+            .stored
+            .withdrawn
+            .as_ref()
+            .filter(|_| !is(Bug::WithdrawalForgotten))?;
+        // The next number may have been sent by the ledger that was lost: the claim has it asked
+        // about before it is cancelled.
+        if self.moved.item.state == State::Planned
+            && self.stored.may_be_forgotten(self.moved.item.generation)
+        {
+            return None;
+        }
+        Some(heeding(wish, &self.stored.item, self.moved.clone()))
+    }
+
+    fn with<'b>(&'b self, moved: Option<&'b Move>) -> Written<'b>
+    where
+        'a: 'b,
+    {
+        Written {
+            moved: moved.unwrap_or(self.moved),
+            ..*self
+        }
+    }
+}
+
+/// Writes the move of one item in the transaction that read it.
+pub(super) async fn write_one(
+    turn: &mut Turn,
+    written: Written<'_>,
+    attempts: &[AttemptLine<'_>],
+) -> Result<(), LedgerError> {
+    let id = written.stored.id;
+    if Writes::of(&[written], attempts)?.execute(turn).await? {
+        return Ok(());
+    }
+    Err(LedgerError::Corrupt {
+        what: format!("item {id} changed within the transaction that read it"),
+    })
+}
+
+/// Moves, their events, the attempts that led to them and what they do to the totals: one round
+/// trip to the database.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    items: String,
+    events: String,
+    attempts: String,
+    totals: String,
+    /// What became of periods whose items came to rest, or are open again; none if none did.
+    periods: Option<String>,
+    rows: u64,
+}
+
+impl Writes {
+    /// Puts together what is to be written.
+    pub fn of(moves: &[Written<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
+        // A wish that came while the item was under way is heeded wherever its move comes from.
+        let heeded: Vec<Option<Move>> = moves.iter().map(Written::heeded).collect();
+        let heeding = moves
+            .iter()
+            .zip(&heeded)
+            .map(|(written, heeded)| written.with(heeded.as_ref()));
+        let moves: Vec<Written<'_>> = heeding.collect();
+        let mut items = Vec::with_capacity(moves.len());
+        let mut events = Vec::with_capacity(moves.len());
+        let mut shifts = Shifts::default();
+        for written in &moves {
+            items.push(item_line(written)?);
+            if !is(Bug::EventsNotKept) {
+                events.push(event_line(written));
+            }
+            let (stored, to) = (written.stored, written.moved.item.state);
+            shifts.shift(stored.job_id, stored.amount, stored.item.state, to);
+        }
+        let mut totals = shifts.lines();
+        if is(Bug::TotalsNotKept) {
+            totals.clear();
+        }
+        if is(Bug::MoneyNotCounted) {
+            totals.iter_mut().for_each(|total| total.4 = 0);
+        }
+        let attempts = if is(Bug::AttemptsNotKept) {
+            &[]
+        } else {
+            attempts
+        };
+        let rows = items.len() + events.len() + attempts.len() + totals.len();
+        Ok(Self {
+            items: list(&items),
+            events: list(&events),
+            attempts: list(attempts),
+            totals: list(&totals),
+            periods: super::contracts::periods_of(&moves),
+            rows: rows as u64,
+        })
+    }
+
+    /// Writes, if every item still has the version it was read with. Returns whether all had; if
+    /// not, some of it has been written all the same and the caller must roll back.
+    pub async fn execute(self, turn: &mut Turn) -> Result<bool, LedgerError> {
+        let failed = |source| LedgerError::of("writing what became of items", source);
+        let periods = self.periods.clone();
+        let query = |text: &str| {
+            sqlx::query(AssertSqlSafe(text.to_owned()))
+                .bind(self.items)
+                .bind(self.events)
+                .bind(self.attempts)
+                .bind(self.totals)
+        };
+        if is(Bug::VersionNotChecked) {
+            let unchecked = WRITE
+                .replace("and items.version = m.value ->> 1", "")
+                .replace("or ignore", "or replace");
+            query(&unchecked)
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?;
+            return Ok(true);
+        }
+        let changed = match turn.engine() {
+            Engine::Sqlite => query(WRITE)
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?
+                .rows_affected(),
+            Engine::Postgres => {
+                let row = query(WRITE_AT_ONCE)
+                    .fetch_one(turn.connection())
+                    .await
+                    .map_err(failed)?;
+                u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0)
+            }
+        };
+        let written = changed == self.rows;
+        if let Some(periods) = periods.filter(|_| written) {
+            super::contracts::note_moved(turn, periods).await?;
+        }
+        Ok(written)
+    }
+}
+
+/// The fact that keeps why an item was refused before a person had it tried again, in the gateway's
+/// own words.
+pub(super) const TOLD_BEFORE: &str = "told_before";
+
+/// A reason with what was told before a retry, where nothing new was learnt since.
+fn reason_of<'a>(written: &'a Written<'a>) -> Option<Cow<'a, str>> {
+    let reason = written.moved.reason.as_deref();
+    let state = written.moved.item.state;
+    // Parked without an answer: it was asked about in vain.
+    let in_vain =
+        state == State::Parked && reason.is_some_and(|reason| reason.starts_with("asked "));
+    let result = written.result.or(written.stored.result.as_deref());
+    let result =
+        result.filter(|result| (state.is_open() || in_vain) && result.contains(TOLD_BEFORE));
+    let result: Option<serde_json::Value> =
+        result.and_then(|result| serde_json::from_str(result).ok());
+    match (
+        reason,
+        result
+            .as_ref()
+            .and_then(|result| result[TOLD_BEFORE].as_str()),
+    ) {
+        (Some(reason), Some(before)) => Some(Cow::Owned(format!("{reason}; before: {before}"))),
+        (None, Some(before)) => Some(Cow::Owned(format!("before: {before}"))),
+        (reason, None) => reason.map(Cow::Borrowed),
+    }
+}
+
+fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
+    let (stored, next) = (written.stored, &written.moved.item);
+    let asking = match &next.asking {
+        Asking::Outcome => None,
+        asking @ (Asking::Number(_)
+        | Asking::Resend
+        | Asking::ResendDeclined
+        | Asking::Unlisted(_)) => serde_json::to_string(asking).ok(),
+    };
+    Ok((
+        stored.id,
+        stored.version,
+        next.state.word(),
+        next.generation,
+        stored.number_of(next.generation)?,
+        written.moved.due.map(Timestamp::millis),
+        written.node,
+        next.sends,
+        next.asks,
+        next.declines,
+        next.sent_at.map(Timestamp::millis),
+        next.asking_since.map(Timestamp::millis),
+        asking,
+        next.receipt.as_ref(),
+        written.result.or(stored.result.as_deref()),
+        reason_of(written),
+    ))
+}
+
+fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
+    (
+        written.stored.id,
+        written.stored.version + 1,
+        written.at.millis(),
+        written.event,
+        written.stored.item.state.word(),
+        written.moved.item.state.word(),
+        written.moved.reason.as_deref(),
+        written.moved.alarm.map(Alarm::word),
+    )
+}
+
+/// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether
+/// all went well.
+pub(super) const WRITE: &str = include_str!("write.sql");
+
+/// The same for a server, which takes no more than one statement with parameters: it answers how
+/// many rows changed.
+const WRITE_AT_ONCE: &str = include_str!("write_at_once.sql");
+
+/// What a commit does to the totals.
+#[derive(Debug, Default)]
+pub(super) struct Shifts(std::collections::HashMap<(i64, State, &'static str), (i64, i64)>);
+
+impl Shifts {
+    fn shift(&mut self, job_id: i64, amount: Option<Amount>, from: State, to: State) {
+        if from != to {
+            self.add(job_id, amount, from, -1);
+            self.add(job_id, amount, to, 1);
+        }
+    }
+
+    /// Counts an item into a state (`sign` 1) or out of it (`sign` -1).
+    pub fn add(&mut self, job_id: i64, amount: Option<Amount>, state: State, sign: i64) {
+        let currency = amount.map_or("", |amount| amount.currency().code());
+        let (items, minor) = self.0.entry((job_id, state, currency)).or_default();
+        *items += sign;
+        *minor += sign * amount.map_or(0, Amount::minor);
+    }
+
+    /// What was counted as planned of a job is held.
+    pub fn hold(&mut self, job_id: i64) {
+        let planned = self
+            .0
+            .extract_if(|(job, state, _), _| *job == job_id && *state == State::Planned);
+        let held: Vec<_> = planned
+            .map(|((job, _, currency), sums)| ((job, State::Held, currency), sums))
+            .collect();
+        self.0.extend(held);
+    }
+
+    /// As [`WRITE`] wants them.
+    pub fn lines(self) -> Vec<(i64, &'static str, &'static str, i64, i64)> {
+        let shifted = self.0.into_iter();
+        shifted
+            .map(|((job, state, currency), (items, minor))| {
+                (job, state.word(), currency, items, minor)
+            })
+            .collect()
+    }
+}
+
+/// A list for `json_each`.
+pub(super) fn list<T: Serialize>(rows: &[T]) -> String {
+    // Tuples of strings and integers always print.
+    without_nul(serde_json::to_string(rows).unwrap_or_default())
+}
+
+/// No database takes the character NUL as text, and a gateway may send it: it becomes the
+/// replacement character.
+fn without_nul(json: String) -> String {
+    const NUL: &str = "u0000";
+    if !json.contains("\\u0000") {
+        return json;
+    }
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        // What follows a backslash belongs to it: an escaped backslash begins nothing.
+        let escape = &rest[at + 1..];
+        let is_nul = escape.starts_with(NUL);
+        let size = if is_nul {
+            NUL.len()
+        } else {
+            escape.chars().next().map_or(0, char::len_utf8)
+        };
+        clean.push_str(&rest[..at]);
+        clean.push_str(if is_nul {
+            "\\ufffd"
+        } else {
+            &rest[at..at + 1 + size]
+        });
+        rest = &escape[size..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_replaced_and_what_only_looks_like_one_is_not() {
+        let read = |text: &str| -> Vec<String> { serde_json::from_str(&list(&[text])).unwrap() };
+        assert_eq!(read("a\0b\0"), ["a\u{fffd}b\u{fffd}"]);
+        for text in ["\\u0000", "\\\\u0000 \\", "plain", "\"\\\"\n\t\\0"] {
+            assert_eq!(read(text), [text]);
+        }
+        assert_eq!(read("\\u0000\0\\"), ["\\u0000\u{fffd}\\"]);
+    }
+}

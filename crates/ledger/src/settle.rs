@@ -1,0 +1,464 @@
+//! Settle is outcome: the answer, the attempt, the new state, the totals and the event, in one
+//! commit.
+//!
+//! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt
+//! is recorded with its evidence. What is open is asked about at once; what is at rest, or would be
+//! sent again, is put to the state machine.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::approvals::void_of_job;
+use super::claim::{Claimed, decide};
+use super::error::LedgerError;
+use super::evidence::write_told;
+use super::rows::{Stored, Writes, Written, list, policy_of};
+use super::turn::Turn;
+use super::writer::Untold;
+use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::ids::OrderNumber;
+use payrun_domain::item::{Alarm, Event, Move, State};
+use payrun_domain::planted::{Bug, is};
+use payrun_domain::time::Timestamp;
+
+/// The word for a claim that ended in a look-up of the payment.
+pub(super) const LOOKED_UP: &str = "looked up";
+
+/// What became of a claim.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub(super) stored: Stored,
+    pub(super) event: &'static str,
+    pub(super) moved: Move,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) result: Option<String>,
+    pub(super) at: Timestamp,
+}
+
+impl Settlement {
+    /// A call was made and ended in an answer, from which `moved` followed.
+    pub fn answered(
+        claimed: &Claimed,
+        moved: Move,
+        attempt: Attempt,
+        result: Option<String>,
+        at: Timestamp,
+    ) -> Self {
+        let event = attempt.answer;
+        Self {
+            stored: claimed.after(),
+            event,
+            moved,
+            attempt: Some(attempt),
+            result,
+            at,
+        }
+    }
+
+    /// What the item acts on was looked up; nothing of its own was sent, and it is given back.
+    pub fn looked_up(
+        claimed: &Claimed,
+        moved: Move,
+        attempt: Attempt,
+        result: Option<String>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            stored: claimed.after(),
+            event: LOOKED_UP,
+            moved,
+            attempt: Some(attempt),
+            result,
+            at,
+        }
+    }
+
+    /// Nothing was sent; the item is given back.
+    pub fn unsent(claimed: &Claimed, moved: Move, at: Timestamp) -> Self {
+        Self {
+            stored: claimed.after(),
+            event: "unsent",
+            moved,
+            attempt: None,
+            result: None,
+            at,
+        }
+    }
+}
+
+/// One call and its answer.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The gateway's operation.
+    pub operation: String,
+    /// When the call began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The word for the answer.
+    pub answer: &'static str,
+    /// The gateway's code, or the cause.
+    pub code: String,
+    /// The HTTP status, where there was a reply.
+    pub http: Option<u16>,
+    /// What was received, sensitive fields masked.
+    pub evidence: String,
+}
+
+/// One row of `attempts`, as [`WRITE`] wants it.
+pub(super) type AttemptLine<'a> = (
+    i64,
+    i64,
+    &'a str,
+    &'a OrderNumber,
+    i64,
+    i64,
+    &'a str,
+    &'a str,
+    Option<u16>,
+    u8,
+    &'a str,
+);
+
+impl Attempt {
+    /// The attempt of a process that did not live to tell.
+    pub(super) fn abandoned(stored: &Stored, now: Timestamp) -> Self {
+        let answer = Answer::from(Cause::Abandoned);
+        Self {
+            operation: "submit".to_owned(),
+            started_at: stored.item.sent_at.unwrap_or(now),
+            ended_at: now,
+            answer: answer.word(),
+            code: answer.code().to_owned(),
+            http: None,
+            evidence: String::new(),
+        }
+    }
+
+    pub(super) fn line<'a>(
+        &'a self,
+        item_id: i64,
+        version: i64,
+        order_no: &'a OrderNumber,
+        late: bool,
+    ) -> AttemptLine<'a> {
+        (
+            item_id,
+            version,
+            &self.operation,
+            order_no,
+            self.started_at.millis(),
+            self.ended_at.millis(),
+            self.answer,
+            &self.code,
+            self.http,
+            u8::from(late),
+            &self.evidence,
+        )
+    }
+}
+
+/// Whether a settlement counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The item moved.
+    Applied,
+    /// The item had moved on before: the attempt is recorded and changed nothing.
+    Late,
+}
+
+/// Of claims in doubt, those that were made and not taken over: where the commit did not happen
+/// another node may have claimed the item, which then has the same version.
+pub(super) async fn still_theirs<'a>(
+    turn: &mut Turn,
+    untold: &'a [Untold],
+) -> Result<Vec<&'a Settlement>, LedgerError> {
+    if untold.is_empty() || is(Bug::ClaimOfOthersGivenBack) {
+        return Ok(untold.iter().map(|one| &one.settlement).collect());
+    }
+    let claims: Vec<_> = untold
+        .iter()
+        .map(|one| {
+            (
+                one.settlement.stored.id,
+                one.settlement.stored.version,
+                one.node.0,
+            )
+        })
+        .collect();
+    let query = "select i.id, i.version, i.node from json_each($1) as c join items as i \
+                   on i.id = cast(c.value ->> 0 as bigint) and i.version = cast(c.value ->> 1 as bigint) \
+                   and i.node = cast(c.value ->> 2 as bigint)";
+    let failed = |source| LedgerError::of("looking for claims in doubt", source);
+    let rows = sqlx::query(query)
+        .bind(list(&claims))
+        .fetch_all(turn.connection())
+        .await
+        .map_err(failed)?;
+    let get = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let made: HashSet<(i64, i64, i64)> = rows
+        .iter()
+        .map(get)
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    let theirs = untold
+        .iter()
+        .zip(claims)
+        .filter(|(_, claim)| made.contains(claim));
+    Ok(theirs.map(|(one, _)| &one.settlement).collect())
+}
+
+/// Settles all together, or one by one where some are late.
+pub(super) async fn settle(
+    turn: &mut Turn,
+    batch: &[&Settlement],
+) -> Result<Vec<Settled>, LedgerError> {
+    let heeding = withdrawn_meanwhile(turn, batch).await?;
+    let batch: Vec<&Settlement> = batch
+        .iter()
+        .enumerate()
+        .map(|(at, one)| heeding.get(&at).unwrap_or(one))
+        .collect();
+    let batch = &batch[..];
+    run(turn, "savepoint everyone").await?;
+    if writes(batch)?.execute(turn).await? {
+        return Ok(vec![Settled::Applied; batch.len()]);
+    }
+    run(turn, "rollback to everyone").await?;
+    let mut settled = Vec::with_capacity(batch.len());
+    for one in batch {
+        run(turn, "savepoint one").await?;
+        if writes(std::slice::from_ref(one))?.execute(turn).await? {
+            settled.push(Settled::Applied);
+        } else {
+            run(turn, "rollback to one").await?;
+            record_late(turn, one).await?;
+            settled.push(Settled::Late);
+        }
+        run(turn, "release one").await?;
+    }
+    Ok(settled)
+}
+
+/// Those, by their place, of which a person said, while they were under way, that nothing more is
+/// to be sent.
+async fn withdrawn_meanwhile(
+    turn: &mut Turn,
+    batch: &[&Settlement],
+) -> Result<HashMap<usize, Settlement>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for what was withdrawn", source);
+    let ids: Vec<i64> = batch.iter().map(|one| one.stored.id).collect();
+    let query = "select i.id, i.withdrawn from json_each($1) as s join items as i on i.id = cast(s.value as bigint) \
+                 where i.withdrawn is not null";
+    let rows = sqlx::query(query)
+        .bind(list(&ids))
+        .fetch_all(turn.connection())
+        .await
+        .map_err(failed)?;
+    let mut withdrawn = HashMap::new();
+    for row in rows {
+        let id: i64 = row.try_get(0).map_err(failed)?;
+        let wish: Option<String> = row.try_get(1).map_err(failed)?;
+        for (at, one) in batch
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| one.stored.id == id)
+        {
+            let stored = Stored {
+                withdrawn: wish.clone(),
+                ..one.stored.clone()
+            };
+            withdrawn.insert(
+                at,
+                Settlement {
+                    stored,
+                    ..(*one).clone()
+                },
+            );
+        }
+    }
+    Ok(withdrawn)
+}
+
+fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {
+    let moves: Vec<Written<'_>> = batch
+        .iter()
+        .map(|one| Written {
+            stored: &one.stored,
+            event: one.event,
+            moved: &one.moved,
+            node: None,
+            result: one.result.as_deref(),
+            at: one.at,
+        })
+        .collect();
+    let attempts: Vec<_> = batch
+        .iter()
+        .filter_map(|one| attempt_line(one, false))
+        .collect();
+    Writes::of(&moves, &attempts)
+}
+
+async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerError> {
+    let told_before = "select count(*) from attempts where item_id = $1 and version = $2 and ended_at = $3 and answer = $4";
+    if let Some(attempt) = &one.attempt {
+        // The same settlement given again is no second answer.
+        let known: i64 = sqlx::query_scalar(told_before)
+            .bind(one.stored.id)
+            .bind(one.stored.version)
+            .bind(attempt.ended_at.millis())
+            .bind(attempt.answer)
+            .fetch_one(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of("looking for a late answer", source))?;
+        if known == 0 {
+            let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
+            Writes::of(&[], &attempts)?.execute(turn).await?;
+            believe_late(turn, one, attempt).await?;
+        }
+    }
+    // What came late may be the truth: ask at once. Not a move, so no event.
+    sqlx::query("update items set due_at = $2 where id = $1 and state in ('pending', 'unknown') and node is null")
+        .bind(one.stored.id)
+        .bind(one.at.millis())
+        .execute(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of("asking about a late answer", source))?;
+    Ok(())
+}
+
+/// What comes late of an item that is open is asked about instead. Of one at rest, or about to be
+/// sent again, nobody would ask: there the state machine decides.
+async fn believe_late(
+    turn: &mut Turn,
+    one: &Settlement,
+    attempt: &Attempt,
+) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("believing a late answer", source);
+    let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id and a.order_no = $2 \
+                   and a.answer = 'declined' and a.operation <> 'person') as declined \
+                 from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+    let row = sqlx::query(query)
+        .bind(one.stored.id)
+        .bind(one.stored.order_no.as_str());
+    let row = row.fetch_one(turn.connection()).await.map_err(failed)?;
+    let stored = Stored::read(&row)?;
+    let was_declined = row.try_get::<i64, _>("declined").map_err(failed)? > 0;
+    let moved = match late(&stored, one, attempt, was_declined) {
+        Late::Nothing => return Ok(()),
+        Late::Believe(answer) => decide(
+            &stored,
+            &Event::Answered(answer),
+            &policy_of(&row, stored.id)?,
+            one.at,
+        )?,
+        Late::EarlierNumber => Move {
+            item: stored.item.clone(),
+            due: stored.item.state.is_open().then_some(one.at),
+            reason: Some(format!(
+                "money moved under {}, an earlier order number of the item",
+                one.stored.order_no
+            )),
+            alarm: Some(Alarm::MoneyMoved),
+        },
+    };
+    if moved.item.state == stored.item.state && moved.alarm.is_none() {
+        return Ok(());
+    }
+    if let Some(alarm) = moved.alarm {
+        tracing::error!(
+            item.id = stored.id,
+            alarm = alarm.word(),
+            "an answer came late and contradicts what was known"
+        );
+    }
+    let event = if one.moved.item.state == State::Succeeded {
+        "late done"
+    } else {
+        "late answer"
+    };
+    let written = Written {
+        stored: &stored,
+        event,
+        moved: &moved,
+        node: None,
+        result: None,
+        at: one.at,
+    };
+    write_told(turn, written, &[]).await?;
+    if stored.item.state == State::Held {
+        void_of_job(turn, stored.job_id).await?;
+    }
+    Ok(())
+}
+
+/// What follows from an answer that came late.
+enum Late {
+    Nothing,
+    /// The state machine decides.
+    Believe(Answer),
+    /// Money moved under an order number that is no longer in use.
+    EarlierNumber,
+}
+
+fn late(stored: &Stored, one: &Settlement, attempt: &Attempt, was_declined: bool) -> Late {
+    let in_use = stored.order_no == one.stored.order_no;
+    let is_done = one.moved.item.state == State::Succeeded;
+    match (
+        one.moved.item.receipt.clone().filter(|_| is_done),
+        stored.item.state,
+    ) {
+        (
+            Some(receipt),
+            State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled,
+        ) => Late::Believe(Answer::Done(receipt)),
+        (Some(receipt), State::Parked) if in_use => Late::Believe(Answer::Done(receipt)),
+        (Some(_), State::Pending | State::Unknown | State::Parked) if !in_use => {
+            Late::EarlierNumber
+        }
+        // It came to be sent after it had ended, unless the gateway has said what became of this
+        // number.
+        (None, State::Failed | State::Cancelled)
+            if one.stored.item.state == State::Sending && !was_declined =>
+        {
+            let told = [Answer::Accepted, Answer::from(Cause::TimedOut)];
+            let told = told
+                .into_iter()
+                .find(|answer| answer.word() == attempt.answer);
+            told.map_or(Late::Nothing, Late::Believe)
+        }
+        (
+            Some(_) | None,
+            State::Held
+            | State::Planned
+            | State::Sending
+            | State::Pending
+            | State::Unknown
+            | State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Parked
+            | State::Rejected
+            | State::Skipped,
+        ) => Late::Nothing,
+    }
+}
+
+fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
+    one.attempt.as_ref().map(|attempt| {
+        attempt.line(
+            one.stored.id,
+            one.stored.version,
+            &one.stored.order_no,
+            late,
+        )
+    })
+}
+
+async fn run(turn: &mut Turn, statement: &'static str) -> Result<(), LedgerError> {
+    let done = sqlx::raw_sql(statement).execute(turn.connection()).await;
+    done.map(|_| ())
+        .map_err(|source| LedgerError::of("settling", source))
+}

@@ -1,0 +1,337 @@
+//! Tokens of the API, by their fingerprints, and what was asked under an idempotency key.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::Ledger;
+use super::audit::Note;
+use super::error::LedgerError;
+use payrun_domain::actor::Signed;
+use payrun_domain::role::Role;
+use payrun_domain::time::Timestamp;
+
+/// How long before it expires people are told of a token.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// A token, without what makes it one.
+#[derive(Debug, Clone)]
+pub struct TokenRow {
+    /// Whose it is.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// Until when it is good; none: until it is revoked.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl TokenRow {
+    /// Whether it is good at this instant.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|until| now < until)
+    }
+
+    /// Whether it is good and soon is not: within two weeks, or the last quarter of its time if
+    /// that is shorter.
+    pub fn is_ending(&self, now: Timestamp) -> bool {
+        self.is_good(now) && self.ends_soon_from().is_some_and(|from| from <= now)
+    }
+
+    /// From when on people are told that it expires.
+    pub fn ends_soon_from(&self) -> Option<Timestamp> {
+        let until = self.expires_at?;
+        Some(until.minus(SOON.min(until.since(self.created_at) / 4)))
+    }
+}
+
+/// What is known of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It is new, and is remembered from now on.
+    First,
+    /// The same was asked before.
+    Again,
+    /// Something else was asked under this key.
+    Otherwise,
+}
+
+impl Ledger {
+    /// Keeps a new token, with an entry of the audit log; false if the name is taken, in whatever
+    /// case.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn create_token(
+        &self,
+        token: &TokenRow,
+        hash: [u8; 32],
+        by: &Signed,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn("making a token").await?;
+        let inserted = sqlx::query(
+            "insert into tokens (name, role, hash, created_at, created_by, expires_at) select $1, $2, $3, $4, $5, $6 \
+             where not exists (select 1 from tokens where lower(name) = lower($1)) on conflict do nothing",
+        )
+        .bind(&token.name)
+        .bind(token.role.word())
+        .bind(hash.to_vec())
+        .bind(token.created_at.millis())
+        .bind(&token.created_by)
+        .bind(token.expires_at.map(Timestamp::millis))
+        .execute(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of("making a token", source))?;
+        if inserted.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let after = json!({ "role": token.role.word(), "expires_at": token.expires_at.map(|at| at.to_string()) });
+        let (verb, target) = ("token.create", format!("token {}", token.name));
+        turn.note(Note {
+            by,
+            verb,
+            target,
+            before: Value::Null,
+            after,
+            at: token.created_at,
+        })
+        .await?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// Has another token take the place of one, under its name and with its role; false if there is
+    /// none that was not revoked.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn renew_token(
+        &self,
+        name: &str,
+        hash: [u8; 32],
+        expires_at: Option<Timestamp>,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn("renewing a token").await?;
+        let renew = "update tokens set hash = $2, created_at = $3, created_by = $4, expires_at = $5 \
+                     where name = $1 and revoked_at is null";
+        let renewed = sqlx::query(renew)
+            .bind(name)
+            .bind(hash.to_vec())
+            .bind(now.millis())
+            .bind(by.actor.name())
+            .bind(expires_at.map(Timestamp::millis))
+            .execute(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of("renewing a token", source))?;
+        if renewed.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let after = json!({ "expires_at": expires_at.map(|at| at.to_string()) });
+        let (verb, target) = ("token.renew", format!("token {name}"));
+        turn.note(Note {
+            by,
+            verb,
+            target,
+            before: Value::Null,
+            after,
+            at: now,
+        })
+        .await?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// Ends a token; false if there is none of this name that is good.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn revoke_token(
+        &self,
+        name: &str,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn("revoking a token").await?;
+        let revoke =
+            sqlx::query("update tokens set revoked_at = $2 where name = $1 and revoked_at is null");
+        let revoked = revoke
+            .bind(name)
+            .bind(now.millis())
+            .execute(turn.connection())
+            .await;
+        let revoked = revoked.map_err(|source| LedgerError::of("revoking a token", source))?;
+        if revoked.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let (verb, target) = ("token.revoke", format!("token {name}"));
+        turn.note(Note {
+            by,
+            verb,
+            target,
+            before: Value::Null,
+            after: Value::Null,
+            at: now,
+        })
+        .await?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// All tokens by name, also those that are no longer good.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, LedgerError> {
+        let query = "select name, role, created_at, created_by, expires_at, revoked_at from tokens order by name limit 10000";
+        let rows = sqlx::query(query).fetch_all(&self.read).await;
+        rows.map_err(|source| LedgerError::of("listing tokens", source))?
+            .iter()
+            .map(token_row)
+            .collect()
+    }
+
+    /// The token of this fingerprint, if it is good.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn token_of(
+        &self,
+        hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<TokenRow>, LedgerError> {
+        let query = "select name, role, created_at, created_by, expires_at, revoked_at from tokens where hash = $1";
+        let row = sqlx::query(query)
+            .bind(hash.to_vec())
+            .fetch_optional(&self.read)
+            .await;
+        let row = row.map_err(|source| LedgerError::of("looking for a token", source))?;
+        Ok(row
+            .as_ref()
+            .map(token_row)
+            .transpose()?
+            .filter(|token| token.is_good(now)))
+    }
+
+    /// What is known of a request under a key; none if it is new.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn asked(
+        &self,
+        caller: &str,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<Option<Asked>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a request", source);
+        let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
+        let row = query
+            .bind(caller)
+            .bind(key)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        let known: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
+        Ok(known.map(|known| {
+            if known == fingerprint {
+                Asked::Again
+            } else {
+                Asked::Otherwise
+            }
+        }))
+    }
+
+    /// Forgets what a caller asked under a key, since nothing was begun.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn forget_asked(&self, caller: &str, key: &str) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("forgetting a request", source);
+        let mut turn = self.turn("forgetting a request").await?;
+        let forget = sqlx::query("delete from requests where caller = $1 and key = $2");
+        forget
+            .bind(caller)
+            .bind(key)
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
+        turn.commit().await
+    }
+
+    /// Remembers what a caller asks under a key, or says what was asked before.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn ask_once(
+        &self,
+        caller: &str,
+        key: &str,
+        fingerprint: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Asked, LedgerError> {
+        let failed = |source| LedgerError::of("remembering a request", source);
+        let mut turn = self.turn("remembering a request").await?;
+        let inserted = sqlx::query(
+            "insert into requests (caller, key, fingerprint, created_at) values ($1, $2, $3, $4) on conflict do nothing",
+        )
+        .bind(caller)
+        .bind(key)
+        .bind(fingerprint.to_vec())
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+        if inserted.rows_affected() > 0 {
+            turn.commit().await?;
+            return Ok(Asked::First);
+        }
+        let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
+        let row = query
+            .bind(caller)
+            .bind(key)
+            .fetch_one(turn.connection())
+            .await
+            .map_err(failed)?;
+        let known: Vec<u8> = row.try_get(0).map_err(failed)?;
+        turn.rollback().await?;
+        Ok(if known == fingerprint {
+            Asked::Again
+        } else {
+            Asked::Otherwise
+        })
+    }
+}
+
+fn token_row(row: &AnyRow) -> Result<TokenRow, LedgerError> {
+    let failed = |source| LedgerError::of("reading a token", source);
+    let instant = |name: &str| {
+        let millis: Option<i64> = row.try_get(name).map_err(failed)?;
+        Ok::<_, LedgerError>(millis.map(Timestamp::from_millis))
+    };
+    let (name, word): (String, String) = (
+        row.try_get("name").map_err(failed)?,
+        row.try_get("role").map_err(failed)?,
+    );
+    let role = Role::parse(&word).ok_or_else(|| LedgerError::Corrupt {
+        what: format!("the role of token {name}"),
+    })?;
+    Ok(TokenRow {
+        name,
+        role,
+        created_at: instant("created_at")?.unwrap_or_default(),
+        created_by: row.try_get("created_by").map_err(failed)?,
+        expires_at: instant("expires_at")?,
+        revoked_at: instant("revoked_at")?,
+    })
+}

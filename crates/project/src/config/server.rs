@@ -1,0 +1,217 @@
+//! The section `server:` of `payrun.yaml`: where the service listens.
+//!
+//! Another address than this machine's own needs TLS, its own or a proxy's: what is said there
+//! moves money.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use payrun_yaml::fields::{FieldSpec, Shape, boolean, integer_of, text_of};
+use payrun_yaml::node::Node;
+
+use super::load::Reading;
+
+/// Where the service listens if nothing else is said.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
+
+/// The fields of `server:`.
+pub(super) static FIELDS: [FieldSpec; 5] = [
+    FieldSpec::optional(
+        "listen",
+        Shape::Text,
+        "The address and port of the service; 127.0.0.1:8420 if not given.",
+    ),
+    FieldSpec::optional(
+        "tls",
+        Shape::Fields(&TLS),
+        "The certificate of the service, where it speaks TLS itself.",
+    ),
+    FieldSpec::optional(
+        "behind_proxy",
+        Shape::Boolean,
+        "true: only a proxy that speaks TLS reaches the service, and names the caller in the last X-Forwarded-For.",
+    ),
+    FieldSpec::optional(
+        "hosts",
+        Shape::List(&Shape::Text),
+        "The names that people and programs call the service by, beside localhost, the address it listens on and those of notify_url; \
+         what is for another host is refused.",
+    ),
+    FieldSpec::optional(
+        "connections",
+        Shape::Fields(&CONNECTIONS),
+        "How many connections are open at once.",
+    ),
+];
+
+static CONNECTIONS: [FieldSpec; 2] = [
+    FieldSpec::optional(
+        "total",
+        Shape::Integer(10, 100_000),
+        "At most so many; 500 if not given.",
+    ),
+    FieldSpec::optional(
+        "per_address",
+        Shape::Integer(1, 100_000),
+        "Of one address at most so many. If not given 50; as many as in total of this machine's own, and with behind_proxy, where all \
+         come from the proxy's.",
+    ),
+];
+
+static TLS: [FieldSpec; 2] = [
+    FieldSpec::required(
+        "certificate",
+        Shape::Text,
+        "The file of the certificate and its chain, as PEM.",
+    ),
+    FieldSpec::required("key", Shape::Secret, "Its private key, as PEM."),
+];
+
+/// Where the service listens.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// The address.
+    pub listen: SocketAddr,
+    /// Its certificate, where it speaks TLS itself.
+    pub tls: Option<TlsConfig>,
+    /// Whether only a proxy reaches it.
+    pub behind_proxy: bool,
+    /// The names it goes by beside those that are its own anyway.
+    pub hosts: Vec<String>,
+    /// How many connections it has at once.
+    pub connections: ConnectionsConfig,
+}
+
+/// How many connections are open at once: where there are so many, a new one gets the place of one
+/// that proves nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionsConfig {
+    /// Of all.
+    pub total: usize,
+    /// Of one address.
+    pub per_address: usize,
+    /// Of an address of this machine, where a proxy may be.
+    pub per_own_address: usize,
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        Self {
+            total: 500,
+            per_address: 50,
+            per_own_address: 500,
+        }
+    }
+}
+
+/// A certificate of the service.
+#[derive(Debug)]
+pub struct TlsConfig {
+    /// The file of the certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: SecretString,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: DEFAULT_LISTEN,
+            tls: None,
+            behind_proxy: false,
+            hosts: Vec::new(),
+            connections: ConnectionsConfig::default(),
+        }
+    }
+}
+
+impl Reading<'_> {
+    pub(super) fn server(&mut self, node: &Node) -> ServerConfig {
+        let behind_proxy = node.get("behind_proxy").and_then(boolean) == Some(true);
+        let tls = node.get("tls").and_then(|tls| self.tls(tls));
+        let listen = node
+            .get("listen")
+            .and_then(|node| Some((node.at, node.text()?)));
+        let address = listen.map_or(Ok(DEFAULT_LISTEN), |(_, text)| text.parse::<SocketAddr>());
+        let Ok(address) = address else {
+            let at = listen.map_or(node.at, |(at, _)| at);
+            self.refuse(
+                at,
+                "this is no address with a port",
+                "such as 127.0.0.1:8420 or 0.0.0.0:8420",
+            );
+            return ServerConfig::default();
+        };
+        if !address.ip().is_loopback() && node.get("tls").is_none() && !behind_proxy {
+            let help =
+                "give it tls: { certificate, key }, or behind_proxy: true where a proxy speaks TLS";
+            let at = listen.map_or(node.at, |(at, _)| at);
+            self.refuse(
+                at,
+                "beyond this machine the service listens with TLS only",
+                help,
+            );
+        }
+        let hosts = node
+            .get("hosts")
+            .map_or_else(Vec::new, |hosts| self.hosts(hosts));
+        ServerConfig {
+            listen: address,
+            tls,
+            behind_proxy,
+            hosts,
+            connections: connections(node, behind_proxy),
+        }
+    }
+
+    fn hosts(&mut self, node: &Node) -> Vec<String> {
+        let plain = |b: u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':')
+        };
+        let mut hosts = Vec::new();
+        for name in node.list() {
+            let Some(text) = name.text() else { continue };
+            let is_port = text
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| !host.contains(':'));
+            if text.is_empty() || is_port || !text.bytes().all(plain) {
+                self.refuse(
+                    name.at,
+                    "this is no name of a host",
+                    "a name or an address without scheme and port",
+                );
+            }
+            hosts.push(text.to_owned());
+        }
+        hosts
+    }
+
+    fn tls(&mut self, node: &Node) -> Option<TlsConfig> {
+        let key = node.get("key").and_then(|key| self.secret(key))?;
+        let certificate = self.folder.join(text_of(node, "certificate")?);
+        Some(TlsConfig { certificate, key })
+    }
+}
+
+fn connections(node: &Node, behind_proxy: bool) -> ConnectionsConfig {
+    let default = ConnectionsConfig::default();
+    let given = |name| {
+        node.get("connections")
+            .and_then(|node| integer_of(node, name)?.try_into().ok())
+    };
+    let total = given("total").unwrap_or(default.total);
+    let per_address: Option<usize> = given("per_address");
+    let usual = if behind_proxy {
+        total
+    } else {
+        default.per_address
+    };
+    ConnectionsConfig {
+        total,
+        per_address: per_address.unwrap_or(usual),
+        per_own_address: per_address.unwrap_or(total),
+    }
+}

@@ -1,0 +1,165 @@
+//! What a job's `where` leaves out: counted by value, and refused where a value is nearly one that
+//! it names.
+//!
+//! A row with `Yes` or `active ` is neither what the condition names nor meant to be another thing:
+//! nobody is charged, or not charged, by a blank or a capital letter.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::comparison::{Compared, Known, Respelt};
+use super::source::Row;
+use super::template::Condition;
+use payrun_domain::text::{folded, shown};
+
+/// How many different values are counted.
+const VALUES: usize = 20;
+
+/// How many rows are listed.
+const LISTED: usize = 1_000;
+
+/// A condition over the rows of one file.
+pub(super) struct Where<'a> {
+    condition: &'a Condition,
+    /// By column: where it stands, and the texts it is compared with.
+    known: Vec<(usize, &'a str, Vec<Text>)>,
+    /// The columns whose values may be told.
+    told: Vec<(usize, &'a str)>,
+}
+
+struct Text {
+    text: String,
+    folded: String,
+    /// What the condition does to a value before it compares it.
+    respelt: Vec<Respelt>,
+}
+
+impl Text {
+    /// Whether the condition finds a value equal to it.
+    fn equals(&self, value: &str) -> bool {
+        let respelt = self
+            .respelt
+            .iter()
+            .fold(Cow::Borrowed(value), |value, filter| {
+                Cow::Owned(filter.of(&value))
+            });
+        respelt == self.text
+    }
+}
+
+/// The rows that were left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many.
+    pub rows: u64,
+    /// How many with each value of what the condition looks at: `active=no`. What is beyond twenty
+    /// different values stands under none.
+    pub by_value: BTreeMap<String, u64>,
+    /// The first of them: line and value.
+    pub first: Vec<(u64, String)>,
+}
+
+impl LeftOut {
+    /// Adds what was left out after this.
+    pub fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        for (value, rows) in other.by_value {
+            self.count(value, rows);
+        }
+        let room = LISTED.saturating_sub(self.first.len());
+        self.first.extend(other.first.into_iter().take(room));
+    }
+
+    /// Adds a row.
+    pub(super) fn row(&mut self, line: u64, value: String) {
+        self.rows += 1;
+        self.count(value.clone(), 1);
+        if self.first.len() < LISTED {
+            self.first.push((line, value));
+        }
+    }
+
+    fn count(&mut self, value: String, rows: u64) {
+        let known = self.by_value.contains_key(&value) || self.by_value.len() < VALUES;
+        *self
+            .by_value
+            .entry(if known { value } else { String::new() })
+            .or_default() += rows;
+    }
+}
+
+impl<'a> Where<'a> {
+    /// Over a file with these columns; `private` are those whose values must not be told.
+    pub fn new(
+        condition: &'a Condition,
+        columns: &[String],
+        params: &BTreeMap<String, String>,
+        private: &[usize],
+    ) -> Self {
+        let at = |column: &str| columns.iter().position(|known| known == column);
+        let mut known: Vec<(usize, &str, Vec<Text>)> = Vec::new();
+        let names: Vec<&str> = condition.item_columns().into_iter().collect();
+        for Compared {
+            column,
+            respelt,
+            known: value,
+        } in condition.expression().known_values()
+        {
+            let text = match value {
+                Known::Text(text) => Some(text),
+                Known::Param(name) => params.get(&name).cloned(),
+            };
+            let name = names.iter().find(|name| **name == column);
+            let (Some(index), Some(text), Some(name)) = (at(&column), text, name) else {
+                continue;
+            };
+            let text = Text {
+                folded: folded(&text),
+                text,
+                respelt,
+            };
+            match known.iter_mut().find(|(other, _, _)| *other == index) {
+                Some((_, _, texts)) => texts.push(text),
+                None => known.push((index, *name, vec![text])),
+            }
+        }
+        let told = names.into_iter().filter_map(|name| Some((at(name)?, name)));
+        let told = told.filter(|(index, _)| !private.contains(index)).collect();
+        Self {
+            condition,
+            known,
+            told,
+        }
+    }
+
+    /// The condition.
+    pub const fn condition(&self) -> &'a Condition {
+        self.condition
+    }
+
+    /// Why it cannot be told what a row means: a value of it is nearly one that the condition
+    /// names.
+    pub fn doubts(&self, row: &Row) -> Vec<String> {
+        let doubt = |(index, column, texts): &(usize, &str, Vec<Text>)| {
+            let value = row.get(*index).unwrap_or_default();
+            if value.is_empty() || texts.iter().any(|known| known.equals(value)) {
+                return None;
+            }
+            let meant = folded(value);
+            let near = texts.iter().find(|known| known.folded == meant)?;
+            Some(format!(
+                "{column} differs from \"{}\" only by blanks, capitals or width: write it so, or compare item.{column}|trim|lower",
+                near.text
+            ))
+        };
+        self.known.iter().filter_map(doubt).collect()
+    }
+
+    /// The values of what it looks at.
+    pub fn value(&self, row: &Row) -> String {
+        let one = |(index, column): &(usize, &str)| {
+            format!("{column}={}", shown(row.get(*index).unwrap_or_default()))
+        };
+        self.told.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}

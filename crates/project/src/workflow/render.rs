@@ -1,0 +1,1238 @@
+//! From a row to an item: values put in, checked, and in a form that compares.
+//!
+//! Plain references are looked up directly; constants are made once. Reasons are sentences that
+//! name the field; they hold no value of a field that is sensitive.
+
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use minijinja::value::{Object, Value};
+
+use super::expression::{self, Expression, Name, RUN_FIELDS, scope};
+use super::left_out::{LeftOut, Where};
+use super::params::RunValues;
+use super::source::{Row, no_column};
+use super::template::{Part, Template};
+use super::{ItemSource, Job};
+use crate::catalog::{Field, FieldKind, JobKind};
+use payrun_domain::identity_card;
+use payrun_domain::ids::{KEY_MAX, OrderNumber};
+use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};
+use payrun_domain::text;
+use payrun_yaml::diagnostics::Diagnostics;
+
+/// A row as an item to plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// What may happen at most once.
+    pub key: String,
+    /// The order number, where it is given and not derived.
+    pub order_number: Option<OrderNumber>,
+    /// The fields other than amount and currency, as a JSON object with its keys sorted; empty ones
+    /// are left out.
+    pub input: String,
+    /// Personal data, by field.
+    pub private: Private,
+    /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text,
+    /// same thing.
+    pub identity: String,
+    /// The value of which only one may be under way at a time.
+    pub serial: Option<String>,
+    /// The amount.
+    pub amount: Option<Amount>,
+    /// Whether other rows stand for the same item too: it is one of those that a value of the row
+    /// stands for.
+    pub shared: bool,
+}
+
+/// Personal data of one item, by field. It prints nothing.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Private(Vec<(String, String)>);
+
+impl Private {
+    /// Of these values.
+    pub const fn new(values: Vec<(String, String)>) -> Self {
+        Self(values)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each field and its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Private {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} private", self.0.len())
+    }
+}
+
+/// Renders the rows of one file for one job of one run.
+pub struct Renderer<'a> {
+    job: &'a Job,
+    columns: Arc<[String]>,
+    params: Value,
+    run: Value,
+    /// The run's.
+    date: String,
+    /// None where the job kind makes the key of its fields.
+    key: Option<Plan<'a>>,
+    order_number: Option<Plan<'a>>,
+    /// Sorted by name.
+    fields: Vec<(&'a Field, Plan<'a>)>,
+    /// Whether reasons may hold what an expression says, which may be a value.
+    open: bool,
+    /// The columns that name something: those of the key, the order number and of fields that are
+    /// names.
+    names: Vec<usize>,
+    condition: Option<Where<'a>>,
+    noted: RefCell<Noted>,
+}
+
+/// What there is to be told of rows that are no items, or not quite as they stand in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// What the job's condition leaves out.
+    pub left_out: LeftOut,
+    /// What was taken off around names, by column.
+    pub trimmed: Vec<Trimmed>,
+    /// Identity cards with a small x at their end, which is written as a capital one, by field.
+    pub capital_x: Vec<Trimmed>,
+}
+
+impl Noted {
+    /// Adds what was noted after this.
+    pub fn add(&mut self, other: Self) {
+        self.left_out.add(other.left_out);
+        for (known, others) in [
+            (&mut self.trimmed, other.trimmed),
+            (&mut self.capital_x, other.capital_x),
+        ] {
+            for other in others {
+                match known.iter_mut().find(|known| known.column == other.column) {
+                    Some(known) => known.rows += other.rows,
+                    None => known.push(other),
+                }
+            }
+        }
+    }
+}
+
+/// Rows in which a value of a column was written another way: without blanks around a name, or with
+/// a capital X.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The column.
+    pub column: String,
+    /// How many rows.
+    pub rows: u64,
+    /// The line of the first.
+    pub first: u64,
+}
+
+/// The values of a row's fields, sorted by name.
+type Values<'v> = Vec<(&'v Field, Cow<'v, str>)>;
+
+/// A template with all put in that does not come from the row.
+struct Plan<'a>(Vec<Piece<'a>>);
+
+enum Piece<'a> {
+    Text(Cow<'a, str>),
+    Cell(usize),
+    Expression(&'a Expression),
+}
+
+/// A row and, once an expression needs it, its variables.
+struct Variables<'r> {
+    row: &'r Row,
+    scope: OnceCell<Value>,
+}
+
+impl<'a> Renderer<'a> {
+    /// For the rows of a file with these columns.
+    ///
+    /// # Errors
+    /// A diagnostic for each column that is used and not there, at the place of its use.
+    pub fn new(
+        job: &'a Job,
+        columns: &[String],
+        run: &RunValues,
+        params: &BTreeMap<String, String>,
+    ) -> Result<Self, Diagnostics> {
+        let mut preparing = Preparing {
+            columns,
+            run,
+            params,
+            found: Diagnostics::default(),
+        };
+        let named = job
+            .with
+            .iter()
+            .filter(|(name, _)| job.kind.field(name).is_some_and(Field::is_name));
+        let named = named
+            .map(|(_, template)| template)
+            .chain(&job.key)
+            .chain(&job.order_number);
+        // What other items have as names was checked when they were planned, and is theirs.
+        let is_of_items = matches!(job.items.source, ItemSource::Job { .. });
+        let named = named.filter(|_| !is_of_items);
+        let mut names: Vec<usize> = named
+            .flat_map(|template| columns_of(template, columns))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let sensitive = job
+            .with
+            .iter()
+            .filter(|(name, _)| job.kind.field(name).is_some_and(|field| field.sensitive));
+        let private: Vec<usize> = sensitive
+            .flat_map(|(_, template)| columns_of(template, columns))
+            .collect();
+        let key = job.key.as_ref().map(|template| preparing.plan(template));
+        let order_number = job
+            .order_number
+            .as_ref()
+            .map(|template| preparing.plan(template));
+        let mut fields: Vec<(&Field, Plan<'_>)> = Vec::new();
+        for (name, template) in &job.with {
+            if let Some(field) = job.kind.field(name) {
+                fields.push((field, preparing.plan(template)));
+            }
+        }
+        if let Some(condition) = &job.items.condition {
+            for column in condition.item_columns() {
+                if !preparing.has(column) {
+                    preparing
+                        .found
+                        .push(condition.diagnostic(no_column(column, columns)));
+                }
+            }
+        }
+        let found = std::mem::take(&mut preparing.found);
+        found.or_value(Some(Self {
+            job,
+            columns: columns.into(),
+            params: params_value(params),
+            run: run_value(run),
+            date: run.date.clone(),
+            key,
+            order_number,
+            fields,
+            open: !job.kind.fields.iter().any(|field| field.sensitive),
+            names,
+            condition: job
+                .items
+                .condition
+                .as_ref()
+                .map(|condition| Where::new(condition, columns, params, &private)),
+            noted: RefCell::default(),
+        }))
+    }
+
+    /// What was noted since this was asked last.
+    pub fn noted(&self) -> Noted {
+        self.noted.take()
+    }
+
+    /// The row with its names as they are meant. A blank that nobody sees would make another name,
+    /// and another item.
+    fn with_names<'r>(&self, row: &'r Row) -> Result<Cow<'r, Row>, Vec<String>> {
+        let mut changed: Vec<(usize, &str)> = Vec::new();
+        let mut reasons = Vec::new();
+        for index in &self.names {
+            let cell = row.get(*index).unwrap_or_default();
+            let name = text::trimmed(cell);
+            if name.len() != cell.len() {
+                changed.push((*index, name));
+            }
+            if let Some(what) = text::not_in_names(name) {
+                reasons.push(format!(
+                    "{} {what}: {}",
+                    self.columns[*index],
+                    text::NAME_REMEDY
+                ));
+            }
+        }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        if changed.is_empty() {
+            return Ok(Cow::Borrowed(row));
+        }
+        let trimmed = changed.iter().map(|(index, _)| &self.columns[*index]);
+        let trimmed = trimmed
+            .map(|column| Trimmed {
+                column: column.clone(),
+                rows: 1,
+                first: row.line,
+            })
+            .collect();
+        self.noted.borrow_mut().add(Noted {
+            trimmed,
+            ..Noted::default()
+        });
+        let cell = |(index, cell)| {
+            changed
+                .iter()
+                .find(|(other, _)| *other == index)
+                .map_or(cell, |(_, name)| *name)
+        };
+        let cells: Vec<&str> = row.iter().enumerate().map(cell).collect();
+        Ok(Cow::Owned(Row::of(row.line, &cells)))
+    }
+
+    /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it
+    /// stands for several.
+    ///
+    /// # Errors
+    /// A sentence for each thing that is wrong with it.
+    pub fn row(&self, row: &Row) -> Result<Vec<Rendered>, Vec<String>> {
+        if !self.is_meant(row)? {
+            return Ok(Vec::new());
+        }
+        let row = self.with_names(row)?;
+        let variables = Variables {
+            row: &row,
+            scope: OnceCell::new(),
+        };
+        let mut reasons = Vec::new();
+        let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
+        for (field, plan) in &self.fields {
+            match self.value(plan, &variables) {
+                Ok(value) if value.is_empty() && field.required => {
+                    reasons.push(format!("{} is empty", field.name))
+                }
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => {
+                    reasons.extend(field.check(&value).err());
+                    // It is given, right or wrong: what stands beside it needs nothing more.
+                    values.push((field, value));
+                }
+                Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
+            }
+        }
+        self.write_card(&mut values, row.line);
+        self.check_groups(&values, &mut reasons);
+        self.check_together(&values, &mut reasons);
+        reasons.extend(self.job.kind.broken_rules(|name| find(&values, name)));
+        let amount = amount_of(&values, &mut reasons);
+        if amount.is_none() {
+            // A constant of the workflow that says nothing of a row without an amount.
+            values.retain(|(field, _)| field.kind != FieldKind::Currency);
+        }
+        self.check_age(&values, &mut reasons);
+        reasons.extend(self.wrong_card(&values));
+        check_decimals(&mut values, &self.job.kind, amount, &mut reasons);
+        self.check_limits(amount, &mut reasons);
+        let key = self
+            .key(&variables, &values)
+            .map_err(|reason| reasons.push(reason))
+            .unwrap_or_default();
+        let order_number = self.order_number(&variables, &values, &mut reasons);
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        Ok(self
+            .expanded(&values, key)
+            .into_iter()
+            .map(|(values, key)| self.rendered(&values, key, &order_number, amount))
+            .collect())
+    }
+
+    /// The key of a row that was refused, where it can be told.
+    pub fn key_of(&self, row: &Row) -> Option<String> {
+        // What there is to be told of the row has been noted.
+        let noted = self.noted.take();
+        let row = self.with_names(row);
+        self.noted.replace(noted);
+        let row = row.ok()?;
+        let variables = Variables {
+            row: &row,
+            scope: OnceCell::new(),
+        };
+        let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
+        for (field, plan) in &self.fields {
+            let value = self
+                .value(plan, &variables)
+                .ok()
+                .filter(|value| !value.is_empty());
+            values.extend(value.map(|value| (*field, value)));
+        }
+        self.key(&variables, &values).ok()
+    }
+
+    /// Whether the job's condition takes a row.
+    fn is_meant(&self, row: &Row) -> Result<bool, Vec<String>> {
+        let Some(condition) = &self.condition else {
+            return Ok(true);
+        };
+        let doubts = condition.doubts(row);
+        if !doubts.is_empty() {
+            return Err(doubts);
+        }
+        let variables = Variables {
+            row,
+            scope: OnceCell::new(),
+        };
+        let truth = condition
+            .condition()
+            .expression()
+            .truth(self.scope(&variables));
+        let meant = truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])?;
+        if !meant {
+            self.noted
+                .borrow_mut()
+                .left_out
+                .row(row.line, condition.value(row));
+        }
+        Ok(meant)
+    }
+
+    fn rendered(
+        &self,
+        values: &Values<'_>,
+        key: String,
+        number: &Option<OrderNumber>,
+        amount: Option<Amount>,
+    ) -> Rendered {
+        let serial = self.job.kind.one_at_a_time.as_ref();
+        let is_input = |field: &Field| {
+            !field.sensitive && !matches!(field.kind, FieldKind::Amount | FieldKind::Currency)
+        };
+        let private = values.iter().filter(|(field, _)| field.sensitive);
+        Rendered {
+            key,
+            order_number: number.clone(),
+            input: object(values, None, is_input),
+            private: Private(
+                private
+                    .map(|(field, value)| (field.name.clone(), value.clone().into_owned()))
+                    .collect(),
+            ),
+            identity: object(values, amount, |field| field.identity),
+            serial: serial
+                .and_then(|name| find(values, name))
+                .map(str::to_owned),
+            amount,
+            shared: self.job.kind.expand.as_ref().is_some_and(|expand| {
+                find(values, &expand.field)
+                    .is_some_and(|value| expand.values.values().flatten().any(|of| of == value))
+            }),
+        }
+    }
+
+    /// The values as they are; or once for each value that one of them stands for, with a key of
+    /// its own.
+    fn expanded<'v>(&self, values: &Values<'v>, key: String) -> Vec<(Values<'v>, String)> {
+        let expand = self.job.kind.expand.as_ref();
+        let several = expand.and_then(|expand| {
+            expand
+                .values
+                .get(find(values, &expand.field)?)
+                .map(|all| (expand, all))
+        });
+        let Some((expand, all)) = several else {
+            return vec![(values.clone(), key)];
+        };
+        let one = |value: &String| {
+            let mut values = values.clone();
+            if let Some((_, known)) = values
+                .iter_mut()
+                .find(|(field, _)| field.name == expand.field)
+            {
+                *known = Cow::Owned(value.clone());
+            }
+            let key = if self.key.is_some() {
+                format!("{key}/{value}")
+            } else {
+                self.made_key(&values)
+            };
+            (values, key)
+        };
+        all.iter().map(one).collect()
+    }
+
+    /// The key as the job kind makes it.
+    fn made_key(&self, values: &Values<'_>) -> String {
+        let parts = self
+            .job
+            .kind
+            .key
+            .iter()
+            .filter(|name| self.job.with.contains_key(*name));
+        parts
+            .map(|name| find(values, name).unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+
+    fn check_groups(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+        for group in &self.job.kind.one_of {
+            let given = group
+                .iter()
+                .filter(|name| find(values, name).is_some())
+                .count();
+            if given != 1 {
+                reasons.push(format!(
+                    "exactly one of {} must be given, not {given}",
+                    group.join(", ")
+                ));
+            }
+        }
+    }
+
+    fn check_together(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+        for group in &self.job.kind.together {
+            let (given, missing): (Vec<&str>, Vec<&str>) = group
+                .iter()
+                .map(String::as_str)
+                .partition(|name| find(values, name).is_some());
+            if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
+                reasons.push(format!("{missing} is empty, and {given} needs it"));
+            }
+        }
+    }
+
+    /// What the item is about may be too old for the gateway.
+    fn check_age(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+        let Some(bound) = &self.job.kind.not_older_than else {
+            return;
+        };
+        let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        let Some((from, run)) = find(values, &bound.field)
+            .and_then(day)
+            .zip(day(&self.date))
+        else {
+            return;
+        };
+        let most = i64::try_from(bound.age.as_secs() / 86_400).unwrap_or(i64::MAX);
+        let age = run.signed_duration_since(from).num_days();
+        if age > most {
+            let field = &bound.field;
+            reasons.push(format!(
+                "{field} is {age} days before the run, and the gateway takes at most {most} days"
+            ));
+        }
+    }
+
+    /// Writes the x at the end of an identity card as cards have it: a capital one.
+    fn write_card(&self, values: &mut Values<'_>, line: u64) {
+        let card = self
+            .job
+            .kind
+            .identity_card
+            .as_ref()
+            .filter(|card| card.is_card(|name| find(values, name)));
+        let Some(card) = card else { return };
+        let number = values
+            .iter_mut()
+            .find(|(field, _)| field.name == card.number);
+        let Some((field, number)) = number else {
+            return;
+        };
+        if let Some(written) = identity_card::with_capital_x(number) {
+            *number = Cow::Owned(written);
+            let note = Trimmed {
+                column: field.name.clone(),
+                rows: 1,
+                first: line,
+            };
+            self.noted.borrow_mut().add(Noted {
+                capital_x: vec![note],
+                ..Noted::default()
+            });
+        }
+    }
+
+    /// What is wrong with the number of an identity card; the reason holds nothing of it.
+    fn wrong_card(&self, values: &[(&Field, Cow<'_, str>)]) -> Option<String> {
+        let card = self
+            .job
+            .kind
+            .identity_card
+            .as_ref()
+            .filter(|card| card.is_card(|name| find(values, name)))?;
+        let today = NaiveDate::parse_from_str(&self.date, "%Y-%m-%d").ok()?;
+        let error = identity_card::check(find(values, &card.number)?, today).err()?;
+        let other = card.document.as_ref();
+        let other = other
+            .map(|field| format!(" (another document: say so by {field})"))
+            .unwrap_or_default();
+        Some(format!("{} {error}{other}", card.number))
+    }
+
+    /// What has limits has one for each currency: money in another is not meant.
+    fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<String>) {
+        if let Some(amount) = amount {
+            let currency = amount.currency();
+            let most = self
+                .job
+                .limits
+                .item
+                .get(currency.code())
+                .copied()
+                .unwrap_or_else(|| currency.usual_limit());
+            if amount.minor() > most {
+                let most = decimal_text(i128::from(most), currency);
+                reasons.push(format!(
+                    "the amount {amount} is more than {most}, the most that one item may be; limits: {{ item: {{ {currency}: … }} }} \
+                     allows more"
+                ));
+            }
+        }
+        let limits = &self.job.limits.total;
+        let currency = amount
+            .map(|amount| amount.currency().code())
+            .filter(|_| !limits.is_empty());
+        if let Some(currency) = currency.filter(|code| !limits.contains_key(*code)) {
+            let known = limits
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            reasons.push(format!(
+                "the job's limits.total names no {currency}, only {known}"
+            ));
+        }
+    }
+
+    fn key(&self, variables: &Variables<'_>, values: &Values<'_>) -> Result<String, String> {
+        let key = match &self.key {
+            Some(key) => self
+                .value(key, variables)
+                .map_err(|reason| format!("key: {reason}"))?,
+            None => Cow::Owned(self.made_key(values)),
+        };
+        let length = key.chars().count();
+        if length == 0 || length > KEY_MAX {
+            return Err(format!(
+                "the key has {length} characters; it takes 1 to {KEY_MAX}"
+            ));
+        }
+        if key.chars().any(char::is_control) {
+            return Err("the key contains a control character".to_owned());
+        }
+        if key.trim() != key {
+            return Err("the key begins or ends with a space".to_owned());
+        }
+        Ok(key.into_owned())
+    }
+
+    fn order_number(
+        &self,
+        variables: &Variables<'_>,
+        values: &[(&Field, Cow<'_, str>)],
+        reasons: &mut Vec<String>,
+    ) -> Option<OrderNumber> {
+        let given = match (&self.order_number, &self.job.kind.order_number) {
+            (Some(plan), _) => match self.value(plan, variables) {
+                Ok(text) if text.is_empty() && self.job.derives_empty_number => return None,
+                Ok(text) if text.is_empty() => {
+                    let what = "the order number is empty; give one, or have it derived from the key (empty_order_number: derive)";
+                    Err(what.to_owned())
+                }
+                given => given,
+            },
+            (None, Some(name)) => Ok(Cow::Borrowed(find(values, name)?)),
+            (None, None) => return None,
+        };
+        let parsed =
+            given.and_then(|text| OrderNumber::parse(&text).map_err(|error| error.to_string()));
+        parsed.map_err(|reason| reasons.push(reason)).ok()
+    }
+
+    fn value<'r>(
+        &'r self,
+        plan: &'r Plan<'a>,
+        variables: &Variables<'r>,
+    ) -> Result<Cow<'r, str>, String> {
+        match plan.0.as_slice() {
+            [] => Ok(Cow::Borrowed("")),
+            [Piece::Text(text)] => Ok(Cow::Borrowed(text)),
+            [Piece::Cell(index)] => {
+                Ok(Cow::Borrowed(variables.row.get(*index).unwrap_or_default()))
+            }
+            pieces => {
+                let mut text = String::with_capacity(48);
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(part) => text.push_str(part),
+                        Piece::Cell(index) => {
+                            text.push_str(variables.row.get(*index).unwrap_or_default())
+                        }
+                        Piece::Expression(expression) => {
+                            let value = expression.text_value(self.scope(variables));
+                            text.push_str(&value.map_err(|reason| self.told(reason))?);
+                        }
+                    }
+                }
+                Ok(Cow::Owned(text))
+            }
+        }
+    }
+
+    fn scope<'v>(&self, variables: &'v Variables<'_>) -> &'v Value {
+        variables.scope.get_or_init(|| {
+            let cells = variables.row.iter().map(expression::text).collect();
+            let item = Value::from_object(ItemValues {
+                columns: Arc::clone(&self.columns),
+                cells,
+            });
+            scope(item, self.params.clone(), self.run.clone())
+        })
+    }
+
+    fn told(&self, reason: String) -> String {
+        if self.open {
+            reason
+        } else {
+            "the expression cannot be evaluated for this row".to_owned()
+        }
+    }
+}
+
+struct Preparing<'a> {
+    columns: &'a [String],
+    run: &'a RunValues,
+    params: &'a BTreeMap<String, String>,
+    found: Diagnostics,
+}
+
+impl Preparing<'_> {
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|known| known == column)
+    }
+
+    fn plan<'a>(&mut self, template: &'a Template) -> Plan<'a> {
+        for column in template.item_columns() {
+            if !self.has(column) {
+                self.found
+                    .push(template.diagnostic(no_column(column, self.columns)));
+            }
+        }
+        let mut pieces: Vec<Piece<'a>> = Vec::new();
+        for part in template.parts() {
+            match self.piece(part) {
+                // Texts that stand beside each other become one, so that constants are borrowed as
+                // a whole.
+                Piece::Text(text) => match pieces.last_mut() {
+                    Some(Piece::Text(known)) => known.to_mut().push_str(&text),
+                    Some(Piece::Cell(_) | Piece::Expression(_)) | None => {
+                        pieces.push(Piece::Text(text))
+                    }
+                },
+                piece @ (Piece::Cell(_) | Piece::Expression(_)) => pieces.push(piece),
+            }
+        }
+        Plan(pieces)
+    }
+
+    fn piece<'a>(&self, part: &'a Part) -> Piece<'a> {
+        let text =
+            |value: Option<&str>| Piece::Text(Cow::Owned(value.unwrap_or_default().to_owned()));
+        match part {
+            Part::Text(text) => Piece::Text(Cow::Borrowed(text)),
+            Part::Expression(expression) => Piece::Expression(expression),
+            Part::Name(Name::Params(name)) => text(self.params.get(name).map(String::as_str)),
+            Part::Name(Name::Run(name)) => text(self.run.get(name)),
+            Part::Name(Name::Item(column)) => Piece::Cell(
+                self.columns
+                    .iter()
+                    .position(|known| known == column)
+                    .unwrap_or(usize::MAX),
+            ),
+        }
+    }
+}
+
+/// Where the columns stand that a template uses.
+fn columns_of(template: &Template, columns: &[String]) -> Vec<usize> {
+    let named = template.item_columns();
+    // A column that is no identifier is written item["…"].
+    let quoted = |column: &str| {
+        template.parts().iter().any(|part| match part {
+            Part::Expression(expression) => {
+                expression.text().contains("item[") && expression.text().contains(column)
+            }
+            Part::Text(_) | Part::Name(_) => false,
+        })
+    };
+    let used = |column: &str| named.contains(column) || quoted(column);
+    (0..columns.len())
+        .filter(|index| used(&columns[*index]))
+        .collect()
+}
+
+/// Renders a template that does not depend on rows, such as the name of the item file.
+///
+/// # Errors
+/// A sentence.
+pub fn render_constant(
+    template: &Template,
+    run: &RunValues,
+    params: &BTreeMap<String, String>,
+) -> Result<String, String> {
+    let mut text = String::new();
+    for part in template.parts() {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Name(Name::Params(name)) => {
+                text.push_str(params.get(name).map(String::as_str).unwrap_or_default())
+            }
+            Part::Name(Name::Run(name)) => text.push_str(run.get(name).unwrap_or_default()),
+            Part::Name(Name::Item(_)) => return Err("there is no row here".to_owned()),
+            Part::Expression(expression) => {
+                let scope = scope(Value::UNDEFINED, params_value(params), run_value(run));
+                text.push_str(&expression.text_value(&scope)?);
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn params_value(params: &BTreeMap<String, String>) -> Value {
+    Value::from_pairs(
+        params
+            .iter()
+            .map(|(name, value)| (name.as_str(), expression::text(value))),
+    )
+}
+
+fn run_value(run: &RunValues) -> Value {
+    Value::from_pairs(
+        RUN_FIELDS
+            .iter()
+            .map(|name| (*name, run.get(name).unwrap_or_default())),
+    )
+}
+
+/// A row's values by column.
+#[derive(Debug)]
+struct ItemValues {
+    columns: Arc<[String]>,
+    cells: Vec<Value>,
+}
+
+impl Object for ItemValues {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let index = self.columns.iter().position(|column| column == key)?;
+        self.cells.get(index).cloned()
+    }
+}
+
+fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str> {
+    values
+        .iter()
+        .find(|(field, _)| field.name == name)
+        .map(|(_, value)| &**value)
+}
+
+/// Money beside the amount, written with all its decimals; and what must add up to the amount.
+fn check_decimals(
+    values: &mut Values<'_>,
+    kind: &JobKind,
+    amount: Option<Amount>,
+    reasons: &mut Vec<String>,
+) {
+    let Some(currency) = amount
+        .map(Amount::currency)
+        .or_else(|| kind.only_currency())
+    else {
+        return;
+    };
+    let parts = &kind.amount_is_sum_of;
+    let mut read: Vec<(&str, i64)> = Vec::new();
+    // Where nothing stands beside it that says what it may be at most, 88 may be 88.00 or 0.88: it
+    // is written out.
+    for bound in kind
+        .not_above
+        .iter()
+        .filter(|bound| find(values, &bound.most).is_none())
+    {
+        let bare = |text: &&str| {
+            !text.contains('.') && parse_minor(text, currency).is_ok_and(|minor| minor > 0)
+        };
+        if let Some(text) = find(values, &bound.field)
+            .filter(|_| currency.exponent() > 0)
+            .filter(bare)
+        {
+            let whole = parse_minor(text, currency).unwrap_or_default();
+            let written = |minor: i64| decimal_text(i128::from(minor), currency);
+            let hundredth = whole / 10_i64.pow(currency.exponent());
+            reasons.push(format!(
+                "{} is {text}, which may be {} or {}, and there is no {} to tell: write it with its decimals ({})",
+                bound.field,
+                written(whole),
+                written(hundredth),
+                bound.most,
+                bound.remedy
+            ));
+        }
+    }
+    let (mut sum, mut given) = (0_i64, 0);
+    for (field, value) in values
+        .iter_mut()
+        .filter(|(field, _)| field.kind == FieldKind::Decimal)
+    {
+        match parse_minor(value, currency) {
+            Ok(minor) if minor < 0 => reasons.push(format!("{} is below zero", field.name)),
+            Ok(minor) => {
+                *value = Cow::Owned(decimal_text(i128::from(minor), currency));
+                read.push((field.name.as_str(), minor));
+                if parts.contains(&field.name) {
+                    sum = sum.saturating_add(minor);
+                    given += 1;
+                }
+            }
+            Err(error) => reasons.push(format!("{}: {error}", field.name)),
+        }
+    }
+    if given > 0 && given == parts.len() && Some(sum) != amount.map(Amount::minor) {
+        let sum = decimal_text(i128::from(sum), currency);
+        reasons.push(format!(
+            "{} add up to {sum}, and the amount is another",
+            parts.join(" and ")
+        ));
+    }
+    read.extend(
+        kind.amount_field()
+            .map(|field| field.name.as_str())
+            .zip(amount.map(Amount::minor)),
+    );
+    let find = |name: &str| {
+        read.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, minor)| *minor)
+    };
+    for bound in &kind.not_above {
+        if let Some((minor, most)) = find(&bound.field)
+            .zip(find(&bound.most))
+            .filter(|(minor, most)| minor > most)
+        {
+            let text = |minor: i64| decimal_text(i128::from(minor), currency);
+            let (field, other) = (&bound.field, &bound.most);
+            let what = format!(
+                "{field} is {}, and {other} only {}: {}",
+                text(minor),
+                text(most),
+                bound.remedy
+            );
+            reasons.push(what);
+        }
+    }
+}
+
+/// The amount and its currency; both, or neither.
+fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Option<Amount> {
+    let of = |kind: &FieldKind| values.iter().find(|(field, _)| field.kind == *kind);
+    let (amount, currency) = (of(&FieldKind::Amount), of(&FieldKind::Currency));
+    let ((field, text), (currency_field, code)) = match (amount, currency) {
+        (Some(amount), Some(currency)) => (amount, currency),
+        (None, None) => return None,
+        (None, Some(_)) => return None,
+        (Some((alone, _)), None) => {
+            // A missing one that is required has been noted already.
+            if !alone.required {
+                reasons.push(format!(
+                    "{} stands alone: an amount and its currency belong together",
+                    alone.name
+                ));
+            }
+            return None;
+        }
+    };
+    let told = |field: &Field, error: String| {
+        if field.sensitive {
+            format!("{} is wrong", field.name)
+        } else {
+            format!("{}: {error}", field.name)
+        }
+    };
+    let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.to_string()));
+    let parsed = parsed.and_then(|currency| {
+        Amount::parse(text, currency).map_err(|error| told(field, error.to_string()))
+    });
+    parsed.map_err(|reason| reasons.push(reason)).ok()
+}
+
+/// A JSON object of some fields in their order; an amount as decimal text with all its decimals.
+fn object(
+    values: &[(&Field, Cow<'_, str>)],
+    amount: Option<Amount>,
+    chosen: impl Fn(&Field) -> bool,
+) -> String {
+    let mut json = String::with_capacity(160);
+    json.push('{');
+    for (field, value) in values.iter().filter(|(field, _)| chosen(field)) {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        quote(&mut json, &field.name);
+        json.push(':');
+        match (&field.kind, amount) {
+            (FieldKind::Amount, Some(amount)) => quote(&mut json, &amount.decimal()),
+            (
+                FieldKind::Amount
+                | FieldKind::Currency
+                | FieldKind::Decimal
+                | FieldKind::Date
+                | FieldKind::Choice(_)
+                | FieldKind::Text { .. },
+                _,
+            ) => quote(&mut json, value),
+        }
+    }
+    json.push('}');
+    json
+}
+
+/// Values have no control characters left, so that only two characters need an escape.
+fn quote(json: &mut String, text: &str) {
+    json.push('"');
+    if text.contains(['"', '\\']) {
+        for c in text.chars() {
+            if matches!(c, '"' | '\\') {
+                json.push('\\');
+            }
+            json.push(c);
+        }
+    } else {
+        json.push_str(text);
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::Workflow;
+    use crate::workflow::load::tests::{MONTHLY, read};
+    use payrun_domain::time::Timestamp;
+
+    const COLUMNS: [&str; 4] = ["contract_id", "amount", "plan", "active"];
+
+    fn run() -> RunValues {
+        RunValues::new(
+            "w",
+            "2026-11",
+            "r1",
+            Timestamp::from_millis(1_793_462_400_000),
+            chrono_tz::Asia::Hong_Kong,
+        )
+    }
+
+    fn render(
+        workflow: &Workflow,
+        columns: &[&str],
+        cells: &[&str],
+    ) -> Result<Option<Rendered>, Vec<String>> {
+        let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        let renderer =
+            Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
+        renderer
+            .row(&Row::of(2, cells))
+            .map(|rendered| rendered.into_iter().next())
+    }
+
+    fn monthly(cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
+        render(&read(MONTHLY).unwrap(), &COLUMNS, cells)
+    }
+
+    #[test]
+    fn a_row_becomes_an_item_in_a_form_that_compares() {
+        let rendered = monthly(&["C-1", "88.5", "Gold \"香港\"", "yes"])
+            .unwrap()
+            .unwrap();
+        assert_eq!(rendered.key, "C-1/2026-11");
+        assert_eq!(
+            rendered.input,
+            r#"{"contract_id":"C-1","description":"Gold \"香港\" 2026-11","merchant_category_code":"4900"}"#
+        );
+        assert_eq!(
+            rendered.identity,
+            r#"{"amount":"88.50","contract_id":"C-1","currency":"HKD"}"#
+        );
+        assert_eq!(rendered.serial.as_deref(), Some("C-1"));
+        assert_eq!(rendered.amount.map(|amount| amount.minor()), Some(8_850));
+        assert_eq!(rendered.order_number, None);
+        let same = monthly(&["C-1", "88.50", "Silver", "yes"])
+            .unwrap()
+            .unwrap();
+        assert_eq!(same.identity, rendered.identity);
+        serde_json::from_str::<serde_json::Value>(&rendered.input).unwrap();
+    }
+
+    #[test]
+    fn a_row_that_is_not_meant_is_left_out() {
+        assert_eq!(monthly(&["C-1", "not read", "", "no"]), Ok(None));
+    }
+
+    #[test]
+    fn a_wrong_row_says_all_that_is_wrong_with_it() {
+        let reasons = monthly(&["", "-5", &"x".repeat(130), "yes"]).unwrap_err();
+        let expected = [
+            "contract_id is empty",
+            "description has 138 characters; it takes 1 to 128",
+            "amount: the amount -5 is not above zero",
+        ];
+        assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn amounts_that_are_no_amounts_are_refused() {
+        for amount in [
+            "0",
+            "0.00",
+            "-1",
+            "1.005",
+            "1e3",
+            "abc",
+            "",
+            "1,000.00",
+            " 1",
+            "92233720368547758.08",
+            "NaN",
+        ] {
+            let reasons = monthly(&["C-1", amount, "Gold", "yes"]).unwrap_err();
+            assert_eq!(reasons.len(), 1, "{amount}: {reasons:?}");
+            assert!(reasons[0].starts_with("amount"), "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn control_characters_and_foreign_letters_are_refused() {
+        assert!(
+            monthly(&["C-1", "1", "a\nb", "yes"]).unwrap_err()[0].contains("control character")
+        );
+        assert!(monthly(&["Ç-1", "1", "a", "yes"]).unwrap_err()[0].contains("printable ASCII"));
+        let long = "C".repeat(65);
+        assert!(
+            monthly(&[&long, "1", "a", "yes"]).unwrap_err()[0]
+                .contains("65 characters; it takes 1 to 64")
+        );
+    }
+
+    #[test]
+    fn a_missing_column_is_shown_at_the_place_of_its_use() {
+        let workflow = read(MONTHLY).unwrap();
+        let columns = ["contract", "amount", "plan"].map(str::to_owned);
+        let found = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new())
+            .err()
+            .unwrap();
+        let messages: Vec<String> = found
+            .iter()
+            .map(|d| format!("{}:{} {}", d.line, d.column, d.message))
+            .collect();
+        assert_eq!(messages.len(), 3, "{found}");
+        assert!(
+            messages[0].contains("there is no column \"active\""),
+            "{found}"
+        );
+        assert!(
+            found
+                .to_string()
+                .contains("key: \"{{ item.contract_id }}/{{ run.month }}\""),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn an_order_number_of_the_users_is_checked() {
+        let text = MONTHLY.replace(
+            "    with:\n",
+            "    order_number: \"{{ item.plan }}\"\n    with:\n",
+        );
+        let workflow = read(&text).unwrap();
+        let with = |plan: &str| render(&workflow, &COLUMNS, &["C-1", "1", plan, "yes"]);
+        assert_eq!(
+            with("N_1-a").unwrap().unwrap().order_number,
+            OrderNumber::parse("N_1-a").ok()
+        );
+        assert!(with("a b").unwrap_err()[0].contains("plan contains blank U+0020"));
+        assert!(with(&"9".repeat(33)).unwrap_err()[0].contains("33 characters"));
+        let empty = text.replace(
+            "\"{{ item.plan }}\"\n    with",
+            "\"{{ item.amount|replace('1', '') }}\"\n    with",
+        );
+        let refused = render(
+            &read(&empty).unwrap(),
+            &COLUMNS,
+            &["C-1", "1", "Gold", "yes"],
+        )
+        .unwrap_err();
+        assert!(
+            refused[0].contains("empty_order_number: derive"),
+            "{refused:?}"
+        );
+        let derived = empty.replace("    with:\n", "    empty_order_number: derive\n    with:\n");
+        let rendered = render(
+            &read(&derived).unwrap(),
+            &COLUMNS,
+            &["C-1", "1", "Gold", "yes"],
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(rendered.order_number, None);
+    }
+
+    #[test]
+    fn exactly_one_of_a_group_is_given_and_amounts_have_a_currency() {
+        let text = "workflow: w\njobs:\n  a:\n    uses: query\n    gateway: hk\n    items: { file: a.csv }\n    with: { out_trade_no: \"{{ item.o }}\", transaction_id: \"{{ item.t }}\", amount: \"{{ item.a }}\", currency: \"{{ item.c }}\" }\n";
+        let workflow = read(text).unwrap();
+        let with = |cells: &[&str]| render(&workflow, &["o", "t", "a", "c"], cells);
+        let found = with(&["N1", "", "", ""]).unwrap().unwrap();
+        assert_eq!(found.order_number, OrderNumber::parse("N1").ok());
+        assert_eq!(found.identity, r#"{"out_trade_no":"N1"}"#);
+        assert_eq!(
+            with(&["", "T1", "1", "HKD"]).unwrap().unwrap().order_number,
+            None
+        );
+        assert!(
+            with(&["N1", "T1", "", ""]).unwrap_err()[0]
+                .contains("exactly one of out_trade_no, transaction_id")
+        );
+        assert!(with(&["", "", "", ""]).unwrap_err()[0].contains("exactly one of"));
+        assert!(with(&["N1", "", "1", ""]).unwrap_err()[0].contains("belong together"));
+        assert!(
+            with(&["N1", "", "1", "HKX"]).unwrap_err()[0]
+                .contains("\"HKX\" is not a currency code")
+        );
+    }
+
+    #[test]
+    fn expressions_are_evaluated_by_row_and_fail_by_row() {
+        let text = MONTHLY.replace("\"{{ item.amount }}\"", "\"{{ item.amount|trim }}\"");
+        let text = text.replace(
+            "item.active == \"yes\"",
+            "item.active|int >= 1 and item.amount|trim|decimal < \"100\"|decimal",
+        );
+        let workflow = read(&text).unwrap();
+        let with = |amount: &str, active: &str| {
+            render(&workflow, &COLUMNS, &["C-1", amount, "Gold", active])
+        };
+        assert_eq!(
+            with(" 12.50 ", "1")
+                .unwrap()
+                .unwrap()
+                .amount
+                .map(|amount| amount.minor()),
+            Some(1_250)
+        );
+        assert_eq!(with("100", "1"), Ok(None));
+        assert!(with("1", "x").unwrap_err()[0].starts_with("where: "));
+    }
+}

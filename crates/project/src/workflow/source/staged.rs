@@ -1,0 +1,248 @@
+//! An item file before anything is planned of it: where it may lie, what it may be, and a copy that
+//! nobody else can change.
+//!
+//! A file may be slow, or never answer: a pipe, a share that hangs, a disk that fails. So it is
+//! read to its end into a file without a name before a plan takes its turn at the ledger. The copy
+//! goes with the process, however that ends.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+use super::{GiveUp, Rows, SourceError, format_of, rows_of, text};
+use crate::workflow::Format;
+use payrun_system::regular_file;
+
+/// How much of a file is copied at a time.
+const CHUNK: u64 = 8 * 1024 * 1024;
+
+/// Who names a file, and so where it may lie.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// A person who types a command: wherever that person can read.
+    Person,
+    /// A schedule: in one of these folders.
+    Schedule(Vec<PathBuf>),
+    /// A caller of the API: the same, and what is not there looks as what is not allowed.
+    Caller(Vec<PathBuf>),
+}
+
+/// A copy of an item file.
+#[derive(Debug)]
+pub struct Staged {
+    file: File,
+    /// What people know it as.
+    name: PathBuf,
+}
+
+impl Staged {
+    /// Of a file, from where it may lie, of at most `max` MiB.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it is not there, may not be read, is larger, or is no file of rows to
+    /// begin with: a folder, a pipe, a device.
+    pub fn of(path: &Path, reach: &Reach, max: u64, give_up: &GiveUp) -> Result<Self, SourceError> {
+        let unreadable = |source| SourceError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = match reach {
+            Reach::Person => regular_file::open(path).map_err(unreadable)?,
+            Reach::Schedule(folders) => within(path, folders)?.map_err(unreadable)?,
+            Reach::Caller(folders) => {
+                let outside = || SourceError::Outside {
+                    path: path.to_owned(),
+                };
+                within(path, folders)?.map_err(|_| outside())?
+            }
+        };
+        Ok(Self {
+            file: copy(&file, max, give_up).map_err(unreadable)?,
+            name: path.to_owned(),
+        })
+    }
+
+    /// Of a file that was sent here, and that nobody else can change.
+    pub fn of_sent(name: &str, file: File) -> Self {
+        Self {
+            file,
+            name: PathBuf::from(name),
+        }
+    }
+
+    /// Its rows. Only one reader at a time.
+    ///
+    /// # Errors
+    /// As [`super::open`].
+    pub fn rows(&self, format: Option<&Format>, give_up: &GiveUp) -> Result<Rows, SourceError> {
+        rows_of(self.opened()?, &self.name, format, give_up)
+    }
+
+    /// Whether it is what its name says, as far as that can be told without a workflow: of a
+    /// workbook any sheet may be meant.
+    ///
+    /// # Errors
+    /// As [`super::open`]; [`SourceError::Text`].
+    pub fn check(&self, give_up: &GiveUp) -> Result<(), SourceError> {
+        let escaped = match format_of(&self.name) {
+            Some(Format::Xlsx { .. }) => {
+                return super::Xlsx::open(self.opened()?, &self.name, None, give_up).map(drop);
+            }
+            Some(Format::JsonLines) => true,
+            Some(Format::Csv) | None => false,
+        };
+        self.rows(None, give_up)?;
+        let unreadable = |source| SourceError::Read {
+            path: self.name.clone(),
+            source,
+        };
+        match text::wrong(self.opened()?, escaped).map_err(unreadable)? {
+            None => Ok(()),
+            Some((line, reason)) => Err(SourceError::Text {
+                path: self.name.clone(),
+                line,
+                reason,
+            }),
+        }
+    }
+
+    /// The file, from its beginning.
+    fn opened(&self) -> Result<File, SourceError> {
+        let unreadable = |source| SourceError::Read {
+            path: self.name.clone(),
+            source,
+        };
+        let mut file = self.file.try_clone().map_err(unreadable)?;
+        file.rewind().map_err(unreadable)?;
+        Ok(file)
+    }
+}
+
+/// A copy of a file of at most so many MiB. A file whose length says more is not copied at all.
+fn copy(file: &File, max: u64, give_up: &GiveUp) -> io::Result<File> {
+    let (mut copy, mut length) = (tempfile::tempfile()?, file.metadata()?.len());
+    let most = max.saturating_mul(1024 * 1024);
+    let mut copied = 0;
+    while length <= most {
+        if give_up.is_said() {
+            return Err(io::Error::other("the process is about to end"));
+        }
+        match io::copy(&mut file.take(CHUNK), &mut copy)? {
+            0 => return Ok(copy),
+            more => copied += more,
+        }
+        // It may grow meanwhile, or say nothing of its length.
+        length = length.max(copied);
+    }
+    let what = "split it, or raise input_mib in payrun.yaml";
+    Err(io::Error::other(format!(
+        "it has more than {max} MiB, the most that a plan takes; {what}"
+    )))
+}
+
+/// Opens a file of these folders, wherever links lead; the inner error is one that tells more than
+/// a caller may know.
+fn within(path: &Path, folders: &[PathBuf]) -> Result<io::Result<File>, SourceError> {
+    let outside = || SourceError::Outside {
+        path: path.to_owned(),
+    };
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut folders = folders
+        .iter()
+        .filter_map(|folder| folder.canonicalize().ok());
+    if !folders.any(|folder| real.starts_with(folder)) {
+        return Err(outside());
+    }
+    let opened = regular_file::open(&real);
+    // A folder on the way may have become a link meanwhile.
+    let is_other = |file: &File| {
+        let at = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        at.is_ok_and(|at| at != real)
+    };
+    if opened.as_ref().is_ok_and(is_other) {
+        Err(outside())
+    } else {
+        Ok(opened)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_from_its_folders_only_wherever_links_lead() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        for name in ["project/data", "elsewhere"] {
+            std::fs::create_dir_all(place(name)).unwrap();
+        }
+        std::fs::write(place("project/data/a.csv"), "id\n1\n").unwrap();
+        std::fs::write(place("elsewhere/b.csv"), "id\n1\n").unwrap();
+        std::os::unix::fs::symlink(place("elsewhere/b.csv"), place("project/data/link.csv"))
+            .unwrap();
+        std::os::unix::fs::symlink(place("elsewhere"), place("project/folder")).unwrap();
+        std::os::unix::fs::symlink(place("project/data/a.csv"), place("project/inner.csv"))
+            .unwrap();
+        std::process::Command::new("mkfifo")
+            .arg(place("project/pipe.csv"))
+            .status()
+            .unwrap();
+        let told = |name: &str, reach: &Reach| match Staged::of(
+            &place(name),
+            reach,
+            1,
+            &GiveUp::default(),
+        ) {
+            Ok(staged) => staged
+                .rows(None, &GiveUp::default())
+                .unwrap()
+                .columns()
+                .join(","),
+            Err(error) => payrun_system::errors::chain(&error)
+                .replace(&folder.path().display().to_string(), ""),
+        };
+        let caller = Reach::Caller(vec![place("project")]);
+        for name in [
+            "project/data/a.csv",
+            "project/inner.csv",
+            "project/../project/data/a.csv",
+        ] {
+            assert_eq!(told(name, &caller), "id", "{name}");
+        }
+        for name in [
+            "elsewhere/b.csv",
+            "project/data/link.csv",
+            "project/folder/b.csv",
+            "project/../elsewhere/b.csv",
+        ] {
+            let refused = told(name, &caller);
+            assert!(
+                refused.starts_with("there is no item file"),
+                "{name}: {refused}"
+            );
+            assert_eq!(told(name, &Reach::Person), "id", "{name}");
+            // What is not there, and what is no file, is told in the same words.
+            for other in [
+                "project/none.csv",
+                "elsewhere/none.csv",
+                "project/pipe.csv",
+                "project/data",
+            ] {
+                assert_eq!(
+                    told(other, &caller).replace(other, ""),
+                    refused.replace(name, ""),
+                    "{other}"
+                );
+            }
+        }
+        let schedule = Reach::Schedule(vec![place("project")]);
+        assert!(told("project/none.csv", &schedule).contains("No such file"));
+        assert!(told("project/pipe.csv", &schedule).contains("it is a pipe"));
+        assert!(told("project/data", &Reach::Person).contains("it is a folder"));
+    }
+}

@@ -1,0 +1,253 @@
+//! Excel workbooks: one sheet of rows below a header, every cell as the text a person means.
+//!
+//! A workbook is a zip file of XML that a stranger made. It is unpacked and read by a process of
+//! its own ([`aside`]), the same program, whose memory is limited: what kills it refuses the file,
+//! and does no other harm. Rows come from it over a pipe. Rows and columns that are hidden or
+//! filtered away count like all others, formulas by the value that was stored last. How a number is
+//! shown counts only for dates: `007` is text or it is 7. Nothing of a value is ever in an error.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, ExitStatus};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+use super::give_up::locked;
+use super::{GiveUp, ROW_MAX, Row, RowError, SourceError};
+use payrun_domain::text::shown;
+
+pub(super) mod aside;
+mod bounds;
+mod cell;
+mod sheet;
+
+/// The largest file, in bytes.
+const FILE_MAX: u64 = 64 * 1024 * 1024;
+
+/// The longest line of the other process: a row in JSON, with every byte escaped.
+const LINE_MAX: u64 = 8 * ROW_MAX as u64;
+
+/// How a zip file begins.
+const ZIP: [u8; 4] = *b"PK\x03\x04";
+
+/// How a file of Excel before 2007 begins, and one with a password.
+const OLE: [u8; 4] = [0xd0, 0xcf, 0x11, 0xe0];
+
+const NO_WORKBOOK: &str = "this is no Excel workbook; save it in Excel as .xlsx, or as CSV";
+
+/// What is said where the other process died.
+const TOO_MUCH: &str = "the workbook is damaged, or takes more memory to read than a workbook may; save it in Excel anew, or as CSV";
+
+/// What is said where its time was over.
+const TOO_LONG: &str =
+    "the workbook takes longer to read than a workbook may; split it, or save it as CSV";
+
+/// The rows of a sheet, as the other process reads them.
+pub(super) struct Xlsx {
+    reader: Arc<Mutex<Child>>,
+    /// The other process ends when this is closed, however that comes.
+    _open: io::PipeWriter,
+    lines: BufReader<ChildStdout>,
+    line: Vec<u8>,
+    /// The last row that came.
+    at: u64,
+}
+
+/// What the other process says, a line each.
+#[derive(Debug, Serialize, Deserialize)]
+enum Reading {
+    /// There is such a sheet.
+    Opened,
+    /// There is none, or it is no workbook.
+    Refused(String),
+    /// Its line, the texts of its cells one behind the other, and where each of them ends.
+    Row(u64, String, Vec<usize>),
+    Wrong(Wrong),
+    /// Nothing can be read from this line on.
+    Broken(u64),
+    /// There are no more rows.
+    End,
+}
+
+/// A cell that cannot be text.
+#[derive(Debug, Serialize, Deserialize)]
+struct Wrong {
+    line: u64,
+    /// From 0.
+    column: usize,
+    reason: String,
+}
+
+impl Xlsx {
+    pub(super) fn open(
+        mut file: File,
+        path: &Path,
+        sheet: Option<&str>,
+        give_up: &GiveUp,
+    ) -> Result<Self, SourceError> {
+        let refuse = |reason: &str| SourceError::Workbook {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let unreadable = |source| SourceError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        if file.metadata().map_err(unreadable)?.len() > FILE_MAX {
+            return Err(refuse(
+                "the file is larger than 64 MiB; split it, or save it as CSV",
+            ));
+        }
+        check_beginning(&mut file)
+            .map_err(unreadable)?
+            .map_err(refuse)?;
+        let (reader, said, open) = aside::start(file, sheet).map_err(unreadable)?;
+        let (reader, lines) = (
+            Arc::new(Mutex::new(reader)),
+            BufReader::with_capacity(64 * 1024, said),
+        );
+        give_up.ends(&reader);
+        let mut opened = Self {
+            reader,
+            _open: open,
+            lines,
+            line: Vec::new(),
+            at: 1,
+        };
+        match opened.hear() {
+            Some(Reading::Opened) => Ok(opened),
+            Some(Reading::Refused(reason)) => Err(refuse(&reason)),
+            Some(Reading::Row(..) | Reading::Wrong(_) | Reading::Broken(_) | Reading::End)
+            | None => Err(refuse(opened.why_it_died())),
+        }
+    }
+
+    pub(super) fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
+        let mut row = Row::default();
+        match self.next(&mut row, &[]) {
+            Some(Ok(())) => Ok((row.iter().map(str::to_owned).collect(), row.line)),
+            Some(Err(error)) => Err(error),
+            None => Err(RowError::at(
+                1,
+                "the sheet is empty; its first row must name the columns",
+            )),
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        row: &mut Row,
+        columns: &[String],
+    ) -> Option<Result<(), RowError>> {
+        if let Err(error) = self.next(row, columns)? {
+            return Some(Err(error));
+        }
+        if row.ends.len() > columns.len() {
+            let last = row.ends.len();
+            return Some(Err(RowError::at(
+                row.line,
+                format!("there is a value in column {last}, which has no name in the header"),
+            )));
+        }
+        (row.ends.len()..columns.len()).for_each(|_| row.push(""));
+        Some(Ok(()))
+    }
+
+    fn next(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
+        match self.hear() {
+            Some(Reading::Row(line, text, ends)) => {
+                self.at = line;
+                *row = Row { line, text, ends };
+                Some(Ok(()))
+            }
+            Some(Reading::Wrong(wrong)) => {
+                self.at = wrong.line;
+                Some(Err(wrong.named(columns)))
+            }
+            Some(Reading::End) => None,
+            Some(Reading::Broken(line)) => Some(Err(broken(line))),
+            // A process that died must not look like the end of the sheet.
+            Some(Reading::Opened | Reading::Refused(_)) | None => Some(Err(RowError {
+                line: self.at,
+                reason: self.why_it_died().to_owned(),
+                fatal: true,
+            })),
+        }
+    }
+
+    /// Ends the other process, which has said nothing more, and says what to do about it.
+    fn why_it_died(&self) -> &'static str {
+        let is_time = |ended: ExitStatus| {
+            ended.signal() == Some(aside::TIME_OVER) || ended.code() == Some(aside::TOO_LONG.into())
+        };
+        if aside::end(&mut locked(&self.reader)).is_some_and(is_time) {
+            TOO_LONG
+        } else {
+            TOO_MUCH
+        }
+    }
+
+    /// The next thing the other process says; none if it has died, or says what it never says.
+    fn hear(&mut self) -> Option<Reading> {
+        self.line.clear();
+        self.lines
+            .by_ref()
+            .take(LINE_MAX)
+            .read_until(b'\n', &mut self.line)
+            .ok()?;
+        serde_json::from_slice(&self.line).ok()
+    }
+}
+
+impl Drop for Xlsx {
+    fn drop(&mut self) {
+        aside::end(&mut locked(&self.reader));
+    }
+}
+
+impl Wrong {
+    fn named(&self, columns: &[String]) -> RowError {
+        let name = columns
+            .get(self.column)
+            .map(|name| format!("\"{}\"", shown(name)));
+        let name = name.unwrap_or_else(|| self.column.saturating_add(1).to_string());
+        RowError::at(
+            self.line,
+            format!("the value of column {name} {}", self.reason),
+        )
+    }
+}
+
+fn broken(line: u64) -> RowError {
+    let reason =
+        "the sheet cannot be read any further; open the file in Excel and save it again".to_owned();
+    RowError {
+        line,
+        reason,
+        fatal: true,
+    }
+}
+
+/// Whether it begins like a workbook, before anything is made of it.
+fn check_beginning(file: &mut File) -> io::Result<Result<(), &'static str>> {
+    let mut beginning = Vec::with_capacity(ZIP.len());
+    file.take(4).read_to_end(&mut beginning)?;
+    file.rewind()?;
+    Ok(begins_like_one(&beginning))
+}
+
+/// Whether the first bytes are those of a workbook; else what to do.
+pub(super) fn begins_like_one(beginning: &[u8]) -> Result<(), &'static str> {
+    if beginning.starts_with(&ZIP) {
+        Ok(())
+    } else if beginning.starts_with(&OLE) {
+        Err(
+            "the workbook has a password or is of an old Excel; save it in Excel as .xlsx without a password",
+        )
+    } else {
+        Err(NO_WORKBOOK)
+    }
+}

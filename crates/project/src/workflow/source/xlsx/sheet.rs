@@ -1,0 +1,159 @@
+//! Reads the sheet, within the process that does only that.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx as Workbook};
+
+use super::{NO_WORKBOOK, Reading, Wrong, cell};
+use crate::workflow::source::{COLUMNS_MAX, ROW_MAX, Row};
+use payrun_domain::text::shown;
+use payrun_yaml::diagnostics::nearest_name;
+
+/// The most rows; Excel has no more.
+const ROWS_MAX: u32 = 1_048_576;
+
+/// The most columns that a row has in Excel; empty cells may stand in any of them.
+const COLUMNS_OF_EXCEL: u32 = 16_384;
+
+/// Where what is read goes.
+type Out<'a> = dyn FnMut(&Reading) -> io::Result<()> + 'a;
+
+/// Reads the whole sheet, or as much of it as somebody wants.
+pub(super) fn read(file: File, sheet: Option<&str>, out: &mut Out<'_>) -> io::Result<()> {
+    let Ok(mut workbook) = Workbook::new(BufReader::new(file)) else {
+        return out(&Reading::Refused(NO_WORKBOOK.to_owned()));
+    };
+    match choose(&workbook, sheet) {
+        Err(reason) => out(&Reading::Refused(reason)),
+        Ok(sheet) => {
+            out(&Reading::Opened)?;
+            let last = read_rows(&mut workbook, &sheet, out)?;
+            out(&last)
+        }
+    }
+}
+
+/// The sheet of this name, or the first that a person sees.
+fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<String, String> {
+    let sheets = workbook
+        .sheets_metadata()
+        .iter()
+        .filter(|sheet| sheet.typ == SheetType::WorkSheet);
+    match name {
+        None => {
+            let first = sheets
+                .clone()
+                .find(|sheet| sheet.visible == SheetVisible::Visible);
+            first
+                .map(|sheet| sheet.name.clone())
+                .ok_or_else(|| "the workbook has no sheet that is not hidden".to_owned())
+        }
+        Some(name) if sheets.clone().any(|sheet| sheet.name == name) => Ok(name.to_owned()),
+        Some(name) => {
+            let near = nearest_name(name, sheets.map(|sheet| sheet.name.as_str()));
+            let help = near
+                .map(|near| format!("; did you mean \"{}\"?", shown(near)))
+                .unwrap_or_default();
+            Err(format!(
+                "the workbook has no sheet \"{}\"{help}",
+                shown(name)
+            ))
+        }
+    }
+}
+
+/// Says what the sheet ended with.
+fn read_rows<R: Read + Seek>(
+    workbook: &mut Workbook<R>,
+    sheet: &str,
+    out: &mut Out<'_>,
+) -> io::Result<Reading> {
+    let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else {
+        return Ok(Reading::Broken(1));
+    };
+    let (mut under_way, mut before) = (UnderWay::default(), None);
+    loop {
+        let cell = match cells.next_cell() {
+            Ok(Some(cell)) => cell,
+            Ok(None) => break,
+            Err(_) => return Ok(Reading::Broken(under_way.row.line)),
+        };
+        let ((row, column), value) = (cell.get_position(), cell.get_value());
+        let line = u64::from(row).saturating_add(1);
+        // Cells come in their order, each once, those that are empty as well.
+        if row >= ROWS_MAX
+            || column >= COLUMNS_OF_EXCEL
+            || before.is_some_and(|before| (row, column) <= before)
+        {
+            return Ok(Reading::Broken(line));
+        }
+        before = Some((row, column));
+        if *value == DataRef::Empty {
+            continue;
+        }
+        if line > under_way.row.line {
+            out_with(&mut under_way, line, out)?;
+        }
+        if !under_way.add(line, column, value) {
+            return Ok(Reading::Broken(line));
+        }
+    }
+    out_with(&mut under_way, 0, out)?;
+    Ok(Reading::End)
+}
+
+/// Hands the row that was read on, unless it is empty, and begins the next one.
+fn out_with(under_way: &mut UnderWay, next: u64, out: &mut Out<'_>) -> io::Result<()> {
+    let UnderWay { row, wrong } = std::mem::take(under_way);
+    under_way.row.line = next;
+    match wrong {
+        Some(wrong) => out(&Reading::Wrong(wrong)),
+        None if row.text.is_empty() => Ok(()),
+        None => out(&Reading::Row(row.line, row.text, row.ends)),
+    }
+}
+
+/// The row that is being read.
+#[derive(Default)]
+struct UnderWay {
+    row: Row,
+    /// What was wrong with it first.
+    wrong: Option<Wrong>,
+}
+
+impl UnderWay {
+    /// Takes a cell in. False if the sheet is not in order: a cell stands before one that was read.
+    fn add(&mut self, line: u64, column: u32, value: &DataRef<'_>) -> bool {
+        let Ok(column) = usize::try_from(column) else {
+            return false;
+        };
+        if line < self.row.line || column < self.row.ends.len() {
+            return false;
+        }
+        if let Err(reason) = self.take(column, value) {
+            self.wrong.get_or_insert(Wrong {
+                line,
+                column,
+                reason: reason.to_owned(),
+            });
+        }
+        true
+    }
+
+    fn take(&mut self, column: usize, value: &DataRef<'_>) -> Result<(), &'static str> {
+        if column >= COLUMNS_MAX {
+            return Err("stands behind the 1,000th column");
+        }
+        let text = cell::text(value)?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        if self.row.text.len().saturating_add(text.len()) > ROW_MAX {
+            return Err("makes the row longer than 1 MiB");
+        }
+        (self.row.ends.len()..column).for_each(|_| self.row.push(""));
+        self.row.push(&text);
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Bodies as CBTIS reads them, checked against the documented tables (refunds: by analogy).
+
+use serde::Deserialize;
+
+use super::Refused;
+use crate::till::{Asked, Sort};
+use payrun_domain::money::{Amount, Currency};
+
+#[derive(Debug, Deserialize)]
+struct Payment {
+    amount: String,
+    currency: String,
+    settlement_currency: Option<String>,
+    merchant_order_id: String,
+    payment_method: Method,
+    description: String,
+    notify_url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Method {
+    #[serde(rename = "type")]
+    kind: String,
+    wechat: Wechat,
+}
+
+#[derive(Debug, Deserialize)]
+struct Wechat {
+    flow: String,
+    sub_appid: Option<String>,
+    sub_openid: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RefundBody {
+    payment_order_id: Option<String>,
+    merchant_payment_order_id: Option<String>,
+    merchant_refund_id: String,
+    amount: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Query {
+    order_id: Option<String>,
+    merchant_order_id: Option<String>,
+    refund_id: Option<String>,
+    merchant_refund_id: Option<String>,
+}
+
+/// A refund: which payment it is of, and how much of it in main units of the payment's currency.
+#[derive(Debug)]
+pub(super) struct Refund {
+    pub of: Which,
+    number: String,
+    amount: String,
+    body: Vec<u8>,
+}
+
+impl Refund {
+    /// What is asked for, of a payment in this currency.
+    pub(super) fn asked(self, of: String, currency: &str) -> Result<Asked, Refused> {
+        Ok(Asked {
+            sort: Sort::Refund,
+            minor: amount(&self.amount, currency)?.minor(),
+            number: self.number,
+            of,
+            currency: currency.to_owned(),
+            body: self.body,
+            waits: true,
+        })
+    }
+}
+
+/// By whose number something is asked for.
+#[derive(Debug)]
+pub(super) enum Which {
+    Ours(String),
+    Theirs(String),
+}
+
+/// The flows of the pages.
+const FLOWS: [&str; 4] = ["official_account", "mini_program", "qrcode", "mobile_web"];
+
+/// A payment intent.
+pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
+    let body: Payment = read(bytes)?;
+    if body.payment_method.kind != "wechat"
+        || !FLOWS.contains(&body.payment_method.wechat.flow.as_str())
+    {
+        return Err(Refused::param("wrong_method"));
+    }
+    let method = &body.payment_method.wechat;
+    if method.flow == "mini_program" && (method.sub_appid.is_none() || method.sub_openid.is_none())
+    {
+        return Err(Refused::param("missing_parameter"));
+    }
+    if body.description.is_empty()
+        || body
+            .notify_url
+            .is_some_and(|url| !url.starts_with("https://"))
+    {
+        return Err(Refused::param("wrong_text"));
+    }
+    if body
+        .settlement_currency
+        .is_some_and(|code| Currency::parse(&code).is_err())
+    {
+        return Err(Refused::param("unknown_currency"));
+    }
+    let amount = amount(&body.amount, &body.currency)?;
+    Ok(Asked {
+        sort: Sort::Payment,
+        number: number(body.merchant_order_id)?,
+        of: String::new(),
+        currency: body.currency,
+        minor: amount.minor(),
+        body: bytes.to_vec(),
+        waits: true,
+    })
+}
+
+/// A refund.
+pub(super) fn refund(bytes: &[u8]) -> Result<Refund, Refused> {
+    let body: RefundBody = read(bytes)?;
+    let of = match (body.merchant_payment_order_id, body.payment_order_id) {
+        (Some(ours), _) => Which::Ours(ours),
+        (None, Some(theirs)) => Which::Theirs(theirs),
+        (None, None) => return Err(Refused::param("no_number")),
+    };
+    Ok(Refund {
+        of,
+        number: number(body.merchant_refund_id)?,
+        amount: body.amount,
+        body: bytes.to_vec(),
+    })
+}
+
+/// What a query asks for.
+pub(super) fn which(bytes: &[u8], sort: Sort) -> Result<Which, Refused> {
+    let body: Query = read(bytes)?;
+    let (ours, theirs, others) = match sort {
+        Sort::Payment | Sort::Cancel => (
+            body.merchant_order_id,
+            body.order_id,
+            body.merchant_refund_id.or(body.refund_id),
+        ),
+        Sort::Refund => (
+            body.merchant_refund_id,
+            body.refund_id,
+            body.merchant_order_id.or(body.order_id),
+        ),
+    };
+    match (ours, theirs, others) {
+        (Some(ours), _, None) => Ok(Which::Ours(ours)),
+        (None, Some(theirs), None) => Ok(Which::Theirs(theirs)),
+        (_, _, Some(_)) => Err(Refused::param("unknown_field")),
+        (None, None, None) => Err(Refused::param("no_number")),
+    }
+}
+
+pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        if text.starts_with("missing field") {
+            Refused::param("missing_field")
+        } else if text.starts_with("unknown field") {
+            Refused::param("unknown_field")
+        } else {
+            Refused::param("wrong_type")
+        }
+    })
+}
+
+fn number(text: String) -> Result<String, Refused> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(allowed);
+    if fits {
+        Ok(text)
+    } else {
+        Err(Refused::param("wrong_number"))
+    }
+}
+
+fn amount(text: &str, currency: &str) -> Result<Amount, Refused> {
+    let currency = Currency::parse(currency).map_err(|_| Refused::param("unknown_currency"))?;
+    Amount::parse(text, currency).map_err(|_| Refused::param("wrong_amount"))
+}

@@ -1,0 +1,452 @@
+//! The other side of CBTIS: payment intents, refunds as this twin has them, access tokens,
+//! notifications.
+//!
+//! What CBTIS does not document the twin had to make up: every `code` but 0, the refund calls (by
+//! analogy with payments), the states of refunds, the token request `POST /mch-api/v1/auth/token`
+//! with a body (and `…/authentication/login` with headers), and of customs declarations all but
+//! where one is created and its four fields. It is strict about what is documented. Replies are not
+//! signed, so in place of a wrong signature it answers with a page of something in between. Its
+//! lies: `code` 0 around a refund that failed, and a refund that is pending and fails later.
+
+mod body;
+mod customs;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::counter::{Counter, Speech, json_reply, shown_amount, stray_page};
+use super::faults::Fault;
+use super::request_table::RequestTable;
+use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
+use super::{Reaction, Settings, Twin};
+pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
+use payrun_domain::money::Amount;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::cbtis::sign::signature;
+use payrun_gateway::keys::nonce;
+use payrun_gateway::transport::{Request, Response};
+use payrun_system::clock::Clock;
+
+/// How many issued tokens are kept; older ones are forgotten.
+const TOKENS_MAX: usize = 1_000;
+
+/// CBTIS's other side.
+#[derive(Debug)]
+pub struct Cbtis {
+    pub(super) counter: Counter,
+    identity: Identity,
+    lifetime: Duration,
+    /// Issued tokens, and until when they are good.
+    issued: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+/// Why a request is refused for what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    http: u16,
+    code: i64,
+    /// The word in the books.
+    reason: &'static str,
+}
+
+impl Refused {
+    const fn param(reason: &'static str) -> Self {
+        Self {
+            http: 200,
+            code: 400_001,
+            reason,
+        }
+    }
+}
+
+/// Whose order it is about, what is said, and what bends it.
+type Said = (String, Value, Option<Fault>);
+
+impl Cbtis {
+    /// Opens it with empty books; the tokens it issues live for `lifetime`.
+    pub fn open(
+        identity: &Identity,
+        settings: Settings,
+        lifetime: Duration,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let counter = Counter::new(settings, clock);
+        Arc::new(Self {
+            counter,
+            identity: identity.clone(),
+            lifetime,
+            issued: Mutex::default(),
+        })
+    }
+
+    /// Everything that moved, and everything that went wrong.
+    pub fn totals(&self) -> TillTotals {
+        self.counter.totals()
+    }
+
+    /// Puts a paid payment into the books; its `order_id`.
+    pub fn seed(&self, merchant_order_id: &str, amount: Amount) -> String {
+        self.counter.seed(merchant_order_id, amount)
+    }
+
+    /// A refund as it stands in the books.
+    pub fn refund(&self, merchant_refund_id: &str) -> Option<Entry> {
+        self.counter
+            .till()
+            .entry(Sort::Refund, merchant_refund_id)
+            .cloned()
+    }
+
+    /// How many tokens were issued and are not forgotten.
+    pub fn tokens_issued(&self) -> usize {
+        self.issued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Makes every issued token worthless.
+    pub fn revoke_tokens(&self) {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued
+            .values_mut()
+            .for_each(|until| *until = Timestamp::default());
+    }
+
+    /// The notification of a payment: its headers and body.
+    pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
+        let paid = self
+            .counter
+            .till()
+            .entry(Sort::Payment, merchant_order_id)
+            .cloned()?;
+        self.tell(Sort::Payment, &paid)
+    }
+
+    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
+    /// of how it stands but its type.
+    pub(super) fn tell(&self, sort: Sort, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
+        let (ours, theirs) = names(sort);
+        let kind = match sort {
+            Sort::Payment => "payment_success",
+            Sort::Refund => "refund_success",
+            Sort::Cancel => return None,
+        };
+        let amount = shown_amount(entry.minor, &entry.currency, None);
+        let data = json!({ theirs: entry.theirs, ours: entry.number, "order_amount": amount });
+        let body = Bytes::from(json!({ "notify_type": kind, "data": data }).to_string());
+        let signature = signature(&body, &self.identity.api_key());
+        let mut headers = HeaderMap::new();
+        headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
+        Some((headers, body))
+    }
+
+    async fn handle(&self, request: Request) -> Reaction {
+        let (subject, http, body, fault) = match self.answer(&request) {
+            // What is made is answered 201 here, as in the product that CBTIS's looks like a copy
+            // of.
+            Ok((subject, body, fault)) => {
+                let made = body["code"] == 0 && body["data"]["status"] == "PENDING"
+                    || !body["token"].is_null();
+                (subject, if made { 201 } else { 200 }, body, fault)
+            }
+            Err(refused) => {
+                self.counter.till().refuse(refused.reason);
+                (String::new(), refused.http, error(refused.code), None)
+            }
+        };
+        let say = |http, body: &Value, forged: bool| -> Option<Response> {
+            if forged {
+                Some(stray_page())
+            } else {
+                json_reply(http, body, &self.counter.clock)
+            }
+        };
+        let (broken, busy) = (error(500_001), error(429_001));
+        self.counter
+            .speak(Speech {
+                subject: &subject,
+                http,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
+    }
+
+    fn answer(&self, request: &Request) -> Result<Said, Refused> {
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let is_json = header("content-type").starts_with("application/json")
+            || request.uri().path() == LOGIN_PATH;
+        if request.method() != Method::POST || !is_json {
+            return Err(Refused {
+                http: 405,
+                code: 405_001,
+                reason: "not_a_post_of_json",
+            });
+        }
+        let path = request.uri().path();
+        if path == TOKEN_PATH {
+            return self.issue(request.body());
+        }
+        if path == LOGIN_PATH {
+            return self.log_in(request, header("x-client-id"), header("x-api-key"));
+        }
+        let token = header("authorization")
+            .strip_prefix("Bearer ")
+            .unwrap_or_default();
+        if !self.knows(token) {
+            return Err(Refused {
+                http: 401,
+                code: 401_001,
+                reason: "wrong_token",
+            });
+        }
+        self.documented(request)?;
+        match path {
+            "/mch-api/v1/pa/payment_intents/create" => self.submit(body::payment(request.body())?),
+            "/mch-api/v1/pa/payment_intents/query" => self.query(request.body(), Sort::Payment),
+            "/mch-api/v1/pa/refunds/create" => self.take_refund(request.body()),
+            "/mch-api/v1/pa/refunds/query" => self.query(request.body(), Sort::Refund),
+            "/mch-api/v1/pa/channel_extra/wechat/create_customs_declare" => {
+                self.declare(request.body())
+            }
+            "/mch-api/v1/pa/channel_extra/wechat/update_customs_declare" => {
+                self.modify(request.body())
+            }
+            "/mch-api/v1/pa/channel_extra/wechat/retrieve_customs_declare" => {
+                self.query_declaration(request.body())
+            }
+            "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => {
+                self.redeclare(request.body())
+            }
+            _ => Err(Refused {
+                http: 404,
+                code: 404_000,
+                reason: "no_such_path",
+            }),
+        }
+    }
+
+    /// Whether a request is one that a page has, or, where none has, as payrun's guesses are: with
+    /// its parameters and no others.
+    fn documented(&self, request: &Request) -> Result<(), Refused> {
+        let table = RequestTable::cbtis();
+        let unknown = Refused {
+            http: 404,
+            code: 404_000,
+            reason: "no_such_path",
+        };
+        let row = table
+            .find("any", request.method(), request.uri().path())
+            .ok_or(unknown)?;
+        let checked = table.check_headers(request.headers(), &[]).and_then(|()| {
+            row.check_json(request.uri().query().unwrap_or_default(), request.body())
+                .map(|_| ())
+        });
+        checked.map_err(|wrong| Refused::param(wrong.issue.word()))
+    }
+
+    fn knows(&self, token: &str) -> bool {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        self.identity.is_token(token)
+            || issued
+                .get(token)
+                .is_some_and(|until| self.counter.clock.now() < *until)
+    }
+
+    fn issue(&self, body: &[u8]) -> Result<Said, Refused> {
+        let known = self.identity.is_token_request(body);
+        let (token, _) = self.new_token(known)?;
+        let data = json!({ "access_token": token, "expires_in": self.lifetime.as_secs() });
+        Ok((String::new(), ok(data), None))
+    }
+
+    /// A token for headers: no body, and when it ends instead of how long it lives.
+    fn log_in(&self, request: &Request, id: &str, key: &str) -> Result<Said, Refused> {
+        let known = self.identity.is_login(id, key) && request.body().is_empty();
+        let (token, until) = self.new_token(known)?;
+        let until = chrono::DateTime::from_timestamp_millis(until.millis()).unwrap_or_default();
+        let until = until.format("%Y-%m-%dT%H:%M:%S%z").to_string();
+        Ok((
+            String::new(),
+            json!({ "token": token, "expires_at": until }),
+            None,
+        ))
+    }
+
+    fn new_token(&self, known: bool) -> Result<(String, Timestamp), Refused> {
+        let refused = Refused {
+            http: 401,
+            code: 401_002,
+            reason: "wrong_credentials",
+        };
+        let token = nonce().map_err(|_| refused)?;
+        if !known {
+            return Err(refused);
+        }
+        let until = self.counter.clock.now().plus(self.lifetime);
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        while issued.len() >= TOKENS_MAX {
+            issued.pop_first();
+        }
+        issued.insert(token.clone(), until);
+        Ok((token, until))
+    }
+
+    fn take_refund(&self, bytes: &[u8]) -> Result<Said, Refused> {
+        let refund = body::refund(bytes)?;
+        let payment = {
+            let till = self.counter.till();
+            let number = match &refund.of {
+                body::Which::Ours(number) => number.clone(),
+                body::Which::Theirs(theirs) => till
+                    .number_of(Sort::Payment, theirs)
+                    .unwrap_or(theirs.clone()),
+            };
+            let currency = till
+                .entry(Sort::Payment, &number)
+                .map(|payment| payment.currency.clone());
+            (number, currency)
+        };
+        let (number, Some(currency)) = payment else {
+            return Ok((String::new(), error(404_001), None));
+        };
+        self.submit(refund.asked(number, &currency)?)
+    }
+
+    fn submit(&self, asked: Asked) -> Result<Said, Refused> {
+        let (sort, number) = (asked.sort, asked.number.clone());
+        let (currency, minor) = (asked.currency.clone(), asked.minor);
+        let Outcome { what, fault } =
+            self.counter
+                .till()
+                .submit(asked, &self.counter.settings, self.counter.clock.now());
+        let body = match what {
+            // The reply to a refund names no number of CBTIS's own.
+            What::Entry(entry) if sort == Sort::Refund => {
+                let mut shown = show(&entry, sort, fault);
+                shown.as_object_mut().map(|shown| shown.remove("refund_id"));
+                ok(shown)
+            }
+            What::Entry(entry) => ok(show(&entry, sort, fault)),
+            What::Soft if sort == Sort::Refund => {
+                ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
+            }
+            What::Soft => {
+                let (ours, _) = names(sort);
+                let amount = shown_amount(minor, &currency, None);
+                ok(
+                    json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(sort) }),
+                )
+            }
+            What::Hard => error(403_001),
+            What::Unlisted => error(999_999),
+            What::OtherBody => error(409_001),
+            What::NoPayment => error(404_001),
+            What::WrongState => error(409_002),
+            What::TooMuch => error(409_003),
+            What::Full => error(500_001),
+        };
+        Ok((number, body, fault))
+    }
+
+    fn query(&self, bytes: &[u8], sort: Sort) -> Result<Said, Refused> {
+        let mut till = self.counter.till();
+        let number = match body::which(bytes, sort)? {
+            body::Which::Ours(number) => number,
+            body::Which::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
+        };
+        let (seen, fault) = till.query(
+            sort,
+            &number,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
+        let body = seen.map_or_else(|| error(404_001), |entry| ok(show(&entry, sort, fault)));
+        Ok((number, body, fault))
+    }
+}
+
+impl Twin for Cbtis {
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+        Box::pin(self.handle(request))
+    }
+}
+
+/// What our number and theirs are called.
+const fn names(sort: Sort) -> (&'static str, &'static str) {
+    match sort {
+        Sort::Payment | Sort::Cancel => ("merchant_order_id", "order_id"),
+        Sort::Refund => ("merchant_refund_id", "refund_id"),
+    }
+}
+
+const fn refused_word(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Payment | Sort::Cancel => "CANCELLED",
+        Sort::Refund => "FAILED",
+    }
+}
+
+fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
+    let status = match entry.standing {
+        Standing::Seen | Standing::Open => "PENDING",
+        Standing::Done => "SUCCEEDED",
+        Standing::Failed | Standing::Cancelled => refused_word(sort),
+    };
+    let (ours, theirs) = names(sort);
+    let mut shown = json!({
+        ours: entry.number,
+        theirs: entry.theirs,
+        "status": status,
+        "create_time": entry.at.to_string(),
+    });
+    // A refund's replies name no amount.
+    if sort != Sort::Refund {
+        shown["amount"] = json!(shown_amount(entry.minor, &entry.currency, fault));
+        shown["currency"] = json!(entry.currency);
+    }
+    if sort == Sort::Payment && entry.standing == Standing::Open {
+        let data = json!({ "type": "redirect", "url": "https://wx.tenpay.com/sandbox" });
+        shown["next_action"] = json!({ "type": "call_sdk", "data": data });
+    }
+    if entry.standing == Standing::Done {
+        shown["pay_time"] = json!(entry.at.to_string());
+    }
+    shown
+}
+
+fn ok(data: Value) -> Value {
+    json!({ "code": 0, "data": data, "message": "ok", "rid": "3647575c0e1049439e484a231864da2c" })
+}
+
+fn error(code: i64) -> Value {
+    json!({ "code": code, "message": "a reason in words", "rid": "3647575c0e1049439e484a231864da2c" })
+}
+
+/// A secret as text, for comparisons.
+fn same(secret: &SecretString, given: &[u8]) -> bool {
+    use secrecy::ExposeSecret as _;
+    aws_lc_rs::constant_time::verify_slices_are_equal(secret.expose_secret().as_bytes(), given)
+        .is_ok()
+}

@@ -1,0 +1,115 @@
+//! What becomes of one declaration: when it is decided, and how. Pure but for the plan of faults.
+
+use super::{Declaration, Key, State, Terms};
+use crate::Settings;
+use crate::books::short_hash;
+use crate::faults::{CallKind, Fault};
+use payrun_domain::time::Timestamp;
+
+impl Declaration {
+    /// One that was asked for, and not filed.
+    pub(super) fn seen(key: &Key, terms: &Terms, now: Timestamp) -> Self {
+        Self {
+            key: key.clone(),
+            terms: terms.clone(),
+            first: terms.clone(),
+            state: State::Seen,
+            theirs: String::new(),
+            payment: String::new(),
+            filed: 0,
+            redeclared: 0,
+            modified: 0,
+            modified_at: now,
+            calls: 0,
+            met: 0,
+            decide_at: now,
+            queries_left: 0,
+            hidden_until: Timestamp::default(),
+            shown: false,
+        }
+    }
+
+    /// The gateway's number of it.
+    pub(super) fn name(&self, settings: &Settings) -> String {
+        let Key {
+            order,
+            sub_order,
+            customs,
+        } = &self.key;
+        let name = format!("{}/{order}/{sub_order}/{customs}", settings.plan.seed);
+        format!(
+            "4200{:024}",
+            u128::from_be_bytes(short_hash(name.as_bytes())) % 10_u128.pow(24)
+        )
+    }
+
+    /// The fault of this call; counts the call.
+    pub(super) fn meets(&mut self, settings: &Settings, kind: CallKind) -> Option<Fault> {
+        let fault = settings
+            .plan
+            .meets(self.key.number(), self.calls, self.met, kind);
+        self.calls = self.calls.saturating_add(1);
+        fault
+    }
+
+    /// It is on its way: decided after two queries, or when its time comes. Under
+    /// [`Fault::Pending`] it takes longer.
+    pub(super) fn start(
+        &mut self,
+        state: State,
+        fault: Option<Fault>,
+        settings: &Settings,
+        now: Timestamp,
+    ) {
+        let coin = settings
+            .plan
+            .draw(self.key.number(), "coin", 0)
+            .is_multiple_of(2);
+        let longer = u32::from(fault == Some(Fault::Pending)) * (1 + u32::from(coin));
+        self.state = state;
+        self.modified_at = now;
+        self.decide_at = now.plus(settings.pending * (1 + longer));
+        self.queries_left = 2 + longer;
+    }
+
+    /// Takes it as far as time, and a query that looks at it, bring it.
+    pub(super) fn advance(&mut self, now: Timestamp, looked: bool) {
+        match self.state {
+            State::Undeclared | State::Submitted | State::Processing => {
+                self.queries_left = self.queries_left.saturating_sub(u32::from(looked));
+                if now >= self.decide_at || self.queries_left == 0 {
+                    self.come_to(self.end(), now);
+                } else if looked && self.state != State::Processing {
+                    self.come_to(State::Processing, now);
+                }
+            }
+            State::Success
+                if looked
+                    && self.shown
+                    && self.key.number().ends_with("-back")
+                    && !self.is_mended() =>
+            {
+                self.come_to(State::Except, now);
+            }
+            State::Seen | State::Success | State::Fail | State::Except => {}
+        }
+    }
+
+    fn come_to(&mut self, state: State, now: Timestamp) {
+        self.state = state;
+        self.modified_at = now;
+    }
+
+    /// What becomes of it, by the end of its number.
+    fn end(&self) -> State {
+        match self.key.number() {
+            number if number.ends_with("-fail") && !self.is_mended() => State::Fail,
+            number if number.ends_with("-except") && !self.is_mended() => State::Except,
+            _ => State::Success,
+        }
+    }
+
+    fn is_mended(&self) -> bool {
+        self.redeclared + self.modified > 0
+    }
+}

@@ -1,0 +1,181 @@
+//! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The
+//! rules are in `book`, what becomes of one in `course`, how WeChat Pay is spoken to in `wechat`
+//! and `body`; HipoPay's own side is beside its twin.
+//!
+//! A declaration is decided after some queries or some time; the end of its sub-order's number (of
+//! the payment's, where it is not split) says how:
+//!
+//! | number ends with | what becomes of it |
+//! |---|---|
+//! | `-fail` | `FAIL` |
+//! | `-except` | `EXCEPT` |
+//! | `-back` | `SUCCESS`, and `EXCEPT` when it is asked about once more |
+//! | `-different` | `SUCCESS`; the person is `DIFFERENT` |
+//! | `-unknown` | `SUCCESS`; of the person WeChat Pay says for ever that nothing is declared |
+//! | `-unread` | `SUCCESS`; of the person WeChat Pay refuses every question |
+//! | anything else | `SUCCESS`; the person is `SAME`, or `UNCHECKED` if none was named |
+//!
+//! Once it was filed again, it succeeds.
+
+mod body;
+mod book;
+mod course;
+#[cfg(test)]
+mod tests;
+mod wechat;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use body::{CUSTOMS, is_card};
+pub(super) use book::{Book, Outcome, What};
+use payrun_domain::time::Timestamp;
+
+/// Why a declaration cannot be found, in the words to which a fine-grained code belongs.
+pub(super) const NOT_DECLARED: &str = "the order is not declared";
+pub(super) const NO_RECORD: &str = "there is no customs record";
+
+/// Which declaration: of one payment, one sub-order and one customs there is one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// The merchant's number of the payment.
+    pub order: String,
+    /// The merchant's number of the sub-order; empty where the payment is not split.
+    pub sub_order: String,
+    pub customs: String,
+}
+
+impl Key {
+    /// The number that is its own, by whose end it is decided.
+    pub(super) fn number(&self) -> &str {
+        if self.sub_order.is_empty() {
+            &self.order
+        } else {
+            &self.sub_order
+        }
+    }
+}
+
+/// What is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub merchant_customs_no: String,
+    /// In 0.01 CNY.
+    pub duty: Option<i64>,
+    pub fees: Option<Fees>,
+    /// Of the person that is named, if one is: a digest, since books hold no names.
+    pub person: Option<[u8; 16]>,
+}
+
+/// What a sub-order costs, in minor units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fees {
+    pub currency: String,
+    pub order: i64,
+    pub transport: i64,
+    pub product: i64,
+}
+
+/// A payment that was paid, as far as a declaration has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Paid {
+    /// The gateway's number.
+    pub theirs: String,
+    pub currency: String,
+    pub minor: i64,
+}
+
+/// Where a declaration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was asked for, and nothing was filed: a fault or a refusal came first.
+    Seen,
+    Undeclared,
+    /// Modified and not sent yet.
+    Submitted,
+    Processing,
+    Success,
+    Fail,
+    Except,
+}
+
+impl State {
+    /// The gateways' word.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Seen | Self::Undeclared => "UNDECLARED",
+            Self::Submitted => "SUBMITTED",
+            Self::Processing => "PROCESSING",
+            Self::Success => "SUCCESS",
+            Self::Fail => "FAIL",
+            Self::Except => "EXCEPT",
+        }
+    }
+}
+
+/// A declaration in the books.
+#[derive(Debug, Clone)]
+pub(super) struct Declaration {
+    pub key: Key,
+    /// As they are in force.
+    pub terms: Terms,
+    /// As they were filed first.
+    first: Terms,
+    pub state: State,
+    /// The gateway's number of it.
+    pub theirs: String,
+    /// The gateway's number of the payment.
+    pub payment: String,
+    /// How often it was filed by being declared: never more than once.
+    pub filed: u32,
+    pub redeclared: u32,
+    pub modified: u32,
+    pub modified_at: Timestamp,
+    calls: u32,
+    met: u32,
+    decide_at: Timestamp,
+    queries_left: u32,
+    hidden_until: Timestamp,
+    /// Whether a query has shown its success.
+    shown: bool,
+}
+
+impl Declaration {
+    /// What is said of the person that was named.
+    pub(super) fn person(&self) -> &'static str {
+        match self.terms.person {
+            None => "UNCHECKED",
+            Some(_) if self.key.number().ends_with("-different") => "DIFFERENT",
+            Some(_) => "SAME",
+        }
+    }
+
+    /// Why it failed, in the words of the customs.
+    pub(super) fn explanation(&self) -> Option<&'static str> {
+        match self.state {
+            State::Fail => Some("支付单信息不符"),
+            State::Except => Some("海关接口异常"),
+            State::Seen
+            | State::Undeclared
+            | State::Submitted
+            | State::Processing
+            | State::Success => None,
+        }
+    }
+}
+
+/// What was filed with the customs, summed up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomsTotals {
+    /// How many declarations there are, by customs and by the state they are in.
+    pub filed: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How often one was filed by being declared when it was filed already: never.
+    pub filed_twice: u64,
+    /// How often one was redeclared.
+    pub redeclared: u64,
+    /// How often one was modified.
+    pub modified: u64,
+    /// How often a person was checked.
+    pub identity_checks: u64,
+}

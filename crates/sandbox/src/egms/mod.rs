@@ -1,0 +1,467 @@
+//! The other side of EGMS: strict about signatures, names and states, with books of its own.
+//!
+//! A payment is refunded only when it is captured and cancelled only while it is pending. Refunds
+//! and cancellations are `Received` first; one in two of those that are pending for long is
+//! answered S0003, in progress. B and C errors come with HTTP
+//! 400. A payment whose number ends with `-verifying` or `-authorised` stands so until it is paid.
+//!      Its lies: `S0000` around a refund that failed, a refund that was received and fails later,
+//!      and replies signed with another body.
+
+mod body;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Value, json};
+
+use super::counter::{Counter, Speech, json_reply, shown_amount};
+use super::faults::Fault;
+use super::request_table::{Issue, RequestTable};
+use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
+use super::{Reaction, Settings, Twin, decode};
+pub use identity::Identity;
+use payrun_domain::money::Amount;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::egms::sign::{Message, SignKey};
+use payrun_gateway::keys::nonce;
+use payrun_gateway::transport::{Request, Response};
+use payrun_system::clock::Clock;
+
+/// EGMS's other side.
+#[derive(Debug)]
+pub struct Egms {
+    pub(super) counter: Counter,
+    sid: String,
+    key: SignKey,
+}
+
+/// Why a request is refused for what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    code: &'static str,
+    /// The word in the books.
+    reason: &'static str,
+}
+
+/// Whose order it is about, what is said, and what bends it.
+type Said = (String, Value, Option<Fault>);
+
+impl Egms {
+    /// Opens it with empty books.
+    pub fn open(identity: &Identity, settings: Settings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            counter: Counter::new(settings, clock),
+            sid: identity.sid.clone(),
+            key: identity.sign_key(),
+        })
+    }
+
+    /// Everything that moved, and everything that went wrong.
+    pub fn totals(&self) -> TillTotals {
+        self.counter.totals()
+    }
+
+    /// Puts a captured payment into the books; its `evoTransID`.
+    pub fn seed(&self, merchant_trans_id: &str, amount: Amount) -> String {
+        self.counter.seed(merchant_trans_id, amount)
+    }
+
+    /// A refund as it stands in the books.
+    pub fn refund(&self, merchant_trans_id: &str) -> Option<Entry> {
+        self.counter
+            .till()
+            .entry(Sort::Refund, merchant_trans_id)
+            .cloned()
+    }
+
+    /// The notification of a payment as it stands, signed for the webhook at `path`: its headers
+    /// and body.
+    pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
+        let payment = self
+            .counter
+            .till()
+            .entry(Sort::Payment, merchant_trans_id)
+            .cloned()?;
+        self.tell(Sort::Payment, &payment, path, self.counter.clock.now())
+    }
+
+    /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS
+    /// tells of ends only.
+    pub(super) fn tell(
+        &self,
+        sort: Sort,
+        entry: &Entry,
+        path: &str,
+        signed_at: Timestamp,
+    ) -> Option<(HeaderMap, Bytes)> {
+        let event = match sort {
+            Sort::Payment => "Payment",
+            Sort::Refund => "Refund",
+            Sort::Cancel => "Cancel",
+        };
+        let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
+        let body = Bytes::from(body.to_string());
+        let mut headers = HeaderMap::new();
+        self.sign("POST", path, &body, signed_at, &mut headers)?;
+        Some((headers, body))
+    }
+
+    async fn handle(&self, request: Request) -> Reaction {
+        let method = request.method().clone();
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .to_owned();
+        let said = self
+            .admit(&request, &target)
+            .and_then(|()| self.answer(&request));
+        let (subject, body, fault) = match said {
+            Ok(said) => said,
+            Err(refused) => {
+                self.counter.till().refuse(refused.reason);
+                (String::new(), result(refused.code), None)
+            }
+        };
+        let say = |http, body: &Value, forged| self.reply(&method, &target, http, body, forged);
+        let (broken, busy) = (result("E0000"), result("E0001"));
+        let http = if body["result"]["code"]
+            .as_str()
+            .is_some_and(|code| code.starts_with(['B', 'C']))
+        {
+            400
+        } else {
+            200
+        };
+        self.counter
+            .speak(Speech {
+                subject: &subject,
+                http,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
+    }
+
+    /// Lets a request in or says why not (docs/gateways/egms.md).
+    fn admit(&self, request: &Request, target: &str) -> Result<(), Refused> {
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let (date_time, msg_id) = (header("datetime"), header("msgid"));
+        if !header("content-type").starts_with("application/json") {
+            return Err(Refused {
+                code: "V0005",
+                reason: "missing_content_type",
+            });
+        }
+        if header("signtype") != self.key.sign_type().word() {
+            return Err(Refused {
+                code: "V0010",
+                reason: "wrong_sign_type",
+            });
+        }
+        if chrono::DateTime::parse_from_rfc3339(date_time).is_err() {
+            return Err(Refused {
+                code: "V0002",
+                reason: "wrong_date_time",
+            });
+        }
+        if msg_id.is_empty() || msg_id.len() > 32 {
+            return Err(Refused {
+                code: "V0002",
+                reason: "wrong_msg_id",
+            });
+        }
+        let message = Message {
+            method: request.method().as_str(),
+            target,
+            date_time,
+            msg_id,
+            body: request.body(),
+        };
+        if self.key.verifies(message, header("authorization")) {
+            Ok(())
+        } else {
+            Err(Refused {
+                code: "V0010",
+                reason: "wrong_signature",
+            })
+        }
+    }
+
+    fn answer(&self, request: &Request) -> Result<Said, Refused> {
+        let no_path = Refused {
+            code: "V0006",
+            reason: "no_such_path",
+        };
+        let path = request
+            .uri()
+            .path()
+            .strip_prefix("/g2/v1/payment/mer/")
+            .ok_or(no_path)?;
+        let (sid, operation) = path.split_once('/').ok_or(no_path)?;
+        if decode(sid) != self.sid {
+            return Err(Refused {
+                code: "C0001",
+                reason: "wrong_sid",
+            });
+        }
+        let sort = match operation {
+            "evo.e-commerce.payment" => Sort::Payment,
+            "evo.e-commerce.cancel" => Sort::Cancel,
+            "evo.e-commerce.refund" => Sort::Refund,
+            _ => return Err(no_path),
+        };
+        let table = RequestTable::egms();
+        let row = table
+            .find("any", request.method(), request.uri().path())
+            .ok_or(no_path)?;
+        let query = request.uri().query().unwrap_or_default();
+        let checked = table.check_headers(request.headers(), &[]);
+        let checked = checked.and_then(|()| row.check_json(query, request.body()).map(|_| ()));
+        checked.map_err(|wrong| Refused {
+            code: if wrong.issue == Issue::Missing {
+                "V0001"
+            } else {
+                "V0009"
+            },
+            reason: wrong.issue.word(),
+        })?;
+        let number = query.strip_prefix("merchantTransID=").map(decode);
+        match (request.method(), sort, number) {
+            (&Method::GET, _, Some(number)) => Ok(self.query(sort, number)),
+            (&Method::POST, Sort::Payment, None) => {
+                self.submit(keyed(request, body::payment(request.body())?)?)
+            }
+            (&Method::POST, Sort::Cancel | Sort::Refund, Some(payment)) => {
+                let currency = self
+                    .counter
+                    .till()
+                    .entry(Sort::Payment, &payment)
+                    .map(|entry| entry.currency.clone());
+                self.submit(keyed(
+                    request,
+                    body::undo(request.body(), sort, payment, currency)?,
+                )?)
+            }
+            (_, _, None) => Err(Refused {
+                code: "V0001",
+                reason: "no_number",
+            }),
+            (_, Sort::Payment | Sort::Cancel | Sort::Refund, Some(_)) => Err(no_path),
+        }
+    }
+
+    fn submit(&self, asked: Asked) -> Result<Said, Refused> {
+        let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
+        let mut till = self.counter.till();
+        let Outcome { what, fault } =
+            till.submit(asked, &self.counter.settings, self.counter.clock.now());
+        let failed = |code: &str| {
+            let mut body = result("S0000");
+            body[word(sort)] = json!({
+                "status": "Failed", "failureCode": code, "failureReason": "a reason in words",
+                "merchantTransInfo": { "merchantTransID": number },
+            });
+            body
+        };
+        let body = match what {
+            What::Entry(entry)
+                if fault == Some(Fault::Pending)
+                    && self
+                        .counter
+                        .settings
+                        .plan
+                        .draw(&entry.number, "in progress", 0)
+                        .is_multiple_of(2) =>
+            {
+                result("S0003")
+            }
+            What::Entry(entry) => shown(&entry, sort, till.entry(Sort::Payment, &of), fault),
+            What::Soft => failed("P0001"),
+            What::Hard => result("B0005"),
+            What::Unlisted => result("X9999"),
+            What::OtherBody => result("C0009"),
+            What::NoPayment => result("B0014"),
+            What::WrongState => result("B0012"),
+            What::TooMuch => result("B0013"),
+            What::Full => result("E0000"),
+        };
+        Ok((number, body, fault))
+    }
+
+    fn query(&self, sort: Sort, number: String) -> Said {
+        let mut till = self.counter.till();
+        let (seen, fault) = till.query(
+            sort,
+            &number,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
+        let body = match seen {
+            Some(entry) => shown(&entry, sort, till.entry(Sort::Payment, &entry.of), fault),
+            None => result("C0004"),
+        };
+        (number, body, fault)
+    }
+
+    /// A reply signed with the request's method and target; `forged`: with another body.
+    fn reply(
+        &self,
+        method: &Method,
+        target: &str,
+        http: u16,
+        body: &Value,
+        forged: bool,
+    ) -> Option<Response> {
+        let mut response = json_reply(http, body, &self.counter.clock)?;
+        let signed = if forged {
+            Bytes::from_static(b"{}")
+        } else {
+            response.body().clone()
+        };
+        self.sign(
+            method.as_str(),
+            target,
+            &signed,
+            self.counter.clock.now(),
+            response.headers_mut(),
+        )?;
+        Some(response)
+    }
+
+    fn sign(
+        &self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+        at: Timestamp,
+        headers: &mut HeaderMap,
+    ) -> Option<()> {
+        let (date_time, msg_id) = (at.to_string(), nonce().ok()?);
+        let message = Message {
+            method,
+            target,
+            date_time: &date_time,
+            msg_id: &msg_id,
+            body,
+        };
+        let signature = self.key.sign(message);
+        let fields = [
+            ("datetime", date_time.as_str()),
+            ("msgid", msg_id.as_str()),
+            ("signtype", self.key.sign_type().word()),
+            ("authorization", signature.as_str()),
+        ];
+        for (name, value) in fields {
+            headers.insert(name, HeaderValue::from_str(value).ok()?);
+        }
+        Some(())
+    }
+}
+
+impl Twin for Egms {
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+        Box::pin(self.handle(request))
+    }
+}
+
+/// `Idempotency-Key` may be left out; where it is there it is the number that the effect is under.
+fn keyed(request: &Request, asked: Asked) -> Result<Asked, Refused> {
+    match request
+        .headers()
+        .get("idempotency-key")
+        .map(|key| key.as_bytes() == asked.number.as_bytes())
+    {
+        None | Some(true) => Ok(asked),
+        Some(false) => Err(Refused {
+            code: "V0002",
+            reason: "wrong_idempotency_key",
+        }),
+    }
+}
+
+const fn word(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Payment => "payment",
+        Sort::Refund => "refund",
+        Sort::Cancel => "cancel",
+    }
+}
+
+/// A whole reply about an entry; of a refund or a cancellation the payment is shown beside it, as
+/// the samples do.
+fn shown(entry: &Entry, sort: Sort, payment: Option<&Entry>, fault: Option<Fault>) -> Value {
+    let mut body = result("S0000");
+    if let Some(payment) = payment {
+        body["payment"] = show(payment, Sort::Payment, None);
+    }
+    body[word(sort)] = show(entry, sort, fault);
+    if sort == Sort::Payment && entry.standing == Standing::Open {
+        body["action"] = json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
+    }
+    body
+}
+
+fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
+    let status = match (sort, entry.standing) {
+        (Sort::Payment, Standing::Seen | Standing::Open)
+            if entry.number.ends_with("-verifying") =>
+        {
+            "Verifying"
+        }
+        (Sort::Payment, Standing::Seen | Standing::Open)
+            if entry.number.ends_with("-authorised") =>
+        {
+            "Authorised"
+        }
+        (Sort::Payment, Standing::Seen | Standing::Open) => "Pending",
+        (Sort::Payment, Standing::Done)
+            if entry.given_back > 0 && entry.given_back == entry.minor =>
+        {
+            "Refunded"
+        }
+        (Sort::Payment, Standing::Done) => "Captured",
+        (Sort::Payment, Standing::Cancelled) => "Cancelled",
+        (Sort::Refund | Sort::Cancel, Standing::Seen | Standing::Open) => "Received",
+        (Sort::Refund | Sort::Cancel, Standing::Done) => "Success",
+        (Sort::Payment, Standing::Failed)
+        | (Sort::Refund | Sort::Cancel, Standing::Failed | Standing::Cancelled) => "Failed",
+    };
+    let mut shown = json!({
+        "status": status,
+        "merchantTransInfo": { "merchantTransID": entry.number, "merchantTransTime": entry.at.to_string() },
+        "evoTransInfo": { "evoTransID": entry.theirs, "evoTransTime": entry.at.to_string() },
+    });
+    if sort == Sort::Payment || fault == Some(Fault::OtherAmount) {
+        let value = shown_amount(entry.minor, &entry.currency, fault);
+        shown["transAmount"] = json!({ "currency": entry.currency, "value": value });
+    }
+    if status == "Failed" {
+        shown["failureCode"] = json!("P0002");
+    }
+    shown
+}
+
+fn result(code: &str) -> Value {
+    let message = if code == "S0000" {
+        "Success"
+    } else {
+        "a reason in words"
+    };
+    json!({ "result": { "code": code, "message": message } })
+}

@@ -1,0 +1,540 @@
+//! Client and twin against each other, in process.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::faults::FaultPlan;
+use payrun_domain::answer::{Answer, Cause, LaneEffect};
+use payrun_domain::ids::OrderNumber;
+use payrun_domain::money::Currency;
+use payrun_gateway::egms::Client;
+use payrun_gateway::egms::sign::SignType;
+use payrun_gateway::transport::Transport;
+use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_project::catalog::judge::{Expected, judge};
+use payrun_project::config::EgmsConfig;
+
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+fn usd(text: &str) -> Amount {
+    Amount::parse(text, Currency::parse("USD").unwrap()).unwrap()
+}
+
+struct Rig {
+    twin: Arc<Egms>,
+    client: Client,
+}
+
+impl Rig {
+    fn new(plan: FaultPlan) -> Self {
+        Self::of(Identity::generate().unwrap(), plan)
+    }
+
+    fn of(identity: Identity, plan: FaultPlan) -> Self {
+        let settings = Settings {
+            plan,
+            timeout: TIMEOUT,
+            pending: Duration::ZERO,
+            ..Settings::default()
+        };
+        let twin = Egms::open(&identity, settings, Clock::System);
+        let transport = Transport::InProcess(twin.clone());
+        let client = Client::new(
+            &identity.config("https://sandbox.invalid"),
+            transport,
+            Clock::System,
+        )
+        .unwrap();
+        Self { twin, client }
+    }
+
+    async fn call(
+        &self,
+        operation: &str,
+        number: &str,
+        amount: Option<&str>,
+        input: Value,
+    ) -> Observation {
+        let input: Map<String, Value> = serde_json::from_value(input).unwrap();
+        let order_no = OrderNumber::parse(number).unwrap();
+        let amount = amount.map(usd);
+        self.client
+            .call(&Call {
+                operation: operation.into(),
+                order_no,
+                input,
+                amount,
+                timeout: TIMEOUT,
+            })
+            .await
+    }
+
+    async fn refund(&self, number: &str, payment: &str, amount: &str) -> Observation {
+        self.call(
+            "refund",
+            number,
+            Some(amount),
+            json!({ "out_trade_no": payment, "reason": "returned", "trans_time": TIME }),
+        )
+        .await
+    }
+}
+
+/// The same order has the same time, however often it is sent.
+const TIME: &str = "2026-11-22T10:00:00+08:00";
+
+fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
+    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    (seen.state.as_deref(), seen.code.as_deref())
+}
+
+#[tokio::test]
+async fn a_payment_is_created_captured_and_refunded_under_every_digest() {
+    for word in SignType::WORDS {
+        let mut identity = Identity::generate().unwrap();
+        identity.sign_type = SignType::parse(word).unwrap();
+        let rig = Rig::of(identity, FaultPlan::NONE);
+        let made = rig
+            .call(
+                "payment",
+                "P-1",
+                Some("10.00"),
+                json!({ "merchant_category_code": "5411" }),
+            )
+            .await;
+        assert_eq!(
+            (said(&made), made.amount.clone()),
+            ((Some("Pending"), None), Some(Ok(usd("10"))))
+        );
+        assert_eq!(made.result["action"]["type"], "presentQRCode");
+        let captured = rig
+            .call("payment_query", "P-1", Some("10.00"), json!({}))
+            .await;
+        assert_eq!(said(&captured), (Some("Captured"), None));
+        assert_eq!(
+            said(&rig.refund("R-1", "P-1", "4.00").await).0,
+            Some("Received")
+        );
+        let refunded = rig
+            .call("refund_query", "R-1", Some("4.00"), json!({}))
+            .await;
+        assert_eq!(
+            (said(&refunded), refunded.order_no.as_deref()),
+            ((Some("Success"), None), Some("R-1"))
+        );
+        assert_eq!(rig.twin.totals().refunded["USD"], (1, 400));
+        assert!(
+            rig.client
+                .probe()
+                .await
+                .iter()
+                .all(|probe| probe.found.is_ok())
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() {
+    let settings = Settings {
+        pending: Duration::from_secs(60),
+        timeout: TIMEOUT,
+        ..Settings::default()
+    };
+    let identity = Identity::generate().unwrap();
+    let twin = Egms::open(&identity, settings, Clock::System);
+    let transport = Transport::InProcess(twin.clone());
+    let client = Client::new(
+        &identity.config("https://sandbox.invalid"),
+        transport,
+        Clock::System,
+    )
+    .unwrap();
+    let rig = Rig { twin, client };
+    let payment = json!({ "platform": "MINI", "openid": "o1", "appid": "wx1" });
+    assert_eq!(
+        said(&rig.call("payment", "P-1", Some("10.00"), payment).await).0,
+        Some("Pending")
+    );
+    assert_eq!(
+        said(&rig.refund("R-1", "P-1", "1.00").await).1,
+        Some("B0012")
+    );
+    let cancel = rig
+        .call("cancel", "C-1", None, json!({ "out_trade_no": "P-1" }))
+        .await;
+    assert_eq!(said(&cancel).0, Some("Received"));
+    let mut ended = rig.call("cancel_query", "C-1", None, json!({})).await;
+    if ended.state.as_deref() == Some("Received") {
+        ended = rig.call("cancel_query", "C-1", None, json!({})).await;
+    }
+    assert_eq!(said(&ended).0, Some("Success"));
+    assert_eq!(
+        said(&rig.call("payment_query", "P-1", None, json!({})).await).0,
+        Some("Cancelled")
+    );
+    rig.twin.seed("P-2", usd("5"));
+    let late = rig
+        .call("cancel", "C-2", None, json!({ "out_trade_no": "P-2" }))
+        .await;
+    assert_eq!((said(&late).1, late.http), (Some("B0012"), Some(400)));
+    assert_eq!(
+        said(&rig.refund("R-2", "P-9", "1.00").await).1,
+        Some("B0014")
+    );
+}
+
+#[tokio::test]
+async fn success_around_a_failed_refund_is_seen_through() {
+    let rig = Rig::new(FaultPlan::only(Fault::SoftDecline));
+    rig.twin.seed("P-1", usd("10.00"));
+    assert_eq!(
+        said(&rig.refund("R-1", "P-1", "4.00").await),
+        (Some("Failed"), Some("P0001"))
+    );
+    assert_eq!(
+        said(&rig.refund("R-1", "P-1", "4.00").await).0,
+        Some("Received")
+    );
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", usd("10.00"));
+    assert_eq!(
+        said(&rig.refund("R-1", "P-1", "10.01").await),
+        (None, Some("B0013"))
+    );
+    assert_eq!(
+        said(&rig.call("refund_query", "R-1", None, json!({})).await).1,
+        Some("C0004")
+    );
+}
+
+#[tokio::test]
+async fn a_received_refund_may_still_fail() {
+    let rig = Rig::new(FaultPlan::only(Fault::Pending));
+    rig.twin.seed("P-1", usd("10.00"));
+    let mut ends = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let number = format!("R-{n}");
+        let taken = rig.refund(&number, "P-1", "0.10").await;
+        assert!(
+            matches!(
+                said(&taken),
+                (Some("Received"), None) | (None, Some("S0003"))
+            ),
+            "{taken:?}"
+        );
+        ends.insert(
+            rig.call("refund_query", &number, None, json!({}))
+                .await
+                .state
+                .unwrap(),
+        );
+    }
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), ["Failed", "Success"]);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
+    for fault in Fault::ALL {
+        let rig = Rig::new(FaultPlan::only(fault));
+        rig.twin.seed("P-1", usd("10.00"));
+        let seen = rig.refund("R-1", "P-1", "4.00").await;
+        let exists = rig
+            .twin
+            .refund("R-1")
+            .is_some_and(|refund| refund.standing != Standing::Seen);
+        let fits = match fault {
+            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !exists,
+            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,
+            Fault::ResetAfter | Fault::LateVisible => {
+                matches!(seen.reached, Reached::Lost(_)) && exists
+            }
+            Fault::SilentBefore => seen.reached == Reached::TimedOut && !exists,
+            Fault::SilentAfter => seen.reached == Reached::TimedOut && exists,
+            Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !exists,
+            Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && exists,
+            Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !exists,
+            Fault::WrongSignature => matches!(seen.reached, Reached::Unverified(_)) && exists,
+            Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && exists,
+            Fault::OtherAmount => seen.amount == Some(Ok(usd("4.01"))) && exists,
+            Fault::UnlistedCode => seen.code.as_deref() == Some("X9999"),
+            Fault::Pending => {
+                exists
+                    && (seen.state.as_deref() == Some("Received")
+                        || seen.code.as_deref() == Some("S0003"))
+            }
+            Fault::SoftDecline => seen.code.as_deref() == Some("P0001") && !exists,
+            Fault::HardDecline => seen.code.as_deref() == Some("B0005") && !exists,
+            Fault::Slow => exists,
+        };
+        assert!(fits, "{fault}: exists {exists}, {seen:?}");
+        assert_eq!(
+            rig.refund("R-1", "P-1", "4.00").await.reached,
+            Reached::Replied,
+            "{fault}"
+        );
+        assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
+        assert!(rig.twin.totals().violations.is_empty(), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
+    let rig = Rig::new(FaultPlan {
+        seed: 2,
+        ..FaultPlan::only(Fault::ErrorBefore)
+    });
+    for n in 0..20 {
+        let number = format!("P-{n}");
+        rig.twin.seed(&number, usd("1"));
+        let seen = rig.call("payment_query", &number, None, json!({})).await;
+        if seen.http == Some(502) {
+            assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+            return;
+        }
+    }
+    panic!("no unsigned error was met");
+}
+
+#[tokio::test]
+async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
+    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let keys = |identity: &Identity| identity.config("https://sandbox.invalid").sign_keys;
+    let config = EgmsConfig {
+        sign_keys: [keys(&new), keys(&old)].concat(),
+        ..new.config("https://sandbox.invalid")
+    };
+    let (after, before) = (Rig::of(new, FaultPlan::NONE), Rig::of(old, FaultPlan::NONE));
+    let client = Client::new(
+        &config,
+        Transport::InProcess(after.twin.clone()),
+        Clock::System,
+    )
+    .unwrap();
+    for twin in [&before.twin, &after.twin] {
+        twin.seed("P-1", usd("10.00"));
+        let (headers, body) = twin.notification("P-1", "/payrun/notify/egms").unwrap();
+        assert_eq!(
+            client
+                .read_notification(&headers, &body, Clock::System.now())
+                .reached,
+            Reached::Replied
+        );
+    }
+    let (headers, body) = before
+        .twin
+        .notification("P-1", "/payrun/notify/egms")
+        .unwrap();
+    assert!(matches!(
+        after
+            .client
+            .read_notification(&headers, &body, Clock::System.now())
+            .reached,
+        Reached::Unverified(_)
+    ));
+    let found = client.probe().await;
+    let found = found.last().unwrap().found.clone().unwrap();
+    assert_eq!(
+        found,
+        "accepted under the first sign_key, and the reply verified under number 1"
+    );
+}
+
+#[tokio::test]
+async fn notifications_are_verified_with_our_public_path() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", usd("10.00"));
+    let (headers, body) = rig.twin.notification("P-1", "/payrun/notify/egms").unwrap();
+    let seen = rig
+        .client
+        .read_notification(&headers, &body, Clock::System.now());
+    assert_eq!(
+        (said(&seen), seen.order_no.as_deref()),
+        ((Some("Captured"), None), Some("P-1"))
+    );
+    assert_eq!(seen.amount, Some(Ok(usd("10.00"))));
+    let (headers, body) = rig.twin.notification("P-1", "/behind/a/proxy").unwrap();
+    assert!(matches!(
+        rig.client
+            .read_notification(&headers, &body, Clock::System.now())
+            .reached,
+        Reached::Unverified(_)
+    ));
+    assert!(matches!(
+        rig.client
+            .read_notification(&HeaderMap::new(), &body, Clock::System.now())
+            .reached,
+        Reached::Unverified(_)
+    ));
+}
+
+#[tokio::test]
+async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_makes_it_another() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let pay = |amount, time: &'static str| {
+        rig.call(
+            "payment",
+            "P-1",
+            Some(amount),
+            json!({ "trans_time": time }),
+        )
+    };
+    for _ in 0..2 {
+        assert_eq!(said(&pay("10.00", TIME).await).1, None);
+    }
+    assert_eq!(said(&pay("11.00", TIME).await).1, Some("C0009"));
+    assert_eq!(
+        said(&pay("10.00", "2026-11-22T10:00:01+08:00").await).1,
+        Some("C0009")
+    );
+    assert_eq!(rig.twin.totals().violations["two_bodies"], 2);
+}
+
+#[tokio::test]
+async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", usd("10.00"));
+    let stranger = Identity::generate()
+        .unwrap()
+        .config("https://sandbox.invalid");
+    let client = Client::new(
+        &stranger,
+        Transport::InProcess(rig.twin.clone()),
+        Clock::System,
+    )
+    .unwrap();
+    let rig = Rig { client, ..rig };
+    let seen = rig.refund("R-1", "P-1", "1.00").await;
+    assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+    assert_eq!(
+        (seen.code.as_deref(), seen.state, seen.order_no),
+        (Some("V0010"), None, None)
+    );
+    let refund = payrun_project::catalog::Catalog::built_in().kinds["refund"].clone();
+    let operations = &refund.gateways["egms"];
+    for (table, is_query) in [
+        (&operations.submit_outcomes, false),
+        (&operations.query_outcomes, true),
+    ] {
+        let seen = Observation {
+            code: Some("V0010".into()),
+            ..Observation::of(Reached::Unverified("x".into()))
+        };
+        let judged = judge(table, is_query, true, &seen, &Expected::default());
+        assert_eq!(
+            judged.answer,
+            Answer::Unknown {
+                cause: Cause::Unverified,
+                code: "V0010".into()
+            }
+        );
+        assert_eq!(judged.lane, LaneEffect::Stop);
+        let other = Observation {
+            code: Some("C0001".into()),
+            ..seen.clone()
+        };
+        let forged = judge(
+            table,
+            is_query,
+            true,
+            &Observation {
+                code: None,
+                ..other
+            },
+            &Expected::default(),
+        );
+        assert_eq!(
+            (forged.answer, forged.lane),
+            (Cause::Unverified.into(), LaneEffect::None)
+        );
+    }
+}
+
+#[tokio::test]
+async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", usd("10.00"));
+    let refund = |reason: String| {
+        rig.call(
+            "refund",
+            "R-1",
+            Some("1.00"),
+            json!({ "out_trade_no": "P-1", "reason": reason }),
+        )
+    };
+    assert!(
+        matches!(&refund("退".repeat(22)).await.reached, Reached::Unsendable(why) if why.contains("66 bytes"))
+    );
+    assert_eq!(said(&refund("退".repeat(21)).await).0, Some("Received"));
+    let mini = rig
+        .call(
+            "payment",
+            "P-2",
+            Some("1.00"),
+            json!({ "platform": "MINI", "appid": "wx1" }),
+        )
+        .await;
+    assert!(
+        matches!(&mini.reached, Reached::Unsendable(why) if why.contains("openid")),
+        "{mini:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_payment_may_be_cancelled_while_the_account_says_so() {
+    let settings = Settings {
+        pending: Duration::from_secs(60),
+        timeout: TIMEOUT,
+        ..Settings::default()
+    };
+    let identity = Identity::generate().unwrap();
+    let twin = Egms::open(&identity, settings, Clock::System);
+    let with = |cancel_when: &[&str]| {
+        let cancel_when = cancel_when.iter().map(|word| (*word).to_owned()).collect();
+        let config = payrun_project::config::EgmsConfig {
+            cancel_when,
+            ..identity.config("https://sandbox.invalid")
+        };
+        let client =
+            Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+        Rig {
+            twin: twin.clone(),
+            client,
+        }
+    };
+    let (usual, wide) = (
+        with(&["Pending"]),
+        with(&["Pending", "Authorised", "Verifying", "not_found"]),
+    );
+    let mut allowed = Vec::new();
+    for kind in ["P", "P-verifying", "P-authorised", "P-paid", "P-gone"] {
+        let mut told = [false; 2];
+        for (at, rig) in [&usual, &wide].into_iter().enumerate() {
+            // Some are paid by the time they are asked about.
+            for n in 0..10 {
+                let number = format!("{at}{n}{kind}");
+                match kind {
+                    "P-paid" => drop(twin.seed(&number, usd("1.00"))),
+                    "P-gone" => {}
+                    _ => drop(rig.call("payment", &number, Some("1.00"), json!({})).await),
+                }
+                let seen = rig
+                    .call("cancel_check", "C", None, json!({ "out_trade_no": number }))
+                    .await;
+                told[at] |= seen.result.contains_key("cancellable");
+            }
+        }
+        allowed.push((kind, told[0], told[1]));
+    }
+    assert_eq!(
+        allowed,
+        [
+            ("P", true, true),
+            ("P-verifying", false, true),
+            ("P-authorised", false, true),
+            ("P-paid", false, false),
+            ("P-gone", false, true)
+        ]
+    );
+}

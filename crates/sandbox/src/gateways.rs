@@ -1,0 +1,149 @@
+//! Every gateway's other side, side by side: which of them a request is for.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::cbtis::Cbtis;
+use super::counter::Counter;
+use super::egms::Egms;
+use super::hipopay::Hipopay;
+use super::{BookLine, Sandbox, StoreError, Twin};
+use payrun_domain::money::Amount;
+
+/// The kinds of gateway.
+pub(super) const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
+
+/// How often each of some things happened.
+pub type Counts = BTreeMap<String, u64>;
+
+/// The gateways that are served together; those that are not there answer 404.
+#[derive(Debug, Clone, Default)]
+pub struct Gateways {
+    /// WeChat Pay Global.
+    pub wechat: Option<Arc<Sandbox>>,
+    /// HipoPay.
+    pub hipopay: Option<Arc<Hipopay>>,
+    /// EGMS.
+    pub egms: Option<Arc<Egms>>,
+    /// CBTIS.
+    pub cbtis: Option<Arc<Cbtis>>,
+}
+
+impl From<Arc<Sandbox>> for Gateways {
+    fn from(wechat: Arc<Sandbox>) -> Self {
+        Self {
+            wechat: Some(wechat),
+            ..Self::default()
+        }
+    }
+}
+
+impl Gateways {
+    /// Who answers on this path.
+    pub(super) fn twin_of(&self, path: &str) -> Option<&dyn Twin> {
+        let first = path
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        match first {
+            "v3" => self.wechat.as_deref().map(|twin| twin as &dyn Twin),
+            "payment" | "payment_refund" | "wechatpay" | "download_bill" => {
+                self.hipopay.as_deref().map(|twin| twin as &dyn Twin)
+            }
+            "g2" => self.egms.as_deref().map(|twin| twin as &dyn Twin),
+            "mch-api" => self.cbtis.as_deref().map(|twin| twin as &dyn Twin),
+            _ => None,
+        }
+    }
+
+    /// Puts a paid payment into a gateway's books, as if its payer had just paid.
+    pub fn seed(&self, gateway: &str, number: &str, amount: Amount) {
+        if let Some(counter) = self.counter(gateway) {
+            counter.seed(number, amount);
+        }
+    }
+
+    /// Everything under which money moved at any of them: the true books.
+    ///
+    /// # Errors
+    /// If the books of WeChat Pay cannot be read.
+    pub async fn lines(&self) -> Result<Vec<BookLine>, StoreError> {
+        let mut lines = match &self.wechat {
+            Some(wechat) => wechat.deductions().await?,
+            None => Vec::new(),
+        };
+        let deducted: HashSet<String> = lines.iter().map(|line| line.number.clone()).collect();
+        for (gateway, counter) in GATEWAYS
+            .iter()
+            .filter_map(|name| self.counter(name).map(|counter| (*name, counter)))
+        {
+            // A deduction that is given back is taken over into the other books.
+            let of = counter.till().lines(gateway).into_iter();
+            lines.extend(
+                of.filter(|line| line.sort != "payment" || !deducted.contains(&line.number)),
+            );
+        }
+        Ok(lines)
+    }
+
+    /// How often each fault was met, and each promise of ours to a gateway broken.
+    ///
+    /// # Errors
+    /// If the books of WeChat Pay cannot be read.
+    pub async fn met(&self) -> Result<(Counts, Counts), StoreError> {
+        let (mut faults, mut violations) = (Counts::new(), Counts::new());
+        let mut add = |some: Counts, others: Counts| {
+            for (sum, counts) in [(&mut faults, some), (&mut violations, others)] {
+                counts
+                    .into_iter()
+                    .for_each(|(word, times)| *sum.entry(word).or_default() += times);
+            }
+        };
+        if let Some(wechat) = &self.wechat {
+            let totals = wechat.totals().await?;
+            add(totals.faults, totals.violations);
+        }
+        for counter in GATEWAYS
+            .iter()
+            .filter(|name| **name != "wechat")
+            .filter_map(|name| self.counter(name))
+        {
+            let totals = counter.totals();
+            add(totals.faults, totals.violations);
+        }
+        Ok((faults, violations))
+    }
+
+    pub(super) fn counter(&self, gateway: &str) -> Option<&Counter> {
+        match gateway {
+            "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
+            "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
+            "egms" => self.egms.as_ref().map(|twin| &twin.counter),
+            "cbtis" => self.cbtis.as_ref().map(|twin| &twin.counter),
+            _ => None,
+        }
+    }
+
+    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all
+    /// payments but deductions, which have books of their own.
+    pub(super) fn about(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+    ) -> Option<Result<Value, StatusCode>> {
+        let (gateway, page) = path.strip_prefix("/sandbox/")?.split_once('/')?;
+        if !GATEWAYS.contains(&gateway) {
+            return None;
+        }
+        Some(
+            self.counter(gateway)
+                .ok_or(StatusCode::NOT_FOUND)
+                .and_then(|counter| counter.about(method, page, body)),
+        )
+    }
+}

@@ -1,0 +1,559 @@
+//! The other side of HipoPay: strict about names, signatures and amounts, with books of its own.
+//!
+//! Its lies are HipoPay's: `is_success` around a refund that failed, and a refund that is accepted
+//! and fails later. Replies are not signed, so in place of a wrong signature it answers with a page
+//! of something in between. What the document leaves open \[C\] it plays both ways: the reply to a
+//! price in CNY (`is_rmb`) names CNY or the currency of the settlement, by the order's number. A
+//! refund whose number ends with `-spent` fails with 0104 and is 0001 when it is sent again. The
+//! notification of a payment that was asked for here carries its `openid`. A refund without an
+//! amount refunds the whole payment, as HipoPay does, and is counted as the violation
+//! `refund_without_amount`.
+
+mod bill;
+mod customs;
+mod gate;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Value, json};
+
+use super::counter::{Counter, Speech, json_reply, shown_amount, stray_page};
+use super::faults::Fault;
+use super::identity::IdentityError;
+use super::statements::Looks;
+use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
+use super::{Reaction, Settings, Twin};
+#[cfg(test)]
+pub(super) use bill::write;
+use gate::{Params, Refused};
+pub use identity::Identity;
+use payrun_domain::money::{Amount, Currency};
+use payrun_domain::time::Timestamp;
+use payrun_gateway::hipopay::sign::notification_message;
+use payrun_gateway::keys::{SigningKey, VerifyingKey};
+use payrun_gateway::transport::{Request, Response};
+use payrun_system::clock::Clock;
+
+/// HipoPay's other side.
+#[derive(Debug)]
+pub struct Hipopay {
+    pub(super) counter: Counter,
+    merchant_no: String,
+    merchant: VerifyingKey,
+    platform: SigningKey,
+    looks: Looks,
+    asked: Mutex<AskedFor>,
+}
+
+/// What was asked for beside what the books hold.
+#[derive(Debug, Default)]
+struct AskedFor {
+    /// By the merchant's number of a payment: the currency of its settlement, where its price is in
+    /// CNY, and its payer.
+    payments: BTreeMap<String, (Option<&'static str>, String)>,
+    /// By the merchant's number of a refund that failed for good: how that is shown.
+    spent: BTreeMap<String, Value>,
+}
+
+/// How much of it is kept.
+const ASKED_MAX: usize = 1_000_000;
+
+impl Hipopay {
+    /// Opens it with empty books.
+    ///
+    /// # Errors
+    /// If a key cannot be used.
+    pub fn open(
+        identity: &Identity,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Arc<Self>, IdentityError> {
+        Ok(Arc::new(Self {
+            counter: Counter::new(settings, clock),
+            merchant_no: identity.merchant_no.clone(),
+            merchant: identity.merchant_key()?,
+            platform: identity.platform_key()?,
+            looks: Looks::default(),
+            asked: Mutex::default(),
+        }))
+    }
+
+    /// Everything that moved, and everything that went wrong.
+    pub fn totals(&self) -> TillTotals {
+        self.counter.totals()
+    }
+
+    /// Puts a paid payment into the books; its `payment_no`.
+    pub fn seed(&self, out_trade_id: &str, amount: Amount) -> String {
+        self.counter.seed(out_trade_id, amount)
+    }
+
+    /// A refund as it stands in the books.
+    pub fn refund(&self, out_refund_id: &str) -> Option<Entry> {
+        self.counter
+            .till()
+            .entry(Sort::Refund, out_refund_id)
+            .cloned()
+    }
+
+    /// The notification of a payment that is paid: its headers and body.
+    pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
+        let payment = self
+            .counter
+            .till()
+            .entry(Sort::Payment, out_trade_id)
+            .cloned()?;
+        let minor = payment.minor;
+        self.tell(
+            &payment.pretended(Standing::Done, minor),
+            self.counter.clock.now(),
+        )
+    }
+
+    /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
+    pub(super) fn tell(&self, paid: &Entry, signed_at: Timestamp) -> Option<(HeaderMap, Bytes)> {
+        let amount = shown_amount(paid.minor, &paid.currency, None);
+        let (settled_in, openid) = self
+            .asked()
+            .payments
+            .get(&paid.number)
+            .cloned()
+            .unwrap_or_default();
+        let currency = self.shown_currency(paid);
+        let mut fields = vec![
+            ("status", status(paid.standing)),
+            ("trade_type", "MINIPROGRAM"),
+            ("exchange_rate", "1.0000000000"),
+            ("payment_no", &paid.theirs),
+            ("currency", &currency),
+            ("settle_currency", settled_in.unwrap_or(&paid.currency)),
+            ("amount", &amount),
+            ("trade_time", "2026-11-22 10:00:00"),
+            ("finish_time", "2026-11-22 10:00:09"),
+            ("pay_currency", &paid.currency),
+            ("pay_amount", &amount),
+            ("out_trade_id", &paid.number),
+        ];
+        if !openid.is_empty() {
+            fields.push(("openid", &openid));
+        }
+        let params: Vec<(String, String)> = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let timestamp = signed_at.seconds().to_string();
+        let signature = self
+            .platform
+            .sign(notification_message(&params, &timestamp).as_bytes())
+            .ok()?;
+        let mut headers = HeaderMap::new();
+        headers.insert("timestamp", HeaderValue::from_str(&timestamp).ok()?);
+        headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
+        let pairs: Vec<String> = params
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.replace(' ', "+")))
+            .collect();
+        Some((headers, pairs.join("&").into()))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, AskedFor> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The currency that is shown beside a payment's amount.
+    fn shown_currency(&self, entry: &Entry) -> String {
+        let settled_in = self
+            .asked()
+            .payments
+            .get(&entry.number)
+            .and_then(|(settled_in, _)| *settled_in);
+        let says_settlement = self
+            .counter
+            .settings
+            .plan
+            .draw(&entry.number, "currency", 0)
+            .is_multiple_of(2);
+        settled_in
+            .filter(|_| says_settlement)
+            .map_or_else(|| entry.currency.clone(), str::to_owned)
+    }
+
+    async fn handle(&self, request: Request) -> Reaction {
+        let params = match gate::admit(
+            &request,
+            &self.merchant_no,
+            &self.merchant,
+            self.counter.clock.now(),
+        ) {
+            Ok(params) => params,
+            Err(refused) => return self.refuse(refused).await,
+        };
+        if let Err(refused) = params.documented(&request) {
+            return self.refuse(refused).await;
+        }
+        let said = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/wechatpay/declaration") => {
+                return self.take_declaration(&params).await;
+            }
+            (&Method::GET, "/wechatpay/declaration") => {
+                return self.take_declaration_query(&params).await;
+            }
+            (&Method::POST, "/wechatpay/redeclaration") => {
+                return self.take_redeclaration(&params).await;
+            }
+            (&Method::POST, "/wechatpay/mini_program/payment") => self.pay(&params),
+            (&Method::GET, "/payment") => self.query_payment(&params),
+            (&Method::POST, "/payment_refund") => self.take_refund(&params),
+            (&Method::GET, "/payment_refund") => self.query_refund(&params),
+            (&Method::GET, "/wechatpay/forex_rate") => rate(&params),
+            (&Method::GET, "/download_bill") => return self.bill(&params).await,
+            _ => Err(Refused::new("PATH_NOT_FOUND", "no_such_path")),
+        };
+        match said {
+            Ok((subject, body, fault)) => self.speak(&subject, body, fault).await,
+            Err(refused) => self.refuse(refused).await,
+        }
+    }
+
+    async fn speak(&self, subject: &str, body: Value, fault: Option<Fault>) -> Reaction {
+        let say = |http, body: &Value, forged: bool| -> Option<Response> {
+            if forged {
+                Some(stray_page())
+            } else {
+                json_reply(http, body, &self.counter.clock)
+            }
+        };
+        let broken = error("SYSTEM_ERROR", "system error");
+        let busy = error("FREQUENCY_LIMITED", "slow down");
+        self.counter
+            .speak(Speech {
+                subject,
+                http: 200,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
+    }
+
+    async fn refuse(&self, refused: Refused) -> Reaction {
+        self.counter.till().refuse(refused.reason);
+        self.speak("", error(refused.code, refused.reason), None)
+            .await
+    }
+
+    fn pay(&self, params: &Params) -> Result<Said, Refused> {
+        for name in ["product_info", "appid", "openid", "client_ip"] {
+            params.must(name)?;
+        }
+        if params.must("merchant_no")? != self.merchant_no {
+            return Err(Refused::new("PARAM_ERROR", "wrong_merchant_no"));
+        }
+        let named = currency(params.must("currency")?)?;
+        // With a price in CNY the currency that is named is that of the settlement.
+        let settled_in = match params.get("is_rmb") {
+            Some("TRUE") => Some(named.code()),
+            None | Some("FALSE") => None,
+            Some(_) => return Err(Refused::new("PARAM_ERROR", "wrong_is_rmb")),
+        };
+        let amount = params.amount(
+            "amount",
+            if settled_in.is_some() {
+                currency("CNY")?
+            } else {
+                named
+            },
+        )?;
+        let number = params.number("out_trade_id")?;
+        let payer = (settled_in, params.must("openid")?.to_owned());
+        if self.asked().payments.len() < ASKED_MAX {
+            self.asked().payments.entry(number.clone()).or_insert(payer);
+        }
+        let asked = Asked {
+            sort: Sort::Payment,
+            number: number.clone(),
+            of: String::new(),
+            currency: amount.currency().code().to_owned(),
+            minor: amount.minor(),
+            body: params.bytes(),
+            waits: true,
+        };
+        let Outcome { what, fault } =
+            self.counter
+                .till()
+                .submit(asked, &self.counter.settings, self.counter.clock.now());
+        let body = match what {
+            What::Entry(entry) => {
+                let mut shown = self.show_payment(&entry, fault);
+                shown["response"]["prepay_params"] = json!({
+                    "nonceStr": "572666791269", "order_no": entry.theirs, "paySign": "466790B2486C24F2DE0BD4C77C7D22AB",
+                    "prepay_id": format!("wx{}", entry.theirs), "timeStamp": "1550548767",
+                });
+                shown
+            }
+            What::Soft => failed_payment(&number, amount),
+            What::Hard => error(
+                "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
+                "This currency is not supported",
+            ),
+            What::Unlisted => error("SANDBOX_UNLISTED", "a code no document lists"),
+            What::OtherBody => error(
+                "OUT_TRADE_ID_USED",
+                "this number belongs to another payment",
+            ),
+            What::NoPayment | What::WrongState | What::TooMuch | What::Full => {
+                error("SYSTEM_ERROR", "the books are full")
+            }
+        };
+        Ok((number, body, fault))
+    }
+
+    fn show_payment(&self, entry: &Entry, fault: Option<Fault>) -> Value {
+        json!({
+            "is_success": true,
+            "response": {
+                "amount": shown_amount(entry.minor, &entry.currency, fault),
+                "currency": self.shown_currency(entry),
+                "exchange_rate": "0.881890",
+                "out_trade_id": entry.number,
+                "payment_no": entry.theirs,
+                "status": status(entry.standing),
+                "product_info": "sandbox",
+                "trade_time": entry.at.to_string(),
+                "trade_type": "MINIPROGRAM",
+            },
+        })
+    }
+
+    fn query_payment(&self, params: &Params) -> Result<Said, Refused> {
+        let number = self.which(params, Sort::Payment, "out_trade_id", "payment_no")?;
+        let now = self.counter.clock.now();
+        let (seen, fault) =
+            self.counter
+                .till()
+                .query(Sort::Payment, &number, &self.counter.settings, now);
+        let body = match seen {
+            Some(entry) => self.show_payment(&entry, fault),
+            None => error("PAYMENT_NOT_FOUND", "Order not found"),
+        };
+        Ok((number, body, fault))
+    }
+
+    fn take_refund(&self, params: &Params) -> Result<Said, Refused> {
+        let payment_no = params.must("payment_no")?.to_owned();
+        let number = params.number("out_refund_id")?;
+        let mut till = self.counter.till();
+        let payment = till.number_of(Sort::Payment, &payment_no);
+        let payment = payment.and_then(|number| till.entry(Sort::Payment, &number).cloned());
+        let Some(payment) = payment else {
+            let body = refund(&number, "", &payment_no, "0.00", "FAIL", "0002");
+            return Ok((number, body, None));
+        };
+        let minor = match params.get("refund_amount") {
+            None => {
+                till.refuse("refund_without_amount");
+                payment.minor - payment.given_back
+            }
+            Some(_) => params
+                .amount("refund_amount", currency(&payment.currency)?)?
+                .minor(),
+        };
+        let amount = shown_amount(minor, &payment.currency, None);
+        if number.ends_with("-spent") {
+            drop(till);
+            return Ok((
+                number.clone(),
+                self.spend(&number, &payment_no, &amount),
+                None,
+            ));
+        }
+        let asked = Asked {
+            sort: Sort::Refund,
+            number: number.clone(),
+            of: payment.number.clone(),
+            currency: payment.currency.clone(),
+            minor,
+            body: params.bytes(),
+            waits: false,
+        };
+        let Outcome { what, fault } =
+            till.submit(asked, &self.counter.settings, self.counter.clock.now());
+        let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
+        let body = match what {
+            What::Entry(entry) => show_refund(&entry, &payment_no, fault),
+            What::Soft => failed("0011"),
+            What::Hard => failed("0105"),
+            What::Unlisted => failed("9999"),
+            What::OtherBody => failed("0119"),
+            What::NoPayment => failed("0002"),
+            What::WrongState => failed("0004"),
+            What::TooMuch => failed("0008"),
+            What::Full => failed("0099"),
+        };
+        Ok((number, body, fault))
+    }
+
+    /// A refund that fails, once and for all; sent again, its number exists already.
+    fn spend(&self, number: &str, payment_no: &str, amount: &str) -> Value {
+        let mut asked = self.asked();
+        let theirs = format!("9{number}");
+        if asked.spent.contains_key(number) {
+            return refund(number, &theirs, payment_no, amount, "FAIL", "0001");
+        }
+        let failed = refund(number, &theirs, payment_no, amount, "FAIL", "0104");
+        asked.spent.insert(number.to_owned(), failed.clone());
+        failed
+    }
+
+    fn query_refund(&self, params: &Params) -> Result<Said, Refused> {
+        let number = self.which(params, Sort::Refund, "out_refund_id", "refund_no")?;
+        if let Some(failed) = self.asked().spent.get(&number) {
+            return Ok((number, failed.clone(), None));
+        }
+        let mut till = self.counter.till();
+        let (seen, fault) = till.query(
+            Sort::Refund,
+            &number,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
+        let body = match seen {
+            Some(entry) => {
+                let payment_no = till
+                    .entry(Sort::Payment, &entry.of)
+                    .map_or("", |payment| &payment.theirs);
+                show_refund(&entry, payment_no, fault)
+            }
+            None => error("REFUND_NOT_FOUND", "Refund order not found"),
+        };
+        Ok((number, body, fault))
+    }
+
+    /// The merchant's number of what is asked for, by either number; one that leads nowhere stays
+    /// as it is.
+    fn which(
+        &self,
+        params: &Params,
+        sort: Sort,
+        ours: &str,
+        theirs: &str,
+    ) -> Result<String, Refused> {
+        match (params.get(theirs), params.get(ours)) {
+            (Some(theirs), _) => Ok(self
+                .counter
+                .till()
+                .number_of(sort, theirs)
+                .unwrap_or_else(|| theirs.to_owned())),
+            (None, Some(ours)) => Ok(ours.to_owned()),
+            (None, None) => Err(Refused::new("PARAM_ERROR", "no_number")),
+        }
+    }
+}
+
+impl Twin for Hipopay {
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+        Box::pin(self.handle(request))
+    }
+}
+
+/// Whose order it is about, what is said, and what bends it.
+type Said = (String, Value, Option<Fault>);
+
+fn rate(params: &Params) -> Result<Said, Refused> {
+    let wanted = params.must("currency")?;
+    let body = match currency(wanted) {
+        Ok(currency) => json!({
+            "is_success": true,
+            "response": { "currency": currency.code(), "forex_rate": "0.1490046489450854690854690666349" },
+        }),
+        Err(_) => error("CURRENCY_NOT_SUPPORT", "This currency is not supported"),
+    };
+    Ok((wanted.to_owned(), body, None))
+}
+
+/// The currencies of the HipoPay document.
+fn currency(code: &str) -> Result<Currency, Refused> {
+    const KNOWN: [&str; 11] = [
+        "CNY", "GBP", "HKD", "USD", "JPY", "CAD", "AUD", "EUR", "NZD", "KRW", "THB",
+    ];
+    let known = KNOWN
+        .contains(&code)
+        .then(|| Currency::parse(code).ok())
+        .flatten();
+    known.ok_or(Refused::new(
+        "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
+        "unknown_currency",
+    ))
+}
+
+const fn status(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Seen | Standing::Open => "INIT",
+        Standing::Done => "PAID",
+        Standing::Failed => "FAIL",
+        Standing::Cancelled => "EXPIRED",
+    }
+}
+
+fn failed_payment(number: &str, amount: Amount) -> Value {
+    json!({
+        "is_success": true,
+        "response": {
+            "amount": amount.decimal(), "currency": amount.currency().code(), "out_trade_id": number, "payment_no": "",
+            "status": "FAIL", "product_info": "sandbox", "trade_time": "2026-11-22 10:00:00", "trade_type": "MINIPROGRAM",
+        },
+    })
+}
+
+fn show_refund(entry: &Entry, payment_no: &str, fault: Option<Fault>) -> Value {
+    let (status, code) = match entry.standing {
+        Standing::Seen | Standing::Open => ("PROCESSING", "0000"),
+        Standing::Done => ("SUCCESS", "0000"),
+        Standing::Failed | Standing::Cancelled => ("FAIL", "0106"),
+    };
+    let amount = shown_amount(entry.minor, &entry.currency, fault);
+    refund(
+        &entry.number,
+        &entry.theirs,
+        payment_no,
+        &amount,
+        status,
+        code,
+    )
+}
+
+fn refund(
+    number: &str,
+    theirs: &str,
+    payment_no: &str,
+    amount: &str,
+    status: &str,
+    code: &str,
+) -> Value {
+    let mut response = json!({
+        "out_refund_id": number,
+        "payment_no": payment_no,
+        "refund_amount": amount,
+        "refund_no": theirs,
+        "result_code": code,
+        "status": status,
+    });
+    if status == "FAIL" {
+        response["fail_message"] = json!("a reason in words");
+    }
+    json!({ "is_success": true, "response": response, "return_message": "OK" })
+}
+
+fn error(code: &str, message: &str) -> Value {
+    json!({ "is_success": false, "error": code, "error_message": message })
+}

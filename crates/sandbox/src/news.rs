@@ -1,0 +1,149 @@
+//! What the gateways tell of their own accord, and the ways in which that goes wrong. Nothing is
+//! sent here.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::till::{Entry, Sort, Standing};
+use super::{Gateways, StoreError};
+use payrun_domain::time::Timestamp;
+
+/// How far back a stale notification says that it was signed: further than anybody takes.
+const STALE: std::time::Duration = std::time::Duration::from_secs(2 * 86_400);
+
+/// An order that has reached an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Whose it is: the kind of gateway.
+    pub gateway: &'static str,
+    /// What it is.
+    pub sort: Sort,
+    /// The merchant's number.
+    pub number: String,
+}
+
+/// What is wrong with a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twist {
+    /// Its signature is of another body.
+    Forged,
+    /// It was signed two days ago, as far as a signature of this gateway tells.
+    Stale,
+    /// It tells of a success with one minor unit more, whatever became of the order.
+    OtherAmount,
+    /// It tells how the order stood before it ended.
+    Early,
+}
+
+impl Gateways {
+    /// What has reached an end since this was asked last, as far as the gateways tell of it. What
+    /// is ripe is decided first.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn ended(&self) -> Result<Vec<Ended>, StoreError> {
+        if let Some(wechat) = &self.wechat {
+            wechat.decide_deductions().await?;
+        }
+        let mut all = Vec::new();
+        for gateway in super::gateways::GATEWAYS {
+            let Some(counter) = self.counter(gateway) else {
+                continue;
+            };
+            let mut till = counter.till();
+            let ended = till.take_ended(&counter.settings, counter.clock.now());
+            let told = ended.into_iter().filter(|(sort, number)| {
+                let standing = till.entry(*sort, number).map(|entry| entry.standing);
+                tells(gateway, *sort, number, standing)
+            });
+            all.extend(told.map(|(sort, number)| Ended {
+                gateway,
+                sort,
+                number,
+            }));
+        }
+        Ok(all)
+    }
+
+    /// The notification of an order, as it stands or twisted; `path` is that of the webhook, which
+    /// EGMS signs.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn news(
+        &self,
+        of: &Ended,
+        twist: Option<Twist>,
+        path: &str,
+    ) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
+        let Some(entry) = self.entry(of).await? else {
+            return Ok(None);
+        };
+        let minor = entry.minor;
+        let entry = match twist {
+            Some(Twist::OtherAmount) => entry.pretended(Standing::Done, minor + 1),
+            Some(Twist::Early) => entry.pretended(Standing::Open, minor),
+            Some(Twist::Forged | Twist::Stale) | None => entry,
+        };
+        let told = self.tell(of, &entry, twist == Some(Twist::Stale), path);
+        Ok(told.map(|(headers, body)| {
+            let forged = twist == Some(Twist::Forged);
+            (
+                headers,
+                if forged {
+                    Bytes::from([&body[..], b" "].concat())
+                } else {
+                    body
+                },
+            )
+        }))
+    }
+
+    async fn entry(&self, of: &Ended) -> Result<Option<Entry>, StoreError> {
+        match (&self.wechat, of.gateway, of.sort) {
+            (Some(wechat), "wechat", Sort::Payment) => wechat.payment(&of.number).await,
+            _ => Ok(self
+                .counter(of.gateway)
+                .and_then(|counter| counter.till().entry(of.sort, &of.number).cloned())),
+        }
+    }
+
+    fn tell(
+        &self,
+        of: &Ended,
+        entry: &Entry,
+        stale: bool,
+        path: &str,
+    ) -> Option<(HeaderMap, Bytes)> {
+        let signed_at = |now: Timestamp| if stale { now.minus(STALE) } else { now };
+        match of.gateway {
+            "wechat" => {
+                let twin = self.wechat.as_ref()?;
+                twin.tell(of.sort, entry, signed_at(twin.desk.counter.clock.now()))
+            }
+            "hipopay" => {
+                let twin = self.hipopay.as_ref()?;
+                twin.tell(entry, signed_at(twin.counter.clock.now()))
+            }
+            "egms" => {
+                let twin = self.egms.as_ref()?;
+                twin.tell(of.sort, entry, path, signed_at(twin.counter.clock.now()))
+            }
+            "cbtis" => self.cbtis.as_ref()?.tell(of.sort, entry),
+            _ => None,
+        }
+    }
+}
+
+/// Of which ends the gateways tell (docs/gateways, "Notifications"). A deduction that
+/// is not in the till has been paid.
+fn tells(gateway: &str, sort: Sort, number: &str, standing: Option<Standing>) -> bool {
+    let done = matches!(standing, None | Some(Standing::Done));
+    match (gateway, sort) {
+        // A reversal is kept as a refund with a number that no merchant can give.
+        ("wechat", Sort::Refund) => !number.contains(' '),
+        ("wechat" | "hipopay" | "cbtis", Sort::Payment) | ("cbtis", Sort::Refund) => done,
+        ("egms", _) => true,
+        _ => false,
+    }
+}

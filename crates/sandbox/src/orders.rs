@@ -1,0 +1,387 @@
+//! The rules of deductions (docs/gateways/wechat.md): what a submission does to an order, and what
+//! a query sees.
+//!
+//! One order number moves money at most once and belongs to one body for ever; one contract has one
+//! deduction at a time.
+
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::books::{Books, Counter, Order, OrderState, short_hash};
+use super::faults::{CallKind, Fault};
+use super::store::StoreError;
+use super::till::Sort;
+use super::{Sandbox, contracts};
+use payrun_domain::time::Timestamp;
+use payrun_project::config::WechatMode;
+
+/// What the gateway has to say, before a fault bends it.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub http: u16,
+    pub body: Value,
+    pub fault: Option<Fault>,
+}
+
+impl Said {
+    fn order(body: Value, fault: Option<Fault>) -> Self {
+        Self {
+            http: 200,
+            body,
+            fault,
+        }
+    }
+
+    pub(super) fn error(http: u16, code: &str, message: &str) -> Self {
+        Self {
+            http,
+            body: json!({ "code": code, "message": message }),
+            fault: None,
+        }
+    }
+
+    /// Done, and there is nothing to say.
+    pub(super) fn nothing(fault: Option<Fault>) -> Self {
+        Self {
+            http: 204,
+            body: Value::Null,
+            fault,
+        }
+    }
+
+    pub(super) fn with(self, fault: Option<Fault>) -> Self {
+        Self { fault, ..self }
+    }
+}
+
+impl Sandbox {
+    /// A submission.
+    pub(super) async fn deduct(
+        &self,
+        body: Body,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Said, StoreError> {
+        let mut books = self.books.lock().await;
+        let hash = short_hash(bytes);
+        let mut order = match books.get(&body.out_trade_no).await? {
+            Some(order) => order,
+            None => seen(&body, hash),
+        };
+        if order.body != hash {
+            books.count(Counter::Violation, "two_bodies");
+            return Ok(Said::error(
+                400,
+                "OUT_TRADE_NO_USED",
+                "this order number belongs to another request",
+            ));
+        }
+        if order.state == OrderState::Closed {
+            return Ok(Said::error(400, "ORDER_CLOSED", "this order was withdrawn"));
+        }
+        self.decide(&mut order, now, &mut books);
+        let mut fault =
+            self.settings
+                .plan
+                .meets(&order.number, order.calls, order.met, CallKind::Submit);
+        order.calls = order.calls.saturating_add(1);
+        let decided = matches!(
+            order.state,
+            OrderState::Success | OrderState::PayError | OrderState::Processing
+        );
+        if decided && fault.is_some_and(Fault::is_outcome) {
+            fault = None;
+        }
+        let said = if fault.is_some_and(Fault::is_before) {
+            Said::error(200, "", "").with(fault)
+        } else if decided {
+            Said::order(self.show(&order), fault)
+        } else {
+            self.attempt(&mut order, fault, now, &mut books).await?
+        };
+        if let Some(fault) = said.fault {
+            order.met = order.met.saturating_add(1);
+            books.count(Counter::Fault, fault.word());
+        }
+        books.put(order).await?;
+        Ok(said)
+    }
+
+    /// A submission that may move money.
+    async fn attempt(
+        &self,
+        order: &mut Order,
+        fault: Option<Fault>,
+        now: Timestamp,
+        books: &mut Books,
+    ) -> Result<Said, StoreError> {
+        if order.contract.ends_with("-invalid") {
+            let detail =
+                json!({ "field": "contract_id", "location": "body", "issue": "not valid" });
+            let body = json!({ "code": "PARAM_ERROR", "message": "the contract_id is not valid", "detail": detail });
+            return Ok(Said {
+                http: 400,
+                body,
+                fault: None,
+            });
+        }
+        let ended = self
+            .desk
+            .has_ended(&order.contract)
+            .then_some(("CONTRACT_NOT_EXIST", OrderState::Seen));
+        if let Some((code, state)) = ended.or_else(|| contracts::refusal(&order.contract)) {
+            order.state = state;
+            return Ok(Said::error(403, code, "the contract decides"));
+        }
+        if self.overlaps(order, now, books).await? {
+            books.count(Counter::Violation, "overlapping_contract");
+            let message = "another deduction of this contract has not ended";
+            return Ok(Said::error(429, "FREQUENCY_LIMITED", message));
+        }
+        let coin = self
+            .settings
+            .plan
+            .draw(&order.number, "coin", 0)
+            .is_multiple_of(2);
+        match fault {
+            Some(Fault::SoftDecline) => {
+                order.state = OrderState::NotPay;
+                Ok(Said::error(403, "NOT_ENOUGH", "balance not enough").with(fault))
+            }
+            Some(Fault::HardDecline) => {
+                let code = if coin {
+                    "CONTRACT_NOT_EXIST"
+                } else {
+                    "USER_ACCOUNT_ABNORMAL"
+                };
+                Ok(Said::error(403, code, "the user or the contract").with(fault))
+            }
+            Some(Fault::Pending) => {
+                order.state = OrderState::Processing;
+                order.decide_at = now.plus(self.settings.pending);
+                order.queries_left = 1 + u32::from(coin);
+                Ok(Said::order(self.show(order), fault))
+            }
+            Some(Fault::UnlistedCode) => {
+                if coin {
+                    self.charge(order, now, books);
+                }
+                Ok(Said::error(403, "SANDBOX_UNLISTED", "a code no document lists").with(fault))
+            }
+            Some(Fault::LateVisible) => {
+                self.charge(order, now, books);
+                order.hidden_until = now.plus(self.settings.late);
+                Ok(Said::order(self.show(order), fault))
+            }
+            Some(Fault::OtherAmount) => {
+                self.charge(order, now, books);
+                let mut shown = self.show(order);
+                shown["amount"]["total"] = json!(order.minor.checked_add(1).unwrap_or(1));
+                Ok(Said::order(shown, fault))
+            }
+            Some(
+                Fault::Refused
+                | Fault::ResetBefore
+                | Fault::SilentBefore
+                | Fault::ErrorBefore
+                | Fault::Limited
+                | Fault::ResetAfter
+                | Fault::SilentAfter
+                | Fault::ErrorAfter
+                | Fault::WrongSignature
+                | Fault::Truncated
+                | Fault::Slow,
+            )
+            | None => {
+                self.charge(order, now, books);
+                Ok(Said::order(self.show(order), fault))
+            }
+        }
+    }
+
+    /// A query by our number.
+    pub(super) async fn query(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
+        let mut books = self.books.lock().await;
+        let order = books.get(number).await?;
+        self.look(order, now, &mut books).await
+    }
+
+    /// A query by the gateway's number.
+    pub(super) async fn query_transaction(
+        &self,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Said, StoreError> {
+        let mut books = self.books.lock().await;
+        let order = books.get_by_transaction(id).await?;
+        self.look(order, now, &mut books).await
+    }
+
+    async fn look(
+        &self,
+        order: Option<Order>,
+        now: Timestamp,
+        books: &mut Books,
+    ) -> Result<Said, StoreError> {
+        let absent = super::wechat::no_such_deduction;
+        // A number that was never submitted is not remembered: a probe must not fill the books.
+        let Some(mut order) = order else {
+            return Ok(absent());
+        };
+        let fault =
+            self.settings
+                .plan
+                .meets(&order.number, order.calls, order.met, CallKind::Query);
+        order.calls = order.calls.saturating_add(1);
+        if fault.is_none_or(|fault| !fault.is_before()) {
+            order.queries_left = order.queries_left.saturating_sub(1);
+            self.decide(&mut order, now, books);
+        }
+        if let Some(fault) = fault {
+            order.met = order.met.saturating_add(1);
+            books.count(Counter::Fault, fault.word());
+        }
+        let said = if order.state == OrderState::Seen || order.hidden_until > now {
+            absent()
+        } else {
+            Said::order(self.show(&order), None)
+        };
+        books.put(order).await?;
+        Ok(said.with(fault))
+    }
+
+    /// Decides an order that is being decided, if its time or its last query has come: three in
+    /// four succeed.
+    pub(super) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
+        if order.state != OrderState::Processing
+            || (now < order.decide_at && order.queries_left > 0)
+        {
+            return;
+        }
+        if self
+            .settings
+            .plan
+            .draw(&order.number, "outcome", 0)
+            .is_multiple_of(4)
+        {
+            order.state = OrderState::PayError;
+        } else {
+            self.charge(order, now, books);
+        }
+    }
+
+    /// Whether another deduction of the same contract has not ended.
+    async fn overlaps(
+        &self,
+        order: &Order,
+        now: Timestamp,
+        books: &mut Books,
+    ) -> Result<bool, StoreError> {
+        if self.in_flight.holds_other(&order.contract, &order.number) {
+            return Ok(true);
+        }
+        let Some(number) = books.processing.get(&order.contract).cloned() else {
+            return Ok(false);
+        };
+        let Some(mut other) = books.get(&number).await? else {
+            return Ok(false);
+        };
+        self.decide(&mut other, now, books);
+        let undecided = other.state == OrderState::Processing;
+        books.put(other).await?;
+        Ok(undecided)
+    }
+
+    /// The effect: money moves.
+    fn charge(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
+        let part = |purpose| {
+            self.settings
+                .plan
+                .draw(&order.number, purpose, u64::from(order.charged))
+                % 1_000_000_000_000
+        };
+        order.transaction_id = format!("4200{:012}{:012}", part("high"), part("low"));
+        order.state = OrderState::Success;
+        order.charged += 1;
+        order.effect_at = now;
+        books.charge(order);
+        if self.settings.notes_ends {
+            self.desk
+                .counter
+                .till()
+                .note_end(Sort::Payment, &order.number);
+        }
+    }
+
+    /// An order as replies show it.
+    fn show(&self, order: &Order) -> Value {
+        let (trade_state, description) = match order.state {
+            OrderState::Success if self.desk.gives_back(&order.number) => {
+                ("REFUND", "Transfer to refund")
+            }
+            OrderState::Success => ("SUCCESS", "Payment success"),
+            OrderState::Closed => ("CLOSED", "Closed"),
+            OrderState::Processing => ("USERPAYING", "payment in progress"),
+            OrderState::PayError => ("PAYERROR", "Payment failed"),
+            OrderState::NotPay | OrderState::Seen => ("NOTPAY", "Not paid"),
+        };
+        let mut shown = json!({
+            "out_trade_no": order.number,
+            "trade_type": "AUTH",
+            "trade_state": trade_state,
+            "trade_state_desc": description,
+            "merchant_category_code": order.category,
+            "amount": { "total": order.minor, "currency": order.currency },
+        });
+        let ids: Vec<(&str, &String)> = match &self.identity.mode {
+            WechatMode::Common { mchid, appid } => vec![("mchid", mchid), ("appid", appid)],
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid,
+                sub_mchid,
+                sub_appid: _,
+            } => {
+                vec![
+                    ("sp_mchid", sp_mchid),
+                    ("sp_appid", sp_appid),
+                    ("sub_mchid", sub_mchid),
+                ]
+            }
+        };
+        for (name, id) in ids {
+            shown[name] = json!(id);
+        }
+        if let Some(attach) = &order.attach {
+            shown["attach"] = json!(attach);
+        }
+        if order.state == OrderState::Success {
+            shown["transaction_id"] = json!(order.transaction_id);
+            shown["bank_type"] = json!("WPHK");
+            shown["success_time"] = json!(order.effect_at.to_string());
+            shown["payer"] = json!({ "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6a" });
+        }
+        shown
+    }
+}
+
+fn seen(body: &Body, hash: [u8; 16]) -> Order {
+    Order {
+        number: body.out_trade_no.clone(),
+        contract: body.contract_id.clone(),
+        currency: body.amount.currency.clone(),
+        minor: body.amount.total,
+        body: hash,
+        attach: body.attach.clone(),
+        category: body.merchant_category_code.clone(),
+        state: OrderState::Seen,
+        transaction_id: String::new(),
+        charged: 0,
+        calls: 0,
+        met: 0,
+        effect_at: Timestamp::default(),
+        decide_at: Timestamp::default(),
+        queries_left: 0,
+        hidden_until: Timestamp::default(),
+        dirty: true,
+    }
+}

@@ -1,0 +1,201 @@
+//! What the twins' statements have in common: the days they are of, what is listed in them, and
+//! when they are there.
+//!
+//! How a file looks is each twin's own business. Both days and times are Beijing's: of WeChat Pay
+//! that is documented (docs/gateways/wechat.md), of HipoPay it is an assumption \[C\].
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, NaiveDate};
+
+use super::Settings;
+use super::faults::{CallKind, Fault};
+use super::till::{Sort, Standing, Till};
+use payrun_domain::time::Timestamp;
+
+mod settlements;
+#[cfg(test)]
+mod tests;
+mod wechat;
+
+pub(super) use settlements::DaySum;
+
+/// How far Beijing's clocks are ahead of UTC, in milliseconds.
+pub(super) const BEIJING: i64 = 8 * 3_600_000;
+/// A day, in milliseconds.
+pub(super) const DAY: i64 = 24 * 3_600_000;
+
+/// When the statement of a day is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ready {
+    /// As soon as the day has a trade, today's too.
+    #[default]
+    Always,
+    /// After so many requests for it were refused: it is late.
+    AfterRequests(u32),
+}
+
+impl Ready {
+    /// Whether it is there after so many requests before.
+    pub(super) const fn is_there(self, before: u32) -> bool {
+        match self {
+            Self::Always => true,
+            Self::AfterRequests(late) => before >= late,
+        }
+    }
+}
+
+/// What was asked about files and lists so far. Its subjects are days and lists, and so few.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<BTreeMap<String, Look>>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Look {
+    calls: u32,
+    met: u32,
+    answered: u32,
+}
+
+impl Looks {
+    /// Notes a query: how many were answered before it, and what bends its reply.
+    pub(super) fn note(&self, subject: &str, settings: &Settings) -> (u32, Option<Fault>) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = looks.entry(subject.to_owned()).or_default();
+        let fault = settings
+            .plan
+            .meets(subject, look.calls, look.met, CallKind::Query);
+        let before = look.answered;
+        look.calls = look.calls.saturating_add(1);
+        look.met = look.met.saturating_add(u32::from(fault.is_some()));
+        look.answered = look
+            .answered
+            .saturating_add(u32::from(fault.is_none_or(|fault| !fault.is_before())));
+        (before, fault)
+    }
+
+    /// How many queries were answered.
+    pub(super) fn answered(&self, subject: &str) -> u32 {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(subject)
+            .map_or(0, |look| look.answered)
+    }
+}
+
+/// Something that moved money, as a statement lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trade {
+    pub sort: TradeSort,
+    pub at: Timestamp,
+    /// The merchant's number of the payment.
+    pub number: String,
+    /// The gateway's number of the payment.
+    pub theirs: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// In minor units.
+    pub minor: i64,
+}
+
+/// What it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TradeSort {
+    Paid,
+    /// Paid and taken back as a whole.
+    Revoked,
+    Refunded {
+        /// The merchant's number of the refund.
+        number: String,
+        /// The gateway's number of the refund.
+        theirs: String,
+        /// Whether it is still on its way.
+        processing: bool,
+    },
+}
+
+/// How the number of a reversal begins, which no merchant's number does.
+pub(super) const REVERSAL: &str = "reverse ";
+
+/// What a till did within some days.
+pub(super) fn of_till<'a>(
+    till: &'a Till,
+    days: &'a RangeInclusive<NaiveDate>,
+) -> impl Iterator<Item = Trade> + 'a {
+    let within = till
+        .entries()
+        .filter(|(_, entry)| days.contains(&day_of(entry.at)));
+    within.filter_map(|(sort, entry)| {
+        let (sort, payment) = match (sort, entry.standing) {
+            // A payment whose money is counted in other books has moved none here.
+            (Sort::Payment, Standing::Done) if entry.moved > 0 => (TradeSort::Paid, entry),
+            (Sort::Payment, Standing::Cancelled) if entry.moved > 0 => (TradeSort::Revoked, entry),
+            (Sort::Refund, Standing::Done) if entry.number.starts_with(REVERSAL) => {
+                (TradeSort::Revoked, till.entry(Sort::Payment, &entry.of)?)
+            }
+            (Sort::Refund, Standing::Done | Standing::Open) => {
+                let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
+                let processing = entry.standing == Standing::Open;
+                (
+                    TradeSort::Refunded {
+                        number,
+                        theirs,
+                        processing,
+                    },
+                    till.entry(Sort::Payment, &entry.of)?,
+                )
+            }
+            (Sort::Payment | Sort::Refund | Sort::Cancel, _) => return None,
+        };
+        Some(Trade {
+            sort,
+            at: entry.at,
+            number: payment.number.clone(),
+            theirs: payment.theirs.clone(),
+            currency: entry.currency.clone(),
+            minor: entry.minor,
+        })
+    })
+}
+
+/// The day of an instant.
+pub(super) fn day_of(at: Timestamp) -> NaiveDate {
+    local(at).date()
+}
+
+/// From which instant to before which one a day lasts.
+pub(super) fn bounds(day: NaiveDate) -> (Timestamp, Timestamp) {
+    let begin = day
+        .and_time(chrono::NaiveTime::MIN)
+        .and_utc()
+        .timestamp_millis()
+        - BEIJING;
+    (
+        Timestamp::from_millis(begin),
+        Timestamp::from_millis(begin.saturating_add(DAY)),
+    )
+}
+
+/// An instant as both gateways' files write it: `2026-11-22 10:00:00`.
+pub(super) fn written(at: Timestamp) -> String {
+    local(at).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A day as it is asked for: `20261122`.
+pub(super) fn parse_day(text: &str) -> Option<NaiveDate> {
+    let day = NaiveDate::parse_from_str(text, "%Y%m%d").ok()?;
+    (compact(day) == text).then_some(day)
+}
+
+/// A day as it is asked for.
+pub(super) fn compact(day: NaiveDate) -> String {
+    day.format("%Y%m%d").to_string()
+}
+
+fn local(at: Timestamp) -> chrono::NaiveDateTime {
+    DateTime::from_timestamp_millis(at.millis().saturating_add(BEIJING))
+        .unwrap_or_default()
+        .naive_utc()
+}

@@ -1,0 +1,743 @@
+//! What the twins have in common: payments and refunds that exist, the faults they meet, and books
+//! of the money that really moved. (Deductions of WeChat Pay have books of their own, on disk; one
+//! that is refunded is taken over from there.)
+//!
+//! Here stand the rules all share: a number belongs to one body for ever, moves money at most once,
+//! and what is refunded never exceeds what was paid. How a thing is asked for and shown is each
+//! twin's own business. The books are in memory and bounded; they are gone when the twin is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Settings;
+use super::customs::CustomsTotals;
+use super::faults::{CallKind, Fault};
+use payrun_domain::time::Timestamp;
+
+/// How many payments and refunds are kept; more are refused.
+const MOST: usize = 1_000_000;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sort {
+    /// Money from a payer.
+    Payment,
+    /// Money back.
+    Refund,
+    /// A payment withdrawn before it was made.
+    Cancel,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It was asked for, and nothing was created: a fault or a refusal came first.
+    Seen,
+    /// Created, and not decided.
+    Open,
+    /// It happened.
+    Done,
+    /// It did not and will not.
+    Failed,
+    /// Withdrawn.
+    Cancelled,
+}
+
+/// A payment, a refund or a cancellation.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The merchant's number.
+    pub number: String,
+    /// The gateway's number; empty until it was created.
+    pub theirs: String,
+    /// For refunds and cancellations: the merchant's number of the payment.
+    pub of: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// In minor units.
+    pub minor: i64,
+    /// Where it stands.
+    pub standing: Standing,
+    /// How often money moved under it: never more than once.
+    pub moved: u32,
+    /// Of a payment: what has been given back or is about to be, in minor units.
+    pub given_back: i64,
+    /// When it was created.
+    pub at: Timestamp,
+    body: [u8; 16],
+    calls: u32,
+    met: u32,
+    decide_at: Timestamp,
+    queries_left: u32,
+    hidden_until: Timestamp,
+    lies: bool,
+}
+
+impl Entry {
+    /// Something open that stands in other books.
+    pub(super) fn shadow(asked: &Asked) -> Self {
+        Self {
+            standing: Standing::Open,
+            ..seen(asked, short_hash(&asked.body), Timestamp::default())
+        }
+    }
+
+    /// The same, as if it stood elsewhere and were about another amount.
+    pub(super) fn pretended(self, standing: Standing, minor: i64) -> Self {
+        let theirs = if self.theirs.is_empty() {
+            format!("9{}", self.number)
+        } else {
+            self.theirs.clone()
+        };
+        Self {
+            standing,
+            minor,
+            theirs,
+            ..self
+        }
+    }
+
+    /// Whether it stands in other books.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.at == Timestamp::default()
+    }
+}
+
+/// An entry under which money moved, as the true books have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BookLine {
+    /// Whose books these are: the kind of gateway.
+    pub gateway: &'static str,
+    /// `payment`, `refund` or `cancel`.
+    pub sort: &'static str,
+    /// The merchant's number.
+    pub number: String,
+    /// For refunds and cancellations: the merchant's number of the payment.
+    pub of: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// In minor units.
+    pub minor: i64,
+    /// How often money moved under it.
+    pub moved: u32,
+}
+
+impl Sort {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// What is asked to be done.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub sort: Sort,
+    pub number: String,
+    /// For refunds and cancellations: the merchant's number of the payment.
+    pub of: String,
+    pub currency: String,
+    pub minor: i64,
+    /// What makes the number's body: another one under the same number is refused.
+    pub body: Vec<u8>,
+    /// A payment is open until its payer pays; a refund or cancellation may be done at once.
+    pub waits: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub what: What,
+    /// What bends the reply.
+    pub fault: Option<Fault>,
+}
+
+/// Why a submission is not about any entry.
+enum Unfit {
+    OtherBody,
+    Full,
+}
+
+/// What is to be said.
+#[derive(Debug)]
+pub(super) enum What {
+    /// The entry as it stands (with its payment, where it is of one).
+    Entry(Entry),
+    /// The number was used with another body.
+    OtherBody,
+    /// The payment does not exist.
+    NoPayment,
+    /// The payment is not in a state that allows it.
+    WrongState,
+    /// More would be given back than was paid.
+    TooMuch,
+    /// The fault [`Fault::SoftDecline`]: nothing was created, the same number may be sent again.
+    Soft,
+    /// The fault [`Fault::HardDecline`]: nothing was created.
+    Hard,
+    /// The fault [`Fault::UnlistedCode`].
+    Unlisted,
+    /// The books are full.
+    Full,
+}
+
+/// Everything that moved, and everything that went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TillTotals {
+    /// Payments that were paid, by currency: how many and how much, in minor units.
+    pub paid: BTreeMap<String, (u64, i64)>,
+    /// Refunds that were made, by currency.
+    pub refunded: BTreeMap<String, (u64, i64)>,
+    /// Faults that were met.
+    pub faults: BTreeMap<String, u64>,
+    /// Requests refused for what they are, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Broken promises of the caller.
+    pub violations: BTreeMap<String, u64>,
+    /// What was filed with the customs.
+    pub customs: CustomsTotals,
+}
+
+/// The books of one twin.
+#[derive(Debug, Default)]
+pub(super) struct Till {
+    entries: BTreeMap<(Sort, String), Entry>,
+    by_theirs: BTreeMap<(Sort, String), String>,
+    faults: BTreeMap<String, u64>,
+    refused: BTreeMap<String, u64>,
+    violations: BTreeMap<String, u64>,
+    /// What is not decided, and what has been since somebody asked; kept only where
+    /// [`Settings::notes_ends`].
+    open: BTreeSet<(Sort, String)>,
+    ended: Vec<(Sort, String)>,
+}
+
+impl Till {
+    /// Notes that something has reached an end.
+    pub(super) fn note_end(&mut self, sort: Sort, number: &str) {
+        if self.ended.len() < MOST {
+            self.ended.push((sort, number.to_owned()));
+        }
+    }
+
+    /// What has reached an end since this was asked last; what is ripe is decided first.
+    pub(super) fn take_ended(
+        &mut self,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Vec<(Sort, String)> {
+        for (sort, number) in std::mem::take(&mut self.open) {
+            let Some(mut entry) = self.entries.get(&(sort, number.clone())).cloned() else {
+                continue;
+            };
+            self.decide(&mut entry, sort, settings, now);
+            if matches!(entry.standing, Standing::Seen | Standing::Open) {
+                self.open.insert((sort, number.clone()));
+            }
+            self.entries.insert((sort, number), entry);
+        }
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Notes a request that was refused for what it is.
+    pub(super) fn refuse(&mut self, reason: &str) {
+        *self.refused.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// Notes a broken promise of the caller.
+    pub(super) fn violate(&mut self, promise: &str) {
+        *self.violations.entry(promise.to_owned()).or_default() += 1;
+    }
+
+    /// The entry a submission is about, as it stands or as it begins.
+    fn begin(&mut self, asked: &Asked, now: Timestamp) -> Result<Entry, Unfit> {
+        let body = short_hash(&asked.body);
+        match self.entries.get(&(asked.sort, asked.number.clone())) {
+            Some(entry) if entry.body != body => {
+                self.violate("two_bodies");
+                Err(Unfit::OtherBody)
+            }
+            Some(entry) => Ok(entry.clone()),
+            None if self.entries.len() >= MOST => Err(Unfit::Full),
+            None => Ok(seen(asked, body, now)),
+        }
+    }
+
+    /// Remembers the body of a submission that is refused for a reason of the twin's own; whether
+    /// that can be done.
+    pub(super) fn remember(&mut self, asked: &Asked, now: Timestamp) -> bool {
+        let begun = self.begin(asked, now);
+        begun
+            .map(|entry| {
+                self.entries
+                    .insert((asked.sort, asked.number.clone()), entry)
+            })
+            .is_ok()
+    }
+
+    /// Has the effect of a submission, or not, as the plan of faults has it.
+    pub(super) fn submit(&mut self, asked: Asked, settings: &Settings, now: Timestamp) -> Outcome {
+        let id = (asked.sort, asked.number.clone());
+        let mut entry = match self.begin(&asked, now) {
+            Ok(entry) => entry,
+            Err(Unfit::OtherBody) => {
+                return Outcome {
+                    what: What::OtherBody,
+                    fault: None,
+                };
+            }
+            Err(Unfit::Full) => {
+                return Outcome {
+                    what: What::Full,
+                    fault: None,
+                };
+            }
+        };
+        self.decide(&mut entry, asked.sort, settings, now);
+        let mut fault =
+            settings
+                .plan
+                .meets(&entry.number, entry.calls, entry.met, CallKind::Submit);
+        entry.calls = entry.calls.saturating_add(1);
+        let exists = entry.standing != Standing::Seen;
+        if exists && fault.is_some_and(Fault::is_outcome) {
+            fault = None;
+        }
+        let what = if exists || fault.is_some_and(Fault::is_before) {
+            What::Entry(entry.clone())
+        } else {
+            self.attempt(&asked, &mut entry, fault, settings, now)
+        };
+        self.count(&mut entry, fault);
+        let what = if let What::Entry(_) = what {
+            What::Entry(entry.clone())
+        } else {
+            what
+        };
+        self.entries.insert(id, entry);
+        Outcome { what, fault }
+    }
+
+    fn attempt(
+        &mut self,
+        asked: &Asked,
+        entry: &mut Entry,
+        fault: Option<Fault>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> What {
+        if let Some(refused) = self.forbidden(asked, settings, now) {
+            return refused;
+        }
+        let coin = settings
+            .plan
+            .draw(&asked.number, "coin", 0)
+            .is_multiple_of(2);
+        match fault {
+            Some(Fault::SoftDecline) => return What::Soft,
+            Some(Fault::HardDecline) => return What::Hard,
+            Some(Fault::UnlistedCode) if !coin => return What::Unlisted,
+            Some(
+                Fault::Refused
+                | Fault::ResetBefore
+                | Fault::SilentBefore
+                | Fault::ErrorBefore
+                | Fault::Limited
+                | Fault::ResetAfter
+                | Fault::SilentAfter
+                | Fault::ErrorAfter
+                | Fault::WrongSignature
+                | Fault::Truncated
+                | Fault::OtherAmount
+                | Fault::UnlistedCode
+                | Fault::Pending
+                | Fault::LateVisible
+                | Fault::Slow,
+            )
+            | None => {}
+        }
+        let draw = |purpose| settings.plan.draw(&asked.number, purpose, 0) % 1_000_000_000_000;
+        entry.theirs = format!("{:012}{:012}", draw("high"), draw("low"));
+        entry.standing = Standing::Open;
+        entry.at = now;
+        self.by_theirs
+            .insert((asked.sort, entry.theirs.clone()), entry.number.clone());
+        self.reserve(asked);
+        if asked.waits || fault == Some(Fault::Pending) {
+            entry.decide_at = now.plus(settings.pending);
+            entry.queries_left = 1 + u32::from(coin);
+            // Under the fault, what was accepted may still fail.
+            entry.lies = fault == Some(Fault::Pending);
+            if settings.notes_ends {
+                self.open.insert((asked.sort, asked.number.clone()));
+            }
+        } else {
+            self.finish(entry, asked.sort, true, settings);
+        }
+        if fault == Some(Fault::LateVisible) {
+            entry.hidden_until = now.plus(settings.late);
+        }
+        if fault == Some(Fault::UnlistedCode) {
+            What::Unlisted
+        } else {
+            What::Entry(entry.clone())
+        }
+    }
+
+    /// Why a refund or a cancellation cannot be.
+    fn forbidden(&mut self, asked: &Asked, settings: &Settings, now: Timestamp) -> Option<What> {
+        if asked.sort == Sort::Payment {
+            return None;
+        }
+        let Some(mut payment) = self
+            .entries
+            .get(&(Sort::Payment, asked.of.clone()))
+            .cloned()
+        else {
+            return Some(What::NoPayment);
+        };
+        self.decide(&mut payment, Sort::Payment, settings, now);
+        let refused = match (asked.sort, payment.standing) {
+            (Sort::Refund, Standing::Done) if payment.currency != asked.currency => {
+                Some(What::WrongState)
+            }
+            (Sort::Refund, Standing::Done) if asked.minor > payment.minor - payment.given_back => {
+                *self
+                    .violations
+                    .entry("refund_above_payment".into())
+                    .or_default() += 1;
+                Some(What::TooMuch)
+            }
+            (Sort::Refund, Standing::Done)
+            | (Sort::Cancel, Standing::Open)
+            | (Sort::Payment, _) => None,
+            (Sort::Refund | Sort::Cancel, _) => Some(What::WrongState),
+        };
+        self.entries
+            .insert((Sort::Payment, asked.of.clone()), payment);
+        refused
+    }
+
+    /// Sets what a refund will give back aside, so that two at once cannot exceed the payment.
+    fn reserve(&mut self, asked: &Asked) {
+        if asked.sort == Sort::Refund
+            && let Some(payment) = self.entries.get_mut(&(Sort::Payment, asked.of.clone()))
+        {
+            payment.given_back += asked.minor;
+        }
+    }
+
+    /// A look at an entry by the merchant's number: none if there is none, as far as can be seen;
+    /// and what bends the reply.
+    pub(super) fn query(
+        &mut self,
+        sort: Sort,
+        number: &str,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> (Option<Entry>, Option<Fault>) {
+        let id = (sort, number.to_owned());
+        // A number that was never submitted is not remembered: a probe must not fill the books.
+        let Some(mut entry) = self.entries.get(&id).cloned() else {
+            return (None, None);
+        };
+        let fault = settings
+            .plan
+            .meets(&entry.number, entry.calls, entry.met, CallKind::Query);
+        entry.calls = entry.calls.saturating_add(1);
+        if fault.is_none_or(|fault| !fault.is_before()) {
+            entry.queries_left = entry.queries_left.saturating_sub(1);
+            self.decide(&mut entry, sort, settings, now);
+        }
+        self.count(&mut entry, fault);
+        let visible = entry.standing != Standing::Seen && entry.hidden_until <= now;
+        let misread = sort == Sort::Payment && entry.calls <= settings.misread;
+        let minor = entry.minor + i64::from(misread);
+        let seen = visible.then(|| Entry {
+            minor,
+            ..entry.clone()
+        });
+        self.entries.insert(id, entry);
+        (seen, fault)
+    }
+
+    /// The merchant's number of an entry, by the gateway's.
+    pub(super) fn number_of(&self, sort: Sort, theirs: &str) -> Option<String> {
+        self.by_theirs.get(&(sort, theirs.to_owned())).cloned()
+    }
+
+    /// An entry as it stands in the books.
+    pub(super) fn entry(&self, sort: Sort, number: &str) -> Option<&Entry> {
+        self.entries.get(&(sort, number.to_owned()))
+    }
+
+    /// Everything that was asked to be done, and how it stands.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Sort, &Entry)> {
+        self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
+    }
+
+    /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of
+    /// it. A number that is there already stays as it is.
+    pub(super) fn seed(
+        &mut self,
+        number: &str,
+        currency: &str,
+        minor: i64,
+        now: Timestamp,
+    ) -> String {
+        if let Some(there) = self.entry(Sort::Payment, number) {
+            return there.theirs.clone();
+        }
+        let asked = Asked {
+            sort: Sort::Payment,
+            number: number.to_owned(),
+            of: String::new(),
+            currency: currency.to_owned(),
+            minor,
+            body: Vec::new(),
+            waits: false,
+        };
+        let mut entry = seen(&asked, short_hash(&[]), now);
+        entry.theirs = format!(
+            "20{:x}",
+            u128::from_be_bytes(short_hash(number.as_bytes())) >> 40
+        );
+        entry.standing = Standing::Done;
+        entry.moved = 1;
+        let theirs = entry.theirs.clone();
+        self.put_payment(entry);
+        theirs
+    }
+
+    /// Takes a paid payment over from other books, where its money is counted. One that is there
+    /// already stays as it is.
+    pub(super) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
+        if self.entry(Sort::Payment, &asked.number).is_none() {
+            let entry = seen(asked, short_hash(&asked.body), at);
+            self.put_payment(Entry {
+                theirs: theirs.to_owned(),
+                standing: Standing::Done,
+                ..entry
+            });
+        }
+    }
+
+    fn put_payment(&mut self, entry: Entry) {
+        self.by_theirs
+            .insert((Sort::Payment, entry.theirs.clone()), entry.number.clone());
+        self.entries
+            .insert((Sort::Payment, entry.number.clone()), entry);
+    }
+
+    /// A payment as it stands now, after being looked at once more; nothing bends the look.
+    pub(super) fn press(
+        &mut self,
+        number: &str,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Entry> {
+        let mut entry = self.entry(Sort::Payment, number)?.clone();
+        entry.queries_left = entry.queries_left.saturating_sub(1);
+        self.decide(&mut entry, Sort::Payment, settings, now);
+        self.entries
+            .insert((Sort::Payment, number.to_owned()), entry.clone());
+        Some(entry)
+    }
+
+    /// The payer of an open payment cannot pay.
+    pub(super) fn fail(&mut self, number: &str) {
+        if let Some(entry) = self.entries.get_mut(&(Sort::Payment, number.to_owned()))
+            && entry.standing == Standing::Open
+        {
+            entry.standing = Standing::Failed;
+        }
+    }
+
+    /// Decides what is open, if its time or its last query has come. Under [`Fault::Pending`] one
+    /// in four fails.
+    fn decide(&mut self, entry: &mut Entry, sort: Sort, settings: &Settings, now: Timestamp) {
+        if entry.standing != Standing::Open || (now < entry.decide_at && entry.queries_left > 0) {
+            return;
+        }
+        let fails = entry.lies
+            && settings
+                .plan
+                .draw(&entry.number, "outcome", 0)
+                .is_multiple_of(4);
+        self.finish(entry, sort, !fails, settings);
+    }
+
+    /// The effect: money moves, or what was set aside is free again.
+    fn finish(&mut self, entry: &mut Entry, sort: Sort, succeeds: bool, settings: &Settings) {
+        if settings.notes_ends {
+            self.note_end(sort, &entry.number);
+        }
+        // What was paid in the meantime cannot be withdrawn any more.
+        let payment = self.entries.get(&(Sort::Payment, entry.of.clone()));
+        let too_late = sort == Sort::Cancel
+            && payment.is_none_or(|payment| payment.standing != Standing::Open);
+        let succeeds = succeeds && !too_late;
+        entry.standing = if succeeds {
+            Standing::Done
+        } else {
+            Standing::Failed
+        };
+        entry.moved += u32::from(succeeds && sort != Sort::Cancel);
+        let Some(payment) = self.entries.get_mut(&(Sort::Payment, entry.of.clone())) else {
+            return;
+        };
+        match (sort, succeeds) {
+            (Sort::Refund, false) => payment.given_back -= entry.minor,
+            (Sort::Cancel, true) => payment.standing = Standing::Cancelled,
+            (Sort::Payment | Sort::Refund | Sort::Cancel, _) => {}
+        }
+    }
+
+    fn count(&mut self, entry: &mut Entry, fault: Option<Fault>) {
+        if let Some(fault) = fault {
+            entry.met = entry.met.saturating_add(1);
+            self.meet(fault);
+        }
+    }
+
+    /// Notes a fault that was met.
+    pub(super) fn meet(&mut self, fault: Fault) {
+        *self.faults.entry(fault.word().to_owned()).or_default() += 1;
+    }
+
+    /// Everything under which money moved, or a payment was withdrawn.
+    pub(super) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
+        let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
+        let line = |((sort, _), entry): (&(Sort, String), &Entry)| BookLine {
+            gateway,
+            sort: sort.word(),
+            number: entry.number.clone(),
+            of: entry.of.clone(),
+            currency: entry.currency.clone(),
+            minor: entry.minor,
+            moved: entry.moved,
+        };
+        moved.map(line).collect()
+    }
+
+    /// The books in sum.
+    pub(super) fn totals(&self) -> TillTotals {
+        let mut totals = TillTotals {
+            faults: self.faults.clone(),
+            refused: self.refused.clone(),
+            violations: self.violations.clone(),
+            ..TillTotals::default()
+        };
+        for ((sort, _), entry) in &self.entries {
+            let moved = match sort {
+                Sort::Payment => &mut totals.paid,
+                Sort::Refund => &mut totals.refunded,
+                Sort::Cancel => continue,
+            };
+            if entry.moved > 0 {
+                let (count, sum) = moved.entry(entry.currency.clone()).or_default();
+                *count += u64::from(entry.moved);
+                *sum += entry.minor * i64::from(entry.moved);
+            }
+        }
+        totals
+    }
+}
+
+fn seen(asked: &Asked, body: [u8; 16], now: Timestamp) -> Entry {
+    Entry {
+        number: asked.number.clone(),
+        theirs: String::new(),
+        of: asked.of.clone(),
+        currency: asked.currency.clone(),
+        minor: asked.minor,
+        standing: Standing::Seen,
+        moved: 0,
+        given_back: 0,
+        at: now,
+        body,
+        calls: 0,
+        met: 0,
+        decide_at: now,
+        queries_left: 0,
+        hidden_until: Timestamp::default(),
+        lies: false,
+    }
+}
+
+fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::{FaultPlan, Level};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn refund(number: &str, minor: i64) -> Asked {
+        Asked {
+            sort: Sort::Refund,
+            number: number.into(),
+            of: "P".into(),
+            currency: "HKD".into(),
+            minor,
+            body: minor.to_be_bytes().to_vec(),
+            waits: false,
+        }
+    }
+
+    #[test]
+    fn whatever_goes_wrong_no_more_is_given_back_than_was_paid_and_nothing_twice() {
+        for seed in 0..50 {
+            let settings = Settings {
+                plan: FaultPlan::new(seed, Level::Heavy),
+                ..Settings::default()
+            };
+            let mut till = Till::default();
+            till.seed("P", "HKD", 1_000, NOW);
+            for round in 0..8 {
+                for n in 0..10 {
+                    till.submit(refund(&format!("R-{n}"), 150), &settings, NOW);
+                    let later = NOW.plus(std::time::Duration::from_secs(round));
+                    till.query(Sort::Refund, &format!("R-{n}"), &settings, later);
+                }
+            }
+            let totals = till.totals();
+            let (count, sum) = totals.refunded["HKD"];
+            assert!(
+                sum <= 1_000 && count * 150 == u64::try_from(sum).unwrap(),
+                "{seed}: {totals:?}"
+            );
+            let moved_twice = till.entries.values().any(|entry| entry.moved > 1);
+            assert!(
+                !moved_twice && till.entry(Sort::Payment, "P").unwrap().given_back <= 1_000,
+                "{seed}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_payment_that_is_put_into_the_books_twice_is_there_once() {
+        let mut till = Till::default();
+        let first = till.seed("P", "HKD", 1_000, NOW);
+        till.submit(refund("R", 400), &Settings::default(), NOW);
+        assert_eq!(till.seed("P", "HKD", 5_000, NOW), first);
+        assert_eq!(
+            (
+                till.totals().paid["HKD"],
+                till.entry(Sort::Payment, "P").unwrap().given_back
+            ),
+            ((1, 1_000), 400)
+        );
+    }
+}

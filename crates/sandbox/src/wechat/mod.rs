@@ -1,0 +1,375 @@
+//! What WeChat Pay's other side does beside deductions: orders of every kind, quick pay,
+//! withdrawing, refunds, the end of a contract, and notifications.
+//!
+//! Payments by code and refunds are in the till; deductions stay in their own books, and are taken
+//! over into the till when money of them is given back. No payment counts in both.
+
+mod body;
+#[cfg(test)]
+mod key_change_tests;
+mod notice;
+mod pay;
+pub(super) mod query;
+mod refunds;
+#[cfg(test)]
+mod tests;
+mod withdraw;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::Method;
+use serde_json::Value;
+
+use super::books::{Charged, OrderState, Totals};
+use super::counter::Counter;
+use super::faults::{CallKind, Fault};
+use super::orders::Said;
+use super::store::StoreError;
+use super::till::{Asked, Entry, Sort, Standing};
+use super::{Refusal, Sandbox, Settings, contracts, decode};
+use payrun_domain::money::Amount;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::transport::Request;
+use payrun_project::config::WechatMode;
+use payrun_system::clock::Clock;
+use withdraw::Way;
+
+/// The till, and what is noted beside it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) counter: Counter,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    /// Deductions that were taken over into the till.
+    deductions: HashSet<String>,
+    /// By payment.
+    refunds: HashMap<String, Refunds>,
+    /// Contracts somebody asked to be ended.
+    contracts: HashMap<String, Ending>,
+}
+
+/// The refunds of a payment, in the order they were accepted.
+#[derive(Debug, Default)]
+struct Refunds {
+    numbers: Vec<String>,
+    last: Timestamp,
+}
+
+/// What became of a contract that was to be ended.
+#[derive(Debug, Default)]
+struct Ending {
+    calls: u32,
+    met: u32,
+    note: Option<String>,
+}
+
+/// Whose order it is about, and what is said.
+type Answer = (String, Result<Said, StoreError>);
+
+/// An order's name: the gateway's number or the merchant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Theirs(String),
+    Ours(String),
+}
+
+impl Desk {
+    pub(super) fn new(settings: Settings, clock: Clock) -> Self {
+        Self {
+            counter: Counter::new(settings, clock),
+            notes: Mutex::default(),
+        }
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a payment that is no deduction has this number.
+    pub(super) fn has_payment(&self, number: &str) -> bool {
+        !self.notes().deductions.contains(number)
+            && self.counter.till().entry(Sort::Payment, number).is_some()
+    }
+
+    /// A paid payment that is no deduction.
+    pub(super) fn paid(&self, number: &str) -> Option<Entry> {
+        let payment = self.counter.till().entry(Sort::Payment, number).cloned();
+        payment.filter(|payment| payment.standing == Standing::Done && self.has_payment(number))
+    }
+
+    /// Whether money of this payment is given back, or is about to be.
+    pub(super) fn gives_back(&self, number: &str) -> bool {
+        self.counter
+            .till()
+            .entry(Sort::Payment, number)
+            .is_some_and(|payment| payment.given_back > 0)
+    }
+
+    /// Whether the merchant has ended this contract.
+    pub(super) fn has_ended(&self, contract: &str) -> bool {
+        self.notes()
+            .contracts
+            .get(contract)
+            .is_some_and(|ending| ending.note.is_some())
+    }
+
+    /// The books of deductions with what the till holds beside them.
+    pub(super) fn add_to(&self, mut totals: Totals) -> Totals {
+        let till = self.counter.totals();
+        let moved = |sums: BTreeMap<String, (u64, i64)>| {
+            sums.into_iter()
+                .map(|(currency, (count, minor))| {
+                    (
+                        currency,
+                        Charged {
+                            count,
+                            minor: minor.into(),
+                        },
+                    )
+                })
+                .collect()
+        };
+        totals.paid = moved(till.paid);
+        totals.refunded = moved(till.refunded);
+        for (sum, more) in [
+            (&mut totals.violations, till.violations),
+            (&mut totals.faults, till.faults),
+        ] {
+            more.into_iter()
+                .for_each(|(name, count)| *sum.entry(name).or_default() += count);
+        }
+        totals
+    }
+}
+
+impl Sandbox {
+    /// Puts a paid payment into the books, as if its payer had just paid; its transaction id.
+    pub fn seed(&self, out_trade_no: &str, amount: Amount) -> String {
+        self.desk.counter.seed(out_trade_no, amount)
+    }
+
+    /// A refund as it stands in the books.
+    pub fn refund(&self, out_refund_no: &str) -> Option<Entry> {
+        self.desk
+            .counter
+            .till()
+            .entry(Sort::Refund, out_refund_no)
+            .cloned()
+    }
+
+    /// Answers a request, if it is one of these.
+    pub(super) async fn serve(
+        &self,
+        request: &Request,
+        segments: &[&str],
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Refusal> {
+        let ["v3", "global", rest @ ..] = segments else {
+            return Ok(None);
+        };
+        let query = request.uri().query().unwrap_or_default();
+        let bytes = request.body();
+        let answer = match (request.method(), rest) {
+            (&Method::POST, ["micropay", "transactions", "pay"]) => self.pay(bytes, now).await?,
+            (&Method::POST, ["micropay", "transactions", kind, number, "reverse"]) => {
+                self.withdraw(Way::Reverse, name(kind, number)?, now).await
+            }
+            (&Method::POST, ["transactions", kind, number, "close"]) => {
+                self.withdraw(Way::Close, name(kind, number)?, now).await
+            }
+            (&Method::POST, ["papay", "transactions", "out-trade-no", number, "reverse"]) => {
+                let number = decode(number);
+                let said = self.reverse_deduction(&number, now).await;
+                (number, said)
+            }
+            (&Method::POST, ["papay", "contracts", id, "terminate"]) => {
+                let note = body::Termination::read(bytes)?.termination_note;
+                let id = decode(id);
+                let said = self.terminate(&id, note);
+                (id, Ok(said))
+            }
+            (&Method::GET, ["transactions", kind, number]) => {
+                self.show_order(name(kind, number)?, now).await
+            }
+            (&Method::POST, ["refunds"]) => self.take_refund(bytes, now).await?,
+            (&Method::GET, ["refunds"]) => self.list_refunds(query).await?,
+            (&Method::GET, ["refunds", kind, number]) => {
+                self.show_refund(kind, &decode(number), now)?
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(answer))
+    }
+
+    /// A contract as its query shows it.
+    pub(super) fn contract(&self, id: &str) -> Said {
+        let ended = self
+            .desk
+            .notes()
+            .contracts
+            .get(id)
+            .and_then(|ending| ending.note.clone());
+        match contracts::show(id, ended) {
+            Some(body) => Said {
+                http: 200,
+                body,
+                fault: None,
+            },
+            None => no_such_contract(id),
+        }
+    }
+
+    /// Ends a contract. One that has ended stays so; whether the real gateway says so or complains
+    /// is not known [C].
+    fn terminate(&self, id: &str, note: String) -> Said {
+        if contracts::show(id, None).is_none() {
+            return Said::error(403, "CONTRACT_NOT_EXIST", "there is no such contract");
+        }
+        let mut notes = self.desk.notes();
+        let ending = notes.contracts.entry(id.to_owned()).or_default();
+        let fault = self
+            .settings
+            .plan
+            .meets(id, ending.calls, ending.met, CallKind::Submit);
+        ending.calls = ending.calls.saturating_add(1);
+        if let Some(fault) = fault {
+            ending.met = ending.met.saturating_add(1);
+            self.desk.counter.till().meet(fault);
+        }
+        let refusals = [
+            (Fault::SoftDecline, broken()),
+            (
+                Fault::HardDecline,
+                Said::error(403, "NO_AUTH", "not this one"),
+            ),
+            (Fault::UnlistedCode, unlisted()),
+        ];
+        let refused = refusals
+            .into_iter()
+            .find(|(refusing, _)| fault == Some(*refusing))
+            .map(|(_, said)| said);
+        if refused.is_none() && !fault.is_some_and(Fault::is_before) {
+            ending.note.get_or_insert(note);
+        }
+        refused.unwrap_or_else(|| Said::nothing(None)).with(fault)
+    }
+
+    /// The merchant's number of an order that exists, and whether it is a deduction. A deduction
+    /// that is paid is taken over into the till, under its own transaction id.
+    async fn find(&self, name: &Name) -> Result<Option<(String, bool)>, StoreError> {
+        if let Some(number) = self.desk.number_of(name) {
+            let deduction = self.desk.notes().deductions.contains(&number);
+            return Ok(Some((number, deduction)));
+        }
+        let mut books = self.books.lock().await;
+        let order = match name {
+            Name::Theirs(id) => books.get_by_transaction(id).await?,
+            Name::Ours(number) => books.get(number).await?,
+        };
+        let Some(order) = order.filter(|order| order.state != OrderState::Seen) else {
+            return Ok(None);
+        };
+        if order.state == OrderState::Success {
+            let asked = Asked {
+                sort: Sort::Payment,
+                number: order.number.clone(),
+                of: String::new(),
+                currency: order.currency,
+                minor: order.minor,
+                body: Vec::new(),
+                waits: false,
+            };
+            self.desk
+                .counter
+                .till()
+                .adopt(&asked, &order.transaction_id, order.effect_at);
+            self.desk.notes().deductions.insert(order.number.clone());
+        }
+        Ok(Some((order.number, true)))
+    }
+
+    /// The merchant's ids as replies show them.
+    fn show_ids(&self, shown: &mut Value, with_apps: bool) {
+        let ids: Vec<(&str, &String, bool)> = match &self.identity.mode {
+            WechatMode::Common { mchid, appid } => {
+                vec![("mchid", mchid, false), ("appid", appid, true)]
+            }
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid,
+                sub_mchid,
+                sub_appid: _,
+            } => {
+                vec![
+                    ("sp_mchid", sp_mchid, false),
+                    ("sub_mchid", sub_mchid, false),
+                    ("sp_appid", sp_appid, true),
+                ]
+            }
+        };
+        for (name, id, _) in ids
+            .into_iter()
+            .filter(|(_, _, of_app)| with_apps || !of_app)
+        {
+            shown[name] = Value::from(id.as_str());
+        }
+    }
+}
+
+impl Desk {
+    fn number_of(&self, name: &Name) -> Option<String> {
+        let till = self.counter.till();
+        match name {
+            Name::Theirs(id) => till.number_of(Sort::Payment, id),
+            Name::Ours(number) => {
+                let there = till.entry(Sort::Payment, number)?;
+                (there.standing != Standing::Seen).then(|| number.clone())
+            }
+        }
+    }
+}
+
+fn name(kind: &str, number: &str) -> Result<Name, Refusal> {
+    match kind {
+        "id" => Ok(Name::Theirs(decode(number))),
+        "out-trade-no" => Ok(Name::Ours(decode(number))),
+        _ => Err(super::NO_SUCH_PATH),
+    }
+}
+
+/// How the query of a contract says so is not documented \[C\]: the fake says it in both ways.
+fn no_such_contract(id: &str) -> Said {
+    let code = if either(id) {
+        "NOT_FOUND"
+    } else {
+        "RESOURCE_NOT_EXISTS"
+    };
+    Said::error(404, code, "there is no such contract")
+}
+
+/// Which of two ways of saying the same thing an order gets, where no page says which is the
+/// gateway's.
+fn either(number: &str) -> bool {
+    super::books::short_hash(number.as_bytes())[0].is_multiple_of(2)
+}
+
+/// How the auto-debit calls say so.
+pub(super) fn no_such_deduction() -> Said {
+    Said::error(404, "NOT_FOUND", "there is no such order")
+}
+
+fn no_such_order() -> Said {
+    Said::error(404, "ORDER_NOT_EXIST", "there is no such order")
+}
+
+fn broken() -> Said {
+    Said::error(500, "SYSTEM_ERROR", "system error")
+}
+
+fn unlisted() -> Said {
+    Said::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+}

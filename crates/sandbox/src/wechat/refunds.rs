@@ -1,0 +1,305 @@
+//! Refunds (docs/gateways/wechat.md): accepted first and decided later. Never more than was paid,
+//! at most fifty of one payment, as far apart as the settings say, and one number for one body.
+
+use serde_json::{Value, json};
+
+use super::super::body::param;
+use super::super::faults::Fault;
+use super::super::orders::Said;
+use super::super::store::StoreError;
+use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
+use super::super::{NO_SUCH_PATH, Refusal, Sandbox};
+use super::body::Refund;
+use super::query::Query;
+use super::{Answer, Name, Refunds, broken, either, no_such_order, unlisted};
+use payrun_domain::time::Timestamp;
+
+/// How many refunds a payment may have.
+const MOST: usize = 50;
+/// How many refunds a page has at most.
+const PAGE_MAX: usize = 20;
+
+impl Sandbox {
+    /// A refund.
+    pub(super) async fn take_refund(
+        &self,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        let body = Refund::read(bytes)?;
+        let payment = self.find(&body.of()?).await;
+        let said = payment
+            .map(|payment| self.refund_of(&body, bytes, payment.map(|(number, _)| number), now));
+        Ok((body.out_refund_no, said))
+    }
+
+    fn refund_of(
+        &self,
+        body: &Refund,
+        bytes: &[u8],
+        payment: Option<String>,
+        now: Timestamp,
+    ) -> Said {
+        let exists = payment.is_some();
+        let asked = Asked {
+            sort: Sort::Refund,
+            number: body.out_refund_no.clone(),
+            of: payment.unwrap_or_default(),
+            currency: body.amount.currency.clone(),
+            minor: body.amount.refund,
+            body: bytes.to_vec(),
+            waits: true,
+        };
+        if let Some(said) = self.forbidden(&asked, body.amount.total, now) {
+            return said;
+        }
+        let (number, of) = (asked.number.clone(), asked.of.clone());
+        let mut till = self.desk.counter.till();
+        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
+        let accepted = till
+            .entry(Sort::Refund, &number)
+            .is_some_and(|entry| entry.standing != Standing::Seen);
+        drop(till);
+        if accepted {
+            self.note(&number, of, now);
+        }
+        // Whether a refund that is answered so was accepted is unclear (docs/gateways/wechat.md):
+        // here it was.
+        if fault == Some(Fault::ErrorAfter) && either(&number) {
+            return Said::error(429, "FREQUENCY_LIMITED", "slow down");
+        }
+        let said = match what {
+            What::Entry(entry) => Said {
+                http: 200,
+                body: accepted_refund(&entry, fault),
+                fault: None,
+            },
+            What::Soft => Said::error(
+                403,
+                "NOT_ENOUGH",
+                "the account has not enough to refund from",
+            ),
+            What::Hard => Said::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account"),
+            What::Unlisted => unlisted(),
+            What::OtherBody => number_used(),
+            What::NoPayment if !exists => no_such_refund(),
+            What::NoPayment | What::WrongState => invalid("the order is not paid"),
+            What::TooMuch => invalid("more than was paid"),
+            What::Full => broken(),
+        };
+        said.with(fault)
+    }
+
+    /// Why a new refund cannot be, for reasons of this gateway only. Its number belongs to its body
+    /// all the same.
+    fn forbidden(&self, asked: &Asked, total: i64, now: Timestamp) -> Option<Said> {
+        let notes = self.desk.notes();
+        let mut till = self.desk.counter.till();
+        if till
+            .entry(Sort::Refund, &asked.number)
+            .is_some_and(|entry| entry.standing != Standing::Seen)
+        {
+            return None;
+        }
+        let paid = till.entry(Sort::Payment, &asked.of)?.minor;
+        let before = notes.refunds.get(&asked.of);
+        let too_close =
+            before.is_some_and(|before| now < before.last.plus(self.settings.refund_gap));
+        if total != paid {
+            // Nothing was made of it: its number may be sent again with what was paid.
+            return Some(invalid("total is not what was paid"));
+        }
+        let said = if before.is_some_and(|before| before.numbers.len() >= MOST) {
+            invalid("there are fifty refunds of it")
+        } else if too_close {
+            Said::error(
+                429,
+                "FREQUENCY_LIMITED",
+                "two refunds of a payment are a minute apart",
+            )
+        } else {
+            return None;
+        };
+        if !till.remember(asked, now) {
+            return Some(number_used());
+        }
+        if too_close {
+            till.violate("refunds_too_close");
+        }
+        Some(said)
+    }
+
+    fn note(&self, number: &str, of: String, now: Timestamp) {
+        let mut notes = self.desk.notes();
+        let refunds = notes.refunds.entry(of).or_insert_with(|| Refunds {
+            last: now,
+            ..Refunds::default()
+        });
+        if !refunds.numbers.iter().any(|known| known == number) {
+            refunds.numbers.push(number.to_owned());
+            refunds.last = now;
+        }
+    }
+
+    /// A query of one refund, by the merchant's number or the gateway's.
+    pub(super) fn show_refund(
+        &self,
+        kind: &str,
+        number: &str,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        let mut till = self.desk.counter.till();
+        let number = match kind {
+            "out-refund-no" => number.to_owned(),
+            "id" => till
+                .number_of(Sort::Refund, number)
+                .unwrap_or_else(|| number.to_owned()),
+            _ => return Err(NO_SUCH_PATH),
+        };
+        let (seen, fault) = till.query(Sort::Refund, &number, &self.settings, now);
+        let said = match seen {
+            None => no_such_refund(),
+            Some(entry) => {
+                let payment = till
+                    .entry(Sort::Payment, &entry.of)
+                    .map_or("", |payment| payment.theirs.as_str());
+                let mut body = one_refund(&entry, fault);
+                body["transaction_id"] = json!(payment);
+                body["out_trade_no"] = json!(entry.of);
+                Said {
+                    http: 200,
+                    body,
+                    fault: None,
+                }
+            }
+        };
+        Ok((number, Ok(said.with(fault))))
+    }
+
+    /// A page of the refunds of a payment. Where it begins and how long it is must be said.
+    pub(super) async fn list_refunds(&self, query: &str) -> Result<Answer, Refusal> {
+        let query = Query::read(query);
+        let name = match (query.get("transaction_id"), query.get("out_trade_no")) {
+            (Some(id), None) => Name::Theirs(id.to_owned()),
+            (None, Some(number)) => Name::Ours(number.to_owned()),
+            (Some(_), Some(_)) | (None, None) => return Err(param("missing_parameter")),
+        };
+        let (offset, count) = (query.number("offset")?, query.number("count")?);
+        if !(1..=PAGE_MAX).contains(&count) {
+            return Err(param("wrong_number"));
+        }
+        let (Name::Theirs(subject) | Name::Ours(subject)) = &name;
+        Ok((
+            subject.clone(),
+            self.refund_page(&name, offset, count).await,
+        ))
+    }
+
+    async fn refund_page(
+        &self,
+        name: &Name,
+        offset: usize,
+        count: usize,
+    ) -> Result<Said, StoreError> {
+        let number = self
+            .find(name)
+            .await?
+            .map(|(number, _)| number)
+            .unwrap_or_default();
+        let notes = self.desk.notes();
+        let mut till = self.desk.counter.till();
+        let (payment, fault) = till.query(Sort::Payment, &number, &self.settings, self.clock.now());
+        let Some(payment) = payment else {
+            return Ok(no_such_order().with(fault));
+        };
+        let numbers = notes
+            .refunds
+            .get(&number)
+            .map_or(&[][..], |refunds| &refunds.numbers);
+        let page = numbers
+            .iter()
+            .skip(offset)
+            .take(count)
+            .filter_map(|number| till.entry(Sort::Refund, number));
+        let data: Vec<Value> = page.map(|entry| one_refund(entry, None)).collect();
+        let mut body = json!({
+            "id": payment.theirs,
+            "out_trade_no": payment.number,
+            "amount": {
+                "total": payment.minor, "currency": payment.currency,
+                "payer_total": payment.minor, "payer_currency": payment.currency,
+            },
+            "total_num": numbers.len(),
+            "current_total_num": data.len(),
+            "data": data,
+        });
+        self.show_ids(&mut body, false);
+        Ok(Said {
+            http: 200,
+            body,
+            fault,
+        })
+    }
+}
+
+/// What the reply to a refund says: no state.
+fn accepted_refund(entry: &Entry, fault: Option<Fault>) -> Value {
+    json!({
+        "id": entry.theirs,
+        "out_refund_no": entry.number,
+        "create_time": entry.at.to_string(),
+        "amount": amount(entry, fault),
+    })
+}
+
+/// A refund as queries and lists show it.
+fn one_refund(entry: &Entry, fault: Option<Fault>) -> Value {
+    let mut shown = accepted_refund(entry, fault);
+    shown["channel"] = json!("ORIGINAL");
+    shown["recv_account"] = json!("招商银行信用卡0403");
+    shown["fund_source"] = json!("REFUND_SOURCE_UNSETTLED_FUNDS");
+    shown["status"] = json!(status(entry));
+    if entry.standing == Standing::Done {
+        shown["success_time"] = json!(entry.at.to_string());
+    }
+    shown
+}
+
+/// Where a refund stands, in the gateway's word.
+pub(super) fn status(entry: &Entry) -> &'static str {
+    match entry.standing {
+        Standing::Seen | Standing::Open => "PROCESSING",
+        Standing::Done => "SUCCESS",
+        Standing::Failed => "ABNORMAL",
+        Standing::Cancelled => "REFUNDCLOSE",
+    }
+}
+
+/// What is given back, as replies and notifications show it.
+pub(super) fn amount(entry: &Entry, fault: Option<Fault>) -> Value {
+    let refund = entry.minor + i64::from(fault == Some(Fault::OtherAmount));
+    json!({
+        "refund": refund, "currency": entry.currency, "payer_refund": refund, "payer_currency": entry.currency,
+        "exchange_rate": { "type": "SETTLEMENT_RATE", "rate": 100_000_000 },
+    })
+}
+
+fn no_such_refund() -> Said {
+    Said::error(
+        404,
+        "RESOURCE_NOT_EXISTS",
+        "there is no such order or refund",
+    )
+}
+
+fn number_used() -> Said {
+    Said::error(
+        400,
+        "OUT_REFUND_NO_USED",
+        "this refund number belongs to another request",
+    )
+}
+
+fn invalid(why: &str) -> Said {
+    Said::error(403, "INVALID_REQUEST", why)
+}

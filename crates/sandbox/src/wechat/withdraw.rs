@@ -1,0 +1,202 @@
+//! Withdrawing an order: closing what was not paid, and reversing a quick payment, which gives it
+//! back. The reversal of a deduction closes an unpaid one only; one that was paid is refunded
+//! (docs/gateways/wechat.md).
+//!
+//! A quick payment is reversed at most once and not beside refunds; the money is in the books like
+//! a refund's.
+
+use super::super::books::OrderState;
+use super::super::faults::CallKind;
+use super::super::orders::Said;
+use super::super::statements::REVERSAL;
+use super::super::store::StoreError;
+use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
+use super::super::{Sandbox, books};
+use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
+use payrun_domain::time::Timestamp;
+
+/// How an order is withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// What was not paid.
+    Close,
+    /// A payment by code.
+    Reverse,
+}
+
+/// Under what a closing is in the till: a number no merchant can use.
+pub(super) fn closing(number: &str) -> String {
+    format!("close {number}")
+}
+
+/// Under what a reversal of a paid order is in the till.
+pub(super) fn reversal(number: &str) -> String {
+    format!("{REVERSAL}{number}")
+}
+
+impl Sandbox {
+    /// Withdraws an order.
+    pub(super) async fn withdraw(&self, way: Way, name: Name, now: Timestamp) -> Answer {
+        let (Name::Theirs(subject) | Name::Ours(subject)) = &name;
+        match self.find(&name).await {
+            Err(error) => (subject.clone(), Err(error)),
+            Ok(None) => (subject.clone(), Ok(no_such_order())),
+            // Deductions are withdrawn by a call of their own.
+            Ok(Some((number, true))) => (number, Ok(no_such_order())),
+            Ok(Some((number, false))) => {
+                let payment = self
+                    .desk
+                    .counter
+                    .till()
+                    .entry(Sort::Payment, &number)
+                    .cloned();
+                let said = payment.map_or_else(no_such_order, |payment| match way {
+                    Way::Close => self.close(&payment, now),
+                    Way::Reverse => self.reverse(&payment, now),
+                });
+                (number, Ok(said))
+            }
+        }
+    }
+
+    fn close(&self, payment: &Entry, now: Timestamp) -> Said {
+        if now < payment.at.plus(self.settings.close_after) {
+            return invalid("too early to be closed");
+        }
+        let number = payment.number.as_str();
+        let mut till = self.desk.counter.till();
+        let asked = Asked {
+            sort: Sort::Cancel,
+            number: closing(number),
+            minor: 0,
+            ..of(payment)
+        };
+        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
+        let standing = till
+            .entry(Sort::Payment, number)
+            .map_or(Standing::Seen, |payment| payment.standing);
+        let said = match (what, standing) {
+            (What::Soft, _) => broken(),
+            (What::Hard, _) => invalid("not this one"),
+            (What::Unlisted, _) => unlisted(),
+            (_, Standing::Done) => Said::error(400, "ORDERPAID", "this order is paid"),
+            (_, Standing::Cancelled | Standing::Failed) => Said::nothing(None),
+            (_, Standing::Open | Standing::Seen) => broken(),
+        };
+        said.with(fault)
+    }
+
+    fn reverse(&self, payment: &Entry, now: Timestamp) -> Said {
+        if now < payment.at.plus(self.settings.reverse_after) {
+            return invalid("too early to be reversed");
+        }
+        let mut till = self.desk.counter.till();
+        let Some(payment) = till.press(&payment.number, &self.settings, now) else {
+            return no_such_order();
+        };
+        let known = till
+            .entry(Sort::Refund, &reversal(&payment.number))
+            .is_some();
+        match payment.standing {
+            Standing::Open | Standing::Seen => return broken(),
+            Standing::Failed | Standing::Cancelled => return Said::nothing(None),
+            Standing::Done if payment.given_back > 0 && !known => {
+                return invalid("there are refunds of it");
+            }
+            Standing::Done => {}
+        }
+        let asked = Asked {
+            sort: Sort::Refund,
+            number: reversal(&payment.number),
+            ..of(&payment)
+        };
+        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
+        let said = match what {
+            What::Entry(entry) if entry.standing == Standing::Done => Said::nothing(None),
+            What::Hard | What::TooMuch | What::WrongState => invalid("it cannot be reversed"),
+            What::Unlisted => unlisted(),
+            What::Entry(entry) if entry.standing == Standing::Failed => {
+                invalid("it cannot be reversed")
+            }
+            What::Entry(_) | What::Soft | What::OtherBody | What::NoPayment | What::Full => {
+                broken()
+            }
+        };
+        said.with(fault)
+    }
+
+    /// The reversal of a deduction: it is closed, unless it was paid or is still being decided.
+    pub(super) async fn reverse_deduction(
+        &self,
+        number: &str,
+        now: Timestamp,
+    ) -> Result<Said, StoreError> {
+        let mut books = self.books.lock().await;
+        let Some(mut order) = books
+            .get(number)
+            .await?
+            .filter(|order| order.state != OrderState::Seen)
+        else {
+            return Ok(no_such_deduction());
+        };
+        let drawn = self
+            .settings
+            .plan
+            .meets(number, order.calls, order.met, CallKind::Submit);
+        // A fault of the outcome means nothing where there is none.
+        let fault = drawn.filter(|fault| !fault.is_outcome());
+        order.calls = order.calls.saturating_add(1);
+        if let Some(fault) = fault {
+            order.met = order.met.saturating_add(1);
+            books.count(books::Counter::Fault, fault.word());
+        }
+        let before = order.state;
+        if !fault.is_some_and(super::Fault::is_before) {
+            order.queries_left = order.queries_left.saturating_sub(1);
+            self.decide(&mut order, now, &mut books);
+            if order.state == OrderState::NotPay {
+                order.state = OrderState::Closed;
+            }
+        }
+        let said = match order.state {
+            OrderState::Closed if before == OrderState::Closed => {
+                spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"])
+            }
+            OrderState::Closed => Said::nothing(None),
+            OrderState::PayError => spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"]),
+            OrderState::Success => spelled(number, 400, ["ORDERPAID", "ORDER_PAID"]),
+            OrderState::Processing | OrderState::NotPay => {
+                spelled(number, 500, ["SYSTEMERROR", "SYSTEM_ERROR"])
+            }
+            OrderState::Seen => no_such_deduction(),
+        };
+        books.put(order).await?;
+        Ok(said.with(fault))
+    }
+}
+
+/// A code that the pages spell in two ways: every number gets one of them.
+fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
+    Said::error(
+        http,
+        code[usize::from(either(number))],
+        "the deduction's state forbids it",
+    )
+}
+
+/// What withdrawing a payment asks for.
+fn of(payment: &Entry) -> Asked {
+    Asked {
+        sort: Sort::Refund,
+        number: String::new(),
+        of: payment.number.clone(),
+        currency: payment.currency.clone(),
+        minor: payment.minor,
+        body: Vec::new(),
+        waits: false,
+    }
+}
+
+fn invalid(why: &str) -> Said {
+    Said::error(403, "INVALID_REQUEST", why)
+}

@@ -1,0 +1,142 @@
+//! The notifications of a play: what the gateways tell, when, how often, and what is wrong with it.
+//! All drawn.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::SimulationError;
+use super::chance::Chance;
+use super::world::Place;
+use payrun_ledger::{ItemFilter, ItemRow, Ledger};
+use payrun_sandbox::Sort;
+use payrun_sandbox::news::{Ended, Twist};
+
+/// How many ends are remembered that can be told of.
+const REMEMBERED: usize = 1_000;
+
+/// A notification on its way.
+pub(super) struct Letter {
+    /// The account it is for.
+    pub account: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// What is wrong with it, for the record.
+    pub trouble: Option<&'static str>,
+    /// Whether nobody may believe that it is the gateway's.
+    pub is_false: bool,
+}
+
+/// What there is to tell.
+#[derive(Debug, Default)]
+pub(super) struct News(Vec<(String, Ended)>);
+
+impl News {
+    /// The next notification, if there is anything to tell: of an order that has ended, or
+    /// something wrong about any order.
+    pub async fn next(
+        &mut self,
+        chance: &mut Chance,
+        places: &BTreeMap<String, Place>,
+        ledger: &Ledger,
+    ) -> Result<Option<Letter>, SimulationError> {
+        for (account, place) in places {
+            let ended = place
+                .gateways
+                .ended()
+                .await
+                .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            let room = REMEMBERED.saturating_sub(self.0.len());
+            self.0.extend(
+                ended
+                    .into_iter()
+                    .take(room)
+                    .map(|one| (account.clone(), one)),
+            );
+        }
+        let twist = match chance.below(100) {
+            0..=49 => None,
+            50..=62 => Some(Twist::Forged),
+            63..=72 => Some(Twist::Stale),
+            73..=86 => Some(Twist::OtherAmount),
+            _ => Some(Twist::Early),
+        };
+        let told = match twist {
+            None | Some(Twist::Stale) => self.of_an_end(chance),
+            Some(Twist::Forged | Twist::OtherAmount | Twist::Early) => {
+                of_any_order(chance, places, ledger).await?
+            }
+        };
+        let Some((account, of)) = told else {
+            return Ok(None);
+        };
+        let Some(place) = places.get(&account) else {
+            return Ok(None);
+        };
+        let news = place.gateways.news(&of, twist, place.signed_path()).await;
+        let news = news.map_err(|error| SimulationError::Twin(error.to_string()))?;
+        Ok(news.map(|(headers, body)| Letter {
+            is_false: twist == Some(Twist::Forged)
+                || (twist == Some(Twist::Stale) && of.gateway == "wechat"),
+            trouble: trouble(twist),
+            account,
+            headers,
+            body,
+        }))
+    }
+
+    /// One that has ended; it may be told of again.
+    fn of_an_end(&mut self, chance: &mut Chance) -> Option<(String, Ended)> {
+        let place = usize::try_from(chance.below(self.0.len() as u64)).unwrap_or(0);
+        let told = self.0.get(place).cloned();
+        if told.is_some() && chance.per_mille(600) {
+            self.0.swap_remove(place);
+        }
+        told
+    }
+}
+
+async fn of_any_order(
+    chance: &mut Chance,
+    places: &BTreeMap<String, Place>,
+    ledger: &Ledger,
+) -> Result<Option<(String, Ended)>, SimulationError> {
+    let items: Vec<ItemRow> = ledger.items(&ItemFilter::default(), 0, 10_000).await?;
+    let Some(item) = chance.one_of(&items) else {
+        return Ok(None);
+    };
+    let job = ledger
+        .jobs(item.run_id)
+        .await?
+        .into_iter()
+        .find(|job| job.id == item.job_id);
+    let sort = match job.as_ref().map(|job| job.kind.as_str()) {
+        Some("deduct" | "pay") => Sort::Payment,
+        Some("refund") => Sort::Refund,
+        Some("cancel") => Sort::Cancel,
+        Some(_) | None => return Ok(None),
+    };
+    let place = job.and_then(|job| Some((job.lane.clone(), places.get(&job.lane)?.word())));
+    let number = item.order_no.clone();
+    Ok(place.zip(number).map(|((lane, gateway), number)| {
+        (
+            lane,
+            Ended {
+                gateway,
+                sort,
+                number,
+            },
+        )
+    }))
+}
+
+const fn trouble(twist: Option<Twist>) -> Option<&'static str> {
+    match twist {
+        None => None,
+        Some(Twist::Forged) => Some("notification_forged"),
+        Some(Twist::Stale) => Some("notification_stale"),
+        Some(Twist::OtherAmount) => Some("notification_of_another_amount"),
+        Some(Twist::Early) => Some("notification_out_of_order"),
+    }
+}

@@ -1,0 +1,225 @@
+//! The world of a play: gateways' other sides with keys of their own, and the accounts that lead to
+//! them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SimulationError;
+use super::network::{Line, Network};
+use payrun_engine::{Account, Watch};
+use payrun_gateway::transport::Transport;
+use payrun_gateway::{Gateway, cbtis, egms, hipopay, wechat};
+use payrun_project::config::{Config, GatewayConfig, GatewayKind};
+use payrun_project::workflow::Workflow;
+use payrun_sandbox::faults::{FaultPlan, Level};
+use payrun_sandbox::{Gateways, Identity, Sandbox, Settings, SignsWith, Twin};
+use payrun_system::clock::Clock;
+
+/// How long an access token lives.
+const TOKEN: Duration = Duration::from_secs(86_400 * 3650);
+
+/// Where in-process requests are said to go.
+const BASE: &str = "https://simulated.invalid";
+
+/// Keys for the gateways' other sides. They take a while to make, so all seeds of a process share
+/// them.
+#[derive(Debug)]
+pub struct Twins {
+    wechat: Identity,
+    hipopay: payrun_sandbox::hipopay::Identity,
+    egms: payrun_sandbox::egms::Identity,
+    cbtis: payrun_sandbox::cbtis::Identity,
+}
+
+impl Twins {
+    /// Fresh keys.
+    ///
+    /// # Errors
+    /// If the machine has no randomness to give.
+    pub fn generate() -> Result<Self, SimulationError> {
+        let failed =
+            |error: payrun_sandbox::IdentityError| SimulationError::Twin(error.to_string());
+        Ok(Self {
+            wechat: Identity::generate().map_err(failed)?,
+            hipopay: payrun_sandbox::hipopay::Identity::generate().map_err(failed)?,
+            egms: payrun_sandbox::egms::Identity::generate().map_err(failed)?,
+            cbtis: payrun_sandbox::cbtis::Identity::generate().map_err(failed)?,
+        })
+    }
+}
+
+/// A gateway's other side, behind one account.
+pub(super) struct Place {
+    config: GatewayConfigRef,
+    pub gateways: Gateways,
+    twin: Arc<dyn Twin>,
+    kind: Kind,
+}
+
+/// What an account keeps of its configuration.
+struct GatewayConfigRef {
+    name: String,
+    identity: String,
+    word: &'static str,
+    lane: (payrun_domain::policy::Rate, u32, Duration),
+    intervals: (Duration, Duration, Duration),
+}
+
+/// The client's configuration: keys of the play in place of the account's.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of accounts, each read once"
+)]
+enum Kind {
+    Wechat(payrun_project::config::WechatConfig),
+    Hipopay(payrun_project::config::HipopayConfig),
+    Egms(payrun_project::config::EgmsConfig),
+    Cbtis(payrun_project::config::CbtisConfig),
+}
+
+/// The other sides of the accounts that a workflow names, by their names: what nothing is sent to
+/// has no part in a play.
+pub(super) async fn places(
+    config: &Config,
+    workflow: &Workflow,
+    twins: &Twins,
+    plan: FaultPlan,
+    clock: &Clock,
+) -> Result<BTreeMap<String, Place>, SimulationError> {
+    let mut places = BTreeMap::new();
+    for (name, account) in &config.gateways {
+        if workflow.jobs.iter().any(|job| job.gateway == *name) {
+            places.insert(name.clone(), place(account, twins, plan, clock).await?);
+        }
+    }
+    Ok(places)
+}
+
+async fn place(
+    account: &GatewayConfig,
+    twins: &Twins,
+    plan: FaultPlan,
+    clock: &Clock,
+) -> Result<Place, SimulationError> {
+    let settings = Settings {
+        plan,
+        // What is slow is played by the network.
+        timeout: Duration::ZERO,
+        pending: Duration::from_secs(60),
+        late: Duration::from_secs(20),
+        signs_with: SignsWith::PublicKey,
+        unsettled: if plan.level == Level::None { 0 } else { 2 },
+        notes_ends: true,
+        ..Settings::default()
+    };
+    let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
+    let mut gateways = Gateways::default();
+    let clock = clock.clone();
+    let (twin, kind): (Arc<dyn Twin>, Kind) = match &account.kind {
+        GatewayKind::Wechat(theirs) => {
+            let mut identity = twins.wechat.clone();
+            identity.mode = theirs.mode.clone();
+            let config = identity.wechat_config_with_public_key(BASE);
+            let twin = Sandbox::open(identity, settings, clock)
+                .await
+                .map_err(|error| failed(&error))?;
+            gateways.wechat = Some(Arc::clone(&twin));
+            (twin, Kind::Wechat(config))
+        }
+        GatewayKind::Hipopay(_) => {
+            let twin = payrun_sandbox::hipopay::Hipopay::open(&twins.hipopay, settings, clock);
+            let twin = twin.map_err(|error| failed(&error))?;
+            gateways.hipopay = Some(Arc::clone(&twin));
+            (twin, Kind::Hipopay(twins.hipopay.config(BASE)))
+        }
+        GatewayKind::Egms(_) => {
+            let twin = payrun_sandbox::egms::Egms::open(&twins.egms, settings, clock);
+            gateways.egms = Some(Arc::clone(&twin));
+            (twin, Kind::Egms(twins.egms.config(BASE)))
+        }
+        GatewayKind::Cbtis(_) => {
+            let twin = payrun_sandbox::cbtis::Cbtis::open(&twins.cbtis, settings, TOKEN, clock);
+            gateways.cbtis = Some(Arc::clone(&twin));
+            (twin, Kind::Cbtis(twins.cbtis.config_with_fixed_token(BASE)))
+        }
+    };
+    let config = GatewayConfigRef {
+        name: account.name.clone(),
+        identity: account.identity(),
+        word: account.kind.word(),
+        lane: (account.rate, account.concurrency, account.timeout),
+        intervals: (
+            account.query_interval,
+            account.refund_interval,
+            account.funds_interval,
+        ),
+    };
+    Ok(Place {
+        config,
+        gateways,
+        twin,
+        kind,
+    })
+}
+
+impl Place {
+    /// The kind of gateway.
+    pub const fn word(&self) -> &'static str {
+        self.config.word
+    }
+
+    /// The path by which the gateway knows where its notifications go, where it signs that.
+    pub fn signed_path(&self) -> &str {
+        match &self.kind {
+            Kind::Egms(config) => &config.notify_path,
+            Kind::Wechat(_) | Kind::Hipopay(_) | Kind::Cbtis(_) => "",
+        }
+    }
+
+    /// The account as a node has it, by its own clock.
+    pub fn account(
+        &self,
+        network: &Arc<Network>,
+        clock: &Clock,
+    ) -> Result<Account, SimulationError> {
+        let line = Line {
+            network: Arc::clone(network),
+            twin: Arc::clone(&self.twin),
+        };
+        let (transport, clock) = (Transport::InProcess(Arc::new(line)), clock.clone());
+        let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
+        let gateway: Box<dyn Gateway> = match &self.kind {
+            Kind::Wechat(config) => {
+                Box::new(wechat::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+            Kind::Hipopay(config) => {
+                Box::new(hipopay::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+            Kind::Egms(config) => {
+                Box::new(egms::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+            Kind::Cbtis(config) => {
+                Box::new(cbtis::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+        };
+        let (rate, concurrency, timeout) = self.config.lane;
+        let (query_interval, refund_interval, funds_interval) = self.config.intervals;
+        Ok(Account {
+            name: self.config.name.clone(),
+            identity: self.config.identity.clone(),
+            kind: self.config.word,
+            gateway,
+            rate,
+            concurrency,
+            timeout,
+            query_interval,
+            refund_interval,
+            funds_interval,
+            withdraw_at_once: true,
+            is_remote: false,
+            pace: None,
+            watch: Watch::default(),
+        })
+    }
+}
