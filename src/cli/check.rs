@@ -83,6 +83,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     if all {
         mistakes.extend(rules_in_vain(&project, &workflows));
     }
+    let readings = readings(&workflows);
     let mut probes = if args.online {
         probe(&project).await?
     } else {
@@ -113,6 +114,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
                 "working": calendar.working.len(), "ordinary": calendar.ordinary,
             })).collect::<Vec<_>>(),
             "mistakes": mistakes,
+            "notes": readings,
             "open_secrets": project.config.open_secrets,
             "encryption_key": sealing.as_ref().map(|found| found.as_ref().unwrap_or_else(|wrong| wrong)),
             "gateways": probes.iter().map(|(gateway, probe)| json!({
@@ -132,6 +134,12 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
             .calendars
             .values()
             .for_each(|calendar| say(held(calendar)));
+        readings.iter().for_each(|text| {
+            say(format!(
+                "{}  {text}",
+                paint("note ", Colour::Yellow, context.colour)
+            ))
+        });
         say_open_secrets(&project, context.colour);
         if let Some(found) = &sealing {
             let (word, meaning, text) = match found {
@@ -194,6 +202,17 @@ fn held(calendar: &Calendar) -> String {
         text.push_str(&format!("; ordinary days: {}{more}", some.join(", ")));
     }
     text
+}
+
+/// How schedules were understood that another house would read otherwise.
+fn readings(workflows: &[Arc<Workflow>]) -> Vec<String> {
+    workflows
+        .iter()
+        .filter_map(|workflow| {
+            let reading = workflow.schedule.as_ref()?.timetable.schedule().reading()?;
+            Some(format!("{}: {reading}", workflow.name))
+        })
+        .collect()
 }
 
 fn template_mistakes(project: &Project) -> Option<String> {

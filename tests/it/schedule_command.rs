@@ -453,3 +453,26 @@ fn a_run_by_hand_is_of_the_day_that_the_schedule_would_say() {
         "{key}"
     );
 }
+
+#[test]
+fn a_line_of_quartz_fires_and_check_says_how_its_days_were_counted() {
+    let app = project("{ cron: '0 30 9 ? * 2-6', timezone: Asia/Shanghai }");
+    let list = app
+        .payrun(&["schedule", "--from", "2026-11-28", "--until", "2026-12-01"])
+        .exits(0);
+    insta::assert_snapshot!(list.stdout, @r#"
+    WORKFLOW    LOCAL TIME                   INSTANT               NOTE
+    deductions  Mon 2026-11-30 09:30 +08:00  2026-11-30T01:30:00Z
+    deductions  Tue 2026-12-01 09:30 +08:00  2026-12-01T01:30:00Z
+    "#);
+    app.payrun(&["check"]).exits(0).says(
+        "deductions: day of week 2-6 is MON, TUE, WED, THU, FRI, as Quartz counts (Sunday = 1)",
+    );
+    app.edit(crate::support::WORKFLOW, "? * 2-6'", "? * MON-FRI'");
+    let named = app.payrun(&["check"]).exits(0);
+    assert!(!named.stdout.contains("Quartz"), "{}", named.stdout);
+    app.edit(crate::support::WORKFLOW, "'0 30 9 ?", "'30 30 9 ?");
+    app.payrun(&["check"])
+        .exits(2)
+        .says("\"30\" is no second; payrun fires at full minutes, so it takes 0");
+}

@@ -1,13 +1,15 @@
 //! When a workflow fires: wall-clock rules in a time zone, mapped to instants.
 //!
 //! A rule is a 5-field POSIX crontab (names, ranges, lists, steps, `0` and `7` are Sunday, day of
-//! month OR day of week when both are given, `L` for the last day) or an `every` form. Rules are
-//! evaluated over dates here, and not by the `cron` crate: that one has no 5-field form, numbers
-//! weekdays from 1, joins the two day fields by AND, has no `L`, skips a time that falls into a gap
-//! and repeats one in an overlap. Here a fixed time in a gap fires at the first valid instant after
+//! month OR day of week when both are given, `L` for the last day), a line of 6 or 7 fields as
+//! Quartz and Spring write it, or an `every` form. Rules are evaluated over dates here, and not by
+//! the `cron` crate, which reads the fields of the long line: its iterator skips a time that falls
+//! into a gap and repeats one in an overlap. Here a fixed time in a gap fires at the first valid instant after
 //! it, and one in an overlap the first time, so that each fixed time fires once. A rule that means
 //! an interval ([`Schedule::is_interval`]) goes on at its pace instead: through both passes of an
 //! overlap, and with nothing to make up after a gap.
+
+use std::collections::BTreeSet;
 
 use chrono::{
     DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
@@ -17,6 +19,8 @@ use chrono_tz::Tz;
 use thiserror::Error;
 
 use super::time::Timestamp;
+
+mod quartz;
 
 /// A rule in its time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +36,8 @@ struct Rule {
     minutes: u64,
     hours: u64,
     months: u64,
+    /// None: every year.
+    years: Option<BTreeSet<i32>>,
     days: DayRule,
 }
 
@@ -69,9 +75,10 @@ pub enum Every<'a> {
 /// What can be wrong with a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ScheduleError {
-    /// Not five fields.
+    /// Neither five fields, nor six or seven.
     #[error(
-        "a schedule has 5 fields (minute, hour, day of month, month, day of week); this one has {count}"
+        "a schedule has 5 fields (minute, hour, day of month, month, day of week), or 6 or 7 as Quartz and Spring write them \
+         (second before, year behind); this one has {count}"
     )]
     FieldCount {
         /// How many there are.
@@ -116,14 +123,21 @@ impl Schedule {
     /// ```
     pub fn crontab(text: &str, zone: Tz) -> Result<Self, ScheduleError> {
         let parts: Vec<&str> = text.split_ascii_whitespace().collect();
-        let [minute, hour, day, month, weekday] = parts.as_slice() else {
-            return Err(ScheduleError::FieldCount { count: parts.len() });
-        };
-        let rule = Rule {
-            minutes: MINUTE.parse(minute)?,
-            hours: HOUR.parse(hour)?,
-            months: MONTH.parse(month)?,
-            days: day_rule(day, weekday)?,
+        let rule = match parts.as_slice() {
+            [minute, hour, day, month, weekday] => Rule {
+                minutes: MINUTE.parse(minute)?,
+                hours: HOUR.parse(hour)?,
+                months: MONTH.parse(month)?,
+                years: None,
+                days: day_rule(day, weekday)?,
+            },
+            [second, minute, hour, day, month, weekday] => {
+                quartz::rule([second, minute, hour, day, month, weekday, "*"])?
+            }
+            [second, minute, hour, day, month, weekday, year] => {
+                quartz::rule([second, minute, hour, day, month, weekday, year])?
+            }
+            _ => return Err(ScheduleError::FieldCount { count: parts.len() }),
         };
         Self {
             text: parts.join(" "),
@@ -175,6 +189,7 @@ impl Schedule {
             minutes: 1 << time.minute(),
             hours: 1 << time.hour(),
             months: MONTH.all(),
+            years: None,
             days,
         };
         Self { text, zone, rule }.if_ever()
@@ -296,8 +311,53 @@ impl Schedule {
         self.zone
     }
 
+    /// How the days of the week of a line of 6 or 7 fields were understood, where another house
+    /// would read other days: Quartz counts them from Sunday = 1, Spring and a crontab of 5 fields
+    /// from Sunday = 0.
+    ///
+    /// ```
+    /// use payrun_domain::schedule::Schedule;
+    /// let reading = |line| Schedule::crontab(line, chrono_tz::UTC).unwrap().reading();
+    /// assert!(reading("0 30 9 ? * 2-6").unwrap().starts_with("day of week 2-6 is MON, TUE, WED, THU, FRI"));
+    /// assert_eq!((reading("0 30 9 ? * MON-FRI"), reading("30 9 * * 2")), (None, None));
+    /// ```
+    pub fn reading(&self) -> Option<String> {
+        let parts: Vec<&str> = self.text.split(' ').collect();
+        let ["0", _, _, _, _, weekday, ..] = parts.as_slice() else {
+            return None;
+        };
+        let DayRule::Crontab {
+            of_week: Some(days),
+            ..
+        } = self.rule.days
+        else {
+            return None;
+        };
+        // The step of a range is a number that means the same everywhere.
+        let mut ranges = weekday.split(',').filter_map(|part| part.split('/').next());
+        if !ranges.any(|range| range.contains(|c: char| c.is_ascii_digit())) {
+            return None;
+        }
+        let names: Vec<String> = (WEEKDAY.names.iter().enumerate())
+            .filter(|(day, _)| days & (1 << day) != 0)
+            .map(|(_, name)| name.to_ascii_uppercase())
+            .collect();
+        Some(format!(
+            "day of week {} is {}, as Quartz counts (Sunday = 1); Spring counts Sunday = 0, so there it is another day; \
+             names such as MON leave no doubt",
+            cut(weekday),
+            names.join(", "),
+        ))
+    }
+
     fn if_ever(self) -> Result<Self, ScheduleError> {
-        match self.next_after(Timestamp::from_millis(0)) {
+        let first_year = self.rule.years.as_ref().and_then(BTreeSet::first);
+        let from = first_year
+            .and_then(|year| NaiveDate::from_yo_opt(*year, 1)?.pred_opt())
+            .map_or(0, |date| {
+                date.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
+            });
+        match self.next_after(Timestamp::from_millis(from)) {
             Some(_) => Ok(self),
             None => Err(ScheduleError::Never { text: self.text }),
         }
@@ -329,7 +389,11 @@ impl Rule {
                 of_week: Some(weekdays),
             } => in_month(days) || in_week(weekdays),
         };
-        day_fits && self.months & (1 << date.month()) != 0
+        let in_years = self
+            .years
+            .as_ref()
+            .is_none_or(|years| years.contains(&date.year()));
+        in_years && day_fits && self.months & (1 << date.month()) != 0
     }
 }
 
