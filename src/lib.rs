@@ -22,7 +22,7 @@
 //! | [`ledger`] | the domain, SQL: the only place with any | gateways, workflows, HTTP |
 //! | [`gateway`] | the domain, HTTP, signatures, statement files | the ledger, YAML |
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
-//! | [`notice`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
+//! | [`alerts`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
 //! | [`server`] | the service, HTTP | SQL, apalis |
@@ -51,7 +51,8 @@ pub mod service;
 pub mod view;
 pub mod worker;
 
-pub use payrun_alerts as notice;
+pub use payrun_alerts as alerts;
+#[cfg(feature = "sandbox")]
 pub use payrun_checker as checker;
 pub use payrun_domain as domain;
 pub use payrun_domain::planted;
@@ -61,7 +62,9 @@ pub use payrun_gateway as gateway;
 pub use payrun_gateway::statement;
 pub use payrun_ledger as ledger;
 pub use payrun_project::{catalog, config, workflow};
+#[cfg(feature = "sandbox")]
 pub use payrun_sandbox as sandbox;
+#[cfg(feature = "simulation")]
 pub use payrun_simulation as simulation;
 pub use payrun_system::{clock, errors, failpoint, private};
 pub use payrun_yaml as yaml;

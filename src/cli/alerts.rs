@@ -12,10 +12,10 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
+use crate::alerts::{Notices, Tried, Watched, preview};
 use crate::clock::Clock;
 use crate::domain::alert::Rule;
 use crate::ledger::{EpisodeRow, Ledger, MailRow, MailState};
-use crate::notice::{Notices, Tried, Watched, preview};
 use crate::workflow::Workflow;
 
 /// How far back `resend` goes.

@@ -15,6 +15,7 @@ use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, count, paint, say, say_json};
 use super::plan::occurrence_now;
 use super::project::Project;
+use crate::alerts::preview;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::alert::{Rule, Timing};
@@ -23,7 +24,6 @@ use crate::engine::explain::explain;
 use crate::engine::plan::{NamedBy, PlanRequest, SHOWN, first_number};
 use crate::engine::trial::{self, Tried};
 use crate::gateway::Probe;
-use crate::notice::preview;
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
 

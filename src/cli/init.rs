@@ -8,9 +8,10 @@ use super::exit::{Exit, Failure};
 use super::output::say_lines;
 use super::scaffold::{
     LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml,
-    personal_key, ready_workflows, workflow_yaml, write_new,
+    personal_key, ready_workflows, workflow_yaml,
 };
 use super::schema;
+use super::write_new::write_new;
 
 /// How many sample contracts are made.
 const SAMPLES: u64 = 200;

@@ -8,17 +8,20 @@ mod approvals;
 mod audit;
 mod backup;
 pub mod bench;
+#[cfg(feature = "sandbox")]
 mod books;
 mod by;
 mod cancel;
 mod check;
 mod completions;
 mod contracts;
+#[cfg(feature = "sandbox")]
 mod demo;
 mod doctor;
 pub mod exit;
 mod facts;
 mod forget;
+#[cfg(feature = "sandbox")]
 mod init;
 mod items;
 mod journal;
@@ -40,16 +43,21 @@ mod retry;
 mod review;
 mod run;
 mod runs;
+#[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(feature = "sandbox")]
 mod scaffold;
 mod schedule;
 mod schema;
 mod serve;
 mod show;
 mod signals;
+#[cfg(feature = "simulation")]
 mod simulate;
 mod tokens;
 mod work;
+#[cfg(feature = "sandbox")]
+mod write_new;
 
 use self::output::{note, note_lines};
 use crate::domain::text::visible;
@@ -116,6 +124,7 @@ enum When {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a project folder: configuration, a workflow, sample contracts, sandbox keys
+    #[cfg(feature = "sandbox")]
     Init(init::InitArgs),
     /// Report every mistake in the configuration, the job kinds and the workflows
     Check(check::CheckArgs),
@@ -179,11 +188,14 @@ enum Command {
     Promote(promote::PromoteArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without
     /// credentials
+    #[cfg(feature = "sandbox")]
     Sandbox(sandbox::SandboxArgs),
     /// Simulate a workflow from seeds: gateways that fail, processes that die, clocks that jump.
     /// Nothing is sent
+    #[cfg(feature = "simulation")]
     Simulate(simulate::SimulateArgs),
     /// Play a day against the sandbox's four gateways and compare the books
+    #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
     /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
     Schema(schema::SchemaArgs),
@@ -226,7 +238,11 @@ pub fn main() -> ExitCode {
 fn run_command(args: Args) -> ExitCode {
     crate::private::make_all_private();
     // What goes wrong in a play is meant to: it is told of in the end.
-    let quiet = matches!(args.command, Command::Simulate(_)) && args.log == "warn";
+    #[cfg(feature = "simulation")]
+    let plays = matches!(args.command, Command::Simulate(_));
+    #[cfg(not(feature = "simulation"))]
+    let plays = false;
+    let quiet = plays && args.log == "warn";
     let filter = if quiet { "off" } else { &args.log };
     let _spans = match log::start(filter, args.log_format, args.otlp.as_deref()) {
         Ok(spans) => spans,
@@ -263,6 +279,7 @@ fn run_command(args: Args) -> ExitCode {
 
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Failure> {
     match command {
+        #[cfg(feature = "sandbox")]
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
@@ -290,8 +307,11 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Lane(args) => lane::run(context, &args).await,
         Command::Approvals(args) => approvals::run(context, &args).await,
         Command::Audit(args) => audit::run(context, &args).await,
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(context, args).await,
+        #[cfg(feature = "simulation")]
         Command::Simulate(args) => simulate::run(context, args).await,
+        #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(context, args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Alerts(args) => alerts::run(context, args).await,

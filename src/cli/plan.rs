@@ -94,6 +94,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl Occasion {
     /// Whether a day was named.
+    #[cfg(feature = "simulation")]
     pub const fn has_date(&self) -> bool {
         self.date.is_some()
     }

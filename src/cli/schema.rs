@@ -1,12 +1,14 @@
 //! `payrun schema`
 
+#[cfg(feature = "sandbox")]
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
 use super::exit::{Exit, Failure};
 use super::output::say_json;
-use super::scaffold::write_new;
+#[cfg(feature = "sandbox")]
+use super::write_new::write_new;
 use crate::catalog::Catalog;
 use crate::workflow::schema::{calendar_schema, config_schema, json_schema};
 
@@ -38,6 +40,7 @@ pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+#[cfg(feature = "sandbox")]
 /// Writes both into a project.
 pub(super) fn write(folder: &Path) -> Result<(), Failure> {
     let text = |schema| serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n";

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
+use crate::alerts::{Direct, Notices, Refused, Trouble, Watched};
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, decide_about};
-use crate::notice::{Direct, Notices, Refused, Trouble, Watched};
 
 /// How often is looked.
 const TICK: Duration = Duration::from_secs(5);

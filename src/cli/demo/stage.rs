@@ -14,9 +14,9 @@ use crate::cli::exit::Failure;
 use crate::cli::sandbox::others;
 use crate::cli::scaffold::{
     KEYS, LaneBounds, Prices, contracts_csv, keys, other_accounts, payrun_yaml, personal_key,
-    write_new,
 };
 use crate::cli::schema;
+use crate::cli::write_new::write_new;
 use crate::clock::Clock;
 use crate::sandbox::faults::FaultPlan;
 use crate::sandbox::{Gateways, Ready, Sandbox, Settings, server};

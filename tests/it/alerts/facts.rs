@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use payrun::alerts::{Direct, Refused, Trouble, Watched};
 use payrun::domain::actor::{Actor, Reason, Signed};
 use payrun::domain::alert::Certificate;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::decide_about;
-use payrun::notice::{Direct, Refused, Trouble, Watched};
 use serde_json::json;
 
 use super::{Office, config, text, yaml};
@@ -651,7 +651,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
             &server,
             &rules(&["contract_stopped", "contract_overdue"]),
         ));
-        let notices = payrun::notice::Notices::new(&config, ledger.clone(), clock.clone()).unwrap();
+        let notices = payrun::alerts::Notices::new(&config, ledger.clone(), clock.clone()).unwrap();
         let office = Office {
             notices,
             clock,

@@ -8,11 +8,11 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
+use payrun::alerts::{Delivered, Notices, Watched};
 use payrun::clock::Clock;
 use payrun::config::Config;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::Ledger;
-use payrun::notice::{Delivered, Notices, Watched};
 use payrun::workflow::Workflow;
 use serde_json::Value;
 
