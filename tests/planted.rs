@@ -15,7 +15,7 @@ use payrun::catalog::Catalog;
 use payrun::config::Config;
 use payrun::domain::actor::Actor;
 use payrun::engine::plan::{NamedBy, PlanRequest};
-use payrun::planted::{ALL, Bug, sow};
+use payrun::planted::{ALL, Mutation, sow};
 use payrun::sandbox::Identity;
 use payrun::sandbox::faults::Level;
 use payrun::simulation::{BEGIN, Play, Twins, play};
@@ -124,7 +124,12 @@ fn plays(folder: &Path) -> Vec<Play> {
 }
 
 /// The first seed that shows the fault, and how.
-fn detect(plays: &[Play], twins: &Twins, bug: Option<Bug>, seeds: u64) -> Option<(u64, String)> {
+fn detect(
+    plays: &[Play],
+    twins: &Twins,
+    bug: Option<Mutation>,
+    seeds: u64,
+) -> Option<(u64, String)> {
     sow(bug);
     let (next, found) = (AtomicU64::new(1), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {

@@ -10,7 +10,9 @@ use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Event, apply};
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
-use payrun::ledger::{Attempt, ClaimRequest, Ledger, NewItem, NewJob, NewRun, Settlement, Want};
+use payrun::ledger::{
+    Attempt, ClaimRequest, JobQuota, Ledger, NewItem, NewJob, NewRun, Settlement,
+};
 
 const REPLY: &str = r#"{"mchid":"10000091","appid":"wxcbda96de0b165486","out_trade_no":"1217752501201407033233368018","transaction_id":"1217752501201407033233368018","attach":"Custom data","trade_type":"PAP","bank_type":"WPHK","success_time":"2018-06-08T10:34:56+08:00","trade_state":"SUCCESS","trade_state_desc":"ok","merchant_category_code":"1011","amount":{"total":888,"payer_total":888,"currency":"CNY"}}"#;
 
@@ -106,7 +108,7 @@ pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock:
                 per: Duration::from_secs(1),
             },
             slots: 128,
-            wants: vec![Want {
+            wants: vec![JobQuota {
                 job_id,
                 kind: "deduct".into(),
                 slots: 128,

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::retry::{Which, wish};
-use crate::ledger::Wish;
+use crate::ledger::OperatorAction;
 
 /// Arguments of `payrun cancel`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub(super) struct CancelArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
-    wish(context, &args.which, &Wish::Cancel)
+    wish(context, &args.which, &OperatorAction::Cancel)
         .await
         .map(|(exit, _)| exit)
 }

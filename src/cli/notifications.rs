@@ -11,7 +11,7 @@ use super::output::{Table, count, counted, cut, print_table, say, say_json, say_
 use super::project::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::ledger::{Heard, Ledger, NotificationFilter, NotificationRow};
+use crate::ledger::{Ledger, NotificationFilter, NotificationOutcome, NotificationRow};
 use crate::yaml::scalars;
 
 /// How many are read at a time.
@@ -82,7 +82,7 @@ struct Which {
     gateway: Option<String>,
     /// Only those with this outcome
     #[arg(long, value_parser = parse_outcome)]
-    outcome: Option<Heard>,
+    outcome: Option<NotificationOutcome>,
     /// Only those that name this order
     #[arg(long, value_name = "NUMBER")]
     order: Option<String>,
@@ -102,9 +102,12 @@ impl Which {
     }
 }
 
-fn parse_outcome(word: &str) -> Result<Heard, String> {
-    Heard::parse(word).ok_or_else(|| {
-        let words: Vec<&str> = Heard::ALL.into_iter().map(Heard::word).collect();
+fn parse_outcome(word: &str) -> Result<NotificationOutcome, String> {
+    NotificationOutcome::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = NotificationOutcome::ALL
+            .into_iter()
+            .map(NotificationOutcome::word)
+            .collect();
         format!("no such outcome; the outcomes are {}", words.join(", "))
     })
 }

@@ -30,7 +30,7 @@ use crate::workflow::render::Trimmed;
 
 /// Which workflow, for when, with what.
 #[derive(Debug, Args)]
-pub(super) struct Occasion {
+pub(super) struct RunOptions {
     /// The workflow file
     #[arg(value_name = "WORKFLOW")]
     pub workflow: Option<PathBuf>,
@@ -55,7 +55,7 @@ pub(super) struct Occasion {
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    occasion: Occasion,
+    occasion: RunOptions,
     /// How many rows to show of each kind, with whole reasons where more than the default; JSON has
     /// at least 20
     #[arg(long, default_value_t = ROWS, value_parser = clap::value_parser!(u32).range(0..=100_000))]
@@ -92,7 +92,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-impl Occasion {
+impl RunOptions {
     /// Whether a day was named.
     #[cfg(feature = "simulation")]
     pub const fn has_date(&self) -> bool {

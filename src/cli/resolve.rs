@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::domain::answer::Receipt;
 use crate::domain::item::Finding;
 use crate::domain::role::Role;
-use crate::ledger::{Granted, Wish};
+use crate::ledger::{ActionResult, OperatorAction};
 
 /// Arguments of `payrun resolve`.
 #[derive(Debug, Args)]
@@ -46,24 +46,24 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
     match ledger
         .wish(
             item.id,
-            &Wish::Resolve(found),
+            &OperatorAction::Resolve(found),
             &by,
             Clock::of_machine().now(),
         )
         .await?
     {
-        Granted::Moved(state) | Granted::Withdrawn(state) => {
+        ActionResult::Moved(state) | ActionResult::Withdrawn(state) => {
             say(format!("item {} is {state} now", item.id));
             Ok(Exit::Success)
         }
-        refused @ (Granted::Refused(_)
-        | Granted::ContractBusy
-        | Granted::NeverApproved
-        | Granted::Changed
-        | Granted::EvidenceGone
-        | Granted::FiledAgain(_)
-        | Granted::ContractStopped(_)
-        | Granted::NoSuchItem) => {
+        refused @ (ActionResult::Refused(_)
+        | ActionResult::ContractBusy
+        | ActionResult::NeverApproved
+        | ActionResult::Changed
+        | ActionResult::EvidenceGone
+        | ActionResult::FiledAgain(_)
+        | ActionResult::ContractStopped(_)
+        | ActionResult::NoSuchItem) => {
             say(format!("item {}: {}", item.id, refusal(&refused)));
             Ok(Exit::Incomplete)
         }

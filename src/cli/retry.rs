@@ -22,7 +22,7 @@ use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
 use crate::engine::plan::money_text;
 use crate::engine::{BulkError, CarriedOut, Chosen, Engine};
-use crate::ledger::{Granted, ItemFilter, Ledger, LedgerError, Wish};
+use crate::ledger::{ActionResult, ItemFilter, Ledger, LedgerError, OperatorAction};
 
 /// How many refusals are shown.
 const SHOWN: usize = 20;
@@ -73,7 +73,7 @@ pub(super) struct Which {
 }
 
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Failure> {
-    let (exit, done) = wish(context, &args.which, &Wish::Retry).await?;
+    let (exit, done) = wish(context, &args.which, &OperatorAction::Retry).await?;
     if done && !args.which.json && exit == Exit::Success {
         say("`payrun run --resume` carries them out; what was sent before is asked about first");
     }
@@ -85,7 +85,7 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
 pub(super) async fn wish(
     context: &Context,
     which: &Which,
-    wish: &Wish,
+    wish: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
@@ -109,7 +109,11 @@ pub(super) async fn wish(
 }
 
 /// Counts, and carries out if that was said.
-async fn bulk(engine: &Engine, which: &Which, wish: &Wish) -> Result<(Exit, bool), Failure> {
+async fn bulk(
+    engine: &Engine,
+    which: &Which,
+    wish: &OperatorAction,
+) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
         run_id: which.run,
         workflow: which.workflow.clone(),
@@ -215,25 +219,25 @@ pub(super) fn failed(error: BulkError) -> Failure {
 const PARKED: &str = "it is parked, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
 
 /// Why an item was left as it is.
-pub(super) fn refusal(refused: &Granted) -> String {
+pub(super) fn refusal(refused: &ActionResult) -> String {
     match refused {
-        Granted::Moved(state) => format!("it is {state} now"),
-        Granted::Withdrawn(State::Parked) => PARKED.to_owned(),
-        Granted::Withdrawn(state) => {
+        ActionResult::Moved(state) => format!("it is {state} now"),
+        ActionResult::Withdrawn(State::Parked) => PARKED.to_owned(),
+        ActionResult::Withdrawn(state) => {
             format!(
                 "it is {state}: nothing more of it is sent, and what is under way is asked about until it has ended"
             )
         }
-        Granted::Refused(illegal) => illegal.to_string(),
-        Granted::ContractBusy => "another item of its contract is in flight; wait until that has ended".to_owned(),
-        Granted::NeverApproved => "it was withdrawn before it was approved; plan it anew, its key is free".to_owned(),
-        Granted::Changed => "it has moved since it was counted".to_owned(),
-        Granted::EvidenceGone => {
+        ActionResult::Refused(illegal) => illegal.to_string(),
+        ActionResult::ContractBusy => "another item of its contract is in flight; wait until that has ended".to_owned(),
+        ActionResult::NeverApproved => "it was withdrawn before it was approved; plan it anew, its key is free".to_owned(),
+        ActionResult::Changed => "it has moved since it was counted".to_owned(),
+        ActionResult::EvidenceGone => {
             "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
         }
-        Granted::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
-        Granted::ContractStopped(stopped) => stopped.to_string(),
-        Granted::NoSuchItem => "there is no such item".to_owned(),
+        ActionResult::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
+        ActionResult::ContractStopped(stopped) => stopped.to_string(),
+        ActionResult::NoSuchItem => "there is no such item".to_owned(),
     }
 }
 
@@ -270,20 +274,20 @@ impl Outcome {
         ledger: &Ledger,
         id: i64,
         name: &str,
-        wish: &Wish,
+        wish: &OperatorAction,
         by: &Signed,
     ) -> Result<(), LedgerError> {
         match ledger.wish(id, wish, by, Clock::of_machine().now()).await? {
-            Granted::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
-            Granted::Withdrawn(state) => *self.withdrawn.entry(state.word()).or_default() += 1,
-            refused @ (Granted::Refused(_)
-            | Granted::ContractBusy
-            | Granted::NeverApproved
-            | Granted::Changed
-            | Granted::EvidenceGone
-            | Granted::FiledAgain(_)
-            | Granted::ContractStopped(_)
-            | Granted::NoSuchItem) => self.refuse(name, &refusal(&refused)),
+            ActionResult::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
+            ActionResult::Withdrawn(state) => *self.withdrawn.entry(state.word()).or_default() += 1,
+            refused @ (ActionResult::Refused(_)
+            | ActionResult::ContractBusy
+            | ActionResult::NeverApproved
+            | ActionResult::Changed
+            | ActionResult::EvidenceGone
+            | ActionResult::FiledAgain(_)
+            | ActionResult::ContractStopped(_)
+            | ActionResult::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
 use super::plan::{
-    Occasion, failed, occurrence_now, plan_json, print_changed, print_refusals, summary,
+    RunOptions, failed, occurrence_now, plan_json, print_changed, print_refusals, summary,
 };
 use super::progress::{Ended, Runs, carry_out, exit_of, out_of_reach};
 use super::project::Project;
@@ -31,7 +31,7 @@ use crate::yaml::scalars::duration;
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    occasion: Occasion,
+    occasion: RunOptions,
     /// Plan nothing new; only finish what earlier runs left open
     #[arg(long, conflicts_with = "workflow")]
     resume: bool,

@@ -10,14 +10,14 @@ use super::exit::{Exit, Failure};
 use super::output::{counted, note, note_lines};
 use super::project::{PUT_BACK, Project};
 use super::signals::stop_switch;
-use crate::alerts::{Direct, NoticeError, Notices};
+use crate::alerts::{EmergencyMailer, NoticeError, Notices};
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
 use crate::server::{App, Listener};
 use crate::service::Service;
-use crate::service::alerts::Tellers;
+use crate::service::alerts::AlertSenders;
 use crate::service::workflows::Workflows;
 
 /// Arguments of `payrun serve`.
@@ -98,19 +98,20 @@ async fn uploads_open(engine: &Engine) -> Result<(), Failure> {
 }
 
 /// Those who write mails.
-fn tellers(project: &Project, engine: &Engine) -> Result<Tellers, Failure> {
+fn tellers(project: &Project, engine: &Engine) -> Result<AlertSenders, Failure> {
     let (config, clock) = (&project.config, &engine.clock);
     let invalid = |error: NoticeError| Failure::invalid(super::exit::chain(&error));
     let place = config
         .folder
         .canonicalize()
         .unwrap_or_else(|_| config.folder.clone());
-    Ok(Tellers {
+    Ok(AlertSenders {
         notices: Arc::new(
             Notices::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?,
         ),
         direct: Arc::new(
-            Direct::new(config, &place.display().to_string(), clock.clone()).map_err(invalid)?,
+            EmergencyMailer::new(config, &place.display().to_string(), clock.clone())
+                .map_err(invalid)?,
         ),
     })
 }

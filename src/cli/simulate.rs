@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, note, say, say_json, table};
-use super::plan::Occasion;
+use super::plan::RunOptions;
 use super::project::Project;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
@@ -34,7 +34,7 @@ const SHOWN: usize = 10;
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     #[command(flatten)]
-    occasion: Occasion,
+    occasion: RunOptions,
     /// How many seeds to play
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     seeds: u64,

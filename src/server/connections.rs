@@ -71,7 +71,7 @@ const KEPT_OF_ADDRESS: usize = 16;
 
 /// Lets so many in.
 #[derive(Debug, Clone)]
-pub(super) struct Doorkeeper(Arc<Places>);
+pub(super) struct ConnectionLimit(Arc<Places>);
 
 #[derive(Debug)]
 struct Places {
@@ -306,7 +306,7 @@ fn crowd(taken: &HashMap<IpAddr, Vec<Arc<Place>>>, kept: bool, now: Instant) -> 
         .map(|(_, _, address)| address)
 }
 
-impl Doorkeeper {
+impl ConnectionLimit {
     pub fn new(most: ConnectionsConfig) -> Self {
         let waiting = Semaphore::new(most.total);
         Self(Arc::new(Places {
@@ -317,7 +317,7 @@ impl Doorkeeper {
     }
 }
 
-impl<S: Send + 'static> Accept<TcpStream, S> for Doorkeeper {
+impl<S: Send + 'static> Accept<TcpStream, S> for ConnectionLimit {
     type Stream = Socket;
     type Service = AddExtension<S, Arc<Place>>;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;

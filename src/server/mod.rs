@@ -43,7 +43,7 @@ use crate::config::TlsConfig;
 use crate::engine::Engine;
 use crate::service::Service;
 use certificate::Certificate;
-use connections::{Doorkeeper, bound};
+use connections::{ConnectionLimit, bound};
 use error::ApiError;
 use shares::Shares;
 
@@ -71,7 +71,7 @@ pub struct App {
     /// Files on their way.
     arriving: Arc<Shares>,
     uploads: Arc<tokio::sync::Semaphore>,
-    door: Arc<notify::Door>,
+    door: Arc<notify::WebhookLimiter>,
     ready: Arc<health::Ready>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
@@ -203,7 +203,7 @@ impl Listener {
                 ending.graceful_shutdown(Some(GRACE));
             }
         });
-        let doorkeeper = Doorkeeper::new(app.engine().config.server.connections);
+        let doorkeeper = ConnectionLimit::new(app.engine().config.server.connections);
         let listen = self.listener.local_addr()?.ip();
         let service = router(app, listen).into_make_service_with_connect_info::<SocketAddr>();
         let server = axum_server::from_tcp(self.listener)?

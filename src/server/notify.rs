@@ -50,7 +50,7 @@ pub struct Answered {
 
 /// What stands between the gateways and the engine.
 #[derive(Debug)]
-pub struct Door {
+pub struct WebhookLimiter {
     places: Semaphore,
     counts: Mutex<BTreeMap<String, Counts>>,
 }
@@ -62,7 +62,7 @@ struct Counts {
     untold: u64,
 }
 
-impl Default for Door {
+impl Default for WebhookLimiter {
     fn default() -> Self {
         Self {
             places: Semaphore::new(AT_ONCE),
@@ -71,7 +71,7 @@ impl Default for Door {
     }
 }
 
-impl Door {
+impl WebhookLimiter {
     /// How many were answered how, by account.
     pub fn answered(&self) -> BTreeMap<String, Answered> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,12 +129,12 @@ enum Outcome {
     Failed(String),
 }
 
-type Shared = (Arc<Engine>, Arc<Door>);
+type Shared = (Arc<Engine>, Arc<WebhookLimiter>);
 
 /// The route. What is kept here is applied by [`Engine::hear_notifications`].
 pub fn router<Outer: Clone + Send + Sync + 'static>(
     engine: Arc<Engine>,
-    door: Arc<Door>,
+    door: Arc<WebhookLimiter>,
 ) -> Router<Outer> {
     Router::new()
         .route("/notify/{gateway}", post(answer))
@@ -176,7 +176,7 @@ async fn answer(
 
 async fn take(
     engine: &Engine,
-    door: &Door,
+    door: &WebhookLimiter,
     account: &str,
     fits: bool,
     request: Request<Body>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
-use crate::alerts::{Direct, Notices, Refused, Trouble, Watched};
+use crate::alerts::{EmergencyMailer, Notices, Refused, Trouble, Watched};
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, decide_about};
 
@@ -26,14 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Those who tell.
 #[derive(Debug, Clone)]
-pub struct Tellers {
+pub struct AlertSenders {
     /// Of what is in the ledger.
     pub notices: Arc<Notices>,
     /// Of what is wrong with the ledger.
-    pub direct: Arc<Direct>,
+    pub direct: Arc<EmergencyMailer>,
 }
 
-pub(super) async fn keep(service: Service, tellers: Tellers, stop: watch::Receiver<bool>) {
+pub(super) async fn keep(service: Service, tellers: AlertSenders, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
     let looking = super::duty::keep(&health, "alerts", stop.clone(), || {
         look(&service, &tellers.notices)

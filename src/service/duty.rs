@@ -13,13 +13,13 @@ const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Does it, sleeps as long as it says, and does it again; after a failure a little later.
-pub(super) async fn keep<Doing, Done>(
+pub(super) async fn keep<ClaimKind, Done>(
     health: &Health,
     name: &'static str,
     mut stop: watch::Receiver<bool>,
-    mut deed: Doing,
+    mut deed: ClaimKind,
 ) where
-    Doing: FnMut() -> Done,
+    ClaimKind: FnMut() -> Done,
     Done: Future<Output = Result<Duration, LedgerError>>,
 {
     let mut failures: u32 = 0;

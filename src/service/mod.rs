@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::engine::Engine;
 use crate::engine::schedule::Seen;
 use crate::ledger::NodeId;
-use alerts::Tellers;
+use alerts::AlertSenders;
 use health::Health;
 use workflows::Workflows;
 
@@ -56,7 +56,7 @@ impl Service {
 
     /// Does everything until told to stop: then nothing new is sent, and what is under way is
     /// settled.
-    pub async fn run(&self, tellers: Tellers, stop: watch::Receiver<bool>) {
+    pub async fn run(&self, tellers: AlertSenders, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
         duties.spawn(alerts::keep(self.clone(), tellers, stop.clone()));
         duties.spawn(schedules::keep(self.clone(), stop.clone()));

@@ -25,7 +25,7 @@ use tower_layer::Identity;
 use super::lane::Lane;
 use crate::domain::time::Timestamp;
 use crate::engine::attempt::give_back;
-use crate::ledger::{ClaimRequest, Claimed, LedgerError, OpenJob, Want};
+use crate::ledger::{ClaimRequest, Claimed, JobQuota, LedgerError, OpenJob};
 
 /// How long an idle worker sleeps at most. Other processes' work has no other way to be noticed.
 const IDLE: Duration = Duration::from_millis(500);
@@ -255,7 +255,7 @@ async fn try_fetch(
             next.since(now).clamp(Duration::from_millis(1), IDLE)
         })
     };
-    let wants: Vec<Want> = due
+    let wants: Vec<JobQuota> = due
         .into_iter()
         .map(|job| want(lane, job, missing))
         .filter(|want| want.slots > 0)
@@ -281,14 +281,14 @@ async fn try_fetch(
     Ok((claimed, idle))
 }
 
-fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
+fn want(lane: &Lane, job: &OpenJob, missing: usize) -> JobQuota {
     let own = job.concurrency.map_or(usize::MAX, |most| {
         usize::try_from(most)
             .unwrap_or(usize::MAX)
             .saturating_sub(lane.taken_of(job.id))
     });
     let work = lane.work_of(job.id);
-    Want {
+    JobQuota {
         job_id: job.id,
         kind: job.kind.clone(),
         slots: missing.min(own),

@@ -22,7 +22,7 @@ pub struct Lane {
     calls: AtomicUsize,
     /// How many calls at once, by a person's word or the account's.
     allowed: AtomicUsize,
-    jobs: Mutex<HashMap<i64, Seat>>,
+    jobs: Mutex<HashMap<i64, JobSlots>>,
     /// Jobs of another account, which were told of.
     strangers: Mutex<HashSet<i64>>,
     failure: watch::Sender<Option<LedgerError>>,
@@ -30,7 +30,7 @@ pub struct Lane {
 
 /// A job's place in the lane.
 #[derive(Debug, Clone)]
-struct Seat {
+struct JobSlots {
     work: Work,
     /// Claimed, and the call not ended.
     taken: usize,
@@ -97,7 +97,7 @@ impl Lane {
         };
         self.seats()
             .entry(job.id)
-            .or_insert(Seat { work, taken: 0 });
+            .or_insert(JobSlots { work, taken: 0 });
         true
     }
 
@@ -169,7 +169,7 @@ impl Lane {
         self.failure.send_replace(None)
     }
 
-    fn seats(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Seat>> {
+    fn seats(&self) -> std::sync::MutexGuard<'_, HashMap<i64, JobSlots>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

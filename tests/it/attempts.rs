@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use payrun::domain::item::State;
-use payrun::gateway::{Call, Calling, Observation, Reached};
-use payrun::ledger::{Ledger, Wish};
+use payrun::gateway::{BoxFuture, Call, Observation, Reached};
+use payrun::ledger::{Ledger, OperatorAction};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -18,7 +18,7 @@ use crate::support::teller::{Teller, hkd, payment, refuses, shows};
 /// A gateway that says the same to every call of an operation.
 fn says(
     answer: impl Fn(&Call) -> Observation + Send + 'static,
-) -> impl FnMut(Call) -> Calling<'static, Observation> + Send {
+) -> impl FnMut(Call) -> BoxFuture<'static, Observation> + Send {
     move |call| {
         let said = answer(&call);
         Box::pin(async move { said })
@@ -41,7 +41,7 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
                     ledger
                         .get()
                         .unwrap()
-                        .wish(1, &Wish::Cancel, &by("ann"), now)
+                        .wish(1, &OperatorAction::Cancel, &by("ann"), now)
                         .await
                         .unwrap();
                     let mut seen = shows("Pending");
@@ -88,7 +88,7 @@ fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
         let claimed = teller.claim(job, "terminate", 1).await.remove(0);
         teller
             .ledger()
-            .wish(1, &Wish::Cancel, &by("ann"), teller.now())
+            .wish(1, &OperatorAction::Cancel, &by("ann"), teller.now())
             .await
             .unwrap();
         teller.set(1);
@@ -103,7 +103,7 @@ fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
 /// must name the true total.
 fn misreads(
     amounts: &'static [&'static str],
-) -> impl FnMut(Call) -> Calling<'static, Observation> + Send {
+) -> impl FnMut(Call) -> BoxFuture<'static, Observation> + Send {
     let looks = AtomicUsize::new(0);
     let taken: Mutex<HashSet<String>> = Mutex::default();
     says(move |call| match call.operation.as_str() {
@@ -162,7 +162,7 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
         for id in [1, 2] {
             teller
                 .ledger()
-                .wish(id, &Wish::Retry, &by("ann"), teller.now())
+                .wish(id, &OperatorAction::Retry, &by("ann"), teller.now())
                 .await
                 .unwrap();
         }

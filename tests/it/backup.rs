@@ -6,7 +6,7 @@ use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::item::{Event, Move, State, apply};
 use payrun::domain::policy::Policy;
 use payrun::domain::time::Timestamp;
-use payrun::ledger::{Attempt, Claimed, Doing, Ledger, Settlement};
+use payrun::ledger::{Attempt, ClaimKind, Claimed, Ledger, Settlement};
 
 use serde_json::json;
 
@@ -350,7 +350,12 @@ async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent(
         "they are asked about before they are sent"
     );
     let asked = desk.claim(at(102), 10).await;
-    assert!(asked.len() == 2 && asked.iter().all(|claimed| claimed.doing == Doing::Query));
+    assert!(
+        asked.len() == 2
+            && asked
+                .iter()
+                .all(|claimed| claimed.doing == ClaimKind::Query)
+    );
     let (one, two) = (
         asked.iter().find(|one| one.id() == 1).unwrap(),
         asked.iter().find(|two| two.id() == 2).unwrap(),
@@ -396,7 +401,10 @@ async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent(
     }
     let sent = desk.claim(at(121), 10).await;
     assert!(
-        sent.len() == 2 && sent.iter().all(|claimed| claimed.doing == Doing::Submit),
+        sent.len() == 2
+            && sent
+                .iter()
+                .all(|claimed| claimed.doing == ClaimKind::Submit),
         "each number once"
     );
     let moves = desk.moves(1).await;

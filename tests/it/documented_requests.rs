@@ -18,7 +18,7 @@ use payrun::gateway::transport::{Request, Transport};
 use payrun::gateway::wechat::sign::{Merchant, MerchantKey};
 use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::sandbox::request_table::RequestTable;
-use payrun::sandbox::{Identity, Reaction, Sandbox, Settings, Twin};
+use payrun::sandbox::{FakeGateway, Identity, Reaction, Sandbox, Settings};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Default)]
 struct Recorder(Mutex<Vec<Request>>);
 
-impl Twin for Recorder {
+impl FakeGateway for Recorder {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         self.0.lock().unwrap().push(request);
         Box::pin(async { Reaction::Reset })
@@ -531,7 +531,7 @@ struct Other {
     table: &'static RequestTable,
     client: Box<dyn Gateway>,
     recorder: Arc<Recorder>,
-    fake: Arc<dyn Twin>,
+    fake: Arc<dyn FakeGateway>,
     /// Signs a request as the client does, after it was changed.
     sign: Box<dyn Fn(&mut Request)>,
 }

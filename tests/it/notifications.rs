@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use payrun::clock::Clock;
-use payrun::ledger::{Heard, ItemFilter};
+use payrun::ledger::{ItemFilter, NotificationOutcome};
 use payrun::sandbox::faults::{CallKind, Fault, FaultPlan, Level};
 use payrun::sandbox::herald::{Address, Herald};
 use payrun::sandbox::news::{Ended, Twist};
-use payrun::sandbox::{Settings, Sort};
+use payrun::sandbox::{Settings, TransactionKind};
 use serde_json::{Value, json};
 
 use crate::support::doorway::Doorway;
@@ -122,7 +122,7 @@ fn payment(rig: &Rig, gateway: &'static str) -> Ended {
     let number = text_of(&rig.items_of(gateway)[0], "order_no").to_owned();
     Ended {
         gateway,
-        sort: Sort::Payment,
+        sort: TransactionKind::Payment,
         number,
     }
 }
@@ -331,7 +331,10 @@ fn what_cannot_be_verified_before_certificates_can_be_had_is_to_be_sent_again_an
             (3, 2, 1)
         );
         service.hear().await;
-        assert_eq!(service.kept().await[0].outcome, Heard::Applied);
+        assert_eq!(
+            service.kept().await[0].outcome,
+            NotificationOutcome::Applied
+        );
     });
     assert_eq!(text_of(&rig.items_of("wechat")[0], "state"), "succeeded");
 }
@@ -359,12 +362,12 @@ fn one_that_was_kept_waits_until_its_certificates_can_be_had_again() {
         for _ in 0..3 {
             other.hear().await;
             let kept = other.kept().await.remove(0);
-            assert_eq!(kept.outcome, Heard::Open, "{kept:?}");
+            assert_eq!(kept.outcome, NotificationOutcome::Open, "{kept:?}");
             clock.set(clock.now().plus(Duration::from_secs(3_600)));
         }
         wechat.hide_certificates(false);
         other.hear().await;
-        assert_eq!(other.kept().await[0].outcome, Heard::Applied);
+        assert_eq!(other.kept().await[0].outcome, NotificationOutcome::Applied);
     });
 }
 
@@ -401,14 +404,22 @@ fn what_comes_out_of_order_or_names_another_amount_closes_nothing_and_lowers_not
             };
             assert_eq!(
                 outcome(Some(Twist::OtherAmount)).await,
-                Heard::Mismatch,
+                NotificationOutcome::Mismatch,
                 "{gateway}"
             );
             let item = rig.items_of(gateway).remove(0);
             assert_eq!(text_of(&item, "state"), "pending", "{gateway}");
             assert!(text_of(&item, "reason").contains("ours is"), "{item}");
-            assert_eq!(outcome(Some(Twist::Early)).await, Heard::Asked, "{gateway}");
-            assert_eq!(outcome(None).await, Heard::Applied, "{gateway}");
+            assert_eq!(
+                outcome(Some(Twist::Early)).await,
+                NotificationOutcome::Asked,
+                "{gateway}"
+            );
+            assert_eq!(
+                outcome(None).await,
+                NotificationOutcome::Applied,
+                "{gateway}"
+            );
             outcome(Some(Twist::Early)).await;
             assert_eq!(
                 text_of(&rig.items_of(gateway)[0], "state"),
@@ -431,7 +442,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
         for gateway in GATEWAYS {
             let stranger = Ended {
                 gateway,
-                sort: Sort::Payment,
+                sort: TransactionKind::Payment,
                 number: "STRANGER-1".to_owned(),
             };
             let (headers, body) = news(&rig, &stranger, None).await;
@@ -448,7 +459,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
             for one in &kept {
                 assert_eq!(
                     (one.outcome, one.order_no.as_deref()),
-                    (Heard::Open, Some("STRANGER-1")),
+                    (NotificationOutcome::Open, Some("STRANGER-1")),
                     "{}",
                     one.lane
                 );
@@ -460,7 +471,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
         for one in service.kept().await {
             assert_eq!(
                 (one.outcome, one.due_at),
-                (Heard::UnknownOrder, None),
+                (NotificationOutcome::UnknownOrder, None),
                 "{}",
                 one.lane
             );
@@ -543,7 +554,7 @@ fn thousands_at_once_are_answered_within_five_seconds_and_all_are_kept() {
                     &rig,
                     &Ended {
                         gateway: "hipopay",
-                        sort: Sort::Payment,
+                        sort: TransactionKind::Payment,
                         number,
                     },
                     None,
@@ -719,7 +730,7 @@ fn what_names_a_person_is_masked_where_it_is_shown_and_not_kept_without_a_key_to
             seen.evidence
         );
         sealed.hear().await;
-        assert_eq!(sealed.kept().await[0].outcome, Heard::Asked);
+        assert_eq!(sealed.kept().await[0].outcome, NotificationOutcome::Asked);
         sealed.engine.ledger.clone().close().await;
     });
 }
@@ -745,7 +756,7 @@ fn a_payment_to_another_merchant_under_our_number_has_ours_asked_about_and_close
             let kept = service.kept().await.remove(0);
             assert_eq!(
                 (kept.outcome, kept.detail.as_deref()),
-                (Heard::Asked, Some("unknown")),
+                (NotificationOutcome::Asked, Some("unknown")),
                 "{kept:?}"
             );
             let item = rig.items_of("hipopay").remove(0);
@@ -895,7 +906,7 @@ fn a_payment_with_a_price_in_cny_is_asked_about_whichever_currency_its_notificat
         for item in rig.items_of("priced") {
             let of = Ended {
                 gateway: "hipopay",
-                sort: Sort::Payment,
+                sort: TransactionKind::Payment,
                 number: text_of(&item, "order_no").to_owned(),
             };
             let (headers, body) = news(&rig, &of, None).await;
@@ -914,7 +925,7 @@ fn a_payment_with_a_price_in_cny_is_asked_about_whichever_currency_its_notificat
                 .kept()
                 .await
                 .iter()
-                .all(|row| row.outcome == Heard::Asked)
+                .all(|row| row.outcome == NotificationOutcome::Asked)
         );
         service.engine.ledger.clone().close().await;
     });

@@ -18,7 +18,7 @@ use payrun::engine::Engine;
 use payrun::engine::plan::{NamedBy, PlanRequest};
 use payrun::engine::schedule::{ByHand, Kept, Seen};
 use payrun::files::Files;
-use payrun::ledger::{ItemFilter, OccurrenceFilter, Scope, Wish};
+use payrun::ledger::{ItemFilter, OccurrenceFilter, OperatorAction, Scope};
 use payrun::workflow::Workflow;
 use payrun::workflow::load::parse;
 use tempfile::TempDir;
@@ -186,7 +186,12 @@ impl Keeper {
         {
             self.engine
                 .ledger
-                .wish(item.id, &Wish::Cancel, &crate::support::by("ann"), now)
+                .wish(
+                    item.id,
+                    &OperatorAction::Cancel,
+                    &crate::support::by("ann"),
+                    now,
+                )
                 .await
                 .unwrap();
         }

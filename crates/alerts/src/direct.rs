@@ -68,7 +68,7 @@ impl Trouble {
 
 /// Tells without the ledger.
 #[derive(Debug)]
-pub struct Direct {
+pub struct EmergencyMailer {
     alerts: AlertsConfig,
     mailer: Option<Mailer>,
     templates: Templates,
@@ -88,7 +88,7 @@ struct Open {
     told: bool,
 }
 
-impl Direct {
+impl EmergencyMailer {
     /// For a project; `place` is what mails name it by.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! at once: every step is a change of a row that only one of them makes. A mail goes out at least
 //! once; its message id stays the same.
 //!
-//! What breaks the ledger itself is told without it ([`Direct`]). Mails hold keys, counts, sums and
+//! What breaks the ledger itself is told without it ([`EmergencyMailer`]). Mails hold keys, counts, sums and
 //! masked reasons; never an item's input, nor what a gateway wrote.
 
 mod compose;
@@ -28,13 +28,13 @@ use thiserror::Error;
 
 use payrun_domain::alert::Certificate;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Change, Hearing, Ledger, LedgerError, NewEpisode};
+use payrun_ledger::{Change, Ledger, LedgerError, NewEpisode, Recipients};
 use payrun_project::config::{AlertsConfig, Config};
 use payrun_project::workflow::Workflow;
 use payrun_system::clock::Clock;
 
 pub use deliver::Delivered;
-pub use direct::{Direct, Trouble};
+pub use direct::{EmergencyMailer, Trouble};
 pub use facts::Refused;
 pub use mailer::Tried;
 pub use templates::TemplateError;
@@ -205,7 +205,7 @@ impl Notices {
         Ok(made)
     }
 
-    fn hearing(&self, wanted: &Wanted<'_>, now: Timestamp) -> Hearing {
+    fn hearing(&self, wanted: &Wanted<'_>, now: Timestamp) -> Recipients {
         let due_at = if wanted.fact.kind.is_urgent() {
             now
         } else {
@@ -218,7 +218,7 @@ impl Notices {
             .filter(|_| self.mailer.is_some())
             .cloned()
             .collect();
-        Hearing { to, due_at }
+        Recipients { to, due_at }
     }
 
     /// When people may hear of what can wait.

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Broken, job_of, list, number, text};
+use super::{Violation, job_of, list, number, text};
 
 /// Checks the batches of a journal.
-pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Broken>) {
+pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Violation>) {
     let mut batches: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for item in journal.iter().filter(|item| item["approval"].is_object()) {
         batches.entry(job_of(item)).or_default().push(item);
@@ -21,7 +21,7 @@ pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Broken>) {
     for (job, mut items) in batches {
         items.sort_by_key(|item| number(item, "item"));
         let mut wrong = |what: String| {
-            broken.push(Broken {
+            broken.push(Violation {
                 promise: 5,
                 what: format!("job {job}: {what}"),
             })

@@ -48,7 +48,7 @@ const NO_CALLS: [&str; 3] = ["statement", "notification", "person"];
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct Violation {
     /// Which: 1 at most once, 2 nothing vanishes, 3 unknown is never guessed, 4 the money adds up,
     /// 5 what was approved is what ran.
     pub promise: u8,
@@ -71,7 +71,12 @@ pub struct Known {
 
 /// Checks promises 1 to 5. `totals`: the sums the ledger keeps, one object each: `run`, `job`,
 /// `state`, `currency`, `items`, `minor`.
-pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known) -> Vec<Broken> {
+pub fn check(
+    journal: &[Value],
+    books: &[Value],
+    totals: &[Value],
+    known: &Known,
+) -> Vec<Violation> {
     let mut broken = Vec::new();
     at_most_once(journal, books, &mut broken);
     nothing_vanishes(journal, totals, &known.rows, &mut broken);
@@ -160,7 +165,7 @@ fn moved<'a>(item: &'a Value, books: &Books<'a>) -> Vec<&'a Value> {
 }
 
 /// Promise 1: at most one successful effect per key; and no effect that nobody of ours knows.
-fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
+fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Violation>) {
     let by_number = by_number(books);
     let mut of_key: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
     let mut known: Vec<(&str, &str, &str)> = Vec::new();
@@ -182,7 +187,7 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
     for ((gateway, kind, key), times) in of_key {
         if times > 1 {
             let what = format!("{kind} {key} on {gateway} happened {times} times");
-            broken.push(Broken { promise: 1, what });
+            broken.push(Violation { promise: 1, what });
         }
     }
     known.sort_unstable();
@@ -193,7 +198,7 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
             text(line, "number"),
         );
         if known.binary_search(&id).is_err() {
-            broken.push(Broken {
+            broken.push(Violation {
                 promise: 1,
                 what: format!("money moved under {}, which nobody of ours sent", id.2),
             });
@@ -206,7 +211,7 @@ fn nothing_vanishes(
     journal: &[Value],
     totals: &[Value],
     rows: &BTreeMap<String, u64>,
-    broken: &mut Vec<Broken>,
+    broken: &mut Vec<Violation>,
 ) {
     let mut of_job: BTreeMap<String, u64> = BTreeMap::new();
     let mut counted: BTreeMap<(String, &str, &str), (i64, i64)> = BTreeMap::new();
@@ -220,7 +225,7 @@ fn nothing_vanishes(
     for (job, given) in rows {
         let kept = of_job.get(job).copied().unwrap_or(0);
         if kept != *given {
-            broken.push(Broken {
+            broken.push(Violation {
                 promise: 2,
                 what: format!("job {job} was given {given} rows and has {kept}"),
             });
@@ -235,7 +240,7 @@ fn nothing_vanishes(
         .filter(|(_, sums)| *sums != (0, 0))
         .collect();
     if kept != counted {
-        broken.push(Broken {
+        broken.push(Violation {
             promise: 2,
             what: format!("the sums kept are {kept:?}, the items add up to {counted:?}"),
         });
@@ -244,9 +249,9 @@ fn nothing_vanishes(
 
 /// Promise 3: nothing leaves `unknown`, or `sending` for anything else, without evidence; and
 /// nothing is sent again on the strength of a death or of time.
-fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
+fn never_guessed(item: &Value, broken: &mut Vec<Violation>) {
     let mut guess = |what: String| {
-        broken.push(Broken {
+        broken.push(Violation {
             promise: 3,
             what: format!("item {} ({}): {what}", item["item"], text(item, "key")),
         });
@@ -307,7 +312,7 @@ fn sends(claim: Option<&Value>) -> bool {
 }
 
 /// Promise 1: every call was claimed before it was made, and began while its claim held.
-fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
+fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Violation>) {
     let events = list(item, "events");
     let of = |version: i64| {
         events
@@ -325,7 +330,7 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
                 item["item"],
                 text(item, "key")
             );
-            broken.push(Broken { promise: 1, what });
+            broken.push(Violation { promise: 1, what });
         };
         if of(version).is_none_or(|event| text(event, "event") != "claim") {
             wrong("was made that had not been claimed");
@@ -346,7 +351,7 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
 
 /// Promise 1: nothing is sent after a person has withdrawn it. Where clocks jump, nobody can tell
 /// which was first.
-fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
+fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Violation>) {
     let Some(withdrawn) = item["withdrawn_at"].as_i64() else {
         return;
     };
@@ -360,7 +365,7 @@ fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
             text(item, "key"),
             sent["version"]
         );
-        broken.push(Broken { promise: 1, what });
+        broken.push(Violation { promise: 1, what });
     }
     // A call may begin a moment after its claim without another look.
     let claims = list(item, "events")
@@ -378,7 +383,7 @@ fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
             text(item, "key"),
             called["version"]
         );
-        broken.push(Broken { promise: 1, what });
+        broken.push(Violation { promise: 1, what });
     }
 }
 
@@ -387,7 +392,7 @@ fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
 const A_MOMENT: i64 = 100;
 
 /// Promise 1: another number is used only when the one before was declined.
-fn number_kept(item: &Value, broken: &mut Vec<Broken>) {
+fn number_kept(item: &Value, broken: &mut Vec<Violation>) {
     let attempts = list(item, "attempts");
     let (mut before, mut declined) = (None, false);
     for event in list(item, "events") {
@@ -407,14 +412,14 @@ fn number_kept(item: &Value, broken: &mut Vec<Broken>) {
                 item["item"],
                 text(item, "key")
             );
-            broken.push(Broken { promise: 1, what });
+            broken.push(Violation { promise: 1, what });
         }
         (before, declined) = (Some(order_no), false);
     }
 }
 
 /// Promise 3: "no such order" counts only after a while, since an order may show up late.
-fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Broken>) {
+fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Violation>) {
     let mut sent_at = None;
     for event in list(item, "events") {
         let (from, to, at) = (text(event, "from"), text(event, "to"), number(event, "at"));
@@ -428,7 +433,7 @@ fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Broken>) {
                 item["item"],
                 text(item, "key")
             );
-            broken.push(Broken { promise: 3, what });
+            broken.push(Violation { promise: 3, what });
         }
     }
 }
@@ -451,14 +456,14 @@ fn adds_up(
     journal: &[Value],
     books: &[Value],
     too_late: &BTreeSet<String>,
-    broken: &mut Vec<Broken>,
+    broken: &mut Vec<Violation>,
 ) {
     let by_number = by_number(books);
     for item in journal.iter().filter(|item| sort_of(item).is_some()) {
         let lines = moved(item, &by_number);
         let state = text(item, "state");
         let mut wrong = |what: String| {
-            broken.push(Broken {
+            broken.push(Violation {
                 promise: 4,
                 what: format!("item {} ({}): {what}", item["item"], text(item, "key")),
             });

@@ -94,9 +94,9 @@ pub struct Row<'a> {
 
 /// A SHA-256 of some of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Print([u8; 32]);
+pub struct ContentHash([u8; 32]);
 
-impl fmt::Display for Print {
+impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
@@ -104,7 +104,7 @@ impl fmt::Display for Print {
 
 impl Origin<'_> {
     /// Of the origin alone.
-    pub fn print(&self) -> Print {
+    pub fn print(&self) -> ContentHash {
         let parts = [
             self.workflow,
             self.occurrence,
@@ -119,7 +119,7 @@ impl Origin<'_> {
 
 impl Row<'_> {
     /// Of the row alone.
-    pub fn print(&self) -> Print {
+    pub fn print(&self) -> ContentHash {
         let (line, key_hash) = (self.line.to_string(), KeyDigits(self.key_hash).to_string());
         let (minor, code) = match self.amount {
             Some(amount) => (amount.minor().to_string(), amount.currency().code()),
@@ -179,25 +179,25 @@ impl Batch {
 
     /// What an approval is bound to: the origin, each row in its order, how many there are, and
     /// their sums.
-    pub fn print(&self) -> Print {
+    pub fn print(&self) -> ContentHash {
         let mut hash = self.hash.clone();
         hash.update(self.items.to_be_bytes());
         for (code, minor) in &self.sums {
             hash.update(code.as_bytes());
             hash.update(minor.to_be_bytes());
         }
-        Print(hash.finalize().into())
+        ContentHash(hash.finalize().into())
     }
 }
 
 /// Parts are length-prefixed, so that no two contents spell the same bytes.
-fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Print {
+fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> ContentHash {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    Print(hash.finalize().into())
+    ContentHash(hash.finalize().into())
 }
 
 struct KeyDigits(KeyHash);
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    fn print(origin: &Origin<'_>, rows: &[Row<'_>]) -> Print {
+    fn print(origin: &Origin<'_>, rows: &[Row<'_>]) -> ContentHash {
         let mut batch = Batch::of(origin);
         rows.iter().for_each(|row| batch.add(row));
         batch.print()

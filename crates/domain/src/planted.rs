@@ -14,7 +14,7 @@ compile_error!("the feature `planted` is for test builds: no release may have it
     missing_docs,
     reason = "each is described by the words beside it in ALL"
 )]
-pub enum Bug {
+pub enum Mutation {
     NewNumberOnRetry = 1,
     AbandonedIsPlanned,
     AbandonedIsFailed,
@@ -57,126 +57,150 @@ pub enum Bug {
 }
 
 /// Every fault, and what it is.
-pub const ALL: [(Bug, &str); 39] = [
+pub const ALL: [(Mutation, &str); 39] = [
     (
-        Bug::NewNumberOnRetry,
+        Mutation::NewNumberOnRetry,
         "a new order number when something is sent again",
     ),
     (
-        Bug::AbandonedIsPlanned,
+        Mutation::AbandonedIsPlanned,
         "what a dead process was sending is sent again without asking",
     ),
     (
-        Bug::AbandonedIsFailed,
+        Mutation::AbandonedIsFailed,
         "what a dead process was sending is taken for failed",
     ),
     (
-        Bug::TimeoutIsFailed,
+        Mutation::TimeoutIsFailed,
         "a call that timed out is taken for failed",
     ),
     (
-        Bug::TimeoutIsPlanned,
+        Mutation::TimeoutIsPlanned,
         "a call that timed out is made again without asking",
     ),
     (
-        Bug::UnknownClosedByTime,
+        Mutation::UnknownClosedByTime,
         "after some asking an unknown item fails",
     ),
     (
-        Bug::UnknownSucceedsByTime,
+        Mutation::UnknownSucceedsByTime,
         "after some asking an unknown item succeeds",
     ),
-    (Bug::AbsentIsFailed, "\"no such order\" is taken for failed"),
     (
-        Bug::AbsentAtOnce,
+        Mutation::AbsentIsFailed,
+        "\"no such order\" is taken for failed",
+    ),
+    (
+        Mutation::AbsentAtOnce,
         "\"no such order\" is believed without the grace period",
     ),
-    (Bug::AcceptedIsDone, "accepted is taken for done"),
-    (Bug::PendingForgotten, "a pending item is never asked about"),
+    (Mutation::AcceptedIsDone, "accepted is taken for done"),
     (
-        Bug::UnknownForgotten,
+        Mutation::PendingForgotten,
+        "a pending item is never asked about",
+    ),
+    (
+        Mutation::UnknownForgotten,
         "an unknown item is never asked about",
     ),
-    (Bug::PlannedForgotten, "what is to be sent again never is"),
-    (Bug::ServerErrorIsDeclined, "a 5xx is taken for a refusal"),
     (
-        Bug::LostIsNotSent,
+        Mutation::PlannedForgotten,
+        "what is to be sent again never is",
+    ),
+    (
+        Mutation::ServerErrorIsDeclined,
+        "a 5xx is taken for a refusal",
+    ),
+    (
+        Mutation::LostIsNotSent,
         "a broken connection is taken for nothing sent",
     ),
-    (Bug::SilentIsNotSent, "no reply is taken for nothing sent"),
     (
-        Bug::AmountPlusOne,
+        Mutation::SilentIsNotSent,
+        "no reply is taken for nothing sent",
+    ),
+    (
+        Mutation::AmountPlusOne,
         "another amount is sent than was planned",
     ),
-    (Bug::NumberOfItsOwn, "a call makes up its order number"),
-    (Bug::TotalsNotKept, "a commit forgets the totals"),
+    (Mutation::NumberOfItsOwn, "a call makes up its order number"),
+    (Mutation::TotalsNotKept, "a commit forgets the totals"),
     (
-        Bug::MoneyNotCounted,
+        Mutation::MoneyNotCounted,
         "a commit counts items and not their money",
     ),
-    (Bug::EventsNotKept, "a commit forgets the history"),
+    (Mutation::EventsNotKept, "a commit forgets the history"),
     (
-        Bug::AttemptsNotKept,
+        Mutation::AttemptsNotKept,
         "a commit forgets the call and its answer",
     ),
     (
-        Bug::VersionNotChecked,
+        Mutation::VersionNotChecked,
         "a late settle overwrites what was found out meanwhile",
     ),
     (
-        Bug::LeaseNotChecked,
+        Mutation::LeaseNotChecked,
         "a call begins after its lease has run out",
     ),
-    (Bug::RefundSumNotChecked, "refunds may exceed the payment"),
     (
-        Bug::RefundSumForgetsUnknown,
+        Mutation::RefundSumNotChecked,
+        "refunds may exceed the payment",
+    ),
+    (
+        Mutation::RefundSumForgetsUnknown,
         "the sum of refunds leaves out those that are unknown",
     ),
-    (Bug::RateNotKept, "the token bucket is not emptied"),
-    (Bug::RefusedRowsDropped, "a row that is refused is not kept"),
+    (Mutation::RateNotKept, "the token bucket is not emptied"),
     (
-        Bug::KeyWithLine,
+        Mutation::RefusedRowsDropped,
+        "a row that is refused is not kept",
+    ),
+    (
+        Mutation::KeyWithLine,
         "the same key in another line is another item",
     ),
     (
-        Bug::ContractNotChecked,
+        Mutation::ContractNotChecked,
         "two deductions of a contract are claimed together",
     ),
     (
-        Bug::ClaimNotWritten,
+        Mutation::ClaimNotWritten,
         "a call is made without its intent on disk",
     ),
-    (Bug::EndsWithUnknown, "a job ends with unknown items"),
+    (Mutation::EndsWithUnknown, "a job ends with unknown items"),
     (
-        Bug::SettleNotSynced,
+        Mutation::SettleNotSynced,
         "a settle is acknowledged and never written",
     ),
     (
-        Bug::NotificationLowersState,
+        Mutation::NotificationLowersState,
         "a notification lowers a state",
     ),
     (
-        Bug::NotifiedAmountNotCompared,
+        Mutation::NotifiedAmountNotCompared,
         "a notification's amount is not compared",
     ),
-    (Bug::AuthorApproves, "who started a batch may approve it"),
     (
-        Bug::ClaimOfOthersGivenBack,
+        Mutation::AuthorApproves,
+        "who started a batch may approve it",
+    ),
+    (
+        Mutation::ClaimOfOthersGivenBack,
         "a claim in doubt is given back although another node has claimed the item",
     ),
     (
-        Bug::WithdrawalForgotten,
+        Mutation::WithdrawalForgotten,
         "what was withdrawn while it was under way is sent again",
     ),
     (
-        Bug::WithdrawalNotReadAgain,
+        Mutation::WithdrawalNotReadAgain,
         "what was withdrawn between its claim and its call is sent",
     ),
 ];
 
 /// Whether this fault is planted.
 #[cfg(not(feature = "planted"))]
-pub const fn is(_bug: Bug) -> bool {
+pub const fn is(_bug: Mutation) -> bool {
     false
 }
 
@@ -184,19 +208,19 @@ pub const fn is(_bug: Bug) -> bool {
 mod sown {
     use std::sync::atomic::{AtomicU8, Ordering};
 
-    use super::Bug;
+    use super::Mutation;
     use crate::answer::{Answer, Cause};
     use crate::item::{Event, Item, Move, State};
 
     static SOWN: AtomicU8 = AtomicU8::new(0);
 
     /// Plants a fault in place of the one before.
-    pub fn sow(bug: Option<Bug>) {
+    pub fn sow(bug: Option<Mutation>) {
         SOWN.store(bug.map_or(0, |bug| bug as u8), Ordering::SeqCst);
     }
 
     /// Whether this fault is planted.
-    pub fn is(bug: Bug) -> bool {
+    pub fn is(bug: Mutation) -> bool {
         SOWN.load(Ordering::SeqCst) == bug as u8
     }
 
@@ -234,7 +258,10 @@ mod sown {
         let sent_again =
             to == State::Planned && matches!(item.state, State::Sending | State::Unknown);
         match () {
-            () if is(Bug::NewNumberOnRetry) && sent_again && !matches!(event, Event::Unsent) => {
+            () if is(Mutation::NewNumberOnRetry)
+                && sent_again
+                && !matches!(event, Event::Unsent) =>
+            {
                 Move {
                     item: Item {
                         generation: item.generation + 1,
@@ -243,30 +270,36 @@ mod sown {
                     ..moved
                 }
             }
-            () if is(Bug::AbandonedIsPlanned) && abandoned => went(State::Planned, Some(now)),
-            () if is(Bug::AbandonedIsFailed) && abandoned => went(State::Failed, None),
-            () if is(Bug::TimeoutIsFailed) && timed_out && item.state == State::Sending => {
+            () if is(Mutation::AbandonedIsPlanned) && abandoned => went(State::Planned, Some(now)),
+            () if is(Mutation::AbandonedIsFailed) && abandoned => went(State::Failed, None),
+            () if is(Mutation::TimeoutIsFailed) && timed_out && item.state == State::Sending => {
                 went(State::Failed, None)
             }
-            () if is(Bug::TimeoutIsPlanned) && timed_out && item.state == State::Sending => {
+            () if is(Mutation::TimeoutIsPlanned) && timed_out && item.state == State::Sending => {
                 went(State::Planned, Some(now))
             }
-            () if is(Bug::UnknownClosedByTime) && to == State::Unknown && item.asks > 1 => {
+            () if is(Mutation::UnknownClosedByTime) && to == State::Unknown && item.asks > 1 => {
                 went(State::Failed, None)
             }
-            () if is(Bug::UnknownSucceedsByTime) && to == State::Unknown && item.asks > 1 => {
+            () if is(Mutation::UnknownSucceedsByTime) && to == State::Unknown && item.asks > 1 => {
                 went(State::Succeeded, None)
             }
-            () if is(Bug::AbsentIsFailed) && absent => went(State::Failed, None),
-            () if is(Bug::AbsentAtOnce) && absent && to == State::Unknown => {
+            () if is(Mutation::AbsentIsFailed) && absent => went(State::Failed, None),
+            () if is(Mutation::AbsentAtOnce) && absent && to == State::Unknown => {
                 went(State::Planned, Some(now))
             }
-            () if is(Bug::AcceptedIsDone) && matches!(answer, Some(Answer::Accepted)) => {
+            () if is(Mutation::AcceptedIsDone) && matches!(answer, Some(Answer::Accepted)) => {
                 went(State::Succeeded, None)
             }
-            () if is(Bug::PendingForgotten) && to == State::Pending => Move { due: None, ..moved },
-            () if is(Bug::UnknownForgotten) && to == State::Unknown => Move { due: None, ..moved },
-            () if is(Bug::PlannedForgotten) && to == State::Planned => Move { due: None, ..moved },
+            () if is(Mutation::PendingForgotten) && to == State::Pending => {
+                Move { due: None, ..moved }
+            }
+            () if is(Mutation::UnknownForgotten) && to == State::Unknown => {
+                Move { due: None, ..moved }
+            }
+            () if is(Mutation::PlannedForgotten) && to == State::Planned => {
+                Move { due: None, ..moved }
+            }
             () => moved,
         }
     }

@@ -6,7 +6,7 @@ use super::bulk::BulkError;
 use payrun_domain::actor::{Actor, Reason, Signed};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, LedgerError, Wish};
+use payrun_ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, LedgerError, OperatorAction};
 
 /// What became of a job's batch.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Engine {
                 .collect(),
             ..ItemFilter::default()
         };
-        let chosen = self.choose(&filter, &Wish::Cancel).await?;
+        let chosen = self.choose(&filter, &OperatorAction::Cancel).await?;
         if chosen.items == 0 {
             return Ok(Decided::NotWaiting(ApprovalState::Approved));
         }
@@ -91,7 +91,9 @@ impl Engine {
             "run {} job {}, a batch rejected after its release",
             approval.run_id, approval.job
         );
-        let done = self.carry_out(&chosen, &Wish::Cancel, &words, by).await?;
+        let done = self
+            .carry_out(&chosen, &OperatorAction::Cancel, &words, by)
+            .await?;
         Ok(Decided::WithdrawnLate {
             cancelled: done.moved.values().sum(),
             under_way: done.withdrawn.values().sum(),

@@ -26,7 +26,7 @@ use payrun_domain::subscription::Word;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::personal::TOLD;
 use payrun_gateway::{Call, NoConnection, Observation, Reached};
-use payrun_ledger::{Attempt, Claimed, Doing, LedgerError, Settlement};
+use payrun_ledger::{Attempt, ClaimKind, Claimed, LedgerError, Settlement};
 use payrun_project::catalog::judge::{Expected, Judged, judge};
 use payrun_project::catalog::{JobKind, Operations, Outcome};
 use payrun_system::failpoint;
@@ -93,7 +93,7 @@ pub async fn perform(
         called();
         return give_back(claimed, work, started_at);
     };
-    let is_query = claimed.doing == Doing::Query;
+    let is_query = claimed.doing == ClaimKind::Query;
     let (operation, outcomes) = operation(operations, claimed.doing);
     let mut call = match self::call(engine, account, work, claimed, operation) {
         Ok(call) => call,
@@ -103,7 +103,7 @@ pub async fn perform(
         }
     };
     filing.note_way(&mut call);
-    let scene = Scene {
+    let scene = AttemptContext {
         engine,
         account,
         work,
@@ -258,7 +258,7 @@ fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Wo
     };
     if let Some(word) = word {
         result.insert(CONTRACT_IS.to_owned(), word.word().into());
-    } else if claimed.doing == Doing::Submit && said_before() {
+    } else if claimed.doing == ClaimKind::Submit && said_before() {
         result.insert(CONTRACT_IS.to_owned(), Value::Null);
     }
 }
@@ -271,7 +271,7 @@ const NUMBER_EXISTS: &str = "number_exists";
 fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, exists: bool) {
     if exists {
         result.insert(NUMBER_EXISTS.to_owned(), true.into());
-    } else if claimed.doing == Doing::Submit && number_exists(claimed) {
+    } else if claimed.doing == ClaimKind::Submit && number_exists(claimed) {
         result.insert(NUMBER_EXISTS.to_owned(), false.into());
     }
 }
@@ -290,7 +290,7 @@ const FRESH: Duration = Duration::from_millis(100);
 /// Whether what was claimed may be sent now: the claim holds for longer than the call, and nobody
 /// has withdrawn the item. That is read again where something was asked since the claim, or the
 /// claim is no longer fresh. A question may always be asked.
-async fn may_still_be_sent(scene: &Scene<'_>) -> bool {
+async fn may_still_be_sent(scene: &AttemptContext<'_>) -> bool {
     if is_too_late(scene) {
         return false;
     }
@@ -299,14 +299,14 @@ async fn may_still_be_sent(scene: &Scene<'_>) -> bool {
         .item
         .sent_at
         .is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
-    if claimed.doing == Doing::Query
+    if claimed.doing == ClaimKind::Query
         || !scene.work.kind.effect
         || (fresh && scene.operations.payment.is_none())
     {
         return true;
     }
     match scene.engine.ledger.is_withdrawn(claimed.id()).await {
-        Ok(withdrawn) => !withdrawn || planted::is(planted::Bug::WithdrawalNotReadAgain),
+        Ok(withdrawn) => !withdrawn || planted::is(planted::Mutation::WithdrawalNotReadAgain),
         Err(error) => {
             tracing::warn!(item.id = claimed.id(), %error, "the ledger could not be asked; nothing is sent");
             false
@@ -315,13 +315,13 @@ async fn may_still_be_sent(scene: &Scene<'_>) -> bool {
 }
 
 /// Whether a call that begins now could outlive the claim.
-pub(super) fn is_too_late(scene: &Scene<'_>) -> bool {
+pub(super) fn is_too_late(scene: &AttemptContext<'_>) -> bool {
     outlives(scene.engine, scene.account, scene.claimed)
 }
 
 fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
     engine.clock.now().plus(account.timeout) >= claimed.lease_until
-        && !planted::is(planted::Bug::LeaseNotChecked)
+        && !planted::is(planted::Mutation::LeaseNotChecked)
 }
 
 /// A reason with the gateway's own words, where it refuses: its message, or what the customs say of
@@ -383,7 +383,7 @@ fn unlisted(
         .result()
         .filter(|known| is_parked && known.contains(UNLISTED));
     let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
-    if claimed.doing == Doing::Submit
+    if claimed.doing == ClaimKind::Submit
         && claimed
             .result()
             .is_some_and(|known| known.contains(UNLISTED))
@@ -442,7 +442,7 @@ pub(super) fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<St
 
 /// What an attempt happens between.
 #[derive(Clone, Copy)]
-pub(super) struct Scene<'a> {
+pub(super) struct AttemptContext<'a> {
     pub engine: &'a Engine,
     pub account: &'a Account,
     pub work: &'a Work,
@@ -458,11 +458,11 @@ fn call(
     operation: &str,
 ) -> Result<Call, String> {
     let mut order_no = claimed.order_no().clone();
-    if planted::is(planted::Bug::NumberOfItsOwn) {
+    if planted::is(planted::Mutation::NumberOfItsOwn) {
         order_no = OrderNumber::derive(claimed.key(), 90);
     }
     let mut amount = claimed.amount();
-    if planted::is(planted::Bug::AmountPlusOne) {
+    if planted::is(planted::Mutation::AmountPlusOne) {
         amount = amount
             .and_then(|amount| Amount::from_minor(amount.minor() + 1, amount.currency()).ok());
     }
@@ -533,7 +533,7 @@ pub(super) fn attempt_of(
 }
 
 /// What a reply is held against.
-pub(super) fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
+pub(super) fn expected(scene: &AttemptContext<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
     let asks_for_fields = outcomes.iter().any(|row| row.when.is_some());
     Expected {
         input: if asks_for_fields {
@@ -576,7 +576,7 @@ pub(super) fn day_end(day: &str) -> Option<Timestamp> {
 }
 
 /// The number that a reply must name. A look-up may be of somebody else's; an effect never is.
-fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
+fn expected_number(scene: &AttemptContext<'_>, call: &Call) -> Option<OrderNumber> {
     if !scene.work.kind.effect {
         return None;
     }
@@ -621,10 +621,10 @@ pub fn give_back(claimed: &Claimed, work: &Work, now: Timestamp) -> Result<Settl
 }
 
 /// What changes nothing has no query: it is done again.
-fn operation(operations: &Operations, doing: Doing) -> (&str, &[Outcome]) {
+fn operation(operations: &Operations, doing: ClaimKind) -> (&str, &[Outcome]) {
     match (doing, &operations.query) {
-        (Doing::Query, Some(query)) => (query, &operations.query_outcomes),
-        (Doing::Submit, _) | (Doing::Query, None) => {
+        (ClaimKind::Query, Some(query)) => (query, &operations.query_outcomes),
+        (ClaimKind::Submit, _) | (ClaimKind::Query, None) => {
             (&operations.submit, &operations.submit_outcomes)
         }
     }
@@ -747,7 +747,7 @@ pub(super) fn spaced(account: &Account, is_query: bool, moved: Move, now: Timest
 /// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for
 /// people to hear of. What a sandbox on this machine answers says nothing about the gateway.
 pub(super) async fn note_unattested(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     kind: &JobKind,
     judged: &Judged,
     now: Timestamp,

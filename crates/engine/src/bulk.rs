@@ -13,7 +13,7 @@ use super::Engine;
 use payrun_domain::actor::Signed;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
-use payrun_ledger::{Granted, ItemFilter, ItemRow, LedgerError, Wish};
+use payrun_ledger::{ActionResult, ItemFilter, ItemRow, LedgerError, OperatorAction};
 
 /// The most items of one deed.
 const MOST: usize = 200_000;
@@ -48,7 +48,7 @@ pub struct CarriedOut {
     /// How many may be under way and were withdrawn: they stay in these states until that is known.
     pub withdrawn: BTreeMap<State, u64>,
     /// Items that were left as they were, and why.
-    pub refused: Vec<(i64, Granted)>,
+    pub refused: Vec<(i64, ActionResult)>,
 }
 
 /// Why nothing was done.
@@ -71,7 +71,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the filter names no states or too many items are meant, and whatever the ledger says.
-    pub async fn choose(&self, filter: &ItemFilter, wish: &Wish) -> Result<Chosen, BulkError> {
+    pub async fn choose(
+        &self,
+        filter: &ItemFilter,
+        wish: &OperatorAction,
+    ) -> Result<Chosen, BulkError> {
         if filter.states.is_empty() {
             return Err(BulkError::NoStates);
         }
@@ -83,16 +87,17 @@ impl Engine {
             let Some(end) = page.last() else { break };
             after = end.id;
             let left = match wish {
-                Wish::Retry => {
+                OperatorAction::Retry => {
                     self.ledger
                         .not_charged(&page.iter().map(|item| item.id).collect::<Vec<_>>())
                         .await?
                 }
-                Wish::Cancel | Wish::Resolve(_) => BTreeSet::new(),
+                OperatorAction::Cancel | OperatorAction::Resolve(_) => BTreeSet::new(),
             };
             left_out += left.len() as u64;
             let is_meant = |item: &ItemRow| {
-                (*wish != Wish::Cancel || item.withdrawn.is_none()) && !left.contains(&item.id)
+                (*wish != OperatorAction::Cancel || item.withdrawn.is_none())
+                    && !left.contains(&item.id)
             };
             for item in page.into_iter().filter(is_meant) {
                 set.update(item.id.to_be_bytes());
@@ -130,7 +135,7 @@ impl Engine {
     pub async fn carry_out(
         &self,
         chosen: &Chosen,
-        wish: &Wish,
+        wish: &OperatorAction,
         words: &str,
         by: &Signed,
     ) -> Result<CarriedOut, BulkError> {
@@ -142,16 +147,18 @@ impl Engine {
                 .await?
             {
                 match granted {
-                    Granted::Moved(state) => *done.moved.entry(state).or_default() += 1,
-                    Granted::Withdrawn(state) => *done.withdrawn.entry(state).or_default() += 1,
-                    refused @ (Granted::Refused(_)
-                    | Granted::ContractBusy
-                    | Granted::NeverApproved
-                    | Granted::Changed
-                    | Granted::EvidenceGone
-                    | Granted::FiledAgain(_)
-                    | Granted::ContractStopped(_)
-                    | Granted::NoSuchItem) => done.refused.push((id, refused)),
+                    ActionResult::Moved(state) => *done.moved.entry(state).or_default() += 1,
+                    ActionResult::Withdrawn(state) => {
+                        *done.withdrawn.entry(state).or_default() += 1
+                    }
+                    refused @ (ActionResult::Refused(_)
+                    | ActionResult::ContractBusy
+                    | ActionResult::NeverApproved
+                    | ActionResult::Changed
+                    | ActionResult::EvidenceGone
+                    | ActionResult::FiledAgain(_)
+                    | ActionResult::ContractStopped(_)
+                    | ActionResult::NoSuchItem) => done.refused.push((id, refused)),
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::attempt::Scene;
+use super::attempt::AttemptContext;
 use super::payment;
 use payrun_domain::answer::Answer;
 use payrun_gateway::{Call, Observation};
@@ -19,7 +19,7 @@ const NAMED_MAX: u32 = 50;
 /// have happened, since whoever tells of its end (a notification, a statement, a person) knows
 /// nothing of customs.
 pub(super) async fn offer_to_modify(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     judged: &Judged,

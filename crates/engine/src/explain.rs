@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Account;
-use super::attempt::{Scene, in_time, within};
+use super::attempt::{AttemptContext, in_time, within};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::Move;
 use payrun_domain::subscription::Word;
@@ -19,7 +19,7 @@ const SIGNED: &str = "SIGNED";
 /// A refusal in words, where the gateway can say more than its code; and what it says of the
 /// contract.
 pub(super) async fn explained(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     judged: &Judged,
     call: &Call,
     moved: Move,

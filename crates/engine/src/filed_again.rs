@@ -15,7 +15,9 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::attempt::{Scene, attempt_of, expected, merged, note_unattested, spaced, within};
+use super::attempt::{
+    AttemptContext, attempt_of, expected, merged, note_unattested, spaced, within,
+};
 use super::scope::Scope;
 use super::vault::{self, VaultError};
 use super::{Account, Engine, lane};
@@ -26,7 +28,7 @@ use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::{
-    Again, Claimed, Doing, Earlier, LedgerError, NewItem, Planning, Replaces, Settlement,
+    Again, ClaimKind, Claimed, Earlier, LedgerError, NewItem, Planning, Replaces, Settlement,
 };
 use payrun_project::catalog::judge::{Expected, judge};
 use payrun_project::catalog::{JobKind, Operations};
@@ -104,7 +106,7 @@ impl Filing {
 
 /// Asks the gateway what it has of a declaration that is to be filed again. Nothing of the item
 /// itself is sent.
-pub(super) async fn ask(scene: &Scene<'_>, call: &Call) -> Result<Settlement, Illegal> {
+pub(super) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settlement, Illegal> {
     let operation = scene.operations.query.clone().unwrap_or_default();
     let question = Call {
         operation,
@@ -129,7 +131,7 @@ pub(super) async fn ask(scene: &Scene<'_>, call: &Call) -> Result<Settlement, Il
     note_unattested(scene, &scene.work.kind, &judged, now).await;
     lane::close(scene, &judged, &observed, now).await;
     let found = Found::of(scene, &judged.answer, &observed);
-    if scene.claimed.doing == Doing::Query {
+    if scene.claimed.doing == ClaimKind::Query {
         return asked_unsent(scene, &question, &found, observed, started_at);
     }
     observed.result.clear();
@@ -177,7 +179,7 @@ pub(super) async fn ask(scene: &Scene<'_>, call: &Call) -> Result<Settlement, Il
 /// looked for, or the ledger was restored. Whatever the gateway has is what was filed before; once
 /// the grace period is over, the look-up comes again.
 fn asked_unsent(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     question: &Call,
     found: &Found,
     mut observed: Observation,
@@ -222,7 +224,7 @@ enum Found {
 }
 
 impl Found {
-    fn of(scene: &Scene<'_>, answer: &Answer, seen: &Observation) -> Self {
+    fn of(scene: &AttemptContext<'_>, answer: &Answer, seen: &Observation) -> Self {
         match answer {
             Answer::Absent => Self::Way(DECLARE),
             Answer::Declined(_) => Self::Way(again(scene, seen)),
@@ -285,7 +287,7 @@ impl Found {
 /// How the gateway takes again what it has and the customs refuse. Pushing it again is for what the
 /// customs lost, and changes nothing of it: right where only the buyer was mended, and the gateway
 /// has no buyer in its declaration.
-fn again(scene: &Scene<'_>, seen: &Observation) -> &'static str {
+fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
     let known: Map<String, Value> = scene
         .claimed
         .result()

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use payrun_domain::approval::{Origin, Print, Row as Content};
+use payrun_domain::approval::{ContentHash, Origin, Row as Content};
 use payrun_domain::money::Amount;
 use payrun_ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, LedgerError};
 
@@ -107,7 +107,7 @@ impl<'a> Journal<'a> {
 }
 
 /// The content of an item as an approval is bound to it; none of what gave its key back.
-fn print(item: &ItemRow) -> Option<Print> {
+fn print(item: &ItemRow) -> Option<ContentHash> {
     let row = Content {
         line: item.line,
         key: &item.key,

@@ -14,7 +14,7 @@ use std::fmt::Display;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::attempt::{Scene, day_end, day_over, within};
+use super::attempt::{AttemptContext, day_end, day_over, within};
 use crate::files::FilesError;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun_gateway::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
@@ -25,7 +25,7 @@ use payrun_project::catalog::judge::{Judged, NOTHING};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
 pub(super) async fn kept(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     judged: Judged,
@@ -72,7 +72,7 @@ impl NotKept {
 }
 
 async fn keep_statement(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     receipt: &str,
@@ -142,7 +142,7 @@ async fn keep_statement(
 
 /// Fetches the file once more: what was cut on its way is another file then. The title may tell
 /// when it was made.
-async fn came_twice(scene: &Scene<'_>, call: &Call, file: &Bytes) -> Result<(), NotKept> {
+async fn came_twice(scene: &AttemptContext<'_>, call: &Call, file: &Bytes) -> Result<(), NotKept> {
     let behind_title = |file: &Bytes| {
         file.iter()
             .position(|byte| *byte == b'\n')
@@ -175,7 +175,7 @@ fn day(call: &Call) -> String {
 
 /// Keeps a day's lines; none, and no file, where there was no trade.
 async fn keep_lines(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     (day, sha256, remarks): (String, String, Vec<String>),
     lines: Vec<Line>,
     seen: &mut Observation,
@@ -240,7 +240,7 @@ fn line(line: Line) -> StatementLine {
     }
 }
 
-async fn keep_settlements(scene: &Scene<'_>, seen: &Observation) -> Result<(), NotKept> {
+async fn keep_settlements(scene: &AttemptContext<'_>, seen: &Observation) -> Result<(), NotKept> {
     let now = scene.engine.clock.now();
     scene
         .engine

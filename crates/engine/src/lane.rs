@@ -5,13 +5,13 @@
 //! A lane that payrun closed sends nothing; what was sent is still asked about. Nothing here
 //! changes an item.
 
-use super::attempt::Scene;
+use super::attempt::AttemptContext;
 use super::watch::News;
 use super::{Account, Engine};
 use payrun_domain::answer::{Answer, LaneEffect};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Observation, Reached};
-use payrun_ledger::{Claimed, Doing, LaneState};
+use payrun_ledger::{ClaimKind, Claimed, LaneState};
 use payrun_project::catalog::JobKind;
 use payrun_project::catalog::judge::Judged;
 
@@ -28,7 +28,7 @@ struct Closing {
 /// Closes the lane, if that is what an answer does to it, or if too many replies in a row could not
 /// be verified.
 pub(super) async fn close(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     judged: &Judged,
     observed: &Observation,
     now: Timestamp,
@@ -70,8 +70,8 @@ pub(super) async fn close(
 
 /// Stops the job whose items are refused for the same fault of the request, one after the other,
 /// before any went well.
-pub(super) async fn note_refusal(scene: &Scene<'_>, judged: &Judged, now: Timestamp) {
-    if scene.claimed.doing == Doing::Query {
+pub(super) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judged, now: Timestamp) {
+    if scene.claimed.doing == ClaimKind::Query {
         return;
     }
     let (account, job_id) = (scene.account, scene.claimed.job_id());
@@ -159,7 +159,7 @@ pub(super) fn is_closed_since_the_claim(
     kind: &JobKind,
     claimed: &Claimed,
 ) -> bool {
-    let sends = claimed.doing == Doing::Submit;
+    let sends = claimed.doing == ClaimKind::Submit;
     let names = [
         account.name.clone(),
         format!("{}/{}", account.name, kind.name),
@@ -189,7 +189,7 @@ pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &
 }
 
 /// Our balance was large enough for the one that tried: the others of its kind follow.
-pub(super) async fn end_trial(scene: &Scene<'_>, now: Timestamp) {
+pub(super) async fn end_trial(scene: &AttemptContext<'_>, now: Timestamp) {
     let name = format!("{}/{}", scene.account.name, scene.work.kind.name);
     match scene.engine.ledger.end_trial(&name, now).await {
         Ok(()) => tracing::info!(

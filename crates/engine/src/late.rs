@@ -11,7 +11,7 @@ use super::Engine;
 use super::plan::{NamedBy, PlanError, PlanRequest, SHOWN};
 use payrun_domain::actor::Actor;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{LateJob, LedgerError};
+use payrun_ledger::{DependentJob, LedgerError};
 use payrun_project::workflow::load;
 
 impl Engine {
@@ -34,7 +34,7 @@ impl Engine {
         Ok(planned)
     }
 
-    async fn plan_late_job(&self, job: &LateJob, now: Timestamp) -> Result<bool, LedgerError> {
+    async fn plan_late_job(&self, job: &DependentJob, now: Timestamp) -> Result<bool, LedgerError> {
         let request = self.request_of(job);
         let Some(mut planning) = self.ledger.plan_late(job, now).await? else {
             return Ok(false);
@@ -93,7 +93,7 @@ impl Engine {
     /// The job ends without items, and says why.
     async fn give_up(
         &self,
-        job: &LateJob,
+        job: &DependentJob,
         error: &PlanError,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// What the run was planned with.
-    fn request_of(&self, job: &LateJob) -> Result<PlanRequest, String> {
+    fn request_of(&self, job: &DependentJob) -> Result<PlanRequest, String> {
         let timezone = job
             .timezone
             .parse()

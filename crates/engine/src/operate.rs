@@ -14,7 +14,7 @@ use payrun_domain::item::Finding;
 use payrun_domain::policy::Rate;
 use payrun_domain::text::{is_unseen, shown};
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Granted, LaneLimits, LedgerError, Scope, Wish, decide_about};
+use payrun_ledger::{ActionResult, LaneLimits, LedgerError, OperatorAction, Scope, decide_about};
 use payrun_project::config::load::folder_of;
 use payrun_project::workflow::load;
 
@@ -386,9 +386,13 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn cancel_item(&self, item_id: i64, by: &Signed) -> Result<Granted, LedgerError> {
+    pub async fn cancel_item(
+        &self,
+        item_id: i64,
+        by: &Signed,
+    ) -> Result<ActionResult, LedgerError> {
         self.ledger
-            .wish(item_id, &Wish::Cancel, by, self.clock.now())
+            .wish(item_id, &OperatorAction::Cancel, by, self.clock.now())
             .await
     }
 
@@ -396,9 +400,9 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn retry_item(&self, item_id: i64, by: &Signed) -> Result<Granted, LedgerError> {
+    pub async fn retry_item(&self, item_id: i64, by: &Signed) -> Result<ActionResult, LedgerError> {
         self.ledger
-            .wish(item_id, &Wish::Retry, by, self.clock.now())
+            .wish(item_id, &OperatorAction::Retry, by, self.clock.now())
             .await
     }
 
@@ -412,9 +416,14 @@ impl Engine {
         item_id: i64,
         found: Finding,
         by: &Signed,
-    ) -> Result<Granted, LedgerError> {
+    ) -> Result<ActionResult, LedgerError> {
         self.ledger
-            .wish(item_id, &Wish::Resolve(found), by, self.clock.now())
+            .wish(
+                item_id,
+                &OperatorAction::Resolve(found),
+                by,
+                self.clock.now(),
+            )
             .await
     }
 

@@ -9,12 +9,12 @@
 
 use serde_json::{Map, Value};
 
-use super::attempt::{Scene, is_too_late, note_unattested, within};
+use super::attempt::{AttemptContext, is_too_late, note_unattested, within};
 use super::lane;
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
 use payrun_gateway::{Call, Observation, Reached};
-use payrun_ledger::Doing;
+use payrun_ledger::ClaimKind;
 use payrun_project::catalog::judge::{Expected, Judged, judge};
 use payrun_project::catalog::{JobKind, PayerCheck};
 
@@ -34,7 +34,7 @@ const REFUSALS_MAX: u64 = 8;
 
 /// Asks about the payer, where that is due, and keeps the answer with what was seen.
 pub(super) async fn checked(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     judged: Judged,
@@ -50,11 +50,11 @@ pub(super) async fn checked(
     let shows = seen.reached == Reached::Replied && seen.state.is_some();
     match &judged.answer {
         // Nothing is declared before a query has shown it.
-        Answer::Done(_) if scene.claimed.doing == Doing::Submit => Judged {
+        Answer::Done(_) if scene.claimed.doing == ClaimKind::Submit => Judged {
             answer: Answer::Accepted,
             ..judged
         },
-        _ if scene.claimed.doing == Doing::Submit => judged,
+        _ if scene.claimed.doing == ClaimKind::Submit => judged,
         Answer::Done(_) if is_too_late(scene) => Judged {
             answer: Answer::Accepted,
             ..judged
@@ -101,7 +101,7 @@ pub(super) async fn checked(
 
 /// Whether the question was refused, rather than to be asked again later. What the refusal does to
 /// the lane, and that no page attests it, is as with any other call.
-async fn is_refused(scene: &Scene<'_>, check: &PayerCheck, told: &Observation) -> bool {
+async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Observation) -> bool {
     let asks = |kind: &&JobKind| {
         kind.gateways
             .get(scene.account.kind)
@@ -125,7 +125,7 @@ async fn is_refused(scene: &Scene<'_>, check: &PayerCheck, told: &Observation) -
     matches!(judged.answer, Answer::Declined(_))
 }
 
-fn is_past_horizon(scene: &Scene<'_>) -> bool {
+fn is_past_horizon(scene: &AttemptContext<'_>) -> bool {
     let horizon = scene.work.policy.resolve.horizon;
     scene
         .claimed
@@ -172,7 +172,7 @@ pub(super) fn told(moved: Move, known: Option<&str>, seen: &Map<String, Value>) 
     }
 }
 
-fn is_due(scene: &Scene<'_>, check: &PayerCheck, call: &Call) -> bool {
+fn is_due(scene: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {
     let given = call
         .input
         .get(&check.given)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::attempt::{
-    SUB_CODE, Scene, advised, attempt_of, is_too_late, merged, note_unattested, within,
+    AttemptContext, SUB_CODE, advised, attempt_of, is_too_late, merged, note_unattested, within,
 };
 use super::lane;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
@@ -21,7 +21,9 @@ use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Event, Illegal, Move, apply};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation, Reached};
-use payrun_ledger::{Doing, LedgerError, Payment, Room, Settlement, Taking};
+use payrun_ledger::{
+    ClaimKind, LedgerError, Payment, RefundCapacity, RefundReservation, Settlement,
+};
 use payrun_project::catalog::judge::{Expected, Judged, judge};
 use payrun_project::catalog::{InStatement, Outcome, PaymentLookup};
 
@@ -38,7 +40,7 @@ pub(super) enum Ready {
 
 /// Finds the payment, notes what is taken from it, and completes the call with its numbers.
 pub(super) async fn prepare(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &mut Call,
 ) -> Result<Ready, Illegal> {
@@ -70,15 +72,15 @@ pub(super) async fn prepare(
     if let Some(refusal) = contradiction(&payment, call) {
         return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
     }
-    let taking = Taking {
+    let taking = RefundReservation {
         payment: &payment,
         account,
         interval: scene.account.refund_interval,
         now,
     };
     match scene.engine.ledger.take_from(scene.claimed, taking).await {
-        Ok(Room::Taken) => {}
-        Ok(Room::Exceeded) => {
+        Ok(RefundCapacity::Taken) => {}
+        Ok(RefundCapacity::Exceeded) => {
             let ours = call
                 .amount
                 .map_or_else(String::new, |amount| format!(" {amount} more"));
@@ -89,7 +91,7 @@ pub(super) async fn prepare(
             let refusal = Refusal::of("EXCEEDS_PAYMENT", words);
             return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
         }
-        Ok(Room::Busy) => {
+        Ok(RefundCapacity::Busy) => {
             // Apart from each other, so that those that wait together do not meet again.
             let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.spread));
             return wait(
@@ -99,7 +101,7 @@ pub(super) async fn prepare(
                 now,
             );
         }
-        Ok(Room::Unknown(asked_at)) => {
+        Ok(RefundCapacity::Unknown(asked_at)) => {
             let soon = now.plus(scene.account.query_interval.max(BUSY));
             let until = asked_at.map_or(soon, |asked_at| asked_at.max(soon));
             return wait(
@@ -109,7 +111,7 @@ pub(super) async fn prepare(
                 now,
             );
         }
-        Ok(Room::TooSoon(until)) => {
+        Ok(RefundCapacity::TooSoon(until)) => {
             return wait(
                 scene,
                 until,
@@ -133,7 +135,10 @@ pub(super) async fn prepare(
 }
 
 /// The payment as it was looked up before, if it was.
-pub(super) async fn known(scene: &Scene<'_>, call: &Call) -> Result<Option<Payment>, LedgerError> {
+pub(super) async fn known(
+    scene: &AttemptContext<'_>,
+    call: &Call,
+) -> Result<Option<Payment>, LedgerError> {
     let (order_no, transaction_id) = (text(call, "out_trade_no"), text(call, "transaction_id"));
     scene
         .engine
@@ -143,13 +148,17 @@ pub(super) async fn known(scene: &Scene<'_>, call: &Call) -> Result<Option<Payme
 }
 
 /// Whose payments are meant: the account's, as the gateway tells accounts apart.
-fn account(scene: &Scene<'_>) -> KeyHash {
+fn account(scene: &AttemptContext<'_>) -> KeyHash {
     KeyHash::of(&scene.account.identity, "payment", "")
 }
 
 /// Whether a payment may be acted on as it is now: asked right before, since that changes, and
 /// nothing of it is remembered.
-async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Result<Ready, Illegal> {
+async fn may_act(
+    scene: &AttemptContext<'_>,
+    lookup: &PaymentLookup,
+    call: &Call,
+) -> Result<Ready, Illegal> {
     if lookup
         .given
         .as_ref()
@@ -267,7 +276,7 @@ enum LookUp {
 
 /// The look-up: one call, after which the item is given back, or ends.
 async fn look_up(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &Call,
     account: KeyHash,
@@ -367,12 +376,12 @@ fn question(lookup: &PaymentLookup, call: &Call) -> Call {
 /// A refund that the gateway refused: what it was told of the payment may have been wrong. The
 /// payment is looked up once more, and where the gateway now says another amount, a person has to
 /// find out which is so.
-pub(super) async fn doubted(scene: &Scene<'_>, call: &Call, judged: Judged) -> Judged {
+pub(super) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Judged) -> Judged {
     let lookup = scene
         .operations
         .payment
         .as_ref()
-        .filter(|lookup| lookup.takes && scene.claimed.doing == Doing::Submit);
+        .filter(|lookup| lookup.takes && scene.claimed.doing == ClaimKind::Submit);
     let refused =
         matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
     let Some(lookup) = lookup.filter(|_| refused && !is_too_late(scene)) else {
@@ -417,7 +426,7 @@ pub(super) async fn doubted(scene: &Scene<'_>, call: &Call, judged: Judged) -> J
 
 /// The look-up says that nothing can be sent, or not now.
 async fn ended(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     question: &Call,
     judged: Judged,
     mut observed: Observation,
@@ -469,7 +478,7 @@ fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, 
 }
 
 /// It ends without anything being sent.
-fn refuse(scene: &Scene<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, Illegal> {
+fn refuse(scene: &AttemptContext<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, Illegal> {
     let answer = refusal.answer();
     let moved = apply(
         &scene.claimed.item,
@@ -494,7 +503,7 @@ fn refuse(scene: &Scene<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, 
 ///
 /// When the gateway had the payment is known no better than by the longest call that made it.
 pub(super) async fn too_young(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     call: &Call,
 ) -> Result<Option<Settlement>, Illegal> {
     let Some(not_before) = scene
@@ -547,7 +556,7 @@ pub(super) async fn too_young(
 /// Whether payrun knows of a refund of the payment that was asked about, or cannot tell; asked only
 /// where the answer depends on it.
 pub(super) async fn is_refunded(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     outcomes: &[Outcome],
     call: &Call,
     seen: &Observation,
@@ -572,12 +581,17 @@ pub(super) async fn is_refunded(
 }
 
 /// It is given back until an instant.
-fn wait(scene: &Scene<'_>, until: Timestamp, why: &str, now: Timestamp) -> Result<Ready, Illegal> {
+fn wait(
+    scene: &AttemptContext<'_>,
+    until: Timestamp,
+    why: &str,
+    now: Timestamp,
+) -> Result<Ready, Illegal> {
     Ok(Ready::Not(Box::new(given_back(scene, until, why, now)?)))
 }
 
 pub(super) fn given_back(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     until: Timestamp,
     why: &str,
     now: Timestamp,
@@ -592,12 +606,16 @@ pub(super) fn given_back(
 }
 
 /// The ledger could not be asked: nothing is sent without it.
-fn not_now(scene: &Scene<'_>, error: &LedgerError, now: Timestamp) -> Result<Ready, Illegal> {
+fn not_now(
+    scene: &AttemptContext<'_>,
+    error: &LedgerError,
+    now: Timestamp,
+) -> Result<Ready, Illegal> {
     Ok(Ready::Not(Box::new(not_known(scene, error, now)?)))
 }
 
 fn not_known(
-    scene: &Scene<'_>,
+    scene: &AttemptContext<'_>,
     error: &LedgerError,
     now: Timestamp,
 ) -> Result<Settlement, Illegal> {

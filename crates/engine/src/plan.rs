@@ -19,7 +19,7 @@ use super::Engine;
 use super::contracts::{self, ContractRows, day_of};
 use super::filed_again;
 use super::operate::path_within;
-use super::rows::{Columns, Items, Rows, Unread};
+use super::rows::{Columns, Items, RowReadError, Rows};
 use super::scope::Scope;
 use super::vault::VaultError;
 use payrun_domain::actor::Actor;
@@ -896,15 +896,17 @@ impl Reader<'_> {
         while let Some(read) = rows.read(&mut row) {
             match read {
                 Ok(()) => chunk.add(&scope, &row, &renderer),
-                Err(Unread::Row(error)) if error.fatal => {
+                Err(RowReadError::Row(error)) if error.fatal => {
                     return Err(PlanError::Rows {
                         job: job.name.clone(),
                         error,
                     });
                 }
-                Err(Unread::Row(error)) => chunk.refusals.push(rejected(error.line, error.reason)),
-                Err(Unread::Ledger(error)) => return Err(error.into()),
-                Err(Unread::Refused(refusal)) => chunk.refusals.push(refusal),
+                Err(RowReadError::Row(error)) => {
+                    chunk.refusals.push(rejected(error.line, error.reason))
+                }
+                Err(RowReadError::Ledger(error)) => return Err(error.into()),
+                Err(RowReadError::Refused(refusal)) => chunk.refusals.push(refusal),
             }
             in_chunk += 1;
             if in_chunk >= CHUNK && rows.is_between() {

@@ -21,12 +21,14 @@ use super::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::notice::{Notice, Subject};
 use payrun_gateway::personal::names_person;
 use payrun_gateway::{Observation, Reached};
-use payrun_ledger::{BookedItem, Heard, LedgerError, NewNotification, NotificationRow, Said};
+use payrun_ledger::{
+    BookedItem, LedgerError, NewNotification, NotificationOutcome, NotificationRow, Said,
+};
 use payrun_project::catalog::judge::{Expected, judge};
 use payrun_project::catalog::{InStatement, JobKind};
 
@@ -163,7 +165,7 @@ impl Engine {
     pub async fn replay_notifications(
         &self,
         rows: &[NotificationRow],
-    ) -> Result<Vec<Heard>, LedgerError> {
+    ) -> Result<Vec<NotificationOutcome>, LedgerError> {
         self.hear(rows).await
     }
 
@@ -195,16 +197,19 @@ impl Engine {
         }
     }
 
-    async fn hear(&self, rows: &[NotificationRow]) -> Result<Vec<Heard>, LedgerError> {
-        let mut outcomes = vec![Heard::Open; rows.len()];
+    async fn hear(
+        &self,
+        rows: &[NotificationRow],
+    ) -> Result<Vec<NotificationOutcome>, LedgerError> {
+        let mut outcomes = vec![NotificationOutcome::Open; rows.len()];
         let (mut places, mut all) = (Vec::new(), Vec::new());
         for (place, row) in rows.iter().enumerate() {
             match self.understand(row).await {
-                Ok(Understood::Says(said)) => {
+                Ok(Interpretation::Says(said)) => {
                     places.push(place);
                     all.push(*said);
                 }
-                Ok(Understood::Ends(outcome, detail, due)) => {
+                Ok(Interpretation::Ends(outcome, detail, due)) => {
                     self.ledger
                         .end_notification(row.id, outcome, &detail, due)
                         .await?;
@@ -222,7 +227,7 @@ impl Engine {
     }
 
     /// All in one commit; one by one where one of them will not be taken.
-    async fn believe(&self, all: &[Said]) -> Result<Vec<Heard>, LedgerError> {
+    async fn believe(&self, all: &[Said]) -> Result<Vec<NotificationOutcome>, LedgerError> {
         if all.is_empty() {
             return Ok(Vec::new());
         }
@@ -240,7 +245,7 @@ impl Engine {
                     .believe_notifications(std::slice::from_ref(said))
                     .await
                 {
-                    Ok(one) => one.into_iter().next().unwrap_or(Heard::Open),
+                    Ok(one) => one.into_iter().next().unwrap_or(NotificationOutcome::Open),
                     Err(error) => self.put_off(said.notification, &error).await?,
                 },
             );
@@ -249,16 +254,20 @@ impl Engine {
     }
 
     /// One that the ledger will not take must not hold up the others.
-    async fn put_off(&self, id: i64, error: &LedgerError) -> Result<Heard, LedgerError> {
+    async fn put_off(
+        &self,
+        id: i64,
+        error: &LedgerError,
+    ) -> Result<NotificationOutcome, LedgerError> {
         tracing::error!(notification.id = id, error = %error, "a notification was not applied; it is tried again later");
         let again = Some(self.clock.now().plus(LOOK_AGAIN.1));
         self.ledger
-            .end_notification(id, Heard::Open, &error.to_string(), again)
+            .end_notification(id, NotificationOutcome::Open, &error.to_string(), again)
             .await?;
-        Ok(Heard::Open)
+        Ok(NotificationOutcome::Open)
     }
 
-    async fn understand(&self, row: &NotificationRow) -> Result<Understood, LedgerError> {
+    async fn understand(&self, row: &NotificationRow) -> Result<Interpretation, LedgerError> {
         let now = self.clock.now();
         let (account, seen) = match (
             self.accounts.get(&row.lane),
@@ -267,21 +276,21 @@ impl Engine {
             (Some(account), Ok(seen)) => (account, seen),
             // It was verified once: as soon as the keys can be had it is again.
             (_, Err(NotRead::NoKeys(why))) => {
-                return Ok(Understood::Ends(
-                    Heard::Open,
+                return Ok(Interpretation::Ends(
+                    NotificationOutcome::Open,
                     why,
                     Some(look_again(row, now)),
                 ));
             }
             // Somebody may put back a key or an account.
             (_, Err(NotRead::Lacking(why))) => {
-                return Ok(wait_or_end(row, now, Heard::Unread, &why));
+                return Ok(wait_or_end(row, now, NotificationOutcome::Unread, &why));
             }
             (None, Ok(_)) => {
                 return Ok(wait_or_end(
                     row,
                     now,
-                    Heard::Unread,
+                    NotificationOutcome::Unread,
                     "there is no such gateway",
                 ));
             }
@@ -293,15 +302,19 @@ impl Engine {
                 why,
                 "a notification cannot be read"
             );
-            return Ok(Understood::Ends(Heard::Unread, why.clone(), None));
+            return Ok(Interpretation::Ends(
+                NotificationOutcome::Unread,
+                why.clone(),
+                None,
+            ));
         }
         let number = seen
             .order_no
             .as_deref()
             .and_then(|number| OrderNumber::parse(number).ok());
         let (Some(number), Some(subject)) = (number, seen.about) else {
-            return Ok(Understood::Ends(
-                Heard::UnknownOrder,
+            return Ok(Interpretation::Ends(
+                NotificationOutcome::UnknownOrder,
                 "it names no order of ours".to_owned(),
                 None,
             ));
@@ -319,11 +332,11 @@ impl Engine {
             return Ok(wait_or_end(
                 row,
                 now,
-                Heard::UnknownOrder,
+                NotificationOutcome::UnknownOrder,
                 "nobody here has such an order",
             ));
         };
-        Ok(Understood::Says(Box::new(said(
+        Ok(Interpretation::Says(Box::new(said(
             account, kind, item, number, row.id, seen, now,
         ))))
     }
@@ -400,18 +413,27 @@ fn digest_of(account: &Account, body: &[u8]) -> String {
 }
 
 /// What a kept notification comes to.
-enum Understood {
+enum Interpretation {
     /// It says something of an item.
     Says(Box<Said>),
     /// It ends so, or waits until an instant.
-    Ends(Heard, String, Option<Timestamp>),
+    Ends(NotificationOutcome, String, Option<Timestamp>),
 }
 
 /// It is looked at again after as long as it has waited, and ends after a while.
-fn wait_or_end(row: &NotificationRow, now: Timestamp, outcome: Heard, why: &str) -> Understood {
+fn wait_or_end(
+    row: &NotificationRow,
+    now: Timestamp,
+    outcome: NotificationOutcome,
+    why: &str,
+) -> Interpretation {
     let waited = now.since(row.received_at);
     if waited < ORDER_KNOWN_WITHIN {
-        return Understood::Ends(Heard::Open, why.to_owned(), Some(look_again(row, now)));
+        return Interpretation::Ends(
+            NotificationOutcome::Open,
+            why.to_owned(),
+            Some(look_again(row, now)),
+        );
     }
     let order = row.order_no.as_deref();
     tracing::warn!(
@@ -421,7 +443,7 @@ fn wait_or_end(row: &NotificationRow, now: Timestamp, outcome: Heard, why: &str)
         why,
         "a notification leads nowhere"
     );
-    Understood::Ends(outcome, why.to_owned(), None)
+    Interpretation::Ends(outcome, why.to_owned(), None)
 }
 
 /// After as long as it has waited.
@@ -472,7 +494,9 @@ fn answer(
     };
     let expected = Expected {
         order_no: Some(number.clone()),
-        amount: item.amount.filter(|_| !is(Bug::NotifiedAmountNotCompared)),
+        amount: item
+            .amount
+            .filter(|_| !is(Mutation::NotifiedAmountNotCompared)),
         amount_may_lack: false,
         accepted: item.state == State::Pending,
         named: !operations.named_by.is_empty(),
@@ -504,9 +528,9 @@ fn answer(
 }
 
 /// What a person should look at.
-fn tell(row: &NotificationRow, outcome: Heard) {
+fn tell(row: &NotificationRow, outcome: NotificationOutcome) {
     match outcome {
-        Heard::Contradicts | Heard::Mismatch => {
+        NotificationOutcome::Contradicts | NotificationOutcome::Mismatch => {
             let (lane, order) = (row.lane.as_str(), row.order_no.as_deref());
             let outcome = outcome.word();
             tracing::error!(
@@ -517,12 +541,12 @@ fn tell(row: &NotificationRow, outcome: Heard) {
                 "a notification contradicts what is known; look at it before anything else is sent"
             );
         }
-        Heard::Open
-        | Heard::Applied
-        | Heard::Asked
-        | Heard::NothingNew
-        | Heard::UnknownOrder
-        | Heard::Unread => {}
+        NotificationOutcome::Open
+        | NotificationOutcome::Applied
+        | NotificationOutcome::Asked
+        | NotificationOutcome::NothingNew
+        | NotificationOutcome::UnknownOrder
+        | NotificationOutcome::Unread => {}
     }
 }
 

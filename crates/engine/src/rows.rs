@@ -40,7 +40,7 @@ pub(super) enum Rows {
 }
 
 /// Why a row could not be read.
-pub(super) enum Unread {
+pub(super) enum RowReadError {
     /// The row, or the file.
     Row(RowError),
     /// The ledger.
@@ -146,9 +146,9 @@ impl Rows {
     }
 
     /// Reads the next row; none at the end.
-    pub(super) fn read(&mut self, row: &mut Row) -> Option<Result<(), Unread>> {
+    pub(super) fn read(&mut self, row: &mut Row) -> Option<Result<(), RowReadError>> {
         match self {
-            Self::File(rows) => rows.read(row).map(|read| read.map_err(Unread::Row)),
+            Self::File(rows) => rows.read(row).map(|read| read.map_err(RowReadError::Row)),
             Self::Made { rows, line, .. } => {
                 let cells = rows.pop_front()?;
                 *line += 1;
@@ -162,7 +162,7 @@ impl Rows {
 }
 
 impl ItemRows {
-    fn next(&mut self) -> Option<Result<Row, Unread>> {
+    fn next(&mut self) -> Option<Result<Row, RowReadError>> {
         while self.page.is_empty()
             && let Some((job, _)) = self.items.jobs.front().cloned()
         {
@@ -184,7 +184,7 @@ impl ItemRows {
                         |item: &ItemRow| filed_again_as(item.result.as_deref()).is_none();
                     self.page = page.into_iter().filter(is_current).collect();
                 }
-                Err(error) => return Some(Err(Unread::Ledger(error))),
+                Err(error) => return Some(Err(RowReadError::Ledger(error))),
             }
         }
         let item = self.page.pop_front()?;
@@ -194,7 +194,7 @@ impl ItemRows {
                 let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
                 Ok(Row::of(u64::try_from(item.line).unwrap_or(0), &cells))
             }
-            Err(reason) => Err(Unread::Row(RowError {
+            Err(reason) => Err(RowReadError::Row(RowError {
                 line: u64::try_from(item.line).unwrap_or(0),
                 reason,
                 fatal: false,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::statement::BillNames;
-use notice::{Manners, Notice, Subject};
+use notice::{Notice, NotificationProtocol, Subject};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -222,19 +222,19 @@ pub struct Probe {
 }
 
 /// A future of the port.
-pub type Calling<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A gateway account that can be called.
 pub trait Gateway: Send + Sync {
     /// Makes one call and reports what was observed. Never fails: every failure is an observation.
-    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation>;
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation>;
 
     /// Gets what every call needs beforehand, such as certificates or a token, in less than this
     /// time. It is got once for all who wait for it.
     ///
     /// # Errors
     /// Why it cannot be had: nothing can be sent then.
-    fn prepare(&self, _within: Duration) -> Calling<'_, Result<(), Observation>> {
+    fn prepare(&self, _within: Duration) -> BoxFuture<'_, Result<(), Observation>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -246,7 +246,7 @@ pub trait Gateway: Send + Sync {
 
     /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is
     /// an observation too.
-    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation>;
+    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation>;
 
     /// What of a notification's body its signature covers: two bodies with the same are one
     /// notification. The body itself, where the gateway signs that.
@@ -260,12 +260,12 @@ pub trait Gateway: Send + Sync {
     }
 
     /// How this gateway talks, and wants to be answered.
-    fn manners(&self) -> Manners;
+    fn manners(&self) -> NotificationProtocol;
 
     /// The fields of `payrun.yaml` by which the gateway knows us and we know it: what to look at
     /// where one refuses the other.
     fn credentials(&self) -> &'static str;
 
     /// Tries keys, clock and reachability without touching an order.
-    fn probe(&self) -> Calling<'_, Vec<Probe>>;
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>>;
 }

@@ -17,7 +17,7 @@ pub const NOTICE_MAX: usize = 256 * 1024;
 /// A notification as it came in.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// The headers; of one that was kept, those of [`Manners::signed_by`].
+    /// The headers; of one that was kept, those of [`NotificationProtocol::signed_by`].
     pub headers: HeaderMap,
     /// The raw body, which is what was signed.
     pub body: Bytes,
@@ -39,7 +39,7 @@ pub enum Subject {
 
 /// How a gateway talks, and wants to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manners {
+pub struct NotificationProtocol {
     /// The media types it may use; empty: any, or none.
     pub media: &'static [&'static str],
     /// The headers without which a notification cannot be verified; they are kept with it.
@@ -75,7 +75,7 @@ impl Reply {
     }
 }
 
-impl Manners {
+impl NotificationProtocol {
     /// Whether a notification may come with this `Content-Type`.
     pub fn takes(&self, content_type: Option<&str>) -> bool {
         let media = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_media_type_counts_without_its_parameters_and_none_where_any_may_come() {
         let (taken, refused) = (Reply::text("success"), Reply::text("fail"));
-        let json = Manners {
+        let json = NotificationProtocol {
             media: &["application/json"],
             signed_by: Vec::new(),
             taken,
@@ -122,6 +122,6 @@ mod tests {
                 && !json.takes(None)
                 && !json.takes(Some("application/jsonx"))
         );
-        assert!(Manners { media: &[], ..json }.takes(None));
+        assert!(NotificationProtocol { media: &[], ..json }.takes(None));
     }
 }

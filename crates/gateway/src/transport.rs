@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::in_process::{HOLD_MAX, Reaction, Twin};
+use super::in_process::{FakeGateway, HOLD_MAX, Reaction};
 use crate::{NoConnection, REPLY_MAX};
 
 /// A request, with path and query only: the host is the transport's business.
@@ -31,7 +31,7 @@ pub enum Transport {
     /// Over sockets, at the account's `base_url`.
     Http(reqwest::Client),
     /// Into a sandbox in this process.
-    InProcess(Arc<dyn Twin>),
+    InProcess(Arc<dyn FakeGateway>),
 }
 
 impl Transport {
@@ -157,7 +157,11 @@ async fn over_sockets(
     Ok(response)
 }
 
-async fn in_process(sandbox: &dyn Twin, request: Request, max: usize) -> Result<Response, Failure> {
+async fn in_process(
+    sandbox: &dyn FakeGateway,
+    request: Request,
+    max: usize,
+) -> Result<Response, Failure> {
     match sandbox.take(request).await {
         Reaction::Reply(response) if response.body().len() > max => Err(Failure::Broken {
             status: response.status().as_u16(),

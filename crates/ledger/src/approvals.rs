@@ -16,11 +16,11 @@ use super::Ledger;
 use super::audit::Note;
 use super::batch::{contents, move_held};
 use super::error::LedgerError;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::actor::Signed;
 use payrun_domain::approval::{Right, right};
 use payrun_domain::item::Event;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// How many approvals are listed with a run at most: one a job.
@@ -305,7 +305,7 @@ impl Ledger {
         Ok(expired)
     }
 
-    async fn end(&self, turn: Turn, decided: &Decided) -> Result<(), LedgerError> {
+    async fn end(&self, turn: WriteTx, decided: &Decided) -> Result<(), LedgerError> {
         match decided {
             Decided::Released(_) | Decided::Withdrawn(_) => {
                 turn.commit_and_tell().await?;
@@ -325,7 +325,7 @@ impl Ledger {
 }
 
 async fn approve(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
     shown: Option<&str>,
     by: &Signed,
@@ -342,7 +342,7 @@ async fn approve(
         return Ok(Decided::NotWaiting(ApprovalState::Expired));
     }
     match right(&by.actor, &approval.author, approval.author_user.as_deref()) {
-        Right::Own if !is(Bug::AuthorApproves) => return Ok(Decided::OwnBatch),
+        Right::Own if !is(Mutation::AuthorApproves) => return Ok(Decided::OwnBatch),
         Right::Incomparable => return Ok(Decided::Incomparable),
         Right::Own | Right::Approves => {}
     }
@@ -398,7 +398,7 @@ async fn approve(
     Ok(Decided::Released(items))
 }
 
-async fn votes(turn: &mut Turn, id: i64) -> Result<u32, LedgerError> {
+async fn votes(turn: &mut WriteTx, id: i64) -> Result<u32, LedgerError> {
     let query = "select count(*) from votes where approval_id = $1";
     let given: i64 = sqlx::query_scalar(query)
         .bind(id)
@@ -409,7 +409,7 @@ async fn votes(turn: &mut Turn, id: i64) -> Result<u32, LedgerError> {
 }
 
 async fn withdraw(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
     event: &Event,
     by: &Signed,
@@ -466,7 +466,7 @@ fn note<'a>(
     }
 }
 
-async fn read(turn: &mut Turn, id: i64) -> Result<Option<ApprovalRow>, LedgerError> {
+async fn read(turn: &mut WriteTx, id: i64) -> Result<Option<ApprovalRow>, LedgerError> {
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} where a.id = $1"));
     let row = sqlx::query(query)
         .bind(id)
@@ -479,7 +479,7 @@ async fn read(turn: &mut Turn, id: i64) -> Result<Option<ApprovalRow>, LedgerErr
 }
 
 async fn decide_as(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
     state: ApprovalState,
     now: Timestamp,
@@ -496,7 +496,7 @@ async fn decide_as(
 }
 
 /// An approval that still waits is for other rows than these.
-pub(super) async fn void_of_job(turn: &mut Turn, job_id: i64) -> Result<(), LedgerError> {
+pub(super) async fn void_of_job(turn: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
     let query = "update approvals set state = 'void' where job_id = $1 and state = 'waiting'";
     let done = sqlx::query(query)
         .bind(job_id)

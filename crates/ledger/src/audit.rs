@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::actor::Signed;
 use payrun_domain::audit::{Entry, Link};
 use payrun_domain::time::Timestamp;
@@ -39,7 +39,7 @@ pub struct AuditRow {
     pub hash: String,
 }
 
-impl Turn {
+impl WriteTx {
     /// Writes down who did what and why; it counts if the turn commits. Returns the entry's place.
     pub async fn note(&mut self, note: Note<'_>) -> Result<i64, LedgerError> {
         let failed = |source| LedgerError::of("writing the audit log", source);

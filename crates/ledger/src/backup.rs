@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{Engine, Home, beside, make_private};
+use super::home::{DatabaseLocation, Engine, beside, make_private};
 use payrun_domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
@@ -120,7 +120,7 @@ pub(super) async fn into_one_file(copy: Ledger) -> Result<(), LedgerError> {
 /// Keeps the file as it was before its schema is changed, beside it; nothing where no run was ever
 /// planned.
 pub(super) async fn before_migration(
-    home: &Home,
+    home: &DatabaseLocation,
     connection: &mut AnyConnection,
     version: i64,
 ) -> Result<(), LedgerError> {
@@ -155,7 +155,9 @@ pub(super) async fn before_migration(
 
 /// The newest migration in a file.
 async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
-    let mut connection = Home::file(file, Duration::ZERO)?.connect().await?;
+    let mut connection = DatabaseLocation::file(file, Duration::ZERO)?
+        .connect()
+        .await?;
     let found = super::open::newest_migration(&mut connection).await;
     connection
         .close()

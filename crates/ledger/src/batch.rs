@@ -6,8 +6,8 @@ use sqlx::any::AnyRow;
 
 use super::claim::decide;
 use super::error::LedgerError;
-use super::rows::{Stored, Writes, Written, amount_of, list};
-use super::turn::Turn;
+use super::rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
+use super::turn::WriteTx;
 use payrun_domain::approval::{Batch, Origin, Row as Content};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Event, Move};
@@ -29,7 +29,7 @@ pub struct NewApproval {
 }
 
 /// Items that were never sent, and now never will be, give key and number back.
-pub(super) async fn let_go(turn: &mut Turn, items: &[i64]) -> Result<(), LedgerError> {
+pub(super) async fn let_go(turn: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
     let query = "update items set key_hash = null, order_no = null, custom_no = null \
                  where id in (select cast(atom as bigint) from json_each($1)) and state = 'cancelled' and sends = 0";
     let done = sqlx::query(query)
@@ -42,7 +42,7 @@ pub(super) async fn let_go(turn: &mut Turn, items: &[i64]) -> Result<(), LedgerE
 
 /// Moves all held items of a job; says how many.
 pub(super) async fn move_held(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     job_id: i64,
     event: &Event,
     why: &str,
@@ -70,14 +70,14 @@ pub(super) async fn move_held(
         after = end.try_get("id").map_err(failed)?;
         let mut moved = Vec::with_capacity(rows.len());
         for row in &rows {
-            let stored = Stored::read(row)?;
+            let stored = ItemRecord::read(row)?;
             let to = Move {
                 reason: Some(why.to_owned()),
                 ..decide(&stored, event, &policy, now)?
             };
             moved.push((stored, to));
         }
-        let written = |(stored, moved)| Written {
+        let written = |(stored, moved)| ItemChange {
             stored,
             event: event.word(),
             moved,
@@ -89,7 +89,7 @@ pub(super) async fn move_held(
             .iter()
             .map(|(stored, moved)| written((stored, moved)))
             .collect();
-        if !Writes::of(&written, &[])?.execute(turn).await? {
+        if !ChangeBatch::of(&written, &[])?.execute(turn).await? {
             let what =
                 format!("an item of job {job_id} changed within the transaction that read it");
             return Err(LedgerError::Corrupt { what });
@@ -103,7 +103,7 @@ pub(super) async fn move_held(
 }
 
 async fn held_page(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     job_id: i64,
     after: i64,
     last: i64,
@@ -121,7 +121,7 @@ async fn held_page(
 
 /// Holds the items of a job that was just planned, and asks for approval of what they are now.
 pub(super) async fn ask(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     job_id: i64,
     new: &NewApproval,
     now: Timestamp,
@@ -140,7 +140,7 @@ pub(super) async fn ask(
 
 /// Holds a job's items of these numbers, nobody has seen them yet, and adds them to the batch.
 pub(super) async fn hold_some(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     job_id: i64,
     (after, to): (i64, i64),
     batch: &mut Batch,
@@ -168,7 +168,7 @@ pub(super) async fn hold_some(
 
 /// Keeps what is asked for, of a job that is there.
 pub(super) async fn keep_asked(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     job_id: i64,
     new: &NewApproval,
     batch: &Batch,
@@ -193,7 +193,7 @@ pub(super) async fn keep_asked(
 }
 
 /// The content of a job's held items as it is now.
-pub(super) async fn contents(turn: &mut Turn, job_id: i64) -> Result<Batch, LedgerError> {
+pub(super) async fn contents(turn: &mut WriteTx, job_id: i64) -> Result<Batch, LedgerError> {
     let failed = |source| LedgerError::of("reading a batch", source);
     let query = "select r.workflow, r.occurrence, r.source, r.params, j.name, j.kind, j.lane, coalesce(j.account, '') as account, \
                    j.first_item, j.last_item from jobs as j join runs as r on r.id = j.run_id where j.id = $1";

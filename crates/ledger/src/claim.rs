@@ -19,14 +19,14 @@ use super::home::Engine;
 use super::lanes::{LaneState, rate_of};
 use super::node::NodeId;
 use super::pauses::CONTRACT_WAITS;
-use super::rows::{Stored, Writes, Written, list};
+use super::rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::settle::Attempt;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, Item, Move, State, apply};
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::time::Timestamp;
 
@@ -46,12 +46,12 @@ pub struct ClaimRequest {
     /// At most so many items in all.
     pub slots: usize,
     /// The jobs to take from, the most urgent first.
-    pub wants: Vec<Want>,
+    pub wants: Vec<JobQuota>,
 }
 
 /// How much to take from a job.
 #[derive(Debug, Clone)]
-pub struct Want {
+pub struct JobQuota {
     /// The job.
     pub job_id: i64,
     /// Its kind: of one kind alone a lane may be held.
@@ -72,11 +72,11 @@ pub struct Want {
 /// An item that this node, and nobody else, may call the gateway for until the lease ends.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    pub(super) stored: Stored,
+    pub(super) stored: ItemRecord,
     /// The item after the claim.
     pub item: Item,
     /// What to do.
-    pub doing: Doing,
+    pub doing: ClaimKind,
     /// When the lease ends.
     pub lease_until: Timestamp,
     /// Whether it is sent to find out whether our balance is large enough again: the others of its
@@ -86,7 +86,7 @@ pub struct Claimed {
 
 /// What a claim is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
+pub enum ClaimKind {
     /// Send it.
     Submit,
     /// Ask what became of it.
@@ -135,8 +135,8 @@ impl Claimed {
     }
 
     /// The row as it is after the claim.
-    pub(super) fn after(&self) -> Stored {
-        Stored {
+    pub(super) fn after(&self) -> ItemRecord {
+        ItemRecord {
             version: self.version(),
             item: self.item.clone(),
             ..self.stored.clone()
@@ -195,7 +195,7 @@ pub(super) const BUMP: &str = "\
 /// What keeps an item from being sent, and for how long it is put off: a person's deed ends the
 /// longer waits at once.
 #[derive(Debug, Clone, Copy)]
-enum Waits {
+enum WaitReason {
     /// Another item of its contract is in flight.
     Busy,
     /// Another item of its contract is parked.
@@ -209,7 +209,7 @@ enum Waits {
 /// The kind that ends contracts at the gateway, as [`DUE`] spells it.
 pub(super) const TERMINATION: &str = "terminate";
 
-impl Waits {
+impl WaitReason {
     const fn time(self) -> Duration {
         match self {
             Self::Busy | Self::Ending => Duration::from_secs(1),
@@ -227,7 +227,10 @@ impl Waits {
     }
 }
 
-pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Claims, LedgerError> {
+pub(super) async fn claim(
+    turn: &mut WriteTx,
+    request: &ClaimRequest,
+) -> Result<Claims, LedgerError> {
     let Some(Lane {
         tokens: mut lane_tokens,
         paused,
@@ -273,7 +276,7 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
             && let Some(one) = claims
                 .claimed
                 .last_mut()
-                .filter(|one| one.doing == Doing::Submit)
+                .filter(|one| one.doing == ClaimKind::Submit)
         {
             one.tries_funds = true;
             tried[place].1 = true;
@@ -305,7 +308,10 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
 
 /// The kinds of job, and the jobs (`KIND/JOB`), of which nothing is sent on this lane at present;
 /// what is open of them is still asked about.
-async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
+async fn held_kinds(
+    turn: &mut WriteTx,
+    request: &ClaimRequest,
+) -> Result<Vec<String>, LedgerError> {
     let query = "select substr(name, length($1) + 2) from lanes where name > $1 || '/' and name < $1 || '0' \
                  and state <> 'open' and (until is null or until > $2) limit 100";
     let held = sqlx::query_scalar(query)
@@ -319,7 +325,7 @@ async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<Strin
 /// The kinds of job of this lane for which our balance was too small until a while ago, and whether
 /// an item of each is being sent now. One at a time tries whether it is large enough again.
 async fn tried_kinds(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     request: &ClaimRequest,
 ) -> Result<Vec<(String, bool)>, LedgerError> {
     let failed = |source| LedgerError::of("reading the lane", source);
@@ -340,7 +346,7 @@ async fn tried_kinds(
 }
 
 /// The jobs of this lane whose workflows are paused.
-async fn paused_jobs(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<i64>, LedgerError> {
+async fn paused_jobs(turn: &mut WriteTx, request: &ClaimRequest) -> Result<Vec<i64>, LedgerError> {
     let query = "select j.id from pauses as p join runs as r on r.workflow = p.name join jobs as j on j.run_id = r.id \
                  where p.scope = 'workflow' and j.lane = $1 and j.finished_at is null and r.finished_at is null limit 10000";
     let paused = sqlx::query_scalar(query)
@@ -352,9 +358,9 @@ async fn paused_jobs(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<i64>
 }
 
 async fn claim_from(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     request: &ClaimRequest,
-    want: &Want,
+    want: &JobQuota,
     slots: usize,
     asks_only: bool,
     claimed: &mut Vec<Claimed>,
@@ -373,9 +379,12 @@ async fn claim_from(
         .await
         .map_err(failed)?;
     let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
-    let mut sorted = Sorted::default();
+    let mut sorted = DueItems::default();
     let mut serials = HashSet::new();
-    let due: Vec<Stored> = rows.iter().map(Stored::read).collect::<Result<_, _>>()?;
+    let due: Vec<ItemRecord> = rows
+        .iter()
+        .map(ItemRecord::read)
+        .collect::<Result<_, _>>()?;
     let stopped = stopped_of(turn, want, &due).await?;
     for (row, stored) in rows.iter().zip(due) {
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
@@ -384,7 +393,7 @@ async fn claim_from(
         match stored.item.state {
             State::Planned
                 if (stored.withdrawn.is_some() || stopped.contains_key(&stored.id))
-                    && !is(Bug::WithdrawalForgotten) =>
+                    && !is(Mutation::WithdrawalForgotten) =>
             {
                 if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
                     sorted.recall(stored, want, request.now)?;
@@ -393,9 +402,9 @@ async fn claim_from(
                     sorted.cancel(stored, why, want, request.now)?;
                 }
             }
-            State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
-            State::Planned if is_ending => sorted.blocked.push((stored.id, Waits::Ending)),
-            State::Planned if is(Bug::ContractNotChecked) => {
+            State::Planned if is_paused => sorted.blocked.push((stored.id, WaitReason::Paused)),
+            State::Planned if is_ending => sorted.blocked.push((stored.id, WaitReason::Ending)),
+            State::Planned if is(Mutation::ContractNotChecked) => {
                 sorted.claim(stored, want, request.now, lease_until)?
             }
             State::Planned if in_flight.is_some() => {
@@ -403,9 +412,9 @@ async fn claim_from(
                 sorted.blocked.push((
                     stored.id,
                     if is_parked {
-                        Waits::Parked
+                        WaitReason::Parked
                     } else {
-                        Waits::Busy
+                        WaitReason::Busy
                     },
                 ));
             }
@@ -415,7 +424,7 @@ async fn claim_from(
                     .as_ref()
                     .is_none_or(|serial| serials.insert(serial.clone())) =>
             {
-                sorted.blocked.push((stored.id, Waits::Busy));
+                sorted.blocked.push((stored.id, WaitReason::Busy));
             }
             // Whatever the gateway says of the number in use, money moved under another one.
             State::Planned if is_there(row, "moved").map_err(failed)? => {
@@ -437,7 +446,7 @@ async fn claim_from(
             | State::Skipped => sorted.claim(stored, want, request.now, lease_until)?,
         }
     }
-    if !is(Bug::ClaimNotWritten) {
+    if !is(Mutation::ClaimNotWritten) {
         sorted.write(turn, request).await?;
     }
     let taken = sorted.claims.len();
@@ -459,9 +468,9 @@ async fn claim_from(
 /// Those of what is due to be sent whose contract is not charged: nothing is sent of them, whatever
 /// has planned them.
 async fn stopped_of(
-    turn: &mut Turn,
-    want: &Want,
-    due: &[Stored],
+    turn: &mut WriteTx,
+    want: &JobQuota,
+    due: &[ItemRecord],
 ) -> Result<BTreeMap<i64, ContractStopped>, LedgerError> {
     if want.kind == TERMINATION {
         return Ok(BTreeMap::new());
@@ -479,31 +488,31 @@ async fn stopped_of(
 
 /// Due rows, by what is to be done with them.
 #[derive(Debug, Default)]
-struct Sorted {
-    claims: Vec<(Stored, Move, Doing)>,
-    abandoned: Vec<(Stored, Move)>,
+struct DueItems {
+    claims: Vec<(ItemRecord, Move, ClaimKind)>,
+    abandoned: Vec<(ItemRecord, Move)>,
     /// Items that may have been sent by a ledger of which this is a backup.
-    recalled: Vec<(Stored, Move)>,
+    recalled: Vec<(ItemRecord, Move)>,
     /// Items of which money moved under an earlier number.
-    parked: Vec<(Stored, Move)>,
+    parked: Vec<(ItemRecord, Move)>,
     /// Items that a person withdrew while they were under way.
-    withdrawn: Vec<(Stored, Move)>,
+    withdrawn: Vec<(ItemRecord, Move)>,
     /// Items that must wait.
-    blocked: Vec<(i64, Waits)>,
+    blocked: Vec<(i64, WaitReason)>,
 }
 
-impl Sorted {
+impl DueItems {
     fn claim(
         &mut self,
-        stored: Stored,
-        want: &Want,
+        stored: ItemRecord,
+        want: &JobQuota,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<(), LedgerError> {
         let doing = if stored.item.state == State::Planned {
-            Doing::Submit
+            ClaimKind::Submit
         } else {
-            Doing::Query
+            ClaimKind::Query
         };
         let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
         self.claims.push((
@@ -517,7 +526,12 @@ impl Sorted {
         Ok(())
     }
 
-    fn abandon(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+    fn abandon(
+        &mut self,
+        stored: ItemRecord,
+        want: &JobQuota,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let moved = decide(
             &stored,
             &Event::Answered(Answer::from(Cause::Abandoned)),
@@ -528,7 +542,12 @@ impl Sorted {
         Ok(())
     }
 
-    fn recall(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+    fn recall(
+        &mut self,
+        stored: ItemRecord,
+        want: &JobQuota,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Recall, &want.policy, now)?;
         self.recalled.push((stored, moved));
         Ok(())
@@ -536,9 +555,9 @@ impl Sorted {
 
     fn cancel(
         &mut self,
-        stored: Stored,
+        stored: ItemRecord,
         stopped: Option<&ContractStopped>,
-        want: &Want,
+        want: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Cancel, &want.policy, now)?;
@@ -551,13 +570,18 @@ impl Sorted {
         Ok(())
     }
 
-    fn park(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+    fn park(
+        &mut self,
+        stored: ItemRecord,
+        want: &JobQuota,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Park, &want.policy, now)?;
         self.parked.push((stored, moved));
         Ok(())
     }
 
-    async fn write(&self, turn: &mut Turn, request: &ClaimRequest) -> Result<(), LedgerError> {
+    async fn write(&self, turn: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
         let claims = self
             .claims
             .iter()
@@ -578,12 +602,12 @@ impl Sorted {
             .withdrawn
             .iter()
             .map(|(stored, moved)| (stored, moved, Event::Cancel.word(), None));
-        let moves: Vec<Written<'_>> = claims
+        let moves: Vec<ItemChange<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
             .chain(parked)
             .chain(withdrawn)
-            .map(|(stored, moved, event, node)| Written {
+            .map(|(stored, moved, event, node)| ItemChange {
                 stored,
                 event,
                 moved,
@@ -601,7 +625,7 @@ impl Sorted {
             .iter()
             .map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false))
             .collect();
-        if !moves.is_empty() && !Writes::of(&moves, &attempts)?.execute(turn).await? {
+        if !moves.is_empty() && !ChangeBatch::of(&moves, &attempts)?.execute(turn).await? {
             return Err(LedgerError::Corrupt {
                 what: "an item changed within the transaction that claims it".to_owned(),
             });
@@ -610,7 +634,7 @@ impl Sorted {
         self.bump(turn, request.now).await
     }
 
-    async fn note_recalled(&self, turn: &mut Turn) -> Result<(), LedgerError> {
+    async fn note_recalled(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         if self.recalled.is_empty() {
             return Ok(());
         }
@@ -624,7 +648,7 @@ impl Sorted {
             .map_err(|source| LedgerError::of("asking about what may have been sent", source))
     }
 
-    async fn bump(&self, turn: &mut Turn, now: Timestamp) -> Result<(), LedgerError> {
+    async fn bump(&self, turn: &mut WriteTx, now: Timestamp) -> Result<(), LedgerError> {
         if self.blocked.is_empty() {
             return Ok(());
         }
@@ -644,7 +668,7 @@ impl Sorted {
 
 /// What the state machine says; an illegal move here is a defect of payrun.
 pub(super) fn decide(
-    stored: &Stored,
+    stored: &ItemRecord,
     event: &Event,
     policy: &Policy,
     now: Timestamp,
@@ -654,7 +678,7 @@ pub(super) fn decide(
     })
 }
 
-async fn next_due(turn: &mut Turn, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
+async fn next_due(turn: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
     let row = sqlx::query("select min(due_at) from items where job_id = $1 and due_at is not null")
         .bind(job_id)
         .fetch_one(turn.connection())
@@ -691,7 +715,7 @@ struct Lane {
 
 impl Lane {
     /// None if a person holds the lane. What payrun stopped sends nothing; it still asks.
-    async fn read(turn: &mut Turn, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
+    async fn read(turn: &mut WriteTx, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let failed = |source| LedgerError::of("reading the lane", source);
         let name = format!("lane:{}", request.lane);
         let row = sqlx::query(
@@ -752,8 +776,8 @@ const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Tokens {
     async fn of_job(
-        turn: &mut Turn,
-        want: &Want,
+        turn: &mut WriteTx,
+        want: &JobQuota,
         now: Timestamp,
     ) -> Result<Option<Self>, LedgerError> {
         let Some(rate) = want.rate else {
@@ -813,7 +837,7 @@ impl Tokens {
     }
 
     fn take(&mut self, calls: usize) {
-        if !is(Bug::RateNotKept) {
+        if !is(Mutation::RateNotKept) {
             self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;
         }
     }
@@ -829,7 +853,7 @@ impl Tokens {
         }
     }
 
-    async fn write(&self, turn: &mut Turn) -> Result<(), LedgerError> {
+    async fn write(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         sqlx::query(
             "insert into buckets (name, tokens, filled_at) values ($1, $2, $3) \
              on conflict (name) do update set tokens = excluded.tokens, filled_at = excluded.filled_at",

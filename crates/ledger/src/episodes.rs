@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::alert::Kind;
 use payrun_domain::time::Timestamp;
 
@@ -52,12 +52,12 @@ pub struct NewEpisode {
     /// What a mail says of it, as JSON.
     pub told: String,
     /// Who hears of it; none while it has not lasted for long enough.
-    pub hearing: Option<Hearing>,
+    pub hearing: Option<Recipients>,
 }
 
 /// Who hears of something, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hearing {
+pub struct Recipients {
     /// Addresses.
     pub to: Vec<String>,
     /// Not before.
@@ -70,7 +70,7 @@ pub enum Change {
     /// It begins.
     Begin(NewEpisode),
     /// It has lasted for long enough.
-    Open(i64, Hearing),
+    Open(i64, Recipients),
     /// What is said of it is another thing now.
     Tell(i64, String),
     /// It is no longer seen.
@@ -214,7 +214,7 @@ impl Ledger {
 }
 
 /// Makes one change; says whether it was not made before.
-async fn make(turn: &mut Turn, change: &Change, now: Timestamp) -> Result<bool, LedgerError> {
+async fn make(turn: &mut WriteTx, change: &Change, now: Timestamp) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("changing episodes", source);
     let at = now.millis();
     let query = match change {
@@ -244,7 +244,11 @@ async fn make(turn: &mut Turn, change: &Change, now: Timestamp) -> Result<bool, 
     Ok(made.rows_affected() > 0)
 }
 
-async fn begin(turn: &mut Turn, episode: &NewEpisode, now: Timestamp) -> Result<bool, LedgerError> {
+async fn begin(
+    turn: &mut WriteTx,
+    episode: &NewEpisode,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("beginning an episode", source);
     let lasting = episode.kind.is_lasting();
     let opened_at = episode.hearing.as_ref().map(|_| now.millis());
@@ -268,9 +272,9 @@ async fn begin(turn: &mut Turn, episode: &NewEpisode, now: Timestamp) -> Result<
 }
 
 async fn open(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
-    hearing: &Hearing,
+    hearing: &Recipients,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("opening an episode", source);
@@ -287,9 +291,9 @@ async fn open(
 }
 
 async fn notify(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
-    hearing: &Hearing,
+    hearing: &Recipients,
     kind: Kind,
 ) -> Result<(), LedgerError> {
     let notify = "insert into notices (episode_id, recipient, news, due_at, urgent) \
@@ -308,7 +312,7 @@ async fn notify(
 }
 
 async fn close(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
     due: Timestamp,
     now: Timestamp,

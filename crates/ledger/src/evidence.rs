@@ -9,9 +9,9 @@ use super::Ledger;
 use super::claim::decide;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
-use super::rows::{Stored, Written, policy_of, write_one};
+use super::rows::{ItemChange, ItemRecord, policy_of, write_one};
 use super::settle::{Attempt, AttemptLine};
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::answer::{Answer, Receipt};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Alarm, Event, Move, State};
@@ -37,7 +37,7 @@ pub struct StatementEvidence {
 
 /// What became of the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Believed {
+pub enum EvidenceOutcome {
     /// It was not known what happened; now the item has succeeded.
     Closed,
     /// It contradicts what was known: the alarm is written down, and what had not been sent again
@@ -56,15 +56,15 @@ impl Ledger {
         &self,
         item_id: i64,
         shown: &StatementEvidence,
-    ) -> Result<Believed, LedgerError> {
+    ) -> Result<EvidenceOutcome, LedgerError> {
         let mut turn = self.turn("believing a statement").await?;
         let believed = believe(&mut turn, item_id, shown).await;
         match believed? {
-            Believed::Unchanged(state) => {
+            EvidenceOutcome::Unchanged(state) => {
                 turn.rollback().await?;
-                Ok(Believed::Unchanged(state))
+                Ok(EvidenceOutcome::Unchanged(state))
             }
-            believed @ (Believed::Closed | Believed::Contradicted) => {
+            believed @ (EvidenceOutcome::Closed | EvidenceOutcome::Contradicted) => {
                 turn.commit_and_tell().await?;
                 self.woken.notify_waiters();
                 Ok(believed)
@@ -74,10 +74,10 @@ impl Ledger {
 }
 
 async fn believe(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     item_id: i64,
     shown: &StatementEvidence,
-) -> Result<Believed, LedgerError> {
+) -> Result<EvidenceOutcome, LedgerError> {
     let failed = |source| LedgerError::of("believing a statement", source);
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id \
                    and a.operation = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
@@ -86,10 +86,10 @@ async fn believe(
         .fetch_one(turn.connection())
         .await
         .map_err(failed)?;
-    let stored = Stored::read(&row)?;
+    let stored = ItemRecord::read(&row)?;
     let told = row.try_get::<i64, _>("told").map_err(failed)? > 0;
     if stored.amount != Some(shown.amount) || !counts(&stored, shown, told) {
-        return Ok(Believed::Unchanged(stored.item.state));
+        return Ok(EvidenceOutcome::Unchanged(stored.item.state));
     }
     if stored.item.state.is_in_flight() && stored.order_no != shown.order_no {
         let due = row
@@ -109,7 +109,7 @@ async fn believe(
             shown,
         )
         .await?;
-        return Ok(Believed::Contradicted);
+        return Ok(EvidenceOutcome::Contradicted);
     }
     let done = Event::Answered(Answer::Done(shown.receipt.clone()));
     let moved = decide(&stored, &done, &policy_of(&row, stored.id)?, shown.now)?;
@@ -124,15 +124,15 @@ async fn believe(
     };
     write(turn, &stored, &moved, shown).await?;
     Ok(if contradicts {
-        Believed::Contradicted
+        EvidenceOutcome::Contradicted
     } else {
-        Believed::Closed
+        EvidenceOutcome::Closed
     })
 }
 
 /// Whether there is anything to believe: an open question about this very number, or money that
 /// moved against what is known or under another number.
-fn counts(stored: &Stored, shown: &StatementEvidence, told: bool) -> bool {
+fn counts(stored: &ItemRecord, shown: &StatementEvidence, told: bool) -> bool {
     match stored.item.state {
         State::Unknown | State::Pending | State::Parked => {
             stored.order_no == shown.order_no || !told
@@ -146,8 +146,8 @@ fn counts(stored: &Stored, shown: &StatementEvidence, told: bool) -> bool {
 }
 
 async fn write(
-    turn: &mut Turn,
-    stored: &Stored,
+    turn: &mut WriteTx,
+    stored: &ItemRecord,
     moved: &Move,
     shown: &StatementEvidence,
 ) -> Result<(), LedgerError> {
@@ -163,7 +163,7 @@ async fn write(
             shown.day, shown.line, shown.amount, shown.receipt.0
         ),
     };
-    let written = Written {
+    let written = ItemChange {
         stored,
         event: "statement",
         moved,
@@ -178,8 +178,8 @@ async fn write(
 /// Writes what was told of an item that nobody had asked about; what waits for the contract of one
 /// that was parked looks again.
 pub(super) async fn write_told(
-    turn: &mut Turn,
-    written: Written<'_>,
+    turn: &mut WriteTx,
+    written: ItemChange<'_>,
     attempts: &[AttemptLine<'_>],
 ) -> Result<(), LedgerError> {
     let (stored, now) = (written.stored, written.at);

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::time::Timestamp;
 
 /// No process writes to the file from here on, not even one that has it open.
@@ -77,7 +77,7 @@ impl Ledger {
 
 /// Fences within a turn, in place of the fence that there may be.
 pub(super) async fn put_fence(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     moved_to: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
@@ -99,7 +99,7 @@ pub(super) async fn put_fence(
     Ok(())
 }
 
-async fn make_trigger(turn: &mut Turn, table: &str, deed: &str) -> Result<(), sqlx::Error> {
+async fn make_trigger(turn: &mut WriteTx, table: &str, deed: &str) -> Result<(), sqlx::Error> {
     let trigger = format!(
         "create trigger if not exists fence_{table}_{deed} before {deed} on {table} \
          begin select raise(abort, 'this ledger was moved to another database'); end"

@@ -10,7 +10,7 @@ use sqlx::{Row, query as sql};
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::time::Timestamp;
 
 const DOING: &str = "forgetting evidence";
@@ -118,7 +118,12 @@ impl Ledger {
     }
 }
 
-async fn step(turn: &mut Turn, run: i64, limit: u32, now: Timestamp) -> Result<u64, LedgerError> {
+async fn step(
+    turn: &mut WriteTx,
+    run: i64,
+    limit: u32,
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
     let limit = i64::from(limit.max(1));
     let Some(job) = sql(JOB)
         .bind(run)

@@ -36,7 +36,7 @@ pub enum Engine {
 
 /// Where a ledger lives.
 #[derive(Clone)]
-pub(super) struct Home {
+pub(super) struct DatabaseLocation {
     pub engine: Engine,
     /// For people: the file, or the server without user and password.
     name: String,
@@ -46,7 +46,7 @@ pub(super) struct Home {
     busy: Duration,
 }
 
-impl Home {
+impl DatabaseLocation {
     /// A SQLite file. `busy`: how long a connection waits for another process's write.
     pub fn file(path: &Path, busy: Duration) -> Result<Self, LedgerError> {
         let unusable = |_| LedgerError::Address {
@@ -240,7 +240,7 @@ pub fn unverified_server(address: &str) -> Option<String> {
 }
 
 /// Without user and password.
-impl fmt::Debug for Home {
+impl fmt::Debug for DatabaseLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Home")
             .field("engine", &self.engine)
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_server_is_named_without_user_and_password() {
-        let home = Home::server(
+        let home = DatabaseLocation::server(
             "postgres://ann:s3cret@db.example:6432/pay?password=other",
             Duration::ZERO,
         )

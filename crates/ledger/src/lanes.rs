@@ -13,7 +13,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::actor::Signed;
 use payrun_domain::policy::Rate;
 use payrun_domain::time::Timestamp;
@@ -395,7 +395,7 @@ pub(super) fn rate_of(calls: Option<i64>, per: Option<i64>) -> Option<Rate> {
     })
 }
 
-async fn lane(turn: &mut Turn, name: &str) -> Result<Option<LaneRow>, LedgerError> {
+async fn lane(turn: &mut WriteTx, name: &str) -> Result<Option<LaneRow>, LedgerError> {
     let query = "select name, state, reason, until, author from lanes where name = $1";
     let row = sqlx::query(query)
         .bind(name)

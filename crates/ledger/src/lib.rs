@@ -71,33 +71,36 @@ pub use approvals::{ApprovalRow, ApprovalState, Decided, RunOrigin, Vote};
 pub use audit::AuditRow;
 pub use backup::BackupError;
 pub use batch::NewApproval;
-pub use claim::{ClaimRequest, Claimed, Doing, Want};
+pub use claim::{ClaimKind, ClaimRequest, Claimed, JobQuota};
 pub use contracts::ContractStopped;
 pub use contracts::{
     ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop,
     Import, Kept, LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop,
     TakenContract, TakenPeriod, What,
 };
-pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
+pub use episodes::{Change, EpisodeRow, NewEpisode, Recipients};
 pub use error::LedgerError;
-pub use evidence::{Believed, StatementEvidence};
+pub use evidence::{EvidenceOutcome, StatementEvidence};
 pub use forget::Forgettable;
-use home::Home;
+use home::DatabaseLocation;
 pub use home::unverified_server;
 pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow, OfJob};
 pub use node::{Node, NodeId};
-pub use notifications::{Heard, NewNotification, NotificationFilter, NotificationRow};
+pub use notifications::{
+    NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
+};
 pub use notified::Said;
 pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
 pub use pauses::{PauseRow, Scope, decide_about};
-pub use payment::{Declared, Payment, Room, Taking};
-pub use person::{Granted, Wish};
+pub use payment::{Declared, Payment, RefundCapacity, RefundReservation};
+pub use person::{ActionResult, OperatorAction};
 pub use plan::{
-    Again, Earlier, LateJob, NewItem, NewJob, NewRun, Planning, Refusal, Replaces, filed_again_as,
+    Again, DependentJob, Earlier, NewItem, NewJob, NewRun, Planning, Refusal, Replaces,
+    filed_again_as,
 };
 pub use promote::{PromoteError, Promoted};
-pub use pulse::{LanePulse, UnknownAges};
+pub use pulse::{LaneHealth, UnknownAges};
 pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore,
     WhoseJob, Work,
@@ -110,7 +113,9 @@ pub use settle::{Attempt, Settled, Settlement};
 pub use settlements::SettlementRow;
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 pub use tokens::{Asked, TokenRow};
-pub use troubles::{Alarmed, Different, Ended, OfRun, Sum, Summed, Troubled, Unlisted};
+pub use troubles::{
+    Alarmed, Ended, ReconcileDifference, RunRef, RunWithProblems, Sum, Summed, Unlisted,
+};
 pub use turn::CommitFault;
 pub use unreachable::UnreachableRow;
 pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};
@@ -118,10 +123,10 @@ pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};
 /// A ledger that is open.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    home: Home,
+    home: DatabaseLocation,
     read: AnyPool,
-    write: Arc<Mutex<turn::Writing>>,
-    deeds: mpsc::Sender<writer::Deed>,
+    write: Arc<Mutex<turn::WriteConnection>>,
+    deeds: mpsc::Sender<writer::WriteRequest>,
     woken: Arc<Notify>,
     /// Whether this process holds its lock on the server.
     held: Arc<AtomicBool>,
@@ -145,8 +150,8 @@ impl Ledger {
     }
 
     /// A transaction that nobody writes beside.
-    async fn turn(&self, doing: &'static str) -> Result<turn::Turn, LedgerError> {
-        turn::Turn::take(&self.write, doing).await
+    async fn turn(&self, doing: &'static str) -> Result<turn::WriteTx, LedgerError> {
+        turn::WriteTx::take(&self.write, doing).await
     }
 
     /// Takes the turn to write and gives it back.

@@ -17,8 +17,8 @@ use tokio::task::AbortHandle;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{Engine, Home, beside};
-use super::turn::{SILENT, Turn, unless_silent};
+use super::home::{DatabaseLocation, Engine, beside};
+use super::turn::{SILENT, WriteTx, unless_silent};
 use payrun_domain::time::Timestamp;
 
 /// How often a node makes sure that it still holds its lock on the server.
@@ -173,7 +173,7 @@ const LOCK_OF_NODE: &str = "\
       and l.database = (select oid from pg_database where datname = current_database()) \
       and (cast(l.classid as bigint) << 32) | cast(l.objid as bigint) = hashtextextended(current_schema(), n.id)";
 
-async fn expire(turn: &mut Turn, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
+async fn expire(turn: &mut WriteTx, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
     let expire = "update items set due_at = $2 where state in ('sending', 'pending', 'unknown', 'parked') and node = $1 \
                   and due_at > $2";
     let expired = sqlx::query(expire)
@@ -257,7 +257,11 @@ fn dead_nodes(folder: &Path) -> Vec<(i64, PathBuf)> {
 }
 
 /// Takes the lock on a connection that does nothing else, and is known from then on.
-async fn hold(home: &Home, id: i64, now: Timestamp) -> Result<AnyConnection, LedgerError> {
+async fn hold(
+    home: &DatabaseLocation,
+    id: i64,
+    now: Timestamp,
+) -> Result<AnyConnection, LedgerError> {
     let failed = |source| LedgerError::of("joining", source);
     let mut connection = home.connect().await?;
     let lock = "select pg_advisory_lock(hashtextextended(current_schema(), $1))";
@@ -280,7 +284,7 @@ async fn hold(home: &Home, id: i64, now: Timestamp) -> Result<AnyConnection, Led
 /// Holds the lock for as long as it is let, and takes it again where it was lost. `held`: nothing
 /// is claimed without it.
 async fn keep(
-    home: Home,
+    home: DatabaseLocation,
     connection: AnyConnection,
     id: i64,
     now: Timestamp,

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::Turn;
-use super::writer::Deed;
+use super::turn::WriteTx;
+use super::writer::WriteRequest;
 use payrun_domain::time::Timestamp;
 
 /// A notification to be kept.
@@ -39,7 +39,7 @@ pub struct NewNotification {
 
 /// What became of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum NotificationOutcome {
     /// It waits: it was not looked at yet, its item is being sent, or its order is not known yet.
     Open,
     /// It told what had happened to an item.
@@ -58,7 +58,7 @@ pub enum Heard {
     Unread,
 }
 
-impl Heard {
+impl NotificationOutcome {
     /// Every outcome.
     pub const ALL: [Self; 8] = [
         Self::Open,
@@ -113,7 +113,7 @@ pub struct NotificationRow {
     /// Whose order it names, if it could be read.
     pub order_no: Option<String>,
     /// What became of it.
-    pub outcome: Heard,
+    pub outcome: NotificationOutcome,
     /// Why, where the outcome alone does not say.
     pub detail: Option<String>,
     /// The item it is about.
@@ -130,7 +130,7 @@ pub struct NotificationFilter {
     /// Of this account.
     pub lane: Option<String>,
     /// With this outcome.
-    pub outcome: Option<Heard>,
+    pub outcome: Option<NotificationOutcome>,
     /// That name this order.
     pub order_no: Option<String>,
     /// That came in since.
@@ -140,7 +140,7 @@ pub struct NotificationFilter {
 /// How a notification ends, or goes on waiting.
 #[derive(Debug, Clone)]
 pub(super) struct Ending<'a> {
-    pub outcome: Heard,
+    pub outcome: NotificationOutcome,
     pub detail: Option<&'a str>,
     pub item_id: Option<i64>,
     pub due: Option<Timestamp>,
@@ -164,7 +164,7 @@ impl Ledger {
     pub async fn keep_notification(&self, new: NewNotification) -> Result<(), LedgerError> {
         let (answer, answered) = oneshot::channel();
         self.deeds
-            .send(Deed::Keep(Box::new(new), answer))
+            .send(WriteRequest::Keep(Box::new(new), answer))
             .await
             .map_err(|_| LedgerError::Stopped)?;
         answered.await.map_err(|_| LedgerError::Stopped)?
@@ -218,7 +218,7 @@ impl Ledger {
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit))
             .bind(filter.lane.clone())
-            .bind(filter.outcome.map(Heard::word))
+            .bind(filter.outcome.map(NotificationOutcome::word))
             .bind(filter.order_no.clone())
             .bind(filter.since.map(Timestamp::millis));
         query
@@ -237,7 +237,7 @@ impl Ledger {
     pub async fn end_notification(
         &self,
         id: i64,
-        outcome: Heard,
+        outcome: NotificationOutcome,
         detail: &str,
         due: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
@@ -323,7 +323,7 @@ fn statement(filter: &NotificationFilter) -> String {
 }
 
 /// Keeps what one commit was given.
-pub(super) async fn keep(turn: &mut Turn, all: &[&NewNotification]) -> Result<(), LedgerError> {
+pub(super) async fn keep(turn: &mut WriteTx, all: &[&NewNotification]) -> Result<(), LedgerError> {
     let mut lines = Vec::with_capacity(all.len());
     let mut places: HashMap<(&str, &str), usize> = HashMap::new();
     let mut repeats: Vec<u64> = Vec::with_capacity(all.len());
@@ -372,7 +372,11 @@ pub(super) async fn keep(turn: &mut Turn, all: &[&NewNotification]) -> Result<()
 
 /// Writes down how a notification ended, or until when it waits. What it once did stays written:
 /// applied again, by another process or by a person, it does nothing.
-pub(super) async fn end(turn: &mut Turn, id: i64, ending: &Ending<'_>) -> Result<(), LedgerError> {
+pub(super) async fn end(
+    turn: &mut WriteTx,
+    id: i64,
+    ending: &Ending<'_>,
+) -> Result<(), LedgerError> {
     let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), due_at = $5, \
                     tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \
                       or $2 not in ('open', 'nothing_new', 'unknown_order', 'unread'))";
@@ -401,7 +405,7 @@ fn read(row: &AnyRow) -> Result<NotificationRow, LedgerError> {
         body: row.try_get("body").map_err(failed)?,
         sealed: count("sealed")? != 0,
         order_no: row.try_get("order_no").map_err(failed)?,
-        outcome: Heard::parse(word).ok_or_else(|| LedgerError::Corrupt {
+        outcome: NotificationOutcome::parse(word).ok_or_else(|| LedgerError::Corrupt {
             what: format!("notification {id}: outcome"),
         })?,
         detail: row.try_get("detail").map_err(failed)?,
@@ -426,7 +430,7 @@ mod tests {
             ..NotificationFilter::default()
         };
         let open = NotificationFilter {
-            outcome: Some(Heard::Open),
+            outcome: Some(NotificationOutcome::Open),
             ..NotificationFilter::default()
         };
         let cases = [

@@ -17,14 +17,14 @@ use super::approvals::void_of_job;
 use super::claim::decide;
 use super::error::LedgerError;
 use super::evidence::write_told;
-use super::notifications::{Ending, Heard, end};
-use super::rows::{Stored, Written, policy_of};
+use super::notifications::{Ending, NotificationOutcome, end};
+use super::rows::{ItemChange, ItemRecord, policy_of};
 use super::settle::Attempt;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::answer::{Answer, Cause, Receipt};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Alarm, Event, Move, State};
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
@@ -59,13 +59,21 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn believe_notifications(&self, all: &[Said]) -> Result<Vec<Heard>, LedgerError> {
+    pub async fn believe_notifications(
+        &self,
+        all: &[Said],
+    ) -> Result<Vec<NotificationOutcome>, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let mut outcomes = Vec::with_capacity(all.len());
         for said in all {
             outcomes.push(believe(&mut turn, said).await?);
         }
-        let makes_work = |outcome: &Heard| !matches!(outcome, Heard::Open | Heard::NothingNew);
+        let makes_work = |outcome: &NotificationOutcome| {
+            !matches!(
+                outcome,
+                NotificationOutcome::Open | NotificationOutcome::NothingNew
+            )
+        };
         if outcomes.iter().any(makes_work) {
             turn.commit_and_tell().await?;
             self.woken.notify_waiters();
@@ -98,35 +106,39 @@ enum Follows {
 
 /// An item's row, with what is needed beside the item.
 struct Found {
-    stored: Stored,
+    stored: ItemRecord,
     policy: Policy,
     due: Option<Timestamp>,
     claimed: bool,
     last_call: Option<Timestamp>,
 }
 
-async fn believe(turn: &mut Turn, said: &Said) -> Result<Heard, LedgerError> {
+async fn believe(turn: &mut WriteTx, said: &Said) -> Result<NotificationOutcome, LedgerError> {
     let found = find(turn, said.item_id).await?;
     let follows = follows(&found, said);
     let (outcome, detail, due) = match follows {
-        Follows::Nothing => (Heard::NothingNew, None, None),
+        Follows::Nothing => (NotificationOutcome::NothingNew, None, None),
         Follows::Wait => {
             let waits = "waits for a call that is under way".to_owned();
             (
-                Heard::Open,
+                NotificationOutcome::Open,
                 Some(waits),
                 Some(said.now.plus(CALL_UNDER_WAY)),
             )
         }
         Follows::Ask => {
             ask(turn, &found, said).await?;
-            (Heard::Asked, Some(said.answer.word().to_owned()), None)
+            (
+                NotificationOutcome::Asked,
+                Some(said.answer.word().to_owned()),
+                None,
+            )
         }
         Follows::Alarm(alarm, reason) => {
             let outcome = if alarm == Alarm::AmountDiffers {
-                Heard::Mismatch
+                NotificationOutcome::Mismatch
             } else {
-                Heard::Contradicts
+                NotificationOutcome::Contradicts
             };
             let moved = Move {
                 item: found.stored.item.clone(),
@@ -136,7 +148,11 @@ async fn believe(turn: &mut Turn, said: &Said) -> Result<Heard, LedgerError> {
             };
             let told = tell_once(turn, &found, &moved, said).await?;
             (
-                if told { outcome } else { Heard::NothingNew },
+                if told {
+                    outcome
+                } else {
+                    NotificationOutcome::NothingNew
+                },
                 Some(reason),
                 None,
             )
@@ -161,9 +177,9 @@ async fn believe(turn: &mut Turn, said: &Said) -> Result<Heard, LedgerError> {
             };
             let told = tell_once(turn, &found, &moved, said).await?;
             let outcome = match (stays, told) {
-                (false, _) => Heard::Applied,
-                (true, true) => Heard::Contradicts,
-                (true, false) => Heard::NothingNew,
+                (false, _) => NotificationOutcome::Applied,
+                (true, true) => NotificationOutcome::Contradicts,
+                (true, false) => NotificationOutcome::NothingNew,
             };
             (outcome, moved.reason, None)
         }
@@ -183,7 +199,7 @@ fn follows(found: &Found, said: &Said) -> Follows {
     let stored = &found.stored;
     let in_use = said.order_no == stored.order_no;
     let state = stored.item.state;
-    if is(Bug::NotificationLowersState)
+    if is(Mutation::NotificationLowersState)
         && matches!(said.answer, Answer::Accepted | Answer::Declined(_))
     {
         return Follows::Believe;
@@ -238,7 +254,7 @@ fn follows(found: &Found, said: &Said) -> Follows {
     }
 }
 
-async fn find(turn: &mut Turn, item_id: i64) -> Result<Found, LedgerError> {
+async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
     let query = "select i.*, j.policy, (select max(a.ended_at) from attempts as a where a.item_id = i.id) as last_call \
                    from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
@@ -252,7 +268,7 @@ async fn find(turn: &mut Turn, item_id: i64) -> Result<Found, LedgerError> {
             .map(|at| at.map(Timestamp::from_millis))
     };
     Ok(Found {
-        stored: Stored::read(&row)?,
+        stored: ItemRecord::read(&row)?,
         policy: policy_of(&row, item_id)?,
         due: instant(&row, "due_at")?,
         claimed: row
@@ -287,7 +303,7 @@ fn due_after_alarm(found: &Found, said: &Said) -> Option<Timestamp> {
 }
 
 /// Has the item asked about. Not a move, so no event.
-async fn ask(turn: &mut Turn, found: &Found, said: &Said) -> Result<(), LedgerError> {
+async fn ask(turn: &mut WriteTx, found: &Found, said: &Said) -> Result<(), LedgerError> {
     let sooner = "update items set due_at = $2 where id = $1 and node is null and (due_at is null or due_at > $2)";
     let sooner = sqlx::query(sooner)
         .bind(said.item_id)
@@ -298,7 +314,7 @@ async fn ask(turn: &mut Turn, found: &Found, said: &Said) -> Result<(), LedgerEr
 
 /// Writes a move; one that only raises an alarm is written once. Says whether it was written.
 async fn tell_once(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     found: &Found,
     moved: &Move,
     said: &Said,
@@ -322,8 +338,8 @@ async fn tell_once(
 }
 
 async fn write(
-    turn: &mut Turn,
-    stored: &Stored,
+    turn: &mut WriteTx,
+    stored: &ItemRecord,
     moved: &Move,
     said: &Said,
 ) -> Result<(), LedgerError> {
@@ -340,7 +356,7 @@ async fn write(
     let result = succeeds
         .then(|| merged(stored.result.as_deref(), &said.facts))
         .flatten();
-    let written = Written {
+    let written = ItemChange {
         stored,
         event: "notification",
         moved,
@@ -392,7 +408,7 @@ fn reason(said: &Said) -> String {
 /// The fault: whatever a notification says is the state then.
 #[cfg(feature = "planted")]
 fn lowered(moved: Move, said: &Said) -> Move {
-    if !is(Bug::NotificationLowersState) || moved.item.state != State::Succeeded {
+    if !is(Mutation::NotificationLowersState) || moved.item.state != State::Succeeded {
         return moved;
     }
     match said.answer {

@@ -8,8 +8,8 @@ use sqlx::{AnyConnection, Connection as _, Row};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::LedgerError;
-use super::home::{Engine, Home, beside};
-use super::turn::Writing;
+use super::home::{DatabaseLocation, Engine, beside};
+use super::turn::WriteConnection;
 use super::{Ledger, backup, wake, writer};
 use payrun_system::private::take_from_others;
 
@@ -39,7 +39,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub async fn open_waiting(path: &Path, busy: Duration) -> Result<Self, LedgerError> {
-        Self::at(Home::file(path, busy)?, false).await
+        Self::at(DatabaseLocation::file(path, busy)?, false).await
     }
 
     /// As [`Ledger::open`], also where the ledger was moved to another database.
@@ -47,7 +47,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub async fn open_fenced(path: &Path) -> Result<Self, LedgerError> {
-        Self::at(Home::file(path, BUSY)?, true).await
+        Self::at(DatabaseLocation::file(path, BUSY)?, true).await
     }
 
     /// Opens the ledger in a PostgreSQL database (`postgres://…`) and brings its schema up to date.
@@ -55,10 +55,10 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub async fn connect(address: &str) -> Result<Self, LedgerError> {
-        Self::at(Home::server(address, BUSY)?, false).await
+        Self::at(DatabaseLocation::server(address, BUSY)?, false).await
     }
 
-    async fn at(home: Home, fenced: bool) -> Result<Self, LedgerError> {
+    async fn at(home: DatabaseLocation, fenced: bool) -> Result<Self, LedgerError> {
         if let Some(file) = &home.file {
             // What SQLite makes beside it has the mode of the file.
             ["", "-wal", "-shm", "-nodes"]
@@ -77,7 +77,7 @@ impl Ledger {
             });
         }
         let read = home.readers().await?;
-        let write = Writing::new(home.clone(), Some(connection));
+        let write = WriteConnection::new(home.clone(), Some(connection));
         let woken = Arc::new(Notify::new());
         let (deeds, inbox) = mpsc::channel(writer::BACKLOG);
         tokio::spawn(writer::run(Arc::clone(&write), inbox, Arc::clone(&woken)));
@@ -97,7 +97,12 @@ impl Ledger {
     /// connections.
     pub async fn close(self) {
         let (done, finished) = oneshot::channel();
-        if self.deeds.send(writer::Deed::Flush(done)).await.is_ok() {
+        if self
+            .deeds
+            .send(writer::WriteRequest::Flush(done))
+            .await
+            .is_ok()
+        {
             finished.await.ok();
         }
         self.read.close().await;
@@ -105,7 +110,10 @@ impl Ledger {
     }
 }
 
-async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), LedgerError> {
+async fn migrate(
+    home: &DatabaseLocation,
+    connection: &mut AnyConnection,
+) -> Result<(), LedgerError> {
     let migrations = match home.engine {
         Engine::Sqlite => &SQLITE,
         Engine::Postgres => &POSTGRES,

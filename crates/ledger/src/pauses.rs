@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::actor::{Signed, is_person};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
@@ -374,7 +374,7 @@ impl Ledger {
 /// What waits for a contract looks again. What has an appointment of its own, such as a dunning
 /// date, keeps it.
 pub(super) async fn wake_contract(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     serial: &[u8],
     now: Timestamp,
 ) -> Result<(), LedgerError> {
@@ -391,7 +391,7 @@ pub(super) async fn wake_contract(
 }
 
 /// Who has paused it, if it is paused.
-async fn paused_by(turn: &mut Turn, scope: &Scope) -> Result<Option<String>, LedgerError> {
+async fn paused_by(turn: &mut WriteTx, scope: &Scope) -> Result<Option<String>, LedgerError> {
     let query = match scope {
         Scope::Contract { serial, .. } => {
             sqlx::query_scalar("select actor from paused_contracts where serial = $1")
@@ -409,7 +409,7 @@ async fn paused_by(turn: &mut Turn, scope: &Scope) -> Result<Option<String>, Led
 }
 
 /// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.
-async fn unpause(turn: &mut Turn, scope: &Scope, by: &Signed) -> Result<bool, LedgerError> {
+async fn unpause(turn: &mut WriteTx, scope: &Scope, by: &Signed) -> Result<bool, LedgerError> {
     let whose = if by.actor.is_person() {
         ""
     } else {

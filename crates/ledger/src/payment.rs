@@ -14,10 +14,10 @@ use super::claim::Claimed;
 use super::error::LedgerError;
 use super::rows::{amount_in, amount_of};
 use super::settle::LOOKED_UP;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// A payment as a gateway shows it.
@@ -36,7 +36,7 @@ pub struct Payment {
 
 /// What is to be taken from a payment.
 #[derive(Debug, Clone, Copy)]
-pub struct Taking<'a> {
+pub struct RefundReservation<'a> {
     /// From which.
     pub payment: &'a Payment,
     /// Fingerprint of the account.
@@ -58,7 +58,7 @@ pub struct Declared {
 
 /// Whether there is room in a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum RefundCapacity {
     /// The item may be sent: it counts against the payment from now on.
     Taken,
     /// All together would exceed what was paid.
@@ -244,11 +244,11 @@ impl Ledger {
     pub async fn take_from(
         &self,
         claimed: &Claimed,
-        taking: Taking<'_>,
-    ) -> Result<Room, LedgerError> {
+        taking: RefundReservation<'_>,
+    ) -> Result<RefundCapacity, LedgerError> {
         let mut turn = self.turn("taking from a payment").await?;
         let room = room(&mut turn, claimed, taking).await?;
-        if room == Room::Taken {
+        if room == RefundCapacity::Taken {
             turn.commit().await
         } else {
             turn.rollback().await
@@ -299,10 +299,14 @@ pub(super) const PAYMENT_COLUMNS: &str =
 /// and a gateway may count in whole seconds.
 const MARGIN: u32 = 20;
 
-async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
+async fn room(
+    turn: &mut WriteTx,
+    claimed: &Claimed,
+    taking: RefundReservation<'_>,
+) -> Result<RefundCapacity, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
     let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
-    let forgets = is(Bug::RefundSumForgetsUnknown);
+    let forgets = is(Mutation::RefundSumForgetsUnknown);
     let counts = if forgets {
         COUNTS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'")
     } else {
@@ -324,19 +328,21 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
     if (busy > 0 || unknown > 0) && !forgets {
         let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
         return Ok(if busy > 0 {
-            Room::Busy
+            RefundCapacity::Busy
         } else {
-            Room::Unknown(asked_at.map(Timestamp::from_millis))
+            RefundCapacity::Unknown(asked_at.map(Timestamp::from_millis))
         });
     }
     let apart = taking.interval + taking.interval / MARGIN;
     let free = last.map(|last| Timestamp::from_millis(last).plus(apart));
     if let Some(until) = free.filter(|until| *until > taking.now) {
-        return Ok(Room::TooSoon(until));
+        return Ok(RefundCapacity::TooSoon(until));
     }
     let ours = claimed.amount().map_or(0, Amount::minor);
-    if sum.saturating_add(ours) > taking.payment.amount.minor() && !is(Bug::RefundSumNotChecked) {
-        return Ok(Room::Exceeded);
+    if sum.saturating_add(ours) > taking.payment.amount.minor()
+        && !is(Mutation::RefundSumNotChecked)
+    {
+        return Ok(RefundCapacity::Exceeded);
     }
     let noted = sqlx::query(
         "update items set taken_from = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null",
@@ -350,9 +356,9 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
     // The claim is no longer ours, since the lease has run out; or a person has just withdrawn the
     // item.
     Ok(if noted.rows_affected() == 1 {
-        Room::Taken
+        RefundCapacity::Taken
     } else {
-        Room::Busy
+        RefundCapacity::Busy
     })
 }
 

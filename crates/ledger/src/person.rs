@@ -14,18 +14,18 @@ use super::contracts::{ContractStopped, stopped_items};
 use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
-use super::rows::{Stored, TOLD_BEFORE, Written, policy_of, write_one};
+use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::actor::Signed;
 use payrun_domain::item::{Event, Finding, Illegal, Move, State, apply, heeding};
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// What a person wants of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum OperatorAction {
     /// Never to be sent.
     Cancel,
     /// To be tried again, once it is certain that this is safe.
@@ -34,7 +34,7 @@ pub enum Wish {
     Resolve(Finding),
 }
 
-impl Wish {
+impl OperatorAction {
     fn event(&self) -> Event {
         match self {
             Self::Cancel => Event::Cancel,
@@ -82,7 +82,7 @@ impl Wish {
 
 /// What became of a wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Granted {
+pub enum ActionResult {
     /// The item is in this state now.
     Moved(State),
     /// It may be under way, and stays in this state until that is known; nothing more of it is
@@ -127,7 +127,7 @@ impl<'a> Said<'a> {
 /// Withdraws an item with the contract it belongs to, whose history says who and why; false if it
 /// cannot be withdrawn.
 pub(super) async fn cancel_with_contract(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     item_id: i64,
     (who, why): (&str, &str),
     now: Timestamp,
@@ -137,7 +137,7 @@ pub(super) async fn cancel_with_contract(
         via: "contract",
         why,
     };
-    grant(turn, (item_id, None), &Wish::Cancel, by, now)
+    grant(turn, (item_id, None), &OperatorAction::Cancel, by, now)
         .await
         .map(|granted| granted.is_ok())
 }
@@ -152,11 +152,11 @@ struct Moved {
 }
 
 impl Moved {
-    const fn granted(&self) -> Granted {
+    const fn granted(&self) -> ActionResult {
         if self.is_wish {
-            Granted::Withdrawn(self.to)
+            ActionResult::Withdrawn(self.to)
         } else {
-            Granted::Moved(self.to)
+            ActionResult::Moved(self.to)
         }
     }
 }
@@ -169,10 +169,10 @@ impl Ledger {
     pub async fn wish(
         &self,
         item_id: i64,
-        wish: &Wish,
+        wish: &OperatorAction,
         by: &Signed,
         now: Timestamp,
-    ) -> Result<Granted, LedgerError> {
+    ) -> Result<ActionResult, LedgerError> {
         let mut turn = self.turn("changing an item").await?;
         let moved = match grant(&mut turn, (item_id, None), wish, Said::of(by), now).await? {
             Ok(moved) => moved,
@@ -189,7 +189,7 @@ impl Ledger {
         if moved.is_wish {
             after["withdrawn"] = json!(true);
         }
-        if let Wish::Resolve(Finding::Happened(receipt)) = wish {
+        if let OperatorAction::Resolve(Finding::Happened(receipt)) = wish {
             after["receipt"] = json!(receipt.0);
         }
         turn.note(Note {
@@ -218,7 +218,7 @@ impl Ledger {
             .fetch_one(&self.read)
             .await;
         let found = found.map_err(|source| LedgerError::of("looking for a withdrawal", source))?;
-        Ok(found > 0 && !is(Bug::WithdrawalForgotten))
+        Ok(found > 0 && !is(Mutation::WithdrawalForgotten))
     }
 
     /// Does what a person wants of some items that were chosen together, each as it was then
@@ -230,10 +230,10 @@ impl Ledger {
     pub async fn wish_all(
         &self,
         items: &[(i64, i64)],
-        wish: &Wish,
+        wish: &OperatorAction,
         (by, chosen): (&Signed, &str),
         now: Timestamp,
-    ) -> Result<Vec<(i64, Granted)>, LedgerError> {
+    ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
         let mut turn = self.turn("changing items").await?;
         let mut outcome = Vec::with_capacity(items.len());
         let mut moved = Vec::new();
@@ -295,12 +295,12 @@ fn summed(moved: &[(i64, Moved)]) -> serde_json::Value {
 
 /// Moves an item, if that may be and it has this version.
 async fn grant(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     (id, version): (i64, Option<i64>),
-    wish: &Wish,
+    wish: &OperatorAction,
     by: Said<'_>,
     now: Timestamp,
-) -> Result<Result<Moved, Granted>, LedgerError> {
+) -> Result<Result<Moved, ActionResult>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
         "select i.*, j.policy, j.run_id, j.forgotten_to, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
@@ -314,11 +314,11 @@ async fn grant(
     .await
     .map_err(failed)?;
     let Some(row) = row else {
-        return Ok(Err(Granted::NoSuchItem));
+        return Ok(Err(ActionResult::NoSuchItem));
     };
     let state: &str = row.try_get("state").map_err(failed)?;
     if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
-        return Ok(Err(Granted::Refused(Illegal {
+        return Ok(Err(ActionResult::Refused(Illegal {
             state,
             event: wish.event().word(),
         })));
@@ -328,48 +328,48 @@ async fn grant(
         .map_err(failed)?
         .is_none()
     {
-        return Ok(Err(Granted::NeverApproved));
+        return Ok(Err(ActionResult::NeverApproved));
     }
     if row
         .try_get::<Option<i64>, _>("forgotten_to")
         .map_err(failed)?
         .is_some()
     {
-        return Ok(Err(Granted::EvidenceGone));
+        return Ok(Err(ActionResult::EvidenceGone));
     }
-    let stored = Stored::read(&row)?;
+    let stored = ItemRecord::read(&row)?;
     if version.is_some_and(|version| version != stored.version) {
-        return Ok(Err(Granted::Changed));
+        return Ok(Err(ActionResult::Changed));
     }
-    if *wish == Wish::Retry
+    if *wish == OperatorAction::Retry
         && let Some(by) = filed_again_as(stored.result.as_deref())
         && has_key(turn, by).await?
     {
-        return Ok(Err(Granted::FiledAgain(by)));
+        return Ok(Err(ActionResult::FiledAgain(by)));
     }
     let stopped = match wish {
-        Wish::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
-        Wish::Cancel | Wish::Resolve(_) => None,
+        OperatorAction::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
+        OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
     // What is parked may have happened: it is asked about, and stays withdrawn.
     let asks_only =
         stopped.is_some() && stored.item.state == State::Parked && stored.withdrawn.is_some();
     if let Some(stopped) = stopped.filter(|_| !asks_only) {
-        return Ok(Err(Granted::ContractStopped(stopped)));
+        return Ok(Err(ActionResult::ContractStopped(stopped)));
     }
-    let stored = Stored {
+    let stored = ItemRecord {
         withdrawn: stored
             .withdrawn
-            .filter(|_| *wish != Wish::Retry || asks_only),
+            .filter(|_| *wish != OperatorAction::Retry || asks_only),
         ..stored
     };
     // What is planned may have been sent by the ledger that was lost: the claim has it asked about
     // first.
     let may_be_under_way = stored.item.state.is_in_flight()
         || (stored.item.state == State::Planned && stored.may_be_forgotten(stored.item.generation));
-    if *wish == Wish::Cancel && may_be_under_way {
+    if *wish == OperatorAction::Cancel && may_be_under_way {
         if stored.withdrawn.is_some() {
-            return Ok(Err(Granted::Withdrawn(stored.item.state)));
+            return Ok(Err(ActionResult::Withdrawn(stored.item.state)));
         }
         note_wish(turn, id, Some(&by), now).await?;
         let change = (stored.item.state, stored.version);
@@ -386,7 +386,7 @@ async fn grant(
             let follows = moved
                 .reason
                 .as_ref()
-                .filter(|_| matches!(wish, Wish::Retry));
+                .filter(|_| matches!(wish, OperatorAction::Retry));
             let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
             Move {
                 reason: Some(format!(
@@ -398,21 +398,21 @@ async fn grant(
                 ..moved
             }
         }
-        Err(illegal) => return Ok(Err(Granted::Refused(illegal))),
+        Err(illegal) => return Ok(Err(ActionResult::Refused(illegal))),
     };
     let busy: Option<i64> = row.try_get("busy_with").map_err(failed)?;
     if moved.item.state.is_in_flight() && busy.is_some() {
-        return Ok(Err(Granted::ContractBusy));
+        return Ok(Err(ActionResult::ContractBusy));
     }
     let result = match wish {
-        Wish::Retry => keeping_words(
+        OperatorAction::Retry => keeping_words(
             &stored,
             row.try_get::<Option<&str>, _>("reason").map_err(failed)?,
         ),
-        Wish::Cancel | Wish::Resolve(_) => None,
+        OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
     write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
-    if *wish == Wish::Retry && !asks_only {
+    if *wish == OperatorAction::Retry && !asks_only {
         note_wish(turn, id, None, now).await?;
     }
     let change = (stored.item.state, stored.version + 1);
@@ -428,7 +428,7 @@ async fn grant(
 }
 
 /// Whether an item was not let go before anything came of it.
-async fn has_key(turn: &mut Turn, id: i64) -> Result<bool, LedgerError> {
+async fn has_key(turn: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
     let query = sqlx::query("select id from items where id = $1 and key_hash is not null").bind(id);
     let found = query.fetch_optional(turn.connection()).await;
     found
@@ -439,7 +439,7 @@ async fn has_key(turn: &mut Turn, id: i64) -> Result<bool, LedgerError> {
 /// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the
 /// item goes on, and heeds it when the answer is written.
 async fn note_wish(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
     by: Option<&Said<'_>>,
     now: Timestamp,
@@ -459,7 +459,7 @@ async fn note_wish(
 
 /// The result of an item with the words by which it was refused, so that they stand in its reason
 /// until a new answer replaces them; none where nothing changes.
-fn keeping_words(stored: &Stored, reason: Option<&str>) -> Option<String> {
+fn keeping_words(stored: &ItemRecord, reason: Option<&str>) -> Option<String> {
     let mut result: serde_json::Map<String, serde_json::Value> = stored
         .result
         .as_deref()
@@ -480,14 +480,14 @@ fn keeping_words(stored: &Stored, reason: Option<&str>) -> Option<String> {
 }
 
 async fn write(
-    turn: &mut Turn,
-    (stored, result): (&Stored, Option<&str>),
+    turn: &mut WriteTx,
+    (stored, result): (&ItemRecord, Option<&str>),
     moved: &Move,
-    wish: &Wish,
+    wish: &OperatorAction,
     by: Said<'_>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let written = Written {
+    let written = ItemChange {
         stored,
         event: wish.event().word(),
         moved,
@@ -518,7 +518,7 @@ async fn write(
     Ok(())
 }
 
-async fn reopen(turn: &mut Turn, job_id: i64) -> Result<(), LedgerError> {
+async fn reopen(turn: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("opening a job again", source);
     let job = "update jobs set finished_at = null where id = $1";
     sqlx::query(job)

@@ -18,13 +18,13 @@ use super::contracts::withdraw_what_has_ended;
 use super::error::LedgerError;
 use super::home::Engine;
 use super::plan_steps::Steps;
-use super::rows::{Shifts, Stored, Writes, Written, amount_of, list};
-use super::turn::Turn;
+use super::rows::{ChangeBatch, ItemChange, ItemRecord, TotalsDelta, amount_of, list};
+use super::turn::WriteTx;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Move, State};
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::time::Timestamp;
 
@@ -77,7 +77,7 @@ pub struct NewJob {
 
 /// A job whose items can be planned now, and what its run was planned with.
 #[derive(Debug, Clone)]
-pub struct LateJob {
+pub struct DependentJob {
     /// The job.
     pub id: i64,
     /// Its name in the workflow.
@@ -172,7 +172,7 @@ pub fn filed_again_as(result: Option<&str>) -> Option<i64> {
 /// An item that has a key already, with its content.
 #[derive(Debug, Clone)]
 pub struct Earlier {
-    stored: Stored,
+    stored: ItemRecord,
     run_id: i64,
     identity: Option<KeyHash>,
     reason: Option<String>,
@@ -247,12 +247,12 @@ pub struct Refusal {
 pub struct Planning {
     pub(super) ledger: Ledger,
     /// There, but between two commits of a plan that is made in several.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<WriteTx>,
     /// Of a plan that is made in several commits.
     pub(super) steps: Option<Steps>,
     run_id: i64,
     now: Timestamp,
-    shifts: Shifts,
+    shifts: TotalsDelta,
     /// The newest item of before, once a period of a contract has been noted.
     before_periods: Option<i64>,
     /// Keys under which rows of this plan say different things, and the first line that has one.
@@ -266,7 +266,7 @@ impl Ledger {
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
     pub async fn plan(&self, run: NewRun) -> Result<Planning, LedgerError> {
         self.clear_dead_plans().await?;
-        let mut turn = Turn::take_long(&self.write, "planning a run").await?;
+        let mut turn = WriteTx::take_long(&self.write, "planning a run").await?;
         let Some(run_id) = insert_run(&mut turn, None, &run).await? else {
             turn.rollback().await?;
             return Err(LedgerError::RunExists {
@@ -281,7 +281,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn late_jobs(&self) -> Result<Vec<LateJob>, LedgerError> {
+    pub async fn late_jobs(&self) -> Result<Vec<DependentJob>, LedgerError> {
         let failed = |source| LedgerError::of("looking for jobs to plan", source);
         let query = "select j.id, j.name, j.run_id, r.occurrence, r.source, r.params, coalesce(r.at, r.started_at) as at, \
                      coalesce(r.timezone, 'UTC') as timezone from jobs as j join runs as r on r.id = j.run_id \
@@ -291,7 +291,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let late = |row: &AnyRow| {
-            Ok(LateJob {
+            Ok(DependentJob {
                 id: row.try_get("id")?,
                 name: row.try_get("name")?,
                 run_id: row.try_get("run_id")?,
@@ -315,11 +315,11 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn plan_late(
         &self,
-        job: &LateJob,
+        job: &DependentJob,
         now: Timestamp,
     ) -> Result<Option<Planning>, LedgerError> {
         let failed = |source| LedgerError::of("beginning to plan a job", source);
-        let mut turn = Turn::take_long(&self.write, "planning a job").await?;
+        let mut turn = WriteTx::take_long(&self.write, "planning a job").await?;
         // Whoever else is at it holds the row until its plan has ended.
         let mine =
             sqlx::query("update jobs set planned = 0 where id = $1 and planned = 0").bind(job.id);
@@ -354,7 +354,7 @@ fn number(engine: Engine, given: Option<i64>, next: &str) -> String {
 
 /// Makes a run; none if there is one of this occurrence.
 pub(super) async fn insert_run(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: Option<i64>,
     run: &NewRun,
 ) -> Result<Option<i64>, LedgerError> {
@@ -381,7 +381,7 @@ pub(super) async fn insert_run(
 
 /// Makes a job; returns its id.
 pub(super) async fn insert_job(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: Option<i64>,
     run_id: i64,
     job: &NewJob,
@@ -419,7 +419,7 @@ pub(super) async fn insert_job(
 
 /// A job has been planned: its items have these numbers.
 pub(super) async fn job_is_planned(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     id: i64,
     (first, last): (i64, i64),
     failure: Option<&str>,
@@ -443,23 +443,23 @@ impl Planning {
         self.run_id
     }
 
-    pub(super) fn new(ledger: &Ledger, turn: Option<Turn>, run_id: i64, now: Timestamp) -> Self {
+    pub(super) fn new(ledger: &Ledger, turn: Option<WriteTx>, run_id: i64, now: Timestamp) -> Self {
         Self {
             ledger: ledger.clone(),
             turn,
             steps: None,
             run_id,
             now,
-            shifts: Shifts::default(),
+            shifts: TotalsDelta::default(),
             before_periods: None,
             contradicted: HashMap::new(),
         }
     }
 
     /// The transaction; a plan that is made in several begins the next one.
-    pub(super) async fn turn(&mut self) -> Result<&mut Turn, LedgerError> {
+    pub(super) async fn turn(&mut self) -> Result<&mut WriteTx, LedgerError> {
         if let (None, Some(steps)) = (&self.turn, &mut self.steps) {
-            let mut turn = Turn::take(&self.ledger.write, "planning a run").await?;
+            let mut turn = WriteTx::take(&self.ledger.write, "planning a run").await?;
             steps.begin(&mut turn).await?;
             self.turn = Some(turn);
         }
@@ -532,7 +532,7 @@ impl Planning {
             let first = first_with
                 .get(&item.key_hash)
                 .copied()
-                .filter(|_| !is(Bug::KeyWithLine));
+                .filter(|_| !is(Mutation::KeyWithLine));
             match (self.contradicted.get(&item.key_hash), first) {
                 (Some(line), _) => refused.push(contradicts(item, *line)),
                 (None, Some(first)) if first.identity == item.identity && !item.contradicts() => {
@@ -552,7 +552,7 @@ impl Planning {
             let first = first_with
                 .get(&item.key_hash)
                 .is_some_and(|first| std::ptr::eq(*first, *item));
-            (first || is(Bug::KeyWithLine)) && !self.contradicted.contains_key(&item.key_hash)
+            (first || is(Mutation::KeyWithLine)) && !self.contradicted.contains_key(&item.key_hash)
         };
         let fresh: Vec<&NewItem> = items.iter().filter(is_first).collect();
         if self.steps.is_none() {
@@ -620,7 +620,7 @@ impl Planning {
             .await
             .map_err(failed)?;
         let read = |row: &AnyRow| {
-            let stored = Stored::read(row)?;
+            let stored = ItemRecord::read(row)?;
             let identity: Option<&[u8]> = row.try_get("identity").map_err(failed)?;
             let forgotten: Option<i64> = row.try_get("forgotten_to").map_err(failed)?;
             let earlier = Earlier {
@@ -670,9 +670,9 @@ impl Planning {
             };
             noted.push((stored, moved, serde_json::Value::Object(result).to_string()));
         }
-        let written: Vec<Written<'_>> = noted
+        let written: Vec<ItemChange<'_>> = noted
             .iter()
-            .map(|(stored, moved, result)| Written {
+            .map(|(stored, moved, result)| ItemChange {
                 stored,
                 event: "filed again",
                 moved,
@@ -681,7 +681,7 @@ impl Planning {
                 at: self.now,
             })
             .collect();
-        if Writes::of(&written, &[])?
+        if ChangeBatch::of(&written, &[])?
             .execute(self.turn().await?)
             .await?
         {
@@ -750,7 +750,7 @@ impl Planning {
     /// Nobody has seen it yet.
     async fn reject_first(
         &mut self,
-        holder: &Holder,
+        holder: &ExistingKey,
         item: &NewItem,
     ) -> Result<Refusal, LedgerError> {
         let first = NewItem {
@@ -783,7 +783,7 @@ impl Planning {
     /// # Errors
     /// Whatever the database says.
     pub async fn refuse(&mut self, job_id: i64, refusals: &[Refusal]) -> Result<(), LedgerError> {
-        if refusals.is_empty() || is(Bug::RefusedRowsDropped) {
+        if refusals.is_empty() || is(Mutation::RefusedRowsDropped) {
             return Ok(());
         }
         let rows: Vec<_> = refusals
@@ -919,8 +919,8 @@ impl Planning {
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
         let due = self.now.millis();
         let hash = |item: &NewItem| {
-            let with_line =
-                is(Bug::KeyWithLine).then(|| KeyHash::of("", &item.line.to_string(), &item.key));
+            let with_line = is(Mutation::KeyWithLine)
+                .then(|| KeyHash::of("", &item.line.to_string(), &item.key));
             with_line.unwrap_or(item.key_hash)
         };
         let rows: Vec<_> = items
@@ -963,7 +963,7 @@ impl Planning {
     async fn holders(
         &mut self,
         items: &[&NewItem],
-    ) -> Result<HashMap<KeyHash, Holder>, LedgerError> {
+    ) -> Result<HashMap<KeyHash, ExistingKey>, LedgerError> {
         let failed = |source| LedgerError::of("looking for keys that were planned before", source);
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let own = self.run_id;
@@ -982,7 +982,7 @@ impl Planning {
             let key: &[u8] = row.try_get("key_hash").map_err(failed)?;
             let identity: &[u8] = row.try_get("identity").map_err(failed)?;
             let id = row.try_get("id").map_err(failed)?;
-            let holder = Holder {
+            let holder = ExistingKey {
                 id,
                 amount: amount_of(&row, id)?,
                 job_id: row.try_get("job_id").map_err(failed)?,
@@ -1006,7 +1006,7 @@ const SHIFT_TOTALS: &str = "\
 
 /// The item that has a key.
 #[derive(Debug)]
-struct Holder {
+struct ExistingKey {
     id: i64,
     job_id: i64,
     run_id: i64,
@@ -1016,7 +1016,7 @@ struct Holder {
     amount: Option<Amount>,
 }
 
-impl Holder {
+impl ExistingKey {
     /// Whether it says something else under the same key.
     fn contradicts(&self, item: &NewItem) -> bool {
         self.identity != Some(item.identity) || item.contradicts()

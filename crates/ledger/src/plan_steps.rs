@@ -22,7 +22,7 @@ use super::home::Engine;
 use super::node::{is_locked, lock_file, lock_path, locks};
 use super::plan::{NewItem, NewJob, NewRun, Planning, hex, insert_job, insert_run, job_is_planned};
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::approval::{Batch, Origin};
 use payrun_domain::ids::OrderNumber;
 
@@ -254,7 +254,7 @@ impl Unfinished {
     }
 
     /// Whether it has a key, or a number of the user's, of these.
-    async fn has(&self, turn: &mut Turn, items: &[NewItem]) -> Result<bool, LedgerError> {
+    async fn has(&self, turn: &mut WriteTx, items: &[NewItem]) -> Result<bool, LedgerError> {
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let numbers: Vec<&str> = items
             .iter()
@@ -279,7 +279,7 @@ impl Unfinished {
 
 impl Steps {
     /// A commit begins: its items will have the numbers behind the newest.
-    pub async fn begin(&mut self, turn: &mut Turn) -> Result<(), LedgerError> {
+    pub async fn begin(&mut self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
         let query = "select (select coalesce(max(id), 0) from items) from unfinished_plans where id = $1 and given_up = 0";
         let newest = sqlx::query_scalar(query)
@@ -307,7 +307,7 @@ impl Steps {
     }
 
     /// A commit ends: what is newer than when it began is of this plan.
-    async fn end(&mut self, turn: &mut Turn) -> Result<(), LedgerError> {
+    async fn end(&mut self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         let newest = sqlx::query_scalar("select coalesce(max(id), 0) from items")
             .fetch_one(turn.connection())
             .await;
@@ -361,7 +361,7 @@ impl Steps {
     }
 
     /// Makes the run, its jobs and what they wait for, and the plan is none any more.
-    pub async fn finish(&self, turn: &mut Turn) -> Result<(), LedgerError> {
+    pub async fn finish(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         let (failed, run) = (
             |source| LedgerError::of("committing a plan", source),
             &self.run,

@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 
 use super::Ledger;
 use super::error::LedgerError;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 const FINISH_JOBS: &str = "\
@@ -45,7 +45,7 @@ impl Ledger {
     pub async fn advance(&self, now: Timestamp) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("ending jobs", source);
         // Asked many times for each time that there is something: looking takes no turn.
-        let looks = !is(Bug::EndsWithUnknown);
+        let looks = !is(Mutation::EndsWithUnknown);
         if looks
             && sqlx::query(ADVANCEABLE)
                 .fetch_optional(&self.read)
@@ -58,7 +58,7 @@ impl Ledger {
         let mut turn = self.turn("ending jobs").await?;
         let (mut changed, mut woken) = (0, 0);
         loop {
-            let finish = if is(Bug::EndsWithUnknown) {
+            let finish = if is(Mutation::EndsWithUnknown) {
                 FINISH_JOBS.replace(", 'unknown'", "")
             } else {
                 FINISH_JOBS.to_owned()

@@ -16,7 +16,7 @@ use super::error::LedgerError;
 use super::fence::put_fence;
 use super::home::Engine;
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::time::Timestamp;
 
 /// How many rows are copied and compared at a time.
@@ -701,7 +701,7 @@ impl Ledger {
 
     async fn copy_to(
         &self,
-        turn: &mut Turn,
+        turn: &mut WriteTx,
         ours: &str,
         mut told: impl FnMut(&'static str, u64),
     ) -> Result<Promoted, PromoteError> {
@@ -857,7 +857,7 @@ impl Table {
 }
 
 /// A server's ledger by its name, with the schema where that is not the usual one.
-async fn place(name: &str, turn: &mut Turn) -> Result<String, LedgerError> {
+async fn place(name: &str, turn: &mut WriteTx) -> Result<String, LedgerError> {
     let schema = sqlx::query_scalar("select cast(current_schema() as text)")
         .fetch_one(turn.connection())
         .await;
@@ -870,7 +870,7 @@ async fn place(name: &str, turn: &mut Turn) -> Result<String, LedgerError> {
 }
 
 /// Which database a server's is, whatever it is called by.
-async fn identity(turn: &mut Turn) -> Result<String, LedgerError> {
+async fn identity(turn: &mut WriteTx) -> Result<String, LedgerError> {
     let failed = |source| LedgerError::of(COPYING, source);
     let oid = sqlx::query_scalar(
         "select cast(oid as text) from pg_database where datname = current_database()",
@@ -891,7 +891,7 @@ async fn identity(turn: &mut Turn) -> Result<String, LedgerError> {
 }
 
 /// Whether the move with this fence got to its end on the server.
-async fn has_ended(turn: &mut Turn, fence: &str) -> Result<bool, LedgerError> {
+async fn has_ended(turn: &mut WriteTx, fence: &str) -> Result<bool, LedgerError> {
     let mark = sqlx::query("select move from moved_here where move = $1").bind(fence.to_owned());
     let mark = mark
         .fetch_optional(turn.connection())
@@ -901,7 +901,7 @@ async fn has_ended(turn: &mut Turn, fence: &str) -> Result<bool, LedgerError> {
 }
 
 /// A table that is not empty, if one is.
-async fn first_with_rows(turn: &mut Turn) -> Result<Option<&'static str>, LedgerError> {
+async fn first_with_rows(turn: &mut WriteTx) -> Result<Option<&'static str>, LedgerError> {
     for table in TABLES {
         let any = AssertSqlSafe(format!(
             "select cast(1 as bigint) from {} limit 1",

@@ -12,7 +12,7 @@ use payrun_domain::time::Timestamp;
 
 /// A lane at this moment.
 #[derive(Debug, Clone)]
-pub struct LanePulse {
+pub struct LaneHealth {
     /// Its name.
     pub name: String,
     /// Calls that could be made at once, in thousandths, when they were last counted.
@@ -67,7 +67,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn lane_pulses(&self) -> Result<Vec<LanePulse>, LedgerError> {
+    pub async fn lane_pulses(&self) -> Result<Vec<LaneHealth>, LedgerError> {
         let query = "select l.lane, (select b.tokens from buckets as b where b.name = 'lane:' || l.lane) as tokens, \
                        (select min((select min(i.due_at) from items as i \
                                      where i.job_id = j.id and i.due_at is not null and i.node is null)) \
@@ -80,7 +80,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let pulse = |row: &AnyRow| {
-            Ok(LanePulse {
+            Ok(LaneHealth {
                 name: row.try_get(0).map_err(failed)?,
                 tokens: row.try_get(1).map_err(failed)?,
                 due_since: row

@@ -9,18 +9,18 @@ use sqlx::{AssertSqlSafe, Row};
 use super::error::LedgerError;
 use super::home::Engine;
 use super::settle::AttemptLine;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use payrun_domain::item::{Alarm, Asking, Item, Move, State, heeding};
 use payrun_domain::money::{Amount, Currency};
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
 /// An item as its row holds it.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub(super) struct ItemRecord {
     pub id: i64,
     pub job_id: i64,
     pub version: i64,
@@ -39,7 +39,7 @@ pub(super) struct Stored {
     pub recalled: Option<i64>,
 }
 
-impl Stored {
+impl ItemRecord {
     /// Whether this number may have been used by the ledger of which this one was a backup, and was
     /// not asked about since.
     pub fn may_be_forgotten(&self, generation: u16) -> bool {
@@ -174,8 +174,8 @@ pub(super) fn amount_in(
 
 /// One item's move, ready to be written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Written<'a> {
-    pub stored: &'a Stored,
+pub(super) struct ItemChange<'a> {
+    pub stored: &'a ItemRecord,
     pub event: &'static str,
     pub moved: &'a Move,
     pub node: Option<i64>,
@@ -183,14 +183,14 @@ pub(super) struct Written<'a> {
     pub at: Timestamp,
 }
 
-impl<'a> Written<'a> {
+impl<'a> ItemChange<'a> {
     /// What the move is, where a person has withdrawn the item.
     fn heeded(&self) -> Option<Move> {
         let wish = self
             .stored
             .withdrawn
             .as_ref()
-            .filter(|_| !is(Bug::WithdrawalForgotten))?;
+            .filter(|_| !is(Mutation::WithdrawalForgotten))?;
         // The next number may have been sent by the ledger that was lost: the claim has it asked
         // about before it is cancelled.
         if self.moved.item.state == State::Planned
@@ -201,11 +201,11 @@ impl<'a> Written<'a> {
         Some(heeding(wish, &self.stored.item, self.moved.clone()))
     }
 
-    fn with<'b>(&'b self, moved: Option<&'b Move>) -> Written<'b>
+    fn with<'b>(&'b self, moved: Option<&'b Move>) -> ItemChange<'b>
     where
         'a: 'b,
     {
-        Written {
+        ItemChange {
             moved: moved.unwrap_or(self.moved),
             ..*self
         }
@@ -214,12 +214,12 @@ impl<'a> Written<'a> {
 
 /// Writes the move of one item in the transaction that read it.
 pub(super) async fn write_one(
-    turn: &mut Turn,
-    written: Written<'_>,
+    turn: &mut WriteTx,
+    written: ItemChange<'_>,
     attempts: &[AttemptLine<'_>],
 ) -> Result<(), LedgerError> {
     let id = written.stored.id;
-    if Writes::of(&[written], attempts)?.execute(turn).await? {
+    if ChangeBatch::of(&[written], attempts)?.execute(turn).await? {
         return Ok(());
     }
     Err(LedgerError::Corrupt {
@@ -230,7 +230,7 @@ pub(super) async fn write_one(
 /// Moves, their events, the attempts that led to them and what they do to the totals: one round
 /// trip to the database.
 #[derive(Debug, Default)]
-pub(super) struct Writes {
+pub(super) struct ChangeBatch {
     items: String,
     events: String,
     attempts: String,
@@ -240,35 +240,35 @@ pub(super) struct Writes {
     rows: u64,
 }
 
-impl Writes {
+impl ChangeBatch {
     /// Puts together what is to be written.
-    pub fn of(moves: &[Written<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
+    pub fn of(moves: &[ItemChange<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
         // A wish that came while the item was under way is heeded wherever its move comes from.
-        let heeded: Vec<Option<Move>> = moves.iter().map(Written::heeded).collect();
+        let heeded: Vec<Option<Move>> = moves.iter().map(ItemChange::heeded).collect();
         let heeding = moves
             .iter()
             .zip(&heeded)
             .map(|(written, heeded)| written.with(heeded.as_ref()));
-        let moves: Vec<Written<'_>> = heeding.collect();
+        let moves: Vec<ItemChange<'_>> = heeding.collect();
         let mut items = Vec::with_capacity(moves.len());
         let mut events = Vec::with_capacity(moves.len());
-        let mut shifts = Shifts::default();
+        let mut shifts = TotalsDelta::default();
         for written in &moves {
             items.push(item_line(written)?);
-            if !is(Bug::EventsNotKept) {
+            if !is(Mutation::EventsNotKept) {
                 events.push(event_line(written));
             }
             let (stored, to) = (written.stored, written.moved.item.state);
             shifts.shift(stored.job_id, stored.amount, stored.item.state, to);
         }
         let mut totals = shifts.lines();
-        if is(Bug::TotalsNotKept) {
+        if is(Mutation::TotalsNotKept) {
             totals.clear();
         }
-        if is(Bug::MoneyNotCounted) {
+        if is(Mutation::MoneyNotCounted) {
             totals.iter_mut().for_each(|total| total.4 = 0);
         }
-        let attempts = if is(Bug::AttemptsNotKept) {
+        let attempts = if is(Mutation::AttemptsNotKept) {
             &[]
         } else {
             attempts
@@ -286,7 +286,7 @@ impl Writes {
 
     /// Writes, if every item still has the version it was read with. Returns whether all had; if
     /// not, some of it has been written all the same and the caller must roll back.
-    pub async fn execute(self, turn: &mut Turn) -> Result<bool, LedgerError> {
+    pub async fn execute(self, turn: &mut WriteTx) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("writing what became of items", source);
         let periods = self.periods.clone();
         let query = |text: &str| {
@@ -296,7 +296,7 @@ impl Writes {
                 .bind(self.attempts)
                 .bind(self.totals)
         };
-        if is(Bug::VersionNotChecked) {
+        if is(Mutation::VersionNotChecked) {
             let unchecked = WRITE
                 .replace("and items.version = m.value ->> 1", "")
                 .replace("or ignore", "or replace");
@@ -333,7 +333,7 @@ impl Writes {
 pub(super) const TOLD_BEFORE: &str = "told_before";
 
 /// A reason with what was told before a retry, where nothing new was learnt since.
-fn reason_of<'a>(written: &'a Written<'a>) -> Option<Cow<'a, str>> {
+fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
     let reason = written.moved.reason.as_deref();
     let state = written.moved.item.state;
     // Parked without an answer: it was asked about in vain.
@@ -356,7 +356,7 @@ fn reason_of<'a>(written: &'a Written<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
-fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
+fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
     let (stored, next) = (written.stored, &written.moved.item);
     let asking = match &next.asking {
         Asking::Outcome => None,
@@ -385,7 +385,7 @@ fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, L
     ))
 }
 
-fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
+fn event_line<'a>(written: &'a ItemChange<'a>) -> impl Serialize + use<'a> {
     (
         written.stored.id,
         written.stored.version + 1,
@@ -398,7 +398,7 @@ fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
     )
 }
 
-/// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether
+/// Writes [`ChangeBatch`]. Only statements that change rows: the sum of the changed rows tells whether
 /// all went well.
 pub(super) const WRITE: &str = include_str!("write.sql");
 
@@ -408,9 +408,9 @@ const WRITE_AT_ONCE: &str = include_str!("write_at_once.sql");
 
 /// What a commit does to the totals.
 #[derive(Debug, Default)]
-pub(super) struct Shifts(std::collections::HashMap<(i64, State, &'static str), (i64, i64)>);
+pub(super) struct TotalsDelta(std::collections::HashMap<(i64, State, &'static str), (i64, i64)>);
 
-impl Shifts {
+impl TotalsDelta {
     fn shift(&mut self, job_id: i64, amount: Option<Amount>, from: State, to: State) {
         if from != to {
             self.add(job_id, amount, from, -1);

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::occurrence::{LATE, OccurrenceState};
 use payrun_domain::time::Timestamp;
 
@@ -131,7 +131,7 @@ impl Ledger {
     }
 }
 
-async fn mark(turn: &mut Turn, noting: &Noting) -> Result<bool, LedgerError> {
+async fn mark(turn: &mut WriteTx, noting: &Noting) -> Result<bool, LedgerError> {
     let after = &noting.after;
     let query = match &noting.before {
         None => sqlx::query(
@@ -164,7 +164,7 @@ async fn mark(turn: &mut Turn, noting: &Noting) -> Result<bool, LedgerError> {
     Ok(done.rows_affected() == 1)
 }
 
-async fn write(turn: &mut Turn, noting: &Noting) -> Result<(), LedgerError> {
+async fn write(turn: &mut WriteTx, noting: &Noting) -> Result<(), LedgerError> {
     let row = |one: &NewOccurrence| {
         (
             one.nominal.clone(),

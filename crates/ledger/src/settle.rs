@@ -14,13 +14,13 @@ use super::approvals::void_of_job;
 use super::claim::{Claimed, decide};
 use super::error::LedgerError;
 use super::evidence::write_told;
-use super::rows::{Stored, Writes, Written, list, policy_of};
-use super::turn::Turn;
-use super::writer::Untold;
+use super::rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
+use super::turn::WriteTx;
+use super::writer::UncertainClaim;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Alarm, Event, Move, State};
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// The word for a claim that ended in a look-up of the payment.
@@ -29,7 +29,7 @@ pub(super) const LOOKED_UP: &str = "looked up";
 /// What became of a claim.
 #[derive(Debug, Clone)]
 pub struct Settlement {
-    pub(super) stored: Stored,
+    pub(super) stored: ItemRecord,
     pub(super) event: &'static str,
     pub(super) moved: Move,
     pub(super) attempt: Option<Attempt>,
@@ -124,7 +124,7 @@ pub(super) type AttemptLine<'a> = (
 
 impl Attempt {
     /// The attempt of a process that did not live to tell.
-    pub(super) fn abandoned(stored: &Stored, now: Timestamp) -> Self {
+    pub(super) fn abandoned(stored: &ItemRecord, now: Timestamp) -> Self {
         let answer = Answer::from(Cause::Abandoned);
         Self {
             operation: "submit".to_owned(),
@@ -172,10 +172,10 @@ pub enum Settled {
 /// Of claims in doubt, those that were made and not taken over: where the commit did not happen
 /// another node may have claimed the item, which then has the same version.
 pub(super) async fn still_theirs<'a>(
-    turn: &mut Turn,
-    untold: &'a [Untold],
+    turn: &mut WriteTx,
+    untold: &'a [UncertainClaim],
 ) -> Result<Vec<&'a Settlement>, LedgerError> {
-    if untold.is_empty() || is(Bug::ClaimOfOthersGivenBack) {
+    if untold.is_empty() || is(Mutation::ClaimOfOthersGivenBack) {
         return Ok(untold.iter().map(|one| &one.settlement).collect());
     }
     let claims: Vec<_> = untold
@@ -212,7 +212,7 @@ pub(super) async fn still_theirs<'a>(
 
 /// Settles all together, or one by one where some are late.
 pub(super) async fn settle(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     batch: &[&Settlement],
 ) -> Result<Vec<Settled>, LedgerError> {
     let heeding = withdrawn_meanwhile(turn, batch).await?;
@@ -245,7 +245,7 @@ pub(super) async fn settle(
 /// Those, by their place, of which a person said, while they were under way, that nothing more is
 /// to be sent.
 async fn withdrawn_meanwhile(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     batch: &[&Settlement],
 ) -> Result<HashMap<usize, Settlement>, LedgerError> {
     let failed = |source| LedgerError::of("looking for what was withdrawn", source);
@@ -266,7 +266,7 @@ async fn withdrawn_meanwhile(
             .enumerate()
             .filter(|(_, one)| one.stored.id == id)
         {
-            let stored = Stored {
+            let stored = ItemRecord {
                 withdrawn: wish.clone(),
                 ..one.stored.clone()
             };
@@ -282,10 +282,10 @@ async fn withdrawn_meanwhile(
     Ok(withdrawn)
 }
 
-fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {
-    let moves: Vec<Written<'_>> = batch
+fn writes(batch: &[&Settlement]) -> Result<ChangeBatch, LedgerError> {
+    let moves: Vec<ItemChange<'_>> = batch
         .iter()
-        .map(|one| Written {
+        .map(|one| ItemChange {
             stored: &one.stored,
             event: one.event,
             moved: &one.moved,
@@ -298,10 +298,10 @@ fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {
         .iter()
         .filter_map(|one| attempt_line(one, false))
         .collect();
-    Writes::of(&moves, &attempts)
+    ChangeBatch::of(&moves, &attempts)
 }
 
-async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerError> {
+async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerError> {
     let told_before = "select count(*) from attempts where item_id = $1 and version = $2 and ended_at = $3 and answer = $4";
     if let Some(attempt) = &one.attempt {
         // The same settlement given again is no second answer.
@@ -315,7 +315,7 @@ async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerErro
             .map_err(|source| LedgerError::of("looking for a late answer", source))?;
         if known == 0 {
             let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
-            Writes::of(&[], &attempts)?.execute(turn).await?;
+            ChangeBatch::of(&[], &attempts)?.execute(turn).await?;
             believe_late(turn, one, attempt).await?;
         }
     }
@@ -332,7 +332,7 @@ async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerErro
 /// What comes late of an item that is open is asked about instead. Of one at rest, or about to be
 /// sent again, nobody would ask: there the state machine decides.
 async fn believe_late(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     one: &Settlement,
     attempt: &Attempt,
 ) -> Result<(), LedgerError> {
@@ -344,7 +344,7 @@ async fn believe_late(
         .bind(one.stored.id)
         .bind(one.stored.order_no.as_str());
     let row = row.fetch_one(turn.connection()).await.map_err(failed)?;
-    let stored = Stored::read(&row)?;
+    let stored = ItemRecord::read(&row)?;
     let was_declined = row.try_get::<i64, _>("declined").map_err(failed)? > 0;
     let moved = match late(&stored, one, attempt, was_declined) {
         Late::Nothing => return Ok(()),
@@ -379,7 +379,7 @@ async fn believe_late(
     } else {
         "late answer"
     };
-    let written = Written {
+    let written = ItemChange {
         stored: &stored,
         event,
         moved: &moved,
@@ -403,7 +403,7 @@ enum Late {
     EarlierNumber,
 }
 
-fn late(stored: &Stored, one: &Settlement, attempt: &Attempt, was_declined: bool) -> Late {
+fn late(stored: &ItemRecord, one: &Settlement, attempt: &Attempt, was_declined: bool) -> Late {
     let in_use = stored.order_no == one.stored.order_no;
     let is_done = one.moved.item.state == State::Succeeded;
     match (
@@ -457,7 +457,7 @@ fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
     })
 }
 
-async fn run(turn: &mut Turn, statement: &'static str) -> Result<(), LedgerError> {
+async fn run(turn: &mut WriteTx, statement: &'static str) -> Result<(), LedgerError> {
     let done = sqlx::raw_sql(statement).execute(turn.connection()).await;
     done.map(|_| ())
         .map_err(|source| LedgerError::of("settling", source))

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 
@@ -200,7 +200,7 @@ impl Ledger {
 }
 
 async fn keep(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     statement: &NewStatement,
     lines: impl Iterator<Item = StatementLine> + Send,
 ) -> Result<StatementKept, LedgerError> {
@@ -277,7 +277,7 @@ async fn keep(
 }
 
 async fn insert_lines(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     statement_id: i64,
     lines: &[StatementLine],
 ) -> Result<(), LedgerError> {

@@ -62,7 +62,7 @@ const BEGAN: &str = "select cast(count(*) as bigint), cast(count(finished_at) as
 
 /// Which run something is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OfRun {
+pub struct RunRef {
     /// Its id.
     pub run_id: i64,
     /// The workflow's name.
@@ -73,9 +73,9 @@ pub struct OfRun {
 
 /// Items of a run that are in trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Troubled {
+pub struct RunWithProblems {
     /// Their run.
-    pub run: OfRun,
+    pub run: RunRef,
     /// How many.
     pub items: u64,
     /// Since when, where that is known.
@@ -86,7 +86,7 @@ pub struct Troubled {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// Which.
-    pub run: OfRun,
+    pub run: RunRef,
     /// When.
     pub finished_at: Timestamp,
     /// How many items failed.
@@ -101,7 +101,7 @@ pub struct Ended {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarmed {
     /// The item's run.
-    pub run: OfRun,
+    pub run: RunRef,
     /// The item.
     pub item_id: i64,
     /// Its version from then on.
@@ -135,9 +135,9 @@ pub struct Unlisted {
 
 /// A reconciliation that found differences, or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Different {
+pub struct ReconcileDifference {
     /// Its run.
-    pub run: OfRun,
+    pub run: RunRef,
     /// The item.
     pub item_id: i64,
     /// The gateway account.
@@ -177,13 +177,13 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn parked_runs(&self) -> Result<Vec<Troubled>, LedgerError> {
+    pub async fn parked_runs(&self) -> Result<Vec<RunWithProblems>, LedgerError> {
         let rows = self
             .facts("looking for parked items", sqlx::query(PARKED))
             .await?;
         rows.iter()
             .map(|row| {
-                Ok(Troubled {
+                Ok(RunWithProblems {
                     run: of_run(row)?,
                     items: number(row, 3)?,
                     since: None,
@@ -215,7 +215,10 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn unknown_runs(&self, before: Timestamp) -> Result<Vec<Troubled>, LedgerError> {
+    pub async fn unknown_runs(
+        &self,
+        before: Timestamp,
+    ) -> Result<Vec<RunWithProblems>, LedgerError> {
         let rows = self
             .facts(
                 "looking for unknown items",
@@ -225,7 +228,7 @@ impl Ledger {
         let since = |row| Ok::<_, LedgerError>(Some(instant(row, 4)?));
         rows.iter()
             .map(|row| {
-                Ok(Troubled {
+                Ok(RunWithProblems {
                     run: of_run(row)?,
                     items: number(row, 3)?,
                     since: since(row)?,
@@ -266,13 +269,13 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn open_with_rejected(&self) -> Result<Vec<Troubled>, LedgerError> {
+    pub async fn open_with_rejected(&self) -> Result<Vec<RunWithProblems>, LedgerError> {
         let rows = self
             .facts("looking for refused rows", sqlx::query(REJECTED))
             .await?;
         rows.iter()
             .map(|row| {
-                Ok(Troubled {
+                Ok(RunWithProblems {
                     run: of_run(row)?,
                     items: number(row, 3)?,
                     since: None,
@@ -335,14 +338,14 @@ impl Ledger {
         after: Timestamp,
         until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Different>, LedgerError> {
+    ) -> Result<Vec<ReconcileDifference>, LedgerError> {
         let query = sqlx::query(DIFFERENCES)
             .bind(after.millis())
             .bind(until.millis())
             .bind(i64::from(limit));
         let rows = self.facts("looking for differences", query).await?;
         let different = |row: &AnyRow| {
-            Ok(Different {
+            Ok(ReconcileDifference {
                 run: of_run(row)?,
                 item_id: row.try_get(3).map_err(failed)?,
                 lane: text(row, 4)?,
@@ -503,8 +506,8 @@ fn instant(row: &AnyRow, column: usize) -> Result<Timestamp, LedgerError> {
         .map_err(failed)
 }
 
-fn of_run(row: &AnyRow) -> Result<OfRun, LedgerError> {
-    Ok(OfRun {
+fn of_run(row: &AnyRow) -> Result<RunRef, LedgerError> {
+    Ok(RunRef {
         run_id: row.try_get(0).map_err(failed)?,
         workflow: text(row, 1)?,
         occurrence: text(row, 2)?,

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::error::LedgerError;
-use super::home::{Engine, Home};
+use super::home::{DatabaseLocation, Engine};
 
 /// Waits until no other transaction of this ledger (a schema of a database) has its turn.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
@@ -39,8 +39,8 @@ const TELL: &str = "select pg_notify('payrun', '')";
 
 /// The connection that writes, if there is one.
 #[derive(Debug)]
-pub(super) struct Writing {
-    home: Home,
+pub(super) struct WriteConnection {
+    home: DatabaseLocation,
     connection: Option<AnyConnection>,
     fault: Option<CommitFault>,
 }
@@ -56,9 +56,9 @@ pub enum CommitFault {
     Refused,
 }
 
-impl Writing {
+impl WriteConnection {
     /// Nothing is connected before the first turn.
-    pub fn new(home: Home, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
+    pub fn new(home: DatabaseLocation, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             home,
             connection,
@@ -111,16 +111,16 @@ impl Writing {
 
 /// A transaction under way. Dropped without an end, it is rolled back.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct WriteTx {
     /// There until the turn has ended.
-    writing: Option<OwnedMutexGuard<Writing>>,
+    writing: Option<OwnedMutexGuard<WriteConnection>>,
     doing: &'static str,
 }
 
-impl Turn {
+impl WriteTx {
     /// Waits for the turn and begins.
     pub async fn take(
-        writing: &Arc<Mutex<Writing>>,
+        writing: &Arc<Mutex<WriteConnection>>,
         doing: &'static str,
     ) -> Result<Self, LedgerError> {
         let mut writing = Arc::clone(writing).lock_owned().await;
@@ -135,16 +135,16 @@ impl Turn {
         })
     }
 
-    /// Begins what may take long: on a server it holds nobody up until [`Turn::line_up`].
+    /// Begins what may take long: on a server it holds nobody up until [`WriteTx::line_up`].
     pub async fn take_long(
-        writing: &Arc<Mutex<Writing>>,
+        writing: &Arc<Mutex<WriteConnection>>,
         doing: &'static str,
     ) -> Result<Self, LedgerError> {
         let home = writing.lock().await.home.clone();
         match home.engine {
             Engine::Sqlite => Self::take(writing, doing).await,
             Engine::Postgres => {
-                let mut own = Writing::new(home, None).lock_owned().await;
+                let mut own = WriteConnection::new(home, None).lock_owned().await;
                 own.begin(BEGIN, doing).await?;
                 Ok(Self {
                     writing: Some(own),
@@ -191,7 +191,7 @@ impl Turn {
         self.end("commit").await
     }
 
-    /// As [`Turn::commit`], and tells the nodes on other machines that there is work.
+    /// As [`WriteTx::commit`], and tells the nodes on other machines that there is work.
     pub async fn commit_and_tell(mut self) -> Result<(), LedgerError> {
         if self.engine() == Engine::Postgres {
             let doing = self.doing;
@@ -243,7 +243,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for WriteTx {
     fn drop(&mut self) {
         let Some(mut writing) = self.writing.take() else {
             return;

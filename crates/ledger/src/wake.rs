@@ -10,7 +10,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::home::{Engine, Home};
+use super::home::{DatabaseLocation, Engine};
 
 /// The wait before listening is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ impl Drop for Listening {
 }
 
 /// Listens for what other nodes tell; nothing to listen to for a file.
-pub(super) fn listen(home: &Home, woken: &Arc<Notify>) -> Option<Arc<Listening>> {
+pub(super) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc<Listening>> {
     if home.engine == Engine::Sqlite {
         return None;
     }

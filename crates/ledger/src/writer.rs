@@ -17,10 +17,10 @@ use super::error::LedgerError;
 use super::node::NodeId;
 use super::notifications::{NewNotification, keep};
 use super::settle::{Settled, Settlement, settle, still_theirs};
-use super::turn::{CommitFault, Turn, Writing, unless_silent};
+use super::turn::{CommitFault, WriteConnection, WriteTx, unless_silent};
 use super::{Claimed, Ledger};
 use payrun_domain::item::{Event, apply};
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// How many deeds may wait.
@@ -47,7 +47,7 @@ type Answered<T> = oneshot::Sender<Result<T, LedgerError>>;
 
 /// Something to be written.
 #[derive(Debug)]
-pub(super) enum Deed {
+pub(super) enum WriteRequest {
     Settle(Box<Settlement>, Answered<Settled>),
     Claim(ClaimRequest, Answered<Claims>),
     Keep(Box<NewNotification>, Answered<()>),
@@ -69,7 +69,7 @@ impl Ledger {
         }
         let (answer, answered) = oneshot::channel();
         self.deeds
-            .send(Deed::Claim(request, answer))
+            .send(WriteRequest::Claim(request, answer))
             .await
             .map_err(|_| LedgerError::Stopped)?;
         let claims = answered.await.map_err(|_| LedgerError::Stopped)??;
@@ -88,7 +88,7 @@ impl Ledger {
     /// once.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, LedgerError> {
         let (answer, answered) = oneshot::channel();
-        let deed = Deed::Settle(Box::new(settlement), answer);
+        let deed = WriteRequest::Settle(Box::new(settlement), answer);
         self.deeds
             .send(deed)
             .await
@@ -99,16 +99,16 @@ impl Ledger {
 
 /// Runs until the last [`Ledger`] is gone.
 pub(super) async fn run(
-    writing: Arc<Mutex<Writing>>,
-    mut inbox: mpsc::Receiver<Deed>,
+    writing: Arc<Mutex<WriteConnection>>,
+    mut inbox: mpsc::Receiver<WriteRequest>,
     woken: Arc<Notify>,
 ) {
     let (mut busy, mut well, mut doubtful) = (false, true, Vec::new());
     while let Some(first) = inbox.recv().await {
-        if busy && matches!(first, Deed::Settle(..) | Deed::Keep(..)) {
+        if busy && matches!(first, WriteRequest::Settle(..) | WriteRequest::Keep(..)) {
             tokio::time::sleep(LINGER).await;
         }
-        let mut group = Group::default();
+        let mut group = CommitGroup::default();
         group.add(first);
         while group.len() < GROUP
             && let Ok(deed) = inbox.try_recv()
@@ -124,17 +124,17 @@ pub(super) async fn run(
 
 /// Deeds that share a commit.
 #[derive(Debug, Default)]
-struct Group {
+struct CommitGroup {
     settles: Vec<(Settlement, Answered<Settled>)>,
     claims: Vec<(ClaimRequest, Answered<Claims>)>,
     notifications: Vec<(NewNotification, Answered<()>)>,
     flushes: Vec<oneshot::Sender<()>>,
-    untold: Vec<Untold>,
+    untold: Vec<UncertainClaim>,
 }
 
 /// Gives back what a commit may have claimed of which nobody was told.
 #[derive(Debug)]
-pub(super) struct Untold {
+pub(super) struct UncertainClaim {
     pub node: NodeId,
     pub settlement: Settlement,
 }
@@ -143,7 +143,7 @@ pub(super) struct Untold {
 #[derive(Debug)]
 struct NotWritten {
     error: LedgerError,
-    untold: Vec<Untold>,
+    untold: Vec<UncertainClaim>,
 }
 
 impl From<LedgerError> for NotWritten {
@@ -155,13 +155,13 @@ impl From<LedgerError> for NotWritten {
     }
 }
 
-impl Group {
-    fn add(&mut self, deed: Deed) {
+impl CommitGroup {
+    fn add(&mut self, deed: WriteRequest) {
         match deed {
-            Deed::Settle(settlement, answer) => self.settles.push((*settlement, answer)),
-            Deed::Claim(request, answer) => self.claims.push((request, answer)),
-            Deed::Keep(new, answer) => self.notifications.push((*new, answer)),
-            Deed::Flush(answer) => self.flushes.push(answer),
+            WriteRequest::Settle(settlement, answer) => self.settles.push((*settlement, answer)),
+            WriteRequest::Claim(request, answer) => self.claims.push((request, answer)),
+            WriteRequest::Keep(new, answer) => self.notifications.push((*new, answer)),
+            WriteRequest::Flush(answer) => self.flushes.push(answer),
         }
     }
 
@@ -204,10 +204,10 @@ impl Group {
     /// once. `doubtful`: what is to be given back with the next commit.
     async fn commit(
         mut self,
-        writing: &Arc<Mutex<Writing>>,
+        writing: &Arc<Mutex<WriteConnection>>,
         woken: &Notify,
         well: &mut bool,
-        doubtful: &mut Vec<Untold>,
+        doubtful: &mut Vec<UncertainClaim>,
     ) {
         self.untold.append(doubtful);
         if self.len() > 0 {
@@ -265,13 +265,13 @@ impl Group {
 
     async fn write(
         &self,
-        writing: &Arc<Mutex<Writing>>,
+        writing: &Arc<Mutex<WriteConnection>>,
     ) -> Result<(Vec<Settled>, Vec<Claims>), NotWritten> {
-        let mut turn = Turn::take(writing, DOING).await?;
+        let mut turn = WriteTx::take(writing, DOING).await?;
         let (settled, claimed) =
             unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
         payrun_system::failpoint::hit("before_commit");
-        if is(Bug::SettleNotSynced) && !settled.is_empty() {
+        if is(Mutation::SettleNotSynced) && !settled.is_empty() {
             turn.rollback().await?;
             return Ok((settled, claimed));
         }
@@ -284,7 +284,7 @@ impl Group {
         }
     }
 
-    async fn fill(&self, turn: &mut Turn) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
+    async fn fill(&self, turn: &mut WriteTx) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
         let back = still_theirs(turn, &self.untold).await?;
         let settlements: Vec<&Settlement> = self
             .settles
@@ -310,7 +310,7 @@ impl Group {
     }
 
     /// What gives claims back that may have been made.
-    fn give_back(&self, claimed: &[Claims]) -> Vec<Untold> {
+    fn give_back(&self, claimed: &[Claims]) -> Vec<UncertainClaim> {
         let requests = self.claims.iter().map(|(request, _)| request);
         let back = requests.zip(claimed).flat_map(|(request, claims)| {
             claims.claimed.iter().filter_map(|one| {
@@ -319,7 +319,7 @@ impl Group {
                     .iter()
                     .find(|want| want.job_id == one.job_id())?;
                 let moved = apply(&one.item, &Event::Unsent, &want.policy, request.now).ok()?;
-                Some(Untold {
+                Some(UncertainClaim {
                     node: request.node,
                     settlement: Settlement::unsent(one, moved, request.now),
                 })

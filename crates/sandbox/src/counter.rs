@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::customs::Book;
 use super::faults::Fault;
-use super::till::{Till, TillTotals};
+use super::till::{TillTotals, TransactionStore};
 use super::{Reaction, Settings, unsigned_502};
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::transport::Response;
@@ -24,12 +24,12 @@ const SEED_MAX: usize = 10_000;
 pub(super) struct Counter {
     pub settings: Settings,
     pub clock: Clock,
-    till: Mutex<Till>,
+    till: Mutex<TransactionStore>,
     declarations: Mutex<Book>,
 }
 
 /// What a twin has to say, and how it says it.
-pub(super) struct Speech<'a> {
+pub(super) struct Reply<'a> {
     /// Whose order it is about; faults are drawn by it.
     pub subject: &'a str,
     pub http: u16,
@@ -53,7 +53,7 @@ impl Counter {
         }
     }
 
-    pub(super) fn till(&self) -> MutexGuard<'_, Till> {
+    pub(super) fn till(&self) -> MutexGuard<'_, TransactionStore> {
         self.till.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,8 +65,8 @@ impl Counter {
     }
 
     /// Says it, bent by its fault, after the latency.
-    pub(super) async fn speak(&self, speech: Speech<'_>) -> Reaction {
-        let Speech {
+    pub(super) async fn speak(&self, speech: Reply<'_>) -> Reaction {
+        let Reply {
             subject,
             http,
             body,

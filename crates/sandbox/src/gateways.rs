@@ -10,7 +10,7 @@ use super::cbtis::Cbtis;
 use super::counter::Counter;
 use super::egms::Egms;
 use super::hipopay::Hipopay;
-use super::{BookLine, Sandbox, StoreError, Twin};
+use super::{BookLine, FakeGateway, Sandbox, StoreError};
 use payrun_domain::money::Amount;
 
 /// The kinds of gateway.
@@ -43,19 +43,19 @@ impl From<Arc<Sandbox>> for Gateways {
 
 impl Gateways {
     /// Who answers on this path.
-    pub(super) fn twin_of(&self, path: &str) -> Option<&dyn Twin> {
+    pub(super) fn twin_of(&self, path: &str) -> Option<&dyn FakeGateway> {
         let first = path
             .trim_start_matches('/')
             .split('/')
             .next()
             .unwrap_or_default();
         match first {
-            "v3" => self.wechat.as_deref().map(|twin| twin as &dyn Twin),
+            "v3" => self.wechat.as_deref().map(|twin| twin as &dyn FakeGateway),
             "payment" | "payment_refund" | "wechatpay" | "download_bill" => {
-                self.hipopay.as_deref().map(|twin| twin as &dyn Twin)
+                self.hipopay.as_deref().map(|twin| twin as &dyn FakeGateway)
             }
-            "g2" => self.egms.as_deref().map(|twin| twin as &dyn Twin),
-            "mch-api" => self.cbtis.as_deref().map(|twin| twin as &dyn Twin),
+            "g2" => self.egms.as_deref().map(|twin| twin as &dyn FakeGateway),
+            "mch-api" => self.cbtis.as_deref().map(|twin| twin as &dyn FakeGateway),
             _ => None,
         }
     }

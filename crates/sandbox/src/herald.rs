@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::faults::{FaultPlan, Level};
 use super::news::{Ended, Twist};
-use super::till::Sort;
+use super::till::TransactionKind;
 use super::{Gateways, StoreError};
 
 /// How often it is looked for orders that have ended.
@@ -294,7 +294,7 @@ impl Herald {
 
 fn schedule(of: &Ended) -> &'static [u64] {
     match (of.gateway, of.sort) {
-        ("wechat", Sort::Payment) => &DEDUCTION,
+        ("wechat", TransactionKind::Payment) => &DEDUCTION,
         ("wechat", _) => &WECHAT,
         ("hipopay", _) => &HIPOPAY,
         ("cbtis", _) => &CBTIS,

@@ -73,7 +73,7 @@ use faults::{Fault, FaultPlan};
 pub use gateways::{Counts, Gateways};
 pub use identity::{Identity, IdentityError};
 use payrun_domain::time::Timestamp;
-pub use payrun_gateway::in_process::{HOLD_MAX, Reaction, Twin};
+pub use payrun_gateway::in_process::{FakeGateway, HOLD_MAX, Reaction};
 use payrun_gateway::wechat::platform::PUBLIC_KEY_PREFIX;
 use payrun_gateway::wechat::seal::{ApiKey, SealError};
 use payrun_gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
@@ -83,7 +83,7 @@ use payrun_system::clock::Clock;
 use request_table::{RequestTable, Undocumented};
 pub use statements::Ready;
 pub use store::StoreError;
-pub use till::{BookLine, Entry, Sort, Standing, TillTotals};
+pub use till::{BookLine, Entry, Standing, TillTotals, TransactionKind};
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -170,7 +170,7 @@ pub enum SignsWith {
     PublicKey,
 }
 
-impl Twin for Sandbox {
+impl FakeGateway for Sandbox {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
@@ -204,7 +204,7 @@ pub struct Sandbox {
     signs_with: RwLock<SignsWith>,
     /// The platform key that the last request named.
     named: StdMutex<Option<String>>,
-    looks: statements::Looks,
+    looks: statements::QueryCounts,
 }
 
 /// A platform key that signs replies.
@@ -261,7 +261,7 @@ impl Sandbox {
             hides_certificates: AtomicBool::new(false),
             signs_with: RwLock::new(settings.signs_with),
             named: StdMutex::default(),
-            looks: statements::Looks::default(),
+            looks: statements::QueryCounts::default(),
             identity,
             settings,
             clock,

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::till::{Entry, Sort, Standing};
+use super::till::{Entry, Standing, TransactionKind};
 use super::{Gateways, StoreError};
 use payrun_domain::time::Timestamp;
 
@@ -17,7 +17,7 @@ pub struct Ended {
     /// Whose it is: the kind of gateway.
     pub gateway: &'static str,
     /// What it is.
-    pub sort: Sort,
+    pub sort: TransactionKind,
     /// The merchant's number.
     pub number: String,
 }
@@ -101,7 +101,7 @@ impl Gateways {
 
     async fn entry(&self, of: &Ended) -> Result<Option<Entry>, StoreError> {
         match (&self.wechat, of.gateway, of.sort) {
-            (Some(wechat), "wechat", Sort::Payment) => wechat.payment(&of.number).await,
+            (Some(wechat), "wechat", TransactionKind::Payment) => wechat.payment(&of.number).await,
             _ => Ok(self
                 .counter(of.gateway)
                 .and_then(|counter| counter.till().entry(of.sort, &of.number).cloned())),
@@ -137,12 +137,13 @@ impl Gateways {
 
 /// Of which ends the gateways tell (docs/gateways, "Notifications"). A deduction that
 /// is not in the till has been paid.
-fn tells(gateway: &str, sort: Sort, number: &str, standing: Option<Standing>) -> bool {
+fn tells(gateway: &str, sort: TransactionKind, number: &str, standing: Option<Standing>) -> bool {
     let done = matches!(standing, None | Some(Standing::Done));
     match (gateway, sort) {
         // A reversal is kept as a refund with a number that no merchant can give.
-        ("wechat", Sort::Refund) => !number.contains(' '),
-        ("wechat" | "hipopay" | "cbtis", Sort::Payment) | ("cbtis", Sort::Refund) => done,
+        ("wechat", TransactionKind::Refund) => !number.contains(' '),
+        ("wechat" | "hipopay" | "cbtis", TransactionKind::Payment)
+        | ("cbtis", TransactionKind::Refund) => done,
         ("egms", _) => true,
         _ => false,
     }

@@ -21,7 +21,7 @@ const MOST: usize = 1_000_000;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sort {
+pub enum TransactionKind {
     /// Money from a payer.
     Payment,
     /// Money back.
@@ -125,7 +125,7 @@ pub struct BookLine {
     pub moved: u32,
 }
 
-impl Sort {
+impl TransactionKind {
     const fn word(self) -> &'static str {
         match self {
             Self::Payment => "payment",
@@ -138,7 +138,7 @@ impl Sort {
 /// What is asked to be done.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub sort: Sort,
+    pub sort: TransactionKind,
     pub number: String,
     /// For refunds and cancellations: the merchant's number of the payment.
     pub of: String,
@@ -206,21 +206,21 @@ pub struct TillTotals {
 
 /// The books of one twin.
 #[derive(Debug, Default)]
-pub(super) struct Till {
-    entries: BTreeMap<(Sort, String), Entry>,
-    by_theirs: BTreeMap<(Sort, String), String>,
+pub(super) struct TransactionStore {
+    entries: BTreeMap<(TransactionKind, String), Entry>,
+    by_theirs: BTreeMap<(TransactionKind, String), String>,
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
     violations: BTreeMap<String, u64>,
     /// What is not decided, and what has been since somebody asked; kept only where
     /// [`Settings::notes_ends`].
-    open: BTreeSet<(Sort, String)>,
-    ended: Vec<(Sort, String)>,
+    open: BTreeSet<(TransactionKind, String)>,
+    ended: Vec<(TransactionKind, String)>,
 }
 
-impl Till {
+impl TransactionStore {
     /// Notes that something has reached an end.
-    pub(super) fn note_end(&mut self, sort: Sort, number: &str) {
+    pub(super) fn note_end(&mut self, sort: TransactionKind, number: &str) {
         if self.ended.len() < MOST {
             self.ended.push((sort, number.to_owned()));
         }
@@ -231,7 +231,7 @@ impl Till {
         &mut self,
         settings: &Settings,
         now: Timestamp,
-    ) -> Vec<(Sort, String)> {
+    ) -> Vec<(TransactionKind, String)> {
         for (sort, number) in std::mem::take(&mut self.open) {
             let Some(mut entry) = self.entries.get(&(sort, number.clone())).cloned() else {
                 continue;
@@ -392,42 +392,46 @@ impl Till {
 
     /// Why a refund or a cancellation cannot be.
     fn forbidden(&mut self, asked: &Asked, settings: &Settings, now: Timestamp) -> Option<What> {
-        if asked.sort == Sort::Payment {
+        if asked.sort == TransactionKind::Payment {
             return None;
         }
         let Some(mut payment) = self
             .entries
-            .get(&(Sort::Payment, asked.of.clone()))
+            .get(&(TransactionKind::Payment, asked.of.clone()))
             .cloned()
         else {
             return Some(What::NoPayment);
         };
-        self.decide(&mut payment, Sort::Payment, settings, now);
+        self.decide(&mut payment, TransactionKind::Payment, settings, now);
         let refused = match (asked.sort, payment.standing) {
-            (Sort::Refund, Standing::Done) if payment.currency != asked.currency => {
+            (TransactionKind::Refund, Standing::Done) if payment.currency != asked.currency => {
                 Some(What::WrongState)
             }
-            (Sort::Refund, Standing::Done) if asked.minor > payment.minor - payment.given_back => {
+            (TransactionKind::Refund, Standing::Done)
+                if asked.minor > payment.minor - payment.given_back =>
+            {
                 *self
                     .violations
                     .entry("refund_above_payment".into())
                     .or_default() += 1;
                 Some(What::TooMuch)
             }
-            (Sort::Refund, Standing::Done)
-            | (Sort::Cancel, Standing::Open)
-            | (Sort::Payment, _) => None,
-            (Sort::Refund | Sort::Cancel, _) => Some(What::WrongState),
+            (TransactionKind::Refund, Standing::Done)
+            | (TransactionKind::Cancel, Standing::Open)
+            | (TransactionKind::Payment, _) => None,
+            (TransactionKind::Refund | TransactionKind::Cancel, _) => Some(What::WrongState),
         };
         self.entries
-            .insert((Sort::Payment, asked.of.clone()), payment);
+            .insert((TransactionKind::Payment, asked.of.clone()), payment);
         refused
     }
 
     /// Sets what a refund will give back aside, so that two at once cannot exceed the payment.
     fn reserve(&mut self, asked: &Asked) {
-        if asked.sort == Sort::Refund
-            && let Some(payment) = self.entries.get_mut(&(Sort::Payment, asked.of.clone()))
+        if asked.sort == TransactionKind::Refund
+            && let Some(payment) = self
+                .entries
+                .get_mut(&(TransactionKind::Payment, asked.of.clone()))
         {
             payment.given_back += asked.minor;
         }
@@ -437,7 +441,7 @@ impl Till {
     /// and what bends the reply.
     pub(super) fn query(
         &mut self,
-        sort: Sort,
+        sort: TransactionKind,
         number: &str,
         settings: &Settings,
         now: Timestamp,
@@ -457,7 +461,7 @@ impl Till {
         }
         self.count(&mut entry, fault);
         let visible = entry.standing != Standing::Seen && entry.hidden_until <= now;
-        let misread = sort == Sort::Payment && entry.calls <= settings.misread;
+        let misread = sort == TransactionKind::Payment && entry.calls <= settings.misread;
         let minor = entry.minor + i64::from(misread);
         let seen = visible.then(|| Entry {
             minor,
@@ -468,17 +472,17 @@ impl Till {
     }
 
     /// The merchant's number of an entry, by the gateway's.
-    pub(super) fn number_of(&self, sort: Sort, theirs: &str) -> Option<String> {
+    pub(super) fn number_of(&self, sort: TransactionKind, theirs: &str) -> Option<String> {
         self.by_theirs.get(&(sort, theirs.to_owned())).cloned()
     }
 
     /// An entry as it stands in the books.
-    pub(super) fn entry(&self, sort: Sort, number: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, sort: TransactionKind, number: &str) -> Option<&Entry> {
         self.entries.get(&(sort, number.to_owned()))
     }
 
     /// Everything that was asked to be done, and how it stands.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (Sort, &Entry)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (TransactionKind, &Entry)> {
         self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
     }
 
@@ -491,11 +495,11 @@ impl Till {
         minor: i64,
         now: Timestamp,
     ) -> String {
-        if let Some(there) = self.entry(Sort::Payment, number) {
+        if let Some(there) = self.entry(TransactionKind::Payment, number) {
             return there.theirs.clone();
         }
         let asked = Asked {
-            sort: Sort::Payment,
+            sort: TransactionKind::Payment,
             number: number.to_owned(),
             of: String::new(),
             currency: currency.to_owned(),
@@ -518,7 +522,10 @@ impl Till {
     /// Takes a paid payment over from other books, where its money is counted. One that is there
     /// already stays as it is.
     pub(super) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
-        if self.entry(Sort::Payment, &asked.number).is_none() {
+        if self
+            .entry(TransactionKind::Payment, &asked.number)
+            .is_none()
+        {
             let entry = seen(asked, short_hash(&asked.body), at);
             self.put_payment(Entry {
                 theirs: theirs.to_owned(),
@@ -529,10 +536,12 @@ impl Till {
     }
 
     fn put_payment(&mut self, entry: Entry) {
-        self.by_theirs
-            .insert((Sort::Payment, entry.theirs.clone()), entry.number.clone());
+        self.by_theirs.insert(
+            (TransactionKind::Payment, entry.theirs.clone()),
+            entry.number.clone(),
+        );
         self.entries
-            .insert((Sort::Payment, entry.number.clone()), entry);
+            .insert((TransactionKind::Payment, entry.number.clone()), entry);
     }
 
     /// A payment as it stands now, after being looked at once more; nothing bends the look.
@@ -542,17 +551,19 @@ impl Till {
         settings: &Settings,
         now: Timestamp,
     ) -> Option<Entry> {
-        let mut entry = self.entry(Sort::Payment, number)?.clone();
+        let mut entry = self.entry(TransactionKind::Payment, number)?.clone();
         entry.queries_left = entry.queries_left.saturating_sub(1);
-        self.decide(&mut entry, Sort::Payment, settings, now);
+        self.decide(&mut entry, TransactionKind::Payment, settings, now);
         self.entries
-            .insert((Sort::Payment, number.to_owned()), entry.clone());
+            .insert((TransactionKind::Payment, number.to_owned()), entry.clone());
         Some(entry)
     }
 
     /// The payer of an open payment cannot pay.
     pub(super) fn fail(&mut self, number: &str) {
-        if let Some(entry) = self.entries.get_mut(&(Sort::Payment, number.to_owned()))
+        if let Some(entry) = self
+            .entries
+            .get_mut(&(TransactionKind::Payment, number.to_owned()))
             && entry.standing == Standing::Open
         {
             entry.standing = Standing::Failed;
@@ -561,7 +572,13 @@ impl Till {
 
     /// Decides what is open, if its time or its last query has come. Under [`Fault::Pending`] one
     /// in four fails.
-    fn decide(&mut self, entry: &mut Entry, sort: Sort, settings: &Settings, now: Timestamp) {
+    fn decide(
+        &mut self,
+        entry: &mut Entry,
+        sort: TransactionKind,
+        settings: &Settings,
+        now: Timestamp,
+    ) {
         if entry.standing != Standing::Open || (now < entry.decide_at && entry.queries_left > 0) {
             return;
         }
@@ -574,13 +591,21 @@ impl Till {
     }
 
     /// The effect: money moves, or what was set aside is free again.
-    fn finish(&mut self, entry: &mut Entry, sort: Sort, succeeds: bool, settings: &Settings) {
+    fn finish(
+        &mut self,
+        entry: &mut Entry,
+        sort: TransactionKind,
+        succeeds: bool,
+        settings: &Settings,
+    ) {
         if settings.notes_ends {
             self.note_end(sort, &entry.number);
         }
         // What was paid in the meantime cannot be withdrawn any more.
-        let payment = self.entries.get(&(Sort::Payment, entry.of.clone()));
-        let too_late = sort == Sort::Cancel
+        let payment = self
+            .entries
+            .get(&(TransactionKind::Payment, entry.of.clone()));
+        let too_late = sort == TransactionKind::Cancel
             && payment.is_none_or(|payment| payment.standing != Standing::Open);
         let succeeds = succeeds && !too_late;
         entry.standing = if succeeds {
@@ -588,14 +613,17 @@ impl Till {
         } else {
             Standing::Failed
         };
-        entry.moved += u32::from(succeeds && sort != Sort::Cancel);
-        let Some(payment) = self.entries.get_mut(&(Sort::Payment, entry.of.clone())) else {
+        entry.moved += u32::from(succeeds && sort != TransactionKind::Cancel);
+        let Some(payment) = self
+            .entries
+            .get_mut(&(TransactionKind::Payment, entry.of.clone()))
+        else {
             return;
         };
         match (sort, succeeds) {
-            (Sort::Refund, false) => payment.given_back -= entry.minor,
-            (Sort::Cancel, true) => payment.standing = Standing::Cancelled,
-            (Sort::Payment | Sort::Refund | Sort::Cancel, _) => {}
+            (TransactionKind::Refund, false) => payment.given_back -= entry.minor,
+            (TransactionKind::Cancel, true) => payment.standing = Standing::Cancelled,
+            (TransactionKind::Payment | TransactionKind::Refund | TransactionKind::Cancel, _) => {}
         }
     }
 
@@ -614,7 +642,7 @@ impl Till {
     /// Everything under which money moved, or a payment was withdrawn.
     pub(super) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
         let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
-        let line = |((sort, _), entry): (&(Sort, String), &Entry)| BookLine {
+        let line = |((sort, _), entry): (&(TransactionKind, String), &Entry)| BookLine {
             gateway,
             sort: sort.word(),
             number: entry.number.clone(),
@@ -636,9 +664,9 @@ impl Till {
         };
         for ((sort, _), entry) in &self.entries {
             let moved = match sort {
-                Sort::Payment => &mut totals.paid,
-                Sort::Refund => &mut totals.refunded,
-                Sort::Cancel => continue,
+                TransactionKind::Payment => &mut totals.paid,
+                TransactionKind::Refund => &mut totals.refunded,
+                TransactionKind::Cancel => continue,
             };
             if entry.moved > 0 {
                 let (count, sum) = moved.entry(entry.currency.clone()).or_default();
@@ -686,7 +714,7 @@ mod tests {
 
     fn refund(number: &str, minor: i64) -> Asked {
         Asked {
-            sort: Sort::Refund,
+            sort: TransactionKind::Refund,
             number: number.into(),
             of: "P".into(),
             currency: "HKD".into(),
@@ -703,13 +731,13 @@ mod tests {
                 plan: FaultPlan::new(seed, Level::Heavy),
                 ..Settings::default()
             };
-            let mut till = Till::default();
+            let mut till = TransactionStore::default();
             till.seed("P", "HKD", 1_000, NOW);
             for round in 0..8 {
                 for n in 0..10 {
                     till.submit(refund(&format!("R-{n}"), 150), &settings, NOW);
                     let later = NOW.plus(std::time::Duration::from_secs(round));
-                    till.query(Sort::Refund, &format!("R-{n}"), &settings, later);
+                    till.query(TransactionKind::Refund, &format!("R-{n}"), &settings, later);
                 }
             }
             let totals = till.totals();
@@ -720,7 +748,12 @@ mod tests {
             );
             let moved_twice = till.entries.values().any(|entry| entry.moved > 1);
             assert!(
-                !moved_twice && till.entry(Sort::Payment, "P").unwrap().given_back <= 1_000,
+                !moved_twice
+                    && till
+                        .entry(TransactionKind::Payment, "P")
+                        .unwrap()
+                        .given_back
+                        <= 1_000,
                 "{seed}"
             );
         }
@@ -728,14 +761,16 @@ mod tests {
 
     #[test]
     fn a_payment_that_is_put_into_the_books_twice_is_there_once() {
-        let mut till = Till::default();
+        let mut till = TransactionStore::default();
         let first = till.seed("P", "HKD", 1_000, NOW);
         till.submit(refund("R", 400), &Settings::default(), NOW);
         assert_eq!(till.seed("P", "HKD", 5_000, NOW), first);
         assert_eq!(
             (
                 till.totals().paid["HKD"],
-                till.entry(Sort::Payment, "P").unwrap().given_back
+                till.entry(TransactionKind::Payment, "P")
+                    .unwrap()
+                    .given_back
             ),
             ((1, 1_000), 400)
         );

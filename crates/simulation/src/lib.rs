@@ -22,7 +22,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
-use payrun_checker::{Broken, Known};
+use payrun_checker::{Known, Violation};
 use payrun_domain::time::Timestamp;
 use payrun_engine::plan::{PlanError, PlanRequest};
 use payrun_engine::vault::Vault;
@@ -57,7 +57,7 @@ pub struct Outcome {
     /// The seed.
     pub seed: u64,
     /// Which promises were broken, and how.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<Violation>,
     /// How many items ended in each state.
     pub states: BTreeMap<String, u64>,
     /// How often each thing went wrong: at the gateways, and in this play.

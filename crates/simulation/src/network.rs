@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use payrun_gateway::transport::Request;
-use payrun_sandbox::{Reaction, Twin};
+use payrun_sandbox::{FakeGateway, Reaction};
 
 /// Which call of the play.
 pub(super) type CallId = u64;
@@ -28,19 +28,19 @@ struct Inner {
 /// A request that has left its node.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub parcel: Parcel,
+    pub parcel: InFlightRequest,
     /// What its caller hears.
     pub answer: oneshot::Sender<Reaction>,
 }
 
 /// A request, and who it is for.
 #[derive(Debug, Clone)]
-pub(super) struct Parcel {
+pub(super) struct InFlightRequest {
     request: Arc<Request>,
-    twin: Arc<dyn Twin>,
+    twin: Arc<dyn FakeGateway>,
 }
 
-impl Parcel {
+impl InFlightRequest {
     /// Arrives: whatever it does is done.
     pub async fn arrive(&self) -> Reaction {
         self.twin.take(Request::clone(&self.request)).await
@@ -77,10 +77,10 @@ impl Network {
 #[derive(Debug)]
 pub(super) struct Line {
     pub network: Arc<Network>,
-    pub twin: Arc<dyn Twin>,
+    pub twin: Arc<dyn FakeGateway>,
 }
 
-impl Twin for Line {
+impl FakeGateway for Line {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(async move {
             if is_of_the_account(request.uri().path()) {
@@ -90,7 +90,7 @@ impl Twin for Line {
             {
                 let mut inner = self.network.inner();
                 let call = inner.current;
-                let parcel = Parcel {
+                let parcel = InFlightRequest {
                     request: Arc::new(request),
                     twin: Arc::clone(&self.twin),
                 };

@@ -10,7 +10,7 @@ use super::SimulationError;
 use super::chance::Chance;
 use super::world::Place;
 use payrun_ledger::{ItemFilter, ItemRow, Ledger};
-use payrun_sandbox::Sort;
+use payrun_sandbox::TransactionKind;
 use payrun_sandbox::news::{Ended, Twist};
 
 /// How many ends are remembered that can be told of.
@@ -112,9 +112,9 @@ async fn of_any_order(
         .into_iter()
         .find(|job| job.id == item.job_id);
     let sort = match job.as_ref().map(|job| job.kind.as_str()) {
-        Some("deduct" | "pay") => Sort::Payment,
-        Some("refund") => Sort::Refund,
-        Some("cancel") => Sort::Cancel,
+        Some("deduct" | "pay") => TransactionKind::Payment,
+        Some("refund") => TransactionKind::Refund,
+        Some("cancel") => TransactionKind::Cancel,
         Some(_) | None => return Ok(None),
     };
     let place = job.and_then(|job| Some((job.lane.clone(), places.get(&job.lane)?.word())));

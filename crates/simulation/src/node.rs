@@ -13,7 +13,9 @@ use payrun_domain::item::Illegal;
 use payrun_domain::time::Timestamp;
 use payrun_engine::attempt::{Work, perform};
 use payrun_engine::{Account, Engine};
-use payrun_ledger::{ClaimRequest, Claimed, Doing, LedgerError, Node, OpenJob, Settlement, Want};
+use payrun_ledger::{
+    ClaimKind, ClaimRequest, Claimed, JobQuota, LedgerError, Node, OpenJob, Settlement,
+};
 use payrun_sandbox::Reaction;
 use payrun_system::clock::Clock;
 
@@ -58,7 +60,7 @@ impl Sending {
         let at = claimed
             .item
             .sent_at
-            .filter(|_| claimed.doing == Doing::Submit)?;
+            .filter(|_| claimed.doing == ClaimKind::Submit)?;
         Some(Self {
             number: claimed.order_no().to_string(),
             grace_ends: at.plus(work.policy.resolve.grace),
@@ -67,7 +69,7 @@ impl Sending {
 }
 
 /// How far a call came.
-pub(super) enum Came {
+pub(super) enum CallStep {
     /// It waits for the network.
     Waits,
     /// It has ended.
@@ -95,7 +97,7 @@ impl Process {
         let known: Vec<(OpenJob, Work)> = due
             .filter_map(|job| Some((job.clone(), self.work(&job, account)?)))
             .collect();
-        let want = |(job, work): &(OpenJob, Work)| Want {
+        let want = |(job, work): &(OpenJob, Work)| JobQuota {
             job_id: job.id,
             kind: job.kind.clone(),
             slots,
@@ -167,7 +169,7 @@ impl Process {
     }
 
     /// Goes on with a call until it waits for the network or has ended.
-    pub async fn go_on(&mut self, id: CallId, network: &Network) -> Option<Came> {
+    pub async fn go_on(&mut self, id: CallId, network: &Network) -> Option<CallStep> {
         let call = self.calls.get_mut(&id)?;
         let came = poll_fn(|cx| {
             network.work_on(id);
@@ -179,12 +181,12 @@ impl Process {
         })
         .await;
         Some(match came {
-            None => Came::Waits,
+            None => CallStep::Waits,
             Some(ended) => {
                 self.calls.remove(&id);
                 match ended {
-                    Ok(settlement) => Came::Ended(Box::new(settlement)),
-                    Err(illegal) => Came::Illegal(illegal),
+                    Ok(settlement) => CallStep::Ended(Box::new(settlement)),
+                    Err(illegal) => CallStep::Illegal(illegal),
                 }
             }
         })

@@ -13,7 +13,7 @@ use payrun_gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use payrun_project::config::{Config, GatewayConfig, GatewayKind};
 use payrun_project::workflow::Workflow;
 use payrun_sandbox::faults::{FaultPlan, Level};
-use payrun_sandbox::{Gateways, Identity, Sandbox, Settings, SignsWith, Twin};
+use payrun_sandbox::{FakeGateway, Gateways, Identity, Sandbox, Settings, SignsWith};
 use payrun_system::clock::Clock;
 
 /// How long an access token lives.
@@ -53,7 +53,7 @@ impl Twins {
 pub(super) struct Place {
     config: GatewayConfigRef,
     pub gateways: Gateways,
-    twin: Arc<dyn Twin>,
+    twin: Arc<dyn FakeGateway>,
     kind: Kind,
 }
 
@@ -116,7 +116,7 @@ async fn place(
     let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
     let mut gateways = Gateways::default();
     let clock = clock.clone();
-    let (twin, kind): (Arc<dyn Twin>, Kind) = match &account.kind {
+    let (twin, kind): (Arc<dyn FakeGateway>, Kind) = match &account.kind {
         GatewayKind::Wechat(theirs) => {
             let mut identity = twins.wechat.clone();
             identity.mode = theirs.mode.clone();

@@ -14,7 +14,7 @@ use crate::domain::item::State as ItemState;
 use crate::domain::money::decimal_text;
 use crate::engine::{BulkError, Chosen};
 use crate::errors::chain;
-use crate::ledger::{ItemFilter, Wish};
+use crate::ledger::{ItemFilter, OperatorAction};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
@@ -102,8 +102,8 @@ pub(super) async fn bulk(
     Body(wanted): Body<Bulk>,
 ) -> Result<(StatusCode, Json<BulkOutcome>), ApiError> {
     let wish = match wanted.action {
-        BulkAction::Retry => Wish::Retry,
-        BulkAction::Cancel => Wish::Cancel,
+        BulkAction::Retry => OperatorAction::Retry,
+        BulkAction::Cancel => OperatorAction::Cancel,
     };
     let filter = filter(&wanted)?;
     let chosen = app.engine().choose(&filter, &wish).await?;

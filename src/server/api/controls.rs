@@ -11,7 +11,7 @@ use crate::domain::answer::Receipt;
 use crate::domain::item::{Finding, State as Open};
 use crate::domain::time::Timestamp;
 use crate::engine::operate::{OperateError, Paused};
-use crate::ledger::{Granted, ItemRow};
+use crate::ledger::{ActionResult, ItemRow};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
@@ -21,7 +21,7 @@ use crate::yaml::scalars;
 /// Why.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Because {
+pub(super) struct ReasonBody {
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
@@ -285,7 +285,7 @@ pub(super) async fn limit(
 
 /// Withdraws an item: what has not been sent is cancelled, of what may be under way nothing new is
 /// sent
-#[utoipa::path(post, path = "/items/{item}/cancel", tag = "controls", request_body = Because,
+#[utoipa::path(post, path = "/items/{item}/cancel", tag = "controls", request_body = ReasonBody,
     params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
@@ -294,7 +294,7 @@ pub(super) async fn cancel(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
-    Body(because): Body<Because>,
+    Body(because): Body<ReasonBody>,
 ) -> Result<Json<Moved>, ApiError> {
     let engine = app.engine();
     let Json(moved) = granted(
@@ -334,7 +334,7 @@ fn withdrawal(row: &ItemRow) -> Option<Withdrawn> {
 }
 
 /// Has an item tried again; what was sent before is asked about first
-#[utoipa::path(post, path = "/items/{item}/retry", tag = "controls", request_body = Because,
+#[utoipa::path(post, path = "/items/{item}/retry", tag = "controls", request_body = ReasonBody,
     params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
@@ -343,7 +343,7 @@ pub(super) async fn retry(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
-    Body(because): Body<Because>,
+    Body(because): Body<ReasonBody>,
 ) -> Result<Json<Moved>, ApiError> {
     granted(
         item,
@@ -374,35 +374,37 @@ pub(super) async fn resolve(
     granted(item, app.engine().resolve_item(item, finding, &by).await?)
 }
 
-fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
+fn granted(item: i64, granted: ActionResult) -> Result<Json<Moved>, ApiError> {
     match granted {
-        Granted::Moved(state) | Granted::Withdrawn(state) => Ok(Json(Moved {
+        ActionResult::Moved(state) | ActionResult::Withdrawn(state) => Ok(Json(Moved {
             item,
             state: state.word(),
             withdrawn: None,
         })),
-        Granted::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
-        Granted::Refused(illegal) => Err(ApiError::conflict("not_allowed", illegal.to_string())),
-        Granted::ContractBusy => Err(ApiError::conflict(
+        ActionResult::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
+        ActionResult::Refused(illegal) => {
+            Err(ApiError::conflict("not_allowed", illegal.to_string()))
+        }
+        ActionResult::ContractBusy => Err(ApiError::conflict(
             "contract_busy",
             "another item of its contract is in flight; try again later",
         )),
-        Granted::NeverApproved => Err(ApiError::conflict(
+        ActionResult::NeverApproved => Err(ApiError::conflict(
             "never_approved",
             "it was withdrawn before it was approved; plan it anew",
         )),
-        Granted::EvidenceGone => Err(ApiError::conflict(
+        ActionResult::EvidenceGone => Err(ApiError::conflict(
             "evidence_gone",
             "its run is so old that its evidence and input are gone",
         )),
-        Granted::FiledAgain(by) => Err(ApiError::conflict(
+        ActionResult::FiledAgain(by) => Err(ApiError::conflict(
             "filed_again",
             format!("it is filed again with other content as item {by}"),
         )),
-        Granted::ContractStopped(stopped) => {
+        ActionResult::ContractStopped(stopped) => {
             Err(ApiError::conflict("contract_stopped", stopped.to_string()))
         }
-        Granted::Changed => Err(ApiError::conflict(
+        ActionResult::Changed => Err(ApiError::conflict(
             "changed",
             "it is not what it was; look at it again",
         )),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payrun::alerts::{Direct, Refused, Trouble, Watched};
+use payrun::alerts::{EmergencyMailer, Refused, Trouble, Watched};
 use payrun::domain::actor::{Actor, Reason, Signed};
 use payrun::domain::alert::Certificate;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
@@ -158,7 +158,7 @@ fn failures_that_were_retried_in_time_are_not_told() {
             desk.ledger
                 .wish(
                     id,
-                    &payrun::ledger::Wish::Retry,
+                    &payrun::ledger::OperatorAction::Retry,
                     &by_ann(),
                     office.clock.now(),
                 )
@@ -213,7 +213,7 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             desk.ledger
                 .wish(
                     id,
-                    &payrun::ledger::Wish::Retry,
+                    &payrun::ledger::OperatorAction::Retry,
                     &by_ann(),
                     office.clock.now(),
                 )
@@ -277,7 +277,7 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
             now: office.clock.now(),
         };
         let believed = desk.ledger.believe_line(1, &evidence).await.unwrap();
-        assert_eq!(believed, payrun::ledger::Believed::Contradicted);
+        assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
         assert_eq!(office.after(1).await.sent, 1);
         let subject = &server.subjects()[0].1;
         assert_eq!(
@@ -581,7 +581,7 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
     let server = MailServer::plain(json!({}));
     let clock = payrun::clock::Clock::driven(at(0));
     let config = config(&yaml(&server, &rules(&["database", "disk"])));
-    let direct = Direct::new(&config, "pay-1", clock.clone()).unwrap();
+    let direct = EmergencyMailer::new(&config, "pay-1", clock.clone()).unwrap();
     let pass = |seconds| clock.set(clock.now().plus(Duration::from_secs(seconds)));
     assert_eq!(direct.tell(&[]).await, 0);
     let down = [Trouble::Database(
@@ -610,7 +610,7 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
 async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_back() {
     let server = MailServer::plain(json!({ "greylist": 1 }));
     let clock = payrun::clock::Clock::driven(at(0));
-    let direct = Direct::new(
+    let direct = EmergencyMailer::new(
         &config(&yaml(&server, &rules(&["disk"]))),
         "pay-1",
         clock.clone(),

@@ -20,7 +20,7 @@ use payrun::gateway::notice::Notice;
 use payrun::gateway::wechat::seal::ApiKey;
 use payrun::gateway::wechat::sign::reply_message;
 use payrun::gateway::{Observation, Reached, cbtis};
-use payrun::sandbox::Sort;
+use payrun::sandbox::TransactionKind;
 use payrun::sandbox::faults::FaultPlan;
 use payrun::sandbox::news::{Ended, Twist};
 use secrecy::SecretString;
@@ -191,7 +191,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     };
     let payment = Ended {
         gateway,
-        sort: Sort::Payment,
+        sort: TransactionKind::Payment,
         number: number(0),
     };
     let told = [None, Some(Twist::OtherAmount), Some(Twist::Early)]

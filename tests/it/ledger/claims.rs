@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
 use payrun::domain::item::{Finding, State};
-use payrun::ledger::{Claimed, CommitFault, Doing, Granted, LaneState, Settled, Wish};
+use payrun::ledger::{
+    ActionResult, ClaimKind, Claimed, CommitFault, LaneState, OperatorAction, Settled,
+};
 
 use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent};
 use super::on_every_engine;
@@ -21,7 +23,7 @@ fn what_is_claimed_is_sending_under_its_number_before_the_claimer_knows() {
         let claimed = desk.claim(at(1), 2).await;
         assert_eq!(
             claimed.iter().map(|one| one.doing).collect::<Vec<_>>(),
-            [Doing::Submit, Doing::Submit]
+            [ClaimKind::Submit, ClaimKind::Submit]
         );
         let other = place.open().await;
         for one in &claimed {
@@ -138,7 +140,7 @@ fn a_lease_that_runs_out_makes_the_item_unknown_and_it_is_asked_about() {
         let again = desk.claim(at(61), 1).await.remove(0);
         assert_eq!(
             (again.doing, again.order_no()),
-            (Doing::Query, claimed.order_no())
+            (ClaimKind::Query, claimed.order_no())
         );
         assert_eq!(
             desk.moves(claimed.id()).await,
@@ -161,12 +163,12 @@ fn a_query_whose_lease_runs_out_is_asked_again() {
             .settle(answered(&claimed, timed_out(), at(2)))
             .await
             .unwrap();
-        assert_eq!(desk.claim(at(10), 1).await[0].doing, Doing::Query);
+        assert_eq!(desk.claim(at(10), 1).await[0].doing, ClaimKind::Query);
         assert!(
             desk.claim(at(20), 1).await.is_empty(),
             "nobody else asks meanwhile"
         );
-        assert_eq!(desk.claim(at(70), 1).await[0].doing, Doing::Query);
+        assert_eq!(desk.claim(at(70), 1).await[0].doing, ClaimKind::Query);
     });
 }
 
@@ -207,7 +209,7 @@ fn an_answer_that_comes_late_changes_nothing_is_kept_with_its_evidence_and_makes
             attempts.len(),
             "and kept once"
         );
-        assert_eq!(desk.claim(at(62), 1).await[0].doing, Doing::Query);
+        assert_eq!(desk.claim(at(62), 1).await[0].doing, ClaimKind::Query);
         desk.assert_sound().await;
     });
 }
@@ -230,7 +232,12 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
             "the grace period is over"
         );
         desk.ledger
-            .wish(claimed[1].id(), &Wish::Cancel, &by("ann"), at(20_001))
+            .wish(
+                claimed[1].id(),
+                &OperatorAction::Cancel,
+                &by("ann"),
+                at(20_001),
+            )
             .await
             .unwrap();
         for one in &claimed {
@@ -280,7 +287,7 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
             .unwrap();
         for one in &claimed[..3] {
             desk.ledger
-                .wish(one.id(), &Wish::Cancel, &by("ann"), at(20_001))
+                .wish(one.id(), &OperatorAction::Cancel, &by("ann"), at(20_001))
                 .await
                 .unwrap();
         }
@@ -352,12 +359,12 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             );
             if state == State::Parked {
                 desk.ledger
-                    .wish(1, &Wish::Retry, &by("ann"), at(401))
+                    .wish(1, &OperatorAction::Retry, &by("ann"), at(401))
                     .await
                     .unwrap();
             }
             let question = desk.claim(at(20_000), 1).await.remove(0);
-            assert_eq!(question.doing, Doing::Query);
+            assert_eq!(question.doing, ClaimKind::Query);
             desk.ledger
                 .settle(answered(&question, Answer::Absent, at(20_000)))
                 .await
@@ -384,7 +391,7 @@ async fn twice_sent(desk: &Desk, state: State) -> (Claimed, Claimed) {
         .await
         .unwrap();
     desk.ledger
-        .wish(1, &Wish::Retry, &by("ann"), at(3))
+        .wish(1, &OperatorAction::Retry, &by("ann"), at(3))
         .await
         .unwrap();
     let question = desk.claim(at(4), 1).await.remove(0);
@@ -453,7 +460,7 @@ fn what_is_given_back_unsent_is_planned_again_and_was_never_sent() {
         assert_eq!(desk.states().await, [State::Planned]);
         assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), 0);
         let again = desk.claim(at(2), 1).await.remove(0);
-        assert_eq!((again.doing, again.item.sends), (Doing::Submit, 1));
+        assert_eq!((again.doing, again.item.sends), (ClaimKind::Submit, 1));
         desk.assert_sound().await;
     });
 }
@@ -478,7 +485,7 @@ fn one_contract_is_in_flight_once_at_a_time() {
         let asked = other.claim(at(13), 3).await;
         assert_eq!(
             (asked.len(), asked[0].id(), asked[0].doing),
-            (1, 1, Doing::Query),
+            (1, 1, ClaimKind::Query),
             "unknown is in flight too"
         );
         other
@@ -530,7 +537,7 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
         );
         desk.claim(at(2), 5).await;
         assert_eq!(desk.states().await, [State::Sending, State::Unknown]);
-        assert_eq!(desk.claim(at(2), 5).await[0].doing, Doing::Query);
+        assert_eq!(desk.claim(at(2), 5).await[0].doing, ClaimKind::Query);
     });
 }
 
@@ -566,7 +573,7 @@ fn a_claim_in_doubt_is_given_back_if_it_was_made() {
         let again = desk.claim(at(2), 1).await.remove(0);
         assert_eq!(
             (again.doing, again.item.sends),
-            (Doing::Submit, 1),
+            (ClaimKind::Submit, 1),
             "nothing was sent for the first"
         );
         assert_eq!(
@@ -692,7 +699,7 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
             desk.claim(at(100_000), 1)
                 .await
                 .iter()
-                .all(|one| one.doing != Doing::Submit)
+                .all(|one| one.doing != ClaimKind::Submit)
         );
         assert_eq!(
             desk.ledger.closed_lanes(at(100_000)).await.unwrap().len(),
@@ -725,20 +732,20 @@ fn what_is_parked_and_withdrawn_holds_its_contract_until_a_person_says_what_beca
                 .unwrap();
             let cancel = desk
                 .ledger
-                .wish(1, &Wish::Cancel, &by("ann"), at(3))
+                .wish(1, &OperatorAction::Cancel, &by("ann"), at(3))
                 .await
                 .unwrap();
-            assert_eq!(cancel, Granted::Withdrawn(State::Parked));
+            assert_eq!(cancel, ActionResult::Withdrawn(State::Parked));
             assert!(
                 desk.claim(at(10), 2).await.is_empty(),
                 "nobody knows what became of it"
             );
             let resolved = desk
                 .ledger
-                .wish(1, &Wish::Resolve(finding), &by("ann"), at(11))
+                .wish(1, &OperatorAction::Resolve(finding), &by("ann"), at(11))
                 .await
                 .unwrap();
-            assert_eq!(resolved, Granted::Moved(end));
+            assert_eq!(resolved, ActionResult::Moved(end));
             assert_eq!(
                 desk.claim(at(12), 2).await[0].id(),
                 2,
@@ -757,23 +764,23 @@ fn a_person_cancels_what_was_not_sent_at_once_and_what_was_sent_when_it_is_known
         let claimed = desk.claim(at(1), 1).await.remove(0);
         let cancel = async |id| {
             desk.ledger
-                .wish(id, &Wish::Cancel, &by("ann"), at(2))
+                .wish(id, &OperatorAction::Cancel, &by("ann"), at(2))
                 .await
                 .unwrap()
         };
         assert_eq!(
             cancel(claimed.id()).await,
-            Granted::Withdrawn(State::Sending)
+            ActionResult::Withdrawn(State::Sending)
         );
         assert_eq!(
             cancel(claimed.id()).await,
-            Granted::Withdrawn(State::Sending),
+            ActionResult::Withdrawn(State::Sending),
             "said twice, it is one wish"
         );
-        assert_eq!(cancel(2).await, Granted::Moved(State::Cancelled));
-        assert_eq!(cancel(99).await, Granted::NoSuchItem);
+        assert_eq!(cancel(2).await, ActionResult::Moved(State::Cancelled));
+        assert_eq!(cancel(99).await, ActionResult::NoSuchItem);
         assert!(
-            matches!(cancel(2).await, Granted::Refused(_)),
+            matches!(cancel(2).await, ActionResult::Refused(_)),
             "it has ended"
         );
         assert!(
@@ -832,7 +839,7 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             claimed.sort_by_key(Claimed::id);
             for one in &claimed {
                 desk.ledger
-                    .wish(one.id(), &Wish::Cancel, &by("ann"), at(2))
+                    .wish(one.id(), &OperatorAction::Cancel, &by("ann"), at(2))
                     .await
                     .unwrap();
             }
@@ -848,13 +855,13 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             // Given back before anything was sent: the last item's claim.
             let last = desk.claim(at(3), 1).await.remove(0);
             desk.ledger
-                .wish(last.id(), &Wish::Cancel, &by("ann"), at(3))
+                .wish(last.id(), &OperatorAction::Cancel, &by("ann"), at(3))
                 .await
                 .unwrap();
             desk.ledger.settle(unsent(&last, at(4))).await.unwrap();
             for now in [at(100), at(20_000), at(20_100)] {
                 for one in desk.claim(now, 50).await {
-                    assert_eq!(one.doing, Doing::Query, "nothing is sent again");
+                    assert_eq!(one.doing, ClaimKind::Query, "nothing is sent again");
                     desk.ledger
                         .settle(answered(&one, Answer::Absent, now))
                         .await
@@ -881,10 +888,15 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             // A person who wants it again is asked about what was sent before, and then it is sent.
             let wished = desk
                 .ledger
-                .wish(claimed[0].id(), &Wish::Retry, &by("ann"), at(20_200))
+                .wish(
+                    claimed[0].id(),
+                    &OperatorAction::Retry,
+                    &by("ann"),
+                    at(20_200),
+                )
                 .await
                 .unwrap();
-            assert_eq!(wished, Granted::Moved(State::Unknown));
+            assert_eq!(wished, ActionResult::Moved(State::Unknown));
             let asked = desk.claim(at(20_200), 1).await.remove(0);
             desk.ledger
                 .settle(answered(&asked, Answer::Absent, at(20_201)))
@@ -892,7 +904,7 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
                 .unwrap();
             assert_eq!(
                 desk.claim(at(40_000), 1).await.remove(0).doing,
-                Doing::Submit
+                ClaimKind::Submit
             );
             desk.assert_sound().await;
         }
@@ -905,7 +917,7 @@ fn a_process_that_dies_with_what_was_withdrawn_leaves_it_to_be_asked_about() {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
         desk.ledger
-            .wish(claimed.id(), &Wish::Cancel, &by("ann"), at(2))
+            .wish(claimed.id(), &OperatorAction::Cancel, &by("ann"), at(2))
             .await
             .unwrap();
         desk.claim(at(61), 1).await;

@@ -21,9 +21,9 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
 use payrun::engine::plan::{NamedBy, PlanRequest, Planned};
 use payrun::ledger::{
-    Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Granted, Import,
-    ItemFilter, Kept, NewContract, Node, PeriodRow, Reopening, Settlement, TakenContract, Want,
-    What, Wish,
+    ActionResult, Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow,
+    Import, ItemFilter, JobQuota, Kept, NewContract, Node, OperatorAction, PeriodRow, Reopening,
+    Settlement, TakenContract, What,
 };
 use payrun::workflow::Workflow;
 
@@ -222,7 +222,7 @@ impl World {
         let now = self.engine.clock.now();
         for job in self.engine.ledger.open_jobs("hk").await.unwrap() {
             let policy = Arc::clone(&job.policy);
-            let want = Want {
+            let want = JobQuota {
                 job_id: job.id,
                 kind: "deduct".into(),
                 slots: 100,
@@ -435,10 +435,10 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
                 let wish = world
                     .engine
                     .ledger
-                    .wish(item.id, &Wish::Retry, &by("ann"), now)
+                    .wish(item.id, &OperatorAction::Retry, &by("ann"), now)
                     .await
                     .unwrap();
-                assert!(matches!(wish, Granted::ContractStopped(_)), "{wish:?}");
+                assert!(matches!(wish, ActionResult::ContractStopped(_)), "{wish:?}");
             }
         }
     });
@@ -527,7 +527,12 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
             world
                 .engine
                 .ledger
-                .wish(items[1].id, &Wish::Retry, &crate::support::by("ann"), now)
+                .wish(
+                    items[1].id,
+                    &OperatorAction::Retry,
+                    &crate::support::by("ann"),
+                    now,
+                )
                 .await
                 .unwrap();
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 1);

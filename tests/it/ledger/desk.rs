@@ -11,8 +11,8 @@ use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Attempt, ClaimRequest, Claimed, CommitFault, ItemFilter, ItemRow, Ledger, NewItem, NewJob,
-    NewRun, Node, Planning, Settlement, Want,
+    Attempt, ClaimRequest, Claimed, CommitFault, ItemFilter, ItemRow, JobQuota, Ledger, NewItem,
+    NewJob, NewRun, Node, Planning, Settlement,
 };
 
 use super::Place;
@@ -145,7 +145,7 @@ impl Desk {
                 per: Duration::from_secs(1),
             },
             slots,
-            wants: vec![Want {
+            wants: vec![JobQuota {
                 job_id: self.job,
                 kind: "deduct".into(),
                 slots,

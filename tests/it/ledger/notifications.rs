@@ -8,7 +8,8 @@ use payrun::domain::ids::OrderNumber;
 use payrun::domain::item::State;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Claimed, Heard, Ledger, NewNotification, NotificationFilter, NotificationRow, Said,
+    Claimed, Ledger, NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
+    Said,
 };
 
 use super::desk::{Desk, answered, at, done, item_of};
@@ -59,7 +60,7 @@ async fn tell(
     digest: &str,
     answer: Answer,
     now: Timestamp,
-) -> Heard {
+) -> NotificationOutcome {
     let row = kept(&desk.ledger, digest, claimed.order_no()).await;
     let outcome = desk
         .ledger
@@ -76,7 +77,7 @@ async fn tell(
     // What it once did stays written.
     assert_eq!(
         written,
-        if row.outcome == Heard::Open {
+        if row.outcome == NotificationOutcome::Open {
             outcome
         } else {
             row.outcome
@@ -136,9 +137,9 @@ fn the_same_body_is_one_notification_however_often_it_comes() {
         assert_eq!(
             shown,
             [
-                ("other", "a", 0, Heard::Open),
-                ("hk", "b", 0, Heard::Open),
-                ("hk", "a", 20, Heard::Open)
+                ("other", "a", 0, NotificationOutcome::Open),
+                ("hk", "b", 0, NotificationOutcome::Open),
+                ("hk", "a", 20, NotificationOutcome::Open)
             ]
         );
         assert_eq!(ledger.notifications_due(at(2), 10).await.unwrap().len(), 2);
@@ -164,7 +165,7 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
             assert_eq!(desk.claim(at(2), 2).await.len(), 0, "the contract is busy");
             assert_eq!(
                 tell(&desk, &claimed, "a", done(), at(3)).await,
-                Heard::Applied
+                NotificationOutcome::Applied
             );
             let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
             assert_eq!(
@@ -183,7 +184,7 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
             for digest in ["a", "b"] {
                 assert_eq!(
                     tell(&desk, &claimed, digest, done(), at(4)).await,
-                    Heard::NothingNew
+                    NotificationOutcome::NothingNew
                 );
             }
             assert_eq!(
@@ -206,7 +207,10 @@ fn what_is_being_sent_is_left_to_its_call_and_the_notification_waits() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        assert_eq!(tell(&desk, &claimed, "a", done(), at(1)).await, Heard::Open);
+        assert_eq!(
+            tell(&desk, &claimed, "a", done(), at(1)).await,
+            NotificationOutcome::Open
+        );
         assert_eq!(desk.states().await, [State::Sending]);
         assert!(
             desk.ledger
@@ -232,7 +236,7 @@ fn what_is_being_sent_is_left_to_its_call_and_the_notification_waits() {
             .unwrap();
         assert_eq!(
             (outcome, desk.states().await),
-            (vec![Heard::Applied], vec![State::Succeeded])
+            (vec![NotificationOutcome::Applied], vec![State::Succeeded])
         );
         desk.assert_sound().await;
     });
@@ -254,7 +258,7 @@ fn whatever_else_a_notification_says_is_a_reason_to_ask_and_not_before_the_gatew
             let digest = format!("{place_of}");
             assert_eq!(
                 tell(&desk, &claimed, &digest, answer, at(2)).await,
-                Heard::Asked
+                NotificationOutcome::Asked
             );
             let after = desk.items().await;
             assert_eq!(
@@ -273,14 +277,26 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
     on_every_engine(|place| async move {
         let (desk, claimed) = with_answer(&place, done()).await;
         for (digest, answer, outcome) in [
-            ("a", Answer::Accepted, Heard::NothingNew),
-            ("b", Answer::Absent, Heard::NothingNew),
-            ("c", Answer::from(Cause::Unlisted), Heard::NothingNew),
-            ("d", done(), Heard::NothingNew),
-            ("e", declined(), Heard::Contradicts),
-            ("f", declined(), Heard::NothingNew),
-            ("g", Answer::Done(Receipt("R2".into())), Heard::Contradicts),
-            ("h", Answer::Done(Receipt("R2".into())), Heard::NothingNew),
+            ("a", Answer::Accepted, NotificationOutcome::NothingNew),
+            ("b", Answer::Absent, NotificationOutcome::NothingNew),
+            (
+                "c",
+                Answer::from(Cause::Unlisted),
+                NotificationOutcome::NothingNew,
+            ),
+            ("d", done(), NotificationOutcome::NothingNew),
+            ("e", declined(), NotificationOutcome::Contradicts),
+            ("f", declined(), NotificationOutcome::NothingNew),
+            (
+                "g",
+                Answer::Done(Receipt("R2".into())),
+                NotificationOutcome::Contradicts,
+            ),
+            (
+                "h",
+                Answer::Done(Receipt("R2".into())),
+                NotificationOutcome::NothingNew,
+            ),
         ] {
             assert_eq!(
                 tell(&desk, &claimed, digest, answer, at(5)).await,
@@ -308,11 +324,11 @@ fn another_amount_is_an_alarm_once_and_closes_nothing() {
         let (desk, claimed) = with_answer(&place, Answer::from(Cause::TimedOut)).await;
         assert_eq!(
             tell(&desk, &claimed, "a", Answer::from(Cause::Mismatch), at(3)).await,
-            Heard::Mismatch
+            NotificationOutcome::Mismatch
         );
         assert_eq!(
             tell(&desk, &claimed, "b", Answer::from(Cause::Mismatch), at(4)).await,
-            Heard::NothingNew
+            NotificationOutcome::NothingNew
         );
         let row = desk.items().await.remove(0);
         assert_eq!(
@@ -344,7 +360,7 @@ fn money_under_a_number_that_was_given_up_is_an_alarm_and_what_waits_to_be_sent_
         assert_eq!(desk.states().await, [State::Failed]);
         assert_eq!(
             tell(&desk, &claimed, "a", done(), at(3)).await,
-            Heard::Contradicts
+            NotificationOutcome::Contradicts
         );
         assert_eq!(desk.states().await, [State::Failed]);
         let other = place.fresh().await;
@@ -357,7 +373,7 @@ fn money_under_a_number_that_was_given_up_is_an_alarm_and_what_waits_to_be_sent_
             .unwrap();
         assert_eq!(
             tell(&planned, &given_back, "a", done(), at(3)).await,
-            Heard::Applied
+            NotificationOutcome::Applied
         );
         assert_eq!(
             (planned.states().await, planned.claim(at(9), 9).await.len()),
@@ -380,11 +396,21 @@ fn what_has_ended_is_forgotten_after_a_time_and_what_is_open_never() {
         }
         let rows = ledger.notifications_due(at(60), 9).await.unwrap();
         ledger
-            .end_notification(rows[0].id, Heard::UnknownOrder, "nobody has it", None)
+            .end_notification(
+                rows[0].id,
+                NotificationOutcome::UnknownOrder,
+                "nobody has it",
+                None,
+            )
             .await
             .unwrap();
         ledger
-            .end_notification(rows[2].id, Heard::UnknownOrder, "nobody has it", None)
+            .end_notification(
+                rows[2].id,
+                NotificationOutcome::UnknownOrder,
+                "nobody has it",
+                None,
+            )
             .await
             .unwrap();
         assert_eq!(ledger.forget_notifications(at(20), 100).await.unwrap(), 1);

@@ -10,8 +10,8 @@ use payrun::domain::item::{Finding, State};
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ApprovalRow, ApprovalState, Decided, Doing, Granted, LaneLimits, LaneState, Ledger,
-    NewApproval, NewItem, NewRun, Scope, Settled, Wish,
+    ActionResult, ApprovalRow, ApprovalState, ClaimKind, Decided, LaneLimits, LaneState, Ledger,
+    NewApproval, NewItem, NewRun, OperatorAction, Scope, Settled,
 };
 
 use super::desk::{Desk, answered, at, by, item, item_of, planning_of, run};
@@ -115,7 +115,7 @@ fn what_is_paused_sends_nothing_new_and_is_asked_about() {
             let [asked] = claimed.as_slice() else {
                 panic!("{scope}: {claimed:?}")
             };
-            assert_eq!(asked.doing, Doing::Query, "{scope}");
+            assert_eq!(asked.doing, ClaimKind::Query, "{scope}");
             desk.ledger
                 .settle(answered(asked, timed_out(), at(second + 2)))
                 .await
@@ -297,14 +297,14 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
     on_every_engine(|place| async move {
         let items: Vec<NewItem> = vec![item_of(1, "a", "C"), item_of(2, "b", "C"), item(3, "c")];
         let desk = Desk::with(&place, &items).await;
-        let happened = Wish::Resolve(Finding::Happened(Receipt("R-7".into())));
+        let happened = OperatorAction::Resolve(Finding::Happened(Receipt("R-7".into())));
         let refused = desk
             .ledger
             .wish(1, &happened, &by("ann"), at(1))
             .await
             .unwrap();
         assert!(
-            matches!(refused, Granted::Refused(_)),
+            matches!(refused, ActionResult::Refused(_)),
             "it was not sent: {refused:?}"
         );
         let claimed = desk.claim(at(1), 9).await;
@@ -321,15 +321,15 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
                 .wish(1, &happened, &by("ann"), at(5))
                 .await
                 .unwrap(),
-            Granted::Moved(State::Succeeded)
+            ActionResult::Moved(State::Succeeded)
         );
-        let did_not = Wish::Resolve(Finding::DidNot);
+        let did_not = OperatorAction::Resolve(Finding::DidNot);
         assert_eq!(
             desk.ledger
                 .wish(3, &did_not, &by("ann"), at(5))
                 .await
                 .unwrap(),
-            Granted::Moved(State::Failed)
+            ActionResult::Moved(State::Failed)
         );
         let late = answered(&asked[0], timed_out(), at(6));
         assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
@@ -357,10 +357,10 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         );
         assert_eq!(
             desk.ledger
-                .wish(3, &Wish::Retry, &by("ann"), at(7))
+                .wish(3, &OperatorAction::Retry, &by("ann"), at(7))
                 .await
                 .unwrap(),
-            Granted::Moved(State::Unknown)
+            ActionResult::Moved(State::Unknown)
         );
         desk.assert_sound().await;
         assert_eq!(
@@ -385,17 +385,17 @@ fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
             .ledger
             .wish_all(
                 &counted,
-                &Wish::Cancel,
+                &OperatorAction::Cancel,
                 (&by("ann"), "state planned"),
                 at(2),
             )
             .await
             .unwrap();
-        let cancelled = Granted::Moved(State::Cancelled);
+        let cancelled = ActionResult::Moved(State::Cancelled);
         assert_eq!(
             done,
             [
-                (1, Granted::Changed),
+                (1, ActionResult::Changed),
                 (2, cancelled.clone()),
                 (3, cancelled)
             ]
@@ -422,10 +422,10 @@ fn the_audit_log_tells_withdrawals_of_what_was_under_way_from_items_that_were_ca
             .collect();
         let done = desk
             .ledger
-            .wish_all(&chosen, &Wish::Cancel, (&by("ann"), "all"), at(2))
+            .wish_all(&chosen, &OperatorAction::Cancel, (&by("ann"), "all"), at(2))
             .await
             .unwrap();
-        assert_eq!(done[0], (1, Granted::Withdrawn(State::Sending)));
+        assert_eq!(done[0], (1, ActionResult::Withdrawn(State::Sending)));
         let log = desk.ledger.audit(0, 10).await.unwrap();
         let after = "{\"ids\":[1,2,3],\"minor\":{\"HKD\":3000},\"states\":{\"cancelled\":2},\"withdrawn\":{\"sending\":1}}";
         assert_eq!(log[0].entry.after, after);
@@ -651,10 +651,10 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
         );
         assert_eq!(
             desk.ledger
-                .wish(1, &Wish::Retry, &by("ann"), at(2))
+                .wish(1, &OperatorAction::Retry, &by("ann"), at(2))
                 .await
                 .unwrap(),
-            Granted::NeverApproved
+            ActionResult::NeverApproved
         );
         desk.ledger.advance(at(3)).await.unwrap();
         assert!(
@@ -683,17 +683,17 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
         let desk = batch(&place, 1).await;
         assert_eq!(
             desk.ledger
-                .wish(2, &Wish::Cancel, &by("ann"), at(1))
+                .wish(2, &OperatorAction::Cancel, &by("ann"), at(1))
                 .await
                 .unwrap(),
-            Granted::Moved(State::Cancelled)
+            ActionResult::Moved(State::Cancelled)
         );
         assert_eq!(
             desk.ledger
-                .wish(2, &Wish::Retry, &by("ann"), at(2))
+                .wish(2, &OperatorAction::Retry, &by("ann"), at(2))
                 .await
                 .unwrap(),
-            Granted::NeverApproved
+            ActionResult::NeverApproved
         );
         assert_eq!(
             approve(&desk, "bob", at(3)).await,
@@ -759,7 +759,7 @@ fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
             now: at(1),
         };
         let believed = desk.ledger.believe_line(item.id, &shown).await.unwrap();
-        assert_eq!(believed, payrun::ledger::Believed::Contradicted);
+        assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
         assert_eq!(desk.states().await[0], State::Succeeded);
         assert_eq!(approve(&desk, "bob", at(2)).await, Decided::Changed);
     });

@@ -7,8 +7,8 @@ use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::item::State;
 use payrun::ledger::{
-    Again, Granted, ItemFilter, LedgerError, NewItem, NewJob, Refusal, Replaces, TroubledBefore,
-    Wish, filed_again_as,
+    ActionResult, Again, ItemFilter, LedgerError, NewItem, NewJob, OperatorAction, Refusal,
+    Replaces, TroubledBefore, filed_again_as,
 };
 
 use super::desk::{Desk, answered, at, done, item, job, planning, run};
@@ -286,10 +286,10 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
         };
         let retried = desk
             .ledger
-            .wish(old.id, &Wish::Retry, &by, at(3))
+            .wish(old.id, &OperatorAction::Retry, &by, at(3))
             .await
             .unwrap();
-        assert_eq!(retried, Granted::FiledAgain(new.id));
+        assert_eq!(retried, ActionResult::FiledAgain(new.id));
         desk.assert_sound().await;
     });
 }

@@ -4,7 +4,7 @@ use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting,
+    ActionResult, Forgettable, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting,
     OccurrenceFilter, ScheduleRow, StatementKept,
 };
 
@@ -112,7 +112,7 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
         );
         again.abandon().await.unwrap();
         let first = desk.items().await[0].id;
-        assert_eq!(wish(&desk, first).await, Granted::EvidenceGone);
+        assert_eq!(wish(&desk, first).await, ActionResult::EvidenceGone);
         desk.assert_sound().await;
     });
 }
@@ -143,9 +143,14 @@ fn what_moved_although_it_failed_keeps_its_evidence() {
     });
 }
 
-async fn wish(desk: &Desk, item: i64) -> Granted {
+async fn wish(desk: &Desk, item: i64) -> ActionResult {
     desk.ledger
-        .wish(item, &payrun::ledger::Wish::Retry, &by("ann"), at(9))
+        .wish(
+            item,
+            &payrun::ledger::OperatorAction::Retry,
+            &by("ann"),
+            at(9),
+        )
         .await
         .unwrap()
 }

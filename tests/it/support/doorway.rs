@@ -15,7 +15,7 @@ use payrun::files::Files;
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use payrun::ledger::{Ledger, NotificationFilter, NotificationRow};
-use payrun::server::notify::{Door, router};
+use payrun::server::notify::{WebhookLimiter, router};
 
 use super::four::Rig;
 
@@ -25,7 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// A project's engine, and its door.
 pub struct Doorway {
     pub engine: Arc<Engine>,
-    pub door: Arc<Door>,
+    pub door: Arc<WebhookLimiter>,
     /// `http://…/notify`.
     pub url: String,
     client: reqwest::Client,
@@ -50,7 +50,7 @@ impl Doorway {
             places: Arc::default(),
             clock,
         });
-        let door = Arc::new(Door::default());
+        let door = Arc::new(WebhookLimiter::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/notify", listener.local_addr().unwrap());
         let routes: axum::Router = router(Arc::clone(&engine), Arc::clone(&door));

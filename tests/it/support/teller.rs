@@ -16,9 +16,9 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::attempt::{Work, perform};
 use payrun::engine::{Account, Engine};
 use payrun::files::Files;
-use payrun::gateway::notice::{Manners, Notice, Reply};
-use payrun::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
-use payrun::ledger::{ClaimRequest, Claimed, ItemRow, Ledger, NewItem, NewJob, Node, Want};
+use payrun::gateway::notice::{Notice, NotificationProtocol, Reply};
+use payrun::gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
+use payrun::ledger::{ClaimRequest, Claimed, ItemRow, JobQuota, Ledger, NewItem, NewJob, Node};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ use crate::ledger::Place;
 use crate::ledger::desk::{at, job, run};
 
 /// What the gateway says to a call.
-pub type Says = Box<dyn FnMut(Call) -> Calling<'static, Observation> + Send>;
+pub type Says = Box<dyn FnMut(Call) -> BoxFuture<'static, Observation> + Send>;
 
 #[derive(Clone)]
 struct Scripted {
@@ -35,12 +35,12 @@ struct Scripted {
 }
 
 impl Gateway for Scripted {
-    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         self.heard.lock().unwrap().push(call.clone());
         (self.says.lock().unwrap())(call.clone())
     }
 
-    fn notified<'a>(&'a self, _notice: &'a Notice) -> Calling<'a, Observation> {
+    fn notified<'a>(&'a self, _notice: &'a Notice) -> BoxFuture<'a, Observation> {
         Box::pin(async { Observation::of(Reached::Unverified("nobody notifies".to_owned())) })
     }
 
@@ -48,12 +48,12 @@ impl Gateway for Scripted {
         "nothing"
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self) -> NotificationProtocol {
         let nothing = Reply {
             media: "text/plain",
             body: "",
         };
-        Manners {
+        NotificationProtocol {
             media: &[],
             signed_by: Vec::new(),
             taken: nothing,
@@ -61,7 +61,7 @@ impl Gateway for Scripted {
         }
     }
 
-    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>> {
         Box::pin(async { Vec::new() })
     }
 }
@@ -115,7 +115,7 @@ impl Teller {
     pub async fn at(
         place: &Place,
         kind: &'static str,
-        says: impl FnMut(Call) -> Calling<'static, Observation> + Send + 'static,
+        says: impl FnMut(Call) -> BoxFuture<'static, Observation> + Send + 'static,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = place.open().await;
@@ -274,7 +274,7 @@ impl Teller {
     }
 
     pub async fn claim(&self, job_id: i64, kind: &str, slots: usize) -> Vec<Claimed> {
-        let want = Want {
+        let want = JobQuota {
             job_id,
             kind: kind.to_owned(),
             slots,

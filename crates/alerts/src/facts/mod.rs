@@ -15,7 +15,7 @@ use super::Watched;
 use super::rules::Scoped;
 use payrun_domain::alert::Kind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Ledger, LedgerError, OfRun};
+use payrun_ledger::{Ledger, LedgerError, RunRef};
 
 pub use runs::Refused;
 
@@ -144,7 +144,7 @@ pub(super) fn counted(number: u64, thing: &str) -> String {
 }
 
 /// What every fact about a run says of it.
-fn of_run(run: &OfRun) -> Vec<(String, String)> {
+fn of_run(run: &RunRef) -> Vec<(String, String)> {
     vec![
         ("workflow".to_owned(), run.workflow.clone()),
         (

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Fact, More, NEWS_MAX, Told, Window, of_run};
 use crate::mask::masked;
 use payrun_domain::alert::Kind;
-use payrun_ledger::{Alarmed, Different, Ledger, LedgerError};
+use payrun_ledger::{Alarmed, Ledger, LedgerError, ReconcileDifference};
 
 /// Counts of a reconciliation that people need not hear of.
 const PLAIN: [&str; 4] = ["lines", "matched_lines", "items", "differences"];
@@ -127,7 +127,7 @@ pub(super) async fn differences(ledger: &Ledger, window: Window) -> Result<Vec<F
     Ok(found.iter().map(difference).collect())
 }
 
-fn difference(found: &Different) -> Fact {
+fn difference(found: &ReconcileDifference) -> Fact {
     let result: Map<String, Value> = serde_json::from_str(&found.result).unwrap_or_default();
     let differences = result.get("differences").and_then(Value::as_u64);
     let title = match differences {

@@ -9,7 +9,7 @@ use super::{Fact, More, NEWS_MAX, Told, Window, counted, of_run};
 use payrun_domain::alert::{Kind, UNKNOWN_FOR, duration_text};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Ended, ItemFilter, Ledger, LedgerError, OfRun, Troubled};
+use payrun_ledger::{Ended, ItemFilter, Ledger, LedgerError, RunRef, RunWithProblems};
 
 /// How many examples a mail names.
 const EXAMPLES: u32 = 5;
@@ -124,7 +124,7 @@ pub(super) async fn rejected(ledger: &Ledger, window: Window) -> Result<Vec<Fact
         .ended_badly(window.after, window.until, NEWS_MAX)
         .await?;
     let ended = ended.into_iter().filter(|ended| ended.rejected > 0);
-    let ended = ended.map(|ended| Troubled {
+    let ended = ended.map(|ended| RunWithProblems {
         run: ended.run,
         items: ended.rejected,
         since: None,
@@ -136,7 +136,7 @@ pub(super) async fn rejected(ledger: &Ledger, window: Window) -> Result<Vec<Fact
         .collect())
 }
 
-fn rejection(Troubled { run, items, .. }: &Troubled, now: Timestamp) -> Fact {
+fn rejection(RunWithProblems { run, items, .. }: &RunWithProblems, now: Timestamp) -> Fact {
     let (id, workflow) = (run.run_id, &run.workflow);
     Fact {
         kind: Kind::Rejected,
@@ -236,8 +236,8 @@ pub(super) async fn unknown(
         .collect())
 }
 
-fn not_known(troubled: &Troubled, after: std::time::Duration) -> Fact {
-    let Troubled { run, items, since } = troubled;
+fn not_known(troubled: &RunWithProblems, after: std::time::Duration) -> Fact {
+    let RunWithProblems { run, items, since } = troubled;
     let id = run.run_id;
     let title = format!(
         "{}: not known for more than {} what became of {}",
@@ -263,7 +263,7 @@ fn not_known(troubled: &Troubled, after: std::time::Duration) -> Fact {
 /// Runs with parked items.
 pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
     let runs = ledger.parked_runs().await?;
-    let fact = |Troubled { run, items, .. }: &Troubled| {
+    let fact = |RunWithProblems { run, items, .. }: &RunWithProblems| {
         let be = if *items == 1 { "needs" } else { "need" };
         let title = format!(
             "{}: {} {be} a person",
@@ -289,7 +289,7 @@ pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
 
 fn about_items(
     kind: Kind,
-    run: &OfRun,
+    run: &RunRef,
     since: Option<Timestamp>,
     title: String,
     state: &str,

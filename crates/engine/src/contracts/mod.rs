@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::Engine;
-use super::attempt::Scene;
+use super::attempt::AttemptContext;
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::{Failed, Follow, Word, follow};
 use payrun_domain::time::Timestamp;
@@ -127,7 +127,7 @@ impl Engine {
 
 /// The gateway has ended a contract as it was asked to: payrun charges it no more. Until the item
 /// itself has ended it is asked about again, so nothing is lost where this fails.
-pub(super) async fn is_ended(scene: &Scene<'_>, call: &Call, now: Timestamp) {
+pub(super) async fn is_ended(scene: &AttemptContext<'_>, call: &Call, now: Timestamp) {
     let field = scene.work.kind.one_at_a_time.as_deref().unwrap_or_default();
     let Some(contract) = call.input.get(field).and_then(Value::as_str) else {
         return;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::runtime::Handle;
 
-use crate::rows::Unread;
+use crate::rows::RowReadError;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_domain::subscription::{Due, Period, RunDays};
@@ -50,17 +50,21 @@ impl ContractRows {
     }
 
     /// Reads the next row; none at the end.
-    pub(crate) fn read(&mut self, row: &mut Row) -> Option<Result<(), Unread>> {
+    pub(crate) fn read(&mut self, row: &mut Row) -> Option<Result<(), RowReadError>> {
         while self.left.is_empty() {
             match self.next_contract() {
                 Ok(Some(contract)) => self.take(contract),
                 Ok(None) => return None,
-                Err(error) => return Some(Err(Unread::Ledger(error))),
+                Err(error) => return Some(Err(RowReadError::Ledger(error))),
             }
         }
         let (line, contract, due) = self.left.pop_front()?;
         if due.lapsed {
-            return Some(Err(Unread::Refused(lapsed(line, &contract.contract, &due))));
+            return Some(Err(RowReadError::Refused(lapsed(
+                line,
+                &contract.contract,
+                &due,
+            ))));
         }
         *row = Row::of(line, &cells(&contract, &due).each_ref().map(String::as_str));
         Some(Ok(()))

@@ -10,8 +10,8 @@ use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_ledger::{
-    Believed, BookedItem, LedgerError, LineKind, LineRef, Listed, ListedBy, StatementEvidence,
-    StatementLine, StatementRow,
+    BookedItem, EvidenceOutcome, LedgerError, LineKind, LineRef, Listed, ListedBy,
+    StatementEvidence, StatementLine, StatementRow,
 };
 
 /// How many lines are read at a time.
@@ -310,7 +310,7 @@ async fn believe(
         now,
     };
     match desk.ledger.believe_line(item.id, &shown).await? {
-        Believed::Closed => {
+        EvidenceOutcome::Closed => {
             let place = LineRef {
                 day: day.to_owned(),
                 line: line.line,
@@ -323,16 +323,16 @@ async fn believe(
             Ok(true)
         }
         // Its call was answered meanwhile.
-        Believed::Unchanged(State::Succeeded) => {
+        EvidenceOutcome::Unchanged(State::Succeeded) => {
             found.counts.matched_lines += 1;
             Ok(true)
         }
-        Believed::Contradicted if item.state == State::Planned => {
+        EvidenceOutcome::Contradicted if item.state == State::Planned => {
             let note = "money moved for an item that waited to be sent: it will not be sent";
             alarm(desk, day, line, Some(item), note, found);
             Ok(false)
         }
-        Believed::Contradicted | Believed::Unchanged(_) => {
+        EvidenceOutcome::Contradicted | EvidenceOutcome::Unchanged(_) => {
             let is_earlier = item.state.is_in_flight() && !item.is_in_use(shown.order_no.as_str());
             let note = if is_earlier {
                 EARLIER

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::Engine;
-use super::attempt::Scene;
+use super::attempt::AttemptContext;
 use crate::files::FilesError;
 use findings::{Findings, Reason};
 use payrun_domain::ids::KeyHash;
@@ -113,7 +113,7 @@ impl Order {
 }
 
 /// Reconciles, and says what was found as a gateway would.
-pub(super) async fn work(scene: &Scene<'_>, call: &Call) -> Observation {
+pub(super) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation {
     let order = match Order::read(call) {
         Ok(order) => order,
         Err(mistake) => {
@@ -133,7 +133,7 @@ pub(super) async fn work(scene: &Scene<'_>, call: &Call) -> Observation {
     }
 }
 
-async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopped> {
+async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observation, Stopped> {
     let Engine {
         ledger,
         clock,

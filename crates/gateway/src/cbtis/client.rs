@@ -16,9 +16,9 @@ use super::token::{NoToken, Tokens};
 use super::wire::{self, MASKED};
 use crate::cbtis::account::CbtisConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
-use crate::notice::{Manners, Notice, Reply};
+use crate::notice::{Notice, NotificationProtocol, Reply};
 use crate::transport::{Failure, Request, Response, Transport};
-use crate::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
+use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, personal};
 use payrun_domain::money::Amount;
 use payrun_system::clock::Clock;
 
@@ -198,21 +198,21 @@ impl Client {
 }
 
 impl Gateway for Client {
-    fn prepare(&self, within: Duration) -> Calling<'_, Result<(), Observation>> {
+    fn prepare(&self, within: Duration) -> BoxFuture<'_, Result<(), Observation>> {
         Box::pin(async move { self.token(within).await.map(drop).map_err(without_token) })
     }
 
-    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
         Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self) -> NotificationProtocol {
         // Only the status counts (docs/gateways/cbtis.md).
-        Manners {
+        NotificationProtocol {
             media: &["application/json"],
             signed_by: vec![self.config.signature_header.to_ascii_lowercase()],
             taken: Reply::text("success"),
@@ -224,7 +224,7 @@ impl Gateway for Client {
         "access_token or token_request"
     }
 
-    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
 }

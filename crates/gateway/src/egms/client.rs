@@ -18,9 +18,9 @@ use super::wire::{self, MASKED};
 use crate::egms::account::EgmsConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
 use crate::keys::nonce;
-use crate::notice::{Manners, Notice, Reply, UNTIMELY, is_timely};
+use crate::notice::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
 use crate::transport::{Failure, Request, Response, Transport};
-use crate::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
+use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, personal};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -294,19 +294,19 @@ impl Client {
 }
 
 impl Gateway for Client {
-    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             self.read_notification(&notice.headers, &notice.body, notice.received_at)
         })
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self) -> NotificationProtocol {
         // The words are those of a working demo server (docs/gateways/egms.md [B]).
-        Manners {
+        NotificationProtocol {
             media: &["application/json"],
             signed_by: ["authorization", "datetime", "msgid"]
                 .map(str::to_owned)
@@ -320,7 +320,7 @@ impl Gateway for Client {
         "sid, sign_key and sign_type"
     }
 
-    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
 }

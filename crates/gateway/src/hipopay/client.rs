@@ -19,10 +19,10 @@ use crate::exchange::{
 };
 use crate::hipopay::account::HipopayConfig;
 use crate::keys::{KeyError, SigningKey, VerifyingKey};
-use crate::notice::{Manners, Notice, Reply, UNTIMELY, is_timely};
+use crate::notice::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
 use crate::statement::BillNames;
 use crate::transport::{Failure, ReplyMax, Request, Response, Transport};
-use crate::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
+use crate::{BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -202,11 +202,11 @@ impl Client {
 }
 
 impl Gateway for Client {
-    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             self.read_notification(&notice.headers, &notice.body, notice.received_at)
         })
@@ -220,10 +220,10 @@ impl Gateway for Client {
         self.config.bill_names.clone()
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self) -> NotificationProtocol {
         // Some have come without a content type, and are forms all the same
         // (docs/gateways/hipopay.md).
-        Manners {
+        NotificationProtocol {
             media: &[],
             signed_by: vec!["timestamp".to_owned(), "signature".to_owned()],
             taken: Reply::text("success"),
@@ -235,7 +235,7 @@ impl Gateway for Client {
         "merchant_no, merchant_key and encoding"
     }
 
-    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
 }

@@ -26,10 +26,10 @@ use crate::exchange::{
     EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base,
     retry_after, unread, unreadable,
 };
-use crate::notice::{Manners, Notice};
+use crate::notice::{Notice, NotificationProtocol};
 use crate::wechat::account::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::{
-    Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal,
+    BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal,
 };
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
@@ -419,7 +419,7 @@ impl Client {
 }
 
 impl Gateway for Client {
-    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
@@ -433,7 +433,7 @@ impl Gateway for Client {
         })
     }
 
-    fn prepare(&self, within: Duration) -> Calling<'_, Result<(), Observation>> {
+    fn prepare(&self, within: Duration) -> BoxFuture<'_, Result<(), Observation>> {
         Box::pin(async move {
             self.keyring
                 .ensure(&self.channel, within)
@@ -456,11 +456,11 @@ impl Gateway for Client {
             .collect()
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
         Box::pin(self.read_notification(&notice.headers, &notice.body, notice.received_at))
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self) -> NotificationProtocol {
         notice::manners()
     }
 
@@ -468,7 +468,7 @@ impl Gateway for Client {
         "merchant_key, merchant_serial, mchid, api_v3_key and platform"
     }
 
-    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>> {
         Box::pin(probe_in_time(&self.channel.base, self.look()))
     }
 }

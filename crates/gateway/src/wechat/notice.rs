@@ -17,7 +17,7 @@ use super::platform::KeyringError;
 use super::refunds::read_refund;
 use super::wire::{self, Sealed};
 use crate::exchange::{bounded, unreadable};
-use crate::notice::{Manners, Reply, Subject};
+use crate::notice::{NotificationProtocol, Reply, Subject};
 use crate::wechat::account::WechatMode;
 use crate::{Observation, Reached};
 use payrun_domain::time::Timestamp;
@@ -147,8 +147,8 @@ impl Client {
 
 /// How WeChat Pay wants to be answered (docs/gateways/wechat.md): any 2xx; what is in the body is
 /// for people.
-pub(super) fn manners() -> Manners {
-    Manners {
+pub(super) fn manners() -> NotificationProtocol {
+    NotificationProtocol {
         media: &["application/json"],
         signed_by: SIGNED_BY.map(str::to_owned).to_vec(),
         taken: Reply::json(r#"{"code":"SUCCESS","message":"OK"}"#),

@@ -12,7 +12,7 @@ use super::{ContractRow, History, locked, note_changes, note_waived, shown, sign
 use crate::audit::Note;
 use crate::person::cancel_with_contract;
 use crate::rows::list;
-use crate::turn::Turn;
+use crate::turn::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;
@@ -114,7 +114,7 @@ impl Ledger {
         id: i64,
         change: &ContractChange,
     ) -> Result<Changed, LedgerError> {
-        let mut turn = Turn::take_long(&self.write, "changing a contract").await?;
+        let mut turn = WriteTx::take_long(&self.write, "changing a contract").await?;
         let contracts = locked(&mut turn, &[id]).await?;
         turn.line_up().await?;
         let changed = match contracts.first() {
@@ -139,7 +139,7 @@ impl Ledger {
         for known in self.contracts_called(contract, Some(account)).await? {
             self.change_contract(known.id, change).await?;
         }
-        let mut turn = Turn::take_long(&self.write, "ending a contract").await?;
+        let mut turn = WriteTx::take_long(&self.write, "ending a contract").await?;
         turn.line_up().await?;
         withdraw(&mut turn, (account, contract), change).await?;
         turn.commit_and_tell().await
@@ -177,7 +177,7 @@ impl Ledger {
         news: &ContractNews,
         change: &ContractChange,
     ) -> Result<bool, LedgerError> {
-        let mut turn = Turn::take_long(&self.write, "telling a contract").await?;
+        let mut turn = WriteTx::take_long(&self.write, "telling a contract").await?;
         let contracts = locked(&mut turn, &[news.contract_id]).await?;
         turn.line_up().await?;
         let heard =
@@ -256,7 +256,7 @@ fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
 }
 
 async fn apply(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     contract: &ContractRow,
     change: &ContractChange,
 ) -> Result<Changed, LedgerError> {
@@ -387,7 +387,7 @@ pub(super) const OPEN: &str = "\
 /// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items
 /// that were.
 async fn withdraw(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     (account, contract): (&str, &str),
     change: &ContractChange,
 ) -> Result<Vec<i64>, LedgerError> {
@@ -403,7 +403,7 @@ async fn withdraw(
 /// Withdraws what is open of a contract's periods that fall due after its last day; says which
 /// items that were.
 pub(super) async fn withdraw_after(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     contract: i64,
     last: NaiveDate,
     (who, why): (&str, &str),
@@ -427,7 +427,7 @@ fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
 /// Withdraws what a run that is being planned has of contracts whose end the gateway has confirmed
 /// meanwhile: nobody who ended them could see its items.
 pub async fn withdraw_what_has_ended(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     run_id: i64,
     began: Timestamp,
     now: Timestamp,
@@ -468,7 +468,7 @@ const OPEN_OF_RUN: &str = "\
       and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
 
 async fn withdraw_items(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     items: &[i64],
     who: &str,
     why: &str,

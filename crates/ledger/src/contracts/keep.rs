@@ -10,7 +10,7 @@ use super::change::{named, withdraw_after};
 use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
 use crate::audit::Note;
 use crate::rows::list;
-use crate::turn::Turn;
+use crate::turn::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::{Offer, Subscription};
@@ -66,7 +66,7 @@ impl Ledger {
         rows: &[NewContract],
         import: &Import,
     ) -> Result<Vec<Kept>, LedgerError> {
-        let mut turn = Turn::take_long(&self.write, "importing contracts").await?;
+        let mut turn = WriteTx::take_long(&self.write, "importing contracts").await?;
         let known = known(&mut turn, rows, &import.account).await?;
         turn.line_up().await?;
         let mut kept = Vec::with_capacity(rows.len());
@@ -121,7 +121,7 @@ pub(super) const KNOWN: &str = "\
 
 /// Those that are there, kept from changing meanwhile.
 async fn known(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     rows: &[NewContract],
     account: &str,
 ) -> Result<BTreeMap<String, ContractRow>, LedgerError> {
@@ -140,7 +140,7 @@ async fn known(
 }
 
 async fn insert(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     fresh: &[&NewContract],
     import: &Import,
 ) -> Result<(), LedgerError> {
@@ -195,7 +195,7 @@ async fn insert(
 
 /// Changes them; says which items were withdrawn because of it.
 async fn change(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     changed: &[(&ContractRow, Subscription)],
     import: &Import,
 ) -> Result<Vec<i64>, LedgerError> {

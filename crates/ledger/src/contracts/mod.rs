@@ -25,7 +25,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::error::LedgerError;
 use super::home::Engine;
 use super::rows::list;
-use super::turn::Turn;
+use super::turn::WriteTx;
 use payrun_domain::actor::{Actor, Reason, Signed};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
@@ -247,7 +247,7 @@ const UPDATE: &str = "\
     from json_each($1) as v where contracts.id = cast(v.value ->> 0 as bigint)";
 
 async fn update(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     rows: &[(i64, &Subscription, Option<NaiveDate>)],
 ) -> Result<(), LedgerError> {
     let lines: Vec<_> = rows
@@ -272,7 +272,7 @@ struct History {
 }
 
 async fn note_changes(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     changes: &[History],
     who: &str,
     why: &str,
@@ -304,7 +304,7 @@ async fn note_changes(
 
 /// Notes periods that will never be charged.
 async fn note_waived(
-    turn: &mut Turn,
+    turn: &mut WriteTx,
     contract: i64,
     waived: &[Waived],
     now: Timestamp,
@@ -336,7 +336,7 @@ async fn note_waived(
 }
 
 /// Reads contracts by their numbers and keeps others from changing them until the transaction ends.
-async fn locked(turn: &mut Turn, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
+async fn locked(turn: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
     let failed = |source| LedgerError::of("reading contracts", source);
     let lock = if turn.engine() == Engine::Postgres {
         "for update of c"

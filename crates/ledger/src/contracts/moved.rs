@@ -1,9 +1,9 @@
 //! What became of an item is what became of its period: in the same commit as the move.
 
-use super::super::rows::Written;
+use super::super::rows::ItemChange;
 use crate::LedgerError;
 use crate::rows::list;
-use crate::turn::Turn;
+use crate::turn::WriteTx;
 use payrun_domain::item::State;
 
 /// The item, the period's state, and whether its contract must hear of it.
@@ -18,13 +18,13 @@ pub(super) const MOVED: &str = "\
     from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 0 as bigint)";
 
 /// The list of what periods are after these moves; none where no period can be among them.
-pub(crate) fn periods_of(moves: &[Written<'_>]) -> Option<String> {
+pub(crate) fn periods_of(moves: &[ItemChange<'_>]) -> Option<String> {
     let moved: Vec<Moved> = moves.iter().filter_map(moved).collect();
     (!moved.is_empty()).then(|| list(&moved))
 }
 
 /// Only what is one at a time can belong to a contract.
-fn moved(written: &Written<'_>) -> Option<Moved> {
+fn moved(written: &ItemChange<'_>) -> Option<Moved> {
     let (stored, to) = (written.stored, written.moved.item.state);
     stored.serial.as_ref()?;
     if stored.item.state == to {
@@ -56,7 +56,7 @@ fn moved(written: &Written<'_>) -> Option<Moved> {
 }
 
 /// Writes what [`periods_of`] says.
-pub(crate) async fn note_moved(turn: &mut Turn, periods: String) -> Result<(), LedgerError> {
+pub(crate) async fn note_moved(turn: &mut WriteTx, periods: String) -> Result<(), LedgerError> {
     let noted = sqlx::query(MOVED)
         .bind(periods)
         .execute(turn.connection())

@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{Changed, History, locked, note_changes, signed, update};
 use crate::audit::Note;
-use crate::turn::Turn;
+use crate::turn::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::Standing;
@@ -39,7 +39,7 @@ impl Ledger {
         id: i64,
         reopening: &Reopening,
     ) -> Result<Changed, LedgerError> {
-        let mut turn = Turn::take_long(&self.write, "reopening a period").await?;
+        let mut turn = WriteTx::take_long(&self.write, "reopening a period").await?;
         let contracts = locked(&mut turn, &[id]).await?;
         turn.line_up().await?;
         let Some(contract) = contracts.first() else {

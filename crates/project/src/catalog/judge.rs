@@ -13,7 +13,7 @@ use payrun_domain::answer::{
 };
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Bug, is};
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::subscription::Word;
 use payrun_gateway::{Observation, Reached};
 
@@ -121,10 +121,10 @@ pub fn judge(
             code: UNREACHABLE.to_owned(),
             after: None,
         }),
-        Reached::TimedOut if is(Bug::SilentIsNotSent) => Judged::plain(not_sent()),
-        Reached::Lost(_) if is(Bug::LostIsNotSent) => Judged::plain(not_sent()),
+        Reached::TimedOut if is(Mutation::SilentIsNotSent) => Judged::plain(not_sent()),
+        Reached::Lost(_) if is(Mutation::LostIsNotSent) => Judged::plain(not_sent()),
         Reached::Replied
-            if is(Bug::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) =>
+            if is(Mutation::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) =>
         {
             Judged::plain(unsendable())
         }

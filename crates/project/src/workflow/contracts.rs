@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::expression::Name;
-use super::lower::Lowering;
+use super::lower::Compiler;
 use super::template::Part;
 use super::{CONTRACT_COLUMNS, Items, Template};
 use crate::catalog::JobKind;
@@ -20,7 +20,7 @@ const KEY: &str = "{{ item.contract_id }}/{{ item.period }}";
 /// Fields that are the contract's own columns of the same name.
 const OWN: [&str; 3] = ["contract_id", "amount", "currency"];
 
-impl Lowering<'_> {
+impl Compiler<'_> {
     /// The key of a contract's period, whether it is written out or not.
     pub(super) fn contract_key(&mut self, job: &Node) -> Option<Template> {
         let own = Template::parse(KEY, self.source, job.at).ok()?;

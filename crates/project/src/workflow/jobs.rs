@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::expression::Name;
-use super::lower::{Lowering, is_name};
+use super::lower::{Compiler, is_name};
 use super::template::Part;
 use super::{Approval, Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
 use crate::catalog::load::read_policy;
@@ -45,7 +45,7 @@ fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
     }
 }
 
-impl<'a> Lowering<'a> {
+impl<'a> Compiler<'a> {
     pub(super) fn job(&mut self, entry: &Entry) -> Option<Job> {
         let node = &entry.value;
         if !is_name(&entry.key) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Workflow;
-use super::lower::Lowering;
+use super::lower::Compiler;
 use super::spec::WORKFLOW;
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -75,7 +75,7 @@ fn read_workflow(
     let root = yaml::node::parse(source)?;
     let mut found = Diagnostics::default();
     check(&root, &Shape::Fields(&WORKFLOW), source, &mut found);
-    let mut lowering = Lowering {
+    let mut lowering = Compiler {
         source,
         catalog,
         config,

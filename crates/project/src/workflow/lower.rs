@@ -20,7 +20,7 @@ use payrun_yaml::fields::text_of;
 use payrun_yaml::node::{Entry, Node, Position};
 
 /// What is known while a workflow is read.
-pub(super) struct Lowering<'a> {
+pub(super) struct Compiler<'a> {
     pub(super) source: &'a Arc<Source>,
     pub(super) catalog: &'a Catalog,
     pub(super) config: &'a Config,
@@ -29,7 +29,7 @@ pub(super) struct Lowering<'a> {
     pub(super) params: Vec<Param>,
 }
 
-impl Lowering<'_> {
+impl Compiler<'_> {
     pub(super) fn workflow(&mut self, root: &Node, path: &Path) -> Workflow {
         if let Some(node) = root
             .get("workflow")

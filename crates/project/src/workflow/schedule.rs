@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Scheduling;
-use super::lower::{Lowering, at_text};
+use super::lower::{Compiler, at_text};
 use crate::config::zones::zone;
 use payrun_domain::calendar::{Calendar, Roll};
 use payrun_domain::occurrence::{Missed, Overlap};
@@ -13,7 +13,7 @@ use payrun_domain::timetable::Timetable;
 use payrun_yaml::fields::{is_true, text_of};
 use payrun_yaml::node::{Entry, Node, Position};
 
-impl Lowering<'_> {
+impl Compiler<'_> {
     /// Reads a schedule; what is not given has its default.
     pub(super) fn scheduling(&mut self, node: &Node) -> Option<Scheduling> {
         let calendars = node

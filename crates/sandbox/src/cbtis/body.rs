@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Refused;
-use crate::till::{Asked, Sort};
+use crate::till::{Asked, TransactionKind};
 use payrun_domain::money::{Amount, Currency};
 
 #[derive(Debug, Deserialize)]
@@ -60,7 +60,7 @@ impl Refund {
     /// What is asked for, of a payment in this currency.
     pub(super) fn asked(self, of: String, currency: &str) -> Result<Asked, Refused> {
         Ok(Asked {
-            sort: Sort::Refund,
+            sort: TransactionKind::Refund,
             minor: amount(&self.amount, currency)?.minor(),
             number: self.number,
             of,
@@ -109,7 +109,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     }
     let amount = amount(&body.amount, &body.currency)?;
     Ok(Asked {
-        sort: Sort::Payment,
+        sort: TransactionKind::Payment,
         number: number(body.merchant_order_id)?,
         of: String::new(),
         currency: body.currency,
@@ -136,15 +136,15 @@ pub(super) fn refund(bytes: &[u8]) -> Result<Refund, Refused> {
 }
 
 /// What a query asks for.
-pub(super) fn which(bytes: &[u8], sort: Sort) -> Result<Which, Refused> {
+pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<Which, Refused> {
     let body: Query = read(bytes)?;
     let (ours, theirs, others) = match sort {
-        Sort::Payment | Sort::Cancel => (
+        TransactionKind::Payment | TransactionKind::Cancel => (
             body.merchant_order_id,
             body.order_id,
             body.merchant_refund_id.or(body.refund_id),
         ),
-        Sort::Refund => (
+        TransactionKind::Refund => (
             body.merchant_refund_id,
             body.refund_id,
             body.merchant_order_id.or(body.order_id),

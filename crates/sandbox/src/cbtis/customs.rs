@@ -10,7 +10,7 @@ use super::{Cbtis, Refused, Said, error, ok};
 use crate::Settings;
 use crate::customs::{CUSTOMS, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::till::{Sort, Standing};
+use crate::till::{Standing, TransactionKind};
 
 #[derive(Debug, Deserialize)]
 struct Body {
@@ -129,7 +129,7 @@ impl Cbtis {
     /// A payment by its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<Paid> {
         let till = self.counter.till();
-        let entry = till.entry(Sort::Payment, number)?;
+        let entry = till.entry(TransactionKind::Payment, number)?;
         let fits =
             entry.standing == Standing::Done && theirs.is_none_or(|theirs| entry.theirs == theirs);
         fits.then(|| Paid {

@@ -25,11 +25,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::counter::{Counter, Speech, json_reply, shown_amount, stray_page};
+use super::counter::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::request_table::RequestTable;
-use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
-use super::{Reaction, Settings, Twin};
+use super::till::{Asked, Entry, Outcome, Standing, TillTotals, TransactionKind, What};
+use super::{FakeGateway, Reaction, Settings};
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -104,7 +104,7 @@ impl Cbtis {
     pub fn refund(&self, merchant_refund_id: &str) -> Option<Entry> {
         self.counter
             .till()
-            .entry(Sort::Refund, merchant_refund_id)
+            .entry(TransactionKind::Refund, merchant_refund_id)
             .cloned()
     }
 
@@ -129,19 +129,19 @@ impl Cbtis {
         let paid = self
             .counter
             .till()
-            .entry(Sort::Payment, merchant_order_id)
+            .entry(TransactionKind::Payment, merchant_order_id)
             .cloned()?;
-        self.tell(Sort::Payment, &paid)
+        self.tell(TransactionKind::Payment, &paid)
     }
 
     /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
     /// of how it stands but its type.
-    pub(super) fn tell(&self, sort: Sort, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
+    pub(super) fn tell(&self, sort: TransactionKind, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
         let (ours, theirs) = names(sort);
         let kind = match sort {
-            Sort::Payment => "payment_success",
-            Sort::Refund => "refund_success",
-            Sort::Cancel => return None,
+            TransactionKind::Payment => "payment_success",
+            TransactionKind::Refund => "refund_success",
+            TransactionKind::Cancel => return None,
         };
         let amount = shown_amount(entry.minor, &entry.currency, None);
         let data = json!({ theirs: entry.theirs, ours: entry.number, "order_amount": amount });
@@ -175,7 +175,7 @@ impl Cbtis {
         };
         let (broken, busy) = (error(500_001), error(429_001));
         self.counter
-            .speak(Speech {
+            .speak(Reply {
                 subject: &subject,
                 http,
                 body,
@@ -224,9 +224,11 @@ impl Cbtis {
         self.documented(request)?;
         match path {
             "/mch-api/v1/pa/payment_intents/create" => self.submit(body::payment(request.body())?),
-            "/mch-api/v1/pa/payment_intents/query" => self.query(request.body(), Sort::Payment),
+            "/mch-api/v1/pa/payment_intents/query" => {
+                self.query(request.body(), TransactionKind::Payment)
+            }
             "/mch-api/v1/pa/refunds/create" => self.take_refund(request.body()),
-            "/mch-api/v1/pa/refunds/query" => self.query(request.body(), Sort::Refund),
+            "/mch-api/v1/pa/refunds/query" => self.query(request.body(), TransactionKind::Refund),
             "/mch-api/v1/pa/channel_extra/wechat/create_customs_declare" => {
                 self.declare(request.body())
             }
@@ -320,11 +322,11 @@ impl Cbtis {
             let number = match &refund.of {
                 body::Which::Ours(number) => number.clone(),
                 body::Which::Theirs(theirs) => till
-                    .number_of(Sort::Payment, theirs)
+                    .number_of(TransactionKind::Payment, theirs)
                     .unwrap_or(theirs.clone()),
             };
             let currency = till
-                .entry(Sort::Payment, &number)
+                .entry(TransactionKind::Payment, &number)
                 .map(|payment| payment.currency.clone());
             (number, currency)
         };
@@ -343,13 +345,13 @@ impl Cbtis {
                 .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
-            What::Entry(entry) if sort == Sort::Refund => {
+            What::Entry(entry) if sort == TransactionKind::Refund => {
                 let mut shown = show(&entry, sort, fault);
                 shown.as_object_mut().map(|shown| shown.remove("refund_id"));
                 ok(shown)
             }
             What::Entry(entry) => ok(show(&entry, sort, fault)),
-            What::Soft if sort == Sort::Refund => {
+            What::Soft if sort == TransactionKind::Refund => {
                 ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
             }
             What::Soft => {
@@ -370,7 +372,7 @@ impl Cbtis {
         Ok((number, body, fault))
     }
 
-    fn query(&self, bytes: &[u8], sort: Sort) -> Result<Said, Refused> {
+    fn query(&self, bytes: &[u8], sort: TransactionKind) -> Result<Said, Refused> {
         let mut till = self.counter.till();
         let number = match body::which(bytes, sort)? {
             body::Which::Ours(number) => number,
@@ -387,28 +389,28 @@ impl Cbtis {
     }
 }
 
-impl Twin for Cbtis {
+impl FakeGateway for Cbtis {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
 }
 
 /// What our number and theirs are called.
-const fn names(sort: Sort) -> (&'static str, &'static str) {
+const fn names(sort: TransactionKind) -> (&'static str, &'static str) {
     match sort {
-        Sort::Payment | Sort::Cancel => ("merchant_order_id", "order_id"),
-        Sort::Refund => ("merchant_refund_id", "refund_id"),
+        TransactionKind::Payment | TransactionKind::Cancel => ("merchant_order_id", "order_id"),
+        TransactionKind::Refund => ("merchant_refund_id", "refund_id"),
     }
 }
 
-const fn refused_word(sort: Sort) -> &'static str {
+const fn refused_word(sort: TransactionKind) -> &'static str {
     match sort {
-        Sort::Payment | Sort::Cancel => "CANCELLED",
-        Sort::Refund => "FAILED",
+        TransactionKind::Payment | TransactionKind::Cancel => "CANCELLED",
+        TransactionKind::Refund => "FAILED",
     }
 }
 
-fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
+fn show(entry: &Entry, sort: TransactionKind, fault: Option<Fault>) -> Value {
     let status = match entry.standing {
         Standing::Seen | Standing::Open => "PENDING",
         Standing::Done => "SUCCEEDED",
@@ -422,11 +424,11 @@ fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
         "create_time": entry.at.to_string(),
     });
     // A refund's replies name no amount.
-    if sort != Sort::Refund {
+    if sort != TransactionKind::Refund {
         shown["amount"] = json!(shown_amount(entry.minor, &entry.currency, fault));
         shown["currency"] = json!(entry.currency);
     }
-    if sort == Sort::Payment && entry.standing == Standing::Open {
+    if sort == TransactionKind::Payment && entry.standing == Standing::Open {
         let data = json!({ "type": "redirect", "url": "https://wx.tenpay.com/sandbox" });
         shown["next_action"] = json!({ "type": "call_sdk", "data": data });
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Refused;
-use crate::till::{Asked, Sort};
+use crate::till::{Asked, TransactionKind};
 use payrun_domain::money::{Amount, Currency};
 
 #[derive(Debug, Deserialize)]
@@ -107,7 +107,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     short(body.metadata.as_deref(), 512)?;
     let amount = amount(&body.trans_amount)?;
     Ok(Asked {
-        sort: Sort::Payment,
+        sort: TransactionKind::Payment,
         number: number(&body.merchant_trans_info, body.webhook.as_deref())?,
         of: String::new(),
         currency: amount.currency().code().to_owned(),
@@ -121,7 +121,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
 /// if it exists.
 pub(super) fn undo(
     bytes: &[u8],
-    sort: Sort,
+    sort: TransactionKind,
     payment: String,
     currency: Option<String>,
 ) -> Result<Asked, Refused> {
@@ -130,15 +130,15 @@ pub(super) fn undo(
     short(body.webhook.as_deref(), 300)?;
     short(body.metadata.as_deref(), 512)?;
     let amount = match (&body.trans_amount, sort) {
-        (Some(given), Sort::Refund) => Some(amount(given)?),
-        (None, Sort::Cancel | Sort::Payment) => None,
-        (None, Sort::Refund) => {
+        (Some(given), TransactionKind::Refund) => Some(amount(given)?),
+        (None, TransactionKind::Cancel | TransactionKind::Payment) => None,
+        (None, TransactionKind::Refund) => {
             return Err(Refused {
                 code: "V0001",
                 reason: "missing_amount",
             });
         }
-        (Some(_), Sort::Cancel | Sort::Payment) => {
+        (Some(_), TransactionKind::Cancel | TransactionKind::Payment) => {
             return Err(Refused {
                 code: "V0008",
                 reason: "amount_of_a_cancel",

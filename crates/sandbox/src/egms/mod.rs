@@ -20,11 +20,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::counter::{Counter, Speech, json_reply, shown_amount};
+use super::counter::{Counter, Reply, json_reply, shown_amount};
 use super::faults::Fault;
 use super::request_table::{Issue, RequestTable};
-use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
-use super::{Reaction, Settings, Twin, decode};
+use super::till::{Asked, Entry, Outcome, Standing, TillTotals, TransactionKind, What};
+use super::{FakeGateway, Reaction, Settings, decode};
 pub use identity::Identity;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -76,7 +76,7 @@ impl Egms {
     pub fn refund(&self, merchant_trans_id: &str) -> Option<Entry> {
         self.counter
             .till()
-            .entry(Sort::Refund, merchant_trans_id)
+            .entry(TransactionKind::Refund, merchant_trans_id)
             .cloned()
     }
 
@@ -86,24 +86,29 @@ impl Egms {
         let payment = self
             .counter
             .till()
-            .entry(Sort::Payment, merchant_trans_id)
+            .entry(TransactionKind::Payment, merchant_trans_id)
             .cloned()?;
-        self.tell(Sort::Payment, &payment, path, self.counter.clock.now())
+        self.tell(
+            TransactionKind::Payment,
+            &payment,
+            path,
+            self.counter.clock.now(),
+        )
     }
 
     /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS
     /// tells of ends only.
     pub(super) fn tell(
         &self,
-        sort: Sort,
+        sort: TransactionKind,
         entry: &Entry,
         path: &str,
         signed_at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
         let event = match sort {
-            Sort::Payment => "Payment",
-            Sort::Refund => "Refund",
-            Sort::Cancel => "Cancel",
+            TransactionKind::Payment => "Payment",
+            TransactionKind::Refund => "Refund",
+            TransactionKind::Cancel => "Cancel",
         };
         let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
         let body = Bytes::from(body.to_string());
@@ -140,7 +145,7 @@ impl Egms {
             200
         };
         self.counter
-            .speak(Speech {
+            .speak(Reply {
                 subject: &subject,
                 http,
                 body,
@@ -221,9 +226,9 @@ impl Egms {
             });
         }
         let sort = match operation {
-            "evo.e-commerce.payment" => Sort::Payment,
-            "evo.e-commerce.cancel" => Sort::Cancel,
-            "evo.e-commerce.refund" => Sort::Refund,
+            "evo.e-commerce.payment" => TransactionKind::Payment,
+            "evo.e-commerce.cancel" => TransactionKind::Cancel,
+            "evo.e-commerce.refund" => TransactionKind::Refund,
             _ => return Err(no_path),
         };
         let table = RequestTable::egms();
@@ -244,14 +249,14 @@ impl Egms {
         let number = query.strip_prefix("merchantTransID=").map(decode);
         match (request.method(), sort, number) {
             (&Method::GET, _, Some(number)) => Ok(self.query(sort, number)),
-            (&Method::POST, Sort::Payment, None) => {
+            (&Method::POST, TransactionKind::Payment, None) => {
                 self.submit(keyed(request, body::payment(request.body())?)?)
             }
-            (&Method::POST, Sort::Cancel | Sort::Refund, Some(payment)) => {
+            (&Method::POST, TransactionKind::Cancel | TransactionKind::Refund, Some(payment)) => {
                 let currency = self
                     .counter
                     .till()
-                    .entry(Sort::Payment, &payment)
+                    .entry(TransactionKind::Payment, &payment)
                     .map(|entry| entry.currency.clone());
                 self.submit(keyed(
                     request,
@@ -262,7 +267,11 @@ impl Egms {
                 code: "V0001",
                 reason: "no_number",
             }),
-            (_, Sort::Payment | Sort::Cancel | Sort::Refund, Some(_)) => Err(no_path),
+            (
+                _,
+                TransactionKind::Payment | TransactionKind::Cancel | TransactionKind::Refund,
+                Some(_),
+            ) => Err(no_path),
         }
     }
 
@@ -291,7 +300,12 @@ impl Egms {
             {
                 result("S0003")
             }
-            What::Entry(entry) => shown(&entry, sort, till.entry(Sort::Payment, &of), fault),
+            What::Entry(entry) => shown(
+                &entry,
+                sort,
+                till.entry(TransactionKind::Payment, &of),
+                fault,
+            ),
             What::Soft => failed("P0001"),
             What::Hard => result("B0005"),
             What::Unlisted => result("X9999"),
@@ -304,7 +318,7 @@ impl Egms {
         Ok((number, body, fault))
     }
 
-    fn query(&self, sort: Sort, number: String) -> Said {
+    fn query(&self, sort: TransactionKind, number: String) -> Said {
         let mut till = self.counter.till();
         let (seen, fault) = till.query(
             sort,
@@ -313,7 +327,12 @@ impl Egms {
             self.counter.clock.now(),
         );
         let body = match seen {
-            Some(entry) => shown(&entry, sort, till.entry(Sort::Payment, &entry.of), fault),
+            Some(entry) => shown(
+                &entry,
+                sort,
+                till.entry(TransactionKind::Payment, &entry.of),
+                fault,
+            ),
             None => result("C0004"),
         };
         (number, body, fault)
@@ -374,7 +393,7 @@ impl Egms {
     }
 }
 
-impl Twin for Egms {
+impl FakeGateway for Egms {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
@@ -395,59 +414,69 @@ fn keyed(request: &Request, asked: Asked) -> Result<Asked, Refused> {
     }
 }
 
-const fn word(sort: Sort) -> &'static str {
+const fn word(sort: TransactionKind) -> &'static str {
     match sort {
-        Sort::Payment => "payment",
-        Sort::Refund => "refund",
-        Sort::Cancel => "cancel",
+        TransactionKind::Payment => "payment",
+        TransactionKind::Refund => "refund",
+        TransactionKind::Cancel => "cancel",
     }
 }
 
 /// A whole reply about an entry; of a refund or a cancellation the payment is shown beside it, as
 /// the samples do.
-fn shown(entry: &Entry, sort: Sort, payment: Option<&Entry>, fault: Option<Fault>) -> Value {
+fn shown(
+    entry: &Entry,
+    sort: TransactionKind,
+    payment: Option<&Entry>,
+    fault: Option<Fault>,
+) -> Value {
     let mut body = result("S0000");
     if let Some(payment) = payment {
-        body["payment"] = show(payment, Sort::Payment, None);
+        body["payment"] = show(payment, TransactionKind::Payment, None);
     }
     body[word(sort)] = show(entry, sort, fault);
-    if sort == Sort::Payment && entry.standing == Standing::Open {
+    if sort == TransactionKind::Payment && entry.standing == Standing::Open {
         body["action"] = json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
     }
     body
 }
 
-fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
+fn show(entry: &Entry, sort: TransactionKind, fault: Option<Fault>) -> Value {
     let status = match (sort, entry.standing) {
-        (Sort::Payment, Standing::Seen | Standing::Open)
+        (TransactionKind::Payment, Standing::Seen | Standing::Open)
             if entry.number.ends_with("-verifying") =>
         {
             "Verifying"
         }
-        (Sort::Payment, Standing::Seen | Standing::Open)
+        (TransactionKind::Payment, Standing::Seen | Standing::Open)
             if entry.number.ends_with("-authorised") =>
         {
             "Authorised"
         }
-        (Sort::Payment, Standing::Seen | Standing::Open) => "Pending",
-        (Sort::Payment, Standing::Done)
+        (TransactionKind::Payment, Standing::Seen | Standing::Open) => "Pending",
+        (TransactionKind::Payment, Standing::Done)
             if entry.given_back > 0 && entry.given_back == entry.minor =>
         {
             "Refunded"
         }
-        (Sort::Payment, Standing::Done) => "Captured",
-        (Sort::Payment, Standing::Cancelled) => "Cancelled",
-        (Sort::Refund | Sort::Cancel, Standing::Seen | Standing::Open) => "Received",
-        (Sort::Refund | Sort::Cancel, Standing::Done) => "Success",
-        (Sort::Payment, Standing::Failed)
-        | (Sort::Refund | Sort::Cancel, Standing::Failed | Standing::Cancelled) => "Failed",
+        (TransactionKind::Payment, Standing::Done) => "Captured",
+        (TransactionKind::Payment, Standing::Cancelled) => "Cancelled",
+        (TransactionKind::Refund | TransactionKind::Cancel, Standing::Seen | Standing::Open) => {
+            "Received"
+        }
+        (TransactionKind::Refund | TransactionKind::Cancel, Standing::Done) => "Success",
+        (TransactionKind::Payment, Standing::Failed)
+        | (
+            TransactionKind::Refund | TransactionKind::Cancel,
+            Standing::Failed | Standing::Cancelled,
+        ) => "Failed",
     };
     let mut shown = json!({
         "status": status,
         "merchantTransInfo": { "merchantTransID": entry.number, "merchantTransTime": entry.at.to_string() },
         "evoTransInfo": { "evoTransID": entry.theirs, "evoTransTime": entry.at.to_string() },
     });
-    if sort == Sort::Payment || fault == Some(Fault::OtherAmount) {
+    if sort == TransactionKind::Payment || fault == Some(Fault::OtherAmount) {
         let value = shown_amount(entry.minor, &entry.currency, fault);
         shown["transAmount"] = json!({ "currency": entry.currency, "value": value });
     }

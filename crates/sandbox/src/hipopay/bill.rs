@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::gate::{Params, Refused};
 use super::{Hipopay, error};
 use crate::Reaction;
-use crate::counter::{Speech, json_reply, stray_page};
+use crate::counter::{Reply, json_reply, stray_page};
 use crate::statements::{Trade, TradeSort, compact, day_of, of_till, parse_day, written};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_gateway::FILE_MAX;
@@ -62,7 +62,7 @@ impl Hipopay {
             error("FREQUENCY_LIMITED", "slow down"),
         );
         self.counter
-            .speak(Speech {
+            .speak(Reply {
                 subject: &subject,
                 http: 200,
                 body,

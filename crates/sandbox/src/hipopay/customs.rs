@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::gate::{Params, Refused};
 use super::{Hipopay, error};
 use crate::books::short_hash;
-use crate::counter::{Speech, json_reply, shown_amount, stray_page};
+use crate::counter::{Reply, json_reply, shown_amount, stray_page};
 use crate::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::till::{Sort, Standing};
+use crate::till::{Standing, TransactionKind};
 use crate::{Reaction, Settings};
 use payrun_gateway::keys::nonce;
 
@@ -75,7 +75,7 @@ impl Hipopay {
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
         self.counter
-            .speak(Speech {
+            .speak(Reply {
                 subject: &subject,
                 http,
                 body,
@@ -154,7 +154,7 @@ impl Hipopay {
     /// A payment by both its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: &str) -> Option<Paid> {
         let till = self.counter.till();
-        let entry = till.entry(Sort::Payment, number)?;
+        let entry = till.entry(TransactionKind::Payment, number)?;
         (entry.standing == Standing::Done && entry.theirs == theirs).then(|| Paid {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),

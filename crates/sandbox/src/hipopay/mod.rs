@@ -25,12 +25,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::counter::{Counter, Speech, json_reply, shown_amount, stray_page};
+use super::counter::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::identity::IdentityError;
-use super::statements::Looks;
-use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
-use super::{Reaction, Settings, Twin};
+use super::statements::QueryCounts;
+use super::till::{Asked, Entry, Outcome, Standing, TillTotals, TransactionKind, What};
+use super::{FakeGateway, Reaction, Settings};
 #[cfg(test)]
 pub(super) use bill::write;
 use gate::{Params, Refused};
@@ -49,7 +49,7 @@ pub struct Hipopay {
     merchant_no: String,
     merchant: VerifyingKey,
     platform: SigningKey,
-    looks: Looks,
+    looks: QueryCounts,
     asked: Mutex<AskedFor>,
 }
 
@@ -81,7 +81,7 @@ impl Hipopay {
             merchant_no: identity.merchant_no.clone(),
             merchant: identity.merchant_key()?,
             platform: identity.platform_key()?,
-            looks: Looks::default(),
+            looks: QueryCounts::default(),
             asked: Mutex::default(),
         }))
     }
@@ -100,7 +100,7 @@ impl Hipopay {
     pub fn refund(&self, out_refund_id: &str) -> Option<Entry> {
         self.counter
             .till()
-            .entry(Sort::Refund, out_refund_id)
+            .entry(TransactionKind::Refund, out_refund_id)
             .cloned()
     }
 
@@ -109,7 +109,7 @@ impl Hipopay {
         let payment = self
             .counter
             .till()
-            .entry(Sort::Payment, out_trade_id)
+            .entry(TransactionKind::Payment, out_trade_id)
             .cloned()?;
         let minor = payment.minor;
         self.tell(
@@ -234,7 +234,7 @@ impl Hipopay {
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
         self.counter
-            .speak(Speech {
+            .speak(Reply {
                 subject,
                 http: 200,
                 body,
@@ -280,7 +280,7 @@ impl Hipopay {
             self.asked().payments.entry(number.clone()).or_insert(payer);
         }
         let asked = Asked {
-            sort: Sort::Payment,
+            sort: TransactionKind::Payment,
             number: number.clone(),
             of: String::new(),
             currency: amount.currency().code().to_owned(),
@@ -336,12 +336,19 @@ impl Hipopay {
     }
 
     fn query_payment(&self, params: &Params) -> Result<Said, Refused> {
-        let number = self.which(params, Sort::Payment, "out_trade_id", "payment_no")?;
+        let number = self.which(
+            params,
+            TransactionKind::Payment,
+            "out_trade_id",
+            "payment_no",
+        )?;
         let now = self.counter.clock.now();
-        let (seen, fault) =
-            self.counter
-                .till()
-                .query(Sort::Payment, &number, &self.counter.settings, now);
+        let (seen, fault) = self.counter.till().query(
+            TransactionKind::Payment,
+            &number,
+            &self.counter.settings,
+            now,
+        );
         let body = match seen {
             Some(entry) => self.show_payment(&entry, fault),
             None => error("PAYMENT_NOT_FOUND", "Order not found"),
@@ -353,8 +360,9 @@ impl Hipopay {
         let payment_no = params.must("payment_no")?.to_owned();
         let number = params.number("out_refund_id")?;
         let mut till = self.counter.till();
-        let payment = till.number_of(Sort::Payment, &payment_no);
-        let payment = payment.and_then(|number| till.entry(Sort::Payment, &number).cloned());
+        let payment = till.number_of(TransactionKind::Payment, &payment_no);
+        let payment =
+            payment.and_then(|number| till.entry(TransactionKind::Payment, &number).cloned());
         let Some(payment) = payment else {
             let body = refund(&number, "", &payment_no, "0.00", "FAIL", "0002");
             return Ok((number, body, None));
@@ -378,7 +386,7 @@ impl Hipopay {
             ));
         }
         let asked = Asked {
-            sort: Sort::Refund,
+            sort: TransactionKind::Refund,
             number: number.clone(),
             of: payment.number.clone(),
             currency: payment.currency.clone(),
@@ -416,13 +424,18 @@ impl Hipopay {
     }
 
     fn query_refund(&self, params: &Params) -> Result<Said, Refused> {
-        let number = self.which(params, Sort::Refund, "out_refund_id", "refund_no")?;
+        let number = self.which(
+            params,
+            TransactionKind::Refund,
+            "out_refund_id",
+            "refund_no",
+        )?;
         if let Some(failed) = self.asked().spent.get(&number) {
             return Ok((number, failed.clone(), None));
         }
         let mut till = self.counter.till();
         let (seen, fault) = till.query(
-            Sort::Refund,
+            TransactionKind::Refund,
             &number,
             &self.counter.settings,
             self.counter.clock.now(),
@@ -430,7 +443,7 @@ impl Hipopay {
         let body = match seen {
             Some(entry) => {
                 let payment_no = till
-                    .entry(Sort::Payment, &entry.of)
+                    .entry(TransactionKind::Payment, &entry.of)
                     .map_or("", |payment| &payment.theirs);
                 show_refund(&entry, payment_no, fault)
             }
@@ -444,7 +457,7 @@ impl Hipopay {
     fn which(
         &self,
         params: &Params,
-        sort: Sort,
+        sort: TransactionKind,
         ours: &str,
         theirs: &str,
     ) -> Result<String, Refused> {
@@ -460,7 +473,7 @@ impl Hipopay {
     }
 }
 
-impl Twin for Hipopay {
+impl FakeGateway for Hipopay {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }

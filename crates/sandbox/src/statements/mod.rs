@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate};
 
 use super::Settings;
 use super::faults::{CallKind, Fault};
-use super::till::{Sort, Standing, Till};
+use super::till::{Standing, TransactionKind, TransactionStore};
 use payrun_domain::time::Timestamp;
 
 mod settlements;
@@ -49,7 +49,7 @@ impl Ready {
 
 /// What was asked about files and lists so far. Its subjects are days and lists, and so few.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<BTreeMap<String, Look>>);
+pub(super) struct QueryCounts(Mutex<BTreeMap<String, Look>>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Look {
@@ -58,7 +58,7 @@ struct Look {
     answered: u32,
 }
 
-impl Looks {
+impl QueryCounts {
     /// Notes a query: how many were answered before it, and what bends its reply.
     pub(super) fn note(&self, subject: &str, settings: &Settings) -> (u32, Option<Fault>) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +121,7 @@ pub(super) const REVERSAL: &str = "reverse ";
 
 /// What a till did within some days.
 pub(super) fn of_till<'a>(
-    till: &'a Till,
+    till: &'a TransactionStore,
     days: &'a RangeInclusive<NaiveDate>,
 ) -> impl Iterator<Item = Trade> + 'a {
     let within = till
@@ -130,12 +130,17 @@ pub(super) fn of_till<'a>(
     within.filter_map(|(sort, entry)| {
         let (sort, payment) = match (sort, entry.standing) {
             // A payment whose money is counted in other books has moved none here.
-            (Sort::Payment, Standing::Done) if entry.moved > 0 => (TradeSort::Paid, entry),
-            (Sort::Payment, Standing::Cancelled) if entry.moved > 0 => (TradeSort::Revoked, entry),
-            (Sort::Refund, Standing::Done) if entry.number.starts_with(REVERSAL) => {
-                (TradeSort::Revoked, till.entry(Sort::Payment, &entry.of)?)
+            (TransactionKind::Payment, Standing::Done) if entry.moved > 0 => {
+                (TradeSort::Paid, entry)
             }
-            (Sort::Refund, Standing::Done | Standing::Open) => {
+            (TransactionKind::Payment, Standing::Cancelled) if entry.moved > 0 => {
+                (TradeSort::Revoked, entry)
+            }
+            (TransactionKind::Refund, Standing::Done) if entry.number.starts_with(REVERSAL) => (
+                TradeSort::Revoked,
+                till.entry(TransactionKind::Payment, &entry.of)?,
+            ),
+            (TransactionKind::Refund, Standing::Done | Standing::Open) => {
                 let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
                 let processing = entry.standing == Standing::Open;
                 (
@@ -144,10 +149,12 @@ pub(super) fn of_till<'a>(
                         theirs,
                         processing,
                     },
-                    till.entry(Sort::Payment, &entry.of)?,
+                    till.entry(TransactionKind::Payment, &entry.of)?,
                 )
             }
-            (Sort::Payment | Sort::Refund | Sort::Cancel, _) => return None,
+            (TransactionKind::Payment | TransactionKind::Refund | TransactionKind::Cancel, _) => {
+                return None;
+            }
         };
         Some(Trade {
             sort,

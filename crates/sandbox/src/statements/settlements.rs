@@ -16,7 +16,7 @@ use crate::books::Counter;
 use crate::faults::Fault;
 use crate::orders::Said;
 use crate::store::StoreError;
-use crate::till::Till;
+use crate::till::TransactionStore;
 use crate::{Reaction, Refusal, Sandbox};
 
 /// The most batches a page may be asked for.
@@ -130,7 +130,7 @@ impl Sandbox {
 }
 
 /// The sums with what the till holds beside the charges.
-fn with_till(charged: Vec<DaySum>, till: &Till) -> Vec<DaySum> {
+fn with_till(charged: Vec<DaySum>, till: &TransactionStore) -> Vec<DaySum> {
     let mut sums: BTreeMap<(i64, String), DaySum> = charged
         .into_iter()
         .map(|sum| ((sum.day, sum.currency.clone()), sum))

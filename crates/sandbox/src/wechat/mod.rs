@@ -26,7 +26,7 @@ use super::counter::Counter;
 use super::faults::{CallKind, Fault};
 use super::orders::Said;
 use super::store::StoreError;
-use super::till::{Asked, Entry, Sort, Standing};
+use super::till::{Asked, Entry, Standing, TransactionKind};
 use super::{Refusal, Sandbox, Settings, contracts, decode};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -92,12 +92,20 @@ impl Desk {
     /// Whether a payment that is no deduction has this number.
     pub(super) fn has_payment(&self, number: &str) -> bool {
         !self.notes().deductions.contains(number)
-            && self.counter.till().entry(Sort::Payment, number).is_some()
+            && self
+                .counter
+                .till()
+                .entry(TransactionKind::Payment, number)
+                .is_some()
     }
 
     /// A paid payment that is no deduction.
     pub(super) fn paid(&self, number: &str) -> Option<Entry> {
-        let payment = self.counter.till().entry(Sort::Payment, number).cloned();
+        let payment = self
+            .counter
+            .till()
+            .entry(TransactionKind::Payment, number)
+            .cloned();
         payment.filter(|payment| payment.standing == Standing::Done && self.has_payment(number))
     }
 
@@ -105,7 +113,7 @@ impl Desk {
     pub(super) fn gives_back(&self, number: &str) -> bool {
         self.counter
             .till()
-            .entry(Sort::Payment, number)
+            .entry(TransactionKind::Payment, number)
             .is_some_and(|payment| payment.given_back > 0)
     }
 
@@ -157,7 +165,7 @@ impl Sandbox {
         self.desk
             .counter
             .till()
-            .entry(Sort::Refund, out_refund_no)
+            .entry(TransactionKind::Refund, out_refund_no)
             .cloned()
     }
 
@@ -275,7 +283,7 @@ impl Sandbox {
         };
         if order.state == OrderState::Success {
             let asked = Asked {
-                sort: Sort::Payment,
+                sort: TransactionKind::Payment,
                 number: order.number.clone(),
                 of: String::new(),
                 currency: order.currency,
@@ -324,9 +332,9 @@ impl Desk {
     fn number_of(&self, name: &Name) -> Option<String> {
         let till = self.counter.till();
         match name {
-            Name::Theirs(id) => till.number_of(Sort::Payment, id),
+            Name::Theirs(id) => till.number_of(TransactionKind::Payment, id),
             Name::Ours(number) => {
-                let there = till.entry(Sort::Payment, number)?;
+                let there = till.entry(TransactionKind::Payment, number)?;
                 (there.standing != Standing::Seen).then(|| number.clone())
             }
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::Sandbox;
 use super::super::books::Order;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Sort, Standing};
+use super::super::till::{Asked, Entry, Standing, TransactionKind};
 use super::Name;
 use super::refunds::{amount, status};
 use payrun_domain::time::Timestamp;
@@ -29,10 +29,14 @@ impl Sandbox {
             .desk
             .counter
             .till()
-            .entry(Sort::Payment, out_trade_no)
+            .entry(TransactionKind::Payment, out_trade_no)
             .cloned();
         let paid = paid.filter(|payment| payment.standing == Standing::Done);
-        Ok(paid.and_then(|payment| self.tell(Sort::Payment, &payment, self.clock.now())))
+        Ok(
+            paid.and_then(|payment| {
+                self.tell(TransactionKind::Payment, &payment, self.clock.now())
+            }),
+        )
     }
 
     /// The notification of a refund that has been decided: its headers and body.
@@ -40,7 +44,7 @@ impl Sandbox {
         let refund = self.refund(out_refund_no)?;
         let decided = !matches!(refund.standing, Standing::Seen | Standing::Open);
         if decided {
-            self.tell(Sort::Refund, &refund, self.clock.now())
+            self.tell(TransactionKind::Refund, &refund, self.clock.now())
         } else {
             None
         }
@@ -50,12 +54,12 @@ impl Sandbox {
     /// Pay tells of ends only.
     pub(crate) fn tell(
         &self,
-        sort: Sort,
+        sort: TransactionKind,
         entry: &Entry,
         at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
         match sort {
-            Sort::Payment => {
+            TransactionKind::Payment => {
                 let event = if entry.standing == Standing::Done {
                     "TRANSACTION.SUCCESS"
                 } else {
@@ -63,7 +67,7 @@ impl Sandbox {
                 };
                 self.notice_at(event, "transaction", &self.told_order(entry), at)
             }
-            Sort::Refund => {
+            TransactionKind::Refund => {
                 let event = match entry.standing {
                     Standing::Done => "REFUND.SUCCESS",
                     Standing::Failed => "REFUND.ABNORMAL",
@@ -72,7 +76,7 @@ impl Sandbox {
                 };
                 self.notice_at(event, "refund", &self.told_refund(entry)?, at)
             }
-            Sort::Cancel => None,
+            TransactionKind::Cancel => None,
         }
     }
 
@@ -86,7 +90,7 @@ impl Sandbox {
             .desk
             .counter
             .till()
-            .entry(Sort::Payment, number)
+            .entry(TransactionKind::Payment, number)
             .cloned()
         {
             return Ok(Some(entry));
@@ -117,7 +121,7 @@ impl Sandbox {
             .desk
             .counter
             .till()
-            .entry(Sort::Payment, &refund.of)
+            .entry(TransactionKind::Payment, &refund.of)
             .cloned()?;
         let mut resource = json!({
             "transaction_id": payment.theirs,
@@ -198,7 +202,7 @@ impl Sandbox {
 /// A deduction that is not decided, as the till would have it.
 fn undecided(order: &Order) -> Entry {
     Entry::shadow(&Asked {
-        sort: Sort::Payment,
+        sort: TransactionKind::Payment,
         number: order.number.clone(),
         of: String::new(),
         currency: order.currency.clone(),

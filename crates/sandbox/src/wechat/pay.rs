@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::faults::Fault;
 use super::super::orders::Said;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
+use super::super::till::{Asked, Entry, Outcome, Standing, TransactionKind, What};
 use super::super::{Refusal, Sandbox};
 use super::body::Micropay;
 use super::withdraw::{closing, reversal};
@@ -32,7 +32,7 @@ impl Sandbox {
 
     fn take_payment(&self, body: &Micropay, bytes: &[u8], now: Timestamp) -> Said {
         let asked = Asked {
-            sort: Sort::Payment,
+            sort: TransactionKind::Payment,
             number: body.out_trade_no.clone(),
             of: String::new(),
             currency: body.amount.currency.clone(),
@@ -45,7 +45,9 @@ impl Sandbox {
         if body.payer.auth_code.ends_with("0001") && !matches!(what, What::OtherBody) {
             till.fail(&body.out_trade_no);
         }
-        let entry = till.entry(Sort::Payment, &body.out_trade_no).cloned();
+        let entry = till
+            .entry(TransactionKind::Payment, &body.out_trade_no)
+            .cloned();
         drop(till);
         let said = match (what, entry) {
             (What::Entry(_), Some(entry)) => Said {
@@ -72,11 +74,12 @@ impl Sandbox {
             Name::Ours(number) => number.clone(),
         };
         let said = if self.desk.has_payment(&subject) {
-            let (seen, fault) =
-                self.desk
-                    .counter
-                    .till()
-                    .query(Sort::Payment, &subject, &self.settings, now);
+            let (seen, fault) = self.desk.counter.till().query(
+                TransactionKind::Payment,
+                &subject,
+                &self.settings,
+                now,
+            );
             let said = seen.map(|entry| Said {
                 http: 200,
                 body: self.show_payment(&entry, fault),
@@ -125,7 +128,8 @@ impl Sandbox {
             // Which of the two states a reversed payment has is not documented: half of them have
             // each.
             Standing::Done
-                if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Done) =>
+                if self.stands(TransactionKind::Refund, &reversal(&entry.number))
+                    == Some(Standing::Done) =>
             {
                 if either(&entry.number) {
                     ("REVOKED", "Revoked")
@@ -134,7 +138,8 @@ impl Sandbox {
                 }
             }
             Standing::Done
-                if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Open) =>
+                if self.stands(TransactionKind::Refund, &reversal(&entry.number))
+                    == Some(Standing::Open) =>
             {
                 ("SUCCESS", "Payment success")
             }
@@ -143,7 +148,8 @@ impl Sandbox {
             Standing::Seen | Standing::Open => ("USERPAYING", "payment in progress"),
             Standing::Failed => ("PAYERROR", "Payment failed"),
             Standing::Cancelled
-                if self.stands(Sort::Cancel, &closing(&entry.number)) == Some(Standing::Done) =>
+                if self.stands(TransactionKind::Cancel, &closing(&entry.number))
+                    == Some(Standing::Done) =>
             {
                 ("CLOSED", "Closed")
             }
@@ -169,7 +175,7 @@ impl Sandbox {
         shown
     }
 
-    fn stands(&self, sort: Sort, number: &str) -> Option<Standing> {
+    fn stands(&self, sort: TransactionKind, number: &str) -> Option<Standing> {
         self.desk
             .counter
             .till()

@@ -7,7 +7,7 @@ use super::super::body::param;
 use super::super::faults::Fault;
 use super::super::orders::Said;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
+use super::super::till::{Asked, Entry, Outcome, Standing, TransactionKind, What};
 use super::super::{NO_SUCH_PATH, Refusal, Sandbox};
 use super::body::Refund;
 use super::query::Query;
@@ -42,7 +42,7 @@ impl Sandbox {
     ) -> Said {
         let exists = payment.is_some();
         let asked = Asked {
-            sort: Sort::Refund,
+            sort: TransactionKind::Refund,
             number: body.out_refund_no.clone(),
             of: payment.unwrap_or_default(),
             currency: body.amount.currency.clone(),
@@ -57,7 +57,7 @@ impl Sandbox {
         let mut till = self.desk.counter.till();
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
         let accepted = till
-            .entry(Sort::Refund, &number)
+            .entry(TransactionKind::Refund, &number)
             .is_some_and(|entry| entry.standing != Standing::Seen);
         drop(till);
         if accepted {
@@ -96,12 +96,12 @@ impl Sandbox {
         let notes = self.desk.notes();
         let mut till = self.desk.counter.till();
         if till
-            .entry(Sort::Refund, &asked.number)
+            .entry(TransactionKind::Refund, &asked.number)
             .is_some_and(|entry| entry.standing != Standing::Seen)
         {
             return None;
         }
-        let paid = till.entry(Sort::Payment, &asked.of)?.minor;
+        let paid = till.entry(TransactionKind::Payment, &asked.of)?.minor;
         let before = notes.refunds.get(&asked.of);
         let too_close =
             before.is_some_and(|before| now < before.last.plus(self.settings.refund_gap));
@@ -152,16 +152,16 @@ impl Sandbox {
         let number = match kind {
             "out-refund-no" => number.to_owned(),
             "id" => till
-                .number_of(Sort::Refund, number)
+                .number_of(TransactionKind::Refund, number)
                 .unwrap_or_else(|| number.to_owned()),
             _ => return Err(NO_SUCH_PATH),
         };
-        let (seen, fault) = till.query(Sort::Refund, &number, &self.settings, now);
+        let (seen, fault) = till.query(TransactionKind::Refund, &number, &self.settings, now);
         let said = match seen {
             None => no_such_refund(),
             Some(entry) => {
                 let payment = till
-                    .entry(Sort::Payment, &entry.of)
+                    .entry(TransactionKind::Payment, &entry.of)
                     .map_or("", |payment| payment.theirs.as_str());
                 let mut body = one_refund(&entry, fault);
                 body["transaction_id"] = json!(payment);
@@ -208,7 +208,12 @@ impl Sandbox {
             .unwrap_or_default();
         let notes = self.desk.notes();
         let mut till = self.desk.counter.till();
-        let (payment, fault) = till.query(Sort::Payment, &number, &self.settings, self.clock.now());
+        let (payment, fault) = till.query(
+            TransactionKind::Payment,
+            &number,
+            &self.settings,
+            self.clock.now(),
+        );
         let Some(payment) = payment else {
             return Ok(no_such_order().with(fault));
         };
@@ -220,7 +225,7 @@ impl Sandbox {
             .iter()
             .skip(offset)
             .take(count)
-            .filter_map(|number| till.entry(Sort::Refund, number));
+            .filter_map(|number| till.entry(TransactionKind::Refund, number));
         let data: Vec<Value> = page.map(|entry| one_refund(entry, None)).collect();
         let mut body = json!({
             "id": payment.theirs,

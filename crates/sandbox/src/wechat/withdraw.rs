@@ -10,7 +10,7 @@ use super::super::faults::CallKind;
 use super::super::orders::Said;
 use super::super::statements::REVERSAL;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
+use super::super::till::{Asked, Entry, Outcome, Standing, TransactionKind, What};
 use super::super::{Sandbox, books};
 use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
 use payrun_domain::time::Timestamp;
@@ -48,7 +48,7 @@ impl Sandbox {
                     .desk
                     .counter
                     .till()
-                    .entry(Sort::Payment, &number)
+                    .entry(TransactionKind::Payment, &number)
                     .cloned();
                 let said = payment.map_or_else(no_such_order, |payment| match way {
                     Way::Close => self.close(&payment, now),
@@ -66,14 +66,14 @@ impl Sandbox {
         let number = payment.number.as_str();
         let mut till = self.desk.counter.till();
         let asked = Asked {
-            sort: Sort::Cancel,
+            sort: TransactionKind::Cancel,
             number: closing(number),
             minor: 0,
             ..of(payment)
         };
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
         let standing = till
-            .entry(Sort::Payment, number)
+            .entry(TransactionKind::Payment, number)
             .map_or(Standing::Seen, |payment| payment.standing);
         let said = match (what, standing) {
             (What::Soft, _) => broken(),
@@ -95,7 +95,7 @@ impl Sandbox {
             return no_such_order();
         };
         let known = till
-            .entry(Sort::Refund, &reversal(&payment.number))
+            .entry(TransactionKind::Refund, &reversal(&payment.number))
             .is_some();
         match payment.standing {
             Standing::Open | Standing::Seen => return broken(),
@@ -106,7 +106,7 @@ impl Sandbox {
             Standing::Done => {}
         }
         let asked = Asked {
-            sort: Sort::Refund,
+            sort: TransactionKind::Refund,
             number: reversal(&payment.number),
             ..of(&payment)
         };
@@ -187,7 +187,7 @@ fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
 /// What withdrawing a payment asks for.
 fn of(payment: &Entry) -> Asked {
     Asked {
-        sort: Sort::Refund,
+        sort: TransactionKind::Refund,
         number: String::new(),
         of: payment.number.clone(),
         currency: payment.currency.clone(),

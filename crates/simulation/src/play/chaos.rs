@@ -2,7 +2,7 @@
 
 use super::*;
 use payrun_domain::item::State;
-use payrun_ledger::{Granted, Wish};
+use payrun_ledger::{ActionResult, OperatorAction};
 
 impl Stage {
     /// One step of chaos.
@@ -81,19 +81,19 @@ impl Stage {
         let granted = self.processes[place]
             .engine
             .ledger
-            .wish(item.id, &Wish::Cancel, &by, self.now())
+            .wish(item.id, &OperatorAction::Cancel, &by, self.now())
             .await?;
         self.trouble(match granted {
-            Granted::Withdrawn(_) => "withdrawn_while_under_way",
-            Granted::Moved(_)
-            | Granted::Refused(_)
-            | Granted::ContractBusy
-            | Granted::NeverApproved
-            | Granted::Changed
-            | Granted::EvidenceGone
-            | Granted::FiledAgain(_)
-            | Granted::ContractStopped(_)
-            | Granted::NoSuchItem => "withdrawn",
+            ActionResult::Withdrawn(_) => "withdrawn_while_under_way",
+            ActionResult::Moved(_)
+            | ActionResult::Refused(_)
+            | ActionResult::ContractBusy
+            | ActionResult::NeverApproved
+            | ActionResult::Changed
+            | ActionResult::EvidenceGone
+            | ActionResult::FiledAgain(_)
+            | ActionResult::ContractStopped(_)
+            | ActionResult::NoSuchItem => "withdrawn",
         });
         Ok(())
     }
@@ -207,9 +207,9 @@ impl Stage {
         let process = &mut self.processes[place];
         process.look_at_the_clock(now);
         match process.go_on(id, &self.network).await {
-            None | Some(Came::Waits) => {}
-            Some(Came::Ended(settlement)) => process.settlements.push_back(*settlement),
-            Some(Came::Illegal(illegal)) => self.illegal.push(format!("call {id}: {illegal}")),
+            None | Some(CallStep::Waits) => {}
+            Some(CallStep::Ended(settlement)) => process.settlements.push_back(*settlement),
+            Some(CallStep::Illegal(illegal)) => self.illegal.push(format!("call {id}: {illegal}")),
         }
     }
 

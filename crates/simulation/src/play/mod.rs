@@ -13,13 +13,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::chance::Chance;
-use super::network::{CallId, Network, Parcel};
+use super::network::{CallId, InFlightRequest, Network};
 use super::news::{Letter, News};
-use super::node::{Came, Process, Sending};
+use super::node::{CallStep, Process, Sending};
 use super::told::{Told, met, tell};
 use super::world::{Place, Twins, places};
 use super::{BEGIN, Play, SimulationError};
-use payrun_checker::Broken;
+use payrun_checker::Violation;
 use payrun_domain::actor::{Actor, Reason, Signed};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -67,7 +67,7 @@ pub(super) struct Stage {
     next_call: CallId,
     calls_made: u64,
     /// Requests whose callers have gone, and which may arrive all the same.
-    orphans: Vec<(Option<Sending>, Parcel)>,
+    orphans: Vec<(Option<Sending>, InFlightRequest)>,
     /// Numbers that were sent by such a request when "no such order" counted.
     too_late: BTreeSet<String>,
     news: News,
@@ -296,7 +296,7 @@ impl Stage {
 
     /// What the records alone do not show: items that never came to rest, moves that the state
     /// machine does not know, and what the gateways hold against us.
-    pub fn left_open(&self, told: &Told) -> Vec<Broken> {
+    pub fn left_open(&self, told: &Told) -> Vec<Violation> {
         let open = ["held", "planned", "sending", "pending", "unknown"];
         let mut broken = Vec::new();
         for (state, items) in told
@@ -304,17 +304,17 @@ impl Stage {
             .iter()
             .filter(|(state, _)| open.contains(&state.as_str()))
         {
-            broken.push(Broken {
+            broken.push(Violation {
                 promise: 2,
                 what: format!("{items} items never came to rest: {state}"),
             });
         }
         broken.extend(self.above_the_rate());
-        broken.extend(self.illegal.iter().map(|illegal| Broken {
+        broken.extend(self.illegal.iter().map(|illegal| Violation {
             promise: 3,
             what: illegal.clone(),
         }));
-        broken.extend(told.violations.iter().map(|(word, times)| Broken {
+        broken.extend(told.violations.iter().map(|(word, times)| Violation {
             promise: 1,
             what: format!("a gateway says: {word}, {times} times"),
         }));
@@ -342,7 +342,7 @@ impl Stage {
     }
 
     /// Accounts that were called more often than they allow, by all processes together.
-    fn above_the_rate(&self) -> Vec<Broken> {
+    fn above_the_rate(&self) -> Vec<Violation> {
         const WINDOW: Duration = Duration::from_secs(5);
         let mut broken = Vec::new();
         for (name, times) in self.claimed.iter().filter(|_| self.clocks_agree) {
@@ -366,7 +366,7 @@ impl Stage {
                     .count() as u128
             });
             if let Some(most) = most.max().filter(|most| *most > allowed) {
-                broken.push(Broken {
+                broken.push(Violation {
                     promise: 1,
                     what: format!("{most} calls of {name} in 5 s, {allowed} are allowed"),
                 });

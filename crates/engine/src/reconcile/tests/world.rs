@@ -20,11 +20,12 @@ use payrun_domain::item::{Event, State, apply};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::notice::{Manners, Notice, Reply};
-use payrun_gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use payrun_gateway::notice::{Notice, NotificationProtocol, Reply};
+use payrun_gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
 use payrun_ledger::{
-    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, LineKind, NewItem, NewJob, NewRun,
-    NewStatement, Node, Payment, Room, Settlement, StatementLine, Taking, Want,
+    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, JobQuota, Ledger, LineKind, NewItem,
+    NewJob, NewRun, NewStatement, Node, Payment, RefundCapacity, RefundReservation, Settlement,
+    StatementLine,
 };
 use payrun_project::catalog::Catalog;
 use payrun_project::config::{Config, Database};
@@ -47,11 +48,11 @@ pub enum Fate {
 struct Nobody;
 
 impl Gateway for Nobody {
-    fn call<'a>(&'a self, _call: &'a Call) -> Calling<'a, Observation> {
+    fn call<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async { Observation::of(Reached::NotSent("nobody is there".to_owned())) })
     }
 
-    fn notified<'a>(&'a self, _notice: &'a Notice) -> Calling<'a, Observation> {
+    fn notified<'a>(&'a self, _notice: &'a Notice) -> BoxFuture<'a, Observation> {
         Box::pin(async { Observation::of(Reached::Unverified("nobody is there".to_owned())) })
     }
 
@@ -59,12 +60,12 @@ impl Gateway for Nobody {
         "nothing"
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self) -> NotificationProtocol {
         let nothing = Reply {
             media: "text/plain",
             body: "",
         };
-        Manners {
+        NotificationProtocol {
             media: &[],
             signed_by: Vec::new(),
             taken: nothing,
@@ -72,7 +73,7 @@ impl Gateway for Nobody {
         }
     }
 
-    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+    fn probe(&self) -> BoxFuture<'_, Vec<Probe>> {
         Box::pin(async { Vec::new() })
     }
 }
@@ -245,7 +246,7 @@ impl World {
 
     async fn claim(&self, job_id: i64, kind: &str, now: Timestamp) -> Vec<Claimed> {
         let rate = self.account.rate;
-        let want = Want {
+        let want = JobQuota {
             job_id,
             kind: kind.to_owned(),
             slots: 1000,
@@ -311,7 +312,7 @@ impl World {
             other: None,
         };
         let account = KeyHash::of("hk", "payment", "");
-        let taking = Taking {
+        let taking = RefundReservation {
             payment: &payment,
             account,
             interval: Duration::ZERO,
@@ -323,7 +324,7 @@ impl World {
                 .take_from(&claimed, taking)
                 .await
                 .unwrap(),
-            Room::Taken
+            RefundCapacity::Taken
         );
         self.answer(&claimed, &answer(key, fate), now).await;
     }
