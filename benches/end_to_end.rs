@@ -158,7 +158,9 @@ async fn ours(config: &Path, folder: &Path, items: u64) {
     workers.await.expect("workers").expect("no failure");
     let totals = engine.ledger.totals(run).await.expect("totals");
     assert!(
-        totals.iter().all(|total| total.state.word() == "succeeded"),
+        totals
+            .iter()
+            .all(|total| total.state.as_str() == "succeeded"),
         "{totals:?}"
     );
     assert_eq!(totals.iter().map(|total| total.items).sum::<u64>(), items);

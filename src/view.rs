@@ -189,7 +189,7 @@ impl From<&ApprovalRow> for ApprovalView {
             run: approval.run_id,
             workflow: approval.workflow.clone(),
             job: approval.job.clone(),
-            state: approval.state.word(),
+            state: approval.state.as_str(),
             author: approval.author.clone(),
             needed: approval.needed,
             items: approval.items,
@@ -393,7 +393,7 @@ impl RunView {
         let mut amounts: BTreeMap<String, BTreeMap<String, (i64, Currency)>> = BTreeMap::new();
         for total in totals {
             if let Some(currency) = total.currency {
-                let sums = amounts.entry(total.state.word().to_owned()).or_default();
+                let sums = amounts.entry(total.state.as_str().to_owned()).or_default();
                 sums.entry(currency.code().to_owned())
                     .or_insert((0, currency))
                     .0 += total.minor;
@@ -454,7 +454,7 @@ impl JobView {
 fn by_state(totals: &[Total]) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for total in totals.iter().filter(|total| total.items > 0) {
-        *sums.entry(total.state.word().to_owned()).or_default() += total.items;
+        *sums.entry(total.state.as_str().to_owned()).or_default() += total.items;
     }
     sums
 }
@@ -468,7 +468,7 @@ impl From<&ItemRow> for ItemView {
             line: item.line,
             key: item.key.clone(),
             order_no: item.order_no.clone(),
-            state: State::word(item.state),
+            state: State::as_str(item.state),
             amount: item.amount.map(Amount::decimal),
             currency: item.amount.map(|amount| amount.currency().code()),
             receipt: item.receipt.clone(),

@@ -18,7 +18,7 @@ use payrun::engine::plan::{NamedBy, PlanRequest};
 use payrun::planted::{ALL, Mutation, sow};
 use payrun::sandbox::Identity;
 use payrun::sandbox::faults::Level;
-use payrun::simulation::{BEGIN, Play, Twins, play};
+use payrun::simulation::{BEGIN, FakeGateways, Play, play};
 
 /// The most seeds a fault may hide in.
 const SEEDS: u64 = 400;
@@ -126,7 +126,7 @@ fn plays(folder: &Path) -> Vec<Play> {
 /// The first seed that shows the fault, and how.
 fn detect(
     plays: &[Play],
-    twins: &Twins,
+    twins: &FakeGateways,
     bug: Option<Mutation>,
     seeds: u64,
 ) -> Option<(u64, String)> {
@@ -168,7 +168,7 @@ fn every_planted_fault_is_noticed_and_without_one_nothing_is() {
     let folder = tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap();
-    let (plays, twins) = (plays(folder.path()), Twins::generate().unwrap());
+    let (plays, twins) = (plays(folder.path()), FakeGateways::generate().unwrap());
     assert_eq!(
         detect(&plays, &twins, None, 40),
         None,

@@ -196,7 +196,7 @@ fn title(episode: &EpisodeRow) -> String {
 fn episode_json(episode: &EpisodeRow) -> Value {
     json!({
         "episode": episode.id,
-        "kind": episode.kind.word(),
+        "kind": episode.kind.as_str(),
         "since": episode.since.to_string(),
         "title": title(episode),
     })
@@ -207,7 +207,7 @@ fn mail_json(row: &MailRow) -> Value {
         "mail": row.id,
         "to": row.mail.recipient,
         "subject": row.mail.subject,
-        "state": row.state.word(),
+        "state": row.state.as_str(),
         "made_at": row.created_at.to_string(),
         "tries": row.tries,
         "next_try": (row.state == MailState::Waiting).then(|| row.due_at.to_string()),
@@ -223,7 +223,7 @@ fn print_episodes(open: &[EpisodeRow]) {
     for episode in open {
         rows.add_row([
             episode.since.to_string(),
-            episode.kind.word().to_owned(),
+            episode.kind.as_str().to_owned(),
             cut(&title(episode), 100),
         ]);
     }
@@ -238,7 +238,7 @@ fn print_mails(mails: &[MailRow]) {
     for row in mails {
         rows.add_row([
             row.id.to_string(),
-            row.state.word().to_owned(),
+            row.state.as_str().to_owned(),
             row.mail.recipient.clone(),
             cut(&row.mail.subject, 60),
             count(u64::from(row.tries)),
@@ -269,7 +269,7 @@ fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
     let mut rows = table(&["on", "when", "workflow", "urgent", "to"]);
     for rule in all {
         rows.add_row([
-            rule.on.word().to_owned(),
+            rule.on.as_str().to_owned(),
             rule.spec(),
             rule.workflow.clone().unwrap_or_else(|| "all".to_owned()),
             if rule.on.is_urgent() { "yes" } else { "" }.to_owned(),
@@ -285,7 +285,7 @@ fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
 
 fn rule_json(rule: &Rule) -> Value {
     json!({
-        "on": rule.on.word(),
+        "on": rule.on.as_str(),
         "when": rule.spec(),
         "workflow": rule.workflow,
         "urgent": rule.on.is_urgent(),

@@ -166,7 +166,7 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
             approval.run_id.to_string(),
             approval.workflow.clone(),
             approval.job.clone(),
-            approval.state.word().to_owned(),
+            approval.state.as_str().to_owned(),
             count(approval.items),
             sums(approval).unwrap_or_default(),
             approval.author.clone(),
@@ -260,7 +260,7 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
             "it is not what you were shown; look at it again".to_owned(),
             false,
         ),
-        Decided::NotWaiting(state) => (format!("it is {}", state.word()), false),
+        Decided::NotWaiting(state) => (format!("it is {}", state.as_str()), false),
         Decided::NoSuchApproval => ("it is gone".to_owned(), false),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::exit::Failure;
 use crate::clock::Clock;
-use crate::domain::actor::{Actor, ActorError, Reason, Signed};
+use crate::domain::actor::{Actor, ActorError, Authorization, Reason};
 use crate::domain::role::Role;
 use crate::ledger::Ledger;
 use crate::server::token::Token;
@@ -40,13 +40,13 @@ pub(super) struct Author {
 
 impl By {
     /// Both: a change needs a reason, and whoever gives a token needs its role for it.
-    pub async fn signed(&self, ledger: &Ledger, role: Role) -> Result<Signed, Failure> {
+    pub async fn signed(&self, ledger: &Ledger, role: Role) -> Result<Authorization, Failure> {
         let reason = self.reason.as_deref().ok_or_else(|| {
             Failure::invalid("why? give a reason with --reason \"…\"")
                 .help("it is kept in the audit log")
         })?;
         let reason = Reason::parse(reason).map_err(invalid)?;
-        Ok(Signed {
+        Ok(Authorization {
             actor: self.author.proven(ledger, role).await?,
             reason,
         })

@@ -232,7 +232,7 @@ fn rules_in_vain(project: &Project, workflows: &[Arc<Workflow>]) -> Vec<String> 
             Some(workflow) if rule.on.timing() == Timing::Needed && workflow.schedule.is_none() => {
                 Some(format!(
                     "payrun.yaml: {} of \"{name}\" needs a schedule, which it has not",
-                    rule.on.word()
+                    rule.on.as_str()
                 ))
             }
             Some(_) => None,

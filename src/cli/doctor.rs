@@ -174,7 +174,7 @@ async fn lanes(project: &Project) -> Vec<Finding> {
         found: Err(format!(
             "{} is {}: {}",
             lane.name,
-            lane.state.word(),
+            lane.state.as_str(),
             lane.reason.as_deref().unwrap_or_default()
         )),
     };

@@ -26,7 +26,7 @@ pub(super) fn print(project: &Project, as_json: bool) -> Exit {
         .config
         .gateways
         .values()
-        .map(|account| account.kind.word())
+        .map(|account| account.kind.as_str())
         .collect();
     let mut found = Vec::new();
     for kind in project.catalog.kinds.values() {

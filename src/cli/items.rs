@@ -79,7 +79,7 @@ fn why(item: &ItemRow) -> String {
 /// A state's word.
 pub(super) fn parse_state(word: &str) -> Result<State, String> {
     State::parse(word).ok_or_else(|| {
-        let words: Vec<&str> = State::ALL.into_iter().map(State::word).collect();
+        let words: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
         format!("no such state; the states are {}", words.join(", "))
     })
 }
@@ -198,7 +198,7 @@ impl Printer {
             item.line.to_string(),
             item.key.clone(),
             item.order_no.clone().unwrap_or_default(),
-            item.state.word().to_owned(),
+            item.state.as_str().to_owned(),
             item.amount
                 .map(crate::domain::money::Amount::decimal)
                 .unwrap_or_default(),

@@ -177,7 +177,7 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
             .or_else(|| own.map(|row| row.reason.clone()));
         rows.add_row([
             account.name.clone(),
-            whole.map_or("open", |lane| lane.state.word()).to_owned(),
+            whole.map_or("open", |lane| lane.state.as_str()).to_owned(),
             whole
                 .and_then(|lane| lane.until)
                 .map(|until| until.to_string())
@@ -204,7 +204,7 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
             );
             rows.add_row([
                 lane.name.clone(),
-                lane.state.word().to_owned(),
+                lane.state.as_str().to_owned(),
                 until,
                 String::new(),
                 String::new(),
@@ -233,14 +233,14 @@ fn value(
 ) -> Value {
     json!({
         "lane": account.name,
-        "state": whole.map_or("open", |lane| lane.state.word()),
+        "state": whole.map_or("open", |lane| lane.state.as_str()),
         "rate": account.rate.to_string(),
         "concurrency": account.concurrency,
         "limited": { "rate": limits.rate.map(|rate| rate.to_string()), "concurrency": limits.concurrency },
         "unreachable": lost.map(|row| json!({ "since": row.since.to_string(), "how": row.how })),
         "closed": closed.iter().map(|lane| json!({
             "name": lane.name,
-            "state": lane.state.word(),
+            "state": lane.state.as_str(),
             "until": lane.until.map(|until| until.to_string()),
             "by": lane.author,
             "reason": lane.reason,

@@ -106,7 +106,7 @@ fn parse_outcome(word: &str) -> Result<NotificationOutcome, String> {
     NotificationOutcome::parse(word).ok_or_else(|| {
         let words: Vec<&str> = NotificationOutcome::ALL
             .into_iter()
-            .map(NotificationOutcome::word)
+            .map(NotificationOutcome::as_str)
             .collect();
         format!("no such outcome; the outcomes are {}", words.join(", "))
     })
@@ -180,7 +180,7 @@ fn add_row(rows: &mut Table, row: &NotificationRow) {
         row.received_at.to_string(),
         cut(&row.lane, 20),
         row.order_no.clone().unwrap_or_default(),
-        row.outcome.word().to_owned(),
+        row.outcome.as_str().to_owned(),
         count(row.repeats),
         row.item_id.map(|id| id.to_string()).unwrap_or_default(),
     ]);
@@ -192,7 +192,7 @@ fn as_json(row: &NotificationRow) -> Value {
         "received_at": row.received_at.to_string(),
         "gateway": row.lane,
         "order_no": row.order_no,
-        "outcome": row.outcome.word(),
+        "outcome": row.outcome.as_str(),
         "detail": row.detail,
         "repeats": row.repeats,
         "item": row.item_id,
@@ -231,7 +231,7 @@ async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failure> {
         .as_deref()
         .map(|detail| format!(": {detail}"))
         .unwrap_or_default();
-    say(format!("outcome  {}{detail}", row.outcome.word()));
+    say(format!("outcome  {}{detail}", row.outcome.as_str()));
     if let Some(item) = row.item_id {
         say(format!("item     {item}; payrun show --item {item}"));
     }
@@ -254,7 +254,7 @@ async fn replay(engine: &Engine, args: &ReplayArgs) -> Result<Exit, Failure> {
     let mut apply = async |rows: &[NotificationRow]| -> Result<(), Failure> {
         for some in rows.chunks(REPLAYED_AT_ONCE) {
             for outcome in engine.replay_notifications(some).await? {
-                *outcomes.entry(outcome.word()).or_default() += 1;
+                *outcomes.entry(outcome.as_str()).or_default() += 1;
             }
         }
         Ok(())

@@ -320,7 +320,7 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
     for refusal in job.refusals.iter().take(rows) {
         refused.add_row([
             refusal.line.to_string(),
-            refusal.state.word().to_owned(),
+            refusal.state.as_str().to_owned(),
             cut(&refusal.reason, width),
         ]);
     }
@@ -452,7 +452,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
             json!({"line": item.line, "key": item.key, "order_no": first_number(item), "amount": amount, "currency": currency})
         }).collect::<Vec<_>>(),
         "refusals": job.refusals.iter().map(|refusal| json!({
-            "line": refusal.line, "key": refusal.key, "state": refusal.state.word(), "reason": refusal.reason,
+            "line": refusal.line, "key": refusal.key, "state": refusal.state.as_str(), "reason": refusal.reason,
             "duplicate_of": refusal.duplicate_of,
         })).collect::<Vec<_>>(),
     })

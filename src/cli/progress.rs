@@ -15,7 +15,7 @@ use super::output::{count, note};
 use super::report::Report;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
-use crate::engine::follow::Standing;
+use crate::engine::follow::RunStatus;
 use crate::engine::{Engine, Watch};
 use crate::ledger::{LaneRow, LaneState, LedgerError, Node, PauseRow};
 use crate::worker::{self, RunError};
@@ -158,7 +158,7 @@ async fn look(
         Some(own) if runs.all.len() > 1 => {
             matches!(
                 engine.follow(&[own], &able, &only_ask, patience).await?,
-                Standing::AtRest
+                RunStatus::AtRest
             )
         }
         Some(_) | None => false,
@@ -177,7 +177,7 @@ async fn look(
         only_ask: &only_ask,
         now,
     };
-    if let Standing::Working(work) = standing {
+    if let RunStatus::Working(work) = standing {
         if patience.is_zero() && due.is_only_of(engine, Watch::is_out_of_reach).await? {
             return Ok(Looked::Ended(Ended::Waiting(work.next_due)));
         }
@@ -191,17 +191,17 @@ async fn look(
         }
     }
     Ok(match standing {
-        Standing::Working(work)
+        RunStatus::Working(work)
             if work.claimed == 0 && work.next_due.is_some_and(|due| due > now) =>
         {
             Looked::Idle
         }
-        Standing::Working(_) => Looked::Busy,
-        Standing::AtRest => Looked::Ended(Ended::AtRest),
-        Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => {
+        RunStatus::Working(_) => Looked::Busy,
+        RunStatus::AtRest => Looked::Ended(Ended::AtRest),
+        RunStatus::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => {
             Looked::Idle
         }
-        Standing::Waiting(work) => {
+        RunStatus::Waiting(work) => {
             let closed = concerning(engine, runs.all, closed).await?;
             Looked::Ended(match work.next_due {
                 Some(next) if closed.is_empty() => Ended::Waiting(Some(next)),
@@ -316,7 +316,7 @@ fn closed_text(lane: &LaneRow) -> String {
         .until
         .map_or_else(String::new, |until| format!(" until {until}"));
     let reason = lane.reason.as_deref().unwrap_or("no reason given");
-    let (name, state) = (&lane.name, lane.state.word());
+    let (name, state) = (&lane.name, lane.state.as_str());
     format!(
         "lane {name} is {state}{until}: {reason}; `payrun lane release {name} --reason WHY` opens it"
     )
@@ -375,7 +375,7 @@ impl Bar {
             .zip(by_state)
             .filter(|(_, items)| *items > 0);
         let words: Vec<String> = counted
-            .map(|(state, items)| format!("{} {}", state.word(), count(items)))
+            .map(|(state, items)| format!("{} {}", state.as_str(), count(items)))
             .collect();
         if !self.terminal
             && self

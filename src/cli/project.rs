@@ -166,7 +166,7 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
     Ok(Account {
         name: config.name.clone(),
         identity: config.identity(),
-        kind: config.kind.word(),
+        kind: config.kind.as_str(),
         gateway: gateway(config, clock)?,
         rate: config.rate,
         concurrency: config.concurrency,

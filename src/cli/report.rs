@@ -109,7 +109,7 @@ impl Report {
     pub fn json(&self) -> Value {
         let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals))
             .unwrap_or_default();
-        let before = |one: &TroubledBefore| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.word(), "items": one.items });
+        let before = |one: &TroubledBefore| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.as_str(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();
         run
     }
@@ -143,7 +143,7 @@ impl Report {
         }
         print_table(&rows);
         for one in &self.before {
-            let (run, state) = (one.run_id, one.state.word());
+            let (run, state) = (one.run_id, one.state.as_str());
             let rows = counted(one.items, "skipped row");
             say(format!(
                 "{rows} of what is {state} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
@@ -175,5 +175,5 @@ pub(super) fn painted(state: State, colour: bool) -> String {
         }
         State::Cancelled | State::Skipped => Colour::Dim,
     };
-    paint(state.word(), meaning, colour)
+    paint(state.as_str(), meaning, colour)
 }

@@ -10,7 +10,7 @@ use super::project::Project;
 use super::retry::refusal;
 use crate::clock::Clock;
 use crate::domain::answer::Receipt;
-use crate::domain::item::Finding;
+use crate::domain::item::Resolution;
 use crate::domain::role::Role;
 use crate::ledger::{ActionResult, OperatorAction};
 
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
     let found = args
         .succeeded
         .clone()
-        .map_or(Finding::DidNot, Finding::Happened);
+        .map_or(Resolution::Failed, Resolution::Succeeded);
     match ledger
         .wish(
             item.id,

@@ -12,7 +12,7 @@ use super::output::{count, say};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::config::Database;
-use crate::domain::actor::{Reason, Signed};
+use crate::domain::actor::{Authorization, Reason};
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Ledger, RestoreError, Restored};
@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, F
     let now = Clock::of_machine().now();
     let reason =
         Reason::parse("what was done since is lost").map_err(|error| Failure::internal(&error))?;
-    let by = Signed {
+    let by = Authorization {
         actor: args.author.actor()?,
         reason,
     };

@@ -16,7 +16,7 @@ use super::items::parse_state;
 use super::output::{count, counted, say, say_json};
 use super::project::Project;
 use crate::clock::Clock;
-use crate::domain::actor::Signed;
+use crate::domain::actor::Authorization;
 use crate::domain::item::State;
 use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
@@ -147,7 +147,7 @@ async fn bulk(
 
 /// How the items were chosen, for the audit log.
 fn words(which: &Which) -> String {
-    let states: Vec<&str> = which.state.iter().map(|state| state.word()).collect();
+    let states: Vec<&str> = which.state.iter().map(|state| state.as_str()).collect();
     let parts = [
         which.run.map(|run| format!("run {run}")),
         which
@@ -172,7 +172,7 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
     let states: BTreeMap<&str, u64> = chosen
         .states
         .iter()
-        .map(|(state, items)| (state.word(), *items))
+        .map(|(state, items)| (state.as_str(), *items))
         .collect();
     if as_json {
         let sums: BTreeMap<&str, String> = chosen
@@ -253,7 +253,7 @@ impl Outcome {
     fn of(done: CarriedOut) -> Self {
         let by_word = |of: BTreeMap<State, u64>| {
             of.into_iter()
-                .map(|(state, items)| (state.word(), items))
+                .map(|(state, items)| (state.as_str(), items))
                 .collect()
         };
         let (moved, withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
@@ -275,11 +275,13 @@ impl Outcome {
         id: i64,
         name: &str,
         wish: &OperatorAction,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<(), LedgerError> {
         match ledger.wish(id, wish, by, Clock::of_machine().now()).await? {
-            ActionResult::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
-            ActionResult::Withdrawn(state) => *self.withdrawn.entry(state.word()).or_default() += 1,
+            ActionResult::Moved(state) => *self.moved.entry(state.as_str()).or_default() += 1,
+            ActionResult::Withdrawn(state) => {
+                *self.withdrawn.entry(state.as_str()).or_default() += 1
+            }
             refused @ (ActionResult::Refused(_)
             | ActionResult::ContractBusy
             | ActionResult::NeverApproved
@@ -311,7 +313,7 @@ impl Outcome {
                 say(format!("{} now {state}", count(*items)));
             }
             for (state, items) in &self.withdrawn {
-                if *state == State::Parked.word() {
+                if *state == State::Parked.as_str() {
                     say(format!("{} withdrawn: {PARKED}", count(*items)));
                     continue;
                 }

@@ -95,7 +95,7 @@ async fn print(
         "job {} of {}, {}: {}, {}",
         approval.job,
         approval.workflow,
-        approval.state.word(),
+        approval.state.as_str(),
         counted(approval.items, "item"),
         sums(approval).unwrap_or_else(|| "no money".to_owned())
     ));

@@ -90,7 +90,7 @@ fn parse_fault(word: &str) -> Result<Fault, String> {
     let words = || {
         Fault::ALL
             .into_iter()
-            .map(Fault::word)
+            .map(Fault::as_str)
             .collect::<Vec<_>>()
             .join(", ")
     };
@@ -248,7 +248,7 @@ fn address(context: &Context, url: &str, compressed: u32) -> Result<Address, Fai
     for (name, gateway) in &Project::load(context)?.config.gateways {
         address
             .urls
-            .entry(gateway.kind.word())
+            .entry(gateway.kind.as_str())
             .or_insert_with(|| format!("{url}/{name}"));
         if let GatewayKind::Egms(egms) = &gateway.kind {
             address

@@ -19,7 +19,7 @@ use super::project::Project;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::engine::vault::Vault;
-use crate::simulation::{BEGIN, Outcome, Play, Story, Twins, play};
+use crate::simulation::{BEGIN, FakeGateways, Outcome, Play, Story, play};
 
 /// The most items that are told of one by one.
 const MOST_EACH: usize = 100;
@@ -101,7 +101,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         chaos: !args.calm,
         folder: scratch.0.clone(),
     };
-    let twins = Arc::new(Twins::generate().map_err(|error| Failure::internal(&error))?);
+    let twins = Arc::new(FakeGateways::generate().map_err(|error| Failure::internal(&error))?);
     let began = tokio::time::Instant::now();
     let progress = Progress::new(&args);
     let stop = Arc::new(AtomicBool::new(false));
@@ -219,7 +219,7 @@ impl Progress {
 /// Plays all seeds on some threads, each with a runtime of its own: a seed is one thread's.
 fn play_all(
     what: &Play,
-    twins: &Twins,
+    twins: &FakeGateways,
     (first, seeds): (u64, u64),
     threads: usize,
     stop: &AtomicBool,

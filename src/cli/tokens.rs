@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{note, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
-use crate::domain::actor::{Actor, Reason, Signed};
+use crate::domain::actor::{Actor, Authorization, Reason};
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 use crate::ledger::TokenRow;
@@ -97,7 +97,7 @@ impl Expiry {
 
 fn parse_role(word: &str) -> Result<Role, String> {
     Role::parse(word)
-        .ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::word).join(", ")))
+        .ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::as_str).join(", ")))
 }
 
 fn parse_expiry(text: &str) -> Result<Expiry, String> {
@@ -132,9 +132,9 @@ pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Fai
     }
 }
 
-fn signed(author: &Author, why: &str) -> Result<Signed, Failure> {
+fn signed(author: &Author, why: &str) -> Result<Authorization, Failure> {
     let reason = Reason::parse(why).map_err(|error| Failure::internal(&error))?;
-    Ok(Signed {
+    Ok(Authorization {
         actor: author.actor()?,
         reason,
     })
@@ -193,7 +193,7 @@ fn show(row: &TokenRow, token: &Token, as_json: bool) {
     let until = row.expires_at.map(|at| at.to_string());
     if as_json {
         return say_json(
-            &json!({ "name": row.name, "role": row.role.word(), "token": token.text(), "expires_at": until }),
+            &json!({ "name": row.name, "role": row.role.as_str(), "token": token.text(), "expires_at": until }),
         );
     }
     let until = until.map_or_else(
@@ -215,7 +215,7 @@ async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Fai
                 .iter()
                 .map(|token| {
                     json!({
-                        "name": token.name, "role": token.role.word(), "good": token.is_good(now), "ending": token.is_ending(now),
+                        "name": token.name, "role": token.role.as_str(), "good": token.is_good(now), "ending": token.is_ending(now),
                         "created_at": token.created_at.to_string(), "created_by": token.created_by,
                         "expires_at": token.expires_at.map(|at| at.to_string()),
                         "revoked_at": token.revoked_at.map(|at| at.to_string()),

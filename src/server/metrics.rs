@@ -107,7 +107,7 @@ impl Gauges {
     async fn fill(&self, engine: &Engine) -> Result<(), LedgerError> {
         let now = engine.clock.now();
         for total in engine.ledger.grand_totals().await? {
-            let state = ("state", total.state.word().to_owned());
+            let state = ("state", total.state.as_str().to_owned());
             let items = i64::try_from(total.items).unwrap_or(i64::MAX);
             self.items.get_or_create(&vec![state.clone()]).inc_by(items);
             if let Some(currency) = total.currency {

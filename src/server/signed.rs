@@ -3,14 +3,14 @@
 
 use super::auth::Caller;
 use super::error::ApiError;
-use crate::domain::actor::{Reason, Signed};
+use crate::domain::actor::{Authorization, Reason};
 
 impl Caller {
     /// The caller, and a reason.
-    pub(super) fn signed(&self, reason: &str) -> Result<Signed, ApiError> {
+    pub(super) fn signed(&self, reason: &str) -> Result<Authorization, ApiError> {
         let reason = Reason::parse(reason)
             .map_err(|error| ApiError::refused("invalid_reason", error.to_string()))?;
-        Ok(Signed {
+        Ok(Authorization {
             actor: self.actor()?,
             reason,
         })

@@ -689,7 +689,7 @@ fn every_fault_by_itself_files_nothing_twice_and_loses_nothing() {
         books_match(&rig);
         for gateway in GATEWAYS {
             assert!(
-                rig.totals(gateway).faults.contains_key(fault.word()),
+                rig.totals(gateway).faults.contains_key(fault.as_str()),
                 "{gateway} never met {fault}"
             );
         }

@@ -49,7 +49,12 @@ fn meets_only(fault: Fault) {
         ..Setup::default()
     });
     let ended = app.run();
-    let met = app.totals().faults.get(fault.word()).copied().unwrap_or(0);
+    let met = app
+        .totals()
+        .faults
+        .get(fault.as_str())
+        .copied()
+        .unwrap_or(0);
     assert!(met >= u64::from(ITEMS), "{fault} was met {met} times only");
     let states = app.by_state();
     match ends(fault) {

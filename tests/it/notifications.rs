@@ -629,7 +629,7 @@ fn whatever_goes_wrong_on_the_way_everything_is_told_in_the_end_and_nothing_is_u
         assert!(
             alarms
                 .iter()
-                .all(|item| matches!(item.state.word(), "pending" | "succeeded")),
+                .all(|item| matches!(item.state.as_str(), "pending" | "succeeded")),
             "{alarms:?}"
         );
     });

@@ -91,7 +91,7 @@ fn entry(notice: &NoticeRow, zone: Tz) -> Entry {
             News::Opened => "new",
             News::Closed => "over",
         },
-        kind: notice.kind.word(),
+        kind: notice.kind.as_str(),
         urgent: notice.kind.is_urgent(),
         title: told.title,
         since: shown(notice.since, zone),

@@ -133,9 +133,9 @@ pub(super) fn day(
     ledger: &str,
 ) -> Day {
     let bad = [
-        State::Failed.word(),
-        State::Parked.word(),
-        State::Rejected.word(),
+        State::Failed.as_str(),
+        State::Parked.as_str(),
+        State::Rejected.as_str(),
     ];
     let went_wrong: u64 = ended
         .iter()
@@ -179,7 +179,7 @@ fn rows(sums: &[Sum]) -> Vec<Row> {
             .entry((sum.workflow.clone(), place(sum.state)))
             .or_insert_with(|| Row {
                 workflow: sum.workflow.clone(),
-                state: sum.state.word(),
+                state: sum.state.as_str(),
                 items: 0,
                 sums: Vec::new(),
             });

@@ -204,7 +204,7 @@ impl EmergencyMailer {
                 Tried::Taken(_) => taken += 1,
                 Tried::Refused(said) | Tried::NotNow(said) | Tried::NoServer(said) => {
                     tracing::error!(
-                        alert = kind.word(),
+                        alert = kind.as_str(),
                         said = masked(&said),
                         "nobody could be told"
                     );

@@ -124,5 +124,5 @@ pub(super) fn wanted<'a>(
 
 /// What an episode is known by.
 pub(super) fn key(fact: &Fact, spec: &str) -> String {
-    format!("{}/{}/{spec}", fact.kind.word(), fact.subject)
+    format!("{}/{}/{spec}", fact.kind.as_str(), fact.subject)
 }

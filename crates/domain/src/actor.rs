@@ -159,14 +159,14 @@ impl Reason {
 
 /// Who does something, and why: what every control wants to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct Authorization {
     /// Who.
     pub actor: Actor,
     /// Why.
     pub reason: Reason,
 }
 
-impl Signed {
+impl Authorization {
     /// As an item's history shows it: `ann: a reason`.
     pub fn words(&self) -> String {
         format!("{}: {}", self.actor.name(), self.reason.as_str())

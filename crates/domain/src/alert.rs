@@ -86,14 +86,14 @@ impl Kind {
         let mut words = [""; 20];
         let mut place = 0;
         while place < words.len() {
-            words[place] = Self::ALL[place].word();
+            words[place] = Self::ALL[place].as_str();
             place += 1;
         }
         words
     };
 
     /// The word for this kind.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Rejected => "rejected",
@@ -120,7 +120,7 @@ impl Kind {
 
     /// The kind of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// Whether people are woken for it: money may be moving wrongly, or no money moves at all.

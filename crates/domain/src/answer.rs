@@ -36,7 +36,7 @@ pub enum Answer {
 
 impl Answer {
     /// The word for this answer, as tables and the ledger spell it.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Done(_) => "done",
             Self::Accepted => "accepted",
@@ -55,7 +55,7 @@ impl Answer {
             Self::NotProcessed { code, .. } => code,
             Self::Unknown { cause, code } => {
                 if code.is_empty() {
-                    cause.word()
+                    cause.as_str()
                 } else {
                     code
                 }
@@ -163,7 +163,7 @@ pub enum Cause {
 
 impl Cause {
     /// The word for this cause, as tables and the ledger spell it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
             Self::ConnectionLost => "connection_lost",

@@ -92,7 +92,7 @@ impl State {
     ];
 
     /// The word for this state, as tables and the ledger spell it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",
             Self::Planned => "planned",
@@ -110,7 +110,7 @@ impl State {
 
     /// The state of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
     /// Whether something is still to happen: by itself, or, for what is held, when it is approved.
@@ -133,7 +133,7 @@ impl State {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -218,7 +218,7 @@ pub enum Event {
     /// Nobody approved the batch in time.
     Expire,
     /// A person has found out what became of it.
-    Resolve(Finding),
+    Resolve(Resolution),
     /// The ledger was restored from a backup: whether it was sent since must be asked before it is
     /// sent.
     Recall,
@@ -229,20 +229,20 @@ pub enum Event {
 
 /// What a person has found out, where asking has not told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum Resolution {
     /// It happened; the gateway's number for it.
-    Happened(Receipt),
+    Succeeded(Receipt),
     /// It did not and will not happen under the number in use.
-    DidNot,
+    Failed,
 }
 
 impl Event {
     /// The word for this event.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Claim => "claim",
             Self::Unsent => "unsent",
-            Self::Answered(answer) => answer.word(),
+            Self::Answered(answer) => answer.as_str(),
             Self::Cancel => "cancel",
             Self::Retry => "retry",
             Self::Approve => "approve",
@@ -296,7 +296,7 @@ pub enum Alarm {
 
 impl Alarm {
     /// The word for this alarm, as tables and the ledger spell it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::MoneyMoved => "money_moved",
             Self::MovedBeforeSent => "moved_before_sent",
@@ -369,7 +369,7 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
     let illegal = || {
         Err(Illegal {
             state: item.state,
-            event: event.word(),
+            event: event.as_str(),
         })
     };
     match event {
@@ -460,14 +460,14 @@ fn withdrawn(item: &Item, why: &str) -> Move {
     at_rest(item, State::Cancelled, Some(why.to_owned()))
 }
 
-fn resolved(item: &Item, finding: &Finding) -> Move {
+fn resolved(item: &Item, finding: &Resolution) -> Move {
     let by_hand = || Some("resolved by a person".to_owned());
     match finding {
-        Finding::Happened(receipt) => Move {
+        Resolution::Succeeded(receipt) => Move {
             reason: by_hand(),
             ..succeeded(item, receipt)
         },
-        Finding::DidNot => at_rest(item, State::Failed, by_hand()),
+        Resolution::Failed => at_rest(item, State::Failed, by_hand()),
     }
 }
 
@@ -636,9 +636,9 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
                 moved.due
             };
             let reason = if unlisted {
-                format!("{}: {code}", cause.word())
+                format!("{}: {code}", cause.as_str())
             } else {
-                cause.word().to_owned()
+                cause.as_str().to_owned()
             };
             Some(Move {
                 due,
@@ -741,7 +741,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             asking.clone(),
             policy,
             now,
-            cause.word(),
+            cause.as_str(),
         )),
     }
 }
@@ -1144,8 +1144,10 @@ mod tests {
             ["approve"] => return Event::Approve,
             ["reject"] => return Event::Reject,
             ["expire"] => return Event::Expire,
-            ["resolve", "done"] => return Event::Resolve(Finding::Happened(Receipt("R1".into()))),
-            ["resolve", "failed"] => return Event::Resolve(Finding::DidNot),
+            ["resolve", "done"] => {
+                return Event::Resolve(Resolution::Succeeded(Receipt("R1".into())));
+            }
+            ["resolve", "failed"] => return Event::Resolve(Resolution::Failed),
             ["recall"] => return Event::Recall,
             ["park"] => return Event::Park,
             ["done"] => Answer::Done(Receipt("R1".into())),
@@ -1179,7 +1181,7 @@ mod tests {
         ) else {
             return "-".into();
         };
-        let mut text = moved.item.state.word().to_owned();
+        let mut text = moved.item.state.as_str().to_owned();
         if moved.item.generation != before.generation {
             text += &format!(" gen {}", moved.item.generation);
         }
@@ -1187,7 +1189,7 @@ mod tests {
             text += &format!(" in {}s", due.since(Timestamp::from_millis(NOW)).as_secs());
         }
         if let Some(alarm) = moved.alarm {
-            text += &format!(" alarm {}", alarm.word());
+            text += &format!(" alarm {}", alarm.as_str());
         }
         text
     }
@@ -1240,7 +1242,7 @@ mod tests {
             for event in events {
                 let there = table.lines().any(|line| {
                     let mut cells = line.split('|').map(str::trim);
-                    cells.next() == Some(state.word()) && cells.next() == Some(event)
+                    cells.next() == Some(state.as_str()) && cells.next() == Some(event)
                 });
                 assert!(there, "no row for {state} | {event}");
             }
@@ -1289,7 +1291,7 @@ mod tests {
             1 => Just(Event::Retry),
             1 => Just(Event::Approve),
             1 => prop::sample::select(vec![Event::Reject, Event::Expire]),
-            1 => prop_oneof!["R[0-9]".prop_map(|receipt| Finding::Happened(Receipt(receipt))), Just(Finding::DidNot)]
+            1 => prop_oneof!["R[0-9]".prop_map(|receipt| Resolution::Succeeded(Receipt(receipt))), Just(Resolution::Failed)]
                 .prop_map(Event::Resolve),
             1 => prop::sample::select(vec![Event::Recall, Event::Park]),
         ]
@@ -1328,7 +1330,7 @@ mod tests {
                     prop_assert_eq!(next.state, State::Planned);
                 }
                 if next.state == State::Failed && item.state.is_in_flight() {
-                    let certain = matches!(event, Event::Resolve(Finding::DidNot) | Event::Answered(
+                    let certain = matches!(event, Event::Resolve(Resolution::Failed) | Event::Answered(
                         Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent));
                     prop_assert!(certain, "failed after {:?}", event);
                 }

@@ -65,7 +65,7 @@ impl OccurrenceState {
     ];
 
     /// The word for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Due => "due",
             Self::Queued => "queued",
@@ -195,7 +195,7 @@ mod tests {
     fn each_state_has_one_word() {
         for (word, state) in OccurrenceState::ALL {
             assert_eq!(
-                (state.word(), OccurrenceState::parse(word)),
+                (state.as_str(), OccurrenceState::parse(word)),
                 (word, Some(state))
             );
         }

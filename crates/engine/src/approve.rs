@@ -3,7 +3,7 @@
 
 use super::Engine;
 use super::bulk::BulkError;
-use payrun_domain::actor::{Actor, Reason, Signed};
+use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, LedgerError, OperatorAction};
@@ -31,7 +31,7 @@ impl Engine {
         run_id: i64,
         job: Option<&str>,
         shown: Option<&str>,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<Vec<BatchDecided>, LedgerError> {
         let mut outcome = Vec::new();
         for approval in self.open_approvals(run_id, job).await? {
@@ -53,7 +53,7 @@ impl Engine {
         &self,
         run_id: i64,
         job: Option<&str>,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<Vec<BatchDecided>, BulkError> {
         let mut outcome = Vec::new();
         for approval in self.ledger.approvals_of_run(run_id).await? {
@@ -73,7 +73,11 @@ impl Engine {
         Ok(outcome)
     }
 
-    async fn reject_late(&self, approval: &ApprovalRow, by: &Signed) -> Result<Decided, BulkError> {
+    async fn reject_late(
+        &self,
+        approval: &ApprovalRow,
+        by: &Authorization,
+    ) -> Result<Decided, BulkError> {
         let filter = ItemFilter {
             run_id: Some(approval.run_id),
             job: Some(approval.job.clone()),
@@ -117,7 +121,7 @@ impl Engine {
         let Ok(reason) = Reason::parse("nobody approved it in time") else {
             return Ok(());
         };
-        let by = Signed {
+        let by = Authorization {
             actor: Actor::payrun(),
             reason,
         };

@@ -22,7 +22,7 @@ use payrun_domain::item::{Asking, Event, Illegal, Move, State, apply};
 use payrun_domain::money::Amount;
 use payrun_domain::planted;
 use payrun_domain::policy::Policy;
-use payrun_domain::subscription::Word;
+use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::personal::TOLD;
 use payrun_gateway::{Call, NoConnection, Observation, Reached};
@@ -169,7 +169,7 @@ pub async fn perform(
     let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
     let judged = payment::doubted(&scene, &call, judged).await;
     declared::offer_to_modify(&scene, &call, &mut observed, &judged).await;
-    let (word, code) = (judged.answer.word(), judged.answer.code());
+    let (word, code) = (judged.answer.as_str(), judged.answer.code());
     engine.meter.answered(
         &account.name,
         &call.operation,
@@ -184,7 +184,7 @@ pub async fn perform(
     if claimed.tries_funds && matches!(judged.answer, Answer::Done(_) | Answer::Accepted) {
         lane::end_trial(&scene, ended_at).await;
     }
-    if matches!(judged.answer, Answer::Done(_)) && judged.contract == Some(Word::Ended) {
+    if matches!(judged.answer, Answer::Done(_)) && judged.contract == Some(ContractSignal::Ended) {
         contracts::is_ended(&scene, &call, ended_at).await;
     }
     let answer = answer_to(claimed, &judged.answer);
@@ -250,14 +250,14 @@ pub async fn perform(
 
 /// Keeps what a refusal says of the contract; what an earlier one said does not outlive the next
 /// submission.
-fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Word>) {
+fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<ContractSignal>) {
     let said_before = || {
         claimed
             .result()
             .is_some_and(|known| known.contains(CONTRACT_IS))
     };
     if let Some(word) = word {
-        result.insert(CONTRACT_IS.to_owned(), word.word().into());
+        result.insert(CONTRACT_IS.to_owned(), word.as_str().into());
     } else if claimed.doing == ClaimKind::Submit && said_before() {
         result.insert(CONTRACT_IS.to_owned(), Value::Null);
     }
@@ -406,7 +406,7 @@ fn unlisted(
 fn mismatch(answer: &Answer, seen: &Observation, claimed: &Claimed) -> Option<String> {
     let is_mismatch = match answer {
         Answer::Unknown { cause, .. } => *cause == Cause::Mismatch,
-        Answer::Declined(decline) => decline.code == Cause::Mismatch.word(),
+        Answer::Declined(decline) => decline.code == Cause::Mismatch.as_str(),
         Answer::Done(_) | Answer::Accepted | Answer::NotProcessed { .. } | Answer::Absent => false,
     };
     is_mismatch.then(|| seen.differs(claimed.order_no().as_str(), claimed.amount()))
@@ -521,7 +521,7 @@ pub(super) fn attempt_of(
         operation: operation.to_owned(),
         started_at,
         ended_at,
-        answer: answer.word(),
+        answer: answer.as_str(),
         code: answer.code().to_owned(),
         http: observed.http,
         evidence: if observed.evidence.is_empty() {
@@ -797,7 +797,7 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
                 lane.name = lane,
                 item.id = item,
                 order.no = order,
-                answer = judged.answer.word(),
+                answer = judged.answer.as_str(),
                 code = judged.answer.code()
             );
         }
@@ -810,7 +810,7 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
                 lane.name = lane,
                 item.id = item,
                 order.no = order,
-                answer = judged.answer.word(),
+                answer = judged.answer.as_str(),
                 code = judged.answer.code()
             );
         }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::Engine;
-use payrun_domain::actor::Signed;
+use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
 use payrun_ledger::{ActionResult, ItemFilter, ItemRow, LedgerError, OperatorAction};
@@ -137,7 +137,7 @@ impl Engine {
         chosen: &Chosen,
         wish: &OperatorAction,
         words: &str,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<CarriedOut, BulkError> {
         let mut done = CarriedOut::default();
         for chunk in chosen.each.chunks(CHUNK) {

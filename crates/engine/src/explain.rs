@@ -7,7 +7,7 @@ use super::Account;
 use super::attempt::{AttemptContext, in_time, within};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::Move;
-use payrun_domain::subscription::Word;
+use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Call, Observation};
 use payrun_project::catalog::JobKind;
 use payrun_project::catalog::judge::Judged;
@@ -23,7 +23,7 @@ pub(super) async fn explained(
     judged: &Judged,
     call: &Call,
     moved: Move,
-) -> (Move, Option<Word>) {
+) -> (Move, Option<ContractSignal>) {
     let Some(operation) = scene.operations.explain.as_ref().filter(|_| judged.explain) else {
         return (moved, judged.contract);
     };
@@ -40,7 +40,7 @@ pub(super) async fn explained(
     let signed = told.result.get("state").and_then(Value::as_str) == Some(SIGNED);
     let word = judged
         .contract
-        .map(|word| if signed { Word::Paused } else { word });
+        .map(|word| if signed { ContractSignal::Paused } else { word });
     let reason = format!(
         "{} ({operation}: {})",
         moved.reason.as_deref().unwrap_or("declined"),

@@ -18,7 +18,7 @@ use thiserror::Error;
 use super::attempt::{
     AttemptContext, attempt_of, expected, merged, note_unattested, spaced, within,
 };
-use super::scope::Scope;
+use super::scope::ItemBuilder;
 use super::vault::{self, VaultError};
 use super::{Account, Engine, lane};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
@@ -307,7 +307,7 @@ fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
 /// that its refusal speaks of that one.
 pub(super) async fn prepare(
     planning: &mut Planning,
-    scope: &Scope,
+    scope: &ItemBuilder,
     items: &mut [NewItem],
 ) -> Result<(), Failure> {
     let mut rows_of: HashMap<KeyHash, u32> = HashMap::with_capacity(items.len());
@@ -356,7 +356,7 @@ pub(super) async fn prepare(
 /// same key: as with amounts, neither is sent then. `of`: the rows that are compared.
 pub(super) async fn contradictions(
     planning: &mut Planning,
-    scope: &Scope,
+    scope: &ItemBuilder,
     items: &mut [NewItem],
     of: &[usize],
 ) -> Result<(), Failure> {
@@ -385,12 +385,16 @@ pub(super) async fn contradictions(
     Ok(())
 }
 
-fn personal_of(scope: &Scope, item: &NewItem) -> Result<Map<String, Value>, VaultError> {
+fn personal_of(scope: &ItemBuilder, item: &NewItem) -> Result<Map<String, Value>, VaultError> {
     personal(scope, &item.input, item.key_hash)
 }
 
 /// The personal data of an input.
-fn personal(scope: &Scope, input: &str, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
+fn personal(
+    scope: &ItemBuilder,
+    input: &str,
+    key: KeyHash,
+) -> Result<Map<String, Value>, VaultError> {
     let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
     let mut open = scope.opened(input, key)?;
     open.retain(|name, _| {
@@ -404,7 +408,7 @@ fn personal(scope: &Scope, input: &str, key: KeyHash) -> Result<Map<String, Valu
 /// Makes a row an item of this generation if it mends the one of before; else gives it the key of
 /// that one.
 fn follow(
-    scope: &Scope,
+    scope: &ItemBuilder,
     run_id: i64,
     earlier: Earlier,
     item: &mut NewItem,
@@ -444,7 +448,7 @@ fn follow(
 }
 
 /// Whether a row says something else than the item of before, personal data included.
-fn differs(scope: &Scope, earlier: &Earlier, item: &NewItem) -> Result<bool, VaultError> {
+fn differs(scope: &ItemBuilder, earlier: &Earlier, item: &NewItem) -> Result<bool, VaultError> {
     if earlier.is_forgotten() {
         return Ok(earlier.identity() != Some(item.identity));
     }
@@ -456,7 +460,12 @@ fn differs(scope: &Scope, earlier: &Earlier, item: &NewItem) -> Result<bool, Vau
 }
 
 /// An input whose personal data is bound to another key.
-fn resealed(scope: &Scope, input: &str, of: KeyHash, to: KeyHash) -> Result<String, VaultError> {
+fn resealed(
+    scope: &ItemBuilder,
+    input: &str,
+    of: KeyHash,
+    to: KeyHash,
+) -> Result<String, VaultError> {
     let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
     let Some(vault) = scope
         .vault()

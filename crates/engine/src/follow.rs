@@ -11,7 +11,7 @@ use payrun_ledger::{LedgerError, Work};
 
 /// How runs stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RunStatus {
     /// Something is under way or due soon.
     Working(Work),
     /// Nothing is due within the patience; the next at this instant, if at any.
@@ -35,7 +35,7 @@ impl Engine {
         lanes: &BTreeSet<String>,
         only_ask: &BTreeSet<String>,
         patience: Duration,
-    ) -> Result<Standing, LedgerError> {
+    ) -> Result<RunStatus, LedgerError> {
         let now = self.clock.now();
         let all = loop {
             self.go_on(now).await?;
@@ -46,19 +46,19 @@ impl Engine {
             // An item that ended after the jobs were looked at may have been the last that a later
             // job waits for.
             if self.go_on(now).await? == 0 {
-                return Ok(Standing::AtRest);
+                return Ok(RunStatus::AtRest);
             }
         };
         let soon = all.next_due.is_some_and(|due| due <= now.plus(patience));
         if soon || all.claimed > 0 || self.asks(runs, now, patience).await? {
-            return Ok(Standing::Working(all));
+            return Ok(RunStatus::Working(all));
         }
         // A question that ended between the two looks has left something else to be done.
         let again = self.work(runs, lanes, only_ask).await?;
         Ok(if again == all {
-            Standing::Waiting(all)
+            RunStatus::Waiting(all)
         } else {
-            Standing::Working(again)
+            RunStatus::Working(again)
         })
     }
 

@@ -92,7 +92,7 @@ impl<'a> Journal<'a> {
                 .map(|vote| vote.person.as_str())
                 .collect();
             let known = json!({
-                "state": approval.state.word(),
+                "state": approval.state.as_str(),
                 "author": approval.author_user.as_deref().unwrap_or(&approval.author),
                 "needed": approval.needed,
                 "by": by,
@@ -135,7 +135,7 @@ pub async fn totals(ledger: &Ledger, run_id: i64) -> Result<Vec<Value>, LedgerEr
         json!({
             "run": run_id,
             "job": names.get(&total.job_id),
-            "state": total.state.word(),
+            "state": total.state.as_str(),
             "currency": total.currency.map_or("", |currency| currency.code()),
             "items": total.items,
             "minor": total.minor,
@@ -159,7 +159,7 @@ fn row(
         "line": item.line,
         "key": item.key,
         "order_no": item.order_no,
-        "state": item.state.word(),
+        "state": item.state.as_str(),
         "currency": item.amount.map_or("", |amount| amount.currency().code()),
         "minor": item.amount.map(Amount::minor),
         "receipt": item.receipt,

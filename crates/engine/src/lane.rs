@@ -136,7 +136,7 @@ async fn closed(engine: &Engine, account: &Account, closing: &Closing, now: Time
         Ok(true) => {
             tracing::error!(
                 lane.name = name,
-                lane.state = state.word(),
+                lane.state = state.as_str(),
                 reason,
                 "a lane is closed; a person should look"
             );

@@ -8,9 +8,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Account, Engine};
-use payrun_domain::actor::{Actor, Reason, Signed};
+use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
-use payrun_domain::item::Finding;
+use payrun_domain::item::Resolution;
 use payrun_domain::policy::Rate;
 use payrun_domain::text::{is_unseen, shown};
 use payrun_domain::time::Timestamp;
@@ -144,7 +144,7 @@ impl Engine {
     ///
     /// # Errors
     /// If there is no such thing, and whatever the ledger says.
-    pub async fn pause(&self, what: &Paused, by: &Signed) -> Result<bool, OperateError> {
+    pub async fn pause(&self, what: &Paused, by: &Authorization) -> Result<bool, OperateError> {
         what.check_name()?;
         if let Paused::Workflow(name) = what
             && !has_workflow(&self.config.workflows, name)
@@ -183,7 +183,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::pause`].
-    pub async fn resume(&self, what: &Paused, by: &Signed) -> Result<bool, OperateError> {
+    pub async fn resume(&self, what: &Paused, by: &Authorization) -> Result<bool, OperateError> {
         let scope = match what {
             // It may have been taken out of payrun.yaml meanwhile.
             Paused::Gateway(name) => Scope::Gateway(name.clone()),
@@ -294,7 +294,7 @@ impl Engine {
         &self,
         name: &str,
         until: Option<Timestamp>,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<(), OperateError> {
         self.check_lane(name)?;
         Ok(self
@@ -308,7 +308,7 @@ impl Engine {
     ///
     /// # Errors
     /// If there is no such lane, and whatever the ledger says.
-    pub async fn open_lane(&self, name: &str, by: &Signed) -> Result<bool, OperateError> {
+    pub async fn open_lane(&self, name: &str, by: &Authorization) -> Result<bool, OperateError> {
         // A lane of a gateway that was taken out of payrun.yaml may be closed still.
         if self.ledger.open_lane(name, by, self.clock.now()).await? {
             return Ok(true);
@@ -343,7 +343,7 @@ impl Engine {
         name: &str,
         rate: Option<Rate>,
         concurrency: Option<u32>,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<LaneLimits, OperateError> {
         let account = self.account(name)?;
         let above = |what: String, most: String| OperateError::AboveAccount {
@@ -375,7 +375,7 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn unlimit_lane(&self, name: &str, by: &Signed) -> Result<(), OperateError> {
+    pub async fn unlimit_lane(&self, name: &str, by: &Authorization) -> Result<(), OperateError> {
         Ok(self
             .ledger
             .limit_lane(name, LaneLimits::default(), by, self.clock.now())
@@ -389,7 +389,7 @@ impl Engine {
     pub async fn cancel_item(
         &self,
         item_id: i64,
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<ActionResult, LedgerError> {
         self.ledger
             .wish(item_id, &OperatorAction::Cancel, by, self.clock.now())
@@ -400,7 +400,11 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn retry_item(&self, item_id: i64, by: &Signed) -> Result<ActionResult, LedgerError> {
+    pub async fn retry_item(
+        &self,
+        item_id: i64,
+        by: &Authorization,
+    ) -> Result<ActionResult, LedgerError> {
         self.ledger
             .wish(item_id, &OperatorAction::Retry, by, self.clock.now())
             .await
@@ -414,8 +418,8 @@ impl Engine {
     pub async fn resolve_item(
         &self,
         item_id: i64,
-        found: Finding,
-        by: &Signed,
+        found: Resolution,
+        by: &Authorization,
     ) -> Result<ActionResult, LedgerError> {
         self.ledger
             .wish(
@@ -514,8 +518,8 @@ impl Engine {
 }
 
 /// payrun itself, with a reason.
-fn by_payrun(reason: &str) -> Option<Signed> {
-    Reason::parse(reason).ok().map(|reason| Signed {
+fn by_payrun(reason: &str) -> Option<Authorization> {
+    Reason::parse(reason).ok().map(|reason| Authorization {
         actor: Actor::payrun(),
         reason,
     })

@@ -20,7 +20,7 @@ use super::contracts::{self, ContractRows, day_of};
 use super::filed_again;
 use super::operate::path_within;
 use super::rows::{Columns, Items, RowReadError, Rows};
-use super::scope::Scope;
+use super::scope::ItemBuilder;
 use super::vault::VaultError;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -392,7 +392,7 @@ impl Engine {
             job.kind.fields.iter().any(|field| field.sensitive),
         );
         let compared =
-            (again || personal).then(|| (Scope::of(job, planning.run_id(), self), again));
+            (again || personal).then(|| (ItemBuilder::of(job, planning.run_id(), self), again));
         let mut written = Ok(());
         let stopped = Stopped::of(self, planning, job).await?;
         planning.step().await?;
@@ -446,7 +446,7 @@ impl Engine {
         job_id: i64,
         mut chunk: Chunk,
         (job, stopped): (&Job, &Option<Stopped>),
-        (planned, compared): (&mut PlannedJob, Option<&(Scope, bool)>),
+        (planned, compared): (&mut PlannedJob, Option<&(ItemBuilder, bool)>),
     ) -> Result<(), PlanError> {
         loop {
             // What is under way is settled then, and waits for this turn.
@@ -723,7 +723,7 @@ async fn write(
     planning: &mut Planning,
     job_id: i64,
     mut chunk: Chunk,
-    (planned, compared): (&mut PlannedJob, Option<&(Scope, bool)>),
+    (planned, compared): (&mut PlannedJob, Option<&(ItemBuilder, bool)>),
 ) -> Result<(), PlanError> {
     if let Some((scope, again)) = compared {
         let every: Vec<usize> = (0..chunk.items.len()).collect();
@@ -878,7 +878,7 @@ impl Reader<'_> {
     ) -> Result<(), PlanError> {
         let request = self.request;
         let job = &request.workflow.jobs[place];
-        let scope = Scope::of(job, self.run_id, self.engine);
+        let scope = ItemBuilder::of(job, self.run_id, self.engine);
         let id = self.run_id.to_string();
         let run = RunValues::new(
             &request.workflow.name,
@@ -998,7 +998,7 @@ impl Reader<'_> {
 }
 
 impl Chunk {
-    fn add(&mut self, scope: &Scope, row: &Row, renderer: &Renderer<'_>) {
+    fn add(&mut self, scope: &ItemBuilder, row: &Row, renderer: &Renderer<'_>) {
         match renderer.row(row) {
             Ok(rendered) => rendered
                 .into_iter()

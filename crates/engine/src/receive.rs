@@ -27,7 +27,8 @@ use payrun_gateway::notice::{Notice, Subject};
 use payrun_gateway::personal::names_person;
 use payrun_gateway::{Observation, Reached};
 use payrun_ledger::{
-    BookedItem, LedgerError, NewNotification, NotificationOutcome, NotificationRow, Said,
+    BookedItem, LedgerError, NewNotification, NotificationClaim, NotificationOutcome,
+    NotificationRow,
 };
 use payrun_project::catalog::judge::{Expected, judge};
 use payrun_project::catalog::{InStatement, JobKind};
@@ -227,7 +228,10 @@ impl Engine {
     }
 
     /// All in one commit; one by one where one of them will not be taken.
-    async fn believe(&self, all: &[Said]) -> Result<Vec<NotificationOutcome>, LedgerError> {
+    async fn believe(
+        &self,
+        all: &[NotificationClaim],
+    ) -> Result<Vec<NotificationOutcome>, LedgerError> {
         if all.is_empty() {
             return Ok(Vec::new());
         }
@@ -415,7 +419,7 @@ fn digest_of(account: &Account, body: &[u8]) -> String {
 /// What a kept notification comes to.
 enum Interpretation {
     /// It says something of an item.
-    Says(Box<Said>),
+    Says(Box<NotificationClaim>),
     /// It ends so, or waits until an instant.
     Ends(NotificationOutcome, String, Option<Timestamp>),
 }
@@ -459,8 +463,8 @@ fn said(
     notification: i64,
     seen: Observation,
     now: Timestamp,
-) -> Said {
-    Said {
+) -> NotificationClaim {
+    NotificationClaim {
         notification,
         item_id: item.id,
         answer: answer(account, kind, item, &order_no, &seen),
@@ -532,7 +536,7 @@ fn tell(row: &NotificationRow, outcome: NotificationOutcome) {
     match outcome {
         NotificationOutcome::Contradicts | NotificationOutcome::Mismatch => {
             let (lane, order) = (row.lane.as_str(), row.order_no.as_deref());
-            let outcome = outcome.word();
+            let outcome = outcome.as_str();
             tracing::error!(
                 notification.id = row.id,
                 lane.name = lane,

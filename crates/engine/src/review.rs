@@ -592,7 +592,7 @@ fn certain_failure(
         return Some(format!(
             "NOT_PAID: our item {} of that number is {}",
             charge.item,
-            charge.state.word()
+            charge.state.as_str()
         ));
     }
     let known = known_of(payment, charge, taken)?;

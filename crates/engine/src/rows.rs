@@ -258,7 +258,7 @@ fn cell(
         "key" => item.key.clone(),
         "order_no" => item.order_no.clone().unwrap_or_default(),
         "receipt" => item.receipt.clone().unwrap_or_default(),
-        "state" => item.state.word().to_owned(),
+        "state" => item.state.as_str().to_owned(),
         "amount" => item
             .amount
             .map(|amount| amount.decimal())

@@ -18,7 +18,7 @@ use payrun_project::workflow::render::{Private, Rendered};
 const OWN_NUMBER_MAX: usize = OrderNumber::MAX - 5;
 
 /// Within what a key may happen at most once.
-pub(super) struct Scope {
+pub(super) struct ItemBuilder {
     /// As the gateway tells accounts apart: another name for it in the configuration makes it no
     /// other account.
     account: String,
@@ -33,7 +33,7 @@ pub(super) struct Scope {
     vault: Option<Arc<Vault>>,
 }
 
-impl Scope {
+impl ItemBuilder {
     pub(super) fn of(job: &Job, run_id: i64, engine: &Engine) -> Self {
         let operations = engine
             .accounts
@@ -132,7 +132,7 @@ impl Scope {
     }
 }
 
-impl Scope {
+impl ItemBuilder {
     /// The input with personal data in it, sealed.
     fn sealed(&self, input: String, private: &Private, key: KeyHash) -> Result<String, String> {
         if private.is_empty() {

@@ -17,7 +17,7 @@ use super::audit::Note;
 use super::batch::{contents, move_held};
 use super::error::LedgerError;
 use super::turn::WriteTx;
-use payrun_domain::actor::Signed;
+use payrun_domain::actor::Authorization;
 use payrun_domain::approval::{Right, right};
 use payrun_domain::item::Event;
 use payrun_domain::planted::{Mutation, is};
@@ -52,7 +52,7 @@ impl ApprovalState {
     ];
 
     /// The word for this state, as the ledger spells it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Approved => "approved",
@@ -258,7 +258,7 @@ impl Ledger {
         &self,
         approval_id: i64,
         shown: Option<&str>,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<Decided, LedgerError> {
         let mut turn = self.turn(DOING).await?;
@@ -274,7 +274,7 @@ impl Ledger {
     pub async fn reject(
         &self,
         approval_id: i64,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<Decided, LedgerError> {
         let mut turn = self.turn(DOING).await?;
@@ -287,7 +287,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn expire_approvals(&self, by: &Signed, now: Timestamp) -> Result<u64, LedgerError> {
+    pub async fn expire_approvals(
+        &self,
+        by: &Authorization,
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
         let query = "select id from approvals where state in ('waiting', 'void') and expires_at <= $1 order by id limit 100";
         // Looked at often, and hardly ever to be done: looking takes no turn.
         let over: Vec<i64> = sqlx::query_scalar(query)
@@ -328,7 +332,7 @@ async fn approve(
     turn: &mut WriteTx,
     id: i64,
     shown: Option<&str>,
-    by: &Signed,
+    by: &Authorization,
     now: Timestamp,
 ) -> Result<Decided, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
@@ -412,7 +416,7 @@ async fn withdraw(
     turn: &mut WriteTx,
     id: i64,
     event: &Event,
-    by: &Signed,
+    by: &Authorization,
     now: Timestamp,
 ) -> Result<Decided, LedgerError> {
     let Some(approval) = read(turn, id).await? else {
@@ -440,7 +444,7 @@ async fn withdraw(
         &approval,
         verb,
         by,
-        json!({ "state": state.word(), "withdrawn": items }),
+        json!({ "state": state.as_str(), "withdrawn": items }),
         now,
     ))
     .await?;
@@ -450,12 +454,11 @@ async fn withdraw(
 fn note<'a>(
     approval: &ApprovalRow,
     verb: &'static str,
-    by: &'a Signed,
+    by: &'a Authorization,
     after: serde_json::Value,
     at: Timestamp,
 ) -> Note<'a> {
-    let before =
-        json!({ "state": approval.state.word(), "items": approval.items, "minor": approval.sums });
+    let before = json!({ "state": approval.state.as_str(), "items": approval.items, "minor": approval.sums });
     Note {
         by,
         verb,
@@ -487,7 +490,7 @@ async fn decide_as(
     let query = "update approvals set state = $2, decided_at = $3 where id = $1";
     let done = sqlx::query(query)
         .bind(id)
-        .bind(state.word())
+        .bind(state.as_str())
         .bind(now.millis())
         .execute(turn.connection())
         .await;
@@ -530,7 +533,7 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
         job: row.try_get("job").map_err(failed)?,
         state: ApprovalState::ALL
             .into_iter()
-            .find(|state| state.word() == word)
+            .find(|state| state.as_str() == word)
             .ok_or_else(|| corrupt("state"))?,
         author: row.try_get("author").map_err(failed)?,
         author_user: row.try_get("author_user").map_err(failed)?,

@@ -11,14 +11,14 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::turn::WriteTx;
-use payrun_domain::actor::Signed;
+use payrun_domain::actor::Authorization;
 use payrun_domain::audit::{Entry, Link};
 use payrun_domain::time::Timestamp;
 
 /// What is to be noted of a deed.
 #[derive(Debug)]
 pub(super) struct Note<'a> {
-    pub by: &'a Signed,
+    pub by: &'a Authorization,
     /// What was done, such as `lane.hold`.
     pub verb: &'static str,
     /// Of what, such as `lane hk`.

@@ -79,7 +79,7 @@ pub(super) async fn move_held(
         }
         let written = |(stored, moved)| ItemChange {
             stored,
-            event: event.word(),
+            event: event.as_str(),
             moved,
             node: None,
             result: None,

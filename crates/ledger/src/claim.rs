@@ -408,7 +408,7 @@ async fn claim_from(
                 sorted.claim(stored, want, request.now, lease_until)?
             }
             State::Planned if in_flight.is_some() => {
-                let is_parked = in_flight == Some(State::Parked.word());
+                let is_parked = in_flight == Some(State::Parked.as_str());
                 sorted.blocked.push((
                     stored.id,
                     if is_parked {
@@ -593,15 +593,15 @@ impl DueItems {
         let recalled = self
             .recalled
             .iter()
-            .map(|(stored, moved)| (stored, moved, Event::Recall.word(), None));
+            .map(|(stored, moved)| (stored, moved, Event::Recall.as_str(), None));
         let parked = self
             .parked
             .iter()
-            .map(|(stored, moved)| (stored, moved, Event::Park.word(), None));
+            .map(|(stored, moved)| (stored, moved, Event::Park.as_str(), None));
         let withdrawn = self
             .withdrawn
             .iter()
-            .map(|(stored, moved)| (stored, moved, Event::Cancel.word(), None));
+            .map(|(stored, moved)| (stored, moved, Event::Cancel.as_str(), None));
         let moves: Vec<ItemChange<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
@@ -733,7 +733,7 @@ impl Lane {
         let state: Option<&str> = row.try_get(0).map_err(failed)?;
         let until: Option<i64> = row.try_get(1).map_err(failed)?;
         let is_over = until.is_some_and(|until| until <= request.now.millis());
-        let is_stopped = state == Some(LaneState::Stopped.word()) && !is_over;
+        let is_stopped = state == Some(LaneState::Stopped.as_str()) && !is_over;
         let is_open = matches!(state, None | Some("open")) || is_stopped || is_over;
         let kept = (
             row.try_get(2).map_err(failed)?,

@@ -256,7 +256,7 @@ async fn begin(
                   values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning id";
     let id: Option<i64> = sqlx::query_scalar(insert)
         .bind(&episode.key)
-        .bind(episode.kind.word())
+        .bind(episode.kind.as_str())
         .bind(i64::from(lasting))
         .bind(episode.since.millis())
         .bind(opened_at)

@@ -155,7 +155,7 @@ async fn write(
         operation: "statement".to_owned(),
         started_at: shown.now,
         ended_at: shown.now,
-        answer: Answer::Done(shown.receipt.clone()).word(),
+        answer: Answer::Done(shown.receipt.clone()).as_str(),
         code: String::new(),
         http: None,
         evidence: format!(

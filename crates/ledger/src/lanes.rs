@@ -14,7 +14,7 @@ use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
 use super::turn::WriteTx;
-use payrun_domain::actor::Signed;
+use payrun_domain::actor::Authorization;
 use payrun_domain::policy::Rate;
 use payrun_domain::time::Timestamp;
 
@@ -31,7 +31,7 @@ pub enum LaneState {
 
 impl LaneState {
     /// The word for this state, as the ledger spells it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Held => "held",
@@ -112,7 +112,7 @@ impl Ledger {
                or coalesce(lanes.until, 0) < coalesce(excluded.until, 0) - 60000))",
         )
         .bind(name)
-        .bind(state.word())
+        .bind(state.as_str())
         .bind(reason)
         .bind(until.map(Timestamp::millis))
         .bind(now.millis())
@@ -207,7 +207,7 @@ impl Ledger {
         &self,
         name: &str,
         until: Option<Timestamp>,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let mut turn = self.turn("holding a lane").await?;
@@ -244,7 +244,7 @@ impl Ledger {
     pub async fn open_lane(
         &self,
         name: &str,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("releasing a lane").await?;
@@ -298,7 +298,7 @@ impl Ledger {
         &self,
         name: &str,
         limits: LaneLimits,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("changing the limits of a lane", source);
@@ -412,7 +412,7 @@ fn lane_row(row: &AnyRow) -> Result<LaneRow, LedgerError> {
     let word: &str = row.try_get("state").map_err(failed)?;
     Ok(LaneRow {
         name: row.try_get("name").map_err(failed)?,
-        state: if word == LaneState::Stopped.word() {
+        state: if word == LaneState::Stopped.as_str() {
             LaneState::Stopped
         } else {
             LaneState::Held
@@ -457,7 +457,7 @@ fn shown(lane: Option<&LaneRow>) -> serde_json::Value {
         || json!({ "state": "open" }),
         |lane| {
             let until = lane.until.map(|until| until.to_string());
-            json!({ "state": lane.state.word(), "until": until, "reason": lane.reason, "by": lane.author })
+            json!({ "state": lane.state.as_str(), "until": until, "reason": lane.reason, "by": lane.author })
         },
     )
 }

@@ -89,7 +89,7 @@ pub use node::{Node, NodeId};
 pub use notifications::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
-pub use notified::Said;
+pub use notified::NotificationClaim;
 pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
 pub use pauses::{PauseRow, Scope, decide_about};
@@ -114,7 +114,7 @@ pub use settlements::SettlementRow;
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 pub use tokens::{Asked, TokenRow};
 pub use troubles::{
-    Alarmed, Ended, ReconcileDifference, RunRef, RunWithProblems, Sum, Summed, Unlisted,
+    Alarmed, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, Sum, Summed, Unlisted,
 };
 pub use turn::CommitFault;
 pub use unreachable::UnreachableRow;

@@ -44,7 +44,7 @@ impl Ledger {
     ) -> Result<Vec<ItemRow>, LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
         let (first, last) = self.span(filter).await?;
-        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
+        let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
         let query = sqlx::query(AssertSqlSafe(statement(self.home.engine, filter)))
             .bind(after.max(first - 1))
             .bind(last)
@@ -101,7 +101,7 @@ fn statement(engine: Engine, filter: &ItemFilter) -> String {
         Some((name, states)) => {
             let words: Vec<String> = states
                 .iter()
-                .map(|state| format!("'{}'", state.word()))
+                .map(|state| format!("'{}'", state.as_str()))
                 .collect();
             // SQLite would read all ids in their order; PostgreSQL knows how many there are of each
             // state.

@@ -72,7 +72,7 @@ impl NotificationOutcome {
     ];
 
     /// The word for it, as tables and the ledger spell it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Applied => "applied",
@@ -87,7 +87,9 @@ impl NotificationOutcome {
 
     /// The outcome of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.word() == word)
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
     }
 }
 
@@ -218,7 +220,7 @@ impl Ledger {
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit))
             .bind(filter.lane.clone())
-            .bind(filter.outcome.map(NotificationOutcome::word))
+            .bind(filter.outcome.map(NotificationOutcome::as_str))
             .bind(filter.order_no.clone())
             .bind(filter.since.map(Timestamp::millis));
         query
@@ -382,7 +384,7 @@ pub(super) async fn end(
                       or $2 not in ('open', 'nothing_new', 'unknown_order', 'unread'))";
     let update = sqlx::query(update)
         .bind(id)
-        .bind(ending.outcome.word())
+        .bind(ending.outcome.as_str())
         .bind(ending.detail.map(str::to_owned));
     let update = update
         .bind(ending.item_id)

@@ -33,7 +33,7 @@ const CALL_UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// What a notification says of an item.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct NotificationClaim {
     /// The notification.
     pub notification: i64,
     /// The item, one that has or had the number.
@@ -61,7 +61,7 @@ impl Ledger {
     /// Whatever the database says; then nothing has changed.
     pub async fn believe_notifications(
         &self,
-        all: &[Said],
+        all: &[NotificationClaim],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let mut outcomes = Vec::with_capacity(all.len());
@@ -113,7 +113,10 @@ struct Found {
     last_call: Option<Timestamp>,
 }
 
-async fn believe(turn: &mut WriteTx, said: &Said) -> Result<NotificationOutcome, LedgerError> {
+async fn believe(
+    turn: &mut WriteTx,
+    said: &NotificationClaim,
+) -> Result<NotificationOutcome, LedgerError> {
     let found = find(turn, said.item_id).await?;
     let follows = follows(&found, said);
     let (outcome, detail, due) = match follows {
@@ -130,7 +133,7 @@ async fn believe(turn: &mut WriteTx, said: &Said) -> Result<NotificationOutcome,
             ask(turn, &found, said).await?;
             (
                 NotificationOutcome::Asked,
-                Some(said.answer.word().to_owned()),
+                Some(said.answer.as_str().to_owned()),
                 None,
             )
         }
@@ -195,7 +198,7 @@ async fn believe(turn: &mut WriteTx, said: &Said) -> Result<NotificationOutcome,
 }
 
 /// Pure: the rules of the file's head.
-fn follows(found: &Found, said: &Said) -> Follows {
+fn follows(found: &Found, said: &NotificationClaim) -> Follows {
     let stored = &found.stored;
     let in_use = said.order_no == stored.order_no;
     let state = stored.item.state;
@@ -280,14 +283,14 @@ async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
 }
 
 /// When the order may be asked about: at once, but not sooner after a call than the gateway wants.
-fn asked_at(found: &Found, said: &Said) -> Timestamp {
+fn asked_at(found: &Found, said: &NotificationClaim) -> Timestamp {
     found.last_call.map_or(said.now, |last| {
         last.plus(said.query_interval).max(said.now)
     })
 }
 
 /// What was about to be done is done at its time; what is open is asked about.
-fn due_after_alarm(found: &Found, said: &Said) -> Option<Timestamp> {
+fn due_after_alarm(found: &Found, said: &NotificationClaim) -> Option<Timestamp> {
     match found.stored.item.state {
         State::Pending | State::Unknown => Some(asked_at(found, said)),
         State::Held
@@ -303,7 +306,11 @@ fn due_after_alarm(found: &Found, said: &Said) -> Option<Timestamp> {
 }
 
 /// Has the item asked about. Not a move, so no event.
-async fn ask(turn: &mut WriteTx, found: &Found, said: &Said) -> Result<(), LedgerError> {
+async fn ask(
+    turn: &mut WriteTx,
+    found: &Found,
+    said: &NotificationClaim,
+) -> Result<(), LedgerError> {
     let sooner = "update items set due_at = $2 where id = $1 and node is null and (due_at is null or due_at > $2)";
     let sooner = sqlx::query(sooner)
         .bind(said.item_id)
@@ -317,7 +324,7 @@ async fn tell_once(
     turn: &mut WriteTx,
     found: &Found,
     moved: &Move,
-    said: &Said,
+    said: &NotificationClaim,
 ) -> Result<bool, LedgerError> {
     let stored = &found.stored;
     if moved.item.state == stored.item.state {
@@ -327,7 +334,7 @@ async fn tell_once(
         let before = "select count(*) from events where item_id = $1 and event = 'notification' and alarm = $2 and detail = $3";
         let before = sqlx::query_scalar::<_, i64>(before)
             .bind(stored.id)
-            .bind(alarm.word())
+            .bind(alarm.as_str())
             .bind(moved.reason.clone());
         if before.fetch_one(turn.connection()).await.map_err(failed)? > 0 {
             return Ok(false);
@@ -341,13 +348,13 @@ async fn write(
     turn: &mut WriteTx,
     stored: &ItemRecord,
     moved: &Move,
-    said: &Said,
+    said: &NotificationClaim,
 ) -> Result<(), LedgerError> {
     let attempt = Attempt {
         operation: "notification".to_owned(),
         started_at: said.now,
         ended_at: said.now,
-        answer: said.answer.word(),
+        answer: said.answer.as_str(),
         code: said.answer.code().to_owned(),
         http: None,
         evidence: said.evidence.clone(),
@@ -384,7 +391,7 @@ fn merged(known: Option<&str>, facts: &Map<String, Value>) -> Option<String> {
     Some(Value::Object(result).to_string())
 }
 
-fn reason(said: &Said) -> String {
+fn reason(said: &NotificationClaim) -> String {
     match &said.answer {
         Answer::Done(Receipt(receipt)) => format!(
             "money moved: a notification has {receipt} under {}",
@@ -398,7 +405,7 @@ fn reason(said: &Said) -> String {
             format!(
                 "a notification of {} says: {} {}",
                 said.order_no,
-                said.answer.word(),
+                said.answer.as_str(),
                 said.answer.code()
             )
         }
@@ -407,7 +414,7 @@ fn reason(said: &Said) -> String {
 
 /// The fault: whatever a notification says is the state then.
 #[cfg(feature = "planted")]
-fn lowered(moved: Move, said: &Said) -> Move {
+fn lowered(moved: Move, said: &NotificationClaim) -> Move {
     if !is(Mutation::NotificationLowersState) || moved.item.state != State::Succeeded {
         return moved;
     }

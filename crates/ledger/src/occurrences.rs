@@ -148,7 +148,7 @@ impl Ledger {
         before: Option<&OccurrencePlace>,
         limit: u32,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
-        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
+        let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
         let query = format!(
             "select {COLUMNS} where (o.at, o.workflow, o.nominal) < ($1, $2, $3) and ($4 is null or o.workflow = $4) \
                and ($5 = 0 or o.state in (select atom from json_each($6))) \
@@ -258,7 +258,7 @@ impl Ledger {
         )
         .bind(&occurrence.workflow)
         .bind(&occurrence.nominal)
-        .bind(state.word())
+        .bind(state.as_str())
         .bind(reason)
         .bind(now.millis())
         .execute(turn.connection())

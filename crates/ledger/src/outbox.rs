@@ -29,7 +29,7 @@ pub enum News {
 
 impl News {
     /// The word for it, as the ledger spells it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",
             Self::Closed => "closed",
@@ -97,7 +97,7 @@ pub enum MailState {
 
 impl MailState {
     /// The word for it, as the ledger spells it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Sent => "sent",
@@ -109,7 +109,7 @@ impl MailState {
     fn parse(word: &str) -> Option<Self> {
         [Self::Waiting, Self::Sent, Self::Refused, Self::Expired]
             .into_iter()
-            .find(|state| state.word() == word)
+            .find(|state| state.as_str() == word)
     }
 }
 
@@ -253,7 +253,7 @@ impl Ledger {
         };
         let told: Vec<(i64, &str)> = notices
             .iter()
-            .map(|(episode, news)| (*episode, news.word()))
+            .map(|(episode, news)| (*episode, news.as_str()))
             .collect();
         let tell = "update notices set mail_id = $1 where recipient = $2 and mail_id is null and exists \
                     (select 1 from json_each($3) as l where cast(l.value ->> 0 as bigint) = notices.episode_id \
@@ -357,7 +357,7 @@ impl Ledger {
         let settled = sqlx::query(settle)
             .bind(id)
             .bind(lease)
-            .bind(state.word())
+            .bind(state.as_str())
             .bind(due)
             .bind(ended)
             .bind(answer)
@@ -442,7 +442,7 @@ fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
     let news: &str = row.try_get(1).map_err(failed)?;
     Ok(NoticeRow {
         episode_id: row.try_get(0).map_err(failed)?,
-        news: if news == News::Opened.word() {
+        news: if news == News::Opened.as_str() {
             News::Opened
         } else {
             News::Closed

@@ -15,7 +15,7 @@ use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
 use super::turn::WriteTx;
-use payrun_domain::actor::{Signed, is_person};
+use payrun_domain::actor::{Authorization, is_person};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
 
@@ -120,7 +120,7 @@ impl Ledger {
     pub async fn pause(
         &self,
         scope: &Scope,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn(DOING).await?;
@@ -185,7 +185,7 @@ impl Ledger {
     pub async fn resume(
         &self,
         scope: &Scope,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("resuming").await?;
@@ -409,7 +409,11 @@ async fn paused_by(turn: &mut WriteTx, scope: &Scope) -> Result<Option<String>, 
 }
 
 /// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.
-async fn unpause(turn: &mut WriteTx, scope: &Scope, by: &Signed) -> Result<bool, LedgerError> {
+async fn unpause(
+    turn: &mut WriteTx,
+    scope: &Scope,
+    by: &Authorization,
+) -> Result<bool, LedgerError> {
     let whose = if by.actor.is_person() {
         ""
     } else {

@@ -17,8 +17,8 @@ use super::plan::filed_again_as;
 use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
 use super::turn::WriteTx;
-use payrun_domain::actor::Signed;
-use payrun_domain::item::{Event, Finding, Illegal, Move, State, apply, heeding};
+use payrun_domain::actor::Authorization;
+use payrun_domain::item::{Event, Illegal, Move, Resolution, State, apply, heeding};
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
@@ -31,7 +31,7 @@ pub enum OperatorAction {
     /// To be tried again, once it is certain that this is safe.
     Retry,
     /// To be taken for what a person has found out about it.
-    Resolve(Finding),
+    Resolve(Resolution),
 }
 
 impl OperatorAction {
@@ -65,8 +65,8 @@ impl OperatorAction {
             return None;
         };
         let (answer, found) = match finding {
-            Finding::Happened(receipt) => ("done", format!("it happened, {}", receipt.0)),
-            Finding::DidNot => ("declined", "it did not happen".to_owned()),
+            Resolution::Succeeded(receipt) => ("done", format!("it happened, {}", receipt.0)),
+            Resolution::Failed => ("declined", "it did not happen".to_owned()),
         };
         Some(Attempt {
             operation: "person".to_owned(),
@@ -115,7 +115,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(by: &'a Signed) -> Self {
+    fn of(by: &'a Authorization) -> Self {
         Self {
             who: by.actor.name(),
             via: by.actor.via(),
@@ -170,7 +170,7 @@ impl Ledger {
         &self,
         item_id: i64,
         wish: &OperatorAction,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<ActionResult, LedgerError> {
         let mut turn = self.turn("changing an item").await?;
@@ -182,14 +182,14 @@ impl Ledger {
             }
         };
         let (before, target) = (
-            json!({ "state": moved.change.0.word() }),
+            json!({ "state": moved.change.0.as_str() }),
             format!("item {item_id}"),
         );
-        let mut after = json!({ "state": moved.to.word(), "version": moved.change.1 });
+        let mut after = json!({ "state": moved.to.as_str(), "version": moved.change.1 });
         if moved.is_wish {
             after["withdrawn"] = json!(true);
         }
-        if let OperatorAction::Resolve(Finding::Happened(receipt)) = wish {
+        if let OperatorAction::Resolve(Resolution::Succeeded(receipt)) = wish {
             after["receipt"] = json!(receipt.0);
         }
         turn.note(Note {
@@ -231,7 +231,7 @@ impl Ledger {
         &self,
         items: &[(i64, i64)],
         wish: &OperatorAction,
-        (by, chosen): (&Signed, &str),
+        (by, chosen): (&Authorization, &str),
         now: Timestamp,
     ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
         let mut turn = self.turn("changing items").await?;
@@ -280,7 +280,7 @@ fn summed(moved: &[(i64, Moved)]) -> serde_json::Value {
         } else {
             &mut states
         };
-        *counted.entry(one.to.word()).or_insert(0_u64) += 1;
+        *counted.entry(one.to.as_str()).or_insert(0_u64) += 1;
         if let Some(amount) = one.amount {
             *sums.entry(amount.currency().code()).or_default() += amount.minor();
         }
@@ -320,7 +320,7 @@ async fn grant(
     if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
         return Ok(Err(ActionResult::Refused(Illegal {
             state,
-            event: wish.event().word(),
+            event: wish.event().as_str(),
         })));
     }
     if row
@@ -489,7 +489,7 @@ async fn write(
 ) -> Result<(), LedgerError> {
     let written = ItemChange {
         stored,
-        event: wish.event().word(),
+        event: wish.event().as_str(),
         moved,
         node: None,
         result,

@@ -794,7 +794,7 @@ impl Planning {
                     job_id,
                     refusal.line,
                     &refusal.key,
-                    refusal.state.word(),
+                    refusal.state.as_str(),
                     &refusal.reason,
                     refusal.duplicate_of,
                     refusal.amount.map(Amount::minor),

@@ -491,7 +491,7 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<ItemRow>, LedgerError> {
-        let states: Vec<&str> = states.iter().map(|state| state.word()).collect();
+        let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
         let query = sqlx::query(
             "select i.*, j.run_id, j.name as job from jobs as j cross join items as i \
              where j.id = $1 and i.id >= coalesce(j.first_item, 0) and i.id > $3 \

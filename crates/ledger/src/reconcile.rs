@@ -283,7 +283,7 @@ impl Ledger {
         numbers: &[&str],
     ) -> Result<HashMap<String, Listed>, LedgerError> {
         let failed = |source| LedgerError::of("looking for lines of statements", source);
-        let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let query = sqlx::query(AssertSqlSafe(listed_query(by)))
             .bind(list(numbers))
             .bind(lane.to_owned());

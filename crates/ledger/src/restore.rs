@@ -15,7 +15,7 @@ use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
 use super::home::{beside, make_private};
 use super::node::has_nodes;
-use payrun_domain::actor::Signed;
+use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
 
@@ -80,7 +80,7 @@ impl Ledger {
     pub async fn restore(
         backup: &Path,
         to: &Path,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<Restored, RestoreError> {
         let failed = |path: &Path| {
@@ -121,7 +121,7 @@ impl Ledger {
     pub async fn was_restored(
         &self,
         lost_since: Timestamp,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<Restored, RestoreError> {
         if self.is_at_work(now).await? {
@@ -148,7 +148,7 @@ fn copy_privately(from: &Path, to: &Path) -> std::io::Result<()> {
 async fn revive(
     copy: &Path,
     backup: &Path,
-    by: &Signed,
+    by: &Authorization,
     now: Timestamp,
 ) -> Result<Restored, RestoreError> {
     let ledger = Ledger::open_fenced(copy).await?;
@@ -208,7 +208,7 @@ async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
 async fn mark(
     ledger: &Ledger,
     backup_at: Timestamp,
-    by: &Signed,
+    by: &Authorization,
     now: Timestamp,
 ) -> Result<Restored, LedgerError> {
     let failed = |source| LedgerError::of("marking the ledger as restored", source);

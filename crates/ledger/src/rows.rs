@@ -368,7 +368,7 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<impl Serialize + use<'a>
     Ok((
         stored.id,
         stored.version,
-        next.state.word(),
+        next.state.as_str(),
         next.generation,
         stored.number_of(next.generation)?,
         written.moved.due.map(Timestamp::millis),
@@ -391,10 +391,10 @@ fn event_line<'a>(written: &'a ItemChange<'a>) -> impl Serialize + use<'a> {
         written.stored.version + 1,
         written.at.millis(),
         written.event,
-        written.stored.item.state.word(),
-        written.moved.item.state.word(),
+        written.stored.item.state.as_str(),
+        written.moved.item.state.as_str(),
         written.moved.reason.as_deref(),
-        written.moved.alarm.map(Alarm::word),
+        written.moved.alarm.map(Alarm::as_str),
     )
 }
 
@@ -442,7 +442,7 @@ impl TotalsDelta {
         let shifted = self.0.into_iter();
         shifted
             .map(|((job, state, currency), (items, minor))| {
-                (job, state.word(), currency, items, minor)
+                (job, state.as_str(), currency, items, minor)
             })
             .collect()
     }

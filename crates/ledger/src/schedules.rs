@@ -170,7 +170,7 @@ async fn write(turn: &mut WriteTx, noting: &Noting) -> Result<(), LedgerError> {
             one.nominal.clone(),
             one.at.millis(),
             one.timezone.clone(),
-            one.state.word(),
+            one.state.as_str(),
             one.reason.clone(),
         )
     };

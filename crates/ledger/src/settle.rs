@@ -130,7 +130,7 @@ impl Attempt {
             operation: "submit".to_owned(),
             started_at: stored.item.sent_at.unwrap_or(now),
             ended_at: now,
-            answer: answer.word(),
+            answer: answer.as_str(),
             code: answer.code().to_owned(),
             http: None,
             evidence: String::new(),
@@ -370,7 +370,7 @@ async fn believe_late(
     if let Some(alarm) = moved.alarm {
         tracing::error!(
             item.id = stored.id,
-            alarm = alarm.word(),
+            alarm = alarm.as_str(),
             "an answer came late and contradicts what was known"
         );
     }
@@ -426,7 +426,7 @@ fn late(stored: &ItemRecord, one: &Settlement, attempt: &Attempt, was_declined: 
             let told = [Answer::Accepted, Answer::from(Cause::TimedOut)];
             let told = told
                 .into_iter()
-                .find(|answer| answer.word() == attempt.answer);
+                .find(|answer| answer.as_str() == attempt.answer);
             told.map_or(Late::Nothing, Late::Believe)
         }
         (

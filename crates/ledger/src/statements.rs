@@ -104,7 +104,7 @@ pub struct StatementRow {
 
 impl LineKind {
     /// The word for it, as the ledger spells it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Payment => "payment",
             Self::Refund => "refund",
@@ -116,7 +116,7 @@ impl LineKind {
     fn parse(word: &str) -> Option<Self> {
         [Self::Payment, Self::Refund, Self::Reversal, Self::Other]
             .into_iter()
-            .find(|kind| kind.word() == word)
+            .find(|kind| kind.as_str() == word)
     }
 }
 
@@ -288,7 +288,7 @@ async fn insert_lines(
         .map(|line| {
             (
                 line.line,
-                line.kind.word(),
+                line.kind.as_str(),
                 &line.time,
                 &line.order_no,
                 &line.transaction_id,

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
-use payrun_domain::actor::Signed;
+use payrun_domain::actor::Authorization;
 use payrun_domain::role::Role;
 use payrun_domain::time::Timestamp;
 
@@ -73,7 +73,7 @@ impl Ledger {
         &self,
         token: &TokenRow,
         hash: [u8; 32],
-        by: &Signed,
+        by: &Authorization,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("making a token").await?;
         let inserted = sqlx::query(
@@ -81,7 +81,7 @@ impl Ledger {
              where not exists (select 1 from tokens where lower(name) = lower($1)) on conflict do nothing",
         )
         .bind(&token.name)
-        .bind(token.role.word())
+        .bind(token.role.as_str())
         .bind(hash.to_vec())
         .bind(token.created_at.millis())
         .bind(&token.created_by)
@@ -93,7 +93,7 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(false);
         }
-        let after = json!({ "role": token.role.word(), "expires_at": token.expires_at.map(|at| at.to_string()) });
+        let after = json!({ "role": token.role.as_str(), "expires_at": token.expires_at.map(|at| at.to_string()) });
         let (verb, target) = ("token.create", format!("token {}", token.name));
         turn.note(Note {
             by,
@@ -118,7 +118,7 @@ impl Ledger {
         name: &str,
         hash: [u8; 32],
         expires_at: Option<Timestamp>,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("renewing a token").await?;
@@ -159,7 +159,7 @@ impl Ledger {
     pub async fn revoke_token(
         &self,
         name: &str,
-        by: &Signed,
+        by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("revoking a token").await?;

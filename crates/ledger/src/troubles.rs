@@ -84,7 +84,7 @@ pub struct RunWithProblems {
 
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct FinishedRun {
     /// Which.
     pub run: RunRef,
     /// When.
@@ -247,14 +247,14 @@ impl Ledger {
         after: Timestamp,
         until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Ended>, LedgerError> {
+    ) -> Result<Vec<FinishedRun>, LedgerError> {
         let query = sqlx::query(ENDED)
             .bind(after.millis())
             .bind(until.millis())
             .bind(i64::from(limit));
         let rows = self.facts("looking for runs that ended", query).await?;
         let ended = |row| {
-            Ok(Ended {
+            Ok(FinishedRun {
                 run: of_run(row)?,
                 finished_at: instant(row, 3)?,
                 failed: number(row, 4)?,

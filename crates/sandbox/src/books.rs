@@ -49,7 +49,7 @@ impl OrderState {
     ];
 
     /// The word in the books.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Seen => "seen",
             Self::Processing => "processing",
@@ -61,7 +61,7 @@ impl OrderState {
     }
 
     pub(super) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) enum Counter {
 }
 
 impl Counter {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Fault => "fault",
             Self::Refused => "refused",
@@ -156,9 +156,9 @@ impl Books {
         let mut counters = BTreeMap::new();
         for (kind, name, count) in store.counters().await? {
             for counter in [Counter::Fault, Counter::Refused, Counter::Violation] {
-                if counter.word() == kind {
+                if counter.as_str() == kind {
                     counters.insert(
-                        (counter.word(), name.clone()),
+                        (counter.as_str(), name.clone()),
                         u64::try_from(count).unwrap_or(0),
                     );
                 }
@@ -249,10 +249,10 @@ impl Books {
 
     /// Counts something.
     pub(super) fn count(&mut self, counter: Counter, name: &str) {
-        match self.counters.get_mut(&(counter.word(), name.to_owned())) {
+        match self.counters.get_mut(&(counter.as_str(), name.to_owned())) {
             Some(count) => *count += 1,
             None => {
-                self.counters.insert((counter.word(), name.to_owned()), 1);
+                self.counters.insert((counter.as_str(), name.to_owned()), 1);
             }
         }
     }
@@ -325,7 +325,7 @@ impl Books {
         let of_kind = self
             .counters
             .iter()
-            .filter(|((kind, _), _)| *kind == counter.word());
+            .filter(|((kind, _), _)| *kind == counter.as_str());
         of_kind
             .map(|((_, name), count)| (name.clone(), *count))
             .collect()
@@ -461,7 +461,7 @@ impl Line {
     fn of(order: Order) -> Self {
         Self {
             number: order.number,
-            state: order.state.word().to_owned(),
+            state: order.state.as_str().to_owned(),
             minor: order.minor,
             currency: order.currency,
             transaction_id: order.transaction_id,

@@ -83,7 +83,7 @@ impl Fault {
     ];
 
     /// The word in books and reports.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::ResetBefore => "reset_before",
@@ -107,7 +107,7 @@ impl Fault {
 
     /// The fault with this word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fault| fault.word() == word)
+        Self::ALL.into_iter().find(|fault| fault.as_str() == word)
     }
 
     /// Whether it strikes before anything has happened.
@@ -160,7 +160,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -180,11 +180,11 @@ impl Level {
     pub fn parse(word: &str) -> Option<Self> {
         [Self::None, Self::Some, Self::Heavy]
             .into_iter()
-            .find(|level| level.word() == word)
+            .find(|level| level.as_str() == word)
     }
 
     /// Its word.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Some => "some",
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn words_lead_back_to_their_faults() {
         for fault in Fault::ALL {
-            assert_eq!(Fault::parse(fault.word()), Some(fault));
+            assert_eq!(Fault::parse(fault.as_str()), Some(fault));
         }
     }
 }

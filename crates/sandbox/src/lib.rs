@@ -83,7 +83,7 @@ use payrun_system::clock::Clock;
 use request_table::{RequestTable, Undocumented};
 pub use statements::Ready;
 pub use store::StoreError;
-pub use till::{BookLine, Entry, Standing, TillTotals, TransactionKind};
+pub use till::{BookLine, TillTotals, Transaction, TransactionKind, TransactionState};
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -585,7 +585,7 @@ impl Sandbox {
 
     /// A parameter that the page of the call does not list, or that it requires.
     async fn refuse_parameter(&self, wrong: &Undocumented) -> Reaction {
-        let word = wrong.issue.word();
+        let word = wrong.issue.as_str();
         self.books.lock().await.count(books::Counter::Refused, word);
         let detail = json!({ "field": wrong.name, "location": wrong.location, "issue": word });
         let body = json!({ "code": "PARAM_ERROR", "message": word, "detail": detail });

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::till::{Entry, Standing, TransactionKind};
+use super::till::{Transaction, TransactionKind, TransactionState};
 use super::{Gateways, StoreError};
 use payrun_domain::time::Timestamp;
 
@@ -81,8 +81,8 @@ impl Gateways {
         };
         let minor = entry.minor;
         let entry = match twist {
-            Some(Twist::OtherAmount) => entry.pretended(Standing::Done, minor + 1),
-            Some(Twist::Early) => entry.pretended(Standing::Open, minor),
+            Some(Twist::OtherAmount) => entry.pretended(TransactionState::Done, minor + 1),
+            Some(Twist::Early) => entry.pretended(TransactionState::Open, minor),
             Some(Twist::Forged | Twist::Stale) | None => entry,
         };
         let told = self.tell(of, &entry, twist == Some(Twist::Stale), path);
@@ -99,7 +99,7 @@ impl Gateways {
         }))
     }
 
-    async fn entry(&self, of: &Ended) -> Result<Option<Entry>, StoreError> {
+    async fn entry(&self, of: &Ended) -> Result<Option<Transaction>, StoreError> {
         match (&self.wechat, of.gateway, of.sort) {
             (Some(wechat), "wechat", TransactionKind::Payment) => wechat.payment(&of.number).await,
             _ => Ok(self
@@ -111,7 +111,7 @@ impl Gateways {
     fn tell(
         &self,
         of: &Ended,
-        entry: &Entry,
+        entry: &Transaction,
         stale: bool,
         path: &str,
     ) -> Option<(HeaderMap, Bytes)> {
@@ -137,8 +137,13 @@ impl Gateways {
 
 /// Of which ends the gateways tell (docs/gateways, "Notifications"). A deduction that
 /// is not in the till has been paid.
-fn tells(gateway: &str, sort: TransactionKind, number: &str, standing: Option<Standing>) -> bool {
-    let done = matches!(standing, None | Some(Standing::Done));
+fn tells(
+    gateway: &str,
+    sort: TransactionKind,
+    number: &str,
+    standing: Option<TransactionState>,
+) -> bool {
+    let done = matches!(standing, None | Some(TransactionState::Done));
     match (gateway, sort) {
         // A reversal is kept as a refund with a number that no merchant can give.
         ("wechat", TransactionKind::Refund) => !number.contains(' '),

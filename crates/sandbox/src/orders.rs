@@ -101,7 +101,7 @@ impl Sandbox {
         };
         if let Some(fault) = said.fault {
             order.met = order.met.saturating_add(1);
-            books.count(Counter::Fault, fault.word());
+            books.count(Counter::Fault, fault.as_str());
         }
         books.put(order).await?;
         Ok(said)
@@ -239,7 +239,7 @@ impl Sandbox {
         }
         if let Some(fault) = fault {
             order.met = order.met.saturating_add(1);
-            books.count(Counter::Fault, fault.word());
+            books.count(Counter::Fault, fault.as_str());
         }
         let said = if order.state == OrderState::Seen || order.hidden_until > now {
             absent()

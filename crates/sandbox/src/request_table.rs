@@ -99,7 +99,7 @@ pub enum Issue {
 
 impl Issue {
     /// The word for it in the books of a fake.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotDefined => "unknown_parameter",
             Self::Missing => "missing_parameter",
@@ -384,7 +384,7 @@ mod tests {
         let table = RequestTable::read(PAGE);
         let row = table.find("common", &Method::POST, "/p").unwrap();
         let told = |wrong: Undocumented| {
-            format!("{} {} {}", wrong.location, wrong.name, wrong.issue.word())
+            format!("{} {} {}", wrong.location, wrong.name, wrong.issue.as_str())
         };
         row.check_json("", body.as_bytes())
             .map(|values| values.into_keys().map(|(_, name)| name).collect())

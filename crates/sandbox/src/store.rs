@@ -94,7 +94,7 @@ impl Store {
                     .push_bind(order.body.as_slice())
                     .push_bind(&order.attach)
                     .push_bind(&order.category)
-                    .push_bind(order.state.word())
+                    .push_bind(order.state.as_str())
                     .push_bind(&order.transaction_id)
                     .push_bind(order.charged)
                     .push_bind(order.calls)

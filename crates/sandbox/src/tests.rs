@@ -119,7 +119,7 @@ impl Rig {
 /// One fault through the client: what it observes, what the books say, and that sending again never
 /// charges twice.
 async fn meet(rig: &Rig, fault: Fault) {
-    let number = fault.word();
+    let number = fault.as_str();
     let seen = rig.deduct(number).await;
     let charged = rig.charged(number).await;
     let lost = matches!(seen.reached, Reached::Lost(_));
@@ -158,7 +158,10 @@ async fn meet(rig: &Rig, fault: Fault) {
         }
     };
     assert!(fits, "{fault}: charged {charged}, observed {seen:?}");
-    assert_eq!(rig.sandbox.totals().await.unwrap().faults[fault.word()], 1);
+    assert_eq!(
+        rig.sandbox.totals().await.unwrap().faults[fault.as_str()],
+        1
+    );
     if fault == Fault::LateVisible {
         assert_eq!(rig.query(number).await.code.as_deref(), Some("NOT_FOUND"));
     }

@@ -33,7 +33,7 @@ pub enum TransactionKind {
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum TransactionState {
     /// It was asked for, and nothing was created: a fault or a refusal came first.
     Seen,
     /// Created, and not decided.
@@ -48,7 +48,7 @@ pub enum Standing {
 
 /// A payment, a refund or a cancellation.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct Transaction {
     /// The merchant's number.
     pub number: String,
     /// The gateway's number; empty until it was created.
@@ -60,7 +60,7 @@ pub struct Entry {
     /// In minor units.
     pub minor: i64,
     /// Where it stands.
-    pub standing: Standing,
+    pub standing: TransactionState,
     /// How often money moved under it: never more than once.
     pub moved: u32,
     /// Of a payment: what has been given back or is about to be, in minor units.
@@ -76,17 +76,17 @@ pub struct Entry {
     lies: bool,
 }
 
-impl Entry {
+impl Transaction {
     /// Something open that stands in other books.
     pub(super) fn shadow(asked: &Asked) -> Self {
         Self {
-            standing: Standing::Open,
+            standing: TransactionState::Open,
             ..seen(asked, short_hash(&asked.body), Timestamp::default())
         }
     }
 
     /// The same, as if it stood elsewhere and were about another amount.
-    pub(super) fn pretended(self, standing: Standing, minor: i64) -> Self {
+    pub(super) fn pretended(self, standing: TransactionState, minor: i64) -> Self {
         let theirs = if self.theirs.is_empty() {
             format!("9{}", self.number)
         } else {
@@ -126,7 +126,7 @@ pub struct BookLine {
 }
 
 impl TransactionKind {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Payment => "payment",
             Self::Refund => "refund",
@@ -168,7 +168,7 @@ enum Unfit {
 #[derive(Debug)]
 pub(super) enum What {
     /// The entry as it stands (with its payment, where it is of one).
-    Entry(Entry),
+    Transaction(Transaction),
     /// The number was used with another body.
     OtherBody,
     /// The payment does not exist.
@@ -207,7 +207,7 @@ pub struct TillTotals {
 /// The books of one twin.
 #[derive(Debug, Default)]
 pub(super) struct TransactionStore {
-    entries: BTreeMap<(TransactionKind, String), Entry>,
+    entries: BTreeMap<(TransactionKind, String), Transaction>,
     by_theirs: BTreeMap<(TransactionKind, String), String>,
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
@@ -237,7 +237,10 @@ impl TransactionStore {
                 continue;
             };
             self.decide(&mut entry, sort, settings, now);
-            if matches!(entry.standing, Standing::Seen | Standing::Open) {
+            if matches!(
+                entry.standing,
+                TransactionState::Seen | TransactionState::Open
+            ) {
                 self.open.insert((sort, number.clone()));
             }
             self.entries.insert((sort, number), entry);
@@ -256,7 +259,7 @@ impl TransactionStore {
     }
 
     /// The entry a submission is about, as it stands or as it begins.
-    fn begin(&mut self, asked: &Asked, now: Timestamp) -> Result<Entry, Unfit> {
+    fn begin(&mut self, asked: &Asked, now: Timestamp) -> Result<Transaction, Unfit> {
         let body = short_hash(&asked.body);
         match self.entries.get(&(asked.sort, asked.number.clone())) {
             Some(entry) if entry.body != body => {
@@ -305,18 +308,18 @@ impl TransactionStore {
                 .plan
                 .meets(&entry.number, entry.calls, entry.met, CallKind::Submit);
         entry.calls = entry.calls.saturating_add(1);
-        let exists = entry.standing != Standing::Seen;
+        let exists = entry.standing != TransactionState::Seen;
         if exists && fault.is_some_and(Fault::is_outcome) {
             fault = None;
         }
         let what = if exists || fault.is_some_and(Fault::is_before) {
-            What::Entry(entry.clone())
+            What::Transaction(entry.clone())
         } else {
             self.attempt(&asked, &mut entry, fault, settings, now)
         };
         self.count(&mut entry, fault);
-        let what = if let What::Entry(_) = what {
-            What::Entry(entry.clone())
+        let what = if let What::Transaction(_) = what {
+            What::Transaction(entry.clone())
         } else {
             what
         };
@@ -327,7 +330,7 @@ impl TransactionStore {
     fn attempt(
         &mut self,
         asked: &Asked,
-        entry: &mut Entry,
+        entry: &mut Transaction,
         fault: Option<Fault>,
         settings: &Settings,
         now: Timestamp,
@@ -364,7 +367,7 @@ impl TransactionStore {
         }
         let draw = |purpose| settings.plan.draw(&asked.number, purpose, 0) % 1_000_000_000_000;
         entry.theirs = format!("{:012}{:012}", draw("high"), draw("low"));
-        entry.standing = Standing::Open;
+        entry.standing = TransactionState::Open;
         entry.at = now;
         self.by_theirs
             .insert((asked.sort, entry.theirs.clone()), entry.number.clone());
@@ -386,7 +389,7 @@ impl TransactionStore {
         if fault == Some(Fault::UnlistedCode) {
             What::Unlisted
         } else {
-            What::Entry(entry.clone())
+            What::Transaction(entry.clone())
         }
     }
 
@@ -404,10 +407,12 @@ impl TransactionStore {
         };
         self.decide(&mut payment, TransactionKind::Payment, settings, now);
         let refused = match (asked.sort, payment.standing) {
-            (TransactionKind::Refund, Standing::Done) if payment.currency != asked.currency => {
+            (TransactionKind::Refund, TransactionState::Done)
+                if payment.currency != asked.currency =>
+            {
                 Some(What::WrongState)
             }
-            (TransactionKind::Refund, Standing::Done)
+            (TransactionKind::Refund, TransactionState::Done)
                 if asked.minor > payment.minor - payment.given_back =>
             {
                 *self
@@ -416,8 +421,8 @@ impl TransactionStore {
                     .or_default() += 1;
                 Some(What::TooMuch)
             }
-            (TransactionKind::Refund, Standing::Done)
-            | (TransactionKind::Cancel, Standing::Open)
+            (TransactionKind::Refund, TransactionState::Done)
+            | (TransactionKind::Cancel, TransactionState::Open)
             | (TransactionKind::Payment, _) => None,
             (TransactionKind::Refund | TransactionKind::Cancel, _) => Some(What::WrongState),
         };
@@ -445,7 +450,7 @@ impl TransactionStore {
         number: &str,
         settings: &Settings,
         now: Timestamp,
-    ) -> (Option<Entry>, Option<Fault>) {
+    ) -> (Option<Transaction>, Option<Fault>) {
         let id = (sort, number.to_owned());
         // A number that was never submitted is not remembered: a probe must not fill the books.
         let Some(mut entry) = self.entries.get(&id).cloned() else {
@@ -460,10 +465,10 @@ impl TransactionStore {
             self.decide(&mut entry, sort, settings, now);
         }
         self.count(&mut entry, fault);
-        let visible = entry.standing != Standing::Seen && entry.hidden_until <= now;
+        let visible = entry.standing != TransactionState::Seen && entry.hidden_until <= now;
         let misread = sort == TransactionKind::Payment && entry.calls <= settings.misread;
         let minor = entry.minor + i64::from(misread);
-        let seen = visible.then(|| Entry {
+        let seen = visible.then(|| Transaction {
             minor,
             ..entry.clone()
         });
@@ -477,12 +482,12 @@ impl TransactionStore {
     }
 
     /// An entry as it stands in the books.
-    pub(super) fn entry(&self, sort: TransactionKind, number: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, sort: TransactionKind, number: &str) -> Option<&Transaction> {
         self.entries.get(&(sort, number.to_owned()))
     }
 
     /// Everything that was asked to be done, and how it stands.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (TransactionKind, &Entry)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (TransactionKind, &Transaction)> {
         self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
     }
 
@@ -512,7 +517,7 @@ impl TransactionStore {
             "20{:x}",
             u128::from_be_bytes(short_hash(number.as_bytes())) >> 40
         );
-        entry.standing = Standing::Done;
+        entry.standing = TransactionState::Done;
         entry.moved = 1;
         let theirs = entry.theirs.clone();
         self.put_payment(entry);
@@ -527,15 +532,15 @@ impl TransactionStore {
             .is_none()
         {
             let entry = seen(asked, short_hash(&asked.body), at);
-            self.put_payment(Entry {
+            self.put_payment(Transaction {
                 theirs: theirs.to_owned(),
-                standing: Standing::Done,
+                standing: TransactionState::Done,
                 ..entry
             });
         }
     }
 
-    fn put_payment(&mut self, entry: Entry) {
+    fn put_payment(&mut self, entry: Transaction) {
         self.by_theirs.insert(
             (TransactionKind::Payment, entry.theirs.clone()),
             entry.number.clone(),
@@ -550,7 +555,7 @@ impl TransactionStore {
         number: &str,
         settings: &Settings,
         now: Timestamp,
-    ) -> Option<Entry> {
+    ) -> Option<Transaction> {
         let mut entry = self.entry(TransactionKind::Payment, number)?.clone();
         entry.queries_left = entry.queries_left.saturating_sub(1);
         self.decide(&mut entry, TransactionKind::Payment, settings, now);
@@ -564,9 +569,9 @@ impl TransactionStore {
         if let Some(entry) = self
             .entries
             .get_mut(&(TransactionKind::Payment, number.to_owned()))
-            && entry.standing == Standing::Open
+            && entry.standing == TransactionState::Open
         {
-            entry.standing = Standing::Failed;
+            entry.standing = TransactionState::Failed;
         }
     }
 
@@ -574,12 +579,14 @@ impl TransactionStore {
     /// in four fails.
     fn decide(
         &mut self,
-        entry: &mut Entry,
+        entry: &mut Transaction,
         sort: TransactionKind,
         settings: &Settings,
         now: Timestamp,
     ) {
-        if entry.standing != Standing::Open || (now < entry.decide_at && entry.queries_left > 0) {
+        if entry.standing != TransactionState::Open
+            || (now < entry.decide_at && entry.queries_left > 0)
+        {
             return;
         }
         let fails = entry.lies
@@ -593,7 +600,7 @@ impl TransactionStore {
     /// The effect: money moves, or what was set aside is free again.
     fn finish(
         &mut self,
-        entry: &mut Entry,
+        entry: &mut Transaction,
         sort: TransactionKind,
         succeeds: bool,
         settings: &Settings,
@@ -606,12 +613,12 @@ impl TransactionStore {
             .entries
             .get(&(TransactionKind::Payment, entry.of.clone()));
         let too_late = sort == TransactionKind::Cancel
-            && payment.is_none_or(|payment| payment.standing != Standing::Open);
+            && payment.is_none_or(|payment| payment.standing != TransactionState::Open);
         let succeeds = succeeds && !too_late;
         entry.standing = if succeeds {
-            Standing::Done
+            TransactionState::Done
         } else {
-            Standing::Failed
+            TransactionState::Failed
         };
         entry.moved += u32::from(succeeds && sort != TransactionKind::Cancel);
         let Some(payment) = self
@@ -622,12 +629,12 @@ impl TransactionStore {
         };
         match (sort, succeeds) {
             (TransactionKind::Refund, false) => payment.given_back -= entry.minor,
-            (TransactionKind::Cancel, true) => payment.standing = Standing::Cancelled,
+            (TransactionKind::Cancel, true) => payment.standing = TransactionState::Cancelled,
             (TransactionKind::Payment | TransactionKind::Refund | TransactionKind::Cancel, _) => {}
         }
     }
 
-    fn count(&mut self, entry: &mut Entry, fault: Option<Fault>) {
+    fn count(&mut self, entry: &mut Transaction, fault: Option<Fault>) {
         if let Some(fault) = fault {
             entry.met = entry.met.saturating_add(1);
             self.meet(fault);
@@ -636,15 +643,15 @@ impl TransactionStore {
 
     /// Notes a fault that was met.
     pub(super) fn meet(&mut self, fault: Fault) {
-        *self.faults.entry(fault.word().to_owned()).or_default() += 1;
+        *self.faults.entry(fault.as_str().to_owned()).or_default() += 1;
     }
 
     /// Everything under which money moved, or a payment was withdrawn.
     pub(super) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
         let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
-        let line = |((sort, _), entry): (&(TransactionKind, String), &Entry)| BookLine {
+        let line = |((sort, _), entry): (&(TransactionKind, String), &Transaction)| BookLine {
             gateway,
-            sort: sort.word(),
+            sort: sort.as_str(),
             number: entry.number.clone(),
             of: entry.of.clone(),
             currency: entry.currency.clone(),
@@ -678,14 +685,14 @@ impl TransactionStore {
     }
 }
 
-fn seen(asked: &Asked, body: [u8; 16], now: Timestamp) -> Entry {
-    Entry {
+fn seen(asked: &Asked, body: [u8; 16], now: Timestamp) -> Transaction {
+    Transaction {
         number: asked.number.clone(),
         theirs: String::new(),
         of: asked.of.clone(),
         currency: asked.currency.clone(),
         minor: asked.minor,
-        standing: Standing::Seen,
+        standing: TransactionState::Seen,
         moved: 0,
         given_back: 0,
         at: now,

@@ -30,7 +30,7 @@ use payrun_ledger::LedgerError;
 use payrun_project::catalog::Catalog;
 use payrun_project::config::Config;
 use payrun_sandbox::faults::Level;
-pub use world::Twins;
+pub use world::FakeGateways;
 
 /// What is played.
 #[derive(Debug, Clone)]
@@ -122,8 +122,12 @@ pub enum SimulationError {
 ///
 /// # Errors
 /// What has nothing to do with the play: a workflow that cannot be planned, a disk that fails.
-pub async fn play(what: &Play, twins: &Twins, seed: u64) -> Result<Outcome, SimulationError> {
-    let mut play = play::Stage::set_up(what, twins, seed).await?;
+pub async fn play(
+    what: &Play,
+    twins: &FakeGateways,
+    seed: u64,
+) -> Result<Outcome, SimulationError> {
+    let mut play = play::Simulation::set_up(what, twins, seed).await?;
     let rows = play.plan().await?;
     play.act().await?;
     let told = play.tell().await?;

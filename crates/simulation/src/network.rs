@@ -75,12 +75,12 @@ impl Network {
 
 /// The way from the nodes to one gateway.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct NetworkLink {
     pub network: Arc<Network>,
     pub twin: Arc<dyn FakeGateway>,
 }
 
-impl FakeGateway for Line {
+impl FakeGateway for NetworkLink {
     fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(async move {
             if is_of_the_account(request.uri().path()) {

@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use super::SimulationError;
 use super::chance::Chance;
-use super::world::Place;
+use super::world::SimAccount;
 use payrun_ledger::{ItemFilter, ItemRow, Ledger};
 use payrun_sandbox::TransactionKind;
 use payrun_sandbox::news::{Ended, Twist};
@@ -38,7 +38,7 @@ impl News {
     pub async fn next(
         &mut self,
         chance: &mut Chance,
-        places: &BTreeMap<String, Place>,
+        places: &BTreeMap<String, SimAccount>,
         ledger: &Ledger,
     ) -> Result<Option<Letter>, SimulationError> {
         for (account, place) in places {
@@ -99,7 +99,7 @@ impl News {
 
 async fn of_any_order(
     chance: &mut Chance,
-    places: &BTreeMap<String, Place>,
+    places: &BTreeMap<String, SimAccount>,
     ledger: &Ledger,
 ) -> Result<Option<(String, Ended)>, SimulationError> {
     let items: Vec<ItemRow> = ledger.items(&ItemFilter::default(), 0, 10_000).await?;
@@ -117,7 +117,7 @@ async fn of_any_order(
         Some("cancel") => TransactionKind::Cancel,
         Some(_) | None => return Ok(None),
     };
-    let place = job.and_then(|job| Some((job.lane.clone(), places.get(&job.lane)?.word())));
+    let place = job.and_then(|job| Some((job.lane.clone(), places.get(&job.lane)?.as_str())));
     let number = item.order_no.clone();
     Ok(place.zip(number).map(|((lane, gateway), number)| {
         (

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::world::Place;
+use super::world::SimAccount;
 use super::{Rows, Story};
 use payrun_engine::journal::{Journal, totals};
 use payrun_ledger::{ItemFilter, Ledger};
@@ -31,7 +31,7 @@ pub(super) struct Told {
 /// number.
 pub(super) async fn tell(
     ledger: &Ledger,
-    places: &BTreeMap<String, Place>,
+    places: &BTreeMap<String, SimAccount>,
     given: &[(String, String)],
 ) -> Result<Told, SimulationError> {
     let mut journal = Rows::new();
@@ -70,7 +70,7 @@ pub(super) async fn tell(
 }
 
 async fn books(
-    places: &BTreeMap<String, Place>,
+    places: &BTreeMap<String, SimAccount>,
     given: &[(String, String)],
 ) -> Result<Rows, SimulationError> {
     let mut rows = Rows::new();
@@ -145,7 +145,7 @@ fn unknown_for(item: &Value) -> u64 {
 
 /// What went wrong at the gateways, and what they hold against us.
 pub(super) async fn met(
-    places: &BTreeMap<String, Place>,
+    places: &BTreeMap<String, SimAccount>,
 ) -> Result<(Counts, Counts), SimulationError> {
     let (mut faults, mut violations) = (Counts::new(), Counts::new());
     for place in places.values() {

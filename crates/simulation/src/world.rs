@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SimulationError;
-use super::network::{Line, Network};
+use super::network::{Network, NetworkLink};
 use payrun_engine::{Account, Watch};
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Gateway, cbtis, egms, hipopay, wechat};
@@ -25,14 +25,14 @@ const BASE: &str = "https://simulated.invalid";
 /// Keys for the gateways' other sides. They take a while to make, so all seeds of a process share
 /// them.
 #[derive(Debug)]
-pub struct Twins {
+pub struct FakeGateways {
     wechat: Identity,
     hipopay: payrun_sandbox::hipopay::Identity,
     egms: payrun_sandbox::egms::Identity,
     cbtis: payrun_sandbox::cbtis::Identity,
 }
 
-impl Twins {
+impl FakeGateways {
     /// Fresh keys.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Twins {
 }
 
 /// A gateway's other side, behind one account.
-pub(super) struct Place {
+pub(super) struct SimAccount {
     config: GatewayConfigRef,
     pub gateways: Gateways,
     twin: Arc<dyn FakeGateway>,
@@ -83,10 +83,10 @@ enum Kind {
 pub(super) async fn places(
     config: &Config,
     workflow: &Workflow,
-    twins: &Twins,
+    twins: &FakeGateways,
     plan: FaultPlan,
     clock: &Clock,
-) -> Result<BTreeMap<String, Place>, SimulationError> {
+) -> Result<BTreeMap<String, SimAccount>, SimulationError> {
     let mut places = BTreeMap::new();
     for (name, account) in &config.gateways {
         if workflow.jobs.iter().any(|job| job.gateway == *name) {
@@ -98,10 +98,10 @@ pub(super) async fn places(
 
 async fn place(
     account: &GatewayConfig,
-    twins: &Twins,
+    twins: &FakeGateways,
     plan: FaultPlan,
     clock: &Clock,
-) -> Result<Place, SimulationError> {
+) -> Result<SimAccount, SimulationError> {
     let settings = Settings {
         plan,
         // What is slow is played by the network.
@@ -147,7 +147,7 @@ async fn place(
     let config = GatewayConfigRef {
         name: account.name.clone(),
         identity: account.identity(),
-        word: account.kind.word(),
+        word: account.kind.as_str(),
         lane: (account.rate, account.concurrency, account.timeout),
         intervals: (
             account.query_interval,
@@ -155,7 +155,7 @@ async fn place(
             account.funds_interval,
         ),
     };
-    Ok(Place {
+    Ok(SimAccount {
         config,
         gateways,
         twin,
@@ -163,9 +163,9 @@ async fn place(
     })
 }
 
-impl Place {
+impl SimAccount {
     /// The kind of gateway.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         self.config.word
     }
 
@@ -183,7 +183,7 @@ impl Place {
         network: &Arc<Network>,
         clock: &Clock,
     ) -> Result<Account, SimulationError> {
-        let line = Line {
+        let line = NetworkLink {
             network: Arc::clone(network),
             twin: Arc::clone(&self.twin),
         };

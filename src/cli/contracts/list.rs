@@ -101,9 +101,9 @@ fn cells(project: &Project, row: &ContractRow, today: chrono::NaiveDate) -> [Str
         row.id.to_string(),
         cut(&row.contract, 40),
         gateway_name(project, &row.account),
-        standing.word().to_owned(),
+        standing.as_str().to_owned(),
         row.subscription.prices.on(today).to_string(),
-        terms.every().word().to_owned(),
+        terms.every().as_str().to_owned(),
         row.next_due.map(|day| day.to_string()).unwrap_or_default(),
         cut(standing.reason().unwrap_or_default(), 60),
     ]

@@ -97,7 +97,7 @@ fn account_meant(project: &Project, gateway: Option<&str>) -> Result<String, Fai
         .config
         .gateways
         .values()
-        .filter(|config| charges(config.kind.word()))
+        .filter(|config| charges(config.kind.as_str()))
         .map(|config| config.name.as_str())
         .collect();
     match able.as_slice() {

@@ -143,13 +143,13 @@ fn print_terms(project: &Project, contract: &ContractRow, today: NaiveDate) {
         "contract {} at {}: {}{reason}",
         contract.contract,
         gateway_name(project, &contract.account),
-        ours.standing.word()
+        ours.standing.as_str()
     ));
     let end = terms
         .end()
         .map(|end| format!(" to {end}"))
         .unwrap_or_default();
-    let (every, on) = (terms.every().word(), terms.anchor().text(terms.every()));
+    let (every, on) = (terms.every().as_str(), terms.anchor().text(terms.every()));
     say(format!(
         "  {} every {every} on {on}, from {}{end}",
         ours.prices.on(today),
@@ -247,7 +247,7 @@ fn period_json(period: &PeriodRow, currency: Currency) -> Value {
         "due": period.due.to_string(),
         "state": period.state,
         "item": period.item,
-        "item_state": period.item_state.map(State::word),
+        "item_state": period.item_state.map(State::as_str),
         "amount": decimal_text(i128::from(period.minor), currency),
         "reason": period.reason,
         "pay_by": period.pay_by.map(|day| day.to_string()),

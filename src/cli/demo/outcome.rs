@@ -242,7 +242,7 @@ fn job_json(job: &Figures) -> Value {
         .by_state
         .iter()
         .filter(|(_, items)| **items > 0)
-        .map(|(state, items)| (state.word(), *items))
+        .map(|(state, items)| (state.as_str(), *items))
         .collect();
     json!({
         "name": job.name,

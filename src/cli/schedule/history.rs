@@ -66,7 +66,7 @@ pub(super) async fn run(project: &Project, args: &HistoryArgs) -> Result<Exit, F
             row.workflow.clone(),
             row.nominal.clone(),
             row.timezone.clone(),
-            row.state.word().to_owned(),
+            row.state.as_str().to_owned(),
             row.run_id.map(|run| run.to_string()).unwrap_or_default(),
             cut(row.reason.as_deref().unwrap_or_default(), 110),
         ]);
@@ -88,7 +88,7 @@ pub(super) fn row_json(row: &OccurrenceRow) -> Value {
         "occurrence": row.nominal,
         "timezone": row.timezone,
         "at": row.at.to_string(),
-        "state": row.state.word(),
+        "state": row.state.as_str(),
         "run": row.run_id,
         "reason": row.reason,
         "since": row.changed_at.to_string(),

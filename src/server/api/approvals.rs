@@ -256,7 +256,7 @@ fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
         )),
         Decided::NotWaiting(state) => Err(ApiError::conflict(
             "not_waiting",
-            format!("the batch is {}", state.word()),
+            format!("the batch is {}", state.as_str()),
         )),
         Decided::NoSuchApproval => Err(ApiError::not_found("there is no such batch")),
     }

@@ -134,7 +134,7 @@ pub(super) async fn bulk(
     outcome.done = true;
     let by_word = |of: BTreeMap<ItemState, u64>| {
         of.into_iter()
-            .map(|(state, items)| (state.word().to_owned(), items))
+            .map(|(state, items)| (state.as_str().to_owned(), items))
             .collect()
     };
     (outcome.moved, outcome.withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
@@ -146,7 +146,7 @@ fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
     let known = || {
         ItemState::ALL
             .into_iter()
-            .map(ItemState::word)
+            .map(ItemState::as_str)
             .collect::<Vec<_>>()
             .join(", ")
     };
@@ -179,7 +179,7 @@ fn counted(chosen: &Chosen) -> BulkOutcome {
         states: chosen
             .states
             .iter()
-            .map(|(state, items)| (state.word().to_owned(), *items))
+            .map(|(state, items)| (state.as_str().to_owned(), *items))
             .collect(),
         sums: chosen.sums.iter().map(sum).collect(),
         left_out: chosen.left_out,

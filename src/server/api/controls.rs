@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::answer::Receipt;
-use crate::domain::item::{Finding, State as Open};
+use crate::domain::item::{Resolution, State as Open};
 use crate::domain::time::Timestamp;
 use crate::engine::operate::{OperateError, Paused};
 use crate::ledger::{ActionResult, ItemRow};
@@ -368,8 +368,8 @@ pub(super) async fn resolve(
     let by = caller.signed(&found.reason)?;
     let invalid = |message| ApiError::refused("invalid_receipt", message);
     let finding = match found.receipt.as_deref() {
-        None => Finding::DidNot,
-        Some(receipt) => Finding::Happened(Receipt::found(receipt).map_err(invalid)?),
+        None => Resolution::Failed,
+        Some(receipt) => Resolution::Succeeded(Receipt::found(receipt).map_err(invalid)?),
     };
     granted(item, app.engine().resolve_item(item, finding, &by).await?)
 }
@@ -378,7 +378,7 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<Moved>, ApiError> {
     match granted {
         ActionResult::Moved(state) | ActionResult::Withdrawn(state) => Ok(Json(Moved {
             item,
-            state: state.word(),
+            state: state.as_str(),
             withdrawn: None,
         })),
         ActionResult::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),

@@ -84,7 +84,7 @@ fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
     let words = given.into_iter().flat_map(|words| words.split(','));
     words
         .map(|word| {
-            let known: Vec<&str> = ItemState::ALL.into_iter().map(ItemState::word).collect();
+            let known: Vec<&str> = ItemState::ALL.into_iter().map(ItemState::as_str).collect();
             ItemState::parse(word)
                 .ok_or_else(|| ApiError::invalid(format!("state is one of {}", known.join(", "))))
         })

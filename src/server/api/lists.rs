@@ -291,7 +291,7 @@ pub(super) async fn occurrences(
         nominal: row.nominal,
         timezone: row.timezone,
         at: row.at.to_string(),
-        state: row.state.word(),
+        state: row.state.as_str(),
         run: row.run_id,
         reason: row.reason,
     });
@@ -354,7 +354,7 @@ pub(super) async fn notifications(
         received_at: row.received_at.to_string(),
         repeats: row.repeats,
         order_no: row.order_no,
-        outcome: row.outcome.word(),
+        outcome: row.outcome.as_str(),
         detail: row.detail,
         item: row.item_id,
     });
@@ -369,7 +369,7 @@ pub(super) async fn notifications(
 pub(super) async fn alerts(State(app): State<App>) -> Result<Json<Vec<AlertView>>, ApiError> {
     let open = app.engine().ledger.open_episodes().await?;
     let views = open.into_iter().map(|row| AlertView {
-        kind: row.kind.word(),
+        kind: row.kind.as_str(),
         key: row.key,
         since: row.since.to_string(),
         opened_at: row.opened_at.map(|at| at.to_string()),

@@ -121,7 +121,7 @@ pub(super) async fn lanes(State(app): State<App>) -> Result<Json<Vec<LaneView>>,
         let lost = unreachable.iter().find(|row| row.lane == name);
         LaneView {
             name: name.to_owned(),
-            state: lane.map_or(LaneState::Open, |lane| lane.state).word(),
+            state: lane.map_or(LaneState::Open, |lane| lane.state).as_str(),
             reason: lane.and_then(|lane| lane.reason.clone()),
             until: lane
                 .and_then(|lane| lane.until)

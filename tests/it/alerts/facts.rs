@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use payrun::alerts::{EmergencyMailer, Refused, Trouble, Watched};
-use payrun::domain::actor::{Actor, Reason, Signed};
+use payrun::domain::actor::{Actor, Authorization, Reason};
 use payrun::domain::alert::Certificate;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::time::Timestamp;
@@ -63,8 +63,8 @@ async fn office_after(
     (office, desk)
 }
 
-fn by_ann() -> Signed {
-    Signed {
+fn by_ann() -> Authorization {
+    Authorization {
         actor: Actor::person("ann", "test").unwrap(),
         reason: Reason::parse("try again").unwrap(),
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
-use payrun::domain::item::{Finding, State};
+use payrun::domain::item::{Resolution, State};
 use payrun::ledger::{
     ActionResult, ClaimKind, Claimed, CommitFault, LaneState, OperatorAction, Settled,
 };
@@ -714,9 +714,9 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
 #[test]
 fn what_is_parked_and_withdrawn_holds_its_contract_until_a_person_says_what_became_of_it() {
     on_every_engine(|place| async move {
-        let happened = Finding::Happened(Receipt("R1".into()));
+        let happened = Resolution::Succeeded(Receipt("R1".into()));
         for (finding, end) in [
-            (Finding::DidNot, State::Cancelled),
+            (Resolution::Failed, State::Cancelled),
             (happened, State::Succeeded),
         ] {
             let place = place.fresh().await;

@@ -258,7 +258,7 @@ impl World {
                     operation: "deduct".into(),
                     started_at: now,
                     ended_at: now,
-                    answer: answer.word(),
+                    answer: answer.as_str(),
                     code: answer.code().to_owned(),
                     http: Some(200),
                     evidence: String::new(),
@@ -537,7 +537,7 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
                 .unwrap();
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 1);
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 0);
-            let state = |row: ContractRow| row.subscription.standing.word();
+            let state = |row: ContractRow| row.subscription.standing.as_str();
             assert_eq!(
                 (
                     state(world.contract("A").await),

@@ -210,7 +210,7 @@ pub fn done() -> Answer {
 
 /// What follows from an answer to a claim.
 pub fn answered(claimed: &Claimed, answer: Answer, now: Timestamp) -> Settlement {
-    let evidence = format!("evidence of {}", answer.word());
+    let evidence = format!("evidence of {}", answer.as_str());
     answered_with(claimed, answer, now, &evidence)
 }
 
@@ -221,7 +221,7 @@ pub fn answered_with(
     now: Timestamp,
     evidence: &str,
 ) -> Settlement {
-    let word = answer.word();
+    let word = answer.as_str();
     let code = answer.code().to_owned();
     let moved = apply(&claimed.item, &Event::Answered(answer), &policy(), now).unwrap();
     let attempt = Attempt {

@@ -8,8 +8,8 @@ use payrun::domain::ids::OrderNumber;
 use payrun::domain::item::State;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Claimed, Ledger, NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
-    Said,
+    Claimed, Ledger, NewNotification, NotificationClaim, NotificationFilter, NotificationOutcome,
+    NotificationRow,
 };
 
 use super::desk::{Desk, answered, at, done, item_of};
@@ -39,8 +39,13 @@ async fn kept(ledger: &Ledger, digest: &str, order: &OrderNumber) -> Notificatio
     rows.into_iter().find(|row| row.digest == digest).unwrap()
 }
 
-fn said(row: &NotificationRow, claimed: &Claimed, answer: Answer, now: Timestamp) -> Said {
-    Said {
+fn said(
+    row: &NotificationRow,
+    claimed: &Claimed,
+    answer: Answer,
+    now: Timestamp,
+) -> NotificationClaim {
+    NotificationClaim {
         notification: row.id,
         item_id: claimed.id(),
         order_no: claimed.order_no().clone(),

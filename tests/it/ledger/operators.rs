@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use payrun::domain::actor::{Actor, Signed};
+use payrun::domain::actor::{Actor, Authorization};
 use payrun::domain::answer::{Answer, Cause, Receipt};
 use payrun::domain::audit::Link;
 use payrun::domain::ids::KeyHash;
-use payrun::domain::item::{Finding, State};
+use payrun::domain::item::{Resolution, State};
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
@@ -297,7 +297,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
     on_every_engine(|place| async move {
         let items: Vec<NewItem> = vec![item_of(1, "a", "C"), item_of(2, "b", "C"), item(3, "c")];
         let desk = Desk::with(&place, &items).await;
-        let happened = OperatorAction::Resolve(Finding::Happened(Receipt("R-7".into())));
+        let happened = OperatorAction::Resolve(Resolution::Succeeded(Receipt("R-7".into())));
         let refused = desk
             .ledger
             .wish(1, &happened, &by("ann"), at(1))
@@ -323,7 +323,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
                 .unwrap(),
             ActionResult::Moved(State::Succeeded)
         );
-        let did_not = OperatorAction::Resolve(Finding::DidNot);
+        let did_not = OperatorAction::Resolve(Resolution::Failed);
         assert_eq!(
             desk.ledger
                 .wish(3, &did_not, &by("ann"), at(5))
@@ -534,7 +534,7 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
 fn two_names_of_one_user_are_one_person_who_approves() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 0).await;
-        let user = |name, user| Signed {
+        let user = |name, user| Authorization {
             actor: Actor::at_console(name, user).unwrap(),
             ..by("nobody")
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use payrun::domain::actor::{Actor, Reason, Signed};
+use payrun::domain::actor::{Actor, Authorization, Reason};
 use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::item::State;
@@ -280,7 +280,7 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
             "{:?}",
             desk.moves(old.id).await
         );
-        let by = Signed {
+        let by = Authorization {
             actor: Actor::person("o", "o").unwrap(),
             reason: Reason::parse("again").unwrap(),
         };

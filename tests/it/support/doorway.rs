@@ -131,7 +131,7 @@ fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
     Account {
         name: config.name.clone(),
         identity: config.identity(),
-        kind: config.kind.word(),
+        kind: config.kind.as_str(),
         gateway,
         rate: config.rate,
         concurrency: config.concurrency,

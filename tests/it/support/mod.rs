@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use payrun::clock::Clock;
-use payrun::domain::actor::{Actor, Reason, Signed};
+use payrun::domain::actor::{Actor, Authorization, Reason};
 use payrun::ledger::{EventRow, ItemFilter, ItemRow, Ledger};
 use payrun::sandbox::faults::FaultPlan;
 use payrun::sandbox::{Identity, Sandbox, Settings, server};
@@ -358,8 +358,8 @@ impl Drop for App {
 }
 
 /// Somebody with a reason.
-pub fn by(name: &str) -> Signed {
-    Signed {
+pub fn by(name: &str) -> Authorization {
+    Authorization {
         actor: Actor::person(name, "a test").unwrap(),
         reason: Reason::parse("a test").unwrap(),
     }

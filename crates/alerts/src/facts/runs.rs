@@ -9,7 +9,7 @@ use super::{Fact, More, NEWS_MAX, Told, Window, counted, of_run};
 use payrun_domain::alert::{Kind, UNKNOWN_FOR, duration_text};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Ended, ItemFilter, Ledger, LedgerError, RunRef, RunWithProblems};
+use payrun_ledger::{FinishedRun, ItemFilter, Ledger, LedgerError, RunRef, RunWithProblems};
 
 /// How many examples a mail names.
 const EXAMPLES: u32 = 5;
@@ -56,7 +56,7 @@ pub(super) async fn failed(
     Ok(facts)
 }
 
-fn failure(ended: &Ended, spec: &str) -> Fact {
+fn failure(ended: &FinishedRun, spec: &str) -> Fact {
     let mut parts = Vec::new();
     if ended.failed > 0 {
         parts.push(format!("{} failed", counted(ended.failed, "item")));

@@ -2,16 +2,16 @@
 
 /// What a gateway's refusal says of the contract, as outcome tables have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum ContractSignal {
     /// It has ended: nothing can ever be charged under it.
     Ended,
     /// It should not be charged until a person has looked.
     Paused,
 }
 
-impl Word {
+impl ContractSignal {
     /// The word for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ended => "ended",
             Self::Paused => "paused",
@@ -22,7 +22,7 @@ impl Word {
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Ended, Self::Paused]
             .into_iter()
-            .find(|one| one.word() == word)
+            .find(|one| one.as_str() == word)
     }
 }
 
@@ -30,7 +30,7 @@ impl Word {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     /// What the gateway's last refusal says of the contract.
-    pub word: Option<Word>,
+    pub word: Option<ContractSignal>,
     /// How often it was declined.
     pub declines: u16,
     /// How many steps the dunning ladder has.
@@ -54,8 +54,8 @@ pub enum Follow {
 pub fn follow(failed: &Failed) -> Follow {
     let reason = &failed.reason;
     match failed.word {
-        Some(Word::Ended) => Follow::End(format!("the gateway says so; {reason}")),
-        Some(Word::Paused) => Follow::Pause(format!("refused; {reason}")),
+        Some(ContractSignal::Ended) => Follow::End(format!("the gateway says so; {reason}")),
+        Some(ContractSignal::Paused) => Follow::Pause(format!("refused; {reason}")),
         None if usize::from(failed.declines) > failed.steps => Follow::Pause(format!(
             "declined to the end of the dunning ladder; {reason}"
         )),

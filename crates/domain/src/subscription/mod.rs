@@ -18,7 +18,7 @@ use chrono::NaiveDate;
 
 use super::money::Amount;
 
-pub use follow::{Failed, Follow, Word, follow};
+pub use follow::{ContractSignal, Failed, Follow, follow};
 pub use prices::{Prices, PricesError};
 pub use revise::{Offer, Unrevised};
 pub use terms::{Anchor, Every, Period, Terms, TermsError};
@@ -65,7 +65,7 @@ impl Standing {
     pub const WORDS: [&str; 3] = ["active", "paused", "ended"];
 
     /// The word for it, as the ledger spells it.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Paused { .. } => "paused",

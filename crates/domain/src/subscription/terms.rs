@@ -45,7 +45,7 @@ impl Every {
     ];
 
     /// The words for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Week => "week",
             Self::TwoWeeks => "2 weeks",
@@ -59,7 +59,7 @@ impl Every {
 
     /// The form of these words.
     pub fn parse(words: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|every| every.word() == words)
+        Self::ALL.into_iter().find(|every| every.as_str() == words)
     }
 
     const fn step(self) -> Step {

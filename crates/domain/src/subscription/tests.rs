@@ -307,8 +307,8 @@ fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
     assert_eq!(said(failed(None, 3, 3)), "nothing");
     assert_eq!(said(failed(None, 4, 3)), "pause");
     assert_eq!(said(failed(None, 1, 0)), "pause");
-    assert_eq!(said(failed(Some(Word::Paused), 0, 3)), "pause");
-    assert_eq!(said(failed(Some(Word::Ended), 4, 3)), "end");
+    assert_eq!(said(failed(Some(ContractSignal::Paused), 0, 3)), "pause");
+    assert_eq!(said(failed(Some(ContractSignal::Ended), 4, 3)), "end");
 }
 
 /// Day by day, without any arithmetic of ours.

@@ -398,7 +398,7 @@ impl Reader {
             Some(words) => Every::parse(words).ok_or_else(|| {
                 format!(
                     "every is not one of {}",
-                    Every::ALL.map(Every::word).join(", ")
+                    Every::ALL.map(Every::as_str).join(", ")
                 )
             })?,
         };

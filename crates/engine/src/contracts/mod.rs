@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Engine;
 use super::attempt::AttemptContext;
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::{Failed, Follow, Word, follow};
+use payrun_domain::subscription::{ContractSignal, Failed, Follow, follow};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::Call;
 use payrun_ledger::{ContractChange, ContractNews, LAST_DAY, LedgerError, What};
@@ -159,7 +159,7 @@ fn failed(news: &ContractNews) -> Failed {
         .as_ref()
         .and_then(|result| result.get(CONTRACT_IS))
         .and_then(Value::as_str)
-        .and_then(Word::parse);
+        .and_then(ContractSignal::parse);
     Failed {
         word,
         declines: news.declines,

@@ -142,7 +142,7 @@ fn cells(row: &ContractRow, due: &Due) -> [String; 8] {
         due.period.name.clone(),
         due.period.due.to_string(),
         due.period.pay_by.to_string(),
-        row.subscription.terms.every().word().to_owned(),
+        row.subscription.terms.every().as_str().to_owned(),
         row.subscription.description.clone(),
     ]
 }

@@ -56,7 +56,7 @@ impl Reason {
     ];
 
     /// Its name in reports.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::State => "state",
             Self::Amount => "amount",

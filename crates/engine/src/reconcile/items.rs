@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::findings::{Difference, Findings, Reason};
 use super::window::{BORDER, day_of};
-use super::{Desk, Stopped};
+use super::{ReconcileContext, Stopped};
 use payrun_ledger::{BookedItem, LedgerError, LineKind, Listed, ListedBy, Sent};
 
 /// How many items, or jobs, are read at a time.
@@ -13,7 +13,7 @@ const PAGE: u32 = 500;
 
 /// Looks for all items that were sent in these days, and in the hour before: those may stand in the
 /// first of them.
-pub(super) async fn look(desk: &Desk<'_>, found: &mut Findings) -> Result<(), Stopped> {
+pub(super) async fn look(desk: &ReconcileContext<'_>, found: &mut Findings) -> Result<(), Stopped> {
     let span = desk.window.span();
     let sent = Sent {
         from: span.from.minus(BORDER),
@@ -49,7 +49,7 @@ pub(super) async fn look(desk: &Desk<'_>, found: &mut Findings) -> Result<(), St
 }
 
 async fn page(
-    desk: &Desk<'_>,
+    desk: &ReconcileContext<'_>,
     side: LineKind,
     items: &[BookedItem],
     found: &mut Findings,
@@ -100,7 +100,7 @@ fn place<'a>(
 }
 
 fn judge(
-    desk: &Desk<'_>,
+    desk: &ReconcileContext<'_>,
     side: LineKind,
     item: &BookedItem,
     listed: Option<&Listed>,

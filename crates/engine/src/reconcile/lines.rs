@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::findings::{Closed, Counts, Difference, Findings, Reason, Totals};
 use super::verdict::{EARLIER, Shown, Verdict, other_fee, receipt, shown, verdict};
-use super::{Desk, Stopped};
+use super::{ReconcileContext, Stopped};
 use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
@@ -19,7 +19,7 @@ const PAGE: u32 = 500;
 
 /// Reads all lines of the statements.
 pub(super) async fn read(
-    desk: &Desk<'_>,
+    desk: &ReconcileContext<'_>,
     statements: &[StatementRow],
     found: &mut Findings,
 ) -> Result<(), Stopped> {
@@ -79,7 +79,7 @@ struct Books {
 }
 
 impl Books {
-    async fn of(desk: &Desk<'_>, page: &[StatementLine]) -> Result<Self, LedgerError> {
+    async fn of(desk: &ReconcileContext<'_>, page: &[StatementLine]) -> Result<Self, LedgerError> {
         let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
             let lines = page.iter().filter(|line| kinds.contains(&line.kind));
             lines
@@ -170,7 +170,10 @@ impl Books {
 }
 
 /// Of these payments, those that an item of ours has taken back under the key that its kind makes.
-async fn taken_back(desk: &Desk<'_>, orders: &[&str]) -> Result<HashSet<String>, LedgerError> {
+async fn taken_back(
+    desk: &ReconcileContext<'_>,
+    orders: &[&str],
+) -> Result<HashSet<String>, LedgerError> {
     let mut by_key = HashMap::new();
     for kind in &desk.reversals {
         let keys = orders.iter().flat_map(|order| {
@@ -235,7 +238,7 @@ fn count(day: &str, line: &StatementLine, found: &mut Findings) {
 }
 
 async fn judge(
-    desk: &Desk<'_>,
+    desk: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
     books: &Books,
@@ -282,7 +285,7 @@ async fn judge(
 
 /// Puts the line to the item's state machine; says whether they agree now.
 async fn believe(
-    desk: &Desk<'_>,
+    desk: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
     item: &BookedItem,
@@ -347,7 +350,7 @@ async fn believe(
 
 /// A difference that somebody must hear of at once.
 fn alarm(
-    desk: &Desk<'_>,
+    desk: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
     item: Option<&BookedItem>,
@@ -363,7 +366,7 @@ fn alarm(
         tracing::error!(
             lane.name = desk.lane,
             item.id = item.map(|item| item.id),
-            item.state = item.map(|item| item.state.word()),
+            item.state = item.map(|item| item.state.as_str()),
             statement.day = day,
             statement.line = line.line,
             "{note}; look at it before anything else is sent"

@@ -39,7 +39,7 @@ const ALARMS_TOLD: u64 = 100;
 const DAYS_NAMED: usize = 31;
 
 /// What both sides are held against.
-struct Desk<'a> {
+struct ReconcileContext<'a> {
     ledger: &'a Ledger,
     clock: &'a Clock,
     lane: &'a str,
@@ -168,7 +168,7 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
         kinds.map(|kind| kind.name.as_str()).collect()
     };
     let is_reversal = |kind: &&JobKind| kind.in_statement == Some(InStatement::Reversal);
-    let desk = Desk {
+    let desk = ReconcileContext {
         ledger,
         clock,
         lane,
@@ -217,7 +217,7 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
     Ok(observation)
 }
 
-impl Desk<'_> {
+impl ReconcileContext<'_> {
     async fn listed(
         &self,
         by: ListedBy,
@@ -295,7 +295,7 @@ fn facts(found: &Findings, written: &report::Written) -> Map<String, Value> {
         .collect();
     for reason in Reason::ALL {
         facts.insert(
-            reason.word().to_owned(),
+            reason.as_str().to_owned(),
             json!(found.reasons.get(&reason).copied().unwrap_or_default()),
         );
     }

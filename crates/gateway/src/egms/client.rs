@@ -156,7 +156,7 @@ impl Client {
             ("content-type", "application/json; charset=utf-8"),
             ("datetime", date_time),
             ("msgid", msg_id.as_str()),
-            ("signtype", self.key.sign_type().word()),
+            ("signtype", self.key.sign_type().as_str()),
             ("authorization", signature.as_str()),
         ];
         headers.extend(

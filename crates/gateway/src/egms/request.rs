@@ -39,7 +39,7 @@ pub(super) enum About {
 }
 
 impl About {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Payment => "payment",
             Self::Cancel => "cancel",
@@ -180,7 +180,7 @@ fn path(config: &EgmsConfig, about: About) -> String {
     format!(
         "/g2/v1/payment/mer/{}/evo.e-commerce.{}",
         percent_encode(&config.sid),
-        about.word()
+        about.as_str()
     )
 }
 

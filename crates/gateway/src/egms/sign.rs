@@ -41,11 +41,11 @@ impl SignType {
             Self::HmacSha512,
         ]
         .into_iter()
-        .find(|one| one.word() == word)
+        .find(|one| one.as_str() == word)
     }
 
     /// Its word.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "SHA256",
             Self::Sha512 => "SHA512",
@@ -127,7 +127,7 @@ impl SignKey {
 
 impl fmt::Debug for SignKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SignKey({})", self.sign_type.word())
+        write!(f, "SignKey({})", self.sign_type.as_str())
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
             let sign_type = SignType::parse(word).unwrap();
             let length = if word.ends_with("512") { 128 } else { 64 };
             assert_eq!(
-                (sign_type.word(), key(sign_type).sign(E2).len()),
+                (sign_type.as_str(), key(sign_type).sign(E2).len()),
                 (word, length)
             );
         }

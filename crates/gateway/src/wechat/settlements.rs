@@ -43,7 +43,7 @@ enum State {
 }
 
 impl State {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Settled => "SETTLED",
             Self::Unsettle => "UNSETTLE",
@@ -138,7 +138,7 @@ impl Client {
             State::Settled => window,
             State::Unsettle => "",
         };
-        let (state, offset) = (page.state.word(), page.offset);
+        let (state, offset) = (page.state.as_str(), page.offset);
         Prepared {
             method: Method::GET,
             target: format!(
@@ -238,7 +238,7 @@ impl Batch {
         } = self.amount;
         let texts = [
             ("batch_id", Some(self.batch_id)),
-            ("settle_state", Some(state.word().to_owned())),
+            ("settle_state", Some(state.as_str().to_owned())),
             ("settlement_date", Some(self.settlement_date)),
             ("trade_start_date", Some(self.trade_start_date)),
             ("trade_end_date", Some(self.trade_end_date)),
@@ -342,7 +342,7 @@ fn put_together(
         .into_iter()
         .map(|record| (id(&record), record))
         .collect();
-    let unsettle = Value::from(State::Unsettle.word());
+    let unsettle = Value::from(State::Unsettle.as_str());
     let is_open = |batch: &&Map<String, Value>| {
         batch.get("settle_state") == Some(&unsettle) && touches(batch, window)
     };
@@ -360,7 +360,7 @@ fn put_together(
     let records: Vec<_> = batches.into_values().collect();
     Observation {
         http: Some(StatusCode::OK.as_u16()),
-        state: Some(state.word().into()),
+        state: Some(state.as_str().into()),
         receipt: (open == 0)
             .then(|| file::sha256(Value::from(records.clone()).to_string().as_bytes())),
         result: facts

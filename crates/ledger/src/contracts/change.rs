@@ -301,7 +301,7 @@ async fn apply(
             What::Resume => "contract.resume",
             What::End | What::EndOn(_) => "contract.end",
         };
-        let state = |standing: &Standing| json!({ "state": standing.word() });
+        let state = |standing: &Standing| json!({ "state": standing.as_str() });
         let (before, mut after) = (
             state(&contract.subscription.standing),
             state(&after.subscription.standing),

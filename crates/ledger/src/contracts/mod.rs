@@ -26,7 +26,7 @@ use super::error::LedgerError;
 use super::home::Engine;
 use super::rows::list;
 use super::turn::WriteTx;
-use payrun_domain::actor::{Actor, Reason, Signed};
+use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
@@ -43,11 +43,11 @@ pub use stopped::ContractStopped;
 pub(super) use stopped::stopped_items;
 
 /// Who changes contracts and why, for the audit log.
-fn signed(who: &Actor, why: &str) -> Result<Signed, LedgerError> {
+fn signed(who: &Actor, why: &str) -> Result<Authorization, LedgerError> {
     let reason = Reason::parse(why).map_err(|error| LedgerError::Corrupt {
         what: format!("a reason: {error}"),
     })?;
-    Ok(Signed {
+    Ok(Authorization {
         actor: who.clone(),
         reason,
     })
@@ -98,11 +98,11 @@ fn shown(subscription: &Subscription) -> Value {
         .map(|(day, amount)| json!([day.to_string(), amount.decimal()]))
         .collect();
     json!({
-        "state": standing.word(),
+        "state": standing.as_str(),
         "reason": standing.reason(),
         "currency": subscription.prices.currency().code(),
         "prices": prices,
-        "every": terms.every().word(),
+        "every": terms.every().as_str(),
         "anchor_day": terms.anchor().text(terms.every()),
         "start": terms.start().to_string(),
         "end": terms.end().map(|end| end.to_string()),
@@ -222,12 +222,12 @@ fn line<'a>(
         .map(|(day, amount)| (day, amount.minor()))
         .collect();
     (
-        standing.word(),
+        standing.as_str(),
         since,
         standing.reason(),
         subscription.prices.currency().code(),
         serde_json::to_string(&steps).unwrap_or_default(),
-        terms.every().word(),
+        terms.every().as_str(),
         terms.anchor().number(),
         terms.start(),
         terms.end(),

@@ -283,7 +283,7 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
 /// The word for a period's state. Whether nothing came of its item or it never had one: it is
 /// charged no more.
 fn spoken(state: &str) -> String {
-    if state == State::Cancelled.word() {
+    if state == State::Cancelled.as_str() {
         "waived"
     } else {
         state

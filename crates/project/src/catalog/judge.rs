@@ -14,7 +14,7 @@ use payrun_domain::answer::{
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
-use payrun_domain::subscription::Word;
+use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Observation, Reached};
 
 use super::{After, HttpMatch, Meaning, Outcome};
@@ -38,7 +38,7 @@ pub struct Judged {
     /// Whether the kind's `explain` operation is worth calling.
     pub explain: bool,
     /// What a decline says of the contract.
-    pub contract: Option<Word>,
+    pub contract: Option<ContractSignal>,
     /// What a person may do about a decline.
     pub advice: Option<String>,
     /// What the gateway says of it in words.
@@ -387,13 +387,13 @@ fn repeatable(judged: Judged, seen: &Observation) -> Judged {
             cause: Cause::Mismatch,
             ..
         } => Answer::Declined(Decline {
-            code: Cause::Mismatch.word().to_owned(),
+            code: Cause::Mismatch.as_str().to_owned(),
             class: DeclineClass::Hard,
             number: NumberRule::Same,
         }),
         Answer::Unknown { cause, code } => {
             let code = if code.is_empty() {
-                cause.word().to_owned()
+                cause.as_str().to_owned()
             } else {
                 code
             };
@@ -516,9 +516,9 @@ mod tests {
             Answer::Declined(decline) => {
                 format!("declined {:?} {:?}", decline.class, decline.number).to_lowercase()
             }
-            Answer::Unknown { cause, .. } => format!("unknown {}", cause.word()),
+            Answer::Unknown { cause, .. } => format!("unknown {}", cause.as_str()),
             Answer::Done(_) | Answer::Accepted | Answer::NotProcessed { .. } | Answer::Absent => {
-                judged.answer.word().to_owned()
+                judged.answer.as_str().to_owned()
             }
         };
         if judged.lane == LaneEffect::Stop {

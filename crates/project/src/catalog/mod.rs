@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use payrun_domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use payrun_domain::policy::Policy;
-use payrun_domain::subscription::Word;
+use payrun_domain::subscription::ContractSignal;
 
 #[cfg(test)]
 mod documented;
@@ -362,7 +362,7 @@ pub struct Outcome {
     /// Whether the kind's `explain` operation is worth calling.
     pub explain: bool,
     /// What a decline says of the contract, where it says more than of the order.
-    pub contract: Option<Word>,
+    pub contract: Option<ContractSignal>,
     /// What a person may do about it, in a few words.
     pub advice: Option<String>,
     /// Whether a decline says that the request as such is at fault: the first items of a job that

@@ -1,7 +1,7 @@
 //! Outcome tables: from YAML rows to [`Outcome`]s, with what may not stand in which table.
 
 use payrun_domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
-use payrun_domain::subscription::Word;
+use payrun_domain::subscription::ContractSignal;
 use payrun_yaml::diagnostics::{Diagnostics, Source};
 use payrun_yaml::fields::{duration_of, is_true, text_of};
 use payrun_yaml::node::Node;
@@ -88,9 +88,9 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
             "exists belongs to unknown in the submit table: only the query tells what became of the number",
         );
     }
-    let contract = text_of(node, "contract").and_then(Word::parse);
+    let contract = text_of(node, "contract").and_then(ContractSignal::parse);
     let says_it = matches!(meaning, Meaning::Declined(..))
-        || (meaning == Meaning::Done && contract == Some(Word::Ended));
+        || (meaning == Meaning::Done && contract == Some(ContractSignal::Ended));
     if contract.is_some() && !says_it {
         refuse(
             "contract",

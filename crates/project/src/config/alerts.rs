@@ -382,13 +382,13 @@ pub(crate) fn rule(
     }
     let (by, after) = (by.and_then(|(_, time)| time), duration_of(node, "after"));
     if let Some(mistake) = mistimed(on, by.is_some(), after) {
-        refuse(node.at, format!("{}: {mistake}", on.word()), "");
+        refuse(node.at, format!("{}: {mistake}", on.as_str()), "");
         return None;
     }
     if matches!(on, Kind::Disk | Kind::Database) && workflow.is_some() {
         refuse(
             node.at,
-            format!("{} is about no workflow", on.word()),
+            format!("{} is about no workflow", on.as_str()),
             "write it in payrun.yaml, without workflow",
         );
         return None;

@@ -566,7 +566,7 @@ gateways:
         let words: Vec<&str> = config
             .gateways
             .values()
-            .map(|gateway| gateway.kind.word())
+            .map(|gateway| gateway.kind.as_str())
             .collect();
         assert_eq!(words, ["cbtis", "egms", "hipopay", "wechat"]);
         let GatewayKind::Hipopay(hipopay) = &config.gateways["hipopay"].kind else {

@@ -241,13 +241,13 @@ impl GatewayConfig {
             GatewayKind::Egms(egms) => egms.sid.clone(),
             GatewayKind::Cbtis(_) => self.name.clone(),
         };
-        format!("{}/{id}", self.kind.word())
+        format!("{}/{id}", self.kind.as_str())
     }
 }
 
 impl GatewayKind {
     /// The word for this kind, as `kind:` in `payrun.yaml` and the outcome tables spell it.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Wechat(_) => "wechat",
             Self::Hipopay(_) => "hipopay",

@@ -24,7 +24,7 @@ const SOURCES: [&str; 5] = ["file", "from", "days", "window", "contracts"];
 /// A job kind as it is on an account.
 fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
     let mut kind = kind
-        .on(account.kind.word())
+        .on(account.kind.as_str())
         .knowing("customs", &account.customs.ports);
     if !account.customs.sub_orders {
         kind = kind.refusing(
@@ -149,11 +149,11 @@ impl<'a> Compiler<'a> {
             );
             return None;
         };
-        if let Some(kind) = kind.filter(|kind| !kind.gateways.contains_key(gateway.kind.word())) {
+        if let Some(kind) = kind.filter(|kind| !kind.gateways.contains_key(gateway.kind.as_str())) {
             let message = format!(
                 "the job kind {} is not done on gateways of kind {}",
                 kind.name,
-                gateway.kind.word()
+                gateway.kind.as_str()
             );
             self.refuse(given.at, message);
         }

@@ -96,7 +96,7 @@ impl Compiler<'_> {
                 alerts.at,
                 format!(
                     "{} needs a schedule: without one nothing is ever late",
-                    rule.on.word()
+                    rule.on.as_str()
                 ),
                 "",
             );

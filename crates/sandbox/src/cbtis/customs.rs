@@ -10,7 +10,7 @@ use super::{Cbtis, Refused, Said, error, ok};
 use crate::Settings;
 use crate::customs::{CUSTOMS, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::till::{Standing, TransactionKind};
+use crate::till::{TransactionKind, TransactionState};
 
 #[derive(Debug, Deserialize)]
 struct Body {
@@ -130,8 +130,8 @@ impl Cbtis {
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<Paid> {
         let till = self.counter.till();
         let entry = till.entry(TransactionKind::Payment, number)?;
-        let fits =
-            entry.standing == Standing::Done && theirs.is_none_or(|theirs| entry.theirs == theirs);
+        let fits = entry.standing == TransactionState::Done
+            && theirs.is_none_or(|theirs| entry.theirs == theirs);
         fits.then(|| Paid {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),
@@ -169,7 +169,7 @@ fn show(entry: &Declaration, fault: Option<Fault>) -> Value {
         "order_id": entry.payment,
         "merchant_order_id": entry.key.order,
         "customs": if fault == Some(Fault::OtherAmount) { another } else { &entry.key.customs },
-        "state": entry.state.word(),
+        "state": entry.state.as_str(),
         "modify_time": entry.modified_at.to_string(),
         "verify_department": "NETSUNION",
         "verify_department_trade_id": entry.theirs,

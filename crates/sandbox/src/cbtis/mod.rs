@@ -28,7 +28,9 @@ use serde_json::{Value, json};
 use super::counter::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::request_table::RequestTable;
-use super::till::{Asked, Entry, Outcome, Standing, TillTotals, TransactionKind, What};
+use super::till::{
+    Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
+};
 use super::{FakeGateway, Reaction, Settings};
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
 use payrun_domain::money::Amount;
@@ -101,7 +103,7 @@ impl Cbtis {
     }
 
     /// A refund as it stands in the books.
-    pub fn refund(&self, merchant_refund_id: &str) -> Option<Entry> {
+    pub fn refund(&self, merchant_refund_id: &str) -> Option<Transaction> {
         self.counter
             .till()
             .entry(TransactionKind::Refund, merchant_refund_id)
@@ -136,7 +138,11 @@ impl Cbtis {
 
     /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
     /// of how it stands but its type.
-    pub(super) fn tell(&self, sort: TransactionKind, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
+    pub(super) fn tell(
+        &self,
+        sort: TransactionKind,
+        entry: &Transaction,
+    ) -> Option<(HeaderMap, Bytes)> {
         let (ours, theirs) = names(sort);
         let kind = match sort {
             TransactionKind::Payment => "payment_success",
@@ -265,7 +271,7 @@ impl Cbtis {
             row.check_json(request.uri().query().unwrap_or_default(), request.body())
                 .map(|_| ())
         });
-        checked.map_err(|wrong| Refused::param(wrong.issue.word()))
+        checked.map_err(|wrong| Refused::param(wrong.issue.as_str()))
     }
 
     fn knows(&self, token: &str) -> bool {
@@ -345,12 +351,12 @@ impl Cbtis {
                 .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
-            What::Entry(entry) if sort == TransactionKind::Refund => {
+            What::Transaction(entry) if sort == TransactionKind::Refund => {
                 let mut shown = show(&entry, sort, fault);
                 shown.as_object_mut().map(|shown| shown.remove("refund_id"));
                 ok(shown)
             }
-            What::Entry(entry) => ok(show(&entry, sort, fault)),
+            What::Transaction(entry) => ok(show(&entry, sort, fault)),
             What::Soft if sort == TransactionKind::Refund => {
                 ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
             }
@@ -410,11 +416,11 @@ const fn refused_word(sort: TransactionKind) -> &'static str {
     }
 }
 
-fn show(entry: &Entry, sort: TransactionKind, fault: Option<Fault>) -> Value {
+fn show(entry: &Transaction, sort: TransactionKind, fault: Option<Fault>) -> Value {
     let status = match entry.standing {
-        Standing::Seen | Standing::Open => "PENDING",
-        Standing::Done => "SUCCEEDED",
-        Standing::Failed | Standing::Cancelled => refused_word(sort),
+        TransactionState::Seen | TransactionState::Open => "PENDING",
+        TransactionState::Done => "SUCCEEDED",
+        TransactionState::Failed | TransactionState::Cancelled => refused_word(sort),
     };
     let (ours, theirs) = names(sort);
     let mut shown = json!({
@@ -428,11 +434,11 @@ fn show(entry: &Entry, sort: TransactionKind, fault: Option<Fault>) -> Value {
         shown["amount"] = json!(shown_amount(entry.minor, &entry.currency, fault));
         shown["currency"] = json!(entry.currency);
     }
-    if sort == TransactionKind::Payment && entry.standing == Standing::Open {
+    if sort == TransactionKind::Payment && entry.standing == TransactionState::Open {
         let data = json!({ "type": "redirect", "url": "https://wx.tenpay.com/sandbox" });
         shown["next_action"] = json!({ "type": "call_sdk", "data": data });
     }
-    if entry.standing == Standing::Done {
+    if entry.standing == TransactionState::Done {
         shown["pay_time"] = json!(entry.at.to_string());
     }
     shown

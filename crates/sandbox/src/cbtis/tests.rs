@@ -200,7 +200,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let exists = rig
             .twin
             .refund("R-1")
-            .is_some_and(|refund| refund.standing != Standing::Seen);
+            .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let fits = match fault {
             Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !exists,
             Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,

@@ -333,7 +333,7 @@ impl Book {
             .filter(|entry| entry.state != State::Seen)
         {
             let states = totals.filed.entry(entry.key.customs.clone()).or_default();
-            *states.entry(entry.state.word().to_owned()).or_default() += 1;
+            *states.entry(entry.state.as_str().to_owned()).or_default() += 1;
             totals.filed_twice += u64::from(entry.filed.saturating_sub(1));
             totals.redeclared += u64::from(entry.redeclared);
             totals.modified += u64::from(entry.modified);
@@ -394,7 +394,7 @@ impl Book {
 
     fn count(&mut self, fault: Option<Fault>) {
         if let Some(fault) = fault {
-            *self.faults.entry(fault.word().to_owned()).or_default() += 1;
+            *self.faults.entry(fault.as_str().to_owned()).or_default() += 1;
         }
     }
 

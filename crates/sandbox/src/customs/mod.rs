@@ -102,7 +102,7 @@ pub(super) enum State {
 
 impl State {
     /// The gateways' word.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Seen | Self::Undeclared => "UNDECLARED",
             Self::Submitted => "SUBMITTED",

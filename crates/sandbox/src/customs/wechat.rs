@@ -377,7 +377,7 @@ fn declaration(entry: &Declaration, fault: Option<Fault>, again: bool) -> Value 
         &entry.payment
     };
     let mut said = json!({
-        "state": entry.state.word(),
+        "state": entry.state.as_str(),
         "out_trade_no": entry.key.order,
         "transaction_id": payment,
         "verify_department": "UNIONPAY",
@@ -394,7 +394,7 @@ fn declaration(entry: &Declaration, fault: Option<Fault>, again: bool) -> Value 
 fn row(entry: &Declaration) -> Value {
     let mut said = json!({
         "customs": entry.key.customs,
-        "state": entry.state.word(),
+        "state": entry.state.as_str(),
         "modify_time": entry.modified_at.to_string(),
         "mch_customs_no": entry.terms.merchant_customs_no,
     });

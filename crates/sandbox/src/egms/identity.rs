@@ -77,7 +77,7 @@ impl Identity {
             "    kind: egms\n    base_url: {base_url}\n    sid: {}\n    sign_key: {{ file: {keys}/{SIGN_KEY} }}\n    \
              sign_type: {}\n    notify_url: https://example.com/payrun/notify/egms\n",
             self.sid,
-            self.sign_type.word()
+            self.sign_type.as_str()
         )
     }
 

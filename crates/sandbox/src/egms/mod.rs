@@ -23,7 +23,9 @@ use serde_json::{Value, json};
 use super::counter::{Counter, Reply, json_reply, shown_amount};
 use super::faults::Fault;
 use super::request_table::{Issue, RequestTable};
-use super::till::{Asked, Entry, Outcome, Standing, TillTotals, TransactionKind, What};
+use super::till::{
+    Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
+};
 use super::{FakeGateway, Reaction, Settings, decode};
 pub use identity::Identity;
 use payrun_domain::money::Amount;
@@ -73,7 +75,7 @@ impl Egms {
     }
 
     /// A refund as it stands in the books.
-    pub fn refund(&self, merchant_trans_id: &str) -> Option<Entry> {
+    pub fn refund(&self, merchant_trans_id: &str) -> Option<Transaction> {
         self.counter
             .till()
             .entry(TransactionKind::Refund, merchant_trans_id)
@@ -101,7 +103,7 @@ impl Egms {
     pub(super) fn tell(
         &self,
         sort: TransactionKind,
-        entry: &Entry,
+        entry: &Transaction,
         path: &str,
         signed_at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
@@ -173,7 +175,7 @@ impl Egms {
                 reason: "missing_content_type",
             });
         }
-        if header("signtype") != self.key.sign_type().word() {
+        if header("signtype") != self.key.sign_type().as_str() {
             return Err(Refused {
                 code: "V0010",
                 reason: "wrong_sign_type",
@@ -244,7 +246,7 @@ impl Egms {
             } else {
                 "V0009"
             },
-            reason: wrong.issue.word(),
+            reason: wrong.issue.as_str(),
         })?;
         let number = query.strip_prefix("merchantTransID=").map(decode);
         match (request.method(), sort, number) {
@@ -289,7 +291,7 @@ impl Egms {
             body
         };
         let body = match what {
-            What::Entry(entry)
+            What::Transaction(entry)
                 if fault == Some(Fault::Pending)
                     && self
                         .counter
@@ -300,7 +302,7 @@ impl Egms {
             {
                 result("S0003")
             }
-            What::Entry(entry) => shown(
+            What::Transaction(entry) => shown(
                 &entry,
                 sort,
                 till.entry(TransactionKind::Payment, &of),
@@ -383,7 +385,7 @@ impl Egms {
         let fields = [
             ("datetime", date_time.as_str()),
             ("msgid", msg_id.as_str()),
-            ("signtype", self.key.sign_type().word()),
+            ("signtype", self.key.sign_type().as_str()),
             ("authorization", signature.as_str()),
         ];
         for (name, value) in fields {
@@ -425,9 +427,9 @@ const fn word(sort: TransactionKind) -> &'static str {
 /// A whole reply about an entry; of a refund or a cancellation the payment is shown beside it, as
 /// the samples do.
 fn shown(
-    entry: &Entry,
+    entry: &Transaction,
     sort: TransactionKind,
-    payment: Option<&Entry>,
+    payment: Option<&Transaction>,
     fault: Option<Fault>,
 ) -> Value {
     let mut body = result("S0000");
@@ -435,40 +437,41 @@ fn shown(
         body["payment"] = show(payment, TransactionKind::Payment, None);
     }
     body[word(sort)] = show(entry, sort, fault);
-    if sort == TransactionKind::Payment && entry.standing == Standing::Open {
+    if sort == TransactionKind::Payment && entry.standing == TransactionState::Open {
         body["action"] = json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
     }
     body
 }
 
-fn show(entry: &Entry, sort: TransactionKind, fault: Option<Fault>) -> Value {
+fn show(entry: &Transaction, sort: TransactionKind, fault: Option<Fault>) -> Value {
     let status = match (sort, entry.standing) {
-        (TransactionKind::Payment, Standing::Seen | Standing::Open)
+        (TransactionKind::Payment, TransactionState::Seen | TransactionState::Open)
             if entry.number.ends_with("-verifying") =>
         {
             "Verifying"
         }
-        (TransactionKind::Payment, Standing::Seen | Standing::Open)
+        (TransactionKind::Payment, TransactionState::Seen | TransactionState::Open)
             if entry.number.ends_with("-authorised") =>
         {
             "Authorised"
         }
-        (TransactionKind::Payment, Standing::Seen | Standing::Open) => "Pending",
-        (TransactionKind::Payment, Standing::Done)
+        (TransactionKind::Payment, TransactionState::Seen | TransactionState::Open) => "Pending",
+        (TransactionKind::Payment, TransactionState::Done)
             if entry.given_back > 0 && entry.given_back == entry.minor =>
         {
             "Refunded"
         }
-        (TransactionKind::Payment, Standing::Done) => "Captured",
-        (TransactionKind::Payment, Standing::Cancelled) => "Cancelled",
-        (TransactionKind::Refund | TransactionKind::Cancel, Standing::Seen | Standing::Open) => {
-            "Received"
-        }
-        (TransactionKind::Refund | TransactionKind::Cancel, Standing::Done) => "Success",
-        (TransactionKind::Payment, Standing::Failed)
+        (TransactionKind::Payment, TransactionState::Done) => "Captured",
+        (TransactionKind::Payment, TransactionState::Cancelled) => "Cancelled",
+        (
+            TransactionKind::Refund | TransactionKind::Cancel,
+            TransactionState::Seen | TransactionState::Open,
+        ) => "Received",
+        (TransactionKind::Refund | TransactionKind::Cancel, TransactionState::Done) => "Success",
+        (TransactionKind::Payment, TransactionState::Failed)
         | (
             TransactionKind::Refund | TransactionKind::Cancel,
-            Standing::Failed | Standing::Cancelled,
+            TransactionState::Failed | TransactionState::Cancelled,
         ) => "Failed",
     };
     let mut shown = json!({

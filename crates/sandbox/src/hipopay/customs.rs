@@ -13,7 +13,7 @@ use crate::books::short_hash;
 use crate::counter::{Reply, json_reply, shown_amount, stray_page};
 use crate::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::till::{Standing, TransactionKind};
+use crate::till::{TransactionKind, TransactionState};
 use crate::{Reaction, Settings};
 use payrun_gateway::keys::nonce;
 
@@ -155,7 +155,7 @@ impl Hipopay {
     fn paid(&self, number: &str, theirs: &str) -> Option<Paid> {
         let till = self.counter.till();
         let entry = till.entry(TransactionKind::Payment, number)?;
-        (entry.standing == Standing::Done && entry.theirs == theirs).then(|| Paid {
+        (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| Paid {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),
             minor: entry.minor,
@@ -302,7 +302,7 @@ fn brief(entry: &Declaration, fault: Option<Fault>) -> Value {
         "payment_no": entry.payment,
         "customs": customs,
         "wechatpay_no": format!("42{}", entry.payment),
-        "state": entry.state.word(),
+        "state": entry.state.as_str(),
         "modify_time": entry.modified_at.to_string(),
     });
     if let Some(explanation) = entry.explanation() {

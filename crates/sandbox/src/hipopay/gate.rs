@@ -102,12 +102,12 @@ impl Params {
         if request.method() != Method::GET
             && request.uri().query().is_some_and(|query| !query.is_empty())
         {
-            return Err(Refused::new("PARAM_ERROR", Issue::NotDefined.word()));
+            return Err(Refused::new("PARAM_ERROR", Issue::NotDefined.as_str()));
         }
         let checked = table
             .check_headers(request.headers(), &[])
             .and_then(|()| row.check_form(&self.0).map(|_| ()));
-        checked.map_err(|wrong| Refused::new("PARAM_ERROR", wrong.issue.word()))
+        checked.map_err(|wrong| Refused::new("PARAM_ERROR", wrong.issue.as_str()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -29,7 +29,9 @@ use super::counter::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::identity::IdentityError;
 use super::statements::QueryCounts;
-use super::till::{Asked, Entry, Outcome, Standing, TillTotals, TransactionKind, What};
+use super::till::{
+    Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
+};
 use super::{FakeGateway, Reaction, Settings};
 #[cfg(test)]
 pub(super) use bill::write;
@@ -97,7 +99,7 @@ impl Hipopay {
     }
 
     /// A refund as it stands in the books.
-    pub fn refund(&self, out_refund_id: &str) -> Option<Entry> {
+    pub fn refund(&self, out_refund_id: &str) -> Option<Transaction> {
         self.counter
             .till()
             .entry(TransactionKind::Refund, out_refund_id)
@@ -113,13 +115,17 @@ impl Hipopay {
             .cloned()?;
         let minor = payment.minor;
         self.tell(
-            &payment.pretended(Standing::Done, minor),
+            &payment.pretended(TransactionState::Done, minor),
             self.counter.clock.now(),
         )
     }
 
     /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
-    pub(super) fn tell(&self, paid: &Entry, signed_at: Timestamp) -> Option<(HeaderMap, Bytes)> {
+    pub(super) fn tell(
+        &self,
+        paid: &Transaction,
+        signed_at: Timestamp,
+    ) -> Option<(HeaderMap, Bytes)> {
         let amount = shown_amount(paid.minor, &paid.currency, None);
         let (settled_in, openid) = self
             .asked()
@@ -169,7 +175,7 @@ impl Hipopay {
     }
 
     /// The currency that is shown beside a payment's amount.
-    fn shown_currency(&self, entry: &Entry) -> String {
+    fn shown_currency(&self, entry: &Transaction) -> String {
         let settled_in = self
             .asked()
             .payments
@@ -293,7 +299,7 @@ impl Hipopay {
                 .till()
                 .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
-            What::Entry(entry) => {
+            What::Transaction(entry) => {
                 let mut shown = self.show_payment(&entry, fault);
                 shown["response"]["prepay_params"] = json!({
                     "nonceStr": "572666791269", "order_no": entry.theirs, "paySign": "466790B2486C24F2DE0BD4C77C7D22AB",
@@ -318,7 +324,7 @@ impl Hipopay {
         Ok((number, body, fault))
     }
 
-    fn show_payment(&self, entry: &Entry, fault: Option<Fault>) -> Value {
+    fn show_payment(&self, entry: &Transaction, fault: Option<Fault>) -> Value {
         json!({
             "is_success": true,
             "response": {
@@ -398,7 +404,7 @@ impl Hipopay {
             till.submit(asked, &self.counter.settings, self.counter.clock.now());
         let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
         let body = match what {
-            What::Entry(entry) => show_refund(&entry, &payment_no, fault),
+            What::Transaction(entry) => show_refund(&entry, &payment_no, fault),
             What::Soft => failed("0011"),
             What::Hard => failed("0105"),
             What::Unlisted => failed("9999"),
@@ -509,12 +515,12 @@ fn currency(code: &str) -> Result<Currency, Refused> {
     ))
 }
 
-const fn status(standing: Standing) -> &'static str {
+const fn status(standing: TransactionState) -> &'static str {
     match standing {
-        Standing::Seen | Standing::Open => "INIT",
-        Standing::Done => "PAID",
-        Standing::Failed => "FAIL",
-        Standing::Cancelled => "EXPIRED",
+        TransactionState::Seen | TransactionState::Open => "INIT",
+        TransactionState::Done => "PAID",
+        TransactionState::Failed => "FAIL",
+        TransactionState::Cancelled => "EXPIRED",
     }
 }
 
@@ -528,11 +534,11 @@ fn failed_payment(number: &str, amount: Amount) -> Value {
     })
 }
 
-fn show_refund(entry: &Entry, payment_no: &str, fault: Option<Fault>) -> Value {
+fn show_refund(entry: &Transaction, payment_no: &str, fault: Option<Fault>) -> Value {
     let (status, code) = match entry.standing {
-        Standing::Seen | Standing::Open => ("PROCESSING", "0000"),
-        Standing::Done => ("SUCCESS", "0000"),
-        Standing::Failed | Standing::Cancelled => ("FAIL", "0106"),
+        TransactionState::Seen | TransactionState::Open => ("PROCESSING", "0000"),
+        TransactionState::Done => ("SUCCESS", "0000"),
+        TransactionState::Failed | TransactionState::Cancelled => ("FAIL", "0106"),
     };
     let amount = shown_amount(entry.minor, &entry.currency, fault);
     refund(

@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate};
 
 use super::Settings;
 use super::faults::{CallKind, Fault};
-use super::till::{Standing, TransactionKind, TransactionStore};
+use super::till::{TransactionKind, TransactionState, TransactionStore};
 use payrun_domain::time::Timestamp;
 
 mod settlements;
@@ -130,19 +130,23 @@ pub(super) fn of_till<'a>(
     within.filter_map(|(sort, entry)| {
         let (sort, payment) = match (sort, entry.standing) {
             // A payment whose money is counted in other books has moved none here.
-            (TransactionKind::Payment, Standing::Done) if entry.moved > 0 => {
+            (TransactionKind::Payment, TransactionState::Done) if entry.moved > 0 => {
                 (TradeSort::Paid, entry)
             }
-            (TransactionKind::Payment, Standing::Cancelled) if entry.moved > 0 => {
+            (TransactionKind::Payment, TransactionState::Cancelled) if entry.moved > 0 => {
                 (TradeSort::Revoked, entry)
             }
-            (TransactionKind::Refund, Standing::Done) if entry.number.starts_with(REVERSAL) => (
-                TradeSort::Revoked,
-                till.entry(TransactionKind::Payment, &entry.of)?,
-            ),
-            (TransactionKind::Refund, Standing::Done | Standing::Open) => {
+            (TransactionKind::Refund, TransactionState::Done)
+                if entry.number.starts_with(REVERSAL) =>
+            {
+                (
+                    TradeSort::Revoked,
+                    till.entry(TransactionKind::Payment, &entry.of)?,
+                )
+            }
+            (TransactionKind::Refund, TransactionState::Done | TransactionState::Open) => {
                 let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
-                let processing = entry.standing == Standing::Open;
+                let processing = entry.standing == TransactionState::Open;
                 (
                     TradeSort::Refunded {
                         number,

@@ -58,7 +58,10 @@ impl Sandbox {
         };
         let (_, fault) = self.looks.note(subject, &self.settings);
         if let Some(fault) = fault {
-            self.books.lock().await.count(Counter::Fault, fault.word());
+            self.books
+                .lock()
+                .await
+                .count(Counter::Fault, fault.as_str());
         }
         let said = self.settlements(&asked, fault).await;
         self.react(said, subject).await

@@ -43,7 +43,10 @@ impl Sandbox {
         let subject = format!("statement-{}", compact(day));
         let (before, fault) = self.looks.note(&subject, &self.settings);
         if let Some(fault) = fault {
-            self.books.lock().await.count(Counter::Fault, fault.word());
+            self.books
+                .lock()
+                .await
+                .count(Counter::Fault, fault.as_str());
         }
         let refused = |code, message| Said {
             fault,

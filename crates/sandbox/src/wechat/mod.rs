@@ -26,7 +26,7 @@ use super::counter::Counter;
 use super::faults::{CallKind, Fault};
 use super::orders::Said;
 use super::store::StoreError;
-use super::till::{Asked, Entry, Standing, TransactionKind};
+use super::till::{Asked, Transaction, TransactionKind, TransactionState};
 use super::{Refusal, Sandbox, Settings, contracts, decode};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -100,13 +100,15 @@ impl Desk {
     }
 
     /// A paid payment that is no deduction.
-    pub(super) fn paid(&self, number: &str) -> Option<Entry> {
+    pub(super) fn paid(&self, number: &str) -> Option<Transaction> {
         let payment = self
             .counter
             .till()
             .entry(TransactionKind::Payment, number)
             .cloned();
-        payment.filter(|payment| payment.standing == Standing::Done && self.has_payment(number))
+        payment.filter(|payment| {
+            payment.standing == TransactionState::Done && self.has_payment(number)
+        })
     }
 
     /// Whether money of this payment is given back, or is about to be.
@@ -161,7 +163,7 @@ impl Sandbox {
     }
 
     /// A refund as it stands in the books.
-    pub fn refund(&self, out_refund_no: &str) -> Option<Entry> {
+    pub fn refund(&self, out_refund_no: &str) -> Option<Transaction> {
         self.desk
             .counter
             .till()
@@ -335,7 +337,7 @@ impl Desk {
             Name::Theirs(id) => till.number_of(TransactionKind::Payment, id),
             Name::Ours(number) => {
                 let there = till.entry(TransactionKind::Payment, number)?;
-                (there.standing != Standing::Seen).then(|| number.clone())
+                (there.standing != TransactionState::Seen).then(|| number.clone())
             }
         }
     }

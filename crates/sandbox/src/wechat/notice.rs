@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::Sandbox;
 use super::super::books::Order;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Standing, TransactionKind};
+use super::super::till::{Asked, Transaction, TransactionKind, TransactionState};
 use super::Name;
 use super::refunds::{amount, status};
 use payrun_domain::time::Timestamp;
@@ -31,7 +31,7 @@ impl Sandbox {
             .till()
             .entry(TransactionKind::Payment, out_trade_no)
             .cloned();
-        let paid = paid.filter(|payment| payment.standing == Standing::Done);
+        let paid = paid.filter(|payment| payment.standing == TransactionState::Done);
         Ok(
             paid.and_then(|payment| {
                 self.tell(TransactionKind::Payment, &payment, self.clock.now())
@@ -42,7 +42,10 @@ impl Sandbox {
     /// The notification of a refund that has been decided: its headers and body.
     pub fn refund_notification(&self, out_refund_no: &str) -> Option<(HeaderMap, Bytes)> {
         let refund = self.refund(out_refund_no)?;
-        let decided = !matches!(refund.standing, Standing::Seen | Standing::Open);
+        let decided = !matches!(
+            refund.standing,
+            TransactionState::Seen | TransactionState::Open
+        );
         if decided {
             self.tell(TransactionKind::Refund, &refund, self.clock.now())
         } else {
@@ -55,12 +58,12 @@ impl Sandbox {
     pub(crate) fn tell(
         &self,
         sort: TransactionKind,
-        entry: &Entry,
+        entry: &Transaction,
         at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
         match sort {
             TransactionKind::Payment => {
-                let event = if entry.standing == Standing::Done {
+                let event = if entry.standing == TransactionState::Done {
                     "TRANSACTION.SUCCESS"
                 } else {
                     "TRANSACTION.CHANGED"
@@ -69,10 +72,10 @@ impl Sandbox {
             }
             TransactionKind::Refund => {
                 let event = match entry.standing {
-                    Standing::Done => "REFUND.SUCCESS",
-                    Standing::Failed => "REFUND.ABNORMAL",
-                    Standing::Cancelled => "REFUND.CLOSED",
-                    Standing::Seen | Standing::Open => "REFUND.CHANGED",
+                    TransactionState::Done => "REFUND.SUCCESS",
+                    TransactionState::Failed => "REFUND.ABNORMAL",
+                    TransactionState::Cancelled => "REFUND.CLOSED",
+                    TransactionState::Seen | TransactionState::Open => "REFUND.CHANGED",
                 };
                 self.notice_at(event, "refund", &self.told_refund(entry)?, at)
             }
@@ -84,7 +87,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub(crate) async fn payment(&self, number: &str) -> Result<Option<Entry>, StoreError> {
+    pub(crate) async fn payment(&self, number: &str) -> Result<Option<Transaction>, StoreError> {
         self.find(&Name::Ours(number.to_owned())).await?;
         if let Some(entry) = self
             .desk
@@ -116,7 +119,7 @@ impl Sandbox {
         Ok(())
     }
 
-    fn told_refund(&self, refund: &Entry) -> Option<Value> {
+    fn told_refund(&self, refund: &Transaction) -> Option<Value> {
         let payment = self
             .desk
             .counter
@@ -140,7 +143,7 @@ impl Sandbox {
     }
 
     /// An order as notifications show it: its number is called `transaction_id` here.
-    fn told_order(&self, payment: &Entry) -> Value {
+    fn told_order(&self, payment: &Transaction) -> Value {
         let deduction =
             payment.is_shadow() || self.desk.notes().deductions.contains(&payment.number);
         let mut shown = self.show_payment(payment, None);
@@ -148,7 +151,7 @@ impl Sandbox {
             fields.remove("id");
         }
         shown["transaction_id"] = json!(payment.theirs);
-        if payment.standing == Standing::Done {
+        if payment.standing == TransactionState::Done {
             shown["trade_state"] = json!("SUCCESS");
         }
         if deduction {
@@ -200,8 +203,8 @@ impl Sandbox {
 }
 
 /// A deduction that is not decided, as the till would have it.
-fn undecided(order: &Order) -> Entry {
-    Entry::shadow(&Asked {
+fn undecided(order: &Order) -> Transaction {
+    Transaction::shadow(&Asked {
         sort: TransactionKind::Payment,
         number: order.number.clone(),
         of: String::new(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::faults::Fault;
 use super::super::orders::Said;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Outcome, Standing, TransactionKind, What};
+use super::super::till::{Asked, Outcome, Transaction, TransactionKind, TransactionState, What};
 use super::super::{Refusal, Sandbox};
 use super::body::Micropay;
 use super::withdraw::{closing, reversal};
@@ -50,7 +50,7 @@ impl Sandbox {
             .cloned();
         drop(till);
         let said = match (what, entry) {
-            (What::Entry(_), Some(entry)) => Said {
+            (What::Transaction(_), Some(entry)) => Said {
                 http: 200,
                 body: self.show_payment(&entry, fault),
                 fault: None,
@@ -60,7 +60,11 @@ impl Sandbox {
             (What::Unlisted, _) => unlisted(),
             (What::OtherBody, _) => number_used(),
             (
-                What::Entry(_) | What::NoPayment | What::WrongState | What::TooMuch | What::Full,
+                What::Transaction(_)
+                | What::NoPayment
+                | What::WrongState
+                | What::TooMuch
+                | What::Full,
                 _,
             ) => broken(),
         };
@@ -123,13 +127,13 @@ impl Sandbox {
     }
 
     /// A payment by code as replies show it.
-    pub(super) fn show_payment(&self, entry: &Entry, fault: Option<Fault>) -> Value {
+    pub(super) fn show_payment(&self, entry: &Transaction, fault: Option<Fault>) -> Value {
         let (trade_state, description) = match entry.standing {
             // Which of the two states a reversed payment has is not documented: half of them have
             // each.
-            Standing::Done
+            TransactionState::Done
                 if self.stands(TransactionKind::Refund, &reversal(&entry.number))
-                    == Some(Standing::Done) =>
+                    == Some(TransactionState::Done) =>
             {
                 if either(&entry.number) {
                     ("REVOKED", "Revoked")
@@ -137,23 +141,25 @@ impl Sandbox {
                     ("REFUND", "Transfer to refund")
                 }
             }
-            Standing::Done
+            TransactionState::Done
                 if self.stands(TransactionKind::Refund, &reversal(&entry.number))
-                    == Some(Standing::Open) =>
+                    == Some(TransactionState::Open) =>
             {
                 ("SUCCESS", "Payment success")
             }
-            Standing::Done if entry.given_back > 0 => ("REFUND", "Transfer to refund"),
-            Standing::Done => ("SUCCESS", "Payment success"),
-            Standing::Seen | Standing::Open => ("USERPAYING", "payment in progress"),
-            Standing::Failed => ("PAYERROR", "Payment failed"),
-            Standing::Cancelled
+            TransactionState::Done if entry.given_back > 0 => ("REFUND", "Transfer to refund"),
+            TransactionState::Done => ("SUCCESS", "Payment success"),
+            TransactionState::Seen | TransactionState::Open => {
+                ("USERPAYING", "payment in progress")
+            }
+            TransactionState::Failed => ("PAYERROR", "Payment failed"),
+            TransactionState::Cancelled
                 if self.stands(TransactionKind::Cancel, &closing(&entry.number))
-                    == Some(Standing::Done) =>
+                    == Some(TransactionState::Done) =>
             {
                 ("CLOSED", "Closed")
             }
-            Standing::Cancelled => ("REVOKED", "Revoked"),
+            TransactionState::Cancelled => ("REVOKED", "Revoked"),
         };
         let total = entry.minor + i64::from(fault == Some(Fault::OtherAmount));
         let mut shown = json!({
@@ -165,7 +171,7 @@ impl Sandbox {
             "amount": { "total": total, "currency": entry.currency },
         });
         self.show_ids(&mut shown, true);
-        if entry.standing == Standing::Done {
+        if entry.standing == TransactionState::Done {
             shown["bank_type"] = json!("WPHK");
             shown["success_time"] = json!(entry.at.to_string());
             shown["payer"] = json!({ "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6a" });
@@ -175,7 +181,7 @@ impl Sandbox {
         shown
     }
 
-    fn stands(&self, sort: TransactionKind, number: &str) -> Option<Standing> {
+    fn stands(&self, sort: TransactionKind, number: &str) -> Option<TransactionState> {
         self.desk
             .counter
             .till()

@@ -7,7 +7,7 @@ use super::super::body::param;
 use super::super::faults::Fault;
 use super::super::orders::Said;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Outcome, Standing, TransactionKind, What};
+use super::super::till::{Asked, Outcome, Transaction, TransactionKind, TransactionState, What};
 use super::super::{NO_SUCH_PATH, Refusal, Sandbox};
 use super::body::Refund;
 use super::query::Query;
@@ -58,7 +58,7 @@ impl Sandbox {
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
         let accepted = till
             .entry(TransactionKind::Refund, &number)
-            .is_some_and(|entry| entry.standing != Standing::Seen);
+            .is_some_and(|entry| entry.standing != TransactionState::Seen);
         drop(till);
         if accepted {
             self.note(&number, of, now);
@@ -69,7 +69,7 @@ impl Sandbox {
             return Said::error(429, "FREQUENCY_LIMITED", "slow down");
         }
         let said = match what {
-            What::Entry(entry) => Said {
+            What::Transaction(entry) => Said {
                 http: 200,
                 body: accepted_refund(&entry, fault),
                 fault: None,
@@ -97,7 +97,7 @@ impl Sandbox {
         let mut till = self.desk.counter.till();
         if till
             .entry(TransactionKind::Refund, &asked.number)
-            .is_some_and(|entry| entry.standing != Standing::Seen)
+            .is_some_and(|entry| entry.standing != TransactionState::Seen)
         {
             return None;
         }
@@ -248,7 +248,7 @@ impl Sandbox {
 }
 
 /// What the reply to a refund says: no state.
-fn accepted_refund(entry: &Entry, fault: Option<Fault>) -> Value {
+fn accepted_refund(entry: &Transaction, fault: Option<Fault>) -> Value {
     json!({
         "id": entry.theirs,
         "out_refund_no": entry.number,
@@ -258,30 +258,30 @@ fn accepted_refund(entry: &Entry, fault: Option<Fault>) -> Value {
 }
 
 /// A refund as queries and lists show it.
-fn one_refund(entry: &Entry, fault: Option<Fault>) -> Value {
+fn one_refund(entry: &Transaction, fault: Option<Fault>) -> Value {
     let mut shown = accepted_refund(entry, fault);
     shown["channel"] = json!("ORIGINAL");
     shown["recv_account"] = json!("招商银行信用卡0403");
     shown["fund_source"] = json!("REFUND_SOURCE_UNSETTLED_FUNDS");
     shown["status"] = json!(status(entry));
-    if entry.standing == Standing::Done {
+    if entry.standing == TransactionState::Done {
         shown["success_time"] = json!(entry.at.to_string());
     }
     shown
 }
 
 /// Where a refund stands, in the gateway's word.
-pub(super) fn status(entry: &Entry) -> &'static str {
+pub(super) fn status(entry: &Transaction) -> &'static str {
     match entry.standing {
-        Standing::Seen | Standing::Open => "PROCESSING",
-        Standing::Done => "SUCCESS",
-        Standing::Failed => "ABNORMAL",
-        Standing::Cancelled => "REFUNDCLOSE",
+        TransactionState::Seen | TransactionState::Open => "PROCESSING",
+        TransactionState::Done => "SUCCESS",
+        TransactionState::Failed => "ABNORMAL",
+        TransactionState::Cancelled => "REFUNDCLOSE",
     }
 }
 
 /// What is given back, as replies and notifications show it.
-pub(super) fn amount(entry: &Entry, fault: Option<Fault>) -> Value {
+pub(super) fn amount(entry: &Transaction, fault: Option<Fault>) -> Value {
     let refund = entry.minor + i64::from(fault == Some(Fault::OtherAmount));
     json!({
         "refund": refund, "currency": entry.currency, "payer_refund": refund, "payer_currency": entry.currency,

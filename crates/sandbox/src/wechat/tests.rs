@@ -371,7 +371,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let created = rig
             .twin
             .refund("R-1")
-            .is_some_and(|refund| refund.standing != Standing::Seen);
+            .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let lost = matches!(seen.reached, Reached::Lost(_));
         let fits = match fault {
             Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !created,
@@ -402,7 +402,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         assert!(rig.moved("R-1") <= 1, "{fault}");
         let totals = rig.totals().await;
         assert!(
-            totals.violations.is_empty() && totals.faults[fault.word()] == 1,
+            totals.violations.is_empty() && totals.faults[fault.as_str()] == 1,
             "{fault}: {totals:?}"
         );
     }

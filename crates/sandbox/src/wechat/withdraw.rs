@@ -10,7 +10,7 @@ use super::super::faults::CallKind;
 use super::super::orders::Said;
 use super::super::statements::REVERSAL;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Entry, Outcome, Standing, TransactionKind, What};
+use super::super::till::{Asked, Outcome, Transaction, TransactionKind, TransactionState, What};
 use super::super::{Sandbox, books};
 use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
 use payrun_domain::time::Timestamp;
@@ -59,7 +59,7 @@ impl Sandbox {
         }
     }
 
-    fn close(&self, payment: &Entry, now: Timestamp) -> Said {
+    fn close(&self, payment: &Transaction, now: Timestamp) -> Said {
         if now < payment.at.plus(self.settings.close_after) {
             return invalid("too early to be closed");
         }
@@ -74,19 +74,19 @@ impl Sandbox {
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
         let standing = till
             .entry(TransactionKind::Payment, number)
-            .map_or(Standing::Seen, |payment| payment.standing);
+            .map_or(TransactionState::Seen, |payment| payment.standing);
         let said = match (what, standing) {
             (What::Soft, _) => broken(),
             (What::Hard, _) => invalid("not this one"),
             (What::Unlisted, _) => unlisted(),
-            (_, Standing::Done) => Said::error(400, "ORDERPAID", "this order is paid"),
-            (_, Standing::Cancelled | Standing::Failed) => Said::nothing(None),
-            (_, Standing::Open | Standing::Seen) => broken(),
+            (_, TransactionState::Done) => Said::error(400, "ORDERPAID", "this order is paid"),
+            (_, TransactionState::Cancelled | TransactionState::Failed) => Said::nothing(None),
+            (_, TransactionState::Open | TransactionState::Seen) => broken(),
         };
         said.with(fault)
     }
 
-    fn reverse(&self, payment: &Entry, now: Timestamp) -> Said {
+    fn reverse(&self, payment: &Transaction, now: Timestamp) -> Said {
         if now < payment.at.plus(self.settings.reverse_after) {
             return invalid("too early to be reversed");
         }
@@ -98,12 +98,12 @@ impl Sandbox {
             .entry(TransactionKind::Refund, &reversal(&payment.number))
             .is_some();
         match payment.standing {
-            Standing::Open | Standing::Seen => return broken(),
-            Standing::Failed | Standing::Cancelled => return Said::nothing(None),
-            Standing::Done if payment.given_back > 0 && !known => {
+            TransactionState::Open | TransactionState::Seen => return broken(),
+            TransactionState::Failed | TransactionState::Cancelled => return Said::nothing(None),
+            TransactionState::Done if payment.given_back > 0 && !known => {
                 return invalid("there are refunds of it");
             }
-            Standing::Done => {}
+            TransactionState::Done => {}
         }
         let asked = Asked {
             sort: TransactionKind::Refund,
@@ -112,13 +112,15 @@ impl Sandbox {
         };
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
         let said = match what {
-            What::Entry(entry) if entry.standing == Standing::Done => Said::nothing(None),
+            What::Transaction(entry) if entry.standing == TransactionState::Done => {
+                Said::nothing(None)
+            }
             What::Hard | What::TooMuch | What::WrongState => invalid("it cannot be reversed"),
             What::Unlisted => unlisted(),
-            What::Entry(entry) if entry.standing == Standing::Failed => {
+            What::Transaction(entry) if entry.standing == TransactionState::Failed => {
                 invalid("it cannot be reversed")
             }
-            What::Entry(_) | What::Soft | What::OtherBody | What::NoPayment | What::Full => {
+            What::Transaction(_) | What::Soft | What::OtherBody | What::NoPayment | What::Full => {
                 broken()
             }
         };
@@ -148,7 +150,7 @@ impl Sandbox {
         order.calls = order.calls.saturating_add(1);
         if let Some(fault) = fault {
             order.met = order.met.saturating_add(1);
-            books.count(books::Counter::Fault, fault.word());
+            books.count(books::Counter::Fault, fault.as_str());
         }
         let before = order.state;
         if !fault.is_some_and(super::Fault::is_before) {
@@ -185,7 +187,7 @@ fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
 }
 
 /// What withdrawing a payment asks for.
-fn of(payment: &Entry) -> Asked {
+fn of(payment: &Transaction) -> Asked {
     Asked {
         sort: TransactionKind::Refund,
         number: String::new(),

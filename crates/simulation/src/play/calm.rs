@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Stage {
+impl Simulation {
     /// Nothing goes wrong any more but at the gateways; ends when everything is at rest.
     pub(super) async fn calm(&mut self, rounds: u64) -> Result<(), SimulationError> {
         self.chaos = false;

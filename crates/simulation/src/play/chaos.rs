@@ -4,7 +4,7 @@ use super::*;
 use payrun_domain::item::State;
 use payrun_ledger::{ActionResult, OperatorAction};
 
-impl Stage {
+impl Simulation {
     /// One step of chaos.
     pub(super) async fn step(&mut self) -> Result<(), SimulationError> {
         let time = Duration::from_millis(self.chance.below(160));
@@ -74,7 +74,7 @@ impl Stage {
         };
         let actor = Actor::person("simulated", "simulation")
             .map_err(|error| SimulationError::Twin(error.to_string()))?;
-        let by = Signed {
+        let by = Authorization {
             actor,
             reason: reason("the payer has changed his mind")?,
         };
@@ -531,7 +531,7 @@ impl Stage {
             if tries {
                 self.trouble("author_tried_to_approve");
             }
-            let by = Signed {
+            let by = Authorization {
                 actor,
                 reason: reason("a play")?,
             };

@@ -17,10 +17,10 @@ use super::network::{CallId, InFlightRequest, Network};
 use super::news::{Letter, News};
 use super::node::{CallStep, Process, Sending};
 use super::told::{Told, met, tell};
-use super::world::{Place, Twins, places};
+use super::world::{FakeGateways, SimAccount, places};
 use super::{BEGIN, Play, SimulationError};
 use payrun_checker::Violation;
-use payrun_domain::actor::{Actor, Reason, Signed};
+use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_engine::attempt::Work;
@@ -55,11 +55,11 @@ const JUMP: Duration = Duration::from_secs(4 * 60);
 const LEDGER: &str = "ledger.db";
 
 /// Everything of a play.
-pub(super) struct Stage {
+pub(super) struct Simulation {
     chance: Chance,
     clock: Clock,
     network: Arc<Network>,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, SimAccount>,
     processes: Vec<Process>,
     what: Play,
     ledger: Ledger,
@@ -103,9 +103,13 @@ impl Drop for Folder {
     }
 }
 
-impl Stage {
+impl Simulation {
     /// Sets everything up: ledger, gateways, two to five processes (one if there is no chaos).
-    pub async fn set_up(what: &Play, twins: &Twins, seed: u64) -> Result<Self, SimulationError> {
+    pub async fn set_up(
+        what: &Play,
+        twins: &FakeGateways,
+        seed: u64,
+    ) -> Result<Self, SimulationError> {
         let path = what
             .folder
             .join(format!("seed-{seed}-{:x}", std::process::id()));
@@ -248,7 +252,7 @@ impl Stage {
                     Amount::from_minor(amount.minor() * 3 / 4, amount.currency()).unwrap_or(amount);
             }
             if let Some(place) = self.places.get(&account) {
-                place.gateways.seed(place.word(), &number, amount);
+                place.gateways.seed(place.as_str(), &number, amount);
                 self.given.push((account, number));
             }
         }

@@ -267,7 +267,7 @@ fn reasons(found: &Findings) -> String {
         .into_iter()
         .filter_map(|reason| Some((reason, *found.reasons.get(&reason)?)))
         .map(|(reason, count)| Bar {
-            label: reason.word(),
+            label: reason.as_str(),
             count,
             grave: reason.matters(),
         })
@@ -322,7 +322,7 @@ fn advice(found: &Findings) -> String {
     let line = |reason: &Reason| {
         format!(
             "<li><b>{}</b>: {}</li>\n",
-            reason.word().replace('_', " "),
+            reason.as_str().replace('_', " "),
             escape(reason.advice())
         )
     };
@@ -392,7 +392,7 @@ fn closed(found: &Findings) -> String {
         return String::new();
     }
     let row = |closed: &crate::reconcile::findings::Closed| {
-        let (day, was) = (escape(&closed.place.day), closed.was.word());
+        let (day, was) = (escape(&closed.place.day), closed.was.as_str());
         format!(
             "<tr><td>{}</td><td>{was}</td><td>{day}</td><td>{}</td></tr>\n",
             closed.item, closed.place.line

@@ -23,7 +23,7 @@ pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
         .iter()
         .map(|reason| {
             (
-                reason.word().to_owned(),
+                reason.as_str().to_owned(),
                 json!(found.reasons.get(reason).copied().unwrap_or_default()),
             )
         })
@@ -39,7 +39,7 @@ pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
         .iter()
         .take(LISTED)
         .map(|closed| {
-            let (was, place) = (closed.was.word(), &closed.place);
+            let (was, place) = (closed.was.as_str(), &closed.place);
             json!({ "item": closed.item, "was": was, "day": place.day, "line": place.line })
         })
         .collect();
@@ -82,16 +82,16 @@ pub(super) fn totals(code: &str, totals: &Totals) -> Value {
 
 fn difference(difference: &Difference) -> Value {
     json!({
-        "reason": difference.reason.word(),
+        "reason": difference.reason.as_str(),
         "day": difference.day,
         "currency": difference.currency(),
-        "kind": difference.kind.word(),
+        "kind": difference.kind.as_str(),
         "order_no": difference.order_no,
         "refund_no": difference.refund_no,
         "transaction_id": difference.transaction_id,
         "ours": difference.ours.map(Amount::decimal),
         "theirs": difference.theirs.map(Amount::decimal),
-        "our_state": difference.our_state.map(State::word),
+        "our_state": difference.our_state.map(State::as_str),
         "their_state": difference.their_state,
         "item": difference.item,
         "line": difference.line,

@@ -52,10 +52,10 @@ pub(super) fn report(found: &Findings) -> Vec<u8> {
 pub(super) fn row(difference: &Difference) -> [String; 15] {
     let amount = |amount: Option<Amount>| amount.map(Amount::decimal).unwrap_or_default();
     [
-        difference.reason.word().to_owned(),
+        difference.reason.as_str().to_owned(),
         difference.day.clone(),
         difference.currency().to_owned(),
-        difference.kind.word().to_owned(),
+        difference.kind.as_str().to_owned(),
         difference.order_no.clone(),
         difference.refund_no.clone(),
         difference.transaction_id.clone(),
@@ -63,7 +63,7 @@ pub(super) fn row(difference: &Difference) -> [String; 15] {
         amount(difference.theirs),
         difference
             .our_state
-            .map(State::word)
+            .map(State::as_str)
             .unwrap_or_default()
             .to_owned(),
         difference.their_state.clone(),

@@ -349,7 +349,7 @@ impl World {
             operation: "submit".to_owned(),
             started_at: now,
             ended_at: now,
-            answer: answer.word(),
+            answer: answer.as_str(),
             code: answer.code().to_owned(),
             http: None,
             evidence: String::new(),
