@@ -15,7 +15,7 @@ use super::output::{count, note};
 use super::report::Report;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
-use crate::engine::follow::RunStatus;
+use crate::engine::run_monitor::RunStatus;
 use crate::engine::{Engine, Watch};
 use crate::ledger::{LaneRow, LaneState, LedgerError, Node, PauseRow};
 use crate::worker::{self, RunError};

@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 use super::connections::Place;
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
-use crate::engine::receive::Received;
-use crate::gateway::notice::{NOTICE_MAX, Reply};
+use crate::engine::notifications::Received;
+use crate::gateway::notification::{NOTICE_MAX, Reply};
 
 /// Gateways wait 5 seconds for an answer (docs/gateways/README.md).
 const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);

@@ -15,7 +15,9 @@ use super::contracts::{self, CONTRACT_IS};
 use super::explain::explained;
 use super::filed_again::{self, Filing};
 use super::vault::open_input;
-use super::{Account, Engine, declared, here, keep, lane, payer_check, payment};
+use super::{
+    Account, Engine, declared, lane, local_operations, payer_check, payment, persist_reply,
+};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Asking, Event, Illegal, Move, State, apply};
@@ -24,7 +26,7 @@ use payrun_domain::planted;
 use payrun_domain::policy::Policy;
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
-use payrun_gateway::personal::TOLD;
+use payrun_gateway::redaction::TOLD;
 use payrun_gateway::{Call, NoConnection, Observation, Reached};
 use payrun_ledger::{Attempt, ClaimKind, Claimed, LedgerError, Settlement};
 use payrun_project::catalog::judge::{Expected, Judged, judge};
@@ -148,7 +150,7 @@ pub async fn perform(
     failpoint::hit("before_send");
     let mut observed = match ready {
         Err(unprepared) => unprepared,
-        Ok(()) if work.kind.here => here::work(&scene, &call).await,
+        Ok(()) if work.kind.here => local_operations::work(&scene, &call).await,
         Ok(()) => noted(engine, account, &call).await,
     };
     failpoint::hit("after_send");
@@ -165,7 +167,7 @@ pub async fn perform(
         &observed,
         &expected,
     );
-    let judged = keep::kept(&scene, &call, &mut observed, judged).await;
+    let judged = persist_reply::kept(&scene, &call, &mut observed, judged).await;
     let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
     let judged = payment::doubted(&scene, &call, judged).await;
     declared::offer_to_modify(&scene, &call, &mut observed, &judged).await;

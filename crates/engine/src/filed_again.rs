@@ -18,7 +18,7 @@ use thiserror::Error;
 use super::attempt::{
     AttemptContext, attempt_of, expected, merged, note_unattested, spaced, within,
 };
-use super::scope::ItemBuilder;
+use super::item_builder::ItemBuilder;
 use super::vault::{self, VaultError};
 use super::{Account, Engine, lane};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};

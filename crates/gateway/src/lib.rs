@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::statement::BillNames;
-use notice::{Notice, NotificationProtocol, Subject};
+use notification::{Notice, NotificationProtocol, Subject};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -26,8 +26,8 @@ mod file;
 pub mod hipopay;
 pub mod in_process;
 pub mod keys;
-pub mod notice;
-pub mod personal;
+pub mod notification;
+pub mod redaction;
 pub mod statement;
 pub mod transport;
 pub mod wechat;
@@ -58,7 +58,7 @@ impl fmt::Debug for Call {
         f.debug_struct("Call")
             .field("operation", &self.operation)
             .field("order_no", &self.order_no)
-            .field("input", &personal::Shown(&self.input))
+            .field("input", &redaction::Shown(&self.input))
             .field("amount", &self.amount)
             .field("timeout", &self.timeout)
             .finish()

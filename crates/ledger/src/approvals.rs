@@ -16,7 +16,7 @@ use super::Ledger;
 use super::audit::Note;
 use super::batch::{contents, move_held};
 use super::error::LedgerError;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
 use payrun_domain::approval::{Right, right};
 use payrun_domain::item::Event;

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
 use payrun_domain::audit::{Entry, Link};
 use payrun_domain::time::Timestamp;

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{DatabaseLocation, Engine, beside, make_private};
+use super::location::{DatabaseLocation, Engine, beside, make_private};
 use payrun_domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
@@ -158,7 +158,7 @@ async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
     let mut connection = DatabaseLocation::file(file, Duration::ZERO)?
         .connect()
         .await?;
-    let found = super::open::newest_migration(&mut connection).await;
+    let found = super::schema::newest_migration(&mut connection).await;
     connection
         .close()
         .await

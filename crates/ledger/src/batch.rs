@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::claim::decide;
 use super::error::LedgerError;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::approval::{Batch, Origin, Row as Content};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Event, Move};

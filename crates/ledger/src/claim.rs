@@ -15,13 +15,13 @@ use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::contracts::{ContractStopped, stopped_items};
 use super::error::LedgerError;
-use super::home::Engine;
 use super::lanes::{LaneState, rate_of};
+use super::location::Engine;
 use super::node::NodeId;
 use super::pauses::CONTRACT_WAITS;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::settle::Attempt;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, Item, Move, State, apply};

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::time::Timestamp;
 
 /// No process writes to the file from here on, not even one that has it open.

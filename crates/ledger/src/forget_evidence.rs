@@ -10,7 +10,7 @@ use sqlx::{Row, query as sql};
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::time::Timestamp;
 
 const DOING: &str = "forgetting evidence";

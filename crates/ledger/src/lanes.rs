@@ -13,7 +13,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
 use payrun_domain::policy::Rate;
 use payrun_domain::time::Timestamp;

@@ -12,52 +12,52 @@
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 
+mod alert_queries;
+mod apply_notification;
 mod approvals;
 mod audit;
 mod backup;
 mod batch;
 mod claim;
 mod contracts;
-mod episodes;
 mod error;
-mod evidence;
 mod fence;
 mod forget;
 mod forget_evidence;
-mod home;
+mod incidents;
+mod item_pages;
 mod lanes;
-mod lists;
+mod listen;
+mod location;
+mod metrics_queries;
 mod node;
 mod notifications;
-mod notified;
 mod occurrences;
-mod open;
+mod operator_action;
 mod outbox;
 mod pauses;
 mod payment;
-mod person;
 mod plan;
 mod plan_steps;
-mod progress;
 mod promote;
-mod pulse;
 mod read;
 mod reconcile;
 mod restore;
 mod review;
 mod rows;
+mod run_completion;
 mod schedules;
+mod schema;
 mod settle;
 mod settlements;
+mod statement_line;
 mod statements;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod troubles;
-mod turn;
 mod unreachable;
 mod vault;
-mod wake;
+mod write_tx;
 mod writer;
 
 use std::sync::Arc;
@@ -67,6 +67,10 @@ use sqlx::AnyPool;
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Mutex, Notify, mpsc};
 
+pub use alert_queries::{
+    Alarmed, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, Sum, Summed, Unlisted,
+};
+pub use apply_notification::NotificationClaim;
 pub use approvals::{ApprovalRow, ApprovalState, Decided, RunOrigin, Vote};
 pub use audit::AuditRow;
 pub use backup::BackupError;
@@ -78,29 +82,27 @@ pub use contracts::{
     Import, Kept, LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop,
     TakenContract, TakenPeriod, What,
 };
-pub use episodes::{Change, EpisodeRow, NewEpisode, Recipients};
 pub use error::LedgerError;
-pub use evidence::{EvidenceOutcome, StatementEvidence};
 pub use forget::Forgettable;
-use home::DatabaseLocation;
-pub use home::unverified_server;
+pub use incidents::{Change, EpisodeRow, NewEpisode, Recipients};
 pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow, OfJob};
+use location::DatabaseLocation;
+pub use location::unverified_server;
+pub use metrics_queries::{LaneHealth, UnknownAges};
 pub use node::{Node, NodeId};
 pub use notifications::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
-pub use notified::NotificationClaim;
 pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
+pub use operator_action::{ActionResult, OperatorAction};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
 pub use pauses::{PauseRow, Scope, decide_about};
 pub use payment::{Declared, Payment, RefundCapacity, RefundReservation};
-pub use person::{ActionResult, OperatorAction};
 pub use plan::{
     Again, DependentJob, Earlier, NewItem, NewJob, NewRun, Planning, Refusal, Replaces,
     filed_again_as,
 };
 pub use promote::{PromoteError, Promoted};
-pub use pulse::{LaneHealth, UnknownAges};
 pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore,
     WhoseJob, Work,
@@ -111,26 +113,24 @@ pub use review::{BatchDifferences, Charge, Named, Repeated, RowPlace};
 pub use schedules::{NewOccurrence, Noting, ScheduleRow};
 pub use settle::{Attempt, Settled, Settlement};
 pub use settlements::SettlementRow;
+pub use statement_line::{EvidenceOutcome, StatementEvidence};
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 pub use tokens::{Asked, TokenRow};
-pub use troubles::{
-    Alarmed, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, Sum, Summed, Unlisted,
-};
-pub use turn::CommitFault;
 pub use unreachable::UnreachableRow;
 pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};
+pub use write_tx::CommitFault;
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     home: DatabaseLocation,
     read: AnyPool,
-    write: Arc<Mutex<turn::WriteConnection>>,
+    write: Arc<Mutex<write_tx::WriteConnection>>,
     deeds: mpsc::Sender<writer::WriteRequest>,
     woken: Arc<Notify>,
     /// Whether this process holds its lock on the server.
     held: Arc<AtomicBool>,
-    _listening: Option<Arc<wake::Listening>>,
+    _listening: Option<Arc<listen::Listening>>,
 }
 
 impl Ledger {
@@ -150,8 +150,8 @@ impl Ledger {
     }
 
     /// A transaction that nobody writes beside.
-    async fn turn(&self, doing: &'static str) -> Result<turn::WriteTx, LedgerError> {
-        turn::WriteTx::take(&self.write, doing).await
+    async fn turn(&self, doing: &'static str) -> Result<write_tx::WriteTx, LedgerError> {
+        write_tx::WriteTx::take(&self.write, doing).await
     }
 
     /// Takes the turn to write and gives it back.

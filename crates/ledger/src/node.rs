@@ -17,8 +17,8 @@ use tokio::task::AbortHandle;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{DatabaseLocation, Engine, beside};
-use super::turn::{SILENT, WriteTx, unless_silent};
+use super::location::{DatabaseLocation, Engine, beside};
+use super::write_tx::{SILENT, WriteTx, unless_silent};
 use payrun_domain::time::Timestamp;
 
 /// How often a node makes sure that it still holds its lock on the server.

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use super::writer::WriteRequest;
 use payrun_domain::time::Timestamp;
 

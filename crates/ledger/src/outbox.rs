@@ -9,8 +9,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::episodes::kind_of;
 use super::error::LedgerError;
+use super::incidents::kind_of;
 use super::rows::list;
 use payrun_domain::alert::Kind;
 use payrun_domain::time::Timestamp;

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::actor::{Authorization, is_person};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;

@@ -14,7 +14,7 @@ use super::claim::Claimed;
 use super::error::LedgerError;
 use super::rows::{amount_in, amount_of};
 use super::settle::LOOKED_UP;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};

@@ -18,11 +18,11 @@ use tokio::time::Instant;
 use super::Ledger;
 use super::batch::{NewApproval, hold_some, keep_asked};
 use super::error::LedgerError;
-use super::home::Engine;
+use super::location::Engine;
 use super::node::{is_locked, lock_file, lock_path, locks};
 use super::plan::{NewItem, NewJob, NewRun, Planning, hex, insert_job, insert_run, job_is_planned};
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::approval::{Batch, Origin};
 use payrun_domain::ids::OrderNumber;
 

@@ -14,9 +14,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::Ledger;
 use super::error::LedgerError;
 use super::fence::put_fence;
-use super::home::Engine;
+use super::location::Engine;
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::time::Timestamp;
 
 /// How many rows are copied and compared at a time.

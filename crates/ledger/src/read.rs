@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::Engine;
+use super::location::Engine;
 use super::rows::amount_of;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;

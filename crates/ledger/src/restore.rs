@@ -13,7 +13,7 @@ use super::Ledger;
 use super::audit::Note;
 use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
-use super::home::{beside, make_private};
+use super::location::{beside, make_private};
 use super::node::has_nodes;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;

@@ -7,9 +7,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::LedgerError;
-use super::home::Engine;
+use super::location::Engine;
 use super::settle::AttemptLine;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use payrun_domain::item::{Alarm, Asking, Item, Move, State, heeding};

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 

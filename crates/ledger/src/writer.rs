@@ -17,7 +17,7 @@ use super::error::LedgerError;
 use super::node::NodeId;
 use super::notifications::{NewNotification, keep};
 use super::settle::{Settled, Settlement, settle, still_theirs};
-use super::turn::{CommitFault, WriteConnection, WriteTx, unless_silent};
+use super::write_tx::{CommitFault, WriteConnection, WriteTx, unless_silent};
 use super::{Claimed, Ledger};
 use payrun_domain::item::{Event, apply};
 use payrun_domain::planted::{Mutation, is};

@@ -7,9 +7,9 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::cbtis::Cbtis;
-use super::counter::Counter;
 use super::egms::Egms;
 use super::hipopay::Hipopay;
+use super::responder::Counter;
 use super::{BookLine, FakeGateway, Sandbox, StoreError};
 use payrun_domain::money::Amount;
 

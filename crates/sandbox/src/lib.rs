@@ -27,31 +27,31 @@
 //! and counted as the violation `overlapping_contract`; a second body under one order number with
 //! 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
+mod auth;
 mod body;
 mod books;
 pub mod cbtis;
 mod contracts;
-mod counter;
 mod customs;
 pub mod egms;
 pub mod faults;
-mod gate;
 mod gateways;
-pub mod herald;
 pub mod hipopay;
 pub mod identity;
 mod inflight;
-pub mod news;
 mod nonces;
+pub mod notification_events;
+pub mod notification_sender;
 mod orders;
 mod pair;
 pub mod request_table;
+mod responder;
 pub mod server;
 mod statements;
 mod store;
 #[cfg(test)]
 mod tests;
-mod till;
+mod transactions;
 mod wechat;
 
 use std::future::Future;
@@ -83,7 +83,7 @@ use payrun_system::clock::Clock;
 use request_table::{RequestTable, Undocumented};
 pub use statements::Ready;
 pub use store::StoreError;
-pub use till::{BookLine, TillTotals, Transaction, TransactionKind, TransactionState};
+pub use transactions::{BookLine, TillTotals, Transaction, TransactionKind, TransactionState};
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -192,7 +192,7 @@ pub struct Sandbox {
     settings: Settings,
     clock: Clock,
     api_key: ApiKey,
-    gate: gate::Gate,
+    gate: auth::Gate,
     /// Platform keys in force, the newest last.
     platform: RwLock<Vec<Arc<Platform>>>,
     books: Mutex<books::Books>,
@@ -235,7 +235,7 @@ impl Sandbox {
                 sub_appid: _,
             } => sp_mchid.clone(),
         };
-        let gate = gate::Gate {
+        let gate = auth::Gate {
             mchid,
             keys: RwLock::new(vec![(
                 identity.merchant.serial.clone(),

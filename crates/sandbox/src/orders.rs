@@ -10,7 +10,7 @@ use super::body::Body;
 use super::books::{Books, Counter, Order, OrderState, short_hash};
 use super::faults::{CallKind, Fault};
 use super::store::StoreError;
-use super::till::TransactionKind;
+use super::transactions::TransactionKind;
 use super::{Sandbox, contracts};
 use payrun_domain::time::Timestamp;
 use payrun_project::config::WechatMode;

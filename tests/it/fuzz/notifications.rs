@@ -16,13 +16,13 @@ use payrun::engine::Account;
 use payrun::gateway::egms::sign::{Message, SignKey};
 use payrun::gateway::hipopay::sign::{notification_message, parse_form};
 use payrun::gateway::keys::SigningKey;
-use payrun::gateway::notice::Notice;
+use payrun::gateway::notification::Notice;
 use payrun::gateway::wechat::seal::ApiKey;
 use payrun::gateway::wechat::sign::reply_message;
 use payrun::gateway::{Observation, Reached, cbtis};
 use payrun::sandbox::TransactionKind;
 use payrun::sandbox::faults::FaultPlan;
-use payrun::sandbox::news::{Ended, Twist};
+use payrun::sandbox::notification_events::{Ended, Twist};
 use secrecy::SecretString;
 use serde_json::Value;
 

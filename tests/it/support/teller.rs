@@ -16,7 +16,7 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::attempt::{Work, perform};
 use payrun::engine::{Account, Engine};
 use payrun::files::Files;
-use payrun::gateway::notice::{Notice, NotificationProtocol, Reply};
+use payrun::gateway::notification::{Notice, NotificationProtocol, Reply};
 use payrun::gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
 use payrun::ledger::{ClaimRequest, Claimed, ItemRow, JobQuota, Ledger, NewItem, NewJob, Node};
 use serde_json::{Value, json};

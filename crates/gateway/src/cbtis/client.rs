@@ -16,9 +16,9 @@ use super::token::{NoToken, Tokens};
 use super::wire::{self, MASKED};
 use crate::cbtis::account::CbtisConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
-use crate::notice::{Notice, NotificationProtocol, Reply};
+use crate::notification::{Notice, NotificationProtocol, Reply};
 use crate::transport::{Failure, Request, Response, Transport};
-use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, personal};
+use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, redaction};
 use payrun_domain::money::Amount;
 use payrun_system::clock::Clock;
 
@@ -203,7 +203,7 @@ impl Gateway for Client {
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
-        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
+        Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {

@@ -18,9 +18,9 @@ use super::wire::{self, MASKED};
 use crate::egms::account::EgmsConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
 use crate::keys::nonce;
-use crate::notice::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
+use crate::notification::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
 use crate::transport::{Failure, Request, Response, Transport};
-use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, personal};
+use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, redaction};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -295,7 +295,7 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
-        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
+        Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {

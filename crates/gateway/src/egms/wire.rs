@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::request::About;
 use crate::Observation;
 use crate::exchange::{bounded, decimal_amount, message, unreadable};
-use crate::notice::Subject;
+use crate::notification::Subject;
 use payrun_domain::money::Amount;
 
 /// What is never kept of a reply.

@@ -19,10 +19,10 @@ use crate::exchange::{
 };
 use crate::hipopay::account::HipopayConfig;
 use crate::keys::{KeyError, SigningKey, VerifyingKey};
-use crate::notice::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
+use crate::notification::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
 use crate::statement::BillNames;
 use crate::transport::{Failure, ReplyMax, Request, Response, Transport};
-use crate::{BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
+use crate::{BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, Reached, file, redaction};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -203,7 +203,7 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
-        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
+        Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {

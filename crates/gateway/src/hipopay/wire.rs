@@ -10,7 +10,7 @@ use super::customs;
 use super::request::{Pricing, ReplyKind};
 use crate::Observation;
 use crate::exchange::{bounded, decimal_amount, message, unreadable};
-use crate::notice::Subject;
+use crate::notification::Subject;
 use payrun_domain::money::Amount;
 
 /// What is never kept of a reply: what names the payer, and what lets someone pay in their place.

@@ -26,10 +26,10 @@ use crate::exchange::{
     EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base,
     retry_after, unread, unreadable,
 };
-use crate::notice::{Notice, NotificationProtocol};
+use crate::notification::{Notice, NotificationProtocol};
 use crate::wechat::account::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::{
-    BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal,
+    BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, redaction,
 };
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
@@ -429,7 +429,7 @@ impl Gateway for Client {
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             };
-            personal::taken_out(call, seen)
+            redaction::taken_out(call, seen)
         })
     }
 

@@ -17,7 +17,7 @@ use super::platform::KeyringError;
 use super::refunds::read_refund;
 use super::wire::{self, Sealed};
 use crate::exchange::{bounded, unreadable};
-use crate::notice::{NotificationProtocol, Reply, Subject};
+use crate::notification::{NotificationProtocol, Reply, Subject};
 use crate::wechat::account::WechatMode;
 use crate::{Observation, Reached};
 use payrun_domain::time::Timestamp;

@@ -10,9 +10,9 @@ use sqlx::any::AnyRow;
 
 use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
 use crate::audit::Note;
-use crate::person::cancel_with_contract;
+use crate::operator_action::cancel_with_contract;
 use crate::rows::list;
-use crate::turn::WriteTx;
+use crate::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;

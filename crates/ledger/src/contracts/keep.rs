@@ -10,7 +10,7 @@ use super::change::{named, withdraw_after};
 use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
 use crate::audit::Note;
 use crate::rows::list;
-use crate::turn::WriteTx;
+use crate::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::{Offer, Subscription};

@@ -23,9 +23,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::LedgerError;
-use super::home::Engine;
+use super::location::Engine;
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};

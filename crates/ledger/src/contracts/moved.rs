@@ -3,7 +3,7 @@
 use super::super::rows::ItemChange;
 use crate::LedgerError;
 use crate::rows::list;
-use crate::turn::WriteTx;
+use crate::write_tx::WriteTx;
 use payrun_domain::item::State;
 
 /// The item, the period's state, and whether its contract must hear of it.

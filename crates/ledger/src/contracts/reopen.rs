@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{Changed, History, locked, note_changes, signed, update};
 use crate::audit::Note;
-use crate::turn::WriteTx;
+use crate::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::Standing;

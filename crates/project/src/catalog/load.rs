@@ -662,7 +662,7 @@ mod tests {
         for kind in Catalog::built_in().kinds.values() {
             for field in kind.fields.iter().filter(|field| field.sensitive) {
                 assert!(
-                    payrun_gateway::personal::FIELDS.contains(&field.name.as_str()),
+                    payrun_gateway::redaction::FIELDS.contains(&field.name.as_str()),
                     "{}: {}",
                     kind.name,
                     field.name

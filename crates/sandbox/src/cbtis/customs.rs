@@ -10,7 +10,7 @@ use super::{Cbtis, Refused, Said, error, ok};
 use crate::Settings;
 use crate::customs::{CUSTOMS, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::till::{TransactionKind, TransactionState};
+use crate::transactions::{TransactionKind, TransactionState};
 
 #[derive(Debug, Deserialize)]
 struct Body {

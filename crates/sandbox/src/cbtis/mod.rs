@@ -25,10 +25,10 @@ use http::{HeaderMap, HeaderValue, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::counter::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::request_table::RequestTable;
-use super::till::{
+use super::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
+use super::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use super::{FakeGateway, Reaction, Settings};

@@ -20,10 +20,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::counter::{Counter, Reply, json_reply, shown_amount};
 use super::faults::Fault;
 use super::request_table::{Issue, RequestTable};
-use super::till::{
+use super::responder::{Counter, Reply, json_reply, shown_amount};
+use super::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use super::{FakeGateway, Reaction, Settings, decode};

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::gate::{Params, Refused};
 use super::{Hipopay, error};
 use crate::Reaction;
-use crate::counter::{Reply, json_reply, stray_page};
+use crate::responder::{Reply, json_reply, stray_page};
 use crate::statements::{Trade, TradeSort, compact, day_of, of_till, parse_day, written};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_gateway::FILE_MAX;

@@ -25,11 +25,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::counter::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::identity::IdentityError;
+use super::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::statements::QueryCounts;
-use super::till::{
+use super::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use super::{FakeGateway, Reaction, Settings};

@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate};
 
 use super::Settings;
 use super::faults::{CallKind, Fault};
-use super::till::{TransactionKind, TransactionState, TransactionStore};
+use super::transactions::{TransactionKind, TransactionState, TransactionStore};
 use payrun_domain::time::Timestamp;
 
 mod settlements;

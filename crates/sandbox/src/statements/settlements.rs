@@ -16,7 +16,7 @@ use crate::books::Counter;
 use crate::faults::Fault;
 use crate::orders::Said;
 use crate::store::StoreError;
-use crate::till::TransactionStore;
+use crate::transactions::TransactionStore;
 use crate::{Reaction, Refusal, Sandbox};
 
 /// The most batches a page may be asked for.

@@ -22,11 +22,11 @@ use http::Method;
 use serde_json::Value;
 
 use super::books::{Charged, OrderState, Totals};
-use super::counter::Counter;
 use super::faults::{CallKind, Fault};
 use super::orders::Said;
+use super::responder::Counter;
 use super::store::StoreError;
-use super::till::{Asked, Transaction, TransactionKind, TransactionState};
+use super::transactions::{Asked, Transaction, TransactionKind, TransactionState};
 use super::{Refusal, Sandbox, Settings, contracts, decode};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::Sandbox;
 use super::super::books::Order;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Transaction, TransactionKind, TransactionState};
+use super::super::transactions::{Asked, Transaction, TransactionKind, TransactionState};
 use super::Name;
 use super::refunds::{amount, status};
 use payrun_domain::time::Timestamp;

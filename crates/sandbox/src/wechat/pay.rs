@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::super::faults::Fault;
 use super::super::orders::Said;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Outcome, Transaction, TransactionKind, TransactionState, What};
+use super::super::transactions::{
+    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+};
 use super::super::{Refusal, Sandbox};
 use super::body::Micropay;
 use super::withdraw::{closing, reversal};

@@ -7,7 +7,9 @@ use super::super::body::param;
 use super::super::faults::Fault;
 use super::super::orders::Said;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Outcome, Transaction, TransactionKind, TransactionState, What};
+use super::super::transactions::{
+    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+};
 use super::super::{NO_SUCH_PATH, Refusal, Sandbox};
 use super::body::Refund;
 use super::query::Query;

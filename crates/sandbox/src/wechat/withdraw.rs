@@ -10,7 +10,9 @@ use super::super::faults::CallKind;
 use super::super::orders::Said;
 use super::super::statements::REVERSAL;
 use super::super::store::StoreError;
-use super::super::till::{Asked, Outcome, Transaction, TransactionKind, TransactionState, What};
+use super::super::transactions::{
+    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+};
 use super::super::{Sandbox, books};
 use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
 use payrun_domain::time::Timestamp;

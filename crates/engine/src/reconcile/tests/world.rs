@@ -20,7 +20,7 @@ use payrun_domain::item::{Event, State, apply};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::notice::{Notice, NotificationProtocol, Reply};
+use payrun_gateway::notification::{Notice, NotificationProtocol, Reply};
 use payrun_gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
 use payrun_ledger::{
     Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, JobQuota, Ledger, LineKind, NewItem,

@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::alert::Kind;
 use payrun_domain::time::Timestamp;
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::till::{Transaction, TransactionKind, TransactionState};
+use super::transactions::{Transaction, TransactionKind, TransactionState};
 use super::{Gateways, StoreError};
 use payrun_domain::time::Timestamp;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::customs::Book;
 use super::faults::Fault;
-use super::till::{TillTotals, TransactionStore};
+use super::transactions::{TillTotals, TransactionStore};
 use super::{Reaction, Settings, unsigned_502};
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::transport::Response;

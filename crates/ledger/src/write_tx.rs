@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::error::LedgerError;
-use super::home::{DatabaseLocation, Engine};
+use super::location::{DatabaseLocation, Engine};
 
 /// Waits until no other transaction of this ledger (a schema of a database) has its turn.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";

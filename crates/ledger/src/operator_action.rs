@@ -16,7 +16,7 @@ use super::pauses::wake_contract;
 use super::plan::filed_again_as;
 use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::{Event, Illegal, Move, Resolution, State, apply, heeding};
 use payrun_domain::money::Amount;

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::faults::{FaultPlan, Level};
-use super::news::{Ended, Twist};
-use super::till::TransactionKind;
+use super::notification_events::{Ended, Twist};
+use super::transactions::TransactionKind;
 use super::{Gateways, StoreError};
 
 /// How often it is looked for orders that have ended.

@@ -8,9 +8,9 @@ use sqlx::{AnyConnection, Connection as _, Row};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::LedgerError;
-use super::home::{DatabaseLocation, Engine, beside};
-use super::turn::WriteConnection;
-use super::{Ledger, backup, wake, writer};
+use super::location::{DatabaseLocation, Engine, beside};
+use super::write_tx::WriteConnection;
+use super::{Ledger, backup, listen, writer};
 use payrun_system::private::take_from_others;
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -81,7 +81,7 @@ impl Ledger {
         let woken = Arc::new(Notify::new());
         let (deeds, inbox) = mpsc::channel(writer::BACKLOG);
         tokio::spawn(writer::run(Arc::clone(&write), inbox, Arc::clone(&woken)));
-        let listening = wake::listen(&home, &woken);
+        let listening = listen::listen(&home, &woken);
         Ok(Self {
             home,
             read,

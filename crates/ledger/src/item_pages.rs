@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::Engine;
+use super::location::Engine;
 use super::read::{ItemFilter, ItemRow, item_row};
 use super::rows::list;
 use payrun_domain::item::State;

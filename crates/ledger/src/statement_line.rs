@@ -11,7 +11,7 @@ use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::rows::{ItemChange, ItemRecord, policy_of, write_one};
 use super::settle::{Attempt, AttemptLine};
-use super::turn::WriteTx;
+use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Receipt};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Alarm, Event, Move, State};

@@ -23,8 +23,8 @@ use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::notice::{Notice, Subject};
-use payrun_gateway::personal::names_person;
+use payrun_gateway::notification::{Notice, Subject};
+use payrun_gateway::redaction::names_person;
 use payrun_gateway::{Observation, Reached};
 use payrun_ledger::{
     BookedItem, LedgerError, NewNotification, NotificationClaim, NotificationOutcome,

@@ -10,7 +10,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::home::{DatabaseLocation, Engine};
+use super::location::{DatabaseLocation, Engine};
 
 /// The wait before listening is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
