@@ -37,7 +37,7 @@ pub(super) static FIELDS: [FieldSpec; 5] = [
     FieldSpec::optional(
         "hosts",
         Shape::List(&Shape::Text),
-        "The names that people and programs call the service by, beside localhost, the address it listens on and those of notify_url; \
+        "The names that people and programs call the service by, beside localhost, the address it listens on and, for notifications alone, those of notify_url; \
          what is for another host is refused.",
     ),
     FieldSpec::optional(
