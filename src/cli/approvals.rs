@@ -215,12 +215,13 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
             ),
             true,
         ),
-        Decided::WithdrawnLate {
+        Decided::Revoked {
             cancelled,
             under_way,
         } => {
             let text = format!(
-                "it had been approved: {} cancelled, {} withdrawn that may be under way and are asked about",
+                "its approval is revoked, and nothing more of it is sent: {} cancelled, {} withdrawn that may be under way \
+                 and are asked about",
                 counted(*cancelled, "item"),
                 count(*under_way)
             );

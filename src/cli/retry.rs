@@ -197,7 +197,7 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
     ));
     if chosen.left_out > 0 {
         say(format!(
-            "{} left out: the contract is paused or ended, or the period was given up with it; `payrun retry ITEM` says which",
+            "{} left out: the contract is paused or ended, the period was given up with it, or the batch was rejected; `payrun retry ITEM` says which",
             counted(chosen.left_out, "more item")
         ));
     }
@@ -236,7 +236,7 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
             "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
         }
         ActionResult::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
-        ActionResult::ContractStopped(stopped) => stopped.to_string(),
+        ActionResult::Stopped(stopped) => stopped.to_string(),
         ActionResult::NoSuchItem => "there is no such item".to_owned(),
     }
 }
@@ -288,7 +288,7 @@ impl Outcome {
             | ActionResult::Changed
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
-            | ActionResult::ContractStopped(_)
+            | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Operators' controls, approvals and the audit log, by the command.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
@@ -140,7 +140,7 @@ fn a_batch_that_is_rejected_after_its_release_is_sent_no_further() {
     until("some are charged", || app.charges() > 1);
     app.payrun(&by("carl", &["approvals", "reject", "1"]))
         .exits(0)
-        .says("it had been approved:")
+        .says("its approval is revoked, and nothing more of it is sent:")
         .says("cancelled");
     let charged = app.charges();
     run.wait(crate::support::PATIENCE);
@@ -156,7 +156,8 @@ fn a_batch_that_is_rejected_after_its_release_is_sent_no_further() {
     assert_eq!(count("succeeded"), app.charges());
     app.payrun(&by("carl", &["approvals", "reject", "1"]))
         .exits(3)
-        .says("it is approved");
+        .says("it is revoked");
+    assert_nothing_is_sent_again(&app);
     app.payrun(&["audit", "export"])
         .exits(0)
         .says("a batch rejected after its release");
@@ -194,6 +195,27 @@ fn assert_withdrawn_by_bob(app: &App) {
         .find(|entry| entry["verb"] == "item.cancel")
         .unwrap();
     assert_eq!(late["actor"], "bob", "{late}");
+    let rejected = |entry: &&Value| entry["verb"] == "approval.reject";
+    let rejected = log.iter().find(rejected).unwrap();
+    assert_eq!(rejected["after"], r#"{"state":"revoked"}"#, "{rejected}");
+    assert_nothing_is_sent_again(app);
+}
+
+/// The batch of run 1 was rejected after its approval: no retry sends any of it.
+fn assert_nothing_is_sent_again(app: &App) {
+    let charged = app.charges();
+    let cancelled = app.json_lines(&["items", "--state", "cancelled", "--json"]);
+    let id = cancelled[0]["item"].to_string();
+    app.payrun(&by("carl", &["retry", &id]))
+        .exits(3)
+        .says("was rejected after its approval");
+    let all = ["retry", "--run", "1", "--state", "cancelled"];
+    app.payrun(&by("carl", &all)).says("left out");
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!(app.charges(), charged);
+    app.payrun(&["approvals", "list", "--all"])
+        .exits(0)
+        .says("revoked");
 }
 
 #[test]
@@ -211,7 +233,7 @@ fn a_token_proves_who_rejects_a_batch_after_its_release() {
         ];
         app.payrun_as(&bob, &reject)
             .exits(0)
-            .says("it had been approved: 20 items cancelled");
+            .says("its approval is revoked, and nothing more of it is sent: 20 items cancelled");
         assert_withdrawn_by_bob(&app);
         let cancel = ["cancel", "1", "--reason", "a test"];
         app.payrun_as(&bob, &cancel)
@@ -238,7 +260,7 @@ fn a_token_proves_who_rejects_a_batch_after_its_release_by_the_api() {
     let reply = service.send(request.body(json!({ "reason": "a wrong file" }).to_string()));
     assert_eq!(
         (reply.status, &reply.body[0]["outcome"]),
-        (200, &json!("withdrawn_late")),
+        (200, &json!("revoked")),
         "{reply:?}"
     );
     assert_eq!(service.stop().code(), Some(0));

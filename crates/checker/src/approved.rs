@@ -3,7 +3,8 @@
 //! An item of a batch that had to be approved has `print`, the hash of its content as it is now,
 //! and `approval`: `state`, `author`, `needed`, `by` (who approved), `origin` (the hash of
 //! workflow, parameters and account) and `print`, which the approval is bound to: SHA-256 over the
-//! origin, the prints of all rows, their number, and their sums by currency.
+//! origin, the prints of all rows, their number, and their sums by currency. Once it is `revoked`,
+//! at `decided_at`, nothing more is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,15 @@ pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Violation>) {
                 ));
             }
         });
+        for sent in items
+            .iter()
+            .filter(|item| was_sent_after_it_was_revoked(item))
+        {
+            wrong(format!(
+                "item {} was sent after the approval was revoked",
+                sent["item"]
+            ));
+        }
         let approved: Vec<&Value> = items
             .iter()
             .copied()
@@ -54,6 +64,14 @@ fn was_sent(item: &Value) -> bool {
         .any(|event| text(event, "to") == "sending")
 }
 
+fn was_sent_after_it_was_revoked(item: &Value) -> bool {
+    let approval = &item["approval"];
+    text(approval, "state") == "revoked"
+        && list(item, "events").iter().any(|event| {
+            text(event, "to") == "sending" && number(event, "at") > number(approval, "decided_at")
+        })
+}
+
 /// Whether it was held, and then planned by an approval.
 fn was_approved(item: &Value) -> bool {
     let mut events = list(item, "events").iter();
@@ -71,7 +89,8 @@ fn by_others(approval: &Value, wrong: &mut impl FnMut(String)) {
         .collect();
     let different: BTreeSet<&String> = persons.iter().collect();
     let needed = u64::try_from(number(approval, "needed")).unwrap_or(u64::MAX);
-    if (different.len() as u64) < needed.max(1) || text(approval, "state") != "approved" {
+    let given = matches!(text(approval, "state"), "approved" | "revoked");
+    if (different.len() as u64) < needed.max(1) || !given {
         wrong(format!(
             "it ran with {} of {needed} approvals",
             different.len()
@@ -170,6 +189,24 @@ mod tests {
             item["events"][0] = json!({ "event": "claim", "from": "planned", "to": "sending" })
         });
         assert_eq!(unasked.len(), 2, "{unasked:?}");
+    }
+
+    #[test]
+    fn what_was_sent_after_its_approval_was_revoked_is_told_of() {
+        let revoked = |at: i64| {
+            changed(|item| {
+                item["approval"]["state"] = json!("revoked");
+                item["approval"]["decided_at"] = json!(at);
+                item["events"][1]["at"] = json!(5);
+            })
+        };
+        assert_eq!(revoked(5), Vec::<String>::new());
+        assert_eq!(
+            revoked(4),
+            [1, 2].map(|item| format!(
+                "job 1/refund: item {item} was sent after the approval was revoked"
+            ))
+        );
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl Engine {
     }
 
     /// Withdraws the batches of a run, or one job's. Its author may do so too. Of one that was
-    /// released already, what is open is withdrawn. Empty if there is none to withdraw.
+    /// released already, what is open is withdrawn, and nothing is sent again. Empty if there is
+    /// none to withdraw.
     ///
     /// # Errors
     /// Whatever the ledger says.
@@ -57,23 +58,31 @@ impl Engine {
     ) -> Result<Vec<BatchDecided>, BulkError> {
         let mut outcome = Vec::new();
         for approval in self.ledger.approvals_of_run(run_id).await? {
-            let meant = approval.state.is_open() || approval.state == ApprovalState::Approved;
-            if !meant || job.is_some_and(|job| approval.job != job) {
+            let over = matches!(
+                approval.state,
+                ApprovalState::Rejected | ApprovalState::Expired
+            );
+            if over || job.is_some_and(|job| approval.job != job) {
                 continue;
             }
             let mut decided = self
                 .ledger
                 .reject(approval.id, by, self.clock.now())
                 .await?;
-            if decided == Decided::NotWaiting(ApprovalState::Approved) {
-                decided = self.reject_late(&approval, by).await?;
+            if matches!(
+                decided,
+                Decided::NotWaiting(ApprovalState::Approved | ApprovalState::Revoked)
+            ) {
+                decided = self.revoke(&approval, by).await?;
             }
             outcome.push(BatchDecided { approval, decided });
         }
         Ok(outcome)
     }
 
-    async fn reject_late(
+    /// Withdraws what is open of a batch that was released. Given again, it goes on where it was
+    /// broken off.
+    async fn revoke(
         &self,
         approval: &ApprovalRow,
         by: &Authorization,
@@ -87,9 +96,17 @@ impl Engine {
                 .collect(),
             ..ItemFilter::default()
         };
-        let chosen = self.choose(&filter, &OperatorAction::Cancel).await?;
-        if chosen.items == 0 {
+        if self.is_all_succeeded(approval).await? {
             return Ok(Decided::NotWaiting(ApprovalState::Approved));
+        }
+        // First, so that nothing of it is claimed while its items are withdrawn one by one.
+        let first = self
+            .ledger
+            .revoke_approval(approval.id, by, self.clock.now())
+            .await?;
+        let chosen = self.choose(&filter, &OperatorAction::Cancel).await?;
+        if chosen.items == 0 && !first {
+            return Ok(Decided::NotWaiting(ApprovalState::Revoked));
         }
         let words = format!(
             "run {} job {}, a batch rejected after its release",
@@ -98,10 +115,26 @@ impl Engine {
         let done = self
             .carry_out(&chosen, &OperatorAction::Cancel, &words, by)
             .await?;
-        Ok(Decided::WithdrawnLate {
+        Ok(Decided::Revoked {
             cancelled: done.moved.values().sum(),
             under_way: done.withdrawn.values().sum(),
         })
+    }
+
+    /// Whether there is nothing of a batch that could be sent, now or when it is retried.
+    async fn is_all_succeeded(&self, approval: &ApprovalRow) -> Result<bool, LedgerError> {
+        let others = ItemFilter {
+            run_id: Some(approval.run_id),
+            job: Some(approval.job.clone()),
+            states: State::ALL
+                .into_iter()
+                .filter(|state| {
+                    !matches!(state, State::Succeeded | State::Rejected | State::Skipped)
+                })
+                .collect(),
+            ..ItemFilter::default()
+        };
+        Ok(self.ledger.items(&others, 0, 1).await?.is_empty())
     }
 
     async fn open_approvals(

@@ -89,7 +89,7 @@ impl Engine {
             let left = match wish {
                 OperatorAction::Retry => {
                     self.ledger
-                        .not_charged(&page.iter().map(|item| item.id).collect::<Vec<_>>())
+                        .not_sent_again(&page.iter().map(|item| item.id).collect::<Vec<_>>())
                         .await?
                 }
                 OperatorAction::Cancel | OperatorAction::Resolve(_) => BTreeSet::new(),
@@ -157,7 +157,7 @@ impl Engine {
                     | ActionResult::Changed
                     | ActionResult::EvidenceGone
                     | ActionResult::FiledAgain(_)
-                    | ActionResult::ContractStopped(_)
+                    | ActionResult::Stopped(_)
                     | ActionResult::NoSuchItem) => done.refused.push((id, refused)),
                 }
             }

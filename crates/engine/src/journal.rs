@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use payrun_domain::approval::{ContentHash, Origin, Row as Content};
 use payrun_domain::money::Amount;
+use payrun_domain::time::Timestamp;
 use payrun_ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, LedgerError};
 
 /// How many items are read at a time.
@@ -99,6 +100,7 @@ impl<'a> Journal<'a> {
                 "origin": origin.print().to_string(),
                 "print": approval.print,
                 "items": approval.items,
+                "decided_at": approval.decided_at.map(Timestamp::millis),
             });
             self.approvals.insert(approval.job_id, known);
         }

@@ -39,16 +39,19 @@ pub enum ApprovalState {
     Expired,
     /// Its rows are no longer what was to be approved.
     Void,
+    /// A person rejected it after its items were released.
+    Revoked,
 }
 
 impl ApprovalState {
     /// Every state.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Waiting,
         Self::Approved,
         Self::Rejected,
         Self::Expired,
         Self::Void,
+        Self::Revoked,
     ];
 
     /// The word for this state, as the ledger spells it.
@@ -59,6 +62,7 @@ impl ApprovalState {
             Self::Rejected => "rejected",
             Self::Expired => "expired",
             Self::Void => "void",
+            Self::Revoked => "revoked",
         }
     }
 
@@ -143,9 +147,9 @@ pub enum Decided {
     },
     /// So many items are cancelled.
     Withdrawn(u64),
-    /// It had been released: what was not sent is cancelled, and what may be under way is
-    /// withdrawn.
-    WithdrawnLate {
+    /// It had been released, and nothing more of it is sent: what was not sent is cancelled, and
+    /// what may be under way is withdrawn.
+    Revoked {
         /// So many items are cancelled.
         cancelled: u64,
         /// So many may be under way: they are asked about, and nothing more of them is sent.
@@ -283,6 +287,31 @@ impl Ledger {
         Ok(decided)
     }
 
+    /// Revokes the approval of a batch that was released: from this commit on nothing of it is
+    /// claimed to be sent. False if it was revoked before.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn revoke_approval(
+        &self,
+        approval_id: i64,
+        by: &Authorization,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn(DOING).await?;
+        let approval = read(&mut turn, approval_id).await?;
+        let Some(approval) = approval.filter(|known| known.state == ApprovalState::Approved) else {
+            turn.rollback().await?;
+            return Ok(false);
+        };
+        decide_as(&mut turn, approval_id, ApprovalState::Revoked, now).await?;
+        let after = json!({ "state": ApprovalState::Revoked.as_str() });
+        turn.note(note(&approval, "approval.reject", by, after, now))
+            .await?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
     /// Withdraws what nobody approved in time; says how many batches.
     ///
     /// # Errors
@@ -322,7 +351,7 @@ impl Ledger {
             | Decided::VotedBefore
             | Decided::NotAsShown
             | Decided::NotWaiting(_)
-            | Decided::WithdrawnLate { .. }
+            | Decided::Revoked { .. }
             | Decided::NoSuchApproval => turn.rollback().await,
         }
     }

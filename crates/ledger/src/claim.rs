@@ -13,7 +13,6 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row, ValueRef};
 
-use super::contracts::{ContractStopped, stopped_items};
 use super::error::LedgerError;
 use super::lanes::{LaneState, rate_of};
 use super::location::Engine;
@@ -21,6 +20,7 @@ use super::node::NodeId;
 use super::pauses::CONTRACT_WAITS;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::settle::Attempt;
+use super::stopped::{Stopped, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -385,7 +385,7 @@ async fn claim_from(
         .iter()
         .map(ItemRecord::read)
         .collect::<Result<_, _>>()?;
-    let stopped = stopped_of(turn, want, &due).await?;
+    let stopped = stopped_of(turn, &due).await?;
     for (row, stored) in rows.iter().zip(due) {
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
@@ -465,19 +465,14 @@ async fn claim_from(
     Ok(taken)
 }
 
-/// Those of what is due to be sent whose contract is not charged: nothing is sent of them, whatever
-/// has planned them.
+/// Those of what is due to be sent of which nothing is sent, whatever has planned them.
 async fn stopped_of(
     turn: &mut WriteTx,
-    want: &JobQuota,
     due: &[ItemRecord],
-) -> Result<BTreeMap<i64, ContractStopped>, LedgerError> {
-    if want.kind == TERMINATION {
-        return Ok(BTreeMap::new());
-    }
+) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
     let sent = due
         .iter()
-        .filter(|stored| stored.item.state == State::Planned && stored.serial.is_some());
+        .filter(|stored| stored.item.state == State::Planned);
     let sent: Vec<i64> = sent.map(|stored| stored.id).collect();
     if sent.is_empty() {
         Ok(BTreeMap::new())
@@ -556,7 +551,7 @@ impl DueItems {
     fn cancel(
         &mut self,
         stored: ItemRecord,
-        stopped: Option<&ContractStopped>,
+        stopped: Option<&Stopped>,
         want: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {

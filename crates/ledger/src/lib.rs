@@ -52,6 +52,7 @@ mod settle;
 mod settlements;
 mod statement_line;
 mod statements;
+mod stopped;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -76,7 +77,6 @@ pub use audit::AuditRow;
 pub use backup::BackupError;
 pub use batch::NewApproval;
 pub use claim::{ClaimKind, ClaimRequest, Claimed, JobQuota};
-pub use contracts::ContractStopped;
 pub use contracts::{
     ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop,
     Import, Kept, LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop,
@@ -115,6 +115,7 @@ pub use settle::{Attempt, Settled, Settlement};
 pub use settlements::SettlementRow;
 pub use statement_line::{EvidenceOutcome, StatementEvidence};
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
+pub use stopped::Stopped;
 pub use tokens::{Asked, TokenRow};
 pub use unreachable::UnreachableRow;
 pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};

@@ -10,12 +10,12 @@ use super::Ledger;
 use super::approvals::void_of_job;
 use super::audit::Note;
 use super::batch::let_go;
-use super::contracts::{ContractStopped, stopped_items};
 use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
 use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
+use super::stopped::{Stopped, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::{Event, Illegal, Move, Resolution, State, apply, heeding};
@@ -100,8 +100,8 @@ pub enum ActionResult {
     EvidenceGone,
     /// It is done again with other content, as this item.
     FiledAgain(i64),
-    /// Its contract is not charged.
-    ContractStopped(ContractStopped),
+    /// Nothing more of it is sent.
+    Stopped(Stopped),
     /// There is no such item.
     NoSuchItem,
 }
@@ -355,7 +355,7 @@ async fn grant(
     let asks_only =
         stopped.is_some() && stored.item.state == State::Parked && stored.withdrawn.is_some();
     if let Some(stopped) = stopped.filter(|_| !asks_only) {
-        return Ok(Err(ActionResult::ContractStopped(stopped)));
+        return Ok(Err(ActionResult::Stopped(stopped)));
     }
     let stored = ItemRecord {
         withdrawn: stored

@@ -66,8 +66,8 @@ pub(super) struct Reject {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DecidedView {
     job: String,
-    /// `released`, `counted`, `withdrawn`, or `withdrawn_late`: it had been released, so what may
-    /// be under way is asked about.
+    /// `released`, `counted`, `withdrawn`, or `revoked`: it had been released, so what may be under
+    /// way is asked about.
     outcome: &'static str,
     /// How many items it is about.
     items: u64,
@@ -233,10 +233,10 @@ fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
             told("counted", batch.approval.items, Some(*given))
         }
         Decided::Withdrawn(items) => told("withdrawn", *items, None),
-        Decided::WithdrawnLate {
+        Decided::Revoked {
             cancelled,
             under_way,
-        } => told("withdrawn_late", cancelled + under_way, None),
+        } => told("revoked", cancelled + under_way, None),
         Decided::Incomparable => Err(ApiError::conflict("incomparable", INCOMPARABLE)),
         Decided::OwnBatch => Err(ApiError::conflict(
             "own_batch",

@@ -11,7 +11,7 @@ use crate::domain::answer::Receipt;
 use crate::domain::item::{Resolution, State as Open};
 use crate::domain::time::Timestamp;
 use crate::engine::operate::{OperateError, Paused};
-use crate::ledger::{ActionResult, ItemRow};
+use crate::ledger::{ActionResult, ItemRow, Stopped};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
@@ -401,8 +401,14 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<Moved>, ApiError> {
             "filed_again",
             format!("it is filed again with other content as item {by}"),
         )),
-        ActionResult::ContractStopped(stopped) => {
-            Err(ApiError::conflict("contract_stopped", stopped.to_string()))
+        ActionResult::Stopped(stopped) => {
+            let code = match stopped {
+                Stopped::Paused { .. } | Stopped::Ended { .. } | Stopped::Behind { .. } => {
+                    "contract_stopped"
+                }
+                Stopped::Revoked { .. } => "approval_revoked",
+            };
+            Err(ApiError::conflict(code, stopped.to_string()))
         }
         ActionResult::Changed => Err(ApiError::conflict(
             "changed",

@@ -438,7 +438,7 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
                     .wish(item.id, &OperatorAction::Retry, &by("ann"), now)
                     .await
                     .unwrap();
-                assert!(matches!(wish, ActionResult::ContractStopped(_)), "{wish:?}");
+                assert!(matches!(wish, ActionResult::Stopped(_)), "{wish:?}");
             }
         }
     });

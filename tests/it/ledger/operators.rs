@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use payrun::domain::actor::{Actor, Authorization};
-use payrun::domain::answer::{Answer, Cause, Receipt};
+use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
 use payrun::domain::audit::Link;
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Resolution, State};
@@ -674,6 +674,62 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
         );
         assert_eq!(approve(&desk, "bob", at(4)).await, Decided::Released(3));
         desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
+    on_every_engine(|place| async move {
+        let desk = batch(&place, 1).await;
+        let id = newest(&desk.ledger).await.id;
+        let (ledger, bob) = (&desk.ledger, by("bob"));
+        assert!(
+            !ledger.revoke_approval(id, &bob, at(1)).await.unwrap(),
+            "it was never given"
+        );
+        assert_eq!(approve(&desk, "bob", at(2)).await, Decided::Released(3));
+        let sent = desk.claim(at(3), 1).await.remove(0);
+        assert!(ledger.revoke_approval(id, &bob, at(4)).await.unwrap());
+        assert!(!ledger.revoke_approval(id, &bob, at(5)).await.unwrap());
+        // What the command withdraws item by item: as if it had died before it came to them.
+        assert_eq!(desk.claim(at(6), 9).await.len(), 0);
+        assert_eq!(
+            desk.states().await,
+            [State::Sending, State::Cancelled, State::Cancelled]
+        );
+        let refused = Answer::Declined(Decline {
+            code: "NOT_ENOUGH".into(),
+            class: DeclineClass::Hard,
+            number: NumberRule::Next,
+        });
+        let settled = ledger
+            .settle(answered(&sent, refused, at(7)))
+            .await
+            .unwrap();
+        assert_eq!(settled, Settled::Applied);
+        for item in 1..=3 {
+            let again = ledger
+                .wish(item, &OperatorAction::Retry, &bob, at(8))
+                .await
+                .unwrap();
+            let ActionResult::Stopped(stopped) = again else {
+                panic!("item {item}: {again:?}");
+            };
+            let words = stopped.to_string();
+            assert!(
+                words.contains("run 2 job charge was rejected after its approval"),
+                "{words}"
+            );
+        }
+        assert_eq!(
+            approve(&desk, "cleo", at(9)).await,
+            Decided::NotWaiting(ApprovalState::Revoked)
+        );
+        desk.assert_sound().await;
+        assert_eq!(
+            verbs(&desk.ledger).await,
+            ["approval.approve", "approval.reject"]
+        );
     });
 }
 

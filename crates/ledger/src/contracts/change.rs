@@ -21,7 +21,7 @@ use payrun_domain::subscription::{Standing, Subscription, Waived};
 use payrun_domain::time::Timestamp;
 
 /// The field that names a contract, of which one value is in flight at a time.
-pub(super) const CONTRACT: &str = "contract_id";
+pub(crate) const CONTRACT: &str = "contract_id";
 
 /// How many withdrawn items an entry of the audit log names.
 const NAMED: usize = 200;

@@ -10,7 +10,6 @@ mod keep;
 mod moved;
 mod read;
 mod reopen;
-mod stopped;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +31,7 @@ use payrun_domain::money::{Amount, Currency};
 use payrun_domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
 use payrun_domain::time::Timestamp;
 
+pub(crate) use change::CONTRACT;
 pub(super) use change::withdraw_what_has_ended;
 pub use change::{Changed, ContractChange, ContractNews, What};
 pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
@@ -39,8 +39,6 @@ pub use keep::{Import, Kept, NewContract};
 pub(super) use moved::{note_moved, periods_of};
 pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
 pub use reopen::Reopening;
-pub use stopped::ContractStopped;
-pub(super) use stopped::stopped_items;
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Authorization, LedgerError> {

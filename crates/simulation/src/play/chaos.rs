@@ -2,7 +2,7 @@
 
 use super::*;
 use payrun_domain::item::State;
-use payrun_ledger::{ActionResult, OperatorAction};
+use payrun_ledger::{ActionResult, ApprovalState, OperatorAction};
 
 impl Simulation {
     /// One step of chaos.
@@ -16,6 +16,9 @@ impl Simulation {
         }
         if self.chance.per_mille(3) {
             return self.withdraw(place).await;
+        }
+        if self.chance.per_mille(1) {
+            return self.reject_late(place).await;
         }
         match self.chance.below(100) {
             0..=22 => self.claim(place).await,
@@ -92,9 +95,34 @@ impl Simulation {
             | ActionResult::Changed
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
-            | ActionResult::ContractStopped(_)
+            | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem => "withdrawn",
         });
+        Ok(())
+    }
+
+    /// A person rejects a batch that was approved, whatever stands with its items.
+    async fn reject_late(&mut self, place: usize) -> Result<(), SimulationError> {
+        let approvals = self.ledger.approvals(true, i64::MAX, 100).await?;
+        let approved: Vec<_> = approvals
+            .into_iter()
+            .filter(|approval| approval.state == ApprovalState::Approved)
+            .collect();
+        let Some(approval) = self.chance.one_of(&approved) else {
+            return Ok(());
+        };
+        let (run, job) = (approval.run_id, approval.job.clone());
+        let by = Authorization {
+            actor: Actor::person("simulated", "simulation")
+                .map_err(|error| SimulationError::Twin(error.to_string()))?,
+            reason: reason("the batch was a mistake")?,
+        };
+        self.trouble("rejected_after_its_approval");
+        self.processes[place]
+            .engine
+            .reject_run(run, Some(&job), &by)
+            .await
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
-//! Items of contracts that are not charged: of those that a person or the gateway has stopped, and
-//! of periods behind the last day.
+//! Items of which nothing is sent, whatever planned them or asks for them again: those of contracts
+//! that a person or the gateway has stopped, of periods behind a contract's last day, and of batches
+//! whose approval was revoked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,14 +8,16 @@ use std::fmt;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::change::CONTRACT;
+use crate::approvals::ApprovalState;
 use crate::claim::TERMINATION;
+use crate::contracts::CONTRACT;
 use crate::rows::list;
 use crate::{Ledger, LedgerError};
+use payrun_domain::time::Timestamp;
 
-/// Why nothing is charged for an item.
+/// Why nothing of an item is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ContractStopped {
+pub enum Stopped {
     /// Its contract is paused.
     Paused {
         /// The contract, as the gateway names it.
@@ -36,9 +39,18 @@ pub enum ContractStopped {
         /// The last day.
         last: String,
     },
+    /// The approval of its batch was revoked.
+    Revoked {
+        /// The batch's run.
+        run: i64,
+        /// The batch's job.
+        job: String,
+        /// Since when.
+        at: Timestamp,
+    },
 }
 
-impl fmt::Display for ContractStopped {
+impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { contract, why } => write!(
@@ -56,6 +68,11 @@ impl fmt::Display for ContractStopped {
                 "its period falls due after the last day of its contract {contract}, {last}; import the contract with a \
                  later `end` first"
             ),
+            Self::Revoked { run, job, at } => write!(
+                f,
+                "the batch of run {run} job {job} was rejected after its approval, at {at}; nothing more of it is sent: what \
+                 is to be paid after all needs a batch of its own, with keys of its own, that is approved"
+            ),
         }
     }
 }
@@ -72,11 +89,52 @@ pub(super) const KNOWN_AS: &str = "\
     select c.contract, c.account, c.state, c.since, c.reason, c.end_on from json_each($1) as k cross join contracts as c \
     where c.contract = k.value ->> 0 and c.account = k.value ->> 1 and (c.state in ('paused', 'ended') or c.end_on is not null)";
 
-/// Of these items those that are not charged, and why. To terminate a contract takes no money.
+/// Of these items those of which nothing is sent, and why.
 pub(crate) async fn stopped_items(
     connection: &mut AnyConnection,
     items: &[i64],
-) -> Result<BTreeMap<i64, ContractStopped>, LedgerError> {
+) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
+    let mut stopped = not_charged(connection, items).await?;
+    stopped.extend(revoked(connection, items).await?);
+    Ok(stopped)
+}
+
+/// Items of batches whose approval is in state $2.
+pub(super) const APPROVED_ONCE: &str = "\
+    select i.id, j.run_id, j.name, a.decided_at from json_each($1) as k cross join items as i cross join approvals as a \
+      cross join jobs as j \
+    where i.id = cast(k.atom as bigint) and a.job_id = i.job_id and a.state = $2 and j.id = i.job_id";
+
+async fn revoked(
+    connection: &mut AnyConnection,
+    items: &[i64],
+) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for approvals that were revoked", source);
+    let rows = sqlx::query(APPROVED_ONCE)
+        .bind(list(items))
+        .bind(ApprovalState::Revoked.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    let read = |row: &AnyRow| {
+        let stopped = Stopped::Revoked {
+            run: row.try_get("run_id")?,
+            job: row.try_get("name")?,
+            at: Timestamp::from_millis(row.try_get("decided_at")?),
+        };
+        Ok((row.try_get("id")?, stopped))
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(failed)
+}
+
+/// Of these items those that are not charged, and why. To terminate a contract takes no money.
+async fn not_charged(
+    connection: &mut AnyConnection,
+    items: &[i64],
+) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
     let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
     let any = "select 1 from (select 1 as one) as always where exists (select 1 from contracts where state in ('paused', 'ended')) \
                  or exists (select 1 from contracts where state <> 'ended' and end_on is not null)";
@@ -182,7 +240,7 @@ impl Known {
         })
     }
 
-    fn stops(&self, due: Option<&str>) -> Option<ContractStopped> {
+    fn stops(&self, due: Option<&str>) -> Option<Stopped> {
         let contract = self.contract.clone();
         let since = self.since.as_deref().unwrap_or("some day");
         let why = format!(
@@ -190,9 +248,9 @@ impl Known {
             self.reason.as_deref().unwrap_or_default()
         );
         match (self.state.as_str(), due, self.last.as_deref()) {
-            ("paused", _, _) => Some(ContractStopped::Paused { contract, why }),
-            ("ended", _, _) => Some(ContractStopped::Ended { contract, why }),
-            (_, Some(due), Some(last)) if due > last => Some(ContractStopped::Behind {
+            ("paused", _, _) => Some(Stopped::Paused { contract, why }),
+            ("ended", _, _) => Some(Stopped::Ended { contract, why }),
+            (_, Some(due), Some(last)) if due > last => Some(Stopped::Behind {
                 contract,
                 last: last.to_owned(),
             }),
@@ -203,11 +261,11 @@ impl Known {
 
 impl Ledger {
     /// Of these items those that are not to be tried again with others: their contract is stopped,
-    /// or their period was given up when it was.
+    /// the approval of their batch was revoked, or their period was given up with its contract.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn not_charged(&self, items: &[i64]) -> Result<BTreeSet<i64>, LedgerError> {
+    pub async fn not_sent_again(&self, items: &[i64]) -> Result<BTreeSet<i64>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
         let mut connection = self.read.acquire().await.map_err(failed)?;
         let mut left: BTreeSet<i64> = stopped_items(&mut connection, items)
