@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::output::{Colour, count, counted, paint, print_table, say, table};
 use crate::catalog::Catalog;
-use crate::domain::item::State;
+use crate::domain::item::{Alarm, State};
 use crate::domain::money::{Currency, decimal_text};
 use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total, TroubledBefore};
 use crate::view::RunView;
@@ -20,6 +20,8 @@ pub(super) struct Report {
     pub totals: Vec<Total>,
     /// What did not go well of the items that have the keys of skipped rows.
     pub before: Vec<TroubledBefore>,
+    /// Alarms: of how many items each, and the first of them.
+    pub alarms: Vec<(String, u64, i64)>,
 }
 
 impl Report {
@@ -27,11 +29,13 @@ impl Report {
     pub async fn of_run(ledger: &Ledger, run: RunRow) -> Result<Self, LedgerError> {
         let jobs = ledger.jobs(run.id).await?;
         let totals = ledger.totals(run.id).await?;
+        let alarms = ledger.alarms_of_run(run.id, run.started_at).await?;
         let mut report = Self {
             run,
             jobs,
             totals,
             before: Vec::new(),
+            alarms,
         };
         if report.in_state(State::Skipped) > 0 {
             report.before = ledger.troubled_before(report.run.id).await?;
@@ -111,6 +115,8 @@ impl Report {
             .unwrap_or_default();
         let before = |one: &TroubledBefore| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.as_str(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();
+        let alarm = |(alarm, items, first): &(String, u64, i64)| json!({ "alarm": alarm, "items": items, "first_item": first });
+        run["alarms"] = self.alarms.iter().map(alarm).collect();
         run
     }
 
@@ -142,6 +148,14 @@ impl Report {
             rows.add_row([painted(state, colour), count(items), sums.join(", ")]);
         }
         print_table(&rows);
+        for (alarm, items, first) in &self.alarms {
+            let raised = paint(&format!("ALARM {alarm}"), Colour::Red, colour);
+            say(format!(
+                "{raised} ({}): {}; `payrun show --item {first}` says what to do",
+                Alarm::meaning_of(alarm),
+                counted(*items, "item")
+            ));
+        }
         for one in &self.before {
             let (run, state) = (one.run_id, one.state.as_str());
             let rows = counted(one.items, "skipped row");

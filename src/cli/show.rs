@@ -10,6 +10,7 @@ use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_l
 use super::project::Project;
 use super::report::{Report, painted};
 use crate::domain::item::State;
+use crate::domain::time::Timestamp;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
 use crate::view::{AttemptView, EventView};
 
@@ -145,7 +146,7 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
     }
     print_item(&item, colour);
     print_result(&item);
-    print_events(&events, colour);
+    print_events(&item, &events, colour);
     print_attempts(&attempts, colour);
     Ok(Exit::Success)
 }
@@ -190,6 +191,9 @@ fn print_item(item: &ItemRow, colour: bool) {
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
     }
+    for command in give_back(item).iter().flatten() {
+        say(format!("{:<13} {command}", ""));
+    }
 }
 
 /// What a person has to do about an item, or need not.
@@ -208,11 +212,15 @@ fn to_do(item: &ItemRow) -> String {
             )
         }
         (State::Succeeded, true) => {
-            let number = item.order_no.as_deref().unwrap_or_default();
-            format!(
-                "the withdrawal was too late. Where money moved, a row with out_trade_no {number} gives it back: `payrun run \
-                 workflows/refund-batch.yaml --input FILE` (`payrun init` puts that workflow into ready/)"
-            )
+            let offer = "the withdrawal was too late. What it took is given back by these commands, once somebody has approved that \
+                         (`payrun init` has the workflow in ready/)";
+            let no_money = "nothing: the withdrawal was too late, and no money moved";
+            if item.amount.is_some() {
+                offer
+            } else {
+                no_money
+            }
+            .to_owned()
         }
         (State::Sending | State::Pending | State::Unknown, true) => {
             "nothing: it is being asked about, and nothing new of it is sent".to_owned()
@@ -229,6 +237,22 @@ fn to_do(item: &ItemRow) -> String {
         )
         | (State::Succeeded, false) => String::new(),
     }
+}
+
+/// The commands that give back what an item took although it had been withdrawn.
+fn give_back(item: &ItemRow) -> Option<[String; 2]> {
+    let is_too_late = item.state == State::Succeeded && item.withdrawn.is_some();
+    let (number, amount) = (item.order_no.as_deref()?, item.amount?);
+    let (decimal, code) = (amount.decimal(), amount.currency().code());
+    let file = format!("withdrawn-{}.csv", item.id);
+    is_too_late.then(|| {
+        [
+            format!(
+                "printf '%s\\n' refund,order,amount,currency,reason W-{number},{number},{decimal},{code},withdrawn > {file}"
+            ),
+            format!("payrun run workflows/refund-batch.yaml --input {file}"),
+        ]
+    })
 }
 
 /// What the gateway told: an action for the payer, a report's place.
@@ -251,13 +275,27 @@ fn print_result(item: &ItemRow) {
     }
 }
 
-fn print_events(events: &[EventRow], colour: bool) {
-    if events.is_empty() {
+fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
+    if events.is_empty() && item.withdrawn.is_none() {
         return;
     }
+    // The withdrawal of what may be under way is no move, and stands where it was said.
+    let mut withdrawal = item.withdrawn_at.zip(item.withdrawn.as_ref());
+    let withdraw = |(at, by): (Timestamp, &String)| {
+        [
+            at.to_string(),
+            "withdraw".to_owned(),
+            String::new(),
+            String::new(),
+            by.clone(),
+        ]
+    };
     say_lines("\nwhat happened to it");
     let mut rows = table(&["at", "event", "from", "to", "why"]);
     for event in events {
+        if let Some(before) = withdrawal.take_if(|(at, _)| *at < event.at) {
+            rows.add_row(withdraw(before));
+        }
         let alarm = event
             .alarm
             .as_ref()
@@ -273,6 +311,9 @@ fn print_events(events: &[EventRow], colour: bool) {
                 event.detail.as_deref().unwrap_or_default()
             ),
         ]);
+    }
+    if let Some(withdrawal) = withdrawal {
+        rows.add_row(withdraw(withdrawal));
     }
     print_table(&rows);
 }

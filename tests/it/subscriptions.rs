@@ -705,6 +705,14 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
             happened,
             "{told}"
         );
+        assert!(told.contains("withdraw "), "its history says so: {told}");
+        let offered = told.contains("payrun run workflows/refund-batch.yaml --input withdrawn-");
+        assert_eq!(offered, happened, "{told}");
+        let run = app.payrun(&["show"]).stdout;
+        assert_eq!(run.contains("ALARM withdrawn_too_late"), happened, "{run}");
+        let contract = app.payrun(&["contracts", "show", "Z-end"]).exits(0).stdout;
+        let paid = contract.contains("was paid although it had been withdrawn");
+        assert_eq!(paid, happened, "{contract}");
     }
 }
 

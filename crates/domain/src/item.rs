@@ -295,6 +295,53 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// Every alarm.
+    pub const ALL: [Self; 9] = [
+        Self::MoneyMoved,
+        Self::MovedBeforeSent,
+        Self::SecondReceipt,
+        Self::SuccessDenied,
+        Self::OrderVanished,
+        Self::AmountDiffers,
+        Self::PayerDiffers,
+        Self::PayerUnknown,
+        Self::Withdrawn,
+    ];
+
+    /// The alarm of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|alarm| alarm.as_str() == word)
+    }
+
+    /// What the alarm of this word means, also where only a later version knows it.
+    pub fn meaning_of(word: &str) -> &'static str {
+        Self::parse(word).map_or(
+            "the gateway contradicts what was known of an item",
+            Self::meaning,
+        )
+    }
+
+    /// What it means, in words.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::MoneyMoved => "money moved, or may have, against what is known of an item",
+            Self::MovedBeforeSent => {
+                "money moved for an item that was waiting to be sent; it is not sent again"
+            }
+            Self::SecondReceipt => {
+                "a second receipt for an item that had succeeded: it may be charged twice"
+            }
+            Self::SuccessDenied => "the gateway takes back a success",
+            Self::OrderVanished => "the gateway no longer knows an order it had accepted",
+            Self::AmountDiffers => "the gateway names another amount or currency than ours",
+            Self::PayerDiffers => "the buyer of a declared order is not its payer",
+            Self::PayerUnknown => {
+                "it could not be found out whether the buyer of a declared order is its payer"
+            }
+            Self::Withdrawn => "it happened although a person had withdrawn it",
+        }
+    }
+
     /// The word for this alarm, as tables and the ledger spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -700,7 +747,15 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Absent, asking) if item.state == State::Pending => {
             let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
             let due = moved.due.max(Some(now.plus(policy.resolve.grace)));
-            Some(alarmed(Move { due, ..moved }, Alarm::OrderVanished))
+            let reason = Some(Alarm::OrderVanished.meaning().to_owned());
+            Some(alarmed(
+                Move {
+                    due,
+                    reason,
+                    ..moved
+                },
+                Alarm::OrderVanished,
+            ))
         }
         (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
             Some(resend(item, NumberRule::Same, now))

@@ -50,6 +50,11 @@ const OTHER_PAYERS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.
                        and j.id = i.job_id and r.id = j.run_id \
                      order by e.at limit $2";
 
+const ALARMS_OF_RUN: &str = "select e.alarm, cast(count(distinct i.id) as bigint), min(i.id) \
+                     from events as e cross join items as i cross join jobs as j \
+                     where e.alarm is not null and e.at >= $2 and i.id = e.item_id and j.id = i.job_id and j.run_id = $1 \
+                     group by e.alarm order by e.alarm";
+
 const DIFFERENCES: &str = "select r.id, r.workflow, r.occurrence, i.id, j.lane, j.finished_at, coalesce(i.result, '{}') \
                      from jobs as j cross join runs as r cross join items as i \
                      where j.kind = 'reconcile' and j.finished_at > $1 and j.finished_at <= $2 and r.id = j.run_id \
@@ -110,7 +115,8 @@ pub struct Alarmed {
     pub key: String,
     /// When.
     pub at: Timestamp,
-    /// Which alarm, as the ledger spells it.
+    /// Which alarm, as the ledger spells it: perhaps one of a later version, of which people are
+    /// told all the same.
     pub alarm: String,
     /// What was said, in words; empty where the alarm says it all.
     pub detail: String,
@@ -290,6 +296,29 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn alarms(&self, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
         self.alarmed(ALARMS, after, limit).await
+    }
+
+    /// The alarms of a run, which was planned at `since`: of how many items each, and the first of
+    /// them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn alarms_of_run(
+        &self,
+        run_id: i64,
+        since: Timestamp,
+    ) -> Result<Vec<(String, u64, i64)>, LedgerError> {
+        let query = sqlx::query(ALARMS_OF_RUN).bind(run_id).bind(since.millis());
+        let rows = self.facts("looking for alarms of a run", query).await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    text(row, 0)?,
+                    number(row, 1)?,
+                    row.try_get(2).map_err(failed)?,
+                ))
+            })
+            .collect()
     }
 
     /// Declarations whose buyer turned out not to be the payer, after an instant.

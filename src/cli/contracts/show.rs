@@ -214,6 +214,17 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
              `payrun resolve {item}` says what became of it"
         ));
     }
+    let too_late =
+        |period: &&PeriodRow| period.is_withdrawn && period.item_state == Some(State::Succeeded);
+    for item in periods
+        .iter()
+        .filter(too_late)
+        .filter_map(|period| period.item)
+    {
+        say(format!(
+            "item {item} was paid although it had been withdrawn: `payrun show --item {item}` says how to give it back"
+        ));
+    }
 }
 
 /// What became of a period; while its item is under way, where that is.
@@ -248,6 +259,7 @@ fn period_json(period: &PeriodRow, currency: Currency) -> Value {
         "state": period.state,
         "item": period.item,
         "item_state": period.item_state.map(State::as_str),
+        "withdrawn": period.is_withdrawn,
         "amount": decimal_text(i128::from(period.minor), currency),
         "reason": period.reason,
         "pay_by": period.pay_by.map(|day| day.to_string()),

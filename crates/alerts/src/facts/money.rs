@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{Fact, More, NEWS_MAX, Told, Window, of_run};
 use crate::mask::masked;
 use payrun_domain::alert::Kind;
+use payrun_domain::item::Alarm;
 use payrun_ledger::{Alarmed, Ledger, LedgerError, ReconcileDifference};
 
 /// Counts of a reconciliation that people need not hear of.
@@ -24,7 +25,7 @@ pub(super) async fn other_payers(
     let found = ledger.other_payers(window.after, NEWS_MAX).await?;
     let other_payer = |found: &Alarmed| {
         let fact = alarm(found);
-        let advice = if found.alarm == "payer_unknown" {
+        let advice = if found.alarm == Alarm::PayerUnknown.as_str() {
             format!(
                 "the declaration went through; `payrun show --item {}` has what the gateway answered in place of the check, and the \
                  job kind identity asks again",
@@ -68,7 +69,8 @@ fn alarm(alarmed: &Alarmed) -> Fact {
         ("item".to_owned(), item_id.to_string()),
         ("key".to_owned(), key.clone()),
     ]);
-    let said = Some(masked(detail)).filter(|said| !said.is_empty());
+    let said =
+        Some(masked(detail)).filter(|said| !said.is_empty() && said != Alarm::meaning_of(alarm));
     Fact {
         kind: Kind::Alarm,
         subject: format!("item {item_id} version {version}"),
@@ -77,14 +79,14 @@ fn alarm(alarmed: &Alarmed) -> Fact {
         spec: None,
         since: Some(*at),
         told: Told {
-            title: format!("{}: {}", run.workflow, meaning(alarm)),
+            title: format!("{}: {}", run.workflow, Alarm::meaning_of(alarm)),
             facts,
             lines: [format!("alarm: {alarm}")]
                 .into_iter()
                 .chain(said)
                 .collect(),
-            advice: match alarm.as_str() {
-                "withdrawn_too_late" => format!(
+            advice: match Alarm::parse(alarm) {
+                Some(Alarm::Withdrawn) => format!(
                     "`payrun show --item {item_id}` has its order number: a row with it in the file of \
                      `payrun run workflows/refund-batch.yaml` gives it back, once somebody has approved that"
                 ),
@@ -94,28 +96,6 @@ fn alarm(alarmed: &Alarmed) -> Fact {
             },
         },
         more: More::Nothing,
-    }
-}
-
-fn meaning(alarm: &str) -> &'static str {
-    match alarm {
-        "money_moved" => "money moved, or may have, against what is known of an item",
-        "moved_before_sent" => {
-            "money moved for an item that was waiting to be sent; it is not sent again"
-        }
-        "second_receipt" => {
-            "a second receipt for an item that had succeeded: it may be charged twice"
-        }
-        "success_denied" => "the gateway takes back a success",
-        "payer_differs" => "the buyer of a declared order is not its payer",
-        "payer_unknown" => {
-            "it could not be found out whether the buyer of a declared order is its payer"
-        }
-        "withdrawn_too_late" => {
-            "it happened although a person had withdrawn it; give it back with `refund`"
-        }
-        "order_vanished" => "the gateway no longer knows an order it had accepted",
-        _ => "the gateway contradicts what was known of an item",
     }
 }
 

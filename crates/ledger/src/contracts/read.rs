@@ -35,6 +35,8 @@ pub struct PeriodRow {
     pub item: Option<i64>,
     /// Where that item is.
     pub item_state: Option<State>,
+    /// Whether a person withdrew that item while it may have been under way.
+    pub is_withdrawn: bool,
     /// Minor units of the contract's currency.
     pub minor: i64,
     /// Why, where the state alone does not say.
@@ -219,7 +221,8 @@ impl Ledger {
     ) -> Result<Vec<PeriodRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing a contract's periods", source);
         let query = "select p.period, p.due, p.state, p.item_id, p.amount, coalesce(p.reason, i.reason) as reason, \
-                       i.state as item_state, p.pay_by \
+                       i.state as item_state, p.pay_by, \
+                       cast(case when i.withdrawn is null then 0 else 1 end as bigint) as is_withdrawn \
                      from contract_periods as p left join items as i on i.id = p.item_id \
                      where p.contract_id = $1 and p.period > $2 order by p.period limit $3";
         let rows = sqlx::query(query)
@@ -271,6 +274,7 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
         due: row.try_get::<String, _>("due")?.parse().unwrap_or_default(),
         state: spoken(row.try_get("state")?),
         item: row.try_get("item_id")?,
+        is_withdrawn: row.try_get::<i64, _>("is_withdrawn")? == 1,
         item_state: row
             .try_get::<Option<String>, _>("item_state")?
             .and_then(|word| State::parse(&word)),
