@@ -4,7 +4,7 @@
 //! and `approval`: `state`, `author`, `needed`, `by` (who approved), `origin` (the hash of
 //! workflow, parameters and account) and `print`, which the approval is bound to: SHA-256 over the
 //! origin, the prints of all rows, their number, and their sums by currency. Once it is `revoked`,
-//! at `decided_at`, nothing more is sent.
+//! at `decided_at`, nothing more is sent; where clocks jump, nobody can tell which was first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Violation, job_of, list, number, text};
 
 /// Checks the batches of a journal.
-pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Violation>) {
+pub(super) fn what_ran(journal: &[Value], clocks_agree: bool, broken: &mut Vec<Violation>) {
     let mut batches: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for item in journal.iter().filter(|item| item["approval"].is_object()) {
         batches.entry(job_of(item)).or_default().push(item);
@@ -37,7 +37,7 @@ pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Violation>) {
         });
         for sent in items
             .iter()
-            .filter(|item| was_sent_after_it_was_revoked(item))
+            .filter(|item| clocks_agree && was_sent_after_it_was_revoked(item))
         {
             wrong(format!(
                 "item {} was sent after the approval was revoked",
@@ -161,7 +161,7 @@ mod tests {
 
     fn said(items: &[Value]) -> Vec<String> {
         let mut broken = Vec::new();
-        what_ran(items, &mut broken);
+        what_ran(items, true, &mut broken);
         broken.into_iter().map(|broken| broken.what).collect()
     }
 

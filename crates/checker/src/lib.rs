@@ -92,7 +92,7 @@ pub fn check(
             .inspect(|grace| absent_in_time(item, *grace, &mut broken));
     }
     adds_up(journal, books, &known.too_late, &mut broken);
-    approved::what_ran(journal, &mut broken);
+    approved::what_ran(journal, known.grace.is_some(), &mut broken);
     broken
 }
 

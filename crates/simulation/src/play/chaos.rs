@@ -103,6 +103,9 @@ impl Simulation {
 
     /// A person rejects a batch that was approved, whatever stands with its items.
     async fn reject_late(&mut self, place: usize) -> Result<(), SimulationError> {
+        if self.is_still(place) {
+            return Ok(());
+        }
         let approvals = self.ledger.approvals(true, i64::MAX, 100).await?;
         let approved: Vec<_> = approvals
             .into_iter()
@@ -118,7 +121,9 @@ impl Simulation {
             reason: reason("the batch was a mistake")?,
         };
         self.trouble("rejected_after_its_approval");
-        self.processes[place]
+        let process = &self.processes[place];
+        process.look_at_the_clock(self.now());
+        process
             .engine
             .reject_run(run, Some(&job), &by)
             .await
