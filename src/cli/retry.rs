@@ -189,16 +189,21 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
         .iter()
         .map(|(state, items)| format!("{} {state}", count(*items)))
         .collect();
-    say(format!(
-        "{}: {}; {}",
-        counted(chosen.items, "item"),
-        by_state.join(", "),
-        money_text(&chosen.sums)
-    ));
+    if chosen.items == 0 {
+        say("nothing to do: no item is chosen");
+    } else {
+        say(format!(
+            "{}: {}; {}",
+            counted(chosen.items, "item"),
+            by_state.join(", "),
+            money_text(&chosen.sums)
+        ));
+    }
     if chosen.left_out > 0 {
         say(format!(
-            "{} left out: the contract is paused or ended, the period was given up with it, or the batch was rejected; `payrun retry ITEM` says which",
-            counted(chosen.left_out, "more item")
+            "{} left out: the contract is paused or ended, the period was given up with it, the batch was rejected, or it was \
+             filed again; `payrun retry ITEM` says which",
+            counted(chosen.left_out, "item")
         ));
     }
     if chosen.items > 0 {

@@ -292,7 +292,7 @@ fn what_is_withdrawn_is_counted_without_a_reason_and_only_once() {
         app.payrun(&[&count[..], &["--yes", "--reason", "a test"]].concat())
             .exits(0)
             .says("3 withdrawn and unknown");
-        app.payrun(&count).exits(0).says("0 items");
+        app.payrun(&count).exits(0).says("no item is chosen");
         app.payrun(&["run", "--resume", "--wait", "30s"]);
         assert_eq!(
             (app.by_state(), app.charges()),
@@ -463,7 +463,7 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
     let set = counted["set"].as_str().unwrap();
     app.payrun(&[&command[..], &["--with-reason", "no such code"]].concat())
         .exits(0)
-        .says("0 items");
+        .says("no item is chosen");
     app.payrun(&[&command[..], &["--yes", "--expect", "0011"]].concat())
         .exits(2)
         .says("nothing was done");

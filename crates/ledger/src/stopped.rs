@@ -11,6 +11,7 @@ use sqlx::{AnyConnection, Row};
 use crate::approvals::ApprovalState;
 use crate::claim::TERMINATION;
 use crate::contracts::CONTRACT;
+use crate::plan::filed_again_as;
 use crate::rows::list;
 use crate::{Ledger, LedgerError};
 use payrun_domain::time::Timestamp;
@@ -259,9 +260,43 @@ impl Known {
     }
 }
 
+/// Of these items those that another item, which still has its key, files again.
+async fn filed_again(
+    connection: &mut AnyConnection,
+    items: &[i64],
+) -> Result<Vec<i64>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for items that were filed again", source);
+    let results = "select i.id, i.result from json_each($1) as k cross join items as i \
+                   where i.id = cast(k.atom as bigint) and i.result is not null";
+    let results = sqlx::query(results)
+        .bind(list(items))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let mut again = BTreeMap::new();
+    for row in &results {
+        let result: &str = row.try_get("result").map_err(failed)?;
+        if let Some(by) = filed_again_as(Some(result)) {
+            again.insert(by, row.try_get("id").map_err(failed)?);
+        }
+    }
+    let with_keys = "select i.id from json_each($1) as k cross join items as i \
+                     where i.id = cast(k.atom as bigint) and i.key_hash is not null";
+    let with_keys: Vec<i64> = sqlx::query_scalar(with_keys)
+        .bind(list(&again.keys().collect::<Vec<_>>()))
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    Ok(with_keys
+        .iter()
+        .filter_map(|by| again.get(by).copied())
+        .collect())
+}
+
 impl Ledger {
     /// Of these items those that are not to be tried again with others: their contract is stopped,
-    /// the approval of their batch was revoked, or their period was given up with its contract.
+    /// the approval of their batch was revoked, their period was given up with its contract, or they
+    /// were filed again with other content.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -280,6 +315,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         left.extend(waived.into_iter().collect::<Vec<i64>>());
+        left.extend(filed_again(&mut connection, items).await?);
         Ok(left)
     }
 }

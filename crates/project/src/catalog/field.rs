@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 
 use payrun_domain::money::Currency;
-use payrun_domain::text::unseen;
+use payrun_domain::text::{is_unseen, unseen};
 
 use super::{Alphabet, Field, FieldKind, JobKind, Rule};
 
@@ -94,6 +94,11 @@ impl Field {
                     self.name,
                     u32::from(c)
                 ));
+            }
+            // Of a person's name or card nobody means what nobody sees, and the gateway compares it.
+            if self.sensitive && alphabet.is_none() && is_unseen(c) {
+                let reason = format!("{} takes no character that cannot be seen", self.name);
+                return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));
             }
             if three_bytes && c.len_utf8() > 3 {
                 let reason = format!(
@@ -361,6 +366,10 @@ mod tests {
     fn what_nobody_sees_is_named_in_every_field_and_nothing_else_of_a_personal_one() {
         let declare = crate::catalog::Catalog::built_in().kinds["declare"].on("wechat");
         let told = |name: &str, value: &str| declare.field(name).unwrap().check(value).unwrap_err();
+        assert_eq!(
+            told("name", "张\u{200b}三"),
+            "name takes no character that cannot be seen; it contains invisible character U+200B"
+        );
         let card = told("cert_id", "51092119930\u{200b}8072310");
         assert_eq!(
             card,

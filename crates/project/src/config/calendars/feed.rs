@@ -12,8 +12,8 @@
 //! | gov.hk (1823), GOV.UK | all | – | – |
 //!
 //! `TRANSP` and `X-MICROSOFT-CDO-BUSYSTATUS` say whether a person is busy and decide nothing. What
-//! no mark tells, and what marks tell in two ways, is not guessed: the feed is refused until a
-//! person has decided ([`Decisions`]).
+//! no mark tells, what marks tell in two ways, and what is called a working day without a mark, is
+//! not guessed: the feed is refused until a person has decided ([`Decisions`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,6 +94,9 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Stri
         said.extend(description_mark(description)?);
     }
     match (said.len(), said.first()) {
+        (0, _) | (1, Some(Meaning::Off)) if calls_itself_worked(marks) => Err(
+            "is called a working day, and does not say whether payments are made on it".to_owned(),
+        ),
         (1, Some(meaning)) => Ok(*meaning),
         (0, _)
             if marks
@@ -110,6 +113,24 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Stri
         (0, _) => Err("does not say whether it is a day off".to_owned()),
         _ => Err("says two things about its days".to_owned()),
     }
+}
+
+/// Whether a name speaks of a day that is worked, as English feeds do without a mark.
+fn calls_itself_worked(marks: &Marks<'_>) -> bool {
+    const WORDS: [&str; 5] = [
+        "working day",
+        "work day",
+        "workday",
+        "working saturday",
+        "working sunday",
+    ];
+    let says = |name: &String| {
+        let name = name.to_lowercase().replace('-', " ");
+        let worked = WORDS.iter().any(|word| name.contains(word));
+        let denied = ["non work", "nonwork", "no work", "not a work"];
+        worked && !denied.iter().any(|word| name.contains(word))
+    };
+    marks.names.iter().any(says)
 }
 
 /// Apple's mark, where it is one about work.

@@ -220,6 +220,12 @@ mod tests {
         folder
     }
 
+    fn refusal_of(files: &[(&str, &str)]) -> Option<String> {
+        load(folder(files).path())
+            .err()
+            .map(|found| found.to_string())
+    }
+
     fn mistakes(files: &[(&str, &str)]) -> String {
         let folder = folder(files);
         let shown = load(folder.path())
@@ -586,6 +592,31 @@ END:VCALENDAR\r
         }
         let shown = mistakes(&[("hk.json", &json.replacen("20261001", "20261301", 1))]);
         assert!(shown.contains("DTSTART \"20261301\" is no date"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_called_a_working_day_without_a_mark_is_refused_and_what_is_called_none_is_not() {
+        let called = |name: &str, more: &str| {
+            let events = [
+                ("20260101", "The first day of January", ""),
+                ("20260214", name, more),
+            ];
+            refusal_of(&[("hk.ics", &feed("-//1823 Call Centre, HKSARG//EN", &events))])
+        };
+        for name in ["Special Working Day", "Workday", "Working Saturday"] {
+            for more in ["", "DESCRIPTION:Public holiday\r\n"] {
+                let shown = called(name, more).unwrap_or_default();
+                assert!(shown.contains("is called a working day"), "{name}: {shown}");
+            }
+        }
+        for (name, more) in [
+            ("Special Non-Working Day", ""),
+            ("Working day", "X-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r\n"),
+            ("Special (working day)", ""),
+            ("Working day", "DESCRIPTION:Observance\r\n"),
+        ] {
+            assert_eq!(called(name, more), None, "{name}");
+        }
     }
 
     #[test]
