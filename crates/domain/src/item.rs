@@ -268,6 +268,33 @@ pub struct Move {
     pub alarm: Option<Alarm>,
 }
 
+impl Move {
+    /// The item stays as it is, at rest, and its history says why it was written.
+    pub fn noted(item: &Item, reason: String) -> Self {
+        Self {
+            item: item.clone(),
+            due: None,
+            reason: Some(reason),
+            alarm: None,
+        }
+    }
+
+    /// With this reason.
+    #[must_use]
+    pub fn because(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// Due at this instant.
+    #[must_use]
+    pub fn due_at(self, due: Timestamp) -> Self {
+        Self {
+            due: Some(due),
+            ..self
+        }
+    }
+}
+
 /// Answers that contradict what was known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 //! no floats.
 //!
 //! Everything here is a value or a pure function over values. The heart is [`item`]: the one place
-//! that decides which state follows which.
+//! that decides which state follows which; [`evidence`] says when news may move it at all.
 
 pub mod actor;
 pub mod alert;
@@ -10,6 +10,7 @@ pub mod answer;
 pub mod approval;
 pub mod audit;
 pub mod calendar;
+pub mod evidence;
 pub mod identity_card;
 pub mod ids;
 pub mod item;

@@ -235,7 +235,7 @@ impl Engine {
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let error = match self.ledger.believe_notifications(all).await {
+        let error = match self.ledger.apply_notifications(all).await {
             Ok(outcomes) => return Ok(outcomes),
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => error,
@@ -246,7 +246,7 @@ impl Engine {
             outcomes.push(
                 match self
                     .ledger
-                    .believe_notifications(std::slice::from_ref(said))
+                    .apply_notifications(std::slice::from_ref(said))
                     .await
                 {
                     Ok(one) => one.into_iter().next().unwrap_or(NotificationOutcome::Open),

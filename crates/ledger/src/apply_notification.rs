@@ -1,10 +1,6 @@
-//! What a notification says of an item, put to the state machine.
-//!
-//! The only move that a notification makes is to `succeeded`: money that moved has moved. Whatever
-//! else it says is reason to ask the gateway at once, or an alarm; so one that is repeated, late or
-//! out of order can undo nothing. Nothing is believed of an item that is being sent at this moment:
-//! the notification waits. Move, event, attempt, totals and what became of the notification go down
-//! in one commit.
+//! Applies what a notification says of an item, as the table of evidence decides
+//! ([`payrun_domain::evidence`]). Move, event, attempt, totals and what became of the notification
+//! go down in one commit.
 
 use std::time::Duration;
 
@@ -14,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::approvals::void_of_job;
-use super::claim::decide;
+use super::claim::follow;
 use super::error::LedgerError;
 use super::notifications::{Ending, NotificationOutcome, end};
 use super::rows::{ItemChange, ItemRecord, policy_of};
@@ -22,9 +18,9 @@ use super::settle::Attempt;
 use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause, Receipt};
+use payrun_domain::evidence::{Consequence, Evidence, Source};
 use payrun_domain::ids::OrderNumber;
-use payrun_domain::item::{Alarm, Event, Move, State};
-use payrun_domain::planted::{Mutation, is};
+use payrun_domain::item::{Move, State};
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
@@ -50,7 +46,7 @@ pub struct NotificationClaim {
     pub evidence: String,
     /// How long one order is left alone between two questions.
     pub query_interval: Duration,
-    /// When it is believed.
+    /// When it is applied.
     pub now: Timestamp,
 }
 
@@ -59,14 +55,14 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn believe_notifications(
+    pub async fn apply_notifications(
         &self,
         all: &[NotificationClaim],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let mut outcomes = Vec::with_capacity(all.len());
         for said in all {
-            outcomes.push(believe(&mut turn, said).await?);
+            outcomes.push(apply_one(&mut turn, said).await?);
         }
         let makes_work = |outcome: &NotificationOutcome| {
             !matches!(
@@ -90,20 +86,6 @@ fn failed(source: sqlx::Error) -> LedgerError {
     LedgerError::of(DOING, source)
 }
 
-/// What follows from a notification, before the state machine has its say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Follows {
-    /// The state machine decides.
-    Believe,
-    /// A person must hear of it; the state stays.
-    Alarm(Alarm, String),
-    /// The gateway is asked at once.
-    Ask,
-    Nothing,
-    /// A call is under way, which may tell.
-    Wait,
-}
-
 /// An item's row, with what is needed beside the item.
 struct Found {
     stored: ItemRecord,
@@ -113,76 +95,48 @@ struct Found {
     last_call: Option<Timestamp>,
 }
 
-async fn believe(
+async fn apply_one(
     turn: &mut WriteTx,
     said: &NotificationClaim,
 ) -> Result<NotificationOutcome, LedgerError> {
     let found = find(turn, said.item_id).await?;
-    let follows = follows(&found, said);
-    let (outcome, detail, due) = match follows {
-        Follows::Nothing => (NotificationOutcome::NothingNew, None, None),
-        Follows::Wait => {
+    let is_mismatch = matches!(
+        said.answer,
+        Answer::Unknown {
+            cause: Cause::Mismatch,
+            ..
+        }
+    );
+    let news = Evidence {
+        source: Source::Notification,
+        answer: &said.answer,
+        is_in_use: said.order_no == found.stored.order_no,
+        known: false,
+        is_claimed: found.claimed,
+        due: found.due,
+        query_at: asked_at(&found, said),
+        words: words(&found, said),
+    };
+    let (outcome, detail, due) = match follow(&found.stored, &news, &found.policy, said.now)? {
+        Consequence::Ignore => (NotificationOutcome::NothingNew, None, None),
+        Consequence::Wait => {
             let waits = "waits for a call that is under way".to_owned();
-            (
-                NotificationOutcome::Open,
-                Some(waits),
-                Some(said.now.plus(CALL_UNDER_WAY)),
-            )
+            let again = said.now.plus(CALL_UNDER_WAY);
+            (NotificationOutcome::Open, Some(waits), Some(again))
         }
-        Follows::Ask => {
+        Consequence::QueryNow => {
             ask(turn, &found, said).await?;
-            (
-                NotificationOutcome::Asked,
-                Some(said.answer.as_str().to_owned()),
-                None,
-            )
+            let says = said.answer.as_str().to_owned();
+            (NotificationOutcome::Asked, Some(says), None)
         }
-        Follows::Alarm(alarm, reason) => {
-            let outcome = if alarm == Alarm::AmountDiffers {
-                NotificationOutcome::Mismatch
-            } else {
-                NotificationOutcome::Contradicts
-            };
-            let moved = Move {
-                item: found.stored.item.clone(),
-                due: due_after_alarm(&found, said),
-                reason: Some(reason.clone()),
-                alarm: Some(alarm),
-            };
-            let told = tell_once(turn, &found, &moved, said).await?;
-            (
-                if told {
-                    outcome
-                } else {
-                    NotificationOutcome::NothingNew
-                },
-                Some(reason),
-                None,
-            )
-        }
-        Follows::Believe => {
-            let moved = decide(
-                &found.stored,
-                &Event::Answered(said.answer.clone()),
-                &found.policy,
-                said.now,
-            )?;
-            #[cfg(feature = "planted")]
-            let moved = lowered(moved, said);
+        Consequence::Move(moved) => {
             let stays = moved.item.state == found.stored.item.state;
-            let moved = if moved.alarm.is_some() {
-                Move {
-                    reason: Some(reason(said)),
-                    ..moved
-                }
-            } else {
-                moved
-            };
             let told = tell_once(turn, &found, &moved, said).await?;
             let outcome = match (stays, told) {
-                (false, _) => NotificationOutcome::Applied,
+                (true, true) if is_mismatch => NotificationOutcome::Mismatch,
                 (true, true) => NotificationOutcome::Contradicts,
                 (true, false) => NotificationOutcome::NothingNew,
+                (false, _) => NotificationOutcome::Applied,
             };
             (outcome, moved.reason, None)
         }
@@ -195,66 +149,6 @@ async fn believe(
     };
     end(turn, said.notification, &ending).await?;
     Ok(outcome)
-}
-
-/// Pure: the rules of the file's head.
-fn follows(found: &Found, said: &NotificationClaim) -> Follows {
-    let stored = &found.stored;
-    let in_use = said.order_no == stored.order_no;
-    let state = stored.item.state;
-    if is(Mutation::NotificationLowersState)
-        && matches!(said.answer, Answer::Accepted | Answer::Declined(_))
-    {
-        return Follows::Believe;
-    }
-    match (&said.answer, state) {
-        (_, State::Rejected | State::Skipped) => Follows::Nothing,
-        (_, State::Sending) => Follows::Wait,
-        (
-            Answer::Unknown {
-                cause: Cause::Mismatch,
-                ..
-            },
-            _,
-        ) => Follows::Alarm(
-            Alarm::AmountDiffers,
-            format!("a notification of {}: {}", said.order_no, said.differs),
-        ),
-        (Answer::Done(receipt), State::Succeeded)
-            if stored.item.receipt.as_ref() == Some(receipt) =>
-        {
-            Follows::Nothing
-        }
-        (
-            Answer::Done(_),
-            State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled,
-        ) => Follows::Believe,
-        (Answer::Done(_), State::Pending | State::Unknown | State::Parked) if in_use => {
-            Follows::Believe
-        }
-        (Answer::Done(_), State::Pending | State::Unknown | State::Parked) => Follows::Alarm(
-            Alarm::MoneyMoved,
-            format!("{}, an earlier order number of the item", reason(said)),
-        ),
-        (Answer::Declined(_), State::Succeeded) if in_use => Follows::Believe,
-        (_, State::Pending | State::Unknown) if in_use && found.claimed => Follows::Wait,
-        (_, State::Pending | State::Unknown) if in_use => Follows::Ask,
-        (
-            Answer::Accepted
-            | Answer::Declined(_)
-            | Answer::NotProcessed { .. }
-            | Answer::Absent
-            | Answer::Unknown { .. },
-            State::Held
-            | State::Planned
-            | State::Pending
-            | State::Unknown
-            | State::Succeeded
-            | State::Failed
-            | State::Cancelled
-            | State::Parked,
-        ) => Follows::Nothing,
-    }
 }
 
 async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
@@ -287,22 +181,6 @@ fn asked_at(found: &Found, said: &NotificationClaim) -> Timestamp {
     found.last_call.map_or(said.now, |last| {
         last.plus(said.query_interval).max(said.now)
     })
-}
-
-/// What was about to be done is done at its time; what is open is asked about.
-fn due_after_alarm(found: &Found, said: &NotificationClaim) -> Option<Timestamp> {
-    match found.stored.item.state {
-        State::Pending | State::Unknown => Some(asked_at(found, said)),
-        State::Held
-        | State::Planned
-        | State::Sending
-        | State::Succeeded
-        | State::Failed
-        | State::Cancelled
-        | State::Parked
-        | State::Rejected
-        | State::Skipped => found.due,
-    }
 }
 
 /// Has the item asked about. Not a move, so no event.
@@ -391,43 +269,31 @@ fn merged(known: Option<&str>, facts: &Map<String, Value>) -> Option<String> {
     Some(Value::Object(result).to_string())
 }
 
-fn reason(said: &NotificationClaim) -> String {
+/// What it says, where that contradicts what was known.
+fn words(found: &Found, said: &NotificationClaim) -> String {
+    let number = &said.order_no;
     match &said.answer {
-        Answer::Done(Receipt(receipt)) => format!(
-            "money moved: a notification has {receipt} under {}",
-            said.order_no
-        ),
+        Answer::Unknown {
+            cause: Cause::Mismatch,
+            ..
+        } => format!("a notification of {number}: {}", said.differs),
+        Answer::Done(Receipt(receipt)) => {
+            let is_in_use = *number == found.stored.order_no;
+            let is_open = found.stored.item.state.is_in_flight();
+            let earlier = if is_open && !is_in_use {
+                ", an earlier order number of the item"
+            } else {
+                ""
+            };
+            format!("money moved: a notification has {receipt} under {number}{earlier}")
+        }
         Answer::Accepted
         | Answer::Declined(_)
         | Answer::NotProcessed { .. }
         | Answer::Absent
         | Answer::Unknown { .. } => {
-            format!(
-                "a notification of {} says: {} {}",
-                said.order_no,
-                said.answer.as_str(),
-                said.answer.code()
-            )
-        }
-    }
-}
-
-/// The fault: whatever a notification says is the state then.
-#[cfg(feature = "planted")]
-fn lowered(moved: Move, said: &NotificationClaim) -> Move {
-    if !is(Mutation::NotificationLowersState) || moved.item.state != State::Succeeded {
-        return moved;
-    }
-    match said.answer {
-        Answer::Accepted | Answer::Declined(_) => {
-            let item = payrun_domain::item::Item {
-                state: State::Failed,
-                ..moved.item.clone()
-            };
-            Move { item, ..moved }
-        }
-        Answer::Done(_) | Answer::NotProcessed { .. } | Answer::Absent | Answer::Unknown { .. } => {
-            moved
+            let (answer, code) = (said.answer.as_str(), said.answer.code());
+            format!("a notification of {number} says: {answer} {code}")
         }
     }
 }

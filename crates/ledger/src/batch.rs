@@ -10,7 +10,7 @@ use super::rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
 use super::write_tx::WriteTx;
 use payrun_domain::approval::{Batch, Origin, Row as Content};
 use payrun_domain::ids::KeyHash;
-use payrun_domain::item::{Event, Move};
+use payrun_domain::item::Event;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
@@ -71,10 +71,7 @@ pub(super) async fn move_held(
         let mut moved = Vec::with_capacity(rows.len());
         for row in &rows {
             let stored = ItemRecord::read(row)?;
-            let to = Move {
-                reason: Some(why.to_owned()),
-                ..decide(&stored, event, &policy, now)?
-            };
+            let to = decide(&stored, event, &policy, now)?.because(Some(why.to_owned()));
             moved.push((stored, to));
         }
         let written = |(stored, moved)| ItemChange {

@@ -23,6 +23,7 @@ use super::settle::Attempt;
 use super::stopped::{Stopped, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::evidence::{self, Consequence, Evidence};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, Item, Move, State, apply};
 use payrun_domain::money::Amount;
@@ -510,14 +511,7 @@ impl DueItems {
             ClaimKind::Query
         };
         let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
-        self.claims.push((
-            stored,
-            Move {
-                due: Some(until),
-                ..moved
-            },
-            doing,
-        ));
+        self.claims.push((stored, moved.due_at(until), doing));
         Ok(())
     }
 
@@ -561,7 +555,7 @@ impl DueItems {
             .as_ref()
             .map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
         let reason = by_person.or_else(|| stopped.map(|stopped| format!("withdrawn: {stopped}")));
-        self.withdrawn.push((stored, Move { reason, ..moved }));
+        self.withdrawn.push((stored, moved.because(reason)));
         Ok(())
     }
 
@@ -669,6 +663,18 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Result<Move, LedgerError> {
     apply(&stored.item, event, policy, now).map_err(|illegal| LedgerError::Corrupt {
+        what: format!("item {}: {illegal}", stored.id),
+    })
+}
+
+/// What is to be done with news of an item's order.
+pub(super) fn follow(
+    stored: &ItemRecord,
+    news: &Evidence<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Consequence, LedgerError> {
+    evidence::follow(&stored.item, news, policy, now).map_err(|illegal| LedgerError::Corrupt {
         what: format!("item {}: {illegal}", stored.id),
     })
 }

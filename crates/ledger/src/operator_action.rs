@@ -388,15 +388,12 @@ async fn grant(
                 .as_ref()
                 .filter(|_| matches!(wish, OperatorAction::Retry));
             let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
-            Move {
-                reason: Some(format!(
-                    "{} by {}: {}{follows}",
-                    wish.done(),
-                    by.who,
-                    by.why
-                )),
-                ..moved
-            }
+            moved.because(Some(format!(
+                "{} by {}: {}{follows}",
+                wish.done(),
+                by.who,
+                by.why
+            )))
         }
         Err(illegal) => return Ok(Err(ActionResult::Refused(illegal))),
     };

@@ -662,12 +662,7 @@ impl Planning {
                 "{}; filed again with other content as item {by}",
                 reason.as_deref().unwrap_or("failed")
             );
-            let moved = Move {
-                item: stored.item.clone(),
-                due: None,
-                reason: Some(reason),
-                alarm: None,
-            };
+            let moved = Move::noted(&stored.item, reason);
             noted.push((stored, moved, serde_json::Value::Object(result).to_string()));
         }
         let written: Vec<ItemChange<'_>> = noted

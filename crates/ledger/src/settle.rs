@@ -2,8 +2,8 @@
 //! commit.
 //!
 //! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt
-//! is recorded with its evidence. What is open is asked about at once; what is at rest, or would be
-//! sent again, is put to the state machine.
+//! is recorded with its evidence. What is open is asked about at once; of what is at rest, or would
+//! be sent again, the table of evidence decides ([`payrun_domain::evidence`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,15 +11,16 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::approvals::void_of_job;
-use super::claim::{Claimed, decide};
+use super::claim::{Claimed, follow};
 use super::error::LedgerError;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
 use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use super::writer::UncertainClaim;
 use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::evidence::{Consequence, Evidence, Source};
 use payrun_domain::ids::OrderNumber;
-use payrun_domain::item::{Alarm, Event, Move, State};
+use payrun_domain::item::{Move, State};
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
@@ -316,7 +317,7 @@ async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerE
         if known == 0 {
             let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
             ChangeBatch::of(&[], &attempts)?.execute(turn).await?;
-            believe_late(turn, one, attempt).await?;
+            apply_late_reply(turn, one, attempt).await?;
         }
     }
     // What came late may be the truth: ask at once. Not a move, so no event.
@@ -329,14 +330,17 @@ async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerE
     Ok(())
 }
 
-/// What comes late of an item that is open is asked about instead. Of one at rest, or about to be
-/// sent again, nobody would ask: there the state machine decides.
-async fn believe_late(
+/// What came late of an item that is at rest, or about to be sent again, nobody would ask about:
+/// there the table of evidence decides.
+async fn apply_late_reply(
     turn: &mut WriteTx,
     one: &Settlement,
     attempt: &Attempt,
 ) -> Result<(), LedgerError> {
-    let failed = |source| LedgerError::of("believing a late answer", source);
+    let failed = |source| LedgerError::of("applying a late reply", source);
+    let Some(answer) = late_answer(one, attempt) else {
+        return Ok(());
+    };
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id and a.order_no = $2 \
                    and a.answer = 'declined' and a.operation <> 'person') as declined \
                  from items as i join jobs as j on j.id = i.job_id where i.id = $1";
@@ -346,27 +350,31 @@ async fn believe_late(
     let row = row.fetch_one(turn.connection()).await.map_err(failed)?;
     let stored = ItemRecord::read(&row)?;
     let was_declined = row.try_get::<i64, _>("declined").map_err(failed)? > 0;
-    let moved = match late(&stored, one, attempt, was_declined) {
-        Late::Nothing => return Ok(()),
-        Late::Believe(answer) => decide(
-            &stored,
-            &Event::Answered(answer),
-            &policy_of(&row, stored.id)?,
-            one.at,
-        )?,
-        Late::EarlierNumber => Move {
-            item: stored.item.clone(),
-            due: stored.item.state.is_open().then_some(one.at),
-            reason: Some(format!(
-                "money moved under {}, an earlier order number of the item",
-                one.stored.order_no
-            )),
-            alarm: Some(Alarm::MoneyMoved),
-        },
+    let number = &one.stored.order_no;
+    let words = match &answer {
+        Answer::Done(receipt) => {
+            format!("money moved: a late reply has {} under {number}", receipt.0)
+        }
+        Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. } => format!("a late reply says of {number}: {}", answer.as_str()),
     };
-    if moved.item.state == stored.item.state && moved.alarm.is_none() {
+    let news = Evidence {
+        source: Source::LateReply,
+        answer: &answer,
+        is_in_use: stored.order_no == *number,
+        known: was_declined || one.stored.item.state != State::Sending,
+        is_claimed: false,
+        due: None,
+        query_at: one.at,
+        words,
+    };
+    let Consequence::Move(moved) = follow(&stored, &news, &policy_of(&row, stored.id)?, one.at)?
+    else {
         return Ok(());
-    }
+    };
     if let Some(alarm) = moved.alarm {
         tracing::error!(
             item.id = stored.id,
@@ -394,56 +402,15 @@ async fn believe_late(
     Ok(())
 }
 
-/// What follows from an answer that came late.
-enum Late {
-    Nothing,
-    /// The state machine decides.
-    Believe(Answer),
-    /// Money moved under an order number that is no longer in use.
-    EarlierNumber,
-}
-
-fn late(stored: &ItemRecord, one: &Settlement, attempt: &Attempt, was_declined: bool) -> Late {
-    let in_use = stored.order_no == one.stored.order_no;
-    let is_done = one.moved.item.state == State::Succeeded;
-    match (
-        one.moved.item.receipt.clone().filter(|_| is_done),
-        stored.item.state,
-    ) {
-        (
-            Some(receipt),
-            State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled,
-        ) => Late::Believe(Answer::Done(receipt)),
-        (Some(receipt), State::Parked) if in_use => Late::Believe(Answer::Done(receipt)),
-        (Some(_), State::Pending | State::Unknown | State::Parked) if !in_use => {
-            Late::EarlierNumber
-        }
-        // It came to be sent after it had ended, unless the gateway has said what became of this
-        // number.
-        (None, State::Failed | State::Cancelled)
-            if one.stored.item.state == State::Sending && !was_declined =>
-        {
-            let told = [Answer::Accepted, Answer::from(Cause::TimedOut)];
-            let told = told
-                .into_iter()
-                .find(|answer| answer.as_str() == attempt.answer);
-            told.map_or(Late::Nothing, Late::Believe)
-        }
-        (
-            Some(_) | None,
-            State::Held
-            | State::Planned
-            | State::Sending
-            | State::Pending
-            | State::Unknown
-            | State::Succeeded
-            | State::Failed
-            | State::Cancelled
-            | State::Parked
-            | State::Rejected
-            | State::Skipped,
-        ) => Late::Nothing,
-    }
+/// What a late reply said, where that may mean that money moved.
+fn late_answer(one: &Settlement, attempt: &Attempt) -> Option<Answer> {
+    let succeeded = one.moved.item.state == State::Succeeded;
+    let receipt = one.moved.item.receipt.clone().filter(|_| succeeded);
+    receipt.map(Answer::Done).or_else(|| {
+        [Answer::Accepted, Answer::from(Cause::TimedOut)]
+            .into_iter()
+            .find(|answer| answer.as_str() == attempt.answer)
+    })
 }
 
 fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {

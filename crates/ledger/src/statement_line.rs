@@ -1,20 +1,19 @@
-//! A statement line as evidence: what it shows is put to the state machine like any other answer.
-//!
-//! Move, event, attempt and totals go down in one commit. Nothing is believed of an item that is
-//! being sent at this moment: its own call will tell.
+//! Applies what a statement line shows of an item, as the table of evidence decides
+//! ([`payrun_domain::evidence`]). Move, event, attempt and totals go down in one commit.
 
 use sqlx::Row;
 
 use super::Ledger;
-use super::claim::decide;
+use super::claim::follow;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::rows::{ItemChange, ItemRecord, policy_of, write_one};
 use super::settle::{Attempt, AttemptLine};
 use super::write_tx::WriteTx;
-use payrun_domain::answer::{Answer, Receipt};
+use payrun_domain::answer::{Answer, Cause, Receipt};
+use payrun_domain::evidence::{Consequence, Evidence, Source};
 use payrun_domain::ids::OrderNumber;
-use payrun_domain::item::{Alarm, Event, Move, State};
+use payrun_domain::item::{Move, State};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 
@@ -31,7 +30,7 @@ pub struct StatementEvidence {
     pub receipt: Receipt,
     /// How much.
     pub amount: Amount,
-    /// When it is believed.
+    /// When it is applied.
     pub now: Timestamp,
 }
 
@@ -47,38 +46,39 @@ pub enum EvidenceOutcome {
     Unchanged(State),
 }
 
+const DOING: &str = "applying a statement line";
+
 impl Ledger {
-    /// Puts a line's evidence to an item's state machine.
+    /// Applies what a line shows of an item.
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn believe_line(
+    pub async fn apply_statement_line(
         &self,
         item_id: i64,
         shown: &StatementEvidence,
     ) -> Result<EvidenceOutcome, LedgerError> {
-        let mut turn = self.turn("believing a statement").await?;
-        let believed = believe(&mut turn, item_id, shown).await;
-        match believed? {
+        let mut turn = self.turn(DOING).await?;
+        match apply_line(&mut turn, item_id, shown).await? {
             EvidenceOutcome::Unchanged(state) => {
                 turn.rollback().await?;
                 Ok(EvidenceOutcome::Unchanged(state))
             }
-            believed @ (EvidenceOutcome::Closed | EvidenceOutcome::Contradicted) => {
+            applied @ (EvidenceOutcome::Closed | EvidenceOutcome::Contradicted) => {
                 turn.commit_and_tell().await?;
                 self.woken.notify_waiters();
-                Ok(believed)
+                Ok(applied)
             }
         }
     }
 }
 
-async fn believe(
+async fn apply_line(
     turn: &mut WriteTx,
     item_id: i64,
     shown: &StatementEvidence,
 ) -> Result<EvidenceOutcome, LedgerError> {
-    let failed = |source| LedgerError::of("believing a statement", source);
+    let failed = |source| LedgerError::of(DOING, source);
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id \
                    and a.operation = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
@@ -87,61 +87,34 @@ async fn believe(
         .await
         .map_err(failed)?;
     let stored = ItemRecord::read(&row)?;
-    let told = row.try_get::<i64, _>("told").map_err(failed)? > 0;
-    if stored.amount != Some(shown.amount) || !counts(&stored, shown, told) {
-        return Ok(EvidenceOutcome::Unchanged(stored.item.state));
-    }
-    if stored.item.state.is_in_flight() && stored.order_no != shown.order_no {
-        let due = row
-            .try_get::<Option<i64>, _>("due_at")
-            .map_err(failed)?
-            .map(Timestamp::from_millis);
-        let (item, alarm) = (stored.item.clone(), Some(Alarm::MoneyMoved));
-        write(
-            turn,
-            &stored,
-            &Move {
-                item,
-                due,
-                reason: Some(reason(shown)),
-                alarm,
-            },
-            shown,
-        )
-        .await?;
-        return Ok(EvidenceOutcome::Contradicted);
-    }
-    let done = Event::Answered(Answer::Done(shown.receipt.clone()));
-    let moved = decide(&stored, &done, &policy_of(&row, stored.id)?, shown.now)?;
-    let contradicts = moved.alarm.is_some();
-    let moved = if contradicts {
-        Move {
-            reason: Some(reason(shown)),
-            ..moved
-        }
+    let answer = if stored.amount == Some(shown.amount) {
+        Answer::Done(shown.receipt.clone())
     } else {
-        moved
+        Answer::from(Cause::Mismatch)
     };
-    write(turn, &stored, &moved, shown).await?;
-    Ok(if contradicts {
-        EvidenceOutcome::Contradicted
-    } else {
-        EvidenceOutcome::Closed
-    })
-}
-
-/// Whether there is anything to believe: an open question about this very number, or money that
-/// moved against what is known or under another number.
-fn counts(stored: &ItemRecord, shown: &StatementEvidence, told: bool) -> bool {
-    match stored.item.state {
-        State::Unknown | State::Pending | State::Parked => {
-            stored.order_no == shown.order_no || !told
+    let due: Option<i64> = row.try_get("due_at").map_err(failed)?;
+    let news = Evidence {
+        source: Source::StatementLine,
+        answer: &answer,
+        is_in_use: stored.order_no == shown.order_no,
+        known: row.try_get::<i64, _>("told").map_err(failed)? > 0,
+        is_claimed: false,
+        due: due.map(Timestamp::from_millis),
+        query_at: shown.now,
+        words: words(shown),
+    };
+    match follow(&stored, &news, &policy_of(&row, stored.id)?, shown.now)? {
+        Consequence::Move(moved) => {
+            write(turn, &stored, &moved, shown).await?;
+            Ok(if moved.alarm.is_some() {
+                EvidenceOutcome::Contradicted
+            } else {
+                EvidenceOutcome::Closed
+            })
         }
-        // It would be sent, and charge twice.
-        State::Planned | State::Held => true,
-        // Once is enough: a statement may be reconciled any number of times.
-        State::Failed | State::Cancelled => !told,
-        State::Sending | State::Succeeded | State::Rejected | State::Skipped => false,
+        Consequence::QueryNow | Consequence::Wait | Consequence::Ignore => {
+            Ok(EvidenceOutcome::Unchanged(stored.item.state))
+        }
     }
 }
 
@@ -194,7 +167,7 @@ pub(super) async fn write_told(
     }
 }
 
-fn reason(shown: &StatementEvidence) -> String {
+fn words(shown: &StatementEvidence) -> String {
     format!(
         "money moved: the statement of {}, line {}, has {} under {}",
         shown.day, shown.line, shown.amount, shown.order_no

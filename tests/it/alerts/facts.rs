@@ -276,7 +276,11 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
             amount: desk.items().await[0].amount.unwrap(),
             now: office.clock.now(),
         };
-        let believed = desk.ledger.believe_line(1, &evidence).await.unwrap();
+        let believed = desk
+            .ledger
+            .apply_statement_line(1, &evidence)
+            .await
+            .unwrap();
         assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
         assert_eq!(office.after(1).await.sent, 1);
         let subject = &server.subjects()[0].1;

@@ -69,7 +69,7 @@ async fn tell(
     let row = kept(&desk.ledger, digest, claimed.order_no()).await;
     let outcome = desk
         .ledger
-        .believe_notifications(&[said(&row, claimed, answer, now)])
+        .apply_notifications(&[said(&row, claimed, answer, now)])
         .await
         .unwrap()[0];
     let written = desk
@@ -236,7 +236,7 @@ fn what_is_being_sent_is_left_to_its_call_and_the_notification_waits() {
             .unwrap();
         let outcome = desk
             .ledger
-            .believe_notifications(&[said(&due, &claimed, done(), at(3))])
+            .apply_notifications(&[said(&due, &claimed, done(), at(3))])
             .await
             .unwrap();
         assert_eq!(

@@ -814,7 +814,11 @@ fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
             amount: item.amount.unwrap(),
             now: at(1),
         };
-        let believed = desk.ledger.believe_line(item.id, &shown).await.unwrap();
+        let believed = desk
+            .ledger
+            .apply_statement_line(item.id, &shown)
+            .await
+            .unwrap();
         assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
         assert_eq!(desk.states().await[0], State::Succeeded);
         assert_eq!(approve(&desk, "bob", at(2)).await, Decided::Changed);

@@ -312,7 +312,7 @@ async fn believe(
         amount,
         now,
     };
-    match desk.ledger.believe_line(item.id, &shown).await? {
+    match desk.ledger.apply_statement_line(item.id, &shown).await? {
         EvidenceOutcome::Closed => {
             let place = LineRef {
                 day: day.to_owned(),
