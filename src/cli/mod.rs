@@ -35,6 +35,7 @@ mod plan;
 mod progress;
 mod project;
 mod promote;
+mod refund;
 mod report;
 mod reseal;
 mod resolve;
@@ -164,6 +165,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Withdraw items: nothing more of them is sent, and what may be under way is queried
     Cancel(cancel::CancelArgs),
+    /// Write a workflow that gives back what an item took, for somebody to approve
+    Refund(refund::RefundArgs),
     /// Say what became of an item where queries could not tell; kept as evidence with name and
     /// reason
     Resolve(resolve::ResolveArgs),
@@ -301,6 +304,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Tokens(args) => tokens::run(context, args).await,
         Command::Notifications(args) => notifications::run(context, &args).await,
+        Command::Refund(args) => refund::run(context, &args).await,
         Command::Resolve(args) => resolve::run(context, &args).await,
         Command::Pause(args) => pause::pause(context, &args).await,
         Command::Resume(args) => pause::resume(context, &args).await,

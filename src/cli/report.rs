@@ -151,7 +151,7 @@ impl Report {
         for (alarm, items, first) in &self.alarms {
             let raised = paint(&format!("ALARM {alarm}"), Colour::Red, colour);
             say(format!(
-                "{raised} ({}): {}; `payrun show --item {first}` says what to do",
+                "{raised} ({}): {}; `payrun show --item {first}` says what is known of it",
                 Alarm::meaning_of(alarm),
                 counted(*items, "item")
             ));

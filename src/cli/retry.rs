@@ -142,7 +142,10 @@ async fn bulk(
         .carry_out(&chosen, wish, &words(which), &by)
         .await
         .map_err(failed)?;
-    Ok((Outcome::of(done).tell(which.json), true))
+    if !which.json {
+        tell_left_out(&chosen);
+    }
+    Ok((Outcome::of(done).tell(which.json), chosen.items > 0))
 }
 
 /// How the items were chosen, for the audit log.
@@ -199,17 +202,21 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
             money_text(&chosen.sums)
         ));
     }
+    tell_left_out(chosen);
+    if chosen.items > 0 {
+        say(format!(
+            "nothing was done; the same with --yes --expect {} does it to exactly these",
+            chosen.set
+        ));
+    }
+}
+
+fn tell_left_out(chosen: &Chosen) {
     if chosen.left_out > 0 {
         say(format!(
             "{} left out: the contract is paused or ended, the period was given up with it, the batch was rejected, or it was \
              filed again; `payrun retry ITEM` says which",
             counted(chosen.left_out, "item")
-        ));
-    }
-    if chosen.items > 0 {
-        say(format!(
-            "nothing was done; the same with --yes --expect {} does it to exactly these",
-            chosen.set
         ));
     }
 }

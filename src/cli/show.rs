@@ -9,6 +9,7 @@ use super::items::as_json;
 use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_lines, table};
 use super::project::Project;
 use super::report::{Report, painted};
+use crate::alerts::withdrawal::remedy;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
@@ -144,14 +145,16 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
         say_json(&value);
         return Ok(Exit::Success);
     }
-    print_item(&item, colour);
+    let jobs = ledger.jobs(item.run_id).await?;
+    let job = jobs.iter().find(|job| job.id == item.job_id);
+    print_item(&item, job.map_or("", |job| &job.kind), colour);
     print_result(&item);
     print_events(&item, &events, colour);
     print_attempts(&attempts, colour);
     Ok(Exit::Success)
 }
 
-fn print_item(item: &ItemRow, colour: bool) {
+fn print_item(item: &ItemRow, kind: &str, colour: bool) {
     let facts = [
         ("item", item.id.to_string()),
         (
@@ -180,7 +183,7 @@ fn print_item(item: &ItemRow, colour: bool) {
                 .map(|at| at.to_string())
                 .unwrap_or_default(),
         ),
-        ("what to do", to_do(item)),
+        ("what to do", to_do(item, kind)),
         (
             "same key as",
             item.duplicate_of
@@ -191,13 +194,10 @@ fn print_item(item: &ItemRow, colour: bool) {
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
     }
-    for command in give_back(item).iter().flatten() {
-        say(format!("{:<13} {command}", ""));
-    }
 }
 
 /// What a person has to do about an item, or need not.
-fn to_do(item: &ItemRow) -> String {
+fn to_do(item: &ItemRow, kind: &str) -> String {
     let id = item.id;
     match (item.state, item.withdrawn.is_some()) {
         (State::Parked, withdrawn) => {
@@ -212,15 +212,7 @@ fn to_do(item: &ItemRow) -> String {
             )
         }
         (State::Succeeded, true) => {
-            let offer = "the withdrawal was too late. What it took is given back by these commands, once somebody has approved that \
-                         (`payrun init` has the workflow in ready/)";
-            let no_money = "nothing: the withdrawal was too late, and no money moved";
-            if item.amount.is_some() {
-                offer
-            } else {
-                no_money
-            }
-            .to_owned()
+            format!("the withdrawal was too late: {}", remedy(kind, id))
         }
         (State::Sending | State::Pending | State::Unknown, true) => {
             "nothing: it is being asked about, and nothing new of it is sent".to_owned()
@@ -237,22 +229,6 @@ fn to_do(item: &ItemRow) -> String {
         )
         | (State::Succeeded, false) => String::new(),
     }
-}
-
-/// The commands that give back what an item took although it had been withdrawn.
-fn give_back(item: &ItemRow) -> Option<[String; 2]> {
-    let is_too_late = item.state == State::Succeeded && item.withdrawn.is_some();
-    let (number, amount) = (item.order_no.as_deref()?, item.amount?);
-    let (decimal, code) = (amount.decimal(), amount.currency().code());
-    let file = format!("withdrawn-{}.csv", item.id);
-    is_too_late.then(|| {
-        [
-            format!(
-                "printf '%s\\n' refund,order,amount,currency,reason W-{number},{number},{decimal},{code},withdrawn > {file}"
-            ),
-            format!("payrun run workflows/refund-batch.yaml --input {file}"),
-        ]
-    })
 }
 
 /// What the gateway told: an action for the payer, a report's place.

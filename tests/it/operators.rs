@@ -268,6 +268,47 @@ fn a_token_proves_who_rejects_a_batch_after_its_release_by_the_api() {
 }
 
 #[test]
+fn what_an_item_took_is_given_back_once_by_the_workflow_that_refund_writes() {
+    let app = App::of(Setup {
+        contracts: contracts("C", 2),
+        ..Setup::default()
+    });
+    let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
+    let refund = ["refund", "1", "--reason", "the payer cancelled: \"late\""];
+    let told = app.payrun(&refund).exits(0).stdout;
+    assert!(told.contains("refund-of-item-1.yaml"), "{told}");
+    let run = ["run", "workflows/refund-of-item-1.yaml"];
+    app.payrun_as(&ann, &run).exits(4);
+    app.payrun(&refund)
+        .exits(2)
+        .says("gives item 1 back already: it is held");
+    // A refund that was rejected gave its number back, so another one takes the next.
+    app.payrun_as(&bob, &["approvals", "reject", "2", "--reason", "a test"])
+        .exits(0);
+    app.payrun(&refund).exits(0).says("refund-of-item-1-2.yaml");
+    let run = ["run", "workflows/refund-of-item-1-2.yaml"];
+    app.payrun_as(&ann, &run).exits(4);
+    app.payrun_as(&bob, &["approvals", "approve", "3", "--reason", "a test"])
+        .exits(0);
+    app.payrun(&["run", "--resume"]).exits(0);
+    let refunded = &app.totals().refunded["HKD"];
+    assert_eq!(refunded.count, 1);
+    let item = &app.json_lines(&["items", "--run", "1", "--json"])[0];
+    assert_eq!(
+        item["amount"],
+        app.json_lines(&["items", "--run", "3", "--json"])[0]["amount"]
+    );
+    app.payrun(&refund)
+        .exits(2)
+        .says("item 1 was given back by item");
+    let of_the_refund = ["refund", "refund-of-item-1-2", "--reason", "a test"];
+    app.payrun(&of_the_refund)
+        .exits(2)
+        .says("has taken no money that could be given back");
+}
+
+#[test]
 fn what_is_withdrawn_is_counted_without_a_reason_and_only_once() {
     use payrun::sandbox::faults::{Fault, FaultPlan};
     for server in [false, true] {

@@ -706,7 +706,7 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
             "{told}"
         );
         assert!(told.contains("withdraw "), "its history says so: {told}");
-        let offered = told.contains("payrun run workflows/refund-batch.yaml --input withdrawn-");
+        let offered = told.contains("writes a workflow that gives it back");
         assert_eq!(offered, happened, "{told}");
         let run = app.payrun(&["show"]).stdout;
         assert_eq!(run.contains("ALARM withdrawn_too_late"), happened, "{run}");

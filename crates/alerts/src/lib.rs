@@ -20,6 +20,7 @@ mod plan;
 pub mod preview;
 mod rules;
 mod templates;
+pub mod withdrawal;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -193,7 +193,26 @@ pub fn not_in_names(text: &str) -> Option<String> {
     if let Some(what) = text.chars().find_map(separates) {
         return Some(format!("contains {what}"));
     }
-    unseen(text).map(|what| format!("contains {what}"))
+    let unseen = unseen(text).map(|what| format!("contains {what}"));
+    unseen.or_else(|| {
+        text.chars()
+            .find_map(looks_like)
+            .map(|what| format!("contains {what}"))
+    })
+}
+
+/// What a character is taken for by whoever reads it: two names that differ only so are one to
+/// people.
+fn looks_like(c: char) -> Option<String> {
+    let what = match c {
+        c if is_wide(c) && c.is_alphanumeric() => "a full-width character",
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}' => {
+            "a dash that looks like a hyphen"
+        }
+        '\u{300}'..='\u{36f}' => "an accent of its own behind a letter",
+        _ => return None,
+    };
+    Some(format!("{what}, U+{:04X}", u32::from(c)))
 }
 
 /// The first character of a text that nobody sees, by its name and number: it tells nothing of what
@@ -250,6 +269,15 @@ mod tests {
             assert_eq!(trimmed(padded), "C1", "{padded:?}");
         }
         assert_eq!(not_in_names("C-1/of_May"), None);
+        for (alike, taken_for) in [
+            ("\u{ff32}1", "a full-width character, U+FF32"),
+            ("R\u{2011}1", "a dash that looks like a hyphen, U+2011"),
+            ("Re\u{301}", "an accent of its own behind a letter, U+0301"),
+        ] {
+            let told = not_in_names(alike).unwrap_or_default();
+            assert_eq!(told, format!("contains {taken_for}"), "{alike}");
+        }
+        assert_eq!(not_in_names("R\u{e9}"), None);
         assert_eq!(not_in_names("香港（旺角）店"), None);
         let inner = ["C 1", "C;1", "C,1", "C'1", "C\"1", "C`1", "C\u{3000}1"];
         for odd in [

@@ -38,13 +38,13 @@ const REJECTED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items)
                        and t.items > 0 \
                      group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
 
-const ALARMS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm, coalesce(e.detail, '') \
+const ALARMS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm, coalesce(e.detail, ''), j.kind \
                      from events as e cross join items as i cross join jobs as j cross join runs as r \
                      where e.alarm is not null and e.alarm not in ('payer_differs', 'payer_unknown') and e.at > $1 \
                        and i.id = e.item_id and j.id = i.job_id and r.id = j.run_id \
                      order by e.at limit $2";
 
-const OTHER_PAYERS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm, coalesce(e.detail, '') \
+const OTHER_PAYERS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm, coalesce(e.detail, ''), j.kind \
                      from events as e cross join items as i cross join jobs as j cross join runs as r \
                      where e.alarm in ('payer_differs', 'payer_unknown') and e.at > $1 and i.id = e.item_id \
                        and j.id = i.job_id and r.id = j.run_id \
@@ -120,6 +120,8 @@ pub struct Alarmed {
     pub alarm: String,
     /// What was said, in words; empty where the alarm says it all.
     pub detail: String,
+    /// The kind of the item's job.
+    pub kind: String,
 }
 
 /// An answer that no outcome table lists.
@@ -352,6 +354,7 @@ impl Ledger {
                 at: instant(row, 6)?,
                 alarm: text(row, 7)?,
                 detail: text(row, 8)?,
+                kind: text(row, 9)?,
             })
         };
         rows.iter().map(alarmed).collect()

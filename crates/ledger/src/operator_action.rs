@@ -17,7 +17,8 @@ use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
 use super::stopped::{Stopped, stopped_items};
 use super::write_tx::WriteTx;
-use payrun_domain::actor::Authorization;
+use payrun_domain::actor::{Actor, Authorization};
+use payrun_domain::approval::{Right, right};
 use payrun_domain::item::{Event, Illegal, Move, Resolution, State, apply, heeding};
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
@@ -109,6 +110,8 @@ pub enum ActionResult {
 /// Who wants it, which way it came, and why.
 #[derive(Debug, Clone, Copy)]
 struct Said<'a> {
+    /// None where a contract takes its items with it.
+    actor: Option<&'a Actor>,
     who: &'a str,
     via: &'a str,
     why: &'a str,
@@ -117,6 +120,7 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     fn of(by: &'a Authorization) -> Self {
         Self {
+            actor: Some(&by.actor),
             who: by.actor.name(),
             via: by.actor.via(),
             why: by.reason.as_str(),
@@ -133,6 +137,7 @@ pub(super) async fn cancel_with_contract(
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
     let by = Said {
+        actor: None,
         who,
         via: "contract",
         why,
@@ -357,6 +362,13 @@ async fn grant(
     if let Some(stopped) = stopped.filter(|_| !asks_only) {
         return Ok(Err(ActionResult::Stopped(stopped)));
     }
+    let is_withdrawn = stored.item.state == State::Cancelled || stored.withdrawn.is_some();
+    if *wish == OperatorAction::Retry
+        && is_withdrawn
+        && let Some(own) = own_batch(turn, stored.job_id, by).await?
+    {
+        return Ok(Err(ActionResult::Stopped(own)));
+    }
     let stored = ItemRecord {
         withdrawn: stored
             .withdrawn
@@ -422,6 +434,30 @@ async fn grant(
         change,
         is_wish: false,
     }))
+}
+
+/// What was withdrawn from an approved batch is not what was approved any more: whoever started the
+/// batch does not send it again.
+async fn own_batch(
+    turn: &mut WriteTx,
+    job_id: i64,
+    by: Said<'_>,
+) -> Result<Option<Stopped>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for the batch of an item", source);
+    let query = "select a.author, r.author_user from approvals as a join jobs as j on j.id = a.job_id \
+                   join runs as r on r.id = j.run_id where a.job_id = $1";
+    let row = sqlx::query(query)
+        .bind(job_id)
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(failed)?;
+    let (Some(row), Some(actor)) = (row, by.actor) else {
+        return Ok(None);
+    };
+    let author: String = row.try_get("author").map_err(failed)?;
+    let author_user: Option<String> = row.try_get("author_user").map_err(failed)?;
+    let may_approve = right(actor, &author, author_user.as_deref()) == Right::Approves;
+    Ok((!may_approve).then_some(Stopped::OwnBatch { author }))
 }
 
 /// Whether an item was not let go before anything came of it.

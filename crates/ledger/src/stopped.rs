@@ -49,6 +49,11 @@ pub enum Stopped {
         /// Since when.
         at: Timestamp,
     },
+    /// It was withdrawn from an approved batch, and who wants it again is who started that batch.
+    OwnBatch {
+        /// Who started it.
+        author: String,
+    },
 }
 
 impl fmt::Display for Stopped {
@@ -73,6 +78,11 @@ impl fmt::Display for Stopped {
                 f,
                 "the batch of run {run} job {job} was rejected after its approval, at {at}; nothing more of it is sent: what \
                  is to be paid after all needs a batch of its own, with keys of its own, that is approved"
+            ),
+            Self::OwnBatch { author } => write!(
+                f,
+                "it was withdrawn from a batch that {author} started and somebody else approved: only who might have approved it \
+                 has it sent again"
             ),
         }
     }

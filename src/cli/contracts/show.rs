@@ -222,7 +222,7 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
         .filter_map(|period| period.item)
     {
         say(format!(
-            "item {item} was paid although it had been withdrawn: `payrun show --item {item}` says how to give it back"
+            "item {item} was paid although it had been withdrawn: `payrun refund {item} --reason WHY` writes a workflow that gives it back"
         ));
     }
 }

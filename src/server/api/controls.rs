@@ -407,6 +407,7 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<Moved>, ApiError> {
                     "contract_stopped"
                 }
                 Stopped::Revoked { .. } => "approval_revoked",
+                Stopped::OwnBatch { .. } => "own_batch",
             };
             Err(ApiError::conflict(code, stopped.to_string()))
         }

@@ -11,7 +11,7 @@ use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
     ActionResult, ApprovalRow, ApprovalState, ClaimKind, Decided, LaneLimits, LaneState, Ledger,
-    NewApproval, NewItem, NewRun, OperatorAction, Scope, Settled,
+    NewApproval, NewItem, NewRun, OperatorAction, Scope, Settled, Stopped,
 };
 
 use super::desk::{Desk, answered, at, by, item, item_of, planning_of, run};
@@ -759,6 +759,31 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
             desk.states().await,
             [State::Held, State::Cancelled, State::Held]
         );
+    });
+}
+
+#[test]
+fn what_was_withdrawn_from_an_approved_batch_is_not_sent_again_by_who_started_it() {
+    on_every_engine(|place| async move {
+        let desk = batch(&place, 1).await;
+        assert_eq!(approve(&desk, "bob", at(1)).await, Decided::Released(3));
+        let ledger = &desk.ledger;
+        let wish =
+            |wish, name| async move { ledger.wish(2, &wish, &by(name), at(2)).await.unwrap() };
+        assert_eq!(
+            wish(OperatorAction::Cancel, "cleo").await,
+            ActionResult::Moved(State::Cancelled)
+        );
+        let author = "ann".to_owned();
+        assert_eq!(
+            wish(OperatorAction::Retry, "ann").await,
+            ActionResult::Stopped(Stopped::OwnBatch { author })
+        );
+        assert_eq!(
+            wish(OperatorAction::Retry, "bob").await,
+            ActionResult::Moved(State::Planned)
+        );
+        desk.assert_sound().await;
     });
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Fact, More, NEWS_MAX, Told, Window, of_run};
 use crate::mask::masked;
+use crate::withdrawal::remedy;
 use payrun_domain::alert::Kind;
 use payrun_domain::item::Alarm;
 use payrun_ledger::{Alarmed, Ledger, LedgerError, ReconcileDifference};
@@ -63,6 +64,7 @@ fn alarm(alarmed: &Alarmed) -> Fact {
         at,
         alarm,
         detail,
+        kind,
     } = alarmed;
     let mut facts = of_run(run);
     facts.extend([
@@ -86,10 +88,7 @@ fn alarm(alarmed: &Alarmed) -> Fact {
                 .chain(said)
                 .collect(),
             advice: match Alarm::parse(alarm) {
-                Some(Alarm::Withdrawn) => format!(
-                    "`payrun show --item {item_id}` has its order number: a row with it in the file of \
-                     `payrun run workflows/refund-batch.yaml` gives it back, once somebody has approved that"
-                ),
+                Some(Alarm::Withdrawn) => remedy(kind, *item_id),
                 _ => format!(
                     "`payrun show --item {item_id}` has every answer; compare with the gateway's own records"
                 ),

@@ -48,7 +48,25 @@ pub(super) struct Entry {
     /// Its days.
     pub days: Vec<NaiveDate>,
     /// What it says of them itself; why that is not known otherwise.
-    pub meaning: Result<Meaning, String>,
+    pub meaning: Result<Meaning, Doubt>,
+}
+
+/// Why it is not known what an entry means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It says nothing of its days: what all such entries are may be decided at once.
+    SaysNothing,
+    /// It says something that may mean two things: each is decided by its name.
+    Says(&'static str),
+}
+
+impl Doubt {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::SaysNothing => "does not say whether it is a day off",
+            Self::Says(words) => words,
+        }
+    }
 }
 
 /// The properties of an entry that may say what it means.
@@ -81,7 +99,7 @@ pub(super) struct Decisions {
 }
 
 /// What an entry says of its days; otherwise why that is not known.
-pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, String> {
+pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Doubt> {
     let mut said: BTreeSet<Meaning> = marks
         .apple
         .iter()
@@ -94,9 +112,11 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Stri
         said.extend(description_mark(description)?);
     }
     match (said.len(), said.first()) {
-        (0, _) | (1, Some(Meaning::Off)) if calls_itself_worked(marks) => Err(
-            "is called a working day, and does not say whether payments are made on it".to_owned(),
-        ),
+        (_, Some(Meaning::Off | Meaning::Ordinary) | None) if calls_itself_worked(marks) => {
+            Err(Doubt::Says(
+                "is called a working day, and does not say whether payments are made on it",
+            ))
+        }
         (1, Some(meaning)) => Ok(*meaning),
         (0, _)
             if marks
@@ -104,14 +124,16 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Stri
                 .iter()
                 .any(|name| name.contains("调休") || name.contains("調休")) =>
         {
-            Err("is 调休, which is written for days off and for working days".to_owned())
+            Err(Doubt::Says(
+                "is 调休, which is written for days off and for working days",
+            ))
         }
         (0, _) if habits.only_days_off => Ok(Meaning::Off),
         (0, _) if habits.apple || marks.names.first().is_some_and(|name| is_solar_term(name)) => {
             Ok(Meaning::Ordinary)
         }
-        (0, _) => Err("does not say whether it is a day off".to_owned()),
-        _ => Err("says two things about its days".to_owned()),
+        (0, _) => Err(Doubt::SaysNothing),
+        _ => Err(Doubt::Says("says two things about its days")),
     }
 }
 
@@ -143,14 +165,14 @@ pub(super) fn apple_mark(value: &str) -> Option<Meaning> {
 }
 
 /// What a name or category says.
-fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, String> {
+fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, Doubt> {
     let name = name.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     if has(&["half day", "half-day", "半天", "半日", "early close"]) {
-        return Err("is off for half a day only".to_owned());
+        return Err(Doubt::Says("is off for half a day only"));
     }
     if has(&["regional holiday"]) {
-        return Err("is a holiday of some regions only".to_owned());
+        return Err(Doubt::Says("is a holiday of some regions only"));
     }
     if has(&["不放假", "照常上班", "not a public holiday", "(observance)"]) {
         return Ok(BTreeSet::from([Meaning::Ordinary]));
@@ -178,15 +200,15 @@ fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, String> {
 }
 
 /// What the first line of a description says, as Google writes it.
-fn description_mark(line: &str) -> Result<Option<Meaning>, String> {
+fn description_mark(line: &str) -> Result<Option<Meaning>, Doubt> {
     match line.trim().to_lowercase().as_str() {
         "public holiday" => Ok(Some(Meaning::Off)),
         "observance" => Ok(Some(Meaning::Ordinary)),
         line if line.starts_with("public holiday in ") || line.contains("regional holiday") => {
-            Err("is a holiday of some regions only".to_owned())
+            Err(Doubt::Says("is a holiday of some regions only"))
         }
         line if line.contains("half-day") || line.contains("half day") => {
-            Err("is off for half a day only".to_owned())
+            Err(Doubt::Says("is off for half a day only"))
         }
         _ => Ok(None),
     }
@@ -228,14 +250,14 @@ pub(super) fn add_to(
             .get(&entry.name)
             .map(|(meaning, _)| Ok(*meaning));
         let unmarked = || {
-            entry
-                .meaning
-                .clone()
-                .or_else(|why| decisions.unmarked.ok_or(why))
+            let by_default = decisions
+                .unmarked
+                .filter(|_| entry.meaning == Err(Doubt::SaysNothing));
+            entry.meaning.or_else(|why| by_default.ok_or(why))
         };
         match decided.unwrap_or_else(unmarked) {
             Ok(meaning) => adding.take(entry, meaning),
-            Err(why) => adding.doubt(entry, why),
+            Err(why) => adding.doubt(entry, why.words().to_owned()),
         }
     }
     if adding.doubtful.is_empty() {
