@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use payrun::config::{WechatConfig, WechatMode};
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::transport::{Request, Transport};
-use payrun::gateway::wechat::sign::{Merchant, MerchantKey};
 use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
+use payrun::sandbox::auth::{SCHEME, request_message};
+use payrun::sandbox::keys::SigningKey;
 use payrun::sandbox::request_table::RequestTable;
 use payrun::sandbox::{FakeGateway, Identity, Reaction, Sandbox, Settings};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
@@ -265,6 +267,29 @@ async fn every_request_of_wechat_pay_s_client_is_as_its_page_says() {
     }
 }
 
+/// The merchant of WeChat Pay's fake.
+struct Merchant {
+    mchid: String,
+    serial: String,
+    key: SigningKey,
+}
+
+impl Merchant {
+    /// The `Authorization` header of a request that is signed now.
+    fn authorize(&self, method: &Method, target: &str, body: &[u8]) -> String {
+        static SENT: AtomicU64 = AtomicU64::new(0);
+        let nonce = format!("{:032}", SENT.fetch_add(1, Ordering::SeqCst));
+        let timestamp = Clock::System.now().seconds().to_string();
+        let message = request_message(method.as_str(), target, &timestamp, &nonce, body);
+        format!(
+            "{SCHEME} mchid=\"{}\",nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",serial_no=\"{}\",signature=\"{}\"",
+            self.mchid,
+            self.serial,
+            self.key.sign(&message).unwrap()
+        )
+    }
+}
+
 /// The message of a refusal and its parameter, or nothing.
 async fn refused(
     sandbox: &Sandbox,
@@ -274,9 +299,7 @@ async fn refused(
     body: Bytes,
     serial: &str,
 ) -> Option<String> {
-    let signed = merchant
-        .authorize(method.as_str(), target, &body, Clock::System.now())
-        .unwrap();
+    let signed = merchant.authorize(method, target, &body);
     let request = http::Request::builder()
         .method(method)
         .uri(target)
@@ -326,14 +349,10 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
         };
         let config = identity.wechat_config_with_public_key("https://gateway.invalid");
         let own = &config.merchant_keys[0];
-        let key = payrun::gateway::keys::SigningKey::from_pem(&own.key).unwrap();
         let merchant = Merchant {
             mchid,
-            keys: vec![MerchantKey {
-                serial: own.serial.clone(),
-                key,
-                from: None,
-            }],
+            serial: own.serial.clone(),
+            key: SigningKey::from_pem(&own.key).unwrap(),
         };
         let serial = payrun::sandbox::identity::PUBLIC_KEY_ID;
         for (_, operation, request) in sent(&identity, by_sub_merchant).await {
@@ -544,8 +563,7 @@ fn others() -> Vec<Other> {
     let clock = || Clock::System;
     let identity = hipopay_fake::Identity::generate().unwrap();
     let config = identity.config(base);
-    let key = payrun::gateway::keys::SigningKey::from_pem(&config.merchant_key).unwrap();
-    let encoding = config.encoding;
+    let key = SigningKey::from_pem(&config.merchant_key).unwrap();
     let hipopay = Other {
         gateway: "hipopay",
         table: RequestTable::hipopay(),
@@ -554,8 +572,8 @@ fn others() -> Vec<Other> {
         fake: hipopay_fake::Hipopay::open(&identity, Settings::default(), clock()).unwrap(),
         sign: Box::new(move |request| {
             let timestamp = request.headers()["timestamp"].to_str().unwrap().to_owned();
-            let pairs = hipopay::sign::parse_form(form(request).as_bytes()).unwrap();
-            let message = hipopay::sign::request_message(&pairs, &timestamp, encoding);
+            let pairs = hipopay_fake::auth::parse_form(form(request).as_bytes()).unwrap();
+            let message = hipopay_fake::auth::request_message(&pairs, &timestamp);
             let signature = key.sign(message.as_bytes()).unwrap();
             request
                 .headers_mut()
@@ -564,7 +582,7 @@ fn others() -> Vec<Other> {
     };
     let identity = egms_fake::Identity::generate().unwrap();
     let config = identity.config(base);
-    let key = egms::sign::SignKey::new(config.sign_keys[0].clone(), config.sign_type);
+    let key = egms_fake::auth::SignKey::new(config.sign_keys[0].clone(), config.sign_type);
     let egms = Other {
         gateway: "egms",
         table: RequestTable::egms(),
@@ -579,14 +597,14 @@ fn others() -> Vec<Other> {
                 request.uri().to_string(),
             );
             let method = request.method().as_str().to_owned();
-            let message = egms::sign::Message {
+            let message = egms_fake::auth::Message {
                 method: &method,
                 target: &target,
                 date_time: &date_time,
                 msg_id: &msg_id,
                 body: request.body(),
             };
-            let signature = key.sign(message);
+            let signature = key.sign(message).unwrap();
             request
                 .headers_mut()
                 .insert("authorization", signature.parse().unwrap());
@@ -641,7 +659,7 @@ async fn every_request_of_the_other_clients_is_as_its_page_says_and_the_fakes_re
                 request.uri()
             );
             let checked = if other.gateway == "hipopay" {
-                row.check_form(&hipopay::sign::parse_form(form(&request).as_bytes()).unwrap())
+                row.check_form(&hipopay_fake::auth::parse_form(form(&request).as_bytes()).unwrap())
             } else {
                 let (query, body) = bytes(&request);
                 row.check_json(query, body)

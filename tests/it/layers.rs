@@ -67,6 +67,17 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "std::env",
         ],
     ),
+    // By these a client's keys are checked and serials spelled. What signs, verifies and seals is
+    // private to the clients.
+    (
+        "crates/sandbox/src/",
+        &[
+            "payrun_gateway::key_check",
+            "key_check",
+            "payrun_gateway::wechat::account",
+            "wechat::account",
+        ],
+    ),
     (
         "src/worker/",
         &[

@@ -16,7 +16,7 @@ use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-/// A private key that signs requests (or, in the sandbox, replies).
+/// A private key that signs requests.
 pub struct SigningKey(KeyPair);
 
 impl SigningKey {
@@ -54,12 +54,10 @@ impl SigningKey {
     }
 
     /// The key that verifies what this one signs.
-    ///
-    /// # Errors
-    /// [`KeyError::NotPublic`] if the crypto library does not take its own key back.
-    pub fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
+    #[cfg(test)]
+    pub(crate) fn verifying_key(&self) -> VerifyingKey {
         use aws_lc_rs::signature::KeyPair as _;
-        VerifyingKey::from_der(self.0.public_key().as_ref())
+        VerifyingKey::from_der(self.0.public_key().as_ref()).unwrap()
     }
 }
 
@@ -69,7 +67,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A public key that verifies replies (or, in the sandbox, requests).
+/// A public key that verifies replies and notifications.
 #[derive(Clone)]
 pub struct VerifyingKey(ParsedPublicKey);
 

@@ -1,15 +1,19 @@
 //! Who is let in: the checks every request passes before anyone looks at what it wants
-//! (docs/gateways/wechat.md).
+//! (docs/gateways/wechat.md), and the strings that WeChat Pay's signatures cover, as its pages have
+//! them.
 
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 
 use super::Refusal;
+use super::keys::VerifyingKey;
 use super::nonces::{Nonces, Noted};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::sign::{SCHEME, VerifyingKey, request_message};
-use payrun_gateway::wechat::transport::Request;
+use payrun_gateway::transport::Request;
+
+/// The scheme's name, in `Authorization` and in `Wechatpay-Signature-Type`.
+pub const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 
 /// How far a request's timestamp may be from the sandbox's clock, in seconds.
 const WINDOW: i64 = 300;
@@ -59,7 +63,7 @@ impl Gate {
         let message = request_message(
             request.method().as_str(),
             target,
-            seconds,
+            signed.timestamp,
             signed.nonce_str,
             request.body(),
         );
@@ -77,6 +81,39 @@ impl Gate {
             }),
         }
     }
+}
+
+/// What the signature of a request covers: method, path with query, time, nonce and body, each ended
+/// by a line feed.
+pub fn request_message(
+    method: &str,
+    target: &str,
+    timestamp: &str,
+    nonce: &str,
+    body: &[u8],
+) -> Vec<u8> {
+    lines(&[
+        method.as_bytes(),
+        target.as_bytes(),
+        timestamp.as_bytes(),
+        nonce.as_bytes(),
+        body,
+    ])
+}
+
+/// What the signature of a reply or notification covers: time, nonce and body, each ended by a line
+/// feed.
+pub fn reply_message(timestamp: &str, nonce: &str, body: &[u8]) -> Vec<u8> {
+    lines(&[timestamp.as_bytes(), nonce.as_bytes(), body])
+}
+
+fn lines(parts: &[&[u8]]) -> Vec<u8> {
+    let mut message = Vec::new();
+    for part in parts {
+        message.extend_from_slice(part);
+        message.push(b'\n');
+    }
+    message
 }
 
 fn check_headers(request: &Request) -> Result<(), Refusal> {
@@ -147,5 +184,43 @@ impl<'a> Authorization<'a> {
             serial_no: one("serial_no")?,
             signature: one("signature")?,
         })
+    }
+}
+
+/// The `Authorization` header of the sandbox's merchant over this message, under this nonce.
+#[cfg(test)]
+pub(super) fn authorization(
+    merchant: &super::identity::Certified,
+    timestamp: &str,
+    nonce: &str,
+    message: &[u8],
+) -> String {
+    let signature = merchant.signing_key().unwrap().sign(message).unwrap();
+    format!(
+        "{SCHEME} mchid=\"1900000001\",serial_no=\"{}\",timestamp=\"{timestamp}\",nonce_str=\"{nonce}\",signature=\"{signature}\"",
+        merchant.serial
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vector_w8_the_request_message_is_five_ended_lines() {
+        assert_eq!(
+            request_message(
+                "GET",
+                "/v3/global/certificates",
+                "1624523846",
+                "A1B2C3D4E5F6G7",
+                b""
+            ),
+            b"GET\n/v3/global/certificates\n1624523846\nA1B2C3D4E5F6G7\n\n"
+        );
+        assert_eq!(
+            reply_message("1624523846", "A1", b"{}"),
+            b"1624523846\nA1\n{}\n"
+        );
     }
 }

@@ -15,10 +15,8 @@ use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use super::keys::{FieldKey, KeyError, SigningKey, VerifyingKey, nonce};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::platform::serial_hex;
-use payrun_gateway::wechat::sensitive_fields::FieldKey;
-use payrun_gateway::wechat::sign::{KeyError, SigningKey, VerifyingKey, nonce};
 use payrun_project::config::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode};
 
 /// The id under which the sandbox's platform key is its fixed public key.
@@ -57,11 +55,10 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::Generate`] if the crypto library or the system's randomness fails.
     pub fn generate() -> Result<Self, IdentityError> {
-        let random = nonce().map_err(|error| IdentityError::Generate(error.to_string()))?;
         Ok(Self {
             mode: own_merchant(),
             merchant: Certified::generate("payrun sandbox merchant")?,
-            api_v3_key: SecretString::from(random),
+            api_v3_key: SecretString::from(random()?),
             platform: Certified::generate("payrun sandbox platform")?,
         })
     }
@@ -145,8 +142,7 @@ impl Certified {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         // Twenty hex digits, the first of them 7: positive in DER whatever follows.
-        let random = nonce().map_err(|error| IdentityError::Generate(error.to_string()))?;
-        let digits = u64::from_str_radix(&random[..15], 16).unwrap_or(1) | (7 << 60);
+        let digits = u64::from_str_radix(&random()?[..15], 16).unwrap_or(1) | (7 << 60);
         params.serial_number = Some(SerialNumber::from(digits));
         let certificate = params.self_signed(&pair).map_err(failed)?.pem();
         Self::read(
@@ -159,7 +155,7 @@ impl Certified {
     fn load(folder: &Path, key: &str, certificate: &str) -> Result<Self, IdentityError> {
         let pem = SecretString::from(read(folder, key)?);
         let pair = KeyPair::from_pem_and_sign_algo(pem.expose_secret(), &PKCS_RSA_SHA256)
-            .map_err(|_| IdentityError::Key(KeyError::NotRsa))?;
+            .map_err(|_| IdentityError::Key(KeyError::NotPrivate))?;
         Self::read(pem, read(folder, certificate)?, pair.public_key_pem())
     }
 
@@ -168,7 +164,8 @@ impl Certified {
             .map_err(|_| IdentityError::Certificate)?;
         let (_, parsed) =
             x509_parser::parse_x509_certificate(&der).map_err(|_| IdentityError::Certificate)?;
-        let serial = serial_hex(parsed.tbs_certificate.raw_serial());
+        // As `Wechatpay-Serial` spells it: upper-case hex, without the sign byte of DER.
+        let serial = hex::encode_upper(parsed.tbs_certificate.serial.to_bytes_be());
         Ok(Self {
             key,
             certificate,
@@ -212,6 +209,12 @@ fn own_merchant() -> WechatMode {
         mchid: "1900000001".into(),
         appid: "wx0000000000000001".into(),
     }
+}
+
+/// 32 random hex digits.
+pub(super) fn random() -> Result<String, IdentityError> {
+    let none = || IdentityError::Generate("the operating system gave no random bytes".into());
+    nonce().ok_or_else(none)
 }
 
 /// A folder that is its owner's only.

@@ -2,8 +2,9 @@
 //! faults on demand and books of the money that really moved. It is the same in-process
 //! ([`Sandbox::handle`]) and over sockets ([`server`]).
 //!
-//! It is written apart from the client: it shares the signature primitives with it and no message
-//! types, so that a client that speaks wrongly is refused.
+//! It is written apart from the client: it shares no message types with it, and neither the strings
+//! that are signed nor the keys that verify and seal ([`keys`], [`auth`]). So a client that speaks or
+//! signs wrongly is refused.
 //!
 //! A contract exists if it is asked for; the end of its id says what it is worth:
 //!
@@ -27,7 +28,7 @@
 //! and counted as the violation `overlapping_contract`; a second body under one order number with
 //! 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
-mod auth;
+pub mod auth;
 mod body;
 mod books;
 pub mod cbtis;
@@ -39,6 +40,7 @@ mod gateways;
 pub mod hipopay;
 pub mod identity;
 mod inflight;
+pub mod keys;
 mod nonces;
 pub mod notification_events;
 pub mod notification_sender;
@@ -67,17 +69,16 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use auth::{SCHEME, reply_message};
 pub use books::{Charged, Line, OrderState, Page, Totals};
 pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
 pub use gateways::{Counts, Gateways};
 pub use identity::{Identity, IdentityError};
+use keys::{ApiKey, KeyError, SigningKey, nonce};
 use payrun_domain::time::Timestamp;
 pub use payrun_gateway::in_process::{FakeGateway, HOLD_MAX, Reaction};
-use payrun_gateway::wechat::platform::PUBLIC_KEY_PREFIX;
-use payrun_gateway::wechat::seal::{ApiKey, SealError};
-use payrun_gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
-use payrun_gateway::wechat::transport::{Request, Response};
+use payrun_gateway::transport::{Request, Response};
 use payrun_project::config::{MerchantKey, PublicKey, WechatMode};
 use payrun_system::clock::Clock;
 use request_table::{RequestTable, Undocumented};
@@ -249,8 +250,7 @@ impl Sandbox {
             public_id: identity::PUBLIC_KEY_ID.to_owned(),
         };
         Ok(Arc::new(Self {
-            api_key: ApiKey::new(std::slice::from_ref(identity.api_v3_key()))
-                .map_err(SandboxError::ApiKey)?,
+            api_key: ApiKey::new(identity.api_v3_key()).map_err(SandboxError::ApiKey)?,
             gate,
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
@@ -275,7 +275,7 @@ impl Sandbox {
     /// If no key could be generated.
     pub fn rotate_platform(&self) -> Result<(), SandboxError> {
         let certified = identity::Certified::generate("payrun sandbox platform")?;
-        let public_id = format!("{PUBLIC_KEY_PREFIX}{}", certified.serial);
+        let public_id = format!("PUB_KEY_ID_{}", certified.serial);
         let platform = Platform {
             key: certified.signing_key()?,
             certified,
@@ -674,11 +674,10 @@ impl Sandbox {
             .clone();
         let mut data = Vec::with_capacity(platform.len());
         for one in platform {
-            let random: String = nonce().ok()?.chars().take(12).collect();
-            let ciphertext = self
-                .api_key
-                .seal(&random, "certificate", one.certified.certificate.as_bytes())
-                .ok()?;
+            let random: String = nonce()?.chars().take(12).collect();
+            let ciphertext =
+                self.api_key
+                    .seal(&random, "certificate", one.certified.certificate.as_bytes())?;
             data.push(json!({
                 "serial_no": one.certified.serial,
                 "effective_time": "2026-01-01T00:00:00+08:00",
@@ -709,7 +708,7 @@ impl Sandbox {
         let covered = signed_instead.unwrap_or_else(|| body.clone());
         let mut reply = self.signed(http, body, &covered)?;
         if let Some(code) = sub_code {
-            let id = format!("{}-{code}", nonce().ok()?);
+            let id = format!("{}-{code}", nonce()?);
             reply
                 .headers_mut()
                 .insert("request-id", HeaderValue::from_str(&id).ok()?);
@@ -734,11 +733,10 @@ impl Sandbox {
             .signs_with
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
+        let (timestamp, nonce) = (now.seconds().to_string(), nonce()?);
         let signature = platform
             .key
-            .sign(&reply_message(&timestamp, &nonce, covered))
-            .ok()?;
+            .sign(&reply_message(&timestamp, &nonce, covered))?;
         let serial = match signs_with {
             SignsWith::Certificate => platform.certified.serial.as_str(),
             SignsWith::PublicKey => platform.public_id.as_str(),
@@ -839,7 +837,7 @@ pub enum SandboxError {
     Identity(#[from] IdentityError),
     /// Its APIv3 key cannot be used.
     #[error("the sandbox's APIv3 key cannot be used")]
-    ApiKey(#[source] SealError),
+    ApiKey(#[source] KeyError),
     /// Its books cannot be opened.
     #[error("the sandbox's books cannot be opened")]
     Books(#[from] StoreError),

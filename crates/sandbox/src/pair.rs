@@ -6,7 +6,7 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::identity::{IdentityError, read, write};
-use payrun_gateway::keys::{KeyError, SigningKey, VerifyingKey};
+use super::keys::{SigningKey, VerifyingKey};
 
 /// Both halves, as PEM.
 #[derive(Debug, Clone)]
@@ -42,7 +42,6 @@ impl Pair {
     }
 
     pub(super) fn verifying(&self) -> Result<VerifyingKey, IdentityError> {
-        VerifyingKey::from_pem(&self.public)
-            .map_err(|_: KeyError| IdentityError::Key(KeyError::NotPublic))
+        VerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
     }
 }

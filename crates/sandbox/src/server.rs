@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Gateways, HOLD_MAX, Reaction};
-use payrun_gateway::wechat::transport::Response;
+use payrun_gateway::transport::Response;
 
 /// The longest request that is read, in bytes.
 const REQUEST_MAX: usize = 64 * 1024;

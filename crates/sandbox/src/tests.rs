@@ -7,12 +7,12 @@ use serde_json::Map;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
+use super::auth::request_message;
 use super::faults::CallKind;
 use super::*;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::sign::request_message;
 use payrun_gateway::wechat::{Client, Transport};
 use payrun_gateway::{Call, Gateway, NoConnection, Observation, Reached};
 
@@ -846,7 +846,7 @@ impl Raw {
             .sign(&request_message(
                 "POST",
                 target,
-                self.seconds,
+                &self.seconds.to_string(),
                 &self.nonce,
                 signed,
             ))
@@ -1040,4 +1040,61 @@ async fn the_same_seed_gives_the_same_books_whatever_the_order_of_calls() {
         )
     };
     assert_eq!(run(false).await, run(true).await);
+}
+
+/// A look at a contract, signed over the message that is made of its time and nonce.
+fn look(nonce: &str, message: impl Fn(&str, &str) -> String) -> Request {
+    let seconds = NOW.seconds().to_string();
+    let message = message(&seconds, nonce);
+    let authorization =
+        auth::authorization(&identity().merchant, &seconds, nonce, message.as_bytes());
+    http::Request::get(LOOK)
+        .header("accept", "application/json")
+        .header("user-agent", "t")
+        .header("authorization", authorization)
+        .body(Bytes::new())
+        .unwrap()
+}
+
+const LOOK: &str = "/v3/global/papay/contracts/C-1?appid=wx0000000000000001";
+
+/// A way to write what is signed of [`LOOK`], from its time and nonce.
+type Covered = fn(&str, &str) -> String;
+
+#[tokio::test]
+async fn only_the_five_lines_of_the_page_are_signed_as_documented() {
+    let sandbox = open(with_plan(FaultPlan::NONE), Clock::driven(NOW)).await;
+    let right = look("1", |at, nonce| format!("GET\n{LOOK}\n{at}\n{nonce}\n\n"));
+    assert_eq!(refusal(&sandbox, right).await, (200, "accepted".into()));
+    let cases: [(&str, Covered); 7] = [
+        ("a path without its query", |at, nonce| {
+            let (path, _) = LOOK.split_once('?').unwrap();
+            format!("GET\n{path}\n{at}\n{nonce}\n\n")
+        }),
+        ("a path with its host", |at, nonce| {
+            format!("GET\nhttps://sandbox.invalid{LOOK}\n{at}\n{nonce}\n\n")
+        }),
+        ("another path", |at, nonce| {
+            format!("GET\n{}\n{at}\n{nonce}\n\n", LOOK.replace("C-1", "C-2"))
+        }),
+        ("nonce before time", |at, nonce| {
+            format!("GET\n{LOOK}\n{nonce}\n{at}\n\n")
+        }),
+        ("path before method", |at, nonce| {
+            format!("{LOOK}\nGET\n{at}\n{nonce}\n\n")
+        }),
+        ("no fifth line", |at, nonce| {
+            format!("GET\n{LOOK}\n{at}\n{nonce}\n")
+        }),
+        ("another method", |at, nonce| {
+            format!("POST\n{LOOK}\n{at}\n{nonce}\n\n")
+        }),
+    ];
+    for (name, covered) in cases {
+        assert_eq!(
+            refusal(&sandbox, look("2", covered)).await,
+            (401, "wrong_signature".into()),
+            "{name}"
+        );
+    }
 }

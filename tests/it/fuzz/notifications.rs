@@ -13,16 +13,15 @@ use payrun::clock::Clock;
 use payrun::config::GatewayKind;
 use payrun::domain::time::Timestamp;
 use payrun::engine::Account;
-use payrun::gateway::egms::sign::{Message, SignKey};
-use payrun::gateway::hipopay::sign::{notification_message, parse_form};
-use payrun::gateway::keys::SigningKey;
 use payrun::gateway::notification::Notice;
-use payrun::gateway::wechat::seal::ApiKey;
-use payrun::gateway::wechat::sign::reply_message;
-use payrun::gateway::{Observation, Reached, cbtis};
-use payrun::sandbox::TransactionKind;
+use payrun::gateway::{Observation, Reached};
+use payrun::sandbox::auth::reply_message;
+use payrun::sandbox::egms::auth::{Message, SignKey};
 use payrun::sandbox::faults::FaultPlan;
+use payrun::sandbox::hipopay::auth::{notification_message, parse_form};
+use payrun::sandbox::keys::{ApiKey, SigningKey};
 use payrun::sandbox::notification_events::{Ended, Twist};
+use payrun::sandbox::{TransactionKind, cbtis};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -43,8 +42,10 @@ fn notifications_of_wechat_pay() {
         std::fs::read_to_string(rig.folder.path().join("keys/wechat").join(name)).unwrap()
     };
     let key = SigningKey::from_pem(&SecretString::from(path("platform_key.pem"))).unwrap();
-    let api_key =
-        ApiKey::new(&[SecretString::from(path("api_v3_key.txt").trim().to_owned())]).unwrap();
+    let api_key = ApiKey::new(&SecretString::from(
+        path("api_v3_key.txt").trim().to_owned(),
+    ))
+    .unwrap();
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
         let body = encrypted(&api_key, content).unwrap_or_else(|| content.to_vec());
         let said = |name: &str| {
@@ -75,7 +76,7 @@ fn encrypted(key: &ApiKey, content: &[u8]) -> Option<Vec<u8>> {
     let (outer, inner) = std::str::from_utf8(content).ok()?.split_once("\n\n\n")?;
     let mut notice: Value = serde_json::from_str(outer).ok()?;
     let resource = notice.get_mut("resource")?.as_object_mut()?;
-    let ciphertext = key.seal("fuzz-fuzz-12", "fuzz", inner.as_bytes()).ok()?;
+    let ciphertext = key.seal("fuzz-fuzz-12", "fuzz", inner.as_bytes())?;
     for (name, value) in [
         ("nonce", "fuzz-fuzz-12"),
         ("associated_data", "fuzz"),
@@ -140,7 +141,7 @@ fn notifications_of_egms() {
         };
         headers.insert(
             "authorization",
-            HeaderValue::from_str(&key.sign(message)).unwrap(),
+            HeaderValue::from_str(&key.sign(message).unwrap()).unwrap(),
         );
         content.to_vec()
     };
@@ -164,7 +165,7 @@ fn notifications_of_cbtis() {
         account.signature_header.to_ascii_lowercase(),
     );
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
-        let signature = HeaderValue::from_str(&cbtis::sign::signature(content, &key)).unwrap();
+        let signature = HeaderValue::from_str(&cbtis::auth::signature(content, &key)).unwrap();
         headers.insert(HeaderName::try_from(header.as_str()).unwrap(), signature);
         content.to_vec()
     };

@@ -9,7 +9,7 @@ pub mod account;
 pub mod client;
 mod customs;
 mod request;
-pub mod sign;
+mod sign;
 mod token;
 mod wire;
 

@@ -7,7 +7,7 @@
 pub mod account;
 pub mod client;
 mod request;
-pub mod sign;
+mod sign;
 mod wire;
 
 pub use client::{Client, ClientError};

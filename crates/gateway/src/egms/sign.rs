@@ -14,46 +14,7 @@ use aws_lc_rs::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// Which digest an account uses, as the `SignType` header spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SignType {
-    /// `SHA256` of the parts, the key among them.
-    #[default]
-    Sha256,
-    /// `SHA512` of the same.
-    Sha512,
-    /// `HMAC-SHA256` of the same under the same key, which so appears twice.
-    HmacSha256,
-    /// `HMAC-SHA512` of the same.
-    HmacSha512,
-}
-
-impl SignType {
-    /// The words, as the header and `sign_type:` in `payrun.yaml` spell them.
-    pub const WORDS: [&'static str; 4] = ["SHA256", "SHA512", "HMAC-SHA256", "HMAC-SHA512"];
-
-    /// The type with this word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [
-            Self::Sha256,
-            Self::Sha512,
-            Self::HmacSha256,
-            Self::HmacSha512,
-        ]
-        .into_iter()
-        .find(|one| one.as_str() == word)
-    }
-
-    /// Its word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sha256 => "SHA256",
-            Self::Sha512 => "SHA512",
-            Self::HmacSha256 => "HMAC-SHA256",
-            Self::HmacSha512 => "HMAC-SHA512",
-        }
-    }
-}
+use super::account::SignType;
 
 /// What a signature covers, beside the key.
 #[derive(Debug, Clone, Copy)]

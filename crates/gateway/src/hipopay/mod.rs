@@ -8,7 +8,7 @@ pub mod account;
 pub mod client;
 mod customs;
 mod request;
-pub mod sign;
+mod sign;
 mod wire;
 
 pub use client::{Client, ClientError};

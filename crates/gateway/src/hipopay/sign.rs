@@ -7,37 +7,10 @@
 
 use std::borrow::Cow;
 
+use super::account::Encoding;
 use crate::keys::VerifyingKey;
 
-/// Which characters beside letters, digits, `-`, `.` and `_` the string to sign leaves as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Encoding {
-    /// Only `~`, as RFC 3986 and HipoPay's PHP SDK have it.
-    #[default]
-    Rfc3986,
-    /// Only `*`, as HipoPay's Java SDK has it.
-    Java,
-    /// All six, as HipoPay's Node SDK has it.
-    Node,
-    /// None, as HipoPay's Python SDK has it.
-    Python,
-}
-
 impl Encoding {
-    /// The words, as `encoding:` in `payrun.yaml` spells them.
-    pub const WORDS: [&'static str; 4] = ["rfc3986", "java", "node", "python"];
-
-    /// The encoding with this word.
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "rfc3986" => Some(Self::Rfc3986),
-            "java" => Some(Self::Java),
-            "node" => Some(Self::Node),
-            "python" => Some(Self::Python),
-            _ => None,
-        }
-    }
-
     const fn keeps(self, byte: u8) -> bool {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => true,
@@ -49,7 +22,7 @@ impl Encoding {
     }
 
     /// Percent-encodes a text.
-    pub fn encode(self, text: &str) -> String {
+    pub(super) fn encode(self, text: &str) -> String {
         let mut encoded = String::with_capacity(text.len());
         for byte in text.bytes() {
             if self.keeps(byte) {
@@ -63,12 +36,6 @@ impl Encoding {
 }
 
 /// What a request's signature covers.
-///
-/// ```
-/// use payrun_gateway::hipopay::sign::{Encoding, request_message};
-/// let params = [("product_info".to_owned(), "two teas".to_owned()), ("amount".to_owned(), "8.88".to_owned())];
-/// assert_eq!(request_message(&params, "1565861695", Encoding::Rfc3986), "amount=8.88&product_info=two%20teas,1565861695");
-/// ```
 pub fn request_message(params: &[(String, String)], timestamp: &str, encoding: Encoding) -> String {
     sorted(params, timestamp, |text| encoding.encode(text))
 }

@@ -4,6 +4,9 @@ use secrecy::SecretString;
 
 use payrun_domain::time::Timestamp;
 
+/// What the id of a platform public key begins with.
+pub const PUBLIC_KEY_PREFIX: &str = "PUB_KEY_ID_";
+
 /// A WeChat Pay Global account (docs/gateways/wechat.md).
 #[derive(Debug, Clone)]
 pub struct WechatConfig {
@@ -87,4 +90,14 @@ impl Platform {
             public_keys: Vec::new(),
         }
     }
+}
+
+/// A serial as `Wechatpay-Serial` spells it: upper-case hex, without the sign byte DER may put in
+/// front.
+pub fn serial_hex(raw: &[u8]) -> String {
+    let raw = match raw {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    };
+    raw.iter().map(|byte| format!("{byte:02X}")).collect()
 }

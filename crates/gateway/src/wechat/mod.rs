@@ -12,14 +12,14 @@ mod customs;
 mod ids;
 mod notice;
 mod orders;
-pub mod platform;
+mod platform;
 mod refund_list;
 mod refunds;
 mod request;
-pub mod seal;
-pub mod sensitive_fields;
+mod seal;
+mod sensitive_fields;
 mod settlements;
-pub mod sign;
+mod sign;
 mod statement;
 mod wire;
 

@@ -28,7 +28,7 @@ use super::transport::{Failure, Response};
 use super::wire::{Certificate, CertificateList};
 use crate::REPLY_MAX;
 use crate::exchange::{beforehand, bounded};
-use crate::wechat::account::PublicKey;
+use crate::wechat::account::{PUBLIC_KEY_PREFIX, PublicKey, serial_hex};
 use payrun_domain::time::Timestamp;
 
 /// How old a reply may be, by its own timestamp, and how far ahead (docs/gateways/wechat.md).
@@ -41,8 +41,6 @@ const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
 const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 /// The path of the download.
 const CERTIFICATES: &str = "/v3/global/certificates";
-/// What the id of a platform public key begins with.
-pub const PUBLIC_KEY_PREFIX: &str = "PUB_KEY_ID_";
 
 /// One key of the gateway.
 #[derive(Debug)]
@@ -486,16 +484,6 @@ fn read_certificate(
         seal: Arc::new(seal),
         valid,
     }))
-}
-
-/// A serial as `Wechatpay-Serial` spells it: upper-case hex, without the sign byte DER may put in
-/// front.
-pub fn serial_hex(raw: &[u8]) -> String {
-    let raw = match raw {
-        [0, rest @ ..] if !rest.is_empty() => rest,
-        all => all,
-    };
-    raw.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// What a gateway that has no certificates for us has instead: the account is in public-key mode.

@@ -1,7 +1,6 @@
 //! The fields of an EGMS account in `payrun.yaml` (docs/gateways/egms.md).
 
-use payrun_gateway::egms::account::EgmsConfig;
-use payrun_gateway::egms::sign::SignType;
+use payrun_gateway::egms::account::{EgmsConfig, SignType};
 use payrun_yaml::fields::{FieldSpec, Shape, text_of};
 use payrun_yaml::node::Node;
 

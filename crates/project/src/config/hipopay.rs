@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 
 use payrun_domain::text::shown;
-use payrun_gateway::hipopay::account::HipopayConfig;
-use payrun_gateway::hipopay::sign::Encoding;
-use payrun_gateway::keys::{SigningKey, VerifyingKey};
+use payrun_gateway::hipopay::account::{Encoding, HipopayConfig};
+use payrun_gateway::key_check;
 use payrun_gateway::statement::BillNames;
 use payrun_yaml::fields::{FieldSpec, Shape, text_of};
 use payrun_yaml::node::Node;
@@ -167,8 +166,8 @@ impl Reading<'_> {
     fn rsa_key(&mut self, node: &Node, name: &str) -> Option<SecretString> {
         let value = node.get(name)?;
         let key = self.secret(value)?;
-        match SigningKey::from_pem(&key) {
-            Ok(_) => Some(key),
+        match key_check::private_key(&key) {
+            Ok(()) => Some(key),
             Err(error) => {
                 self.refuse(
                     value.at,
@@ -189,7 +188,7 @@ impl Reading<'_> {
         let pems: Vec<String> = pems.into_iter().collect::<Option<_>>()?;
         let mut fit = true;
         for (pem, reference) in pems.iter().zip(secrets::references(value)) {
-            if let Err(error) = VerifyingKey::from_pem(pem) {
+            if let Err(error) = key_check::public_key(pem) {
                 self.refuse(
                     reference.at,
                     format!("{name} ({}): {error}", secrets::origin(reference)),

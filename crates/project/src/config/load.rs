@@ -573,8 +573,8 @@ gateways:
             panic!("not what was written")
         };
         assert_eq!(
-            (hipopay.version.as_str(), hipopay.encoding.encode("~*")),
-            ("1.0", "~%2A".to_owned())
+            (hipopay.version.as_str(), hipopay.encoding),
+            ("1.0", payrun_gateway::hipopay::account::Encoding::Rfc3986)
         );
         let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else {
             panic!("not what was written")

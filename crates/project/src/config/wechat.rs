@@ -6,8 +6,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::platform::{PUBLIC_KEY_PREFIX, serial_hex};
-use payrun_gateway::wechat::sign::{SigningKey, VerifyingKey};
+use payrun_gateway::key_check;
+use payrun_gateway::wechat::account::{PUBLIC_KEY_PREFIX, serial_hex};
 use payrun_yaml::fields::{FieldSpec, SECRET, Shape, is_true, text_of};
 use payrun_yaml::node::{Node, Value};
 
@@ -319,7 +319,7 @@ impl Reading<'_> {
 
     fn signing_key(&mut self, value: &Node, name: &str) -> Option<SecretString> {
         let key = self.secret(value)?;
-        if let Err(error) = SigningKey::from_pem(&key) {
+        if let Err(error) = key_check::private_key(&key) {
             let source = secrets::origin(value);
             self.refuse(
                 value.at,
@@ -424,7 +424,7 @@ impl Reading<'_> {
     fn public_key(&mut self, node: &Node) -> Option<PublicKey> {
         let pem = node.get("public_key").and_then(|key| {
             let text = self.public(key)?;
-            if VerifyingKey::from_pem(&text).is_ok() {
+            if key_check::public_key(&text).is_ok() {
                 return Some(text);
             }
             self.refuse(

@@ -8,8 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::same;
-use crate::identity::{IdentityError, make_folder, read, write};
-use payrun_gateway::keys::nonce;
+use crate::identity::{IdentityError, make_folder, random, read, write};
 use payrun_project::config::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,
 };
@@ -39,7 +38,6 @@ impl Identity {
     /// # Errors
     /// If the system's randomness fails.
     pub fn generate() -> Result<Self, IdentityError> {
-        let random = || nonce().map_err(|error| IdentityError::Generate(error.to_string()));
         let request = json!({ "app_id": "sandbox", "app_secret": random()? }).to_string();
         Ok(Self {
             token: random()?.into(),

@@ -8,6 +8,7 @@
 //! signed, so in place of a wrong signature it answers with a page of something in between. Its
 //! lies: `code` 0 around a refund that failed, and a refund that is pending and fails later.
 
+pub mod auth;
 mod body;
 mod customs;
 mod identity;
@@ -26,17 +27,17 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
+use super::keys::nonce;
 use super::request_table::RequestTable;
 use super::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use super::{FakeGateway, Reaction, Settings};
+use auth::signature;
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
-use payrun_gateway::cbtis::sign::signature;
-use payrun_gateway::keys::nonce;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
@@ -308,7 +309,7 @@ impl Cbtis {
             code: 401_002,
             reason: "wrong_credentials",
         };
-        let token = nonce().map_err(|_| refused)?;
+        let token = nonce().ok_or(refused)?;
         if !known {
             return Err(refused);
         }

@@ -415,3 +415,29 @@ async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_wr
         "{seen:?}"
     );
 }
+
+#[tokio::test]
+async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss() {
+    use secrecy::ExposeSecret as _;
+    use sha2::{Digest, Sha256};
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", hkd("10.00"));
+    let (headers, body) = rig.twin.notification("P-1").unwrap();
+    assert_eq!(
+        rig.client.read_notification(&headers, &body).reached,
+        Reached::Replied
+    );
+    let key = rig.twin.identity.api_key();
+    let (key, body_text) = (key.expose_secret(), std::str::from_utf8(&body).unwrap());
+    for covered in [
+        format!("{key}.{body_text}"),
+        format!("{body_text}{key}"),
+        format!("{body_text}.{key}\n"),
+    ] {
+        let mut headers = headers.clone();
+        let signature = hex::encode(Sha256::digest(covered));
+        headers.insert("signature", signature.parse().unwrap());
+        let seen = rig.client.read_notification(&headers, &body);
+        assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+    }
+}

@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::auth::{authorization, request_message};
 use crate::books::{Order, OrderState};
 use crate::faults::{Fault, FaultPlan, Level};
+use crate::keys::nonce;
 use crate::{Identity, Reaction, Sandbox, Settings, server};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
-use payrun_gateway::wechat::sign::{SCHEME, nonce, request_message};
 use payrun_gateway::wechat::{Client, Transport};
 use payrun_gateway::{Call, Gateway, Observation, Reached};
 use payrun_project::config::WechatConfig;
@@ -638,21 +639,11 @@ async fn refusal(
     body: &str,
     serial: Option<&str>,
 ) -> (u16, String) {
-    let (seconds, random) = (Clock::System.now().seconds(), nonce().unwrap());
-    let key = rig.sandbox.identity.merchant.signing_key().unwrap();
-    let signature = key
-        .sign(&request_message(
-            method,
-            target,
-            seconds,
-            &random,
-            body.as_bytes(),
-        ))
-        .unwrap();
-    let authorization = format!(
-        "{SCHEME} mchid=\"1900000001\",serial_no=\"{}\",timestamp=\"{seconds}\",nonce_str=\"{random}\",signature=\"{signature}\"",
-        rig.sandbox.identity.merchant.serial
-    );
+    let seconds = Clock::System.now().seconds().to_string();
+    let random = nonce().unwrap();
+    let message = request_message(method, target, &seconds, &random, body.as_bytes());
+    let merchant = &rig.sandbox.identity.merchant;
+    let authorization = authorization(merchant, &seconds, &random, &message);
     let request = http::Request::builder()
         .method(method)
         .uri(target)

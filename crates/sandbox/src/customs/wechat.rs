@@ -13,12 +13,12 @@ use super::{Declaration, Key, NO_RECORD, NOT_DECLARED, Outcome, Paid, State, Wha
 use crate::body::{param, parse};
 use crate::books::OrderState;
 use crate::faults::Fault;
+use crate::keys::FieldKey;
 use crate::orders::Said;
 use crate::store::StoreError;
 use crate::{Reaction, Refusal, Sandbox};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
-use payrun_gateway::wechat::sensitive_fields::FieldKey;
 
 /// Whose it is, what is said, and what bends it.
 type Answer = Result<(String, Said), Refusal>;
@@ -180,7 +180,7 @@ impl Sandbox {
             .ok_or(param("unknown_serial"))?;
         let open = |field: &Option<String>| {
             let sealed = field.as_deref().ok_or(param("missing_parameter"))?;
-            key.open(sealed).map_err(|_| param("not_encrypted"))
+            key.open(sealed).ok_or(param("not_encrypted"))
         };
         if !is_card(&open(&body.certificate_id)?) || open(&body.certificate_name)?.trim().is_empty()
         {

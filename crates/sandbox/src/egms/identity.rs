@@ -4,9 +4,9 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::identity::{IdentityError, make_folder, read, write};
-use payrun_gateway::egms::sign::{SignKey, SignType};
-use payrun_gateway::keys::nonce;
+use super::auth::SignKey;
+use crate::identity::{IdentityError, make_folder, random, read, write};
+use payrun_gateway::egms::account::SignType;
 use payrun_project::config::EgmsConfig;
 
 const SIGN_KEY: &str = "sign_key.txt";
@@ -27,11 +27,10 @@ impl Identity {
     /// # Errors
     /// If the system's randomness fails.
     pub fn generate() -> Result<Self, IdentityError> {
-        let key = nonce().map_err(|error| IdentityError::Generate(error.to_string()))?;
         Ok(Self {
             sid: SID.into(),
             sign_type: SignType::Sha256,
-            key: key.into(),
+            key: random()?.into(),
         })
     }
 

@@ -7,6 +7,7 @@
 //!      Its lies: `S0000` around a refund that failed, a refund that was received and fails later,
 //!      and replies signed with another body.
 
+pub mod auth;
 mod body;
 mod identity;
 #[cfg(test)]
@@ -21,17 +22,17 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use super::faults::Fault;
+use super::keys::nonce;
 use super::request_table::{Issue, RequestTable};
 use super::responder::{Counter, Reply, json_reply, shown_amount};
 use super::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use super::{FakeGateway, Reaction, Settings, decode};
+use auth::{Message, SignKey};
 pub use identity::Identity;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
-use payrun_gateway::egms::sign::{Message, SignKey};
-use payrun_gateway::keys::nonce;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
@@ -373,7 +374,7 @@ impl Egms {
         at: Timestamp,
         headers: &mut HeaderMap,
     ) -> Option<()> {
-        let (date_time, msg_id) = (at.to_string(), nonce().ok()?);
+        let (date_time, msg_id) = (at.to_string(), nonce()?);
         let message = Message {
             method,
             target,
@@ -381,7 +382,7 @@ impl Egms {
             msg_id: &msg_id,
             body,
         };
-        let signature = self.key.sign(message);
+        let signature = self.key.sign(message)?;
         let fields = [
             ("datetime", date_time.as_str()),
             ("msgid", msg_id.as_str()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -10,7 +11,7 @@ use payrun_domain::answer::{Answer, Cause, LaneEffect};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
 use payrun_gateway::egms::Client;
-use payrun_gateway::egms::sign::SignType;
+use payrun_gateway::egms::account::SignType;
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Call, Gateway, Observation, Reached};
 use payrun_project::catalog::judge::{Expected, judge};
@@ -537,4 +538,75 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
             ("P-gone", false, true)
         ]
     );
+}
+
+/// The code of the answer to a query that was signed over these parts, joined by line feeds.
+async fn code(
+    rig: &Rig,
+    identity: &Identity,
+    covered: impl Fn(&str, &str, &str) -> String,
+) -> Value {
+    use sha2::{Digest, Sha256};
+    let (date_time, key) = (
+        "2026-11-22T10:00:00+08:00",
+        &identity.config("").sign_keys[0],
+    );
+    let covered = covered(date_time, key.expose_secret(), "M1");
+    let request = http::Request::get(TARGET)
+        .header("content-type", "application/json; charset=utf-8")
+        .header("datetime", date_time)
+        .header("msgid", "M1")
+        .header("signtype", "SHA256")
+        .header("authorization", hex::encode(Sha256::digest(covered)))
+        .body(Bytes::new())
+        .unwrap();
+    match rig.twin.take(request).await {
+        Reaction::Reply(reply) => {
+            let body: Value = serde_json::from_slice(reply.body()).unwrap();
+            body["result"]["code"].clone()
+        }
+        other @ (Reaction::Refuse
+        | Reaction::Reset
+        | Reaction::Hold
+        | Reaction::Silence
+        | Reaction::Truncate(_)) => panic!("{other:?}"),
+    }
+}
+
+const TARGET: &str = "/g2/v1/payment/mer/S000001/evo.e-commerce.payment?merchantTransID=P-1";
+
+/// A way to write what is signed of a query, from its time, the key and its id.
+type Covered = fn(&str, &str, &str) -> String;
+
+#[tokio::test]
+async fn only_the_parts_in_the_order_of_the_page_are_signed_as_documented() {
+    let identity = Identity::generate().unwrap();
+    let rig = Rig::of(identity.clone(), FaultPlan::NONE);
+    let right = |at: &str, key: &str, id: &str| format!("GET\n{TARGET}\n{at}\n{key}\n{id}");
+    assert_eq!(code(&rig, &identity, right).await, "C0004");
+    let cases: [(&str, Covered); 6] = [
+        ("id before time", |at, key, id| {
+            format!("GET\n{TARGET}\n{id}\n{key}\n{at}")
+        }),
+        ("key last", |at, key, id| {
+            format!("GET\n{TARGET}\n{at}\n{id}\n{key}")
+        }),
+        ("a path without its query", |at, key, id| {
+            let (path, _) = TARGET.split_once('?').unwrap();
+            format!("GET\n{path}\n{at}\n{key}\n{id}")
+        }),
+        ("another path", |at, key, id| {
+            format!("GET\n{}\n{at}\n{key}\n{id}", TARGET.replace("P-1", "P-2"))
+        }),
+        (
+            "a line feed for the body that there is not",
+            |at, key, id| format!("GET\n{TARGET}\n{at}\n{key}\n{id}\n"),
+        ),
+        ("no key", |at, _, id| format!("GET\n{TARGET}\n{at}\n{id}")),
+    ];
+    for (name, covered) in cases {
+        assert_eq!(code(&rig, &identity, covered).await, "V0010", "{name}");
+    }
+    let totals = rig.twin.totals();
+    assert_eq!(totals.refused["wrong_signature"], 6);
 }

@@ -13,7 +13,7 @@ use chrono::{Months, NaiveDate};
 use http::HeaderValue;
 use serde_json::Value;
 
-use super::gate::{Params, Refused};
+use super::auth::{Params, Refused};
 use super::{Hipopay, error};
 use crate::Reaction;
 use crate::responder::{Reply, json_reply, stray_page};

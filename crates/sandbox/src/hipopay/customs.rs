@@ -7,15 +7,15 @@
 
 use serde_json::{Value, json};
 
-use super::gate::{Params, Refused};
+use super::auth::{Params, Refused};
 use super::{Hipopay, error};
 use crate::books::short_hash;
 use crate::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
+use crate::keys::nonce;
 use crate::responder::{Reply, json_reply, shown_amount, stray_page};
 use crate::transactions::{TransactionKind, TransactionState};
 use crate::{Reaction, Settings};
-use payrun_gateway::keys::nonce;
 
 /// The document's "WeChat Pay Customs Code".
 const CUSTOMS: [&str; 13] = [

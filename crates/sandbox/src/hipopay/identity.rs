@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::identity::{IdentityError, make_folder};
+use crate::keys::{SigningKey, VerifyingKey};
 use crate::pair::Pair;
-use payrun_gateway::hipopay::sign::Encoding;
-use payrun_gateway::keys::{SigningKey, VerifyingKey};
+use payrun_gateway::hipopay::account::Encoding;
 use payrun_gateway::statement::BillNames;
 use payrun_project::config::HipopayConfig;
 

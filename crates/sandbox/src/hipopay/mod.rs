@@ -9,9 +9,9 @@
 //! amount refunds the whole payment, as HipoPay does, and is counted as the violation
 //! `refund_without_amount`.
 
+pub mod auth;
 mod bill;
 mod customs;
-mod gate;
 mod identity;
 #[cfg(test)]
 mod tests;
@@ -27,20 +27,19 @@ use serde_json::{Value, json};
 
 use super::faults::Fault;
 use super::identity::IdentityError;
+use super::keys::{SigningKey, VerifyingKey};
 use super::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
 use super::statements::QueryCounts;
 use super::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use super::{FakeGateway, Reaction, Settings};
+use auth::{Params, Refused, notification_message};
 #[cfg(test)]
 pub(super) use bill::write;
-use gate::{Params, Refused};
 pub use identity::Identity;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::hipopay::sign::notification_message;
-use payrun_gateway::keys::{SigningKey, VerifyingKey};
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
@@ -158,8 +157,7 @@ impl Hipopay {
         let timestamp = signed_at.seconds().to_string();
         let signature = self
             .platform
-            .sign(notification_message(&params, &timestamp).as_bytes())
-            .ok()?;
+            .sign(notification_message(&params, &timestamp).as_bytes())?;
         let mut headers = HeaderMap::new();
         headers.insert("timestamp", HeaderValue::from_str(&timestamp).ok()?);
         headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
@@ -193,7 +191,7 @@ impl Hipopay {
     }
 
     async fn handle(&self, request: Request) -> Reaction {
-        let params = match gate::admit(
+        let params = match auth::admit(
             &request,
             &self.merchant_no,
             &self.merchant,

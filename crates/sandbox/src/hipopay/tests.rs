@@ -536,3 +536,62 @@ fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sen
         }
     );
 }
+
+/// The answer to a query of a rate that was signed over this message; `{at}` in it is the
+/// timestamp.
+async fn answered(rig: &Rig, query: &str, message: &str) -> Value {
+    let at = Clock::System.now().seconds().to_string();
+    let key = SigningKey::from_pem(&identity().config("").merchant_key).unwrap();
+    let signature = key.sign(message.replace("{at}", &at).as_bytes());
+    let request = http::Request::get(format!("/wechatpay/forex_rate?{query}"))
+        .header("merchantno", &identity().merchant_no)
+        .header("version", "1.0")
+        .header("timestamp", &at)
+        .header("signature", signature.unwrap())
+        .body(Bytes::new())
+        .unwrap();
+    match rig.twin.take(request).await {
+        Reaction::Reply(reply) => serde_json::from_slice(reply.body()).unwrap(),
+        other @ (Reaction::Refuse
+        | Reaction::Reset
+        | Reaction::Hold
+        | Reaction::Silence
+        | Reaction::Truncate(_)) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_sorted_parameters_with_values_by_rfc_3986_are_signed_as_documented() {
+    let rig = Rig::new(FaultPlan::NONE);
+    // Beside the currency, a parameter that no page has: the signature is looked at first.
+    let (query, right) = (
+        "zone=~1%2A%20x&currency=USD",
+        "currency=USD&zone=~1%2A%20x,{at}",
+    );
+    assert_eq!(
+        answered(&rig, query, right).await["error_message"],
+        "unknown_parameter"
+    );
+    let cases = [
+        ("not sorted", "zone=~1%2A%20x&currency=USD,{at}"),
+        ("~ encoded", "currency=USD&zone=%7E1%2A%20x,{at}"),
+        ("* left", "currency=USD&zone=~1*%20x,{at}"),
+        ("a space as +", "currency=USD&zone=~1%2A+x,{at}"),
+        ("lower-case hex", "currency=USD&zone=~1%2a%20x,{at}"),
+        ("raw values", "currency=USD&zone=~1* x,{at}"),
+        ("no time", "currency=USD&zone=~1%2A%20x"),
+        ("time first", "{at},currency=USD&zone=~1%2A%20x"),
+        ("one left out", "currency=USD,{at}"),
+    ];
+    for (name, message) in cases {
+        let refused = answered(&rig, query, message).await;
+        assert_eq!(
+            (&refused["error"], &refused["error_message"]),
+            (
+                &json!("ILLEGAL_SECURITY_PROFILE"),
+                &json!("wrong_signature")
+            ),
+            "{name}"
+        );
+    }
+}

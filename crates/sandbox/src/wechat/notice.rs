@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::super::Sandbox;
 use super::super::books::Order;
+use super::super::keys::nonce;
 use super::super::store::StoreError;
 use super::super::transactions::{Asked, Transaction, TransactionKind, TransactionState};
 use super::Name;
 use super::refunds::{amount, status};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::sign::nonce;
 
 impl Sandbox {
     /// The notification of an order that is paid, a deduction or not: its headers and body. None if
@@ -180,10 +180,10 @@ impl Sandbox {
         resource: &Value,
         at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
-        let random: String = nonce().ok()?.chars().take(12).collect();
+        let random: String = nonce()?.chars().take(12).collect();
         let text = serde_json::to_vec(resource).ok()?;
         let notice = json!({
-            "id": format!("EV-{}", nonce().ok()?),
+            "id": format!("EV-{}", nonce()?),
             "create_time": at.to_string(),
             "resource_type": "encrypt-resource",
             "event_type": event,
@@ -191,7 +191,7 @@ impl Sandbox {
             "resource": {
                 "original_type": kind,
                 "algorithm": "AEAD_AES_256_GCM",
-                "ciphertext": self.api_key.seal(&random, kind, &text).ok()?,
+                "ciphertext": self.api_key.seal(&random, kind, &text)?,
                 "associated_data": kind,
                 "nonce": random,
             },

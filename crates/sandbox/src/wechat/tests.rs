@@ -9,7 +9,9 @@ use serde_json::{Map, json};
 
 use super::super::{Identity, Reaction, SignsWith};
 use super::*;
+use crate::auth::{authorization, request_message};
 use crate::faults::FaultPlan;
+use crate::keys::nonce;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
 use payrun_gateway::wechat::{Client, Transport};
@@ -1113,23 +1115,15 @@ async fn in_public_key_mode_notifications_are_verified_and_opened_too() {
 #[tokio::test]
 async fn requests_that_are_not_as_documented_are_refused() {
     let rig = Rig::new(FaultPlan::NONE).await;
-    let merchant = payrun_gateway::wechat::sign::Merchant {
-        mchid: "1900000001".into(),
-        keys: vec![payrun_gateway::wechat::sign::MerchantKey {
-            serial: identity().merchant.serial.clone(),
-            key: identity().merchant.signing_key().unwrap(),
-            from: None,
-        }],
-    };
     let send = async |method: Method, target: &str, body: Value| {
         let body = if body.is_null() {
             Bytes::new()
         } else {
             serde_json::to_vec(&body).unwrap().into()
         };
-        let signed = merchant
-            .authorize(method.as_str(), target, &body, rig.clock.now())
-            .unwrap();
+        let (seconds, random) = (rig.clock.now().seconds().to_string(), nonce().unwrap());
+        let message = request_message(method.as_str(), target, &seconds, &random, &body);
+        let signed = authorization(&identity().merchant, &seconds, &random, &message);
         let request = http::Request::builder()
             .method(method)
             .uri(target)

@@ -1,0 +1,138 @@
+//! The signature of EGMS, as its Signature page has it (docs/gateways/egms.md): one key signs
+//! requests, replies and notifications.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+// The version of sha2 that hmac is made for; the workspace has an older one.
+use rsa::sha2::{Digest, Sha256, Sha512};
+use secrecy::{ExposeSecret, SecretString};
+
+use payrun_gateway::egms::account::SignType;
+
+/// What a signature covers, beside the key.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// Of a reply, that of its request.
+    pub method: &'a str,
+    /// Path with query, without the host; of a reply, that of its request.
+    pub target: &'a str,
+    /// The `DateTime` header.
+    pub date_time: &'a str,
+    /// The `MsgID` header.
+    pub msg_id: &'a str,
+    /// As it is on the wire; empty if there is none.
+    pub body: &'a [u8],
+}
+
+/// The key that both sides have.
+#[derive(Clone)]
+pub struct SignKey {
+    key: SecretString,
+    sign_type: SignType,
+}
+
+impl SignKey {
+    /// A key for this digest.
+    pub const fn new(key: SecretString, sign_type: SignType) -> Self {
+        Self { key, sign_type }
+    }
+
+    /// The word of the `SignType` header.
+    pub(super) const fn sign_type(&self) -> SignType {
+        self.sign_type
+    }
+
+    /// The signature of a message, in lower-case hex.
+    pub fn sign(&self, message: Message<'_>) -> Option<String> {
+        let key = self.key.expose_secret().as_bytes();
+        let text = self.text(message);
+        Some(match self.sign_type {
+            SignType::Sha256 => hex::encode(Sha256::digest(&text)),
+            SignType::Sha512 => hex::encode(Sha512::digest(&text)),
+            SignType::HmacSha256 => {
+                let mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+                hex::encode(mac.chain_update(&text).finalize().into_bytes())
+            }
+            SignType::HmacSha512 => {
+                let mac = Hmac::<Sha512>::new_from_slice(key).ok()?;
+                hex::encode(mac.chain_update(&text).finalize().into_bytes())
+            }
+        })
+    }
+
+    /// Whether this is the signature of a message, in either case.
+    pub(super) fn verifies(&self, message: Message<'_>, signature: &str) -> bool {
+        self.sign(message)
+            .is_some_and(|right| right.eq_ignore_ascii_case(signature))
+    }
+
+    /// The parts, joined by single line feeds and without one at the end; a message without a body
+    /// ends with its `MsgID`.
+    fn text(&self, message: Message<'_>) -> Vec<u8> {
+        let mut parts = vec![
+            message.method.as_bytes(),
+            message.target.as_bytes(),
+            message.date_time.as_bytes(),
+            self.key.expose_secret().as_bytes(),
+            message.msg_id.as_bytes(),
+        ];
+        if !message.body.is_empty() {
+            parts.push(message.body);
+        }
+        parts.join(&b'\n')
+    }
+}
+
+impl fmt::Debug for SignKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignKey({})", self.sign_type.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const E1_BODY: &[u8] = br#"{"merchantTransInfo":{"merchantTransID":"T20240305175317143","merchantTransTime":"2024-03-05T17:53:17+08:00"},"paymentMethod":{"type":"card","card":{"posEntryMode":"manual","pinFlag":false,"termReadability":"5","cardInfo":{"cardNumber":"4761340000000043"}}},"transAmount":{"currency":"HKD","value":"1.00"},"autoCapture":false,"pspInfo":{"mcc":"5499","sponsorCode":"441378","merchantID":"202106305812001","terminalID":"00000001","merchantName":"Test","storeID":"202106305812001","storeName":"Test Store","street":"Test street","city":"MYS","postCode":"202000","nation":"MYS"}}"#;
+
+    #[test]
+    fn vector_e1_the_vendors_published_post_comes_out() {
+        let key = SignKey::new("NeTQlv6okyBmbelQP1RujxYmnp0S4GtA".into(), SignType::Sha256);
+        let message = Message {
+            method: "POST",
+            target: "/g2/v0/payment/acq/10130014/evo.offline.payment",
+            date_time: "20240305175825+0800",
+            msg_id: "M20240305175825926",
+            body: E1_BODY,
+        };
+        let published = "c0696645edb9f8413dcd458892cbcf9143ecd3fbde8a16c4d46d2f95e65ee4b2";
+        assert!(key.verifies(message, published));
+        assert!(key.verifies(message, &published.to_uppercase()));
+        assert!(!key.verifies(message, &published[1..]) && !key.verifies(message, ""));
+    }
+
+    #[test]
+    fn vector_e2_a_get_ends_with_its_msg_id() {
+        let message = Message {
+            method: "GET",
+            target: "/g2/v1/payment/mer/S024116/payment?merchantTransID=TX001",
+            date_time: "2024-01-01T00:00:00+08:00",
+            msg_id: "aabbccdd11223344aabbccdd11223344",
+            body: b"",
+        };
+        for (sign_type, expected) in [
+            (
+                SignType::Sha256,
+                "6d889ac89a1da47684cd83fee1fd7fdac3eb04ba5a37937e9a336a470e91a3ae",
+            ),
+            (
+                SignType::HmacSha256,
+                "70d50b5c26986bc470c064a67caeb387f61e0e75c06c5e6f1cea37a44ac91b6c",
+            ),
+        ] {
+            let key = SignKey::new("64b59e70e15445196b1b5d2935f4e1bc".into(), sign_type);
+            assert_eq!(key.sign(message).as_deref(), Some(expected));
+        }
+    }
+}
