@@ -1,5 +1,6 @@
 //! Would the rig notice? Deliberate faults are planted one by one, and seeds are played until a
-//! promise is seen broken.
+//! promise is seen broken. A fault of what is signed is shown by the gateway's other side, which
+//! builds what it verifies from the gateway's page.
 //!
 //! `cargo test --features planted --test planted -- --nocapture` prints the table of seeds to
 //! detection.
@@ -10,14 +11,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use payrun::catalog::Catalog;
+use payrun::clock::Clock;
 use payrun::config::Config;
 use payrun::domain::actor::Actor;
+use payrun::domain::ids::OrderNumber;
+use payrun::domain::money::{Amount, Currency};
 use payrun::engine::plan::{NamedBy, PlanRequest};
-use payrun::planted::{ALL, Mutation, sow};
-use payrun::sandbox::Identity;
+use payrun::gateway::transport::Transport;
+use payrun::gateway::{Call, Gateway, Reached, cbtis, egms, hipopay, wechat};
+use payrun::planted::{ALL, Mutation, OF_SIGNATURES, sow};
 use payrun::sandbox::faults::Level;
+use payrun::sandbox::{Identity, Sandbox, Settings, SignsWith};
+use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use payrun::simulation::{BEGIN, FakeGateways, Play, play};
 
 /// The most seeds a fault may hide in.
@@ -162,8 +170,12 @@ fn detect(
     found.into_inner().unwrap().pop_first()
 }
 
+/// The fault that is planted is one of this process: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn every_planted_fault_is_noticed_and_without_one_nothing_is() {
+    let _alone = ONE_AT_A_TIME.lock();
     // In memory where there is such a place: what is played is not the disk.
     let folder = tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
@@ -189,4 +201,115 @@ fn every_planted_fault_is_noticed_and_without_one_nothing_is() {
         }
     }
     assert_eq!(missed, Vec::<&str>::new(), "the rig does not notice these");
+}
+
+/// An account at each gateway, and its other side in this process.
+struct Gateways {
+    clients: Vec<(Box<dyn Gateway>, Call)>,
+    cbtis: (cbtis::Client, Arc<cbtis_fake::Cbtis>),
+}
+
+impl Gateways {
+    async fn open() -> Self {
+        let (base, clock) = ("https://sandbox.invalid", || Clock::System);
+        let settings = Settings::default;
+        let own = Identity::generate().unwrap();
+        let fake = Sandbox::open(own.clone(), settings(), clock())
+            .await
+            .unwrap();
+        fake.sign_with(SignsWith::PublicKey);
+        let config = own.wechat_config_with_public_key(base);
+        let wechat = wechat::Client::new(&config, Transport::InProcess(fake), clock()).unwrap();
+        let own = hipopay_fake::Identity::generate().unwrap();
+        let fake = hipopay_fake::Hipopay::open(&own, settings(), clock()).unwrap();
+        let transport = Transport::InProcess(fake);
+        let hipopay = hipopay::Client::new(&own.config(base), transport, clock()).unwrap();
+        let own = egms_fake::Identity::generate().unwrap();
+        let fake = egms_fake::Egms::open(&own, settings(), clock());
+        let transport = Transport::InProcess(fake);
+        let egms = egms::Client::new(&own.config(base), transport, clock()).unwrap();
+        let own = cbtis_fake::Identity::generate().unwrap();
+        let hour = Duration::from_secs(3_600);
+        let fake = cbtis_fake::Cbtis::open(&own, settings(), hour, clock());
+        let transport = Transport::InProcess(fake.clone());
+        let cbtis = cbtis::Client::new(&own.config(base), transport, clock()).unwrap();
+        fake.seed("P-1", hkd());
+        Self {
+            clients: vec![
+                (
+                    Box::new(wechat),
+                    call("contract", &[("contract_id", "C-1")]),
+                ),
+                (
+                    Box::new(hipopay),
+                    call(
+                        "mini_program_payment",
+                        &[
+                            ("description", "two teas ~"),
+                            ("appid", "wx1"),
+                            ("openid", "o-1"),
+                            ("client_ip", "10.1.2.3"),
+                        ],
+                    ),
+                ),
+                (Box::new(egms), call("payment_query", &[])),
+            ],
+            cbtis: (cbtis, fake),
+        }
+    }
+
+    /// What is refused as signed wrongly, by gateway.
+    async fn refused(&self) -> Vec<&'static str> {
+        let mut refused = Vec::new();
+        for (name, (client, call)) in ["wechat", "hipopay", "egms"].into_iter().zip(&self.clients) {
+            let seen = client.call(call).await;
+            let is_refusal = match seen.code.as_deref() {
+                Some("SIGN_ERROR" | "ILLEGAL_SECURITY_PROFILE" | "V0010") => true,
+                Some(_) | None => false,
+            };
+            // EGMS signs its refusal, which a client that digests otherwise cannot verify.
+            if is_refusal || matches!(seen.reached, Reached::Unverified(_)) {
+                refused.push(name);
+            }
+        }
+        let (client, fake) = &self.cbtis;
+        let (headers, body) = fake.notification("P-1").unwrap();
+        if client.read_notification(&headers, &body).reached != Reached::Replied {
+            refused.push("cbtis");
+        }
+        refused
+    }
+}
+
+fn hkd() -> Amount {
+    Amount::parse("10.00", Currency::parse("HKD").unwrap()).unwrap()
+}
+
+fn call(operation: &str, input: &[(&str, &str)]) -> Call {
+    let input = input
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()));
+    Call {
+        operation: operation.to_owned(),
+        order_no: OrderNumber::parse("P-1").unwrap(),
+        input: input.collect(),
+        amount: Some(hkd()),
+        timeout: Duration::from_secs(5),
+    }
+}
+
+#[test]
+fn every_fault_of_a_signature_is_refused_and_without_one_nothing_is() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let gateways = runtime.block_on(Gateways::open());
+    assert_eq!(runtime.block_on(gateways.refused()), Vec::<&str>::new());
+    println!("| Planted | Refused by |\n|---|---|");
+    for (bug, gateway, what) in OF_SIGNATURES {
+        sow(Some(bug));
+        let refused = runtime.block_on(gateways.refused());
+        sow(None);
+        println!("| {what} | {} |", refused.join(", "));
+        assert_eq!(refused, [gateway], "{what}");
+    }
 }

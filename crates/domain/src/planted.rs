@@ -54,9 +54,44 @@ pub enum Mutation {
     ClaimOfOthersGivenBack,
     WithdrawalForgotten,
     WithdrawalNotReadAgain,
+    QueryNotSigned,
+    ParametersNotSorted,
+    TildeEncoded,
+    DigestPartsSwapped,
+    DigestKeyFirst,
 }
 
-/// Every fault, and what it is.
+/// The faults of what is signed or verified: each with the gateway that it is about, whose other
+/// side must refuse what was sent, or whose notification is refused.
+pub const OF_SIGNATURES: [(Mutation, &str, &str); 5] = [
+    (
+        Mutation::QueryNotSigned,
+        "wechat",
+        "another path is signed than is sent",
+    ),
+    (
+        Mutation::ParametersNotSorted,
+        "hipopay",
+        "the parameters are signed as they come, not sorted",
+    ),
+    (
+        Mutation::TildeEncoded,
+        "hipopay",
+        "~ is signed percent-encoded",
+    ),
+    (
+        Mutation::DigestPartsSwapped,
+        "egms",
+        "the digest is over another order of its parts",
+    ),
+    (
+        Mutation::DigestKeyFirst,
+        "cbtis",
+        "the digest of a notification has the key before the body",
+    ),
+];
+
+/// Every fault that plays of seeds must show, and what it is.
 pub const ALL: [(Mutation, &str); 39] = [
     (
         Mutation::NewNumberOnRetry,

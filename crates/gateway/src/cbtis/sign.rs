@@ -3,14 +3,19 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
+use payrun_domain::planted::{Mutation, is};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The signature of a body: hex, lower case.
 pub fn signature(body: &[u8], key: &SecretString) -> String {
+    let (mut first, mut last) = (body, key.expose_secret().as_bytes());
+    if is(Mutation::DigestKeyFirst) {
+        std::mem::swap(&mut first, &mut last);
+    }
     let mut context = Context::new(&SHA256);
-    context.update(body);
+    context.update(first);
     context.update(b".");
-    context.update(key.expose_secret().as_bytes());
+    context.update(last);
     hex::encode(context.finish())
 }
 

@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::account::SignType;
+use payrun_domain::planted::{Mutation, is};
 
 /// What a signature covers, beside the key.
 #[derive(Debug, Clone, Copy)]
@@ -54,10 +55,13 @@ impl SignKey {
         let Message {
             method,
             target,
-            date_time,
-            msg_id,
+            mut date_time,
+            mut msg_id,
             body,
         } = message;
+        if is(Mutation::DigestPartsSwapped) {
+            std::mem::swap(&mut date_time, &mut msg_id);
+        }
         let key = self.key.expose_secret();
         let mut text = Zeroizing::new(Vec::with_capacity(256 + body.len()));
         text.extend_from_slice(format!("{method}\n{target}\n{date_time}\n").as_bytes());

@@ -9,11 +9,13 @@ use std::borrow::Cow;
 
 use super::account::Encoding;
 use crate::keys::VerifyingKey;
+use payrun_domain::planted::{Mutation, is};
 
 impl Encoding {
-    const fn keeps(self, byte: u8) -> bool {
+    fn keeps(self, byte: u8) -> bool {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => true,
+            b'~' if is(Mutation::TildeEncoded) => false,
             b'~' => matches!(self, Self::Rfc3986 | Self::Node),
             b'*' => matches!(self, Self::Java | Self::Node),
             b'!' | b'\'' | b'(' | b')' => matches!(self, Self::Node),
@@ -50,7 +52,9 @@ fn sorted(params: &[(String, String)], timestamp: &str, encode: impl Fn(&str) ->
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    pairs.sort_unstable();
+    if !is(Mutation::ParametersNotSorted) {
+        pairs.sort_unstable();
+    }
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(name, value)| format!("{}={}", encode(name), encode(value)))

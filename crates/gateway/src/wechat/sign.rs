@@ -3,6 +3,7 @@
 //! What is signed or verified is always the bytes on the wire: the path as it is sent, the body as
 //! it came.
 
+use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 pub use crate::keys::{KeyError, SignError, SigningKey, VerifyingKey, nonce};
@@ -51,6 +52,10 @@ impl Merchant {
         body: &[u8],
         now: Timestamp,
     ) -> Result<String, SignError> {
+        let target = match target.split_once('?') {
+            Some((path, _)) if is(Mutation::QueryNotSigned) => path,
+            Some(_) | None => target,
+        };
         let nonce = nonce()?;
         let seconds = now.seconds();
         let used = self.key_at(now).ok_or(SignError::Refused)?;
