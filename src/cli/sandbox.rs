@@ -17,7 +17,7 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
-use crate::sandbox::notification_sender::{Address, Herald};
+use crate::sandbox::notifications::sender::{Address, Herald};
 use crate::sandbox::{
     Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server,
 };

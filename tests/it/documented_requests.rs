@@ -17,9 +17,9 @@ use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::transport::{Request, Transport};
 use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
-use payrun::sandbox::auth::{SCHEME, request_message};
-use payrun::sandbox::keys::SigningKey;
-use payrun::sandbox::request_table::RequestTable;
+use payrun::sandbox::shared::keys::SigningKey;
+use payrun::sandbox::shared::request_table::RequestTable;
+use payrun::sandbox::wechat::auth::{SCHEME, request_message};
 use payrun::sandbox::{FakeGateway, Identity, Reaction, Sandbox, Settings};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use serde_json::{Map, Value, json};
@@ -354,7 +354,7 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
             serial: own.serial.clone(),
             key: SigningKey::from_pem(&own.key).unwrap(),
         };
-        let serial = payrun::sandbox::identity::PUBLIC_KEY_ID;
+        let serial = payrun::sandbox::wechat::identity::PUBLIC_KEY_ID;
         for (_, operation, request) in sent(&identity, by_sub_merchant).await {
             let (method, target) = (request.method().clone(), request.uri().to_string());
             let send = async |target: &str, body: Bytes| {
@@ -368,7 +368,7 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
                 let row = RequestTable::wechat()
                     .find(mode, &method, request.uri().path())
                     .unwrap();
-                let documented = |all: &[payrun::sandbox::request_table::Parameter]| {
+                let documented = |all: &[payrun::sandbox::shared::request_table::Parameter]| {
                     all.iter()
                         .any(|parameter| parameter.names.iter().any(|name| name == odd))
                 };

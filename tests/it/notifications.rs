@@ -10,8 +10,8 @@ use http::HeaderMap;
 use payrun::clock::Clock;
 use payrun::ledger::{ItemFilter, NotificationOutcome};
 use payrun::sandbox::faults::{CallKind, Fault, FaultPlan, Level};
-use payrun::sandbox::notification_events::{Ended, Twist};
-use payrun::sandbox::notification_sender::{Address, Herald};
+use payrun::sandbox::notifications::events::{Ended, Twist};
+use payrun::sandbox::notifications::sender::{Address, Herald};
 use payrun::sandbox::{Settings, TransactionKind};
 use serde_json::{Value, json};
 

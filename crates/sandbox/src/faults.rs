@@ -111,7 +111,7 @@ impl Fault {
     }
 
     /// Whether it strikes before anything has happened.
-    pub(super) const fn is_before(self) -> bool {
+    pub(crate) const fn is_before(self) -> bool {
         match self {
             Self::Refused
             | Self::ResetBefore
@@ -135,7 +135,7 @@ impl Fault {
 
     /// Whether it changes what becomes of an order, and so means nothing for one that is already
     /// decided.
-    pub(super) const fn is_outcome(self) -> bool {
+    pub(crate) const fn is_outcome(self) -> bool {
         match self {
             Self::OtherAmount
             | Self::UnlistedCode

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::cbtis::Cbtis;
-use super::egms::Egms;
-use super::hipopay::Hipopay;
-use super::responder::Counter;
-use super::{BookLine, FakeGateway, Sandbox, StoreError};
+use crate::cbtis::Cbtis;
+use crate::egms::Egms;
+use crate::hipopay::Hipopay;
+use crate::shared::responder::Counter;
+use crate::{BookLine, FakeGateway, Sandbox, StoreError};
 use payrun_domain::money::Amount;
 
 /// The kinds of gateway.
-pub(super) const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
+pub(crate) const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
 
 /// How often each of some things happened.
 pub type Counts = BTreeMap<String, u64>;
@@ -43,7 +43,7 @@ impl From<Arc<Sandbox>> for Gateways {
 
 impl Gateways {
     /// Who answers on this path.
-    pub(super) fn twin_of(&self, path: &str) -> Option<&dyn FakeGateway> {
+    pub(crate) fn twin_of(&self, path: &str) -> Option<&dyn FakeGateway> {
         let first = path
             .trim_start_matches('/')
             .split('/')
@@ -118,7 +118,7 @@ impl Gateways {
         Ok((faults, violations))
     }
 
-    pub(super) fn counter(&self, gateway: &str) -> Option<&Counter> {
+    pub(crate) fn counter(&self, gateway: &str) -> Option<&Counter> {
         match gateway {
             "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
@@ -130,7 +130,7 @@ impl Gateways {
 
     /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all
     /// payments but deductions, which have books of their own.
-    pub(super) fn about(
+    pub(crate) fn about(
         &self,
         method: &Method,
         path: &str,

@@ -3,7 +3,7 @@
 //! ([`Sandbox::handle`]) and over sockets ([`server`]).
 //!
 //! It is written apart from the client: it shares no message types with it, and neither the strings
-//! that are signed nor the keys that verify and seal ([`keys`], [`auth`]). So a client that speaks or
+//! that are signed nor the keys that verify and seal ([`shared::keys`], [`wechat::auth`]). So a client that speaks or
 //! signs wrongly is refused.
 //!
 //! A contract exists if it is asked for; the end of its id says what it is worth:
@@ -28,33 +28,17 @@
 //! and counted as the violation `overlapping_contract`; a second body under one order number with
 //! 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
-pub mod auth;
-mod body;
-mod books;
 pub mod cbtis;
-mod contracts;
-mod customs;
 pub mod egms;
 pub mod faults;
 mod gateways;
 pub mod hipopay;
-pub mod identity;
-mod inflight;
-pub mod keys;
-mod nonces;
-pub mod notification_events;
-pub mod notification_sender;
-mod orders;
-mod pair;
-pub mod request_table;
-mod responder;
+pub mod notifications;
 pub mod server;
-mod statements;
-mod store;
+pub mod shared;
 #[cfg(test)]
 mod tests;
-mod transactions;
-mod wechat;
+pub mod wechat;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -69,22 +53,27 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use auth::{SCHEME, reply_message};
-pub use books::{Charged, Line, OrderState, Page, Totals};
-pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
 pub use gateways::{Counts, Gateways};
-pub use identity::{Identity, IdentityError};
-use keys::{ApiKey, KeyError, SigningKey, nonce};
 use payrun_domain::time::Timestamp;
 pub use payrun_gateway::in_process::{FakeGateway, HOLD_MAX, Reaction};
 use payrun_gateway::transport::{Request, Response};
 use payrun_project::config::{MerchantKey, PublicKey, WechatMode};
 use payrun_system::clock::Clock;
-use request_table::{RequestTable, Undocumented};
-pub use statements::Ready;
-pub use store::StoreError;
-pub use transactions::{BookLine, TillTotals, Transaction, TransactionKind, TransactionState};
+pub use shared::customs::CustomsTotals;
+pub use shared::key_files::IdentityError;
+use shared::keys::{ApiKey, KeyError, SigningKey, nonce};
+use shared::request_table::{RequestTable, Undocumented};
+use shared::statements::QueryCounts;
+pub use shared::statements::Ready;
+pub use shared::transactions::{
+    BookLine, TillTotals, Transaction, TransactionKind, TransactionState,
+};
+use wechat::auth::{SCHEME, reply_message};
+use wechat::identity::Certified;
+pub use wechat::identity::Identity;
+pub use wechat::order_book::{Charged, Line, OrderState, Page, Totals};
+pub use wechat::order_store::StoreError;
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -167,7 +156,7 @@ pub enum SignsWith {
     /// The newest platform certificate.
     Certificate,
     /// The newest public key's counterpart, under its id; that of the identity is
-    /// [`identity::PUBLIC_KEY_ID`].
+    /// [`wechat::identity::PUBLIC_KEY_ID`].
     PublicKey,
 }
 
@@ -193,25 +182,25 @@ pub struct Sandbox {
     settings: Settings,
     clock: Clock,
     api_key: ApiKey,
-    gate: auth::Gate,
+    gate: wechat::auth::Gate,
     /// Platform keys in force, the newest last.
     platform: RwLock<Vec<Arc<Platform>>>,
-    books: Mutex<books::Books>,
-    declarations: StdMutex<customs::Book>,
-    in_flight: inflight::InFlight,
+    books: Mutex<wechat::order_book::Books>,
+    declarations: StdMutex<shared::customs::Book>,
+    in_flight: wechat::in_flight::InFlight,
     desk: wechat::Desk,
     downloads: AtomicU64,
     hides_certificates: AtomicBool,
     signs_with: RwLock<SignsWith>,
     /// The platform key that the last request named.
     named: StdMutex<Option<String>>,
-    looks: statements::QueryCounts,
+    looks: QueryCounts,
 }
 
 /// A platform key that signs replies.
 #[derive(Debug)]
 struct Platform {
-    certified: identity::Certified,
+    certified: Certified,
     key: SigningKey,
     /// Its id as a public key.
     public_id: String,
@@ -236,7 +225,7 @@ impl Sandbox {
                 sub_appid: _,
             } => sp_mchid.clone(),
         };
-        let gate = auth::Gate {
+        let gate = wechat::auth::Gate {
             mchid,
             keys: RwLock::new(vec![(
                 identity.merchant.serial.clone(),
@@ -247,21 +236,21 @@ impl Sandbox {
         let platform = Platform {
             key: identity.platform.signing_key()?,
             certified: identity.platform.clone(),
-            public_id: identity::PUBLIC_KEY_ID.to_owned(),
+            public_id: wechat::identity::PUBLIC_KEY_ID.to_owned(),
         };
         Ok(Arc::new(Self {
             api_key: ApiKey::new(identity.api_v3_key()).map_err(SandboxError::ApiKey)?,
             gate,
             platform: RwLock::new(vec![Arc::new(platform)]),
-            books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
-            in_flight: inflight::InFlight::default(),
+            books: Mutex::new(wechat::order_book::Books::open(settings.books.as_deref()).await?),
+            in_flight: wechat::in_flight::InFlight::default(),
             desk: wechat::Desk::new(settings.clone(), clock.clone()),
             declarations: StdMutex::default(),
             downloads: AtomicU64::new(0),
             hides_certificates: AtomicBool::new(false),
             signs_with: RwLock::new(settings.signs_with),
             named: StdMutex::default(),
-            looks: statements::QueryCounts::default(),
+            looks: QueryCounts::default(),
             identity,
             settings,
             clock,
@@ -274,7 +263,7 @@ impl Sandbox {
     /// # Errors
     /// If no key could be generated.
     pub fn rotate_platform(&self) -> Result<(), SandboxError> {
-        let certified = identity::Certified::generate("payrun sandbox platform")?;
+        let certified = Certified::generate("payrun sandbox platform")?;
         let public_id = format!("PUB_KEY_ID_{}", certified.serial);
         let platform = Platform {
             key: certified.signing_key()?,
@@ -315,7 +304,7 @@ impl Sandbox {
     /// # Errors
     /// If no key could be generated.
     pub fn add_merchant_key(&self, from: Option<Timestamp>) -> Result<MerchantKey, SandboxError> {
-        let certified = identity::Certified::generate("payrun sandbox merchant")?;
+        let certified = Certified::generate("payrun sandbox merchant")?;
         let key = (certified.serial.clone(), certified.verifying_key()?);
         self.gate
             .keys
@@ -401,7 +390,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn order(&self, number: &str) -> Result<Option<books::Order>, StoreError> {
+    pub async fn order(
+        &self,
+        number: &str,
+    ) -> Result<Option<wechat::order_book::Order>, StoreError> {
         self.books.lock().await.get(number).await
     }
 
@@ -414,7 +406,7 @@ impl Sandbox {
         self.books.lock().await.flush().await
     }
 
-    fn declarations(&self) -> MutexGuard<'_, customs::Book> {
+    fn declarations(&self) -> MutexGuard<'_, shared::customs::Book> {
         self.declarations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -439,7 +431,7 @@ impl Sandbox {
         match self.documented(&request) {
             Ok(()) => {}
             Err(NotDocumented::Call) => return self.refuse(NO_SUCH_PATH).await,
-            Err(NotDocumented::Ids) => return self.refuse(body::param("wrong_ids")).await,
+            Err(NotDocumented::Ids) => return self.refuse(wechat::body::param("wrong_ids")).await,
             Err(NotDocumented::Parameter(wrong)) => return self.refuse_parameter(&wrong).await,
         }
         let path = request.uri().path().to_owned();
@@ -492,13 +484,13 @@ impl Sandbox {
     }
 
     async fn take_deduction(&self, request: &Request) -> Reaction {
-        let body = match body::Body::read(request.body()) {
+        let body = match wechat::body::Deduction::read(request.body()) {
             Ok(body) => body,
             Err(refusal) => return self.refuse(refusal).await,
         };
         if self.desk.has_payment(&body.out_trade_no) {
             self.desk.counter.till().violate("two_bodies");
-            let used = orders::Said::error(
+            let used = wechat::deductions::Said::error(
                 400,
                 "OUT_TRADE_NO_USED",
                 "this order number belongs to another payment",
@@ -515,12 +507,16 @@ impl Sandbox {
     }
 
     /// Bends what is said by the fault it met, after the latency.
-    async fn react(&self, said: Result<orders::Said, StoreError>, subject: &str) -> Reaction {
+    async fn react(
+        &self,
+        said: Result<wechat::deductions::Said, StoreError>,
+        subject: &str,
+    ) -> Reaction {
         let said = match said {
             Ok(said) => said,
             Err(error) => {
                 tracing::error!(error = %error, "the sandbox's books failed");
-                orders::Said::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
+                wechat::deductions::Said::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
             }
         };
         let coin = self
@@ -586,7 +582,10 @@ impl Sandbox {
     /// A parameter that the page of the call does not list, or that it requires.
     async fn refuse_parameter(&self, wrong: &Undocumented) -> Reaction {
         let word = wrong.issue.as_str();
-        self.books.lock().await.count(books::Counter::Refused, word);
+        self.books
+            .lock()
+            .await
+            .count(wechat::order_book::Counter::Refused, word);
         let detail = json!({ "field": wrong.name, "location": wrong.location, "issue": word });
         let body = json!({ "code": "PARAM_ERROR", "message": word, "detail": detail });
         self.reply(400, &body, None)
@@ -654,7 +653,7 @@ impl Sandbox {
         self.books
             .lock()
             .await
-            .count(books::Counter::Refused, refusal.reason);
+            .count(wechat::order_book::Counter::Refused, refusal.reason);
         let body = json!({ "code": refusal.code, "message": refusal.reason });
         self.reply(refusal.http, &body, None)
             .map_or(Reaction::Reset, Reaction::Reply)
@@ -786,8 +785,8 @@ enum NotDocumented {
 /// The fine-grained code that goes with an error, at the end of its `Request-ID`.
 fn sub_code(message: &str) -> Option<u32> {
     match message {
-        customs::NOT_DECLARED => Some(35_312_011),
-        customs::NO_RECORD => Some(132_021_037),
+        shared::customs::NOT_DECLARED => Some(35_312_011),
+        shared::customs::NO_RECORD => Some(132_021_037),
         "there is no such order" => Some(268_512_771),
         "unknown_parameter" | "missing_parameter" => Some(268_435_461),
         _ => None,

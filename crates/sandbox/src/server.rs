@@ -29,7 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Gateways, HOLD_MAX, Reaction};
+use crate::{Gateways, HOLD_MAX, Reaction};
 use payrun_gateway::transport::Response;
 
 /// The longest request that is read, in bytes.
@@ -205,7 +205,7 @@ async fn about(
             let limit = field("limit")
                 .and_then(|limit| limit.parse().ok())
                 .unwrap_or(100);
-            let after = super::decode(field("after").unwrap_or_default());
+            let after = crate::decode(field("after").unwrap_or_default());
             sandbox
                 .page(&after, limit)
                 .await

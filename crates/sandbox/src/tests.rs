@@ -7,9 +7,9 @@ use serde_json::Map;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
-use super::auth::request_message;
-use super::faults::CallKind;
 use super::*;
+use crate::faults::CallKind;
+use crate::wechat::auth::request_message;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
@@ -1046,8 +1046,12 @@ async fn the_same_seed_gives_the_same_books_whatever_the_order_of_calls() {
 fn look(nonce: &str, message: impl Fn(&str, &str) -> String) -> Request {
     let seconds = NOW.seconds().to_string();
     let message = message(&seconds, nonce);
-    let authorization =
-        auth::authorization(&identity().merchant, &seconds, nonce, message.as_bytes());
+    let authorization = crate::wechat::auth::authorization(
+        &identity().merchant,
+        &seconds,
+        nonce,
+        message.as_bytes(),
+    );
     http::Request::get(LOOK)
         .header("accept", "application/json")
         .header("user-agent", "t")

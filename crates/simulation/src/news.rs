@@ -11,7 +11,7 @@ use super::chance::Chance;
 use super::world::SimAccount;
 use payrun_ledger::{ItemFilter, ItemRow, Ledger};
 use payrun_sandbox::TransactionKind;
-use payrun_sandbox::notification_events::{Ended, Twist};
+use payrun_sandbox::notifications::events::{Ended, Twist};
 
 /// How many ends are remembered that can be told of.
 const REMEMBERED: usize = 1_000;

@@ -10,7 +10,7 @@ use payrun::clock::Clock;
 use payrun::domain::time::Timestamp;
 use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{FaultPlan, Level};
-use payrun::sandbox::notification_sender::{Address, Herald};
+use payrun::sandbox::notifications::sender::{Address, Herald};
 use tempfile::TempDir;
 
 use super::timetable::WORKFLOWS;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Refused;
-use crate::transactions::{Asked, TransactionKind};
+use crate::shared::transactions::{Asked, TransactionKind};
 use payrun_domain::money::{Amount, Currency};
 
 #[derive(Debug, Deserialize)]

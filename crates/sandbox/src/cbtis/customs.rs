@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::body::read;
 use super::{Cbtis, Refused, Said, error, ok};
 use crate::Settings;
-use crate::customs::{CUSTOMS, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::transactions::{TransactionKind, TransactionState};
+use crate::shared::customs::{Declaration, Fees, Key, Outcome, Paid, Terms, What};
+use crate::shared::transactions::{TransactionKind, TransactionState};
+use crate::wechat::customs::CUSTOMS;
 
 #[derive(Debug, Deserialize)]
 struct Body {

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::same;
-use crate::identity::{IdentityError, make_folder, random, read, write};
+use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
 use payrun_project::config::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,
 };

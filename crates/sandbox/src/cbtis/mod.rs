@@ -26,14 +26,14 @@ use http::{HeaderMap, HeaderValue, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::faults::Fault;
-use super::keys::nonce;
-use super::request_table::RequestTable;
-use super::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
-use super::transactions::{
+use crate::faults::Fault;
+use crate::shared::keys::nonce;
+use crate::shared::request_table::RequestTable;
+use crate::shared::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
+use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
-use super::{FakeGateway, Reaction, Settings};
+use crate::{FakeGateway, Reaction, Settings};
 use auth::signature;
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
 use payrun_domain::money::Amount;
@@ -47,7 +47,7 @@ const TOKENS_MAX: usize = 1_000;
 /// CBTIS's other side.
 #[derive(Debug)]
 pub struct Cbtis {
-    pub(super) counter: Counter,
+    pub(crate) counter: Counter,
     identity: Identity,
     lifetime: Duration,
     /// Issued tokens, and until when they are good.
@@ -56,7 +56,7 @@ pub struct Cbtis {
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     http: u16,
     code: i64,
     /// The word in the books.
@@ -139,7 +139,7 @@ impl Cbtis {
 
     /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
     /// of how it stands but its type.
-    pub(super) fn tell(
+    pub(crate) fn tell(
         &self,
         sort: TransactionKind,
         entry: &Transaction,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Refused;
-use crate::transactions::{Asked, TransactionKind};
+use crate::shared::transactions::{Asked, TransactionKind};
 use payrun_domain::money::{Amount, Currency};
 
 #[derive(Debug, Deserialize)]

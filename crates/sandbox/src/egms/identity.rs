@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::auth::SignKey;
-use crate::identity::{IdentityError, make_folder, random, read, write};
+use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
 use payrun_gateway::egms::account::SignType;
 use payrun_project::config::EgmsConfig;
 

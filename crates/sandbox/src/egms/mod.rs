@@ -21,14 +21,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::faults::Fault;
-use super::keys::nonce;
-use super::request_table::{Issue, RequestTable};
-use super::responder::{Counter, Reply, json_reply, shown_amount};
-use super::transactions::{
+use crate::faults::Fault;
+use crate::shared::keys::nonce;
+use crate::shared::request_table::{Issue, RequestTable};
+use crate::shared::responder::{Counter, Reply, json_reply, shown_amount};
+use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
-use super::{FakeGateway, Reaction, Settings, decode};
+use crate::{FakeGateway, Reaction, Settings, decode};
 use auth::{Message, SignKey};
 pub use identity::Identity;
 use payrun_domain::money::Amount;
@@ -39,14 +39,14 @@ use payrun_system::clock::Clock;
 /// EGMS's other side.
 #[derive(Debug)]
 pub struct Egms {
-    pub(super) counter: Counter,
+    pub(crate) counter: Counter,
     sid: String,
     key: SignKey,
 }
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     code: &'static str,
     /// The word in the books.
     reason: &'static str,
@@ -101,7 +101,7 @@ impl Egms {
 
     /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS
     /// tells of ends only.
-    pub(super) fn tell(
+    pub(crate) fn tell(
         &self,
         sort: TransactionKind,
         entry: &Transaction,

@@ -4,8 +4,8 @@
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::keys::VerifyingKey;
-use crate::request_table::{Issue, RequestTable};
+use crate::shared::keys::VerifyingKey;
+use crate::shared::request_table::{Issue, RequestTable};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;

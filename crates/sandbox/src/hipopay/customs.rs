@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::auth::{Params, Refused};
 use super::{Hipopay, error};
-use crate::books::short_hash;
-use crate::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::faults::Fault;
-use crate::keys::nonce;
-use crate::responder::{Reply, json_reply, shown_amount, stray_page};
-use crate::transactions::{TransactionKind, TransactionState};
+use crate::shared::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
+use crate::shared::keys::nonce;
+use crate::shared::responder::{Reply, json_reply, shown_amount, stray_page};
+use crate::shared::transactions::{TransactionKind, TransactionState};
+use crate::wechat::order_book::short_hash;
 use crate::{Reaction, Settings};
 
 /// The document's "WeChat Pay Customs Code".
@@ -210,7 +210,7 @@ fn terms(params: &Params) -> Result<Terms, Refused> {
     };
     let person = match (params.get("cert_id"), params.get("name")) {
         (None, None) => None,
-        (Some(cert_id), Some(name)) if crate::customs::is_card(cert_id) => {
+        (Some(cert_id), Some(name)) if crate::wechat::customs::is_card(cert_id) => {
             Some(short_hash(format!("{cert_id}/{name}").as_bytes()))
         }
         (Some(_) | None, Some(_) | None) => {

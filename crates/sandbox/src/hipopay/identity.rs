@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::identity::{IdentityError, make_folder};
-use crate::keys::{SigningKey, VerifyingKey};
-use crate::pair::Pair;
+use crate::shared::key_files::{IdentityError, make_folder};
+use crate::shared::key_pair::Pair;
+use crate::shared::keys::{SigningKey, VerifyingKey};
 use payrun_gateway::hipopay::account::Encoding;
 use payrun_gateway::statement::BillNames;
 use payrun_project::config::HipopayConfig;

@@ -25,18 +25,18 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::faults::Fault;
-use super::identity::IdentityError;
-use super::keys::{SigningKey, VerifyingKey};
-use super::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
-use super::statements::QueryCounts;
-use super::transactions::{
+use crate::faults::Fault;
+use crate::shared::key_files::IdentityError;
+use crate::shared::keys::{SigningKey, VerifyingKey};
+use crate::shared::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
+use crate::shared::statements::QueryCounts;
+use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
-use super::{FakeGateway, Reaction, Settings};
+use crate::{FakeGateway, Reaction, Settings};
 use auth::{Params, Refused, notification_message};
 #[cfg(test)]
-pub(super) use bill::write;
+pub(crate) use bill::write;
 pub use identity::Identity;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
@@ -46,7 +46,7 @@ use payrun_system::clock::Clock;
 /// HipoPay's other side.
 #[derive(Debug)]
 pub struct Hipopay {
-    pub(super) counter: Counter,
+    pub(crate) counter: Counter,
     merchant_no: String,
     merchant: VerifyingKey,
     platform: SigningKey,
@@ -120,7 +120,7 @@ impl Hipopay {
     }
 
     /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
-    pub(super) fn tell(
+    pub(crate) fn tell(
         &self,
         paid: &Transaction,
         signed_at: Timestamp,

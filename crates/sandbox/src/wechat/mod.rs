@@ -4,13 +4,24 @@
 //! Payments by code and refunds are in the till; deductions stay in their own books, and are taken
 //! over into the till when money of them is given back. No payment counts in both.
 
-mod body;
+pub mod auth;
+pub(crate) mod body;
+mod contracts;
+pub(crate) mod customs;
+pub(crate) mod deductions;
+pub mod identity;
+pub(crate) mod in_flight;
 #[cfg(test)]
 mod key_change_tests;
-mod notice;
-mod pay;
-pub(super) mod query;
+mod nonces;
+mod notifications;
+pub(crate) mod order_book;
+pub(crate) mod order_store;
+mod payments;
+mod query;
 mod refunds;
+mod settlements;
+pub(crate) mod statements;
 #[cfg(test)]
 mod tests;
 mod withdraw;
@@ -21,13 +32,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::Method;
 use serde_json::Value;
 
-use super::books::{Charged, OrderState, Totals};
-use super::faults::{CallKind, Fault};
-use super::orders::Said;
-use super::responder::Counter;
-use super::store::StoreError;
-use super::transactions::{Asked, Transaction, TransactionKind, TransactionState};
-use super::{Refusal, Sandbox, Settings, contracts, decode};
+use crate::faults::{CallKind, Fault};
+use crate::shared::responder::Counter;
+use crate::shared::transactions::{Asked, Transaction, TransactionKind, TransactionState};
+use crate::wechat::deductions::Said;
+use crate::wechat::order_book::{Charged, OrderState, Totals};
+use crate::wechat::order_store::StoreError;
+use crate::{Refusal, Sandbox, Settings, decode};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
@@ -37,8 +48,8 @@ use withdraw::Way;
 
 /// The till, and what is noted beside it.
 #[derive(Debug)]
-pub(super) struct Desk {
-    pub(super) counter: Counter,
+pub(crate) struct Desk {
+    pub(crate) counter: Counter,
     notes: Mutex<Notes>,
 }
 
@@ -78,7 +89,7 @@ enum Name {
 }
 
 impl Desk {
-    pub(super) fn new(settings: Settings, clock: Clock) -> Self {
+    pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
         Self {
             counter: Counter::new(settings, clock),
             notes: Mutex::default(),
@@ -90,7 +101,7 @@ impl Desk {
     }
 
     /// Whether a payment that is no deduction has this number.
-    pub(super) fn has_payment(&self, number: &str) -> bool {
+    pub(crate) fn has_payment(&self, number: &str) -> bool {
         !self.notes().deductions.contains(number)
             && self
                 .counter
@@ -100,7 +111,7 @@ impl Desk {
     }
 
     /// A paid payment that is no deduction.
-    pub(super) fn paid(&self, number: &str) -> Option<Transaction> {
+    pub(crate) fn paid(&self, number: &str) -> Option<Transaction> {
         let payment = self
             .counter
             .till()
@@ -112,7 +123,7 @@ impl Desk {
     }
 
     /// Whether money of this payment is given back, or is about to be.
-    pub(super) fn gives_back(&self, number: &str) -> bool {
+    pub(crate) fn gives_back(&self, number: &str) -> bool {
         self.counter
             .till()
             .entry(TransactionKind::Payment, number)
@@ -120,7 +131,7 @@ impl Desk {
     }
 
     /// Whether the merchant has ended this contract.
-    pub(super) fn has_ended(&self, contract: &str) -> bool {
+    pub(crate) fn has_ended(&self, contract: &str) -> bool {
         self.notes()
             .contracts
             .get(contract)
@@ -128,7 +139,7 @@ impl Desk {
     }
 
     /// The books of deductions with what the till holds beside them.
-    pub(super) fn add_to(&self, mut totals: Totals) -> Totals {
+    pub(crate) fn add_to(&self, mut totals: Totals) -> Totals {
         let till = self.counter.totals();
         let moved = |sums: BTreeMap<String, (u64, i64)>| {
             sums.into_iter()
@@ -172,7 +183,7 @@ impl Sandbox {
     }
 
     /// Answers a request, if it is one of these.
-    pub(super) async fn serve(
+    pub(crate) async fn serve(
         &self,
         request: &Request,
         segments: &[&str],
@@ -216,7 +227,7 @@ impl Sandbox {
     }
 
     /// A contract as its query shows it.
-    pub(super) fn contract(&self, id: &str) -> Said {
+    pub(crate) fn contract(&self, id: &str) -> Said {
         let ended = self
             .desk
             .notes()
@@ -347,7 +358,7 @@ fn name(kind: &str, number: &str) -> Result<Name, Refusal> {
     match kind {
         "id" => Ok(Name::Theirs(decode(number))),
         "out-trade-no" => Ok(Name::Ours(decode(number))),
-        _ => Err(super::NO_SUCH_PATH),
+        _ => Err(crate::NO_SUCH_PATH),
     }
 }
 
@@ -364,11 +375,11 @@ fn no_such_contract(id: &str) -> Said {
 /// Which of two ways of saying the same thing an order gets, where no page says which is the
 /// gateway's.
 fn either(number: &str) -> bool {
-    super::books::short_hash(number.as_bytes())[0].is_multiple_of(2)
+    crate::wechat::order_book::short_hash(number.as_bytes())[0].is_multiple_of(2)
 }
 
 /// How the auto-debit calls say so.
-pub(super) fn no_such_deduction() -> Said {
+pub(crate) fn no_such_deduction() -> Said {
     Said::error(404, "NOT_FOUND", "there is no such order")
 }
 

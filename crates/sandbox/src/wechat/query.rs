@@ -1,8 +1,8 @@
 //! The query string of a request. Which parameters there may be, `request_table` knows.
 
-use super::super::Refusal;
-use super::super::body::param;
-use super::super::decode;
+use crate::Refusal;
+use crate::decode;
+use crate::wechat::body::param;
 
 /// The parameters by name.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, json};
 
-use super::super::{Identity, Reaction, SignsWith};
 use super::*;
-use crate::auth::{authorization, request_message};
 use crate::faults::FaultPlan;
-use crate::keys::nonce;
+use crate::shared::keys::nonce;
+use crate::wechat::auth::{authorization, request_message};
+use crate::{Identity, Reaction, SignsWith};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
 use payrun_gateway::wechat::{Client, Transport};
@@ -446,7 +446,7 @@ async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
 #[tokio::test]
 async fn whatever_goes_wrong_no_more_is_given_back_than_was_paid() {
     for seed in 0..3 {
-        let rig = Rig::new(FaultPlan::new(seed, super::super::faults::Level::Heavy)).await;
+        let rig = Rig::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
         let id = rig.twin.seed("P-1", hkd("10.00"));
         let numbers: Vec<String> = (0..8).map(|n| format!("R-{seed}-{n}")).collect();
         for _ in 0..2 {
@@ -833,7 +833,7 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
 async fn whatever_goes_wrong_a_deduction_that_was_not_paid_is_closed_and_stays_so() {
     let mut met = 0;
     for seed in 0..4 {
-        let rig = Rig::new(FaultPlan::new(seed, super::super::faults::Level::Heavy)).await;
+        let rig = Rig::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
         for n in 0..3 {
             let number = format!("D-{n}");
             let mut refused = rig.deduct(&number, "C-poor").await;

@@ -5,16 +5,16 @@
 //! A quick payment is reversed at most once and not beside refunds; the money is in the books like
 //! a refund's.
 
-use super::super::books::OrderState;
-use super::super::faults::CallKind;
-use super::super::orders::Said;
-use super::super::statements::REVERSAL;
-use super::super::store::StoreError;
-use super::super::transactions::{
+use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
+use crate::Sandbox;
+use crate::faults::CallKind;
+use crate::shared::statements::REVERSAL;
+use crate::shared::transactions::{
     Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
 };
-use super::super::{Sandbox, books};
-use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
+use crate::wechat::deductions::Said;
+use crate::wechat::order_book::{Counter, OrderState};
+use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
 /// How an order is withdrawn.
@@ -152,7 +152,7 @@ impl Sandbox {
         order.calls = order.calls.saturating_add(1);
         if let Some(fault) = fault {
             order.met = order.met.saturating_add(1);
-            books.count(books::Counter::Fault, fault.as_str());
+            books.count(Counter::Fault, fault.as_str());
         }
         let before = order.state;
         if !fault.is_some_and(super::Fault::is_before) {

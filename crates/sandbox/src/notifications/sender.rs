@@ -13,10 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::faults::{FaultPlan, Level};
-use super::notification_events::{Ended, Twist};
-use super::transactions::TransactionKind;
-use super::{Gateways, StoreError};
+use crate::faults::{FaultPlan, Level};
+use crate::notifications::events::{Ended, Twist};
+use crate::shared::transactions::TransactionKind;
+use crate::{Gateways, StoreError};
 
 /// How often it is looked for orders that have ended.
 const LOOK: Duration = Duration::from_millis(50);

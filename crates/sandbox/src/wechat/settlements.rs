@@ -7,16 +7,16 @@
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
-use crate::body::param;
+use crate::wechat::body::param;
 use crate::wechat::query::Query;
 use std::collections::BTreeMap;
 
-use super::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
-use crate::books::Counter;
 use crate::faults::Fault;
-use crate::orders::Said;
-use crate::store::StoreError;
-use crate::transactions::TransactionStore;
+use crate::shared::statements::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
+use crate::shared::transactions::TransactionStore;
+use crate::wechat::deductions::Said;
+use crate::wechat::order_book::Counter;
+use crate::wechat::order_store::StoreError;
 use crate::{Reaction, Refusal, Sandbox};
 
 /// The most batches a page may be asked for.

@@ -6,8 +6,8 @@
 
 use serde::Deserialize;
 
-use super::{Fees, Key, Terms};
-use crate::body::param;
+use crate::shared::customs::{Fees, Key, Terms};
+use crate::wechat::body::param;
 use crate::wechat::query::Query as Parameters;
 use crate::{Refusal, Settings};
 use payrun_project::config::WechatMode;

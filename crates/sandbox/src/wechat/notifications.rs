@@ -5,13 +5,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::super::Sandbox;
-use super::super::books::Order;
-use super::super::keys::nonce;
-use super::super::store::StoreError;
-use super::super::transactions::{Asked, Transaction, TransactionKind, TransactionState};
 use super::Name;
 use super::refunds::{amount, status};
+use crate::Sandbox;
+use crate::shared::keys::nonce;
+use crate::shared::transactions::{Asked, Transaction, TransactionKind, TransactionState};
+use crate::wechat::order_book::Order;
+use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
 impl Sandbox {

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::auth::{authorization, request_message};
-use crate::books::{Order, OrderState};
 use crate::faults::{Fault, FaultPlan, Level};
-use crate::keys::nonce;
+use crate::shared::keys::nonce;
+use crate::wechat::auth::{authorization, request_message};
+use crate::wechat::order_book::{Order, OrderState};
 use crate::{Identity, Reaction, Sandbox, Settings, server};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};

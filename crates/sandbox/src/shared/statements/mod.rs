@@ -10,22 +10,18 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate};
 
-use super::Settings;
-use super::faults::{CallKind, Fault};
-use super::transactions::{TransactionKind, TransactionState, TransactionStore};
+use crate::Settings;
+use crate::faults::{CallKind, Fault};
+use crate::shared::transactions::{TransactionKind, TransactionState, TransactionStore};
 use payrun_domain::time::Timestamp;
 
-mod settlements;
 #[cfg(test)]
 mod tests;
-mod wechat;
-
-pub(super) use settlements::DaySum;
 
 /// How far Beijing's clocks are ahead of UTC, in milliseconds.
-pub(super) const BEIJING: i64 = 8 * 3_600_000;
+pub(crate) const BEIJING: i64 = 8 * 3_600_000;
 /// A day, in milliseconds.
-pub(super) const DAY: i64 = 24 * 3_600_000;
+pub(crate) const DAY: i64 = 24 * 3_600_000;
 
 /// When the statement of a day is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +35,7 @@ pub enum Ready {
 
 impl Ready {
     /// Whether it is there after so many requests before.
-    pub(super) const fn is_there(self, before: u32) -> bool {
+    pub(crate) const fn is_there(self, before: u32) -> bool {
         match self {
             Self::Always => true,
             Self::AfterRequests(late) => before >= late,
@@ -49,7 +45,7 @@ impl Ready {
 
 /// What was asked about files and lists so far. Its subjects are days and lists, and so few.
 #[derive(Debug, Default)]
-pub(super) struct QueryCounts(Mutex<BTreeMap<String, Look>>);
+pub(crate) struct QueryCounts(Mutex<BTreeMap<String, Look>>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Look {
@@ -60,7 +56,7 @@ struct Look {
 
 impl QueryCounts {
     /// Notes a query: how many were answered before it, and what bends its reply.
-    pub(super) fn note(&self, subject: &str, settings: &Settings) -> (u32, Option<Fault>) {
+    pub(crate) fn note(&self, subject: &str, settings: &Settings) -> (u32, Option<Fault>) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let look = looks.entry(subject.to_owned()).or_default();
         let fault = settings
@@ -76,7 +72,7 @@ impl QueryCounts {
     }
 
     /// How many queries were answered.
-    pub(super) fn answered(&self, subject: &str) -> u32 {
+    pub(crate) fn answered(&self, subject: &str) -> u32 {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -87,7 +83,7 @@ impl QueryCounts {
 
 /// Something that moved money, as a statement lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trade {
+pub(crate) struct Trade {
     pub sort: TradeSort,
     pub at: Timestamp,
     /// The merchant's number of the payment.
@@ -102,7 +98,7 @@ pub(super) struct Trade {
 
 /// What it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TradeSort {
+pub(crate) enum TradeSort {
     Paid,
     /// Paid and taken back as a whole.
     Revoked,
@@ -117,10 +113,10 @@ pub(super) enum TradeSort {
 }
 
 /// How the number of a reversal begins, which no merchant's number does.
-pub(super) const REVERSAL: &str = "reverse ";
+pub(crate) const REVERSAL: &str = "reverse ";
 
 /// What a till did within some days.
-pub(super) fn of_till<'a>(
+pub(crate) fn of_till<'a>(
     till: &'a TransactionStore,
     days: &'a RangeInclusive<NaiveDate>,
 ) -> impl Iterator<Item = Trade> + 'a {
@@ -172,12 +168,12 @@ pub(super) fn of_till<'a>(
 }
 
 /// The day of an instant.
-pub(super) fn day_of(at: Timestamp) -> NaiveDate {
+pub(crate) fn day_of(at: Timestamp) -> NaiveDate {
     local(at).date()
 }
 
 /// From which instant to before which one a day lasts.
-pub(super) fn bounds(day: NaiveDate) -> (Timestamp, Timestamp) {
+pub(crate) fn bounds(day: NaiveDate) -> (Timestamp, Timestamp) {
     let begin = day
         .and_time(chrono::NaiveTime::MIN)
         .and_utc()
@@ -190,18 +186,18 @@ pub(super) fn bounds(day: NaiveDate) -> (Timestamp, Timestamp) {
 }
 
 /// An instant as both gateways' files write it: `2026-11-22 10:00:00`.
-pub(super) fn written(at: Timestamp) -> String {
+pub(crate) fn written(at: Timestamp) -> String {
     local(at).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// A day as it is asked for: `20261122`.
-pub(super) fn parse_day(text: &str) -> Option<NaiveDate> {
+pub(crate) fn parse_day(text: &str) -> Option<NaiveDate> {
     let day = NaiveDate::parse_from_str(text, "%Y%m%d").ok()?;
     (compact(day) == text).then_some(day)
 }
 
 /// A day as it is asked for.
-pub(super) fn compact(day: NaiveDate) -> String {
+pub(crate) fn compact(day: NaiveDate) -> String {
     day.format("%Y%m%d").to_string()
 }
 

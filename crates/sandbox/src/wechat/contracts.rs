@@ -1,13 +1,13 @@
 //! Contracts: there is no list of them. What one is worth follows from the end of its id (the table
-//! in [`super`]).
+//! in [`crate`]).
 
 use serde_json::{Value, json};
 
-use super::books::OrderState;
+use crate::wechat::order_book::OrderState;
 
 /// What the end of a contract's id makes of a deduction: the code, and the state the order is left
 /// in.
-pub(super) fn refusal(contract_id: &str) -> Option<(&'static str, OrderState)> {
+pub(crate) fn refusal(contract_id: &str) -> Option<(&'static str, OrderState)> {
     if contract_id.ends_with("-terminated") || contract_id.ends_with("-unknown") {
         Some(("CONTRACT_NOT_EXIST", OrderState::Seen))
     } else if contract_id.ends_with("-blocked") {
@@ -21,7 +21,7 @@ pub(super) fn refusal(contract_id: &str) -> Option<(&'static str, OrderState)> {
 
 /// A contract as its query shows it; none if there is no such contract. `ended`: the merchant has
 /// ended it, with this note. How its mode is spelled then is not documented [C].
-pub(super) fn show(contract_id: &str, ended: Option<String>) -> Option<Value> {
+pub(crate) fn show(contract_id: &str, ended: Option<String>) -> Option<Value> {
     if contract_id.ends_with("-unknown")
         || contract_id.is_empty()
         || contract_id.chars().count() > 64

@@ -11,12 +11,14 @@ use http::HeaderValue;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Trade, TradeSort, bounds, compact, day_of, of_till, parse_day, written};
-use crate::body::param;
-use crate::books::Counter;
 use crate::faults::Fault;
-use crate::orders::Said;
-use crate::store::StoreError;
+use crate::shared::statements::{
+    Trade, TradeSort, bounds, compact, day_of, of_till, parse_day, written,
+};
+use crate::wechat::body::param;
+use crate::wechat::deductions::Said;
+use crate::wechat::order_book::Counter;
+use crate::wechat::order_store::StoreError;
 use crate::wechat::query::Query;
 use crate::{Reaction, Refusal, Sandbox};
 use payrun_domain::money::Currency;
@@ -174,7 +176,7 @@ impl Sandbox {
 }
 
 /// A file that is being written.
-pub(super) struct File {
+pub(crate) struct File {
     text: Vec<u8>,
     appid: String,
     mchid: String,
@@ -185,7 +187,7 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(mode: &WechatMode) -> Self {
+    pub(crate) fn new(mode: &WechatMode) -> Self {
         let (appid, mchid, sub_mchid) = match mode {
             WechatMode::Common { mchid, appid } => (appid, mchid, ""),
             WechatMode::Institutional {
@@ -207,7 +209,7 @@ impl File {
     }
 
     /// Adds a line.
-    pub(super) fn add(&mut self, trade: &Trade) {
+    pub(crate) fn add(&mut self, trade: &Trade) {
         let exponent = Currency::parse(&trade.currency).map_or(0, Currency::exponent);
         let sum = Decimal::new(trade.minor, exponent);
         let amount = sum.to_string();
@@ -257,7 +259,7 @@ impl File {
     }
 
     /// Adds the summary.
-    pub(super) fn finish(mut self) -> Bytes {
+    pub(crate) fn finish(mut self) -> Bytes {
         let (count, paid, back) = (self.count, self.settled, self.refunded);
         let totals =
             format!("{CAPTIONS}\r\n`{count}.0,`{paid},`{back},`0.00,`0,`{paid},`{back}\r\n");

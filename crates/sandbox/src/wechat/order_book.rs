@@ -10,9 +10,9 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::customs::CustomsTotals;
-use super::statements::DaySum;
-use super::store::{Store, StoreError};
+use crate::shared::customs::CustomsTotals;
+use crate::wechat::order_store::{Store, StoreError};
+use crate::wechat::settlements::DaySum;
 use payrun_domain::time::Timestamp;
 
 /// How many orders a generation holds.
@@ -60,7 +60,7 @@ impl OrderState {
         }
     }
 
-    pub(super) fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
@@ -100,12 +100,12 @@ pub struct Order {
     pub queries_left: u32,
     /// Until when queries do not find it.
     pub hidden_until: Timestamp,
-    pub(super) dirty: bool,
+    pub(crate) dirty: bool,
 }
 
 /// Money that moved.
 #[derive(Debug, Clone)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     pub transaction_id: String,
     pub number: String,
     pub currency: String,
@@ -115,7 +115,7 @@ pub(super) struct Charge {
 
 /// What is counted beside orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counter {
+pub(crate) enum Counter {
     /// A fault that was met.
     Fault,
     /// A request refused for what it is, by reason.
@@ -136,7 +136,7 @@ impl Counter {
 
 /// The books.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(crate) struct Books {
     store: Store,
     young: HashMap<String, Order>,
     old: HashMap<String, Order>,
@@ -150,7 +150,7 @@ pub(super) struct Books {
 
 impl Books {
     /// Opens the books at a path, or temporary ones.
-    pub(super) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let mut store = Store::open(path).await?;
         let processing = store.processing().await?.into_iter().collect();
         let mut counters = BTreeMap::new();
@@ -185,7 +185,7 @@ impl Books {
     }
 
     /// Looks an order up; a copy, to be given back with [`Books::put`].
-    pub(super) async fn get(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
+    pub(crate) async fn get(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
         if let Some(order) = self.young.get(number).or_else(|| self.old.get(number)) {
             return Ok(Some(order.clone()));
         }
@@ -197,7 +197,7 @@ impl Books {
     }
 
     /// The order with a transaction id.
-    pub(super) async fn get_by_transaction(
+    pub(crate) async fn get_by_transaction(
         &mut self,
         id: &str,
     ) -> Result<Option<Order>, StoreError> {
@@ -217,7 +217,7 @@ impl Books {
     }
 
     /// Puts an order down as it is now.
-    pub(super) async fn put(&mut self, mut order: Order) -> Result<(), StoreError> {
+    pub(crate) async fn put(&mut self, mut order: Order) -> Result<(), StoreError> {
         order.dirty = true;
         if order.state == OrderState::Processing {
             self.processing
@@ -237,7 +237,7 @@ impl Books {
     }
 
     /// Adds a charge.
-    pub(super) fn charge(&mut self, order: &Order) {
+    pub(crate) fn charge(&mut self, order: &Order) {
         self.charges.push(Charge {
             transaction_id: order.transaction_id.clone(),
             number: order.number.clone(),
@@ -248,7 +248,7 @@ impl Books {
     }
 
     /// Counts something.
-    pub(super) fn count(&mut self, counter: Counter, name: &str) {
+    pub(crate) fn count(&mut self, counter: Counter, name: &str) {
         match self.counters.get_mut(&(counter.as_str(), name.to_owned())) {
             Some(count) => *count += 1,
             None => {
@@ -258,12 +258,12 @@ impl Books {
     }
 
     /// Writes what is not on disk yet.
-    pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn flush(&mut self) -> Result<(), StoreError> {
         self.write(true).await
     }
 
     /// Everything, summed up.
-    pub(super) async fn totals(&mut self) -> Result<Totals, StoreError> {
+    pub(crate) async fn totals(&mut self) -> Result<Totals, StoreError> {
         self.flush().await?;
         let mut violations = self.counted(Counter::Violation);
         let twice = self.store.charged_twice().await?;
@@ -287,7 +287,7 @@ impl Books {
 
     /// A page of the orders that exist, in the order of their numbers. It may be shorter than
     /// `limit` before the end; the end is where `next` is none.
-    pub(super) async fn page(&mut self, after: &str, limit: u32) -> Result<Page, StoreError> {
+    pub(crate) async fn page(&mut self, after: &str, limit: u32) -> Result<Page, StoreError> {
         self.flush().await?;
         let limit = limit.clamp(1, 1_000);
         let orders = self.store.page(after, limit).await?;
@@ -305,7 +305,7 @@ impl Books {
 
     /// A page of the charges from one instant to before another, in the order of their transaction
     /// ids, after one.
-    pub(super) async fn charges(
+    pub(crate) async fn charges(
         &mut self,
         within: (Timestamp, Timestamp),
         after: &str,
@@ -316,7 +316,7 @@ impl Books {
     }
 
     /// What was charged, by day and currency.
-    pub(super) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
+    pub(crate) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
         self.flush().await?;
         self.store.day_sums().await
     }
@@ -391,7 +391,7 @@ fn bits(text: &str) -> [usize; 4] {
 }
 
 /// The first half of a SHA-256.
-pub(super) fn short_hash(bytes: &[u8]) -> [u8; 16] {
+pub(crate) fn short_hash(bytes: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&Sha256::digest(bytes)[..16]);
     short

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Settings;
-use super::customs::CustomsTotals;
-use super::faults::{CallKind, Fault};
+use crate::Settings;
+use crate::faults::{CallKind, Fault};
+use crate::shared::customs::CustomsTotals;
 use payrun_domain::time::Timestamp;
 
 /// How many payments and refunds are kept; more are refused.
@@ -78,7 +78,7 @@ pub struct Transaction {
 
 impl Transaction {
     /// Something open that stands in other books.
-    pub(super) fn shadow(asked: &Asked) -> Self {
+    pub(crate) fn shadow(asked: &Asked) -> Self {
         Self {
             standing: TransactionState::Open,
             ..seen(asked, short_hash(&asked.body), Timestamp::default())
@@ -86,7 +86,7 @@ impl Transaction {
     }
 
     /// The same, as if it stood elsewhere and were about another amount.
-    pub(super) fn pretended(self, standing: TransactionState, minor: i64) -> Self {
+    pub(crate) fn pretended(self, standing: TransactionState, minor: i64) -> Self {
         let theirs = if self.theirs.is_empty() {
             format!("9{}", self.number)
         } else {
@@ -101,7 +101,7 @@ impl Transaction {
     }
 
     /// Whether it stands in other books.
-    pub(super) fn is_shadow(&self) -> bool {
+    pub(crate) fn is_shadow(&self) -> bool {
         self.at == Timestamp::default()
     }
 }
@@ -137,7 +137,7 @@ impl TransactionKind {
 
 /// What is asked to be done.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub sort: TransactionKind,
     pub number: String,
     /// For refunds and cancellations: the merchant's number of the payment.
@@ -152,7 +152,7 @@ pub(super) struct Asked {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub what: What,
     /// What bends the reply.
     pub fault: Option<Fault>,
@@ -166,7 +166,7 @@ enum Unfit {
 
 /// What is to be said.
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     /// The entry as it stands (with its payment, where it is of one).
     Transaction(Transaction),
     /// The number was used with another body.
@@ -206,7 +206,7 @@ pub struct TillTotals {
 
 /// The books of one twin.
 #[derive(Debug, Default)]
-pub(super) struct TransactionStore {
+pub(crate) struct TransactionStore {
     entries: BTreeMap<(TransactionKind, String), Transaction>,
     by_theirs: BTreeMap<(TransactionKind, String), String>,
     faults: BTreeMap<String, u64>,
@@ -220,14 +220,14 @@ pub(super) struct TransactionStore {
 
 impl TransactionStore {
     /// Notes that something has reached an end.
-    pub(super) fn note_end(&mut self, sort: TransactionKind, number: &str) {
+    pub(crate) fn note_end(&mut self, sort: TransactionKind, number: &str) {
         if self.ended.len() < MOST {
             self.ended.push((sort, number.to_owned()));
         }
     }
 
     /// What has reached an end since this was asked last; what is ripe is decided first.
-    pub(super) fn take_ended(
+    pub(crate) fn take_ended(
         &mut self,
         settings: &Settings,
         now: Timestamp,
@@ -249,12 +249,12 @@ impl TransactionStore {
     }
 
     /// Notes a request that was refused for what it is.
-    pub(super) fn refuse(&mut self, reason: &str) {
+    pub(crate) fn refuse(&mut self, reason: &str) {
         *self.refused.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// Notes a broken promise of the caller.
-    pub(super) fn violate(&mut self, promise: &str) {
+    pub(crate) fn violate(&mut self, promise: &str) {
         *self.violations.entry(promise.to_owned()).or_default() += 1;
     }
 
@@ -274,7 +274,7 @@ impl TransactionStore {
 
     /// Remembers the body of a submission that is refused for a reason of the twin's own; whether
     /// that can be done.
-    pub(super) fn remember(&mut self, asked: &Asked, now: Timestamp) -> bool {
+    pub(crate) fn remember(&mut self, asked: &Asked, now: Timestamp) -> bool {
         let begun = self.begin(asked, now);
         begun
             .map(|entry| {
@@ -285,7 +285,7 @@ impl TransactionStore {
     }
 
     /// Has the effect of a submission, or not, as the plan of faults has it.
-    pub(super) fn submit(&mut self, asked: Asked, settings: &Settings, now: Timestamp) -> Outcome {
+    pub(crate) fn submit(&mut self, asked: Asked, settings: &Settings, now: Timestamp) -> Outcome {
         let id = (asked.sort, asked.number.clone());
         let mut entry = match self.begin(&asked, now) {
             Ok(entry) => entry,
@@ -444,7 +444,7 @@ impl TransactionStore {
 
     /// A look at an entry by the merchant's number: none if there is none, as far as can be seen;
     /// and what bends the reply.
-    pub(super) fn query(
+    pub(crate) fn query(
         &mut self,
         sort: TransactionKind,
         number: &str,
@@ -477,23 +477,23 @@ impl TransactionStore {
     }
 
     /// The merchant's number of an entry, by the gateway's.
-    pub(super) fn number_of(&self, sort: TransactionKind, theirs: &str) -> Option<String> {
+    pub(crate) fn number_of(&self, sort: TransactionKind, theirs: &str) -> Option<String> {
         self.by_theirs.get(&(sort, theirs.to_owned())).cloned()
     }
 
     /// An entry as it stands in the books.
-    pub(super) fn entry(&self, sort: TransactionKind, number: &str) -> Option<&Transaction> {
+    pub(crate) fn entry(&self, sort: TransactionKind, number: &str) -> Option<&Transaction> {
         self.entries.get(&(sort, number.to_owned()))
     }
 
     /// Everything that was asked to be done, and how it stands.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (TransactionKind, &Transaction)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (TransactionKind, &Transaction)> {
         self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
     }
 
     /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of
     /// it. A number that is there already stays as it is.
-    pub(super) fn seed(
+    pub(crate) fn seed(
         &mut self,
         number: &str,
         currency: &str,
@@ -526,7 +526,7 @@ impl TransactionStore {
 
     /// Takes a paid payment over from other books, where its money is counted. One that is there
     /// already stays as it is.
-    pub(super) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
+    pub(crate) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
         if self
             .entry(TransactionKind::Payment, &asked.number)
             .is_none()
@@ -550,7 +550,7 @@ impl TransactionStore {
     }
 
     /// A payment as it stands now, after being looked at once more; nothing bends the look.
-    pub(super) fn press(
+    pub(crate) fn press(
         &mut self,
         number: &str,
         settings: &Settings,
@@ -565,7 +565,7 @@ impl TransactionStore {
     }
 
     /// The payer of an open payment cannot pay.
-    pub(super) fn fail(&mut self, number: &str) {
+    pub(crate) fn fail(&mut self, number: &str) {
         if let Some(entry) = self
             .entries
             .get_mut(&(TransactionKind::Payment, number.to_owned()))
@@ -642,12 +642,12 @@ impl TransactionStore {
     }
 
     /// Notes a fault that was met.
-    pub(super) fn meet(&mut self, fault: Fault) {
+    pub(crate) fn meet(&mut self, fault: Fault) {
         *self.faults.entry(fault.as_str().to_owned()).or_default() += 1;
     }
 
     /// Everything under which money moved, or a payment was withdrawn.
-    pub(super) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
+    pub(crate) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
         let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
         let line = |((sort, _), entry): (&(TransactionKind, String), &Transaction)| BookLine {
             gateway,
@@ -662,7 +662,7 @@ impl TransactionStore {
     }
 
     /// The books in sum.
-    pub(super) fn totals(&self) -> TillTotals {
+    pub(crate) fn totals(&self) -> TillTotals {
         let mut totals = TillTotals {
             faults: self.faults.clone(),
             refused: self.refused.clone(),

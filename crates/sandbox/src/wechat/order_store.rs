@@ -12,8 +12,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, QueryBuilder, Row, Sqlite};
 use thiserror::Error;
 
-use super::books::{Charge, Order, OrderState};
-use super::statements::{BEIJING, DAY, DaySum};
+use crate::shared::statements::{BEIJING, DAY};
+use crate::wechat::order_book::{Charge, Order, OrderState};
+use crate::wechat::settlements::DaySum;
 use payrun_domain::time::Timestamp;
 
 /// How many rows one statement writes: 16 columns each, below SQLite's limit of 32,766 values.
@@ -38,7 +39,7 @@ const COLUMNS: &str = "number, contract, currency, minor, body, attach, category
 
 /// The file of the books.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     connection: SqliteConnection,
     /// Removed with the store, if it is temporary.
     temporary: Option<PathBuf>,
@@ -46,7 +47,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the books at a path, or temporary ones.
-    pub(super) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let temporary = path.is_none().then(|| {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +76,7 @@ impl Store {
     }
 
     /// Writes orders (replacing), charges (adding) and counters (replacing) in one commit.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &mut self,
         orders: &[&Order],
         charges: &[Charge],
@@ -131,7 +132,7 @@ impl Store {
     }
 
     /// One order.
-    pub(super) async fn order(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
+    pub(crate) async fn order(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
         let row = sqlx::query("select * from orders where number = ?")
             .bind(number)
             .fetch_optional(&mut self.connection);
@@ -139,7 +140,7 @@ impl Store {
     }
 
     /// The number of the order with this transaction id.
-    pub(super) async fn number_of(
+    pub(crate) async fn number_of(
         &mut self,
         transaction_id: &str,
     ) -> Result<Option<String>, StoreError> {
@@ -150,7 +151,7 @@ impl Store {
 
     /// A page of the charges from one instant to before another, in the order of their transaction
     /// ids, after one.
-    pub(super) async fn charges(
+    pub(crate) async fn charges(
         &mut self,
         within: (Timestamp, Timestamp),
         after: &str,
@@ -179,7 +180,7 @@ impl Store {
     }
 
     /// What was charged, by day in Beijing and currency; summed in halves as in [`Store::charged`].
-    pub(super) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
+    pub(crate) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
         let rows = sqlx::query(
             "select (at + ?) / ?, currency, sum(minor >> 32), sum(minor & 4294967295) from charges
              group by 1, 2 order by 1, 2 limit 10000",
@@ -203,7 +204,7 @@ impl Store {
     }
 
     /// A page of orders in the order of their numbers, after one number.
-    pub(super) async fn page(&mut self, after: &str, limit: u32) -> Result<Vec<Order>, StoreError> {
+    pub(crate) async fn page(&mut self, after: &str, limit: u32) -> Result<Vec<Order>, StoreError> {
         let rows = sqlx::query("select * from orders where number > ? order by number limit ?")
             .bind(after)
             .bind(limit);
@@ -215,7 +216,7 @@ impl Store {
     }
 
     /// How many orders are in each state.
-    pub(super) async fn states(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
+    pub(crate) async fn states(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = sqlx::query("select state, count(*) from orders group by state order by state");
         let rows = rows.fetch_all(&mut self.connection).await?;
         rows.iter()
@@ -225,7 +226,7 @@ impl Store {
 
     /// Per currency: how many charges, and their sum. Summed in halves, so that no sum leaves
     /// SQLite's 64 bits.
-    pub(super) async fn charged(&mut self) -> Result<Vec<(String, u64, i128)>, StoreError> {
+    pub(crate) async fn charged(&mut self) -> Result<Vec<(String, u64, i128)>, StoreError> {
         let rows = sqlx::query(
             "select currency, count(*), sum(minor >> 32), sum(minor & 4294967295) from charges
              group by currency order by currency",
@@ -241,7 +242,7 @@ impl Store {
     }
 
     /// How many order numbers were charged more than once.
-    pub(super) async fn charged_twice(&mut self) -> Result<u64, StoreError> {
+    pub(crate) async fn charged_twice(&mut self) -> Result<u64, StoreError> {
         let row = sqlx::query("select count(*) from orders where charged > 1")
             .fetch_one(&mut self.connection)
             .await?;
@@ -249,7 +250,7 @@ impl Store {
     }
 
     /// The orders that are still being decided.
-    pub(super) async fn processing(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+    pub(crate) async fn processing(&mut self) -> Result<Vec<(String, String)>, StoreError> {
         let rows = sqlx::query_as(
             "select contract, number from orders where state = 'processing' limit 100000",
         );
@@ -257,7 +258,7 @@ impl Store {
     }
 
     /// All counters.
-    pub(super) async fn counters(&mut self) -> Result<Vec<(String, String, i64)>, StoreError> {
+    pub(crate) async fn counters(&mut self) -> Result<Vec<(String, String, i64)>, StoreError> {
         let rows = sqlx::query_as("select kind, name, count from counters limit 1000");
         Ok(rows.fetch_all(&mut self.connection).await?)
     }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::transactions::{Transaction, TransactionKind, TransactionState};
-use super::{Gateways, StoreError};
+use crate::shared::transactions::{Transaction, TransactionKind, TransactionState};
+use crate::{Gateways, StoreError};
 use payrun_domain::time::Timestamp;
 
 /// How far back a stale notification says that it was signed: further than anybody takes.
@@ -46,7 +46,7 @@ impl Gateways {
             wechat.decide_deductions().await?;
         }
         let mut all = Vec::new();
-        for gateway in super::gateways::GATEWAYS {
+        for gateway in crate::gateways::GATEWAYS {
             let Some(counter) = self.counter(gateway) else {
                 continue;
             };

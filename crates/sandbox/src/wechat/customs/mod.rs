@@ -5,18 +5,23 @@
 //! partly documented \[C\]. Since replies to declarations name no amount, [`Fault::OtherAmount`]
 //! names another payment.
 
+mod body;
+
 use http::Method;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Query, ids, is_card};
-use super::{Declaration, Key, NO_RECORD, NOT_DECLARED, Outcome, Paid, State, What};
-use crate::body::{param, parse};
-use crate::books::OrderState;
 use crate::faults::Fault;
-use crate::keys::FieldKey;
-use crate::orders::Said;
-use crate::store::StoreError;
+use crate::shared::customs::{
+    Declaration, Key, NO_RECORD, NOT_DECLARED, Outcome, Paid, State, What,
+};
+use crate::shared::keys::FieldKey;
+use crate::wechat::body::{param, parse};
+use crate::wechat::deductions::Said;
+use crate::wechat::order_book::OrderState;
+use crate::wechat::order_store::StoreError;
 use crate::{Reaction, Refusal, Sandbox};
+use body::{Asked, Body, Query, ids};
+pub(crate) use body::{CUSTOMS, is_card};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 
@@ -352,7 +357,7 @@ fn missing(number: &str, why: &'static str) -> Said {
 }
 
 fn either(number: &str) -> bool {
-    crate::books::short_hash(number.as_bytes())[0].is_multiple_of(2)
+    crate::wechat::order_book::short_hash(number.as_bytes())[0].is_multiple_of(2)
 }
 
 /// Of what cannot be seen yet, half of the numbers get an empty list and half an error: which it

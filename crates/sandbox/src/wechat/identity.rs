@@ -4,18 +4,15 @@
 //! Nothing here is worth anything at a real gateway. The files are kept to their owner all the
 //! same, so that copying the folder's shape to a real account does not begin with readable keys.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize, SerialNumber};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error;
 
-use super::keys::{FieldKey, KeyError, SigningKey, VerifyingKey, nonce};
+use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
+use crate::shared::keys::{FieldKey, KeyError, SigningKey, VerifyingKey};
 use payrun_domain::time::Timestamp;
 use payrun_project::config::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode};
 
@@ -34,17 +31,17 @@ const PLATFORM_PUBLIC_KEY: &str = "platform_public_key.pem";
 pub struct Identity {
     /// The ids the sandbox expects; change them before it is opened.
     pub mode: WechatMode,
-    pub(super) merchant: Certified,
+    pub(crate) merchant: Certified,
     api_v3_key: SecretString,
-    pub(super) platform: Certified,
+    pub(crate) platform: Certified,
 }
 
 /// A private key, its certificate and its public half.
 #[derive(Debug, Clone)]
-pub(super) struct Certified {
+pub(crate) struct Certified {
     key: SecretString,
-    pub(super) certificate: String,
-    pub(super) serial: String,
+    pub(crate) certificate: String,
+    pub(crate) serial: String,
     public: String,
 }
 
@@ -129,13 +126,13 @@ impl Identity {
         }
     }
 
-    pub(super) fn api_v3_key(&self) -> &SecretString {
+    pub(crate) fn api_v3_key(&self) -> &SecretString {
         &self.api_v3_key
     }
 }
 
 impl Certified {
-    pub(super) fn generate(name: &str) -> Result<Self, IdentityError> {
+    pub(crate) fn generate(name: &str) -> Result<Self, IdentityError> {
         let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
         let pair =
             KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(failed)?;
@@ -175,7 +172,7 @@ impl Certified {
     }
 
     /// This as the account of a client has it, used from an instant on.
-    pub(super) fn merchant_key(&self, from: Option<Timestamp>) -> MerchantKey {
+    pub(crate) fn merchant_key(&self, from: Option<Timestamp>) -> MerchantKey {
         MerchantKey {
             key: self.key.clone(),
             serial: self.serial.clone(),
@@ -185,20 +182,20 @@ impl Certified {
     }
 
     /// The public half, as PEM.
-    pub(super) fn public(&self) -> &str {
+    pub(crate) fn public(&self) -> &str {
         &self.public
     }
 
-    pub(super) fn signing_key(&self) -> Result<SigningKey, IdentityError> {
+    pub(crate) fn signing_key(&self) -> Result<SigningKey, IdentityError> {
         SigningKey::from_pem(&self.key).map_err(IdentityError::Key)
     }
 
     /// What was encrypted for its public half opens with this.
-    pub(super) fn field_key(&self) -> Result<FieldKey, IdentityError> {
+    pub(crate) fn field_key(&self) -> Result<FieldKey, IdentityError> {
         FieldKey::from_pem(&self.key).map_err(IdentityError::Key)
     }
 
-    pub(super) fn verifying_key(&self) -> Result<VerifyingKey, IdentityError> {
+    pub(crate) fn verifying_key(&self) -> Result<VerifyingKey, IdentityError> {
         VerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
     }
 }
@@ -209,61 +206,6 @@ fn own_merchant() -> WechatMode {
         mchid: "1900000001".into(),
         appid: "wx0000000000000001".into(),
     }
-}
-
-/// 32 random hex digits.
-pub(super) fn random() -> Result<String, IdentityError> {
-    let none = || IdentityError::Generate("the operating system gave no random bytes".into());
-    nonce().ok_or_else(none)
-}
-
-/// A folder that is its owner's only.
-pub(super) fn make_folder(folder: &Path) -> Result<(), IdentityError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| IdentityError::File {
-        path: folder.to_owned(),
-        source,
-    })
-}
-
-pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
-    let path = folder.join(name);
-    let open = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path);
-    open.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| IdentityError::File { path, source })
-}
-
-pub(super) fn read(folder: &Path, name: &str) -> Result<String, IdentityError> {
-    let path = folder.join(name);
-    std::fs::read_to_string(&path).map_err(|source| IdentityError::File { path, source })
-}
-
-/// Why there is no identity.
-#[derive(Debug, Error)]
-pub enum IdentityError {
-    /// Keys could not be generated.
-    #[error("keys could not be generated: {0}")]
-    Generate(String),
-    /// A file could not be read or written.
-    #[error("{}", path.display())]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A key file holds no usable key.
-    #[error("a sandbox key cannot be used")]
-    Key(#[source] KeyError),
-    /// A certificate file holds no certificate.
-    #[error("a sandbox certificate cannot be read")]
-    Certificate,
 }
 
 #[cfg(test)]

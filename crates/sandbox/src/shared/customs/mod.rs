@@ -1,6 +1,6 @@
 //! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The
-//! rules are in `book`, what becomes of one in `course`, how WeChat Pay is spoken to in `wechat`
-//! and `body`; HipoPay's own side is beside its twin.
+//! rules are in `book`, what becomes of one in `course`; how a gateway is spoken to is in its own
+//! folder.
 //!
 //! A declaration is decided after some queries or some time; the end of its sub-order's number (of
 //! the payment's, where it is not split) says how:
@@ -17,28 +17,25 @@
 //!
 //! Once it was filed again, it succeeds.
 
-mod body;
 mod book;
 mod course;
 #[cfg(test)]
 mod tests;
-mod wechat;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use body::{CUSTOMS, is_card};
-pub(super) use book::{Book, Outcome, What};
+pub(crate) use book::{Book, Outcome, What};
 use payrun_domain::time::Timestamp;
 
 /// Why a declaration cannot be found, in the words to which a fine-grained code belongs.
-pub(super) const NOT_DECLARED: &str = "the order is not declared";
-pub(super) const NO_RECORD: &str = "there is no customs record";
+pub(crate) const NOT_DECLARED: &str = "the order is not declared";
+pub(crate) const NO_RECORD: &str = "there is no customs record";
 
 /// Which declaration: of one payment, one sub-order and one customs there is one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// The merchant's number of the payment.
     pub order: String,
     /// The merchant's number of the sub-order; empty where the payment is not split.
@@ -48,7 +45,7 @@ pub(super) struct Key {
 
 impl Key {
     /// The number that is its own, by whose end it is decided.
-    pub(super) fn number(&self) -> &str {
+    pub(crate) fn number(&self) -> &str {
         if self.sub_order.is_empty() {
             &self.order
         } else {
@@ -59,7 +56,7 @@ impl Key {
 
 /// What is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     pub merchant_customs_no: String,
     /// In 0.01 CNY.
     pub duty: Option<i64>,
@@ -70,7 +67,7 @@ pub(super) struct Terms {
 
 /// What a sub-order costs, in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fees {
+pub(crate) struct Fees {
     pub currency: String,
     pub order: i64,
     pub transport: i64,
@@ -79,7 +76,7 @@ pub(super) struct Fees {
 
 /// A payment that was paid, as far as a declaration has to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Paid {
+pub(crate) struct Paid {
     /// The gateway's number.
     pub theirs: String,
     pub currency: String,
@@ -88,7 +85,7 @@ pub(super) struct Paid {
 
 /// Where a declaration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// It was asked for, and nothing was filed: a fault or a refusal came first.
     Seen,
     Undeclared,
@@ -102,7 +99,7 @@ pub(super) enum State {
 
 impl State {
     /// The gateways' word.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Seen | Self::Undeclared => "UNDECLARED",
             Self::Submitted => "SUBMITTED",
@@ -116,7 +113,7 @@ impl State {
 
 /// A declaration in the books.
 #[derive(Debug, Clone)]
-pub(super) struct Declaration {
+pub(crate) struct Declaration {
     pub key: Key,
     /// As they are in force.
     pub terms: Terms,
@@ -143,7 +140,7 @@ pub(super) struct Declaration {
 
 impl Declaration {
     /// What is said of the person that was named.
-    pub(super) fn person(&self) -> &'static str {
+    pub(crate) fn person(&self) -> &'static str {
         match self.terms.person {
             None => "UNCHECKED",
             Some(_) if self.key.number().ends_with("-different") => "DIFFERENT",
@@ -152,7 +149,7 @@ impl Declaration {
     }
 
     /// Why it failed, in the words of the customs.
-    pub(super) fn explanation(&self) -> Option<&'static str> {
+    pub(crate) fn explanation(&self) -> Option<&'static str> {
         match self.state {
             State::Fail => Some("支付单信息不符"),
             State::Except => Some("海关接口异常"),

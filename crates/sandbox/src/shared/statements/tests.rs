@@ -533,7 +533,7 @@ proptest! {
     #[test]
     fn what_wechats_twin_writes_is_what_is_read(trades in trades()) {
         let mode = payrun_project::config::WechatMode::Common { mchid: "1900000001".into(), appid: "wx1".into() };
-        let mut file = wechat::File::new(&mode);
+        let mut file = crate::wechat::statements::File::new(&mode);
         trades.iter().for_each(|trade| file.add(trade));
         let read = statement::read(Format::Wechat, &file.finish()).unwrap();
         prop_assert_eq!(read.lines.iter().map(shown).collect::<Vec<_>>(), trades.iter().map(expected).collect::<Vec<_>>());

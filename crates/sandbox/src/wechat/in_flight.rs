@@ -5,18 +5,18 @@ use std::sync::{Mutex, PoisonError};
 
 /// Contracts by id, with the order that is in flight.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<HashMap<String, String>>);
+pub(crate) struct InFlight(Mutex<HashMap<String, String>>);
 
 /// Takes a contract out again when the reply is sent, or the caller has gone.
 #[derive(Debug)]
-pub(super) struct Flight<'a> {
+pub(crate) struct Flight<'a> {
     all: &'a InFlight,
     contract: String,
 }
 
 impl InFlight {
     /// Notes a contract; none if it is noted already.
-    pub(super) fn begin(&self, contract: &str, order: &str) -> Option<Flight<'_>> {
+    pub(crate) fn begin(&self, contract: &str, order: &str) -> Option<Flight<'_>> {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if map.contains_key(contract) {
             return None;
@@ -29,7 +29,7 @@ impl InFlight {
     }
 
     /// Whether another order than this one is in flight on the contract.
-    pub(super) fn holds_other(&self, contract: &str, order: &str) -> bool {
+    pub(crate) fn holds_other(&self, contract: &str, order: &str) -> bool {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         map.get(contract).is_some_and(|other| other != order)
     }

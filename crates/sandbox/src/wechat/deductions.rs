@@ -6,18 +6,19 @@
 
 use serde_json::{Value, json};
 
-use super::body::Body;
-use super::books::{Books, Counter, Order, OrderState, short_hash};
-use super::faults::{CallKind, Fault};
-use super::store::StoreError;
-use super::transactions::TransactionKind;
-use super::{Sandbox, contracts};
+use crate::Sandbox;
+use crate::faults::{CallKind, Fault};
+use crate::shared::transactions::TransactionKind;
+use crate::wechat::body::Deduction;
+use crate::wechat::contracts;
+use crate::wechat::order_book::{Books, Counter, Order, OrderState, short_hash};
+use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 use payrun_project::config::WechatMode;
 
 /// What the gateway has to say, before a fault bends it.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(crate) struct Said {
     pub http: u16,
     pub body: Value,
     pub fault: Option<Fault>,
@@ -32,7 +33,7 @@ impl Said {
         }
     }
 
-    pub(super) fn error(http: u16, code: &str, message: &str) -> Self {
+    pub(crate) fn error(http: u16, code: &str, message: &str) -> Self {
         Self {
             http,
             body: json!({ "code": code, "message": message }),
@@ -41,7 +42,7 @@ impl Said {
     }
 
     /// Done, and there is nothing to say.
-    pub(super) fn nothing(fault: Option<Fault>) -> Self {
+    pub(crate) fn nothing(fault: Option<Fault>) -> Self {
         Self {
             http: 204,
             body: Value::Null,
@@ -49,16 +50,16 @@ impl Said {
         }
     }
 
-    pub(super) fn with(self, fault: Option<Fault>) -> Self {
+    pub(crate) fn with(self, fault: Option<Fault>) -> Self {
         Self { fault, ..self }
     }
 }
 
 impl Sandbox {
     /// A submission.
-    pub(super) async fn deduct(
+    pub(crate) async fn deduct(
         &self,
-        body: Body,
+        body: Deduction,
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Said, StoreError> {
@@ -200,14 +201,14 @@ impl Sandbox {
     }
 
     /// A query by our number.
-    pub(super) async fn query(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
+    pub(crate) async fn query(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
         let mut books = self.books.lock().await;
         let order = books.get(number).await?;
         self.look(order, now, &mut books).await
     }
 
     /// A query by the gateway's number.
-    pub(super) async fn query_transaction(
+    pub(crate) async fn query_transaction(
         &self,
         id: &str,
         now: Timestamp,
@@ -223,7 +224,7 @@ impl Sandbox {
         now: Timestamp,
         books: &mut Books,
     ) -> Result<Said, StoreError> {
-        let absent = super::wechat::no_such_deduction;
+        let absent = crate::wechat::no_such_deduction;
         // A number that was never submitted is not remembered: a probe must not fill the books.
         let Some(mut order) = order else {
             return Ok(absent());
@@ -252,7 +253,7 @@ impl Sandbox {
 
     /// Decides an order that is being decided, if its time or its last query has come: three in
     /// four succeed.
-    pub(super) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
+    pub(crate) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
         if order.state != OrderState::Processing
             || (now < order.decide_at && order.queries_left > 0)
         {
@@ -364,7 +365,7 @@ impl Sandbox {
     }
 }
 
-fn seen(body: &Body, hash: [u8; 16]) -> Order {
+fn seen(body: &Deduction, hash: [u8; 16]) -> Order {
     Order {
         number: body.out_trade_no.clone(),
         contract: body.contract_id.clone(),

@@ -115,25 +115,25 @@ impl RequestTable {
     /// WeChat Pay's.
     pub fn wechat() -> &'static Self {
         static TABLE: OnceLock<RequestTable> = OnceLock::new();
-        TABLE.get_or_init(|| Self::read(include_str!("../../../docs/gateways/wechat.md")))
+        TABLE.get_or_init(|| Self::read(include_str!("../../../../docs/gateways/wechat.md")))
     }
 
     /// HipoPay's.
     pub fn hipopay() -> &'static Self {
         static TABLE: OnceLock<RequestTable> = OnceLock::new();
-        TABLE.get_or_init(|| Self::read(include_str!("../../../docs/gateways/hipopay.md")))
+        TABLE.get_or_init(|| Self::read(include_str!("../../../../docs/gateways/hipopay.md")))
     }
 
     /// EGMS's.
     pub fn egms() -> &'static Self {
         static TABLE: OnceLock<RequestTable> = OnceLock::new();
-        TABLE.get_or_init(|| Self::read(include_str!("../../../docs/gateways/egms.md")))
+        TABLE.get_or_init(|| Self::read(include_str!("../../../../docs/gateways/egms.md")))
     }
 
     /// CBTIS's.
     pub fn cbtis() -> &'static Self {
         static TABLE: OnceLock<RequestTable> = OnceLock::new();
-        TABLE.get_or_init(|| Self::read(include_str!("../../../docs/gateways/cbtis.md")))
+        TABLE.get_or_init(|| Self::read(include_str!("../../../../docs/gateways/cbtis.md")))
     }
 
     fn read(page: &str) -> Self {
@@ -337,7 +337,7 @@ fn parameters(cell: &str) -> Vec<Parameter> {
 fn pairs(query: &str) -> Vec<(String, String)> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (super::decode(name), super::decode(value))
+        (crate::decode(name), crate::decode(value))
     };
     query
         .split('&')

@@ -4,16 +4,16 @@
 
 use serde_json::{Value, json};
 
-use super::super::faults::Fault;
-use super::super::orders::Said;
-use super::super::store::StoreError;
-use super::super::transactions::{
-    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
-};
-use super::super::{Refusal, Sandbox};
 use super::body::Micropay;
 use super::withdraw::{closing, reversal};
 use super::{Answer, Name, broken, either, no_such_order, unlisted};
+use crate::faults::Fault;
+use crate::shared::transactions::{
+    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+};
+use crate::wechat::deductions::Said;
+use crate::wechat::order_store::StoreError;
+use crate::{Refusal, Sandbox};
 use payrun_domain::time::Timestamp;
 
 impl Sandbox {

@@ -2,8 +2,8 @@
 
 use super::{Declaration, Key, State, Terms};
 use crate::Settings;
-use crate::books::short_hash;
 use crate::faults::{CallKind, Fault};
+use crate::wechat::order_book::short_hash;
 use payrun_domain::time::Timestamp;
 
 impl Declaration {

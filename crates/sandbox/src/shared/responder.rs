@@ -8,10 +8,10 @@ use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::customs::Book;
-use super::faults::Fault;
-use super::transactions::{TillTotals, TransactionStore};
-use super::{Reaction, Settings, unsigned_502};
+use crate::faults::Fault;
+use crate::shared::customs::Book;
+use crate::shared::transactions::{TillTotals, TransactionStore};
+use crate::{Reaction, Settings, unsigned_502};
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::transport::Response;
 use payrun_system::clock::Clock;
@@ -21,7 +21,7 @@ const SEED_MAX: usize = 10_000;
 
 /// What every twin has.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     pub settings: Settings,
     pub clock: Clock,
     till: Mutex<TransactionStore>,
@@ -29,7 +29,7 @@ pub(super) struct Counter {
 }
 
 /// What a twin has to say, and how it says it.
-pub(super) struct Reply<'a> {
+pub(crate) struct Reply<'a> {
     /// Whose order it is about; faults are drawn by it.
     pub subject: &'a str,
     pub http: u16,
@@ -44,7 +44,7 @@ pub(super) struct Reply<'a> {
 }
 
 impl Counter {
-    pub(super) fn new(settings: Settings, clock: Clock) -> Self {
+    pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
         Self {
             settings,
             clock,
@@ -53,19 +53,19 @@ impl Counter {
         }
     }
 
-    pub(super) fn till(&self) -> MutexGuard<'_, TransactionStore> {
+    pub(crate) fn till(&self) -> MutexGuard<'_, TransactionStore> {
         self.till.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The book of customs declarations, of the twins that take any.
-    pub(super) fn declarations(&self) -> MutexGuard<'_, Book> {
+    pub(crate) fn declarations(&self) -> MutexGuard<'_, Book> {
         self.declarations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says it, bent by its fault, after the latency.
-    pub(super) async fn speak(&self, speech: Reply<'_>) -> Reaction {
+    pub(crate) async fn speak(&self, speech: Reply<'_>) -> Reaction {
         let Reply {
             subject,
             http,
@@ -129,7 +129,7 @@ impl Counter {
 
     /// Puts a paid payment into the books, as if its payer had just paid; the gateway's number of
     /// it.
-    pub(super) fn seed(&self, number: &str, amount: Amount) -> String {
+    pub(crate) fn seed(&self, number: &str, amount: Amount) -> String {
         self.till().seed(
             number,
             amount.currency().code(),
@@ -138,7 +138,7 @@ impl Counter {
         )
     }
 
-    pub(super) fn totals(&self) -> TillTotals {
+    pub(crate) fn totals(&self) -> TillTotals {
         let mut totals = self.till().totals();
         totals.customs = self
             .declarations()
@@ -148,7 +148,7 @@ impl Counter {
 
     /// What is said about the twin itself: `GET books`, and `POST payments` to put paid payments
     /// into them.
-    pub(super) fn about(
+    pub(crate) fn about(
         &self,
         method: &Method,
         page: &str,
@@ -194,7 +194,7 @@ impl Seed {
 
 /// An amount in the books as the gateways write it; under [`Fault::OtherAmount`] one minor unit
 /// more.
-pub(super) fn shown_amount(minor: i64, currency: &str, fault: Option<Fault>) -> String {
+pub(crate) fn shown_amount(minor: i64, currency: &str, fault: Option<Fault>) -> String {
     let more = i64::from(fault == Some(Fault::OtherAmount));
     Currency::parse(currency)
         .map(|currency| payrun_domain::money::decimal_text(i128::from(minor + more), currency))
@@ -202,7 +202,7 @@ pub(super) fn shown_amount(minor: i64, currency: &str, fault: Option<Fault>) -> 
 }
 
 /// A page that some machine in between might answer with, in place of a reply that is not signed.
-pub(super) fn stray_page() -> Response {
+pub(crate) fn stray_page() -> Response {
     let mut response = Response::new(bytes::Bytes::from_static(
         b"<html><body>Please log in</body></html>",
     ));
@@ -214,7 +214,7 @@ pub(super) fn stray_page() -> Response {
 }
 
 /// A JSON reply with a `Date`, unsigned.
-pub(super) fn json_reply(http: u16, body: &Value, clock: &Clock) -> Option<Response> {
+pub(crate) fn json_reply(http: u16, body: &Value, clock: &Clock) -> Option<Response> {
     let mut response = Response::new(serde_json::to_vec(body).ok()?.into());
     *response.status_mut() = StatusCode::from_u16(http).ok()?;
     let date = chrono::DateTime::from_timestamp_millis(clock.now().millis())?;

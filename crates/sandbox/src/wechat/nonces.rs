@@ -9,7 +9,7 @@ const MOST: usize = 2_000_000;
 
 /// The nonces of the window.
 #[derive(Debug, Default)]
-pub(super) struct Nonces {
+pub(crate) struct Nonces {
     hasher: RandomState,
     by_minute: BTreeMap<i64, HashSet<u64, BuildHasherDefault<AlreadyHashed>>>,
     held: usize,
@@ -17,7 +17,7 @@ pub(super) struct Nonces {
 
 /// What became of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noted {
+pub(crate) enum Noted {
     /// It is new, and is known now.
     New,
     /// It was used before.
@@ -29,7 +29,7 @@ pub(super) enum Noted {
 impl Nonces {
     /// Notes a nonce under its request's timestamp, which the caller has found to be within
     /// `window` seconds of `now`.
-    pub(super) fn note(&mut self, nonce: &str, second: i64, now: i64, window: i64) -> Noted {
+    pub(crate) fn note(&mut self, nonce: &str, second: i64, now: i64, window: i64) -> Noted {
         while let Some(oldest) = self.by_minute.first_entry() {
             if (oldest.key() + 1) * 60 > now.saturating_sub(window) {
                 break;
@@ -54,7 +54,7 @@ impl Nonces {
 
 /// Takes a hash for what it is.
 #[derive(Debug, Default)]
-pub(super) struct AlreadyHashed(u64);
+pub(crate) struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 
-use super::Refusal;
-use super::keys::VerifyingKey;
-use super::nonces::{Nonces, Noted};
+use crate::Refusal;
+use crate::shared::keys::VerifyingKey;
+use crate::wechat::nonces::{Nonces, Noted};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 
@@ -20,7 +20,7 @@ const WINDOW: i64 = 300;
 
 /// What the sandbox knows of its merchant.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     pub mchid: String,
     /// Its keys by the serials of their certificates.
     pub keys: RwLock<Vec<(String, VerifyingKey)>>,
@@ -29,7 +29,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Lets a request in or says why not.
-    pub(super) fn admit(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
         check_headers(request)?;
         let authorization = header(request, AUTHORIZATION.as_str());
         let Some(authorization) = authorization else {
@@ -189,8 +189,8 @@ impl<'a> Authorization<'a> {
 
 /// The `Authorization` header of the sandbox's merchant over this message, under this nonce.
 #[cfg(test)]
-pub(super) fn authorization(
-    merchant: &super::identity::Certified,
+pub(crate) fn authorization(
+    merchant: &crate::wechat::identity::Certified,
     timestamp: &str,
     nonce: &str,
     message: &[u8],

@@ -1,0 +1,12 @@
+//! What the gateways' other sides have in common: transactions with the rules that all share, how a
+//! reply is bent by its fault, customs declarations, statements, keys, and the tables of requests.
+//! How each is spoken to is beside it.
+
+pub(crate) mod customs;
+pub(crate) mod key_files;
+pub(crate) mod key_pair;
+pub mod keys;
+pub mod request_table;
+pub(crate) mod responder;
+pub(crate) mod statements;
+pub(crate) mod transactions;
