@@ -23,12 +23,13 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::keys::nonce;
+use crate::shared::percent::decode;
 use crate::shared::request_table::{Issue, RequestTable};
 use crate::shared::responder::{Counter, Reply, json_reply, shown_amount};
 use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
-use crate::{FakeGateway, Reaction, Settings, decode};
+use crate::{FakeGateway, Reaction, Settings};
 use auth::{Message, SignKey};
 pub use identity::Identity;
 use payrun_domain::money::Amount;

@@ -6,6 +6,7 @@ pub(crate) mod customs;
 pub(crate) mod key_files;
 pub(crate) mod key_pair;
 pub mod keys;
+pub(crate) mod percent;
 pub mod request_table;
 pub(crate) mod responder;
 pub(crate) mod statements;

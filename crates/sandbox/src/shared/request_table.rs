@@ -337,7 +337,10 @@ fn parameters(cell: &str) -> Vec<Parameter> {
 fn pairs(query: &str) -> Vec<(String, String)> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (crate::decode(name), crate::decode(value))
+        (
+            crate::shared::percent::decode(name),
+            crate::shared::percent::decode(value),
+        )
     };
     query
         .split('&')

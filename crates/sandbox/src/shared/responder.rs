@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::faults::Fault;
 use crate::shared::customs::Book;
 use crate::shared::transactions::{TillTotals, TransactionStore};
-use crate::{Reaction, Settings, unsigned_502};
+use crate::{Reaction, Settings};
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::transport::Response;
 use payrun_system::clock::Clock;
@@ -225,4 +225,13 @@ pub(crate) fn json_reply(http: u16, body: &Value, clock: &Clock) -> Option<Respo
         HeaderValue::from_static("application/json; charset=utf-8"),
     );
     Some(response)
+}
+
+/// What a machine before the gateway would say: no JSON, no signature.
+pub(crate) fn unsigned_502() -> Response {
+    let mut response = Response::new(bytes::Bytes::from_static(
+        b"<html><body>502 Bad Gateway</body></html>",
+    ));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
 }

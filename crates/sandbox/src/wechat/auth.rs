@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 
-use crate::Refusal;
 use crate::shared::keys::VerifyingKey;
+use crate::wechat::Refusal;
 use crate::wechat::nonces::{Nonces, Noted};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Name;
-use crate::Refusal;
+use crate::wechat::Refusal;
 use payrun_domain::money::Currency;
 
 /// A deduction.

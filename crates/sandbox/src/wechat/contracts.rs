@@ -1,5 +1,5 @@
 //! Contracts: there is no list of them. What one is worth follows from the end of its id (the table
-//! in [`crate`]).
+//! in [`super`]).
 
 use serde_json::{Value, json};
 

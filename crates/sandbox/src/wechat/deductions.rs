@@ -6,14 +6,15 @@
 
 use serde_json::{Value, json};
 
-use crate::Sandbox;
 use crate::faults::{CallKind, Fault};
 use crate::shared::transactions::TransactionKind;
 use crate::wechat::body::Deduction;
 use crate::wechat::contracts;
 use crate::wechat::order_book::{Books, Counter, Order, OrderState, short_hash};
 use crate::wechat::order_store::StoreError;
+use crate::{Reaction, Sandbox};
 use payrun_domain::time::Timestamp;
+use payrun_gateway::transport::Request;
 use payrun_project::config::WechatMode;
 
 /// What the gateway has to say, before a fault bends it.
@@ -56,6 +57,29 @@ impl Said {
 }
 
 impl Sandbox {
+    pub(super) async fn take_deduction(&self, request: &Request) -> Reaction {
+        let body = match Deduction::read(request.body()) {
+            Ok(body) => body,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        if self.desk.has_payment(&body.out_trade_no) {
+            self.desk.counter.till().violate("two_bodies");
+            let used = Said::error(
+                400,
+                "OUT_TRADE_NO_USED",
+                "this order number belongs to another payment",
+            );
+            return self.react(Ok(used), &body.out_trade_no).await;
+        }
+        let (number, contract) = (body.out_trade_no.clone(), body.contract_id.clone());
+        let flight = self.in_flight.begin(&contract, &number);
+        let said = self.deduct(body, request.body(), self.clock.now()).await;
+        // Only an ordinary reply counts as in flight: of any other the client may rightly think
+        // that it has ended.
+        let _flight = flight.filter(|_| said.as_ref().is_ok_and(|said| said.fault.is_none()));
+        self.react(said, &number).await
+    }
+
     /// A submission.
     pub(crate) async fn deduct(
         &self,

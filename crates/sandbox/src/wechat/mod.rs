@@ -1,11 +1,34 @@
-//! What WeChat Pay's other side does beside deductions: orders of every kind, quick pay,
-//! withdrawing, refunds, the end of a contract, and notifications.
+//! WeChat Pay Global's other side: deductions, orders of every kind, quick pay, withdrawing, refunds,
+//! contracts, customs, statements, settlements, and notifications.
 //!
-//! Payments by code and refunds are in the till; deductions stay in their own books, and are taken
-//! over into the till when money of them is given back. No payment counts in both.
+//! Payments by code and refunds are in the till; deductions stay in their own books, on disk, and are
+//! taken over into the till when money of them is given back. No payment counts in both.
+//!
+//! A contract exists if it is asked for; the end of its id says what it is worth:
+//!
+//! | contract id ends with | query | deduction |
+//! |---|---|---|
+//! | `-terminated` | `TERMINATED` | 403 `CONTRACT_NOT_EXIST` |
+//! | `-unknown` | 404 `RESOURCE_NOT_EXISTS` | 403 `CONTRACT_NOT_EXIST` |
+//! | `-blocked` | `SIGNED` | 403 `USER_ACCOUNT_ABNORMAL` |
+//! | `-poor` | `SIGNED` | 403 `NOT_ENOUGH`, and the order is `NOTPAY` |
+//! | `-invalid` | `SIGNED` | 400 `PARAM_ERROR`, and no order |
+//! | anything else | `SIGNED` | succeeds |
+//!
+//! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any
+//! other has paid at once. What is refunded, reversed or paid by code is in memory only.
+//!
+//! The statement of a day is written from the books; [`Settings::statements`](crate::Settings::statements) says when it is
+//! there. One settlement batch a day and currency is shown, first as not settled for
+//! [`Settings::unsettled`](crate::Settings::unsettled) queries.
+//!
+//! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED`
+//! and counted as the violation `overlapping_contract`; a second body under one order number with
+//! 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
 pub mod auth;
 pub(crate) mod body;
+mod certificates;
 mod contracts;
 pub(crate) mod customs;
 pub(crate) mod deductions;
@@ -20,6 +43,8 @@ pub(crate) mod order_store;
 mod payments;
 mod query;
 mod refunds;
+mod replies;
+pub(crate) mod sandbox;
 mod settlements;
 pub(crate) mod statements;
 #[cfg(test)]
@@ -33,17 +58,19 @@ use http::Method;
 use serde_json::Value;
 
 use crate::faults::{CallKind, Fault};
+use crate::shared::percent::decode;
 use crate::shared::responder::Counter;
 use crate::shared::transactions::{Asked, Transaction, TransactionKind, TransactionState};
 use crate::wechat::deductions::Said;
 use crate::wechat::order_book::{Charged, OrderState, Totals};
 use crate::wechat::order_store::StoreError;
-use crate::{Refusal, Sandbox, Settings, decode};
+use crate::{Sandbox, Settings};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 use payrun_project::config::WechatMode;
 use payrun_system::clock::Clock;
+pub(crate) use replies::Refusal;
 use withdraw::Way;
 
 /// The till, and what is noted beside it.
@@ -358,7 +385,7 @@ fn name(kind: &str, number: &str) -> Result<Name, Refusal> {
     match kind {
         "id" => Ok(Name::Theirs(decode(number))),
         "out-trade-no" => Ok(Name::Ours(decode(number))),
-        _ => Err(crate::NO_SUCH_PATH),
+        _ => Err(replies::NO_SUCH_PATH),
     }
 }
 

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use super::body::Micropay;
 use super::withdraw::{closing, reversal};
 use super::{Answer, Name, broken, either, no_such_order, unlisted};
+use crate::Sandbox;
 use crate::faults::Fault;
 use crate::shared::transactions::{
     Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
 };
+use crate::wechat::Refusal;
 use crate::wechat::deductions::Said;
 use crate::wechat::order_store::StoreError;
-use crate::{Refusal, Sandbox};
 use payrun_domain::time::Timestamp;
 
 impl Sandbox {

@@ -1,7 +1,7 @@
 //! The query string of a request. Which parameters there may be, `request_table` knows.
 
-use crate::Refusal;
-use crate::decode;
+use crate::shared::percent::decode;
+use crate::wechat::Refusal;
 use crate::wechat::body::param;
 
 /// The parameters by name.

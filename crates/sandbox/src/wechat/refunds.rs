@@ -5,15 +5,17 @@ use serde_json::{Value, json};
 
 use super::body::Refund;
 use super::query::Query;
+use super::replies::NO_SUCH_PATH;
 use super::{Answer, Name, Refunds, broken, either, no_such_order, unlisted};
+use crate::Sandbox;
 use crate::faults::Fault;
 use crate::shared::transactions::{
     Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
 };
+use crate::wechat::Refusal;
 use crate::wechat::body::param;
 use crate::wechat::deductions::Said;
 use crate::wechat::order_store::StoreError;
-use crate::{NO_SUCH_PATH, Refusal, Sandbox};
 use payrun_domain::time::Timestamp;
 
 /// How many refunds a payment may have.

@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 use crate::faults::Fault;
 use crate::shared::statements::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
 use crate::shared::transactions::TransactionStore;
+use crate::wechat::Refusal;
 use crate::wechat::deductions::Said;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
-use crate::{Reaction, Refusal, Sandbox};
+use crate::{Reaction, Sandbox};
 
 /// The most batches a page may be asked for.
 const LIMIT_MAX: usize = 30;

@@ -15,12 +15,13 @@ use crate::faults::Fault;
 use crate::shared::statements::{
     Trade, TradeSort, bounds, compact, day_of, of_till, parse_day, written,
 };
+use crate::wechat::Refusal;
 use crate::wechat::body::param;
 use crate::wechat::deductions::Said;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
 use crate::wechat::query::Query;
-use crate::{Reaction, Refusal, Sandbox};
+use crate::{Reaction, Sandbox};
 use payrun_domain::money::Currency;
 use payrun_gateway::FILE_MAX;
 use payrun_gateway::transport::Response;

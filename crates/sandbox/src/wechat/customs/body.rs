@@ -6,10 +6,11 @@
 
 use serde::Deserialize;
 
+use crate::Settings;
 use crate::shared::customs::{Fees, Key, Terms};
+use crate::wechat::Refusal;
 use crate::wechat::body::param;
 use crate::wechat::query::Query as Parameters;
-use crate::{Refusal, Settings};
 use payrun_project::config::WechatMode;
 
 /// The customs WeChat Pay Global declares to; CBTIS's page refers to it.

@@ -15,11 +15,13 @@ use crate::shared::customs::{
     Declaration, Key, NO_RECORD, NOT_DECLARED, Outcome, Paid, State, What,
 };
 use crate::shared::keys::FieldKey;
+use crate::wechat::Refusal;
 use crate::wechat::body::{param, parse};
 use crate::wechat::deductions::Said;
 use crate::wechat::order_book::OrderState;
 use crate::wechat::order_store::StoreError;
-use crate::{Reaction, Refusal, Sandbox};
+use crate::wechat::replies::NO_SUCH_PATH;
+use crate::{Reaction, Sandbox};
 use body::{Asked, Body, Query, ids};
 pub(crate) use body::{CUSTOMS, is_card};
 use payrun_domain::time::Timestamp;
@@ -42,7 +44,7 @@ impl Sandbox {
             (&Method::GET, ["orders"]) => {
                 Ok(self.query_customs(request.uri().query().unwrap_or_default(), now))
             }
-            _ => Ok(Err(crate::NO_SUCH_PATH)),
+            _ => Ok(Err(NO_SUCH_PATH)),
         };
         match answer {
             Ok(Ok((subject, said))) => self.react(Ok(said), &subject).await,

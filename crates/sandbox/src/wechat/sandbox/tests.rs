@@ -1,15 +1,21 @@
 //! Client and sandbox against each other, in-process and over loopback.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use secrecy::SecretString;
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::faults::CallKind;
-use crate::wechat::auth::request_message;
+use crate::faults::{CallKind, Fault, FaultPlan, Level};
+use crate::server;
+use crate::wechat::auth::{SCHEME, authorization, request_message};
+use crate::wechat::order_book::Charged;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
@@ -586,7 +592,7 @@ async fn a_probe_names_what_is_wrong() {
             .map(|probe| probe.found.clone())
             .unwrap()
     };
-    let rig = over_sockets(with_plan(FaultPlan::new(1, faults::Level::Heavy))).await;
+    let rig = over_sockets(with_plan(FaultPlan::new(1, Level::Heavy))).await;
     let probes = rig.client.probe().await;
     assert!(probes.iter().all(|probe| probe.found.is_ok()), "{probes:?}");
 
@@ -1019,7 +1025,7 @@ async fn the_same_seed_gives_the_same_books_whatever_the_order_of_calls() {
     let run = async |backwards: bool| {
         let rig = in_process(Settings {
             timeout: Duration::from_millis(10),
-            ..with_plan(FaultPlan::new(9, faults::Level::Heavy))
+            ..with_plan(FaultPlan::new(9, Level::Heavy))
         })
         .await;
         let mut numbers: Vec<usize> = (0..40).collect();
@@ -1046,12 +1052,7 @@ async fn the_same_seed_gives_the_same_books_whatever_the_order_of_calls() {
 fn look(nonce: &str, message: impl Fn(&str, &str) -> String) -> Request {
     let seconds = NOW.seconds().to_string();
     let message = message(&seconds, nonce);
-    let authorization = crate::wechat::auth::authorization(
-        &identity().merchant,
-        &seconds,
-        nonce,
-        message.as_bytes(),
-    );
+    let authorization = authorization(&identity().merchant, &seconds, nonce, message.as_bytes());
     http::Request::get(LOOK)
         .header("accept", "application/json")
         .header("user-agent", "t")
