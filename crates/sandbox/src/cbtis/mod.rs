@@ -27,9 +27,10 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
+use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::keys::nonce;
 use crate::shared::request_table::RequestTable;
-use crate::shared::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
+use crate::shared::responder::{Counter, json_reply, shown_amount};
 use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
@@ -182,7 +183,7 @@ impl Cbtis {
         };
         let (broken, busy) = (error(500_001), error(429_001));
         self.counter
-            .speak(Reply {
+            .respond(Reply {
                 subject: &subject,
                 http,
                 body,

@@ -22,10 +22,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
+use crate::shared::fault_flow::Reply;
 use crate::shared::keys::nonce;
 use crate::shared::percent::decode;
 use crate::shared::request_table::{Issue, RequestTable};
-use crate::shared::responder::{Counter, Reply, json_reply, shown_amount};
+use crate::shared::responder::{Counter, json_reply, shown_amount};
 use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
@@ -149,7 +150,7 @@ impl Egms {
             200
         };
         self.counter
-            .speak(Reply {
+            .respond(Reply {
                 subject: &subject,
                 http,
                 body,

@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::auth::{Params, Refused};
 use super::{Hipopay, error};
 use crate::Reaction;
-use crate::shared::responder::{Reply, json_reply, stray_page};
+use crate::shared::fault_flow::{Reply, stray_page};
+use crate::shared::responder::json_reply;
 use crate::shared::statements::{Trade, TradeSort, compact, day_of, of_till, parse_day, written};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_gateway::FILE_MAX;
@@ -62,7 +63,7 @@ impl Hipopay {
             error("FREQUENCY_LIMITED", "slow down"),
         );
         self.counter
-            .speak(Reply {
+            .respond(Reply {
                 subject: &subject,
                 http: 200,
                 body,

@@ -11,8 +11,9 @@ use super::auth::{Params, Refused};
 use super::{Hipopay, error};
 use crate::faults::Fault;
 use crate::shared::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
+use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::keys::nonce;
-use crate::shared::responder::{Reply, json_reply, shown_amount, stray_page};
+use crate::shared::responder::{json_reply, shown_amount};
 use crate::shared::transactions::{TransactionKind, TransactionState};
 use crate::wechat::order_book::short_hash;
 use crate::{Reaction, Settings};
@@ -75,7 +76,7 @@ impl Hipopay {
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
         self.counter
-            .speak(Reply {
+            .respond(Reply {
                 subject: &subject,
                 http,
                 body,

@@ -26,9 +26,10 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
+use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::key_files::IdentityError;
 use crate::shared::keys::{SigningKey, VerifyingKey};
-use crate::shared::responder::{Counter, Reply, json_reply, shown_amount, stray_page};
+use crate::shared::responder::{Counter, json_reply, shown_amount};
 use crate::shared::statements::QueryCounts;
 use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
@@ -222,12 +223,12 @@ impl Hipopay {
             _ => Err(Refused::new("PATH_NOT_FOUND", "no_such_path")),
         };
         match said {
-            Ok((subject, body, fault)) => self.speak(&subject, body, fault).await,
+            Ok((subject, body, fault)) => self.respond(&subject, body, fault).await,
             Err(refused) => self.refuse(refused).await,
         }
     }
 
-    async fn speak(&self, subject: &str, body: Value, fault: Option<Fault>) -> Reaction {
+    async fn respond(&self, subject: &str, body: Value, fault: Option<Fault>) -> Reaction {
         let say = |http, body: &Value, forged: bool| -> Option<Response> {
             if forged {
                 Some(stray_page())
@@ -238,7 +239,7 @@ impl Hipopay {
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
         self.counter
-            .speak(Reply {
+            .respond(Reply {
                 subject,
                 http: 200,
                 body,
@@ -252,7 +253,7 @@ impl Hipopay {
 
     async fn refuse(&self, refused: Refused) -> Reaction {
         self.counter.till().refuse(refused.reason);
-        self.speak("", error(refused.code, refused.reason), None)
+        self.respond("", error(refused.code, refused.reason), None)
             .await
     }
 

@@ -3,11 +3,13 @@
 //! How each is spoken to is beside it.
 
 pub(crate) mod customs;
+pub(crate) mod fault_flow;
 pub(crate) mod key_files;
 pub(crate) mod key_pair;
 pub mod keys;
 pub(crate) mod percent;
 pub mod request_table;
 pub(crate) mod responder;
+mod seed;
 pub(crate) mod statements;
 pub(crate) mod transactions;

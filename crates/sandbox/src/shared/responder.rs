@@ -1,23 +1,18 @@
-//! The frame of a twin: its till, its clock, and how a fault bends what it says. Shared by all
-//! twins, which differ in how they are spoken to.
+//! What every gateway's other side has: how it behaves, its clock, its transactions and
+//! declarations; and how it writes a reply. They differ in how they are spoken to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
 
+use crate::Settings;
 use crate::faults::Fault;
 use crate::shared::customs::Book;
 use crate::shared::transactions::{TillTotals, TransactionStore};
-use crate::{Reaction, Settings};
-use payrun_domain::money::{Amount, Currency};
+use payrun_domain::money::Currency;
 use payrun_gateway::transport::Response;
 use payrun_system::clock::Clock;
-
-/// The most payments one request may put into the books.
-const SEED_MAX: usize = 10_000;
 
 /// What every twin has.
 #[derive(Debug)]
@@ -26,21 +21,6 @@ pub(crate) struct Counter {
     pub clock: Clock,
     till: Mutex<TransactionStore>,
     declarations: Mutex<Book>,
-}
-
-/// What a twin has to say, and how it says it.
-pub(crate) struct Reply<'a> {
-    /// Whose order it is about; faults are drawn by it.
-    pub subject: &'a str,
-    pub http: u16,
-    pub body: Value,
-    pub fault: Option<Fault>,
-    /// Makes a reply; `forged`: one that must not be believed.
-    pub say: &'a (dyn Fn(u16, &Value, bool) -> Option<Response> + Sync),
-    /// How it says that it has failed.
-    pub broken: Value,
-    /// How it says that it was asked too often.
-    pub busy: Value,
 }
 
 impl Counter {
@@ -64,131 +44,12 @@ impl Counter {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says it, bent by its fault, after the latency.
-    pub(crate) async fn speak(&self, speech: Reply<'_>) -> Reaction {
-        let Reply {
-            subject,
-            http,
-            body,
-            fault,
-            say,
-            broken,
-            busy,
-        } = speech;
-        let coin = self
-            .settings
-            .plan
-            .draw(subject, "shape", 0)
-            .is_multiple_of(2);
-        self.wait(subject, coin, fault).await;
-        let said = |http, body: &Value, forged| {
-            say(http, body, forged).map_or(Reaction::Reset, Reaction::Reply)
-        };
-        match fault {
-            Some(Fault::Refused) => Reaction::Refuse,
-            Some(Fault::ResetBefore | Fault::ResetAfter | Fault::LateVisible) => Reaction::Reset,
-            Some(Fault::SilentBefore | Fault::SilentAfter) => Reaction::Hold,
-            Some(Fault::ErrorBefore | Fault::ErrorAfter) if coin => said(500, &broken, false),
-            Some(Fault::ErrorBefore | Fault::ErrorAfter) => Reaction::Reply(unsigned_502()),
-            Some(Fault::Limited) => match say(429, &busy, false) {
-                None => Reaction::Reset,
-                Some(mut reply) => {
-                    reply
-                        .headers_mut()
-                        .insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
-                    Reaction::Reply(reply)
-                }
-            },
-            Some(Fault::WrongSignature) => said(http, &body, true),
-            Some(Fault::Truncated) => {
-                say(http, &body, false).map_or(Reaction::Reset, Reaction::Truncate)
-            }
-            Some(
-                Fault::OtherAmount
-                | Fault::UnlistedCode
-                | Fault::Pending
-                | Fault::SoftDecline
-                | Fault::HardDecline
-                | Fault::Slow,
-            )
-            | None => said(http, &body, false),
-        }
-    }
-
-    async fn wait(&self, subject: &str, coin: bool, fault: Option<Fault>) {
-        let jitter = u64::try_from(self.settings.jitter.as_micros()).unwrap_or(u64::MAX);
-        let share = self.settings.plan.draw(subject, "jitter", 0) % jitter.saturating_add(1).max(1);
-        let mut latency = self.settings.latency + Duration::from_micros(share);
-        if fault == Some(Fault::Slow) {
-            latency += self.settings.timeout * if coin { 9 } else { 11 } / 10;
-        }
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-    }
-
-    /// Puts a paid payment into the books, as if its payer had just paid; the gateway's number of
-    /// it.
-    pub(crate) fn seed(&self, number: &str, amount: Amount) -> String {
-        self.till().seed(
-            number,
-            amount.currency().code(),
-            amount.minor(),
-            self.clock.now(),
-        )
-    }
-
     pub(crate) fn totals(&self) -> TillTotals {
         let mut totals = self.till().totals();
         totals.customs = self
             .declarations()
             .totals(&mut totals.faults, &mut totals.violations);
         totals
-    }
-
-    /// What is said about the twin itself: `GET books`, and `POST payments` to put paid payments
-    /// into them.
-    pub(crate) fn about(
-        &self,
-        method: &Method,
-        page: &str,
-        body: &[u8],
-    ) -> Result<Value, StatusCode> {
-        match (method, page) {
-            (&Method::GET, "books") => {
-                serde_json::to_value(self.totals()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
-            }
-            (&Method::POST, "payments") => {
-                let seeds: Vec<Seed> =
-                    serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
-                if seeds.len() > SEED_MAX {
-                    return Err(StatusCode::PAYLOAD_TOO_LARGE);
-                }
-                let amounts: Option<Vec<Amount>> = seeds.iter().map(Seed::amount).collect();
-                let amounts = amounts.ok_or(StatusCode::BAD_REQUEST)?;
-                let put = seeds.iter().zip(amounts).map(|(seed, amount)| {
-                    json!({ "number": seed.number, "gateway_number": self.seed(&seed.number, amount) })
-                });
-                Ok(Value::Array(put.collect()))
-            }
-            (_, "books" | "payments") => Err(StatusCode::METHOD_NOT_ALLOWED),
-            _ => Err(StatusCode::NOT_FOUND),
-        }
-    }
-}
-
-/// A payment to be put into the books.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Seed {
-    number: String,
-    amount: String,
-    currency: String,
-}
-
-impl Seed {
-    fn amount(&self) -> Option<Amount> {
-        Amount::parse(&self.amount, Currency::parse(&self.currency).ok()?).ok()
     }
 }
 
@@ -199,18 +60,6 @@ pub(crate) fn shown_amount(minor: i64, currency: &str, fault: Option<Fault>) -> 
     Currency::parse(currency)
         .map(|currency| payrun_domain::money::decimal_text(i128::from(minor + more), currency))
         .unwrap_or_default()
-}
-
-/// A page that some machine in between might answer with, in place of a reply that is not signed.
-pub(crate) fn stray_page() -> Response {
-    let mut response = Response::new(bytes::Bytes::from_static(
-        b"<html><body>Please log in</body></html>",
-    ));
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("text/html"),
-    );
-    response
 }
 
 /// A JSON reply with a `Date`, unsigned.
@@ -225,13 +74,4 @@ pub(crate) fn json_reply(http: u16, body: &Value, clock: &Clock) -> Option<Respo
         HeaderValue::from_static("application/json; charset=utf-8"),
     );
     Some(response)
-}
-
-/// What a machine before the gateway would say: no JSON, no signature.
-pub(crate) fn unsigned_502() -> Response {
-    let mut response = Response::new(bytes::Bytes::from_static(
-        b"<html><body>502 Bad Gateway</body></html>",
-    ));
-    *response.status_mut() = StatusCode::BAD_GATEWAY;
-    response
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::identity::Certified;
 use super::sandbox::{Sandbox, SandboxError};
 use crate::SignsWith;
+use crate::shared::fault_flow::unsigned_502;
 use crate::shared::keys::{SigningKey, nonce};
-use crate::shared::responder::unsigned_502;
 use payrun_gateway::transport::Response;
 use payrun_project::config::PublicKey;
 

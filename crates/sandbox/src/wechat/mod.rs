@@ -183,6 +183,7 @@ impl Desk {
         };
         totals.paid = moved(till.paid);
         totals.refunded = moved(till.refunded);
+        totals.customs = till.customs;
         for (sum, more) in [
             (&mut totals.violations, till.violations),
             (&mut totals.faults, till.faults),

@@ -1,7 +1,6 @@
 //! What WeChat Pay says: refusals, replies, and the signature of each (docs/gateways/wechat.md).
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,11 +11,10 @@ use super::deductions::Said;
 use super::order_book::Counter;
 use super::order_store::StoreError;
 use super::sandbox::Sandbox;
-use crate::faults::Fault;
 use crate::shared::customs::{NO_RECORD, NOT_DECLARED};
+use crate::shared::fault_flow::Reply;
 use crate::shared::keys::nonce;
 use crate::shared::request_table::Undocumented;
-use crate::shared::responder::unsigned_502;
 use crate::{Reaction, SignsWith};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Response;
@@ -37,7 +35,7 @@ pub(super) const NO_SUCH_PATH: Refusal = Refusal {
 };
 
 impl Sandbox {
-    /// Bends what is said by the fault it met, after the latency.
+    /// Says it, or that the books failed.
     pub(super) async fn react(&self, said: Result<Said, StoreError>, subject: &str) -> Reaction {
         let said = match said {
             Ok(said) => said,
@@ -46,64 +44,31 @@ impl Sandbox {
                 Said::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
             }
         };
-        let coin = self
-            .settings
-            .plan
-            .draw(subject, "shape", 0)
-            .is_multiple_of(2);
-        self.wait(subject, coin, said.fault).await;
-        let system_error = json!({ "code": "SYSTEM_ERROR", "message": "system error" });
-        let signed = |http, body: &Value| {
-            self.reply(http, body, None)
-                .map_or(Reaction::Reset, Reaction::Reply)
+        let say = |http, body: &Value, forged: bool| {
+            let another = forged.then(|| Bytes::from_static(b"{}"));
+            self.reply(http, body, another)
         };
-        match said.fault {
-            Some(Fault::Refused) => Reaction::Refuse,
-            Some(Fault::ResetBefore | Fault::ResetAfter | Fault::LateVisible) => Reaction::Reset,
-            Some(Fault::SilentBefore | Fault::SilentAfter) => Reaction::Hold,
-            Some(Fault::ErrorBefore | Fault::ErrorAfter) if coin => signed(500, &system_error),
-            Some(Fault::ErrorBefore | Fault::ErrorAfter) => Reaction::Reply(unsigned_502()),
-            Some(Fault::Limited) => {
-                let body = json!({ "code": "FREQUENCY_LIMITED", "message": "slow down" });
-                let Some(mut reply) = self.reply(429, &body, None) else {
-                    return Reaction::Reset;
-                };
-                reply
-                    .headers_mut()
-                    .insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
-                Reaction::Reply(reply)
-            }
-            Some(Fault::WrongSignature) => {
-                let another = Bytes::from_static(b"{}");
-                self.reply(said.http, &said.body, Some(another))
-                    .map_or(Reaction::Reset, Reaction::Reply)
-            }
-            Some(Fault::Truncated) => self
-                .reply(said.http, &said.body, None)
-                .map_or(Reaction::Reset, Reaction::Truncate),
-            Some(
-                Fault::OtherAmount
-                | Fault::UnlistedCode
-                | Fault::Pending
-                | Fault::SoftDecline
-                | Fault::HardDecline
-                | Fault::Slow,
-            )
-            | None => signed(said.http, &said.body),
-        }
+        self.respond(subject, said, &say).await
     }
 
-    pub(super) async fn wait(&self, subject: &str, coin: bool, fault: Option<Fault>) {
-        let jitter = u64::try_from(self.settings.jitter.as_micros()).unwrap_or(u64::MAX);
-        let share = self.settings.plan.draw(subject, "jitter", 0) % jitter.saturating_add(1).max(1);
-        let mut latency = self.settings.latency + Duration::from_micros(share);
-        if fault == Some(Fault::Slow) {
-            let tenths = if coin { 9 } else { 11 };
-            latency += self.settings.timeout * tenths / 10;
-        }
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
+    /// Says it, bent by its fault, after the latency.
+    pub(super) async fn respond(
+        &self,
+        subject: &str,
+        said: Said,
+        say: &(dyn Fn(u16, &Value, bool) -> Option<Response> + Sync),
+    ) -> Reaction {
+        let Said { http, body, fault } = said;
+        let reply = Reply {
+            subject,
+            http,
+            body,
+            fault,
+            say,
+            broken: json!({ "code": "SYSTEM_ERROR", "message": "system error" }),
+            busy: json!({ "code": "FREQUENCY_LIMITED", "message": "slow down" }),
+        };
+        self.desk.counter.respond(reply).await
     }
 
     /// A parameter that the page of the call does not list, or that it requires.

@@ -42,7 +42,6 @@ pub struct Sandbox {
     /// Platform keys in force, the newest last.
     pub(super) platform: RwLock<Vec<Arc<Platform>>>,
     pub(crate) books: Mutex<Books>,
-    declarations: StdMutex<Book>,
     pub(crate) in_flight: in_flight::InFlight,
     pub(crate) desk: Desk,
     pub(crate) downloads: AtomicU64,
@@ -98,7 +97,6 @@ impl Sandbox {
             books: Mutex::new(Books::open(settings.books.as_deref()).await?),
             in_flight: in_flight::InFlight::default(),
             desk: Desk::new(settings.clone(), clock.clone()),
-            declarations: StdMutex::default(),
             downloads: AtomicU64::new(0),
             hides_certificates: AtomicBool::new(false),
             signs_with: RwLock::new(settings.signs_with),
@@ -147,11 +145,7 @@ impl Sandbox {
     /// # Errors
     /// If the books cannot be read.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        let mut totals = self.desk.add_to(self.books.lock().await.totals().await?);
-        totals.customs = self
-            .declarations()
-            .totals(&mut totals.faults, &mut totals.violations);
-        Ok(totals)
+        Ok(self.desk.add_to(self.books.lock().await.totals().await?))
     }
 
     /// A page of the orders that exist, by order number, after `after` (empty for the first);
@@ -207,9 +201,7 @@ impl Sandbox {
     }
 
     pub(crate) fn declarations(&self) -> MutexGuard<'_, Book> {
-        self.declarations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.desk.counter.declarations()
     }
 
     /// Takes a request in, has its effect, and says what comes of it.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{Days, NaiveDate};
 use http::HeaderValue;
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::statements::{
@@ -125,28 +125,44 @@ impl Sandbox {
             .plan
             .draw(subject, "shape", 0)
             .is_multiple_of(2);
-        let forged = fault == Some(Fault::WrongSignature);
-        match fault {
-            None | Some(Fault::WrongSignature | Fault::Truncated | Fault::Slow) => {
-                self.wait(subject, coin, fault).await;
-                match self.file_reply(file, forged.then_some(coin)) {
-                    None => Reaction::Reset,
-                    Some(reply) if fault == Some(Fault::Truncated) => Reaction::Truncate(reply),
-                    Some(reply) => Reaction::Reply(reply),
-                }
+        // A fault of what the books hold leaves no file that may be believed.
+        let body = match fault {
+            None
+            | Some(
+                Fault::Refused
+                | Fault::ResetBefore
+                | Fault::SilentBefore
+                | Fault::ErrorBefore
+                | Fault::Limited
+                | Fault::ResetAfter
+                | Fault::SilentAfter
+                | Fault::ErrorAfter
+                | Fault::WrongSignature
+                | Fault::Truncated
+                | Fault::Slow,
+            ) => Value::Null,
+            Some(
+                Fault::OtherAmount
+                | Fault::UnlistedCode
+                | Fault::Pending
+                | Fault::SoftDecline
+                | Fault::HardDecline
+                | Fault::LateVisible,
+            ) => json!({}),
+        };
+        let say = |http, body: &Value, forged: bool| {
+            if body.is_null() {
+                self.file_reply(file.clone(), forged.then_some(coin))
+            } else {
+                self.reply(http, body, None)
             }
-            Some(_) => {
-                self.react(
-                    Ok(Said {
-                        http: 200,
-                        body: json!({}),
-                        fault,
-                    }),
-                    subject,
-                )
-                .await
-            }
-        }
+        };
+        let said = Said {
+            http: 200,
+            body,
+            fault,
+        };
+        self.respond(subject, said, &say).await
     }
 
     /// A signed file. Forged, either its signature or its SHA-1 is that of another one.

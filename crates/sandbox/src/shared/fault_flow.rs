@@ -1,0 +1,113 @@
+//! How a fault bends what a gateway says, the same for all: whether there is a reply at all, when,
+//! and whether it is whole and signed rightly. What the fault does to the books is decided before.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::responder::Counter;
+use crate::Reaction;
+use crate::faults::Fault;
+use payrun_gateway::transport::Response;
+
+/// What a twin has to say, and how it says it.
+pub(crate) struct Reply<'a> {
+    /// Whose order it is about; faults are drawn by it.
+    pub subject: &'a str,
+    pub http: u16,
+    pub body: Value,
+    pub fault: Option<Fault>,
+    /// Makes a reply; `forged`: one that must not be believed.
+    pub say: &'a (dyn Fn(u16, &Value, bool) -> Option<Response> + Sync),
+    /// How it says that it has failed.
+    pub broken: Value,
+    /// How it says that it was asked too often.
+    pub busy: Value,
+}
+
+impl Counter {
+    /// Says it, bent by its fault, after the latency.
+    pub(crate) async fn respond(&self, speech: Reply<'_>) -> Reaction {
+        let Reply {
+            subject,
+            http,
+            body,
+            fault,
+            say,
+            broken,
+            busy,
+        } = speech;
+        let coin = self
+            .settings
+            .plan
+            .draw(subject, "shape", 0)
+            .is_multiple_of(2);
+        self.wait(subject, coin, fault).await;
+        let said = |http, body: &Value, forged| {
+            say(http, body, forged).map_or(Reaction::Reset, Reaction::Reply)
+        };
+        match fault {
+            Some(Fault::Refused) => Reaction::Refuse,
+            Some(Fault::ResetBefore | Fault::ResetAfter | Fault::LateVisible) => Reaction::Reset,
+            Some(Fault::SilentBefore | Fault::SilentAfter) => Reaction::Hold,
+            Some(Fault::ErrorBefore | Fault::ErrorAfter) if coin => said(500, &broken, false),
+            Some(Fault::ErrorBefore | Fault::ErrorAfter) => Reaction::Reply(unsigned_502()),
+            Some(Fault::Limited) => match say(429, &busy, false) {
+                None => Reaction::Reset,
+                Some(mut reply) => {
+                    reply
+                        .headers_mut()
+                        .insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+                    Reaction::Reply(reply)
+                }
+            },
+            Some(Fault::WrongSignature) => said(http, &body, true),
+            Some(Fault::Truncated) => {
+                say(http, &body, false).map_or(Reaction::Reset, Reaction::Truncate)
+            }
+            Some(
+                Fault::OtherAmount
+                | Fault::UnlistedCode
+                | Fault::Pending
+                | Fault::SoftDecline
+                | Fault::HardDecline
+                | Fault::Slow,
+            )
+            | None => said(http, &body, false),
+        }
+    }
+
+    async fn wait(&self, subject: &str, coin: bool, fault: Option<Fault>) {
+        let jitter = u64::try_from(self.settings.jitter.as_micros()).unwrap_or(u64::MAX);
+        let share = self.settings.plan.draw(subject, "jitter", 0) % jitter.saturating_add(1).max(1);
+        let mut latency = self.settings.latency + Duration::from_micros(share);
+        if fault == Some(Fault::Slow) {
+            latency += self.settings.timeout * if coin { 9 } else { 11 } / 10;
+        }
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+    }
+}
+
+/// A page that some machine in between might answer with, in place of a reply that is not signed.
+pub(crate) fn stray_page() -> Response {
+    let mut response = Response::new(bytes::Bytes::from_static(
+        b"<html><body>Please log in</body></html>",
+    ));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html"),
+    );
+    response
+}
+
+/// What a machine before the gateway would say: no JSON, no signature.
+pub(crate) fn unsigned_502() -> Response {
+    let mut response = Response::new(bytes::Bytes::from_static(
+        b"<html><body>502 Bad Gateway</body></html>",
+    ));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
+}
