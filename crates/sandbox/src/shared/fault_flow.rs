@@ -1,5 +1,6 @@
-//! How a fault bends what a gateway says, the same for all: whether there is a reply at all, when,
-//! and whether it is whole and signed rightly. What the fault does to the books is decided before.
+//! Faults, the same for all gateways: which one a call meets, and how it bends the reply (whether
+//! there is one at all, when, and whether it is whole and signed rightly). What the fault does to
+//! the books is decided between the two, where the books are.
 
 use std::time::Duration;
 
@@ -8,8 +9,47 @@ use serde_json::Value;
 
 use super::responder::Counter;
 use crate::Reaction;
-use crate::faults::Fault;
+use crate::faults::{CallKind, Fault, FaultPlan};
 use payrun_gateway::transport::Response;
+
+/// The calls about one thing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// How many there were.
+    pub made: u32,
+    /// How many of them met a fault.
+    pub met: u32,
+}
+
+impl Calls {
+    /// One more call: the fault it meets, by the plan.
+    pub(crate) fn next(
+        &mut self,
+        plan: &FaultPlan,
+        subject: &str,
+        kind: CallKind,
+    ) -> Option<Fault> {
+        let fault = plan.meets(subject, self.made, self.met, kind);
+        self.made = self.made.saturating_add(1);
+        fault
+    }
+
+    /// One more submission; a fault of the outcome means nothing where that is `decided`.
+    pub(crate) fn submit(
+        &mut self,
+        plan: &FaultPlan,
+        subject: &str,
+        decided: bool,
+    ) -> Option<Fault> {
+        self.next(plan, subject, CallKind::Submit)
+            .filter(|fault| !(decided && fault.is_outcome()))
+    }
+
+    /// Notes what the last call met in the end.
+    pub(crate) fn note(&mut self, fault: Option<Fault>) {
+        self.met = self.met.saturating_add(u32::from(fault.is_some()));
+    }
+}
 
 /// What a twin has to say, and how it says it.
 pub(crate) struct Reply<'a> {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
 use crate::shared::customs::CustomsTotals;
+use crate::shared::fault_flow::Calls;
 use payrun_domain::time::Timestamp;
 
 /// How many payments and refunds are kept; more are refused.
@@ -68,8 +69,7 @@ pub struct Transaction {
     /// When it was created.
     pub at: Timestamp,
     body: [u8; 16],
-    calls: u32,
-    met: u32,
+    calls: Calls,
     decide_at: Timestamp,
     queries_left: u32,
     hidden_until: Timestamp,
@@ -303,15 +303,8 @@ impl TransactionStore {
             }
         };
         self.decide(&mut entry, asked.sort, settings, now);
-        let mut fault =
-            settings
-                .plan
-                .meets(&entry.number, entry.calls, entry.met, CallKind::Submit);
-        entry.calls = entry.calls.saturating_add(1);
         let exists = entry.standing != TransactionState::Seen;
-        if exists && fault.is_some_and(Fault::is_outcome) {
-            fault = None;
-        }
+        let fault = entry.calls.submit(&settings.plan, &entry.number, exists);
         let what = if exists || fault.is_some_and(Fault::is_before) {
             What::Transaction(entry.clone())
         } else {
@@ -456,17 +449,16 @@ impl TransactionStore {
         let Some(mut entry) = self.entries.get(&id).cloned() else {
             return (None, None);
         };
-        let fault = settings
-            .plan
-            .meets(&entry.number, entry.calls, entry.met, CallKind::Query);
-        entry.calls = entry.calls.saturating_add(1);
+        let fault = entry
+            .calls
+            .next(&settings.plan, &entry.number, CallKind::Query);
         if fault.is_none_or(|fault| !fault.is_before()) {
             entry.queries_left = entry.queries_left.saturating_sub(1);
             self.decide(&mut entry, sort, settings, now);
         }
         self.count(&mut entry, fault);
         let visible = entry.standing != TransactionState::Seen && entry.hidden_until <= now;
-        let misread = sort == TransactionKind::Payment && entry.calls <= settings.misread;
+        let misread = sort == TransactionKind::Payment && entry.calls.made <= settings.misread;
         let minor = entry.minor + i64::from(misread);
         let seen = visible.then(|| Transaction {
             minor,
@@ -635,8 +627,8 @@ impl TransactionStore {
     }
 
     fn count(&mut self, entry: &mut Transaction, fault: Option<Fault>) {
+        entry.calls.note(fault);
         if let Some(fault) = fault {
-            entry.met = entry.met.saturating_add(1);
             self.meet(fault);
         }
     }
@@ -697,8 +689,7 @@ fn seen(asked: &Asked, body: [u8; 16], now: Timestamp) -> Transaction {
         given_back: 0,
         at: now,
         body,
-        calls: 0,
-        met: 0,
+        calls: Calls::default(),
         decide_at: now,
         queries_left: 0,
         hidden_until: Timestamp::default(),

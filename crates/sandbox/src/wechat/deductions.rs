@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::faults::{CallKind, Fault};
+use crate::shared::fault_flow::Calls;
 use crate::shared::transactions::TransactionKind;
 use crate::wechat::body::Deduction;
 use crate::wechat::contracts;
@@ -105,18 +106,12 @@ impl Sandbox {
             return Ok(Said::error(400, "ORDER_CLOSED", "this order was withdrawn"));
         }
         self.decide(&mut order, now, &mut books);
-        let mut fault =
-            self.settings
-                .plan
-                .meets(&order.number, order.calls, order.met, CallKind::Submit);
-        order.calls = order.calls.saturating_add(1);
         let decided = matches!(
             order.state,
             OrderState::Success | OrderState::PayError | OrderState::Processing
         );
-        if decided && fault.is_some_and(Fault::is_outcome) {
-            fault = None;
-        }
+        let plan = &self.settings.plan;
+        let fault = order.calls.submit(plan, &order.number, decided);
         let said = if fault.is_some_and(Fault::is_before) {
             Said::error(200, "", "").with(fault)
         } else if decided {
@@ -124,8 +119,8 @@ impl Sandbox {
         } else {
             self.attempt(&mut order, fault, now, &mut books).await?
         };
+        order.calls.note(said.fault);
         if let Some(fault) = said.fault {
-            order.met = order.met.saturating_add(1);
             books.count(Counter::Fault, fault.as_str());
         }
         books.put(order).await?;
@@ -253,17 +248,14 @@ impl Sandbox {
         let Some(mut order) = order else {
             return Ok(absent());
         };
-        let fault =
-            self.settings
-                .plan
-                .meets(&order.number, order.calls, order.met, CallKind::Query);
-        order.calls = order.calls.saturating_add(1);
+        let plan = &self.settings.plan;
+        let fault = order.calls.next(plan, &order.number, CallKind::Query);
+        order.calls.note(fault);
         if fault.is_none_or(|fault| !fault.is_before()) {
             order.queries_left = order.queries_left.saturating_sub(1);
             self.decide(&mut order, now, books);
         }
         if let Some(fault) = fault {
-            order.met = order.met.saturating_add(1);
             books.count(Counter::Fault, fault.as_str());
         }
         let said = if order.state == OrderState::Seen || order.hidden_until > now {
@@ -401,8 +393,7 @@ fn seen(body: &Deduction, hash: [u8; 16]) -> Order {
         state: OrderState::Seen,
         transaction_id: String::new(),
         charged: 0,
-        calls: 0,
-        met: 0,
+        calls: Calls::default(),
         effect_at: Timestamp::default(),
         decide_at: Timestamp::default(),
         queries_left: 0,

@@ -57,7 +57,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::Method;
 use serde_json::Value;
 
-use crate::faults::{CallKind, Fault};
+use crate::faults::Fault;
+use crate::shared::fault_flow::Calls;
 use crate::shared::percent::decode;
 use crate::shared::responder::Counter;
 use crate::shared::transactions::{Asked, Transaction, TransactionKind, TransactionState};
@@ -100,8 +101,7 @@ struct Refunds {
 /// What became of a contract that was to be ended.
 #[derive(Debug, Default)]
 struct Ending {
-    calls: u32,
-    met: u32,
+    calls: Calls,
     note: Option<String>,
 }
 
@@ -280,13 +280,9 @@ impl Sandbox {
         }
         let mut notes = self.desk.notes();
         let ending = notes.contracts.entry(id.to_owned()).or_default();
-        let fault = self
-            .settings
-            .plan
-            .meets(id, ending.calls, ending.met, CallKind::Submit);
-        ending.calls = ending.calls.saturating_add(1);
+        let fault = ending.calls.submit(&self.settings.plan, id, false);
+        ending.calls.note(fault);
         if let Some(fault) = fault {
-            ending.met = ending.met.saturating_add(1);
             self.desk.counter.till().meet(fault);
         }
         let refusals = [

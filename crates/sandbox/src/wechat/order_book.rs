@@ -11,6 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::shared::customs::CustomsTotals;
+use crate::shared::fault_flow::Calls;
 use crate::wechat::order_store::{Store, StoreError};
 use crate::wechat::settlements::DaySum;
 use payrun_domain::time::Timestamp;
@@ -88,10 +89,8 @@ pub struct Order {
     pub transaction_id: String,
     /// How often it was charged.
     pub charged: u32,
-    /// How often it was called.
-    pub calls: u32,
-    /// How many faults it met.
-    pub met: u32,
+    /// The calls about it.
+    pub calls: Calls,
     /// When it was charged.
     pub effect_at: Timestamp,
     /// When it is decided, while it is [`OrderState::Processing`].
@@ -486,8 +485,7 @@ mod tests {
             state: OrderState::Success,
             transaction_id: format!("42{n}"),
             charged: 1,
-            calls: 1,
-            met: 0,
+            calls: Calls { made: 1, met: 0 },
             effect_at: Timestamp::from_millis(5),
             decide_at: Timestamp::default(),
             queries_left: 0,

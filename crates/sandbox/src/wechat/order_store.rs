@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, QueryBuilder, Row, Sqlite};
 use thiserror::Error;
 
+use crate::shared::fault_flow::Calls;
 use crate::shared::statements::{BEIJING, DAY};
 use crate::wechat::order_book::{Charge, Order, OrderState};
 use crate::wechat::settlements::DaySum;
@@ -98,8 +99,8 @@ impl Store {
                     .push_bind(order.state.as_str())
                     .push_bind(&order.transaction_id)
                     .push_bind(order.charged)
-                    .push_bind(order.calls)
-                    .push_bind(order.met)
+                    .push_bind(order.calls.made)
+                    .push_bind(order.calls.met)
                     .push_bind(order.effect_at.millis())
                     .push_bind(order.decide_at.millis())
                     .push_bind(order.queries_left)
@@ -296,8 +297,10 @@ fn read_order(row: &SqliteRow) -> Result<Order, StoreError> {
         state: OrderState::parse(&state).ok_or(StoreError::Damaged)?,
         transaction_id: row.try_get("transaction_id")?,
         charged: row.try_get("charged")?,
-        calls: row.try_get("calls")?,
-        met: row.try_get("met")?,
+        calls: Calls {
+            made: row.try_get("calls")?,
+            met: row.try_get("met")?,
+        },
         effect_at: at("effect_at")?,
         decide_at: at("decide_at")?,
         queries_left: row.try_get("queries_left")?,

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, json};
 
 use super::*;
-use crate::faults::FaultPlan;
+use crate::faults::{CallKind, FaultPlan};
 use crate::shared::keys::nonce;
 use crate::wechat::auth::{authorization, request_message};
 use crate::{Identity, Reaction, SignsWith};

@@ -7,7 +7,6 @@
 
 use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
 use crate::Sandbox;
-use crate::faults::CallKind;
 use crate::shared::statements::REVERSAL;
 use crate::shared::transactions::{
     Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
@@ -143,15 +142,10 @@ impl Sandbox {
         else {
             return Ok(no_such_deduction());
         };
-        let drawn = self
-            .settings
-            .plan
-            .meets(number, order.calls, order.met, CallKind::Submit);
-        // A fault of the outcome means nothing where there is none.
-        let fault = drawn.filter(|fault| !fault.is_outcome());
-        order.calls = order.calls.saturating_add(1);
+        // There is no outcome that a fault could change.
+        let fault = order.calls.submit(&self.settings.plan, number, true);
+        order.calls.note(fault);
         if let Some(fault) = fault {
-            order.met = order.met.saturating_add(1);
             books.count(Counter::Fault, fault.as_str());
         }
         let before = order.state;

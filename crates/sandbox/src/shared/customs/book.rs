@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{CustomsTotals, Declaration, Key, Paid, State, Terms};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
+use crate::shared::fault_flow::Calls;
 use payrun_domain::time::Timestamp;
 
 /// How many declarations are kept; more are refused.
@@ -26,7 +27,7 @@ pub(crate) struct Book {
     by_payment: BTreeMap<String, String>,
     by_theirs: BTreeMap<String, Key>,
     /// Calls and met faults of identity checks, by payment.
-    checks: BTreeMap<String, (u32, u32)>,
+    checks: BTreeMap<String, Calls>,
     identity_checks: u64,
     faults: BTreeMap<String, u64>,
     violations: BTreeMap<String, u64>,
@@ -100,10 +101,7 @@ impl Book {
             return self.violated("two_declarations", What::Differs);
         }
         entry.advance(now, false);
-        let mut fault = entry.meets(settings, CallKind::Submit);
-        if filed && fault.is_some_and(Fault::is_outcome) {
-            fault = None;
-        }
+        let mut fault = entry.submitted(settings, filed);
         let what = if filed || fault.is_some_and(Fault::is_before) {
             shown(&entry)
         } else if let Some(refused) = self.forbidden(key, &terms, paid) {
@@ -200,10 +198,7 @@ impl Book {
         let allowed = entry.state == State::Success
             || entry.state == State::Except
             || (how == Again::Modify && failed);
-        let mut fault = entry.meets(settings, CallKind::Submit);
-        if (repeated || !allowed) && fault.is_some_and(Fault::is_outcome) {
-            fault = None;
-        }
+        let fault = entry.submitted(settings, repeated || !allowed);
         let what = if repeated || fault.is_some_and(Fault::is_before) {
             shown(&entry)
         } else if allowed {
@@ -241,11 +236,7 @@ impl Book {
             let Some(mut entry) = self.declarations.get(key).cloned() else {
                 continue;
             };
-            let fault = if first {
-                entry.meets(settings, CallKind::Query)
-            } else {
-                None
-            };
+            let fault = if first { entry.queried(settings) } else { None };
             first = false;
             bends = bends.or(fault);
             if !bends.is_some_and(Fault::is_before) {
@@ -262,14 +253,12 @@ impl Book {
 
     /// A check of a person, which changes nothing: what bends the reply.
     pub(crate) fn check(&mut self, payment: &str, settings: &Settings) -> Option<Fault> {
-        let (calls, met) = self.checks.get(payment).copied().unwrap_or_default();
-        let fault = settings.plan.meets(payment, calls, met, CallKind::Query);
+        let mut calls = self.checks.get(payment).copied().unwrap_or_default();
+        let fault = calls.next(&settings.plan, payment, CallKind::Query);
+        calls.note(fault);
         self.identity_checks += u64::from(!fault.is_some_and(Fault::is_before));
         if self.checks.len() < MOST {
-            self.checks.insert(
-                payment.to_owned(),
-                (calls.saturating_add(1), met + u32::from(fault.is_some())),
-            );
+            self.checks.insert(payment.to_owned(), calls);
         }
         self.count(fault);
         fault
@@ -399,7 +388,7 @@ impl Book {
     }
 
     fn keep(&mut self, mut entry: Declaration, fault: Option<Fault>) {
-        entry.met = entry.met.saturating_add(u32::from(fault.is_some()));
+        entry.calls.note(fault);
         self.count(fault);
         if entry.state != State::Seen {
             self.by_payment

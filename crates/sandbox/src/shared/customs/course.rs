@@ -3,6 +3,7 @@
 use super::{Declaration, Key, State, Terms};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
+use crate::shared::fault_flow::Calls;
 use crate::wechat::order_book::short_hash;
 use payrun_domain::time::Timestamp;
 
@@ -20,8 +21,7 @@ impl Declaration {
             redeclared: 0,
             modified: 0,
             modified_at: now,
-            calls: 0,
-            met: 0,
+            calls: Calls::default(),
             decide_at: now,
             queries_left: 0,
             hidden_until: Timestamp::default(),
@@ -43,13 +43,16 @@ impl Declaration {
         )
     }
 
-    /// The fault of this call; counts the call.
-    pub(super) fn meets(&mut self, settings: &Settings, kind: CallKind) -> Option<Fault> {
-        let fault = settings
-            .plan
-            .meets(self.key.number(), self.calls, self.met, kind);
-        self.calls = self.calls.saturating_add(1);
-        fault
+    /// The fault of a submission; one of the outcome means nothing where that is `decided`.
+    pub(super) fn submitted(&mut self, settings: &Settings, decided: bool) -> Option<Fault> {
+        self.calls
+            .submit(&settings.plan, self.key.number(), decided)
+    }
+
+    /// The fault of a query.
+    pub(super) fn queried(&mut self, settings: &Settings) -> Option<Fault> {
+        self.calls
+            .next(&settings.plan, self.key.number(), CallKind::Query)
     }
 
     /// It is on its way: decided after two queries, or when its time comes. Under

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fault_flow::Calls;
 pub(crate) use book::{Book, Outcome, What};
 use payrun_domain::time::Timestamp;
 
@@ -129,8 +130,7 @@ pub(crate) struct Declaration {
     pub redeclared: u32,
     pub modified: u32,
     pub modified_at: Timestamp,
-    calls: u32,
-    met: u32,
+    calls: Calls,
     decide_at: Timestamp,
     queries_left: u32,
     hidden_until: Timestamp,

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::faults::{Fault, FaultPlan, Level};
+use crate::shared::fault_flow::Calls;
 use crate::shared::keys::nonce;
 use crate::wechat::auth::{authorization, request_message};
 use crate::wechat::order_book::{Order, OrderState};
@@ -79,8 +80,7 @@ impl Rig {
             state: OrderState::Success,
             transaction_id: format!("4200-{number}"),
             charged: 1,
-            calls: 1,
-            met: 0,
+            calls: Calls { made: 1, met: 0 },
             effect_at: Timestamp::default(),
             decide_at: Timestamp::default(),
             queries_left: 0,

@@ -12,6 +12,7 @@ use chrono::{DateTime, NaiveDate};
 
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
+use crate::shared::fault_flow::Calls;
 use crate::shared::transactions::{TransactionKind, TransactionState, TransactionStore};
 use payrun_domain::time::Timestamp;
 
@@ -49,8 +50,7 @@ pub(crate) struct QueryCounts(Mutex<BTreeMap<String, Look>>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Look {
-    calls: u32,
-    met: u32,
+    calls: Calls,
     answered: u32,
 }
 
@@ -59,12 +59,9 @@ impl QueryCounts {
     pub(crate) fn note(&self, subject: &str, settings: &Settings) -> (u32, Option<Fault>) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let look = looks.entry(subject.to_owned()).or_default();
-        let fault = settings
-            .plan
-            .meets(subject, look.calls, look.met, CallKind::Query);
+        let fault = look.calls.next(&settings.plan, subject, CallKind::Query);
+        look.calls.note(fault);
         let before = look.answered;
-        look.calls = look.calls.saturating_add(1);
-        look.met = look.met.saturating_add(u32::from(fault.is_some()));
         look.answered = look
             .answered
             .saturating_add(u32::from(fault.is_none_or(|fault| !fault.is_before())));
