@@ -3,8 +3,8 @@
 //! in-process ([`FakeGateway::take`]) and over sockets ([`server`]).
 //!
 //! They are written apart from the clients: they share no message types with these, and neither the
-//! strings that are signed nor the keys that verify and seal ([`shared::keys`], [`wechat::auth`]). So
-//! a client that speaks or signs wrongly is refused.
+//! strings that are signed nor the keys that verify and seal ([`shared::keys`], [`wechat::auth`]).
+//! So a client that speaks or signs wrongly is refused.
 //!
 //! What is alike in all is in [`shared`]: transactions, faults of replies, customs declarations,
 //! statements. How each is spoken to is in its own folder.

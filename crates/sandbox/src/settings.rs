@@ -15,11 +15,13 @@ pub struct Settings {
     pub latency: Duration,
     /// How much longer it may take, by seed.
     pub jitter: Duration,
-    /// The client's patience, which [`Fault::Slow`](crate::faults::Fault::Slow) just keeps within or just exceeds.
+    /// The client's patience, which [`Fault::Slow`](crate::faults::Fault::Slow) just keeps within
+    /// or just exceeds.
     pub timeout: Duration,
     /// After how long a pending order is decided, if not by queries before.
     pub pending: Duration,
-    /// How long [`Fault::LateVisible`](crate::faults::Fault::LateVisible) hides an order from queries.
+    /// How long [`Fault::LateVisible`](crate::faults::Fault::LateVisible) hides an order from
+    /// queries.
     pub late: Duration,
     /// Where the books are kept; temporary if none.
     pub books: Option<PathBuf>,

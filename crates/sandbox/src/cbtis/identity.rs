@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::same;
+use super::auth::same;
 use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
 use payrun_project::config::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,

@@ -12,38 +12,32 @@ pub mod auth;
 mod body;
 mod customs;
 mod identity;
+mod notifications;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
-use secrecy::SecretString;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::fault_flow::{Reply, stray_page};
-use crate::shared::keys::nonce;
 use crate::shared::request_table::RequestTable;
 use crate::shared::responder::{Counter, json_reply, shown_amount};
 use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use crate::{FakeGateway, Reaction, Settings};
-use auth::signature;
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
-
-/// How many issued tokens are kept; older ones are forgotten.
-const TOKENS_MAX: usize = 1_000;
 
 /// CBTIS's other side.
 #[derive(Debug)]
@@ -110,54 +104,6 @@ impl Cbtis {
             .till()
             .entry(TransactionKind::Refund, merchant_refund_id)
             .cloned()
-    }
-
-    /// How many tokens were issued and are not forgotten.
-    pub fn tokens_issued(&self) -> usize {
-        self.issued
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-
-    /// Makes every issued token worthless.
-    pub fn revoke_tokens(&self) {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued
-            .values_mut()
-            .for_each(|until| *until = Timestamp::default());
-    }
-
-    /// The notification of a payment: its headers and body.
-    pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
-        let paid = self
-            .counter
-            .till()
-            .entry(TransactionKind::Payment, merchant_order_id)
-            .cloned()?;
-        self.tell(TransactionKind::Payment, &paid)
-    }
-
-    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
-    /// of how it stands but its type.
-    pub(crate) fn tell(
-        &self,
-        sort: TransactionKind,
-        entry: &Transaction,
-    ) -> Option<(HeaderMap, Bytes)> {
-        let (ours, theirs) = names(sort);
-        let kind = match sort {
-            TransactionKind::Payment => "payment_success",
-            TransactionKind::Refund => "refund_success",
-            TransactionKind::Cancel => return None,
-        };
-        let amount = shown_amount(entry.minor, &entry.currency, None);
-        let data = json!({ theirs: entry.theirs, ours: entry.number, "order_amount": amount });
-        let body = Bytes::from(json!({ "notify_type": kind, "data": data }).to_string());
-        let signature = signature(&body, &self.identity.api_key());
-        let mut headers = HeaderMap::new();
-        headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
-        Some((headers, body))
     }
 
     async fn handle(&self, request: Request) -> Reaction {
@@ -274,53 +220,6 @@ impl Cbtis {
                 .map(|_| ())
         });
         checked.map_err(|wrong| Refused::param(wrong.issue.as_str()))
-    }
-
-    fn knows(&self, token: &str) -> bool {
-        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        self.identity.is_token(token)
-            || issued
-                .get(token)
-                .is_some_and(|until| self.counter.clock.now() < *until)
-    }
-
-    fn issue(&self, body: &[u8]) -> Result<Said, Refused> {
-        let known = self.identity.is_token_request(body);
-        let (token, _) = self.new_token(known)?;
-        let data = json!({ "access_token": token, "expires_in": self.lifetime.as_secs() });
-        Ok((String::new(), ok(data), None))
-    }
-
-    /// A token for headers: no body, and when it ends instead of how long it lives.
-    fn log_in(&self, request: &Request, id: &str, key: &str) -> Result<Said, Refused> {
-        let known = self.identity.is_login(id, key) && request.body().is_empty();
-        let (token, until) = self.new_token(known)?;
-        let until = chrono::DateTime::from_timestamp_millis(until.millis()).unwrap_or_default();
-        let until = until.format("%Y-%m-%dT%H:%M:%S%z").to_string();
-        Ok((
-            String::new(),
-            json!({ "token": token, "expires_at": until }),
-            None,
-        ))
-    }
-
-    fn new_token(&self, known: bool) -> Result<(String, Timestamp), Refused> {
-        let refused = Refused {
-            http: 401,
-            code: 401_002,
-            reason: "wrong_credentials",
-        };
-        let token = nonce().ok_or(refused)?;
-        if !known {
-            return Err(refused);
-        }
-        let until = self.counter.clock.now().plus(self.lifetime);
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        while issued.len() >= TOKENS_MAX {
-            issued.pop_first();
-        }
-        issued.insert(token.clone(), until);
-        Ok((token, until))
     }
 
     fn take_refund(&self, bytes: &[u8]) -> Result<Said, Refused> {
@@ -452,11 +351,4 @@ fn ok(data: Value) -> Value {
 
 fn error(code: i64) -> Value {
     json!({ "code": code, "message": "a reason in words", "rid": "3647575c0e1049439e484a231864da2c" })
-}
-
-/// A secret as text, for comparisons.
-fn same(secret: &SecretString, given: &[u8]) -> bool {
-    use secrecy::ExposeSecret as _;
-    aws_lc_rs::constant_time::verify_slices_are_equal(secret.expose_secret().as_bytes(), given)
-        .is_ok()
 }

@@ -259,7 +259,7 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
     ));
     assert!(matches!(
         rig.client
-            .read_notification(&HeaderMap::new(), &body)
+            .read_notification(&http::HeaderMap::new(), &body)
             .reached,
         Reached::Unverified(_)
     ));

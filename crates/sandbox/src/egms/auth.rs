@@ -1,14 +1,19 @@
-//! The signature of EGMS, as its Signature page has it (docs/gateways/egms.md): one key signs
-//! requests, replies and notifications.
+//! Who is let in, and the signature of EGMS as its Signature page has it (docs/gateways/egms.md):
+//! one key signs requests, replies and notifications.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderValue};
 // The version of sha2 that hmac is made for; the workspace has an older one.
 use rsa::sha2::{Digest, Sha256, Sha512};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::{Egms, Refused};
+use crate::shared::keys::nonce;
+use payrun_domain::time::Timestamp;
 use payrun_gateway::egms::account::SignType;
+use payrun_gateway::transport::Request;
 
 /// What a signature covers, beside the key.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +92,89 @@ impl SignKey {
 impl fmt::Debug for SignKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SignKey({})", self.sign_type.as_str())
+    }
+}
+
+impl Egms {
+    /// Lets a request in or says why not (docs/gateways/egms.md).
+    pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), Refused> {
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let (date_time, msg_id) = (header("datetime"), header("msgid"));
+        if !header("content-type").starts_with("application/json") {
+            return Err(Refused {
+                code: "V0005",
+                reason: "missing_content_type",
+            });
+        }
+        if header("signtype") != self.key.sign_type().as_str() {
+            return Err(Refused {
+                code: "V0010",
+                reason: "wrong_sign_type",
+            });
+        }
+        if chrono::DateTime::parse_from_rfc3339(date_time).is_err() {
+            return Err(Refused {
+                code: "V0002",
+                reason: "wrong_date_time",
+            });
+        }
+        if msg_id.is_empty() || msg_id.len() > 32 {
+            return Err(Refused {
+                code: "V0002",
+                reason: "wrong_msg_id",
+            });
+        }
+        let message = Message {
+            method: request.method().as_str(),
+            target,
+            date_time,
+            msg_id,
+            body: request.body(),
+        };
+        if self.key.verifies(message, header("authorization")) {
+            Ok(())
+        } else {
+            Err(Refused {
+                code: "V0010",
+                reason: "wrong_signature",
+            })
+        }
+    }
+
+    /// Signs a reply or a notification into its headers.
+    pub(super) fn sign_into(
+        &self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+        at: Timestamp,
+        headers: &mut HeaderMap,
+    ) -> Option<()> {
+        let (date_time, msg_id) = (at.to_string(), nonce()?);
+        let message = Message {
+            method,
+            target,
+            date_time: &date_time,
+            msg_id: &msg_id,
+            body,
+        };
+        let signature = self.key.sign(message)?;
+        let fields = [
+            ("datetime", date_time.as_str()),
+            ("msgid", msg_id.as_str()),
+            ("signtype", self.key.sign_type().as_str()),
+            ("authorization", signature.as_str()),
+        ];
+        for (name, value) in fields {
+            headers.insert(name, HeaderValue::from_str(value).ok()?);
+        }
+        Some(())
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod auth;
 mod body;
 mod identity;
+mod notifications;
 #[cfg(test)]
 mod tests;
 
@@ -18,12 +19,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::fault_flow::Reply;
-use crate::shared::keys::nonce;
 use crate::shared::percent::decode;
 use crate::shared::request_table::{Issue, RequestTable};
 use crate::shared::responder::{Counter, json_reply, shown_amount};
@@ -31,10 +31,9 @@ use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use crate::{FakeGateway, Reaction, Settings};
-use auth::{Message, SignKey};
+use auth::SignKey;
 pub use identity::Identity;
 use payrun_domain::money::Amount;
-use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
@@ -85,43 +84,6 @@ impl Egms {
             .cloned()
     }
 
-    /// The notification of a payment as it stands, signed for the webhook at `path`: its headers
-    /// and body.
-    pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
-        let payment = self
-            .counter
-            .till()
-            .entry(TransactionKind::Payment, merchant_trans_id)
-            .cloned()?;
-        self.tell(
-            TransactionKind::Payment,
-            &payment,
-            path,
-            self.counter.clock.now(),
-        )
-    }
-
-    /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS
-    /// tells of ends only.
-    pub(crate) fn tell(
-        &self,
-        sort: TransactionKind,
-        entry: &Transaction,
-        path: &str,
-        signed_at: Timestamp,
-    ) -> Option<(HeaderMap, Bytes)> {
-        let event = match sort {
-            TransactionKind::Payment => "Payment",
-            TransactionKind::Refund => "Refund",
-            TransactionKind::Cancel => "Cancel",
-        };
-        let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
-        let body = Bytes::from(body.to_string());
-        let mut headers = HeaderMap::new();
-        self.sign("POST", path, &body, signed_at, &mut headers)?;
-        Some((headers, body))
-    }
-
     async fn handle(&self, request: Request) -> Reaction {
         let method = request.method().clone();
         let target = request
@@ -160,57 +122,6 @@ impl Egms {
                 busy,
             })
             .await
-    }
-
-    /// Lets a request in or says why not (docs/gateways/egms.md).
-    fn admit(&self, request: &Request, target: &str) -> Result<(), Refused> {
-        let header = |name| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let (date_time, msg_id) = (header("datetime"), header("msgid"));
-        if !header("content-type").starts_with("application/json") {
-            return Err(Refused {
-                code: "V0005",
-                reason: "missing_content_type",
-            });
-        }
-        if header("signtype") != self.key.sign_type().as_str() {
-            return Err(Refused {
-                code: "V0010",
-                reason: "wrong_sign_type",
-            });
-        }
-        if chrono::DateTime::parse_from_rfc3339(date_time).is_err() {
-            return Err(Refused {
-                code: "V0002",
-                reason: "wrong_date_time",
-            });
-        }
-        if msg_id.is_empty() || msg_id.len() > 32 {
-            return Err(Refused {
-                code: "V0002",
-                reason: "wrong_msg_id",
-            });
-        }
-        let message = Message {
-            method: request.method().as_str(),
-            target,
-            date_time,
-            msg_id,
-            body: request.body(),
-        };
-        if self.key.verifies(message, header("authorization")) {
-            Ok(())
-        } else {
-            Err(Refused {
-                code: "V0010",
-                reason: "wrong_signature",
-            })
-        }
     }
 
     fn answer(&self, request: &Request) -> Result<Said, Refused> {
@@ -358,7 +269,7 @@ impl Egms {
         } else {
             response.body().clone()
         };
-        self.sign(
+        self.sign_into(
             method.as_str(),
             target,
             &signed,
@@ -366,35 +277,6 @@ impl Egms {
             response.headers_mut(),
         )?;
         Some(response)
-    }
-
-    fn sign(
-        &self,
-        method: &str,
-        target: &str,
-        body: &[u8],
-        at: Timestamp,
-        headers: &mut HeaderMap,
-    ) -> Option<()> {
-        let (date_time, msg_id) = (at.to_string(), nonce()?);
-        let message = Message {
-            method,
-            target,
-            date_time: &date_time,
-            msg_id: &msg_id,
-            body,
-        };
-        let signature = self.key.sign(message)?;
-        let fields = [
-            ("datetime", date_time.as_str()),
-            ("msgid", msg_id.as_str()),
-            ("signtype", self.key.sign_type().as_str()),
-            ("authorization", signature.as_str()),
-        ];
-        for (name, value) in fields {
-            headers.insert(name, HeaderValue::from_str(value).ok()?);
-        }
-        Some(())
     }
 }
 

@@ -364,7 +364,7 @@ async fn notifications_are_verified_with_our_public_path() {
     ));
     assert!(matches!(
         rig.client
-            .read_notification(&HeaderMap::new(), &body, Clock::System.now())
+            .read_notification(&http::HeaderMap::new(), &body, Clock::System.now())
             .reached,
         Reached::Unverified(_)
     ));

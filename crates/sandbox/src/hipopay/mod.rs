@@ -13,6 +13,7 @@ pub mod auth;
 mod bill;
 mod customs;
 mod identity;
+mod notifications;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
@@ -35,12 +35,11 @@ use crate::shared::transactions::{
     Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
 };
 use crate::{FakeGateway, Reaction, Settings};
-use auth::{Params, Refused, notification_message};
+use auth::{Params, Refused};
 #[cfg(test)]
 pub(crate) use bill::write;
 pub use identity::Identity;
 use payrun_domain::money::{Amount, Currency};
-use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
@@ -104,69 +103,6 @@ impl Hipopay {
             .till()
             .entry(TransactionKind::Refund, out_refund_id)
             .cloned()
-    }
-
-    /// The notification of a payment that is paid: its headers and body.
-    pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
-        let payment = self
-            .counter
-            .till()
-            .entry(TransactionKind::Payment, out_trade_id)
-            .cloned()?;
-        let minor = payment.minor;
-        self.tell(
-            &payment.pretended(TransactionState::Done, minor),
-            self.counter.clock.now(),
-        )
-    }
-
-    /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
-    pub(crate) fn tell(
-        &self,
-        paid: &Transaction,
-        signed_at: Timestamp,
-    ) -> Option<(HeaderMap, Bytes)> {
-        let amount = shown_amount(paid.minor, &paid.currency, None);
-        let (settled_in, openid) = self
-            .asked()
-            .payments
-            .get(&paid.number)
-            .cloned()
-            .unwrap_or_default();
-        let currency = self.shown_currency(paid);
-        let mut fields = vec![
-            ("status", status(paid.standing)),
-            ("trade_type", "MINIPROGRAM"),
-            ("exchange_rate", "1.0000000000"),
-            ("payment_no", &paid.theirs),
-            ("currency", &currency),
-            ("settle_currency", settled_in.unwrap_or(&paid.currency)),
-            ("amount", &amount),
-            ("trade_time", "2026-11-22 10:00:00"),
-            ("finish_time", "2026-11-22 10:00:09"),
-            ("pay_currency", &paid.currency),
-            ("pay_amount", &amount),
-            ("out_trade_id", &paid.number),
-        ];
-        if !openid.is_empty() {
-            fields.push(("openid", &openid));
-        }
-        let params: Vec<(String, String)> = fields
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let timestamp = signed_at.seconds().to_string();
-        let signature = self
-            .platform
-            .sign(notification_message(&params, &timestamp).as_bytes())?;
-        let mut headers = HeaderMap::new();
-        headers.insert("timestamp", HeaderValue::from_str(&timestamp).ok()?);
-        headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
-        let pairs: Vec<String> = params
-            .iter()
-            .map(|(name, value)| format!("{name}={}", value.replace(' ', "+")))
-            .collect();
-        Some((headers, pairs.join("&").into()))
     }
 
     fn asked(&self) -> MutexGuard<'_, AskedFor> {

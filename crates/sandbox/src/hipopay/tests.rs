@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -347,7 +348,7 @@ async fn notifications_are_verified_before_they_are_read() {
     ));
     assert!(matches!(
         rig.client
-            .read_notification(&HeaderMap::new(), &body, Clock::System.now())
+            .read_notification(&http::HeaderMap::new(), &body, Clock::System.now())
             .reached,
         Reached::Unverified(_)
     ));

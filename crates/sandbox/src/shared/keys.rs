@@ -1,11 +1,11 @@
 //! The sandbox's own keys: what verifies requests, opens their fields, seals notifications, and
 //! signs replies.
 //!
-//! The client does all of this with aws-lc-rs. Here requests are verified and opened by RustCrypto's
-//! `rsa`, and certificates and notifications are sealed by its `aes-gcm`, so that a mistake of either
-//! library, or of our use of it, is no mistake of both sides. Replies are signed with aws-lc-rs,
-//! which is three times as fast with a private key: what it signs, published vectors and other
-//! people's clients verify as well.
+//! The client does all of this with aws-lc-rs. Here requests are verified and opened by
+//! RustCrypto's `rsa`, and certificates and notifications are sealed by its `aes-gcm`, so that a
+//! mistake of either library, or of our use of it, is no mistake of both sides. Replies are signed
+//! with aws-lc-rs, which is three times as fast with a private key: what it signs, published
+//! vectors and other people's clients verify as well.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -101,13 +101,14 @@ impl FieldKey {
     }
 
     /// Opens a field: RSAES-PKCS1-v1_5 from base64, and not OAEP, which the gateway refuses at the
-    /// one call that encrypts (docs/gateways/wechat.md, "Encrypted fields" \[A\]). None if it is not
-    /// that, was made for another key, or is no text.
+    /// one call that encrypts (docs/gateways/wechat.md, "Encrypted fields" \[A\]). None if it is
+    /// not that, was made for another key, or is no text.
     pub(crate) fn open(&self, sealed: &str) -> Option<String> {
         let sealed = STANDARD.decode(sealed).ok()?;
         let number = BoxedUint::from_be_slice(&sealed, self.0.n().bits_precision()).ok()?;
-        // Not blinded: this key is worth nothing. And not by the crate's own decryption, which makes
-        // up a text where there is none, so that the sandbox could not say that there is none.
+        // Not blinded: this key is worth nothing. And not by the crate's own decryption, which
+        // makes up a text where there is none, so that the sandbox could not say that there is
+        // none.
         let random = None::<&mut dyn TryCryptoRng<Error = Infallible>>;
         let block = rsa_decrypt_and_check(&self.0, random, &number).ok()?;
         let text = unpadded(&block.to_be_bytes())?.to_vec();
@@ -115,8 +116,8 @@ impl FieldKey {
     }
 }
 
-/// The text within a block of RSAES-PKCS1-v1_5 (RFC 8017, 7.2.2): 0, 2, eight or more bytes that are
-/// not 0, 0, text.
+/// The text within a block of RSAES-PKCS1-v1_5 (RFC 8017, 7.2.2): 0, 2, eight or more bytes that
+/// are not 0, 0, text.
 fn unpadded(block: &[u8]) -> Option<&[u8]> {
     let padded = block.strip_prefix(&[0, 2])?;
     let end = padded.iter().position(|byte| *byte == 0)?;

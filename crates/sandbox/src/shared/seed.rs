@@ -1,4 +1,5 @@
-//! What is asked of a gateway's other side about itself: its books, and payments to be put into them.
+//! What is asked of a gateway's other side about itself: its books, and payments to be put into
+//! them.
 
 use http::{Method, StatusCode};
 use serde::Deserialize;

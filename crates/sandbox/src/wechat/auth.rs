@@ -83,8 +83,8 @@ impl Gate {
     }
 }
 
-/// What the signature of a request covers: method, path with query, time, nonce and body, each ended
-/// by a line feed.
+/// What the signature of a request covers: method, path with query, time, nonce and body, each
+/// ended by a line feed.
 pub fn request_message(
     method: &str,
     target: &str,

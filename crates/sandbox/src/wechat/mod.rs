@@ -1,8 +1,8 @@
-//! WeChat Pay Global's other side: deductions, orders of every kind, quick pay, withdrawing, refunds,
-//! contracts, customs, statements, settlements, and notifications.
+//! WeChat Pay Global's other side: deductions, orders of every kind, quick pay, withdrawing,
+//! refunds, contracts, customs, statements, settlements, and notifications.
 //!
-//! Payments by code and refunds are in the till; deductions stay in their own books, on disk, and are
-//! taken over into the till when money of them is given back. No payment counts in both.
+//! Payments by code and refunds are in the till; deductions stay in their own books, on disk, and
+//! are taken over into the till when money of them is given back. No payment counts in both.
 //!
 //! A contract exists if it is asked for; the end of its id says what it is worth:
 //!
@@ -18,9 +18,9 @@
 //! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any
 //! other has paid at once. What is refunded, reversed or paid by code is in memory only.
 //!
-//! The statement of a day is written from the books; [`Settings::statements`](crate::Settings::statements) says when it is
+//! The statement of a day is written from the books; [`Settings::statements`] says when it is
 //! there. One settlement batch a day and currency is shown, first as not settled for
-//! [`Settings::unsettled`](crate::Settings::unsettled) queries.
+//! [`Settings::unsettled`] queries.
 //!
 //! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED`
 //! and counted as the violation `overlapping_contract`; a second body under one order number with

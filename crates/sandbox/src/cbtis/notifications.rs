@@ -1,0 +1,45 @@
+//! Notifications of CBTIS: whose order it is, and nothing of how it stands but its type
+//! (docs/gateways/cbtis.md).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use serde_json::json;
+
+use super::auth::signature;
+use super::{Cbtis, names};
+use crate::shared::responder::shown_amount;
+use crate::shared::transactions::{Transaction, TransactionKind};
+
+impl Cbtis {
+    /// The notification of a payment: its headers and body.
+    pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
+        let paid = self
+            .counter
+            .till()
+            .entry(TransactionKind::Payment, merchant_order_id)
+            .cloned()?;
+        self.tell(TransactionKind::Payment, &paid)
+    }
+
+    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
+    /// of how it stands but its type.
+    pub(crate) fn tell(
+        &self,
+        sort: TransactionKind,
+        entry: &Transaction,
+    ) -> Option<(HeaderMap, Bytes)> {
+        let (ours, theirs) = names(sort);
+        let kind = match sort {
+            TransactionKind::Payment => "payment_success",
+            TransactionKind::Refund => "refund_success",
+            TransactionKind::Cancel => return None,
+        };
+        let amount = shown_amount(entry.minor, &entry.currency, None);
+        let data = json!({ theirs: entry.theirs, ours: entry.number, "order_amount": amount });
+        let body = Bytes::from(json!({ "notify_type": kind, "data": data }).to_string());
+        let signature = signature(&body, &self.identity.api_key());
+        let mut headers = HeaderMap::new();
+        headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
+        Some((headers, body))
+    }
+}

@@ -1,0 +1,48 @@
+//! Notifications of EGMS, signed for the webhook that it was given (docs/gateways/egms.md).
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::json;
+
+use super::{Egms, show, word};
+use crate::shared::transactions::{Transaction, TransactionKind};
+use payrun_domain::time::Timestamp;
+
+impl Egms {
+    /// The notification of a payment as it stands, signed for the webhook at `path`: its headers
+    /// and body.
+    pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
+        let payment = self
+            .counter
+            .till()
+            .entry(TransactionKind::Payment, merchant_trans_id)
+            .cloned()?;
+        self.tell(
+            TransactionKind::Payment,
+            &payment,
+            path,
+            self.counter.clock.now(),
+        )
+    }
+
+    /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS
+    /// tells of ends only.
+    pub(crate) fn tell(
+        &self,
+        sort: TransactionKind,
+        entry: &Transaction,
+        path: &str,
+        signed_at: Timestamp,
+    ) -> Option<(HeaderMap, Bytes)> {
+        let event = match sort {
+            TransactionKind::Payment => "Payment",
+            TransactionKind::Refund => "Refund",
+            TransactionKind::Cancel => "Cancel",
+        };
+        let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
+        let body = Bytes::from(body.to_string());
+        let mut headers = HeaderMap::new();
+        self.sign_into("POST", path, &body, signed_at, &mut headers)?;
+        Some((headers, body))
+    }
+}
