@@ -408,6 +408,22 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_not_written_is_nothing_as_its_spellings_are() {
+        let root = read("a:\nb: ~\nc: null\nd: \"\"\ne: { f: , g: }\nh:\n  -\n").unwrap();
+        let kind = |node: &Node| node.scalar().unwrap().kind;
+        for key in ["a", "b", "c"] {
+            assert_eq!(kind(root.get(key).unwrap()), ScalarKind::Null, "{key}");
+        }
+        assert_eq!(kind(root.get("d").unwrap()), ScalarKind::Text);
+        let inner = root.get("e").unwrap();
+        assert_eq!(kind(inner.get("f").unwrap()), ScalarKind::Null);
+        assert_eq!(kind(inner.get("g").unwrap()), ScalarKind::Null);
+        let item = &root.get("h").unwrap().list()[0];
+        assert_eq!(kind(item), ScalarKind::Null);
+        assert_eq!(item.at.line, 7);
+    }
+
+    #[test]
     fn what_could_hide_something_is_refused_at_its_place() {
         assert_eq!(
             read("a: 1\na: 2\n").unwrap_err(),
@@ -421,6 +437,7 @@ mod tests {
         );
         assert!(read("? [a]\n: 1\n").unwrap_err().contains("plain text"));
         assert!(read("").unwrap_err().contains("empty"));
+        assert!(read("a: 1\0\n").unwrap_err().starts_with("1:5"));
     }
 
     #[test]
