@@ -9,8 +9,8 @@ use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use secrecy::{ExposeSecret, SecretString};
@@ -112,7 +112,7 @@ impl fmt::Debug for VerifyingKey {
 /// [`SignError::NoRandomness`] if it has none.
 pub fn nonce() -> Result<String, SignError> {
     let mut bytes = [0; 16];
-    OsRng
+    SysRng
         .try_fill_bytes(&mut bytes)
         .map_err(|_| SignError::NoRandomness)?;
     Ok(format!("{:032X}", u128::from_be_bytes(bytes)))
