@@ -125,17 +125,26 @@ fn every_link_of_the_documentation_leads_somewhere() {
 }
 
 #[test]
-fn every_page_of_the_book_is_in_its_summary() {
+fn every_page_of_the_book_is_in_its_summary_once() {
     let docs = root().join("docs");
-    let listed: BTreeSet<PathBuf> = links(&read(&docs.join("SUMMARY.md")))
+    let mut listed: Vec<PathBuf> = links(&read(&docs.join("SUMMARY.md")))
         .iter()
         .map(|page| docs.join(page))
         .collect();
-    let there: BTreeSet<PathBuf> = book()
+    listed.sort();
+    let mut there: Vec<PathBuf> = book()
         .into_iter()
         .filter(|page| !page.ends_with("SUMMARY.md"))
         .collect();
+    there.sort();
     assert_eq!(there, listed);
+    // Where mdBook looks for it.
+    let settings = read(&root().join("book.toml"));
+    let source: Vec<&str> = settings
+        .lines()
+        .filter(|line| line.starts_with("src ="))
+        .collect();
+    assert_eq!(source, ["src = \"docs\""]);
 }
 
 #[test]
