@@ -125,11 +125,15 @@ step_tests() {
     fi
 }
 
+# The program as step_tests has built it. --examples, of which there are none, has cargo count what the tests alone depend on: without
+# it tokio has other features, and all that stands upon it, and so most of payrun, would be built once more.
+build_program() { cargo build --locked --quiet --bins --examples; }
+
 step_doc_examples() { cargo test --locked --workspace --doc; }
 
 # Heavy faults: the books must match. What the faults make payrun log is kept, and shown only where the books do not match.
 step_demo() {
-    cargo build --locked --quiet
+    build_program
     mkdir "$scratch/demo"
     if ! (cd "$scratch/demo" && "$binary" demo --items 300 --faults heavy --json) >"$scratch/told.json" 2>"$scratch/log.txt"; then
         tail -50 "$scratch/log.txt"
@@ -144,7 +148,7 @@ step_demo() {
 
 # 1,000 seeds of bad days; tests/reliability.py plays more of them, with the release binary.
 step_seeds() {
-    cargo build --locked --quiet
+    build_program
     (cd "$scratch" && "$binary" init p >init.txt && cd p && head -13 data/contracts.csv >few.csv &&
         "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
 }
@@ -161,13 +165,13 @@ step_kills() {
 
 # Other people's clients against the sandbox, and our signatures before their verifiers.
 step_interop() {
-    cargo build --locked --quiet
+    build_program
     tests/interop/run.sh "$binary" "$beside/interop"
 }
 
 # Requests made from the API's own document, good and bad.
 step_api() {
-    cargo build --locked --quiet
+    build_program
     tests/api.sh "$binary" "$beside/api"
 }
 
