@@ -84,6 +84,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       retry          Have failed, parked or cancelled items tried again, once it is certain that this is
                      safe
       cancel         Withdraw items: nothing more of them is sent, and what may be under way is queried
+      refund         Write a workflow that gives back what an item took, for somebody to approve
       resolve        Say what became of an item where queries could not tell; kept as evidence with name
                      and reason
       audit          Show who did what and why: list, verify, export
@@ -355,6 +356,7 @@ fn runs_as_json_tell_states_and_money() {
     insta::assert_snapshot!(timeless(&runs), @r#"
     [
       {
+        "alarms": [],
         "amounts": {
           "failed": {
             "HKD": "166.50"
