@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
-use crate::engine::review::{Review, ReviewedRow};
+use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
     ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, Named, RunRow, Total,
 };

@@ -19,7 +19,7 @@ use payrun::config::Config;
 use payrun::domain::actor::Actor;
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
-use payrun::engine::plan::{NamedBy, PlanRequest};
+use payrun::engine::planning::{NamedBy, PlanRequest};
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Call, Gateway, Reached, cbtis, egms, hipopay, wechat};
 use payrun::planted::{ALL, Mutation, OF_SIGNATURES, sow};
@@ -112,7 +112,7 @@ fn plays(folder: &Path) -> Vec<Play> {
             inputs: BTreeMap::new(),
             named_by: NamedBy::Person,
             commit: true,
-            shown: payrun::engine::plan::SHOWN,
+            shown: payrun::engine::planning::SHOWN,
         };
         let (config, catalog) = (Arc::clone(&config), Arc::clone(&catalog));
         Play {

@@ -13,7 +13,7 @@ use super::review;
 use crate::clock::Clock;
 use crate::domain::role::Role;
 use crate::engine::Engine;
-use crate::engine::approve::BatchDecided;
+use crate::engine::operator::approve::BatchDecided;
 use crate::ledger::{ApprovalRow, ApprovalState, Decided, Ledger};
 use crate::view::ApprovalView;
 

@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::{count, cut, print_table, say, say_json_line, table};
 use super::project::Project;
 use crate::domain::audit::Link;
-use crate::engine::audit::{AuditState, verify};
+use crate::engine::operator::audit::{AuditState, verify};
 use crate::ledger::{AuditRow, Ledger};
 
 /// How many entries are read at a time.

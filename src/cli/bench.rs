@@ -12,7 +12,7 @@ use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::engine::Engine;
-use crate::engine::plan::{NamedBy, PlanRequest, SHOWN};
+use crate::engine::planning::{NamedBy, PlanRequest, SHOWN};
 use crate::ledger::Ledger;
 
 fn project(config: &Path) -> Result<Project, Failure> {

@@ -8,7 +8,7 @@ use super::output::{Colour, counted, paint, say};
 use super::project::Project;
 use super::{Context, facts};
 use crate::clock::Clock;
-use crate::engine::reseal::missing_keys;
+use crate::engine::maintenance::reseal::missing_keys;
 use crate::engine::vault::Vault;
 use crate::ledger::Sealed;
 

@@ -10,7 +10,7 @@ use super::output::{print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::role::Role;
-use crate::engine::operate::{OperateError, Paused};
+use crate::engine::operator::{OperateError, Paused};
 use crate::ledger::Ledger;
 
 /// Arguments of `payrun pause` and `payrun resume`.

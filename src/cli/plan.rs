@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
-use crate::engine::plan::{
+use crate::engine::planning::{
     Input, NamedBy, PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns,
     first_number, money_text, noon,
 };

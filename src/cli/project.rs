@@ -12,7 +12,7 @@ use super::output::counted;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, DatabaseTls, GatewayConfig, GatewayKind};
-use crate::engine::reseal::{MissingKey, missing_keys};
+use crate::engine::maintenance::reseal::{MissingKey, missing_keys};
 use crate::engine::vault::Vault;
 use crate::engine::{Account, Engine, Pace, Watch};
 use crate::files::Files;

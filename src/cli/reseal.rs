@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output::{count, note, say, say_json};
 use super::project::Project;
 use crate::clock::Clock;
-use crate::engine::reseal::{Progress, ResealError};
+use crate::engine::maintenance::reseal::{Progress, ResealError};
 
 /// After how many values a line is printed where there is no terminal.
 const TELL_EVERY: u64 = 10_000;

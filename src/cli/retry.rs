@@ -20,7 +20,7 @@ use crate::domain::actor::Authorization;
 use crate::domain::item::State;
 use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
-use crate::engine::plan::money_text;
+use crate::engine::planning::money_text;
 use crate::engine::{BulkError, CarriedOut, Chosen, Engine};
 use crate::ledger::{ActionResult, ItemFilter, Ledger, LedgerError, OperatorAction};
 

@@ -7,7 +7,7 @@ use super::approvals::{sums, waits};
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use crate::engine::Engine;
-use crate::engine::review::{Review, ReviewedRow, Reviewing};
+use crate::engine::operator::review::{Review, ReviewedRow, Reviewing};
 use crate::ledger::{ApprovalRow, BatchDifferences, Named, RowPlace};
 use crate::view::{BatchRowView, BatchView, UNKNOWN_PAYMENT};
 

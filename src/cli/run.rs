@@ -23,7 +23,7 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::text::visible;
 use crate::engine::Engine;
-use crate::engine::plan::{PlanError, PlanRequest, Planned};
+use crate::engine::planning::{PlanError, PlanRequest, Planned};
 use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
 

@@ -22,7 +22,7 @@ use super::Service;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::calendars::{self, CalendarFiles, Calendars};
-use crate::engine::operate::{REPLACED, has_workflow};
+use crate::engine::operator::{REPLACED, has_workflow};
 use crate::ledger::{LedgerError, decide_about};
 use crate::workflow::{Workflow, load};
 use crate::yaml::diagnostics::Diagnostics;

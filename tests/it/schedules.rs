@@ -15,7 +15,7 @@ use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::domain::timetable::Nominal;
 use payrun::engine::Engine;
-use payrun::engine::plan::{NamedBy, PlanRequest};
+use payrun::engine::planning::{NamedBy, PlanRequest};
 use payrun::engine::schedule::{ByHand, Kept, Seen};
 use payrun::files::Files;
 use payrun::ledger::{ItemFilter, OccurrenceFilter, OperatorAction, Scope};
@@ -415,7 +415,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             inputs: BTreeMap::new(),
             named_by: NamedBy::Person,
             commit: true,
-            shown: payrun::engine::plan::SHOWN,
+            shown: payrun::engine::planning::SHOWN,
         };
         let planned = keeper.engine.plan(&request, &Arc::default()).await.unwrap();
         let kept = keeper.keep(&daily, at("2026-11-04T09:29")).await;

@@ -3,49 +3,29 @@
 //! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text
 //! and no apalis.
 
-pub mod approve;
 pub mod attempt;
-pub mod audit;
-mod bulk;
 pub mod contracts;
-mod declared;
-mod dependent_jobs;
-pub mod explain;
-mod filed_again;
 pub mod files;
-pub mod housekeeping;
-mod item_builder;
 pub mod journal;
-mod lane;
-mod local_operations;
-pub mod metrics;
+pub mod maintenance;
 pub mod notifications;
-pub mod operate;
-mod pace;
-mod payer_check;
-mod payment;
-mod persist_reply;
-mod places;
-pub mod plan;
+pub mod operator;
+pub mod planning;
 mod reconcile;
-pub mod reseal;
-pub mod review;
-mod row_source;
 pub mod run_monitor;
 pub mod schedule;
-pub mod trial;
 pub mod uploads;
 pub mod vault;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::files::Files;
-pub use bulk::{BulkError, CarriedOut, Chosen};
-use metrics::Meter;
-pub use pace::Pace;
+pub use attempt::pace::Pace;
+pub use attempt::watch::Watch;
+use maintenance::metrics::Meter;
+pub use operator::bulk::{BulkError, CarriedOut, Chosen};
 use payrun_domain::alert::Certificate;
 use payrun_domain::policy::Rate;
 use payrun_gateway::Gateway;
@@ -53,9 +33,8 @@ use payrun_ledger::Ledger;
 use payrun_project::catalog::Catalog;
 use payrun_project::config::Config;
 use payrun_system::clock::Clock;
-pub use places::{Place, Places};
+pub use planning::places::{Place, Places};
 use vault::Vault;
-pub use watch::Watch;
 
 /// Everything the use cases work with.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Engine;
-use super::attempt::LONG_LEASE;
+use crate::attempt::LONG_LEASE;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{LedgerError, Work};
 

@@ -2,7 +2,7 @@
 //! before it.
 //!
 //! The triggers of the migrations refuse every change; whoever gets around them breaks the chain,
-//! which [`payrun_engine::audit`] follows.
+//! which [`payrun_engine::operator::audit`] follows.
 
 use serde_json::Value;
 use sqlx::Row;

@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use payrun_checker::{Known, Violation};
 use payrun_domain::time::Timestamp;
-use payrun_engine::plan::{PlanError, PlanRequest};
+use payrun_engine::planning::{PlanError, PlanRequest};
 use payrun_engine::vault::Vault;
 use payrun_ledger::LedgerError;
 use payrun_project::catalog::Catalog;

@@ -24,7 +24,7 @@ use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::engine::plan::{NamedBy, PlanRequest, SHOWN};
+use crate::engine::planning::{NamedBy, PlanRequest, SHOWN};
 use crate::workflow::params::bind_params;
 use figures::figures;
 use outcome::Outcome;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::runs::page_size;
-use crate::engine::approve::BatchDecided;
+use crate::engine::operator::approve::BatchDecided;
 use crate::ledger::{Decided, RowPlace};
 use crate::server::App;
 use crate::server::auth::Caller;

@@ -17,7 +17,7 @@ use super::files;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
 use crate::engine::Engine;
-use crate::engine::plan::{Input, NamedBy, PlanError, PlanRequest, Planned, SHOWN, noon};
+use crate::engine::planning::{Input, NamedBy, PlanError, PlanRequest, Planned, SHOWN, noon};
 use crate::errors::chain;
 use crate::ledger::{Asked, LedgerError};
 use crate::server::App;

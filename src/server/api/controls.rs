@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::domain::answer::Receipt;
 use crate::domain::item::{Resolution, State as Open};
 use crate::domain::time::Timestamp;
-use crate::engine::operate::{OperateError, Paused};
+use crate::engine::operator::{OperateError, Paused};
 use crate::ledger::{ActionResult, ItemRow, Stopped};
 use crate::server::App;
 use crate::server::auth::Caller;

@@ -19,7 +19,7 @@ use payrun::domain::policy::Rate;
 use payrun::domain::subscription::{Anchor, Every, Offer, Standing, Terms};
 use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
-use payrun::engine::plan::{NamedBy, PlanRequest, Planned};
+use payrun::engine::planning::{NamedBy, PlanRequest, Planned};
 use payrun::ledger::{
     ActionResult, Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow,
     Import, ItemFilter, JobQuota, Kept, NewContract, Node, OperatorAction, PeriodRow, Reopening,
@@ -127,7 +127,7 @@ impl World {
             inputs: BTreeMap::new(),
             named_by: NamedBy::Person,
             commit: true,
-            shown: payrun::engine::plan::SHOWN,
+            shown: payrun::engine::planning::SHOWN,
         }
     }
 

@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::Engine;
-use super::attempt::AttemptContext;
+use crate::attempt::AttemptContext;
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::{ContractSignal, Failed, Follow, follow};
 use payrun_domain::time::Timestamp;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::runtime::Handle;
 
-use crate::row_source::RowReadError;
+use crate::planning::row_source::RowReadError;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_domain::subscription::{Due, Period, RunDays};

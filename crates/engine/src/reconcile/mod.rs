@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::Engine;
-use super::attempt::AttemptContext;
+use crate::attempt::AttemptContext;
 use crate::files::FilesError;
 use findings::{Findings, Reason};
 use payrun_domain::ids::KeyHash;

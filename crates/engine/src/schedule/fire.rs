@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::plan::{NamedBy, PlanError, PlanRequest, SHOWN};
+use crate::planning::{NamedBy, PlanError, PlanRequest, SHOWN};
 use payrun_domain::actor::Actor;
 use payrun_domain::occurrence::{EACH_MAX, Missed, OccurrenceState, Overlap};
 use payrun_domain::time::Timestamp;

@@ -26,7 +26,7 @@ use payrun_domain::time::Timestamp;
 use payrun_engine::attempt::Work;
 use payrun_engine::files::Files;
 use payrun_engine::notifications::Received;
-use payrun_engine::plan::PlanRequest;
+use payrun_engine::planning::PlanRequest;
 use payrun_engine::{Account, Engine};
 use payrun_ledger::{Claimed, CommitFault, ItemFilter, Ledger, LedgerError};
 use payrun_sandbox::Reaction;

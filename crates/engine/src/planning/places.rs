@@ -64,7 +64,7 @@ impl Places {
 
     /// Leave to have a file in memory as a whole, which only one has at a time; none if that takes
     /// too long.
-    pub(super) async fn whole_file(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn whole_file(&self) -> Option<OwnedSemaphorePermit> {
         tokio::time::timeout(PATIENCE, Arc::clone(&self.whole).acquire_owned())
             .await
             .ok()?
@@ -72,17 +72,17 @@ impl Places {
     }
 
     /// Said when the process is about to end.
-    pub(super) fn ending(&self) -> GiveUp {
+    pub(crate) fn ending(&self) -> GiveUp {
         self.ending.clone()
     }
 
     /// Whether the process is about to end.
-    pub(super) fn are_closed(&self) -> bool {
+    pub(crate) fn are_closed(&self) -> bool {
         self.plans.is_closed()
     }
 
     /// A place, however long that takes: a schedule's time comes once.
-    pub(super) async fn wait(&self) -> Option<Place> {
+    pub(crate) async fn wait(&self) -> Option<Place> {
         let place = Arc::clone(&self.plans).acquire_owned().await;
         Some(Place {
             _permits: (place.ok()?, None),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Engine;
-use super::plan::{NamedBy, PlanError, PlanRequest, SHOWN};
+use crate::Engine;
+use crate::planning::{NamedBy, PlanError, PlanRequest, SHOWN};
 use payrun_domain::actor::Actor;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{DependentJob, LedgerError};
@@ -19,7 +19,7 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub(super) async fn plan_late_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
+    pub(crate) async fn plan_late_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
         for job in self.ledger.late_jobs().await? {
             match self.plan_late_job(&job, now).await {

@@ -5,9 +5,9 @@
 //! A lane that payrun closed sends nothing; what was sent is still asked about. Nothing here
 //! changes an item.
 
-use super::attempt::AttemptContext;
-use super::watch::News;
-use super::{Account, Engine};
+use crate::attempt::AttemptContext;
+use crate::attempt::watch::News;
+use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, LaneEffect};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Observation, Reached};
@@ -27,7 +27,7 @@ struct Closing {
 
 /// Closes the lane, if that is what an answer does to it, or if too many replies in a row could not
 /// be verified.
-pub(super) async fn close(
+pub(crate) async fn close(
     scene: &AttemptContext<'_>,
     judged: &Judged,
     observed: &Observation,
@@ -70,7 +70,7 @@ pub(super) async fn close(
 
 /// Stops the job whose items are refused for the same fault of the request, one after the other,
 /// before any went well.
-pub(super) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judged, now: Timestamp) {
+pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judged, now: Timestamp) {
     if scene.claimed.doing == ClaimKind::Query {
         return;
     }
@@ -154,7 +154,7 @@ async fn closed(engine: &Engine, account: &Account, closing: &Closing, now: Time
 
 /// Whether the lane, or the item's kind or job on it, was closed after the item was claimed to be
 /// sent.
-pub(super) fn is_closed_since_the_claim(
+pub(crate) fn is_closed_since_the_claim(
     account: &Account,
     kind: &JobKind,
     claimed: &Claimed,
@@ -170,7 +170,7 @@ pub(super) fn is_closed_since_the_claim(
 }
 
 /// Notes that a gateway is no longer reached, or is again.
-pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &Observation) {
+pub(crate) async fn note_reached(engine: &Engine, account: &Account, observed: &Observation) {
     let lane = account.name.as_str();
     let noted = match account.watch.note(observed) {
         None => return,
@@ -189,7 +189,7 @@ pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &
 }
 
 /// Our balance was large enough for the one that tried: the others of its kind follow.
-pub(super) async fn end_trial(scene: &AttemptContext<'_>, now: Timestamp) {
+pub(crate) async fn end_trial(scene: &AttemptContext<'_>, now: Timestamp) {
     let name = format!("{}/{}", scene.account.name, scene.work.kind.name);
     match scene.engine.ledger.end_trial(&name, now).await {
         Ok(()) => tracing::info!(

@@ -12,8 +12,8 @@ use chrono::{Days, NaiveDate};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
-use super::contracts::ContractRows;
-use super::vault::{Vault, open_input, sealed};
+use crate::contracts::ContractRows;
+use crate::vault::{Vault, open_input, sealed};
 use payrun_domain::item::State;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract, filed_again_as};
 use payrun_project::catalog::JobKind;
@@ -24,7 +24,7 @@ use payrun_project::workflow::{CONTRACT_COLUMNS, Job, Span, Template};
 const PAGE: u32 = 500;
 
 /// Rows on their way.
-pub(super) enum Rows {
+pub(crate) enum Rows {
     /// Of a file.
     File(source::Rows),
     /// Few enough to be made at once.
@@ -40,7 +40,7 @@ pub(super) enum Rows {
 }
 
 /// Why a row could not be read.
-pub(super) enum RowReadError {
+pub(crate) enum RowReadError {
     /// The row, or the file.
     Row(RowError),
     /// The ledger.
@@ -51,7 +51,7 @@ pub(super) enum RowReadError {
 
 /// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where
 /// its run was planned first.
-pub(super) struct ItemRows {
+pub(crate) struct ItemRows {
     items: Items,
     states: Vec<State>,
     columns: Vec<String>,
@@ -66,17 +66,17 @@ pub(super) struct ItemRows {
 }
 
 /// Whose items, and how they are read.
-pub(super) struct Items {
-    pub(super) ledger: Ledger,
+pub(crate) struct Items {
+    pub(crate) ledger: Ledger,
     /// The reading thread is no task: it waits here for the ledger.
-    pub(super) runtime: Handle,
+    pub(crate) runtime: Handle,
     /// The jobs, in the order of their ids, and of what kind they are, where that is known.
-    pub(super) jobs: VecDeque<(i64, Option<Arc<JobKind>>)>,
+    pub(crate) jobs: VecDeque<(i64, Option<Arc<JobKind>>)>,
 }
 
 impl Rows {
     /// One row for each day of a span.
-    pub(super) fn days(span: Span, run_date: &str) -> Self {
+    pub(crate) fn days(span: Span, run_date: &str) -> Self {
         let rows = days_of(span, run_date)
             .into_iter()
             .map(|day| vec![day])
@@ -89,7 +89,7 @@ impl Rows {
     }
 
     /// One row for the whole span.
-    pub(super) fn window(span: Span, run_date: &str) -> Self {
+    pub(crate) fn window(span: Span, run_date: &str) -> Self {
         let days = days_of(span, run_date);
         let ends = days.first().cloned().zip(days.last().cloned());
         let rows = ends.into_iter().map(|(from, to)| vec![from, to]).collect();
@@ -101,7 +101,7 @@ impl Rows {
     }
 
     /// The items of jobs in these states, with these columns.
-    pub(super) fn items(
+    pub(crate) fn items(
         items: Items,
         states: Vec<State>,
         columns: Columns,
@@ -120,7 +120,7 @@ impl Rows {
         }))
     }
 
-    pub(super) fn columns(&self) -> Vec<String> {
+    pub(crate) fn columns(&self) -> Vec<String> {
         match self {
             Self::File(rows) => rows.columns().to_vec(),
             Self::Made { columns, .. } => columns.clone(),
@@ -130,7 +130,7 @@ impl Rows {
     }
 
     /// Whether what has been read so far may be written: of contracts, only whole ones.
-    pub(super) fn is_between(&self) -> bool {
+    pub(crate) fn is_between(&self) -> bool {
         match self {
             Self::Contracts(rows) => rows.is_between(),
             Self::File(_) | Self::Made { .. } | Self::Items(_) => true,
@@ -138,7 +138,7 @@ impl Rows {
     }
 
     /// The contracts that have been read since this was asked last.
-    pub(super) fn taken(&mut self) -> Vec<TakenContract> {
+    pub(crate) fn taken(&mut self) -> Vec<TakenContract> {
         match self {
             Self::Contracts(rows) => rows.taken(),
             Self::File(_) | Self::Made { .. } | Self::Items(_) => Vec::new(),
@@ -146,7 +146,7 @@ impl Rows {
     }
 
     /// Reads the next row; none at the end.
-    pub(super) fn read(&mut self, row: &mut Row) -> Option<Result<(), RowReadError>> {
+    pub(crate) fn read(&mut self, row: &mut Row) -> Option<Result<(), RowReadError>> {
         match self {
             Self::File(rows) => rows.read(row).map(|read| read.map_err(RowReadError::Row)),
             Self::Made { rows, line, .. } => {
@@ -278,14 +278,14 @@ fn text(value: &Value) -> String {
 }
 
 /// The columns that a job's templates ask of another job's items.
-pub(super) struct Columns {
+pub(crate) struct Columns {
     used: Vec<String>,
     secret: BTreeSet<String>,
 }
 
 impl Columns {
     /// Of a job.
-    pub(super) fn of(job: &Job) -> Self {
+    pub(crate) fn of(job: &Job) -> Self {
         let is_secret = |name: &str| job.kind.field(name).is_some_and(|field| field.sensitive);
         let columns = |template: &Template| -> Vec<String> {
             template

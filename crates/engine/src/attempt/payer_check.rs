@@ -9,8 +9,8 @@
 
 use serde_json::{Map, Value};
 
-use super::attempt::{AttemptContext, is_too_late, note_unattested, within};
-use super::lane;
+use crate::attempt::lane;
+use crate::attempt::{AttemptContext, is_too_late, note_unattested, within};
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
 use payrun_gateway::{Call, Observation, Reached};
@@ -33,7 +33,7 @@ const ERROR: &str = "cert_check_error";
 const REFUSALS_MAX: u64 = 8;
 
 /// Asks about the payer, where that is due, and keeps the answer with what was seen.
-pub(super) async fn checked(
+pub(crate) async fn checked(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
@@ -136,7 +136,7 @@ fn is_past_horizon(scene: &AttemptContext<'_>) -> bool {
 
 /// What a person has to hear of, if this reply is the first that says it: that the buyer is not the
 /// payer, or that nobody could find out.
-pub(super) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<Alarm> {
+pub(crate) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<Alarm> {
     let says =
         |facts: &Map<String, Value>, word| facts.get(RESULT).and_then(Value::as_str) == Some(word);
     let known = facts(known);
@@ -151,7 +151,7 @@ pub(super) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<
 
 /// A reason that says so where the buyer is not the payer: of what ended, and of what the customs
 /// refuse.
-pub(super) fn told(moved: Move, known: Option<&str>, seen: &Map<String, Value>) -> Move {
+pub(crate) fn told(moved: Move, known: Option<&str>, seen: &Map<String, Value>) -> Move {
     let says_so =
         |facts: &Map<String, Value>| facts.get(RESULT).and_then(Value::as_str) == Some(DIFFERENT);
     let differs = if seen.contains_key(RESULT) {

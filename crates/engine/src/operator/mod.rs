@@ -1,13 +1,18 @@
 //! Operators' controls: what persons pause, hold, slow, and say of items. Each wants to know who
 //! and why, and is in the audit log with the deed itself.
 
+pub mod approve;
+pub mod audit;
+pub(crate) mod bulk;
+pub mod review;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Account, Engine};
+use crate::{Account, Engine};
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::Resolution;

@@ -14,7 +14,7 @@ use std::fmt::Display;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::attempt::{AttemptContext, day_end, day_over, within};
+use crate::attempt::{AttemptContext, day_end, day_over, within};
 use crate::files::FilesError;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun_gateway::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
@@ -24,7 +24,7 @@ use payrun_project::catalog::Keeps;
 use payrun_project::catalog::judge::{Judged, NOTHING};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
-pub(super) async fn kept(
+pub(crate) async fn kept(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,

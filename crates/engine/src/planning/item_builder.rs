@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Engine;
-use super::vault::{Vault, VaultError, open_input};
+use crate::Engine;
+use crate::vault::{Vault, VaultError, open_input};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use payrun_ledger::{Again, NewItem};
 use payrun_project::catalog::{JobKind, Operations};
@@ -18,7 +18,7 @@ use payrun_project::workflow::render::{Private, Rendered};
 const OWN_NUMBER_MAX: usize = OrderNumber::MAX - 5;
 
 /// Within what a key may happen at most once.
-pub(super) struct ItemBuilder {
+pub(crate) struct ItemBuilder {
     /// As the gateway tells accounts apart: another name for it in the configuration makes it no
     /// other account.
     account: String,
@@ -34,7 +34,7 @@ pub(super) struct ItemBuilder {
 }
 
 impl ItemBuilder {
-    pub(super) fn of(job: &Job, run_id: i64, engine: &Engine) -> Self {
+    pub(crate) fn of(job: &Job, run_id: i64, engine: &Engine) -> Self {
         let operations = engine
             .accounts
             .get(&job.gateway)
@@ -61,7 +61,7 @@ impl ItemBuilder {
 
     /// The fingerprint of a key of something with an effect, or of the generation of it that does
     /// it again.
-    pub(super) fn key_of(&self, key: &str, generation: usize) -> KeyHash {
+    pub(crate) fn key_of(&self, key: &str, generation: usize) -> KeyHash {
         match generation {
             1 => KeyHash::of(&self.account, &self.kind.name, key),
             _ => KeyHash::of(
@@ -73,17 +73,17 @@ impl ItemBuilder {
     }
 
     /// The fingerprint of the key of a row that was refused; none for kinds that may be done again.
-    pub(super) fn refused_key(&self, key: &str) -> Option<KeyHash> {
+    pub(crate) fn refused_key(&self, key: &str) -> Option<KeyHash> {
         self.run.is_none().then(|| self.key_of(key, 1))
     }
 
     /// What seals personal data.
-    pub(super) fn vault(&self) -> Option<&Vault> {
+    pub(crate) fn vault(&self) -> Option<&Vault> {
         self.vault.as_deref()
     }
 
     /// An item's input, personal data opened.
-    pub(super) fn opened(
+    pub(crate) fn opened(
         &self,
         input: &str,
         key: KeyHash,
@@ -94,7 +94,7 @@ impl ItemBuilder {
     }
 
     /// The item of a rendered row.
-    pub(super) fn item(&self, line: u64, rendered: Rendered) -> Result<NewItem, String> {
+    pub(crate) fn item(&self, line: u64, rendered: Rendered) -> Result<NewItem, String> {
         let key = rendered.key;
         if key.is_empty() || key.chars().count() > KEY_MAX {
             return Err(format!(

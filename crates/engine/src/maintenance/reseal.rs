@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::Engine;
-use super::uploads::UploadError;
-use super::vault::{Vault, VaultError};
+use crate::Engine;
 use crate::files::FilesError;
+use crate::uploads::UploadError;
+use crate::vault::{Vault, VaultError};
 use payrun_ledger::{Ledger, LedgerError, Sealed, SealedRow, UNNAMED};
 
 /// How many rows a commit changes, and what is left to others between two of them.

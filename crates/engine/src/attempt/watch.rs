@@ -46,7 +46,7 @@ struct Seen {
 
 /// What has changed with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(crate) enum News {
     /// The gateway is no longer reached: how that shows, in words.
     Lost(&'static str),
     /// The gateway is reached again, or for the first time by this process.
@@ -69,7 +69,7 @@ impl Watch {
     }
 
     /// Notes how far a call came; says what is new of that.
-    pub(super) fn note(&self, observed: &Observation) -> Option<News> {
+    pub(crate) fn note(&self, observed: &Observation) -> Option<News> {
         let mut seen = self.seen();
         let reached = match &observed.reached {
             // The machines before a gateway answer errors unsigned: those vouch for nothing.
@@ -103,12 +103,12 @@ impl Watch {
     }
 
     /// Notes that a call waits for what every call needs beforehand.
-    pub(super) fn note_preparing(&self) {
+    pub(crate) fn note_preparing(&self) {
         self.seen().preparing += 1;
     }
 
     /// Notes whether it was had.
-    pub(super) fn note_prepared(&self, had: bool) {
+    pub(crate) fn note_prepared(&self, had: bool) {
         let mut seen = self.seen();
         seen.preparing = seen.preparing.saturating_sub(1);
         seen.unprepared = (!had).then(tokio::time::Instant::now);
@@ -133,14 +133,14 @@ impl Watch {
     }
 
     /// How many replies in a row could not be verified, if those are as many as stop the lane.
-    pub(super) fn too_many_unverified(&self) -> Option<u32> {
+    pub(crate) fn too_many_unverified(&self) -> Option<u32> {
         Some(self.seen().unverified).filter(|times| *times >= self.limits.unverified)
     }
 
     /// Notes that an item of a job was refused for the request as such, with this code, or, without
     /// one, that it was not. Says how many in a row were refused so, if those are as many as stop
     /// the job.
-    pub(super) fn note_refusal(&self, job_id: i64, code: Option<&str>) -> Option<u32> {
+    pub(crate) fn note_refusal(&self, job_id: i64, code: Option<&str>) -> Option<u32> {
         let mut seen = self.seen();
         let Some(code) = code else {
             seen.refusals.remove(&job_id);
@@ -157,7 +157,7 @@ impl Watch {
 
     /// Notes that something was closed: what was claimed of it before is not sent. The counting
     /// begins anew.
-    pub(super) fn close(&self, name: &str, job_id: Option<i64>, now: Timestamp, lease: Duration) {
+    pub(crate) fn close(&self, name: &str, job_id: Option<i64>, now: Timestamp, lease: Duration) {
         let mut seen = self.seen();
         match job_id {
             None => seen.unverified = 0,
@@ -171,7 +171,7 @@ impl Watch {
 
     /// Whether one of these was closed after an item was claimed at this instant. A claim is never
     /// older than its lease: what a clock that was set back makes older was claimed since.
-    pub(super) fn is_closed_since(
+    pub(crate) fn is_closed_since(
         &self,
         names: &[String],
         claimed: Timestamp,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::Engine;
+use crate::Engine;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;

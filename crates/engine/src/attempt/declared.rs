@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::attempt::AttemptContext;
-use super::payment;
+use crate::attempt::AttemptContext;
+use crate::attempt::payment;
 use payrun_domain::answer::Answer;
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::Declared;
@@ -18,7 +18,7 @@ const NAMED_MAX: u32 = 50;
 /// Adds to a refund in part which declarations of its payment could be modified: as soon as it may
 /// have happened, since whoever tells of its end (a notification, a statement, a person) knows
 /// nothing of customs.
-pub(super) async fn offer_to_modify(
+pub(crate) async fn offer_to_modify(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,

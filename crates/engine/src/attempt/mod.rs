@@ -5,19 +5,29 @@
 //! which nobody has listed. A call is made only while its lease holds for longer than the call may
 //! take; otherwise the item is given back unsent.
 
+mod declared;
+pub mod explain;
+pub(crate) mod filed_again;
+pub(crate) mod lane;
+mod local;
+pub(crate) mod pace;
+mod payer_check;
+pub(crate) mod payment;
+mod persist;
+pub mod trial;
+pub(crate) mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::{Map, Value};
 
-use super::contracts::{self, CONTRACT_IS};
-use super::explain::explained;
-use super::filed_again::{self, Filing};
-use super::vault::open_input;
-use super::{
-    Account, Engine, declared, lane, local_operations, payer_check, payment, persist_reply,
-};
+use crate::attempt::explain::explained;
+use crate::attempt::filed_again::Filing;
+use crate::contracts::{self, CONTRACT_IS};
+use crate::vault::open_input;
+use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Asking, Event, Illegal, Move, State, apply};
@@ -150,7 +160,7 @@ pub async fn perform(
     failpoint::hit("before_send");
     let mut observed = match ready {
         Err(unprepared) => unprepared,
-        Ok(()) if work.kind.here => local_operations::work(&scene, &call).await,
+        Ok(()) if work.kind.here => local::work(&scene, &call).await,
         Ok(()) => noted(engine, account, &call).await,
     };
     failpoint::hit("after_send");
@@ -167,7 +177,7 @@ pub async fn perform(
         &observed,
         &expected,
     );
-    let judged = persist_reply::kept(&scene, &call, &mut observed, judged).await;
+    let judged = persist::kept(&scene, &call, &mut observed, judged).await;
     let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
     let judged = payment::doubted(&scene, &call, judged).await;
     declared::offer_to_modify(&scene, &call, &mut observed, &judged).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use crate::Engine;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Forgettable, LedgerError};
 

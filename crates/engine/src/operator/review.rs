@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::Engine;
-use super::vault::sealed;
+use crate::Engine;
+use crate::vault::sealed;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, decimal_text};
@@ -21,7 +21,7 @@ use payrun_project::catalog::{Field, FieldKind, JobKind};
 
 /// How many rows of a batch are looked at for what fails and repeats: as many as one can have that
 /// has to be approved.
-pub const CHECKED_MAX: u64 = super::plan::APPROVED_AT_ONCE;
+pub const CHECKED_MAX: u64 = crate::planning::APPROVED_AT_ONCE;
 
 /// How many rows are named that fail, and that repeat.
 pub const NAMED: usize = 20;

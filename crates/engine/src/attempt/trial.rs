@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Account;
-use super::attempt::in_time;
+use crate::Account;
+use crate::attempt::in_time;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::{Call, Observation, Reached};

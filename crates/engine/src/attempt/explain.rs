@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Account;
-use super::attempt::{AttemptContext, in_time, within};
+use crate::Account;
+use crate::attempt::{AttemptContext, in_time, within};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::Move;
 use payrun_domain::subscription::ContractSignal;
@@ -18,7 +18,7 @@ const SIGNED: &str = "SIGNED";
 
 /// A refusal in words, where the gateway can say more than its code; and what it says of the
 /// contract.
-pub(super) async fn explained(
+pub(crate) async fn explained(
     scene: &AttemptContext<'_>,
     judged: &Judged,
     call: &Call,

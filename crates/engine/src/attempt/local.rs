@@ -1,11 +1,11 @@
 //! What payrun does by itself, without calling a gateway.
 
-use super::attempt::AttemptContext;
-use super::reconcile;
+use crate::attempt::AttemptContext;
+use crate::reconcile;
 use payrun_gateway::{Call, Observation, Reached};
 
 /// Does it, and says what was found as a gateway would.
-pub(super) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation {
+pub(crate) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation {
     match call.operation.as_str() {
         "reconcile" => reconcile::work(scene, call).await,
         other => Observation::of(Reached::NotSent(format!(

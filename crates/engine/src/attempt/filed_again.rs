@@ -15,12 +15,13 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::attempt::{
+use crate::attempt::lane;
+use crate::attempt::{
     AttemptContext, attempt_of, expected, merged, note_unattested, spaced, within,
 };
-use super::item_builder::ItemBuilder;
-use super::vault::{self, VaultError};
-use super::{Account, Engine, lane};
+use crate::planning::item_builder::ItemBuilder;
+use crate::vault::{self, VaultError};
+use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, Illegal, Move, apply};
@@ -51,7 +52,7 @@ const LOST: &str = "EXCEPT";
 
 /// How a claimed item is to be filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filing {
+pub(crate) enum Filing {
     /// It is no item that files something again.
     First,
     /// The gateway has to be asked what it has.
@@ -64,7 +65,7 @@ pub(super) enum Filing {
 
 impl Filing {
     /// As the item's result says.
-    pub(super) fn of(claimed: &Claimed) -> Self {
+    pub(crate) fn of(claimed: &Claimed) -> Self {
         let known = claimed
             .result()
             .filter(|known| known.contains(Replaces::FACT));
@@ -83,7 +84,7 @@ impl Filing {
     }
 
     /// The operations by which it is filed and asked about on an account.
-    pub(super) fn operations<'a>(
+    pub(crate) fn operations<'a>(
         self,
         engine: &'a Engine,
         kind: &'a JobKind,
@@ -97,7 +98,7 @@ impl Filing {
     }
 
     /// Says in a call in which way what the gateway has is filed again.
-    pub(super) fn note_way(self, call: &mut Call) {
+    pub(crate) fn note_way(self, call: &mut Call) {
         if let Self::Again(way) = self {
             call.input.insert("way".to_owned(), way.into());
         }
@@ -106,7 +107,7 @@ impl Filing {
 
 /// Asks the gateway what it has of a declaration that is to be filed again. Nothing of the item
 /// itself is sent.
-pub(super) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settlement, Illegal> {
+pub(crate) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settlement, Illegal> {
     let operation = scene.operations.query.clone().unwrap_or_default();
     let question = Call {
         operation,
@@ -305,7 +306,7 @@ fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
 /// Finds the rows that are filed again with other content, and makes them items of the next
 /// generation of their keys. What cannot be filed again is given the key of the newest item, so
 /// that its refusal speaks of that one.
-pub(super) async fn prepare(
+pub(crate) async fn prepare(
     planning: &mut Planning,
     scope: &ItemBuilder,
     items: &mut [NewItem],
@@ -354,7 +355,7 @@ pub(super) async fn prepare(
 
 /// Finds the rows whose personal data is another than that of an earlier row of the run with the
 /// same key: as with amounts, neither is sent then. `of`: the rows that are compared.
-pub(super) async fn contradictions(
+pub(crate) async fn contradictions(
     planning: &mut Planning,
     scope: &ItemBuilder,
     items: &mut [NewItem],

@@ -1,8 +1,8 @@
 //! Approvals of a run's batches: counted, refused, or let expire. Who may approve is decided in the
 //! ledger, in the commit that counts it, so that no path leads around it.
 
-use super::Engine;
-use super::bulk::BulkError;
+use crate::Engine;
+use crate::operator::bulk::BulkError;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Withdraws what nobody approved in time.
-    pub(super) async fn expire_approvals(&self, now: Timestamp) -> Result<(), LedgerError> {
+    pub(crate) async fn expire_approvals(&self, now: Timestamp) -> Result<(), LedgerError> {
         let Ok(reason) = Reason::parse("nobody approved it in time") else {
             return Ok(());
         };

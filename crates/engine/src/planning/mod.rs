@@ -5,6 +5,11 @@
 //! limit nothing is planned at all. A dry plan goes the same way and is rolled back at the end.
 //! Memory stays flat however long the file is.
 
+mod dependent_jobs;
+pub(crate) mod item_builder;
+pub(crate) mod places;
+pub(crate) mod row_source;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,13 +20,13 @@ use chrono::{NaiveDate, NaiveTime, TimeZone};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::Engine;
-use super::contracts::{self, ContractRows, day_of};
-use super::filed_again;
-use super::item_builder::ItemBuilder;
-use super::operate::path_within;
-use super::row_source::{Columns, Items, RowReadError, Rows};
-use super::vault::VaultError;
+use crate::Engine;
+use crate::attempt::filed_again;
+use crate::contracts::{self, ContractRows, day_of};
+use crate::operator::path_within;
+use crate::planning::item_builder::ItemBuilder;
+use crate::planning::row_source::{Columns, Items, RowReadError, Rows};
+use crate::vault::VaultError;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::attempt::{
+use crate::attempt::lane;
+use crate::attempt::{
     AttemptContext, SUB_CODE, advised, attempt_of, is_too_late, merged, note_unattested, within,
 };
-use super::lane;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Event, Illegal, Move, apply};
@@ -31,7 +31,7 @@ use payrun_project::catalog::{InStatement, Outcome, PaymentLookup};
 const BUSY: Duration = Duration::from_secs(1);
 
 /// Whether the call may be made.
-pub(super) enum Ready {
+pub(crate) enum Ready {
     /// The payment is there, and what is taken from it is noted.
     Send,
     /// Not now, or never: this is what became of the claim.
@@ -39,7 +39,7 @@ pub(super) enum Ready {
 }
 
 /// Finds the payment, notes what is taken from it, and completes the call with its numbers.
-pub(super) async fn prepare(
+pub(crate) async fn prepare(
     scene: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &mut Call,
@@ -135,7 +135,7 @@ pub(super) async fn prepare(
 }
 
 /// The payment as it was looked up before, if it was.
-pub(super) async fn known(
+pub(crate) async fn known(
     scene: &AttemptContext<'_>,
     call: &Call,
 ) -> Result<Option<Payment>, LedgerError> {
@@ -376,7 +376,7 @@ fn question(lookup: &PaymentLookup, call: &Call) -> Call {
 /// A refund that the gateway refused: what it was told of the payment may have been wrong. The
 /// payment is looked up once more, and where the gateway now says another amount, a person has to
 /// find out which is so.
-pub(super) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Judged) -> Judged {
+pub(crate) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Judged) -> Judged {
     let lookup = scene
         .operations
         .payment
@@ -502,7 +502,7 @@ fn refuse(scene: &AttemptContext<'_>, refusal: Refusal, now: Timestamp) -> Resul
 /// is given back until it may be sent.
 ///
 /// When the gateway had the payment is known no better than by the longest call that made it.
-pub(super) async fn too_young(
+pub(crate) async fn too_young(
     scene: &AttemptContext<'_>,
     call: &Call,
 ) -> Result<Option<Settlement>, Illegal> {
@@ -555,7 +555,7 @@ pub(super) async fn too_young(
 
 /// Whether payrun knows of a refund of the payment that was asked about, or cannot tell; asked only
 /// where the answer depends on it.
-pub(super) async fn is_refunded(
+pub(crate) async fn is_refunded(
     scene: &AttemptContext<'_>,
     outcomes: &[Outcome],
     call: &Call,
@@ -590,7 +590,7 @@ fn wait(
     Ok(Ready::Not(Box::new(given_back(scene, until, why, now)?)))
 }
 
-pub(super) fn given_back(
+pub(crate) fn given_back(
     scene: &AttemptContext<'_>,
     until: Timestamp,
     why: &str,
