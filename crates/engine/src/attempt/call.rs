@@ -1,0 +1,321 @@
+//! The call of a claim: what is looked at before, whether it may still be sent, and the sending.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::context::{AttemptContext, Work};
+use super::decide::attempt_of;
+use super::filed_again::{self, Filing};
+use super::{Ended, Exchange, give_back, lane, local, payment};
+use crate::vault::open_input;
+use crate::{Account, Engine};
+use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::ids::OrderNumber;
+use payrun_domain::item::{Event, Illegal, State, apply};
+use payrun_domain::money::Amount;
+use payrun_domain::planted;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::{Call, NoConnection, Observation, Reached};
+use payrun_ledger::{ClaimKind, Claimed, Settlement};
+use payrun_project::catalog::{Operations, Outcome};
+use payrun_system::failpoint;
+
+/// Calls the gateway, unless something that is looked at before says that nothing may be sent now.
+pub(crate) async fn call<'a>(
+    engine: &'a Engine,
+    account: &'a Account,
+    work: &'a Work,
+    claimed: &'a Claimed,
+) -> Result<Ended<'a>, Illegal> {
+    let started_at = engine.clock.now();
+    let goes = !outlives(engine, account, claimed)
+        && account.watch.rests().is_none()
+        && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
+    let filing = Filing::of(claimed);
+    let Some(operations) = filing
+        .operations(engine, &work.kind, account)
+        .filter(|_| goes)
+    else {
+        return give_back(claimed, work, started_at).map(Ended::settled);
+    };
+    let (operation, outcomes) = operation(operations, claimed.doing);
+    let mut call = match call_of(engine, account, work, claimed, operation) {
+        Ok(call) => call,
+        Err(why) => {
+            return unsendable(claimed, work, operation, why, started_at).map(Ended::settled);
+        }
+    };
+    filing.note_way(&mut call);
+    let context = AttemptContext {
+        engine,
+        account,
+        work,
+        claimed,
+        operations,
+    };
+    if let Some(settlement) = precheck(&context, filing, &mut call).await? {
+        return Ok(Ended::settled(settlement));
+    }
+    let ready = if work.kind.here {
+        Ok(())
+    } else {
+        turn(engine, account).await
+    };
+    if !may_still_be_sent(&context).await {
+        return give_back(claimed, work, engine.clock.now()).map(Ended::settled);
+    }
+    failpoint::hit("before_send");
+    let observed = match ready {
+        Err(unprepared) => unprepared,
+        Ok(()) if work.kind.here => local::work(&context, &call).await,
+        Ok(()) => noted(engine, account, &call).await,
+    };
+    failpoint::hit("after_send");
+    let ended_at = engine.clock.now();
+    let exchange = Exchange {
+        context,
+        outcomes,
+        call,
+        observed,
+        started_at,
+        ended_at,
+    };
+    Ok(Ended::Called(Box::new(exchange)))
+}
+
+/// What is looked at before anything of the item's own is sent; what follows if it is not sent now.
+pub(crate) async fn precheck(
+    context: &AttemptContext<'_>,
+    filing: Filing,
+    call: &mut Call,
+) -> Result<Option<Settlement>, Illegal> {
+    let AttemptContext {
+        engine,
+        account,
+        work,
+        claimed,
+        operations,
+    } = *context;
+    let is_query = claimed.doing == ClaimKind::Query;
+    // Nothing of the item's own was tried yet: that uses up none of its attempts.
+    if !is_query
+        && !work.kind.here
+        && let Err(unprepared) = prepared(engine, account).await
+        && let Some(why) = not_begun(&unprepared.reached)
+    {
+        let (item, now) = (&claimed.item, engine.clock.now());
+        let until = now.plus(work.policy.retry.wait(item.sends, item.spread));
+        return payment::given_back(context, until, &why, now).map(Some);
+    }
+    if filing == Filing::Ask {
+        return filed_again::ask(context, call).await.map(Some);
+    }
+    if is_query {
+        return Ok(None);
+    }
+    if let Some(settlement) = payment::too_young(context, call).await? {
+        return Ok(Some(settlement));
+    }
+    if let Some(lookup) = &operations.payment
+        && let payment::Ready::Not(settlement) = payment::prepare(context, lookup, call).await?
+    {
+        return Ok(Some(*settlement));
+    }
+    Ok(None)
+}
+
+/// How old a claim may be that is sent without another look at whether a person has withdrawn it.
+pub(crate) const FRESH: Duration = Duration::from_millis(100);
+
+/// Whether what was claimed may be sent now: the claim holds for longer than the call, and nobody
+/// has withdrawn the item. That is read again where something was asked since the claim, or the
+/// claim is no longer fresh. A question may always be asked.
+pub(crate) async fn may_still_be_sent(scene: &AttemptContext<'_>) -> bool {
+    if is_too_late(scene) {
+        return false;
+    }
+    let (claimed, now) = (scene.claimed, scene.engine.clock.now());
+    let fresh = claimed
+        .item
+        .sent_at
+        .is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
+    if claimed.doing == ClaimKind::Query
+        || !scene.work.kind.effect
+        || (fresh && scene.operations.payment.is_none())
+    {
+        return true;
+    }
+    match scene.engine.ledger.is_withdrawn(claimed.id()).await {
+        Ok(withdrawn) => !withdrawn || planted::is(planted::Mutation::WithdrawalNotReadAgain),
+        Err(error) => {
+            tracing::warn!(item.id = claimed.id(), %error, "the ledger could not be asked; nothing is sent");
+            false
+        }
+    }
+}
+
+/// Whether a call that begins now could outlive the claim.
+pub(crate) fn is_too_late(scene: &AttemptContext<'_>) -> bool {
+    outlives(scene.engine, scene.account, scene.claimed)
+}
+
+pub(crate) fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
+    engine.clock.now().plus(account.timeout) >= claimed.lease_until
+        && !planted::is(planted::Mutation::LeaseNotChecked)
+}
+
+pub(crate) fn call_of(
+    engine: &Engine,
+    account: &Account,
+    work: &Work,
+    claimed: &Claimed,
+    operation: &str,
+) -> Result<Call, String> {
+    let mut order_no = claimed.order_no().clone();
+    if planted::is(planted::Mutation::NumberOfItsOwn) {
+        order_no = OrderNumber::derive(claimed.key(), 90);
+    }
+    let mut amount = claimed.amount();
+    if planted::is(planted::Mutation::AmountPlusOne) {
+        amount = amount
+            .and_then(|amount| Amount::from_minor(amount.minor() + 1, amount.currency()).ok());
+    }
+    Ok(Call {
+        operation: operation.to_owned(),
+        order_no,
+        input: input(engine, work, claimed)?,
+        amount,
+        timeout: account.timeout,
+    })
+}
+
+/// Nothing can be sent, and why: it is tried again for a while, since somebody may mend it.
+pub(crate) fn unsendable(
+    claimed: &Claimed,
+    work: &Work,
+    operation: &str,
+    why: String,
+    now: Timestamp,
+) -> Result<Settlement, Illegal> {
+    let answer = if claimed.item.state == State::Sending {
+        Answer::NotProcessed {
+            code: "not_sent".to_owned(),
+            after: None,
+        }
+    } else {
+        Answer::Unknown {
+            cause: Cause::NotAsked,
+            code: String::new(),
+        }
+    };
+    let moved = apply(
+        &claimed.item,
+        &Event::Answered(answer.clone()),
+        &work.policy,
+        now,
+    )?;
+    let observed = Observation::of(Reached::NotSent(why));
+    Ok(Settlement::answered(
+        claimed,
+        moved,
+        attempt_of(operation, now, now, &answer, observed),
+        None,
+        now,
+    ))
+}
+
+/// What changes nothing has no query: it is done again.
+pub(crate) fn operation(operations: &Operations, doing: ClaimKind) -> (&str, &[Outcome]) {
+    match (doing, &operations.query) {
+        (ClaimKind::Query, Some(query)) => (query, &operations.query_outcomes),
+        (ClaimKind::Submit, _) | (ClaimKind::Query, None) => {
+            (&operations.submit, &operations.submit_outcomes)
+        }
+    }
+}
+
+/// The item's checked fields, personal data opened.
+pub(crate) fn input(
+    engine: &Engine,
+    work: &Work,
+    claimed: &Claimed,
+) -> Result<Map<String, Value>, String> {
+    // Written by the planner, from checked fields.
+    let input: Map<String, Value> = serde_json::from_str(claimed.input()).unwrap_or_default();
+    let opened = open_input(
+        engine.vault.as_deref(),
+        input,
+        &work.kind.fields,
+        claimed.key(),
+    );
+    opened.map_err(|error| error.to_string())
+}
+
+/// The call, aborted at its deadline whatever the gateway's client does.
+pub(crate) async fn in_time(account: &Account, call: &Call) -> Observation {
+    let grace = Duration::from_millis(250);
+    match tokio::time::timeout(call.timeout + grace, account.gateway.call(call)).await {
+        Ok(observed) => observed,
+        Err(_) => Observation::of(Reached::TimedOut),
+    }
+}
+
+/// The same when its turn has come by the account's rate; what it says of the lane is remembered.
+pub(crate) async fn within(engine: &Engine, account: &Account, call: &Call) -> Observation {
+    match turn(engine, account).await {
+        Ok(()) => noted(engine, account, call).await,
+        Err(unprepared) => unprepared,
+    }
+}
+
+/// Waits until a call may be made by the account's rate. What is needed beforehand is got before,
+/// so that calls do not gather there; where it cannot be had, this is what came of the call.
+pub(crate) async fn turn(engine: &Engine, account: &Account) -> Result<(), Observation> {
+    prepared(engine, account).await?;
+    if let Some(pace) = &account.pace {
+        pace.turn().await;
+    }
+    Ok(())
+}
+
+/// Gets what every call of the account needs beforehand.
+pub(crate) async fn prepared(engine: &Engine, account: &Account) -> Result<(), Observation> {
+    if account.pace.is_none() {
+        return Ok(());
+    }
+    account.watch.note_preparing();
+    let prepared = account.gateway.prepare(account.timeout).await;
+    account.watch.note_prepared(prepared.is_ok());
+    if let Err(unprepared) = prepared {
+        lane::note_reached(engine, account, &unprepared).await;
+        return Err(unprepared);
+    }
+    Ok(())
+}
+
+/// Why a call could not be begun, where that may pass by itself.
+pub(crate) fn not_begun(reached: &Reached) -> Option<String> {
+    match reached {
+        Reached::NotSent(why) => Some(format!("nothing was sent: {why}")),
+        Reached::Unreachable(how, _) => Some(cannot_reach(*how)),
+        Reached::Refused(_)
+        | Reached::Unsendable(_)
+        | Reached::TimedOut
+        | Reached::Lost(_)
+        | Reached::Unreadable(_)
+        | Reached::Unverified(_)
+        | Reached::NoKeys(_)
+        | Reached::Replied => None,
+    }
+}
+
+pub(crate) fn cannot_reach(how: NoConnection) -> String {
+    format!("cannot reach the gateway: {}", how.words())
+}
+
+pub(crate) async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {
+    let observed = in_time(account, call).await;
+    lane::note_reached(engine, account, &observed).await;
+    observed
+}

@@ -1,0 +1,316 @@
+//! What becomes of the item: the move of the state machine, with what people want to read.
+
+use serde_json::{Map, Value};
+
+use super::call::cannot_reach;
+use super::{Exchange, payer_check};
+use crate::Account;
+use crate::attempt::explain::explained;
+use crate::contracts::CONTRACT_IS;
+use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::item::{Asking, Event, Illegal, Move, State, apply};
+use payrun_domain::subscription::ContractSignal;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::redaction::TOLD;
+use payrun_gateway::{NoConnection, Observation, Reached};
+use payrun_ledger::{Attempt, ClaimKind, Claimed, Settlement};
+use payrun_project::catalog::judge::Judged;
+
+/// What becomes of the item: the move of the state machine, with what people want to read.
+pub(crate) async fn decide(exchange: Exchange<'_>, judged: Judged) -> Result<Settlement, Illegal> {
+    let is_query = exchange.is_query();
+    let Exchange {
+        context,
+        call,
+        mut observed,
+        started_at,
+        ended_at,
+        ..
+    } = exchange;
+    let claimed = context.claimed;
+    let moved = apply(
+        &claimed.item,
+        &Event::Answered(answer_to(claimed, &judged.answer)),
+        &context.work.policy,
+        ended_at,
+    )?;
+    let moved = spaced(context.account, is_query, moved, ended_at);
+    let moved = quoted(moved, &judged, &observed.result);
+    let moved = unlisted(moved, &judged, claimed, &mut observed.result);
+    let (moved, word) = explained(&context, &judged, &call, moved).await;
+    let moved = payer_check::told(moved, claimed.result(), &observed.result);
+    let moved = advised(moved, judged.advice.as_deref());
+    let moved = advised(
+        moved,
+        mismatch(&judged.answer, &observed, claimed).as_deref(),
+    );
+    let alarm = moved
+        .alarm
+        .or_else(|| payer_check::warning(claimed.result(), &observed.result));
+    let moved = unsent(Move { alarm, ..moved }, &observed.reached, is_query);
+    note_word(&mut observed.result, claimed, word);
+    note_exists(&mut observed.result, claimed, judged.exists);
+    let result = merged(claimed.result(), std::mem::take(&mut observed.result));
+    let attempt = attempt_of(
+        &call.operation,
+        started_at,
+        ended_at,
+        &judged.answer,
+        observed,
+    );
+    Ok(Settlement::answered(
+        claimed, moved, attempt, result, ended_at,
+    ))
+}
+
+/// Where nothing was sent, the reason says why.
+pub(crate) fn unsent(moved: Move, reached: &Reached, is_query: bool) -> Move {
+    match reached {
+        Reached::Unsendable(why) => moved.because(Some(format!("cannot be sent: {why}"))),
+        Reached::Unreachable(how, _) => unreached(*how, moved),
+        Reached::NotSent(why) => {
+            let what = if is_query {
+                "it could not be asked about"
+            } else {
+                "nothing was sent"
+            };
+            moved.because(Some(format!("{what}: {why}")))
+        }
+        Reached::Refused(_)
+        | Reached::TimedOut
+        | Reached::Lost(_)
+        | Reached::Unreadable(_)
+        | Reached::Unverified(_)
+        | Reached::NoKeys(_)
+        | Reached::Replied => moved,
+    }
+}
+
+/// Keeps what a refusal says of the contract; what an earlier one said does not outlive the next
+/// submission.
+pub(crate) fn note_word(
+    result: &mut Map<String, Value>,
+    claimed: &Claimed,
+    word: Option<ContractSignal>,
+) {
+    let said_before = || {
+        claimed
+            .result()
+            .is_some_and(|known| known.contains(CONTRACT_IS))
+    };
+    if let Some(word) = word {
+        result.insert(CONTRACT_IS.to_owned(), word.as_str().into());
+    } else if claimed.doing == ClaimKind::Submit && said_before() {
+        result.insert(CONTRACT_IS.to_owned(), Value::Null);
+    }
+}
+
+/// The fact that keeps that a submission was answered so: the number exists already.
+pub(crate) const NUMBER_EXISTS: &str = "number_exists";
+
+/// Keeps that the number in use exists at the gateway; what was said of it does not outlive the
+/// next submission.
+pub(crate) fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, exists: bool) {
+    if exists {
+        result.insert(NUMBER_EXISTS.to_owned(), true.into());
+    } else if claimed.doing == ClaimKind::Submit && number_exists(claimed) {
+        result.insert(NUMBER_EXISTS.to_owned(), false.into());
+    }
+}
+
+pub(crate) fn number_exists(claimed: &Claimed) -> bool {
+    let known = claimed
+        .result()
+        .filter(|known| known.contains(NUMBER_EXISTS));
+    let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
+    known.is_some_and(|known| known[NUMBER_EXISTS] == true)
+}
+
+/// A reason with the gateway's own words, where it refuses: its message, or what the customs say of
+/// a declaration.
+pub(crate) fn quoted(moved: Move, judged: &Judged, seen: &Map<String, Value>) -> Move {
+    let told = || {
+        TOLD.into_iter()
+            .find_map(|name| seen.get(name)?.as_str())
+            .map(str::trim)
+    };
+    let words = match &judged.answer {
+        Answer::Declined(_) => judged.message.as_deref().or_else(told),
+        Answer::NotProcessed { .. } | Answer::Unknown { .. } => judged.message.as_deref(),
+        Answer::Done(_) | Answer::Accepted | Answer::Absent => None,
+    };
+    let words: String = words
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    match moved.reason {
+        Some(reason) if !words.is_empty() => Move {
+            reason: Some(format!("{reason} ({words})")),
+            ..moved
+        },
+        reason => Move { reason, ..moved },
+    }
+}
+
+/// The fact that keeps what the gateway said beside a code that no table lists.
+pub(crate) const UNLISTED: &str = "unlisted_message";
+
+/// Keeps the gateway's own words beside a code that no table lists, and says them again where a
+/// person gets the item for that code.
+pub(crate) fn unlisted(
+    moved: Move,
+    judged: &Judged,
+    claimed: &Claimed,
+    seen: &mut Map<String, Value>,
+) -> Move {
+    let is_unlisted = matches!(
+        &judged.answer,
+        Answer::Unknown {
+            cause: Cause::Unlisted,
+            ..
+        }
+    );
+    let message = judged
+        .message
+        .as_deref()
+        .map(|message| message.replace(char::is_control, ""));
+    if let Some(message) = message.filter(|message| is_unlisted && !message.is_empty()) {
+        seen.insert(UNLISTED.to_owned(), message.into());
+        return moved;
+    }
+    let is_parked =
+        moved.item.state == State::Parked && matches!(claimed.item.asking, Asking::Unlisted(_));
+    let known = claimed
+        .result()
+        .filter(|known| is_parked && known.contains(UNLISTED));
+    let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
+    if claimed.doing == ClaimKind::Submit
+        && claimed
+            .result()
+            .is_some_and(|known| known.contains(UNLISTED))
+    {
+        seen.insert(UNLISTED.to_owned(), Value::Null);
+    }
+    match (
+        moved.reason,
+        known.as_ref().and_then(|known| known[UNLISTED].as_str()),
+    ) {
+        (Some(reason), Some(message)) => Move {
+            reason: Some(format!("{reason}; its words were: {message}")),
+            ..moved
+        },
+        (reason, _) => Move { reason, ..moved },
+    }
+}
+
+/// What a reply that contradicts the order names, and what is ours.
+pub(crate) fn mismatch(answer: &Answer, seen: &Observation, claimed: &Claimed) -> Option<String> {
+    let is_mismatch = match answer {
+        Answer::Unknown { cause, .. } => *cause == Cause::Mismatch,
+        Answer::Declined(decline) => decline.code == Cause::Mismatch.as_str(),
+        Answer::Done(_) | Answer::Accepted | Answer::NotProcessed { .. } | Answer::Absent => false,
+    };
+    is_mismatch.then(|| seen.differs(claimed.order_no().as_str(), claimed.amount()))
+}
+
+/// A reason with what a person may do about it.
+pub(crate) fn advised(moved: Move, advice: Option<&str>) -> Move {
+    match (moved.reason, advice) {
+        (Some(reason), Some(advice)) => Move {
+            reason: Some(format!("{reason}; {advice}")),
+            ..moved
+        },
+        (reason, _) => Move { reason, ..moved },
+    }
+}
+
+/// The fact that is true of one reply only.
+pub(crate) const SUB_CODE: &str = "sub_code";
+
+/// What was known of the result, and what is known now: an action to be taken stays when a later
+/// reply no longer names it. The code of an earlier refusal does not.
+pub(crate) fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
+    let mut result: Map<String, Value> = known
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default();
+    let stale = result.remove(SUB_CODE).is_some();
+    if seen.is_empty() && !stale {
+        return None;
+    }
+    result.extend(seen);
+    Some(Value::Object(result).to_string())
+}
+
+pub(crate) fn attempt_of(
+    operation: &str,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    answer: &Answer,
+    observed: Observation,
+) -> Attempt {
+    Attempt {
+        operation: operation.to_owned(),
+        started_at,
+        ended_at,
+        answer: answer.as_str(),
+        code: answer.code().to_owned(),
+        http: observed.http,
+        evidence: if observed.evidence.is_empty() {
+            observed.reached.why()
+        } else {
+            observed.evidence
+        },
+    }
+}
+
+/// What was pending stays so when a question about it did not get through.
+pub(crate) fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
+    match answer {
+        Answer::NotProcessed { code, .. } if claimed.item.state == State::Pending => {
+            Answer::Unknown {
+                cause: Cause::NotAsked,
+                code: code.clone(),
+            }
+        }
+        Answer::Done(_)
+        | Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. } => answer.clone(),
+    }
+}
+
+/// An item of which nothing could be sent or asked, for want of a connection.
+pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
+    let attempts = match moved.item.state {
+        State::Failed => format!(", in {} attempts", moved.item.sends),
+        State::Held
+        | State::Planned
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Succeeded
+        | State::Cancelled
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => String::new(),
+    };
+    Move {
+        reason: Some(format!("{}{attempts}", cannot_reach(how))),
+        ..moved
+    }
+}
+
+/// One order is not asked about more often than the account allows.
+pub(crate) fn spaced(account: &Account, is_query: bool, moved: Move, now: Timestamp) -> Move {
+    let asks_again = matches!(moved.item.state, State::Pending | State::Unknown);
+    if !(is_query && asks_again) {
+        return moved;
+    }
+    let due = moved
+        .due
+        .map(|due| due.max(now.plus(account.query_interval)));
+    Move { due, ..moved }
+}

@@ -1,0 +1,214 @@
+//! What a reply means, by the outcome tables, and what it means beyond its item.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime};
+use serde_json::{Map, Value};
+
+use super::context::AttemptContext;
+use super::decide::number_exists;
+use super::{Exchange, declared, lane, payer_check, payment, persist};
+use crate::Account;
+use crate::contracts::{self};
+use payrun_domain::answer::Answer;
+use payrun_domain::ids::OrderNumber;
+use payrun_domain::item::{Asking, State};
+use payrun_domain::subscription::ContractSignal;
+use payrun_domain::time::Timestamp;
+use payrun_gateway::Call;
+use payrun_ledger::Claimed;
+use payrun_project::catalog::judge::{Expected, Judged, judge};
+use payrun_project::catalog::{JobKind, Outcome};
+
+/// What the reply means, by the outcome table and by what else is asked or kept of it.
+pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judged {
+    let is_query = exchange.is_query();
+    let Exchange {
+        context,
+        outcomes,
+        call,
+        observed,
+        ..
+    } = exchange;
+    let kind = &context.work.kind;
+    let expected = Expected {
+        refunded: payment::is_refunded(context, outcomes, call, observed).await,
+        ..expected(context, outcomes, call)
+    };
+    let judged = judge(
+        outcomes,
+        is_query && kind.effect,
+        kind.effect,
+        observed,
+        &expected,
+    );
+    let judged = persist::kept(context, call, observed, judged).await;
+    let judged = payer_check::checked(context, call, observed, judged).await;
+    let judged = payment::doubted(context, call, judged).await;
+    declared::offer_to_modify(context, call, observed, &judged).await;
+    judged
+}
+
+/// What the answer means beyond its item: for the metrics, the log, the lane and the contract.
+pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judged) {
+    let Exchange {
+        context,
+        call,
+        observed,
+        started_at,
+        ended_at,
+        ..
+    } = exchange;
+    let (account, claimed, ended_at) = (context.account, context.claimed, *ended_at);
+    context.engine.meter.answered(
+        &account.name,
+        &call.operation,
+        judged.answer.as_str(),
+        judged.answer.code(),
+        ended_at.since(*started_at),
+    );
+    tell(account, claimed, judged);
+    note_unattested(context, &context.work.kind, judged, ended_at).await;
+    lane::close(context, judged, observed, ended_at).await;
+    lane::note_refusal(context, judged, ended_at).await;
+    if claimed.tries_funds && matches!(judged.answer, Answer::Done(_) | Answer::Accepted) {
+        lane::end_trial(context, ended_at).await;
+    }
+    if matches!(judged.answer, Answer::Done(_)) && judged.contract == Some(ContractSignal::Ended) {
+        contracts::is_ended(context, call, ended_at).await;
+    }
+}
+
+/// What a reply is held against.
+pub(crate) fn expected(scene: &AttemptContext<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
+    let asks_for_fields = outcomes.iter().any(|row| row.when.is_some());
+    Expected {
+        input: if asks_for_fields {
+            call.input.clone()
+        } else {
+            Map::new()
+        },
+        refunded: false,
+        order_no: expected_number(scene, call),
+        amount: scene.claimed.amount(),
+        amount_may_lack: scene.operations.names_no_amount,
+        // An item is pending too while a refusal is asked about: that the gateway had accepted.
+        accepted: scene.claimed.item.state == State::Pending
+            && matches!(
+                scene.claimed.item.asking,
+                Asking::Outcome | Asking::Unlisted(_)
+            ),
+        exists: number_exists(scene.claimed),
+        named: !scene.operations.named_by.is_empty(),
+        day_over: day_over(call, scene.engine.clock.now()),
+    }
+}
+
+/// How long the day has been over that a call asks for; days are Beijing's, as both gateways with
+/// statements count them.
+pub(crate) fn day_over(call: &Call, now: Timestamp) -> Option<Duration> {
+    Some(now.since(day_end(call.input.get("date").and_then(Value::as_str)?)?))
+}
+
+/// When a day of Beijing's is over.
+pub(crate) fn day_end(day: &str) -> Option<Timestamp> {
+    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d")
+        .ok()?
+        .succ_opt()?;
+    let end = day
+        .and_time(NaiveTime::MIN)
+        .and_local_timezone(chrono_tz::Asia::Shanghai)
+        .earliest()?;
+    Some(Timestamp::from_millis(end.timestamp_millis()))
+}
+
+/// The number that a reply must name. A look-up may be of somebody else's; an effect never is.
+pub(crate) fn expected_number(scene: &AttemptContext<'_>, call: &Call) -> Option<OrderNumber> {
+    if !scene.work.kind.effect {
+        return None;
+    }
+    let names = &scene.operations.named_by;
+    if names.is_empty() {
+        return Some(call.order_no.clone());
+    }
+    let given = |field: &String| {
+        call.input
+            .get(field)
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())
+    };
+    OrderNumber::parse(names.iter().find_map(given)?).ok()
+}
+
+/// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for
+/// people to hear of. What a sandbox on this machine answers says nothing about the gateway.
+pub(crate) async fn note_unattested(
+    scene: &AttemptContext<'_>,
+    kind: &JobKind,
+    judged: &Judged,
+    now: Timestamp,
+) {
+    let assumed = judged
+        .assumed
+        .as_deref()
+        .filter(|_| scene.account.is_remote);
+    let code = if judged.code.is_empty() {
+        judged.answer.code()
+    } else {
+        &judged.code
+    };
+    if (judged.listed && assumed.is_none()) || code.is_empty() {
+        return;
+    }
+    let (lane, id) = (&scene.account.name, scene.claimed.id());
+    let noted = scene
+        .engine
+        .ledger
+        .note_unattested(lane, &kind.name, code, assumed, id, now)
+        .await;
+    if let Err(error) = noted {
+        tracing::warn!(lane.name = lane, %error, "an answer that no page attests could not be noted");
+    }
+}
+
+pub(crate) fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
+    let (lane, item, order) = (
+        account.name.as_str(),
+        claimed.id(),
+        claimed.order_no().as_str(),
+    );
+    if !judged.listed {
+        let code = judged.answer.code();
+        tracing::warn!(
+            lane.name = lane,
+            item.id = item,
+            order.no = order,
+            code,
+            "no outcome table lists this answer"
+        );
+    }
+    match &judged.answer {
+        Answer::Unknown { .. } => {
+            tracing::info!(
+                lane.name = lane,
+                item.id = item,
+                order.no = order,
+                answer = judged.answer.as_str(),
+                code = judged.answer.code()
+            );
+        }
+        Answer::Done(_)
+        | Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent => {
+            tracing::debug!(
+                lane.name = lane,
+                item.id = item,
+                order.no = order,
+                answer = judged.answer.as_str(),
+                code = judged.answer.code()
+            );
+        }
+    }
+}
