@@ -1,33 +1,53 @@
 -- The ledger is the queue: runs, their jobs and items, and the append-only history of what was sent and what was answered.
 -- Times are milliseconds since 1970-01-01T00:00:00Z. Amounts are counts of the currency's minor unit.
 
+-- One row for each time that a workflow is carried out.
 create table runs (
   id           integer primary key,
   workflow     text    not null,
-  occurrence   text    not null,
+  occurrence   text    not null,           -- what it is for: the schedule's time, a person's command, an Idempotency-Key
+  at           integer,                    -- the instant it is for: its later jobs are planned with the same values as its first
+  timezone     text,                       -- and on which wall clock
+  file         text,                       -- its path in the workflows folder; none from elsewhere, or where a person has decided
   source       text    not null,           -- the workflow file as it was planned
   params       text    not null,           -- JSON object
+  author       text,                       -- who started it
+  author_user  text,                       -- the user of the machine, who is compared at an approval; none if the name was proved
   started_at   integer not null,
   finished_at  integer,
+  forgotten_at integer,                    -- since when it has no evidence any more
   unique (workflow, occurrence)
 );
+create index runs_unfinished on runs (id) where finished_at is null;
+create index runs_finished on runs (finished_at) where finished_at is not null;
+create index runs_of_workflow on runs (workflow, started_at);
+create index runs_with_evidence on runs (finished_at) where finished_at is not null and forgotten_at is null;
 
+-- The jobs of a run, as they were planned.
 create table jobs (
   id           integer primary key,
   run_id       integer not null references runs (id),
   name         text    not null,
   kind         text    not null,           -- deduct, query, ...
-  lane         text    not null,           -- the gateway account
+  lane         text    not null,           -- the gateway account by its name in payrun.yaml
+  account      text,                       -- the same as the gateway tells accounts apart: the name may be another's by now
   needs        text    not null,           -- JSON array of job names of the same run
   policy       text    not null,           -- JSON: retry, resolve, dunning as they were planned
   rate_calls   integer,                    -- a slower rate than the lane's, if the workflow gives one
   rate_per     integer,                    -- in milliseconds
   concurrency  integer,
+  planned      integer not null default 1, -- 0 until the jobs it takes its items from have ended
+  failure      text,                       -- why it could not be planned then
+  first_item   integer,                    -- its items have ids from here
+  last_item    integer,                    -- to here; between them may be others of plans made at the same time
   started      integer not null default 0, -- 1 once the jobs it needs have ended
   finished_at  integer,
+  forgotten_to integer,                    -- its items up to this id have no evidence any more
   unique (run_id, name)
 );
 create index jobs_unfinished on jobs (lane) where finished_at is null;
+create index jobs_unplanned on jobs (run_id) where planned = 0;
+create index jobs_reconciled on jobs (finished_at) where kind = 'reconcile' and finished_at is not null;
 
 -- What became of a job's items, kept by every commit that moves one, so that nothing ever has to be counted.
 create table totals (
@@ -35,10 +55,12 @@ create table totals (
   state        text    not null,
   currency     text    not null,           -- empty where an item has no amount
   items        integer not null,
-  minor        integer not null,
+  minor        integer not null,           -- the sum of their amounts
   primary key (job_id, state, currency)
 ) without rowid;
+create index totals_parked on totals (job_id) where state = 'parked';
 
+-- One row for each input row, date or period of a job: the queue.
 create table items (
   id           integer primary key,
   job_id       integer not null,
@@ -47,13 +69,15 @@ create table items (
   key_hash     blob,                       -- its fingerprint; none for rows that were refused or skipped
   identity     blob,                       -- fingerprint of what must be equal where the key is
   serial       blob,                       -- fingerprint of what may be in flight once at a time: a contract
+  taken_from   blob,                       -- fingerprint of the payment its amount is taken from, set before anything is sent
   order_no     text,                       -- what the gateway sees; stored before it is sent
   custom_no    text,                       -- the order number the user gave; none where it is derived
-  generation   integer not null default 1,
+  generation   integer not null default 1, -- how many order numbers it has had
+  recalled     integer,                    -- the generation that was asked about before it was sent, after a restore
   state        text    not null,
   version      integer not null default 0, -- grows with each move; a settle that knows an older one is late
   due_at       integer,                    -- when somebody has to look at it next; while claimed, when the lease ends
-  node         integer,                    -- the process that has claimed it; its lock file tells whether it lives
+  node         integer,                    -- the process that has claimed it; its lock tells whether it lives
   sends        integer not null default 0,
   asks         integer not null default 0,
   declines     integer not null default 0,
@@ -62,18 +86,39 @@ create table items (
   asking       text,                       -- JSON; none: what became of the order
   amount       integer,
   currency     text,
-  input        text    not null,           -- JSON object of checked fields
   receipt      text,
-  result       text,                       -- JSON object of facts from the reply
-  reason       text,
-  duplicate_of integer                     -- skipped: the item that has the key
+  reason       text,                       -- why it is in this state, or waits
+  withdrawn    text,                       -- who wants nothing more sent of it, and why, until a person has it tried again
+  withdrawn_at integer,
+  duplicate_of integer,                    -- skipped: the item that has the key
+  input        text    not null,           -- JSON object of checked fields
+  result       text                        -- JSON object of facts from the reply
 );
 create unique index items_key on items (key_hash) where key_hash is not null;
 create unique index items_custom_no on items (custom_no) where custom_no is not null;
-create index items_due on items (job_id, due_at) where due_at is not null;
-create index items_by_job on items (job_id, id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
 -- One contract, one call: the database itself refuses a second one in flight.
 create unique index items_in_flight on items (serial) where state in ('sending', 'pending', 'unknown', 'parked');
+create index items_due on items (job_id, due_at) where due_at is not null;
+-- What a dead process left is found without reading every item.
+create index items_claimed on items (node) where node is not null;
+create index items_taken_from on items (taken_from) where taken_from is not null;
+-- What is planned or held of a contract, so that it is found when the contract is stopped, and what was put off of it.
+create index items_waiting on items (serial) where state in ('planned', 'held');
+create index items_put_off on items (serial) where state = 'planned' and reason is not null;
+-- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
+create index items_troubled on items (id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
+create index items_asked on items (id) where state in ('pending', 'unknown');
+create index items_named on items (key);
+create index items_parked on items (job_id) where state = 'parked';
+create index items_unknown on items (asking_since) where state = 'unknown';
+-- Whoever approves a batch is shown which of its rows say the same of the same payment or contract as an earlier one.
+create index items_identity on items (identity) where identity is not null;
+-- Whoever approves a refund that names our own payment by the gateway's number is shown what was paid, before any look-up.
+create index items_receipt on items (receipt) where receipt is not null;
+-- Which keys sealed values need is looked up at each start, and `payrun reseal` finds what is sealed under an old one. The id of a
+-- key stands in the value itself (16 characters and a colon); '-' is a value from before keys had ids.
+create index items_sealed on items (case when substr(input, instr(input, '{"sealed":"') + 27, 1) = ':'
+    then substr(input, instr(input, '{"sealed":"') + 11, 16) else '-' end) where instr(input, '{"sealed":"') > 0;
 
 -- One row for each call that was answered, or that must be taken as unanswered. Never changed.
 create table attempts (
@@ -84,10 +129,10 @@ create table attempts (
   started_at   integer not null,
   ended_at     integer not null,
   answer       text    not null,
-  code         text    not null,
-  http         integer,
+  code         text    not null,           -- the gateway's
+  http         integer,                    -- the status of the reply
   late         integer not null default 0, -- 1: the lease had run out; recorded, and changed nothing
-  evidence     text    not null,
+  evidence     text    not null,           -- the reply as it came
   -- A claim whose lease ran out has two: that it was abandoned, and what was answered late.
   primary key (item_id, version, late)
 );
@@ -101,21 +146,61 @@ create table events (
   from_state   text    not null,
   to_state     text    not null,
   detail       text,
-  alarm        text,
+  alarm        text,                       -- a contradiction that a person has to hear of
   primary key (item_id, version)
 ) without rowid;
 create index events_alarms on events (at) where alarm is not null;
 
--- The token bucket and the pause switch of a gateway account (lane:NAME) or a slower job (job:ID), shared by all nodes.
+-- The token bucket of a gateway account (lane:NAME) or a slower job (job:ID), shared by all nodes.
 create table buckets (
   name         text    primary key,
   tokens       integer not null,           -- in thousandths of a call
   filled_at    integer not null
 ) without rowid;
 
+-- Whether a gateway account, a kind of job on it, or one job sends anything; none that is open and has always been.
 create table lanes (
   name         text    primary key,
   state        text    not null,           -- open, held, stopped
   reason       text,
-  until        integer
+  author       text,                       -- the person who holds it; none where payrun closed it
+  until        integer                     -- when it opens again by itself
 ) without rowid;
+
+-- A plan that is made in short commits, so that it keeps nobody waiting: its items are there, its run and its jobs are not, and whatever
+-- looks for items by their jobs does not find them. The commit that makes the run takes the row away. A row whose lock nobody
+-- holds is of a process that died: its items are deleted, and nothing has been planned.
+create table unfinished_plans (
+  id           integer primary key,        -- random; the name of its lock
+  run_id       integer not null,           -- the number that its run will have
+  first_job    integer not null,           -- its jobs will have the numbers from here
+  last_job     integer not null,           -- to here
+  first_item   integer not null,           -- none of its items has a smaller number
+  given_up     integer not null default 0  -- 1 from before the first of its items is deleted: it is never committed then
+);
+-- No other job gets a number that is kept for a plan under way: the items that wait for that number would become its own.
+create trigger jobs_of_unfinished_plans after insert on jobs
+  when exists (select 1 from unfinished_plans where new.id between first_job and last_job)
+  begin select raise(abort, 'a plan under way has this number'); end;
+
+-- Proof that the key for personal data is the one the ledger was begun with.
+create table vault (
+  id           integer primary key check (id = 1),
+  proof        text    not null
+);
+
+-- A restored ledger does not know what was sent since the backup: what it is about to send is asked about first.
+create table restores (
+  id           integer primary key check (id = 1),
+  backup_at    integer not null,           -- what happened since is not here
+  at           integer not null,
+  asks_until   integer not null            -- runs that are planned before are asked about first
+);
+
+-- A ledger that was moved to another database, or is a backup, is never written. The triggers that see to it are made with the row
+-- (crates/ledger/src/fence.rs), so that they hold for every process that has it open.
+create table fence (
+  id           integer primary key check (id = 1),
+  moved_to     text    not null,           -- without user and password
+  at           integer not null
+);

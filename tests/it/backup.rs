@@ -1,5 +1,6 @@
 //! Copies of the ledger: made while it is at work, whole, and not to be worked on by mistake.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
@@ -9,6 +10,8 @@ use payrun::domain::time::Timestamp;
 use payrun::ledger::{Attempt, ClaimKind, Claimed, Ledger, Settlement};
 
 use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::ledger::desk::{Desk, answered, at, item, planning, policy};
 use crate::support::{App, DATE, Setup, WORKFLOW, by, contracts, until};
@@ -72,28 +75,13 @@ fn a_backup_made_while_work_goes_on_is_whole_and_fenced() {
 fn a_ledger_is_copied_before_its_schema_is_changed() {
     let app = project();
     app.run().exits(0);
-    // As an older payrun left it.
-    app.wait_for(async {
-        use sqlx::Connection as _;
-        let url = format!("sqlite://{}", app.database().display());
-        let mut old = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        let newest: i64 =
-            sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(&mut old).await.unwrap();
-        assert!(newest >= 12, "the last migration makes the tables tokens and requests");
-        let undone = "\
-            drop index items_identity; drop table tokens; drop table unreachable; drop trigger jobs_of_unfinished_plans; drop table unfinished_plans; drop table requests; drop table restores; drop index runs_with_evidence; \
-            drop index occurrences_failed; drop index items_put_off; drop index contract_changes_of_payrun; \
-            drop index contracts_overdue; drop index items_sealed; drop index items_waiting; drop index items_receipt; drop index notifications_sealed; \
-            drop index statements_by_time; alter table jobs drop column forgotten_to; \
-            alter table runs drop column forgotten_at; alter table runs drop column file; alter table statements drop column forgotten_at; \
-            alter table statements drop column remarks; \
-            alter table items drop column recalled; alter table items drop column withdrawn; \
-            alter table contract_periods drop column pay_by; alter table schedules drop column resumed_at; \
-            alter table items drop column withdrawn_at; alter table payments drop column other_amount; \
-            alter table payments drop column other_currency; alter table runs drop column author_user; \
-            alter table unlisted drop column assumed; delete from _sqlx_migrations where version >= 12";
-        sqlx::raw_sql(undone).execute(&mut old).await.unwrap();
-        old.close().await.unwrap();
+    let path = app.database();
+    let (today, older) = app.wait_for(async {
+        let mut ledger = open(&path).await;
+        let today = objects(&mut ledger).await;
+        let older = undo_the_last_migration(&mut ledger).await;
+        ledger.close().await.unwrap();
+        (today, older)
     });
     app.payrun(&["runs"]).exits(0);
     let copies: Vec<String> = std::fs::read_dir(app.path("."))
@@ -101,8 +89,91 @@ fn a_ledger_is_copied_before_its_schema_is_changed() {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .filter(|name| name.starts_with("payrun.db.schema-"))
         .collect();
-    assert_eq!(copies.len(), 1, "{copies:?}");
-    app.payrun(&["tokens", "list"]).exits(0);
+    assert_eq!(copies, [format!("payrun.db.schema-{older}")]);
+    app.wait_for(async {
+        let mut copy = open(&app.path(&copies[0])).await;
+        assert_eq!(newest_migration(&mut copy).await, older);
+        let items: i64 = sqlx::query_scalar("select count(*) from items")
+            .fetch_one(&mut copy)
+            .await
+            .unwrap();
+        assert_eq!(items, 60, "the copy is the ledger as it was");
+        let mut migrated = open(&path).await;
+        assert_eq!(newest_migration(&mut migrated).await, older + 1);
+        assert_eq!(objects(&mut migrated).await, today);
+    });
+    assert_eq!(app.by_state()["succeeded"], 60);
+    app.payrun(&["alerts", "list"]).exits(0);
+}
+
+async fn open(path: &std::path::Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path);
+    options.connect().await.unwrap()
+}
+
+async fn newest_migration(ledger: &mut SqliteConnection) -> i64 {
+    let newest = "select max(version) from _sqlx_migrations where success";
+    sqlx::query_scalar(newest).fetch_one(ledger).await.unwrap()
+}
+
+/// What a schema is made of: its tables, indices and triggers, and the columns of its tables.
+async fn objects(ledger: &mut SqliteConnection) -> BTreeSet<(String, String)> {
+    let objects = "\
+        select type, name from sqlite_master \
+          where name not like 'sqlite_%' and name <> '_sqlx_migrations' \
+        union all select 'column', m.name || '.' || c.name \
+          from sqlite_master as m, pragma_table_info(m.name) as c \
+          where m.type = 'table' and m.name not like 'sqlite_%' and m.name <> '_sqlx_migrations'";
+    let found = sqlx::query_as(objects).fetch_all(ledger).await.unwrap();
+    found.into_iter().collect()
+}
+
+/// Makes a ledger what it would be if the last migration had not been written yet, whichever that
+/// is: what all migrations but the last do not make is taken away. Returns the version it has then.
+async fn undo_the_last_migration(ledger: &mut SqliteConnection) -> i64 {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let last = files.pop().unwrap();
+    let mut before = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    for file in &files {
+        let migration = std::fs::read_to_string(file).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(migration))
+            .execute(&mut before)
+            .await
+            .unwrap();
+    }
+    let kept = objects(&mut before).await;
+    // With a table or a column goes what hangs on it: triggers and indices go first.
+    for of in ["trigger", "index", "table", "column"] {
+        let there = objects(ledger).await;
+        for (kind, name) in there.difference(&kept).filter(|(kind, _)| kind == of) {
+            let undo = match name.split_once('.') {
+                Some((table, column)) => format!("alter table {table} drop column {column}"),
+                None => format!("drop {kind} {name}"),
+            };
+            sqlx::raw_sql(sqlx::AssertSqlSafe(undo))
+                .execute(&mut *ledger)
+                .await
+                .unwrap();
+        }
+    }
+    assert_eq!(
+        objects(ledger).await,
+        kept,
+        "{} can be undone by taking away what it makes",
+        last.display()
+    );
+    let version = newest_migration(ledger).await;
+    sqlx::query("delete from _sqlx_migrations where version = $1")
+        .bind(version)
+        .execute(ledger)
+        .await
+        .unwrap();
+    version - 1
 }
 
 /// The ledger is lost; what is left is a backup from before.

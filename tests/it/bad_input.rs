@@ -988,11 +988,11 @@ fn a_ledger_that_is_locked_as_a_whole_cannot_be_opened_and_says_so() {
     app.run().exits(0);
 }
 
-/// Runs a script in a mount namespace of its own with a disk of so many MiB at `full/`; none where
+/// Runs a script in a mount namespace of its own with a disk of so many KiB at `full/`; none where
 /// that is not possible.
-fn with_a_small_disk(app: &App, size: u32, script: &str) -> Option<Ended> {
+fn with_a_small_disk(app: &App, kib: u32, script: &str) -> Option<Ended> {
     std::fs::create_dir_all(app.path("full")).unwrap();
-    let mount = &format!("mount -t tmpfs -o size={size}m tmpfs full");
+    let mount = &format!("mount -t tmpfs -o size={kib}k tmpfs full");
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
         command
@@ -1029,7 +1029,7 @@ fn a_disk_that_is_full_stops_the_sending_and_a_resume_with_room_ends_with_matchi
          mount -o remount,size=64m full; $PAYRUN run --resume >resumed.txt 2>&1; echo \"second: $?\"; \
          cp -r full/payrun.db* . && echo saved"
     );
-    let Some(ended) = with_a_small_disk(&app, 3, &script) else {
+    let Some(ended) = with_a_small_disk(&app, 3 << 10, &script) else {
         return;
     };
     let ended = ended
@@ -1064,7 +1064,7 @@ fn a_plan_that_does_not_fit_on_the_disk_plans_nothing_and_says_so() {
     let script = format!(
         "set +e; $PAYRUN run {WORKFLOW} --date {DATE}; echo \"first: $?\"; $PAYRUN runs --json"
     );
-    let Some(ended) = with_a_small_disk(&app, 3, &script) else {
+    let Some(ended) = with_a_small_disk(&app, 3 << 10, &script) else {
         return;
     };
     ended
@@ -1086,7 +1086,7 @@ fn a_schema_that_does_not_fit_on_the_disk_is_said_and_made_when_there_is_room() 
         "set +e; $PAYRUN tokens list; echo \"first: $?\"; mount -o remount,size=64m full; \
          $PAYRUN run {WORKFLOW} --date {DATE}; echo \"second: $?\"; cp -r full/payrun.db* ."
     );
-    let Some(ended) = with_a_small_disk(&app, 1, &script) else {
+    let Some(ended) = with_a_small_disk(&app, 512, &script) else {
         return;
     };
     ended

@@ -24,12 +24,15 @@ create table contracts (
 create index contracts_due on contracts (account, next_due, id) where state = 'active';
 create index contracts_by_state on contracts (state, id);
 create index contracts_ending on contracts (end_on) where state <> 'ended' and end_on is not null;
+-- Those that nobody charges.
+create index contracts_overdue on contracts (next_due, account) where state = 'active';
 
 -- One row for each period that is accounted for: planned as an item, or never to be charged. No period has two.
 create table contract_periods (
   contract_id  integer not null,
   period       text    not null,           -- 2026-03, or 2026-03-31 where weeks are counted
   due          text    not null,
+  pay_by       text,                       -- until when it may be charged after it had lapsed and a person reopened it
   state        text    not null,           -- planned, paid, failed, cancelled: as its item; lapsed, waived: without one
   item_id      integer,                    -- the item that has its key
   amount       integer not null,
@@ -53,3 +56,5 @@ create table contract_changes (
   after        text    not null
 );
 create index contract_changes_by_contract on contract_changes (contract_id, id);
+-- Contracts that payrun stopped by itself.
+create index contract_changes_of_payrun on contract_changes (at) where who = 'payrun';

@@ -21,3 +21,6 @@ create index notifications_due on notifications (due_at) where due_at is not nul
 create index notifications_by_order on notifications (order_no) where order_no is not null;
 create index notifications_by_outcome on notifications (outcome, id);
 create index notifications_by_time on notifications (received_at);
+-- By the key it is sealed under, as items_sealed.
+create index notifications_sealed on notifications (case when substr(body, 17, 1) = ':' then substr(body, 1, 16) else '-' end)
+    where sealed = 1;

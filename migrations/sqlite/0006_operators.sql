@@ -1,4 +1,5 @@
--- What persons do: who did what and why (audit), what is paused, how slow a lane goes, what waits for approval.
+-- What persons do: who did what and why (audit), what is paused, how slow a lane goes, what waits for approval, and who may speak to
+-- the service.
 
 -- One row for each deed, each tied to all before it by its hash. Never changed, never deleted, numbered without gaps.
 create table audit (
@@ -40,7 +41,7 @@ create table paused_contracts (
   at           integer not null,
   actor        text    not null,
   reason       text    not null,
-  audit        integer not null
+  audit        integer not null            -- the entry that says so
 ) without rowid;
 
 -- Slower than the account's own bounds, by a person, until taken away.
@@ -52,11 +53,8 @@ create table lane_limits (
   at           integer not null,
   actor        text    not null,
   reason       text    not null,
-  audit        integer not null
+  audit        integer not null            -- the entry that says so
 ) without rowid;
-
-alter table lanes add column author text;  -- the person who holds it; none where payrun closed it
-alter table runs add column author text;   -- who started it; none for runs that were planned before
 
 -- A job's items that wait until enough persons, none of them the author, have approved this very content.
 create table approvals (
@@ -64,7 +62,7 @@ create table approvals (
   job_id       integer not null unique,
   state        text    not null,           -- waiting, approved, rejected, expired, void
   author       text    not null,
-  needed       integer not null,
+  needed       integer not null,           -- how many persons
   print        text    not null,           -- SHA-256 of rows, sums and workflow
   items        integer not null,
   sums         text    not null,           -- JSON object: minor units by currency
@@ -74,12 +72,35 @@ create table approvals (
 );
 create index approvals_open on approvals (expires_at) where state in ('waiting', 'void');
 
+-- Who has approved.
 create table votes (
   approval_id  integer not null references approvals (id),
   person       text    not null,           -- the name in lower case
   actor        text    not null,
   at           integer not null,
   reason       text    not null,
-  audit        integer not null,
+  audit        integer not null,           -- the entry that says so
   primary key (approval_id, person)
 ) without rowid;
+
+-- Tokens of the API. The token itself is told once, to the person who makes it; only its SHA-256 is kept.
+create table tokens (
+  id           integer primary key,
+  name         text    not null unique,
+  role         text    not null,           -- viewer, operator, approver, admin
+  hash         blob    not null unique,
+  created_at   integer not null,
+  created_by   text    not null,
+  expires_at   integer,
+  revoked_at   integer
+);
+
+-- Runs that were asked for by the API, by the caller's Idempotency-Key: asked again, the same run is the answer.
+create table requests (
+  caller       text    not null,
+  key          text    not null,
+  fingerprint  blob    not null,           -- of what was asked: another request under this key is refused
+  created_at   integer not null,
+  primary key (caller, key)
+) without rowid;
+create index requests_by_time on requests (created_at);

@@ -22,7 +22,7 @@ create table notices (
   episode_id   integer not null,
   recipient    text    not null,
   news         text    not null,           -- opened, closed
-  due_at       integer not null,
+  due_at       integer not null,           -- when a mail is made of it
   urgent       integer not null,
   mail_id      integer,                    -- the mail that has it
   primary key (episode_id, recipient, news)
@@ -41,7 +41,7 @@ create table mails (
   created_at   integer not null,
   state        text    not null,           -- waiting, sent, refused, expired
   tries        integer not null default 0,
-  due_at       integer not null,
+  due_at       integer not null,           -- when it is sent, or tried again
   lease        integer,                    -- the claim of the process that sends it
   lease_until  integer,
   ended_at     integer,
@@ -58,11 +58,12 @@ create table looks (
   at           integer not null
 ) without rowid;
 
--- Answers of gateways that no outcome table lists.
+-- Answers of gateways that no outcome table lists, or whose meaning no page of the gateway's attests: told once.
 create table unlisted (
   lane         text    not null,
   kind         text    not null,
   code         text    not null,
+  assumed      text,                       -- what payrun's reading rests on; none where no outcome table lists the answer at all
   first_at     integer not null,
   last_at      integer not null,
   item_id      integer not null,           -- the first that had it
@@ -70,10 +71,9 @@ create table unlisted (
 ) without rowid;
 create index unlisted_first on unlisted (first_at);
 
--- Looking must cost the same however long the history is.
-create index runs_finished on runs (finished_at) where finished_at is not null;
-create index runs_of_workflow on runs (workflow, started_at);
-create index jobs_reconciled on jobs (finished_at) where kind = 'reconcile' and finished_at is not null;
-create index totals_parked on totals (job_id) where state = 'parked';
-create index items_parked on items (job_id) where state = 'parked';
-create index items_unknown on items (asking_since) where state = 'unknown';
+-- Gateways that cannot be reached, for people to hear of. Reached again, the row goes.
+create table unreachable (
+  lane         text    primary key,
+  since        integer not null,
+  how          text    not null            -- which way connections fail
+) without rowid;

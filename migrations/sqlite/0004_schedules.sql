@@ -7,9 +7,11 @@ create table schedules (
   rule         text    not null,           -- the rule and time zone it was last seen with; none or paused where it is off
   moves        text    not null,           -- fingerprint of the calendars that move its dates
   since        integer not null,           -- times up to this instant are none of its
-  noted_until  integer not null            -- times up to this instant have their rows
+  noted_until  integer not null,           -- times up to this instant have their rows
+  resumed_at   integer                     -- when a person last resumed it: what was due before is missed, however short the pause
 ) without rowid;
 
+-- The times of the schedules, and what became of each.
 create table occurrences (
   workflow     text    not null,
   nominal      text    not null,           -- wall-clock time that the rule names: 2026-11-30T09:30
@@ -23,3 +25,5 @@ create table occurrences (
 ) without rowid;
 create index occurrences_open on occurrences (workflow, at, nominal) where state in ('due', 'queued');
 create index occurrences_by_time on occurrences (at, workflow, nominal);
+-- Those that could not be planned.
+create index occurrences_failed on occurrences (changed_at) where state = 'failed';

@@ -1,0 +1,29 @@
+-- Schedules fire by rows: an occurrence is one wall-clock time of a workflow, so no two processes, and no restart, can make two of
+-- one. Its run has the same name, which is unique among the workflow's runs.
+
+-- How far the times of a workflow's schedule have been noted.
+create table schedules (
+  workflow     text collate "C" primary key,
+  rule         text   not null, -- the rule and time zone it was last seen with; none or paused where it is off
+  moves        text   not null, -- fingerprint of the calendars that move its dates
+  since        bigint not null, -- times up to this instant are none of its
+  noted_until  bigint not null, -- times up to this instant have their rows
+  resumed_at   bigint           -- when a person last resumed it: what was due before is missed, however short the pause
+);
+
+-- The times of the schedules, and what became of each.
+create table occurrences (
+  workflow     text collate "C" not null,
+  nominal      text collate "C" not null, -- wall-clock time that the rule names: 2026-11-30T09:30
+  at           bigint not null,           -- when it is due, after calendars moved it
+  timezone     text   not null,           -- of the wall clock
+  state        text collate "C" not null, -- due, queued, fired, skipped, missed, failed
+  run_id       bigint,                    -- fired: its run
+  reason       text,
+  changed_at   bigint not null,
+  primary key (workflow, nominal)
+);
+create index occurrences_open on occurrences (workflow, at, nominal) where state in ('due', 'queued');
+create index occurrences_by_time on occurrences (at, workflow, nominal);
+-- Those that could not be planned.
+create index occurrences_failed on occurrences (changed_at) where state = 'failed';

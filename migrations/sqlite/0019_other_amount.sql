@@ -1,3 +1,0 @@
--- What a later look-up said was paid, where that differs from what was said first: a person has to find out which is so.
-alter table payments add column other_amount integer;
-alter table payments add column other_currency text;
