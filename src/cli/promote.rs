@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: PromoteArgs) -> Result<Exit, Fa
     }
     let server = Ledger::connect(address.expose_secret()).await?;
     let ours = Ledger::open_fenced(path).await?;
-    let told = |table: &'static str, rows: u64| {
+    let told = |table: &str, rows: u64| {
         say(format!(
             "{table}: {} rows, the same on both sides",
             count(rows)

@@ -41,6 +41,7 @@ mod retention;
 mod rig;
 mod schedule_command;
 mod schedules;
+mod schema;
 mod serve;
 mod serve_controls;
 mod shipped;

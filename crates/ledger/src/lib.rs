@@ -20,6 +20,7 @@ mod backup;
 mod batch;
 mod claim;
 mod contracts;
+mod copied_table;
 mod error;
 mod fence;
 mod forget;
