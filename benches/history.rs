@@ -22,7 +22,7 @@ const LOOKS: u64 = 200;
 /// What both engines understand of making up rows; `{n}` is the row's number and `{hash}` 32 bytes
 /// of its own.
 const ROWS: &str = "\
-    insert into items (job_id, line, key, key_hash, identity, serial, order_no, state, version, amount, currency, input, receipt) \
+    insert into items (job_id, line, key, key_hash, content_hash, exclusive_key, order_no, state, version, amount, currency, input, receipt) \
     select 1 + (n - 1) / {per}, n, 'C-' || n || '/2025-01', {hash}, {hash}, {hash}, 'order-' || n, \
       case when n % 1000 = 7 then 'failed' else 'succeeded' end, 2, 3800, 'HKD', \
       '{\"contract_id\":\"C-1\",\"description\":\"Membership\",\"merchant_category_code\":\"4900\"}', '4200000000000001' \

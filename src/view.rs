@@ -84,7 +84,7 @@ pub struct ItemView {
     /// The gateway's number for what it did.
     pub receipt: Option<String>,
     /// When somebody has to look at it next.
-    pub due_at: Option<String>,
+    pub next_at: Option<String>,
     /// Why, where the state alone does not say.
     pub reason: Option<String>,
     /// Who has withdrawn it while it may have been under way, and why: nothing more of it is sent.
@@ -472,7 +472,7 @@ impl From<&ItemRow> for ItemView {
             amount: item.amount.map(Amount::decimal),
             currency: item.amount.map(|amount| amount.currency().code()),
             receipt: item.receipt.clone(),
-            due_at: item.due_at.map(|at| at.to_string()),
+            next_at: item.next_at.map(|at| at.to_string()),
             reason: item.reason.clone(),
             withdrawn: item.withdrawn.clone(),
             withdrawn_at: item.withdrawn_at.map(|at| at.to_string()),

@@ -68,8 +68,8 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
                 NewItem {
                     line,
                     key_hash: KeyHash::of("hk", "deduct", &key),
-                    identity: KeyHash::of("i", "d", &key),
-                    serial: Some(KeyHash::of("hk", "contract", &format!("C-{line:08}"))),
+                    content_hash: KeyHash::of("i", "d", &key),
+                    exclusive_key: Some(KeyHash::of("hk", "contract", &format!("C-{line:08}"))),
                     custom_no: None,
                     amount: Amount::from_minor(1000, hkd).ok(),
                     shared: false,

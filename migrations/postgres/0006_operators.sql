@@ -32,13 +32,13 @@ create table pauses (
 
 -- The same for contracts, which may be many: found by the fingerprint that items have of theirs.
 create table paused_contracts (
-  serial       bytea  primary key,
-  gateway      text collate "C" not null,
-  contract     text collate "C" not null,
-  at           bigint not null,
-  actor        text   not null,
-  reason       text   not null,
-  audit        bigint not null -- the entry that says so
+  exclusive_key bytea  primary key,
+  gateway       text collate "C" not null,
+  contract      text collate "C" not null,
+  at            bigint not null,
+  actor         text   not null,
+  reason        text   not null,
+  audit         bigint not null -- the entry that says so
 );
 
 -- Slower than the account's own bounds, by a person, until taken away.

@@ -41,13 +41,13 @@ create table mails (
   created_at   bigint not null,
   state        text collate "C" not null, -- waiting, sent, refused, expired
   tries        bigint not null default 0,
-  due_at       bigint not null,           -- when it is sent, or tried again
+  next_at       bigint not null,          -- when it is sent, or tried again
   lease        bigint,                    -- the claim of the process that sends it
   lease_until  bigint,
   ended_at     bigint,
   answer       text                       -- what the server said last
 );
-create index mails_waiting on mails (due_at) where state = 'waiting';
+create index mails_waiting on mails (next_at) where state = 'waiting';
 create index mails_lost on mails (id) where state in ('refused', 'expired');
 create index mails_of on mails (recipient, created_at);
 create index mails_ended on mails (ended_at) where ended_at is not null;

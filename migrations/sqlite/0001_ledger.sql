@@ -62,57 +62,57 @@ create index totals_parked on totals (job_id) where state = 'parked';
 
 -- One row for each input row, date or period of a job: the queue.
 create table items (
-  id           integer primary key,
-  job_id       integer not null,
-  line         integer not null,           -- of the file it came from
-  key          text    not null,           -- what may happen at most once
-  key_hash     blob,                       -- its fingerprint; none for rows that were refused or skipped
-  identity     blob,                       -- fingerprint of what must be equal where the key is
-  serial       blob,                       -- fingerprint of what may be in flight once at a time: a contract
-  taken_from   blob,                       -- fingerprint of the payment its amount is taken from, set before anything is sent
-  order_no     text,                       -- what the gateway sees; stored before it is sent
-  custom_no    text,                       -- the order number the user gave; none where it is derived
-  generation   integer not null default 1, -- how many order numbers it has had
-  recalled     integer,                    -- the generation that was asked about before it was sent, after a restore
-  state        text    not null,
-  version      integer not null default 0, -- grows with each move; a settle that knows an older one is late
-  due_at       integer,                    -- when somebody has to look at it next; while claimed, when the lease ends
-  node         integer,                    -- the process that has claimed it; its lock tells whether it lives
-  sends        integer not null default 0,
-  asks         integer not null default 0,
-  declines     integer not null default 0,
-  sent_at      integer,
-  asking_since integer,
-  asking       text,                       -- JSON; none: what became of the order
-  amount       integer,
-  currency     text,
-  receipt      text,
-  reason       text,                       -- why it is in this state, or waits
-  withdrawn    text,                       -- who wants nothing more sent of it, and why, until a person has it tried again
-  withdrawn_at integer,
-  duplicate_of integer,                    -- skipped: the item that has the key
-  input        text    not null,           -- JSON object of checked fields
-  result       text                        -- JSON object of facts from the reply
+  id               integer primary key,
+  job_id           integer not null,
+  line             integer not null,           -- of the file it came from
+  key              text    not null,           -- what may happen at most once
+  key_hash         blob,                       -- its fingerprint; none for rows that were refused or skipped
+  content_hash     blob,                       -- fingerprint of what must be equal where the key is
+  exclusive_key    blob,                       -- fingerprint of what may be in flight once at a time: a contract
+  taken_from       blob,                       -- fingerprint of the payment its amount is taken from, set before anything is sent
+  order_no         text,                       -- what the gateway sees; stored before it is sent
+  custom_no        text,                       -- the order number the user gave; none where it is derived
+  generation       integer not null default 1, -- how many order numbers it has had
+  recalled         integer,                    -- the generation that was asked about before it was sent, after a restore
+  state            text    not null,
+  version          integer not null default 0, -- grows with each move; a settle that knows an older one is late
+  next_at          integer,                    -- when somebody has to look at it next; while claimed, when the lease ends
+  node             integer,                    -- the process that has claimed it; its lock tells whether it lives
+  submit_count     integer not null default 0, -- submissions under this order number
+  query_count      integer not null default 0, -- queries since it was sent, or since it is unresolved
+  decline_count    integer not null default 0, -- soft declines: its place on the dunning ladder
+  sent_at          integer,
+  unresolved_since integer,                    -- since when nobody knows what became of it
+  query_purpose    text,                       -- JSON: what its queries are to find out; none: what became of the order
+  amount           integer,
+  currency         text,
+  receipt          text,
+  reason           text,                       -- why it is in this state, or waits
+  withdrawn        text,                       -- who wants nothing more sent of it, and why, until a person has it tried again
+  withdrawn_at     integer,
+  duplicate_of     integer,                    -- skipped: the item that has the key
+  input            text    not null,           -- JSON object of checked fields
+  result           text                        -- JSON object of facts from the reply
 );
 create unique index items_key on items (key_hash) where key_hash is not null;
 create unique index items_custom_no on items (custom_no) where custom_no is not null;
 -- One contract, one call: the database itself refuses a second one in flight.
-create unique index items_in_flight on items (serial) where state in ('sending', 'pending', 'unknown', 'parked');
-create index items_due on items (job_id, due_at) where due_at is not null;
+create unique index items_in_flight on items (exclusive_key) where state in ('sending', 'pending', 'unknown', 'parked');
+create index items_due on items (job_id, next_at) where next_at is not null;
 -- What a dead process left is found without reading every item.
 create index items_claimed on items (node) where node is not null;
 create index items_taken_from on items (taken_from) where taken_from is not null;
 -- What is planned or held of a contract, so that it is found when the contract is stopped, and what was put off of it.
-create index items_waiting on items (serial) where state in ('planned', 'held');
-create index items_put_off on items (serial) where state = 'planned' and reason is not null;
+create index items_waiting on items (exclusive_key) where state in ('planned', 'held');
+create index items_put_off on items (exclusive_key) where state = 'planned' and reason is not null;
 -- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
 create index items_troubled on items (id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
 create index items_asked on items (id) where state in ('pending', 'unknown');
 create index items_named on items (key);
 create index items_parked on items (job_id) where state = 'parked';
-create index items_unknown on items (asking_since) where state = 'unknown';
+create index items_unknown on items (unresolved_since) where state = 'unknown';
 -- Whoever approves a batch is shown which of its rows say the same of the same payment or contract as an earlier one.
-create index items_identity on items (identity) where identity is not null;
+create index items_content_hash on items (content_hash) where content_hash is not null;
 -- Whoever approves a refund that names our own payment by the gateway's number is shown what was paid, before any look-up.
 create index items_receipt on items (receipt) where receipt is not null;
 -- Which keys sealed values need is looked up at each start, and `payrun reseal` finds what is sealed under an old one. The id of a

@@ -14,10 +14,10 @@ create table notifications (
   detail       text,
   item_id      integer,
   tries        integer not null default 0, -- how often it was looked at in vain
-  due_at       integer,                    -- when it is looked at again; none once that has ended
+  next_at       integer,                    -- when it is looked at again; none once that has ended
   unique (lane, digest)
 );
-create index notifications_due on notifications (due_at) where due_at is not null;
+create index notifications_due on notifications (next_at) where next_at is not null;
 create index notifications_by_order on notifications (order_no) where order_no is not null;
 create index notifications_by_outcome on notifications (outcome, id);
 create index notifications_by_time on notifications (received_at);

@@ -35,13 +35,13 @@ create table pauses (
 
 -- The same for contracts, which may be many: found by the fingerprint that items have of theirs.
 create table paused_contracts (
-  serial       blob    primary key,
-  gateway      text    not null,
-  contract     text    not null,
-  at           integer not null,
-  actor        text    not null,
-  reason       text    not null,
-  audit        integer not null            -- the entry that says so
+  exclusive_key blob    primary key,
+  gateway       text    not null,
+  contract      text    not null,
+  at            integer not null,
+  actor         text    not null,
+  reason        text    not null,
+  audit         integer not null           -- the entry that says so
 ) without rowid;
 
 -- Slower than the account's own bounds, by a person, until taken away.

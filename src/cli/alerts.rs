@@ -210,7 +210,7 @@ fn mail_json(row: &MailRow) -> Value {
         "state": row.state.as_str(),
         "made_at": row.created_at.to_string(),
         "tries": row.tries,
-        "next_try": (row.state == MailState::Waiting).then(|| row.due_at.to_string()),
+        "next_try": (row.state == MailState::Waiting).then(|| row.next_at.to_string()),
         "said": row.answer,
     })
 }

@@ -124,7 +124,7 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
 
 const COLUMNS: [&str; 13] = [
     "item", "run", "job", "line", "key", "order_no", "state", "amount", "currency", "receipt",
-    "due_at", "reason", "result",
+    "next_at", "reason", "result",
 ];
 
 struct Printer {
@@ -206,7 +206,7 @@ impl Printer {
                 .map(|amount| amount.currency().code().to_owned())
                 .unwrap_or_default(),
             item.receipt.clone().unwrap_or_default(),
-            item.due_at.map(|at| at.to_string()).unwrap_or_default(),
+            item.next_at.map(|at| at.to_string()).unwrap_or_default(),
             why(item),
             item.result.clone().unwrap_or_default(),
         ])

@@ -196,7 +196,7 @@ fn as_json(row: &NotificationRow) -> Value {
         "detail": row.detail,
         "repeats": row.repeats,
         "item": row.item_id,
-        "due_at": row.due_at.map(|at| at.to_string()),
+        "next_at": row.next_at.map(|at| at.to_string()),
         "digest": row.digest,
     })
 }

@@ -173,7 +173,7 @@ fn print_item(item: &ItemRow, kind: &str, colour: bool) {
         ("receipt", item.receipt.clone().unwrap_or_default()),
         (
             "next due",
-            item.due_at.map(|at| at.to_string()).unwrap_or_default(),
+            item.next_at.map(|at| at.to_string()).unwrap_or_default(),
         ),
         ("reason", item.reason.clone().unwrap_or_default()),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),

@@ -281,7 +281,7 @@ async fn forget_what_was_sent(app: &App) {
     let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&address)
         .await
         .unwrap();
-    let forget = "update items set state = 'planned', version = 0, sends = 0, sent_at = null, receipt = null, due_at = 1; \
+    let forget = "update items set state = 'planned', version = 0, submit_count = 0, sent_at = null, receipt = null, next_at = 1; \
                   delete from totals; insert into totals (job_id, state, currency, items, minor) \
                     select job_id, 'planned', currency, count(*), sum(amount) from items group by job_id, currency; \
                   update jobs set finished_at = null; update runs set finished_at = null; \

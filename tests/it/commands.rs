@@ -312,7 +312,7 @@ fn items_come_as_csv_and_as_json_lines() {
     app.run().exits(3);
     let table = app.payrun(&["items", "--format", "csv"]).exits(0).stdout;
     insta::assert_snapshot!(timeless(&table), @r#"
-    item,run,job,line,key,order_no,state,amount,currency,receipt,due_at,reason,result
+    item,run,job,line,key,order_no,state,amount,currency,receipt,next_at,reason,result
     1,1,deduct,2,C-0001/2026-03,4kxhbkhjrt4f4n4sjz2366dnz5-1,succeeded,38.00,HKD,4200100046878235461450202642,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
     2,1,deduct,3,C-0002/2026-03,73akvekhd5zdzwhdtn9vbmqeq9-1,succeeded,68.00,HKD,4200267670135141208133368592,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
     3,1,deduct,5,C-0004-poor/2026-03,2xpnf3cg6826nk4xhxhxhmxbkb-1,failed,38.00,HKD,,,declined: NOT_ENOUGH,"{""state"":""NOTPAY"",""trade_type"":""AUTH""}"
@@ -331,7 +331,7 @@ fn items_come_as_csv_and_as_json_lines() {
         ])
         .exits(0)
         .stdout;
-    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded","withdrawn":null,"withdrawn_at":null}"#);
+    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"next_at":null,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded","withdrawn":null,"withdrawn_at":null}"#);
     let one = app
         .payrun(&["items", "--json", "--key", "C-0002/2026-03"])
         .exits(0)

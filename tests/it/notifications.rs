@@ -464,13 +464,13 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
                     one.lane
                 );
             }
-            clock.set(kept.iter().filter_map(|one| one.due_at).max().unwrap());
+            clock.set(kept.iter().filter_map(|one| one.next_at).max().unwrap());
         }
         clock.set(clock.now().plus(Duration::from_secs(3_600)));
         service.hear().await;
         for one in service.kept().await {
             assert_eq!(
-                (one.outcome, one.due_at),
+                (one.outcome, one.next_at),
                 (NotificationOutcome::UnknownOrder, None),
                 "{}",
                 one.lane

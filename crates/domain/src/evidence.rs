@@ -69,7 +69,7 @@ pub struct Evidence<'a> {
     /// Whether a worker has claimed the item.
     pub is_claimed: bool,
     /// When the item is due now.
-    pub due: Option<Timestamp>,
+    pub next_at: Option<Timestamp>,
     /// When the gateway may be asked at the earliest.
     pub query_at: Timestamp,
     /// What it says, in words: the reason, where it contradicts what was known.
@@ -221,10 +221,10 @@ pub fn follow(
             let is_open = matches!(item.state, State::Pending | State::Unknown);
             Consequence::Move(Move {
                 item: item.clone(),
-                due: if is_open {
+                next_at: if is_open {
                     Some(news.query_at)
                 } else {
-                    news.due
+                    news.next_at
                 },
                 reason: Some(news.words.clone()),
                 alarm: Some(alarm),

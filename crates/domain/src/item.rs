@@ -145,38 +145,38 @@ pub struct Item {
     /// Which order number is in use: 1, and one more after each decline that spent the number.
     pub generation: u16,
     /// How often the number in use was claimed for sending.
-    pub sends: u32,
+    pub submit_count: u32,
     /// How often it was asked about since it became open.
-    pub asks: u32,
+    pub query_count: u32,
     /// How many soft declines it has had: its place on the dunning ladder.
-    pub declines: u16,
+    pub decline_count: u16,
     /// When a number was last claimed for sending; none if never.
     pub sent_at: Option<Timestamp>,
-    /// Since when its outcome is being asked for.
-    pub asking_since: Option<Timestamp>,
-    /// What the asking is for.
-    pub asking: Asking,
+    /// Since when it is not known what became of it.
+    pub unresolved_since: Option<Timestamp>,
+    /// What its next query is to find out.
+    pub query_purpose: QueryPurpose,
     /// The gateway's number for what it did.
     pub receipt: Option<Receipt>,
-    /// A fixed number per item that spreads waits, so that a thousand items do not come back at
-    /// once.
-    pub spread: u8,
+    /// A fixed number per item by which its waits differ, so that a thousand items do not come back
+    /// at once.
+    pub jitter: u8,
 }
 
 impl Item {
     /// A new item.
-    pub const fn planned(spread: u8) -> Self {
+    pub const fn planned(jitter: u8) -> Self {
         Self {
             state: State::Planned,
             generation: 1,
-            sends: 0,
-            asks: 0,
-            declines: 0,
+            submit_count: 0,
+            query_count: 0,
+            decline_count: 0,
             sent_at: None,
-            asking_since: None,
-            asking: Asking::Outcome,
+            unresolved_since: None,
+            query_purpose: QueryPurpose::Outcome,
             receipt: None,
-            spread,
+            jitter,
         }
     }
 }
@@ -184,7 +184,7 @@ impl Item {
 /// What a query is to find out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Asking {
+pub enum QueryPurpose {
     /// What became of the order.
     Outcome,
     /// It was declined; whether its number is spent.
@@ -261,7 +261,7 @@ pub struct Move {
     /// The item as it is now.
     pub item: Item,
     /// When a worker should take it up next; none if it is at rest.
-    pub due: Option<Timestamp>,
+    pub next_at: Option<Timestamp>,
     /// Why, where the state alone does not say.
     pub reason: Option<String>,
     /// What a person should hear of at once.
@@ -273,7 +273,7 @@ impl Move {
     pub fn noted(item: &Item, reason: String) -> Self {
         Self {
             item: item.clone(),
-            due: None,
+            next_at: None,
             reason: Some(reason),
             alarm: None,
         }
@@ -287,9 +287,9 @@ impl Move {
 
     /// Due at this instant.
     #[must_use]
-    pub fn due_at(self, due: Timestamp) -> Self {
+    pub fn with_next_at(self, next_at: Timestamp) -> Self {
         Self {
-            due: Some(due),
+            next_at: Some(next_at),
             ..self
         }
     }
@@ -468,7 +468,8 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         }
         Event::Resolve(finding)
             if matches!(item.state, State::Unknown | State::Parked)
-                || (item.state == State::Pending && item.asking == Asking::ResendDeclined) =>
+                || (item.state == State::Pending
+                    && item.query_purpose == QueryPurpose::ResendDeclined) =>
         {
             Ok(resolved(item, finding))
         }
@@ -550,13 +551,13 @@ fn claim(item: &Item, now: Timestamp) -> Option<Move> {
     match item.state {
         State::Planned => {
             next.state = State::Sending;
-            next.sends += 1;
-            next.asks = 0;
+            next.submit_count += 1;
+            next.query_count = 0;
             next.sent_at = Some(now);
-            next.asking_since = None;
-            next.asking = Asking::Outcome;
+            next.unresolved_since = None;
+            next.query_purpose = QueryPurpose::Outcome;
         }
-        State::Pending | State::Unknown => next.asks += 1,
+        State::Pending | State::Unknown => next.query_count += 1,
         State::Held
         | State::Sending
         | State::Succeeded
@@ -572,24 +573,25 @@ fn claim(item: &Item, now: Timestamp) -> Option<Move> {
 fn give_back(item: &Item, now: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Planned;
-    next.sends = item.sends.saturating_sub(1);
+    next.submit_count = item.submit_count.saturating_sub(1);
     plain(next, Some(now))
 }
 
 fn rest_unless_open(item: Item, now: Timestamp) -> Move {
-    let due = item.state.is_open().then_some(now);
-    plain(item, due)
+    let next_at = item.state.is_open().then_some(now);
+    plain(item, next_at)
 }
 
 fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
     // It was sent once, and the gateway refused it for good: nothing of it can show up late.
-    let was_declined = item.sends <= 1 && matches!(item.asking, Asking::Number(_));
-    let (state, asking) = match item.state {
+    let was_declined =
+        item.submit_count <= 1 && matches!(item.query_purpose, QueryPurpose::Number(_));
+    let (state, purpose) = match item.state {
         State::Failed | State::Cancelled | State::Parked if was_declined => {
-            (State::Pending, Asking::ResendDeclined)
+            (State::Pending, QueryPurpose::ResendDeclined)
         }
-        State::Failed | State::Cancelled => (State::Unknown, Asking::Resend),
-        State::Parked => (State::Unknown, Asking::Outcome),
+        State::Failed | State::Cancelled => (State::Unknown, QueryPurpose::Resend),
+        State::Parked => (State::Unknown, QueryPurpose::Outcome),
         State::Held
         | State::Planned
         | State::Sending
@@ -600,14 +602,14 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
         | State::Skipped => return None,
     };
     let mut next = item.clone();
-    (next.sends, next.asks, next.declines) = (0, 0, 0);
+    (next.submit_count, next.query_count, next.decline_count) = (0, 0, 0);
     if item.sent_at.is_some() {
         next.state = state;
-        next.asking = asking;
-        next.asking_since = Some(now);
+        next.query_purpose = purpose;
+        next.unresolved_since = Some(now);
     } else {
         next.state = State::Planned;
-        next.asking = Asking::Outcome;
+        next.query_purpose = QueryPurpose::Outcome;
     }
     let reason = verifying(&next, policy, now);
     Some(Move {
@@ -618,12 +620,12 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
 
 /// Why what a person wants sent again is asked about first, and until when that may take.
 fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
-    match item.asking {
-        Asking::ResendDeclined => {
+    match item.query_purpose {
+        QueryPurpose::ResendDeclined => {
             let what = "verifying: it was declined, so the gateway is asked at once, and it is sent again when that has no such order";
             Some(what.to_owned())
         }
-        Asking::Resend => {
+        QueryPurpose::Resend => {
             let until = item
                 .sent_at
                 .map(|sent| sent.plus(policy.resolve.grace))
@@ -635,7 +637,7 @@ fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
                 "verifying: it is sent again when the gateway says that it has no such order{late}"
             ))
         }
-        Asking::Outcome | Asking::Number(_) | Asking::Unlisted(_) => None,
+        QueryPurpose::Outcome | QueryPurpose::Number(_) | QueryPurpose::Unlisted(_) => None,
     }
 }
 
@@ -644,9 +646,9 @@ fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
 fn recall(item: &Item, now: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Unknown;
-    next.asks = 0;
-    (next.sent_at, next.asking_since) = (Some(now), Some(now));
-    next.asking = Asking::Outcome;
+    next.query_count = 0;
+    (next.sent_at, next.unresolved_since) = (Some(now), Some(now));
+    next.query_purpose = QueryPurpose::Outcome;
     because(
         plain(next, Some(now)),
         "the ledger was restored; it may have been sent since the backup".to_owned(),
@@ -687,7 +689,7 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
         Answer::Accepted => Some(ask_later(
             item,
             State::Pending,
-            Asking::Outcome,
+            QueryPurpose::Outcome,
             policy,
             now,
         )),
@@ -697,17 +699,17 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
         }
         Answer::Unknown { cause, code } => {
             let unlisted = *cause == Cause::Unlisted && !code.is_empty();
-            let asking = if unlisted {
-                Asking::Unlisted(code.clone())
+            let purpose = if unlisted {
+                QueryPurpose::Unlisted(code.clone())
             } else {
-                Asking::Outcome
+                QueryPurpose::Outcome
             };
-            let moved = ask_later(item, State::Unknown, asking, policy, now);
+            let moved = ask_later(item, State::Unknown, purpose, policy, now);
             // The lease has run out, so the call has ended long ago: there is nothing to wait for.
-            let due = if *cause == Cause::Abandoned {
+            let next_at = if *cause == Cause::Abandoned {
                 Some(now)
             } else {
-                moved.due
+                moved.next_at
             };
             let reason = if unlisted {
                 format!("{}: {code}", cause.as_str())
@@ -715,7 +717,7 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
                 cause.as_str().to_owned()
             };
             Some(Move {
-                due,
+                next_at,
                 reason: Some(reason),
                 ..moved
             })
@@ -725,86 +727,89 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
 }
 
 fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
-    match (answer, &item.asking) {
+    match (answer, &item.query_purpose) {
         (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
         // It is there after all: what was said of it before no longer counts.
-        (Answer::Accepted, Asking::ResendDeclined) => Some(ask_or_park(
+        (Answer::Accepted, QueryPurpose::ResendDeclined) => Some(ask_or_park(
             item,
             State::Pending,
-            Asking::Resend,
+            QueryPurpose::Resend,
             policy,
             now,
             "still undecided",
         )),
-        (Answer::Accepted, asking) => Some(ask_or_park(
+        (Answer::Accepted, purpose) => Some(ask_or_park(
             item,
             State::Pending,
-            asking.clone(),
+            purpose.clone(),
             policy,
             now,
             "still undecided",
         )),
         // What the query says of the refusal is more than what it says of the number. The person
         // who wants it sent again has decided already that a spent number is followed by a new one.
-        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined)
+        (Answer::Declined(told), QueryPurpose::Resend | QueryPurpose::ResendDeclined)
             if told.number == NumberRule::Next =>
         {
             Some(resend(item, NumberRule::Next, now))
         }
-        (Answer::Declined(told), Asking::Number(_) | Asking::Resend | Asking::ResendDeclined)
-            if told.class == DeclineClass::Person =>
-        {
-            Some(declined(item, told, policy, now))
-        }
-        (Answer::Declined(told), Asking::Number(first)) => {
+        (
+            Answer::Declined(told),
+            QueryPurpose::Number(_) | QueryPurpose::Resend | QueryPurpose::ResendDeclined,
+        ) if told.class == DeclineClass::Person => Some(declined(item, told, policy, now)),
+        (Answer::Declined(told), QueryPurpose::Number(first)) => {
             Some(conclude(item, first, told.number, policy, now))
         }
-        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) => {
+        (Answer::Declined(told), QueryPurpose::Resend | QueryPurpose::ResendDeclined) => {
             Some(resend(item, told.number, now))
         }
-        (Answer::Declined(decline), Asking::Outcome | Asking::Unlisted(_)) => {
+        (Answer::Declined(decline), QueryPurpose::Outcome | QueryPurpose::Unlisted(_)) => {
             Some(declined(item, decline, policy, now))
         }
-        (Answer::Absent, Asking::ResendDeclined) => Some(resend(item, NumberRule::Same, now)),
-        (Answer::Absent, Asking::Number(first)) => {
+        (Answer::Absent, QueryPurpose::ResendDeclined) => Some(resend(item, NumberRule::Same, now)),
+        (Answer::Absent, QueryPurpose::Number(first)) => {
             Some(conclude(item, first, NumberRule::Same, policy, now))
         }
         // The gateway had it: that it has not is believed no sooner than of an order that was sent
         // just now.
-        (Answer::Absent, asking) if item.state == State::Pending => {
-            let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
-            let due = moved.due.max(Some(now.plus(policy.resolve.grace)));
+        (Answer::Absent, purpose) if item.state == State::Pending => {
+            let moved = ask_later(item, State::Unknown, purpose.clone(), policy, now);
+            let next_at = moved.next_at.max(Some(now.plus(policy.resolve.grace)));
             let reason = Some(Alarm::OrderVanished.meaning().to_owned());
             Some(alarmed(
                 Move {
-                    due,
+                    next_at,
                     reason,
                     ..moved
                 },
                 Alarm::OrderVanished,
             ))
         }
-        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
+        (Answer::Absent, QueryPurpose::Resend) if grace_is_over(item, policy, now) => {
             Some(resend(item, NumberRule::Same, now))
         }
         // It was answered so before, and nothing came of it then either: a person has to find out
         // what the code means.
-        (Answer::Absent, Asking::Unlisted(code))
-            if grace_is_over(item, policy, now) && item.sends > 1 =>
+        (Answer::Absent, QueryPurpose::Unlisted(code))
+            if grace_is_over(item, policy, now) && item.submit_count > 1 =>
         {
             let reason = format!(
                 "answered {code}, which no outcome table lists, and the gateway has no such order"
             );
             Some(at_rest(item, State::Parked, Some(reason)))
         }
-        (Answer::Absent, Asking::Outcome | Asking::Unlisted(_))
+        (Answer::Absent, QueryPurpose::Outcome | QueryPurpose::Unlisted(_))
             if grace_is_over(item, policy, now) =>
         {
             Some(send_again(item, policy, now))
         }
-        (Answer::Absent, asking) => {
-            Some(ask_later(item, State::Unknown, asking.clone(), policy, now))
-        }
+        (Answer::Absent, purpose) => Some(ask_later(
+            item,
+            State::Unknown,
+            purpose.clone(),
+            policy,
+            now,
+        )),
         (Answer::NotProcessed { code, after }, _) if item.state == State::Unknown => {
             Some(not_processed(item, code, *after, policy, now))
         }
@@ -815,12 +820,12 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
                 cause: Cause::NotAsked,
                 ..
             },
-            asking,
-        ) => Some(ask_later(item, item.state, asking.clone(), policy, now)),
-        (Answer::Unknown { cause, .. }, asking) => Some(ask_or_park(
+            purpose,
+        ) => Some(ask_later(item, item.state, purpose.clone(), policy, now)),
+        (Answer::Unknown { cause, .. }, purpose) => Some(ask_or_park(
             item,
             item.state,
-            asking.clone(),
+            purpose.clone(),
             policy,
             now,
             cause.as_str(),
@@ -862,12 +867,13 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
         // This number was sent before, and what was taken for nothing then may have happened after
         // all: ask once more.
         DeclineClass::Hard
-            if decline.number == NumberRule::Ask && (item.sends > 1 || item.declines > 0) =>
+            if decline.number == NumberRule::Ask
+                && (item.submit_count > 1 || item.decline_count > 0) =>
         {
             ask_later(
                 item,
                 State::Pending,
-                Asking::Number(decline.clone()),
+                QueryPurpose::Number(decline.clone()),
                 policy,
                 now,
             )
@@ -884,16 +890,16 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
         DeclineClass::Config | DeclineClass::Funds => {
             let mut next = item.clone();
             next.state = State::Planned;
-            let due = now.plus(policy.retry.wait(item.sends, item.spread));
+            let next_at = now.plus(policy.retry.wait(item.submit_count, item.jitter));
             because(
-                plain(next, Some(due)),
+                plain(next, Some(next_at)),
                 format!("waits for the lane: {}", decline.code),
             )
         }
         DeclineClass::Soft | DeclineClass::Spent if decline.number == NumberRule::Ask => ask_later(
             item,
             State::Pending,
-            Asking::Number(decline.clone()),
+            QueryPurpose::Number(decline.clone()),
             policy,
             now,
         ),
@@ -907,10 +913,10 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
 fn refused(item: &Item, decline: &Decline) -> Item {
     let is_sent = item.state == State::Sending;
     Item {
-        asking: if is_sent {
-            Asking::Number(decline.clone())
+        query_purpose: if is_sent {
+            QueryPurpose::Number(decline.clone())
         } else {
-            item.asking.clone()
+            item.query_purpose.clone()
         },
         ..item.clone()
     }
@@ -928,9 +934,9 @@ fn conclude(
     if decline.class == DeclineClass::Spent {
         return spent(item, decline, number, policy, now);
     }
-    let step = usize::from(item.declines);
+    let step = usize::from(item.decline_count);
     let mut next = item.clone();
-    next.declines += 1;
+    next.decline_count += 1;
     let Some(wait) = policy
         .dunning
         .get(step)
@@ -965,7 +971,8 @@ fn spent(
         // Called closed and shown as free: it is tried again like anything that was not processed.
         NumberRule::Same => not_processed(item, &decline.code, None, policy, now),
         NumberRule::Next
-            if u32::from(item.generation) > u32::from(item.declines) + policy.retry.attempts =>
+            if u32::from(item.generation)
+                > u32::from(item.decline_count) + policy.retry.attempts =>
         {
             let reason = format!(
                 "{} order numbers of it are closed at the gateway: {}",
@@ -990,13 +997,13 @@ fn spent(
 fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Planned;
-    next.asking = Asking::Outcome;
-    next.asking_since = None;
+    next.query_purpose = QueryPurpose::Outcome;
+    next.unresolved_since = None;
     if number == NumberRule::Next {
         next.generation += 1;
     }
     if number != NumberRule::Ask {
-        next.sends = 0;
+        next.submit_count = 0;
         return plain(next, Some(at));
     }
     // Not told whether the number is spent: nothing may be sent under either.
@@ -1014,14 +1021,14 @@ fn not_processed(
     policy: &Policy,
     now: Timestamp,
 ) -> Move {
-    if item.sends >= policy.retry.attempts {
-        let reason = format!("not processed in {} attempts: {code}", item.sends);
+    if item.submit_count >= policy.retry.attempts {
+        let reason = format!("not processed in {} attempts: {code}", item.submit_count);
         return at_rest(item, State::Failed, Some(reason));
     }
     let mut next = item.clone();
     next.state = State::Planned;
     let asked = std::time::Duration::from_millis(after.unwrap_or(0));
-    let wait = policy.retry.wait(item.sends, item.spread).max(asked);
+    let wait = policy.retry.wait(item.submit_count, item.jitter).max(asked);
     because(
         plain(next, Some(now.plus(wait))),
         format!("not processed: {code}"),
@@ -1029,58 +1036,70 @@ fn not_processed(
 }
 
 fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
-    if item.sends >= policy.retry.attempts {
-        let reason = format!("sent {} times and never found at the gateway", item.sends);
+    if item.submit_count >= policy.retry.attempts {
+        let reason = format!(
+            "sent {} times and never found at the gateway",
+            item.submit_count
+        );
         return at_rest(item, State::Parked, Some(reason));
     }
     let mut next = item.clone();
     next.state = State::Planned;
-    next.asking_since = None;
+    next.unresolved_since = None;
     because(
         plain(next, Some(now)),
         "the gateway has no such order".to_owned(),
     )
 }
 
-fn ask_later(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp) -> Move {
+fn ask_later(
+    item: &Item,
+    state: State,
+    purpose: QueryPurpose,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
     let mut next = item.clone();
     next.state = state;
-    next.asking = asking;
-    if item.state == State::Sending || item.asking_since.is_none() {
-        next.asks = 0;
-        next.asking_since = Some(now);
+    next.query_purpose = purpose;
+    if item.state == State::Sending || item.unresolved_since.is_none() {
+        next.query_count = 0;
+        next.unresolved_since = Some(now);
     }
-    let due = now.plus(policy.resolve.wait(next.asks, item.spread));
+    let next_at = now.plus(policy.resolve.wait(next.query_count, item.jitter));
     let reason = verifying(&next, policy, now);
     Move {
         reason,
-        ..plain(next, Some(due))
+        ..plain(next, Some(next_at))
     }
 }
 
 fn ask_or_park(
     item: &Item,
     state: State,
-    asking: Asking,
+    purpose: QueryPurpose,
     policy: &Policy,
     now: Timestamp,
     why: &str,
 ) -> Move {
     let asked_for = item
-        .asking_since
+        .unresolved_since
         .map_or(std::time::Duration::ZERO, |since| now.since(since));
     if asked_for < policy.resolve.horizon {
-        return ask_later(item, state, asking, policy, now);
+        return ask_later(item, state, purpose, policy, now);
     }
-    let answered = match &asking {
-        Asking::Unlisted(code) => format!("; it was answered {code}, which no outcome table lists"),
-        Asking::Outcome | Asking::Number(_) | Asking::Resend | Asking::ResendDeclined => {
-            String::new()
+    let answered = match &purpose {
+        QueryPurpose::Unlisted(code) => {
+            format!("; it was answered {code}, which no outcome table lists")
         }
+        QueryPurpose::Outcome
+        | QueryPurpose::Number(_)
+        | QueryPurpose::Resend
+        | QueryPurpose::ResendDeclined => String::new(),
     };
     let reason = format!(
         "asked {} times without learning what happened: {why}{answered}",
-        item.asks
+        item.query_count
     );
     at_rest(item, State::Parked, Some(reason))
 }
@@ -1095,16 +1114,16 @@ fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
     next.state = state;
     Move {
         item: next,
-        due: None,
+        next_at: None,
         reason,
         alarm: None,
     }
 }
 
-const fn plain(item: Item, due: Option<Timestamp>) -> Move {
+const fn plain(item: Item, next_at: Option<Timestamp>) -> Move {
     Move {
         item,
-        due,
+        next_at,
         reason: None,
         alarm: None,
     }
@@ -1179,7 +1198,8 @@ mod tests {
             state,
             State::Held | State::Planned | State::Rejected | State::Skipped
         ) {
-            (item.sends, item.sent_at, item.asking_since) = (1, Some(at(60)), Some(at(60)));
+            (item.submit_count, item.sent_at, item.unresolved_since) =
+                (1, Some(at(60)), Some(at(60)));
         }
         if state == State::Succeeded {
             item.receipt = Some(Receipt("R1".into()));
@@ -1187,18 +1207,18 @@ mod tests {
         for word in traits.split(',').filter(|word| !word.is_empty()) {
             match word {
                 "grace-over" => item.sent_at = Some(at(600)),
-                "horizon-over" => item.asking_since = Some(at(3600)),
-                "about-hard" => item.asking = Asking::Number(decline("hard", "ask")),
-                "sent-twice" => item.sends = 2,
+                "horizon-over" => item.unresolved_since = Some(at(3600)),
+                "about-hard" => item.query_purpose = QueryPurpose::Number(decline("hard", "ask")),
+                "sent-twice" => item.submit_count = 2,
                 "closed-numbers" => item.generation = 4,
-                "about-spent" => item.asking = Asking::Number(decline("spent", "ask")),
-                "about-number" => item.asking = Asking::Number(decline("soft", "ask")),
-                "about-resend" => item.asking = Asking::Resend,
-                "about-declined" => item.asking = Asking::ResendDeclined,
-                "about-unlisted" => item.asking = Asking::Unlisted("40003".into()),
-                "last-send" => item.sends = 3,
-                "never-sent" => (item.sends, item.sent_at) = (0, None),
-                "ladder-end" => item.declines = 2,
+                "about-spent" => item.query_purpose = QueryPurpose::Number(decline("spent", "ask")),
+                "about-number" => item.query_purpose = QueryPurpose::Number(decline("soft", "ask")),
+                "about-resend" => item.query_purpose = QueryPurpose::Resend,
+                "about-declined" => item.query_purpose = QueryPurpose::ResendDeclined,
+                "about-unlisted" => item.query_purpose = QueryPurpose::Unlisted("40003".into()),
+                "last-send" => item.submit_count = 3,
+                "never-sent" => (item.submit_count, item.sent_at) = (0, None),
+                "ladder-end" => item.decline_count = 2,
                 other => panic!("no trait {other}"),
             }
         }
@@ -1267,8 +1287,11 @@ mod tests {
         if moved.item.generation != before.generation {
             text += &format!(" gen {}", moved.item.generation);
         }
-        if let Some(due) = moved.due {
-            text += &format!(" in {}s", due.since(Timestamp::from_millis(NOW)).as_secs());
+        if let Some(next_at) = moved.next_at {
+            text += &format!(
+                " in {}s",
+                next_at.since(Timestamp::from_millis(NOW)).as_secs()
+            );
         }
         if let Some(alarm) = moved.alarm {
             text += &format!(" alarm {}", alarm.as_str());
@@ -1401,7 +1424,7 @@ mod tests {
                 }
                 let claimed = event == Event::Claim;
                 prop_assert_ne!(next.state, State::Held, "held after {:?}", event);
-                prop_assert_eq!(moved.due.is_some(), next.state.is_open() && !claimed);
+                prop_assert_eq!(moved.next_at.is_some(), next.state.is_open() && !claimed);
                 if item.state == State::Held && next.state.is_open() {
                     prop_assert_eq!(&event, &Event::Approve);
                 }

@@ -262,12 +262,12 @@ mod sown {
     /// What the state machine would say with the fault in it.
     pub fn bend(item: &Item, event: &Event, moved: Move, now: crate::time::Timestamp) -> Move {
         let to = moved.item.state;
-        let went = |state, due| Move {
+        let went = |state, next_at| Move {
             item: Item {
                 state,
                 ..moved.item.clone()
             },
-            due,
+            next_at,
             ..moved.clone()
         };
         let answer = if let Event::Answered(answer) = event {
@@ -313,10 +313,16 @@ mod sown {
             () if is(Mutation::TimeoutIsPlanned) && timed_out && item.state == State::Sending => {
                 went(State::Planned, Some(now))
             }
-            () if is(Mutation::UnknownClosedByTime) && to == State::Unknown && item.asks > 1 => {
+            () if is(Mutation::UnknownClosedByTime)
+                && to == State::Unknown
+                && item.query_count > 1 =>
+            {
                 went(State::Failed, None)
             }
-            () if is(Mutation::UnknownSucceedsByTime) && to == State::Unknown && item.asks > 1 => {
+            () if is(Mutation::UnknownSucceedsByTime)
+                && to == State::Unknown
+                && item.query_count > 1 =>
+            {
                 went(State::Succeeded, None)
             }
             () if is(Mutation::AbsentIsFailed) && absent => went(State::Failed, None),
@@ -326,15 +332,18 @@ mod sown {
             () if is(Mutation::AcceptedIsDone) && matches!(answer, Some(Answer::Accepted)) => {
                 went(State::Succeeded, None)
             }
-            () if is(Mutation::PendingForgotten) && to == State::Pending => {
-                Move { due: None, ..moved }
-            }
-            () if is(Mutation::UnknownForgotten) && to == State::Unknown => {
-                Move { due: None, ..moved }
-            }
-            () if is(Mutation::PlannedForgotten) && to == State::Planned => {
-                Move { due: None, ..moved }
-            }
+            () if is(Mutation::PendingForgotten) && to == State::Pending => Move {
+                next_at: None,
+                ..moved
+            },
+            () if is(Mutation::UnknownForgotten) && to == State::Unknown => Move {
+                next_at: None,
+                ..moved
+            },
+            () if is(Mutation::PlannedForgotten) && to == State::Planned => Move {
+                next_at: None,
+                ..moved
+            },
             () => moved,
         }
     }

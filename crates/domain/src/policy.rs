@@ -80,19 +80,19 @@ pub struct Resolve {
 
 impl Retry {
     /// The wait before sending for the `attempt`th time again, with up to a quarter added by
-    /// `spread` (0 to 255).
-    pub fn wait(&self, attempt: u32, spread: u8) -> Duration {
+    /// `jitter` (0 to 255).
+    pub fn wait(&self, attempt: u32, jitter: u8) -> Duration {
         let doubled = self
             .first
             .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(30)));
-        jittered(doubled.min(self.max), spread)
+        jittered(doubled.min(self.max), jitter)
     }
 }
 
 impl Resolve {
     /// The wait before asking again when `asked` queries have been made, with up to a quarter added
-    /// by `spread`.
-    pub fn wait(&self, asked: u32, spread: u8) -> Duration {
+    /// by `jitter`.
+    pub fn wait(&self, asked: u32, jitter: u8) -> Duration {
         let place = usize::try_from(asked).unwrap_or(usize::MAX);
         let base = self
             .schedule
@@ -100,12 +100,12 @@ impl Resolve {
             .or(self.schedule.last())
             .copied()
             .unwrap_or(Duration::from_secs(60));
-        jittered(base, spread)
+        jittered(base, jitter)
     }
 }
 
-fn jittered(base: Duration, spread: u8) -> Duration {
-    base.saturating_add(base / 1024 * u32::from(spread))
+fn jittered(base: Duration, jitter: u8) -> Duration {
+    base.saturating_add(base / 1024 * u32::from(jitter))
 }
 
 #[cfg(test)]

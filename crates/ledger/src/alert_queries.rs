@@ -17,9 +17,9 @@ const PARKED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items) a
                      where t.state = 'parked' and t.items > 0 and j.id = t.job_id and r.id = j.run_id \
                      group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
 
-const UNKNOWN: &str = "select r.id, r.workflow, r.occurrence, cast(count(*) as bigint), min(u.asking_since) from \
-                       (select job_id, asking_since from items where state = 'unknown' and asking_since <= $1 \
-                          order by asking_since limit 10000) as u \
+const UNKNOWN: &str = "select r.id, r.workflow, r.occurrence, cast(count(*) as bigint), min(u.unresolved_since) from \
+                       (select job_id, unresolved_since from items where state = 'unknown' and unresolved_since <= $1 \
+                          order by unresolved_since limit 10000) as u \
                      cross join jobs as j cross join runs as r where j.id = u.job_id and r.id = j.run_id \
                      group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
 
@@ -568,7 +568,7 @@ mod tests {
     async fn every_look_finds_its_rows_by_an_index_however_long_the_history_is() {
         for (statement, index) in [
             (PARKED, "USING INDEX totals_parked"),
-            (UNKNOWN, "USING INDEX items_unknown (asking_since<?)"),
+            (UNKNOWN, "USING INDEX items_unknown (unresolved_since<?)"),
             (
                 ENDED,
                 "USING INDEX runs_finished (finished_at>? AND finished_at<?)",

@@ -90,7 +90,7 @@ fn failed(source: sqlx::Error) -> LedgerError {
 struct Found {
     stored: ItemRecord,
     policy: Policy,
-    due: Option<Timestamp>,
+    next_at: Option<Timestamp>,
     claimed: bool,
     last_call: Option<Timestamp>,
 }
@@ -113,11 +113,11 @@ async fn apply_one(
         is_in_use: said.order_no == found.stored.order_no,
         known: false,
         is_claimed: found.claimed,
-        due: found.due,
+        next_at: found.next_at,
         query_at: asked_at(&found, said),
         words: words(&found, said),
     };
-    let (outcome, detail, due) = match follow(&found.stored, &news, &found.policy, said.now)? {
+    let (outcome, detail, next_at) = match follow(&found.stored, &news, &found.policy, said.now)? {
         Consequence::Ignore => (NotificationOutcome::NothingNew, None, None),
         Consequence::Wait => {
             let waits = "waits for a call that is under way".to_owned();
@@ -145,7 +145,7 @@ async fn apply_one(
         outcome,
         detail: detail.as_deref(),
         item_id: Some(said.item_id),
-        due,
+        next_at,
     };
     end(turn, said.notification, &ending).await?;
     Ok(outcome)
@@ -167,7 +167,7 @@ async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
     Ok(Found {
         stored: ItemRecord::read(&row)?,
         policy: policy_of(&row, item_id)?,
-        due: instant(&row, "due_at")?,
+        next_at: instant(&row, "next_at")?,
         claimed: row
             .try_get::<Option<i64>, _>("node")
             .map_err(failed)?
@@ -189,7 +189,7 @@ async fn ask(
     found: &Found,
     said: &NotificationClaim,
 ) -> Result<(), LedgerError> {
-    let sooner = "update items set due_at = $2 where id = $1 and node is null and (due_at is null or due_at > $2)";
+    let sooner = "update items set next_at = $2 where id = $1 and node is null and (next_at is null or next_at > $2)";
     let sooner = sqlx::query(sooner)
         .bind(said.item_id)
         .bind(asked_at(found, said).millis());

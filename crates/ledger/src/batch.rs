@@ -31,7 +31,7 @@ pub struct NewApproval {
 /// Items that were never sent, and now never will be, give key and number back.
 pub(super) async fn let_go(turn: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
     let query = "update items set key_hash = null, order_no = null, custom_no = null \
-                 where id in (select cast(atom as bigint) from json_each($1)) and state = 'cancelled' and sends = 0";
+                 where id in (select cast(atom as bigint) from json_each($1)) and state = 'cancelled' and submit_count = 0";
     let done = sqlx::query(query)
         .bind(list(items))
         .execute(turn.connection())
@@ -125,7 +125,7 @@ pub(super) async fn ask(
 ) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("asking for approval", source);
     // Nobody has seen them yet: this is the state they are planned in.
-    let hold = "update items set state = 'held', due_at = null where job_id = $1 and due_at is not null and state = 'planned'";
+    let hold = "update items set state = 'held', next_at = null where job_id = $1 and next_at is not null and state = 'planned'";
     sqlx::query(hold)
         .bind(job_id)
         .execute(turn.connection())
@@ -143,8 +143,8 @@ pub(super) async fn hold_some(
     batch: &mut Batch,
 ) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("asking for approval", source);
-    let hold = "update items set state = 'held', due_at = null \
-                where id > $1 and id <= $2 and job_id = $3 and due_at is not null and state = 'planned'";
+    let hold = "update items set state = 'held', next_at = null \
+                where id > $1 and id <= $2 and job_id = $3 and next_at is not null and state = 'planned'";
     let held = sqlx::query(hold)
         .bind(after)
         .bind(to)

@@ -155,31 +155,33 @@ pub(super) struct Claims {
 
 /// What is due of a job: to be sent, or to be asked about.
 pub(super) const DUE: &str = "\
-    select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
-      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, \
-      (select b.state from items as b where b.serial = items.serial \
+    select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at, \
+      unresolved_since, query_purpose, receipt, order_no, custom_no, key_hash, amount, currency, input, exclusive_key, result, \
+      withdrawn, \
+      (select b.state from items as b where b.exclusive_key = items.exclusive_key \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
-      (select 1 from paused_contracts as p where p.serial = items.serial) as paused, \
-      (select 1 from items as t cross join jobs as k where t.serial = items.serial and t.state in ('planned', 'held') \
+      (select 1 from paused_contracts as p where p.exclusive_key = items.exclusive_key) as paused, \
+      (select 1 from items as t cross join jobs as k where t.exclusive_key = items.exclusive_key and t.state in ('planned', 'held') \
          and t.id <> items.id and k.id = t.job_id and k.kind = 'terminate' limit 1) as ending, \
       case when generation > 1 then (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved' limit 1) \
         end as moved, \
       coalesce(recalled, 0) as recalled, \
       (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
          and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
-    from items where job_id = $1 and due_at <= $2 order by due_at limit $3";
+    from items where job_id = $1 and next_at <= $2 order by next_at limit $3";
 
 /// What is to be asked about of a job that may send nothing: found among what is open, however much
 /// waits to be sent.
 pub(super) const ASKED: &str = "\
-    select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
-      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused, null as ending, \
+    select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at, \
+      unresolved_since, query_purpose, receipt, order_no, custom_no, key_hash, amount, currency, input, exclusive_key, result, \
+      withdrawn, null as in_flight, null as paused, null as ending, \
       coalesce(recalled, 0) as recalled, \
       (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
          and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
-    from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +due_at <= $2 \
-      union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +due_at <= $2) \
-    order by due_at limit $3";
+    from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +next_at <= $2 \
+      union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +next_at <= $2) \
+    order by next_at limit $3";
 
 /// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim
 /// waiting.
@@ -190,7 +192,7 @@ pub(super) const RECALLED: &str = "\
     update items set recalled = generation from json_each($1) as r where items.id = cast(r.atom as bigint)";
 
 pub(super) const BUMP: &str = "\
-    update items set due_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
+    update items set next_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
     where items.id = cast(b.value ->> 0 as bigint)";
 
 /// What keeps an item from being sent, and for how long it is put off: a person's deed ends the
@@ -381,7 +383,7 @@ async fn claim_from(
         .map_err(failed)?;
     let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
     let mut sorted = DueItems::default();
-    let mut serials = HashSet::new();
+    let mut exclusive_keys = HashSet::new();
     let due: Vec<ItemRecord> = rows
         .iter()
         .map(ItemRecord::read)
@@ -421,9 +423,9 @@ async fn claim_from(
             }
             State::Planned
                 if !stored
-                    .serial
+                    .exclusive_key
                     .as_ref()
-                    .is_none_or(|serial| serials.insert(serial.clone())) =>
+                    .is_none_or(|key| exclusive_keys.insert(key.clone())) =>
             {
                 sorted.blocked.push((stored.id, WaitReason::Busy));
             }
@@ -511,7 +513,7 @@ impl DueItems {
             ClaimKind::Query
         };
         let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
-        self.claims.push((stored, moved.due_at(until), doing));
+        self.claims.push((stored, moved.with_next_at(until), doing));
         Ok(())
     }
 
@@ -680,11 +682,12 @@ pub(super) fn follow(
 }
 
 async fn next_due(turn: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
-    let row = sqlx::query("select min(due_at) from items where job_id = $1 and due_at is not null")
-        .bind(job_id)
-        .fetch_one(turn.connection())
-        .await
-        .map_err(|source| LedgerError::of("looking for the next due item", source))?;
+    let row =
+        sqlx::query("select min(next_at) from items where job_id = $1 and next_at is not null")
+            .bind(job_id)
+            .fetch_one(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of("looking for the next due item", source))?;
     Ok(row
         .try_get::<Option<i64>, _>(0)
         .ok()

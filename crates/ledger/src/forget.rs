@@ -171,7 +171,7 @@ fn count_of(what: Forgettable) -> &'static str {
                + (select count(*) from (select 1 from episodes where closed_at < $1 limit $2) as e)"
         }
         Forgettable::Notifications => {
-            "select count(*) from (select 1 from notifications where received_at < $1 and due_at is null limit $2) as n"
+            "select count(*) from (select 1 from notifications where received_at < $1 and next_at is null limit $2) as n"
         }
         Forgettable::Occurrences => {
             "select count(*) from (select 1 from occurrences where at < $1 and state not in ('due', 'queued') limit $2) as o"

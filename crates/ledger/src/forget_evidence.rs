@@ -1,7 +1,7 @@
 //! Evidence whose time is over: what was sent and answered, the history and the input of items of
 //! finished runs, and the lines of statements.
 //!
-//! What stays, for ever, is the item itself: key, identity, order number, state, amount and
+//! What stays, for ever, is the item itself: key, content hash, order number, state, amount and
 //! receipt. A key may happen at most once for ever, so it must be known for ever. A run of which
 //! anything is open, held or parked is left as a whole.
 

@@ -46,7 +46,7 @@ impl Ledger {
         before: Timestamp,
     ) -> Result<Option<String>, LedgerError> {
         let query = "select j.lane from jobs as j join runs as r on r.id = j.run_id where j.finished_at is null and j.started = 1 \
-                       and exists (select 1 from items as i where i.job_id = j.id and i.due_at < $2 and i.node is null) \
+                       and exists (select 1 from items as i where i.job_id = j.id and i.next_at < $2 and i.node is null) \
                        and not exists (select 1 from lanes as l where l.name in (j.lane, j.lane || '/' || j.kind, j.lane || '/' || j.kind || '/' || j.id) \
                                          and l.state <> 'open' and (l.until is null or l.until > $1)) \
                        and not exists (select 1 from pauses as p where p.scope = 'all' \
@@ -69,8 +69,8 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn lane_pulses(&self) -> Result<Vec<LaneHealth>, LedgerError> {
         let query = "select l.lane, (select b.tokens from buckets as b where b.name = 'lane:' || l.lane) as tokens, \
-                       (select min((select min(i.due_at) from items as i \
-                                     where i.job_id = j.id and i.due_at is not null and i.node is null)) \
+                       (select min((select min(i.next_at) from items as i \
+                                     where i.job_id = j.id and i.next_at is not null and i.node is null)) \
                           from jobs as j where j.lane = l.lane and j.finished_at is null and j.started = 1) as due \
                      from (select lane from jobs where finished_at is null and started = 1 \
                              union select substr(name, 6) from buckets where name like 'lane:%') as l order by 1 limit 1000";
@@ -131,9 +131,9 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn unknown_ages(&self, now: Timestamp) -> Result<UnknownAges, LedgerError> {
         let failed = |source| LedgerError::of("looking at what is unknown", source);
-        let query = "select count(*), count(case when asking_since < $1 - 600000 then 1 end), \
-                       count(case when asking_since < $1 - 3600000 then 1 end), \
-                       count(case when asking_since < $1 - 86400000 then 1 end) \
+        let query = "select count(*), count(case when unresolved_since < $1 - 600000 then 1 end), \
+                       count(case when unresolved_since < $1 - 3600000 then 1 end), \
+                       count(case when unresolved_since < $1 - 86400000 then 1 end) \
                      from items where state in ('pending', 'unknown') and state = 'unknown'";
         let row = sqlx::query(query)
             .bind(now.millis())

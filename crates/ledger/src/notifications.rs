@@ -123,7 +123,7 @@ pub struct NotificationRow {
     /// How often it was looked at in vain.
     pub tries: u32,
     /// When it is looked at again; none once that has ended.
-    pub due_at: Option<Timestamp>,
+    pub next_at: Option<Timestamp>,
 }
 
 /// Which notifications are meant.
@@ -145,17 +145,17 @@ pub(super) struct Ending<'a> {
     pub outcome: NotificationOutcome,
     pub detail: Option<&'a str>,
     pub item_id: Option<i64>,
-    pub due: Option<Timestamp>,
+    pub next_at: Option<Timestamp>,
 }
 
 /// A body again is counted. One commit holds no body twice: a server would not take that.
 const KEEP: &str = "\
-    insert into notifications (lane, digest, received_at, repeats, headers, body, sealed, order_no, outcome, due_at) \
+    insert into notifications (lane, digest, received_at, repeats, headers, body, sealed, order_no, outcome, next_at) \
     select value ->> 0, value ->> 1, cast(value ->> 2 as bigint), cast(value ->> 3 as bigint), value ->> 4, value ->> 5, \
       cast(value ->> 6 as bigint), value ->> 7, 'open', cast(value ->> 2 as bigint) from json_each($1) where true \
     on conflict (lane, digest) do update set repeats = notifications.repeats + excluded.repeats + 1";
 
-const DUE: &str = "select * from notifications where due_at <= $1 order by due_at limit $2";
+const DUE: &str = "select * from notifications where next_at <= $1 order by next_at limit $2";
 
 impl Ledger {
     /// Keeps a notification, together with whatever else is to be written; returns when it is on
@@ -241,14 +241,14 @@ impl Ledger {
         id: i64,
         outcome: NotificationOutcome,
         detail: &str,
-        due: Option<Timestamp>,
+        next_at: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let ending = Ending {
             outcome,
             detail: Some(detail),
             item_id: None,
-            due,
+            next_at,
         };
         end(&mut turn, id, &ending).await?;
         turn.commit().await
@@ -266,7 +266,7 @@ impl Ledger {
     ) -> Result<u64, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let forget = "delete from notifications where id in (select id from notifications \
-                        where received_at < $1 and due_at is null order by received_at limit $2)";
+                        where received_at < $1 and next_at is null order by received_at limit $2)";
         let forget = sqlx::query(forget)
             .bind(before.millis())
             .bind(i64::from(limit));
@@ -379,7 +379,7 @@ pub(super) async fn end(
     id: i64,
     ending: &Ending<'_>,
 ) -> Result<(), LedgerError> {
-    let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), due_at = $5, \
+    let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), next_at = $5, \
                     tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \
                       or $2 not in ('open', 'nothing_new', 'unknown_order', 'unread'))";
     let update = sqlx::query(update)
@@ -388,7 +388,7 @@ pub(super) async fn end(
         .bind(ending.detail.map(str::to_owned));
     let update = update
         .bind(ending.item_id)
-        .bind(ending.due.map(Timestamp::millis));
+        .bind(ending.next_at.map(Timestamp::millis));
     update.execute(turn.connection()).await.map_err(failed)?;
     Ok(())
 }
@@ -413,8 +413,8 @@ fn read(row: &AnyRow) -> Result<NotificationRow, LedgerError> {
         detail: row.try_get("detail").map_err(failed)?,
         item_id: row.try_get("item_id").map_err(failed)?,
         tries: u32::try_from(count("tries")?).unwrap_or(u32::MAX),
-        due_at: row
-            .try_get::<Option<i64>, _>("due_at")
+        next_at: row
+            .try_get::<Option<i64>, _>("next_at")
             .map_err(failed)?
             .map(Timestamp::from_millis),
     })
@@ -436,7 +436,7 @@ mod tests {
             ..NotificationFilter::default()
         };
         let cases = [
-            (DUE.to_owned(), "USING INDEX notifications_due (due_at<?)"),
+            (DUE.to_owned(), "USING INDEX notifications_due (next_at<?)"),
             (
                 statement(&NotificationFilter::default()),
                 "USING INTEGER PRIMARY KEY (rowid<?)",

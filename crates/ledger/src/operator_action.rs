@@ -308,8 +308,9 @@ async fn grant(
 ) -> Result<Result<Moved, ActionResult>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
-        "select i.*, j.policy, j.run_id, j.forgotten_to, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
-           and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with, \
+        "select i.*, j.policy, j.run_id, j.forgotten_to, \
+           (select min(b.id) from items as b where b.exclusive_key = i.exclusive_key and b.id <> i.id \
+              and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with, \
            (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id \
               and (u.started_at < x.asks_until or u.at < x.at)) as restored \
          from items as i join jobs as j on j.id = i.job_id where i.id = $1",
@@ -479,7 +480,7 @@ async fn note_wish(
 ) -> Result<(), LedgerError> {
     let words = by.map(|by| format!("{}: {}", by.who, by.why));
     let note = "update items set withdrawn = $2, withdrawn_at = $3, \
-                  due_at = case when state = 'planned' and $3 is not null then $3 else due_at end where id = $1";
+                  next_at = case when state = 'planned' and $3 is not null then $3 else next_at end where id = $1";
     let noted = sqlx::query(note)
         .bind(id)
         .bind(&words)
@@ -534,12 +535,12 @@ async fn write(
         .map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false))
         .collect();
     write_one(turn, written, &attempts).await?;
-    if let Some(serial) = stored
-        .serial
+    if let Some(exclusive_key) = stored
+        .exclusive_key
         .as_ref()
         .filter(|_| stored.item.state == State::Parked)
     {
-        wake_contract(turn, serial, now).await?;
+        wake_contract(turn, exclusive_key, now).await?;
     }
     if stored.item.state == State::Held {
         let_go(turn, &[stored.id]).await?;

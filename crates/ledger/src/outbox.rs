@@ -127,7 +127,7 @@ pub struct MailRow {
     /// How often it was tried.
     pub tries: u32,
     /// When it is tried next.
-    pub due_at: Timestamp,
+    pub next_at: Timestamp,
     /// What the server said last.
     pub answer: Option<String>,
 }
@@ -141,7 +141,7 @@ pub enum Outcome {
     Again(Timestamp),
 }
 
-const MAIL: &str = "id, name, recipient, message_id, subject, plain, html, created_at, state, tries, due_at, answer";
+const MAIL: &str = "id, name, recipient, message_id, subject, plain, html, created_at, state, tries, next_at, answer";
 
 impl Ledger {
     /// For whom notices are due.
@@ -234,7 +234,7 @@ impl Ledger {
     ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("posting a mail", source);
         let mut turn = self.turn("posting a mail").await?;
-        let insert = "insert into mails (name, recipient, message_id, subject, plain, html, created_at, state, due_at) \
+        let insert = "insert into mails (name, recipient, message_id, subject, plain, html, created_at, state, next_at) \
                       values ($1, $2, $3, $4, $5, $6, $7, 'waiting', $7) on conflict do nothing returning id";
         let id: Option<i64> = sqlx::query_scalar(insert)
             .bind(&mail.name)
@@ -302,8 +302,8 @@ impl Ledger {
     ) -> Result<Vec<MailRow>, LedgerError> {
         let failed = |source| LedgerError::of("claiming mails", source);
         // What is in the future was written by a clock that was ahead, and waits for nothing.
-        let due = "select id from mails where state = 'waiting' and (due_at <= $1 or created_at > $1) \
-                   and (lease_until is null or lease_until <= $1 or lease_until > $3) order by due_at limit $2";
+        let due = "select id from mails where state = 'waiting' and (next_at <= $1 or created_at > $1) \
+                   and (lease_until is null or lease_until <= $1 or lease_until > $3) order by next_at limit $2";
         let query = || {
             sqlx::query_scalar::<_, i64>(due)
                 .bind(now.millis())
@@ -352,7 +352,7 @@ impl Ledger {
             Outcome::Again(due) => (MailState::Waiting, Some(due.millis()), None),
         };
         let mut turn = self.turn("noting what became of a mail").await?;
-        let settle = "update mails set state = $3, due_at = coalesce($4, due_at), ended_at = $5, answer = $6, \
+        let settle = "update mails set state = $3, next_at = coalesce($4, next_at), ended_at = $5, answer = $6, \
                       lease = null, lease_until = null where id = $1 and lease = $2";
         let settled = sqlx::query(settle)
             .bind(id)
@@ -397,7 +397,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn resend_mails(&self, since: Timestamp, now: Timestamp) -> Result<u64, LedgerError> {
         let mut turn = self.turn("sending mails again").await?;
-        let again = "update mails set state = 'waiting', due_at = $2, created_at = $2, tries = 0, ended_at = null \
+        let again = "update mails set state = 'waiting', next_at = $2, created_at = $2, tries = 0, ended_at = null \
                      where state in ('refused', 'expired') and created_at >= $1";
         let again = sqlx::query(again)
             .bind(since.millis())
@@ -485,7 +485,7 @@ fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
             .map_err(failed)?
             .try_into()
             .unwrap_or(u32::MAX),
-        due_at: instant(10)?,
+        next_at: instant(10)?,
         answer: row.try_get(11).map_err(failed)?,
     })
 }

@@ -35,7 +35,7 @@ pub enum Scope {
         /// The contract's id at the gateway.
         contract: String,
         /// The fingerprint that its items have.
-        serial: KeyHash,
+        exclusive_key: KeyHash,
     },
 }
 
@@ -150,12 +150,12 @@ impl Ledger {
             Scope::Contract {
                 gateway,
                 contract,
-                serial,
+                exclusive_key,
             } => {
-                let insert = "insert into paused_contracts (serial, gateway, contract, at, actor, reason, audit) \
+                let insert = "insert into paused_contracts (exclusive_key, gateway, contract, at, actor, reason, audit) \
                               values ($1, $2, $3, $4, $5, $6, $7)";
                 sqlx::query(insert)
-                    .bind(serial.as_bytes().to_vec())
+                    .bind(exclusive_key.as_bytes().to_vec())
                     .bind(gateway)
                     .bind(contract)
             }
@@ -194,8 +194,8 @@ impl Ledger {
             return Ok(false);
         }
         match scope {
-            Scope::Contract { serial, .. } => {
-                wake_contract(&mut turn, serial.as_bytes(), now).await?
+            Scope::Contract { exclusive_key, .. } => {
+                wake_contract(&mut turn, exclusive_key.as_bytes(), now).await?
             }
             Scope::Workflow(name) => {
                 let query = "update schedules set resumed_at = $2 where workflow = $1";
@@ -281,7 +281,7 @@ impl Ledger {
         &self,
         account: &str,
         id: &str,
-        serial: &KeyHash,
+        exclusive_key: &KeyHash,
     ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("looking for a contract", source);
         let kept =
@@ -302,9 +302,9 @@ impl Ledger {
             "state in ('sending', 'pending', 'unknown', 'parked') and",
             "",
         ] {
-            let query = format!("select id from items where {among} serial = $1 limit 1");
+            let query = format!("select id from items where {among} exclusive_key = $1 limit 1");
             let found = sqlx::query(AssertSqlSafe(query))
-                .bind(serial.as_bytes().to_vec())
+                .bind(exclusive_key.as_bytes().to_vec())
                 .fetch_optional(&self.read);
             if found.await.map_err(failed)?.is_some() {
                 return Ok(true);
@@ -375,13 +375,13 @@ impl Ledger {
 /// date, keeps it.
 pub(super) async fn wake_contract(
     turn: &mut WriteTx,
-    serial: &[u8],
+    exclusive_key: &[u8],
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let wake = "update items set due_at = $2 where job_id in (select id from jobs where finished_at is null) \
-                and due_at > $2 and serial = $1 and state = 'planned' and reason is not null and reason like 'waits: %'";
+    let wake = "update items set next_at = $2 where job_id in (select id from jobs where finished_at is null) \
+                and next_at > $2 and exclusive_key = $1 and state = 'planned' and reason is not null and reason like 'waits: %'";
     let woken = sqlx::query(wake)
-        .bind(serial.to_vec())
+        .bind(exclusive_key.to_vec())
         .bind(now.millis())
         .execute(turn.connection())
         .await;
@@ -393,9 +393,9 @@ pub(super) async fn wake_contract(
 /// Who has paused it, if it is paused.
 async fn paused_by(turn: &mut WriteTx, scope: &Scope) -> Result<Option<String>, LedgerError> {
     let query = match scope {
-        Scope::Contract { serial, .. } => {
-            sqlx::query_scalar("select actor from paused_contracts where serial = $1")
-                .bind(serial.as_bytes().to_vec())
+        Scope::Contract { exclusive_key, .. } => {
+            sqlx::query_scalar("select actor from paused_contracts where exclusive_key = $1")
+                .bind(exclusive_key.as_bytes().to_vec())
         }
         Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
             let (scope, name) = named(scope);
@@ -420,12 +420,12 @@ async fn unpause(
         "and actor = 'payrun'"
     };
     let (of_contract, of_others) = (
-        format!("delete from paused_contracts where serial = $1 {whose}"),
+        format!("delete from paused_contracts where exclusive_key = $1 {whose}"),
         format!("delete from pauses where scope = $1 and name = $2 {whose}"),
     );
     let delete = match scope {
-        Scope::Contract { serial, .. } => {
-            sqlx::query(AssertSqlSafe(of_contract)).bind(serial.as_bytes().to_vec())
+        Scope::Contract { exclusive_key, .. } => {
+            sqlx::query(AssertSqlSafe(of_contract)).bind(exclusive_key.as_bytes().to_vec())
         }
         Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
             let (scope, name) = named(scope);

@@ -281,7 +281,7 @@ const OTHERS: &str = "\
     select cast(coalesce(sum(amount), 0) as bigint) as sum, \
       coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy, \
       coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown, \
-      max(case when state = 'unknown' and node is null then due_at end) as asked_at, \
+      max(case when state = 'unknown' and node is null then next_at end) as asked_at, \
       max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
         and e.from_state in ('planned', 'sending', 'unknown', 'parked') \
         and e.to_state in ('pending', 'unknown', 'parked', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \

@@ -106,9 +106,9 @@ pub struct NewItem {
     /// The key's fingerprint in its scope.
     pub key_hash: KeyHash,
     /// Fingerprint of what must be equal where the key is.
-    pub identity: KeyHash,
+    pub content_hash: KeyHash,
     /// Fingerprint of what may be in flight once at a time.
-    pub serial: Option<KeyHash>,
+    pub exclusive_key: Option<KeyHash>,
     /// The order number the user gave.
     pub custom_no: Option<OrderNumber>,
     /// Its amount.
@@ -174,7 +174,7 @@ pub fn filed_again_as(result: Option<&str>) -> Option<i64> {
 pub struct Earlier {
     stored: ItemRecord,
     run_id: i64,
-    identity: Option<KeyHash>,
+    content_hash: Option<KeyHash>,
     reason: Option<String>,
     forgotten: bool,
 }
@@ -201,8 +201,8 @@ impl Earlier {
     }
 
     /// Fingerprint of what must be equal where the key is.
-    pub const fn identity(&self) -> Option<KeyHash> {
-        self.identity
+    pub const fn content_hash(&self) -> Option<KeyHash> {
+        self.content_hash
     }
 
     /// Whether its content is no longer kept.
@@ -535,7 +535,9 @@ impl Planning {
                 .filter(|_| !is(Mutation::KeyWithLine));
             match (self.contradicted.get(&item.key_hash), first) {
                 (Some(line), _) => refused.push(contradicts(item, *line)),
-                (None, Some(first)) if first.identity == item.identity && !item.contradicts() => {
+                (None, Some(first))
+                    if first.content_hash == item.content_hash && !item.contradicts() =>
+                {
                     refused.push(twice(item, first.line))
                 }
                 // Which of them is meant, nobody can tell.
@@ -621,11 +623,11 @@ impl Planning {
             .map_err(failed)?;
         let read = |row: &AnyRow| {
             let stored = ItemRecord::read(row)?;
-            let identity: Option<&[u8]> = row.try_get("identity").map_err(failed)?;
+            let content_hash: Option<&[u8]> = row.try_get("content_hash").map_err(failed)?;
             let forgotten: Option<i64> = row.try_get("forgotten_to").map_err(failed)?;
             let earlier = Earlier {
                 run_id: row.try_get("run_id").map_err(failed)?,
-                identity: identity.and_then(KeyHash::from_bytes),
+                content_hash: content_hash.and_then(KeyHash::from_bytes),
                 reason: row.try_get("reason").map_err(failed)?,
                 forgotten: forgotten.is_some_and(|to| to >= stored.id),
                 stored,
@@ -708,8 +710,8 @@ impl Planning {
         }
         let failed = |source| LedgerError::of("refusing a row that another contradicts", source);
         let keys: Vec<String> = rows.iter().map(|(key, _)| hex(*key)).collect();
-        let reject = "update items set state = 'rejected', reason = $3, due_at = null, key_hash = null, identity = null, \
-                        serial = null, order_no = null, custom_no = null, input = '{}' \
+        let reject = "update items set state = 'rejected', reason = $3, next_at = null, key_hash = null, content_hash = null, \
+                        exclusive_key = null, order_no = null, custom_no = null, input = '{}' \
                       where job_id = $2 and state = 'planned' and key_hash in (select unhex(atom) from json_each($1)) \
                       returning id, line, key, amount, currency";
         let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
@@ -757,8 +759,8 @@ impl Planning {
             was_planned: true,
             ..contradicts(&first, item.line)
         };
-        let reject = "update items set state = 'rejected', reason = $2, due_at = null, key_hash = null, identity = null, \
-                        serial = null, order_no = null, custom_no = null, input = '{}' where id = $1";
+        let reject = "update items set state = 'rejected', reason = $2, next_at = null, key_hash = null, content_hash = null, \
+                        exclusive_key = null, order_no = null, custom_no = null, input = '{}' where id = $1";
         let rejected = sqlx::query(reject)
             .bind(holder.id)
             .bind(&refusal.reason)
@@ -925,8 +927,8 @@ impl Planning {
                     item.line,
                     &item.key,
                     hex(hash(item)),
-                    hex(item.identity),
-                    item.serial.map(hex),
+                    hex(item.content_hash),
+                    item.exclusive_key.map(hex),
                     item.custom_no
                         .clone()
                         .unwrap_or_else(|| OrderNumber::derive(hash(item), 1)),
@@ -939,8 +941,8 @@ impl Planning {
             })
             .collect();
         let inserted = sqlx::query(
-            "insert into items (job_id, line, key, key_hash, identity, serial, order_no, custom_no, amount, \
-               currency, input, result, state, due_at) \
+            "insert into items (job_id, line, key, key_hash, content_hash, exclusive_key, order_no, custom_no, amount, \
+               currency, input, result, state, next_at) \
              select $2, cast(value ->> 0 as bigint), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), \
                unhex(value ->> 4), value ->> 5, value ->> 6, cast(value ->> 7 as bigint), value ->> 8, value ->> 9, \
                value ->> 10, 'planned', $3 from json_each($1) where true on conflict do nothing",
@@ -963,7 +965,7 @@ impl Planning {
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let own = self.run_id;
         let rows = sqlx::query(
-            "select i.id, i.job_id, i.key_hash, i.identity, i.line, i.state, i.amount, i.currency, \
+            "select i.id, i.job_id, i.key_hash, i.content_hash, i.line, i.state, i.amount, i.currency, \
                coalesce(j.run_id, $2) as run_id from json_each($1) as k \
              cross join items as i left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)",
         )
@@ -975,7 +977,7 @@ impl Planning {
         let mut holders = HashMap::with_capacity(rows.len());
         for row in rows {
             let key: &[u8] = row.try_get("key_hash").map_err(failed)?;
-            let identity: &[u8] = row.try_get("identity").map_err(failed)?;
+            let content_hash: &[u8] = row.try_get("content_hash").map_err(failed)?;
             let id = row.try_get("id").map_err(failed)?;
             let holder = ExistingKey {
                 id,
@@ -984,7 +986,7 @@ impl Planning {
                 run_id: row.try_get("run_id").map_err(failed)?,
                 line: row.try_get("line").map_err(failed)?,
                 state: row.try_get("state").map_err(failed)?,
-                identity: KeyHash::from_bytes(identity),
+                content_hash: KeyHash::from_bytes(content_hash),
             };
             if let Some(key) = KeyHash::from_bytes(key) {
                 holders.insert(key, holder);
@@ -1007,14 +1009,14 @@ struct ExistingKey {
     run_id: i64,
     line: i64,
     state: String,
-    identity: Option<KeyHash>,
+    content_hash: Option<KeyHash>,
     amount: Option<Amount>,
 }
 
 impl ExistingKey {
     /// Whether it says something else under the same key.
     fn contradicts(&self, item: &NewItem) -> bool {
-        self.identity != Some(item.identity) || item.contradicts()
+        self.content_hash != Some(item.content_hash) || item.contradicts()
     }
 
     /// Whether its order may still be carried out as it was planned.
@@ -1047,7 +1049,7 @@ impl ExistingKey {
         if self.run_id == run_id {
             return twice(item, self.first_line());
         }
-        let same = self.identity == Some(item.identity);
+        let same = self.content_hash == Some(item.content_hash);
         let (run, id, state) = (self.run_id, self.id, &self.state);
         let amount = self
             .amount

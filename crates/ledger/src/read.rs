@@ -154,7 +154,7 @@ pub struct ItemRow {
     /// Its amount.
     pub amount: Option<Amount>,
     /// When somebody has to look at it next.
-    pub due_at: Option<Timestamp>,
+    pub next_at: Option<Timestamp>,
     /// The gateway's number for what it did.
     pub receipt: Option<String>,
     /// Why, where the state alone does not say.
@@ -251,7 +251,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
         let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency, \
-                       (select min(i.due_at) from items as i where i.job_id = jobs.id and i.due_at is not null) as due \
+                       (select min(i.next_at) from items as i where i.job_id = jobs.id and i.next_at is not null) as due \
                      from jobs where lane = $1 and finished_at is null and started = 1 order by due nulls last, id limit 1000";
         let query = sqlx::query(query).bind(lane.to_owned());
         let rows = self.rows("listing open jobs", query).await?;
@@ -417,8 +417,8 @@ impl Ledger {
                               or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
                               or exists (select 1 from json_each($3) as a where a.atom in (j.lane, j.lane || '/' || j.kind, \
                                 j.lane || '/' || j.kind || '/' || j.id)) \
-                            then (select min(i.due_at) from items as i where i.job_id = j.id and i.state in ('pending', 'unknown')) \
-                            else (select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null) end) \
+                            then (select min(i.next_at) from items as i where i.job_id = j.id and i.state in ('pending', 'unknown')) \
+                            else (select min(i.next_at) from items as i where i.job_id = j.id and i.next_at is not null) end) \
                           from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
                              and j.lane in (select atom from json_each($2))) \
                      from jobs as j cross join totals as t \
@@ -799,8 +799,8 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
             what: format!("the state of item {id}"),
         })?,
         amount: amount_of(row, id)?,
-        due_at: row
-            .try_get::<Option<i64>, _>("due_at")
+        next_at: row
+            .try_get::<Option<i64>, _>("next_at")
             .map_err(failed)?
             .map(Timestamp::from_millis),
         receipt: row.try_get("receipt").map_err(failed)?,

@@ -176,7 +176,7 @@ impl Ledger {
         let own = items.iter().map(|id| (*id, None));
         let other = otherwise
             .iter()
-            .map(|(id, identity)| (*id, Some(hex::encode(identity.as_bytes()))));
+            .map(|(id, content_hash)| (*id, Some(hex::encode(content_hash.as_bytes()))));
         let rows: Vec<(i64, Option<String>)> = own.chain(other).collect();
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
@@ -399,7 +399,7 @@ impl Ledger {
 fn pairs() -> String {
     format!(
         "select i.id, i.key, cast(case when b.amount is not distinct from i.amount and b.currency is not distinct from i.currency \
-           and b.identity is not distinct from i.identity then 1 else 0 end as bigint), i.input, b.input \
+           and b.content_hash is not distinct from i.content_hash then 1 else 0 end as bigint), i.input, b.input \
          from jobs as j cross join items as i cross join items as b where {OF_JOB} and i.id > $3 and {OTHER} \
          order by i.id limit {PAIRS}"
     )
@@ -410,7 +410,7 @@ const REPEATED: &str = "\
     select g.id, g.times, g.latest, j.run_id, l.key, l.state from ( \
       select i.id as id, count(*) as times, max(o.id) as latest \
       from json_each($1) as k cross join items as i cross join items as o join jobs as j on j.id = $2 \
-      where i.id = cast(k.value ->> 0 as bigint) and o.identity = coalesce(unhex(k.value ->> 1), i.identity) and (o.id < coalesce(j.first_item, i.id) or (o.id < i.id and o.job_id <> i.job_id)) \
+      where i.id = cast(k.value ->> 0 as bigint) and o.content_hash = coalesce(unhex(k.value ->> 1), i.content_hash) and (o.id < coalesce(j.first_item, i.id) or (o.id < i.id and o.job_id <> i.job_id)) \
         and o.state not in ('rejected', 'skipped', 'cancelled') and exists (select 1 from jobs as oj where oj.id = o.job_id) group by i.id) as g \
     join items as l on l.id = g.latest join jobs as j on j.id = l.job_id";
 
@@ -463,7 +463,7 @@ mod tests {
     async fn what_is_known_beside_a_batch_is_found_by_indexes() {
         place(
             &steps(REPEATED).await,
-            "SEARCH o USING INDEX items_identity (identity=?",
+            "SEARCH o USING INDEX items_content_hash (content_hash=?",
         );
         let charges = steps(CHARGES).await;
         place(&charges, "SEARCH i USING INDEX items_key (key_hash=?)");

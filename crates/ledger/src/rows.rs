@@ -12,7 +12,7 @@ use super::settle::AttemptLine;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
-use payrun_domain::item::{Alarm, Asking, Item, Move, State, heeding};
+use payrun_domain::item::{Alarm, Item, Move, QueryPurpose, State, heeding};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::Policy;
@@ -30,7 +30,7 @@ pub(super) struct ItemRecord {
     pub key: KeyHash,
     pub amount: Option<Amount>,
     pub input: String,
-    pub serial: Option<Vec<u8>>,
+    pub exclusive_key: Option<Vec<u8>>,
     pub result: Option<String>,
     /// Who has withdrawn it while it may have been under way, and why.
     pub withdrawn: Option<String>,
@@ -55,7 +55,7 @@ impl ItemRecord {
             what: format!("item {id}: {what}"),
         };
         let state: &str = row.try_get("state").map_err(get)?;
-        let asking: Option<&str> = row.try_get("asking").map_err(get)?;
+        let purpose: Option<&str> = row.try_get("query_purpose").map_err(get)?;
         let number = |name: &str| row.try_get::<i64, _>(name).map_err(get);
         let instant = |name: &str| {
             row.try_get::<Option<i64>, _>(name)
@@ -73,20 +73,23 @@ impl ItemRecord {
         let item = Item {
             state: State::parse(state).ok_or_else(|| corrupt("state"))?,
             generation: u16::try_from(number("generation")?).map_err(|_| corrupt("generation"))?,
-            sends: u32::try_from(number("sends")?).map_err(|_| corrupt("sends"))?,
-            asks: u32::try_from(number("asks")?).map_err(|_| corrupt("asks"))?,
-            declines: u16::try_from(number("declines")?).map_err(|_| corrupt("declines"))?,
+            submit_count: u32::try_from(number("submit_count")?)
+                .map_err(|_| corrupt("submit_count"))?,
+            query_count: u32::try_from(number("query_count")?)
+                .map_err(|_| corrupt("query_count"))?,
+            decline_count: u16::try_from(number("decline_count")?)
+                .map_err(|_| corrupt("decline_count"))?,
             sent_at: instant("sent_at")?,
-            asking_since: instant("asking_since")?,
-            asking: match asking {
-                None => Asking::Outcome,
-                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("asking"))?,
+            unresolved_since: instant("unresolved_since")?,
+            query_purpose: match purpose {
+                None => QueryPurpose::Outcome,
+                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("query purpose"))?,
             },
             receipt: row
                 .try_get::<Option<String>, _>("receipt")
                 .map_err(get)?
                 .map(Receipt),
-            spread: id.to_le_bytes()[0].wrapping_mul(151),
+            jitter: id.to_le_bytes()[0].wrapping_mul(151),
         };
         Ok(Self {
             id,
@@ -100,7 +103,7 @@ impl ItemRecord {
                 .ok_or_else(|| corrupt("no key"))?,
             amount: amount_of(row, id)?,
             input: row.try_get("input").map_err(get)?,
-            serial: row.try_get("serial").map_err(get)?,
+            exclusive_key: row.try_get("exclusive_key").map_err(get)?,
             result: row.try_get("result").map_err(get)?,
             withdrawn: row.try_get("withdrawn").map_err(get)?,
             // Only who asks whether the ledger was restored reads these.
@@ -358,12 +361,12 @@ fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
 
 fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
     let (stored, next) = (written.stored, &written.moved.item);
-    let asking = match &next.asking {
-        Asking::Outcome => None,
-        asking @ (Asking::Number(_)
-        | Asking::Resend
-        | Asking::ResendDeclined
-        | Asking::Unlisted(_)) => serde_json::to_string(asking).ok(),
+    let purpose = match &next.query_purpose {
+        QueryPurpose::Outcome => None,
+        purpose @ (QueryPurpose::Number(_)
+        | QueryPurpose::Resend
+        | QueryPurpose::ResendDeclined
+        | QueryPurpose::Unlisted(_)) => serde_json::to_string(purpose).ok(),
     };
     Ok((
         stored.id,
@@ -371,14 +374,14 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<impl Serialize + use<'a>
         next.state.as_str(),
         next.generation,
         stored.number_of(next.generation)?,
-        written.moved.due.map(Timestamp::millis),
+        written.moved.next_at.map(Timestamp::millis),
         written.node,
-        next.sends,
-        next.asks,
-        next.declines,
+        next.submit_count,
+        next.query_count,
+        next.decline_count,
         next.sent_at.map(Timestamp::millis),
-        next.asking_since.map(Timestamp::millis),
-        asking,
+        next.unresolved_since.map(Timestamp::millis),
+        purpose,
         next.receipt.as_ref(),
         written.result.or(stored.result.as_deref()),
         reason_of(written),

@@ -321,7 +321,7 @@ async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerE
         }
     }
     // What came late may be the truth: ask at once. Not a move, so no event.
-    sqlx::query("update items set due_at = $2 where id = $1 and state in ('pending', 'unknown') and node is null")
+    sqlx::query("update items set next_at = $2 where id = $1 and state in ('pending', 'unknown') and node is null")
         .bind(one.stored.id)
         .bind(one.at.millis())
         .execute(turn.connection())
@@ -367,7 +367,7 @@ async fn apply_late_reply(
         is_in_use: stored.order_no == *number,
         known: was_declined || one.stored.item.state != State::Sending,
         is_claimed: false,
-        due: None,
+        next_at: None,
         query_at: one.at,
         words,
     };

@@ -92,14 +92,14 @@ async fn apply_line(
     } else {
         Answer::from(Cause::Mismatch)
     };
-    let due: Option<i64> = row.try_get("due_at").map_err(failed)?;
+    let next_at: Option<i64> = row.try_get("next_at").map_err(failed)?;
     let news = Evidence {
         source: Source::StatementLine,
         answer: &answer,
         is_in_use: stored.order_no == shown.order_no,
         known: row.try_get::<i64, _>("told").map_err(failed)? > 0,
         is_claimed: false,
-        due: due.map(Timestamp::from_millis),
+        next_at: next_at.map(Timestamp::from_millis),
         query_at: shown.now,
         words: words(shown),
     };
@@ -158,11 +158,11 @@ pub(super) async fn write_told(
     let (stored, now) = (written.stored, written.at);
     write_one(turn, written, attempts).await?;
     match stored
-        .serial
+        .exclusive_key
         .as_ref()
         .filter(|_| stored.item.state == State::Parked)
     {
-        Some(serial) => wake_contract(turn, serial, now).await,
+        Some(exclusive_key) => wake_contract(turn, exclusive_key, now).await,
         None => Ok(()),
     }
 }

@@ -92,7 +92,7 @@ impl fmt::Display for Stopped {
 pub(super) const NAMING: &str = "\
     select i.id, i.input, j.account, p.due from json_each($1) as k cross join items as i cross join jobs as j \
       left join contract_periods as p on p.item_id = i.id \
-    where i.id = cast(k.atom as bigint) and i.serial is not null and j.id = i.job_id and j.kind <> $2 \
+    where i.id = cast(k.atom as bigint) and i.exclusive_key is not null and j.id = i.job_id and j.kind <> $2 \
       and j.account is not null";
 
 /// `[contract, account]` each.

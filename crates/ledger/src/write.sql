@@ -2,9 +2,10 @@
 -- The list comes first and the items are found by their id, which a test on the query plan pins.
 update items set
   version = items.version + 1, state = m.value ->> 2, generation = m.value ->> 3, order_no = m.value ->> 4,
-  due_at = m.value ->> 5, node = m.value ->> 6, sends = m.value ->> 7, asks = m.value ->> 8, declines = m.value ->> 9,
-  sent_at = m.value ->> 10, asking_since = m.value ->> 11, asking = m.value ->> 12, receipt = m.value ->> 13,
-  result = m.value ->> 14, reason = coalesce(m.value ->> 15, case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end)
+  next_at = m.value ->> 5, node = m.value ->> 6, submit_count = m.value ->> 7, query_count = m.value ->> 8,
+  decline_count = m.value ->> 9, sent_at = m.value ->> 10, unresolved_since = m.value ->> 11, query_purpose = m.value ->> 12,
+  receipt = m.value ->> 13, result = m.value ->> 14,
+  reason = coalesce(m.value ->> 15, case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end)
 from json_each(?) as m where items.id = m.value ->> 0 and items.version = m.value ->> 1;
 
 -- Where an item has moved on, its event is there already; then the rows do not add up and nothing is kept.

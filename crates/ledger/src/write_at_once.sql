@@ -3,9 +3,9 @@ with
 moved as (
   update items set
     version = items.version + 1, state = m.value ->> 2, generation = cast(m.value ->> 3 as bigint), order_no = m.value ->> 4,
-    due_at = cast(m.value ->> 5 as bigint), node = cast(m.value ->> 6 as bigint), sends = cast(m.value ->> 7 as bigint),
-    asks = cast(m.value ->> 8 as bigint), declines = cast(m.value ->> 9 as bigint), sent_at = cast(m.value ->> 10 as bigint),
-    asking_since = cast(m.value ->> 11 as bigint), asking = m.value ->> 12, receipt = m.value ->> 13, result = m.value ->> 14,
+    next_at = cast(m.value ->> 5 as bigint), node = cast(m.value ->> 6 as bigint), submit_count = cast(m.value ->> 7 as bigint),
+    query_count = cast(m.value ->> 8 as bigint), decline_count = cast(m.value ->> 9 as bigint), sent_at = cast(m.value ->> 10 as bigint),
+    unresolved_since = cast(m.value ->> 11 as bigint), query_purpose = m.value ->> 12, receipt = m.value ->> 13, result = m.value ->> 14,
     reason = coalesce(m.value ->> 15, case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end)
   from json_each($1) as m where items.id = cast(m.value ->> 0 as bigint) and items.version = cast(m.value ->> 1 as bigint)
   returning 1),

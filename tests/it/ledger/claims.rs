@@ -33,7 +33,7 @@ fn what_is_claimed_is_sending_under_its_number_before_the_claimer_knows() {
                 (State::Sending, Some(one.order_no().as_str()))
             );
             assert_eq!(
-                row.due_at,
+                row.next_at,
                 Some(one.lease_until),
                 "it is looked at again when the lease ends"
             );
@@ -84,7 +84,7 @@ fn a_settlement_moves_the_item_and_the_totals_in_one_commit() {
         );
         let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
         assert_eq!(
-            (row.state, row.receipt.as_deref(), row.due_at),
+            (row.state, row.receipt.as_deref(), row.next_at),
             (State::Succeeded, Some("R1"), None)
         );
         let run = desk.ledger.runs(None, 1).await.unwrap()[0].id;
@@ -460,7 +460,10 @@ fn what_is_given_back_unsent_is_planned_again_and_was_never_sent() {
         assert_eq!(desk.states().await, [State::Planned]);
         assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), 0);
         let again = desk.claim(at(2), 1).await.remove(0);
-        assert_eq!((again.doing, again.item.sends), (ClaimKind::Submit, 1));
+        assert_eq!(
+            (again.doing, again.item.submit_count),
+            (ClaimKind::Submit, 1)
+        );
         desk.assert_sound().await;
     });
 }
@@ -572,7 +575,7 @@ fn a_claim_in_doubt_is_given_back_if_it_was_made() {
         assert!(other.claim(at(1), 1).await.is_empty(), "it was made");
         let again = desk.claim(at(2), 1).await.remove(0);
         assert_eq!(
-            (again.doing, again.item.sends),
+            (again.doing, again.item.submit_count),
             (ClaimKind::Submit, 1),
             "nothing was sent for the first"
         );
@@ -1007,7 +1010,7 @@ fn a_job_with_something_due_is_worked_on_however_many_wait_for_a_later_day() {
         many.items(job, &[item(1, "LATER")]).await.unwrap();
         many.commit().await.unwrap();
         // As if they were in dunning.
-        place.run("update items set due_at = 9000000000000").await;
+        place.run("update items set next_at = 9000000000000").await;
         for n in 0..1_000 {
             let (early, _) = planning(&desk.ledger, &format!("early {n}")).await;
             early.commit().await.unwrap();

@@ -174,7 +174,7 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
             );
             let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
             assert_eq!(
-                (row.state, row.receipt.as_deref(), row.due_at),
+                (row.state, row.receipt.as_deref(), row.next_at),
                 (State::Succeeded, Some("R1"), None)
             );
             assert_eq!(row.result.as_deref(), Some(r#"{"state":"SUCCESS"}"#));
@@ -271,7 +271,7 @@ fn whatever_else_a_notification_says_is_a_reason_to_ask_and_not_before_the_gatew
                 (State::Pending, &before[0].reason)
             );
             // It was called at 2; it is due after a second anyway.
-            assert_eq!(after[0].due_at, before[0].due_at);
+            assert_eq!(after[0].next_at, before[0].next_at);
             desk.assert_sound().await;
         }
     });
@@ -337,7 +337,7 @@ fn another_amount_is_an_alarm_once_and_closes_nothing() {
         );
         let row = desk.items().await.remove(0);
         assert_eq!(
-            (row.state, row.due_at),
+            (row.state, row.next_at),
             (State::Unknown, Some(at(12))),
             "it is asked about when the gateway allows"
         );

@@ -172,11 +172,11 @@ fn a_paused_run_is_not_waited_for() {
 fn a_paused_contract_waits_and_goes_on_at_once_when_it_is_resumed() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
-        let serial = KeyHash::of("hk", "contract", "K-1");
+        let exclusive_key = KeyHash::of("hk", "contract", "K-1");
         let contract = Scope::Contract {
             gateway: "hk".into(),
             contract: "K-1".into(),
-            serial,
+            exclusive_key,
         };
         desk.ledger
             .pause(&contract, &by("ann"), at(1))

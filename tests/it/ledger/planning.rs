@@ -335,7 +335,7 @@ fn rows_that_say_different_things_under_one_key_are_all_refused_wherever_they_st
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
         let other = |line, key| NewItem {
-            identity: KeyHash::of("hk", "deduct", "something else"),
+            content_hash: KeyHash::of("hk", "deduct", "something else"),
             ..item(line, key)
         };
         let told = |refused: &[Refusal]| -> Vec<(u64, bool)> {
@@ -398,7 +398,7 @@ fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
         let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
         let (mut plan, id) = planning(&desk.ledger, "2").await;
         let other = NewItem {
-            identity: KeyHash::of("hk", "deduct", "something else"),
+            content_hash: KeyHash::of("hk", "deduct", "something else"),
             ..item(2, "B")
         };
         let refused = plan

@@ -37,7 +37,7 @@ fn news<'a>(source: Source, answer: &'a Answer, is_in_use: bool, known: bool) ->
         is_in_use,
         known,
         is_claimed: false,
-        due: None,
+        next_at: None,
         query_at: Timestamp::from_millis(7),
         words: "as the news says".into(),
     }
@@ -47,7 +47,7 @@ fn item(state: State) -> Item {
     Item {
         state,
         receipt: (state == State::Succeeded).then(|| Receipt("R1".into())),
-        sends: 1,
+        submit_count: 1,
         ..Item::planned(0)
     }
 }
@@ -279,12 +279,12 @@ fn nothing_but_a_success_changes_a_state() {
 #[test]
 fn after_an_alarm_what_is_open_is_asked_about_and_the_rest_is_done_at_its_time() {
     let done = Answer::Done(Receipt("R2".into()));
-    let due = Some(Timestamp::from_millis(5));
+    let next_at = Some(Timestamp::from_millis(5));
     let mismatch = Answer::from(Cause::Mismatch);
     for (answer, is_in_use) in [(&done, false), (&mismatch, true)] {
         for state in [State::Pending, State::Unknown, State::Parked] {
             let news = Evidence {
-                due,
+                next_at,
                 ..news(Source::Notification, answer, is_in_use, false)
             };
             let Consequence::Move(moved) =
@@ -293,11 +293,15 @@ fn after_an_alarm_what_is_open_is_asked_about_and_the_rest_is_done_at_its_time()
                 panic!("{state}");
             };
             let expected = if state == State::Parked {
-                due
+                next_at
             } else {
                 Some(news.query_at)
             };
-            assert_eq!((moved.due, moved.item), (expected, item(state)), "{state}");
+            assert_eq!(
+                (moved.next_at, moved.item),
+                (expected, item(state)),
+                "{state}"
+            );
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Failed {
     /// What the gateway's last refusal says of the contract.
     pub word: Option<ContractSignal>,
     /// How often it was declined.
-    pub declines: u16,
+    pub decline_count: u16,
     /// How many steps the dunning ladder has.
     pub steps: usize,
     /// Why it failed.
@@ -56,7 +56,7 @@ pub fn follow(failed: &Failed) -> Follow {
     match failed.word {
         Some(ContractSignal::Ended) => Follow::End(format!("the gateway says so; {reason}")),
         Some(ContractSignal::Paused) => Follow::Pause(format!("refused; {reason}")),
-        None if usize::from(failed.declines) > failed.steps => Follow::Pause(format!(
+        None if usize::from(failed.decline_count) > failed.steps => Follow::Pause(format!(
             "declined to the end of the dunning ladder; {reason}"
         )),
         None => Follow::Nothing,

@@ -292,9 +292,9 @@ fn a_period_lapses_by_the_day_it_is_and_not_by_the_day_the_run_is_for() {
 
 #[test]
 fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
-    let failed = |word, declines, steps| Failed {
+    let failed = |word, decline_count, steps| Failed {
         word,
-        declines,
+        decline_count,
         steps,
         reason: "declined: X".to_owned(),
     };

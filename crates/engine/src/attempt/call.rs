@@ -105,7 +105,7 @@ pub(crate) async fn precheck(
         && let Some(why) = not_begun(&unprepared.reached)
     {
         let (item, now) = (&claimed.item, engine.clock.now());
-        let until = now.plus(work.policy.retry.wait(item.sends, item.spread));
+        let until = now.plus(work.policy.retry.wait(item.submit_count, item.jitter));
         return payment::given_back(context, until, &why, now).map(Some);
     }
     if filing == Filing::Ask {

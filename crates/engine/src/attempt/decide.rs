@@ -8,7 +8,7 @@ use crate::Account;
 use crate::attempt::explain::explained;
 use crate::contracts::CONTRACT_IS;
 use payrun_domain::answer::{Answer, Cause};
-use payrun_domain::item::{Asking, Event, Illegal, Move, State, apply};
+use payrun_domain::item::{Event, Illegal, Move, QueryPurpose, State, apply};
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::redaction::TOLD;
@@ -179,8 +179,8 @@ pub(crate) fn unlisted(
         seen.insert(UNLISTED.to_owned(), message.into());
         return moved;
     }
-    let is_parked =
-        moved.item.state == State::Parked && matches!(claimed.item.asking, Asking::Unlisted(_));
+    let is_parked = moved.item.state == State::Parked
+        && matches!(claimed.item.query_purpose, QueryPurpose::Unlisted(_));
     let known = claimed
         .result()
         .filter(|known| is_parked && known.contains(UNLISTED));
@@ -285,7 +285,7 @@ pub(crate) fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
 /// An item of which nothing could be sent or asked, for want of a connection.
 pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
     let attempts = match moved.item.state {
-        State::Failed => format!(", in {} attempts", moved.item.sends),
+        State::Failed => format!(", in {} attempts", moved.item.submit_count),
         State::Held
         | State::Planned
         | State::Sending
@@ -309,8 +309,8 @@ pub(crate) fn spaced(account: &Account, is_query: bool, moved: Move, now: Timest
     if !(is_query && asks_again) {
         return moved;
     }
-    let due = moved
-        .due
-        .map(|due| due.max(now.plus(account.query_interval)));
-    Move { due, ..moved }
+    let next_at = moved
+        .next_at
+        .map(|next_at| next_at.max(now.plus(account.query_interval)));
+    Move { next_at, ..moved }
 }

@@ -440,7 +440,7 @@ fn follow(
         // its payment and customs.
         item.custom_no = OrderNumber::parse(&format!("{own}-{generation}")).ok();
     }
-    let same_terms = earlier.identity() == Some(item.identity);
+    let same_terms = earlier.content_hash() == Some(item.content_hash);
     item.again = Again::Replaces(Box::new(Replaces {
         earlier,
         same_terms,
@@ -451,7 +451,7 @@ fn follow(
 /// Whether a row says something else than the item of before, personal data included.
 fn differs(scope: &ItemBuilder, earlier: &Earlier, item: &NewItem) -> Result<bool, VaultError> {
     if earlier.is_forgotten() {
-        return Ok(earlier.identity() != Some(item.identity));
+        return Ok(earlier.content_hash() != Some(item.content_hash));
     }
     if earlier.amount() != item.amount {
         return Ok(true);

@@ -12,7 +12,7 @@ use crate::Account;
 use crate::contracts::{self};
 use payrun_domain::answer::Answer;
 use payrun_domain::ids::OrderNumber;
-use payrun_domain::item::{Asking, State};
+use payrun_domain::item::{QueryPurpose, State};
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::Call;
@@ -95,8 +95,8 @@ pub(crate) fn expected(scene: &AttemptContext<'_>, outcomes: &[Outcome], call: &
         // An item is pending too while a refusal is asked about: that the gateway had accepted.
         accepted: scene.claimed.item.state == State::Pending
             && matches!(
-                scene.claimed.item.asking,
-                Asking::Outcome | Asking::Unlisted(_)
+                scene.claimed.item.query_purpose,
+                QueryPurpose::Outcome | QueryPurpose::Unlisted(_)
             ),
         exists: number_exists(scene.claimed),
         named: !scene.operations.named_by.is_empty(),

@@ -130,7 +130,7 @@ fn is_past_horizon(scene: &AttemptContext<'_>) -> bool {
     scene
         .claimed
         .item
-        .asking_since
+        .unresolved_since
         .is_some_and(|since| scene.engine.clock.now().since(since) >= horizon)
 }
 

@@ -93,7 +93,7 @@ pub(crate) async fn prepare(
         }
         Ok(RefundCapacity::Busy) => {
             // Apart from each other, so that those that wait together do not meet again.
-            let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.spread));
+            let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.jitter));
             return wait(
                 scene,
                 until,
@@ -598,7 +598,7 @@ pub(crate) fn given_back(
 ) -> Result<Settlement, Illegal> {
     let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
     let moved = Move {
-        due: Some(until),
+        next_at: Some(until),
         reason: Some(why.to_owned()),
         ..moved
     };

@@ -162,7 +162,7 @@ fn failed(news: &ContractNews) -> Failed {
         .and_then(ContractSignal::parse);
     Failed {
         word,
-        declines: news.declines,
+        decline_count: news.decline_count,
         steps: news.steps,
         reason: news.reason.clone(),
     }

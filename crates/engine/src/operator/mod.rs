@@ -168,12 +168,14 @@ impl Engine {
                 ..
             },
             Scope::Contract {
-                gateway, serial, ..
+                gateway,
+                exclusive_key,
+                ..
             },
         ) = (what, &scope)
             && !self
                 .ledger
-                .has_contract(&self.account(gateway)?.identity, contract, serial)
+                .has_contract(&self.account(gateway)?.identity, contract, exclusive_key)
                 .await?
         {
             return Err(OperateError::NoSuchContract {
@@ -448,11 +450,11 @@ impl Engine {
                     Some(name) => self.account(name)?,
                     None => self.only_account_with_contracts(contract)?,
                 };
-                let serial = contract_serial(account, contract);
+                let exclusive_key = contract_exclusive_key(account, contract);
                 Scope::Contract {
                     gateway: account.name.clone(),
                     contract: contract.clone(),
-                    serial,
+                    exclusive_key,
                 }
             }
         })
@@ -534,7 +536,7 @@ fn by_payrun(reason: &str) -> Option<Authorization> {
 const CONTRACT: &str = "contract_id";
 
 /// The fingerprint that items of a contract have, whatever their job: of one only one is in flight.
-pub fn contract_serial(account: &Account, contract: &str) -> KeyHash {
+pub fn contract_exclusive_key(account: &Account, contract: &str) -> KeyHash {
     KeyHash::one_at_a_time(&account.identity, CONTRACT, contract)
 }
 

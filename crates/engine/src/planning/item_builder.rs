@@ -26,7 +26,7 @@ pub(crate) struct ItemBuilder {
     /// Set for kinds without effect: they may be done again in every run.
     run: Option<String>,
     /// The field of which one value is in flight once.
-    serial: String,
+    one_at_a_time: String,
     /// Why a generation may come to stand behind an order number; none where none can.
     generations: Option<&'static str>,
     /// Seals personal data.
@@ -55,7 +55,7 @@ impl ItemBuilder {
             vault: engine.vault.clone(),
             kind: Arc::clone(&job.kind),
             run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
-            serial: job.kind.one_at_a_time.clone().unwrap_or_default(),
+            one_at_a_time: job.kind.one_at_a_time.clone().unwrap_or_default(),
         }
     }
 
@@ -116,10 +116,10 @@ impl ItemBuilder {
         Ok(NewItem {
             line,
             key_hash,
-            identity: KeyHash::of(&self.account, &self.kind.name, &rendered.identity),
-            serial: rendered
-                .serial
-                .map(|value| KeyHash::one_at_a_time(&self.account, &self.serial, &value)),
+            content_hash: KeyHash::of(&self.account, &self.kind.name, &rendered.identity),
+            exclusive_key: rendered
+                .exclusive_key
+                .map(|value| KeyHash::one_at_a_time(&self.account, &self.one_at_a_time, &value)),
             // A look-up's number belongs to an order of somebody else's; it is no claim to that
             // number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),

@@ -437,9 +437,9 @@ mod tests {
             NewItem {
                 line,
                 key_hash: KeyHash::of("hk", "refund", &key),
-                identity: KeyHash::of("hk", "refund", &key),
+                content_hash: KeyHash::of("hk", "refund", &key),
                 key,
-                serial: None,
+                exclusive_key: None,
                 custom_no: None,
                 amount: None,
                 shared: false,

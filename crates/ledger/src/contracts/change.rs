@@ -80,7 +80,7 @@ pub struct ContractNews {
     /// The item.
     pub item_id: i64,
     /// How often it was declined.
-    pub declines: u16,
+    pub decline_count: u16,
     /// How many steps its dunning ladder has.
     pub steps: usize,
     /// Why it failed.
@@ -152,7 +152,7 @@ impl Ledger {
     pub async fn contract_news(&self, limit: u32) -> Result<Vec<ContractNews>, LedgerError> {
         let failed =
             |source| LedgerError::of("looking for what contracts have not heard of", source);
-        let query = "select p.contract_id, c.contract, p.item_id, i.declines, i.reason, i.result, j.policy \
+        let query = "select p.contract_id, c.contract, p.item_id, i.decline_count, i.reason, i.result, j.policy \
                      from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
                      where p.news = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
                      order by p.item_id limit $1";
@@ -246,7 +246,7 @@ fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
         contract_id: row.try_get("contract_id")?,
         contract: row.try_get("contract")?,
         item_id: row.try_get("item_id")?,
-        declines: u16::try_from(row.try_get::<i64, _>("declines")?).unwrap_or(u16::MAX),
+        decline_count: u16::try_from(row.try_get::<i64, _>("decline_count")?).unwrap_or(u16::MAX),
         steps: policy.map_or(usize::MAX, |policy| policy.dunning.len()),
         reason: row
             .try_get::<Option<String>, _>("reason")?
@@ -378,9 +378,9 @@ fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'sta
 /// What is open of a contract, its termination aside, by the states of the two indexes that have
 /// it.
 pub(super) const OPEN: &str = "\
-    select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
+    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'held') \
       and j.id = i.job_id and j.kind <> 'terminate' \
-    union all select i.id from items as i cross join jobs as j where i.serial = $1 \
+    union all select i.id from items as i cross join jobs as j where i.exclusive_key = $1 \
       and i.state in ('sending', 'pending', 'unknown', 'parked') and j.id = i.job_id and j.kind <> 'terminate' \
     order by 1 limit 10000";
 
@@ -391,9 +391,9 @@ async fn withdraw(
     (account, contract): (&str, &str),
     change: &ContractChange,
 ) -> Result<Vec<i64>, LedgerError> {
-    let serial = KeyHash::one_at_a_time(account, CONTRACT, contract);
+    let exclusive_key = KeyHash::one_at_a_time(account, CONTRACT, contract);
     let items = sqlx::query_scalar(OPEN)
-        .bind(serial.as_bytes().to_vec())
+        .bind(exclusive_key.as_bytes().to_vec())
         .fetch_all(turn.connection())
         .await;
     let items: Vec<i64> = items.map_err(failed_withdrawal)?;
@@ -437,9 +437,9 @@ pub async fn withdraw_what_has_ended(
         .fetch_all(turn.connection())
         .await;
     let ended: Vec<Vec<u8>> = ended.map_err(failed_withdrawal)?;
-    for serial in ended {
+    for exclusive_key in ended {
         let items = sqlx::query_scalar(OPEN_OF_RUN)
-            .bind(serial)
+            .bind(exclusive_key)
             .bind(run_id)
             .fetch_all(turn.connection())
             .await;
@@ -459,12 +459,12 @@ pub async fn withdraw_what_has_ended(
 /// The contracts that a job of terminations has ended, of those jobs that have not finished before
 /// an instant.
 const ENDED_SINCE: &str = "\
-    select distinct t.serial from jobs as k cross join items as t \
+    select distinct t.exclusive_key from jobs as k cross join items as t \
     where k.kind = 'terminate' and (k.finished_at is null or k.finished_at >= $1) \
-      and t.id between k.first_item and k.last_item and t.job_id = k.id and t.state = 'succeeded' and t.serial is not null";
+      and t.id between k.first_item and k.last_item and t.job_id = k.id and t.state = 'succeeded' and t.exclusive_key is not null";
 
 const OPEN_OF_RUN: &str = "\
-    select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
+    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'held') \
       and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
 
 async fn withdraw_items(

@@ -26,7 +26,7 @@ pub(crate) fn periods_of(moves: &[ItemChange<'_>]) -> Option<String> {
 /// Only what is one at a time can belong to a contract.
 fn moved(written: &ItemChange<'_>) -> Option<Moved> {
     let (stored, to) = (written.stored, written.moved.item.state);
-    stored.serial.as_ref()?;
+    stored.exclusive_key.as_ref()?;
     if stored.item.state == to {
         return None;
     }

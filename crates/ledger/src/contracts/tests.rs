@@ -55,8 +55,8 @@ async fn news_are_found_without_reading_every_period() {
     .await;
     place(&news, "contract_periods_news");
     let open = steps(OPEN).await;
-    place(&open, "items_waiting (serial=?)");
-    place(&open, "items_in_flight (serial=?)");
+    place(&open, "items_waiting (exclusive_key=?)");
+    place(&open, "items_in_flight (exclusive_key=?)");
     let over = steps(OVER).await;
     assert!(
         over[0].starts_with("SEARCH c USING INDEX contracts_ending"),

@@ -40,7 +40,7 @@ pub struct Rendered {
     /// same thing.
     pub identity: String,
     /// The value of which only one may be under way at a time.
-    pub serial: Option<String>,
+    pub exclusive_key: Option<String>,
     /// The amount.
     pub amount: Option<Amount>,
     /// Whether other rows stand for the same item too: it is one of those that a value of the row
@@ -405,7 +405,7 @@ impl<'a> Renderer<'a> {
         number: &Option<OrderNumber>,
         amount: Option<Amount>,
     ) -> Rendered {
-        let serial = self.job.kind.one_at_a_time.as_ref();
+        let exclusive_key = self.job.kind.one_at_a_time.as_ref();
         let is_input = |field: &Field| {
             !field.sensitive && !matches!(field.kind, FieldKind::Amount | FieldKind::Currency)
         };
@@ -420,7 +420,7 @@ impl<'a> Renderer<'a> {
                     .collect(),
             ),
             identity: object(values, amount, |field| field.identity),
-            serial: serial
+            exclusive_key: exclusive_key
                 .and_then(|name| find(values, name))
                 .map(str::to_owned),
             amount,
@@ -1066,7 +1066,7 @@ mod tests {
             rendered.identity,
             r#"{"amount":"88.50","contract_id":"C-1","currency":"HKD"}"#
         );
-        assert_eq!(rendered.serial.as_deref(), Some("C-1"));
+        assert_eq!(rendered.exclusive_key.as_deref(), Some("C-1"));
         assert_eq!(rendered.amount.map(|amount| amount.minor()), Some(8_850));
         assert_eq!(rendered.order_number, None);
         let same = monthly(&["C-1", "88.50", "Silver", "yes"])

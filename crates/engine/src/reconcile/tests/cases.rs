@@ -103,7 +103,7 @@ async fn a_day_without_its_statement_is_asked_about_again_later() {
     let world = with(&[], vec![]).await;
     let item = world.reconcile(DAY, AFTER, "").await;
     assert_eq!(item.state, State::Planned);
-    assert!(item.due_at.is_some());
+    assert!(item.next_at.is_some());
     assert_eq!(facts(&item)["missing_days"], serde_json::json!([AFTER]));
     assert!(!world.folder.path().join("files/reports").exists());
 }
@@ -256,7 +256,7 @@ async fn a_line_closes_what_was_unknown_pending_or_parked() {
         );
         let item = world.item("A").await;
         assert_eq!(
-            (item.state, item.receipt.as_deref(), item.due_at),
+            (item.state, item.receipt.as_deref(), item.next_at),
             (State::Succeeded, Some("T-A"), None)
         );
         let attempts = world.engine.ledger.attempts(item.id).await.unwrap();
@@ -409,7 +409,7 @@ async fn a_planned_item_whose_money_moved_is_never_sent_again() {
             "{fate:?}"
         );
         let item = world.item("A").await;
-        assert_eq!((item.state, item.due_at), (State::Succeeded, None));
+        assert_eq!((item.state, item.next_at), (State::Succeeded, None));
     }
 }
 
@@ -620,7 +620,7 @@ async fn a_charge_under_an_earlier_number_is_an_alarm_once_and_a_difference_each
         }
         let item = world.item("A").await;
         assert_eq!(
-            (item.state, item.due_at.is_some()),
+            (item.state, item.next_at.is_some()),
             (state, state.is_open()),
             "its own end is still to be found out"
         );

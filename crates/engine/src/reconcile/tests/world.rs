@@ -399,9 +399,9 @@ impl World {
         let item = NewItem {
             line: 1,
             key_hash: KeyHash::of("hk", "reconcile", &key),
-            identity: KeyHash::of("hk", "identity", &key),
+            content_hash: KeyHash::of("hk", "content", &key),
             key: key.clone(),
-            serial: None,
+            exclusive_key: None,
             custom_no: None,
             amount: None,
             shared: false,
@@ -469,8 +469,8 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
         line: u64::try_from(line).unwrap() + 1,
         key: key.to_owned(),
         key_hash: KeyHash::of("hk", kind, key),
-        identity: KeyHash::of("hk", "identity", key),
-        serial: None,
+        content_hash: KeyHash::of("hk", "content", key),
+        exclusive_key: None,
         custom_no: key
             .strip_prefix("own:")
             .map(|own| OrderNumber::parse(own).unwrap()),
