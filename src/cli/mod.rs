@@ -57,7 +57,6 @@ mod signals;
 mod simulate;
 mod tokens;
 mod work;
-#[cfg(feature = "sandbox")]
 mod write_new;
 
 use self::output::{note, note_lines};

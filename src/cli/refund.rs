@@ -69,6 +69,17 @@ pub(super) async fn run(context: &Context, args: &RefundArgs) -> Result<Exit, Fa
         amount.currency().code()
     );
     let folder = &project.config.workflows;
+    let written = [".csv", ".yaml"]
+        .map(|ending| folder.join(format!("{name}{ending}")))
+        .into_iter()
+        .find(|path| path.exists());
+    if let Some(path) = written {
+        return Err(
+            Failure::invalid(format!("{} is there already", path.display())).help(
+                "run the workflow of that name, or remove its two files to have them written anew",
+            ),
+        );
+    }
     write_new(folder, &format!("{name}.csv"), &rows)?;
     write_new(folder, &format!("{name}.yaml"), &workflow)?;
     let path = folder.join(format!("{name}.yaml"));

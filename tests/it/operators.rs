@@ -278,6 +278,9 @@ fn what_an_item_took_is_given_back_once_by_the_workflow_that_refund_writes() {
     let refund = ["refund", "1", "--reason", "the payer cancelled: \"late\""];
     let told = app.payrun(&refund).exits(0).stdout;
     assert!(told.contains("refund-of-item-1.yaml"), "{told}");
+    app.payrun(&refund)
+        .exits(2)
+        .says("refund-of-item-1.csv is there already");
     let run = ["run", "workflows/refund-of-item-1.yaml"];
     app.payrun_as(&ann, &run).exits(4);
     app.payrun(&refund)
