@@ -3,12 +3,12 @@
 //!
 //! # The way of an item
 //!
-//! [`workflow`] reads the file and renders the rows; [`engine::plan`] makes them items of the
+//! [`workflow`] reads the file and renders the rows; [`engine::planning`] makes them items of the
 //! [`ledger`] in one transaction. A [`worker`] claims what is due: from then on the intent is on
 //! disk. [`engine::attempt`] calls the [`gateway`], has the reply judged by the outcome tables of
 //! the [`catalog`], asks the state machine [`domain::item`] what follows, and settles it in the
 //! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people, who
-//! pause, slow and resolve by [`engine::operate`], and approve by [`engine::approve`].
+//! pause, slow and resolve by [`engine::operator`], and approve by [`engine::operator::approve`].
 //!
 //! # The layers
 //!
