@@ -81,6 +81,7 @@ impl From<LedgerError> for Failure {
             | LedgerError::Full { .. }
             | LedgerError::Database { .. }
             | LedgerError::Corrupt { .. }
+            | LedgerError::Inconsistent { .. }
             | LedgerError::Lock { .. }
             | LedgerError::Stopped => Exit::Internal,
         };

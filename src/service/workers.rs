@@ -50,10 +50,10 @@ fn ended_as(
         Ok(Ok(())) => Ok(AGAIN),
         Ok(Err(RunError::Ledger(error))) => Err(error),
         // A worker that broke is a defect of payrun; what was under way is asked about.
-        Ok(Err(RunError::Worker(what))) => Err(LedgerError::Corrupt {
+        Ok(Err(RunError::Worker(what))) => Err(LedgerError::Inconsistent {
             what: format!("a worker ended: {what}"),
         }),
-        Err(error) => Err(LedgerError::Corrupt {
+        Err(error) => Err(LedgerError::Inconsistent {
             what: format!("a worker ended: {error}"),
         }),
     }

@@ -550,7 +550,7 @@ fn sum(row: &AnyRow) -> Result<Sum, LedgerError> {
     let word = text(row, 1)?;
     Ok(Sum {
         workflow: text(row, 0)?,
-        state: State::parse(&word).ok_or_else(|| LedgerError::Corrupt {
+        state: State::parse(&word).ok_or_else(|| LedgerError::Inconsistent {
             what: format!("the state \"{word}\" of a total"),
         })?,
         currency: Currency::parse(&text(row, 2)?).ok(),

@@ -239,7 +239,8 @@ async fn write(
     };
     let succeeds = moved.item.state == State::Succeeded && stored.item.state != State::Succeeded;
     let result = succeeds
-        .then(|| merged(stored.result.as_deref(), &said.facts))
+        .then(|| merged(stored, &said.facts))
+        .transpose()?
         .flatten();
     let written = ItemChange {
         stored,
@@ -258,15 +259,13 @@ async fn write(
 }
 
 /// What was known of the result, and what the notification adds.
-fn merged(known: Option<&str>, facts: &Map<String, Value>) -> Option<String> {
+fn merged(stored: &ItemRecord, facts: &Map<String, Value>) -> Result<Option<String>, LedgerError> {
     if facts.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let mut result: Map<String, Value> = known
-        .and_then(|known| serde_json::from_str(known).ok())
-        .unwrap_or_default();
+    let mut result = stored.facts()?;
     result.extend(facts.clone());
-    Some(Value::Object(result).to_string())
+    Ok(Some(Value::Object(result).to_string()))
 }
 
 /// What it says, where that contradicts what was known.

@@ -546,9 +546,7 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
             .map_err(failed)
     };
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt {
-        what: format!("the {what} of approval {id}"),
-    };
+    let corrupt = |column| LedgerError::corrupt("approvals", id, column);
     let word: &str = row.try_get("state").map_err(failed)?;
     let (needed, items): (i64, i64) = (
         row.try_get("needed").map_err(failed)?,
@@ -566,9 +564,9 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
             .ok_or_else(|| corrupt("state"))?,
         author: row.try_get("author").map_err(failed)?,
         author_user: row.try_get("author_user").map_err(failed)?,
-        needed: u32::try_from(needed).map_err(|_| corrupt("number of persons"))?,
+        needed: u32::try_from(needed).map_err(|_| corrupt("needed"))?,
         print: row.try_get("print").map_err(failed)?,
-        items: u64::try_from(items).map_err(|_| corrupt("number of items"))?,
+        items: u64::try_from(items).map_err(|_| corrupt("items"))?,
         sums: serde_json::from_str(row.try_get("sums").map_err(failed)?)
             .map_err(|_| corrupt("sums"))?,
         asked_at: instant("asked_at")?,

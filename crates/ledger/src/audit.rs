@@ -145,7 +145,7 @@ impl Ledger {
 }
 
 fn link(digits: &str) -> Result<Link, LedgerError> {
-    Link::parse(digits).ok_or_else(|| LedgerError::Corrupt {
+    Link::parse(digits).ok_or_else(|| LedgerError::Inconsistent {
         what: "the hash of the last audit entry".to_owned(),
     })
 }

@@ -52,11 +52,8 @@ pub(super) async fn move_held(
     let job =
         sqlx::query("select policy, first_item, last_item from jobs where id = $1").bind(job_id);
     let job = job.fetch_one(turn.connection()).await.map_err(failed)?;
-    let policy: Policy = serde_json::from_str(job.try_get(0).map_err(failed)?).map_err(|_| {
-        LedgerError::Corrupt {
-            what: format!("the policy of job {job_id}"),
-        }
-    })?;
+    let policy: Policy = serde_json::from_str(job.try_get(0).map_err(failed)?)
+        .map_err(|_| LedgerError::corrupt("jobs", job_id, "policy"))?;
     let (first, last): (i64, i64) = (
         job.try_get(1).map_err(failed)?,
         job.try_get(2).map_err(failed)?,
@@ -89,7 +86,7 @@ pub(super) async fn move_held(
         if !ChangeBatch::of(&written, &[])?.execute(turn).await? {
             let what =
                 format!("an item of job {job_id} changed within the transaction that read it");
-            return Err(LedgerError::Corrupt { what });
+            return Err(LedgerError::Inconsistent { what });
         }
         if *event != Event::Approve {
             let ids: Vec<i64> = moved.iter().map(|(stored, _)| stored.id).collect();
@@ -233,9 +230,7 @@ fn add(batch: &mut Batch, row: &AnyRow) -> Result<(), LedgerError> {
     batch.add(&Content {
         line: row.try_get("line").map_err(failed)?,
         key: row.try_get("key").map_err(failed)?,
-        key_hash: key_hash.ok_or_else(|| LedgerError::Corrupt {
-            what: format!("item {id}: no key"),
-        })?,
+        key_hash: key_hash.ok_or_else(|| LedgerError::corrupt("items", id, "key_hash"))?,
         custom_no: row.try_get("custom_no").map_err(failed)?,
         amount: amount_of(row, id)?,
         input: row.try_get("input").map_err(failed)?,

@@ -617,7 +617,7 @@ impl DueItems {
             .map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false))
             .collect();
         if !moves.is_empty() && !ChangeBatch::of(&moves, &attempts)?.execute(turn).await? {
-            return Err(LedgerError::Corrupt {
+            return Err(LedgerError::Inconsistent {
                 what: "an item changed within the transaction that claims it".to_owned(),
             });
         }
@@ -664,7 +664,7 @@ pub(super) fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Move, LedgerError> {
-    apply(&stored.item, event, policy, now).map_err(|illegal| LedgerError::Corrupt {
+    apply(&stored.item, event, policy, now).map_err(|illegal| LedgerError::Inconsistent {
         what: format!("item {}: {illegal}", stored.id),
     })
 }
@@ -676,23 +676,21 @@ pub(super) fn follow(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Consequence, LedgerError> {
-    evidence::follow(&stored.item, news, policy, now).map_err(|illegal| LedgerError::Corrupt {
+    evidence::follow(&stored.item, news, policy, now).map_err(|illegal| LedgerError::Inconsistent {
         what: format!("item {}: {illegal}", stored.id),
     })
 }
 
 async fn next_due(turn: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for the next due item", source);
     let row =
         sqlx::query("select min(next_at) from items where job_id = $1 and next_at is not null")
             .bind(job_id)
             .fetch_one(turn.connection())
             .await
-            .map_err(|source| LedgerError::of("looking for the next due item", source))?;
-    Ok(row
-        .try_get::<Option<i64>, _>(0)
-        .ok()
-        .flatten()
-        .map(Timestamp::from_millis))
+            .map_err(failed)?;
+    let next: Option<i64> = row.try_get(0).map_err(failed)?;
+    Ok(next.map(Timestamp::from_millis))
 }
 
 /// Whether a column has a value, whatever its type.
@@ -744,9 +742,10 @@ impl Lane {
             row.try_get(3).map_err(failed)?,
         );
         let slowed = rate_of(
+            &request.lane,
             row.try_get(4).map_err(failed)?,
             row.try_get(5).map_err(failed)?,
-        );
+        )?;
         let rate = slowed.map_or(request.rate, |slowed| slowed.slower(request.rate));
         let is_some = |column| {
             row.try_get::<i64, _>(column)
@@ -788,14 +787,19 @@ impl Tokens {
             return Ok(None);
         };
         let name = format!("job:{}", want.job_id);
+        let failed = |source| LedgerError::of("reading the job's rate", source);
         let row = sqlx::query("select tokens, filled_at from buckets where name = $1")
             .bind(&name)
             .fetch_optional(turn.connection())
             .await
-            .map_err(|source| LedgerError::of("reading the job's rate", source))?;
-        let kept = row.map_or((None, None), |row| {
-            (row.try_get(0).ok(), row.try_get(1).ok())
-        });
+            .map_err(failed)?;
+        let kept = match row {
+            Some(row) => (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            ),
+            None => (None, None),
+        };
         Ok(Some(Self::filled(name, rate, kept, now)))
     }
 

@@ -96,7 +96,7 @@ impl CopiedTable {
         for row in &rows {
             let column: String = row.try_get(0).map_err(failed)?;
             let declared: String = row.try_get(1).map_err(failed)?;
-            let holds = Holds::of(&declared).ok_or_else(|| LedgerError::Corrupt {
+            let holds = Holds::of(&declared).ok_or_else(|| LedgerError::Inconsistent {
                 what: format!("{name}.{column} is of the type {declared:?}"),
             })?;
             key += usize::from(row.try_get::<i64, _>(2).map_err(failed)? > 0);
@@ -106,7 +106,7 @@ impl CopiedTable {
             });
         }
         if key == 0 {
-            return Err(LedgerError::Corrupt {
+            return Err(LedgerError::Inconsistent {
                 what: format!("{name} has no primary key"),
             });
         }

@@ -93,9 +93,21 @@ pub enum LedgerError {
         #[source]
         source: sqlx::Error,
     },
-    /// A row that no version of payrun writes.
-    #[error("the ledger holds what it never wrote: {what}")]
+    /// A value that no version of payrun writes: nothing is made up in its place.
+    #[error(
+        "the ledger holds what it never wrote: {column} of row {id} in {table} cannot be read; restore it from a backup"
+    )]
     Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's id, or what else names it.
+        id: String,
+        /// The column.
+        column: String,
+    },
+    /// Rows that contradict each other, or the state machine.
+    #[error("the ledger holds what it never wrote: {what}")]
+    Inconsistent {
         /// What and where.
         what: String,
     },
@@ -121,6 +133,26 @@ pub enum LedgerError {
     Stopped,
 }
 
+/// Which row a column that cannot be read is of.
+#[derive(Debug, Error)]
+#[error("row {id} of {table}")]
+struct Unread {
+    table: &'static str,
+    id: String,
+}
+
+/// A column of a row that cannot be read, for readers of rows that fail as sqlx does;
+/// [`LedgerError::of`] makes [`LedgerError::Corrupt`] of it.
+pub(super) fn undecodable(table: &'static str, id: impl ToString, column: &str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(Unread {
+            table,
+            id: id.to_string(),
+        }),
+    }
+}
+
 impl LedgerError {
     /// Whether the same deed may well succeed a moment later.
     pub const fn is_transient(&self) -> bool {
@@ -129,11 +161,29 @@ impl LedgerError {
 
     /// Whether it may be the fault of what was to be written, and not of the database's condition.
     pub(super) const fn may_be_of_one(&self) -> bool {
-        matches!(self, Self::Database { .. } | Self::Corrupt { .. })
+        matches!(
+            self,
+            Self::Database { .. } | Self::Corrupt { .. } | Self::Inconsistent { .. }
+        )
+    }
+
+    /// A column of a row that cannot be read.
+    pub(super) fn corrupt(table: &'static str, id: impl ToString, column: &str) -> Self {
+        Self::Corrupt {
+            table,
+            id: id.to_string(),
+            column: column.to_owned(),
+        }
     }
 
     /// Sorts a database error into what can be done about it.
     pub(super) fn of(doing: &'static str, source: sqlx::Error) -> Self {
+        // What a reader of rows could not make sense of (`undecodable`).
+        if let sqlx::Error::ColumnDecode { index, source } = &source
+            && let Some(unread) = source.downcast_ref::<Unread>()
+        {
+            return Self::corrupt(unread.table, &unread.id, index);
+        }
         // A proxy that has no server at the moment answers with what is no reply of a server.
         if matches!(
             source,

@@ -344,7 +344,7 @@ pub(super) fn kind_of(row: &AnyRow, column: usize) -> Result<Kind, LedgerError> 
     let word: &str = row
         .try_get(column)
         .map_err(|source| LedgerError::of("reading episodes", source))?;
-    Kind::parse(word).ok_or_else(|| LedgerError::Corrupt {
+    Kind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("the kind of alert \"{word}\""),
     })
 }

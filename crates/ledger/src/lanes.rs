@@ -386,13 +386,23 @@ impl Ledger {
     }
 }
 
-/// A rate as two columns hold it, where they hold one.
-pub(super) fn rate_of(calls: Option<i64>, per: Option<i64>) -> Option<Rate> {
-    let per = Duration::from_millis(u64::try_from(per?).ok()?);
-    Some(Rate {
-        calls: u32::try_from(calls?).ok()?,
-        per,
-    })
+/// The rate of a lane as two columns hold it, where they hold one.
+pub(super) fn rate_of(
+    lane: &str,
+    calls: Option<i64>,
+    per: Option<i64>,
+) -> Result<Option<Rate>, LedgerError> {
+    let corrupt = |column| LedgerError::corrupt("lane_limits", lane, column);
+    let (Some(calls), Some(per)) = (calls, per) else {
+        return match (calls, per) {
+            (None, None) => Ok(None),
+            (_, _) => Err(corrupt("rate_per")),
+        };
+    };
+    Ok(Some(Rate {
+        calls: u32::try_from(calls).map_err(|_| corrupt("rate_calls"))?,
+        per: Duration::from_millis(u64::try_from(per).map_err(|_| corrupt("rate_per"))?),
+    }))
 }
 
 async fn lane(turn: &mut WriteTx, name: &str) -> Result<Option<LaneRow>, LedgerError> {
@@ -428,17 +438,20 @@ fn lane_row(row: &AnyRow) -> Result<LaneRow, LedgerError> {
 
 fn limit_row(row: &AnyRow) -> Result<LimitRow, LedgerError> {
     let failed = |source| LedgerError::of("reading the limits of a lane", source);
+    let name: String = row.try_get("name").map_err(failed)?;
     let concurrency: Option<i64> = row.try_get("concurrency").map_err(failed)?;
+    let concurrency = concurrency
+        .map(u32::try_from)
+        .transpose()
+        .map_err(|_| LedgerError::corrupt("lane_limits", &name, "concurrency"))?;
     let rate = rate_of(
+        &name,
         row.try_get("rate_calls").map_err(failed)?,
         row.try_get("rate_per").map_err(failed)?,
-    );
+    )?;
     Ok(LimitRow {
-        name: row.try_get("name").map_err(failed)?,
-        limits: LaneLimits {
-            rate,
-            concurrency: concurrency.and_then(|number| u32::try_from(number).ok()),
-        },
+        name,
+        limits: LaneLimits { rate, concurrency },
         actor: row.try_get("actor").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
         at: row

@@ -114,7 +114,7 @@ impl Ledger {
             let items: i64 = row.try_get(2).map_err(failed)?;
             Ok(Total {
                 job_id: 0,
-                state: state.ok_or_else(|| LedgerError::Corrupt {
+                state: state.ok_or_else(|| LedgerError::Inconsistent {
                     what: format!("the state \"{word}\""),
                 })?,
                 currency: Currency::parse(&code).ok(),

@@ -407,9 +407,8 @@ fn read(row: &AnyRow) -> Result<NotificationRow, LedgerError> {
         body: row.try_get("body").map_err(failed)?,
         sealed: count("sealed")? != 0,
         order_no: row.try_get("order_no").map_err(failed)?,
-        outcome: NotificationOutcome::parse(word).ok_or_else(|| LedgerError::Corrupt {
-            what: format!("notification {id}: outcome"),
-        })?,
+        outcome: NotificationOutcome::parse(word)
+            .ok_or_else(|| LedgerError::corrupt("notifications", id, "outcome"))?,
         detail: row.try_get("detail").map_err(failed)?,
         item_id: row.try_get("item_id").map_err(failed)?,
         tries: u32::try_from(count("tries")?).unwrap_or(u32::MAX),

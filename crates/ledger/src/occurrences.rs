@@ -291,7 +291,7 @@ fn occurrence_rows(
 fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an occurrence", source);
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state = OccurrenceState::parse(word).ok_or_else(|| LedgerError::Corrupt {
+    let state = OccurrenceState::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("an occurrence is \"{word}\""),
     })?;
     Ok(OccurrenceRow {

@@ -418,7 +418,7 @@ async fn grant(
         OperatorAction::Retry => keeping_words(
             &stored,
             row.try_get::<Option<&str>, _>("reason").map_err(failed)?,
-        ),
+        )?,
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
     write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
@@ -493,12 +493,8 @@ async fn note_wish(
 
 /// The result of an item with the words by which it was refused, so that they stand in its reason
 /// until a new answer replaces them; none where nothing changes.
-fn keeping_words(stored: &ItemRecord, reason: Option<&str>) -> Option<String> {
-    let mut result: serde_json::Map<String, serde_json::Value> = stored
-        .result
-        .as_deref()
-        .and_then(|known| serde_json::from_str(known).ok())
-        .unwrap_or_default();
+fn keeping_words(stored: &ItemRecord, reason: Option<&str>) -> Result<Option<String>, LedgerError> {
+    let mut result = stored.facts()?;
     let reason = reason.unwrap_or_default();
     let told = reason
         .split_once("; before: ")
@@ -510,7 +506,7 @@ fn keeping_words(stored: &ItemRecord, reason: Option<&str>) -> Option<String> {
     if is_refusal {
         result.insert(TOLD_BEFORE.to_owned(), told.into());
     }
-    (is_refusal || stale).then(|| serde_json::Value::Object(result).to_string())
+    Ok((is_refusal || stale).then(|| serde_json::Value::Object(result).to_string()))
 }
 
 async fn write(

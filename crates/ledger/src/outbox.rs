@@ -477,9 +477,8 @@ fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
             html: text(6)?,
         },
         created_at: instant(7)?,
-        state: MailState::parse(&state).ok_or_else(|| LedgerError::Corrupt {
-            what: format!("the state of mail {id}"),
-        })?,
+        state: MailState::parse(&state)
+            .ok_or_else(|| LedgerError::corrupt("mails", id, "state"))?,
         tries: row
             .try_get::<i64, _>(9)
             .map_err(failed)?

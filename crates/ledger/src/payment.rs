@@ -371,9 +371,7 @@ pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
 pub(super) fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
     let failed = |source| LedgerError::of("reading a payment", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = || LedgerError::Corrupt {
-        what: format!("payment {id} has no amount"),
-    };
+    let corrupt = || LedgerError::corrupt("payments", id, "amount");
     Ok(Payment {
         order_no: row.try_get("order_no").map_err(failed)?,
         transaction_id: row.try_get("transaction_id").map_err(failed)?,

@@ -654,11 +654,7 @@ impl Planning {
                 continue;
             };
             let Earlier { stored, reason, .. } = &of.earlier;
-            let mut result: serde_json::Map<String, serde_json::Value> = stored
-                .result
-                .as_deref()
-                .and_then(|known| serde_json::from_str(known).ok())
-                .unwrap_or_default();
+            let mut result = stored.facts()?;
             result.insert(Replaces::BY.to_owned(), by.into());
             let reason = format!(
                 "{}; filed again with other content as item {by}",
@@ -686,7 +682,7 @@ impl Planning {
         }
         let what =
             "an item changed while a file was planned that files it again; plan the file once more";
-        Err(LedgerError::Corrupt {
+        Err(LedgerError::Inconsistent {
             what: what.to_owned(),
         })
     }
@@ -906,11 +902,12 @@ impl Planning {
     /// # Errors
     /// Whatever the database says.
     pub async fn newest_item(&mut self) -> Result<i64, LedgerError> {
+        let failed = |source| LedgerError::of("planning items", source);
         let row = sqlx::query("select coalesce(max(id), 0) from items")
             .fetch_one(self.connection().await?)
             .await
-            .map_err(|source| LedgerError::of("planning items", source))?;
-        Ok(row.try_get(0).unwrap_or(0))
+            .map_err(failed)?;
+        row.try_get(0).map_err(failed)
     }
 
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {

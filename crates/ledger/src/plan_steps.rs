@@ -288,7 +288,7 @@ impl Steps {
             .await;
         let Some(newest) = newest.map_err(failed)? else {
             let what = "a plan under way was taken for one of a dead process, and nothing of it is kept; plan the run once more".to_owned();
-            return Err(LedgerError::Corrupt { what });
+            return Err(LedgerError::Inconsistent { what });
         };
         self.newest = newest;
         self.since = tokio::time::Instant::now();
@@ -496,7 +496,7 @@ impl Planning {
         let Some((mut batch, (first, last))) =
             origin.map(|(origin, span)| (Batch::of(&origin), span))
         else {
-            return Err(LedgerError::Corrupt {
+            return Err(LedgerError::Inconsistent {
                 what: format!("job {job_id} is held before it is planned"),
             });
         };

@@ -383,10 +383,10 @@ impl Ledger {
         );
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
-            let state = State::parse(state).ok_or_else(|| LedgerError::Corrupt {
+            let state = State::parse(state).ok_or_else(|| LedgerError::Inconsistent {
                 what: format!("the state {state:?}"),
             })?;
-            let items = u64::try_from(row.try_get::<i64, _>(2).map_err(failed)?).unwrap_or(0);
+            let items = row.try_get::<i64, _>(2).map_err(failed)?.unsigned_abs();
             let kind = row.try_get(3).map_err(failed)?;
             Ok(TroubledBefore {
                 run_id: row.try_get(0).map_err(failed)?,
@@ -689,9 +689,7 @@ impl Ledger {
 fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
     let failed = |source| LedgerError::of("reading a job", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt {
-        what: format!("the {what} of job {id}"),
-    };
+    let corrupt = |column| LedgerError::corrupt("jobs", id, column);
     let calls: Option<i64> = row.try_get("rate_calls").map_err(failed)?;
     let per: Option<i64> = row.try_get("rate_per").map_err(failed)?;
     let rate = match (calls.map(u32::try_from), per.map(u64::try_from)) {
@@ -795,9 +793,7 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         order_no: row.try_get("order_no").map_err(failed)?,
         custom_no: row.try_get("custom_no").map_err(failed)?,
         version: row.try_get("version").map_err(failed)?,
-        state: State::parse(word).ok_or_else(|| LedgerError::Corrupt {
-            what: format!("the state of item {id}"),
-        })?,
+        state: State::parse(word).ok_or_else(|| LedgerError::corrupt("items", id, "state"))?,
         amount: amount_of(row, id)?,
         next_at: row
             .try_get::<Option<i64>, _>("next_at")
@@ -861,7 +857,7 @@ fn state(row: &AnyRow, column: usize, doing: &'static str) -> Result<State, Ledg
     let word: &str = row
         .try_get(column)
         .map_err(|source| LedgerError::of(doing, source))?;
-    State::parse(word).ok_or_else(|| LedgerError::Corrupt {
+    State::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("the state \"{word}\""),
     })
 }
@@ -870,7 +866,7 @@ fn unsigned(row: &AnyRow, column: usize, doing: &'static str) -> Result<u64, Led
     let number: i64 = row
         .try_get(column)
         .map_err(|source| LedgerError::of(doing, source))?;
-    u64::try_from(number).map_err(|_| LedgerError::Corrupt {
+    u64::try_from(number).map_err(|_| LedgerError::Inconsistent {
         what: format!("a negative count, {doing}"),
     })
 }

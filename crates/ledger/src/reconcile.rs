@@ -294,7 +294,7 @@ impl Ledger {
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
         let read = |row: &AnyRow| {
             let place: String = row.try_get(1).map_err(failed)?;
-            let corrupt = || LedgerError::Corrupt {
+            let corrupt = || LedgerError::Inconsistent {
                 what: format!("a statement has the day and line {place}"),
             };
             let (day, line) = place.split_at_checked(10).ok_or_else(corrupt)?;
@@ -389,9 +389,7 @@ const READING: &str = "looking for items of statement lines";
 fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
     let failed = |source| LedgerError::of(READING, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt {
-        what: format!("item {id}: {what}"),
-    };
+    let corrupt = |column| LedgerError::corrupt("items", id, column);
     let word: &str = row.try_get("state").map_err(failed)?;
     let key: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
     let custom: Option<&str> = row.try_get("custom_no").map_err(failed)?;
@@ -409,11 +407,11 @@ fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
         generation: u16::try_from(generation).map_err(|_| corrupt("generation"))?,
         key: key
             .and_then(KeyHash::from_bytes)
-            .ok_or_else(|| corrupt("no key"))?,
+            .ok_or_else(|| corrupt("key_hash"))?,
         custom_no: custom
             .map(OrderNumber::parse)
             .transpose()
-            .map_err(|_| corrupt("order number"))?,
+            .map_err(|_| corrupt("custom_no"))?,
     })
 }
 

@@ -194,7 +194,7 @@ async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
         .map_err(failed)?;
     let state = |row: &sqlx::any::AnyRow| {
         let word: &str = row.try_get(0).map_err(failed)?;
-        let state = State::parse(word).ok_or_else(|| LedgerError::Corrupt {
+        let state = State::parse(word).ok_or_else(|| LedgerError::Inconsistent {
             what: format!("the state \"{word}\""),
         })?;
         let items: i64 = row.try_get(1).map_err(failed)?;

@@ -418,7 +418,7 @@ const REPEATED: &str = "\
 fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
     let item: i64 = row.try_get("id").map_err(failed)?;
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state = State::parse(word).ok_or_else(|| LedgerError::Corrupt {
+    let state = State::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("item {item} is \"{word}\""),
     })?;
     let amount = amount_of(row, item)?;

@@ -51,9 +51,7 @@ impl ItemRecord {
     pub fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let get = |source| LedgerError::of("reading an item", source);
         let id: i64 = row.try_get("id").map_err(get)?;
-        let corrupt = |what: &str| LedgerError::Corrupt {
-            what: format!("item {id}: {what}"),
-        };
+        let corrupt = |column| LedgerError::corrupt("items", id, column);
         let state: &str = row.try_get("state").map_err(get)?;
         let purpose: Option<&str> = row.try_get("query_purpose").map_err(get)?;
         let number = |name: &str| row.try_get::<i64, _>(name).map_err(get);
@@ -65,7 +63,7 @@ impl ItemRecord {
         let parsed = |text: Option<&str>| {
             text.map(OrderNumber::parse)
                 .transpose()
-                .map_err(|_| corrupt("order number"))
+                .map_err(|_| corrupt("order_no"))
         };
         let key: Option<&[u8]> = row.try_get("key_hash").map_err(get)?;
         let custom_no = parsed(row.try_get("custom_no").map_err(get)?)?;
@@ -83,7 +81,7 @@ impl ItemRecord {
             unresolved_since: instant("unresolved_since")?,
             query_purpose: match purpose {
                 None => QueryPurpose::Outcome,
-                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("query purpose"))?,
+                Some(text) => serde_json::from_str(text).map_err(|_| corrupt("query_purpose"))?,
             },
             receipt: row
                 .try_get::<Option<String>, _>("receipt")
@@ -96,11 +94,11 @@ impl ItemRecord {
             job_id: number("job_id")?,
             version: number("version")?,
             item,
-            order_no: order_no.ok_or_else(|| corrupt("no order number"))?,
+            order_no: order_no.ok_or_else(|| corrupt("order_no"))?,
             custom_no,
             key: key
                 .and_then(KeyHash::from_bytes)
-                .ok_or_else(|| corrupt("no key"))?,
+                .ok_or_else(|| corrupt("key_hash"))?,
             amount: amount_of(row, id)?,
             input: row.try_get("input").map_err(get)?,
             exclusive_key: row.try_get("exclusive_key").map_err(get)?,
@@ -117,10 +115,18 @@ impl ItemRecord {
         })
     }
 
+    /// What is known of its result.
+    pub fn facts(&self) -> Result<serde_json::Map<String, serde_json::Value>, LedgerError> {
+        let Some(known) = self.result.as_deref() else {
+            return Ok(serde_json::Map::new());
+        };
+        serde_json::from_str(known).map_err(|_| LedgerError::corrupt("items", self.id, "result"))
+    }
+
     /// The order number of a generation.
     pub fn number_of(&self, generation: u16) -> Result<OrderNumber, LedgerError> {
         number_of(self.key, self.custom_no.as_ref(), generation).map_err(|error| {
-            LedgerError::Corrupt {
+            LedgerError::Inconsistent {
                 what: format!("item {}: {error}", self.id),
             }
         })
@@ -145,9 +151,7 @@ pub(super) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerErro
     let text: &str = row
         .try_get("policy")
         .map_err(|source| LedgerError::of("reading an item", source))?;
-    serde_json::from_str(text).map_err(|_| LedgerError::Corrupt {
-        what: format!("the policy of item {item_id}"),
-    })
+    serde_json::from_str(text).map_err(|_| LedgerError::corrupt("items", item_id, "policy"))
 }
 
 /// The amount of a row with the columns `amount` and `currency`.
@@ -168,9 +172,7 @@ pub(super) fn amount_in(
         (Some(minor), Some(code)) => Currency::parse(code)
             .and_then(|currency| Amount::from_minor(minor, currency))
             .map(Some)
-            .map_err(|error| LedgerError::Corrupt {
-                what: format!("item {id}: {error}"),
-            }),
+            .map_err(|_| LedgerError::corrupt("items", id, amount)),
         (None, _) | (_, None) => Ok(None),
     }
 }
@@ -225,7 +227,7 @@ pub(super) async fn write_one(
     if ChangeBatch::of(&[written], attempts)?.execute(turn).await? {
         return Ok(());
     }
-    Err(LedgerError::Corrupt {
+    Err(LedgerError::Inconsistent {
         what: format!("item {id} changed within the transaction that read it"),
     })
 }

@@ -84,8 +84,10 @@ impl Ledger {
                 Ok(SettlementRow {
                     batch_id: row.try_get(0).map_err(failed)?,
                     state: row.try_get(1).map_err(failed)?,
-                    facts: serde_json::from_str(row.try_get(2).map_err(failed)?)
-                        .unwrap_or_default(),
+                    facts: serde_json::from_str(row.try_get(2).map_err(failed)?).map_err(|_| {
+                        let batch: String = row.try_get(0).unwrap_or_default();
+                        LedgerError::corrupt("settlements", batch, "facts")
+                    })?,
                     last_seen: Timestamp::from_millis(row.try_get(3).map_err(failed)?),
                 })
             })

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::error::LedgerError;
+use super::error::{LedgerError, undecodable};
 use super::rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::money::{Amount, Currency};
@@ -162,14 +162,19 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let row = |row: &AnyRow| {
+            let id: i64 = row.try_get("id")?;
             let remarks: Option<&str> = row.try_get("remarks")?;
             Ok(StatementRow {
-                id: row.try_get("id")?,
+                id,
                 day: row.try_get("day")?,
                 fetched_at: Timestamp::from_millis(row.try_get("fetched_at")?),
-                remarks: remarks
-                    .and_then(|text| serde_json::from_str(text).ok())
-                    .unwrap_or_default(),
+                remarks: remarks.map_or_else(
+                    || Ok(Vec::new()),
+                    |text| {
+                        serde_json::from_str(text)
+                            .map_err(|_| undecodable("statements", id, "remarks"))
+                    },
+                )?,
             })
         };
         rows.iter()
@@ -322,8 +327,12 @@ async fn insert_lines(
 fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine, LedgerError> {
     let failed = |source| LedgerError::of("reading a line of a statement", source);
     let line: i64 = row.try_get("line").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt {
-        what: format!("statement {statement_id}, line {line}: {what}"),
+    let corrupt = |column| {
+        LedgerError::corrupt(
+            "statement_lines",
+            format!("{statement_id}, line {line}"),
+            column,
+        )
     };
     let word: &str = row.try_get("kind").map_err(failed)?;
     let sum = |minor: &str, code: &str| match (
@@ -339,7 +348,7 @@ fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine, LedgerErro
     let amount =
         sum("amount", "currency")?.map(|(minor, currency)| Amount::from_minor(minor, currency));
     Ok(StatementLine {
-        line: u64::try_from(line).map_err(|_| corrupt("its number"))?,
+        line: u64::try_from(line).map_err(|_| corrupt("line"))?,
         kind: LineKind::parse(word).ok_or_else(|| corrupt("kind"))?,
         time: row.try_get("time").map_err(failed)?,
         order_no: row.try_get("order_no").map_err(failed)?,

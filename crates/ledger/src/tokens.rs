@@ -323,13 +323,13 @@ fn token_row(row: &AnyRow) -> Result<TokenRow, LedgerError> {
         row.try_get("name").map_err(failed)?,
         row.try_get("role").map_err(failed)?,
     );
-    let role = Role::parse(&word).ok_or_else(|| LedgerError::Corrupt {
-        what: format!("the role of token {name}"),
-    })?;
+    let corrupt = |column| LedgerError::corrupt("tokens", &name, column);
+    let role = Role::parse(&word).ok_or_else(|| corrupt("role"))?;
+    let created_at = instant("created_at")?.ok_or_else(|| corrupt("created_at"))?;
     Ok(TokenRow {
         name,
         role,
-        created_at: instant("created_at")?.unwrap_or_default(),
+        created_at,
         created_by: row.try_get("created_by").map_err(failed)?,
         expires_at: instant("expires_at")?,
         revoked_at: instant("revoked_at")?,

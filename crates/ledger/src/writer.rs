@@ -334,7 +334,8 @@ fn again(error: &LedgerError) -> LedgerError {
     match error {
         LedgerError::Busy { doing } => LedgerError::Busy { doing },
         LedgerError::Full { doing } => LedgerError::Full { doing },
-        LedgerError::Corrupt { what } => LedgerError::Corrupt { what: what.clone() },
+        LedgerError::Inconsistent { what } => LedgerError::Inconsistent { what: what.clone() },
+        LedgerError::Corrupt { table, id, column } => LedgerError::corrupt(table, id, column),
         LedgerError::Unreachable { doing, .. } => LedgerError::Unreachable {
             doing,
             source: sqlx::Error::Protocol(chain(error)),

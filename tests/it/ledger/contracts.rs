@@ -865,3 +865,20 @@ fn whatever_happens_in_whatever_order_each_period_is_accounted_for_once() {
         }
     }
 }
+
+#[test]
+fn a_day_of_a_contract_that_cannot_be_read_bounds_nothing_and_is_told() {
+    let app = project();
+    on_every_engine(|place| {
+        let config = app.path("payrun.yaml");
+        async move {
+            let world = World::at(&place, &config, "2026-02-01").await;
+            world.import("A", monthly("2026-01-31")).await;
+            let id = world.contract("A").await.id;
+            place.run("update contracts set end_on = 'the end'").await;
+            let read = world.engine.ledger.contracts_called("A", None).await;
+            let told = super::corrupt::place_of(read);
+            assert_eq!(told, format!("contracts {id} end_on"));
+        }
+    });
+}

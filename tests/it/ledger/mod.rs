@@ -5,6 +5,7 @@
 
 mod claims;
 mod contracts;
+mod corrupt;
 pub mod desk;
 mod notifications;
 mod operators;

@@ -372,7 +372,7 @@ fn of_a_plan_that_was_taken_for_left_nothing_more_is_committed() {
             plan.job_planned(id, before, None).await.unwrap();
             assert!(matches!(
                 plan.commit().await,
-                Err(LedgerError::Corrupt { .. })
+                Err(LedgerError::Inconsistent { .. })
             ));
             assert_eq!((seen(&other).await, rows(&place).await), ((0, 0), 0));
         }

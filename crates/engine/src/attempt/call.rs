@@ -241,8 +241,8 @@ pub(crate) fn input(
     work: &Work,
     claimed: &Claimed,
 ) -> Result<Map<String, Value>, String> {
-    // Written by the planner, from checked fields.
-    let input: Map<String, Value> = serde_json::from_str(claimed.input()).unwrap_or_default();
+    let input: Map<String, Value> = serde_json::from_str(claimed.input())
+        .map_err(|_| "its input in the ledger cannot be read".to_owned())?;
     let opened = open_input(
         engine.vault.as_deref(),
         input,

@@ -10,6 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
 use crate::audit::Note;
+use crate::error::undecodable;
 use crate::operator_action::cancel_with_contract;
 use crate::rows::list;
 use crate::write_tx::WriteTx;
@@ -241,13 +242,17 @@ impl Ledger {
 }
 
 fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
-    let policy: Option<Policy> = serde_json::from_str(row.try_get("policy")?).ok();
+    let item_id: i64 = row.try_get("item_id")?;
+    let policy: Policy = serde_json::from_str(row.try_get("policy")?)
+        .map_err(|_| undecodable("items", item_id, "policy"))?;
+    let declines: i64 = row.try_get("decline_count")?;
     Ok(ContractNews {
         contract_id: row.try_get("contract_id")?,
         contract: row.try_get("contract")?,
-        item_id: row.try_get("item_id")?,
-        decline_count: u16::try_from(row.try_get::<i64, _>("decline_count")?).unwrap_or(u16::MAX),
-        steps: policy.map_or(usize::MAX, |policy| policy.dunning.len()),
+        item_id,
+        decline_count: u16::try_from(declines)
+            .map_err(|_| undecodable("items", item_id, "decline_count"))?,
+        steps: policy.dunning.len(),
         reason: row
             .try_get::<Option<String>, _>("reason")?
             .unwrap_or_default(),

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::error::LedgerError;
+use super::error::{LedgerError, undecodable};
 use super::location::Engine;
 use super::rows::list;
 use super::write_tx::WriteTx;
@@ -42,7 +42,7 @@ pub use reopen::Reopening;
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Authorization, LedgerError> {
-    let reason = Reason::parse(why).map_err(|error| LedgerError::Corrupt {
+    let reason = Reason::parse(why).map_err(|error| LedgerError::Inconsistent {
         what: format!("a reason: {error}"),
     })?;
     Ok(Authorization {
@@ -134,15 +134,20 @@ fn read_contract(row: &AnyRow) -> Result<ContractRow, LedgerError> {
 }
 
 fn corrupt(id: i64) -> LedgerError {
-    LedgerError::Corrupt {
-        what: format!("the terms of contract {id}"),
-    }
+    LedgerError::corrupt("contracts", id, "the terms")
 }
 
+/// A day, where there is one. Of a day that cannot be read nobody could say what it bounds.
 fn day(row: &AnyRow, name: &str) -> Result<Option<NaiveDate>, sqlx::Error> {
-    Ok(row
-        .try_get::<Option<String>, _>(name)?
-        .and_then(|text| text.parse().ok()))
+    let text: Option<String> = row.try_get(name)?;
+    let unread = || {
+        let id = row
+            .try_get::<i64, _>("contract_id")
+            .or_else(|_| row.try_get("id"));
+        undecodable("contracts", id.unwrap_or_default(), name)
+    };
+    let parse = |text: String| text.parse().map_err(|_| unread());
+    text.map(parse).transpose()
 }
 
 /// None where the row holds what no version of payrun writes.

@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{ACCOUNTED, COLUMNS, ContractRow, put_in, read_contract};
+use crate::error::undecodable;
 use crate::rows::list;
 use crate::{Ledger, LedgerError};
 use payrun_domain::item::State;
@@ -269,18 +270,23 @@ impl Ledger {
 }
 
 fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
+    let period: String = row.try_get("period")?;
+    let corrupt = |column| undecodable("contract_periods", &period, column);
+    let due: String = row.try_get("due")?;
+    let item_state: Option<String> = row.try_get("item_state")?;
+    let item_state = item_state
+        .map(|word| State::parse(&word).ok_or_else(|| corrupt("item_state")))
+        .transpose()?;
     Ok(PeriodRow {
-        period: row.try_get("period")?,
-        due: row.try_get::<String, _>("due")?.parse().unwrap_or_default(),
+        due: due.parse().map_err(|_| corrupt("due"))?,
         state: spoken(row.try_get("state")?),
         item: row.try_get("item_id")?,
         is_withdrawn: row.try_get::<i64, _>("is_withdrawn")? == 1,
-        item_state: row
-            .try_get::<Option<String>, _>("item_state")?
-            .and_then(|word| State::parse(&word)),
+        item_state,
         minor: row.try_get("amount")?,
         reason: row.try_get("reason")?,
         pay_by: super::day(row, "pay_by")?,
+        period,
     })
 }
 
