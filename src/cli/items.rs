@@ -9,7 +9,7 @@ use super::output::{Csv, cut, print_table, say, say_json_line, table};
 use super::project::Project;
 use super::report::painted;
 use crate::domain::item::State;
-use crate::ledger::{ItemFilter, ItemRow};
+use crate::ledger::{ItemFilter, ItemRow, Ledger};
 use crate::view::ItemView;
 
 /// How many rows are read at a time.
@@ -228,6 +228,14 @@ impl Printer {
             say(format!("more: --after {more_after}, or --limit 0 for all"));
         }
     }
+}
+
+/// The item that a person names by its id, its key or its order number.
+pub(super) async fn named(ledger: &Ledger, name: &str) -> Result<ItemRow, Failure> {
+    ledger.find_item(name).await?.ok_or_else(|| {
+        Failure::invalid(format!("there is no item \"{name}\""))
+            .help("name it by its id, its key or its order number; `payrun items` lists them")
+    })
 }
 
 /// An item for programs.

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::{Exit, Failure};
+use super::items::named;
 use super::output::say;
 use super::project::Project;
 use super::write_new::write_new;
@@ -26,12 +27,7 @@ pub(super) struct RefundArgs {
 pub(super) async fn run(context: &Context, args: &RefundArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let Some(item) = ledger.find_item(&args.item).await? else {
-        return Err(
-            Failure::invalid(format!("there is no item \"{}\"", args.item))
-                .help("name it by its id, its key or its order number; `payrun items` lists them"),
-        );
-    };
+    let item = named(&ledger, &args.item).await?;
     let jobs = ledger.jobs(item.run_id).await?;
     let took = jobs
         .iter()

@@ -5,6 +5,7 @@ use clap::Args;
 use super::Context;
 use super::by::By;
 use super::exit::{Exit, Failure};
+use super::items::named;
 use super::output::say;
 use super::project::Project;
 use super::retry::refusal;
@@ -33,12 +34,7 @@ pub(super) struct ResolveArgs {
 pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
     let ledger = Project::load(context)?.ledger().await?;
     let by = args.by.signed(&ledger, Role::Operator).await?;
-    let Some(item) = ledger.find_item(&args.item).await? else {
-        return Err(
-            Failure::invalid(format!("there is no item \"{}\"", args.item))
-                .help("name it by its id, its key or its order number; `payrun items` lists them"),
-        );
-    };
+    let item = named(&ledger, &args.item).await?;
     let found = args
         .succeeded
         .clone()

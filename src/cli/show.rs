@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::items::as_json;
+use super::items::{as_json, named};
 use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_lines, table};
 use super::project::Project;
 use super::report::{Report, painted};
@@ -132,10 +132,7 @@ pub(super) async fn print_troubled(
 }
 
 async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Result<Exit, Failure> {
-    let Some(item) = ledger.find_item(name).await? else {
-        return Err(Failure::invalid(format!("there is no item \"{name}\""))
-            .help("name it by its id, its key or its order number; `payrun items` lists them"));
-    };
+    let item = named(ledger, name).await?;
     let attempts = ledger.attempts(item.id).await?;
     let events = ledger.events(item.id).await?;
     if json {

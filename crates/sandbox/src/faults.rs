@@ -287,6 +287,11 @@ impl FaultPlan {
             .copied()
     }
 
+    /// Whether a fault that may go either way goes the first way for this order.
+    pub(crate) fn coin(&self, order_no: &str) -> bool {
+        self.draw(order_no, "coin", 0).is_multiple_of(2)
+    }
+
     /// A number that depends on seed, order, purpose and count alone: FNV-1a, mixed once more as
     /// splitmix64 does.
     pub fn draw(&self, order_no: &str, purpose: &str, count: u64) -> u64 {

@@ -331,10 +331,7 @@ impl TransactionStore {
         if let Some(refused) = self.forbidden(asked, settings, now) {
             return refused;
         }
-        let coin = settings
-            .plan
-            .draw(&asked.number, "coin", 0)
-            .is_multiple_of(2);
+        let coin = settings.plan.coin(&asked.number);
         match fault {
             Some(Fault::SoftDecline) => return What::Soft,
             Some(Fault::HardDecline) => return What::Hard,

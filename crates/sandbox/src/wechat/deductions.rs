@@ -158,11 +158,7 @@ impl Sandbox {
             let message = "another deduction of this contract has not ended";
             return Ok(Said::error(429, "FREQUENCY_LIMITED", message));
         }
-        let coin = self
-            .settings
-            .plan
-            .draw(&order.number, "coin", 0)
-            .is_multiple_of(2);
+        let coin = self.settings.plan.coin(&order.number);
         match fault {
             Some(Fault::SoftDecline) => {
                 order.state = OrderState::NotPay;

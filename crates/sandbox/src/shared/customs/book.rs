@@ -411,10 +411,7 @@ fn perform(
     settings: &Settings,
     file: impl FnOnce(&mut Declaration),
 ) -> What {
-    let coin = settings
-        .plan
-        .draw(entry.key.number(), "coin", 0)
-        .is_multiple_of(2);
+    let coin = settings.plan.coin(entry.key.number());
     match fault {
         Some(Fault::SoftDecline) => return What::Soft,
         Some(Fault::HardDecline) => return What::Hard,

@@ -64,10 +64,7 @@ impl Declaration {
         settings: &Settings,
         now: Timestamp,
     ) {
-        let coin = settings
-            .plan
-            .draw(self.key.number(), "coin", 0)
-            .is_multiple_of(2);
+        let coin = settings.plan.coin(self.key.number());
         let longer = u32::from(fault == Some(Fault::Pending)) * (1 + u32::from(coin));
         self.state = state;
         self.modified_at = now;
