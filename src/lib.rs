@@ -6,7 +6,7 @@
 //! [`workflow`] reads the file and renders the rows; [`engine::planning`] makes them items of the
 //! [`ledger`] in one transaction. A [`worker`] claims what is due: from then on the intent is on
 //! disk. [`engine::attempt`] calls the [`gateway`], has the reply judged by the outcome tables of
-//! the [`catalog`], asks the state machine [`domain::item`] what follows, and settles it in the
+//! the [`job_kinds`], asks the state machine [`domain::item`] what follows, and settles it in the
 //! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people, who
 //! pause, slow and resolve by [`engine::operator`], and approve by [`engine::operator::approve`].
 //!
@@ -18,14 +18,14 @@
 //! | Part | Knows | Does not know |
 //! |---|---|---|
 //! | [`domain`] | values and pure functions | IO, the clock, the database, floats |
-//! | [`yaml`], [`config`], [`workflow`], [`catalog`] | the domain, files | the ledger, the network |
+//! | [`yaml`], [`config`], [`workflow`], [`job_kinds`] | the domain, files | the ledger, the network |
 //! | [`ledger`] | the domain, SQL: the only place with any | gateways, workflows, HTTP |
 //! | [`gateway`] | the domain, HTTP, signatures, statement files | the ledger, YAML |
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
 //! | [`alerts`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
-//! | [`server`] | the service, HTTP | SQL, apalis |
+//! | [`http`] | the service, HTTP | SQL, apalis |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
@@ -46,7 +46,7 @@
 //! - Every list, loop, body, buffer and retry has a bound.
 
 pub mod cli;
-pub mod server;
+pub mod http;
 pub mod service;
 pub mod view;
 pub mod worker;
@@ -61,7 +61,7 @@ pub use payrun_engine::files;
 pub use payrun_gateway as gateway;
 pub use payrun_gateway::statement;
 pub use payrun_ledger as ledger;
-pub use payrun_project::{catalog, config, workflow};
+pub use payrun_project::{config, job_kinds, workflow};
 #[cfg(feature = "sandbox")]
 pub use payrun_sandbox as sandbox;
 #[cfg(feature = "simulation")]

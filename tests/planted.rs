@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use payrun::catalog::Catalog;
 use payrun::clock::Clock;
 use payrun::config::Config;
 use payrun::domain::actor::Actor;
@@ -22,6 +21,7 @@ use payrun::domain::money::{Amount, Currency};
 use payrun::engine::planning::{NamedBy, PlanRequest};
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Call, Gateway, Reached, cbtis, egms, hipopay, wechat};
+use payrun::job_kinds::JobKinds;
 use payrun::planted::{ALL, Mutation, OF_SIGNATURES, sow};
 use payrun::sandbox::faults::Level;
 use payrun::sandbox::{Identity, Sandbox, Settings, SignsWith};
@@ -96,11 +96,11 @@ fn project(folder: &Path) -> Arc<Config> {
 }
 
 fn plays(folder: &Path) -> Vec<Play> {
-    let (config, catalog) = (project(folder), Arc::new(Catalog::built_in()));
+    let (config, job_kinds) = (project(folder), Arc::new(JobKinds::built_in()));
     let play = |(name, text): (&str, &str)| {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
-        let workflow = Arc::new(payrun::workflow::load::load(&path, &catalog, &config).unwrap());
+        let workflow = Arc::new(payrun::workflow::load::load(&path, &job_kinds, &config).unwrap());
         let request = PlanRequest {
             workflow,
             params: BTreeMap::new(),
@@ -114,10 +114,10 @@ fn plays(folder: &Path) -> Vec<Play> {
             commit: true,
             shown: payrun::engine::planning::SHOWN,
         };
-        let (config, catalog) = (Arc::clone(&config), Arc::clone(&catalog));
+        let (config, job_kinds) = (Arc::clone(&config), Arc::clone(&job_kinds));
         Play {
             config,
-            catalog,
+            job_kinds,
             vault: None,
             request,
             faults: Level::Heavy,

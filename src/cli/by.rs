@@ -10,8 +10,8 @@ use super::exit::Failure;
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, ActorError, Authorization, Reason};
 use crate::domain::role::Role;
+use crate::http::token::Token;
 use crate::ledger::Ledger;
-use crate::server::token::Token;
 
 /// Who goes by no name that can be found out.
 const NOBODY: &str = "unnamed";

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::output::{say, say_json};
 use super::project::Project;
-use crate::catalog::{HttpMatch, Meaning, Outcome};
+use crate::job_kinds::{HttpMatch, Meaning, Outcome};
 
 /// Rows of an outcome table with the same meaning for the same reason.
 struct Assumption {
@@ -29,7 +29,7 @@ pub(super) fn print(project: &Project, as_json: bool) -> Exit {
         .map(|account| account.kind.as_str())
         .collect();
     let mut found = Vec::new();
-    for kind in project.catalog.kinds.values() {
+    for kind in project.job_kinds.by_name.values() {
         for (gateway, operations) in kind
             .gateways
             .iter()

@@ -9,7 +9,6 @@ use secrecy::ExposeSecret;
 use super::Context;
 use super::exit::Failure;
 use super::output::counted;
-use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, DatabaseTls, GatewayConfig, GatewayKind};
 use crate::engine::maintenance::reseal::{MissingKey, missing_keys};
@@ -18,6 +17,7 @@ use crate::engine::{Account, Engine, Pace, Watch};
 use crate::files::Files;
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
+use crate::job_kinds::JobKinds;
 use crate::ledger::{Ledger, unverified_server};
 use crate::workflow::Workflow;
 
@@ -25,7 +25,7 @@ use crate::workflow::Workflow;
 #[derive(Debug)]
 pub(super) struct Project {
     pub config: Arc<Config>,
-    pub catalog: Arc<Catalog>,
+    pub job_kinds: Arc<JobKinds>,
 }
 
 impl Project {
@@ -41,14 +41,14 @@ impl Project {
             .map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
         server_is_verified(&config, &context.config)?;
         Vault::of(&config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?;
-        let catalog = match &config.jobs {
-            None => Catalog::built_in(),
-            Some(folder) => Catalog::with_overrides(folder)
+        let job_kinds = match &config.jobs {
+            None => JobKinds::built_in(),
+            Some(folder) => JobKinds::with_overrides(folder)
                 .map_err(|mistakes| Failure::invalid(mistakes.to_string()))?,
         };
         Ok(Self {
             config: Arc::new(config),
-            catalog: Arc::new(catalog),
+            job_kinds: Arc::new(job_kinds),
         })
     }
 
@@ -66,7 +66,7 @@ impl Project {
 
     /// Reads a workflow file.
     pub fn workflow(&self, path: &Path) -> Result<Arc<Workflow>, Failure> {
-        crate::workflow::load::load(path, &self.catalog, &self.config)
+        crate::workflow::load::load(path, &self.job_kinds, &self.config)
             .map(Arc::new)
             .map_err(|mistakes| Failure::invalid(mistakes.to_string()))
     }
@@ -88,7 +88,7 @@ impl Project {
         let vault = self.vault(&ledger).await?;
         Ok(Engine {
             ledger,
-            catalog: Arc::clone(&self.catalog),
+            job_kinds: Arc::clone(&self.job_kinds),
             accounts: self.accounts(&clock)?,
             config: Arc::clone(&self.config),
             vault,

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::output::{Colour, count, counted, paint, print_table, say, table};
-use crate::catalog::Catalog;
 use crate::domain::item::{Alarm, State};
 use crate::domain::money::{Currency, decimal_text};
+use crate::job_kinds::JobKinds;
 use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total, TroubledBefore};
 use crate::view::RunView;
 
@@ -122,7 +122,7 @@ impl Report {
 
     /// For people: items and money by state. What may be done about skipped rows, the catalog of
     /// job kinds says.
-    pub fn print(&self, catalog: &Catalog, colour: bool) {
+    pub fn print(&self, job_kinds: &JobKinds, colour: bool) {
         let run = &self.run;
         say(format!(
             "run {} of {} ({}), {}",
@@ -162,8 +162,8 @@ impl Report {
             say(format!(
                 "{rows} of what is {state} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
             ));
-            if catalog
-                .kinds
+            if job_kinds
+                .by_name
                 .get(&one.kind)
                 .is_some_and(|kind| kind.again.is_some())
             {

@@ -270,7 +270,7 @@ async fn tell(
         return Ok(exit);
     }
     for report in &reports {
-        report.print(&engine.catalog, context.colour);
+        report.print(&engine.job_kinds, context.colour);
         print_troubled(&engine.ledger, report.run.id, context.colour).await?;
         for job in report.jobs.iter().filter(|job| job.kind == "reconcile") {
             print_reports(&engine.ledger, job).await?;

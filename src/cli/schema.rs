@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::say_json;
 #[cfg(feature = "sandbox")]
 use super::write_new::write_new;
-use crate::catalog::Catalog;
+use crate::job_kinds::JobKinds;
 use crate::workflow::schema::{calendar_schema, config_schema, json_schema};
 
 /// Arguments of `payrun schema`.
@@ -33,7 +33,7 @@ enum Of {
 
 pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
     match args.of {
-        Of::Workflow => say_json(&json_schema(&Catalog::built_in())),
+        Of::Workflow => say_json(&json_schema(&JobKinds::built_in())),
         Of::Config => say_json(&config_schema()),
         Of::Calendar => say_json(&calendar_schema()),
     }
@@ -47,7 +47,7 @@ pub(super) fn write(folder: &Path) -> Result<(), Failure> {
     write_new(
         folder,
         "schema/workflow.schema.json",
-        &text(json_schema(&Catalog::built_in())),
+        &text(json_schema(&JobKinds::built_in())),
     )?;
     write_new(folder, "schema/payrun.schema.json", &text(config_schema()))
 }

@@ -14,8 +14,8 @@ use crate::alerts::{EmergencyMailer, NoticeError, Notices};
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::engine::Engine;
+use crate::http::{App, Listener};
 use crate::ledger::Ledger;
-use crate::server::{App, Listener};
 use crate::service::Service;
 use crate::service::alerts::AlertSenders;
 use crate::service::workflows::Workflows;
@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
         .ledger
         .join(rand::random(), engine.clock.now())
         .await?;
-    let workflows = Arc::new(Workflows::new(&project.config, &project.catalog));
+    let workflows = Arc::new(Workflows::new(&project.config, &project.job_kinds));
     workflows.were_removed(engine.pause_missing().await?);
     if !args.quiet {
         tell(&project, &workflows, &listener, &engine.ledger).await?;

@@ -79,7 +79,7 @@ async fn show_run(
         say_json(&value);
         return Ok(Exit::Success);
     }
-    report.print(&project.catalog, colour);
+    report.print(&project.job_kinds, colour);
     pauses.iter().for_each(|row| say(row.note()));
     if let Some(at) = forgotten_at {
         say(format!(

@@ -92,7 +92,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     let scratch = Scratch::make().map_err(|error| Failure::internal(&error))?;
     let what = Play {
         config: Arc::clone(&project.config),
-        catalog: Arc::clone(&project.catalog),
+        job_kinds: Arc::clone(&project.job_kinds),
         vault: vault
             .map_err(|error| Failure::invalid(error.to_string()))?
             .map(Arc::new),

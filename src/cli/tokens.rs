@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::domain::actor::{Actor, Authorization, Reason};
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
+use crate::http::token::{Token, is_name};
 use crate::ledger::TokenRow;
-use crate::server::token::{Token, is_name};
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun tokens`.

@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
             lanes.join(", ")
         ));
     }
-    let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
+    let workflows = Arc::new(Workflows::none(&project.config, &project.job_kinds));
     let missing = engine.pause_missing().await?;
     if !args.quiet {
         missing.values().for_each(|file| {

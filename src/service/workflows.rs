@@ -19,10 +19,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use super::Service;
-use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::calendars::{self, CalendarFiles, Calendars};
 use crate::engine::operator::{REPLACED, has_workflow};
+use crate::job_kinds::JobKinds;
 use crate::ledger::{LedgerError, decide_about};
 use crate::workflow::{Workflow, load};
 use crate::yaml::diagnostics::Diagnostics;
@@ -37,7 +37,7 @@ const MISSED: u32 = 2;
 #[derive(Debug)]
 pub struct Workflows {
     config: Arc<Config>,
-    catalog: Arc<Catalog>,
+    job_kinds: Arc<JobKinds>,
     known: Mutex<Known>,
     /// Whoever looks has it: what is known may be read meanwhile.
     looking: Mutex<()>,
@@ -89,22 +89,22 @@ struct Removal {
 
 impl Workflows {
     /// Those of the configuration's folder, as they are now.
-    pub fn new(config: &Arc<Config>, catalog: &Arc<Catalog>) -> Self {
-        let workflows = Self::none(config, catalog);
+    pub fn new(config: &Arc<Config>, job_kinds: &Arc<JobKinds>) -> Self {
+        let workflows = Self::none(config, job_kinds);
         workflows.look();
         workflows
     }
 
     /// None, until somebody looks.
-    pub fn none(config: &Arc<Config>, catalog: &Arc<Catalog>) -> Self {
-        let (config, catalog) = (Arc::clone(config), Arc::clone(catalog));
+    pub fn none(config: &Arc<Config>, job_kinds: &Arc<JobKinds>) -> Self {
+        let (config, job_kinds) = (Arc::clone(config), Arc::clone(job_kinds));
         let known = Known {
             calendars: config.calendars.clone(),
             ..Known::default()
         };
         Self {
             config,
-            catalog,
+            job_kinds,
             known: Mutex::new(known),
             looking: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -324,7 +324,7 @@ impl Workflows {
         calendars: &Calendars,
     ) -> File {
         match contained(path, || {
-            load::load_with(path, &self.catalog, &self.config, calendars)
+            load::load_with(path, &self.job_kinds, &self.config, calendars)
         }) {
             Ok(workflow) => {
                 tracing::info!(workflow.name = workflow.name, file = %path.display(), "a workflow is taken up");

@@ -79,7 +79,7 @@ impl Lane {
     /// Remembers a job; false if its kind is not known here, or not done on this account, or was
     /// planned for another.
     pub(super) fn seat(&self, job: &OpenJob) -> bool {
-        let known = self.engine.catalog.kinds.get(&job.kind);
+        let known = self.engine.job_kinds.by_name.get(&job.kind);
         let Some(kind) = known.filter(|kind| kind.gateways.contains_key(self.account.kind)) else {
             return false;
         };

@@ -95,12 +95,12 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "hyper",
             "apalis",
             "crate::cli",
-            "crate::server",
+            "crate::http",
             "crate::sandbox",
         ],
     ),
     (
-        "src/server/",
+        "src/http/",
         &[
             "apalis",
             "crate::cli",

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
-use payrun::catalog::Catalog;
 use payrun::clock::Clock;
 use payrun::config::{Config, Database, GatewayConfig, GatewayKind, Rate, ServerConfig};
 use payrun::domain::calendar::Calendar;
@@ -18,6 +17,7 @@ use payrun::engine::Engine;
 use payrun::engine::planning::{NamedBy, PlanRequest};
 use payrun::engine::schedule::{ByHand, Kept, Seen};
 use payrun::files::Files;
+use payrun::job_kinds::JobKinds;
 use payrun::ledger::{ItemFilter, OccurrenceFilter, OperatorAction, Scope};
 use payrun::workflow::Workflow;
 use payrun::workflow::load::parse;
@@ -97,7 +97,7 @@ impl Keeper {
         };
         let engine = Engine {
             ledger: place.open().await,
-            catalog: Arc::new(Catalog::built_in()),
+            job_kinds: Arc::new(JobKinds::built_in()),
             accounts: BTreeMap::new(),
             config: Arc::new(config),
             vault: None,
@@ -127,7 +127,7 @@ impl Keeper {
             parse(
                 &text,
                 Path::new(&path),
-                &self.engine.catalog,
+                &self.engine.job_kinds,
                 &self.engine.config,
             )
             .unwrap(),

@@ -948,7 +948,7 @@ fn a_program_that_is_told_to_stop_settles_what_is_under_way() {
 
 #[test]
 fn the_document_of_the_api_is_the_one_that_is_checked_in() {
-    let document = payrun::server::api::document().to_pretty_json().unwrap() + "\n";
+    let document = payrun::http::api::document().to_pretty_json().unwrap() + "\n";
     let path = crate::support::root().join("docs/openapi.json");
     if std::env::var_os("PAYRUN_WRITE_OPENAPI").is_some() {
         std::fs::write(&path, &document).unwrap();

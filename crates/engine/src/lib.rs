@@ -30,8 +30,8 @@ use payrun_domain::alert::Certificate;
 use payrun_domain::policy::Rate;
 use payrun_gateway::Gateway;
 use payrun_ledger::Ledger;
-use payrun_project::catalog::Catalog;
 use payrun_project::config::Config;
+use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
 pub use planning::places::{Place, Places};
 use vault::Vault;
@@ -42,7 +42,7 @@ pub struct Engine {
     /// Where everything is written down.
     pub ledger: Ledger,
     /// The job kinds.
-    pub catalog: Arc<Catalog>,
+    pub job_kinds: Arc<JobKinds>,
     /// The gateway accounts by name.
     pub accounts: BTreeMap<String, Arc<Account>>,
     /// The configuration, by which the later jobs of a run are read.

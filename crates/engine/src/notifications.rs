@@ -30,8 +30,8 @@ use payrun_ledger::{
     BookedItem, LedgerError, NewNotification, NotificationClaim, NotificationOutcome,
     NotificationRow,
 };
-use payrun_project::catalog::judge::{Expected, judge};
-use payrun_project::catalog::{InStatement, JobKind};
+use payrun_project::job_kinds::judge::{Expected, judge};
+use payrun_project::job_kinds::{InStatement, JobKind};
 
 /// How many notifications are applied in one commit.
 const PAGE: u32 = 64;
@@ -352,7 +352,7 @@ impl Engine {
             Subject::Refund => InStatement::Refund,
             Subject::Cancellation => InStatement::Reversal,
         };
-        let kinds = self.catalog.kinds.values().map(|kind| &**kind);
+        let kinds = self.job_kinds.by_name.values().map(|kind| &**kind);
         kinds
             .filter(|kind| {
                 kind.in_statement == Some(side) && kind.gateways.contains_key(account.kind)

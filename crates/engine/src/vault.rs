@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use payrun_domain::ids::KeyHash;
 use payrun_domain::sealed::{KEY_ID, SealedText};
-use payrun_project::catalog::Field;
+use payrun_project::job_kinds::Field;
 use payrun_project::workflow::render::Private;
 
 /// What the proof of the key of a ledger from before keys had ids is made of.

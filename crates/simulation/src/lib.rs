@@ -27,8 +27,8 @@ use payrun_domain::time::Timestamp;
 use payrun_engine::planning::{PlanError, PlanRequest};
 use payrun_engine::vault::Vault;
 use payrun_ledger::LedgerError;
-use payrun_project::catalog::Catalog;
 use payrun_project::config::Config;
+use payrun_project::job_kinds::JobKinds;
 use payrun_sandbox::faults::Level;
 pub use world::FakeGateways;
 
@@ -38,7 +38,7 @@ pub struct Play {
     /// The project's configuration; its keys are never used.
     pub config: Arc<Config>,
     /// The job kinds.
-    pub catalog: Arc<Catalog>,
+    pub job_kinds: Arc<JobKinds>,
     /// The key for personal data, where there is one.
     pub vault: Option<Arc<Vault>>,
     /// The run to plan.

@@ -132,8 +132,8 @@ impl Process {
     fn work(&self, job: &OpenJob, account: &Account) -> Option<Work> {
         let kind = self
             .engine
-            .catalog
-            .kinds
+            .job_kinds
+            .by_name
             .get(&job.kind)
             .filter(|kind| kind.gateways.contains_key(account.kind))?;
         Some(Work {

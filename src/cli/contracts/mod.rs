@@ -86,7 +86,7 @@ fn account_meant(project: &Project, gateway: Option<&str>) -> Result<String, Fai
         return account_of(project, gateway);
     }
     let charges = |kind: &str| {
-        let mut kinds = project.catalog.kinds.values();
+        let mut kinds = project.job_kinds.by_name.values();
         kinds.any(|one| {
             one.one_at_a_time.as_deref() == Some("contract_id")
                 && one.effect

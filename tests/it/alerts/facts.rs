@@ -455,11 +455,11 @@ async fn watching(place: &Place, server: &MailServer, rule: &str) -> Office {
     let config =
         payrun::config::load::parse(&yaml, &path).unwrap_or_else(|found| panic!("{found}"));
     let text = SCHEDULED.replace("RULE", rule);
-    let (place_of_it, catalog) = (
+    let (place_of_it, job_kinds) = (
         folder.path().join("w.yaml"),
-        payrun::catalog::Catalog::built_in(),
+        payrun::job_kinds::JobKinds::built_in(),
     );
-    let workflow = payrun::workflow::load::parse(&text, &place_of_it, &catalog, &config);
+    let workflow = payrun::workflow::load::parse(&text, &place_of_it, &job_kinds, &config);
     let mut office = Office::open(place, server, "", at(0)).await;
     office.workflows = vec![std::sync::Arc::new(
         workflow.unwrap_or_else(|found| panic!("{found}")),

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use chrono::{Datelike as _, NaiveDate, TimeDelta};
 use minijinja::value::Value;
-use payrun::catalog::Catalog;
-use payrun::catalog::load::read_kind;
 use payrun::config::Config;
 use payrun::config::calendars::{self, CalendarFiles};
 use payrun::domain::time::Timestamp;
+use payrun::job_kinds::JobKinds;
+use payrun::job_kinds::load::read_kind;
 use payrun::workflow::expression::{Expression, scope};
 use payrun::workflow::params::{RunValues, bind_params};
 use payrun::workflow::render::Renderer;
@@ -83,11 +83,11 @@ fn workflows() {
     };
     let folder = project();
     let config = payrun::config::load::load(&folder.path().join("payrun.yaml")).unwrap();
-    let catalog = Catalog::built_in();
+    let job_kinds = JobKinds::built_in();
     let path = folder.path().join("workflows/fuzz.yaml");
     target.try_on(|input| {
         let text = String::from_utf8_lossy(input);
-        let read = || payrun::workflow::load::parse(&text, &path, &catalog, &config);
+        let read = || payrun::workflow::load::parse(&text, &path, &job_kinds, &config);
         match twice(read) {
             Err(found) => first(&found),
             Ok(workflow) => rendered(&workflow, &config),

@@ -90,7 +90,7 @@ impl World {
         engine.clock = Clock::driven(noon(day(today)));
         let path = config.parent().unwrap().join(WORKFLOW);
         let workflow =
-            payrun::workflow::load::load(&path, &engine.catalog, &engine.config).unwrap();
+            payrun::workflow::load::load(&path, &engine.job_kinds, &engine.config).unwrap();
         let node = engine
             .ledger
             .join(rand::random(), engine.clock.now())

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use payrun::catalog::Catalog;
 use payrun::clock::Clock;
 use payrun::config::{Config, Database, GatewayConfig, GatewayKind};
 use payrun::engine::vault::Vault;
@@ -14,8 +13,9 @@ use payrun::engine::{Account, Engine, Watch};
 use payrun::files::Files;
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Gateway, cbtis, egms, hipopay, wechat};
+use payrun::http::notify::{WebhookLimiter, router};
+use payrun::job_kinds::JobKinds;
 use payrun::ledger::{Ledger, NotificationFilter, NotificationRow};
-use payrun::server::notify::{WebhookLimiter, router};
 
 use super::four::Rig;
 
@@ -41,7 +41,7 @@ impl Doorway {
         };
         let engine = Arc::new(Engine {
             ledger: Ledger::open(path).await.unwrap(),
-            catalog: Arc::new(Catalog::built_in()),
+            job_kinds: Arc::new(JobKinds::built_in()),
             accounts: accounts(rig, &config, &clock),
             vault: Vault::of(&config.encryption_keys).unwrap().map(Arc::new),
             files: Files::open("files", rig.folder.path()).unwrap(),

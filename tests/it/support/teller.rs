@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use payrun::catalog::Catalog;
 use payrun::clock::Clock;
 use payrun::config::{AlertsConfig, Config, Database, RetentionConfig, ServerConfig};
 use payrun::domain::ids::KeyHash;
@@ -18,6 +17,7 @@ use payrun::engine::{Account, Engine};
 use payrun::files::Files;
 use payrun::gateway::notification::{Notice, NotificationProtocol, Reply};
 use payrun::gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
+use payrun::job_kinds::JobKinds;
 use payrun::ledger::{ClaimRequest, Claimed, ItemRow, JobQuota, Ledger, NewItem, NewJob, Node};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -165,7 +165,7 @@ impl Teller {
         };
         let engine = Engine {
             ledger,
-            catalog: Arc::new(Catalog::built_in()),
+            job_kinds: Arc::new(JobKinds::built_in()),
             accounts: BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
             config: Arc::new(config),
             vault: None,
@@ -219,7 +219,7 @@ impl Teller {
     fn policy(&self, kind: &str) -> Policy {
         Policy {
             dunning: self.dunning.clone(),
-            ..self.engine.catalog.kinds[kind].policy.clone()
+            ..self.engine.job_kinds.by_name[kind].policy.clone()
         }
     }
 
@@ -300,7 +300,7 @@ impl Teller {
         let policy = Arc::new(self.policy(kind));
         let work = Work {
             policy,
-            kind: Arc::clone(&self.engine.catalog.kinds[kind]),
+            kind: Arc::clone(&self.engine.job_kinds.by_name[kind]),
         };
         let settlement = perform(&self.engine, &self.account, &work, claimed, || {})
             .await

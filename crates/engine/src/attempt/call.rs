@@ -18,7 +18,7 @@ use payrun_domain::planted;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, NoConnection, Observation, Reached};
 use payrun_ledger::{ClaimKind, Claimed, Settlement};
-use payrun_project::catalog::{Operations, Outcome};
+use payrun_project::job_kinds::{Operations, Outcome};
 use payrun_system::failpoint;
 
 /// Calls the gateway, unless something that is looked at before says that nothing may be sent now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{Account, Engine};
 use payrun_domain::policy::Policy;
 use payrun_ledger::Claimed;
-use payrun_project::catalog::{JobKind, Operations};
+use payrun_project::job_kinds::{JobKind, Operations};
 
 /// What an attempt needs to know of its job.
 #[derive(Debug, Clone)]

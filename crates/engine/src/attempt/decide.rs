@@ -14,7 +14,7 @@ use payrun_domain::time::Timestamp;
 use payrun_gateway::redaction::TOLD;
 use payrun_gateway::{NoConnection, Observation, Reached};
 use payrun_ledger::{Attempt, ClaimKind, Claimed, Settlement};
-use payrun_project::catalog::judge::Judged;
+use payrun_project::job_kinds::judge::Judged;
 
 /// What becomes of the item: the move of the state machine, with what people want to read.
 pub(crate) async fn decide(exchange: Exchange<'_>, judged: Judged) -> Result<Settlement, Illegal> {

@@ -9,8 +9,8 @@ use crate::attempt::payment;
 use payrun_domain::answer::Answer;
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::Declared;
-use payrun_project::catalog::InStatement;
-use payrun_project::catalog::judge::Judged;
+use payrun_project::job_kinds::InStatement;
+use payrun_project::job_kinds::judge::Judged;
 
 /// The most declarations of a payment that are named.
 const NAMED_MAX: u32 = 50;

@@ -9,8 +9,8 @@ use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::Move;
 use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Call, Observation};
-use payrun_project::catalog::JobKind;
-use payrun_project::catalog::judge::Judged;
+use payrun_project::job_kinds::JobKind;
+use payrun_project::job_kinds::judge::Judged;
 
 /// How the gateway calls a contract that can be charged (docs/gateways/wechat.md: nothing else is
 /// chargeable).

@@ -31,8 +31,8 @@ use payrun_gateway::{Call, Observation};
 use payrun_ledger::{
     Again, ClaimKind, Claimed, Earlier, LedgerError, NewItem, Planning, Replaces, Settlement,
 };
-use payrun_project::catalog::judge::{Expected, judge};
-use payrun_project::catalog::{JobKind, Operations};
+use payrun_project::job_kinds::judge::{Expected, judge};
+use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::render::Private;
 
 /// The most generations of a key: whoever has mended a row so often needs something else.
@@ -92,7 +92,7 @@ impl Filing {
     ) -> Option<&'a Operations> {
         let kind = match self {
             Self::First | Self::Ask | Self::Declare => kind,
-            Self::Again(_) => engine.catalog.kinds.get(kind.again.as_ref()?)?,
+            Self::Again(_) => engine.job_kinds.by_name.get(kind.again.as_ref()?)?,
         };
         kind.gateways.get(account.kind)
     }

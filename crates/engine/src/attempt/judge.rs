@@ -17,8 +17,8 @@ use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::Call;
 use payrun_ledger::Claimed;
-use payrun_project::catalog::judge::{Expected, Judged, judge};
-use payrun_project::catalog::{JobKind, Outcome};
+use payrun_project::job_kinds::judge::{Expected, Judged, judge};
+use payrun_project::job_kinds::{JobKind, Outcome};
 
 /// What the reply means, by the outcome table and by what else is asked or kept of it.
 pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judged {

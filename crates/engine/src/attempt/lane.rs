@@ -12,8 +12,8 @@ use payrun_domain::answer::{Answer, LaneEffect};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Observation, Reached};
 use payrun_ledger::{ClaimKind, Claimed, LaneState};
-use payrun_project::catalog::JobKind;
-use payrun_project::catalog::judge::Judged;
+use payrun_project::job_kinds::JobKind;
+use payrun_project::job_kinds::judge::Judged;
 
 /// What is to be closed, and why.
 struct Closing {

@@ -36,7 +36,7 @@ use payrun_domain::item::{Event, Illegal, apply};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::{ClaimKind, Claimed, LedgerError, Settlement};
-use payrun_project::catalog::Outcome;
+use payrun_project::job_kinds::Outcome;
 
 /// Makes the call a claim is for, and says what follows from the answer: it is called, judged, and
 /// decided about. Whoever asked has it written down ([`settle`]).

@@ -15,8 +15,8 @@ use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
 use payrun_gateway::{Call, Observation, Reached};
 use payrun_ledger::ClaimKind;
-use payrun_project::catalog::judge::{Expected, Judged, judge};
-use payrun_project::catalog::{JobKind, PayerCheck};
+use payrun_project::job_kinds::judge::{Expected, Judged, judge};
+use payrun_project::job_kinds::{JobKind, PayerCheck};
 
 /// The fact that holds the answer.
 const RESULT: &str = "cert_check_result";
@@ -109,8 +109,8 @@ async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Obser
     };
     let Some(kind) = scene
         .engine
-        .catalog
-        .kinds
+        .job_kinds
+        .by_name
         .values()
         .map(AsRef::as_ref)
         .find(asks)

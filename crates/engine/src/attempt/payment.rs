@@ -24,8 +24,8 @@ use payrun_gateway::{Call, Observation, Reached};
 use payrun_ledger::{
     ClaimKind, LedgerError, Payment, RefundCapacity, RefundReservation, Settlement,
 };
-use payrun_project::catalog::judge::{Expected, Judged, judge};
-use payrun_project::catalog::{InStatement, Outcome, PaymentLookup};
+use payrun_project::job_kinds::judge::{Expected, Judged, judge};
+use payrun_project::job_kinds::{InStatement, Outcome, PaymentLookup};
 
 /// How long a refund waits that finds another of its payment under way.
 const BUSY: Duration = Duration::from_secs(1);
@@ -521,8 +521,8 @@ pub(crate) async fn too_young(
     let now = scene.engine.clock.now();
     let kinds: Vec<&str> = scene
         .engine
-        .catalog
-        .kinds
+        .job_kinds
+        .by_name
         .values()
         .filter(|kind| kind.in_statement == Some(InStatement::Payment))
         .map(|kind| kind.name.as_str())

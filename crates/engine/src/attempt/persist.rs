@@ -20,8 +20,8 @@ use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun_gateway::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::{LineKind, NewStatement, StatementKept, StatementLine};
-use payrun_project::catalog::Keeps;
-use payrun_project::catalog::judge::{Judged, NOTHING};
+use payrun_project::job_kinds::Keeps;
+use payrun_project::job_kinds::judge::{Judged, NOTHING};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
 pub(crate) async fn kept(

@@ -8,7 +8,7 @@ use crate::attempt::in_time;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::{Call, Observation, Reached};
-use payrun_project::catalog::{FieldKind, JobKind};
+use payrun_project::job_kinds::{FieldKind, JobKind};
 
 /// A number that no order has, and no contract.
 const NOBODYS: &str = "payrun-check-unknown";
@@ -207,11 +207,11 @@ fn complaint(evidence: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payrun_project::catalog::Catalog;
+    use payrun_project::job_kinds::JobKinds;
 
     #[test]
     fn nothing_that_has_an_effect_is_ever_tried() {
-        let catalog = Catalog::built_in();
+        let job_kinds = JobKinds::built_in();
         let submits = [
             "deduct",
             "refund",
@@ -221,7 +221,7 @@ mod tests {
             "terminate",
             "pay",
         ];
-        for kind in catalog.kinds.values() {
+        for kind in job_kinds.by_name.values() {
             for (gateway, operations) in &kind.gateways {
                 let tried = lookups(kind, gateway);
                 assert!(
@@ -231,7 +231,7 @@ mod tests {
                 );
             }
         }
-        assert!(submits.iter().all(|name| catalog.kinds[*name].effect));
+        assert!(submits.iter().all(|name| job_kinds.by_name[*name].effect));
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl Engine {
         let files = load::files(&self.config.workflows).unwrap_or_default();
         let workflows = files
             .iter()
-            .filter_map(|file| load::load(file, &self.catalog, &self.config).ok());
+            .filter_map(|file| load::load(file, &self.job_kinds, &self.config).ok());
         let jobs = workflows.flat_map(|workflow| workflow.jobs);
         let charges = jobs.filter(|job| {
             let known = self

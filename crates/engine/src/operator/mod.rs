@@ -473,8 +473,8 @@ impl Engine {
 
     fn only_account_with_contracts(&self, contract: &str) -> Result<&Account, OperateError> {
         let kinds: BTreeSet<&str> = self
-            .catalog
-            .kinds
+            .job_kinds
+            .by_name
             .values()
             .filter(|kind| kind.one_at_a_time.as_deref() == Some(CONTRACT))
             .flat_map(|kind| kind.gateways.keys().map(String::as_str))
@@ -505,11 +505,11 @@ impl Engine {
             None => (name, None),
         };
         self.account(account)?;
-        match kind.filter(|kind| !self.catalog.kinds.contains_key(*kind)) {
+        match kind.filter(|kind| !self.job_kinds.by_name.contains_key(*kind)) {
             Some(kind) => {
                 let known = self
-                    .catalog
-                    .kinds
+                    .job_kinds
+                    .by_name
                     .keys()
                     .map(String::as_str)
                     .collect::<Vec<_>>()

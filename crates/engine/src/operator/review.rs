@@ -17,7 +17,7 @@ use payrun_domain::money::{Amount, decimal_text};
 use payrun_ledger::{
     ApprovalRow, BatchDifferences, Charge, ItemRow, LedgerError, Payment, Repeated, RowPlace,
 };
-use payrun_project::catalog::{Field, FieldKind, JobKind};
+use payrun_project::job_kinds::{Field, FieldKind, JobKind};
 
 /// How many rows of a batch are looked at for what fails and repeats: as many as one can have that
 /// has to be approved.
@@ -168,7 +168,7 @@ impl<'a> Reviewing<'a> {
         let job = jobs.into_iter().find(|job| job.id == approval.job_id);
         let kind = job
             .as_ref()
-            .and_then(|job| engine.catalog.kinds.get(&job.kind))
+            .and_then(|job| engine.job_kinds.by_name.get(&job.kind))
             .map(std::convert::AsRef::as_ref);
         let lookups = kind.into_iter().flat_map(|kind| kind.gateways.values());
         let takes = lookups
@@ -623,16 +623,16 @@ fn not_all_fit(ours: Amount, known: KnownPayment, together: i64) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payrun_project::catalog::Catalog;
+    use payrun_project::job_kinds::JobKinds;
 
     #[test]
     fn personal_data_is_not_among_the_fields_sealed_or_not() {
-        let catalog = Catalog::built_in();
+        let job_kinds = JobKinds::built_in();
         let input = r#"{"out_trade_no":"O-1","cert_id":"110101199003074530","name":{"sealed":"AAAA"},"unheard_of":"x"}"#;
         let shown = fields(
             input,
-            catalog
-                .kinds
+            job_kinds
+                .by_name
                 .get("declare")
                 .map(std::convert::AsRef::as_ref),
         );

@@ -117,7 +117,7 @@ impl Engine {
         let params: BTreeMap<String, String> =
             serde_json::from_str(&job.params).unwrap_or_default();
         let path = Path::new("the run's workflow");
-        let workflow = load::parse(&job.source, path, &self.catalog, &self.config)
+        let workflow = load::parse(&job.source, path, &self.job_kinds, &self.config)
             .map_err(|found| format!("the workflow no longer fits payrun.yaml: {found}"))?;
         Ok(PlanRequest {
             workflow: Arc::new(workflow),

@@ -9,7 +9,7 @@ use crate::Engine;
 use crate::vault::{Vault, VaultError, open_input};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use payrun_ledger::{Again, NewItem};
-use payrun_project::catalog::{JobKind, Operations};
+use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::Job;
 use payrun_project::workflow::render::{Private, Rendered};
 
@@ -172,7 +172,7 @@ fn fits_generations(number: &OrderNumber, generations: Option<&str>) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payrun_project::catalog::Catalog;
+    use payrun_project::job_kinds::JobKinds;
 
     #[test]
     fn a_number_of_ones_own_may_have_all_characters_where_no_generation_follows() {
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn only_a_refusal_that_spends_the_number_lets_another_one_follow() {
-        let catalog = Catalog::built_in();
+        let job_kinds = JobKinds::built_in();
         let spends =
-            |kind: &str, gateway: &str| catalog.kinds[kind].gateways[gateway].spends_numbers();
+            |kind: &str, gateway: &str| job_kinds.by_name[kind].gateways[gateway].spends_numbers();
         assert!(spends("deduct", "wechat") && spends("pay", "egms") && spends("refund", "hipopay"));
         assert!(
             !spends("refund", "wechat")

@@ -36,8 +36,8 @@ use payrun_domain::time::Timestamp;
 use payrun_ledger::{
     LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob,
 };
-use payrun_project::catalog::InStatement;
 use payrun_project::config::Config;
+use payrun_project::job_kinds::InStatement;
 use payrun_project::workflow::params::RunValues;
 use payrun_project::workflow::render::{Noted, Renderer, render_constant};
 use payrun_project::workflow::source::{self, Reach, Row, RowError, SourceError, Staged};
@@ -619,7 +619,7 @@ impl Engine {
             .kind
             .again
             .as_ref()
-            .and_then(|kind| self.catalog.kinds.get(kind));
+            .and_then(|kind| self.job_kinds.by_name.get(kind));
         let account = self.accounts.get(&job.gateway);
         again
             .zip(account)
@@ -981,7 +981,7 @@ impl Reader<'_> {
                         from,
                     });
                 }
-                let kind_of = |kind: &str| self.engine.catalog.kinds.get(kind).cloned();
+                let kind_of = |kind: &str| self.engine.job_kinds.by_name.get(kind).cloned();
                 let jobs = jobs
                     .into_iter()
                     .map(|(id, kind)| (id, kind_of(&kind)))

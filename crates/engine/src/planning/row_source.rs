@@ -16,7 +16,7 @@ use crate::contracts::ContractRows;
 use crate::vault::{Vault, open_input, sealed};
 use payrun_domain::item::State;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract, filed_again_as};
-use payrun_project::catalog::JobKind;
+use payrun_project::job_kinds::JobKind;
 use payrun_project::workflow::source::{self, Row, RowError};
 use payrun_project::workflow::{CONTRACT_COLUMNS, Job, Span, Template};
 

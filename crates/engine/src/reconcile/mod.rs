@@ -28,7 +28,7 @@ use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation, Reached};
 use payrun_ledger::{Ledger, LedgerError, LineKind, Listed, ListedBy, StatementRow};
-use payrun_project::catalog::{InStatement, JobKind};
+use payrun_project::job_kinds::{InStatement, JobKind};
 use payrun_system::clock::Clock;
 use window::Window;
 
@@ -138,7 +138,7 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
         ledger,
         clock,
         files,
-        catalog,
+        job_kinds,
         ..
     } = scene.engine;
     let lane = scene.account.name.as_str();
@@ -161,8 +161,8 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
     }
     let (day_before, day_after) = order.window.neighbours();
     let of_kind = |side| {
-        let kinds = catalog
-            .kinds
+        let kinds = job_kinds
+            .by_name
             .values()
             .filter(|kind| kind.in_statement == Some(side));
         kinds.map(|kind| kind.name.as_str()).collect()
@@ -175,8 +175,8 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
         payments_of: KeyHash::of(&scene.account.identity, "payment", ""),
         payments: of_kind(InStatement::Payment),
         refunds: of_kind(InStatement::Refund),
-        reversals: catalog
-            .kinds
+        reversals: job_kinds
+            .by_name
             .values()
             .map(|kind| &**kind)
             .filter(is_reversal)

@@ -10,7 +10,7 @@ use super::expression::Name;
 use super::lower::Compiler;
 use super::template::Part;
 use super::{CONTRACT_COLUMNS, Items, Template};
-use crate::catalog::JobKind;
+use crate::job_kinds::JobKind;
 use payrun_domain::text::shown;
 use payrun_yaml::node::Node;
 

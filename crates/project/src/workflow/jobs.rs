@@ -7,9 +7,9 @@ use super::expression::Name;
 use super::lower::{Compiler, is_name};
 use super::template::Part;
 use super::{Approval, Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
-use crate::catalog::load::read_policy;
-use crate::catalog::{Field, FieldKind, JobKind};
 use crate::config::{GatewayConfig, GatewayKind, Rate};
+use crate::job_kinds::load::read_policy;
+use crate::job_kinds::{Field, FieldKind, JobKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, parse_minor};
@@ -122,9 +122,9 @@ impl<'a> Compiler<'a> {
     fn kind(&mut self, node: &Node) -> Option<Arc<JobKind>> {
         let uses = node.get("uses")?;
         let name = uses.text()?;
-        let kind = self.catalog.kinds.get(name).cloned();
+        let kind = self.job_kinds.by_name.get(name).cloned();
         if kind.is_none() {
-            let names = self.catalog.kinds.keys().map(String::as_str);
+            let names = self.job_kinds.by_name.keys().map(String::as_str);
             let message = format!("there is no job kind \"{}\"", shown(name));
             self.push(
                 self.source

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Workflow;
 use super::lower::Compiler;
 use super::spec::WORKFLOW;
-use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::calendars::Calendars;
+use crate::job_kinds::JobKinds;
 use payrun_yaml as yaml;
 use payrun_yaml::diagnostics::{Diagnostics, Source};
 use payrun_yaml::fields::{Shape, check};
@@ -18,8 +18,8 @@ use payrun_yaml::fields::{Shape, check};
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
-    load_with(path, catalog, config, &config.calendars)
+pub fn load(path: &Path, job_kinds: &JobKinds, config: &Config) -> Result<Workflow, Diagnostics> {
+    load_with(path, job_kinds, config, &config.calendars)
 }
 
 /// Reads and checks a workflow file, with other calendars than those of when the configuration was
@@ -29,11 +29,17 @@ pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow,
 /// Everything that is wrong with it.
 pub fn load_with(
     path: &Path,
-    catalog: &Catalog,
+    job_kinds: &JobKinds,
     config: &Config,
     calendars: &Calendars,
 ) -> Result<Workflow, Diagnostics> {
-    read_workflow(&yaml::read(path, false)?, path, catalog, config, calendars)
+    read_workflow(
+        &yaml::read(path, false)?,
+        path,
+        job_kinds,
+        config,
+        calendars,
+    )
 }
 
 /// The workflow files of a folder, by name.
@@ -58,17 +64,17 @@ pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 pub fn parse(
     text: &str,
     path: &Path,
-    catalog: &Catalog,
+    job_kinds: &JobKinds,
     config: &Config,
 ) -> Result<Workflow, Diagnostics> {
     let source = Source::new(&path.display().to_string(), text.to_owned(), false);
-    read_workflow(&source, path, catalog, config, &config.calendars)
+    read_workflow(&source, path, job_kinds, config, &config.calendars)
 }
 
 fn read_workflow(
     source: &Arc<Source>,
     path: &Path,
-    catalog: &Catalog,
+    job_kinds: &JobKinds,
     config: &Config,
     calendars: &Calendars,
 ) -> Result<Workflow, Diagnostics> {
@@ -77,7 +83,7 @@ fn read_workflow(
     check(&root, &Shape::Fields(&WORKFLOW), source, &mut found);
     let mut lowering = Compiler {
         source,
-        catalog,
+        job_kinds,
         config,
         calendars,
         found,
@@ -179,7 +185,7 @@ alerts:
     }
 
     pub(in crate::workflow) fn read(text: &str) -> Result<Workflow, Diagnostics> {
-        parse(text, Path::new("w.yaml"), &Catalog::built_in(), &config())
+        parse(text, Path::new("w.yaml"), &JobKinds::built_in(), &config())
     }
 
     fn mistakes(text: &str) -> String {

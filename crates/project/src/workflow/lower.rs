@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::expression::{Name, RUN_FIELDS};
 use super::params::check_value;
 use super::{ItemSource, Job, Param, ParamKind, Template, Workflow};
-use crate::catalog::Catalog;
 use crate::config::calendars::Calendars;
 use crate::config::load::folder_of;
 use crate::config::{Config, rule};
+use crate::job_kinds::JobKinds;
 use payrun_domain::alert::{Rule, Timing};
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
@@ -22,7 +22,7 @@ use payrun_yaml::node::{Entry, Node, Position};
 /// What is known while a workflow is read.
 pub(super) struct Compiler<'a> {
     pub(super) source: &'a Arc<Source>,
-    pub(super) catalog: &'a Catalog,
+    pub(super) job_kinds: &'a JobKinds,
     pub(super) config: &'a Config,
     pub(super) calendars: &'a Calendars,
     pub(super) found: Diagnostics,

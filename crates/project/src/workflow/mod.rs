@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::JobKind;
 use crate::config::Rate;
+use crate::job_kinds::JobKind;
 use payrun_domain::alert::Rule;
 use payrun_domain::item::State;
 use payrun_domain::occurrence::{Missed, Overlap};

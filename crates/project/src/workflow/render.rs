@@ -17,7 +17,7 @@ use super::params::RunValues;
 use super::source::{Row, no_column};
 use super::template::{Part, Template};
 use super::{ItemSource, Job};
-use crate::catalog::{Field, FieldKind, JobKind};
+use crate::job_kinds::{Field, FieldKind, JobKind};
 use payrun_domain::identity_card;
 use payrun_domain::ids::{KEY_MAX, OrderNumber};
 use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};

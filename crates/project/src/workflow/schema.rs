@@ -3,20 +3,20 @@
 use serde_json::{Value, json};
 
 use super::spec::WORKFLOW;
-use crate::catalog::spec::JOB_KIND;
-use crate::catalog::{Catalog, FieldKind, JobKind};
 use crate::config::calendars::CALENDAR;
 use crate::config::load::CONFIG;
+use crate::job_kinds::spec::JOB_KIND;
+use crate::job_kinds::{FieldKind, JobKind, JobKinds};
 use payrun_yaml::schema::document;
 
 /// The schema of workflow files; `with` is checked by the job kind that a job uses.
-pub fn json_schema(catalog: &Catalog) -> Value {
+pub fn json_schema(job_kinds: &JobKinds) -> Value {
     let mut schema = document("payrun workflow", &WORKFLOW);
-    let names: Vec<&String> = catalog.kinds.keys().collect();
+    let names: Vec<&String> = job_kinds.by_name.keys().collect();
     let job = &mut schema["properties"]["jobs"]["additionalProperties"];
     job["properties"]["uses"]["enum"] = json!(names);
-    job["allOf"] = catalog
-        .kinds
+    job["allOf"] = job_kinds
+        .by_name
         .values()
         .map(|kind| with_schema(kind))
         .collect();
@@ -123,11 +123,11 @@ mod tests {
 
     #[test]
     fn the_schema_knows_the_job_kinds_and_their_fields() {
-        let schema = json_schema(&Catalog::built_in());
+        let schema = json_schema(&JobKinds::built_in());
         let job = &schema["properties"]["jobs"]["additionalProperties"];
         assert_eq!(
             job["properties"]["uses"]["enum"],
-            json!(Catalog::built_in().kinds.keys().collect::<Vec<_>>())
+            json!(JobKinds::built_in().by_name.keys().collect::<Vec<_>>())
         );
         let with = &job["allOf"][2]["then"]["properties"]["with"];
         assert!(

@@ -1,7 +1,7 @@
 //! The fields of a workflow file, declared.
 
-use crate::catalog::spec::{RESOLVE, RETRY};
 use crate::config::WORKFLOW_RULE;
+use crate::job_kinds::spec::{RESOLVE, RETRY};
 use payrun_yaml::fields::{FieldSpec, Shape};
 
 static SCHEDULE: [FieldSpec; 10] = [

@@ -14,8 +14,8 @@ use payrun_gateway::egms::Client;
 use payrun_gateway::egms::account::SignType;
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Call, Gateway, Observation, Reached};
-use payrun_project::catalog::judge::{Expected, judge};
 use payrun_project::config::EgmsConfig;
+use payrun_project::job_kinds::judge::{Expected, judge};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -412,7 +412,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
         (seen.code.as_deref(), seen.state, seen.order_no),
         (Some("V0010"), None, None)
     );
-    let refund = payrun_project::catalog::Catalog::built_in().kinds["refund"].clone();
+    let refund = payrun_project::job_kinds::JobKinds::built_in().by_name["refund"].clone();
     let operations = &refund.gateways["egms"];
     for (table, is_query) in [
         (&operations.submit_outcomes, false),

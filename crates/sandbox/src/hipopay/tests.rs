@@ -474,8 +474,8 @@ async fn a_number_that_is_spent_fails_and_exists_when_it_is_sent_again() {
 #[test]
 fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sent_again() {
     use payrun_domain::answer::{Answer, DeclineClass, NumberRule};
-    use payrun_project::catalog::judge::{Expected, judge};
-    let refund = payrun_project::catalog::Catalog::built_in().kinds["refund"].clone();
+    use payrun_project::job_kinds::judge::{Expected, judge};
+    let refund = payrun_project::job_kinds::JobKinds::built_in().by_name["refund"].clone();
     let operations = &refund.gateways["hipopay"];
     let failed = |code: &str| Observation {
         http: Some(201),

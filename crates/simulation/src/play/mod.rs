@@ -170,7 +170,7 @@ impl Simulation {
             meter: Arc::default(),
             places: Arc::default(),
             ledger,
-            catalog: Arc::clone(&self.what.catalog),
+            job_kinds: Arc::clone(&self.what.job_kinds),
             accounts,
             config: Arc::clone(&self.what.config),
             vault: self.what.vault.clone(),

@@ -27,8 +27,8 @@ use payrun_ledger::{
     NewJob, NewRun, NewStatement, Node, Payment, RefundCapacity, RefundReservation, Settlement,
     StatementLine,
 };
-use payrun_project::catalog::Catalog;
 use payrun_project::config::{Config, Database};
+use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
 
 /// What becomes of an item that is sent.
@@ -185,7 +185,7 @@ impl World {
         };
         let engine = Engine {
             ledger,
-            catalog: Arc::new(Catalog::built_in()),
+            job_kinds: Arc::new(JobKinds::built_in()),
             accounts: BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
             config: Arc::new(config),
             vault: None,
@@ -207,7 +207,7 @@ impl World {
         let dunning = vec![Duration::from_secs(86_400 * 30)];
         Policy {
             dunning,
-            ..self.engine.catalog.kinds["deduct"].policy.clone()
+            ..self.engine.job_kinds.by_name["deduct"].policy.clone()
         }
     }
 
@@ -393,7 +393,7 @@ impl World {
 
     /// Reconciles as a worker would; the item of it.
     pub async fn reconcile(&self, from: &str, to: &str, rate: &str) -> ItemRow {
-        let kind = Arc::clone(&self.engine.catalog.kinds["reconcile"]);
+        let kind = Arc::clone(&self.engine.job_kinds.by_name["reconcile"]);
         let now = self.engine.clock.now();
         let key = format!("{from}/{to}/{}", self.runs.load(Ordering::SeqCst));
         let item = NewItem {

@@ -12,11 +12,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{PAGE, PAGE_MAX};
 use crate::domain::text::escaped;
-use crate::server::App;
-use crate::server::auth::Caller;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::{Path, Query};
-use crate::server::shares::Share;
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::{Path, Query};
+use crate::http::shares::Share;
 use crate::view::RunView;
 
 /// How often a run is looked at that somebody follows.

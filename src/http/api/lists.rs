@@ -11,12 +11,12 @@ use super::runs::page_size;
 use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
 use crate::engine::schedule::occurrence;
+use crate::http::App;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::Query;
 use crate::ledger::{
     ContractFilter, NotificationFilter, OccurrenceFilter, OccurrencePlace as Place,
 };
-use crate::server::App;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::Query;
 
 /// How many firings are looked for of each workflow.
 const FIRINGS: usize = 200;

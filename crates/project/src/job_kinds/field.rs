@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_is_named_in_every_field_and_nothing_else_of_a_personal_one() {
-        let declare = crate::catalog::Catalog::built_in().kinds["declare"].on("wechat");
+        let declare = crate::job_kinds::JobKinds::built_in().by_name["declare"].on("wechat");
         let told = |name: &str, value: &str| declare.field(name).unwrap().check(value).unwrap_err();
         assert_eq!(
             told("name", "张\u{200b}三"),
@@ -423,7 +423,7 @@ mod tests {
     }
 
     fn broken_on(kind: &str, gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
-        let kind = crate::catalog::Catalog::built_in().kinds[kind].on(gateway);
+        let kind = crate::job_kinds::JobKinds::built_in().by_name[kind].on(gateway);
         kind.broken_rules(|name| {
             row.iter()
                 .find(|(known, _)| *known == name)
@@ -520,7 +520,7 @@ mod tests {
     #[test]
     fn a_text_that_would_split_a_line_of_the_statement_is_refused_where_it_stands_in_one() {
         let on = |gateway: &str, text: &str| {
-            let kind = crate::catalog::Catalog::built_in().kinds["pay"].on(gateway);
+            let kind = crate::job_kinds::JobKinds::built_in().by_name["pay"].on(gateway);
             kind.field("description").unwrap().check(text)
         };
         let reason = on("wechat", "Basic,`plan").unwrap_err();

@@ -23,9 +23,9 @@ pub mod spec;
 
 /// Every job kind by name.
 #[derive(Debug, Clone)]
-pub struct Catalog {
+pub struct JobKinds {
     /// By name: `deduct`, `query`.
-    pub kinds: BTreeMap<String, Arc<JobKind>>,
+    pub by_name: BTreeMap<String, Arc<JobKind>>,
 }
 
 /// One job kind.

@@ -7,10 +7,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::runs::page_size;
 use crate::domain::item::State as ItemState;
+use crate::http::App;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::{Path, Query};
 use crate::ledger::ItemFilter;
-use crate::server::App;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::{Path, Query};
 use crate::view::{AttemptView, EventView, ItemView};
 
 /// Which items.

@@ -5,9 +5,9 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::App;
+use crate::http::error::ApiError;
 use crate::ledger::{LaneRow, LaneState};
-use crate::server::App;
-use crate::server::error::ApiError;
 
 /// A workflow in force.
 #[derive(Debug, Serialize, ToSchema)]

@@ -15,10 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::text::shown;
 use crate::engine::uploads::{FORMATS, UploadError};
-use crate::server::App;
-use crate::server::auth::Caller;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::Query;
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::Query;
 use crate::workflow::source::{GiveUp, SourceError, Staged};
 
 /// The longest file that is taken.

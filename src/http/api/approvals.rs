@@ -8,11 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::runs::page_size;
 use crate::engine::operator::approve::BatchDecided;
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::{Body, Path, Query};
 use crate::ledger::{Decided, RowPlace};
-use crate::server::App;
-use crate::server::auth::Caller;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::{Body, Path, Query};
 use crate::view::{ApprovalView, BatchView};
 
 /// Which approvals.

@@ -85,7 +85,7 @@ pub struct Expected {
 /// query of an effect.
 ///
 /// ```
-/// use payrun_project::catalog::judge::{Expected, judge};
+/// use payrun_project::job_kinds::judge::{Expected, judge};
 /// use payrun_domain::answer::{Answer, Cause};
 /// use payrun_domain::ids::OrderNumber;
 /// use payrun_gateway::{Observation, Reached};
@@ -467,7 +467,7 @@ fn millis(wait: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Catalog;
+    use crate::job_kinds::JobKinds;
     use payrun_domain::money::Currency;
 
     fn hkd(minor: i64) -> Amount {
@@ -493,7 +493,7 @@ mod tests {
     }
 
     fn judged(kind: &str, is_query: bool, seen: &Observation) -> Judged {
-        let kind = Catalog::built_in().kinds[kind].clone();
+        let kind = JobKinds::built_in().by_name[kind].clone();
         let operations = &kind.gateways["wechat"];
         let table = if is_query {
             &operations.query_outcomes
@@ -613,7 +613,7 @@ mod tests {
             "REVOKED",
             "PAYERROR",
         ];
-        let catalog = Catalog::built_in();
+        let job_kinds = JobKinds::built_in();
         let lists = |table: &[Outcome], names: &[&str]| {
             for name in names {
                 let has = |row: &Outcome| {
@@ -622,14 +622,14 @@ mod tests {
                 assert!(table.iter().any(has), "{name} has no row");
             }
         };
-        let deduct = &catalog.kinds["deduct"].gateways["wechat"];
+        let deduct = &job_kinds.by_name["deduct"].gateways["wechat"];
         lists(
             &deduct.submit_outcomes,
             &[&generic[..], &business, &states].concat(),
         );
         lists(&deduct.query_outcomes, &[&generic[..], &states].concat());
         lists(
-            &catalog.kinds["query"].gateways["wechat"].submit_outcomes,
+            &job_kinds.by_name["query"].gateways["wechat"].submit_outcomes,
             &[&generic[..], &states].concat(),
         );
     }
@@ -717,7 +717,7 @@ mod tests {
 
     #[test]
     fn an_order_looked_up_by_the_gateways_number_need_not_have_ours() {
-        let kind = Catalog::built_in().kinds["query"].clone();
+        let kind = JobKinds::built_in().by_name["query"].clone();
         let mut seen = replied(200, "", "SUCCESS");
         seen.order_no = Some("theirs".to_owned());
         let judged = judge(

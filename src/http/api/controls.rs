@@ -11,11 +11,11 @@ use crate::domain::answer::Receipt;
 use crate::domain::item::{Resolution, State as Open};
 use crate::domain::time::Timestamp;
 use crate::engine::operator::{OperateError, Paused};
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::{Body, Path};
 use crate::ledger::{ActionResult, ItemRow, Stopped};
-use crate::server::App;
-use crate::server::auth::Caller;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::{Body, Path};
 use crate::yaml::scalars;
 
 /// Why.

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::{OpenApi, RefOr};
 
-use crate::server::error::ApiError;
+use crate::http::error::ApiError;
 use crate::yaml::diagnostics::suggestion;
 
 /// The query parameters by method and path, as the document has them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Catalog, Outcome};
+use super::{JobKinds, Outcome};
 
 /// What a look-up at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment
 /// Order Status".
@@ -27,7 +27,7 @@ const HIPOPAY_REFUND: &str = "0000 0001 0002 0003 0004 0005 0006 0007 0008 0009 
 
 #[test]
 fn every_refund_code_of_hipopay_has_an_answer_and_no_code_is_made_up() {
-    let refund = Catalog::built_in().kinds["refund"].clone();
+    let refund = JobKinds::built_in().by_name["refund"].clone();
     let rows = &refund.gateways["hipopay"].submit_outcomes;
     let listed: BTreeSet<&str> = rows.iter().filter_map(|row| row.code.as_deref()).collect();
     let codes: BTreeSet<&str> = listed
@@ -47,7 +47,7 @@ fn names(table: &[Outcome]) -> BTreeSet<&str> {
 
 #[test]
 fn every_documented_code_of_a_look_up_has_a_row_and_no_row_is_made_up() {
-    let query = Catalog::built_in().kinds["query"].clone();
+    let query = JobKinds::built_in().by_name["query"].clone();
     for (gateway, documented) in [("hipopay", HIPOPAY), ("egms", EGMS), ("cbtis", CBTIS)] {
         let documented: BTreeSet<&str> = documented.split_whitespace().collect();
         assert_eq!(
@@ -60,7 +60,7 @@ fn every_documented_code_of_a_look_up_has_a_row_and_no_row_is_made_up() {
 
 fn sources() -> BTreeSet<String> {
     let mut sources = BTreeSet::new();
-    for kind in Catalog::built_in().kinds.values() {
+    for kind in JobKinds::built_in().by_name.values() {
         for operations in kind.gateways.values() {
             let payment = operations
                 .payment

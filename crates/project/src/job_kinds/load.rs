@@ -14,7 +14,7 @@ use payrun_yaml::scalars;
 
 use super::outcomes::{Table, read as read_outcomes};
 use super::{
-    Alphabet, Catalog, Expand, Field, FieldKind, IdentityCard, InStatement, JobKind, Keeps,
+    Alphabet, Expand, Field, FieldKind, IdentityCard, InStatement, JobKind, JobKinds, Keeps,
     NotAbove, NotBefore, NotOlderThan, Operations, PayerCheck, PaymentLookup, Rule, spec,
 };
 
@@ -74,7 +74,7 @@ const BUILT_IN: [(&str, &str); 13] = [
 /// The most files of a folder that are read.
 const FILES_MAX: usize = 200;
 
-impl Catalog {
+impl JobKinds {
     /// The job kinds that are compiled in.
     ///
     /// # Panics
@@ -88,7 +88,7 @@ impl Catalog {
                 Err(found) => panic!("a compiled-in job kind is wrong:\n{found}"),
             };
         }
-        Self { kinds }
+        Self { by_name: kinds }
     }
 
     /// The built-in job kinds and those of a folder, which replace built-in ones of the same name.
@@ -96,7 +96,7 @@ impl Catalog {
     /// # Errors
     /// Everything that is wrong with the folder's files.
     pub fn with_overrides(folder: &Path) -> Result<Self, Diagnostics> {
-        let mut catalog = Self::built_in();
+        let mut job_kinds = Self::built_in();
         let mut found = Diagnostics::default();
         let mut given = BTreeMap::new();
         for path in files_of(folder)? {
@@ -115,11 +115,11 @@ impl Catalog {
                             message,
                         ));
                     }
-                    catalog.kinds.insert(kind.name.clone(), Arc::new(kind));
+                    job_kinds.by_name.insert(kind.name.clone(), Arc::new(kind));
                 }
             }
         }
-        found.or_value(Some(catalog))
+        found.or_value(Some(job_kinds))
     }
 }
 
@@ -659,7 +659,7 @@ mod tests {
 
     #[test]
     fn every_field_that_a_job_kind_calls_sensitive_is_kept_out() {
-        for kind in Catalog::built_in().kinds.values() {
+        for kind in JobKinds::built_in().by_name.values() {
             for field in kind.fields.iter().filter(|field| field.sensitive) {
                 assert!(
                     payrun_gateway::redaction::FIELDS.contains(&field.name.as_str()),
@@ -673,8 +673,8 @@ mod tests {
 
     #[test]
     fn the_built_in_kinds_are_read() {
-        let catalog = Catalog::built_in();
-        let deduct = &catalog.kinds["deduct"];
+        let job_kinds = JobKinds::built_in();
+        let deduct = &job_kinds.by_name["deduct"];
         assert!(deduct.effect);
         assert_eq!(deduct.one_at_a_time.as_deref(), Some("contract_id"));
         assert_eq!(deduct.policy.resolve.schedule.len(), 7);
@@ -686,18 +686,18 @@ mod tests {
             .map(|f| f.name.as_str())
             .collect();
         assert_eq!(identity, ["contract_id", "amount", "currency"]);
-        let query = &catalog.kinds["query"];
+        let query = &job_kinds.by_name["query"];
         assert!(!query.effect);
         assert_eq!(query.one_of, [["out_trade_no", "transaction_id"]]);
-        let listed = |name: &str| catalog.kinds[name].in_statement;
+        let listed = |name: &str| job_kinds.by_name[name].in_statement;
         assert_eq!(
             [listed("deduct"), listed("refund")],
             [Some(InStatement::Payment), Some(InStatement::Refund)]
         );
         assert_eq!([listed("query"), listed("reconcile")], [None, None]);
         assert!(
-            catalog
-                .kinds
+            job_kinds
+                .by_name
                 .values()
                 .flat_map(|kind| &kind.fields)
                 .all(|field| !field.doc.is_empty())
@@ -706,9 +706,9 @@ mod tests {
 
     #[test]
     fn what_names_something_has_an_alphabet_without_blanks_and_marks() {
-        let catalog = Catalog::built_in();
-        for (kind, field) in catalog
-            .kinds
+        let job_kinds = JobKinds::built_in();
+        for (kind, field) in job_kinds
+            .by_name
             .iter()
             .flat_map(|(name, kind)| kind.fields.iter().map(move |field| (name, field)))
         {
@@ -797,12 +797,16 @@ mod tests {
             .replace("Charges a signed", "Our own way to charge a signed");
         std::fs::write(folder.path().join("ours.yaml"), ours).unwrap();
         std::fs::write(folder.path().join("notes.txt"), "not: [a kind").unwrap();
-        let catalog = Catalog::with_overrides(folder.path()).unwrap();
-        assert!(catalog.kinds["deduct"].description.starts_with("Our own"));
-        assert!(catalog.kinds.contains_key("query"));
+        let job_kinds = JobKinds::with_overrides(folder.path()).unwrap();
+        assert!(
+            job_kinds.by_name["deduct"]
+                .description
+                .starts_with("Our own")
+        );
+        assert!(job_kinds.by_name.contains_key("query"));
         std::fs::write(folder.path().join("a.yaml"), "name: x\n").unwrap();
         std::fs::write(folder.path().join("b.yaml"), "name: [\n").unwrap();
-        let found = Catalog::with_overrides(folder.path())
+        let found = JobKinds::with_overrides(folder.path())
             .unwrap_err()
             .to_string();
         assert!(
@@ -810,6 +814,6 @@ mod tests {
             "{found}"
         );
         assert!(found.contains("b.yaml:"), "{found}");
-        assert!(Catalog::with_overrides(&folder.path().join("gone")).is_err());
+        assert!(JobKinds::with_overrides(&folder.path().join("gone")).is_err());
     }
 }

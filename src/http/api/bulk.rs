@@ -14,11 +14,11 @@ use crate::domain::item::State as ItemState;
 use crate::domain::money::decimal_text;
 use crate::engine::{BulkError, Chosen};
 use crate::errors::chain;
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::Body;
 use crate::ledger::{ItemFilter, OperatorAction};
-use crate::server::App;
-use crate::server::auth::Caller;
-use crate::server::error::{ApiError, ErrorBody};
-use crate::server::extract::Body;
 
 /// What is to be done, to which items.
 #[derive(Debug, Deserialize, ToSchema)]
