@@ -16,7 +16,7 @@ use payrun::cli::bench::{engine_of, plan_of};
 use payrun::clock::Clock;
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::money::{Amount, Currency};
-use payrun::gateway::{Call, Reached};
+use payrun::gateway::{Call, Delivery};
 use payrun::ledger::Ledger;
 use serde_json::json;
 
@@ -189,7 +189,7 @@ async fn bare(config: &Path, items: u64) {
                     break;
                 }
                 let observed = account.gateway.call(&call(number)).await;
-                assert_eq!(observed.reached, Reached::Replied);
+                assert_eq!(observed.reached, Delivery::Replied);
             }
         });
     }

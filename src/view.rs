@@ -11,7 +11,8 @@ use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
-    ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, Named, RunRow, Total,
+    ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, KeySample, Ledger, LedgerError, RunRow,
+    Total,
 };
 
 /// A run and what became of its items.
@@ -314,7 +315,7 @@ impl BatchView {
     /// Of a batch that was reviewed.
     pub fn of(approval: &ApprovalRow, review: &Review) -> Self {
         let rows = |rows: &[ReviewedRow]| rows.iter().map(BatchRowView::from).collect();
-        let keys = |named: &Named| KeysView {
+        let keys = |named: &KeySample| KeysView {
             count: named.count,
             keys: named.keys.clone(),
         };

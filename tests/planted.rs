@@ -18,15 +18,15 @@ use payrun::config::Config;
 use payrun::domain::actor::Actor;
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
-use payrun::engine::planning::{NamedBy, PlanRequest};
+use payrun::engine::planning::{FileNamer, PlanRequest};
 use payrun::gateway::transport::Transport;
-use payrun::gateway::{Call, Gateway, Reached, cbtis, egms, hipopay, wechat};
+use payrun::gateway::{Call, Delivery, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::job_kinds::JobKinds;
 use payrun::planted::{ALL, Mutation, OF_SIGNATURES, sow};
 use payrun::sandbox::faults::Level;
 use payrun::sandbox::{Identity, Sandbox, Settings, SignsWith};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
-use payrun::simulation::{BEGIN, FakeGateways, Play, play};
+use payrun::simulation::{BEGIN, FakeGateways, SimulationSetup, play};
 
 /// The most seeds a fault may hide in.
 const SEEDS: u64 = 400;
@@ -95,7 +95,7 @@ fn project(folder: &Path) -> Arc<Config> {
     Arc::new(payrun::config::load::load(&folder.join("payrun.yaml")).unwrap())
 }
 
-fn plays(folder: &Path) -> Vec<Play> {
+fn plays(folder: &Path) -> Vec<SimulationSetup> {
     let (config, job_kinds) = (project(folder), Arc::new(JobKinds::built_in()));
     let play = |(name, text): (&str, &str)| {
         let path = folder.join(name);
@@ -110,12 +110,12 @@ fn plays(folder: &Path) -> Vec<Play> {
             allow_future: false,
             author: Actor::person("ann", "a test").unwrap(),
             inputs: BTreeMap::new(),
-            named_by: NamedBy::Person,
+            named_by: FileNamer::Person,
             commit: true,
             shown: payrun::engine::planning::SHOWN,
         };
         let (config, job_kinds) = (Arc::clone(&config), Arc::clone(&job_kinds));
-        Play {
+        SimulationSetup {
             config,
             job_kinds,
             vault: None,
@@ -133,7 +133,7 @@ fn plays(folder: &Path) -> Vec<Play> {
 
 /// The first seed that shows the fault, and how.
 fn detect(
-    plays: &[Play],
+    plays: &[SimulationSetup],
     twins: &FakeGateways,
     bug: Option<Mutation>,
     seeds: u64,
@@ -268,13 +268,13 @@ impl Gateways {
                 Some(_) | None => false,
             };
             // EGMS signs its refusal, which a client that digests otherwise cannot verify.
-            if is_refusal || matches!(seen.reached, Reached::Unverified(_)) {
+            if is_refusal || matches!(seen.reached, Delivery::Unverified(_)) {
                 refused.push(name);
             }
         }
         let (client, fake) = &self.cbtis;
         let (headers, body) = fake.notification("P-1").unwrap();
-        if client.read_notification(&headers, &body).reached != Reached::Replied {
+        if client.read_notification(&headers, &body).reached != Delivery::Replied {
             refused.push("cbtis");
         }
         refused

@@ -9,7 +9,7 @@ use payrun::domain::answer::{Answer, Receipt};
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Event, apply};
 use payrun::domain::money::{Amount, Currency};
-use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
+use payrun::domain::policy::{Policy, QueryPolicy, Rate, Retry};
 use payrun::ledger::{
     Attempt, ClaimRequest, JobQuota, Ledger, NewItem, NewJob, NewRun, Settlement,
 };
@@ -24,7 +24,7 @@ fn policy() -> Policy {
             first: second,
             max: second,
         },
-        resolve: Resolve {
+        resolve: QueryPolicy {
             schedule: vec![second],
             grace: second,
             horizon: second * 3600,
@@ -73,7 +73,7 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
                     custom_no: None,
                     amount: Amount::from_minor(1000, hkd).ok(),
                     shared: false,
-                    again: payrun::ledger::Again::Never,
+                    again: payrun::ledger::ReplacementCheck::Never,
                     input: format!(r#"{{"contract_id":"C-{line:08}","description":"Membership November","merchant_category_code":"5815"}}"#),
                     key,
                 }

@@ -12,9 +12,9 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
-use crate::alerts::{Notices, Tried, Watched, preview};
+use crate::alerts::{AlertInputs, Alerts, SendOutcome, preview};
 use crate::clock::Clock;
-use crate::domain::alert::Rule;
+use crate::domain::alert::AlertRule;
 use crate::ledger::{EpisodeRow, Ledger, MailRow, MailState};
 use crate::workflow::Workflow;
 
@@ -25,15 +25,15 @@ const RESEND: Duration = Duration::from_secs(30 * 86_400);
 #[derive(Debug, Args)]
 pub(super) struct AlertsArgs {
     #[command(subcommand)]
-    deed: Deed,
+    deed: AlertsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Deed {
+enum AlertsCommand {
     /// Send a test mail now, and say what the mail server said
     Test(TestArgs),
     /// Show what is open, and the mails that wait or were given up
-    List(ListArgs),
+    List(AlertListArgs),
     /// Show who is told of what
     Rules(RulesArgs),
     /// Look for troubles once and send what is due, as the service does all the time; for cron
@@ -54,7 +54,7 @@ struct TestArgs {
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
+struct AlertListArgs {
     /// Only mails before this one
     #[arg(long, value_name = "MAIL")]
     before: Option<i64>,
@@ -83,18 +83,18 @@ struct PreviewArgs {
 pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     match args.deed {
-        Deed::Test(args) => test(&project, args).await,
-        Deed::List(args) => list(&project, &args).await,
-        Deed::Rules(args) => rules(&project, &args),
-        Deed::Look => look(&project).await,
-        Deed::Resend => resend(&project).await,
-        Deed::Preview(args) => write_previews(&project, &args.folder),
+        AlertsCommand::Test(args) => test(&project, args).await,
+        AlertsCommand::List(args) => list(&project, &args).await,
+        AlertsCommand::Rules(args) => rules(&project, &args),
+        AlertsCommand::Look => look(&project).await,
+        AlertsCommand::Resend => resend(&project).await,
+        AlertsCommand::Preview(args) => write_previews(&project, &args.folder),
     }
 }
 
-async fn notices(project: &Project) -> Result<Notices, Failure> {
+async fn notices(project: &Project) -> Result<Alerts, Failure> {
     let ledger = project.ledger().await?;
-    Notices::new(&project.config, ledger, Clock::of_machine())
+    Alerts::new(&project.config, ledger, Clock::of_machine())
         .map_err(|error| Failure::invalid(super::exit::chain(&error)))
 }
 
@@ -123,11 +123,13 @@ async fn test(project: &Project, args: TestArgs) -> Result<Exit, Failure> {
     };
     let mut taken = true;
     for (to, tried) in tried {
-        taken &= matches!(tried, Tried::Taken(_));
+        taken &= matches!(tried, SendOutcome::Taken(_));
         say(match tried {
-            Tried::Taken(said) => format!("{to}: taken; the server said: {said}"),
-            Tried::Refused(said) => format!("{to}: refused for good; {said}"),
-            Tried::NotNow(said) | Tried::NoServer(said) => format!("{to}: not taken now; {said}"),
+            SendOutcome::Taken(said) => format!("{to}: taken; the server said: {said}"),
+            SendOutcome::Refused(said) => format!("{to}: refused for good; {said}"),
+            SendOutcome::NotNow(said) | SendOutcome::NoServer(said) => {
+                format!("{to}: not taken now; {said}")
+            }
         });
     }
     Ok(if taken {
@@ -149,7 +151,7 @@ fn everybody(project: &Project) -> Result<Vec<String>, Failure> {
     Ok(all.into_iter().cloned().collect())
 }
 
-async fn list(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
+async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> {
     let ledger = project.ledger().await?;
     let open: Vec<EpisodeRow> = ledger
         .open_episodes()
@@ -251,7 +253,7 @@ fn print_mails(mails: &[MailRow]) {
 fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
     let workflows = workflows(project)?;
     let alerts = &project.config.alerts;
-    let all: Vec<&Rule> = alerts
+    let all: Vec<&AlertRule> = alerts
         .rules
         .iter()
         .chain(workflows.iter().flat_map(|workflow| &workflow.alerts))
@@ -283,7 +285,7 @@ fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn rule_json(rule: &Rule) -> Value {
+fn rule_json(rule: &AlertRule) -> Value {
     json!({
         "on": rule.on.as_str(),
         "when": rule.spec(),
@@ -300,7 +302,7 @@ async fn look(project: &Project) -> Result<Exit, Failure> {
         .await?
         .certificates();
     notices
-        .look(&Watched {
+        .look(&AlertInputs {
             workflows: &workflows,
             certificates: &certificates,
             refused: &[],

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::by::By;
+use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, print_table, say, say_json, table};
 use super::project::Project;
@@ -13,8 +13,8 @@ use super::review;
 use crate::clock::Clock;
 use crate::domain::role::Role;
 use crate::engine::Engine;
-use crate::engine::operator::approve::BatchDecided;
-use crate::ledger::{ApprovalRow, ApprovalState, Decided, Ledger};
+use crate::engine::operator::approve::BatchDecision;
+use crate::ledger::{ApprovalRow, ApprovalState, DecisionOutcome, Ledger};
 use crate::view::ApprovalView;
 
 /// Arguments of `payrun approvals`.
@@ -41,7 +41,7 @@ enum ApprovalsCommand {
     /// Show a run's batches: sums, the largest rows with what was paid and given back before, what
     /// is certain to fail, what repeats, what differs from the batch before, who has approved, and
     /// the hash that is approved
-    Show(review::ShowArgs),
+    Show(review::ApprovalShowArgs),
     /// Approve a run's batches as they are; whoever started the run cannot
     ///
     /// Who that is, a token proves (PAYRUN_TOKEN), or else the user of this machine, whatever name
@@ -57,7 +57,7 @@ enum ApprovalsCommand {
         #[arg(long, value_name = "HASH")]
         hash: Option<String>,
         #[command(flatten)]
-        by: By,
+        by: CommandAuthor,
     },
     /// Withdraw a run's batches: what was not sent never is, and what may be under way is queried
     Reject {
@@ -67,7 +67,7 @@ enum ApprovalsCommand {
         #[arg(long)]
         job: Option<String>,
         #[command(flatten)]
-        by: By,
+        by: CommandAuthor,
     },
 }
 
@@ -178,7 +178,7 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
     Ok(Exit::Success)
 }
 
-async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exit, Failure> {
+async fn tell(engine: &Engine, run: i64, decided: &[BatchDecision]) -> Result<Exit, Failure> {
     if decided.is_empty() {
         return Err(
             Failure::invalid(format!("nothing of run {run} waits for approval"))
@@ -186,7 +186,7 @@ async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exi
         );
     }
     let mut exit = Exit::Success;
-    for BatchDecided { approval, decided } in decided {
+    for BatchDecision { approval, decided } in decided {
         let (text, good) = outcome(approval, decided);
         say(format!("job {}: {text}", approval.job));
         if !good {
@@ -198,24 +198,26 @@ async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exi
     Ok(exit)
 }
 
-fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
+fn outcome(approval: &ApprovalRow, decided: &DecisionOutcome) -> (String, bool) {
     match decided {
-        Decided::Released(items) => (
+        DecisionOutcome::Released(items) => (
             format!(
                 "{} released; `payrun run --resume` or `payrun work` sends them",
                 counted(*items, "item")
             ),
             true,
         ),
-        Decided::Counted { given, needed } => (format!("{given} of {needed} have approved"), true),
-        Decided::Withdrawn(items) => (
+        DecisionOutcome::Counted { given, needed } => {
+            (format!("{given} of {needed} have approved"), true)
+        }
+        DecisionOutcome::Withdrawn(items) => (
             format!(
                 "{} withdrawn; their keys are free for a corrected batch",
                 counted(*items, "item")
             ),
             true,
         ),
-        Decided::Revoked {
+        DecisionOutcome::Revoked {
             cancelled,
             under_way,
         } => {
@@ -227,7 +229,7 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
             );
             (text, true)
         }
-        Decided::OwnBatch => {
+        DecisionOutcome::OwnBatch => {
             let author = match &approval.author_user {
                 Some(user) if *user != approval.author => {
                     format!("{} (the user {user})", approval.author)
@@ -239,29 +241,29 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
                 false,
             )
         }
-        Decided::Incomparable if approval.author_user.is_some() => {
+        DecisionOutcome::Incomparable if approval.author_user.is_some() => {
             let text = "it was started at the console, where anybody can give any name: another user of this machine has to approve \
                         it; what is started with a token (PAYRUN_TOKEN) can be approved with one";
             (text.to_owned(), false)
         }
-        Decided::Incomparable => {
+        DecisionOutcome::Incomparable => {
             let text = "it was started with a token, so it is approved with one: set PAYRUN_TOKEN to yours";
             (text.to_owned(), false)
         }
-        Decided::VotedBefore => (
+        DecisionOutcome::VotedBefore => (
             "you have approved it before; another person has to".to_owned(),
             false,
         ),
-        Decided::Changed => {
+        DecisionOutcome::Changed => {
             let text =
                 "its rows are not what was to be approved: it is void, and can only be rejected";
             (text.to_owned(), false)
         }
-        Decided::NotAsShown => (
+        DecisionOutcome::NotAsShown => (
             "it is not what you were shown; look at it again".to_owned(),
             false,
         ),
-        Decided::NotWaiting(state) => (format!("it is {}", state.as_str()), false),
-        Decided::NoSuchApproval => ("it is gone".to_owned(), false),
+        DecisionOutcome::NotWaiting(state) => (format!("it is {}", state.as_str()), false),
+        DecisionOutcome::NoSuchApproval => ("it is gone".to_owned(), false),
     }
 }

@@ -12,7 +12,7 @@ use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::engine::Engine;
-use crate::engine::planning::{NamedBy, PlanRequest, SHOWN};
+use crate::engine::planning::{FileNamer, PlanRequest, SHOWN};
 use crate::ledger::Ledger;
 
 fn project(config: &Path) -> Result<Project, Failure> {
@@ -56,7 +56,7 @@ pub async fn plan_of(config: &Path, workflow: &Path, engine: &Engine) -> Result<
         allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
-        named_by: NamedBy::Person,
+        named_by: FileNamer::Person,
         commit: true,
         shown: SHOWN,
     };

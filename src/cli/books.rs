@@ -38,7 +38,7 @@ impl Comparison {
 
 /// What the gateway has charged for a key.
 #[derive(Debug, Default)]
-struct Charged {
+struct ChargedTotal {
     times: u32,
     minor: i64,
     currency: String,
@@ -99,8 +99,8 @@ fn key_of(number: &str) -> Option<KeyHash> {
 async fn charges(
     sandbox: &Sandbox,
     comparison: &mut Comparison,
-) -> Result<HashMap<KeyHash, Charged>, Failure> {
-    let mut charged: HashMap<KeyHash, Charged> = HashMap::new();
+) -> Result<HashMap<KeyHash, ChargedTotal>, Failure> {
+    let mut charged: HashMap<KeyHash, ChargedTotal> = HashMap::new();
     let mut after = String::new();
     loop {
         let page = sandbox

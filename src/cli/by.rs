@@ -21,7 +21,7 @@ const TOKEN: &str = "PAYRUN_TOKEN";
 
 /// Who gives a command, and why.
 #[derive(Debug, Args)]
-pub(super) struct By {
+pub(super) struct CommandAuthor {
     #[command(flatten)]
     author: Author,
     /// Why; kept in the audit log
@@ -38,7 +38,7 @@ pub(super) struct Author {
     author: Option<String>,
 }
 
-impl By {
+impl CommandAuthor {
     /// Both: a change needs a reason, and whoever gives a token needs its role for it.
     pub async fn signed(&self, ledger: &Ledger, role: Role) -> Result<Authorization, Failure> {
         let reason = self.reason.as_deref().ok_or_else(|| {

@@ -4,14 +4,14 @@ use clap::Args;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::retry::{Which, wish};
+use super::retry::{ItemSelection, wish};
 use crate::ledger::OperatorAction;
 
 /// Arguments of `payrun cancel`.
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {
     #[command(flatten)]
-    which: Which,
+    which: ItemSelection,
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {

@@ -18,11 +18,11 @@ use super::project::Project;
 use crate::alerts::preview;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::domain::alert::{Rule, Timing};
+use crate::domain::alert::{AlertRule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::attempt::explain::explain;
-use crate::engine::attempt::trial::{self, Tried};
-use crate::engine::planning::{NamedBy, PlanRequest, SHOWN, first_number};
+use crate::engine::attempt::trial::{self, TrialCall};
+use crate::engine::planning::{FileNamer, PlanRequest, SHOWN, first_number};
 use crate::gateway::Probe;
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
@@ -223,7 +223,7 @@ fn template_mistakes(project: &Project) -> Option<String> {
 
 /// Rules of payrun.yaml that nobody would ever hear of.
 fn rules_in_vain(project: &Project, workflows: &[Arc<Workflow>]) -> Vec<String> {
-    let mistake = |rule: &Rule| {
+    let mistake = |rule: &AlertRule| {
         let name = rule.workflow.as_deref()?;
         match workflows.iter().find(|workflow| workflow.name == name) {
             None => Some(format!(
@@ -281,7 +281,7 @@ async fn try_lookups(
         };
         for operation in trial::lookups(&job.kind, account.kind) {
             if tried.insert((account.name.clone(), operation.clone())) {
-                let Tried { operation, found } =
+                let TrialCall { operation, found } =
                     trial::attempt(account, &job.kind, &operation, &day).await;
                 let named = |text: String| format!("{operation}: {text}");
                 let found = found.map(named).map_err(named);
@@ -320,7 +320,7 @@ async fn ask_about_items(
         allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
-        named_by: NamedBy::Person,
+        named_by: FileNamer::Person,
         commit: false,
         shown: SHOWN,
     };

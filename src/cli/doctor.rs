@@ -10,7 +10,7 @@ use super::{Context, facts};
 use crate::clock::Clock;
 use crate::engine::maintenance::reseal::missing_keys;
 use crate::engine::vault::Vault;
-use crate::ledger::Sealed;
+use crate::ledger::SealedKind;
 
 /// Arguments of `payrun doctor`.
 #[derive(Debug, Args)]
@@ -117,7 +117,7 @@ pub(super) async fn sealing(project: &Project) -> Result<Option<Result<String, S
         .iter()
         .filter(|key| *key != first)
     {
-        for what in Sealed::ALL {
+        for what in SealedKind::ALL {
             others += ledger.sealed_under(what, key).await?;
         }
     }

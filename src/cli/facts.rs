@@ -8,7 +8,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::output::{say, say_json};
 use super::project::Project;
-use crate::job_kinds::{HttpMatch, Meaning, Outcome};
+use crate::job_kinds::{HttpMatch, OutcomeMeaning, OutcomeRow};
 
 /// Rows of an outcome table with the same meaning for the same reason.
 struct Assumption {
@@ -80,7 +80,13 @@ pub(super) fn print(project: &Project, as_json: bool) -> Exit {
     Exit::Success
 }
 
-fn add(found: &mut Vec<Assumption>, kind: &str, gateway: &str, table: &'static str, row: &Outcome) {
+fn add(
+    found: &mut Vec<Assumption>,
+    kind: &str,
+    gateway: &str,
+    table: &'static str,
+    row: &OutcomeRow,
+) {
     let (reply, answer) = (reply(row), answer(row.meaning));
     let same = found.last_mut().filter(|last| {
         (last.kind.as_str(), last.gateway.as_str(), last.table) == (kind, gateway, table)
@@ -100,7 +106,7 @@ fn add(found: &mut Vec<Assumption>, kind: &str, gateway: &str, table: &'static s
 }
 
 /// What is matched, for people: `4xx NOT_ENOUGH`.
-fn reply(row: &Outcome) -> String {
+fn reply(row: &OutcomeRow) -> String {
     let http = row.http.map(|http| match http {
         HttpMatch::Status(status) => status.to_string(),
         HttpMatch::Class(class) => format!("{class}xx"),
@@ -113,14 +119,14 @@ fn reply(row: &Outcome) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-const fn answer(meaning: Meaning) -> &'static str {
+const fn answer(meaning: OutcomeMeaning) -> &'static str {
     match meaning {
-        Meaning::Done => "done",
-        Meaning::Nothing => "nothing",
-        Meaning::Accepted => "accepted",
-        Meaning::Declined(..) => "declined",
-        Meaning::NotProcessed => "not_processed",
-        Meaning::Absent => "absent",
-        Meaning::Unknown(_) => "unknown",
+        OutcomeMeaning::Done => "done",
+        OutcomeMeaning::Nothing => "nothing",
+        OutcomeMeaning::Accepted => "accepted",
+        OutcomeMeaning::Declined(..) => "declined",
+        OutcomeMeaning::NotProcessed => "not_processed",
+        OutcomeMeaning::Absent => "absent",
+        OutcomeMeaning::Unknown(_) => "unknown",
     }
 }

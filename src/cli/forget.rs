@@ -55,9 +55,9 @@ pub(super) async fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Fa
     Ok(Exit::Success)
 }
 
-type Counts = serde_json::Map<String, serde_json::Value>;
+type RowCounts = serde_json::Map<String, serde_json::Value>;
 
-async fn old(engine: &Engine) -> Result<Counts, Failure> {
+async fn old(engine: &Engine) -> Result<RowCounts, Failure> {
     let rows = engine.forgettable().await?;
     let files = engine
         .old_uploads()
@@ -70,7 +70,7 @@ async fn old(engine: &Engine) -> Result<Counts, Failure> {
         .collect())
 }
 
-async fn forget(engine: &Engine) -> Result<Counts, Failure> {
+async fn forget(engine: &Engine) -> Result<RowCounts, Failure> {
     let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
     loop {
         let forgotten = engine.forget().await?;

@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::output::say_lines;
 use super::scaffold::{
-    LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml,
+    LaneBounds, SANDBOX_PORT, SampleCurrencies, contracts_csv, keys, other_accounts, payrun_yaml,
     personal_key, ready_workflows, workflow_yaml,
 };
 use super::schema;
@@ -69,7 +69,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
         &folder.join("data").join("contracts.csv"),
         SAMPLES,
         1,
-        Prices::OneCurrency,
+        SampleCurrencies::OneCurrency,
     )?;
     let name = folder.display();
     say_lines(format!(

@@ -40,8 +40,8 @@ pub(super) struct ItemsArgs {
     #[arg(long, short = 'n', default_value_t = 50)]
     limit: u64,
     /// How to print them
-    #[arg(long, value_enum, default_value_t = Form::Table)]
-    format: Form,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
     /// Write the CSV for a program: fields as they are, also those of which a spreadsheet would
     /// make a formula
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(super) struct ItemsArgs {
 
 /// How lists are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum ListFormat {
     /// For people
     Table,
     /// For spreadsheets
@@ -95,8 +95,12 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         key: args.key.clone(),
         ..ItemFilter::default()
     };
-    let form = if args.json { Form::Json } else { args.format };
-    if args.raw && form != Form::Csv {
+    let form = if args.json {
+        ListFormat::Json
+    } else {
+        args.format
+    };
+    if args.raw && form != ListFormat::Csv {
         return Err(Failure::invalid("--raw belongs to --format csv"));
     }
     let mut printer = Printer::new(form, args.raw, context.colour);
@@ -128,15 +132,15 @@ const COLUMNS: [&str; 13] = [
 ];
 
 struct Printer {
-    form: Form,
+    form: ListFormat,
     colour: bool,
-    rows: super::output::Table,
+    rows: super::output::TextTable,
     csv: Option<Csv>,
     any: bool,
 }
 
 impl Printer {
-    fn new(form: Form, raw: bool, colour: bool) -> Self {
+    fn new(form: ListFormat, raw: bool, colour: bool) -> Self {
         let rows = table(&[
             ">item",
             ">run",
@@ -148,7 +152,7 @@ impl Printer {
             ">amount",
             "reason",
         ]);
-        let csv = (form == Form::Csv).then(|| Csv::new(raw));
+        let csv = (form == ListFormat::Csv).then(|| Csv::new(raw));
         Self {
             form,
             colour,
@@ -160,11 +164,11 @@ impl Printer {
 
     fn item(&mut self, item: &ItemRow) -> Result<(), Failure> {
         match self.form {
-            Form::Json => say_json_line(&as_json(item)),
-            Form::Csv => self
+            ListFormat::Json => say_json_line(&as_json(item)),
+            ListFormat::Csv => self
                 .csv_line(item)
                 .map_err(|error| Failure::internal(&error))?,
-            Form::Table => {
+            ListFormat::Table => {
                 self.rows.add_row([
                     item.id.to_string(),
                     item.run_id.to_string(),
@@ -216,7 +220,7 @@ impl Printer {
         if let Some(csv) = &mut self.csv {
             csv.flush().ok();
         }
-        if self.form != Form::Table {
+        if self.form != ListFormat::Table {
             return;
         }
         if !self.any {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::by::By;
+use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
 use super::pause::failed;
@@ -41,14 +41,14 @@ enum LaneCommand {
         #[arg(long = "for", value_name = "TIME", value_parser = time)]
         time: Option<Duration>,
         #[command(flatten)]
-        by: By,
+        by: CommandAuthor,
     },
     /// Open a lane, whoever closed it
     Release {
         /// The gateway account, GATEWAY/KIND, or GATEWAY/KIND/JOB for one job that was stopped
         lane: String,
         #[command(flatten)]
-        by: By,
+        by: CommandAuthor,
     },
     /// Slow a lane at once, in all processes; never above payrun.yaml
     Limit {
@@ -64,7 +64,7 @@ enum LaneCommand {
         #[arg(long, conflicts_with_all = ["rate", "concurrency"])]
         reset: bool,
         #[command(flatten)]
-        by: By,
+        by: CommandAuthor,
     },
 }
 

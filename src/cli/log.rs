@@ -23,9 +23,9 @@ pub(super) enum LogFormat {
 }
 
 /// Writes an event as one line in which everything can be seen. Each event comes as a whole.
-struct Lines(LogFormat);
+struct EventLineFormat(LogFormat);
 
-impl std::io::Write for Lines {
+impl std::io::Write for EventLineFormat {
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.trim_end_matches('\n');
@@ -43,9 +43,9 @@ impl std::io::Write for Lines {
 }
 
 /// What sends spans; what it still holds is sent when it is dropped.
-pub(super) struct Spans(Option<SdkTracerProvider>);
+pub(super) struct SpanExport(Option<SdkTracerProvider>);
 
-impl Drop for Spans {
+impl Drop for SpanExport {
     fn drop(&mut self) {
         if let Some(provider) = self.0.take()
             && let Err(error) = provider.shutdown()
@@ -63,10 +63,10 @@ pub(super) fn start(
     filter: &str,
     format: LogFormat,
     collector: Option<&str>,
-) -> Result<Spans, String> {
+) -> Result<SpanExport, String> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = fmt::layer()
-        .with_writer(move || Lines(format))
+        .with_writer(move || EventLineFormat(format))
         .with_target(false)
         .with_ansi(false);
     let log = match format {
@@ -86,7 +86,7 @@ pub(super) fn start(
         .with(log.with_filter(filter))
         .with(spans)
         .init();
-    Ok(Spans(provider))
+    Ok(SpanExport(provider))
 }
 
 fn provider(collector: &str) -> Result<SdkTracerProvider, String> {

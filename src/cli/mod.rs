@@ -89,8 +89,8 @@ pub struct Args {
     )]
     config: PathBuf,
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
-    color: When,
+    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
+    color: ColourChoice,
     /// What to log to standard error: error, warn, info, debug, or a filter such as payrun=debug
     #[arg(
         long,
@@ -112,7 +112,7 @@ pub struct Args {
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum When {
+enum ColourChoice {
     /// On a terminal, unless NO_COLOR is set
     Auto,
     /// Always

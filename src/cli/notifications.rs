@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{Table, count, counted, cut, print_table, say, say_json, say_json_line, table};
+use super::output::{
+    TextTable, count, counted, cut, print_table, say, say_json, say_json_line, table,
+};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -24,23 +26,23 @@ const REPLAYED_AT_ONCE: usize = 50;
 #[derive(Debug, Args)]
 pub(super) struct NotificationsArgs {
     #[command(subcommand)]
-    command: Command,
+    command: NotificationsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum NotificationsCommand {
     /// List notifications, newest first
-    List(ListArgs),
+    List(NotificationListArgs),
     /// Show one with what it says; what names a person is masked
-    Show(ShowArgs),
+    Show(NotificationShowArgs),
     /// Apply kept notifications once more; what they have told already changes nothing
     Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
+struct NotificationListArgs {
     #[command(flatten)]
-    which: Which,
+    which: NotificationSelection,
     /// Only notifications before this one
     #[arg(long, value_name = "NOTIFICATION")]
     before: Option<i64>,
@@ -53,7 +55,7 @@ struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct NotificationShowArgs {
     /// The notification
     #[arg(value_name = "NOTIFICATION")]
     id: i64,
@@ -68,7 +70,7 @@ struct ReplayArgs {
     #[arg(value_name = "NOTIFICATION", required_unless_present = "since")]
     ids: Vec<i64>,
     #[command(flatten)]
-    which: Which,
+    which: NotificationSelection,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -76,7 +78,7 @@ struct ReplayArgs {
 
 /// Which notifications are meant.
 #[derive(Debug, Args)]
-struct Which {
+struct NotificationSelection {
     /// Only of this gateway
     #[arg(long)]
     gateway: Option<String>,
@@ -91,7 +93,7 @@ struct Which {
     since: Option<Duration>,
 }
 
-impl Which {
+impl NotificationSelection {
     fn filter(&self) -> NotificationFilter {
         NotificationFilter {
             lane: self.gateway.clone(),
@@ -120,13 +122,17 @@ pub(super) async fn run(context: &Context, args: &NotificationsArgs) -> Result<E
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     match &args.command {
-        Command::List(args) => list(&ledger, args).await,
-        Command::Show(args) => show(&project.engine(ledger, Clock::System).await?, args).await,
-        Command::Replay(args) => replay(&project.engine(ledger, Clock::System).await?, args).await,
+        NotificationsCommand::List(args) => list(&ledger, args).await,
+        NotificationsCommand::Show(args) => {
+            show(&project.engine(ledger, Clock::System).await?, args).await
+        }
+        NotificationsCommand::Replay(args) => {
+            replay(&project.engine(ledger, Clock::System).await?, args).await
+        }
     }
 }
 
-async fn list(ledger: &Ledger, args: &ListArgs) -> Result<Exit, Failure> {
+async fn list(ledger: &Ledger, args: &NotificationListArgs) -> Result<Exit, Failure> {
     let filter = args.which.filter();
     let mut rows = table(&[
         ">notification",
@@ -174,7 +180,7 @@ async fn list(ledger: &Ledger, args: &ListArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn add_row(rows: &mut Table, row: &NotificationRow) {
+fn add_row(rows: &mut TextTable, row: &NotificationRow) {
     rows.add_row([
         row.id.to_string(),
         row.received_at.to_string(),
@@ -201,7 +207,7 @@ fn as_json(row: &NotificationRow) -> Value {
     })
 }
 
-async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failure> {
+async fn show(engine: &Engine, args: &NotificationShowArgs) -> Result<Exit, Failure> {
     let row = find(&engine.ledger, args.id).await?;
     let said = engine.read_notification(&row).await;
     if args.json {

@@ -10,16 +10,18 @@ use std::sync::LazyLock;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde_json::Value;
 
-use super::When;
+use super::ColourChoice;
 use super::exit::Failure;
 use crate::domain::text::{escaped, inert, visible, visible_lines};
 
 /// Whether to use colour on standard output.
-pub(super) fn colour(when: When) -> bool {
+pub(super) fn colour(when: ColourChoice) -> bool {
     match when {
-        When::Always => true,
-        When::Never => false,
-        When::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        ColourChoice::Always => true,
+        ColourChoice::Never => false,
+        ColourChoice::Auto => {
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+        }
     }
 }
 
@@ -91,9 +93,9 @@ fn coloured(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// A table; what is in a cell stays in its row.
-pub(super) struct Table(comfy_table::Table);
+pub(super) struct TextTable(comfy_table::Table);
 
-impl Table {
+impl TextTable {
     /// One more row.
     pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
         self.0.add_row(
@@ -110,7 +112,7 @@ impl Table {
 }
 
 /// A table with these headings; a heading that begins with `>` makes its column right-aligned.
-pub(super) fn table(headings: &[&str]) -> Table {
+pub(super) fn table(headings: &[&str]) -> TextTable {
     let mut table = comfy_table::Table::new();
     table
         .load_style(comfy_table::presets::NOTHING)
@@ -128,11 +130,11 @@ pub(super) fn table(headings: &[&str]) -> Table {
             }
         }
     }
-    Table(table)
+    TextTable(table)
 }
 
 /// Prints a table without trailing blanks.
-pub(super) fn print_table(table: &Table) {
+pub(super) fn print_table(table: &TextTable) {
     for line in table.0.lines() {
         say(line.trim_end());
     }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::Context;
-use super::by::By;
+use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
 use super::project::Project;
@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 pub(super) struct PauseArgs {
     /// What is meant; without it, what is paused is listed
     #[arg(value_enum, value_name = "WHAT")]
-    what: Option<What>,
+    what: Option<PauseKind>,
     /// Which gateway, workflow or contract
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct PauseArgs {
     #[arg(long)]
     ahead: bool,
     #[command(flatten)]
-    by: By,
+    by: CommandAuthor,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,7 +37,7 @@ pub(super) struct PauseArgs {
 
 /// What can be paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
+enum PauseKind {
     /// Everything
     All,
     /// A gateway account of payrun.yaml
@@ -83,22 +83,22 @@ async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit
     Ok(Exit::Success)
 }
 
-fn meant(args: &PauseArgs, what: What) -> Result<Paused, Failure> {
+fn meant(args: &PauseArgs, what: PauseKind) -> Result<Paused, Failure> {
     let name = |thing: &str| {
         let name = args.name.clone().filter(|name| !name.is_empty());
         name.ok_or_else(|| Failure::invalid(format!("which {thing}? payrun pause {thing} NAME")))
     };
-    if (args.gateway.is_some() || args.ahead) && what != What::Contract {
+    if (args.gateway.is_some() || args.ahead) && what != PauseKind::Contract {
         return Err(Failure::invalid(
             "--gateway and --ahead belong to a contract",
         ));
     }
     Ok(match what {
-        What::All if args.name.is_some() => return Err(Failure::invalid("all has no name")),
-        What::All => Paused::All,
-        What::Gateway => Paused::Gateway(name("gateway")?),
-        What::Workflow => Paused::Workflow(name("workflow")?),
-        What::Contract => Paused::Contract {
+        PauseKind::All if args.name.is_some() => return Err(Failure::invalid("all has no name")),
+        PauseKind::All => Paused::All,
+        PauseKind::Gateway => Paused::Gateway(name("gateway")?),
+        PauseKind::Workflow => Paused::Workflow(name("workflow")?),
+        PauseKind::Contract => Paused::Contract {
             gateway: args.gateway.clone(),
             contract: name("contract")?,
             ahead: args.ahead,

@@ -19,14 +19,14 @@ use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
 use crate::engine::planning::{
-    Input, NamedBy, PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns,
+    FileNamer, Input, PlanError, PlanRequest, PlannedJob, PlannedRun, SHOWN, amount_columns,
     first_number, money_text, noon,
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
-use crate::workflow::left_out::LeftOut;
+use crate::workflow::left_out::ExcludedRows;
 use crate::workflow::params::bind_params;
-use crate::workflow::render::Trimmed;
+use crate::workflow::render::TrimmedColumn;
 
 /// Which workflow, for when, with what.
 #[derive(Debug, Args)]
@@ -129,7 +129,7 @@ impl RunOptions {
             allow_future: self.allow_future,
             author,
             inputs,
-            named_by: NamedBy::Person,
+            named_by: FileNamer::Person,
             commit,
             shown: SHOWN,
         })
@@ -289,7 +289,7 @@ fn plan_of_job_json(job: &PlannedJob, left_out: bool) -> Value {
     told
 }
 
-fn print_left_out(left_out: &LeftOut) {
+fn print_left_out(left_out: &ExcludedRows) {
     if left_out.rows == 0 {
         return;
     }
@@ -458,7 +458,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
     })
 }
 
-fn written_otherwise(noted: &[Trimmed]) -> Vec<Value> {
+fn written_otherwise(noted: &[TrimmedColumn]) -> Vec<Value> {
     noted
         .iter()
         .map(|one| json!({"column": one.column, "rows": one.rows, "first_line": one.first}))
@@ -466,6 +466,6 @@ fn written_otherwise(noted: &[Trimmed]) -> Vec<Value> {
 }
 
 /// A whole plan for programs.
-pub(super) fn plan_json(planned: &Planned) -> Value {
+pub(super) fn plan_json(planned: &PlannedRun) -> Value {
     json!(planned.jobs.iter().map(job_json).collect::<Vec<_>>())
 }

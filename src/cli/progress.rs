@@ -16,7 +16,7 @@ use super::report::Report;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::engine::run_monitor::RunStatus;
-use crate::engine::{Engine, Watch};
+use crate::engine::{AccountWatch, Engine};
 use crate::ledger::{LaneRow, LaneState, LedgerError, Node, PauseRow};
 use crate::worker::{self, RunError};
 
@@ -34,7 +34,7 @@ const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(60);
 
 /// How carrying out ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum ExecutionEnd {
     /// Nothing is open.
     AtRest,
     /// What is open is not due soon; the next at this instant.
@@ -65,23 +65,23 @@ pub(super) async fn carry_out(
     patience: Duration,
     mut stopped: watch::Receiver<bool>,
     show: bool,
-) -> Result<Ended, Failure> {
+) -> Result<ExecutionEnd, Failure> {
     let (stop, told) = watch::channel(false);
     let mut workers = tokio::spawn(worker::run(Arc::clone(engine), node.id(), told));
-    let bar = Bar::new(show);
+    let bar = RunProgressBar::new(show);
     let mut ticks: u32 = 0;
     let (mut left, mut looked_at) = (patience, engine.clock.now());
     let outcome = loop {
         tokio::select! {
             ended = &mut workers => return workers_ended(ended),
-            _ = stopped.wait_for(|stopped| *stopped) => break Ok(Ended::Interrupted),
+            _ = stopped.wait_for(|stopped| *stopped) => break Ok(ExecutionEnd::Interrupted),
             () = tokio::time::sleep(TICK) => {}
         }
         ticks = ticks.wrapping_add(1);
         match look(engine, runs, left, ticks, &bar).await {
-            Ok(Looked::Busy) => {}
-            Ok(Looked::Idle) => left = left.saturating_sub(engine.clock.now().since(looked_at)),
-            Ok(Looked::Ended(ended)) => break Ok(ended),
+            Ok(RunsStatus::Busy) => {}
+            Ok(RunsStatus::Idle) => left = left.saturating_sub(engine.clock.now().since(looked_at)),
+            Ok(RunsStatus::Ended(ended)) => break Ok(ended),
             Err(error) if error.is_transient() => {}
             Err(error) => break Err(Failure::from(error)),
         }
@@ -101,7 +101,7 @@ pub(super) async fn carry_out(
 
 fn workers_ended(
     ended: Result<Result<(), RunError>, tokio::task::JoinError>,
-) -> Result<Ended, Failure> {
+) -> Result<ExecutionEnd, Failure> {
     match ended {
         Ok(Ok(())) => Err(Failure::invalid(
             "no gateway is configured, so there is nobody to work",
@@ -125,12 +125,12 @@ fn lanes(engine: &Engine) -> BTreeSet<String> {
 }
 
 /// What a look at the runs found.
-enum Looked {
+enum RunsStatus {
     /// Something is under way or due.
     Busy,
     /// Something is due soon, and until then there is nothing to do.
     Idle,
-    Ended(Ended),
+    Ended(ExecutionEnd),
 }
 
 async fn look(
@@ -138,8 +138,8 @@ async fn look(
     runs: Runs<'_>,
     patience: Duration,
     ticks: u32,
-    bar: &Bar,
-) -> Result<Looked, LedgerError> {
+    bar: &RunProgressBar,
+) -> Result<RunsStatus, LedgerError> {
     let now = engine.clock.now();
     if ticks.is_multiple_of(TAKE_OVER_TICKS) {
         engine.take_over(now).await?;
@@ -171,15 +171,19 @@ async fn look(
     let standing = engine.follow(runs.all, &able, &only_ask, patience).await?;
     let opens = closed.iter().filter_map(|lane| lane.until).min();
     bar.draw(engine, runs.all).await?;
-    let due = Due {
+    let due = DueWork {
         runs: runs.all,
         able: &able,
         only_ask: &only_ask,
         now,
     };
     if let RunStatus::Working(work) = standing {
-        if patience.is_zero() && due.is_only_of(engine, Watch::is_out_of_reach).await? {
-            return Ok(Looked::Ended(Ended::Waiting(work.next_due)));
+        if patience.is_zero()
+            && due
+                .is_only_of(engine, AccountWatch::is_out_of_reach)
+                .await?
+        {
+            return Ok(RunsStatus::Ended(ExecutionEnd::Waiting(work.next_due)));
         }
         if due
             .is_only_of(engine, |watch| {
@@ -187,45 +191,45 @@ async fn look(
             })
             .await?
         {
-            return Ok(Looked::Idle);
+            return Ok(RunsStatus::Idle);
         }
     }
     Ok(match standing {
         RunStatus::Working(work)
             if work.claimed == 0 && work.next_due.is_some_and(|due| due > now) =>
         {
-            Looked::Idle
+            RunsStatus::Idle
         }
-        RunStatus::Working(_) => Looked::Busy,
-        RunStatus::AtRest => Looked::Ended(Ended::AtRest),
+        RunStatus::Working(_) => RunsStatus::Busy,
+        RunStatus::AtRest => RunsStatus::Ended(ExecutionEnd::AtRest),
         RunStatus::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => {
-            Looked::Idle
+            RunsStatus::Idle
         }
         RunStatus::Waiting(work) => {
             let closed = concerning(engine, runs.all, closed).await?;
-            Looked::Ended(match work.next_due {
-                Some(next) if closed.is_empty() => Ended::Waiting(Some(next)),
-                Some(_) | None => Ended::Blocked(reasons(engine, runs.all, &closed).await?),
+            RunsStatus::Ended(match work.next_due {
+                Some(next) if closed.is_empty() => ExecutionEnd::Waiting(Some(next)),
+                Some(_) | None => ExecutionEnd::Blocked(reasons(engine, runs.all, &closed).await?),
             })
         }
     })
 }
 
 /// What there is to do of these runs at an instant.
-struct Due<'a> {
+struct DueWork<'a> {
     runs: &'a [i64],
     able: &'a BTreeSet<String>,
     only_ask: &'a BTreeSet<String>,
     now: Timestamp,
 }
 
-impl Due<'_> {
+impl DueWork<'_> {
     /// Whether there are such gateways, and all that there is to do is for them: where none of them
     /// is reached, to try again is to wait.
     async fn is_only_of(
         &self,
         engine: &Engine,
-        is_such: impl Fn(&Watch) -> bool,
+        is_such: impl Fn(&AccountWatch) -> bool,
     ) -> Result<bool, LedgerError> {
         let is_other = |name: &&String| {
             engine
@@ -323,7 +327,7 @@ fn closed_text(lane: &LaneRow) -> String {
 }
 
 /// A progress bar on a terminal; a line now and then elsewhere.
-pub(super) struct Bar {
+pub(super) struct RunProgressBar {
     bar: ProgressBar,
     show: bool,
     terminal: bool,
@@ -331,7 +335,7 @@ pub(super) struct Bar {
     told: Mutex<String>,
 }
 
-impl Bar {
+impl RunProgressBar {
     fn new(show: bool) -> Self {
         let target = if show {
             ProgressDrawTarget::stderr()

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Database, DatabaseTls, GatewayConfig, GatewayKind};
 use crate::engine::maintenance::reseal::{MissingKey, missing_keys};
 use crate::engine::vault::Vault;
-use crate::engine::{Account, Engine, Pace, Watch};
+use crate::engine::{Account, AccountWatch, CallPace, Engine};
 use crate::files::Files;
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
@@ -176,8 +176,8 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
         funds_interval: config.funds_interval,
         withdraw_at_once: config.withdraw_at_once,
         is_remote: config.is_remote(),
-        pace: Some(Pace::of(config.rate, config.burst)),
-        watch: Watch::new(config.stop_after),
+        pace: Some(CallPace::of(config.rate, config.burst)),
+        watch: AccountWatch::new(config.stop_after),
     })
 }
 

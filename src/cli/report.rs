@@ -9,7 +9,7 @@ use super::output::{Colour, count, counted, paint, print_table, say, table};
 use crate::domain::item::{Alarm, State};
 use crate::domain::money::{Currency, decimal_text};
 use crate::job_kinds::JobKinds;
-use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total, TroubledBefore};
+use crate::ledger::{EarlierProblems, JobRow, Ledger, LedgerError, RunRow, Total};
 use crate::view::RunView;
 
 /// A run and its totals, as every commit keeps them.
@@ -19,7 +19,7 @@ pub(super) struct Report {
     pub jobs: Vec<JobRow>,
     pub totals: Vec<Total>,
     /// What did not go well of the items that have the keys of skipped rows.
-    pub before: Vec<TroubledBefore>,
+    pub before: Vec<EarlierProblems>,
     /// Alarms: of how many items each, and the first of them.
     pub alarms: Vec<(String, u64, i64)>,
 }
@@ -113,7 +113,7 @@ impl Report {
     pub fn json(&self) -> Value {
         let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals))
             .unwrap_or_default();
-        let before = |one: &TroubledBefore| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.as_str(), "items": one.items });
+        let before = |one: &EarlierProblems| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.as_str(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();
         let alarm = |(alarm, items, first): &(String, u64, i64)| json!({ "alarm": alarm, "items": items, "first_item": first });
         run["alarms"] = self.alarms.iter().map(alarm).collect();

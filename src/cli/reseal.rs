@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output::{count, note, say, say_json};
 use super::project::Project;
 use crate::clock::Clock;
-use crate::engine::maintenance::reseal::{Progress, ResealError};
+use crate::engine::maintenance::reseal::{ResealError, ResealProgress};
 
 /// After how many values a line is printed where there is no terminal.
 const TELL_EVERY: u64 = 10_000;
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: &ResealArgs) -> Result<Exit, Fa
     let engine = project
         .engine(project.ledger().await?, Clock::of_machine())
         .await?;
-    let told = Told::new(!args.json);
+    let told = ResealProgressBar::new(!args.json);
     let progress = engine
         .reseal(|progress| told.show(progress))
         .await
@@ -78,13 +78,13 @@ pub(super) async fn run(context: &Context, args: &ResealArgs) -> Result<Exit, Fa
 }
 
 /// A progress bar on a terminal; a line now and then elsewhere.
-struct Told {
+struct ResealProgressBar {
     bar: ProgressBar,
     lines: bool,
     last: Cell<u64>,
 }
 
-impl Told {
+impl ResealProgressBar {
     fn new(show: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = if show && terminal {
@@ -102,7 +102,7 @@ impl Told {
         }
     }
 
-    fn show(&self, progress: &Progress) {
+    fn show(&self, progress: &ResealProgress) {
         self.bar.set_length(progress.all.max(progress.done));
         self.bar.set_position(progress.done);
         if self.lines && progress.done >= self.last.get() + TELL_EVERY {

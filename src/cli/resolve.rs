@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Context;
-use super::by::By;
+use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::named;
 use super::output::say;
@@ -28,7 +28,7 @@ pub(super) struct ResolveArgs {
     #[arg(long)]
     failed: bool,
     #[command(flatten)]
-    by: By,
+    by: CommandAuthor,
 }
 
 pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {

@@ -15,7 +15,7 @@ use crate::config::Database;
 use crate::domain::actor::{Authorization, Reason};
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Ledger, RestoreError, Restored};
+use crate::ledger::{Ledger, RestoreError, RestoreReport};
 
 /// Arguments of `payrun restore`.
 #[derive(Debug, Args)]
@@ -84,7 +84,7 @@ fn place(project: &Project) -> Result<&Path, Failure> {
     }
 }
 
-fn tell(restored: &Restored) {
+fn tell(restored: &RestoreReport) {
     let of = |state: State| restored.items.get(&state).copied().unwrap_or(0);
     let open = of(State::Sending) + of(State::Pending) + of(State::Unknown);
     say(format!(

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::by::By;
+use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::parse_state;
 use super::output::{count, counted, say, say_json};
@@ -21,7 +21,7 @@ use crate::domain::item::State;
 use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
 use crate::engine::planning::money_text;
-use crate::engine::{BulkError, CarriedOut, Chosen, Engine};
+use crate::engine::{BulkCounts, BulkError, BulkSelection, Engine};
 use crate::ledger::{ActionResult, ItemFilter, Ledger, LedgerError, OperatorAction};
 
 /// How many refusals are shown.
@@ -31,12 +31,12 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct RetryArgs {
     #[command(flatten)]
-    which: Which,
+    which: ItemSelection,
 }
 
 /// Which items are meant.
 #[derive(Debug, Args)]
-pub(super) struct Which {
+pub(super) struct ItemSelection {
     /// The items, by id, key or order number
     #[arg(value_name = "ITEM", required_unless_present = "state")]
     items: Vec<String>,
@@ -66,7 +66,7 @@ pub(super) struct Which {
     #[arg(long, value_name = "SET", requires = "yes")]
     expect: Option<String>,
     #[command(flatten)]
-    by: By,
+    by: CommandAuthor,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -84,7 +84,7 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
 /// cannot be granted is said and spoils nothing.
 pub(super) async fn wish(
     context: &Context,
-    which: &Which,
+    which: &ItemSelection,
     wish: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
     let project = Project::load(context)?;
@@ -98,7 +98,7 @@ pub(super) async fn wish(
         .await;
     }
     let by = which.by.signed(&ledger, Role::Operator).await?;
-    let mut outcome = Outcome::default();
+    let mut outcome = ActionCounts::default();
     for name in &which.items {
         match ledger.find_item(name).await? {
             Some(item) => outcome.grant(&ledger, item.id, name, wish, &by).await?,
@@ -111,7 +111,7 @@ pub(super) async fn wish(
 /// Counts, and carries out if that was said.
 async fn bulk(
     engine: &Engine,
-    which: &Which,
+    which: &ItemSelection,
     wish: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
@@ -145,11 +145,11 @@ async fn bulk(
     if !which.json {
         tell_left_out(&chosen);
     }
-    Ok((Outcome::of(done).tell(which.json), chosen.items > 0))
+    Ok((ActionCounts::of(done).tell(which.json), chosen.items > 0))
 }
 
 /// How the items were chosen, for the audit log.
-fn words(which: &Which) -> String {
+fn words(which: &ItemSelection) -> String {
     let states: Vec<&str> = which.state.iter().map(|state| state.as_str()).collect();
     let parts = [
         which.run.map(|run| format!("run {run}")),
@@ -171,7 +171,7 @@ fn words(which: &Which) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn tell_chosen(chosen: &Chosen, as_json: bool) {
+fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
     let states: BTreeMap<&str, u64> = chosen
         .states
         .iter()
@@ -211,7 +211,7 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
     }
 }
 
-fn tell_left_out(chosen: &Chosen) {
+fn tell_left_out(chosen: &BulkSelection) {
     if chosen.left_out > 0 {
         say(format!(
             "{} left out: the contract is paused or ended, the period was given up with it, the batch was rejected, or it was \
@@ -254,15 +254,15 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
 }
 
 #[derive(Debug, Default)]
-struct Outcome {
+struct ActionCounts {
     moved: BTreeMap<&'static str, u64>,
     /// Those that may be under way, by the state that they stay in until that is known.
     withdrawn: BTreeMap<&'static str, u64>,
     refused: Vec<(String, String)>,
 }
 
-impl Outcome {
-    fn of(done: CarriedOut) -> Self {
+impl ActionCounts {
+    fn of(done: BulkCounts) -> Self {
         let by_word = |of: BTreeMap<State, u64>| {
             of.into_iter()
                 .map(|(state, items)| (state.as_str(), items))

@@ -7,8 +7,8 @@ use super::approvals::{sums, waits};
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use crate::engine::Engine;
-use crate::engine::operator::review::{Review, ReviewedRow, Reviewing};
-use crate::ledger::{ApprovalRow, BatchDifferences, Named, RowPlace};
+use crate::engine::operator::review::{BatchReview, Review, ReviewedRow};
+use crate::ledger::{ApprovalRow, BatchDifferences, KeySample, RowPlace};
 use crate::view::{BatchRowView, BatchView, UNKNOWN_PAYMENT};
 
 /// How many rows are read at a time where all are shown.
@@ -19,7 +19,7 @@ const KEYS: usize = 5;
 
 /// Arguments of `payrun approvals show`.
 #[derive(Debug, Args)]
-pub(super) struct ShowArgs {
+pub(super) struct ApprovalShowArgs {
     /// The run
     run: i64,
     /// Only this job's batch
@@ -43,7 +43,7 @@ fn parse_place(text: &str) -> Result<RowPlace, String> {
     RowPlace::parse(text).ok_or_else(|| "give what the end of a list says".to_owned())
 }
 
-pub(super) async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failure> {
+pub(super) async fn show(engine: &Engine, args: &ApprovalShowArgs) -> Result<Exit, Failure> {
     let mut approvals = engine.ledger.approvals_of_run(args.run).await?;
     approvals.retain(|approval| args.job.as_ref().is_none_or(|job| approval.job == *job));
     if approvals.is_empty() && !args.json {
@@ -69,8 +69,8 @@ pub(super) async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failu
 }
 
 async fn value(
-    reviewing: &Reviewing<'_>,
-    args: &ShowArgs,
+    reviewing: &BatchReview<'_>,
+    args: &ApprovalShowArgs,
     approval: &ApprovalRow,
     review: &Review,
 ) -> Result<Value, Failure> {
@@ -86,8 +86,8 @@ async fn value(
 }
 
 async fn print(
-    reviewing: &Reviewing<'_>,
-    args: &ShowArgs,
+    reviewing: &BatchReview<'_>,
+    args: &ApprovalShowArgs,
     approval: &ApprovalRow,
     review: &Review,
 ) -> Result<(), Failure> {
@@ -237,7 +237,7 @@ fn notes(row: &ReviewedRow) -> String {
 }
 
 fn print_differences(differences: &BatchDifferences) {
-    let named = |word: &str, named: &Named| {
+    let named = |word: &str, named: &KeySample| {
         let some = named
             .keys
             .iter()

@@ -15,7 +15,7 @@ use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
 use super::plan::{
     RunOptions, failed, occurrence_now, plan_json, print_changed, print_refusals, summary,
 };
-use super::progress::{Ended, Runs, carry_out, exit_of, out_of_reach};
+use super::progress::{ExecutionEnd, Runs, carry_out, exit_of, out_of_reach};
 use super::project::Project;
 use super::report::Report;
 use super::show::print_troubled;
@@ -23,7 +23,7 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::text::visible;
 use crate::engine::Engine;
-use crate::engine::planning::{PlanError, PlanRequest, Planned};
+use crate::engine::planning::{PlanError, PlanRequest, PlannedRun};
 use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
 
@@ -176,7 +176,7 @@ async fn look_for_files(engine: &Engine) -> Result<(), Failure> {
 }
 
 /// Plans, with a spinner that counts rows.
-async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Planned, Failure> {
+async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<PlannedRun, Failure> {
     let rows = Arc::new(AtomicU64::new(0));
     let spinner = if quiet || !std::io::stderr().is_terminal() {
         ProgressBar::hidden()
@@ -214,7 +214,7 @@ async fn plan_alone(
     engine: &Engine,
     request: &PlanRequest,
     rows: &Arc<AtomicU64>,
-) -> Result<Planned, PlanError> {
+) -> Result<PlannedRun, PlanError> {
     const TRIES: u32 = 100;
     let mut planned = engine.plan(request, rows).await;
     for _ in 0..TRIES {
@@ -242,8 +242,8 @@ async fn tell(
     args: &RunArgs,
     engine: &Engine,
     runs: &[i64],
-    planned: Option<&Planned>,
-    ended: &Ended,
+    planned: Option<&PlannedRun>,
+    ended: &ExecutionEnd,
 ) -> Result<Exit, Failure> {
     let mut reports = Vec::with_capacity(runs.len());
     for id in runs {
@@ -317,24 +317,24 @@ async fn print_reports(ledger: &Ledger, job: &JobRow) -> Result<(), LedgerError>
     Ok(())
 }
 
-const fn ended_word(ended: &Ended) -> &'static str {
+const fn ended_word(ended: &ExecutionEnd) -> &'static str {
     match ended {
-        Ended::AtRest => "at_rest",
-        Ended::Waiting(_) => "waiting",
-        Ended::Blocked(_) => "blocked",
-        Ended::Interrupted => "interrupted",
+        ExecutionEnd::AtRest => "at_rest",
+        ExecutionEnd::Waiting(_) => "waiting",
+        ExecutionEnd::Blocked(_) => "blocked",
+        ExecutionEnd::Interrupted => "interrupted",
     }
 }
 
-fn ended_text(ended: &Ended, out_of_reach: &[String]) -> Option<String> {
+fn ended_text(ended: &ExecutionEnd, out_of_reach: &[String]) -> Option<String> {
     let resume = "`payrun run --resume` goes on";
     match ended {
-        Ended::AtRest => None,
-        Ended::Waiting(Some(next)) if !out_of_reach.is_empty() => Some(format!(
+        ExecutionEnd::AtRest => None,
+        ExecutionEnd::Waiting(Some(next)) if !out_of_reach.is_empty() => Some(format!(
             "{}\nof what is open the next is due at {next}. {resume}",
             out_of_reach.join("\n")
         )),
-        Ended::Waiting(next) => Some(match next {
+        ExecutionEnd::Waiting(next) => Some(match next {
             Some(next) => {
                 format!("what is open is not due yet; the next is due at {next}. {resume}")
             }
@@ -342,10 +342,10 @@ fn ended_text(ended: &Ended, out_of_reach: &[String]) -> Option<String> {
                 "what is open waits for somebody: see `payrun approvals list`. Then {resume}"
             ),
         }),
-        Ended::Blocked(reasons) if reasons.is_empty() => Some(format!(
+        ExecutionEnd::Blocked(reasons) if reasons.is_empty() => Some(format!(
             "what is open belongs to gateways that are not in the configuration. {resume}"
         )),
-        Ended::Blocked(reasons) => {
+        ExecutionEnd::Blocked(reasons) => {
             // Each stays in its line, whatever is said in it.
             let lines: Vec<_> = reasons.iter().map(|reason| visible(reason)).collect();
             Some(format!(
@@ -353,6 +353,8 @@ fn ended_text(ended: &Ended, out_of_reach: &[String]) -> Option<String> {
                 lines.join("\n")
             ))
         }
-        Ended::Interrupted => Some(format!("interrupted; what is open stays open. {resume}")),
+        ExecutionEnd::Interrupted => {
+            Some(format!("interrupted; what is open stays open. {resume}"))
+        }
     }
 }

@@ -17,9 +17,10 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
-use crate::sandbox::notifications::sender::{Address, Herald};
+use crate::sandbox::notifications::sender::{Address, NotificationSender};
 use crate::sandbox::{
-    Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server,
+    Gateways, Identity, IdentityError, Sandbox, Settings, StatementDelay, cbtis, egms, hipopay,
+    server,
 };
 
 /// Arguments of `payrun sandbox`.
@@ -139,9 +140,9 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
             Duration::ZERO
         },
         statements: if goes_well {
-            Ready::Always
+            StatementDelay::Always
         } else {
-            Ready::AfterRequests(LATE_REQUESTS)
+            StatementDelay::AfterRequests(LATE_REQUESTS)
         },
         unsettled: if goes_well { 0 } else { LATE_REQUESTS },
         notes_ends: args.notify.is_some(),
@@ -182,8 +183,9 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         wechat: Some(std::sync::Arc::clone(&sandbox)),
         ..others
     };
-    let herald =
-        notifies.map(|address| tokio::spawn(Herald::new(gateways.clone(), address, plan).run()));
+    let herald = notifies.map(|address| {
+        tokio::spawn(NotificationSender::new(gateways.clone(), address, plan).run())
+    });
     let served = server::serve(gateways, listener, shutdown).await;
     if let Some(herald) = herald {
         herald.abort();

@@ -152,7 +152,7 @@ impl LaneBounds {
 
 /// In which currencies contracts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Prices {
+pub(super) enum SampleCurrencies {
     /// All in HKD.
     OneCurrency,
     /// A third of them in CNY.
@@ -258,7 +258,7 @@ pub(super) fn contracts_csv(
     path: &Path,
     items: u64,
     seed: u64,
-    prices: Prices,
+    prices: SampleCurrencies,
 ) -> Result<(), Failure> {
     let file = std::fs::File::create(path).map_err(|error| cannot_write(path, &error))?;
     let mut out = std::io::BufWriter::new(file);
@@ -278,7 +278,7 @@ pub(super) fn contracts_csv(
             ("family", "68.00"),
             ("premium", "128.50"),
         ][usize::try_from(draw / 200 % 3).unwrap_or(0)];
-        let currency = if plan == "premium" && prices == Prices::TwoCurrencies {
+        let currency = if plan == "premium" && prices == SampleCurrencies::TwoCurrencies {
             "CNY"
         } else {
             "HKD"

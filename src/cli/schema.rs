@@ -16,13 +16,13 @@ use crate::workflow::schema::{calendar_schema, config_schema, json_schema};
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
     /// Of which files
-    #[arg(value_enum, default_value_t = Of::Workflow)]
-    of: Of,
+    #[arg(value_enum, default_value_t = SchemaKind::Workflow)]
+    of: SchemaKind,
 }
 
 /// Which files have a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Of {
+enum SchemaKind {
     /// Workflow files
     Workflow,
     /// payrun.yaml
@@ -33,9 +33,9 @@ enum Of {
 
 pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
     match args.of {
-        Of::Workflow => say_json(&json_schema(&JobKinds::built_in())),
-        Of::Config => say_json(&config_schema()),
-        Of::Calendar => say_json(&calendar_schema()),
+        SchemaKind::Workflow => say_json(&json_schema(&JobKinds::built_in())),
+        SchemaKind::Config => say_json(&config_schema()),
+        SchemaKind::Calendar => say_json(&calendar_schema()),
     }
     Ok(Exit::Success)
 }

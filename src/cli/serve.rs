@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure};
 use super::output::{counted, note, note_lines};
 use super::project::{PUT_BACK, Project};
 use super::signals::stop_switch;
-use crate::alerts::{EmergencyMailer, NoticeError, Notices};
+use crate::alerts::{Alerts, EmergencyMailer, NoticeError};
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::engine::Engine;
@@ -107,7 +107,7 @@ fn tellers(project: &Project, engine: &Engine) -> Result<AlertSenders, Failure> 
         .unwrap_or_else(|_| config.folder.clone());
     Ok(AlertSenders {
         notices: Arc::new(
-            Notices::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?,
+            Alerts::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?,
         ),
         direct: Arc::new(
             EmergencyMailer::new(config, &place.display().to_string(), clock.clone())

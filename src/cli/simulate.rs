@@ -19,7 +19,7 @@ use super::project::Project;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::engine::vault::Vault;
-use crate::simulation::{BEGIN, FakeGateways, Outcome, Play, Story, play};
+use crate::simulation::{BEGIN, FakeGateways, ItemTrace, SeedOutcome, SimulationSetup, play};
 
 /// The most items that are told of one by one.
 const MOST_EACH: usize = 100;
@@ -61,7 +61,7 @@ pub(super) struct SimulateArgs {
 
 /// What all seeds together came to.
 #[derive(Debug, Default)]
-struct Sum {
+struct SimulationTotals {
     /// Whether one seed is played alone.
     alone: bool,
     played: u64,
@@ -73,9 +73,9 @@ struct Sum {
     /// Items that were charged twice, and items that vanished.
     doubled: u64,
     lost: u64,
-    failed: Vec<Outcome>,
+    failed: Vec<SeedOutcome>,
     /// What became of each item, where one seed is played.
-    items: Vec<Story>,
+    items: Vec<ItemTrace>,
     records: (Vec<Value>, Vec<Value>),
     error: Option<String>,
 }
@@ -89,8 +89,8 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         request.at = BEGIN;
     }
     let vault = Vault::of(&project.config.encryption_keys);
-    let scratch = Scratch::make().map_err(|error| Failure::internal(&error))?;
-    let what = Play {
+    let scratch = ScratchFolder::make().map_err(|error| Failure::internal(&error))?;
+    let what = SimulationSetup {
         config: Arc::clone(&project.config),
         job_kinds: Arc::clone(&project.job_kinds),
         vault: vault
@@ -103,7 +103,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     };
     let twins = Arc::new(FakeGateways::generate().map_err(|error| Failure::internal(&error))?);
     let began = tokio::time::Instant::now();
-    let progress = Progress::new(&args);
+    let progress = SimulationProgressBar::new(&args);
     let stop = Arc::new(AtomicBool::new(false));
     {
         let (stop, mut stopped) = (Arc::clone(&stop), stopped);
@@ -148,9 +148,9 @@ fn processors() -> usize {
 
 /// A folder for the ledgers, in memory where the machine has such a place: what is played is not
 /// the disk.
-struct Scratch(PathBuf);
+struct ScratchFolder(PathBuf);
 
-impl Scratch {
+impl ScratchFolder {
     fn make() -> std::io::Result<Self> {
         let memory = PathBuf::from("/dev/shm");
         let base = if memory.is_dir() {
@@ -164,21 +164,21 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).ok();
     }
 }
 
 /// A progress bar on a terminal; a line now and then elsewhere.
-struct Progress {
+struct SimulationProgressBar {
     bar: ProgressBar,
     lines: bool,
     /// How long it had been at work when it last told.
     told: Mutex<Duration>,
 }
 
-impl Progress {
+impl SimulationProgressBar {
     fn new(args: &SimulateArgs) -> Self {
         let bar = if args.json {
             ProgressBar::hidden()
@@ -196,7 +196,7 @@ impl Progress {
         }
     }
 
-    fn show(&self, sum: &Sum) {
+    fn show(&self, sum: &SimulationTotals) {
         let failed = match sum.failed.len() {
             0 => "none failed".to_owned(),
             failed => format!("{} failed", count(failed as u64)),
@@ -218,18 +218,18 @@ impl Progress {
 
 /// Plays all seeds on some threads, each with a runtime of its own: a seed is one thread's.
 fn play_all(
-    what: &Play,
+    what: &SimulationSetup,
     twins: &FakeGateways,
     (first, seeds): (u64, u64),
     threads: usize,
     stop: &AtomicBool,
-    progress: &Progress,
-) -> Sum {
+    progress: &SimulationProgressBar,
+) -> SimulationTotals {
     let (next, sum) = (
         AtomicU64::new(0),
-        Mutex::new(Sum {
+        Mutex::new(SimulationTotals {
             alone: seeds == 1,
-            ..Sum::default()
+            ..SimulationTotals::default()
         }),
     );
     std::thread::scope(|scope| {
@@ -264,8 +264,8 @@ fn play_all(
     sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Sum {
-    fn add(&mut self, outcome: Outcome) {
+impl SimulationTotals {
+    fn add(&mut self, outcome: SeedOutcome) {
         self.played += 1;
         self.calls += outcome.calls;
         for (sum, counts) in [
@@ -288,7 +288,7 @@ impl Sum {
             self.records.clone_from(&outcome.records);
         }
         if !outcome.broken.is_empty() {
-            self.failed.push(Outcome {
+            self.failed.push(SeedOutcome {
                 items: Vec::new(),
                 records: Default::default(),
                 ..outcome
@@ -297,7 +297,7 @@ impl Sum {
     }
 
     fn json(&self, seconds: u64) -> Value {
-        let failed = |outcome: &Outcome| {
+        let failed = |outcome: &SeedOutcome| {
             let broken = outcome
                 .broken
                 .iter()
@@ -322,7 +322,7 @@ impl Sum {
     }
 }
 
-fn story_json(story: &Story) -> Value {
+fn story_json(story: &ItemTrace) -> Value {
     json!({
         "line": story.line,
         "key": story.key,
@@ -333,7 +333,7 @@ fn story_json(story: &Story) -> Value {
     })
 }
 
-fn tell_of_each(items: &[Story]) {
+fn tell_of_each(items: &[ItemTrace]) {
     let mut each = table(&[">line", "key", "state", ">calls", ">unknown", "way"]);
     for story in items.iter().take(MOST_EACH) {
         let unknown = if story.unknown == 0 {
@@ -360,7 +360,7 @@ fn tell_of_each(items: &[Story]) {
     }
 }
 
-fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
+fn tell(args: &SimulateArgs, sum: &SimulationTotals, seconds: u64) {
     if args.json {
         return say_json(&sum.json(seconds));
     }
@@ -401,7 +401,7 @@ fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
     if sum.failed.is_empty() {
         return say("every promise was kept");
     }
-    let mut failed: Vec<&Outcome> = sum.failed.iter().collect();
+    let mut failed: Vec<&SeedOutcome> = sum.failed.iter().collect();
     failed.sort_by_key(|outcome| outcome.seed);
     say(format!("{} failed:", counted(failed.len() as u64, "seed")));
     for outcome in failed.iter().take(SHOWN) {

@@ -89,7 +89,7 @@ async fn look(
     args: &WorkArgs,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), LedgerError> {
-    let mut teller = Teller {
+    let mut teller = StatusPrinter {
         quiet: args.quiet,
         last: None,
     };
@@ -109,7 +109,11 @@ async fn look(
 }
 
 /// How many runs are open.
-async fn open(engine: &Engine, ticks: u32, teller: &mut Teller) -> Result<usize, LedgerError> {
+async fn open(
+    engine: &Engine,
+    ticks: u32,
+    teller: &mut StatusPrinter,
+) -> Result<usize, LedgerError> {
     let open = engine.ledger.unfinished_runs().await?.len();
     if ticks.is_multiple_of(TELL_TICKS) && !teller.quiet {
         teller.tell(open, open_items(engine).await?);
@@ -131,12 +135,12 @@ async fn open_items(engine: &Engine) -> Result<u64, LedgerError> {
 }
 
 /// Tells how things stand, when it is another way than before.
-struct Teller {
+struct StatusPrinter {
     quiet: bool,
     last: Option<(usize, u64)>,
 }
 
-impl Teller {
+impl StatusPrinter {
     fn tell(&mut self, runs: usize, items: u64) {
         if self.last != Some((runs, items)) {
             self.last = Some((runs, items));

@@ -15,7 +15,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use super::App;
-use super::connections::Place;
+use super::connections::Connection;
 use super::error::ApiError;
 use super::token::Token;
 use crate::domain::actor::Actor;
@@ -67,7 +67,7 @@ impl Caller {
 
 /// Who gave wrong tokens, in a while.
 #[derive(Debug, Default)]
-pub struct Wrong(Mutex<Tally>);
+pub struct WrongTokens(Mutex<Tally>);
 
 #[derive(Debug)]
 struct Tally {
@@ -86,7 +86,7 @@ impl Default for Tally {
     }
 }
 
-impl Wrong {
+impl WrongTokens {
     /// Counts one; how long its address has to wait if there were too many.
     fn count(&self, address: Option<IpAddr>) -> Option<Duration> {
         let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +145,7 @@ async fn pass(
         bearer(request.headers()).map(str::to_owned),
     );
     let caller = caller(app, address, token.as_deref()).await?;
-    if let Some(place) = request.extensions().get::<Arc<Place>>() {
+    if let Some(place) = request.extensions().get::<Arc<Connection>>() {
         place.know();
     }
     if !caller.role.may_do_as(needed) {

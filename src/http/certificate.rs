@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_secs(5);
 
 /// A certificate that is in use, and where it came from.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub(super) struct ServerCertificate {
     tls: RustlsConfig,
     file: PathBuf,
     /// Names the certificate and its key.
@@ -25,7 +25,7 @@ pub(super) struct Certificate {
     changed: Option<SystemTime>,
 }
 
-impl Certificate {
+impl ServerCertificate {
     /// Reads it.
     pub async fn read(tls: &TlsConfig, config: &Path) -> Result<Self, ServerError> {
         // Another part of the program may have chosen it before: it is the same one.

@@ -71,19 +71,19 @@ const KEPT_OF_ADDRESS: usize = 16;
 
 /// Lets so many in.
 #[derive(Debug, Clone)]
-pub(super) struct ConnectionLimit(Arc<Places>);
+pub(super) struct ConnectionLimit(Arc<Connections>);
 
 #[derive(Debug)]
-struct Places {
+struct Connections {
     most: ConnectionsConfig,
-    taken: Mutex<HashMap<IpAddr, Vec<Arc<Place>>>>,
+    taken: Mutex<HashMap<IpAddr, Vec<Arc<Connection>>>>,
     /// How many are let wait for a place.
     waiting: Semaphore,
 }
 
 /// What becomes of somebody who comes.
-enum Coming {
-    Entered(Arc<Place>),
+enum Admission {
+    Entered(Arc<Connection>),
     /// At this instant a place may be had.
     Waits(Instant),
     Refused,
@@ -91,10 +91,10 @@ enum Coming {
 
 /// What is known of a connection.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Connection {
     /// Whether it is there for health and notifications only.
     kept: bool,
-    conduct: Mutex<Conduct>,
+    conduct: Mutex<ConnectionActivity>,
     /// Another one has its place now.
     lost: AtomicBool,
     /// Wakes the connection when it has lost its place.
@@ -103,7 +103,7 @@ pub(super) struct Place {
 
 /// What it has done.
 #[derive(Debug)]
-struct Conduct {
+struct ConnectionActivity {
     /// When it came, or when its last known request was answered.
     since: Instant,
     /// Whether its last request was known.
@@ -118,10 +118,10 @@ struct Conduct {
     next: Instant,
 }
 
-impl Place {
+impl Connection {
     fn new(kept: bool) -> Self {
         let now = tokio::time::Instant::now();
-        let conduct = Conduct {
+        let conduct = ConnectionActivity {
             since: now,
             known: false,
             working: false,
@@ -137,7 +137,7 @@ impl Place {
         }
     }
 
-    fn conduct(&self) -> MutexGuard<'_, Conduct> {
+    fn conduct(&self) -> MutexGuard<'_, ConnectionActivity> {
         self.conduct.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,16 +172,16 @@ impl Place {
     }
 }
 
-impl Places {
-    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, Vec<Arc<Place>>>> {
+impl Connections {
+    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, Vec<Arc<Connection>>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for whoever comes from there.
-    fn take(&self, address: IpAddr) -> Coming {
+    fn take(&self, address: IpAddr) -> Admission {
         let mut taken = self.taken();
         let now = tokio::time::Instant::now();
-        let count = |places: &Vec<Arc<Place>>, kept: bool| {
+        let count = |places: &Vec<Arc<Connection>>, kept: bool| {
             places.iter().filter(|place| place.kept == kept).count()
         };
         let all = |kept: bool| {
@@ -218,41 +218,41 @@ impl Places {
                 break;
             }
             if kept {
-                return Coming::Refused;
+                return Admission::Refused;
             }
         }
         if let Some((from, first)) = found {
             if first.free_from > now {
-                return Coming::Waits(first.free_from);
+                return Admission::Waits(first.free_from);
             }
             if let Some(places) = taken.get_mut(&from) {
                 places.swap_remove(first.at).lose();
             }
         }
-        let place = Arc::new(Place::new(kept));
+        let place = Arc::new(Connection::new(kept));
         taken.entry(address).or_default().push(Arc::clone(&place));
-        Coming::Entered(place)
+        Admission::Entered(place)
     }
 
     /// The same, waiting for a while.
-    async fn wait(&self, address: IpAddr) -> Option<Arc<Place>> {
+    async fn wait(&self, address: IpAddr) -> Option<Arc<Connection>> {
         let ends = tokio::time::Instant::now() + PATIENCE;
         let mut _waits = None;
         loop {
             match self.take(address) {
-                Coming::Entered(place) => return Some(place),
-                Coming::Waits(until) if until < ends => {
+                Admission::Entered(place) => return Some(place),
+                Admission::Waits(until) if until < ends => {
                     if _waits.is_none() {
                         _waits = Some(self.waiting.try_acquire().ok()?);
                     }
                     sleep_until(until).await;
                 }
-                Coming::Waits(_) | Coming::Refused => return None,
+                Admission::Waits(_) | Admission::Refused => return None,
             }
         }
     }
 
-    fn leave(&self, address: IpAddr, place: &Arc<Place>) {
+    fn leave(&self, address: IpAddr, place: &Arc<Connection>) {
         let mut taken = self.taken();
         let Some(own) = taken.get_mut(&address) else {
             return;
@@ -266,7 +266,7 @@ impl Places {
 
 /// A connection whose place is the next to be had.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct First {
+struct NextSlot {
     /// When; now for all that have had their time.
     free_from: Instant,
     known: bool,
@@ -275,14 +275,14 @@ struct First {
 }
 
 /// The one that is to go first of these.
-fn first_free(places: &[Arc<Place>], kept: bool, now: Instant) -> Option<First> {
+fn first_free(places: &[Arc<Connection>], kept: bool, now: Instant) -> Option<NextSlot> {
     let of_kind = places
         .iter()
         .enumerate()
         .filter(|(_, place)| place.kept == kept);
     let free = of_kind.filter_map(|(at, place)| {
         let since = place.free_from()?;
-        Some(First {
+        Some(NextSlot {
             free_from: since.max(now),
             known: place.conduct().known,
             since,
@@ -294,8 +294,12 @@ fn first_free(places: &[Arc<Place>], kept: bool, now: Instant) -> Option<First> 
 
 /// The address with the most connections, of those that have a place which is free, or else will
 /// be.
-fn crowd(taken: &HashMap<IpAddr, Vec<Arc<Place>>>, kept: bool, now: Instant) -> Option<IpAddr> {
-    let free = |(address, places): (&IpAddr, &Vec<Arc<Place>>)| {
+fn crowd(
+    taken: &HashMap<IpAddr, Vec<Arc<Connection>>>,
+    kept: bool,
+    now: Instant,
+) -> Option<IpAddr> {
+    let free = |(address, places): (&IpAddr, &Vec<Arc<Connection>>)| {
         let first = first_free(places, kept, now)?;
         Some((first.free_from <= now, places.len(), *address))
     };
@@ -309,7 +313,7 @@ fn crowd(taken: &HashMap<IpAddr, Vec<Arc<Place>>>, kept: bool, now: Instant) -> 
 impl ConnectionLimit {
     pub fn new(most: ConnectionsConfig) -> Self {
         let waiting = Semaphore::new(most.total);
-        Self(Arc::new(Places {
+        Self(Arc::new(Connections {
             most,
             taken: Mutex::default(),
             waiting,
@@ -319,7 +323,7 @@ impl ConnectionLimit {
 
 impl<S: Send + 'static> Accept<TcpStream, S> for ConnectionLimit {
     type Stream = Socket;
-    type Service = AddExtension<S, Arc<Place>>;
+    type Service = AddExtension<S, Arc<Connection>>;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
@@ -344,8 +348,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for ConnectionLimit {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    place: Arc<Place>,
-    places: Arc<Places>,
+    place: Arc<Connection>,
+    places: Arc<Connections>,
     address: IpAddr,
     /// Ends when nothing was read of an answer for too long.
     unread: Option<Pin<Box<Sleep>>>,
@@ -455,7 +459,7 @@ pub(super) fn bound(http: &mut Builder<TokioExecutor>) {
 
 /// Notes when a request is answered and when its sender is waited for.
 pub(super) async fn watch(
-    place: Option<Extension<Arc<Place>>>,
+    place: Option<Extension<Arc<Connection>>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -470,10 +474,10 @@ pub(super) async fn watch(
             .insert(CONNECTION, HeaderValue::from_static("close"));
         return refused;
     }
-    let answering = Answering(Arc::clone(&place));
+    let answering = AnswerGuard(Arc::clone(&place));
     sleep_until(place.turn()).await;
     let request = request.map(|body| {
-        Body::new(Asked {
+        Body::new(RequestBody {
             body,
             place,
             left: STALLED,
@@ -481,7 +485,7 @@ pub(super) async fn watch(
         })
     });
     next.run(request).await.map(|body| {
-        Body::new(Answer {
+        Body::new(ResponseBody {
             body,
             _answering: answering,
         })
@@ -493,9 +497,9 @@ fn is_kept_for(path: &str) -> bool {
 }
 
 /// A request that is answered, until the last of the answer is handed on.
-struct Answering(Arc<Place>);
+struct AnswerGuard(Arc<Connection>);
 
-impl Drop for Answering {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         let mut conduct = self.0.conduct();
         if conduct.working {
@@ -507,16 +511,16 @@ impl Drop for Answering {
 }
 
 /// The body of a request; it breaks off when payrun has waited too long for it.
-struct Asked {
+struct RequestBody {
     body: Body,
-    place: Arc<Place>,
+    place: Arc<Connection>,
     /// How long it may be waited for yet: every byte that comes gives it time.
     left: Duration,
     /// Since when it is waited for, and when that ends.
     stalls: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl HttpBody for Asked {
+impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -564,19 +568,19 @@ impl HttpBody for Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         self.place.conduct().body = None;
     }
 }
 
 /// The body of an answer.
-struct Answer {
+struct ResponseBody {
     body: Body,
-    _answering: Answering,
+    _answering: AnswerGuard,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

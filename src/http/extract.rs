@@ -18,9 +18,9 @@ pub(super) struct Query<T>(pub T);
 pub(super) struct Path<T>(pub T);
 
 /// A JSON body; none of its texts has a NUL, which PostgreSQL keeps in no text.
-pub(super) struct Body<T>(pub T);
+pub(super) struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {

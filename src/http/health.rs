@@ -20,7 +20,7 @@ pub(super) async fn alive() -> &'static str {
 /// The last answer of `/readyz`, and when it was found. Anybody may ask: whoever asks meanwhile
 /// waits for the same one.
 #[derive(Debug, Default)]
-pub(super) struct Ready(Mutex<Option<(Instant, StatusCode, Value)>>);
+pub(super) struct ReadinessCache(Mutex<Option<(Instant, StatusCode, Value)>>);
 
 /// How long an answer is given again.
 const FRESH: Duration = Duration::from_millis(500);

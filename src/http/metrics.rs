@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::ledger::LedgerError;
 
 type Labels = Vec<(&'static str, String)>;
-type Numbers = Family<Labels, Gauge>;
+type GaugeFamily = Family<Labels, Gauge>;
 
 /// Everything that is measured.
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
@@ -23,7 +23,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     let gauges = Gauges::new(&mut registry);
     gauges.fill(app.engine()).await?;
     for (gateway, answered) in app.door.answered() {
-        let notify::Answered {
+        let notify::WebhookAnswerCounts {
             taken,
             refused,
             unfit,
@@ -57,20 +57,20 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
 
 /// What is read from the ledger.
 struct Gauges {
-    items: Numbers,
-    minor: Numbers,
-    unknown: Numbers,
-    tokens: Numbers,
-    delay: Numbers,
-    notifications: Numbers,
-    unreachable: Numbers,
-    unwell: Numbers,
+    items: GaugeFamily,
+    minor: GaugeFamily,
+    unknown: GaugeFamily,
+    tokens: GaugeFamily,
+    delay: GaugeFamily,
+    notifications: GaugeFamily,
+    unreachable: GaugeFamily,
+    unwell: GaugeFamily,
 }
 
 impl Gauges {
     fn new(registry: &mut Registry) -> Self {
         let mut gauge = |name: &str, help: &str| {
-            let numbers = Numbers::default();
+            let numbers = GaugeFamily::default();
             registry.register(name, help, numbers.clone());
             numbers
         };

@@ -42,10 +42,10 @@ use tower_http::timeout::TimeoutLayer;
 use crate::config::TlsConfig;
 use crate::engine::Engine;
 use crate::service::Service;
-use certificate::Certificate;
+use certificate::ServerCertificate;
 use connections::{ConnectionLimit, bound};
 use error::ApiError;
-use shares::Shares;
+use shares::Quota;
 
 /// The longest body of a request that is no file.
 const BODY_MAX: usize = 1024 * 1024;
@@ -65,14 +65,14 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct App {
     service: Service,
-    wrong: Arc<auth::Wrong>,
+    wrong: Arc<auth::WrongTokens>,
     /// Streams of events.
-    streams: Arc<Shares>,
+    streams: Arc<Quota>,
     /// Files on their way.
-    arriving: Arc<Shares>,
+    arriving: Arc<Quota>,
     uploads: Arc<tokio::sync::Semaphore>,
     door: Arc<notify::WebhookLimiter>,
-    ready: Arc<health::Ready>,
+    ready: Arc<health::ReadinessCache>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
     /// Turns true when the service ends.
@@ -82,8 +82,8 @@ pub struct App {
 impl App {
     /// Of a service.
     pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
-        let streams = Shares::new(api::STREAMS_OF_TOKEN, api::STREAMS);
-        let arriving = Shares::new(api::ARRIVING_OF_TOKEN, api::ARRIVING);
+        let streams = Quota::new(api::STREAMS_OF_TOKEN, api::STREAMS);
+        let arriving = Quota::new(api::ARRIVING_OF_TOKEN, api::ARRIVING);
         let uploads = Arc::new(tokio::sync::Semaphore::new(api::UPLOADS));
         Self {
             service,
@@ -154,7 +154,7 @@ pub fn router(app: App, listen: IpAddr) -> Router {
 #[derive(Debug)]
 pub struct Listener {
     listener: std::net::TcpListener,
-    tls: Option<Certificate>,
+    tls: Option<ServerCertificate>,
 }
 
 impl Listener {
@@ -172,7 +172,7 @@ impl Listener {
         let listener = listen(address).map_err(cannot)?;
         let tls = match tls {
             None => None,
-            Some(tls) => Some(Certificate::read(tls, config).await?),
+            Some(tls) => Some(ServerCertificate::read(tls, config).await?),
         };
         Ok(Self { listener, tls })
     }

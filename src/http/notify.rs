@@ -19,11 +19,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::sync::Semaphore;
 
-use super::connections::Place;
+use super::connections::Connection;
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
-use crate::engine::notifications::Received;
-use crate::gateway::notification::{NOTICE_MAX, Reply};
+use crate::engine::notifications::ReceiveOutcome;
+use crate::gateway::notification::{NOTICE_MAX, NotificationReply};
 
 /// Gateways wait 5 seconds for an answer (docs/gateways/README.md).
 const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
@@ -37,7 +37,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How many notifications were answered how, for one account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answered {
+pub struct WebhookAnswerCounts {
     /// Kept and acknowledged.
     pub taken: u64,
     /// Not the gateway's: 401.
@@ -52,12 +52,12 @@ pub struct Answered {
 #[derive(Debug)]
 pub struct WebhookLimiter {
     places: Semaphore,
-    counts: Mutex<BTreeMap<String, Counts>>,
+    counts: Mutex<BTreeMap<String, WebhookCounts>>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
-    answered: Answered,
+struct WebhookCounts {
+    answered: WebhookAnswerCounts,
     told_at: Option<Timestamp>,
     untold: u64,
 }
@@ -73,7 +73,7 @@ impl Default for WebhookLimiter {
 
 impl WebhookLimiter {
     /// How many were answered how, by account.
-    pub fn answered(&self) -> BTreeMap<String, Answered> {
+    pub fn answered(&self) -> BTreeMap<String, WebhookAnswerCounts> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts
             .iter()
@@ -83,23 +83,23 @@ impl WebhookLimiter {
 
     /// Counts an answer. Of what was refused the log tells now and then: anybody can send such
     /// things.
-    fn count(&self, account: &str, now: Timestamp, outcome: &Outcome) {
+    fn count(&self, account: &str, now: Timestamp, outcome: &WebhookOutcome) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.entry(account.to_owned()).or_default();
         let why = match outcome {
-            Outcome::Taken => {
+            WebhookOutcome::Taken => {
                 counts.answered.taken += 1;
                 return;
             }
-            Outcome::Unfit(_, why) => {
+            WebhookOutcome::Unfit(_, why) => {
                 counts.answered.unfit += 1;
                 why
             }
-            Outcome::Refused(why) => {
+            WebhookOutcome::Refused(why) => {
                 counts.answered.refused += 1;
                 why
             }
-            Outcome::Failed(why) => {
+            WebhookOutcome::Failed(why) => {
                 counts.answered.failed += 1;
                 why
             }
@@ -122,14 +122,14 @@ impl WebhookLimiter {
 
 /// What came of one.
 #[derive(Debug)]
-enum Outcome {
+enum WebhookOutcome {
     Taken,
     Unfit(StatusCode, String),
     Refused(String),
     Failed(String),
 }
 
-type Shared = (Arc<Engine>, Arc<WebhookLimiter>);
+type WebhookState = (Arc<Engine>, Arc<WebhookLimiter>);
 
 /// The route. What is kept here is applied by [`Engine::hear_notifications`].
 pub fn router<Outer: Clone + Send + Sync + 'static>(
@@ -142,7 +142,7 @@ pub fn router<Outer: Clone + Send + Sync + 'static>(
 }
 
 async fn answer(
-    State((engine, door)): State<Shared>,
+    State((engine, door)): State<WebhookState>,
     Path(account): Path<String>,
     request: Request,
 ) -> Response {
@@ -150,7 +150,7 @@ async fn answer(
         return StatusCode::NOT_FOUND.into_response();
     };
     let manners = known.gateway.manners();
-    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let place = request.extensions().get::<Arc<Connection>>().cloned();
     let taking = take(
         &engine,
         &door,
@@ -160,17 +160,17 @@ async fn answer(
     );
     let outcome = match tokio::time::timeout(ANSWER_WITHIN, taking).await {
         Ok(outcome) => outcome,
-        Err(_) => Outcome::Failed("it took too long".to_owned()),
+        Err(_) => WebhookOutcome::Failed("it took too long".to_owned()),
     };
     door.count(&account, engine.clock.now(), &outcome);
-    if let (Outcome::Taken, Some(place)) = (&outcome, place) {
+    if let (WebhookOutcome::Taken, Some(place)) = (&outcome, place) {
         place.know();
     }
     match outcome {
-        Outcome::Taken => reply(StatusCode::OK, manners.taken),
-        Outcome::Unfit(status, _) => reply(status, manners.refused),
-        Outcome::Refused(_) => reply(StatusCode::UNAUTHORIZED, manners.refused),
-        Outcome::Failed(_) => reply(StatusCode::SERVICE_UNAVAILABLE, manners.refused),
+        WebhookOutcome::Taken => reply(StatusCode::OK, manners.taken),
+        WebhookOutcome::Unfit(status, _) => reply(status, manners.refused),
+        WebhookOutcome::Refused(_) => reply(StatusCode::UNAUTHORIZED, manners.refused),
+        WebhookOutcome::Failed(_) => reply(StatusCode::SERVICE_UNAVAILABLE, manners.refused),
     }
 }
 
@@ -180,10 +180,10 @@ async fn take(
     account: &str,
     fits: bool,
     request: Request<Body>,
-) -> Outcome {
+) -> WebhookOutcome {
     if !fits {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Outcome::Unfit(
+        return WebhookOutcome::Unfit(
             status,
             "it has a content type that the gateway does not use".to_owned(),
         );
@@ -191,24 +191,24 @@ async fn take(
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, NOTICE_MAX).await else {
         let why = format!("it has more than {NOTICE_MAX} bytes, or broke off");
-        return Outcome::Unfit(StatusCode::PAYLOAD_TOO_LARGE, why);
+        return WebhookOutcome::Unfit(StatusCode::PAYLOAD_TOO_LARGE, why);
     };
     // Whoever sends slowly keeps nobody from a place.
     let Ok(_place) = door.places.acquire().await else {
-        return Outcome::Failed("the door is closed".to_owned());
+        return WebhookOutcome::Failed("the door is closed".to_owned());
     };
     match engine.receive(account, &parts.headers, body).await {
-        Ok(Received::Kept) => Outcome::Taken,
-        Ok(Received::Refused(why)) => Outcome::Refused(why),
-        Ok(Received::NoKeys(why)) => Outcome::Failed(why),
-        Ok(Received::NoSuchGateway) => {
-            Outcome::Failed("there is no such gateway any more".to_owned())
+        Ok(ReceiveOutcome::Kept) => WebhookOutcome::Taken,
+        Ok(ReceiveOutcome::Refused(why)) => WebhookOutcome::Refused(why),
+        Ok(ReceiveOutcome::NoKeys(why)) => WebhookOutcome::Failed(why),
+        Ok(ReceiveOutcome::NoSuchGateway) => {
+            WebhookOutcome::Failed("there is no such gateway any more".to_owned())
         }
         Err(error) => {
             let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
                 error.source()
             });
-            Outcome::Failed(
+            WebhookOutcome::Failed(
                 causes
                     .map(ToString::to_string)
                     .collect::<Vec<_>>()
@@ -224,7 +224,7 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
         .and_then(|value| value.to_str().ok())
 }
 
-fn reply(status: StatusCode, with: Reply) -> Response {
+fn reply(status: StatusCode, with: NotificationReply) -> Response {
     (
         status,
         [(CONTENT_TYPE, HeaderValue::from_static(with.media))],

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What there is to be had, and who has it.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(super) struct Quota {
     each: usize,
     all: usize,
     taken: Mutex<HashMap<String, usize>>,
@@ -13,12 +13,12 @@ pub(super) struct Shares {
 
 /// One of it; it is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    of: Arc<Shares>,
+pub(super) struct QuotaPermit {
+    of: Arc<Quota>,
     name: String,
 }
 
-impl Shares {
+impl Quota {
     /// So much for each token, and for all.
     pub fn new(each: usize, all: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -29,14 +29,14 @@ impl Shares {
     }
 
     /// One for the token of this name; none if it has its share, or all is taken.
-    pub fn take(self: &Arc<Self>, name: &str) -> Option<Share> {
+    pub fn take(self: &Arc<Self>, name: &str) -> Option<QuotaPermit> {
         let mut taken = self.taken();
         let own = taken.get(name).copied().unwrap_or(0);
         if own >= self.each || taken.values().sum::<usize>() >= self.all {
             return None;
         }
         taken.insert(name.to_owned(), own + 1);
-        Some(Share {
+        Some(QuotaPermit {
             of: Arc::clone(self),
             name: name.to_owned(),
         })
@@ -47,7 +47,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share {
+impl Drop for QuotaPermit {
     fn drop(&mut self) {
         let mut taken = self.of.taken();
         match taken.get_mut(&self.name) {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn nobody_has_more_than_a_share_and_what_is_given_back_is_had_again() {
-        let shares = Shares::new(2, 3);
+        let shares = Quota::new(2, 3);
         let (one, two) = (shares.take("ann").unwrap(), shares.take("ann").unwrap());
         assert!(shares.take("ann").is_none());
         let three = shares.take("bob").unwrap();

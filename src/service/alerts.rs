@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
-use crate::alerts::{EmergencyMailer, Notices, Refused, Trouble, Watched};
+use crate::alerts::{AlertInputs, Alerts, Emergency, EmergencyMailer, RefusedRun};
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, decide_about};
 
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct AlertSenders {
     /// Of what is in the ledger.
-    pub notices: Arc<Notices>,
+    pub notices: Arc<Alerts>,
     /// Of what is wrong with the ledger.
     pub direct: Arc<EmergencyMailer>,
 }
@@ -49,14 +49,14 @@ pub(super) async fn keep(service: Service, tellers: AlertSenders, stop: watch::R
     tokio::join!(looking, delivering, telling);
 }
 
-async fn look(service: &Service, notices: &Notices) -> Result<Duration, LedgerError> {
+async fn look(service: &Service, notices: &Alerts) -> Result<Duration, LedgerError> {
     let engine = &service.engine;
     let (mut workflows, certificates) = (service.workflows.all(), engine.certificates());
     // What a person paused is not missed.
     let paused = engine.ledger.paused_workflows().await?;
     workflows.retain(|workflow| !paused.contains(&workflow.name));
     let refused = refused(service, engine.clock.now()).await?;
-    let watched = Watched {
+    let watched = AlertInputs {
         workflows: &workflows,
         certificates: &certificates,
         refused: &refused,
@@ -67,7 +67,7 @@ async fn look(service: &Service, notices: &Notices) -> Result<Duration, LedgerEr
 
 /// What could not be taken up: workflow files with mistakes, and occurrences that could not be
 /// planned.
-async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, LedgerError> {
+async fn refused(service: &Service, now: Timestamp) -> Result<Vec<RefusedRun>, LedgerError> {
     let failed = service
         .engine
         .ledger
@@ -77,7 +77,7 @@ async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, Ledg
         let reason = row.reason.unwrap_or_default();
         // As planning words it.
         let limit = reason.contains(" is over its limit");
-        Refused {
+        RefusedRun {
             workflow: row.workflow,
             occurrence: row.nominal,
             at: row.changed_at,
@@ -95,9 +95,9 @@ async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, Ledg
                 let reason =
                     format!("{name} is gone; nothing new of {workflow} is sent, what is under way is asked about");
                 let (workflow, removed) = (workflow.clone(), Some(decide_about(workflow)));
-                Refused { workflow, occurrence, at: now, limit: false, reason, removed }
+                RefusedRun { workflow, occurrence, at: now, limit: false, reason, removed }
             }
-            None => Refused { workflow: name, occurrence, at: now, limit: false, reason: mistakes, removed: None },
+            None => RefusedRun { workflow: name, occurrence, at: now, limit: false, reason: mistakes, removed: None },
         }
     });
     Ok(failed.chain(files).collect())
@@ -111,7 +111,7 @@ fn short(mistakes: &str) -> String {
 }
 
 /// What is wrong at this moment with what everything else needs.
-async fn troubles(service: &Service) -> Vec<Trouble> {
+async fn troubles(service: &Service) -> Vec<Emergency> {
     let engine = &service.engine;
     let mut troubles = Vec::new();
     if let Some(left) = engine
@@ -120,7 +120,7 @@ async fn troubles(service: &Service) -> Vec<Trouble> {
         .and_then(|folder| room(&folder))
         .filter(|left| *left < ROOM)
     {
-        troubles.push(Trouble::Disk(format!(
+        troubles.push(Emergency::Disk(format!(
             "the disk of the ledger has {} MiB left",
             left / 1_048_576
         )));
@@ -131,7 +131,7 @@ async fn troubles(service: &Service) -> Vec<Trouble> {
         .into_iter()
         .find(|duty| duty.failure.is_some() && duty.since > PATIENCE);
     if let Some(duty) = failing {
-        troubles.push(Trouble::Database(format!(
+        troubles.push(Emergency::Database(format!(
             "{}: {}",
             duty.duty,
             duty.failure.unwrap_or_default()

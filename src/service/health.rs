@@ -19,20 +19,20 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What is known of the duties. It is of this process, not of the ledger.
 #[derive(Debug, Default)]
 pub struct Health {
-    duties: Mutex<BTreeMap<&'static str, Duty>>,
-    write: tokio::sync::Mutex<Write>,
+    duties: Mutex<BTreeMap<&'static str, PeriodicTask>>,
+    write: tokio::sync::Mutex<WriteCheck>,
 }
 
 /// How writing to the ledger fares.
 #[derive(Debug, Default)]
-struct Write {
+struct WriteCheck {
     /// A try that has not come back.
     under_way: Option<tokio::task::JoinHandle<bool>>,
     last: Option<(tokio::time::Instant, bool)>,
 }
 
 #[derive(Debug)]
-struct Duty {
+struct PeriodicTask {
     done: Option<tokio::time::Instant>,
     begun: tokio::time::Instant,
     /// How long it meant to sleep then.
@@ -42,7 +42,7 @@ struct Duty {
 
 /// What is wrong with a duty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unwell {
+pub struct FailingTask {
     /// Which one.
     pub duty: &'static str,
     /// What it said last.
@@ -54,7 +54,7 @@ pub struct Unwell {
 impl Health {
     /// A duty begins.
     pub fn begun(&self, name: &'static str) {
-        let fresh = Duty {
+        let fresh = PeriodicTask {
             done: None,
             begun: tokio::time::Instant::now(),
             sleeps: Duration::ZERO,
@@ -112,17 +112,18 @@ impl Health {
     }
 
     /// Duties that have not been done for a while, or whose last word was a failure.
-    pub fn unwell(&self) -> Vec<Unwell> {
+    pub fn unwell(&self) -> Vec<FailingTask> {
         self.unwell_at(tokio::time::Instant::now())
     }
 
-    fn unwell_at(&self, now: tokio::time::Instant) -> Vec<Unwell> {
+    fn unwell_at(&self, now: tokio::time::Instant) -> Vec<FailingTask> {
         let duties = self.duties();
-        let since = |duty: &Duty| now.saturating_duration_since(duty.done.unwrap_or(duty.begun));
+        let since =
+            |duty: &PeriodicTask| now.saturating_duration_since(duty.done.unwrap_or(duty.begun));
         let unwell = duties
             .iter()
             .filter(|(_, duty)| duty.failure.is_some() || since(duty) > duty.sleeps + LATE);
-        let told = |(name, duty): (&&'static str, &Duty)| Unwell {
+        let told = |(name, duty): (&&'static str, &PeriodicTask)| FailingTask {
             duty: name,
             failure: duty.failure.clone(),
             since: since(duty),
@@ -130,7 +131,7 @@ impl Health {
         unwell.map(told).collect()
     }
 
-    fn duties(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Duty>> {
+    fn duties(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, PeriodicTask>> {
         self.duties.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
-use crate::engine::schedule::Seen;
+use crate::engine::schedule::SeenSchedules;
 use crate::ledger::NodeId;
 use alerts::AlertSenders;
 use health::Health;
@@ -37,7 +37,7 @@ pub struct Service {
     /// The workflows that are in force.
     pub workflows: Arc<Workflows>,
     /// The schedules that this process has seen in force.
-    pub seen: Arc<Seen>,
+    pub seen: Arc<SeenSchedules>,
     /// How the duties fare.
     pub health: Arc<Health>,
 }

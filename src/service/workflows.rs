@@ -38,19 +38,19 @@ const MISSED: u32 = 2;
 pub struct Workflows {
     config: Arc<Config>,
     job_kinds: Arc<JobKinds>,
-    known: Mutex<Known>,
+    known: Mutex<ProjectFiles>,
     /// Whoever looks has it: what is known may be read meanwhile.
     looking: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct Known {
+struct ProjectFiles {
     files: HashMap<PathBuf, File>,
     /// In force, by name.
     calendars: Calendars,
     /// The files of each calendar, as they were when they were last read.
-    calendar_files: BTreeMap<String, (CalendarFiles, Vec<Stamp>)>,
+    calendar_files: BTreeMap<String, (CalendarFiles, Vec<FileStamp>)>,
     /// What is wrong with calendars, by file or folder.
     refused_calendars: BTreeMap<PathBuf, String>,
     /// In force, by name.
@@ -62,7 +62,7 @@ struct Known {
     /// The files of the workflows that were in force when it was last looked, by name.
     places: BTreeMap<String, PathBuf>,
     /// Workflows that no file has any more, by name.
-    removed: BTreeMap<String, Removal>,
+    removed: BTreeMap<String, RemovedWorkflow>,
     /// Workflows of which another process has another schedule.
     elsewhere: Vec<String>,
 }
@@ -70,7 +70,7 @@ struct Known {
 /// A file as it was when it was last read.
 #[derive(Debug, Clone)]
 struct File {
-    seen: Stamp,
+    seen: FileStamp,
     /// Its last valid version.
     workflow: Option<Arc<Workflow>>,
     mistakes: Option<String>,
@@ -78,7 +78,7 @@ struct File {
 
 /// A workflow that no file has any more.
 #[derive(Debug, Clone)]
-struct Removal {
+struct RemovedWorkflow {
     /// The file that had it.
     path: PathBuf,
     /// How often in a row it was looked for in vain.
@@ -98,9 +98,9 @@ impl Workflows {
     /// None, until somebody looks.
     pub fn none(config: &Arc<Config>, job_kinds: &Arc<JobKinds>) -> Self {
         let (config, job_kinds) = (Arc::clone(config), Arc::clone(job_kinds));
-        let known = Known {
+        let known = ProjectFiles {
             calendars: config.calendars.clone(),
-            ..Known::default()
+            ..ProjectFiles::default()
         };
         Self {
             config,
@@ -230,7 +230,7 @@ impl Workflows {
     }
 
     /// Reads the files that have changed, and forgets those that are gone. True if there are any.
-    fn read_changed(&self, paths: &[PathBuf], known: &mut Known) -> bool {
+    fn read_changed(&self, paths: &[PathBuf], known: &mut ProjectFiles) -> bool {
         let mut changed = false;
         let gone: Vec<PathBuf> = known
             .files
@@ -261,7 +261,7 @@ impl Workflows {
         let removals = missing.into_iter().map(|(name, path)| {
             (
                 name,
-                Removal {
+                RemovedWorkflow {
                     path,
                     missed: MISSED,
                     noted: true,
@@ -319,7 +319,7 @@ impl Workflows {
     fn read(
         &self,
         path: &Path,
-        seen: Stamp,
+        seen: FileStamp,
         before: Option<Arc<Workflow>>,
         calendars: &Calendars,
     ) -> File {
@@ -350,12 +350,12 @@ impl Workflows {
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> std::sync::MutexGuard<'_, ProjectFiles> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl ProjectFiles {
     /// Reads the calendars of which a file has changed, and has the workflows read anew that ask
     /// them. True if anything is new.
     fn look_at_calendars(&mut self, folder: &Path) -> bool {
@@ -425,7 +425,7 @@ impl Known {
         refused: &mut BTreeMap<PathBuf, String>,
         taken_up: &mut BTreeSet<String>,
     ) {
-        let seen: Vec<Stamp> = files.paths.iter().map(|path| stamp(path)).collect();
+        let seen: Vec<FileStamp> = files.paths.iter().map(|path| stamp(path)).collect();
         if self
             .calendar_files
             .get(&files.name)
@@ -497,7 +497,7 @@ impl Known {
             .into_iter()
             .filter(|(name, _)| !valid.contains_key(name))
         {
-            self.removed.entry(name).or_insert(Removal {
+            self.removed.entry(name).or_insert(RemovedWorkflow {
                 path,
                 missed: 0,
                 noted: false,
@@ -560,9 +560,9 @@ fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T, Diagnostics>) -> R
 }
 
 /// By what a change is noticed: when it was changed, and its length.
-type Stamp = Option<(SystemTime, u64)>;
+type FileStamp = Option<(SystemTime, u64)>;
 
-fn stamp(path: &Path) -> Stamp {
+fn stamp(path: &Path) -> FileStamp {
     let data = std::fs::metadata(path).ok()?;
     Some((data.modified().ok()?, data.len()))
 }

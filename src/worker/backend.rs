@@ -39,10 +39,10 @@ const CLAIM_TRIES: u32 = 5;
 const CLAIM_PATIENCE: Duration = Duration::from_secs(60);
 const CLAIM_WAIT: Duration = Duration::from_millis(300);
 
-type Doing = Pin<Box<dyn Future<Output = Fetched> + Send>>;
+type FetchFuture = Pin<Box<dyn Future<Output = FetchResult> + Send>>;
 
 /// What a fetch brought.
-struct Fetched {
+struct FetchResult {
     jobs: Jobs,
     claimed: Vec<Claimed>,
     /// For how long there is nothing to do, unless a commit since the look wakes us.
@@ -71,7 +71,7 @@ pub(super) struct LaneBackend {
     lane: Arc<Lane>,
     ready: VecDeque<Claimed>,
     jobs: Jobs,
-    fetching: Option<Doing>,
+    fetching: Option<FetchFuture>,
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -189,7 +189,7 @@ impl BackendConfig for LaneBackend {
 }
 
 /// Claims up to `missing` items from the lane's open jobs.
-async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
+async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> FetchResult {
     let began = tokio::time::Instant::now();
     let mut failures = 0;
     let mut jobs = jobs;
@@ -197,7 +197,7 @@ async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
         let woken = lane.engine.ledger.woken();
         match try_fetch(&lane, &mut jobs, missing).await {
             Ok((claimed, idle)) => {
-                return Fetched {
+                return FetchResult {
                     jobs,
                     claimed,
                     idle: idle.map(|time| (time, woken)),
@@ -209,7 +209,7 @@ async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
                 let gives_up = failures >= CLAIM_TRIES && !passes;
                 if matches!(error, LedgerError::Full { .. } | LedgerError::Stopped) || gives_up {
                     lane.fail(error);
-                    return Fetched {
+                    return FetchResult {
                         jobs,
                         claimed: Vec::new(),
                         idle: Some((IDLE, woken)),
@@ -300,9 +300,9 @@ fn want(lane: &Lane, job: &OpenJob, missing: usize) -> JobQuota {
 }
 
 /// Nothing to do for a while, unless a commit wakes us.
-async fn rest(jobs: Jobs, time: Duration, woken: OwnedNotified) -> Fetched {
+async fn rest(jobs: Jobs, time: Duration, woken: OwnedNotified) -> FetchResult {
     tokio::time::timeout(time, woken).await.ok();
-    Fetched {
+    FetchResult {
         jobs,
         claimed: Vec::new(),
         idle: None,
@@ -327,7 +327,7 @@ async fn return_unsent(lane: &Lane, unsent: Vec<Claimed>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::{Policy, Resolve, Retry};
+    use crate::domain::policy::{Policy, QueryPolicy, Retry};
 
     fn job(due: Option<i64>) -> OpenJob {
         let policy = Policy {
@@ -336,7 +336,7 @@ mod tests {
                 first: IDLE,
                 max: IDLE,
             },
-            resolve: Resolve {
+            resolve: QueryPolicy {
                 schedule: Vec::new(),
                 grace: IDLE,
                 horizon: IDLE,

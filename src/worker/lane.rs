@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 
-use crate::engine::attempt::Work;
+use crate::engine::attempt::JobContext;
 use crate::engine::{Account, Engine};
 use crate::ledger::{LedgerError, NodeId, OpenJob};
 
@@ -31,7 +31,7 @@ pub struct Lane {
 /// A job's place in the lane.
 #[derive(Debug, Clone)]
 struct JobSlots {
-    work: Work,
+    work: JobContext,
     /// Claimed, and the call not ended.
     taken: usize,
 }
@@ -91,7 +91,7 @@ impl Lane {
             self.tell_of_another_account(job);
             return false;
         }
-        let work = Work {
+        let work = JobContext {
             kind: Arc::clone(kind),
             policy: Arc::clone(&job.policy),
         };
@@ -124,7 +124,7 @@ impl Lane {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn work_of(&self, job_id: i64) -> Option<Work> {
+    pub(super) fn work_of(&self, job_id: i64) -> Option<JobContext> {
         self.seats().get(&job_id).map(|seat| seat.work.clone())
     }
 
@@ -161,8 +161,8 @@ impl Lane {
         });
     }
 
-    pub(super) fn failure(&self) -> Failure {
-        Failure(self.failure.subscribe())
+    pub(super) fn failure(&self) -> LaneFailure {
+        LaneFailure(self.failure.subscribe())
     }
 
     pub(super) fn take_failure(&self) -> Option<LedgerError> {
@@ -175,9 +175,9 @@ impl Lane {
 }
 
 /// Tells when the lane has failed.
-pub(super) struct Failure(watch::Receiver<Option<LedgerError>>);
+pub(super) struct LaneFailure(watch::Receiver<Option<LedgerError>>);
 
-impl Failure {
+impl LaneFailure {
     pub(super) async fn cancelled_by_failure(mut self) {
         if self.0.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use payrun::domain::item::State;
-use payrun::gateway::{BoxFuture, Call, Observation, Reached};
+use payrun::gateway::{BoxFuture, Call, Delivery, Observation};
 use payrun::ledger::{Ledger, OperatorAction};
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -406,7 +406,7 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
                         let clock = slow.lock().unwrap().clone().unwrap();
                         clock.set(clock.now().plus(std::time::Duration::from_secs(9)));
                         if lost {
-                            Observation::of(Reached::TimedOut)
+                            Observation::of(Delivery::TimedOut)
                         } else {
                             shows("PROCESSING")
                         }
@@ -462,7 +462,7 @@ fn a_payment_is_not_withdrawn_before_the_gateway_lets_it_be() {
                     "micropay" => shows("USERPAYING"),
                     _ => Observation {
                         http: Some(204),
-                        ..Observation::of(Reached::Replied)
+                        ..Observation::of(Delivery::Replied)
                     },
                 }),
             )
@@ -548,7 +548,7 @@ fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
                     },
                     "any_order" => payment("P-1", "12.50"),
                     "refund" => shows("PROCESSING"),
-                    _ => Observation::of(Reached::TimedOut),
+                    _ => Observation::of(Delivery::TimedOut),
                 }),
             )
             .await;

@@ -17,7 +17,7 @@ use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::transport::{Request, Transport};
 use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
-use payrun::sandbox::shared::keys::SigningKey;
+use payrun::sandbox::shared::keys::SandboxSigningKey;
 use payrun::sandbox::shared::request_table::RequestTable;
 use payrun::sandbox::wechat::auth::{SCHEME, request_message};
 use payrun::sandbox::{FakeGateway, Identity, Reaction, Sandbox, Settings};
@@ -271,7 +271,7 @@ async fn every_request_of_wechat_pay_s_client_is_as_its_page_says() {
 struct Merchant {
     mchid: String,
     serial: String,
-    key: SigningKey,
+    key: SandboxSigningKey,
 }
 
 impl Merchant {
@@ -352,7 +352,7 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
         let merchant = Merchant {
             mchid,
             serial: own.serial.clone(),
-            key: SigningKey::from_pem(&own.key).unwrap(),
+            key: SandboxSigningKey::from_pem(&own.key).unwrap(),
         };
         let serial = payrun::sandbox::wechat::identity::PUBLIC_KEY_ID;
         for (_, operation, request) in sent(&identity, by_sub_merchant).await {
@@ -563,7 +563,7 @@ fn others() -> Vec<Other> {
     let clock = || Clock::System;
     let identity = hipopay_fake::Identity::generate().unwrap();
     let config = identity.config(base);
-    let key = SigningKey::from_pem(&config.merchant_key).unwrap();
+    let key = SandboxSigningKey::from_pem(&config.merchant_key).unwrap();
     let hipopay = Other {
         gateway: "hipopay",
         table: RequestTable::hipopay(),

@@ -27,6 +27,7 @@ mod kill;
 mod layers;
 mod ledger;
 mod long_plans;
+mod names;
 mod nodes;
 mod notifications;
 mod operators;

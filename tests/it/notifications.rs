@@ -10,8 +10,8 @@ use http::HeaderMap;
 use payrun::clock::Clock;
 use payrun::ledger::{ItemFilter, NotificationOutcome};
 use payrun::sandbox::faults::{CallKind, Fault, FaultPlan, Level};
-use payrun::sandbox::notifications::events::{Ended, Twist};
-use payrun::sandbox::notifications::sender::{Address, Herald};
+use payrun::sandbox::notifications::events::{FinishedOrder, NotificationFlaw};
+use payrun::sandbox::notifications::sender::{Address, NotificationSender};
 use payrun::sandbox::{Settings, TransactionKind};
 use serde_json::{Value, json};
 
@@ -118,16 +118,20 @@ fn all(rig: &Rig, state: &str) -> bool {
 }
 
 /// The payment of a gateway's only item.
-fn payment(rig: &Rig, gateway: &'static str) -> Ended {
+fn payment(rig: &Rig, gateway: &'static str) -> FinishedOrder {
     let number = text_of(&rig.items_of(gateway)[0], "order_no").to_owned();
-    Ended {
+    FinishedOrder {
         gateway,
         sort: TransactionKind::Payment,
         number,
     }
 }
 
-pub async fn news(rig: &Rig, of: &Ended, twist: Option<Twist>) -> (HeaderMap, Bytes) {
+pub async fn news(
+    rig: &Rig,
+    of: &FinishedOrder,
+    twist: Option<NotificationFlaw>,
+) -> (HeaderMap, Bytes) {
     rig.gateways
         .news(of, twist, SIGNED_PATH)
         .await
@@ -149,7 +153,7 @@ fn what_a_gateway_tells_is_kept_acknowledged_in_its_way_and_closes_the_payment()
             signed_path: Some(SIGNED_PATH.to_owned()),
             compressed: 1_000,
         };
-        let mut herald = Herald::new(rig.gateways.clone(), address, FaultPlan::NONE);
+        let mut herald = NotificationSender::new(rig.gateways.clone(), address, FaultPlan::NONE);
         let sent = herald.step().await.unwrap();
         assert_eq!(
             (sent.requests, sent.taken, herald.is_idle()),
@@ -214,7 +218,7 @@ fn what_is_forged_stale_too_long_or_of_another_type_leaves_nothing_behind() {
         let service = Doorway::of(&rig, Clock::System).await;
         for gateway in GATEWAYS {
             let of = payment(&rig, gateway);
-            let (headers, body) = news(&rig, &of, Some(Twist::Forged)).await;
+            let (headers, body) = news(&rig, &of, Some(NotificationFlaw::Forged)).await;
             assert_eq!(
                 service.post(gateway, media(gateway), headers, body).await.0,
                 401,
@@ -245,7 +249,8 @@ fn what_is_forged_stale_too_long_or_of_another_type_leaves_nothing_behind() {
             ("hipopay", "fail"),
             ("egms", "FAIL"),
         ] {
-            let (headers, body) = news(&rig, &payment(&rig, gateway), Some(Twist::Stale)).await;
+            let (headers, body) =
+                news(&rig, &payment(&rig, gateway), Some(NotificationFlaw::Stale)).await;
             let answered = service.post(gateway, media(gateway), headers, body).await;
             assert_eq!(answered, (401, refusal.to_owned()), "{gateway}: stale");
         }
@@ -403,7 +408,7 @@ fn what_comes_out_of_order_or_names_another_amount_closes_nothing_and_lowers_not
                 service.kept().await[0].outcome
             };
             assert_eq!(
-                outcome(Some(Twist::OtherAmount)).await,
+                outcome(Some(NotificationFlaw::OtherAmount)).await,
                 NotificationOutcome::Mismatch,
                 "{gateway}"
             );
@@ -411,7 +416,7 @@ fn what_comes_out_of_order_or_names_another_amount_closes_nothing_and_lowers_not
             assert_eq!(text_of(&item, "state"), "pending", "{gateway}");
             assert!(text_of(&item, "reason").contains("ours is"), "{item}");
             assert_eq!(
-                outcome(Some(Twist::Early)).await,
+                outcome(Some(NotificationFlaw::Early)).await,
                 NotificationOutcome::Asked,
                 "{gateway}"
             );
@@ -420,7 +425,7 @@ fn what_comes_out_of_order_or_names_another_amount_closes_nothing_and_lowers_not
                 NotificationOutcome::Applied,
                 "{gateway}"
             );
-            outcome(Some(Twist::Early)).await;
+            outcome(Some(NotificationFlaw::Early)).await;
             assert_eq!(
                 text_of(&rig.items_of(gateway)[0], "state"),
                 "succeeded",
@@ -440,7 +445,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
         let clock = Clock::driven(Clock::System.now());
         let service = Doorway::of(&rig, clock.clone()).await;
         for gateway in GATEWAYS {
-            let stranger = Ended {
+            let stranger = FinishedOrder {
                 gateway,
                 sort: TransactionKind::Payment,
                 number: "STRANGER-1".to_owned(),
@@ -552,7 +557,7 @@ fn thousands_at_once_are_answered_within_five_seconds_and_all_are_kept() {
             all.push(
                 news(
                     &rig,
-                    &Ended {
+                    &FinishedOrder {
                         gateway: "hipopay",
                         sort: TransactionKind::Payment,
                         number,
@@ -601,7 +606,7 @@ fn whatever_goes_wrong_on_the_way_everything_is_told_in_the_end_and_nothing_is_u
             signed_path: Some(SIGNED_PATH.to_owned()),
             compressed: 1_000,
         };
-        let mut herald = Herald::new(
+        let mut herald = NotificationSender::new(
             rig.gateways.clone(),
             address,
             FaultPlan::new(5, Level::Heavy),
@@ -743,7 +748,7 @@ fn a_payment_to_another_merchant_under_our_number_has_ours_asked_about_and_close
         let service = Doorway::of(&rig, Clock::System).await;
         // HipoPay signs for every merchant with one key, and names none: paid, elsewhere, in our
         // amount or in another.
-        for twist in [None, Some(Twist::OtherAmount)] {
+        for twist in [None, Some(NotificationFlaw::OtherAmount)] {
             let (headers, body) = news(&rig, &of, twist).await;
             assert_eq!(
                 service
@@ -778,7 +783,7 @@ fn a_payment_to_another_merchant_under_our_number_has_ours_asked_about_and_close
     // Once it is paid, the words of another payment change nothing, and nobody is told.
     rig.wait_for(async {
         let service = Doorway::of(&rig, Clock::System).await;
-        let (headers, body) = news(&rig, &of, Some(Twist::OtherAmount)).await;
+        let (headers, body) = news(&rig, &of, Some(NotificationFlaw::OtherAmount)).await;
         assert_eq!(
             service
                 .post("hipopay", media("hipopay"), headers, body)
@@ -904,7 +909,7 @@ fn a_payment_with_a_price_in_cny_is_asked_about_whichever_currency_its_notificat
         rig.gateways.ended().await.unwrap();
         let service = Doorway::of(&rig, Clock::System).await;
         for item in rig.items_of("priced") {
-            let of = Ended {
+            let of = FinishedOrder {
                 gateway: "hipopay",
                 sort: TransactionKind::Payment,
                 number: text_of(&item, "order_no").to_owned(),

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use payrun::clock::Clock;
 use payrun::domain::ids::KeyHash;
 use payrun::engine::vault::Vault;
-use payrun::ledger::{Ledger, NewNotification, Sealed};
+use payrun::ledger::{Ledger, NewNotification, SealedKind};
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::{Value, json};
 
@@ -207,13 +207,16 @@ fn what_was_sealed_again_stays_so_and_the_command_goes_on_with_the_rest() {
                     .map_err(|why| why.to_string())
             };
             let page = ledger
-                .reseal_page(Sealed::Items, (&id(1), 0), 10, &reseal)
+                .reseal_page(SealedKind::Items, (&id(1), 0), 10, &reseal)
                 .await
                 .unwrap();
             assert_eq!((page.seen, page.left.len()), (10, 0));
             assert_eq!(keys_in_use(ledger).await, BTreeSet::from([id(1), id(2)]));
             assert_eq!(
-                ledger.sealed_under(Sealed::Items, &id(1)).await.unwrap(),
+                ledger
+                    .sealed_under(SealedKind::Items, &id(1))
+                    .await
+                    .unwrap(),
                 20
             );
         });

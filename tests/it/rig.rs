@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use payrun::checker::{self, Known};
+use payrun::checker::{self, CheckContext};
 use payrun::sandbox::Gateways;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
@@ -160,10 +160,10 @@ fn finish_and_judge(app: &App, done: &Done) {
             u64::from(ITEMS),
         )
     });
-    let known = Known {
+    let known = CheckContext {
         rows: jobs.collect(),
         grace: Some(GRACE),
-        ..Known::default()
+        ..CheckContext::default()
     };
     let broken = checker::check(&journal, &books, &totals, &known);
     assert_eq!(broken, Vec::new(), "{done:?}");

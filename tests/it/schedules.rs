@@ -12,13 +12,13 @@ use payrun::config::{Config, Database, GatewayConfig, GatewayKind, Rate, ServerC
 use payrun::domain::calendar::Calendar;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
-use payrun::domain::timetable::Nominal;
+use payrun::domain::timetable::NominalTime;
 use payrun::engine::Engine;
-use payrun::engine::planning::{NamedBy, PlanRequest};
-use payrun::engine::schedule::{ByHand, Kept, Seen};
+use payrun::engine::planning::{FileNamer, PlanRequest};
+use payrun::engine::schedule::{ManualFiring, ScheduleRound, SeenSchedules};
 use payrun::files::Files;
 use payrun::job_kinds::JobKinds;
-use payrun::ledger::{ItemFilter, OccurrenceFilter, OperatorAction, Scope};
+use payrun::ledger::{ItemFilter, OccurrenceFilter, OperatorAction, PauseTarget};
 use payrun::workflow::Workflow;
 use payrun::workflow::load::parse;
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ fn at(text: &str) -> Timestamp {
 struct Keeper {
     engine: Engine,
     folder: Arc<TempDir>,
-    seen: Arc<Seen>,
+    seen: Arc<SeenSchedules>,
 }
 
 impl Keeper {
@@ -134,7 +134,7 @@ impl Keeper {
         )
     }
 
-    async fn keep(&self, workflow: &Arc<Workflow>, now: Timestamp) -> Kept {
+    async fn keep(&self, workflow: &Arc<Workflow>, now: Timestamp) -> ScheduleRound {
         self.engine
             .keep_schedules(
                 std::slice::from_ref(workflow),
@@ -413,7 +413,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             timezone: chrono_tz::Asia::Hong_Kong,
             allow_future: true,
             inputs: BTreeMap::new(),
-            named_by: NamedBy::Person,
+            named_by: FileNamer::Person,
             commit: true,
             shown: payrun::engine::planning::SHOWN,
         };
@@ -521,7 +521,7 @@ fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
         let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
         keeper.keep(&daily, at("2026-11-01T12:00")).await;
         let (scope, ann, ledger) = (
-            Scope::Workflow("w".to_owned()),
+            PauseTarget::Workflow("w".to_owned()),
             crate::support::by("ann"),
             &keeper.engine.ledger,
         );
@@ -866,7 +866,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
             "it is not tried again and again"
         );
         std::fs::write(keeper.folder.path().join("days.csv"), "day\n2026-11-01\n").unwrap();
-        let nominal = Nominal::parse("2026-11-02T09:30").unwrap();
+        let nominal = NominalTime::parse("2026-11-02T09:30").unwrap();
         let fired = keeper
             .engine
             .fire_by_hand(
@@ -877,7 +877,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
             )
             .await
             .unwrap();
-        assert!(matches!(fired, ByHand::Fired(_)), "{fired:?}");
+        assert!(matches!(fired, ManualFiring::Fired(_)), "{fired:?}");
         let again = keeper
             .engine
             .fire_by_hand(
@@ -888,7 +888,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
             )
             .await
             .unwrap();
-        assert!(matches!(again, ByHand::HasRun(_)), "{again:?}");
+        assert!(matches!(again, ManualFiring::HasRun(_)), "{again:?}");
         assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
         for (time, expected) in [
             ("2026-11-02T09:31", "names no time"),
@@ -898,7 +898,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
                 .engine
                 .fire_by_hand(
                     &daily,
-                    Nominal::parse(time).unwrap(),
+                    NominalTime::parse(time).unwrap(),
                     &crate::support::by("ann").actor,
                     now.plus(HOUR),
                 )
@@ -914,7 +914,7 @@ fn a_time_before_the_schedule_was_seen_fires_only_by_hand_and_then_never_by_itse
         let keeper = Keeper::at(&place).await;
         let daily = keeper.workflow(DAILY);
         let now = at("2026-11-02T08:00");
-        let nominal = Nominal::parse("2026-11-01T09:30").unwrap();
+        let nominal = NominalTime::parse("2026-11-01T09:30").unwrap();
         keeper
             .engine
             .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now)

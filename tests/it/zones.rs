@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike};
 use chrono_tz::{TZ_VARIANTS, Tz};
-use payrun::domain::calendar::Roll;
-use payrun::domain::schedule::{Every, Schedule};
+use payrun::domain::calendar::RollConvention;
+use payrun::domain::schedule::{FiringInterval, Schedule};
 use payrun::domain::time::Timestamp;
 use payrun::domain::timetable::Timetable;
 
@@ -153,7 +153,7 @@ fn fixed_times_and_intervals_of_every_zone_fire_rightly_over_fifty_years() {
             Timetable::new(
                 Schedule::crontab(text, zone).unwrap(),
                 Vec::new(),
-                Roll::Forward,
+                RollConvention::Forward,
             )
         };
         let (fixed, interval) = (crontab("7,36 0-22 * * *"), crontab("7,37 * * * *"));
@@ -177,9 +177,9 @@ fn fixed_times_and_intervals_of_every_zone_fire_rightly_over_fifty_years() {
             );
         }
         let monthly = Timetable::new(
-            Schedule::every(&Every::Month(31), "02:30", zone).unwrap(),
+            Schedule::every(&FiringInterval::Month(31), "02:30", zone).unwrap(),
             Vec::new(),
-            Roll::Forward,
+            RollConvention::Forward,
         );
         let ends = (1990..2040)
             .flat_map(|year| (1..=12).map(move |month| (year, month)))
@@ -212,7 +212,7 @@ fn fixed_times_and_intervals_of_every_zone_fire_rightly_over_fifty_years() {
 #[test]
 fn the_29th_of_february_fires_in_leap_years_only_and_is_found_across_2100() {
     let leap = Schedule::crontab("0 9 29 2 *", chrono_tz::Asia::Hong_Kong).unwrap();
-    let timetable = Timetable::new(leap, Vec::new(), Roll::Forward);
+    let timetable = Timetable::new(leap, Vec::new(), RollConvention::Forward);
     let mut after = Timestamp::from_millis(day(2090) * 1000);
     let mut years = Vec::new();
     for _ in 0..4 {

@@ -8,22 +8,22 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::facts;
-use payrun_domain::alert::Kind;
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{News, NoticeRow};
+use payrun_ledger::{AlertEvent, NoticeRow};
 
 /// How many episodes one mail tells in full; the others are counted.
 const TOLD_MAX: usize = 30;
 
 /// What an alert mail says; templates see these names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Letter {
+pub(super) struct MailBody {
     /// Its subject.
     pub subject: String,
     /// Whether somebody has to act at once.
     pub urgent: bool,
     /// What it tells.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IncidentEntry>,
     /// How many more there are, by kind: `120 × parked`.
     pub more: Vec<String>,
     /// When it was made, on the project's wall clock.
@@ -34,7 +34,7 @@ pub(super) struct Letter {
 
 /// One episode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Entry {
+pub(super) struct IncidentEntry {
     /// `new`, `over`, or `passed`: new and over since the last mail.
     pub state: &'static str,
     /// The kind, as rules spell it.
@@ -56,8 +56,8 @@ pub(super) struct Entry {
 }
 
 /// What is said of these notices.
-pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: Tz) -> Letter {
-    let mut entries: Vec<Entry> = Vec::new();
+pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: Tz) -> MailBody {
+    let mut entries: Vec<IncidentEntry> = Vec::new();
     let mut places: BTreeMap<i64, usize> = BTreeMap::new();
     for notice in notices {
         match places.get(&notice.episode_id) {
@@ -74,7 +74,7 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
     let subject = subject(&entries);
     let more = counted(entries.get(TOLD_MAX..).unwrap_or_default());
     entries.truncate(TOLD_MAX);
-    Letter {
+    MailBody {
         subject,
         urgent: entries.iter().any(|entry| entry.urgent),
         entries,
@@ -84,12 +84,12 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
     }
 }
 
-fn entry(notice: &NoticeRow, zone: Tz) -> Entry {
+fn entry(notice: &NoticeRow, zone: Tz) -> IncidentEntry {
     let told = facts::read(&notice.told);
-    Entry {
+    IncidentEntry {
         state: match notice.news {
-            News::Opened => "new",
-            News::Closed => "over",
+            AlertEvent::Opened => "new",
+            AlertEvent::Closed => "over",
         },
         kind: notice.kind.as_str(),
         urgent: notice.kind.is_urgent(),
@@ -107,7 +107,7 @@ fn entry(notice: &NoticeRow, zone: Tz) -> Entry {
 }
 
 /// `[payrun] URGENT: … (and 2 more)`.
-fn subject(entries: &[Entry]) -> String {
+fn subject(entries: &[IncidentEntry]) -> String {
     let first = entries
         .iter()
         .find(|entry| entry.state == "new")
@@ -128,7 +128,7 @@ fn subject(entries: &[Entry]) -> String {
     format!("[payrun] {mark}{title}{more}")
 }
 
-fn counted(entries: &[Entry]) -> Vec<String> {
+fn counted(entries: &[IncidentEntry]) -> Vec<String> {
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     entries
         .iter()
@@ -151,16 +151,20 @@ pub(super) fn shown(at: Timestamp, zone: Tz) -> String {
 
 /// What is told without the ledger.
 pub(super) fn at_once(
-    kind: Kind,
-    told: facts::Told,
+    kind: AlertKind,
+    told: facts::FactText,
     over: bool,
     ledger: &str,
     now: Timestamp,
     zone: Tz,
-) -> Letter {
+) -> MailBody {
     let notice = NoticeRow {
         episode_id: 0,
-        news: if over { News::Closed } else { News::Opened },
+        news: if over {
+            AlertEvent::Closed
+        } else {
+            AlertEvent::Opened
+        },
         kind,
         since: now,
         closed_at: over.then_some(now),
@@ -173,23 +177,23 @@ pub(super) fn at_once(
 mod tests {
     use super::*;
 
-    fn notice(id: i64, news: News, kind: Kind, title: &str) -> NoticeRow {
-        let told = facts::Told {
+    fn notice(id: i64, news: AlertEvent, kind: AlertKind, title: &str) -> NoticeRow {
+        let told = facts::FactText {
             title: title.to_owned(),
             advice: "look".to_owned(),
-            ..facts::Told::default()
+            ..facts::FactText::default()
         };
         NoticeRow {
             episode_id: id,
             news,
             kind,
             since: Timestamp::from_millis(0),
-            closed_at: (news == News::Closed).then_some(Timestamp::from_millis(60_000)),
+            closed_at: (news == AlertEvent::Closed).then_some(Timestamp::from_millis(60_000)),
             told: serde_json::to_string(&told).unwrap(),
         }
     }
 
-    fn letter_of(notices: &[NoticeRow]) -> Letter {
+    fn letter_of(notices: &[NoticeRow]) -> MailBody {
         letter(
             notices,
             "payrun.db",
@@ -201,8 +205,18 @@ mod tests {
     #[test]
     fn what_came_and_went_is_told_once_and_asks_for_nothing() {
         let told = letter_of(&[
-            notice(1, News::Opened, Kind::LaneStopped, "hk is stopped"),
-            notice(1, News::Closed, Kind::LaneStopped, "hk is stopped"),
+            notice(
+                1,
+                AlertEvent::Opened,
+                AlertKind::LaneStopped,
+                "hk is stopped",
+            ),
+            notice(
+                1,
+                AlertEvent::Closed,
+                AlertKind::LaneStopped,
+                "hk is stopped",
+            ),
         ]);
         assert_eq!(
             (told.entries.len(), told.entries[0].state, told.urgent),
@@ -215,8 +229,8 @@ mod tests {
     #[test]
     fn the_subject_names_what_is_new_and_counts_the_rest() {
         let told = letter_of(&[
-            notice(1, News::Closed, Kind::Parked, "3 parked"),
-            notice(2, News::Opened, Kind::Alarm, "charged twice"),
+            notice(1, AlertEvent::Closed, AlertKind::Parked, "3 parked"),
+            notice(2, AlertEvent::Opened, AlertKind::Alarm, "charged twice"),
         ]);
         assert_eq!(told.subject, "[payrun] URGENT: charged twice (and 1 more)");
         assert!(told.urgent);
@@ -225,7 +239,7 @@ mod tests {
     #[test]
     fn a_digest_tells_some_in_full_and_counts_the_others() {
         let many: Vec<NoticeRow> = (0..50)
-            .map(|id| notice(id, News::Opened, Kind::Parked, "parked"))
+            .map(|id| notice(id, AlertEvent::Opened, AlertKind::Parked, "parked"))
             .collect();
         let told = letter_of(&many);
         assert_eq!(

@@ -6,16 +6,16 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::Notices;
+use super::Alerts;
 use super::compose::shown;
 use super::deliver::letterhead;
 use super::facts;
-use super::templates::About;
+use super::templates::MailKind;
 use payrun_domain::alert::last_fire;
 use payrun_domain::item::State;
 use payrun_domain::money::decimal_text;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{LedgerError, Sum, Summed};
+use payrun_ledger::{LedgerError, StateSum, SummedRuns};
 
 /// A daily mail that is later than this is not sent: the next one is near.
 const LATE: Duration = Duration::from_secs(12 * 3_600);
@@ -34,9 +34,9 @@ pub(super) struct Day {
     /// What is wrong at present, one line each.
     pub troubles: Vec<String>,
     /// Of runs that have ended.
-    pub ended: Vec<Row>,
+    pub ended: Vec<DailyRow>,
     /// Of runs that have not.
-    pub open: Vec<Row>,
+    pub open: Vec<DailyRow>,
     /// When it was made, on the project's wall clock.
     pub made_at: String,
     /// Which ledger it is about.
@@ -45,7 +45,7 @@ pub(super) struct Day {
 
 /// One workflow's items in one state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Row {
+pub(super) struct DailyRow {
     /// The workflow.
     pub workflow: String,
     /// The state.
@@ -56,7 +56,7 @@ pub(super) struct Row {
     pub sums: Vec<String>,
 }
 
-impl Notices {
+impl Alerts {
     /// Puts the day's mail into the outbox, where it is due and not there yet; says how many mails
     /// that made.
     pub(super) async fn post_daily(&self, now: Timestamp) -> Result<usize, LedgerError> {
@@ -77,7 +77,7 @@ impl Notices {
                 Some(day) => &*day,
                 none @ None => &*none.insert(self.day(due, now).await?),
             };
-            let (plain, html) = self.templates.render(About::Daily, day);
+            let (plain, html) = self.templates.render(MailKind::Daily, day);
             let mail = letterhead(&self.alerts, name, recipient, &day.subject, plain, html);
             posted += usize::from(self.ledger.post(&mail, &[], now).await?);
         }
@@ -91,8 +91,8 @@ impl Notices {
             .as_ref()
             .and_then(|daily| last_fire(&daily.at, due.minus(Duration::from_millis(1))));
         let from = from.unwrap_or(due);
-        let ended = rows(&self.ledger.sums(Summed::Ended(from, due)).await?);
-        let open = rows(&self.ledger.sums(Summed::Open).await?);
+        let ended = rows(&self.ledger.sums(SummedRuns::Ended(from, due)).await?);
+        let open = rows(&self.ledger.sums(SummedRuns::Open).await?);
         let episodes = self.ledger.open_episodes().await?;
         let open_ones = episodes
             .iter()
@@ -102,7 +102,7 @@ impl Notices {
             .take(50)
             .collect();
         Ok(day(
-            Span {
+            DailySpan {
                 from,
                 to: due,
                 now,
@@ -118,7 +118,7 @@ impl Notices {
 
 /// Of which day, and as seen when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
+pub(super) struct DailySpan {
     pub from: Timestamp,
     pub to: Timestamp,
     pub now: Timestamp,
@@ -126,10 +126,10 @@ pub(super) struct Span {
 }
 
 pub(super) fn day(
-    span: Span,
+    span: DailySpan,
     troubles: Vec<String>,
-    ended: Vec<Row>,
-    open: Vec<Row>,
+    ended: Vec<DailyRow>,
+    open: Vec<DailyRow>,
     ledger: &str,
 ) -> Day {
     let bad = [
@@ -166,18 +166,18 @@ pub(super) fn day(
 }
 
 /// By workflow and state, in the order of tables.
-fn rows(sums: &[Sum]) -> Vec<Row> {
+fn rows(sums: &[StateSum]) -> Vec<DailyRow> {
     let place = |state: State| {
         State::ALL
             .iter()
             .position(|known| *known == state)
             .unwrap_or(State::ALL.len())
     };
-    let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
+    let mut rows: BTreeMap<(String, usize), DailyRow> = BTreeMap::new();
     for sum in sums {
         let row = rows
             .entry((sum.workflow.clone(), place(sum.state)))
-            .or_insert_with(|| Row {
+            .or_insert_with(|| DailyRow {
                 workflow: sum.workflow.clone(),
                 state: sum.state.as_str(),
                 items: 0,
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn sums_stand_by_workflow_and_state_with_all_their_currencies() {
-        let sum = |state, code, items, minor| Sum {
+        let sum = |state, code, items, minor| StateSum {
             workflow: "monthly".to_owned(),
             state,
             currency: Currency::parse(code).ok(),

@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use super::compose::letter;
-use super::mailer::Tried;
-use super::templates::About;
-use super::{Notices, mask};
+use super::mailer::SendOutcome;
+use super::templates::MailKind;
+use super::{Alerts, mask};
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{LedgerError, MailRow, MailState, NewMail, News, Outcome, Waiting};
+use payrun_ledger::{
+    AlertEvent, DeliveryOutcome, DueRecipient, LedgerError, MailRow, MailState, NewMail,
+};
 use payrun_project::config::AlertsConfig;
 
 /// How long nobody gets another mail.
@@ -39,7 +41,7 @@ const HORIZON: Duration = Duration::from_secs(7 * 86_400);
 
 /// What became of mails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveryCounts {
     /// How many were put into the outbox.
     pub posted: usize,
     /// How many a server took.
@@ -50,7 +52,7 @@ pub struct Delivered {
     pub lost: usize,
 }
 
-impl Notices {
+impl Alerts {
     /// Gathers what is due into mails and sends what is due of the outbox.
     ///
     /// Talks to the mail server, which may take a minute where that is slow: meant to be called
@@ -58,8 +60,8 @@ impl Notices {
     ///
     /// # Errors
     /// Whatever the ledger says; what was sent and could not be noted is sent again.
-    pub async fn deliver(&self) -> Result<Delivered, LedgerError> {
-        let mut delivered = Delivered::default();
+    pub async fn deliver(&self) -> Result<DeliveryCounts, LedgerError> {
+        let mut delivered = DeliveryCounts::default();
         if self.mailer.is_none() {
             return Ok(delivered);
         }
@@ -76,7 +78,7 @@ impl Notices {
     }
 
     /// Makes one mail of somebody's notices, if it is not too soon after the last one.
-    async fn gather(&self, waiting: &Waiting, now: Timestamp) -> Result<bool, LedgerError> {
+    async fn gather(&self, waiting: &DueRecipient, now: Timestamp) -> Result<bool, LedgerError> {
         let pause = if waiting.urgent { URGENT_PAUSE } else { PAUSE };
         // One in the future was made by a clock that was ahead.
         if waiting
@@ -92,12 +94,12 @@ impl Notices {
         if notices.is_empty() {
             return Ok(false);
         }
-        let told: Vec<(i64, News)> = notices
+        let told: Vec<(i64, AlertEvent)> = notices
             .iter()
             .map(|notice| (notice.episode_id, notice.news))
             .collect();
         let letter = letter(&notices, self.ledger.name(), now, self.zone);
-        let (plain, html) = self.templates.render(About::Alert, &letter);
+        let (plain, html) = self.templates.render(MailKind::Alert, &letter);
         let name = format!("notices/{:032x}", rand::random::<u128>());
         let mail = letterhead(
             &self.alerts,
@@ -111,7 +113,7 @@ impl Notices {
     }
 
     /// Sends some mails; false if none was due, or no server is there.
-    async fn send_some(&self, delivered: &mut Delivered) -> Result<bool, LedgerError> {
+    async fn send_some(&self, delivered: &mut DeliveryCounts) -> Result<bool, LedgerError> {
         let Some(mailer) = &self.mailer else {
             return Ok(false);
         };
@@ -130,7 +132,7 @@ impl Notices {
         }
         let away = tried
             .iter()
-            .any(|tried| matches!(tried, Tried::NoServer(_)));
+            .any(|tried| matches!(tried, SendOutcome::NoServer(_)));
         Ok(!claimed.is_empty() && !away)
     }
 
@@ -138,23 +140,25 @@ impl Notices {
         &self,
         row: &MailRow,
         lease: i64,
-        tried: &Tried,
-        delivered: &mut Delivered,
+        tried: &SendOutcome,
+        delivered: &mut DeliveryCounts,
     ) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let (outcome, said) = match tried {
-            Tried::Taken(said) => (Outcome::Ended(MailState::Sent), said),
-            Tried::Refused(said) => (Outcome::Ended(MailState::Refused), said),
-            Tried::NotNow(said) | Tried::NoServer(said) if now.since(row.created_at) >= HORIZON => {
-                (Outcome::Ended(MailState::Expired), said)
+            SendOutcome::Taken(said) => (DeliveryOutcome::Ended(MailState::Sent), said),
+            SendOutcome::Refused(said) => (DeliveryOutcome::Ended(MailState::Refused), said),
+            SendOutcome::NotNow(said) | SendOutcome::NoServer(said)
+                if now.since(row.created_at) >= HORIZON =>
+            {
+                (DeliveryOutcome::Ended(MailState::Expired), said)
             }
-            Tried::NotNow(said) | Tried::NoServer(said) => {
-                (Outcome::Again(now.plus(wait(row.tries))), said)
+            SendOutcome::NotNow(said) | SendOutcome::NoServer(said) => {
+                (DeliveryOutcome::Again(now.plus(wait(row.tries))), said)
             }
         };
         match &outcome {
-            Outcome::Ended(MailState::Sent) => delivered.sent += 1,
-            Outcome::Again(_) => {
+            DeliveryOutcome::Ended(MailState::Sent) => delivered.sent += 1,
+            DeliveryOutcome::Again(_) => {
                 delivered.waiting += 1;
                 tracing::warn!(
                     mail.id = row.id,
@@ -162,7 +166,9 @@ impl Notices {
                     "a mail is not taken yet; it waits"
                 );
             }
-            Outcome::Ended(MailState::Refused | MailState::Expired | MailState::Waiting) => {
+            DeliveryOutcome::Ended(
+                MailState::Refused | MailState::Expired | MailState::Waiting,
+            ) => {
                 delivered.lost += 1;
                 let said = mask::masked(said);
                 tracing::error!(
@@ -180,11 +186,11 @@ impl Notices {
 
     /// Sends one mail to each at once, and says what the server said; for trying the settings. None
     /// where no server is configured.
-    pub async fn test(&self, to: &[String]) -> Option<Vec<(String, Tried)>> {
+    pub async fn test(&self, to: &[String]) -> Option<Vec<(String, SendOutcome)>> {
         let mailer = self.mailer.as_ref()?;
         let now = self.clock.now();
         let letter = super::preview::test_letter(self.ledger.name(), now, self.zone);
-        let (plain, html) = self.templates.render(About::Alert, &letter);
+        let (plain, html) = self.templates.render(MailKind::Alert, &letter);
         let mails: Vec<(NewMail, Timestamp)> = to
             .iter()
             .map(|to| {

@@ -8,13 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::NoticeError;
-use super::compose::{Letter, at_once};
+use super::compose::{MailBody, at_once};
 use super::deliver::letterhead;
-use super::facts::Told;
-use super::mailer::{Mailer, Tried};
+use super::facts::FactText;
+use super::mailer::{Mailer, SendOutcome};
 use super::mask::masked;
-use super::templates::{About, Templates};
-use payrun_domain::alert::Kind;
+use super::templates::{MailKind, Templates};
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::NewMail;
 use payrun_project::config::{AlertsConfig, Config};
@@ -28,22 +28,22 @@ const RETRY: Duration = Duration::from_secs(60);
 
 /// What breaks the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum Emergency {
     /// The disk has no room, or little. What was found.
     Disk(String),
     /// The ledger cannot be read or written. What it said.
     Database(String),
 }
 
-impl Trouble {
-    const fn kind(&self) -> Kind {
+impl Emergency {
+    const fn kind(&self) -> AlertKind {
         match self {
-            Self::Disk(_) => Kind::Disk,
-            Self::Database(_) => Kind::Database,
+            Self::Disk(_) => AlertKind::Disk,
+            Self::Database(_) => AlertKind::Database,
         }
     }
 
-    fn told(&self) -> Told {
+    fn told(&self) -> FactText {
         let (title, what, advice) = match self {
             Self::Disk(what) => (
                 "the disk is in trouble",
@@ -57,7 +57,7 @@ impl Trouble {
             ),
         };
         let lines = vec![masked(what)];
-        Told {
+        FactText {
             title: title.to_owned(),
             facts: Vec::new(),
             lines,
@@ -76,12 +76,12 @@ pub struct EmergencyMailer {
     zone: chrono_tz::Tz,
     /// Where this is: the machine's name, or the project's.
     place: String,
-    open: Mutex<HashMap<Kind, Open>>,
+    open: Mutex<HashMap<AlertKind, OpenEmergency>>,
 }
 
 /// A trouble that was seen.
 #[derive(Debug, Clone, Copy)]
-struct Open {
+struct OpenEmergency {
     /// When it is told next if it lasts.
     next: Timestamp,
     /// Whether anybody was told.
@@ -116,7 +116,7 @@ impl EmergencyMailer {
     /// mails were taken.
     ///
     /// Meant to be called every few seconds with what is wrong at that moment, also with nothing.
-    pub async fn tell(&self, troubles: &[Trouble]) -> usize {
+    pub async fn tell(&self, troubles: &[Emergency]) -> usize {
         let now = self.clock.now();
         let mut taken = 0;
         for trouble in troubles {
@@ -134,11 +134,11 @@ impl EmergencyMailer {
                 taken += sent;
             }
         }
-        let there: BTreeSet<Kind> = troubles.iter().map(Trouble::kind).collect();
+        let there: BTreeSet<AlertKind> = troubles.iter().map(Emergency::kind).collect();
         for kind in self.over(&there) {
-            let told = Told {
+            let told = FactText {
                 title: over(kind).to_owned(),
-                ..Told::default()
+                ..FactText::default()
             };
             taken += self
                 .send(
@@ -151,16 +151,16 @@ impl EmergencyMailer {
         taken
     }
 
-    fn is_due(&self, kind: Kind, now: Timestamp) -> bool {
+    fn is_due(&self, kind: AlertKind, now: Timestamp) -> bool {
         self.lock().get(&kind).is_none_or(|open| open.next <= now)
     }
 
-    fn note(&self, kind: Kind, sent: bool, now: Timestamp) {
+    fn note(&self, kind: AlertKind, sent: bool, now: Timestamp) {
         let mut open = self.lock();
         let told = sent || open.get(&kind).is_some_and(|open| open.told);
         open.insert(
             kind,
-            Open {
+            OpenEmergency {
                 next: now.plus(if sent { AGAIN } else { RETRY }),
                 told,
             },
@@ -168,22 +168,23 @@ impl EmergencyMailer {
     }
 
     /// What is no longer there, and was told of.
-    fn over(&self, there: &BTreeSet<Kind>) -> Vec<Kind> {
+    fn over(&self, there: &BTreeSet<AlertKind>) -> Vec<AlertKind> {
         let mut open = self.lock();
-        let gone: Vec<(Kind, Open)> = open.extract_if(|kind, _| !there.contains(kind)).collect();
+        let gone: Vec<(AlertKind, OpenEmergency)> =
+            open.extract_if(|kind, _| !there.contains(kind)).collect();
         gone.into_iter()
             .filter(|(_, open)| open.told)
             .map(|(kind, _)| kind)
             .collect()
     }
 
-    async fn send(&self, kind: Kind, letter: &Letter, now: Timestamp) -> usize {
+    async fn send(&self, kind: AlertKind, letter: &MailBody, now: Timestamp) -> usize {
         let rules = self.alerts.rules.iter().filter(|rule| rule.on == kind);
         let to: BTreeSet<&String> = rules.flat_map(|rule| &rule.to).collect();
         let Some(mailer) = self.mailer.as_ref().filter(|_| !to.is_empty()) else {
             return 0;
         };
-        let (plain, html) = self.templates.render(About::Alert, letter);
+        let (plain, html) = self.templates.render(MailKind::Alert, letter);
         let mails: Vec<(NewMail, Timestamp)> = to
             .into_iter()
             .map(|to| {
@@ -201,8 +202,10 @@ impl EmergencyMailer {
         let mut taken = 0;
         for tried in mailer.send(&mails).await {
             match tried {
-                Tried::Taken(_) => taken += 1,
-                Tried::Refused(said) | Tried::NotNow(said) | Tried::NoServer(said) => {
+                SendOutcome::Taken(_) => taken += 1,
+                SendOutcome::Refused(said)
+                | SendOutcome::NotNow(said)
+                | SendOutcome::NoServer(said) => {
                     tracing::error!(
                         alert = kind.as_str(),
                         said = masked(&said),
@@ -214,13 +217,13 @@ impl EmergencyMailer {
         taken
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, Open>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AlertKind, OpenEmergency>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn over(kind: Kind) -> &'static str {
-    if kind == Kind::Disk {
+fn over(kind: AlertKind) -> &'static str {
+    if kind == AlertKind::Disk {
         "the disk is in trouble"
     } else {
         "the ledger is in trouble"

@@ -1,7 +1,7 @@
 //! Telling people: rules over facts of the ledger, episodes, and mails.
 //!
-//! [`Notices::look`] asks the ledger for troubles and news, and makes *episodes* of what a rule is
-//! about: one trouble from its beginning to its end. [`Notices::deliver`] gathers what is due for a
+//! [`Alerts::look`] asks the ledger for troubles and news, and makes *episodes* of what a rule is
+//! about: one trouble from its beginning to its end. [`Alerts::deliver`] gathers what is due for a
 //! person into one mail and sends what waits in the outbox. Both may be called by several processes
 //! at once: every step is a change of a row that only one of them makes. A mail goes out at least
 //! once; its message id stays the same.
@@ -27,23 +27,23 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use payrun_domain::alert::Certificate;
+use payrun_domain::alert::ExpiringCredential;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Change, Ledger, LedgerError, NewEpisode, Recipients};
 use payrun_project::config::{AlertsConfig, Config};
 use payrun_project::workflow::Workflow;
 use payrun_system::clock::Clock;
 
-pub use deliver::Delivered;
-pub use direct::{EmergencyMailer, Trouble};
-pub use facts::Refused;
-pub use mailer::Tried;
+pub use deliver::DeliveryCounts;
+pub use direct::{Emergency, EmergencyMailer};
+pub use facts::RefusedRun;
+pub use mailer::SendOutcome;
 pub use templates::TemplateError;
 
-use facts::Window;
+use facts::InstantRange;
 use mailer::Mailer;
-use plan::{Planned, plan};
-use rules::{Wanted, scoped, wanted};
+use plan::{IncidentChanges, plan};
+use rules::{WantedFact, scoped, wanted};
 use templates::Templates;
 
 /// How far back news are looked for when they never were.
@@ -61,7 +61,7 @@ const CHANGES_MAX: usize = 200;
 
 /// Who looks, and tells.
 #[derive(Debug)]
-pub struct Notices {
+pub struct Alerts {
     ledger: Ledger,
     clock: Clock,
     zone: chrono_tz::Tz,
@@ -72,13 +72,13 @@ pub struct Notices {
 
 /// What rules are about, beside the ledger.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Watched<'a> {
+pub struct AlertInputs<'a> {
     /// The workflows, with their rules and schedules.
     pub workflows: &'a [Arc<Workflow>],
     /// Until when the gateways' and our certificates are good.
-    pub certificates: &'a [Certificate],
+    pub certificates: &'a [ExpiringCredential],
     /// Runs and workflow files that could not be taken up.
-    pub refused: &'a [Refused],
+    pub refused: &'a [RefusedRun],
 }
 
 /// Why nobody can be told.
@@ -92,7 +92,7 @@ pub enum NoticeError {
     Template(#[from] TemplateError),
 }
 
-impl Notices {
+impl Alerts {
     /// For a project: its `mail`, its rules, and the templates of its folder `templates/`.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Notices {
     ///
     /// # Errors
     /// Whatever the ledger says; the next look finds the same.
-    pub async fn look(&self, watched: &Watched<'_>) -> Result<usize, LedgerError> {
+    pub async fn look(&self, watched: &AlertInputs<'_>) -> Result<usize, LedgerError> {
         let now = self.clock.now();
         let rules = scoped(&self.alerts, watched.workflows);
         let mut made = 0;
@@ -135,7 +135,7 @@ impl Notices {
             let after = noted
                 .map_or(now.minus(FIRST_LOOK), |noted| noted.min(now))
                 .minus(OVERLAP);
-            let window = Window { after, until: now };
+            let window = InstantRange { after, until: now };
             let facts = facts::gather(&self.ledger, &rules, watched, window).await?;
             let wanted = wanted(&rules, &facts, now);
             let planned = plan(&wanted, &self.ledger.open_episodes().await?, &rules, now);
@@ -152,7 +152,7 @@ impl Notices {
 
     async fn carry_out(
         &self,
-        planned: Planned<'_, '_>,
+        planned: IncidentChanges<'_, '_>,
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
         let keys: Vec<&str> = planned
@@ -206,7 +206,7 @@ impl Notices {
         Ok(made)
     }
 
-    fn hearing(&self, wanted: &Wanted<'_>, now: Timestamp) -> Recipients {
+    fn hearing(&self, wanted: &WantedFact<'_>, now: Timestamp) -> Recipients {
         let due_at = if wanted.fact.kind.is_urgent() {
             now
         } else {

@@ -29,7 +29,7 @@ const GOOD_BYE: Duration = Duration::from_secs(2);
 
 /// What became of one try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tried {
+pub enum SendOutcome {
     /// The server took it, and said this.
     Taken(String),
     /// It is refused for good.
@@ -71,13 +71,13 @@ impl Mailer {
     }
 
     /// Sends mails one after the other, by one connection as long as that lasts.
-    pub async fn send(&self, mails: &[(NewMail, Timestamp)]) -> Vec<Tried> {
+    pub async fn send(&self, mails: &[(NewMail, Timestamp)]) -> Vec<SendOutcome> {
         let mut connection = None;
-        let mut outcomes: Vec<Tried> = Vec::with_capacity(mails.len());
+        let mut outcomes: Vec<SendOutcome> = Vec::with_capacity(mails.len());
         for (mail, made_at) in mails {
             // A server that is away is not waited for once for each mail.
-            if let Some(Tried::NoServer(why)) = outcomes.last() {
-                outcomes.push(Tried::NoServer(why.clone()));
+            if let Some(SendOutcome::NoServer(why)) = outcomes.last() {
+                outcomes.push(SendOutcome::NoServer(why.clone()));
                 continue;
             }
             let (tried, kept) = self.send_one(connection.take(), mail, *made_at).await;
@@ -95,16 +95,16 @@ impl Mailer {
         connection: Option<AsyncSmtpConnection>,
         mail: &NewMail,
         made_at: Timestamp,
-    ) -> (Tried, Option<AsyncSmtpConnection>) {
+    ) -> (SendOutcome, Option<AsyncSmtpConnection>) {
         let (envelope, bytes) = match self.written(mail, made_at) {
             Ok(written) => written,
-            Err(why) => return (Tried::Refused(why), connection),
+            Err(why) => return (SendOutcome::Refused(why), connection),
         };
         let mut connection = match connection {
             Some(open) => open,
             None => match self.within(self.connect()).await {
                 Ok(open) => open,
-                Err(why) => return (Tried::NoServer(why), None),
+                Err(why) => return (SendOutcome::NoServer(why), None),
             },
         };
         let Ok(tried) = tokio::time::timeout(
@@ -114,14 +114,15 @@ impl Mailer {
         .await
         else {
             return (
-                Tried::NotNow(format!(
+                SendOutcome::NotNow(format!(
                     "no answer within {} s",
                     self.config.timeout.as_secs()
                 )),
                 None,
             );
         };
-        let usable = matches!(tried, Tried::Taken(_)) || connection.command(Rset).await.is_ok();
+        let usable =
+            matches!(tried, SendOutcome::Taken(_)) || connection.command(Rset).await.is_ok();
         (
             tried,
             (usable && !connection.has_broken()).then_some(connection),
@@ -232,12 +233,12 @@ async fn talk(
     connection: &mut AsyncSmtpConnection,
     (from, to): &(Address, Address),
     mail: &[u8],
-) -> Tried {
+) -> SendOutcome {
     if let Err(error) = connection
         .command(Mail::new(Some(from.clone()), Vec::new()))
         .await
     {
-        return Tried::NotNow(format!("the sender is refused: {}", reason(&error)));
+        return SendOutcome::NotNow(format!("the sender is refused: {}", reason(&error)));
     }
     if let Err(error) = connection.command(Rcpt::new(to.clone(), Vec::new())).await {
         return judged("the recipient", &error);
@@ -246,17 +247,17 @@ async fn talk(
         return judged("the mail", &error);
     }
     match connection.message(mail).await {
-        Ok(response) => Tried::Taken(said(&response)),
+        Ok(response) => SendOutcome::Taken(said(&response)),
         Err(error) => judged("the mail", &error),
     }
 }
 
-fn judged(what: &str, error: &Error) -> Tried {
+fn judged(what: &str, error: &Error) -> SendOutcome {
     let said = format!("{what} was not taken: {}", reason(error));
     if error.is_permanent() {
-        Tried::Refused(said)
+        SendOutcome::Refused(said)
     } else {
-        Tried::NotNow(said)
+        SendOutcome::NotNow(said)
     }
 }
 

@@ -4,68 +4,68 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::facts::headline;
-use super::rules::{Scoped, Wanted};
-use payrun_domain::alert::Kind;
+use super::rules::{ScopedRule, WantedFact};
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Change, EpisodeRow};
 
 /// What is to be changed.
 #[derive(Debug, Default)]
-pub(super) struct Planned<'a, 'b> {
+pub(super) struct IncidentChanges<'a, 'b> {
     /// New episodes.
-    pub begin: Vec<&'a Wanted<'b>>,
+    pub begin: Vec<&'a WantedFact<'b>>,
     /// Episodes that have lasted for long enough.
-    pub open: Vec<(i64, &'a Wanted<'b>)>,
+    pub open: Vec<(i64, &'a WantedFact<'b>)>,
     /// Episodes of which something else is to be said by now.
-    pub tell: Vec<(i64, &'a Wanted<'b>)>,
+    pub tell: Vec<(i64, &'a WantedFact<'b>)>,
     /// Episodes that are over.
-    pub close: Vec<(i64, Kind)>,
+    pub close: Vec<(i64, AlertKind)>,
     /// What needs nothing more.
     pub changes: Vec<Change>,
 }
 
 /// How long something must not have been seen before it is over: what comes and goes is one
 /// trouble.
-const fn settled_after(kind: Kind) -> Duration {
+const fn settled_after(kind: AlertKind) -> Duration {
     match kind {
         // It ends by itself, and comes again with the next call if our balance is as small as
         // before.
-        Kind::LaneHeld => Duration::from_secs(600),
-        Kind::Failed
-        | Kind::Rejected
-        | Kind::Refused
-        | Kind::Limit
-        | Kind::NotStarted
-        | Kind::NotFinished
-        | Kind::Unknown
-        | Kind::Parked
-        | Kind::LaneStopped
-        | Kind::GatewayUnreachable
-        | Kind::Certificate
-        | Kind::Unlisted
-        | Kind::PayerDiffers
-        | Kind::Alarm
-        | Kind::Difference
-        | Kind::ContractStopped
-        | Kind::ContractOverdue
-        | Kind::Disk
-        | Kind::Database => Duration::from_secs(60),
+        AlertKind::LaneHeld => Duration::from_secs(600),
+        AlertKind::Failed
+        | AlertKind::Rejected
+        | AlertKind::Refused
+        | AlertKind::Limit
+        | AlertKind::NotStarted
+        | AlertKind::NotFinished
+        | AlertKind::Unknown
+        | AlertKind::Parked
+        | AlertKind::LaneStopped
+        | AlertKind::GatewayUnreachable
+        | AlertKind::Certificate
+        | AlertKind::Unlisted
+        | AlertKind::PayerDiffers
+        | AlertKind::Alarm
+        | AlertKind::Difference
+        | AlertKind::ContractStopped
+        | AlertKind::ContractOverdue
+        | AlertKind::Disk
+        | AlertKind::Database => Duration::from_secs(60),
     }
 }
 
 /// Plans the changes.
 pub(super) fn plan<'a, 'b>(
-    wanted: &'a [Wanted<'b>],
+    wanted: &'a [WantedFact<'b>],
     open: &[EpisodeRow],
-    rules: &[Scoped<'_>],
+    rules: &[ScopedRule<'_>],
     now: Timestamp,
-) -> Planned<'a, 'b> {
+) -> IncidentChanges<'a, 'b> {
     let rows: HashMap<&str, &EpisodeRow> = open.iter().map(|row| (row.key.as_str(), row)).collect();
-    let seen: HashMap<&str, &Wanted<'_>> = wanted
+    let seen: HashMap<&str, &WantedFact<'_>> = wanted
         .iter()
         .map(|wanted| (wanted.key.as_str(), wanted))
         .collect();
-    let mut planned = Planned::default();
+    let mut planned = IncidentChanges::default();
     for wanted in wanted {
         match rows.get(wanted.key.as_str()) {
             None => planned.begin.push(wanted),
@@ -81,8 +81,8 @@ pub(super) fn plan<'a, 'b>(
     planned
 }
 
-impl<'a, 'b> Planned<'a, 'b> {
-    fn go_on(&mut self, wanted: &'a Wanted<'b>, row: &EpisodeRow, now: Timestamp) {
+impl<'a, 'b> IncidentChanges<'a, 'b> {
+    fn go_on(&mut self, wanted: &'a WantedFact<'b>, row: &EpisodeRow, now: Timestamp) {
         if row.gone_since.is_some() {
             self.changes.push(Change::Meet(row.id));
         }
@@ -96,8 +96,8 @@ impl<'a, 'b> Planned<'a, 'b> {
         }
     }
 
-    fn missing(&mut self, row: &EpisodeRow, rules: &[Scoped<'_>], now: Timestamp) {
-        let ruled = rules.iter().any(|Scoped { rule, .. }| {
+    fn missing(&mut self, row: &EpisodeRow, rules: &[ScopedRule<'_>], now: Timestamp) {
+        let ruled = rules.iter().any(|ScopedRule { rule, .. }| {
             rule.on == row.kind
                 && row
                     .key

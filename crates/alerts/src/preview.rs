@@ -1,12 +1,12 @@
 //! One mail of each kind, made up: to look at, and to try templates with.
 
-use super::compose::{Letter, letter as compose};
-use super::daily::{Day, Row, Span, day as compose_day};
-use super::facts::Told;
-use super::templates::{About, TemplateError, Templates};
-use payrun_domain::alert::Kind;
+use super::compose::{MailBody, letter as compose};
+use super::daily::{DailyRow, DailySpan, Day, day as compose_day};
+use super::facts::FactText;
+use super::templates::{MailKind, TemplateError, Templates};
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{News, NoticeRow};
+use payrun_ledger::{AlertEvent, NoticeRow};
 
 /// Midnight of 30 November 2026 in Hong Kong, and a place.
 const AT: Timestamp = Timestamp::from_millis(1_795_968_000_000);
@@ -23,17 +23,17 @@ pub type Preview = (&'static str, String, String);
 pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError> {
     let templates = Templates::load(folder)?;
     templates.check()?;
-    let alert = |name, letter: Letter| {
-        let (text, html) = templates.render(About::Alert, &letter);
+    let alert = |name, letter: MailBody| {
+        let (text, html) = templates.render(MailKind::Alert, &letter);
         (name, text, html)
     };
     let over = NoticeRow {
-        news: News::Closed,
+        news: AlertEvent::Closed,
         closed_at: Some(AT),
         ..stopped()
     };
     let daily = |name, day: Day| {
-        let (text, html) = templates.render(About::Daily, &day);
+        let (text, html) = templates.render(MailKind::Daily, &day);
         (name, text, html)
     };
     Ok(vec![
@@ -47,10 +47,10 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
 }
 
 /// A digest.
-pub(super) fn letter() -> Letter {
+pub(super) fn letter() -> MailBody {
     let over = NoticeRow {
         episode_id: 4,
-        news: News::Closed,
+        news: AlertEvent::Closed,
         closed_at: Some(AT),
         ..stopped()
     };
@@ -58,13 +58,13 @@ pub(super) fn letter() -> Letter {
 }
 
 /// What `payrun alerts test` sends.
-pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> Letter {
-    let told = Told {
+pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> MailBody {
+    let told = FactText {
         title: "this is a test".to_owned(),
         lines: vec!["Mails of payrun reach you.".to_owned()],
-        ..Told::default()
+        ..FactText::default()
     };
-    let mut letter = compose(&[notice(1, Kind::Parked, &told)], ledger, now, zone);
+    let mut letter = compose(&[notice(1, AlertKind::Parked, &told)], ledger, now, zone);
     letter.entries.iter_mut().for_each(|entry| {
         entry.kind = "test";
         entry.since = super::compose::shown(now, zone);
@@ -72,10 +72,10 @@ pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> 
     letter
 }
 
-fn notice(episode_id: i64, kind: Kind, told: &Told) -> NoticeRow {
+fn notice(episode_id: i64, kind: AlertKind, told: &FactText) -> NoticeRow {
     NoticeRow {
         episode_id,
-        news: News::Opened,
+        news: AlertEvent::Opened,
         kind,
         since: AT.minus(std::time::Duration::from_secs(5_400)),
         closed_at: None,
@@ -83,8 +83,8 @@ fn notice(episode_id: i64, kind: Kind, told: &Told) -> NoticeRow {
     }
 }
 
-fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> Told {
-    Told {
+fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> FactText {
+    FactText {
         title: title.to_owned(),
         facts: facts
             .iter()
@@ -108,7 +108,7 @@ fn stopped() -> NoticeRow {
         &[],
         "mend what the reason says (key, certificate, permission); what was sent is asked about; `payrun lane release hk` lets it go on",
     );
-    notice(1, Kind::LaneStopped, &told)
+    notice(1, AlertKind::LaneStopped, &told)
 }
 
 fn alarm() -> NoticeRow {
@@ -123,7 +123,7 @@ fn alarm() -> NoticeRow {
         &["alarm: second_receipt"],
         "`payrun show --item 4711` has every answer; compare with the gateway's own records",
     );
-    notice(2, Kind::Alarm, &told)
+    notice(2, AlertKind::Alarm, &told)
 }
 
 fn parked() -> NoticeRow {
@@ -140,12 +140,12 @@ fn parked() -> NoticeRow {
         ],
         "look with `payrun show --item KEY`, then decide; `payrun items --run 7 --state parked` names all",
     );
-    notice(3, Kind::Parked, &told)
+    notice(3, AlertKind::Parked, &told)
 }
 
 /// A day on which something went wrong.
 pub(super) fn day() -> Day {
-    let row = |workflow: &str, state, items, sums: &[&str]| Row {
+    let row = |workflow: &str, state, items, sums: &[&str]| DailyRow {
         workflow: workflow.to_owned(),
         state,
         items,
@@ -180,8 +180,8 @@ fn quiet_day() -> Day {
     compose_day(span(), Vec::new(), ended, Vec::new(), LEDGER)
 }
 
-fn span() -> Span {
-    Span {
+fn span() -> DailySpan {
+    DailySpan {
         from: AT.minus(std::time::Duration::from_secs(86_400)),
         to: AT,
         now: AT,

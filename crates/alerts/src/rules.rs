@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::facts::Fact;
-use payrun_domain::alert::Rule;
+use payrun_domain::alert::AlertRule;
 use payrun_domain::time::Timestamp;
 use payrun_project::config::AlertsConfig;
 use payrun_project::workflow::Workflow;
 
 /// A rule and what it is about.
 #[derive(Debug, Clone)]
-pub(super) struct Scoped<'a> {
-    pub rule: &'a Rule,
+pub(super) struct ScopedRule<'a> {
+    pub rule: &'a AlertRule,
     /// The workflows of the rule that are loaded.
     pub workflows: Vec<&'a Workflow>,
 }
@@ -22,12 +22,12 @@ pub(super) struct Scoped<'a> {
 pub(super) fn scoped<'a>(
     alerts: &'a AlertsConfig,
     workflows: &'a [Arc<Workflow>],
-) -> Vec<Scoped<'a>> {
+) -> Vec<ScopedRule<'a>> {
     let rules = alerts
         .rules
         .iter()
         .chain(workflows.iter().flat_map(|workflow| &workflow.alerts));
-    let meant = |rule: &'a Rule| {
+    let meant = |rule: &'a AlertRule| {
         let named = |workflow: &&Arc<Workflow>| {
             rule.workflow
                 .as_ref()
@@ -40,14 +40,14 @@ pub(super) fn scoped<'a>(
             .collect()
     };
     rules
-        .map(|rule| Scoped {
+        .map(|rule| ScopedRule {
             rule,
             workflows: meant(rule),
         })
         .collect()
 }
 
-impl Scoped<'_> {
+impl ScopedRule<'_> {
     fn is_about(&self, fact: &Fact) -> bool {
         if fact.kind != self.rule.on
             || fact
@@ -74,7 +74,7 @@ impl Scoped<'_> {
 
 /// A fact that rules want told.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted<'a> {
+pub(super) struct WantedFact<'a> {
     /// What the episode is known by.
     pub key: String,
     pub fact: &'a Fact,
@@ -84,7 +84,7 @@ pub(super) struct Wanted<'a> {
     pub to: BTreeSet<String>,
 }
 
-impl Wanted<'_> {
+impl WantedFact<'_> {
     /// Whether it may be told the first time it is seen.
     pub fn is_ripe(&self) -> bool {
         self.fact.since.is_some() || self.after.is_zero()
@@ -93,13 +93,13 @@ impl Wanted<'_> {
 
 /// What is wanted of these facts. Two rules that say the same of time share an episode.
 pub(super) fn wanted<'a>(
-    rules: &[Scoped<'_>],
+    rules: &[ScopedRule<'_>],
     facts: &'a [Fact],
     now: Timestamp,
-) -> Vec<Wanted<'a>> {
-    let mut all: BTreeMap<String, Wanted<'a>> = BTreeMap::new();
+) -> Vec<WantedFact<'a>> {
+    let mut all: BTreeMap<String, WantedFact<'a>> = BTreeMap::new();
     for fact in facts {
-        for Scoped { rule, .. } in rules.iter().filter(|scoped| scoped.is_about(fact)) {
+        for ScopedRule { rule, .. } in rules.iter().filter(|scoped| scoped.is_about(fact)) {
             // An absence is no fact before its time.
             let after = if fact.spec.is_some() {
                 Duration::ZERO
@@ -110,7 +110,7 @@ pub(super) fn wanted<'a>(
                 continue;
             }
             let key = key(fact, &rule.spec());
-            let entry = all.entry(key.clone()).or_insert_with(|| Wanted {
+            let entry = all.entry(key.clone()).or_insert_with(|| WantedFact {
                 key,
                 fact,
                 after,

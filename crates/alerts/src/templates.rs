@@ -31,12 +31,12 @@ const BUILT_IN: [(&str, &str); 4] = [
 
 /// What a mail is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum MailKind {
     Alert,
     Daily,
 }
 
-impl About {
+impl MailKind {
     /// Names of the HTML and of the text.
     const fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -104,10 +104,10 @@ impl Templates {
 
     /// Renders every template once, so that a mistake shows before it matters.
     pub fn check(&self) -> Result<(), TemplateError> {
-        for about in [About::Alert, About::Daily] {
+        for about in [MailKind::Alert, MailKind::Daily] {
             let context = match about {
-                About::Alert => minijinja::Value::from(Serde(super::preview::letter())),
-                About::Daily => minijinja::Value::from(Serde(super::preview::day())),
+                MailKind::Alert => minijinja::Value::from(Serde(super::preview::letter())),
+                MailKind::Daily => minijinja::Value::from(Serde(super::preview::day())),
             };
             let (html, text) = about.names();
             for name in [html, text] {
@@ -125,7 +125,7 @@ impl Templates {
     }
 
     /// The text and the HTML of a mail.
-    pub fn render(&self, about: About, context: &impl Serialize) -> (String, String) {
+    pub fn render(&self, about: MailKind, context: &impl Serialize) -> (String, String) {
         let (html, text) = about.names();
         let context = in_lines(serde_json::to_value(context).unwrap_or_default());
         (self.rendered(text, &context), self.rendered(html, &context))

@@ -58,7 +58,7 @@ pub struct Violation {
 
 /// What is known beside the records.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct CheckContext {
     /// How many rows each job (`RUN/JOB`) was given.
     pub rows: BTreeMap<String, u64>,
     /// How long "no such order" must wait before it counts, in milliseconds; none where the
@@ -75,7 +75,7 @@ pub fn check(
     journal: &[Value],
     books: &[Value],
     totals: &[Value],
-    known: &Known,
+    known: &CheckContext,
 ) -> Vec<Violation> {
     let mut broken = Vec::new();
     at_most_once(journal, books, &mut broken);
@@ -134,9 +134,9 @@ fn numbers(item: &Value) -> Vec<&str> {
 }
 
 /// The books by gateway, sort and number.
-type Books<'a> = HashMap<(&'a str, &'a str, &'a str), &'a Value>;
+type BooksIndex<'a> = HashMap<(&'a str, &'a str, &'a str), &'a Value>;
 
-fn by_number(books: &[Value]) -> Books<'_> {
+fn by_number(books: &[Value]) -> BooksIndex<'_> {
     books
         .iter()
         .map(|line| {
@@ -153,7 +153,7 @@ fn by_number(books: &[Value]) -> Books<'_> {
 }
 
 /// How often money moved for an item, under all its numbers.
-fn moved<'a>(item: &'a Value, books: &Books<'a>) -> Vec<&'a Value> {
+fn moved<'a>(item: &'a Value, books: &BooksIndex<'a>) -> Vec<&'a Value> {
     let Some(sort) = sort_of(item) else {
         return Vec::new();
     };
@@ -528,7 +528,7 @@ mod tests {
     }
 
     fn promises(journal: &[Value], books: &[Value], totals: &[Value]) -> Vec<u8> {
-        let known = Known {
+        let known = CheckContext {
             rows: BTreeMap::from([("1/deduct".to_owned(), 1)]),
             grace: Some(60_000),
             too_late: BTreeSet::from(["n-late".to_owned()]),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 
-use super::schedule::{Every, Schedule, ScheduleError};
+use super::schedule::{FiringInterval, Schedule, ScheduleError};
 use super::time::Timestamp;
 
 /// What a rule may be on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum AlertKind {
     /// A run has ended with failed items, or with a job that could not be planned.
     Failed,
     /// Rows were refused when a run was planned.
@@ -56,7 +56,7 @@ pub enum Kind {
     Database,
 }
 
-impl Kind {
+impl AlertKind {
     /// All kinds.
     pub const ALL: [Self; 20] = [
         Self::Failed,
@@ -220,9 +220,9 @@ pub const UNREACHABLE_FOR: Duration = Duration::from_secs(60);
 
 /// Who hears of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct AlertRule {
     /// On what.
-    pub on: Kind,
+    pub on: AlertKind,
     /// How long it must have lasted; for an absence, how long after the schedule's time.
     pub after: Duration,
     /// For an absence: the time of day by which it should have happened.
@@ -233,7 +233,7 @@ pub struct Rule {
     pub to: Vec<String>,
 }
 
-impl Rule {
+impl AlertRule {
     /// What it says of time, in words: `after 15m`, `by 09:45`; the same words mean the same.
     pub fn spec(&self) -> String {
         match self.by {
@@ -273,7 +273,7 @@ pub fn time_of_day(text: &str) -> Option<NaiveTime> {
 
 /// A certificate or key that is good until an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
+pub struct ExpiringCredential {
     /// The gateway account.
     pub gateway: String,
     /// What it is: `platform certificate`, `merchant certificate`.
@@ -304,7 +304,7 @@ impl QuietHours {
         Ok(Self {
             from: time(from)?,
             to: time(to)?,
-            end: Schedule::every(&Every::Day, to, zone)?,
+            end: Schedule::every(&FiringInterval::Day, to, zone)?,
         })
     }
 
@@ -420,8 +420,8 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_word_of_its_own() {
-        for (kind, word) in Kind::ALL.into_iter().zip(Kind::WORDS) {
-            assert_eq!(Kind::parse(word), Some(kind));
+        for (kind, word) in AlertKind::ALL.into_iter().zip(AlertKind::WORDS) {
+            assert_eq!(AlertKind::parse(word), Some(kind));
         }
     }
 }

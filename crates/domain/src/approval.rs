@@ -16,7 +16,7 @@ use super::sealed::lasting;
 
 /// Whether somebody may approve what another has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
+pub enum ApprovalRight {
     /// They are two persons.
     Approves,
     /// They are one, or may be: payrun itself approves nothing either.
@@ -32,33 +32,33 @@ pub enum Right {
 /// `author_user`: that of the author, if they were at the console.
 ///
 /// ```
-/// use payrun_domain::{actor::Actor, approval::{Right, right}};
+/// use payrun_domain::{actor::Actor, approval::{ApprovalRight, right}};
 /// let ann_as_bob = Actor::at_console("bob", "ann").unwrap();
-/// assert_eq!(right(&ann_as_bob, "ann", Some("ann")), Right::Own);
+/// assert_eq!(right(&ann_as_bob, "ann", Some("ann")), ApprovalRight::Own);
 /// ```
-pub fn right(approver: &Actor, author: &str, author_user: Option<&str>) -> Right {
+pub fn right(approver: &Actor, author: &str, author_user: Option<&str>) -> ApprovalRight {
     let same = |one: &str, two: &str| one.trim().to_lowercase() == two.trim().to_lowercase();
     if !approver.is_person() || approver.is(author) {
-        return Right::Own;
+        return ApprovalRight::Own;
     }
     if !is_person(author) {
-        return Right::Approves;
+        return ApprovalRight::Approves;
     }
     match (approver.user(), author_user) {
-        (None, None) => Right::Approves,
+        (None, None) => ApprovalRight::Approves,
         (Some(user), Some(theirs))
             if same(user, theirs) || same(user, author) || approver.is(theirs) =>
         {
-            Right::Own
+            ApprovalRight::Own
         }
-        (Some(_), Some(_)) => Right::Approves,
-        (None, Some(_)) | (Some(_), None) => Right::Incomparable,
+        (Some(_), Some(_)) => ApprovalRight::Approves,
+        (None, Some(_)) | (Some(_), None) => ApprovalRight::Incomparable,
     }
 }
 
 /// Where a batch comes from and where it goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
+pub struct BatchOrigin<'a> {
     /// The workflow's name.
     pub workflow: &'a str,
     /// Which firing of it.
@@ -77,7 +77,7 @@ pub struct Origin<'a> {
 
 /// One row, as it will be sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
+pub struct BatchRow<'a> {
     /// Its line in the file.
     pub line: i64,
     /// What may happen at most once.
@@ -102,7 +102,7 @@ impl fmt::Display for ContentHash {
     }
 }
 
-impl Origin<'_> {
+impl BatchOrigin<'_> {
     /// Of the origin alone.
     pub fn print(&self) -> ContentHash {
         let parts = [
@@ -117,7 +117,7 @@ impl Origin<'_> {
     }
 }
 
-impl Row<'_> {
+impl BatchRow<'_> {
     /// Of the row alone.
     pub fn print(&self) -> ContentHash {
         let (line, key_hash) = (self.line.to_string(), KeyDigits(self.key_hash).to_string());
@@ -147,7 +147,7 @@ pub struct Batch {
 
 impl Batch {
     /// A batch without rows yet.
-    pub fn of(origin: &Origin<'_>) -> Self {
+    pub fn of(origin: &BatchOrigin<'_>) -> Self {
         let mut hash = Sha256::new();
         hash.update(origin.print().0);
         Self {
@@ -158,7 +158,7 @@ impl Batch {
     }
 
     /// The next row.
-    pub fn add(&mut self, row: &Row<'_>) {
+    pub fn add(&mut self, row: &BatchRow<'_>) {
         self.hash.update(row.print().0);
         self.items += 1;
         if let Some(amount) = row.amount {
@@ -213,7 +213,7 @@ mod tests {
     use super::super::money::Currency;
     use super::*;
 
-    const ORIGIN: Origin<'static> = Origin {
+    const ORIGIN: BatchOrigin<'static> = BatchOrigin {
         workflow: "refunds",
         occurrence: "1",
         source: "workflow: refunds",
@@ -223,10 +223,10 @@ mod tests {
         account: ["hk", "1900000001"],
     };
 
-    fn row(line: i64, minor: i64, input: &str) -> Row<'_> {
+    fn row(line: i64, minor: i64, input: &str) -> BatchRow<'_> {
         let hkd = Currency::parse("HKD").unwrap();
         let amount = Amount::from_minor(minor, hkd).ok();
-        Row {
+        BatchRow {
             line,
             key: "R-1",
             key_hash: KeyHash::of("hk", "refund", "R-1"),
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    fn print(origin: &Origin<'_>, rows: &[Row<'_>]) -> ContentHash {
+    fn print(origin: &BatchOrigin<'_>, rows: &[BatchRow<'_>]) -> ContentHash {
         let mut batch = Batch::of(origin);
         rows.iter().for_each(|row| batch.add(row));
         batch.print()
@@ -255,7 +255,7 @@ mod tests {
             print(
                 &ORIGIN,
                 &[
-                    Row {
+                    BatchRow {
                         custom_no: Some("A-1"),
                         ..rows[0]
                     },
@@ -263,14 +263,14 @@ mod tests {
                 ],
             ),
             print(
-                &Origin {
+                &BatchOrigin {
                     source: "workflow: refunds2",
                     ..ORIGIN
                 },
                 &rows,
             ),
             print(
-                &Origin {
+                &BatchOrigin {
                     account: ["hk", "1900000002"],
                     ..ORIGIN
                 },

@@ -8,7 +8,7 @@ use super::time::Timestamp;
 
 /// One deed: who, what, of what, why, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct AuditEntry {
     /// Its place, from 1, without gaps.
     pub seq: i64,
     /// When.
@@ -41,7 +41,7 @@ impl Link {
     ///
     /// The parts are length-prefixed, so that no two entries spell the same bytes.
     #[must_use]
-    pub fn tie(self, entry: &Entry) -> Self {
+    pub fn tie(self, entry: &AuditEntry) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.0);
         let (seq, at) = (entry.seq.to_string(), entry.at.millis().to_string());
@@ -92,8 +92,8 @@ impl fmt::Display for Link {
 mod tests {
     use super::*;
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> AuditEntry {
+        AuditEntry {
             seq: 1,
             at: Timestamp::from_millis(5),
             actor: "ann".into(),
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_change_of_any_part_or_of_what_was_before_is_another_hash() {
         let tied = Link::BEGIN.tie(&entry());
-        let changes: [fn(&mut Entry); 9] = [
+        let changes: [fn(&mut AuditEntry); 9] = [
             |entry| entry.seq = 2,
             |entry| entry.at = Timestamp::from_millis(6),
             |entry| entry.actor = "bob".into(),
@@ -126,7 +126,7 @@ mod tests {
             assert_ne!(Link::BEGIN.tie(&other), tied, "{other:?}");
         }
         assert_ne!(tied.tie(&entry()), tied);
-        let moved = Entry {
+        let moved = AuditEntry {
             actor: "an".into(),
             via: "ncli (ann)".into(),
             ..entry()

@@ -31,7 +31,7 @@ pub struct Calendar {
 
 /// Where a date goes that is no business day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Roll {
+pub enum RollConvention {
     /// To the next business day.
     Forward,
     /// To the business day before.
@@ -44,7 +44,7 @@ pub enum Roll {
 
 /// What became of a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placed {
+pub enum RollOutcome {
     /// It is a business day, or no calendar was asked.
     Kept,
     /// It was moved to this day.
@@ -99,7 +99,7 @@ impl Calendar {
     }
 }
 
-impl Roll {
+impl RollConvention {
     /// Every one, with the word for it.
     pub const ALL: [(&'static str, Self); 4] = [
         ("forward", Self::Forward),
@@ -118,14 +118,14 @@ impl Roll {
 }
 
 /// Where a date goes: it is kept if all calendars count it.
-pub fn place(calendars: &[Arc<Calendar>], roll: Roll, date: NaiveDate) -> Placed {
+pub fn place(calendars: &[Arc<Calendar>], roll: RollConvention, date: NaiveDate) -> RollOutcome {
     let open = |date: &NaiveDate| {
         calendars
             .iter()
             .all(|calendar| calendar.closed(*date).is_none())
     };
     if open(&date) {
-        return Placed::Kept;
+        return RollOutcome::Kept;
     }
     let forward = || {
         (1..=REACH)
@@ -138,14 +138,14 @@ pub fn place(calendars: &[Arc<Calendar>], roll: Roll, date: NaiveDate) -> Placed
             .find(open)
     };
     let moved = match roll {
-        Roll::Forward => forward(),
-        Roll::Back => back(),
-        Roll::ModifiedForward => forward()
+        RollConvention::Forward => forward(),
+        RollConvention::Back => back(),
+        RollConvention::ModifiedForward => forward()
             .filter(|day| day.month() == date.month())
             .or_else(back),
-        Roll::Skip => None,
+        RollConvention::Skip => None,
     };
-    moved.map_or(Placed::LeftOut, Placed::Moved)
+    moved.map_or(RollOutcome::LeftOut, RollOutcome::Moved)
 }
 
 /// Why a date is no business day, by calendar; empty if it is one.
@@ -157,7 +157,7 @@ pub fn closed_in(calendars: &[Arc<Calendar>], date: NaiveDate) -> String {
 }
 
 /// A fingerprint of everything that decides where dates go; it changes when any of it does.
-pub fn fingerprint(calendars: &[Arc<Calendar>], roll: Roll) -> String {
+pub fn fingerprint(calendars: &[Arc<Calendar>], roll: RollConvention) -> String {
     let digest = Sha256::digest(format!("{roll:?} {calendars:?}"));
     hex::encode(&digest[..16])
 }
@@ -201,19 +201,22 @@ mod tests {
     #[test]
     fn a_day_counts_if_it_counts_in_all_calendars() {
         let both = both();
-        assert_eq!(place(&both, Roll::Forward, day("2026-09-30")), Placed::Kept);
         assert_eq!(
-            place(&both, Roll::Forward, day("2026-10-02")),
-            Placed::Moved(day("2026-10-08"))
+            place(&both, RollConvention::Forward, day("2026-09-30")),
+            RollOutcome::Kept
         );
         assert_eq!(
-            place(&both, Roll::Forward, day("2026-10-10")),
-            Placed::Moved(day("2026-10-12")),
+            place(&both, RollConvention::Forward, day("2026-10-02")),
+            RollOutcome::Moved(day("2026-10-08"))
+        );
+        assert_eq!(
+            place(&both, RollConvention::Forward, day("2026-10-10")),
+            RollOutcome::Moved(day("2026-10-12")),
             "hk does not work"
         );
         assert_eq!(
-            place(&both[1..], Roll::Forward, day("2026-10-10")),
-            Placed::Kept
+            place(&both[1..], RollConvention::Forward, day("2026-10-10")),
+            RollOutcome::Kept
         );
         assert_eq!(
             closed_in(&both, day("2026-10-01")),
@@ -231,26 +234,26 @@ mod tests {
         // The 31st of October 2026 is a Saturday.
         let date = day("2026-10-31");
         assert_eq!(
-            place(hk, Roll::Forward, date),
-            Placed::Moved(day("2026-11-02"))
+            place(hk, RollConvention::Forward, date),
+            RollOutcome::Moved(day("2026-11-02"))
         );
         assert_eq!(
-            place(hk, Roll::Back, date),
-            Placed::Moved(day("2026-10-30"))
+            place(hk, RollConvention::Back, date),
+            RollOutcome::Moved(day("2026-10-30"))
         );
         assert_eq!(
-            place(hk, Roll::ModifiedForward, date),
-            Placed::Moved(day("2026-10-30"))
+            place(hk, RollConvention::ModifiedForward, date),
+            RollOutcome::Moved(day("2026-10-30"))
         );
         assert_eq!(
-            place(hk, Roll::ModifiedForward, day("2026-10-24")),
-            Placed::Moved(day("2026-10-26"))
+            place(hk, RollConvention::ModifiedForward, day("2026-10-24")),
+            RollOutcome::Moved(day("2026-10-26"))
         );
-        assert_eq!(place(hk, Roll::Skip, date), Placed::LeftOut);
-        assert_eq!(place(&[], Roll::Skip, date), Placed::Kept);
+        assert_eq!(place(hk, RollConvention::Skip, date), RollOutcome::LeftOut);
+        assert_eq!(place(&[], RollConvention::Skip, date), RollOutcome::Kept);
         assert_eq!(
-            place(hk, Roll::Forward, day("2031-12-25")),
-            Placed::Moved(day("2031-12-26")),
+            place(hk, RollConvention::Forward, day("2031-12-25")),
+            RollOutcome::Moved(day("2031-12-26")),
             "every year"
         );
     }
@@ -267,10 +270,10 @@ mod tests {
             Weekday::Sat,
             Weekday::Sun,
         ];
-        for (_, roll) in Roll::ALL {
+        for (_, roll) in RollConvention::ALL {
             assert_eq!(
                 place(&[Arc::new(never.clone())], roll, day("2026-10-31")),
-                Placed::LeftOut
+                RollOutcome::LeftOut
             );
         }
     }
@@ -279,16 +282,19 @@ mod tests {
     fn the_fingerprint_changes_with_a_holiday_and_with_the_roll() {
         let (one, mut other) = (both(), both());
         assert_eq!(
-            fingerprint(&one, Roll::Back),
-            fingerprint(&other, Roll::Back)
+            fingerprint(&one, RollConvention::Back),
+            fingerprint(&other, RollConvention::Back)
         );
-        assert_ne!(fingerprint(&one, Roll::Back), fingerprint(&one, Roll::Skip));
+        assert_ne!(
+            fingerprint(&one, RollConvention::Back),
+            fingerprint(&one, RollConvention::Skip)
+        );
         Arc::make_mut(&mut other[0])
             .holidays
             .insert(day("2027-01-01"), "New Year".to_owned());
         assert_ne!(
-            fingerprint(&one, Roll::Back),
-            fingerprint(&other, Roll::Back)
+            fingerprint(&one, RollConvention::Back),
+            fingerprint(&other, RollConvention::Back)
         );
     }
 
@@ -296,19 +302,19 @@ mod tests {
         #[test]
         fn a_date_moves_to_the_nearest_business_day_of_its_direction(offset in 0_u64..20_000, roll in 0_usize..3) {
             let date = day("2000-01-01") + Days::new(offset);
-            let (both, (_, roll)) = (both(), Roll::ALL[roll]);
+            let (both, (_, roll)) = (both(), RollConvention::ALL[roll]);
             let open = |date| closed_in(&both, date).is_empty();
             match place(&both, roll, date) {
-                Placed::Kept => prop_assert!(open(date)),
-                Placed::LeftOut => prop_assert!(false, "no holidays are that long"),
-                Placed::Moved(to) => {
+                RollOutcome::Kept => prop_assert!(open(date)),
+                RollOutcome::LeftOut => prop_assert!(false, "no holidays are that long"),
+                RollOutcome::Moved(to) => {
                     prop_assert!(open(to) && !open(date));
                     let (first, last) = (date.min(to), date.max(to));
                     let between = first.iter_days().skip(1).take_while(|day| *day < last);
                     prop_assert!(between.into_iter().all(|day| !open(day)));
-                    prop_assert!(roll != Roll::Forward || to > date);
-                    prop_assert!(roll != Roll::Back || to < date);
-                    prop_assert!(roll != Roll::ModifiedForward || to.month() == date.month());
+                    prop_assert!(roll != RollConvention::Forward || to > date);
+                    prop_assert!(roll != RollConvention::Back || to < date);
+                    prop_assert!(roll != RollConvention::ModifiedForward || to.month() == date.month());
                 }
             }
         }

@@ -38,14 +38,14 @@
 //! is known is nothing new.
 
 use super::answer::{Answer, Cause};
-use super::item::{Alarm, Event, Illegal, Item, Move, State, apply};
+use super::item::{Alarm, Event, IllegalMove, Item, Move, State, apply};
 use super::planted::{Mutation, is};
 use super::policy::Policy;
 use super::time::Timestamp;
 
 /// Where news of an order comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum EvidenceSource {
     /// The reply to a call whose claim was over when it came.
     LateReply,
     /// The gateway's notification, verified.
@@ -58,7 +58,7 @@ pub enum Source {
 #[derive(Debug, Clone)]
 pub struct Evidence<'a> {
     /// Where it comes from.
-    pub source: Source,
+    pub source: EvidenceSource,
     /// What it says. An amount that is not ours is [`Cause::Mismatch`].
     pub answer: &'a Answer,
     /// Whether it is of the order number that the item uses now; else it is of an earlier one.
@@ -78,7 +78,7 @@ pub struct Evidence<'a> {
 
 /// What the table says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum EvidenceVerdict {
     /// The state machine decides.
     Apply,
     /// The state stays, and a person hears of it.
@@ -105,30 +105,32 @@ pub enum Consequence {
 }
 
 /// The table.
-pub fn weigh(item: &Item, news: &Evidence<'_>) -> Verdict {
+pub fn weigh(item: &Item, news: &Evidence<'_>) -> EvidenceVerdict {
     match (news.source, item.state) {
-        (_, State::Rejected | State::Skipped) => Verdict::Ignore,
-        (Source::Notification, State::Sending) => Verdict::Wait,
-        (Source::LateReply | Source::StatementLine, State::Sending) => Verdict::Ignore,
-        (Source::LateReply, _) => weigh_late_reply(item, news),
-        (Source::Notification, _) => weigh_notification(item, news),
-        (Source::StatementLine, _) => weigh_statement_line(item, news),
+        (_, State::Rejected | State::Skipped) => EvidenceVerdict::Ignore,
+        (EvidenceSource::Notification, State::Sending) => EvidenceVerdict::Wait,
+        (EvidenceSource::LateReply | EvidenceSource::StatementLine, State::Sending) => {
+            EvidenceVerdict::Ignore
+        }
+        (EvidenceSource::LateReply, _) => weigh_late_reply(item, news),
+        (EvidenceSource::Notification, _) => weigh_notification(item, news),
+        (EvidenceSource::StatementLine, _) => weigh_statement_line(item, news),
     }
 }
 
-fn weigh_late_reply(item: &Item, news: &Evidence<'_>) -> Verdict {
+fn weigh_late_reply(item: &Item, news: &Evidence<'_>) -> EvidenceVerdict {
     let is_open = matches!(item.state, State::Pending | State::Unknown);
     match news.answer {
         Answer::Done(_) if !news.is_in_use && item.state.is_in_flight() => {
-            Verdict::Alarm(Alarm::MoneyMoved)
+            EvidenceVerdict::Alarm(Alarm::MoneyMoved)
         }
-        Answer::Done(_) if is_open => Verdict::QueryNow,
-        Answer::Done(_) => Verdict::Apply,
+        Answer::Done(_) if is_open => EvidenceVerdict::QueryNow,
+        Answer::Done(_) => EvidenceVerdict::Apply,
         // It came to be sent after the item had ended.
         Answer::Accepted | Answer::Unknown { .. }
             if !news.known && matches!(item.state, State::Failed | State::Cancelled) =>
         {
-            Verdict::Apply
+            EvidenceVerdict::Apply
         }
         Answer::Accepted
         | Answer::Unknown { .. }
@@ -136,18 +138,18 @@ fn weigh_late_reply(item: &Item, news: &Evidence<'_>) -> Verdict {
         | Answer::Absent
         | Answer::NotProcessed { .. } => {
             if is_open {
-                Verdict::QueryNow
+                EvidenceVerdict::QueryNow
             } else {
-                Verdict::Ignore
+                EvidenceVerdict::Ignore
             }
         }
     }
 }
 
-fn weigh_notification(item: &Item, news: &Evidence<'_>) -> Verdict {
+fn weigh_notification(item: &Item, news: &Evidence<'_>) -> EvidenceVerdict {
     let lowers = matches!(news.answer, Answer::Accepted | Answer::Declined(_));
     if lowers && is(Mutation::NotificationLowersState) {
-        return Verdict::Apply;
+        return EvidenceVerdict::Apply;
     }
     match (news.answer, item.state) {
         (
@@ -156,17 +158,19 @@ fn weigh_notification(item: &Item, news: &Evidence<'_>) -> Verdict {
                 ..
             },
             _,
-        ) => Verdict::Alarm(Alarm::AmountDiffers),
+        ) => EvidenceVerdict::Alarm(Alarm::AmountDiffers),
         (Answer::Done(receipt), State::Succeeded) if item.receipt.as_ref() == Some(receipt) => {
-            Verdict::Ignore
+            EvidenceVerdict::Ignore
         }
         (Answer::Done(_), state) if !news.is_in_use && state.is_in_flight() => {
-            Verdict::Alarm(Alarm::MoneyMoved)
+            EvidenceVerdict::Alarm(Alarm::MoneyMoved)
         }
-        (Answer::Done(_), _) => Verdict::Apply,
-        (Answer::Declined(_), State::Succeeded) if news.is_in_use => Verdict::Apply,
-        (_, State::Pending | State::Unknown) if news.is_in_use && news.is_claimed => Verdict::Wait,
-        (_, State::Pending | State::Unknown) if news.is_in_use => Verdict::QueryNow,
+        (Answer::Done(_), _) => EvidenceVerdict::Apply,
+        (Answer::Declined(_), State::Succeeded) if news.is_in_use => EvidenceVerdict::Apply,
+        (_, State::Pending | State::Unknown) if news.is_in_use && news.is_claimed => {
+            EvidenceVerdict::Wait
+        }
+        (_, State::Pending | State::Unknown) if news.is_in_use => EvidenceVerdict::QueryNow,
         (
             Answer::Accepted
             | Answer::Declined(_)
@@ -174,23 +178,25 @@ fn weigh_notification(item: &Item, news: &Evidence<'_>) -> Verdict {
             | Answer::Absent
             | Answer::Unknown { .. },
             _,
-        ) => Verdict::Ignore,
+        ) => EvidenceVerdict::Ignore,
     }
 }
 
 /// A statement may be reconciled any number of times: what a line contradicts is told once.
-fn weigh_statement_line(item: &Item, news: &Evidence<'_>) -> Verdict {
+fn weigh_statement_line(item: &Item, news: &Evidence<'_>) -> EvidenceVerdict {
     match (news.answer, item.state) {
         (Answer::Done(_), state) if !news.is_in_use && state.is_in_flight() => {
             if news.known {
-                Verdict::Ignore
+                EvidenceVerdict::Ignore
             } else {
-                Verdict::Alarm(Alarm::MoneyMoved)
+                EvidenceVerdict::Alarm(Alarm::MoneyMoved)
             }
         }
-        (Answer::Done(_), State::Failed | State::Cancelled) if news.known => Verdict::Ignore,
-        (Answer::Done(_), State::Succeeded) => Verdict::Ignore,
-        (Answer::Done(_), _) => Verdict::Apply,
+        (Answer::Done(_), State::Failed | State::Cancelled) if news.known => {
+            EvidenceVerdict::Ignore
+        }
+        (Answer::Done(_), State::Succeeded) => EvidenceVerdict::Ignore,
+        (Answer::Done(_), _) => EvidenceVerdict::Apply,
         (
             Answer::Accepted
             | Answer::Declined(_)
@@ -198,7 +204,7 @@ fn weigh_statement_line(item: &Item, news: &Evidence<'_>) -> Verdict {
             | Answer::Absent
             | Answer::Unknown { .. },
             _,
-        ) => Verdict::Ignore,
+        ) => EvidenceVerdict::Ignore,
     }
 }
 
@@ -211,12 +217,12 @@ pub fn follow(
     news: &Evidence<'_>,
     policy: &Policy,
     now: Timestamp,
-) -> Result<Consequence, Illegal> {
+) -> Result<Consequence, IllegalMove> {
     Ok(match weigh(item, news) {
-        Verdict::Ignore => Consequence::Ignore,
-        Verdict::Wait => Consequence::Wait,
-        Verdict::QueryNow => Consequence::QueryNow,
-        Verdict::Alarm(alarm) => {
+        EvidenceVerdict::Ignore => Consequence::Ignore,
+        EvidenceVerdict::Wait => Consequence::Wait,
+        EvidenceVerdict::QueryNow => Consequence::QueryNow,
+        EvidenceVerdict::Alarm(alarm) => {
             // What is open is asked about; what was about to be done is done at its time.
             let is_open = matches!(item.state, State::Pending | State::Unknown);
             Consequence::Move(Move {
@@ -230,7 +236,7 @@ pub fn follow(
                 alarm: Some(alarm),
             })
         }
-        Verdict::Apply => {
+        EvidenceVerdict::Apply => {
             let moved = apply(item, &Event::Answered(news.answer.clone()), policy, now)?;
             #[cfg(feature = "planted")]
             let moved = lowered(moved, news);
@@ -250,7 +256,7 @@ pub fn follow(
 /// The fault: whatever a notification says is the state then.
 #[cfg(feature = "planted")]
 fn lowered(moved: Move, news: &Evidence<'_>) -> Move {
-    let lowers = news.source == Source::Notification
+    let lowers = news.source == EvidenceSource::Notification
         && matches!(news.answer, Answer::Accepted | Answer::Declined(_));
     if !(lowers && is(Mutation::NotificationLowersState) && moved.item.state == State::Succeeded) {
         return moved;

@@ -33,7 +33,7 @@
 //! that sending it again would move it twice. No other state takes it, since nothing else is about
 //! to be sent.
 //!
-//! `–` is a move that must not happen: [`Illegal`]. Three rows say more than the table of the
+//! `–` is a move that must not happen: [`IllegalMove`]. Three rows say more than the table of the
 //! design: an answer that money moved always wins over a state that has not sent yet (a late
 //! notification), a person's retry asks before it sends, and of what has ended nobody asks any
 //! more, so that an unknown answer can only be that of a call that came to be made after the end.
@@ -388,14 +388,14 @@ impl Alarm {
 /// A move that is not in the table: a defect of payrun, or a person asking for the impossible.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("it is {state}{}", self.what_can())]
-pub struct Illegal {
+pub struct IllegalMove {
     /// Where the item was.
     pub state: State,
     /// What was to happen to it.
     pub event: &'static str,
 }
 
-impl Illegal {
+impl IllegalMove {
     /// Of what a person may ask for: of which items it can be asked.
     fn what_can(&self) -> String {
         match self.event {
@@ -412,19 +412,19 @@ impl Illegal {
 /// Decides what follows.
 ///
 /// # Errors
-/// [`Illegal`] for a move that is not in the table.
+/// [`IllegalMove`] for a move that is not in the table.
 ///
 /// ```
 /// use std::time::Duration;
 /// use payrun_domain::answer::{Answer, Cause};
 /// use payrun_domain::item::{apply, Event, Item, State};
-/// use payrun_domain::policy::{Policy, Resolve, Retry};
+/// use payrun_domain::policy::{Policy, QueryPolicy, Retry};
 /// use payrun_domain::time::Timestamp;
 ///
 /// let second = Duration::from_secs(1);
 /// let policy = Policy {
 ///     retry: Retry { attempts: 5, first: second, max: second * 60 },
-///     resolve: Resolve { schedule: vec![second * 5], grace: second * 60, horizon: second * 86_400 },
+///     resolve: QueryPolicy { schedule: vec![second * 5], grace: second * 60, horizon: second * 86_400 },
 ///     dunning: vec![],
 /// };
 /// let now = Timestamp::from_millis(0);
@@ -432,16 +432,26 @@ impl Illegal {
 /// let timed_out = Event::Answered(Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
 /// assert_eq!(apply(&sending, &timed_out, &policy, now).unwrap().item.state, State::Unknown);
 /// ```
-pub fn apply(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
+pub fn apply(
+    item: &Item,
+    event: &Event,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Move, IllegalMove> {
     let moved = applied(item, event, policy, now);
     #[cfg(feature = "planted")]
     let moved = moved.map(|moved| crate::planted::bend(item, event, moved, now));
     moved
 }
 
-fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
+fn applied(
+    item: &Item,
+    event: &Event,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Move, IllegalMove> {
     let illegal = || {
-        Err(Illegal {
+        Err(IllegalMove {
             state: item.state,
             event: event.as_str(),
         })
@@ -1164,14 +1174,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn policy() -> Policy {
-        use super::super::policy::{Resolve, Retry};
+        use super::super::policy::{QueryPolicy, Retry};
         Policy {
             retry: Retry {
                 attempts: 3,
                 first: SECOND,
                 max: SECOND * 60,
             },
-            resolve: Resolve {
+            resolve: QueryPolicy {
                 schedule: vec![SECOND * 10],
                 grace: SECOND * 600,
                 horizon: SECOND * 3600,

@@ -11,7 +11,7 @@ use super::time::Timestamp;
 /// for a moment.
 pub const LATE: Duration = Duration::from_secs(5 * 60);
 
-/// How many late occurrences fire under [`Missed::Each`]; the newest.
+/// How many late occurrences fire under [`MissedPolicy::Each`]; the newest.
 pub const EACH_MAX: usize = 100;
 
 /// How an occurrence stands.
@@ -33,7 +33,7 @@ pub enum OccurrenceState {
 
 /// What is done about late occurrences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
+pub enum MissedPolicy {
     /// None fires.
     None,
     /// The latest fires, in place of all.
@@ -85,7 +85,7 @@ impl OccurrenceState {
     }
 }
 
-impl Missed {
+impl MissedPolicy {
     /// Every one, with its word.
     pub const ALL: [(&'static str, Self); 3] = [
         ("none", Self::None),
@@ -105,13 +105,13 @@ impl Missed {
     /// workflow's last pause ended; what came due before is late, however short the pause was.
     ///
     /// ```
-    /// use payrun_domain::occurrence::Missed;
+    /// use payrun_domain::occurrence::MissedPolicy;
     /// use payrun_domain::time::Timestamp;
     /// let day = |n: i64| Timestamp::from_millis(n * 86_400_000);
     /// let slept_three_days = [day(1), day(2), day(3)];
-    /// assert_eq!(Missed::Latest.given_up(&slept_three_days, None, day(4)), 2);
-    /// assert_eq!(Missed::Latest.given_up(&slept_three_days[2..], None, day(3)), 0);
-    /// assert_eq!(Missed::None.given_up(&slept_three_days[2..], Some(day(3)), day(3)), 1);
+    /// assert_eq!(MissedPolicy::Latest.given_up(&slept_three_days, None, day(4)), 2);
+    /// assert_eq!(MissedPolicy::Latest.given_up(&slept_three_days[2..], None, day(3)), 0);
+    /// assert_eq!(MissedPolicy::None.given_up(&slept_three_days[2..], Some(day(3)), day(3)), 1);
     /// ```
     pub fn given_up(self, due: &[Timestamp], resumed: Option<Timestamp>, now: Timestamp) -> usize {
         let is_late =
@@ -156,7 +156,7 @@ mod tests {
     fn what_is_on_time_is_never_given_up() {
         let due = minutes(0..5);
         let now = due[4].plus(Duration::from_secs(59));
-        for (_, missed) in Missed::ALL {
+        for (_, missed) in MissedPolicy::ALL {
             assert_eq!(missed.given_up(&due, None, now), 0);
             assert_eq!(missed.given_up(&[], None, now), 0);
         }
@@ -166,14 +166,17 @@ mod tests {
     fn of_many_late_ones_none_or_the_latest_or_a_bounded_number_fires() {
         let due = minutes(0..4320);
         let now = due[4319];
-        assert_eq!(Missed::Latest.given_up(&due, None, now), 4319);
-        assert_eq!(Missed::Each.given_up(&due, None, now), 4320 - EACH_MAX);
+        assert_eq!(MissedPolicy::Latest.given_up(&due, None, now), 4319);
         assert_eq!(
-            Missed::None.given_up(&due, None, now),
+            MissedPolicy::Each.given_up(&due, None, now),
+            4320 - EACH_MAX
+        );
+        assert_eq!(
+            MissedPolicy::None.given_up(&due, None, now),
             4314,
             "those of the last five minutes are on time"
         );
-        assert_eq!(Missed::Each.given_up(&due[..100], None, now), 0);
+        assert_eq!(MissedPolicy::Each.given_up(&due[..100], None, now), 0);
     }
 
     #[test]
@@ -185,10 +188,10 @@ mod tests {
             (Some(due[1]), 2),
             (Some(due[1].plus(Duration::from_secs(30))), 2),
         ] {
-            assert_eq!(Missed::None.given_up(&due, resumed, now), expected);
+            assert_eq!(MissedPolicy::None.given_up(&due, resumed, now), expected);
         }
-        assert_eq!(Missed::Latest.given_up(&due, Some(due[1]), now), 3);
-        assert_eq!(Missed::Each.given_up(&due, Some(due[1]), now), 0);
+        assert_eq!(MissedPolicy::Latest.given_up(&due, Some(due[1]), now), 3);
+        assert_eq!(MissedPolicy::Each.given_up(&due, Some(due[1]), now), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub struct Policy {
     /// When the gateway certainly did nothing.
     pub retry: Retry,
     /// When it is not known what the gateway did.
-    pub resolve: Resolve,
+    pub resolve: QueryPolicy,
     /// How long after each soft decline to try again; its length bounds the tries.
     pub dunning: Vec<Duration>,
 }
@@ -69,7 +69,7 @@ pub struct Retry {
 
 /// Asking what became of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolve {
+pub struct QueryPolicy {
     /// Waits between queries; the last repeats.
     pub schedule: Vec<Duration>,
     /// How long after sending "no such order" does not count.
@@ -89,7 +89,7 @@ impl Retry {
     }
 }
 
-impl Resolve {
+impl QueryPolicy {
     /// The wait before asking again when `asked` queries have been made, with up to a quarter added
     /// by `jitter`.
     pub fn wait(&self, asked: u32, jitter: u8) -> Duration {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn the_last_wait_of_a_schedule_repeats() {
         let schedule = vec![Duration::from_secs(1), Duration::from_secs(5)];
-        let resolve = Resolve {
+        let resolve = QueryPolicy {
             schedule,
             grace: Duration::ZERO,
             horizon: Duration::from_secs(60),

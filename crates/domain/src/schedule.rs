@@ -27,12 +27,12 @@ mod quartz;
 pub struct Schedule {
     text: String,
     zone: Tz,
-    rule: Rule,
+    rule: WallClockSets,
 }
 
 /// Sets of wall-clock values, one bit each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rule {
+struct WallClockSets {
     minutes: u64,
     hours: u64,
     months: u64,
@@ -63,7 +63,7 @@ pub(super) const DAYS_AHEAD: usize = 366 * 9;
 
 /// How often an `every` form fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Every<'a> {
+pub enum FiringInterval<'a> {
     /// Each day.
     Day,
     /// Each week, on a day by its name.
@@ -124,7 +124,7 @@ impl Schedule {
     pub fn crontab(text: &str, zone: Tz) -> Result<Self, ScheduleError> {
         let parts: Vec<&str> = text.split_ascii_whitespace().collect();
         let rule = match parts.as_slice() {
-            [minute, hour, day, month, weekday] => Rule {
+            [minute, hour, day, month, weekday] => WallClockSets {
                 minutes: MINUTE.parse(minute)?,
                 hours: HOUR.parse(hour)?,
                 months: MONTH.parse(month)?,
@@ -151,20 +151,20 @@ impl Schedule {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn every(every: &Every<'_>, at: &str, zone: Tz) -> Result<Self, ScheduleError> {
+    pub fn every(every: &FiringInterval<'_>, at: &str, zone: Tz) -> Result<Self, ScheduleError> {
         let time = (at.len() == 5)
             .then(|| NaiveTime::parse_from_str(at, "%H:%M").ok())
             .flatten();
         let time = time.ok_or_else(|| ScheduleError::TimeOfDay { text: cut(at) })?;
         let (text, days) = match every {
-            Every::Day => (
+            FiringInterval::Day => (
                 format!("every day at {at}"),
                 DayRule::Crontab {
                     of_month: None,
                     of_week: None,
                 },
             ),
-            Every::Week(day) => {
+            FiringInterval::Week(day) => {
                 let days = WEEKDAY.parse(day)?;
                 (
                     format!("every week on {day} at {at}"),
@@ -174,7 +174,7 @@ impl Schedule {
                     },
                 )
             }
-            Every::Month(day) => {
+            FiringInterval::Month(day) => {
                 let number = u32::try_from(*day)
                     .ok()
                     .filter(|day| (1..=31).contains(day));
@@ -185,7 +185,7 @@ impl Schedule {
                 )
             }
         };
-        let rule = Rule {
+        let rule = WallClockSets {
             minutes: 1 << time.minute(),
             hours: 1 << time.hour(),
             months: MONTH.all(),
@@ -238,7 +238,7 @@ impl Schedule {
     /// assert!(!is_interval("30 2 * * *") && !is_interval("0,30 2 * * *") && !is_interval("0 */2 * * *"));
     /// ```
     pub fn is_interval(&self) -> bool {
-        let Rule { minutes, hours, .. } = self.rule;
+        let WallClockSets { minutes, hours, .. } = self.rule;
         let next_hours = (hours >> 1) | ((hours & 1) << 23);
         let often = (0..60)
             .all(|from| (from..from + HALF_HOUR).any(|minute| minutes & (1 << (minute % 60)) != 0));
@@ -364,7 +364,7 @@ impl Schedule {
     }
 }
 
-impl Rule {
+impl WallClockSets {
     fn fits(&self, date: NaiveDate) -> bool {
         let last = last_day(date);
         let in_month =
@@ -453,32 +453,32 @@ fn last_day(date: NaiveDate) -> u32 {
 }
 
 /// One field of a crontab: its range and its names.
-struct Field {
+struct CrontabField {
     name: &'static str,
     min: u32,
     max: u32,
     names: &'static [&'static str],
 }
 
-const MINUTE: Field = Field {
+const MINUTE: CrontabField = CrontabField {
     name: "minute",
     min: 0,
     max: 59,
     names: &[],
 };
-const HOUR: Field = Field {
+const HOUR: CrontabField = CrontabField {
     name: "hour",
     min: 0,
     max: 23,
     names: &[],
 };
-const DAY: Field = Field {
+const DAY: CrontabField = CrontabField {
     name: "day of month",
     min: 1,
     max: 31,
     names: &[],
 };
-const MONTH: Field = Field {
+const MONTH: CrontabField = CrontabField {
     name: "month",
     min: 1,
     max: 12,
@@ -486,7 +486,7 @@ const MONTH: Field = Field {
         "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
     ],
 };
-const WEEKDAY: Field = Field {
+const WEEKDAY: CrontabField = CrontabField {
     name: "day of week",
     min: 0,
     max: 7,
@@ -504,7 +504,7 @@ const WEEKDAYS: [&str; 7] = [
     "saturday",
 ];
 
-impl Field {
+impl CrontabField {
     fn all(&self) -> u64 {
         (self.min..=self.max).fold(0, |set, value| set | 1 << value)
     }
@@ -627,7 +627,7 @@ mod tests {
 
     #[test]
     fn a_time_in_the_autumn_overlap_fires_the_first_time_only() {
-        let daily = Schedule::every(&Every::Day, "01:30", New_York).unwrap();
+        let daily = Schedule::every(&FiringInterval::Day, "01:30", New_York).unwrap();
         let expected = [
             "2026-10-31T05:30:00Z",
             "2026-11-01T05:30:00Z",
@@ -649,7 +649,7 @@ mod tests {
 
     #[test]
     fn the_31st_of_every_month_is_the_last_day_of_a_shorter_one() {
-        let monthly = Schedule::every(&Every::Month(31), "02:30", Hong_Kong).unwrap();
+        let monthly = Schedule::every(&FiringInterval::Month(31), "02:30", Hong_Kong).unwrap();
         let expected = [
             "2028-01-30T18:30:00Z",
             "2028-02-28T18:30:00Z",
@@ -678,7 +678,7 @@ mod tests {
         assert_eq!(parsed("0 0 * * 0"), parsed("0 0 * * 7"));
         assert_eq!(parsed("0 0 * * SUN"), parsed("0 0 * * 7"));
         assert_eq!(parsed("0 0 * * 5-7"), parsed("0 0 * * fri,sat,sun"));
-        assert!(Schedule::every(&Every::Week("Monday"), "09:00", Hong_Kong).is_ok());
+        assert!(Schedule::every(&FiringInterval::Week("Monday"), "09:00", Hong_Kong).is_ok());
     }
 
     #[test]
@@ -692,8 +692,8 @@ mod tests {
         assert!(refused("0 0 31 2 *").contains("no date ever fits"));
         assert!(refused("0 0 */2 * mon").contains("list the days"));
         assert!(refused("+5 0 * * *").contains("no minute"));
-        assert!(Schedule::every(&Every::Day, "2:30", Hong_Kong).is_err());
-        assert!(Schedule::every(&Every::Month(32), "02:30", Hong_Kong).is_err());
+        assert!(Schedule::every(&FiringInterval::Day, "2:30", Hong_Kong).is_err());
+        assert!(Schedule::every(&FiringInterval::Month(32), "02:30", Hong_Kong).is_err());
     }
 
     fn field(min: u32, max: u32) -> impl Strategy<Value = String> {

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::calendar::{Calendar, Placed, REACH, Roll, closed_in, fingerprint, place};
+use super::calendar::{
+    Calendar, REACH, RollConvention, RollOutcome, closed_in, fingerprint, place,
+};
 use super::schedule::{self, DAYS_AHEAD, Schedule};
 use super::time::Timestamp;
 
@@ -24,20 +26,20 @@ use super::time::Timestamp;
 /// the occurrence of its run; of an interval's second pass through an hour as
 /// `2026-10-25T02:30+01:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nominal {
+pub struct NominalTime {
     wall: NaiveDateTime,
     /// Of the second pass: seconds ahead of UTC.
     offset: Option<i32>,
 }
 
-impl Nominal {
+impl NominalTime {
     /// From its text; a blank may stand in place of the `T`.
     ///
     /// ```
-    /// use payrun_domain::timetable::Nominal;
-    /// assert_eq!(Nominal::parse("2026-11-30 09:30").unwrap().to_string(), "2026-11-30T09:30");
-    /// assert!(Nominal::parse("2026-11-31T09:30").is_none());
-    /// let second = Nominal::parse("2026-10-25T02:30+01:00").unwrap();
+    /// use payrun_domain::timetable::NominalTime;
+    /// assert_eq!(NominalTime::parse("2026-11-30 09:30").unwrap().to_string(), "2026-11-30T09:30");
+    /// assert!(NominalTime::parse("2026-11-31T09:30").is_none());
+    /// let second = NominalTime::parse("2026-10-25T02:30+01:00").unwrap();
     /// assert_eq!(second.instant(chrono_tz::Europe::Berlin).unwrap().to_string(), "2026-10-25T01:30:00Z");
     /// ```
     pub fn parse(text: &str) -> Option<Self> {
@@ -77,7 +79,7 @@ impl Nominal {
     }
 }
 
-impl fmt::Display for Nominal {
+impl fmt::Display for NominalTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.wall.format("%Y-%m-%dT%H:%M"))?;
         match self.offset {
@@ -97,13 +99,13 @@ impl fmt::Display for Nominal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Firing {
     /// The time that the rule names.
-    pub nominal: Nominal,
+    pub nominal: NominalTime,
     /// The wall-clock time after the calendars moved it.
     pub wall: NaiveDateTime,
     /// The instant.
     pub at: Timestamp,
     /// What the calendars made of its date.
-    pub placed: Placed,
+    pub placed: RollOutcome,
 }
 
 /// A schedule and the calendars that move its dates.
@@ -111,12 +113,16 @@ pub struct Firing {
 pub struct Timetable {
     schedule: Schedule,
     calendars: Vec<Arc<Calendar>>,
-    roll: Roll,
+    roll: RollConvention,
 }
 
 impl Timetable {
     /// Of a rule; without calendars every day counts.
-    pub const fn new(schedule: Schedule, calendars: Vec<Arc<Calendar>>, roll: Roll) -> Self {
+    pub const fn new(
+        schedule: Schedule,
+        calendars: Vec<Arc<Calendar>>,
+        roll: RollConvention,
+    ) -> Self {
         Self {
             schedule,
             calendars,
@@ -178,7 +184,7 @@ impl Timetable {
             let from = until.minus(Duration::from_secs(days * 86_400));
             let firings = self.firings(from).take_while(|one| one.at <= until);
             firings
-                .filter(|one| one.placed != Placed::LeftOut)
+                .filter(|one| one.placed != RollOutcome::LeftOut)
                 .last()
                 .map(|one| one.at)
         };
@@ -186,7 +192,7 @@ impl Timetable {
     }
 
     /// What becomes of a nominal time; none if the rule does not name it.
-    pub fn at(&self, nominal: Nominal) -> Option<Firing> {
+    pub fn at(&self, nominal: NominalTime) -> Option<Firing> {
         let date = nominal.wall().date();
         let named = self.schedule.fits(date)
             && self.schedule.times(date).any(|time| time == nominal.wall());
@@ -212,13 +218,13 @@ impl Timetable {
 
     /// The time of its date that fires for this one, where a gap of the clock put both at one
     /// instant; none if it fires itself, or the rule does not name it.
-    pub fn fires_instead_of(&self, nominal: Nominal) -> Option<Nominal> {
+    pub fn fires_instead_of(&self, nominal: NominalTime) -> Option<NominalTime> {
         let wall = nominal.wall();
         let earlier = self
             .schedule
             .times(wall.date())
             .take_while(|time| *time < wall);
-        let mut earlier = earlier.filter_map(|wall| self.at(Nominal { wall, offset: None }));
+        let mut earlier = earlier.filter_map(|wall| self.at(NominalTime { wall, offset: None }));
         let fires_for = |firing: &Firing| {
             self.fires_for(firing)
                 .contains(&firing.wall.date().and_time(wall.time()))
@@ -238,13 +244,13 @@ impl Timetable {
     pub fn moved(&self, firing: &Firing) -> String {
         let date = firing.nominal.wall().date();
         match firing.placed {
-            Placed::Kept => String::new(),
-            Placed::Moved(_) => format!(
+            RollOutcome::Kept => String::new(),
+            RollOutcome::Moved(_) => format!(
                 "moved from {} ({})",
                 date.format("%a %Y-%m-%d"),
                 self.closed(date)
             ),
-            Placed::LeftOut => format!("left out ({})", self.closed(date)),
+            RollOutcome::LeftOut => format!("left out ({})", self.closed(date)),
         }
     }
 
@@ -261,8 +267,8 @@ impl Timetable {
                 .map(move |(at, offset)| (wall, at, offset))
         });
         instants.flat_map(move |(wall, at, offset)| {
-            let of = move |(source, placed): (NaiveDate, Placed)| Firing {
-                nominal: Nominal {
+            let of = move |(source, placed): (NaiveDate, RollOutcome)| Firing {
+                nominal: NominalTime {
                     wall: source.and_time(wall.time()),
                     offset,
                 },
@@ -275,7 +281,7 @@ impl Timetable {
     }
 
     /// The nominal dates that come to be on this one, in order.
-    fn sources(&self, date: NaiveDate) -> Vec<(NaiveDate, Placed)> {
+    fn sources(&self, date: NaiveDate) -> Vec<(NaiveDate, RollOutcome)> {
         let reach = if self.calendars.is_empty() { 0 } else { REACH };
         let first = date.checked_sub_days(Days::new(reach)).unwrap_or(date);
         let near = std::iter::successors(Some(first), |day| day.checked_add_days(Days::new(1)));
@@ -290,17 +296,17 @@ impl Timetable {
 }
 
 /// Where a date comes to be; what is left out stays where it is.
-const fn landing(placed: Placed, date: NaiveDate) -> NaiveDate {
+const fn landing(placed: RollOutcome, date: NaiveDate) -> NaiveDate {
     match placed {
-        Placed::Moved(to) => to,
-        Placed::Kept | Placed::LeftOut => date,
+        RollOutcome::Moved(to) => to,
+        RollOutcome::Kept | RollOutcome::LeftOut => date,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::Every;
+    use crate::schedule::FiringInterval;
     use chrono_tz::Asia::Hong_Kong;
     use chrono_tz::Europe::Berlin;
     use proptest::prelude::*;
@@ -319,9 +325,9 @@ mod tests {
         vec![Arc::new(hk)]
     }
 
-    fn month_end(roll: Roll) -> Timetable {
+    fn month_end(roll: RollConvention) -> Timetable {
         Timetable::new(
-            Schedule::every(&Every::Month(31), "09:30", Hong_Kong).unwrap(),
+            Schedule::every(&FiringInterval::Month(31), "09:30", Hong_Kong).unwrap(),
             calendar(),
             roll,
         )
@@ -343,7 +349,11 @@ mod tests {
             "2026-11-30T09:30 at 2026-11-30 09:30:00",
         ];
         assert_eq!(
-            shown(&month_end(Roll::Forward), "2026-10-30T12:00:00Z", 2),
+            shown(
+                &month_end(RollConvention::Forward),
+                "2026-10-30T12:00:00Z",
+                2
+            ),
             expected
         );
         let expected = [
@@ -351,11 +361,15 @@ mod tests {
             "2026-11-30T09:30 at 2026-11-30 09:30:00",
         ];
         assert_eq!(
-            shown(&month_end(Roll::ModifiedForward), "2026-10-29T12:00:00Z", 2),
+            shown(
+                &month_end(RollConvention::ModifiedForward),
+                "2026-10-29T12:00:00Z",
+                2
+            ),
             expected
         );
         assert_eq!(
-            shown(&month_end(Roll::Back), "2026-10-30T12:00:00Z", 1),
+            shown(&month_end(RollConvention::Back), "2026-10-30T12:00:00Z", 1),
             expected[1..],
             "its instant is over"
         );
@@ -366,7 +380,7 @@ mod tests {
         let daily = Timetable::new(
             Schedule::crontab("0 9,17 * * *", Hong_Kong).unwrap(),
             calendar(),
-            Roll::Forward,
+            RollConvention::Forward,
         );
         let expected = [
             "2026-10-31T09:00 at 2026-11-02 09:00:00",
@@ -379,14 +393,14 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_told_at_the_time_it_would_have_been() {
-        let timetable = month_end(Roll::Skip);
+        let timetable = month_end(RollConvention::Skip);
         let left_out = timetable
             .firings(at("2026-10-30T12:00:00Z"))
             .next()
             .unwrap();
         assert_eq!(
             (left_out.placed, left_out.nominal.to_string().as_str()),
-            (Placed::LeftOut, "2026-10-31T09:30")
+            (RollOutcome::LeftOut, "2026-10-31T09:30")
         );
         assert_eq!(left_out.at.to_string(), "2026-10-31T01:30:00Z");
         assert_eq!(timetable.closed(left_out.wall.date()), "hk: Saturday");
@@ -396,7 +410,7 @@ mod tests {
         Timetable::new(
             Schedule::crontab(text, zone).unwrap(),
             Vec::new(),
-            Roll::Forward,
+            RollConvention::Forward,
         )
     }
 
@@ -432,7 +446,7 @@ mod tests {
             .map(|wall| wall.format("%H:%M").to_string())
             .collect();
         assert_eq!(others, ["01:15", "01:30", "01:45"]);
-        let nominal = |text: &str| Nominal::parse(text).unwrap();
+        let nominal = |text: &str| NominalTime::parse(text).unwrap();
         assert_eq!(
             quarters.at(nominal("2026-03-29T01:15")),
             None,
@@ -517,7 +531,10 @@ mod tests {
                 }
                 for one in firings {
                     assert_eq!(interval.at(one.nominal), Some(one), "{rule}");
-                    assert_eq!(Nominal::parse(&one.nominal.to_string()), Some(one.nominal));
+                    assert_eq!(
+                        NominalTime::parse(&one.nominal.to_string()),
+                        Some(one.nominal)
+                    );
                     assert_eq!(one.nominal.instant(Berlin), Some(one.at));
                 }
             }
@@ -531,9 +548,9 @@ mod tests {
             "2026-10-25T03:00 at 2026-10-25T02:00:00Z",
         ];
         assert_eq!(autumn, expected);
-        let gap = Nominal::parse("2026-03-29T02:30").unwrap();
+        let gap = NominalTime::parse("2026-03-29T02:30").unwrap();
         assert_eq!(half_hours.at(gap), None, "no clock shows it");
-        let wrong = Nominal::parse("2026-10-25T02:30+02:00").unwrap();
+        let wrong = NominalTime::parse("2026-10-25T02:30+02:00").unwrap();
         assert_eq!(
             half_hours.at(wrong),
             None,
@@ -564,17 +581,17 @@ mod tests {
 
     #[test]
     fn only_what_the_rule_names_has_an_instant() {
-        let timetable = month_end(Roll::Forward);
+        let timetable = month_end(RollConvention::Forward);
         let firing = timetable
-            .at(Nominal::parse("2026-10-31T09:30").unwrap())
+            .at(NominalTime::parse("2026-10-31T09:30").unwrap())
             .unwrap();
         assert_eq!(firing.at.to_string(), "2026-11-02T01:30:00Z");
         assert_eq!(
-            timetable.at(Nominal::parse("2026-10-31T09:31").unwrap()),
+            timetable.at(NominalTime::parse("2026-10-31T09:31").unwrap()),
             None
         );
         assert_eq!(
-            timetable.at(Nominal::parse("2026-10-30T09:30").unwrap()),
+            timetable.at(NominalTime::parse("2026-10-30T09:30").unwrap()),
             None
         );
     }
@@ -584,7 +601,7 @@ mod tests {
         fn looking_from_any_moment_tells_the_same_firings(
             start in 1_600_000_000_i64..1_900_000_000, split in 0_i64..20_000_000, roll in 0_usize..4,
         ) {
-            let timetable = month_end(Roll::ALL[roll].1);
+            let timetable = month_end(RollConvention::ALL[roll].1);
             let (first, later) = (Timestamp::from_millis(start * 1000), Timestamp::from_millis((start + split) * 1000));
             let end = Timestamp::from_millis((start + 40_000_000) * 1000);
             let whole: Vec<Firing> = timetable.firings(first).take_while(|one| one.at <= end).collect();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use payrun_domain::approval::{ContentHash, Origin, Row as Content};
+use payrun_domain::approval::{BatchOrigin, BatchRow as Content, ContentHash};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, LedgerError};
@@ -78,7 +78,7 @@ impl<'a> Journal<'a> {
                 job.lane.as_str(),
                 job.account.as_deref().unwrap_or_default(),
             ];
-            let origin = Origin {
+            let origin = BatchOrigin {
                 workflow: &approval.workflow,
                 occurrence: &origin.occurrence,
                 source: &origin.source,

@@ -22,18 +22,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::files::Files;
-pub use attempt::pace::Pace;
-pub use attempt::watch::Watch;
-use maintenance::metrics::Meter;
-pub use operator::bulk::{BulkError, CarriedOut, Chosen};
-use payrun_domain::alert::Certificate;
+pub use attempt::pace::CallPace;
+pub use attempt::watch::AccountWatch;
+use maintenance::metrics::ProcessMetrics;
+pub use operator::bulk::{BulkCounts, BulkError, BulkSelection};
+use payrun_domain::alert::ExpiringCredential;
 use payrun_domain::policy::Rate;
 use payrun_gateway::Gateway;
 use payrun_ledger::Ledger;
 use payrun_project::config::Config;
 use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
-pub use planning::places::{Place, Places};
+pub use planning::places::{PlanPermit, PlanPermits};
 use vault::Vault;
 
 /// Everything the use cases work with.
@@ -52,9 +52,9 @@ pub struct Engine {
     /// Where statements and reports are kept.
     pub files: Files,
     /// What is counted.
-    pub meter: Arc<Meter>,
+    pub meter: Arc<ProcessMetrics>,
     /// How many plans are made at once.
-    pub places: Arc<Places>,
+    pub places: Arc<PlanPermits>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -86,19 +86,19 @@ pub struct Account {
     /// Whether the gateway is another machine: not a sandbox here.
     pub is_remote: bool,
     /// Keeps the rate in every span of it; none where nothing is called over a network.
-    pub pace: Option<Pace>,
+    pub pace: Option<CallPace>,
     /// What this process remembers of its calls.
-    pub watch: Watch,
+    pub watch: AccountWatch,
 }
 
 impl Engine {
     /// What expires of the gateways' keys and ours, as far as it is known.
-    pub fn certificates(&self) -> Vec<Certificate> {
+    pub fn certificates(&self) -> Vec<ExpiringCredential> {
         let of = |account: &Account| {
             let certificates = account.gateway.certificates().into_iter();
             let gateway = account.name.clone();
             certificates
-                .map(|(what, until)| Certificate {
+                .map(|(what, until)| ExpiringCredential {
                     gateway: gateway.clone(),
                     what: what.to_owned(),
                     until,

@@ -23,15 +23,15 @@ use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::notification::{Notice, Subject};
+use payrun_gateway::notification::{Notification, OrderKind};
 use payrun_gateway::redaction::names_person;
-use payrun_gateway::{Observation, Reached};
+use payrun_gateway::{Delivery, Observation};
 use payrun_ledger::{
     BookedItem, LedgerError, NewNotification, NotificationClaim, NotificationOutcome,
     NotificationRow,
 };
-use payrun_project::job_kinds::judge::{Expected, judge};
-use payrun_project::job_kinds::{InStatement, JobKind};
+use payrun_project::job_kinds::judge::{ExpectedReply, judge};
+use payrun_project::job_kinds::{JobKind, StatementRole};
 
 /// How many notifications are applied in one commit.
 const PAGE: u32 = 64;
@@ -44,7 +44,7 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 
 /// What came of a notification that came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Received {
+pub enum ReceiveOutcome {
     /// It is on disk, and may be acknowledged.
     Kept,
     /// It is not the gateway's. Says why.
@@ -74,7 +74,7 @@ pub enum ReceiveError {
 
 /// Why a notification that was kept cannot be read again.
 #[derive(Debug, Error)]
-pub enum NotRead {
+pub enum UnreadableReason {
     /// The gateway's keys cannot be had just now; it is read as soon as they can.
     #[error("{0}")]
     NoKeys(String),
@@ -84,7 +84,7 @@ pub enum NotRead {
 }
 
 impl Engine {
-    /// Verifies a notification for an account and keeps it. When this has said [`Received::Kept`],
+    /// Verifies a notification for an account and keeps it. When this has said [`ReceiveOutcome::Kept`],
     /// it is on disk.
     ///
     /// # Errors
@@ -94,32 +94,32 @@ impl Engine {
         account: &str,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> Result<Received, ReceiveError> {
+    ) -> Result<ReceiveOutcome, ReceiveError> {
         let Some(account) = self.accounts.get(account) else {
-            return Ok(Received::NoSuchGateway);
+            return Ok(ReceiveOutcome::NoSuchGateway);
         };
         let kept = account.gateway.manners().signed_by;
         let kept: BTreeMap<&str, &str> = kept
             .iter()
             .filter_map(|name| Some((name.as_str(), headers.get(name.as_str())?.to_str().ok()?)))
             .collect();
-        let notice = Notice {
+        let notice = Notification {
             headers: headers_of(&kept),
             body,
             received_at: self.clock.now(),
         };
         let seen = account.gateway.notified(&notice).await;
         match seen.reached {
-            Reached::Unverified(why) => return Ok(Received::Refused(why)),
-            Reached::NoKeys(why) => return Ok(Received::NoKeys(why)),
-            Reached::NotSent(_)
-            | Reached::Unreachable(..)
-            | Reached::Refused(_)
-            | Reached::Unsendable(_)
-            | Reached::TimedOut
-            | Reached::Lost(_)
-            | Reached::Unreadable(_)
-            | Reached::Replied => {}
+            Delivery::Unverified(why) => return Ok(ReceiveOutcome::Refused(why)),
+            Delivery::NoKeys(why) => return Ok(ReceiveOutcome::NoKeys(why)),
+            Delivery::NotSent(_)
+            | Delivery::Unreachable(..)
+            | Delivery::Refused(_)
+            | Delivery::Unsendable(_)
+            | Delivery::TimedOut
+            | Delivery::Lost(_)
+            | Delivery::Unreadable(_)
+            | Delivery::Replied => {}
         }
         if self.vault.is_none() && names_person(&notice.body) {
             return Err(ReceiveError::NoKey);
@@ -142,7 +142,7 @@ impl Engine {
             digest,
         };
         self.ledger.keep_notification(new).await?;
-        Ok(Received::Kept)
+        Ok(ReceiveOutcome::Kept)
     }
 
     /// Applies notifications that are due; says how many were looked at. As long as there are any,
@@ -174,27 +174,30 @@ impl Engine {
     ///
     /// # Errors
     /// Why it cannot be read any more, or not now.
-    pub async fn read_notification(&self, row: &NotificationRow) -> Result<Observation, NotRead> {
-        let no_gateway = || NotRead::Lacking(format!("there is no gateway {}", row.lane));
+    pub async fn read_notification(
+        &self,
+        row: &NotificationRow,
+    ) -> Result<Observation, UnreadableReason> {
+        let no_gateway = || UnreadableReason::Lacking(format!("there is no gateway {}", row.lane));
         let account = self.accounts.get(&row.lane).ok_or_else(no_gateway)?;
         let notice = self
             .notice_of(row, account)
             .await
-            .map_err(NotRead::Lacking)?;
+            .map_err(UnreadableReason::Lacking)?;
         let seen = account.gateway.notified(&notice).await;
         match seen.reached {
-            Reached::Unverified(why) => {
-                Err(NotRead::Lacking(format!("it is no longer verified: {why}")))
-            }
-            Reached::NoKeys(why) => Err(NotRead::NoKeys(why)),
-            Reached::NotSent(_)
-            | Reached::Unreachable(..)
-            | Reached::Refused(_)
-            | Reached::Unsendable(_)
-            | Reached::TimedOut
-            | Reached::Lost(_)
-            | Reached::Unreadable(_)
-            | Reached::Replied => Ok(seen),
+            Delivery::Unverified(why) => Err(UnreadableReason::Lacking(format!(
+                "it is no longer verified: {why}"
+            ))),
+            Delivery::NoKeys(why) => Err(UnreadableReason::NoKeys(why)),
+            Delivery::NotSent(_)
+            | Delivery::Unreachable(..)
+            | Delivery::Refused(_)
+            | Delivery::Unsendable(_)
+            | Delivery::TimedOut
+            | Delivery::Lost(_)
+            | Delivery::Unreadable(_)
+            | Delivery::Replied => Ok(seen),
         }
     }
 
@@ -279,7 +282,7 @@ impl Engine {
         ) {
             (Some(account), Ok(seen)) => (account, seen),
             // It was verified once: as soon as the keys can be had it is again.
-            (_, Err(NotRead::NoKeys(why))) => {
+            (_, Err(UnreadableReason::NoKeys(why))) => {
                 return Ok(Interpretation::Ends(
                     NotificationOutcome::Open,
                     why,
@@ -287,7 +290,7 @@ impl Engine {
                 ));
             }
             // Somebody may put back a key or an account.
-            (_, Err(NotRead::Lacking(why))) => {
+            (_, Err(UnreadableReason::Lacking(why))) => {
                 return Ok(wait_or_end(row, now, NotificationOutcome::Unread, &why));
             }
             (None, Ok(_)) => {
@@ -299,7 +302,7 @@ impl Engine {
                 ));
             }
         };
-        if let Reached::Unreadable(why) = &seen.reached {
+        if let Delivery::Unreadable(why) = &seen.reached {
             tracing::warn!(
                 notification.id = row.id,
                 lane.name = row.lane,
@@ -346,11 +349,11 @@ impl Engine {
     }
 
     /// The kinds of job whose items a notification about this may be of.
-    fn kinds_about(&self, account: &Account, subject: Subject) -> Vec<&JobKind> {
+    fn kinds_about(&self, account: &Account, subject: OrderKind) -> Vec<&JobKind> {
         let side = match subject {
-            Subject::Payment => InStatement::Payment,
-            Subject::Refund => InStatement::Refund,
-            Subject::Cancellation => InStatement::Reversal,
+            OrderKind::Payment => StatementRole::Payment,
+            OrderKind::Refund => StatementRole::Refund,
+            OrderKind::Cancellation => StatementRole::Reversal,
         };
         let kinds = self.job_kinds.by_name.values().map(|kind| &**kind);
         kinds
@@ -361,7 +364,11 @@ impl Engine {
     }
 
     /// A notification as it came in, and as it was kept.
-    async fn notice_of(&self, row: &NotificationRow, account: &Account) -> Result<Notice, String> {
+    async fn notice_of(
+        &self,
+        row: &NotificationRow,
+        account: &Account,
+    ) -> Result<Notification, String> {
         let headers: BTreeMap<&str, &str> = serde_json::from_str(&row.headers)
             .map_err(|_| "its headers are not as they were kept".to_owned())?;
         let decoded = |text: &str| {
@@ -403,7 +410,7 @@ impl Engine {
                     .to_owned(),
             );
         }
-        Ok(Notice {
+        Ok(Notification {
             headers: headers_of(&headers),
             body: body.into(),
             received_at: row.received_at,
@@ -496,7 +503,7 @@ fn answer(
             code: String::new(),
         };
     };
-    let expected = Expected {
+    let expected = ExpectedReply {
         order_no: Some(number.clone()),
         amount: item
             .amount
@@ -506,7 +513,7 @@ fn answer(
         named: !operations.named_by.is_empty(),
         // What depends on the item's fields or on refunds, the query is asked about.
         refunded: true,
-        ..Expected::default()
+        ..ExpectedReply::default()
     };
     let as_asked = Observation {
         http: Some(200),

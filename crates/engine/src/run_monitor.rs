@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::Engine;
 use crate::attempt::LONG_LEASE;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{LedgerError, Work};
+use payrun_ledger::{LedgerError, RunProgress};
 
 /// How runs stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
     /// Something is under way or due soon.
-    Working(Work),
+    Working(RunProgress),
     /// Nothing is due within the patience; the next at this instant, if at any.
-    Waiting(Work),
+    Waiting(RunProgress),
     /// Nothing is open.
     AtRest,
 }
@@ -86,8 +86,8 @@ impl Engine {
         runs: &[i64],
         lanes: &BTreeSet<String>,
         only_ask: &BTreeSet<String>,
-    ) -> Result<Work, LedgerError> {
-        let mut all = Work::default();
+    ) -> Result<RunProgress, LedgerError> {
+        let mut all = RunProgress::default();
         for run in runs {
             let work = self.ledger.work(*run, lanes, only_ask).await?;
             all.open += work.open;

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use payrun_domain::ids::KeyHash;
 use payrun_domain::sealed::{KEY_ID, SealedText};
-use payrun_project::job_kinds::Field;
-use payrun_project::workflow::render::Private;
+use payrun_project::job_kinds::InputField;
+use payrun_project::workflow::render::PersonalValues;
 
 /// What the proof of the key of a ledger from before keys had ids is made of.
 const PROOF: &str = "payrun personal data";
@@ -86,7 +86,7 @@ impl Vault {
     pub fn seal_into(
         &self,
         mut input: String,
-        private: &Private,
+        private: &PersonalValues,
         key: KeyHash,
     ) -> Result<String, VaultError> {
         input.pop();
@@ -343,7 +343,7 @@ pub fn sealed(value: &Value) -> Option<&str> {
 pub fn open_input(
     vault: Option<&Vault>,
     input: Map<String, Value>,
-    fields: &[Field],
+    fields: &[InputField],
     key: KeyHash,
 ) -> Result<Map<String, Value>, VaultError> {
     let is_personal = |name: &str| {
@@ -444,7 +444,7 @@ mod tests {
             KeyHash::of("a", "declare", "1"),
             KeyHash::of("a", "declare", "2"),
         );
-        let private = Private::new(vec![("name".to_owned(), "Li \"Lei\"".to_owned())]);
+        let private = PersonalValues::new(vec![("name".to_owned(), "Li \"Lei\"".to_owned())]);
         let one = vault(&[1]);
         let input = one
             .seal_into(r#"{"customs":"SHENZHEN"}"#.to_owned(), &private, key)
@@ -474,7 +474,7 @@ mod tests {
     #[test]
     fn any_key_opens_the_first_seals_and_the_digest_stays() {
         let item = KeyHash::of("a", "declare", "1");
-        let private = Private::new(vec![
+        let private = PersonalValues::new(vec![
             ("name".to_owned(), "Li Lei".to_owned()),
             ("card".to_owned(), "1".to_owned()),
         ]);

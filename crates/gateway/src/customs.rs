@@ -10,7 +10,7 @@ use payrun_domain::money::{Amount, Currency, MoneyError};
 
 /// Which declaration is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Which {
+pub(super) struct DeclarationIds {
     /// The merchant's number of the payment. Of a declaration that is not split it is the item's,
     /// if the input has none.
     pub out_trade_no: Option<String>,
@@ -24,14 +24,14 @@ pub(super) struct Which {
 
 /// What a reply says that it speaks of; a gateway does not always say everything.
 #[derive(Debug, Default)]
-pub(super) struct Named<'a> {
+pub(super) struct NamedDeclaration<'a> {
     pub customs: Option<&'a str>,
     pub out_trade_no: Option<&'a str>,
     pub transaction_id: Option<&'a str>,
     pub sub_order_no: Option<&'a str>,
 }
 
-impl Which {
+impl DeclarationIds {
     /// From the fields `out_trade_no`, `transaction_id`, `sub_order_no` and `customs`.
     pub(super) fn of(call: &Call) -> Result<Self, String> {
         let owned = |field| text(call, field).map(str::to_owned);
@@ -55,7 +55,7 @@ impl Which {
     }
 
     /// Whether a reply speaks of this one, as far as it says.
-    pub(super) fn check(&self, said: &Named<'_>) -> Result<(), String> {
+    pub(super) fn check(&self, said: &NamedDeclaration<'_>) -> Result<(), String> {
         let differs = |said: Option<&str>, ours: Option<&str>| {
             said.filter(|said| !said.is_empty())
                 .zip(ours)
@@ -79,10 +79,10 @@ impl Which {
         Ok(())
     }
 
-    /// The number a reply that passed [`Which::check`] speaks of: the sub-order's if it names one;
+    /// The number a reply that passed [`DeclarationIds::check`] speaks of: the sub-order's if it names one;
     /// the payment's if the declaration is not split; else none, since nothing is reported that was
     /// not said.
-    pub(super) fn number(&self, said: &Named<'_>) -> Option<String> {
+    pub(super) fn number(&self, said: &NamedDeclaration<'_>) -> Option<String> {
         match &self.sub_order_no {
             Some(_) => said
                 .sub_order_no
@@ -99,7 +99,7 @@ impl Which {
 /// What a sub-order costs. Transport and product may be zero each; that they add up is the
 /// gateway's to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fees {
+pub(super) struct SubOrderFees {
     /// All of it.
     pub order: Amount,
     /// In minor units of the order's currency.
@@ -108,7 +108,7 @@ pub(super) struct Fees {
     pub product: i64,
 }
 
-impl Fees {
+impl SubOrderFees {
     /// From the call's amount and the decimal texts `transport_fee` and `product_fee`, in main
     /// units of its currency.
     pub(super) fn of(call: &Call) -> Result<Self, String> {
@@ -149,14 +149,14 @@ fn minor(field: &str, text: &str, currency: Currency) -> Result<i64, String> {
 
 /// How a declaration is filed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RefilingMethod {
     /// The same once more: for one that the customs lost.
     Redeclare,
     /// With other terms: voids the one before.
     Modify,
 }
 
-impl Way {
+impl RefilingMethod {
     /// From the field `way`.
     pub(super) fn of(call: &Call) -> Result<Self, String> {
         match text(call, "way") {
@@ -171,8 +171,8 @@ impl Way {
 mod tests {
     use super::*;
 
-    fn which(sub_order_no: Option<&str>) -> Which {
-        Which {
+    fn which(sub_order_no: Option<&str>) -> DeclarationIds {
+        DeclarationIds {
             out_trade_no: Some("P-1".into()),
             transaction_id: Some("42".into()),
             sub_order_no: sub_order_no.map(str::to_owned),
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_reply_about_anything_else_is_not_taken_for_ours() {
-        let named = |customs, payment, sub_order| Named {
+        let named = |customs, payment, sub_order| NamedDeclaration {
             customs: Some(customs),
             out_trade_no: None,
             transaction_id: Some(payment),
@@ -190,7 +190,7 @@ mod tests {
         };
         let ours = which(Some("S-1"));
         assert_eq!(ours.check(&named("SHENZHEN", "42", Some("S-1"))), Ok(()));
-        assert_eq!(ours.check(&Named::default()), Ok(()));
+        assert_eq!(ours.check(&NamedDeclaration::default()), Ok(()));
         assert!(
             ours.check(&named("NINGBO", "42", Some("S-1")))
                 .unwrap_err()
@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn nothing_is_reported_that_a_reply_did_not_say_of_a_sub_order() {
-        let said = Named {
+        let said = NamedDeclaration {
             out_trade_no: Some("P-1"),
-            ..Named::default()
+            ..NamedDeclaration::default()
         };
         assert_eq!(
             (which(Some("S-1")).number(&said), which(None).number(&said)),

@@ -11,8 +11,8 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 use tokio::time::Sleep;
 
-use super::transport::{Failure, Request, Response};
-use super::{Call, Observation, Probe, Reached};
+use super::transport::{Request, Response, TransportFailure};
+use super::{Call, Delivery, Observation, Probe};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 
@@ -55,15 +55,17 @@ pub(super) fn beforehand(within: Duration) -> Duration {
 }
 
 /// What a failure of the transport says of a call.
-pub(super) fn of_failure(failure: Failure) -> Observation {
+pub(super) fn of_failure(failure: TransportFailure) -> Observation {
     match failure {
-        Failure::NotSent(why) => Observation::of(Reached::NotSent(why)),
-        Failure::Unreachable { how, why } => Observation::of(Reached::Unreachable(how, why)),
-        Failure::Silent => Observation::of(Reached::TimedOut),
-        Failure::Lost(why) => Observation::of(Reached::Lost(why)),
-        Failure::Broken { status, why } => Observation {
+        TransportFailure::NotSent(why) => Observation::of(Delivery::NotSent(why)),
+        TransportFailure::Unreachable { how, why } => {
+            Observation::of(Delivery::Unreachable(how, why))
+        }
+        TransportFailure::Silent => Observation::of(Delivery::TimedOut),
+        TransportFailure::Lost(why) => Observation::of(Delivery::Lost(why)),
+        TransportFailure::Broken { status, why } => Observation {
             http: Some(status),
-            ..Observation::of(Reached::Unreadable(why))
+            ..Observation::of(Delivery::Unreadable(why))
         },
     }
 }
@@ -284,7 +286,7 @@ pub(super) fn decimal_amount(value: &str, currency: &str) -> Result<Amount, Stri
 }
 
 /// What every reply shows, whatever it is worth.
-pub(super) fn with_reply(reached: Reached, response: &Response, masked: &[&str]) -> Observation {
+pub(super) fn with_reply(reached: Delivery, response: &Response, masked: &[&str]) -> Observation {
     Observation {
         http: Some(response.status().as_u16()),
         retry_after: retry_after(response.headers()),
@@ -310,9 +312,9 @@ pub(super) fn message<const N: usize>(parts: [Option<String>; N]) -> Option<Stri
 /// that the order was taken.
 pub(super) fn unread(seen: &mut Observation, why: String) {
     seen.reached = if seen.http == Some(202) {
-        Reached::Replied
+        Delivery::Replied
     } else {
-        Reached::Unreadable(why)
+        Delivery::Unreadable(why)
     };
 }
 
@@ -325,7 +327,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 /// no order.
 pub(super) fn probes(
     base: &str,
-    sent: Result<Response, Failure>,
+    sent: Result<Response, TransportFailure>,
     now: Timestamp,
     accepted: impl FnOnce(&Response) -> Result<String, String>,
 ) -> Vec<Probe> {
@@ -409,12 +411,12 @@ mod tests {
     #[test]
     fn a_202_is_no_unreadable_reply_and_any_other_is() {
         for (http, reached) in [
-            (202, Reached::Replied),
-            (200, Reached::Unreadable("why".into())),
+            (202, Delivery::Replied),
+            (200, Delivery::Unreadable("why".into())),
         ] {
             let mut seen = Observation {
                 http: Some(http),
-                ..Observation::of(Reached::Replied)
+                ..Observation::of(Delivery::Replied)
             };
             unread(&mut seen, "why".into());
             assert_eq!(seen.reached, reached);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::statement::BillNames;
-use notification::{Notice, NotificationProtocol, Subject};
+use notification::{Notification, NotificationProtocol, OrderKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
@@ -59,7 +59,7 @@ impl fmt::Debug for Call {
         f.debug_struct("Call")
             .field("operation", &self.operation)
             .field("order_no", &self.order_no)
-            .field("input", &redaction::Shown(&self.input))
+            .field("input", &redaction::RedactedInput(&self.input))
             .field("amount", &self.amount)
             .field("timeout", &self.timeout)
             .finish()
@@ -70,7 +70,7 @@ impl fmt::Debug for Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// How far the call came.
-    pub reached: Reached,
+    pub reached: Delivery,
     /// The HTTP status, where there was a reply.
     pub http: Option<u16>,
     /// The gateway's error code, where the reply has one.
@@ -88,7 +88,7 @@ pub struct Observation {
     /// How long the gateway asked us to wait before coming back.
     pub retry_after: Option<Duration>,
     /// What a notification is about; of a reply none, since what was asked says so.
-    pub about: Option<Subject>,
+    pub about: Option<OrderKind>,
     /// Facts of the reply worth keeping as the item's result; nothing sensitive.
     pub result: Map<String, Value>,
     /// The file that was fetched, where the operation fetches one: a statement, as it is to be
@@ -101,10 +101,10 @@ pub struct Observation {
     pub evidence: String,
 }
 
-/// How far a call came. The line that matters runs between [`Reached::NotSent`] and everything
+/// How far a call came. The line that matters runs between [`Delivery::NotSent`] and everything
 /// else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reached {
+pub enum Delivery {
     /// Nothing was sent, though the gateway may be there. Says why.
     NotSent(String),
     /// Nothing was sent: there was no connection. Says which way it failed, and what the system
@@ -156,7 +156,7 @@ impl NoConnection {
     }
 }
 
-impl Reached {
+impl Delivery {
     /// What is known of why it came no further, in brackets; empty where there is nothing to say.
     pub fn why(&self) -> String {
         match self {
@@ -193,7 +193,7 @@ impl Observation {
     }
 
     /// Nothing but how far the call came.
-    pub fn of(reached: Reached) -> Self {
+    pub fn of(reached: Delivery) -> Self {
         Self {
             reached,
             http: None,
@@ -247,7 +247,7 @@ pub trait Gateway: Send + Sync {
 
     /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is
     /// an observation too.
-    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation>;
+    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation>;
 
     /// What of a notification's body its signature covers: two bodies with the same are one
     /// notification. The body itself, where the gateway signs that.

@@ -1,7 +1,7 @@
 //! Notifications: what a gateway says of its own accord, and how it wants to be answered.
 //!
 //! Nothing is judged here, and nothing is kept. A notification is read into the same observation as
-//! the query of the same thing; one that is not from the gateway is [`super::Reached::Unverified`].
+//! the query of the same thing; one that is not from the gateway is [`super::Delivery::Unverified`].
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub const NOTICE_MAX: usize = 256 * 1024;
 
 /// A notification as it came in.
 #[derive(Debug, Clone)]
-pub struct Notice {
+pub struct Notification {
     /// The headers; of one that was kept, those of [`NotificationProtocol::signed_by`].
     pub headers: HeaderMap,
     /// The raw body, which is what was signed.
@@ -28,7 +28,7 @@ pub struct Notice {
 
 /// What an order is, in the gateway's books: each sort has numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub enum OrderKind {
     /// Money from a payer.
     Payment,
     /// Money back.
@@ -45,21 +45,21 @@ pub struct NotificationProtocol {
     /// The headers without which a notification cannot be verified; they are kept with it.
     pub signed_by: Vec<String>,
     /// What tells it that we have the notification.
-    pub taken: Reply,
+    pub taken: NotificationReply,
     /// What tells it to try again: not verified, or not kept. The status is the server's business.
-    pub refused: Reply,
+    pub refused: NotificationReply,
 }
 
 /// The body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reply {
+pub struct NotificationReply {
     /// Its media type.
     pub media: &'static str,
     /// Its text.
     pub body: &'static str,
 }
 
-impl Reply {
+impl NotificationReply {
     pub(super) const fn text(body: &'static str) -> Self {
         Self {
             media: "text/plain; charset=utf-8",
@@ -98,7 +98,7 @@ pub(super) fn is_timely(signed_at: Timestamp, received_at: Timestamp, age_max: D
 
 impl Observation {
     /// Says what a notification is about.
-    pub(super) fn is_about(&mut self, subject: Subject) {
+    pub(super) fn is_about(&mut self, subject: OrderKind) {
         self.about = Some(subject);
     }
 }
@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn a_media_type_counts_without_its_parameters_and_none_where_any_may_come() {
-        let (taken, refused) = (Reply::text("success"), Reply::text("fail"));
+        let (taken, refused) = (
+            NotificationReply::text("success"),
+            NotificationReply::text("fail"),
+        );
         let json = NotificationProtocol {
             media: &["application/json"],
             signed_by: Vec::new(),

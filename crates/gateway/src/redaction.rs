@@ -40,9 +40,9 @@ const LONG: usize = 6;
 const MASK: &str = "***";
 
 /// A call's input as it may be printed.
-pub(super) struct Shown<'a>(pub(super) &'a Map<String, Value>);
+pub(super) struct RedactedInput<'a>(pub(super) &'a Map<String, Value>);
 
-impl fmt::Debug for Shown<'_> {
+impl fmt::Debug for RedactedInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hidden = Value::from(MASK);
         let entries = self.0.iter();
@@ -120,7 +120,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Reached;
+    use crate::Delivery;
     use payrun_domain::ids::OrderNumber;
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             amount: None,
             timeout: Duration::from_secs(1),
         };
-        let mut seen = Observation::of(Reached::Replied);
+        let mut seen = Observation::of(Delivery::Replied);
         seen.evidence =
             r#"{"a":"李四","b":"\u674e\u56db","c":"\u674E\u56DB","d":"510921199308772318"}"#.into();
         seen.result

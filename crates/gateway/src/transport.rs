@@ -44,8 +44,8 @@ impl Transport {
     /// of which no byte was written.
     ///
     /// # Errors
-    /// [`Failure::NotSent`] if TLS cannot be set up on this machine.
-    pub fn http(concurrency: u32, timeout: Duration) -> Result<Self, Failure> {
+    /// [`TransportFailure::NotSent`] if TLS cannot be set up on this machine.
+    pub fn http(concurrency: u32, timeout: Duration) -> Result<Self, TransportFailure> {
         reqwest::Client::builder()
             .user_agent(concat!("payrun/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeout / 2)
@@ -58,14 +58,14 @@ impl Transport {
             .tcp_nodelay(true)
             .build()
             .map(Self::Http)
-            .map_err(|error| Failure::NotSent(chain(error)))
+            .map_err(|error| TransportFailure::NotSent(chain(error)))
     }
 
     /// Sends a request once and reads the whole reply. `base` is scheme and host, for sockets.
     ///
     /// # Errors
     /// How far it came.
-    pub async fn send(&self, base: &str, request: Request) -> Result<Response, Failure> {
+    pub async fn send(&self, base: &str, request: Request) -> Result<Response, TransportFailure> {
         let max = request
             .extensions()
             .get()
@@ -79,7 +79,7 @@ impl Transport {
 
 /// Why there is no whole reply.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Failure {
+pub enum TransportFailure {
     /// No byte of the request was written, and none was tried.
     #[error("{0}")]
     NotSent(String),
@@ -113,13 +113,13 @@ async fn over_sockets(
     base: &str,
     request: Request,
     max: usize,
-) -> Result<Response, Failure> {
+) -> Result<Response, TransportFailure> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.to_string();
     let url = reqwest::Url::parse(&format!("{base}{target}"))
-        .map_err(|error| Failure::NotSent(error.to_string()))?;
+        .map_err(|error| TransportFailure::NotSent(error.to_string()))?;
     if !url.as_str().ends_with(&target) {
-        return Err(Failure::NotSent(format!(
+        return Err(TransportFailure::NotSent(format!(
             "the path would be sent as {}, which is not what was signed",
             url.path()
         )));
@@ -133,13 +133,13 @@ async fn over_sockets(
         let how = error.is_connect().then(|| no_connection(&error));
         let (is_builder, why) = (error.is_builder(), chain(error));
         match how {
-            Some(how) => Failure::Unreachable { how, why },
-            None if is_builder => Failure::NotSent(why),
-            None => Failure::Lost(why),
+            Some(how) => TransportFailure::Unreachable { how, why },
+            None if is_builder => TransportFailure::NotSent(why),
+            None => TransportFailure::Lost(why),
         }
     })?;
     let status = reply.status().as_u16();
-    let broken = |why: String| Failure::Broken { status, why };
+    let broken = |why: String| TransportFailure::Broken { status, why };
     let mut whole = Vec::new();
     while let Some(part) = reply
         .chunk()
@@ -161,24 +161,26 @@ async fn in_process(
     sandbox: &dyn FakeGateway,
     request: Request,
     max: usize,
-) -> Result<Response, Failure> {
+) -> Result<Response, TransportFailure> {
     match sandbox.take(request).await {
-        Reaction::Reply(response) if response.body().len() > max => Err(Failure::Broken {
+        Reaction::Reply(response) if response.body().len() > max => Err(TransportFailure::Broken {
             status: response.status().as_u16(),
             why: too_long(max),
         }),
         Reaction::Reply(response) => Ok(response),
-        Reaction::Refuse => Err(Failure::Unreachable {
+        Reaction::Refuse => Err(TransportFailure::Unreachable {
             how: NoConnection::Refused,
             why: "by the sandbox in this process".into(),
         }),
-        Reaction::Reset => Err(Failure::Lost("connection reset".into())),
-        Reaction::Silence => Err(Failure::Silent),
+        Reaction::Reset => Err(TransportFailure::Lost("connection reset".into())),
+        Reaction::Silence => Err(TransportFailure::Silent),
         Reaction::Hold => {
             tokio::time::sleep(HOLD_MAX).await;
-            Err(Failure::Lost("connection closed without a reply".into()))
+            Err(TransportFailure::Lost(
+                "connection closed without a reply".into(),
+            ))
         }
-        Reaction::Truncate(response) => Err(Failure::Broken {
+        Reaction::Truncate(response) => Err(TransportFailure::Broken {
             status: response.status().as_u16(),
             why: "truncated: half of the body".into(),
         }),
@@ -236,7 +238,7 @@ mod tests {
     async fn way_of(base: &str) -> NoConnection {
         let transport = Transport::http(1, Duration::from_secs(2)).unwrap();
         match transport.send(base, http::Request::new(Bytes::new())).await {
-            Err(Failure::Unreachable { how, .. }) => how,
+            Err(TransportFailure::Unreachable { how, .. }) => how,
             other => panic!("{base}: {other:?}"),
         }
     }

@@ -104,7 +104,7 @@ pub struct FinishedRun {
 
 /// An answer that contradicts what was known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alarmed {
+pub struct AlarmedItem {
     /// The item's run.
     pub run: RunRef,
     /// The item.
@@ -126,7 +126,7 @@ pub struct Alarmed {
 
 /// An answer that no outcome table lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unlisted {
+pub struct UnmappedCode {
     /// The gateway account.
     pub lane: String,
     /// The job's kind.
@@ -158,7 +158,7 @@ pub struct ReconcileDifference {
 
 /// How much of a workflow is in a state, in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sum {
+pub struct StateSum {
     /// The workflow's name.
     pub workflow: String,
     /// The state.
@@ -173,7 +173,7 @@ pub struct Sum {
 
 /// Which runs are summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Summed {
+pub enum SummedRuns {
     /// Those that ended after one instant and not after another.
     Ended(Timestamp, Timestamp),
     /// Those that have not.
@@ -296,7 +296,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn alarms(&self, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
+    pub async fn alarms(
+        &self,
+        after: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AlarmedItem>, LedgerError> {
         self.alarmed(ALARMS, after, limit).await
     }
 
@@ -331,7 +335,7 @@ impl Ledger {
         &self,
         after: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Alarmed>, LedgerError> {
+    ) -> Result<Vec<AlarmedItem>, LedgerError> {
         self.alarmed(OTHER_PAYERS, after, limit).await
     }
 
@@ -340,13 +344,13 @@ impl Ledger {
         query: &'static str,
         after: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Alarmed>, LedgerError> {
+    ) -> Result<Vec<AlarmedItem>, LedgerError> {
         let query = sqlx::query(query)
             .bind(after.millis())
             .bind(i64::from(limit));
         let rows = self.facts("looking for alarms", query).await?;
         let alarmed = |row: &AnyRow| {
-            Ok(Alarmed {
+            Ok(AlarmedItem {
                 run: of_run(row)?,
                 item_id: row.try_get(3).map_err(failed)?,
                 version: row.try_get(4).map_err(failed)?,
@@ -448,14 +452,14 @@ impl Ledger {
         &self,
         after: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Unlisted>, LedgerError> {
+    ) -> Result<Vec<UnmappedCode>, LedgerError> {
         let query = "select lane, kind, code, first_at, item_id, assumed from unlisted where first_at > $1 order by first_at limit $2";
         let query = sqlx::query(query)
             .bind(after.millis())
             .bind(i64::from(limit));
         let rows = self.facts("looking for unlisted answers", query).await?;
         let unlisted = |row: &AnyRow| {
-            Ok(Unlisted {
+            Ok(UnmappedCode {
                 lane: text(row, 0)?,
                 kind: text(row, 1)?,
                 code: text(row, 2)?,
@@ -489,7 +493,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn sums(&self, which: Summed) -> Result<Vec<Sum>, LedgerError> {
+    pub async fn sums(&self, which: SummedRuns) -> Result<Vec<StateSum>, LedgerError> {
         const COLUMNS: &str = "select r.workflow, t.state, t.currency, cast(sum(t.items) as bigint), \
                                  cast(sum(t.minor) as bigint) from runs as r cross join jobs as j cross join totals as t ";
         const GROUPS: &str = " and j.run_id = r.id and t.job_id = j.id and t.items > 0 group by r.workflow, t.state, t.currency \
@@ -497,10 +501,10 @@ impl Ledger {
         let ended = format!("{COLUMNS} where r.finished_at > $1 and r.finished_at <= $2 {GROUPS}");
         let open = format!("{COLUMNS} where r.finished_at is null {GROUPS}");
         let query = match which {
-            Summed::Ended(after, until) => sqlx::query(sqlx::AssertSqlSafe(ended))
+            SummedRuns::Ended(after, until) => sqlx::query(sqlx::AssertSqlSafe(ended))
                 .bind(after.millis())
                 .bind(until.millis()),
-            Summed::Open => sqlx::query(sqlx::AssertSqlSafe(open)),
+            SummedRuns::Open => sqlx::query(sqlx::AssertSqlSafe(open)),
         };
         let rows = self.facts("summing up", query).await?;
         rows.iter().map(sum).collect()
@@ -546,9 +550,9 @@ fn of_run(row: &AnyRow) -> Result<RunRef, LedgerError> {
     })
 }
 
-fn sum(row: &AnyRow) -> Result<Sum, LedgerError> {
+fn sum(row: &AnyRow) -> Result<StateSum, LedgerError> {
     let word = text(row, 1)?;
-    Ok(Sum {
+    Ok(StateSum {
         workflow: text(row, 0)?,
         state: State::parse(&word).ok_or_else(|| LedgerError::Inconsistent {
             what: format!("the state \"{word}\" of a total"),

@@ -12,13 +12,13 @@ use super::Ledger;
 use super::approvals::void_of_job;
 use super::claim::follow;
 use super::error::LedgerError;
-use super::notifications::{Ending, NotificationOutcome, end};
+use super::notifications::{NotificationEnd, NotificationOutcome, end};
 use super::rows::{ItemChange, ItemRecord, policy_of};
 use super::settle::Attempt;
 use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause, Receipt};
-use payrun_domain::evidence::{Consequence, Evidence, Source};
+use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
 use payrun_domain::policy::Policy;
@@ -87,7 +87,7 @@ fn failed(source: sqlx::Error) -> LedgerError {
 }
 
 /// An item's row, with what is needed beside the item.
-struct Found {
+struct NotifiedItem {
     stored: ItemRecord,
     policy: Policy,
     next_at: Option<Timestamp>,
@@ -108,7 +108,7 @@ async fn apply_one(
         }
     );
     let news = Evidence {
-        source: Source::Notification,
+        source: EvidenceSource::Notification,
         answer: &said.answer,
         is_in_use: said.order_no == found.stored.order_no,
         known: false,
@@ -141,7 +141,7 @@ async fn apply_one(
             (outcome, moved.reason, None)
         }
     };
-    let ending = Ending {
+    let ending = NotificationEnd {
         outcome,
         detail: detail.as_deref(),
         item_id: Some(said.item_id),
@@ -151,7 +151,7 @@ async fn apply_one(
     Ok(outcome)
 }
 
-async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
+async fn find(turn: &mut WriteTx, item_id: i64) -> Result<NotifiedItem, LedgerError> {
     let query = "select i.*, j.policy, (select max(a.ended_at) from attempts as a where a.item_id = i.id) as last_call \
                    from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
@@ -164,7 +164,7 @@ async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
             .map_err(failed)
             .map(|at| at.map(Timestamp::from_millis))
     };
-    Ok(Found {
+    Ok(NotifiedItem {
         stored: ItemRecord::read(&row)?,
         policy: policy_of(&row, item_id)?,
         next_at: instant(&row, "next_at")?,
@@ -177,7 +177,7 @@ async fn find(turn: &mut WriteTx, item_id: i64) -> Result<Found, LedgerError> {
 }
 
 /// When the order may be asked about: at once, but not sooner after a call than the gateway wants.
-fn asked_at(found: &Found, said: &NotificationClaim) -> Timestamp {
+fn asked_at(found: &NotifiedItem, said: &NotificationClaim) -> Timestamp {
     found.last_call.map_or(said.now, |last| {
         last.plus(said.query_interval).max(said.now)
     })
@@ -186,7 +186,7 @@ fn asked_at(found: &Found, said: &NotificationClaim) -> Timestamp {
 /// Has the item asked about. Not a move, so no event.
 async fn ask(
     turn: &mut WriteTx,
-    found: &Found,
+    found: &NotifiedItem,
     said: &NotificationClaim,
 ) -> Result<(), LedgerError> {
     let sooner = "update items set next_at = $2 where id = $1 and node is null and (next_at is null or next_at > $2)";
@@ -200,7 +200,7 @@ async fn ask(
 /// Writes a move; one that only raises an alarm is written once. Says whether it was written.
 async fn tell_once(
     turn: &mut WriteTx,
-    found: &Found,
+    found: &NotifiedItem,
     moved: &Move,
     said: &NotificationClaim,
 ) -> Result<bool, LedgerError> {
@@ -269,7 +269,7 @@ fn merged(stored: &ItemRecord, facts: &Map<String, Value>) -> Result<Option<Stri
 }
 
 /// What it says, where that contradicts what was known.
-fn words(found: &Found, said: &NotificationClaim) -> String {
+fn words(found: &NotifiedItem, said: &NotificationClaim) -> String {
     let number = &said.order_no;
     match &said.answer {
         Answer::Unknown {

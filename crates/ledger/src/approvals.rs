@@ -13,12 +13,12 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::audit::Note;
+use super::audit::NewAuditEntry;
 use super::batch::{contents, move_held};
 use super::error::LedgerError;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
-use payrun_domain::approval::{Right, right};
+use payrun_domain::approval::{ApprovalRight, right};
 use payrun_domain::item::Event;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
@@ -135,7 +135,7 @@ pub struct RunOrigin {
 
 /// What became of an approval or a rejection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decided {
+pub enum DecisionOutcome {
     /// So many items are planned now, due at once.
     Released(u64),
     /// It counts; so many of the needed persons have approved.
@@ -264,7 +264,7 @@ impl Ledger {
         shown: Option<&str>,
         by: &Authorization,
         now: Timestamp,
-    ) -> Result<Decided, LedgerError> {
+    ) -> Result<DecisionOutcome, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let decided = approve(&mut turn, approval_id, shown, by, now).await?;
         self.end(turn, &decided).await?;
@@ -280,7 +280,7 @@ impl Ledger {
         approval_id: i64,
         by: &Authorization,
         now: Timestamp,
-    ) -> Result<Decided, LedgerError> {
+    ) -> Result<DecisionOutcome, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let decided = withdraw(&mut turn, approval_id, &Event::Reject, by, now).await?;
         self.end(turn, &decided).await?;
@@ -332,27 +332,27 @@ impl Ledger {
         for id in over {
             let mut turn = self.turn(DOING).await?;
             let decided = withdraw(&mut turn, id, &Event::Expire, by, now).await?;
-            expired += u64::from(matches!(decided, Decided::Withdrawn(_)));
+            expired += u64::from(matches!(decided, DecisionOutcome::Withdrawn(_)));
             self.end(turn, &decided).await?;
         }
         Ok(expired)
     }
 
-    async fn end(&self, turn: WriteTx, decided: &Decided) -> Result<(), LedgerError> {
+    async fn end(&self, turn: WriteTx, decided: &DecisionOutcome) -> Result<(), LedgerError> {
         match decided {
-            Decided::Released(_) | Decided::Withdrawn(_) => {
+            DecisionOutcome::Released(_) | DecisionOutcome::Withdrawn(_) => {
                 turn.commit_and_tell().await?;
                 self.woken.notify_waiters();
                 Ok(())
             }
-            Decided::Counted { .. } | Decided::Changed => turn.commit().await,
-            Decided::OwnBatch
-            | Decided::Incomparable
-            | Decided::VotedBefore
-            | Decided::NotAsShown
-            | Decided::NotWaiting(_)
-            | Decided::Revoked { .. }
-            | Decided::NoSuchApproval => turn.rollback().await,
+            DecisionOutcome::Counted { .. } | DecisionOutcome::Changed => turn.commit().await,
+            DecisionOutcome::OwnBatch
+            | DecisionOutcome::Incomparable
+            | DecisionOutcome::VotedBefore
+            | DecisionOutcome::NotAsShown
+            | DecisionOutcome::NotWaiting(_)
+            | DecisionOutcome::Revoked { .. }
+            | DecisionOutcome::NoSuchApproval => turn.rollback().await,
         }
     }
 }
@@ -363,31 +363,33 @@ async fn approve(
     shown: Option<&str>,
     by: &Authorization,
     now: Timestamp,
-) -> Result<Decided, LedgerError> {
+) -> Result<DecisionOutcome, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
     let Some(approval) = read(turn, id).await? else {
-        return Ok(Decided::NoSuchApproval);
+        return Ok(DecisionOutcome::NoSuchApproval);
     };
     if approval.state != ApprovalState::Waiting {
-        return Ok(Decided::NotWaiting(approval.state));
+        return Ok(DecisionOutcome::NotWaiting(approval.state));
     }
     if approval.expires_at <= now {
-        return Ok(Decided::NotWaiting(ApprovalState::Expired));
+        return Ok(DecisionOutcome::NotWaiting(ApprovalState::Expired));
     }
     match right(&by.actor, &approval.author, approval.author_user.as_deref()) {
-        Right::Own if !is(Mutation::AuthorApproves) => return Ok(Decided::OwnBatch),
-        Right::Incomparable => return Ok(Decided::Incomparable),
-        Right::Own | Right::Approves => {}
+        ApprovalRight::Own if !is(Mutation::AuthorApproves) => {
+            return Ok(DecisionOutcome::OwnBatch);
+        }
+        ApprovalRight::Incomparable => return Ok(DecisionOutcome::Incomparable),
+        ApprovalRight::Own | ApprovalRight::Approves => {}
     }
     if shown.is_some_and(|shown| shown != approval.print) {
-        return Ok(Decided::NotAsShown);
+        return Ok(DecisionOutcome::NotAsShown);
     }
     if contents(turn, approval.job_id).await?.print().to_string() != approval.print {
         void_of_job(turn, approval.job_id).await?;
         let after = json!({ "state": "void" });
         turn.note(note(&approval, "approval.void", by, after, now))
             .await?;
-        return Ok(Decided::Changed);
+        return Ok(DecisionOutcome::Changed);
     }
     let given = 1 + votes(turn, id).await?;
     let released = given >= approval.needed;
@@ -411,10 +413,10 @@ async fn approve(
         .await
         .map_err(failed)?;
     if voted.rows_affected() == 0 {
-        return Ok(Decided::VotedBefore);
+        return Ok(DecisionOutcome::VotedBefore);
     }
     if !released {
-        return Ok(Decided::Counted {
+        return Ok(DecisionOutcome::Counted {
             given,
             needed: approval.needed,
         });
@@ -428,7 +430,7 @@ async fn approve(
     )
     .await?;
     decide_as(turn, id, ApprovalState::Approved, now).await?;
-    Ok(Decided::Released(items))
+    Ok(DecisionOutcome::Released(items))
 }
 
 async fn votes(turn: &mut WriteTx, id: i64) -> Result<u32, LedgerError> {
@@ -447,12 +449,12 @@ async fn withdraw(
     event: &Event,
     by: &Authorization,
     now: Timestamp,
-) -> Result<Decided, LedgerError> {
+) -> Result<DecisionOutcome, LedgerError> {
     let Some(approval) = read(turn, id).await? else {
-        return Ok(Decided::NoSuchApproval);
+        return Ok(DecisionOutcome::NoSuchApproval);
     };
     if !approval.state.is_open() {
-        return Ok(Decided::NotWaiting(approval.state));
+        return Ok(DecisionOutcome::NotWaiting(approval.state));
     }
     let (state, verb, why) = if *event == Event::Expire {
         (
@@ -477,7 +479,7 @@ async fn withdraw(
         now,
     ))
     .await?;
-    Ok(Decided::Withdrawn(items))
+    Ok(DecisionOutcome::Withdrawn(items))
 }
 
 fn note<'a>(
@@ -486,9 +488,9 @@ fn note<'a>(
     by: &'a Authorization,
     after: serde_json::Value,
     at: Timestamp,
-) -> Note<'a> {
+) -> NewAuditEntry<'a> {
     let before = json!({ "state": approval.state.as_str(), "items": approval.items, "minor": approval.sums });
-    Note {
+    NewAuditEntry {
         by,
         verb,
         target: format!("run {} job {}", approval.run_id, approval.job),

@@ -12,12 +12,12 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
-use payrun_domain::audit::{Entry, Link};
+use payrun_domain::audit::{AuditEntry, Link};
 use payrun_domain::time::Timestamp;
 
 /// What is to be noted of a deed.
 #[derive(Debug)]
-pub(super) struct Note<'a> {
+pub(super) struct NewAuditEntry<'a> {
     pub by: &'a Authorization,
     /// What was done, such as `lane.hold`.
     pub verb: &'static str,
@@ -34,14 +34,14 @@ pub(super) struct Note<'a> {
 #[derive(Debug, Clone)]
 pub struct AuditRow {
     /// What it says.
-    pub entry: Entry,
+    pub entry: AuditEntry,
     /// Its hash, as the row has it: 64 digits.
     pub hash: String,
 }
 
 impl WriteTx {
     /// Writes down who did what and why; it counts if the turn commits. Returns the entry's place.
-    pub async fn note(&mut self, note: Note<'_>) -> Result<i64, LedgerError> {
+    pub async fn note(&mut self, note: NewAuditEntry<'_>) -> Result<i64, LedgerError> {
         let failed = |source| LedgerError::of("writing the audit log", source);
         let last = sqlx::query("select seq, hash from audit order by seq desc limit 1")
             .fetch_optional(self.connection())
@@ -54,7 +54,7 @@ impl WriteTx {
                 link(row.try_get(1).map_err(failed)?)?,
             ),
         };
-        let entry = Entry {
+        let entry = AuditEntry {
             seq: seq + 1,
             at: note.at,
             actor: note.by.actor.name().to_owned(),
@@ -160,7 +160,7 @@ fn object(value: &Value) -> String {
 
 fn audit_row(row: &AnyRow) -> Result<AuditRow, LedgerError> {
     let failed = |source| LedgerError::of("reading the audit log", source);
-    let entry = Entry {
+    let entry = AuditEntry {
         seq: row.try_get("seq").map_err(failed)?,
         at: row
             .try_get("at")

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, Engine, beside, make_private};
+use super::location::{DatabaseLocation, DbKind, beside, make_private};
 use payrun_domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
@@ -52,7 +52,7 @@ impl Ledger {
     /// # Errors
     /// [`BackupError`]; then there is no file of that name.
     pub async fn back_up(&self, path: &Path, now: Timestamp) -> Result<u64, BackupError> {
-        if self.home.engine != Engine::Sqlite {
+        if self.home.engine != DbKind::Sqlite {
             return Err(BackupError::Server);
         }
         if path.exists() {

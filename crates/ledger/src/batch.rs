@@ -8,7 +8,7 @@ use super::claim::decide;
 use super::error::LedgerError;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
 use super::write_tx::WriteTx;
-use payrun_domain::approval::{Batch, Origin, Row as Content};
+use payrun_domain::approval::{Batch, BatchOrigin, BatchRow as Content};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::Event;
 use payrun_domain::policy::Policy;
@@ -197,7 +197,7 @@ pub(super) async fn contents(turn: &mut WriteTx, job_id: i64) -> Result<Batch, L
         .await
         .map_err(failed)?;
     let text = |name: &str| row.try_get::<&str, _>(name).map_err(failed);
-    let origin = Origin {
+    let origin = BatchOrigin {
         workflow: text("workflow")?,
         occurrence: text("occurrence")?,
         source: text("source")?,

@@ -15,12 +15,12 @@ use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::error::LedgerError;
 use super::lanes::{LaneState, rate_of};
-use super::location::Engine;
+use super::location::DbKind;
 use super::node::NodeId;
 use super::pauses::CONTRACT_WAITS;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::settle::Attempt;
-use super::stopped::{Stopped, stopped_items};
+use super::stopped::{StopReason, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::evidence::{self, Consequence, Evidence};
@@ -234,11 +234,11 @@ pub(super) async fn claim(
     turn: &mut WriteTx,
     request: &ClaimRequest,
 ) -> Result<Claims, LedgerError> {
-    let Some(Lane {
+    let Some(ClaimedLane {
         tokens: mut lane_tokens,
         paused,
         some_jobs,
-    }) = Lane::read(turn, request).await?
+    }) = ClaimedLane::read(turn, request).await?
     else {
         return Ok(Claims::default());
     };
@@ -371,8 +371,8 @@ async fn claim_from(
     let failed = |source| LedgerError::of("claiming what is due", source);
     let due = if asks_only { ASKED } else { DUE };
     let due = match turn.engine() {
-        Engine::Sqlite => due.to_owned(),
-        Engine::Postgres => format!("{due}{NOT_LOCKED}"),
+        DbKind::Sqlite => due.to_owned(),
+        DbKind::Postgres => format!("{due}{NOT_LOCKED}"),
     };
     let rows = sqlx::query(AssertSqlSafe(due))
         .bind(want.job_id)
@@ -472,7 +472,7 @@ async fn claim_from(
 async fn stopped_of(
     turn: &mut WriteTx,
     due: &[ItemRecord],
-) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
+) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let sent = due
         .iter()
         .filter(|stored| stored.item.state == State::Planned);
@@ -547,7 +547,7 @@ impl DueItems {
     fn cancel(
         &mut self,
         stored: ItemRecord,
-        stopped: Option<&Stopped>,
+        stopped: Option<&StopReason>,
         want: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
@@ -707,7 +707,7 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 
 /// A lane as it stands in a transaction.
 #[derive(Debug)]
-struct Lane {
+struct ClaimedLane {
     tokens: Tokens,
     /// Whether nothing new may be sent on it.
     paused: bool,
@@ -715,7 +715,7 @@ struct Lane {
     some_jobs: bool,
 }
 
-impl Lane {
+impl ClaimedLane {
     /// None if a person holds the lane. What payrun stopped sends nothing; it still asks.
     async fn read(turn: &mut WriteTx, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let failed = |source| LedgerError::of("reading the lane", source);

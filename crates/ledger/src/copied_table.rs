@@ -27,13 +27,13 @@ const NOT_COPIED: [&str; 2] = [
 
 /// What is in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
+enum ColumnType {
     Number,
     Text,
     Bytes,
 }
 
-impl Holds {
+impl ColumnType {
     /// Of the type that a migration gives a column.
     fn of(declared: &str) -> Option<Self> {
         match declared.to_ascii_lowercase().as_str() {
@@ -48,7 +48,7 @@ impl Holds {
 #[derive(Debug)]
 struct Column {
     name: String,
-    holds: Holds,
+    holds: ColumnType,
 }
 
 /// A table, and its columns, those of the primary key first.
@@ -96,7 +96,7 @@ impl CopiedTable {
         for row in &rows {
             let column: String = row.try_get(0).map_err(failed)?;
             let declared: String = row.try_get(1).map_err(failed)?;
-            let holds = Holds::of(&declared).ok_or_else(|| LedgerError::Inconsistent {
+            let holds = ColumnType::of(&declared).ok_or_else(|| LedgerError::Inconsistent {
                 what: format!("{name}.{column} is of the type {declared:?}"),
             })?;
             key += usize::from(row.try_get::<i64, _>(2).map_err(failed)? > 0);
@@ -142,9 +142,11 @@ impl CopiedTable {
         let mut query = sqlx::query(AssertSqlSafe(statement));
         for (value, column) in after.into_iter().flatten().zip(&self.columns) {
             query = match column.holds {
-                Holds::Number => query.bind(value.as_i64()),
-                Holds::Text => query.bind(value.as_str().map(str::to_owned)),
-                Holds::Bytes => query.bind(value.as_str().and_then(|text| hex::decode(text).ok())),
+                ColumnType::Number => query.bind(value.as_i64()),
+                ColumnType::Text => query.bind(value.as_str().map(str::to_owned)),
+                ColumnType::Bytes => {
+                    query.bind(value.as_str().and_then(|text| hex::decode(text).ok()))
+                }
             };
         }
         let rows = query.fetch_all(connection).await.map_err(failed)?;
@@ -156,9 +158,9 @@ impl CopiedTable {
     fn values(&self, row: &AnyRow) -> Result<Vec<Value>, sqlx::Error> {
         let value = |(place, column): (usize, &Column)| {
             Ok(match column.holds {
-                Holds::Number => row.try_get::<Option<i64>, _>(place)?.map(Value::from),
-                Holds::Text => row.try_get::<Option<String>, _>(place)?.map(Value::from),
-                Holds::Bytes => row
+                ColumnType::Number => row.try_get::<Option<i64>, _>(place)?.map(Value::from),
+                ColumnType::Text => row.try_get::<Option<String>, _>(place)?.map(Value::from),
+                ColumnType::Bytes => row
                     .try_get::<Option<Vec<u8>>, _>(place)?
                     .map(|bytes| Value::from(hex::encode(bytes))),
             }
@@ -175,9 +177,9 @@ impl CopiedTable {
     ) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(COPYING, source);
         let field = |(place, column): (usize, &Column)| match column.holds {
-            Holds::Number => format!("cast(value ->> {place} as bigint)"),
-            Holds::Text => format!("value ->> {place}"),
-            Holds::Bytes => format!("unhex(value ->> {place})"),
+            ColumnType::Number => format!("cast(value ->> {place} as bigint)"),
+            ColumnType::Text => format!("value ->> {place}"),
+            ColumnType::Bytes => format!("unhex(value ->> {place})"),
         };
         let fields: Vec<String> = self.columns.iter().enumerate().map(field).collect();
         let insert = format!(

@@ -136,7 +136,7 @@ pub enum LedgerError {
 /// Which row a column that cannot be read is of.
 #[derive(Debug, Error)]
 #[error("row {id} of {table}")]
-struct Unread {
+struct UnreadableRowId {
     table: &'static str,
     id: String,
 }
@@ -146,7 +146,7 @@ struct Unread {
 pub(super) fn undecodable(table: &'static str, id: impl ToString, column: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode {
         index: column.to_owned(),
-        source: Box::new(Unread {
+        source: Box::new(UnreadableRowId {
             table,
             id: id.to_string(),
         }),
@@ -180,7 +180,7 @@ impl LedgerError {
     pub(super) fn of(doing: &'static str, source: sqlx::Error) -> Self {
         // What a reader of rows could not make sense of (`undecodable`).
         if let sqlx::Error::ColumnDecode { index, source } = &source
-            && let Some(unread) = source.downcast_ref::<Unread>()
+            && let Some(unread) = source.downcast_ref::<UnreadableRowId>()
         {
             return Self::corrupt(unread.table, &unread.id, index);
         }

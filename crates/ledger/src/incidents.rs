@@ -12,7 +12,7 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
 use super::write_tx::WriteTx;
-use payrun_domain::alert::Kind;
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 
 /// Before the names of workflows in `looks`.
@@ -29,7 +29,7 @@ pub struct EpisodeRow {
     /// What it is about.
     pub key: String,
     /// What kind of trouble it is.
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// Since when it lasts.
     pub since: Timestamp,
     /// Since when people are told; none while it has not lasted for as long as its rule says.
@@ -46,7 +46,7 @@ pub struct NewEpisode {
     /// What it is about.
     pub key: String,
     /// What kind of trouble it is.
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// Since when it lasts.
     pub since: Timestamp,
     /// What a mail says of it, as JSON.
@@ -294,7 +294,7 @@ async fn notify(
     turn: &mut WriteTx,
     id: i64,
     hearing: &Recipients,
-    kind: Kind,
+    kind: AlertKind,
 ) -> Result<(), LedgerError> {
     let notify = "insert into notices (episode_id, recipient, news, due_at, urgent) \
                   select cast($1 as bigint), atom, 'opened', cast($3 as bigint), cast($4 as bigint) \
@@ -340,11 +340,11 @@ async fn close(
     Ok(true)
 }
 
-pub(super) fn kind_of(row: &AnyRow, column: usize) -> Result<Kind, LedgerError> {
+pub(super) fn kind_of(row: &AnyRow, column: usize) -> Result<AlertKind, LedgerError> {
     let word: &str = row
         .try_get(column)
         .map_err(|source| LedgerError::of("reading episodes", source))?;
-    Kind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
+    AlertKind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("the kind of alert \"{word}\""),
     })
 }

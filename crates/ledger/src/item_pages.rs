@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::location::Engine;
+use super::location::DbKind;
 use super::read::{ItemFilter, ItemRow, item_row};
 use super::rows::list;
 use payrun_domain::item::State;
@@ -89,7 +89,7 @@ impl Ledger {
     }
 }
 
-fn statement(engine: Engine, filter: &ItemFilter) -> String {
+fn statement(engine: DbKind, filter: &ItemFilter) -> String {
     let meant = |states: &[State]| {
         !filter.states.is_empty() && filter.states.iter().all(|state| states.contains(state))
     };
@@ -105,7 +105,7 @@ fn statement(engine: Engine, filter: &ItemFilter) -> String {
                 .collect();
             // SQLite would read all ids in their order; PostgreSQL knows how many there are of each
             // state.
-            let index = if engine == Engine::Sqlite {
+            let index = if engine == DbKind::Sqlite {
                 format!("indexed by {name}")
             } else {
                 String::new()
@@ -133,7 +133,7 @@ mod tests {
     use crate::tests::{place, steps};
 
     async fn steps_of(filter: ItemFilter) -> Vec<String> {
-        steps(&statement(Engine::Sqlite, &filter)).await
+        steps(&statement(DbKind::Sqlite, &filter)).await
     }
 
     #[tokio::test]

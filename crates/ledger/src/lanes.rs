@@ -11,7 +11,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::audit::Note;
+use super::audit::NewAuditEntry;
 use super::error::LedgerError;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
@@ -58,7 +58,7 @@ pub struct LaneRow {
 
 /// Which job is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OfJob {
+pub struct JobName {
     /// Its run.
     pub run_id: i64,
     /// Its name in the workflow.
@@ -128,7 +128,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn job_without_success(&self, job_id: i64) -> Result<Option<OfJob>, LedgerError> {
+    pub async fn job_without_success(&self, job_id: i64) -> Result<Option<JobName>, LedgerError> {
         let failed =
             |source| LedgerError::of("looking whether anything of a job went well", source);
         let query = "select j.run_id, j.name from jobs as j where j.id = $1 and not exists (select 1 from totals as t \
@@ -139,7 +139,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let of = |row: &AnyRow| {
-            Ok(OfJob {
+            Ok(JobName {
                 run_id: row.try_get(0)?,
                 name: row.try_get(1)?,
             })
@@ -225,7 +225,7 @@ impl Ledger {
         .await
         .map_err(|source| LedgerError::of("holding a lane", source))?;
         let after = json!({ "state": "held", "until": until.map(|until| until.to_string()) });
-        let note = Note {
+        let note = NewAuditEntry {
             by,
             verb: "lane.hold",
             target: target(name),
@@ -258,7 +258,7 @@ impl Ledger {
             .await;
         delete.map_err(|source| LedgerError::of("releasing a lane", source))?;
         let after = json!({ "state": "open" });
-        let note = Note {
+        let note = NewAuditEntry {
             by,
             verb: "lane.release",
             target: target(name),
@@ -317,7 +317,7 @@ impl Ledger {
             .unwrap_or_default();
         let (target, before, after) = (target(name), limits_shown(before), limits_shown(limits));
         let audit = turn
-            .note(Note {
+            .note(NewAuditEntry {
                 by,
                 verb: "lane.limit",
                 target,

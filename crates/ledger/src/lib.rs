@@ -70,23 +70,25 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use alert_queries::{
-    Alarmed, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, Sum, Summed, Unlisted,
+    AlarmedItem, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, StateSum, SummedRuns,
+    UnmappedCode,
 };
 pub use apply_notification::NotificationClaim;
-pub use approvals::{ApprovalRow, ApprovalState, Decided, RunOrigin, Vote};
+pub use approvals::{ApprovalRow, ApprovalState, DecisionOutcome, RunOrigin, Vote};
 pub use audit::AuditRow;
 pub use backup::BackupError;
 pub use batch::NewApproval;
 pub use claim::{ClaimKind, ClaimRequest, Claimed, JobQuota};
 pub use contracts::{
-    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop,
-    Import, Kept, LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop,
-    TakenContract, TakenPeriod, What,
+    AccountedPeriod, AutomaticStop, ChangeRow, ContractAction, ContractChange,
+    ContractChangeOutcome, ContractFilter, ContractNews, ContractRow, ContractStop, Import,
+    LAST_DAY, NewContract, PeriodOutcome, PeriodRow, PlannedContract, PlannedPeriod, ReopenRequest,
+    UpsertOutcome,
 };
 pub use error::LedgerError;
 pub use forget::Forgettable;
 pub use incidents::{Change, EpisodeRow, NewEpisode, Recipients};
-pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow, OfJob};
+pub use lanes::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
 use location::DatabaseLocation;
 pub use location::unverified_server;
 pub use metrics_queries::{LaneHealth, UnknownAges};
@@ -96,30 +98,32 @@ pub use notifications::{
 };
 pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use operator_action::{ActionResult, OperatorAction};
-pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
-pub use pauses::{PauseRow, Scope, decide_about};
-pub use payment::{Declared, Payment, RefundCapacity, RefundReservation};
+pub use outbox::{
+    AlertEvent, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail, NoticeRow,
+};
+pub use pauses::{PauseRow, PauseTarget, decide_about};
+pub use payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
 pub use plan::{
-    Again, DependentJob, Earlier, NewItem, NewJob, NewRun, Planning, Refusal, Replaces,
-    filed_again_as,
+    DependentJob, EarlierItem, NewItem, NewJob, NewRun, PlanWriter, RejectedRow, ReplacedItem,
+    ReplacementCheck, filed_again_as,
 };
-pub use promote::{PromoteError, Promoted};
+pub use promote::{PromoteError, PromotionReport};
 pub use read::{
-    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore,
-    WhoseJob, Work,
+    AttemptRow, EarlierProblems, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunProgress,
+    RunRow, Total, WhoseJob,
 };
-pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
-pub use restore::{RestoreError, Restored};
-pub use review::{BatchDifferences, Charge, Named, Repeated, RowPlace};
-pub use schedules::{NewOccurrence, Noting, ScheduleRow};
-pub use settle::{Attempt, Settled, Settlement};
+pub use reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
+pub use restore::{RestoreError, RestoreReport};
+pub use review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
+pub use schedules::{NewOccurrence, ScheduleRow, ScheduleUpdate};
+pub use settle::{Attempt, SettleOutcome, Settlement};
 pub use settlements::SettlementRow;
 pub use statement_line::{EvidenceOutcome, StatementEvidence};
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
-pub use stopped::Stopped;
-pub use tokens::{Asked, TokenRow};
+pub use stopped::StopReason;
+pub use tokens::{IdempotencyCheck, TokenRow};
 pub use unreachable::UnreachableRow;
-pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};
+pub use vault::{ResealRow, ResealedPage, SealedKind, SealedRow, UNNAMED};
 pub use write_tx::CommitFault;
 
 /// A ledger that is open.
@@ -132,7 +136,7 @@ pub struct Ledger {
     woken: Arc<Notify>,
     /// Whether this process holds its lock on the server.
     held: Arc<AtomicBool>,
-    _listening: Option<Arc<listen::Listening>>,
+    _listening: Option<Arc<listen::ListenGuard>>,
 }
 
 impl Ledger {

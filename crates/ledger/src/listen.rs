@@ -10,24 +10,24 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::location::{DatabaseLocation, Engine};
+use super::location::{DatabaseLocation, DbKind};
 
 /// The wait before listening is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Listens as long as it lives.
 #[derive(Debug)]
-pub(super) struct Listening(AbortHandle);
+pub(super) struct ListenGuard(AbortHandle);
 
-impl Drop for Listening {
+impl Drop for ListenGuard {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// Listens for what other nodes tell; nothing to listen to for a file.
-pub(super) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc<Listening>> {
-    if home.engine == Engine::Sqlite {
+pub(super) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc<ListenGuard>> {
+    if home.engine == DbKind::Sqlite {
         return None;
     }
     let (address, woken) = (home.address().to_owned(), Arc::clone(woken));
@@ -39,7 +39,7 @@ pub(super) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc
             tokio::time::sleep(AGAIN).await;
         }
     });
-    Some(Arc::new(Listening(task.abort_handle())))
+    Some(Arc::new(ListenGuard(task.abort_handle())))
 }
 
 async fn hear(address: &str, woken: &Notify) -> Result<(), sqlx::Error> {

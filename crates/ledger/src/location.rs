@@ -2,7 +2,7 @@
 //! that many machines share.
 //!
 //! Durability is set on every connection and asserted. The statements of the ledger are the same
-//! for both engines; what differs is asked for here ([`Engine`]), so that the two can be held
+//! for both engines; what differs is asked for here ([`DbKind`]), so that the two can be held
 //! beside each other.
 
 use std::fmt;
@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// What runs the SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub enum DbKind {
     /// A file, embedded.
     Sqlite,
     /// A server.
@@ -37,7 +37,7 @@ pub enum Engine {
 /// Where a ledger lives.
 #[derive(Clone)]
 pub(super) struct DatabaseLocation {
-    pub engine: Engine,
+    pub engine: DbKind,
     /// For people: the file, or the server without user and password.
     name: String,
     /// The file; none on a server.
@@ -57,7 +57,7 @@ impl DatabaseLocation {
         let url = format!("sqlite://{}?mode=rwc", encoded.path());
         let (name, file) = (path.display().to_string(), Some(path.to_owned()));
         Ok(Self {
-            engine: Engine::Sqlite,
+            engine: DbKind::Sqlite,
             options: options(&url, &name)?,
             name,
             file,
@@ -69,7 +69,7 @@ impl DatabaseLocation {
     pub fn server(address: &str, busy: Duration) -> Result<Self, LedgerError> {
         let name = named(address);
         Ok(Self {
-            engine: Engine::Postgres,
+            engine: DbKind::Postgres,
             options: options(address, &name)?,
             name,
             file: None,
@@ -102,7 +102,7 @@ impl DatabaseLocation {
     /// Connections that read.
     pub async fn readers(&self) -> Result<AnyPool, LedgerError> {
         let home = self.clone();
-        let readers = if self.engine == Engine::Sqlite {
+        let readers = if self.engine == DbKind::Sqlite {
             READERS
         } else {
             READERS_OF_SERVER
@@ -128,11 +128,11 @@ impl DatabaseLocation {
             .await
             .map_err(|e| self.failed(e))?;
         let wanted: &[(&str, &str, &[&str])] = match self.engine {
-            Engine::Sqlite => &[
+            DbKind::Sqlite => &[
                 ("journal_mode", "pragma journal_mode", &["wal"]),
                 ("synchronous", "pragma synchronous", &["2"]),
             ],
-            Engine::Postgres => &[
+            DbKind::Postgres => &[
                 ("fsync", "show fsync", &["on"]),
                 ("full_page_writes", "show full_page_writes", &["on"]),
                 (
@@ -160,7 +160,7 @@ impl DatabaseLocation {
 
     /// Readers keep less in memory than the writer.
     async fn set_up_reader(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        if self.engine == Engine::Sqlite {
+        if self.engine == DbKind::Sqlite {
             sqlx::raw_sql("pragma cache_size = -2048")
                 .execute(connection)
                 .await?;
@@ -170,7 +170,7 @@ impl DatabaseLocation {
 
     fn settings(&self) -> String {
         match self.engine {
-            Engine::Sqlite => format!(
+            DbKind::Sqlite => format!(
                 "pragma busy_timeout = {}; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = off; \
                  pragma cache_size = -8192; pragma temp_store = memory; pragma wal_autocheckpoint = 8000; \
                  pragma journal_size_limit = 67108864",
@@ -178,7 +178,7 @@ impl DatabaseLocation {
             ),
             // Only what makes it safer than it may be set up: a server that waits for its standbys
             // to apply stays as it is.
-            Engine::Postgres => format!(
+            DbKind::Postgres => format!(
                 "set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
                  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
                  do $$ begin \

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, Engine, beside};
+use super::location::{DatabaseLocation, DbKind, beside};
 use super::write_tx::{SILENT, WriteTx, unless_silent};
 use payrun_domain::time::Timestamp;
 
@@ -327,6 +327,6 @@ async fn keep(
 impl Ledger {
     /// Whether this process may claim: others do not take it for dead.
     pub(super) fn may_claim(&self) -> bool {
-        self.home.engine == Engine::Sqlite || self.held.load(Ordering::Acquire)
+        self.home.engine == DbKind::Sqlite || self.held.load(Ordering::Acquire)
     }
 }

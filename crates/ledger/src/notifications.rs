@@ -141,7 +141,7 @@ pub struct NotificationFilter {
 
 /// How a notification ends, or goes on waiting.
 #[derive(Debug, Clone)]
-pub(super) struct Ending<'a> {
+pub(super) struct NotificationEnd<'a> {
     pub outcome: NotificationOutcome,
     pub detail: Option<&'a str>,
     pub item_id: Option<i64>,
@@ -244,7 +244,7 @@ impl Ledger {
         next_at: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        let ending = Ending {
+        let ending = NotificationEnd {
             outcome,
             detail: Some(detail),
             item_id: None,
@@ -377,7 +377,7 @@ pub(super) async fn keep(turn: &mut WriteTx, all: &[&NewNotification]) -> Result
 pub(super) async fn end(
     turn: &mut WriteTx,
     id: i64,
-    ending: &Ending<'_>,
+    ending: &NotificationEnd<'_>,
 ) -> Result<(), LedgerError> {
     let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), next_at = $5, \
                     tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \

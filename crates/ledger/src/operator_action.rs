@@ -8,18 +8,18 @@ use sqlx::Row;
 
 use super::Ledger;
 use super::approvals::void_of_job;
-use super::audit::Note;
+use super::audit::NewAuditEntry;
 use super::batch::let_go;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
 use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
-use super::stopped::{Stopped, stopped_items};
+use super::stopped::{StopReason, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Actor, Authorization};
-use payrun_domain::approval::{Right, right};
-use payrun_domain::item::{Event, Illegal, Move, Resolution, State, apply, heeding};
+use payrun_domain::approval::{ApprovalRight, right};
+use payrun_domain::item::{Event, IllegalMove, Move, Resolution, State, apply, heeding};
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
@@ -61,7 +61,7 @@ impl OperatorAction {
     }
 
     /// What is kept as evidence, where there is any.
-    fn attempt(&self, by: Said<'_>, now: Timestamp) -> Option<Attempt> {
+    fn attempt(&self, by: ActionAuthor<'_>, now: Timestamp) -> Option<Attempt> {
         let Self::Resolve(finding) = self else {
             return None;
         };
@@ -90,7 +90,7 @@ pub enum ActionResult {
     /// sent.
     Withdrawn(State),
     /// The state machine does not allow it.
-    Refused(Illegal),
+    Refused(IllegalMove),
     /// Another item of its contract is in flight.
     ContractBusy,
     /// It was withdrawn before it was approved, and gave its key back: it can be planned anew.
@@ -102,14 +102,14 @@ pub enum ActionResult {
     /// It is done again with other content, as this item.
     FiledAgain(i64),
     /// Nothing more of it is sent.
-    Stopped(Stopped),
+    Stopped(StopReason),
     /// There is no such item.
     NoSuchItem,
 }
 
 /// Who wants it, which way it came, and why.
 #[derive(Debug, Clone, Copy)]
-struct Said<'a> {
+struct ActionAuthor<'a> {
     /// None where a contract takes its items with it.
     actor: Option<&'a Actor>,
     who: &'a str,
@@ -117,7 +117,7 @@ struct Said<'a> {
     why: &'a str,
 }
 
-impl<'a> Said<'a> {
+impl<'a> ActionAuthor<'a> {
     fn of(by: &'a Authorization) -> Self {
         Self {
             actor: Some(&by.actor),
@@ -136,7 +136,7 @@ pub(super) async fn cancel_with_contract(
     (who, why): (&str, &str),
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let by = Said {
+    let by = ActionAuthor {
         actor: None,
         who,
         via: "contract",
@@ -148,7 +148,7 @@ pub(super) async fn cancel_with_contract(
 }
 
 /// An item that was moved.
-struct Moved {
+struct MovedItem {
     to: State,
     amount: Option<Amount>,
     change: (State, i64),
@@ -156,7 +156,7 @@ struct Moved {
     is_wish: bool,
 }
 
-impl Moved {
+impl MovedItem {
     const fn granted(&self) -> ActionResult {
         if self.is_wish {
             ActionResult::Withdrawn(self.to)
@@ -179,7 +179,8 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<ActionResult, LedgerError> {
         let mut turn = self.turn("changing an item").await?;
-        let moved = match grant(&mut turn, (item_id, None), wish, Said::of(by), now).await? {
+        let moved = match grant(&mut turn, (item_id, None), wish, ActionAuthor::of(by), now).await?
+        {
             Ok(moved) => moved,
             Err(refused) => {
                 turn.rollback().await?;
@@ -197,7 +198,7 @@ impl Ledger {
         if let OperatorAction::Resolve(Resolution::Succeeded(receipt)) = wish {
             after["receipt"] = json!(receipt.0);
         }
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by,
             verb: wish.verb(),
             target,
@@ -243,7 +244,15 @@ impl Ledger {
         let mut outcome = Vec::with_capacity(items.len());
         let mut moved = Vec::new();
         for (id, version) in items {
-            match grant(&mut turn, (*id, Some(*version)), wish, Said::of(by), now).await? {
+            match grant(
+                &mut turn,
+                (*id, Some(*version)),
+                wish,
+                ActionAuthor::of(by),
+                now,
+            )
+            .await?
+            {
                 Ok(one) => {
                     outcome.push((*id, one.granted()));
                     moved.push((*id, one));
@@ -257,7 +266,7 @@ impl Ledger {
         }
         let after = summed(&moved);
         let before = json!({ "chosen": chosen, "items": items.len() });
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by,
             verb: wish.verb(),
             target: "items".to_owned(),
@@ -272,7 +281,7 @@ impl Ledger {
     }
 }
 
-fn summed(moved: &[(i64, Moved)]) -> serde_json::Value {
+fn summed(moved: &[(i64, MovedItem)]) -> serde_json::Value {
     let (mut states, mut withdrawn, mut sums) = (
         BTreeMap::new(),
         BTreeMap::new(),
@@ -303,9 +312,9 @@ async fn grant(
     turn: &mut WriteTx,
     (id, version): (i64, Option<i64>),
     wish: &OperatorAction,
-    by: Said<'_>,
+    by: ActionAuthor<'_>,
     now: Timestamp,
-) -> Result<Result<Moved, ActionResult>, LedgerError> {
+) -> Result<Result<MovedItem, ActionResult>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
         "select i.*, j.policy, j.run_id, j.forgotten_to, \
@@ -324,7 +333,7 @@ async fn grant(
     };
     let state: &str = row.try_get("state").map_err(failed)?;
     if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
-        return Ok(Err(ActionResult::Refused(Illegal {
+        return Ok(Err(ActionResult::Refused(IllegalMove {
             state,
             event: wish.event().as_str(),
         })));
@@ -386,7 +395,7 @@ async fn grant(
         }
         note_wish(turn, id, Some(&by), now).await?;
         let change = (stored.item.state, stored.version);
-        return Ok(Ok(Moved {
+        return Ok(Ok(MovedItem {
             to: stored.item.state,
             amount: stored.amount,
             change,
@@ -429,7 +438,7 @@ async fn grant(
     let to = stored.withdrawn.as_ref().map_or(moved.item.state, |wish| {
         heeding(wish, &stored.item, moved.clone()).item.state
     });
-    Ok(Ok(Moved {
+    Ok(Ok(MovedItem {
         to,
         amount: stored.amount,
         change,
@@ -442,8 +451,8 @@ async fn grant(
 async fn own_batch(
     turn: &mut WriteTx,
     job_id: i64,
-    by: Said<'_>,
-) -> Result<Option<Stopped>, LedgerError> {
+    by: ActionAuthor<'_>,
+) -> Result<Option<StopReason>, LedgerError> {
     let failed = |source| LedgerError::of("looking for the batch of an item", source);
     let query = "select a.author, r.author_user from approvals as a join jobs as j on j.id = a.job_id \
                    join runs as r on r.id = j.run_id where a.job_id = $1";
@@ -457,8 +466,8 @@ async fn own_batch(
     };
     let author: String = row.try_get("author").map_err(failed)?;
     let author_user: Option<String> = row.try_get("author_user").map_err(failed)?;
-    let may_approve = right(actor, &author, author_user.as_deref()) == Right::Approves;
-    Ok((!may_approve).then_some(Stopped::OwnBatch { author }))
+    let may_approve = right(actor, &author, author_user.as_deref()) == ApprovalRight::Approves;
+    Ok((!may_approve).then_some(StopReason::OwnBatch { author }))
 }
 
 /// Whether an item was not let go before anything came of it.
@@ -475,7 +484,7 @@ async fn has_key(turn: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
 async fn note_wish(
     turn: &mut WriteTx,
     id: i64,
-    by: Option<&Said<'_>>,
+    by: Option<&ActionAuthor<'_>>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let words = by.map(|by| format!("{}: {}", by.who, by.why));
@@ -514,7 +523,7 @@ async fn write(
     (stored, result): (&ItemRecord, Option<&str>),
     moved: &Move,
     wish: &OperatorAction,
-    by: Said<'_>,
+    by: ActionAuthor<'_>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let written = ItemChange {

@@ -12,7 +12,7 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::incidents::kind_of;
 use super::rows::list;
-use payrun_domain::alert::Kind;
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 
 /// The longest answer of a server that is kept, in characters.
@@ -20,14 +20,14 @@ const ANSWER_MAX: usize = 500;
 
 /// Whether an episode was opened, or is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum AlertEvent {
     /// Opened.
     Opened,
     /// Over.
     Closed,
 }
 
-impl News {
+impl AlertEvent {
     /// The word for it, as the ledger spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl News {
 
 /// Somebody for whom notices are due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct DueRecipient {
     /// Who.
     pub recipient: String,
     /// Whether one of them is urgent.
@@ -54,9 +54,9 @@ pub struct NoticeRow {
     /// The episode.
     pub episode_id: i64,
     /// What happened to it.
-    pub news: News,
+    pub news: AlertEvent,
     /// What kind of trouble it is.
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// Since when it lasts.
     pub since: Timestamp,
     /// When it was over; none while it lasts.
@@ -134,7 +134,7 @@ pub struct MailRow {
 
 /// What became of a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// It ended like this.
     Ended(MailState),
     /// It is tried again.
@@ -148,7 +148,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn waiting_for_mail(&self, now: Timestamp) -> Result<Vec<Waiting>, LedgerError> {
+    pub async fn waiting_for_mail(&self, now: Timestamp) -> Result<Vec<DueRecipient>, LedgerError> {
         let failed = |source| LedgerError::of("looking for notices", source);
         let query = "select w.recipient, w.urgent, (select max(m.created_at) from mails as m where m.recipient = w.recipient) \
                      from (select recipient, max(urgent) as urgent from notices where mail_id is null and due_at <= $1 \
@@ -161,7 +161,7 @@ impl Ledger {
         rows.iter()
             .map(|row| {
                 let last: Option<i64> = row.try_get(2).map_err(failed)?;
-                Ok(Waiting {
+                Ok(DueRecipient {
                     recipient: row.try_get(0).map_err(failed)?,
                     urgent: row.try_get::<i64, _>(1).map_err(failed)? != 0,
                     last_mail: last.map(Timestamp::from_millis),
@@ -229,7 +229,7 @@ impl Ledger {
     pub async fn post(
         &self,
         mail: &NewMail,
-        notices: &[(i64, News)],
+        notices: &[(i64, AlertEvent)],
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("posting a mail", source);
@@ -342,14 +342,14 @@ impl Ledger {
         &self,
         id: i64,
         lease: i64,
-        outcome: &Outcome,
+        outcome: &DeliveryOutcome,
         answer: &str,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let answer: String = answer.chars().take(ANSWER_MAX).collect();
         let (state, due, ended) = match outcome {
-            Outcome::Ended(state) => (*state, None, Some(now.millis())),
-            Outcome::Again(due) => (MailState::Waiting, Some(due.millis()), None),
+            DeliveryOutcome::Ended(state) => (*state, None, Some(now.millis())),
+            DeliveryOutcome::Again(due) => (MailState::Waiting, Some(due.millis()), None),
         };
         let mut turn = self.turn("noting what became of a mail").await?;
         let settle = "update mails set state = $3, next_at = coalesce($4, next_at), ended_at = $5, answer = $6, \
@@ -442,10 +442,10 @@ fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
     let news: &str = row.try_get(1).map_err(failed)?;
     Ok(NoticeRow {
         episode_id: row.try_get(0).map_err(failed)?,
-        news: if news == News::Opened.as_str() {
-            News::Opened
+        news: if news == AlertEvent::Opened.as_str() {
+            AlertEvent::Opened
         } else {
-            News::Closed
+            AlertEvent::Closed
         },
         kind: kind_of(row, 2)?,
         since: row.try_get(3).map(Timestamp::from_millis).map_err(failed)?,

@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
-use super::audit::Note;
+use super::audit::NewAuditEntry;
 use super::error::LedgerError;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Authorization, is_person};
@@ -21,7 +21,7 @@ use payrun_domain::time::Timestamp;
 
 /// What is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
+pub enum PauseTarget {
     /// Everything.
     All,
     /// A gateway account, by its name in `payrun.yaml`.
@@ -39,7 +39,7 @@ pub enum Scope {
     },
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for PauseTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("all"),
@@ -119,7 +119,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn pause(
         &self,
-        scope: &Scope,
+        scope: &PauseTarget,
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
@@ -137,7 +137,7 @@ impl Ledger {
             json!({ "paused": true }),
         );
         let audit = turn
-            .note(Note {
+            .note(NewAuditEntry {
                 by,
                 verb: "pause",
                 target: scope.to_string(),
@@ -147,7 +147,7 @@ impl Ledger {
             })
             .await?;
         let insert = match scope {
-            Scope::Contract {
+            PauseTarget::Contract {
                 gateway,
                 contract,
                 exclusive_key,
@@ -159,7 +159,7 @@ impl Ledger {
                     .bind(gateway)
                     .bind(contract)
             }
-            Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+            PauseTarget::All | PauseTarget::Gateway(_) | PauseTarget::Workflow(_) => {
                 let insert = "insert into pauses (scope, name, at, actor, reason, audit) values ($1, $2, $3, $4, $5, $6)";
                 let (scope, name) = named(scope);
                 sqlx::query(insert).bind(scope).bind(name)
@@ -184,7 +184,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn resume(
         &self,
-        scope: &Scope,
+        scope: &PauseTarget,
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
@@ -194,10 +194,10 @@ impl Ledger {
             return Ok(false);
         }
         match scope {
-            Scope::Contract { exclusive_key, .. } => {
+            PauseTarget::Contract { exclusive_key, .. } => {
                 wake_contract(&mut turn, exclusive_key.as_bytes(), now).await?
             }
-            Scope::Workflow(name) => {
+            PauseTarget::Workflow(name) => {
                 let query = "update schedules set resumed_at = $2 where workflow = $1";
                 let updated = sqlx::query(query)
                     .bind(name)
@@ -206,10 +206,10 @@ impl Ledger {
                     .await;
                 updated.map_err(|source| LedgerError::of("resuming", source))?;
             }
-            Scope::All | Scope::Gateway(_) => {}
+            PauseTarget::All | PauseTarget::Gateway(_) => {}
         }
         let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by,
             verb: "resume",
             target: scope.to_string(),
@@ -255,7 +255,7 @@ impl Ledger {
         let query = "select at, actor, reason, verb from audit where verb in ('pause', 'resume') and target = $1 and at <= $2 \
                      order by seq desc limit 1";
         let last = sqlx::query(query)
-            .bind(Scope::Workflow(workflow.to_owned()).to_string())
+            .bind(PauseTarget::Workflow(workflow.to_owned()).to_string())
             .bind(at.millis());
         let Some(row) = last.fetch_optional(&self.read).await.map_err(failed)? else {
             return Ok(None);
@@ -391,13 +391,13 @@ pub(super) async fn wake_contract(
 }
 
 /// Who has paused it, if it is paused.
-async fn paused_by(turn: &mut WriteTx, scope: &Scope) -> Result<Option<String>, LedgerError> {
+async fn paused_by(turn: &mut WriteTx, scope: &PauseTarget) -> Result<Option<String>, LedgerError> {
     let query = match scope {
-        Scope::Contract { exclusive_key, .. } => {
+        PauseTarget::Contract { exclusive_key, .. } => {
             sqlx::query_scalar("select actor from paused_contracts where exclusive_key = $1")
                 .bind(exclusive_key.as_bytes().to_vec())
         }
-        Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+        PauseTarget::All | PauseTarget::Gateway(_) | PauseTarget::Workflow(_) => {
             let (scope, name) = named(scope);
             sqlx::query_scalar("select actor from pauses where scope = $1 and name = $2")
                 .bind(scope)
@@ -411,7 +411,7 @@ async fn paused_by(turn: &mut WriteTx, scope: &Scope) -> Result<Option<String>, 
 /// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.
 async fn unpause(
     turn: &mut WriteTx,
-    scope: &Scope,
+    scope: &PauseTarget,
     by: &Authorization,
 ) -> Result<bool, LedgerError> {
     let whose = if by.actor.is_person() {
@@ -424,10 +424,10 @@ async fn unpause(
         format!("delete from pauses where scope = $1 and name = $2 {whose}"),
     );
     let delete = match scope {
-        Scope::Contract { exclusive_key, .. } => {
+        PauseTarget::Contract { exclusive_key, .. } => {
             sqlx::query(AssertSqlSafe(of_contract)).bind(exclusive_key.as_bytes().to_vec())
         }
-        Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+        PauseTarget::All | PauseTarget::Gateway(_) | PauseTarget::Workflow(_) => {
             let (scope, name) = named(scope);
             sqlx::query(AssertSqlSafe(of_others)).bind(scope).bind(name)
         }
@@ -439,12 +439,12 @@ async fn unpause(
         > 0)
 }
 
-fn named(scope: &Scope) -> (&'static str, &str) {
+fn named(scope: &PauseTarget) -> (&'static str, &str) {
     match scope {
-        Scope::All => ("all", ""),
-        Scope::Gateway(name) => ("gateway", name),
-        Scope::Workflow(name) => ("workflow", name),
-        Scope::Contract { contract, .. } => ("contract", contract),
+        PauseTarget::All => ("all", ""),
+        PauseTarget::Gateway(name) => ("gateway", name),
+        PauseTarget::Workflow(name) => ("workflow", name),
+        PauseTarget::Contract { contract, .. } => ("contract", contract),
     }
 }
 

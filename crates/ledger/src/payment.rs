@@ -49,7 +49,7 @@ pub struct RefundReservation<'a> {
 
 /// An item that declared a payment to customs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Declared {
+pub struct DeclaredItem {
     /// The item.
     pub item_id: i64,
     /// Whether it is of a sub-order, with amounts.
@@ -184,7 +184,7 @@ impl Ledger {
         lane: &str,
         order_no: &str,
         limit: u32,
-    ) -> Result<Vec<Declared>, LedgerError> {
+    ) -> Result<Vec<DeclaredItem>, LedgerError> {
         let failed = |source| LedgerError::of("looking for declarations of a payment", source);
         // `0` follows `/` in every collation by bytes.
         let query = "select i.id, i.key from items as i join jobs as j on j.id = i.job_id \
@@ -203,7 +203,7 @@ impl Ledger {
             .map_err(failed)?;
         let declared = |row: &AnyRow| {
             let key: &str = row.try_get(1)?;
-            Ok(Declared {
+            Ok(DeclaredItem {
                 item_id: row.try_get(0)?,
                 is_split: !key[prefix.len()..].starts_with('/'),
             })

@@ -16,8 +16,8 @@ use super::Ledger;
 use super::batch::{NewApproval, ask};
 use super::contracts::withdraw_what_has_ended;
 use super::error::LedgerError;
-use super::location::Engine;
-use super::plan_steps::Steps;
+use super::location::DbKind;
+use super::plan_steps::PlanSteps;
 use super::rows::{ChangeBatch, ItemChange, ItemRecord, TotalsDelta, amount_of, list};
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Actor;
@@ -118,12 +118,12 @@ pub struct NewItem {
     /// Its checked fields, a JSON object.
     pub input: String,
     /// Whether it does again what failed, with other content.
-    pub again: Again,
+    pub again: ReplacementCheck,
 }
 
 /// Whether an item does again what another one with its key did not bring about.
 #[derive(Debug, Clone)]
-pub enum Again {
+pub enum ReplacementCheck {
     /// Its kind never does that.
     Never,
     /// Its kind does, and it is no such item.
@@ -135,19 +135,19 @@ pub enum Again {
     /// not cover.
     Contradicts,
     /// It is one.
-    Replaces(Box<Replaces>),
+    Replaces(Box<ReplacedItem>),
 }
 
 /// What an item does again with other content, under the next generation of its key.
 #[derive(Debug, Clone)]
-pub struct Replaces {
+pub struct ReplacedItem {
     /// The item of before.
-    pub earlier: Earlier,
+    pub earlier: EarlierItem,
     /// Whether all that makes it the same thing is as it was.
     pub same_terms: bool,
 }
 
-impl Replaces {
+impl ReplacedItem {
     /// The fact of an item's result that names the item it files again.
     pub const FACT: &str = "files_again";
     /// The fact that says whether its terms are the same.
@@ -162,16 +162,16 @@ impl Replaces {
 
 /// The item that files this one again with other content, as its result says.
 pub fn filed_again_as(result: Option<&str>) -> Option<i64> {
-    let result = result.filter(|result| result.contains(Replaces::BY))?;
+    let result = result.filter(|result| result.contains(ReplacedItem::BY))?;
     serde_json::from_str::<serde_json::Value>(result)
         .ok()?
-        .get(Replaces::BY)?
+        .get(ReplacedItem::BY)?
         .as_i64()
 }
 
 /// An item that has a key already, with its content.
 #[derive(Debug, Clone)]
-pub struct Earlier {
+pub struct EarlierItem {
     stored: ItemRecord,
     run_id: i64,
     content_hash: Option<KeyHash>,
@@ -179,7 +179,7 @@ pub struct Earlier {
     forgotten: bool,
 }
 
-impl Earlier {
+impl EarlierItem {
     /// Its run.
     pub const fn run_id(&self) -> i64 {
         self.run_id
@@ -220,7 +220,7 @@ impl Earlier {
 
 /// Why a row makes no item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RejectedRow {
     /// Its line in the file.
     pub line: u64,
     /// Its key, where it has one.
@@ -244,12 +244,12 @@ pub struct Refusal {
 
 /// A plan under way: nothing of it is seen by anybody until it is committed.
 #[derive(Debug)]
-pub struct Planning {
+pub struct PlanWriter {
     pub(super) ledger: Ledger,
     /// There, but between two commits of a plan that is made in several.
     pub(super) turn: Option<WriteTx>,
     /// Of a plan that is made in several commits.
-    pub(super) steps: Option<Steps>,
+    pub(super) steps: Option<PlanSteps>,
     run_id: i64,
     now: Timestamp,
     shifts: TotalsDelta,
@@ -264,7 +264,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
-    pub async fn plan(&self, run: NewRun) -> Result<Planning, LedgerError> {
+    pub async fn plan(&self, run: NewRun) -> Result<PlanWriter, LedgerError> {
         self.clear_dead_plans().await?;
         let mut turn = WriteTx::take_long(&self.write, "planning a run").await?;
         let Some(run_id) = insert_run(&mut turn, None, &run).await? else {
@@ -274,7 +274,7 @@ impl Ledger {
                 occurrence: run.occurrence,
             });
         };
-        Ok(Planning::new(self, Some(turn), run_id, run.now))
+        Ok(PlanWriter::new(self, Some(turn), run_id, run.now))
     }
 
     /// Jobs that have started and are not planned: those they take their items from have ended.
@@ -317,7 +317,7 @@ impl Ledger {
         &self,
         job: &DependentJob,
         now: Timestamp,
-    ) -> Result<Option<Planning>, LedgerError> {
+    ) -> Result<Option<PlanWriter>, LedgerError> {
         let failed = |source| LedgerError::of("beginning to plan a job", source);
         let mut turn = WriteTx::take_long(&self.write, "planning a job").await?;
         // Whoever else is at it holds the row until its plan has ended.
@@ -333,7 +333,7 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(None);
         }
-        Ok(Some(Planning::new(self, Some(turn), job.run_id, now)))
+        Ok(Some(PlanWriter::new(self, Some(turn), job.run_id, now)))
     }
 }
 
@@ -344,11 +344,11 @@ const NEXT_JOB: &str = "(select 1 + max(coalesce((select max(id) from jobs), 0),
     coalesce((select max(last_job) from unfinished_plans), 0)))";
 
 /// The number of a new row, as SQL: the one that it has been given, or the next.
-fn number(engine: Engine, given: Option<i64>, next: &str) -> String {
+fn number(engine: DbKind, given: Option<i64>, next: &str) -> String {
     match (given, engine) {
         (Some(id), _) => id.to_string(),
-        (None, Engine::Sqlite) => next.to_owned(),
-        (None, Engine::Postgres) => "default".to_owned(),
+        (None, DbKind::Sqlite) => next.to_owned(),
+        (None, DbKind::Postgres) => "default".to_owned(),
     }
 }
 
@@ -437,7 +437,7 @@ pub(super) async fn job_is_planned(
     .map_err(|source| LedgerError::of("planning a job", source))
 }
 
-impl Planning {
+impl PlanWriter {
     /// The run's id, if it is committed.
     pub const fn run_id(&self) -> i64 {
         self.run_id
@@ -525,7 +525,7 @@ impl Planning {
         &mut self,
         job_id: i64,
         items: &[NewItem],
-    ) -> Result<Vec<Refusal>, LedgerError> {
+    ) -> Result<Vec<RejectedRow>, LedgerError> {
         let mut refused = Vec::new();
         let mut first_with: HashMap<KeyHash, &NewItem> = HashMap::with_capacity(items.len());
         for item in items {
@@ -595,7 +595,7 @@ impl Planning {
             }
         }
         self.note_replaced(&replacing).await?;
-        let (kept, new): (Vec<Refusal>, Vec<Refusal>) =
+        let (kept, new): (Vec<RejectedRow>, Vec<RejectedRow>) =
             refused.into_iter().partition(|refusal| refusal.was_planned);
         self.refuse(job_id, &new).await?;
         Ok(new.into_iter().chain(kept).collect())
@@ -608,7 +608,7 @@ impl Planning {
     pub async fn earlier(
         &mut self,
         keys: &[KeyHash],
-    ) -> Result<HashMap<KeyHash, Earlier>, LedgerError> {
+    ) -> Result<HashMap<KeyHash, EarlierItem>, LedgerError> {
         let failed = |source| LedgerError::of("reading what has a key already", source);
         let keys: Vec<String> = keys.iter().map(|key| hex(*key)).collect();
         // The jobs of a plan in several commits have no rows yet.
@@ -625,7 +625,7 @@ impl Planning {
             let stored = ItemRecord::read(row)?;
             let content_hash: Option<&[u8]> = row.try_get("content_hash").map_err(failed)?;
             let forgotten: Option<i64> = row.try_get("forgotten_to").map_err(failed)?;
-            let earlier = Earlier {
+            let earlier = EarlierItem {
                 run_id: row.try_get("run_id").map_err(failed)?,
                 content_hash: content_hash.and_then(KeyHash::from_bytes),
                 reason: row.try_get("reason").map_err(failed)?,
@@ -641,7 +641,7 @@ impl Planning {
     /// then.
     async fn note_replaced(
         &mut self,
-        replacing: &[(KeyHash, &Replaces)],
+        replacing: &[(KeyHash, &ReplacedItem)],
     ) -> Result<(), LedgerError> {
         if replacing.is_empty() {
             return Ok(());
@@ -653,9 +653,9 @@ impl Planning {
             let Some(by) = new.get(key).map(|new| new.stored.id) else {
                 continue;
             };
-            let Earlier { stored, reason, .. } = &of.earlier;
+            let EarlierItem { stored, reason, .. } = &of.earlier;
             let mut result = stored.facts()?;
-            result.insert(Replaces::BY.to_owned(), by.into());
+            result.insert(ReplacedItem::BY.to_owned(), by.into());
             let reason = format!(
                 "{}; filed again with other content as item {by}",
                 reason.as_deref().unwrap_or("failed")
@@ -697,7 +697,7 @@ impl Planning {
         &mut self,
         job_id: i64,
         rows: &[(KeyHash, u64)],
-    ) -> Result<Vec<Refusal>, LedgerError> {
+    ) -> Result<Vec<RejectedRow>, LedgerError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -724,7 +724,7 @@ impl Planning {
             let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
             self.shifts.add(job_id, amount, State::Planned, -1);
             self.shifts.add(job_id, amount, State::Rejected, 1);
-            refusals.push(Refusal {
+            refusals.push(RejectedRow {
                 line: u64::try_from(row.try_get::<i64, _>("line").map_err(failed)?).unwrap_or(0),
                 key: row.try_get("key").map_err(failed)?,
                 state: State::Rejected,
@@ -745,13 +745,13 @@ impl Planning {
         &mut self,
         holder: &ExistingKey,
         item: &NewItem,
-    ) -> Result<Refusal, LedgerError> {
+    ) -> Result<RejectedRow, LedgerError> {
         let first = NewItem {
             line: holder.first_line(),
             amount: holder.amount,
             ..item.clone()
         };
-        let refusal = Refusal {
+        let refusal = RejectedRow {
             was_planned: true,
             ..contradicts(&first, item.line)
         };
@@ -775,7 +775,11 @@ impl Planning {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn refuse(&mut self, job_id: i64, refusals: &[Refusal]) -> Result<(), LedgerError> {
+    pub async fn refuse(
+        &mut self,
+        job_id: i64,
+        refusals: &[RejectedRow],
+    ) -> Result<(), LedgerError> {
         if refusals.is_empty() || is(Mutation::RefusedRowsDropped) {
             return Ok(());
         }
@@ -933,7 +937,7 @@ impl Planning {
                     item.amount.map(Amount::minor),
                     item.amount.map(|amount| amount.currency().code()),
                     &item.input,
-                    item.again.replaces().map(Replaces::result),
+                    item.again.replaces().map(ReplacedItem::result),
                 )
             })
             .collect();
@@ -1042,7 +1046,7 @@ impl ExistingKey {
         u64::try_from(self.line).unwrap_or(0)
     }
 
-    fn refuse(&self, item: &NewItem, run_id: i64) -> Refusal {
+    fn refuse(&self, item: &NewItem, run_id: i64) -> RejectedRow {
         if self.run_id == run_id {
             return twice(item, self.first_line());
         }
@@ -1057,12 +1061,12 @@ impl ExistingKey {
         } else {
             ""
         };
-        let reason = if !same && !matches!(item.again, Again::Never) {
+        let reason = if !same && !matches!(item.again, ReplacementCheck::Never) {
             format!(
                 "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or is parked is filed \
                  again with other content (what was accepted: job kind redeclare with way: modify)"
             )
-        } else if matches!(item.again, Again::TooLate) {
+        } else if matches!(item.again, ReplacementCheck::TooLate) {
             format!(
                 "run {run} has this key with another buyer or other content beside it (item {id}, {state}): what this row says now is \
                  not filed; only what has failed or is parked is filed again with other content (what was accepted: job kind \
@@ -1070,7 +1074,7 @@ impl ExistingKey {
             )
         } else if same {
             let mended = match (&item.again, self.state.as_str()) {
-                (Again::Possible, "failed" | "parked") => {
+                (ReplacementCheck::Possible, "failed" | "parked") => {
                     "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
                 }
                 _ => "",
@@ -1086,8 +1090,8 @@ impl ExistingKey {
         } else {
             State::Rejected
         };
-        let is_changed = same && matches!(item.again, Again::TooLate);
-        Refusal {
+        let is_changed = same && matches!(item.again, ReplacementCheck::TooLate);
+        RejectedRow {
             state,
             reason,
             duplicate_of: Some(self.id),
@@ -1100,13 +1104,13 @@ impl ExistingKey {
 
 impl NewItem {
     const fn contradicts(&self) -> bool {
-        matches!(self.again, Again::Contradicts)
+        matches!(self.again, ReplacementCheck::Contradicts)
     }
 }
 
-impl Again {
+impl ReplacementCheck {
     /// What it does again, if it does.
-    pub fn replaces(&self) -> Option<&Replaces> {
+    pub fn replaces(&self) -> Option<&ReplacedItem> {
         match self {
             Self::Replaces(of) => Some(of),
             Self::Never | Self::Possible | Self::TooLate | Self::Contradicts => None,
@@ -1114,8 +1118,8 @@ impl Again {
     }
 }
 
-fn refusal_of(item: &NewItem) -> Refusal {
-    Refusal {
+fn refusal_of(item: &NewItem) -> RejectedRow {
+    RejectedRow {
         line: item.line,
         key: item.key.clone(),
         state: State::Rejected,
@@ -1128,18 +1132,18 @@ fn refusal_of(item: &NewItem) -> Refusal {
     }
 }
 
-fn contradicts(item: &NewItem, line: u64) -> Refusal {
+fn contradicts(item: &NewItem, line: u64) -> RejectedRow {
     let reason = format!(
         "the key \"{}\" stands in line {line} too, with other content: neither row is sent; leave the right one alone in the file",
         item.key
     );
-    Refusal {
+    RejectedRow {
         reason,
         ..refusal_of(item)
     }
 }
 
-fn twice(item: &NewItem, line: u64) -> Refusal {
+fn twice(item: &NewItem, line: u64) -> RejectedRow {
     let reason = format!("the key \"{}\" stands in line {line} already", item.key);
     // What one row writes out and another stands for is the same thing, done once.
     let state = if item.shared {
@@ -1147,16 +1151,16 @@ fn twice(item: &NewItem, line: u64) -> Refusal {
     } else {
         State::Rejected
     };
-    Refusal {
+    RejectedRow {
         state,
         reason,
         ..refusal_of(item)
     }
 }
 
-fn number_taken(item: &NewItem) -> Refusal {
+fn number_taken(item: &NewItem) -> RejectedRow {
     let number = item.custom_no.as_ref().map_or("", OrderNumber::as_str);
-    Refusal {
+    RejectedRow {
         reason: format!("the order number {number} belongs to another item"),
         ..refusal_of(item)
     }

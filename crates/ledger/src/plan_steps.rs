@@ -18,12 +18,14 @@ use tokio::time::Instant;
 use super::Ledger;
 use super::batch::{NewApproval, hold_some, keep_asked};
 use super::error::LedgerError;
-use super::location::Engine;
+use super::location::DbKind;
 use super::node::{is_locked, lock_file, lock_path, locks};
-use super::plan::{NewItem, NewJob, NewRun, Planning, hex, insert_job, insert_run, job_is_planned};
+use super::plan::{
+    NewItem, NewJob, NewRun, PlanWriter, hex, insert_job, insert_run, job_is_planned,
+};
 use super::rows::list;
 use super::write_tx::WriteTx;
-use payrun_domain::approval::{Batch, Origin};
+use payrun_domain::approval::{Batch, BatchOrigin};
 use payrun_domain::ids::OrderNumber;
 
 /// What is left to others after a commit: as long as it held the writer, within these bounds.
@@ -49,12 +51,12 @@ const CLEARING: &str = "taking away a plan that was given up";
 
 /// What a plan in short commits knows of itself.
 #[derive(Debug)]
-pub(super) struct Steps {
-    plan: Unfinished,
+pub(super) struct PlanSteps {
+    plan: StoredPlan,
     _lock: File,
     lock_at: PathBuf,
     run: NewRun,
-    jobs: Vec<PlannedJob>,
+    jobs: Vec<DeferredJob>,
     approvals: Vec<(i64, NewApproval, Batch)>,
     /// The newest item of all when the commit under way began.
     newest: i64,
@@ -67,7 +69,7 @@ pub(super) struct Steps {
 
 /// A plan whose run is not there yet.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Unfinished {
+pub(super) struct StoredPlan {
     id: i64,
     run_id: i64,
     first_job: i64,
@@ -77,7 +79,7 @@ pub(super) struct Unfinished {
 
 /// A job whose row comes with the run's.
 #[derive(Debug)]
-struct PlannedJob {
+struct DeferredJob {
     id: i64,
     job: NewJob,
     /// Its items, and why it has none, once it has been planned.
@@ -90,7 +92,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
-    pub async fn plan_in_steps(&self, run: NewRun, jobs: usize) -> Result<Planning, LedgerError> {
+    pub async fn plan_in_steps(&self, run: NewRun, jobs: usize) -> Result<PlanWriter, LedgerError> {
         let Some(file) = &self.home.file else {
             return self.plan(run).await;
         };
@@ -129,10 +131,10 @@ impl Ledger {
             .fetch_one(turn.connection())
             .await
             .map_err(failed)?;
-        let plan = Unfinished::read(&row).map_err(failed)?;
+        let plan = StoredPlan::read(&row).map_err(failed)?;
         turn.commit().await?;
         let (run_id, now) = (plan.run_id, run.now);
-        let steps = Steps {
+        let steps = PlanSteps {
             plan,
             _lock: lock,
             lock_at,
@@ -144,7 +146,7 @@ impl Ledger {
             since: tokio::time::Instant::now(),
             looks: 0,
         };
-        let mut planning = Planning::new(self, None, run_id, now);
+        let mut planning = PlanWriter::new(self, None, run_id, now);
         planning.steps = Some(steps);
         Ok(planning)
     }
@@ -158,7 +160,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         for row in &rows {
-            let plan = Unfinished::read(row).map_err(failed)?;
+            let plan = StoredPlan::read(row).map_err(failed)?;
             if !self.is_being_made(&plan) {
                 self.clear(&plan).await?;
             }
@@ -167,7 +169,7 @@ impl Ledger {
     }
 
     /// On a server no plan is made in steps.
-    fn is_being_made(&self, plan: &Unfinished) -> bool {
+    fn is_being_made(&self, plan: &StoredPlan) -> bool {
         self.home
             .file
             .as_ref()
@@ -176,7 +178,7 @@ impl Ledger {
 
     /// Deletes a plan's items, a page a commit, and then the plan. What was committed, or cleared
     /// by somebody else, stays as it is.
-    async fn clear(&self, plan: &Unfinished) -> Result<(), LedgerError> {
+    async fn clear(&self, plan: &StoredPlan) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(CLEARING, source);
         let Some(first) = self.mark_given_up(plan).await? else {
             return Ok(());
@@ -207,7 +209,7 @@ impl Ledger {
     /// Before the first item goes: whoever is making the plan, and lives after all, finds it, and
     /// commits nothing more. Says where its items begin; nothing where it was committed, or taken
     /// away, or the file was moved.
-    async fn mark_given_up(&self, plan: &Unfinished) -> Result<Option<i64>, LedgerError> {
+    async fn mark_given_up(&self, plan: &StoredPlan) -> Result<Option<i64>, LedgerError> {
         let mut turn = self.turn(CLEARING).await?;
         if Self::moved_to(turn.connection()).await?.is_some() {
             turn.rollback().await?;
@@ -224,7 +226,7 @@ impl Ledger {
     }
 
     /// The first of a plan's items behind this number.
-    async fn next_of(&self, plan: &Unfinished, behind: i64) -> Result<Option<i64>, LedgerError> {
+    async fn next_of(&self, plan: &StoredPlan, behind: i64) -> Result<Option<i64>, LedgerError> {
         let query =
             "select id from items where id > $1 and job_id between $2 and $3 order by id limit 1";
         let next = sqlx::query_scalar(query)
@@ -242,7 +244,7 @@ async fn rest(since: Instant) {
     tokio::time::sleep(since.elapsed().clamp(REST_LEAST, REST_MOST)).await;
 }
 
-impl Unfinished {
+impl StoredPlan {
     fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.try_get("id")?,
@@ -277,7 +279,7 @@ impl Unfinished {
     }
 }
 
-impl Steps {
+impl PlanSteps {
     /// A commit begins: its items will have the numbers behind the newest.
     pub async fn begin(&mut self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
@@ -329,7 +331,7 @@ impl Steps {
             id <= self.plan.last_job,
             "a run has the jobs that it was begun with"
         );
-        self.jobs.push(PlannedJob {
+        self.jobs.push(DeferredJob {
             id,
             job,
             planned: None,
@@ -345,10 +347,10 @@ impl Steps {
         }
     }
 
-    fn origin(&self, job_id: i64) -> Option<(Origin<'_>, (i64, i64))> {
+    fn origin(&self, job_id: i64) -> Option<(BatchOrigin<'_>, (i64, i64))> {
         let planned = self.jobs.iter().find(|job| job.id == job_id)?;
         let (run, job) = (&self.run, &planned.job);
-        let origin = Origin {
+        let origin = BatchOrigin {
             workflow: &run.workflow,
             occurrence: &run.occurrence,
             source: &run.source,
@@ -378,7 +380,7 @@ impl Steps {
                 occurrence: run.occurrence.clone(),
             });
         }
-        for PlannedJob { id, job, planned } in &self.jobs {
+        for DeferredJob { id, job, planned } in &self.jobs {
             insert_job(turn, Some(*id), self.plan.run_id, job).await?;
             if let Some((span, failure)) = planned {
                 job_is_planned(turn, *id, *span, failure.as_deref()).await?;
@@ -407,7 +409,7 @@ impl Steps {
     }
 }
 
-impl Planning {
+impl PlanWriter {
     /// Ends a commit, where the plan is made in several, and leaves others their turn.
     ///
     /// # Errors
@@ -440,7 +442,7 @@ impl Planning {
     /// [`LedgerError::Busy`] if that has taken too long, or this plan is one that cannot wait; and
     /// whatever the database says. Then the plan must be abandoned.
     pub async fn waits_for_another(&mut self, items: &[NewItem]) -> Result<bool, LedgerError> {
-        if self.ledger.home.engine == Engine::Postgres {
+        if self.ledger.home.engine == DbKind::Postgres {
             return Ok(false);
         }
         let own = self.steps.as_ref().map_or(0, |steps| steps.plan.id);
@@ -452,7 +454,7 @@ impl Planning {
             .await;
         let others = others.and_then(|rows| {
             rows.iter()
-                .map(Unfinished::read)
+                .map(StoredPlan::read)
                 .collect::<Result<Vec<_>, _>>()
         });
         let mut met = None;

@@ -15,7 +15,7 @@ use super::Ledger;
 use super::copied_table::{CopiedTable, copied_tables};
 use super::error::LedgerError;
 use super::fence::put_fence;
-use super::location::Engine;
+use super::location::DbKind;
 use super::write_tx::WriteTx;
 use payrun_domain::time::Timestamp;
 
@@ -27,7 +27,7 @@ const UNFINISHED: &str = ", unless the move was broken off (`payrun promote` onc
 
 /// What was moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Promoted {
+pub struct PromotionReport {
     /// How many rows of each table were copied, and are the same on both sides.
     pub rows: Vec<(String, u64)>,
     /// Whether the server had them already: an earlier try had come so far.
@@ -75,8 +75,8 @@ impl Ledger {
         server: &Self,
         now: Timestamp,
         told: impl FnMut(&str, u64),
-    ) -> Result<Promoted, PromoteError> {
-        if self.home.engine != Engine::Sqlite || server.home.engine != Engine::Postgres {
+    ) -> Result<PromotionReport, PromoteError> {
+        if self.home.engine != DbKind::Sqlite || server.home.engine != DbKind::Postgres {
             return Err(PromoteError::WrongWay);
         }
         if self.is_at_work(now).await? {
@@ -100,9 +100,9 @@ impl Ledger {
             Some(fence) if has_ended(&mut turn, fence).await? => {
                 put_fence(&mut file, &to, now).await?;
                 file.commit().await?;
-                return Ok(Promoted {
+                return Ok(PromotionReport {
                     there_already: true,
-                    ..Promoted::default()
+                    ..PromotionReport::default()
                 });
             }
             Some(_) | None => {}
@@ -142,9 +142,9 @@ impl Ledger {
         turn: &mut WriteTx,
         ours: &str,
         mut told: impl FnMut(&str, u64),
-    ) -> Result<Promoted, PromoteError> {
+    ) -> Result<PromotionReport, PromoteError> {
         let mut from = self.home.connect().await?;
-        let mut promoted = Promoted::default();
+        let mut promoted = PromotionReport::default();
         for table in tables {
             table.copy(&mut from, turn.connection()).await?;
             let rows = table.compare(&mut from, turn.connection()).await?;

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::location::Engine;
+use super::location::DbKind;
 use super::rows::amount_of;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
@@ -89,7 +89,7 @@ pub struct JobRow {
 
 /// Items that failed or are parked, and have keys that another run met again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TroubledBefore {
+pub struct EarlierProblems {
     /// Their run.
     pub run_id: i64,
     /// Of which kind of job.
@@ -117,7 +117,7 @@ pub struct Total {
 
 /// What there is to do for some runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct RunProgress {
     /// Items that have not come to rest.
     pub open: u64,
     /// When the next of them is due; none if all wait for other jobs.
@@ -364,7 +364,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn troubled_before(&self, run_id: i64) -> Result<Vec<TroubledBefore>, LedgerError> {
+    pub async fn troubled_before(&self, run_id: i64) -> Result<Vec<EarlierProblems>, LedgerError> {
         let failed = |source| {
             LedgerError::of(
                 "looking for items that have the keys of skipped rows",
@@ -388,7 +388,7 @@ impl Ledger {
             })?;
             let items = row.try_get::<i64, _>(2).map_err(failed)?.unsigned_abs();
             let kind = row.try_get(3).map_err(failed)?;
-            Ok(TroubledBefore {
+            Ok(EarlierProblems {
                 run_id: row.try_get(0).map_err(failed)?,
                 kind,
                 state,
@@ -409,7 +409,7 @@ impl Ledger {
         run_id: i64,
         lanes: &BTreeSet<String>,
         only_ask: &BTreeSet<String>,
-    ) -> Result<Work, LedgerError> {
+    ) -> Result<RunProgress, LedgerError> {
         let doing = "looking for work";
         let query = "select cast(coalesce(sum(t.items), 0) as bigint), cast(coalesce(sum(case when t.state = 'sending' \
                          and j.lane in (select atom from json_each($2)) then t.items end), 0) as bigint), \
@@ -433,9 +433,9 @@ impl Ledger {
             )
             .await?;
         let Some(row) = rows.first() else {
-            return Ok(Work::default());
+            return Ok(RunProgress::default());
         };
-        Ok(Work {
+        Ok(RunProgress {
             open: unsigned(row, 0, doing)?,
             claimed: unsigned(row, 1, doing)?,
             next_due: row
@@ -594,12 +594,12 @@ impl Ledger {
         let failed = |source| LedgerError::of(doing, source);
         let mut mistakes = Vec::new();
         let damage = match self.home.engine {
-            Engine::Sqlite => {
+            DbKind::Sqlite => {
                 self.rows(doing, sqlx::query("pragma quick_check(10)"))
                     .await?
             }
             // A server looks after its own files (data checksums, amcheck).
-            Engine::Postgres => Vec::new(),
+            DbKind::Postgres => Vec::new(),
         };
         for row in damage {
             let found: String = row.try_get(0).map_err(failed)?;

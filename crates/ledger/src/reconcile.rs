@@ -71,7 +71,7 @@ impl BookedItem {
 
 /// By which number a line is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListedBy {
+pub enum NumberKind {
     /// The merchant's of the payment.
     Order,
     /// The merchant's of the refund.
@@ -80,7 +80,7 @@ pub enum ListedBy {
     RefundId,
 }
 
-impl ListedBy {
+impl NumberKind {
     const fn column(self) -> &'static str {
         match self {
             Self::Order => "order_no",
@@ -101,7 +101,7 @@ pub struct LineRef {
 
 /// A number that stands in a statement of the lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedNumber {
     /// Where it stands for the first time.
     pub first: LineRef,
     /// Whether it stands in a statement of the days that were asked for.
@@ -121,7 +121,7 @@ pub struct JobSpan {
 
 /// A span of time: from an instant until before another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
+pub struct TimeSpan {
     /// The first instant of it.
     pub from: Timestamp,
     /// The first instant behind it.
@@ -155,7 +155,7 @@ fn refunds_query() -> String {
 /// first.
 const NO_LINE: u64 = 1_000_000_000_000;
 
-fn listed_query(by: ListedBy) -> String {
+fn listed_query(by: NumberKind) -> String {
     let column = by.column();
     format!(
         "select n.atom, min(s.day || cast({NO_LINE} + l.line as text)), \
@@ -270,7 +270,7 @@ impl Ledger {
     /// Where these numbers stand in the statements of a lane, in lines of these kinds; those that
     /// stand nowhere are left out.
     ///
-    /// `days`: the first and the last for [`Listed::inside`].
+    /// `days`: the first and the last for [`ListedNumber::inside`].
     ///
     /// # Errors
     /// Whatever the database says.
@@ -278,10 +278,10 @@ impl Ledger {
         &self,
         lane: &str,
         days: (&str, &str),
-        by: ListedBy,
+        by: NumberKind,
         kinds: &[LineKind],
         numbers: &[&str],
-    ) -> Result<HashMap<String, Listed>, LedgerError> {
+    ) -> Result<HashMap<String, ListedNumber>, LedgerError> {
         let failed = |source| LedgerError::of("looking for lines of statements", source);
         let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let query = sqlx::query(AssertSqlSafe(listed_query(by)))
@@ -308,7 +308,7 @@ impl Ledger {
             };
             Ok((
                 row.try_get(0).map_err(failed)?,
-                Listed {
+                ListedNumber {
                     first,
                     inside: row.try_get::<i64, _>(2).map_err(failed)? != 0,
                 },
@@ -326,7 +326,7 @@ impl Ledger {
         &self,
         lane: &str,
         kinds: &[&str],
-        sent: Sent,
+        sent: TimeSpan,
         after: i64,
         limit: u32,
     ) -> Result<Vec<JobSpan>, LedgerError> {
@@ -363,7 +363,7 @@ impl Ledger {
     pub async fn succeeded_items(
         &self,
         job: &JobSpan,
-        sent: Sent,
+        sent: TimeSpan,
         after: i64,
         limit: u32,
     ) -> Result<Vec<BookedItem>, LedgerError> {
@@ -434,7 +434,7 @@ mod tests {
             "statement_lines_by_refund",
             "statement_lines_by_refund_id",
         ];
-        for (by, index) in [ListedBy::Order, ListedBy::Refund, ListedBy::RefundId]
+        for (by, index) in [NumberKind::Order, NumberKind::Refund, NumberKind::RefundId]
             .into_iter()
             .zip(indexes)
         {

@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::Row;
 
 use super::Ledger;
-use super::audit::Note;
+use super::audit::NewAuditEntry;
 use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
 use super::location::{beside, make_private};
@@ -25,7 +25,7 @@ const ASKS_FOR: Duration = Duration::from_secs(35 * 86_400);
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoreReport {
     /// When the backup was made: what was done since is not in it.
     pub backup_at: Timestamp,
     /// Until when the runs that are planned are asked about before anything of them is sent.
@@ -82,7 +82,7 @@ impl Ledger {
         to: &Path,
         by: &Authorization,
         now: Timestamp,
-    ) -> Result<Restored, RestoreError> {
+    ) -> Result<RestoreReport, RestoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| RestoreError::File { path, source }
@@ -123,7 +123,7 @@ impl Ledger {
         lost_since: Timestamp,
         by: &Authorization,
         now: Timestamp,
-    ) -> Result<Restored, RestoreError> {
+    ) -> Result<RestoreReport, RestoreError> {
         if self.is_at_work(now).await? {
             return Err(RestoreError::AtWork);
         }
@@ -150,7 +150,7 @@ async fn revive(
     backup: &Path,
     by: &Authorization,
     now: Timestamp,
-) -> Result<Restored, RestoreError> {
+) -> Result<RestoreReport, RestoreError> {
     let ledger = Ledger::open_fenced(copy).await?;
     let Some((fence, backup_at)) = made_at(&ledger).await? else {
         return Err(RestoreError::NoBackup {
@@ -210,9 +210,9 @@ async fn mark(
     backup_at: Timestamp,
     by: &Authorization,
     now: Timestamp,
-) -> Result<Restored, LedgerError> {
+) -> Result<RestoreReport, LedgerError> {
     let failed = |source| LedgerError::of("marking the ledger as restored", source);
-    let restored = Restored {
+    let restored = RestoreReport {
         backup_at,
         asks_until: now.plus(ASKS_FOR),
         items: states(ledger).await?,
@@ -231,7 +231,7 @@ async fn mark(
     let forget = sqlx::query("update items set recalled = null where recalled is not null");
     forget.execute(turn.connection()).await.map_err(failed)?;
     let after = json!({ "lost_since": backup_at.to_string(), "asks_until": restored.asks_until.to_string() });
-    let note = Note {
+    let note = NewAuditEntry {
         by,
         verb: "ledger.restore",
         target: "ledger".to_owned(),

@@ -33,7 +33,7 @@ pub struct RowPlace {
 
 /// Earlier items that say the same of the same payment or contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repeated {
+pub struct RepeatedItem {
     /// How many there are.
     pub times: u64,
     /// The latest of them.
@@ -67,25 +67,25 @@ pub struct BatchDifferences {
     /// The run of the earlier batch.
     pub run: i64,
     /// Keys that the earlier one had not.
-    pub added: Named,
+    pub added: KeySample,
     /// Keys that this one has no more.
-    pub removed: Named,
+    pub removed: KeySample,
     /// Keys of which anything else changed.
-    pub changed: Named,
+    pub changed: KeySample,
     /// How many are as they were.
     pub same: u64,
 }
 
 /// How many there are, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct KeySample {
     /// How many.
     pub count: u64,
     /// The first keys.
     pub keys: Vec<String>,
 }
 
-impl Named {
+impl KeySample {
     fn add(&mut self, key: &str) {
         self.count += 1;
         if self.keys.len() < NAMED {
@@ -172,7 +172,7 @@ impl Ledger {
         job_id: i64,
         items: &[i64],
         otherwise: &[(i64, KeyHash)],
-    ) -> Result<HashMap<i64, Repeated>, LedgerError> {
+    ) -> Result<HashMap<i64, RepeatedItem>, LedgerError> {
         let own = items.iter().map(|id| (*id, None));
         let other = otherwise
             .iter()
@@ -180,7 +180,7 @@ impl Ledger {
         let rows: Vec<(i64, Option<String>)> = own.chain(other).collect();
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
-            let repeated = Repeated {
+            let repeated = RepeatedItem {
                 times: row.try_get::<i64, _>(1)?.unsigned_abs(),
                 item: row.try_get(2)?,
                 run: row.try_get(3)?,
@@ -336,7 +336,7 @@ impl Ledger {
             removed: self
                 .only_in((before, approval.job_id), "b.key = i.key and b.job_id = $2")
                 .await?,
-            changed: Named::default(),
+            changed: KeySample::default(),
             same: 0,
         };
         let mut last = 0;
@@ -362,7 +362,7 @@ impl Ledger {
     }
 
     /// The keys of a job that another has not.
-    async fn only_in(&self, (job, other): (i64, i64), has: &str) -> Result<Named, LedgerError> {
+    async fn only_in(&self, (job, other): (i64, i64), has: &str) -> Result<KeySample, LedgerError> {
         let from = format!(
             "from jobs as j cross join items as i where {OF_JOB} and not exists (select 1 from items as b where {has})"
         );
@@ -380,7 +380,7 @@ impl Ledger {
             .fetch_all(&self.read)
             .await
             .map_err(failed)?;
-        Ok(Named {
+        Ok(KeySample {
             count: count.unsigned_abs(),
             keys,
         })

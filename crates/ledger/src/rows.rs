@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::LedgerError;
-use super::location::Engine;
+use super::location::DbKind;
 use super::settle::AttemptLine;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::Receipt;
@@ -312,12 +312,12 @@ impl ChangeBatch {
             return Ok(true);
         }
         let changed = match turn.engine() {
-            Engine::Sqlite => query(WRITE)
+            DbKind::Sqlite => query(WRITE)
                 .execute(turn.connection())
                 .await
                 .map_err(failed)?
                 .rows_affected(),
-            Engine::Postgres => {
+            DbKind::Postgres => {
                 let row = query(WRITE_AT_ONCE)
                     .fetch_one(turn.connection())
                     .await

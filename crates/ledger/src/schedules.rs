@@ -44,7 +44,7 @@ pub struct NewOccurrence {
 
 /// What is noted of a schedule in one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Noting {
+pub struct ScheduleUpdate {
     /// The schedule as it was read; none if it has never been seen.
     pub before: Option<ScheduleRow>,
     /// The schedule as it is from now on.
@@ -119,7 +119,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing was noted.
-    pub async fn note(&self, noting: &Noting) -> Result<bool, LedgerError> {
+    pub async fn note(&self, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         if !mark(&mut turn, noting).await? {
             turn.rollback().await?;
@@ -131,7 +131,7 @@ impl Ledger {
     }
 }
 
-async fn mark(turn: &mut WriteTx, noting: &Noting) -> Result<bool, LedgerError> {
+async fn mark(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
     let after = &noting.after;
     let query = match &noting.before {
         None => sqlx::query(
@@ -164,7 +164,7 @@ async fn mark(turn: &mut WriteTx, noting: &Noting) -> Result<bool, LedgerError> 
     Ok(done.rows_affected() == 1)
 }
 
-async fn write(turn: &mut WriteTx, noting: &Noting) -> Result<(), LedgerError> {
+async fn write(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<(), LedgerError> {
     let row = |one: &NewOccurrence| {
         (
             one.nominal.clone(),

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Connection as _, Row};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, Engine, beside};
+use super::location::{DatabaseLocation, DbKind, beside};
 use super::write_tx::WriteConnection;
 use super::{Ledger, backup, listen, writer};
 use payrun_system::private::take_from_others;
@@ -67,7 +67,7 @@ impl Ledger {
         }
         let mut connection = home.connect().await?;
         migrate(&home, &mut connection).await?;
-        if home.engine == Engine::Sqlite
+        if home.engine == DbKind::Sqlite
             && !fenced
             && let Some(to) = Self::moved_to(&mut connection).await?
         {
@@ -115,8 +115,8 @@ async fn migrate(
     connection: &mut AnyConnection,
 ) -> Result<(), LedgerError> {
     let migrations = match home.engine {
-        Engine::Sqlite => &SQLITE,
-        Engine::Postgres => &POSTGRES,
+        DbKind::Sqlite => &SQLITE,
+        DbKind::Postgres => &POSTGRES,
     };
     let known = migrations
         .iter()

@@ -18,7 +18,7 @@ use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use super::writer::UncertainClaim;
 use payrun_domain::answer::{Answer, Cause};
-use payrun_domain::evidence::{Consequence, Evidence, Source};
+use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
 use payrun_domain::planted::{Mutation, is};
@@ -163,7 +163,7 @@ impl Attempt {
 
 /// Whether a settlement counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum SettleOutcome {
     /// The item moved.
     Applied,
     /// The item had moved on before: the attempt is recorded and changed nothing.
@@ -215,7 +215,7 @@ pub(super) async fn still_theirs<'a>(
 pub(super) async fn settle(
     turn: &mut WriteTx,
     batch: &[&Settlement],
-) -> Result<Vec<Settled>, LedgerError> {
+) -> Result<Vec<SettleOutcome>, LedgerError> {
     let heeding = withdrawn_meanwhile(turn, batch).await?;
     let batch: Vec<&Settlement> = batch
         .iter()
@@ -225,18 +225,18 @@ pub(super) async fn settle(
     let batch = &batch[..];
     run(turn, "savepoint everyone").await?;
     if writes(batch)?.execute(turn).await? {
-        return Ok(vec![Settled::Applied; batch.len()]);
+        return Ok(vec![SettleOutcome::Applied; batch.len()]);
     }
     run(turn, "rollback to everyone").await?;
     let mut settled = Vec::with_capacity(batch.len());
     for one in batch {
         run(turn, "savepoint one").await?;
         if writes(std::slice::from_ref(one))?.execute(turn).await? {
-            settled.push(Settled::Applied);
+            settled.push(SettleOutcome::Applied);
         } else {
             run(turn, "rollback to one").await?;
             record_late(turn, one).await?;
-            settled.push(Settled::Late);
+            settled.push(SettleOutcome::Late);
         }
         run(turn, "release one").await?;
     }
@@ -362,7 +362,7 @@ async fn apply_late_reply(
         | Answer::Unknown { .. } => format!("a late reply says of {number}: {}", answer.as_str()),
     };
     let news = Evidence {
-        source: Source::LateReply,
+        source: EvidenceSource::LateReply,
         answer: &answer,
         is_in_use: stored.order_no == *number,
         known: was_declined || one.stored.item.state != State::Sending,

@@ -11,7 +11,7 @@ use super::rows::{ItemChange, ItemRecord, policy_of, write_one};
 use super::settle::{Attempt, AttemptLine};
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause, Receipt};
-use payrun_domain::evidence::{Consequence, Evidence, Source};
+use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
 use payrun_domain::money::Amount;
@@ -94,7 +94,7 @@ async fn apply_line(
     };
     let next_at: Option<i64> = row.try_get("next_at").map_err(failed)?;
     let news = Evidence {
-        source: Source::StatementLine,
+        source: EvidenceSource::StatementLine,
         answer: &answer,
         is_in_use: stored.order_no == shown.order_no,
         known: row.try_get::<i64, _>("told").map_err(failed)? > 0,

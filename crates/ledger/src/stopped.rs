@@ -18,7 +18,7 @@ use payrun_domain::time::Timestamp;
 
 /// Why nothing of an item is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stopped {
+pub enum StopReason {
     /// Its contract is paused.
     Paused {
         /// The contract, as the gateway names it.
@@ -56,7 +56,7 @@ pub enum Stopped {
     },
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { contract, why } => write!(
@@ -104,7 +104,7 @@ pub(super) const KNOWN_AS: &str = "\
 pub(crate) async fn stopped_items(
     connection: &mut AnyConnection,
     items: &[i64],
-) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
+) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let mut stopped = not_charged(connection, items).await?;
     stopped.extend(revoked(connection, items).await?);
     Ok(stopped)
@@ -119,7 +119,7 @@ pub(super) const APPROVED_ONCE: &str = "\
 async fn revoked(
     connection: &mut AnyConnection,
     items: &[i64],
-) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
+) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let failed = |source| LedgerError::of("looking for approvals that were revoked", source);
     let rows = sqlx::query(APPROVED_ONCE)
         .bind(list(items))
@@ -128,7 +128,7 @@ async fn revoked(
         .await
         .map_err(failed)?;
     let read = |row: &AnyRow| {
-        let stopped = Stopped::Revoked {
+        let stopped = StopReason::Revoked {
             run: row.try_get("run_id")?,
             job: row.try_get("name")?,
             at: Timestamp::from_millis(row.try_get("decided_at")?),
@@ -145,7 +145,7 @@ async fn revoked(
 async fn not_charged(
     connection: &mut AnyConnection,
     items: &[i64],
-) -> Result<BTreeMap<i64, Stopped>, LedgerError> {
+) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
     let any = "select 1 from (select 1 as one) as always where exists (select 1 from contracts where state in ('paused', 'ended')) \
                  or exists (select 1 from contracts where state <> 'ended' and end_on is not null)";
@@ -164,11 +164,11 @@ async fn not_charged(
     let named = rows
         .map_err(failed)?
         .iter()
-        .map(Named::read)
+        .map(ContractItem::read)
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
-    let named: Vec<Named> = named.into_iter().flatten().collect();
-    let names: BTreeSet<_> = named.iter().map(Named::contract).collect();
+    let named: Vec<ContractItem> = named.into_iter().flatten().collect();
+    let names: BTreeSet<_> = named.iter().map(ContractItem::contract).collect();
     let rows = sqlx::query(KNOWN_AS)
         .bind(list(&names.into_iter().collect::<Vec<_>>()))
         .fetch_all(connection)
@@ -176,14 +176,14 @@ async fn not_charged(
     let known = rows
         .map_err(failed)?
         .iter()
-        .map(Known::read)
+        .map(StoppedContract::read)
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
-    let known: BTreeMap<(&str, &str), &Known> = known
+    let known: BTreeMap<(&str, &str), &StoppedContract> = known
         .iter()
         .map(|known| ((known.contract.as_str(), known.account.as_str()), known))
         .collect();
-    let stopped = |named: &Named| {
+    let stopped = |named: &ContractItem| {
         Some((
             named.item,
             known.get(&named.contract())?.stops(named.due.as_deref())?,
@@ -193,14 +193,14 @@ async fn not_charged(
 }
 
 /// An item, the contract that its input names, and when its period falls due, if it has one.
-struct Named {
+struct ContractItem {
     item: i64,
     contract: String,
     account: String,
     due: Option<String>,
 }
 
-impl Named {
+impl ContractItem {
     fn read(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
         let input: Option<serde_json::Value> = row
             .try_get::<Option<&str>, _>("input")?
@@ -230,7 +230,7 @@ impl Named {
 }
 
 /// A contract that is stopped or has a last day.
-struct Known {
+struct StoppedContract {
     contract: String,
     account: String,
     state: String,
@@ -239,7 +239,7 @@ struct Known {
     last: Option<String>,
 }
 
-impl Known {
+impl StoppedContract {
     fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             contract: row.try_get("contract")?,
@@ -251,7 +251,7 @@ impl Known {
         })
     }
 
-    fn stops(&self, due: Option<&str>) -> Option<Stopped> {
+    fn stops(&self, due: Option<&str>) -> Option<StopReason> {
         let contract = self.contract.clone();
         let since = self.since.as_deref().unwrap_or("some day");
         let why = format!(
@@ -259,9 +259,9 @@ impl Known {
             self.reason.as_deref().unwrap_or_default()
         );
         match (self.state.as_str(), due, self.last.as_deref()) {
-            ("paused", _, _) => Some(Stopped::Paused { contract, why }),
-            ("ended", _, _) => Some(Stopped::Ended { contract, why }),
-            (_, Some(due), Some(last)) if due > last => Some(Stopped::Behind {
+            ("paused", _, _) => Some(StopReason::Paused { contract, why }),
+            ("ended", _, _) => Some(StopReason::Ended { contract, why }),
+            (_, Some(due), Some(last)) if due > last => Some(StopReason::Behind {
                 contract,
                 last: last.to_owned(),
             }),

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::audit::Note;
+use super::audit::NewAuditEntry;
 use super::error::LedgerError;
 use payrun_domain::actor::Authorization;
 use payrun_domain::role::Role;
@@ -54,7 +54,7 @@ impl TokenRow {
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum IdempotencyCheck {
     /// It is new, and is remembered from now on.
     First,
     /// The same was asked before.
@@ -95,7 +95,7 @@ impl Ledger {
         }
         let after = json!({ "role": token.role.as_str(), "expires_at": token.expires_at.map(|at| at.to_string()) });
         let (verb, target) = ("token.create", format!("token {}", token.name));
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by,
             verb,
             target,
@@ -139,7 +139,7 @@ impl Ledger {
         }
         let after = json!({ "expires_at": expires_at.map(|at| at.to_string()) });
         let (verb, target) = ("token.renew", format!("token {name}"));
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by,
             verb,
             target,
@@ -176,7 +176,7 @@ impl Ledger {
             return Ok(false);
         }
         let (verb, target) = ("token.revoke", format!("token {name}"));
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by,
             verb,
             target,
@@ -233,7 +233,7 @@ impl Ledger {
         caller: &str,
         key: &str,
         fingerprint: [u8; 32],
-    ) -> Result<Option<Asked>, LedgerError> {
+    ) -> Result<Option<IdempotencyCheck>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a request", source);
         let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
         let row = query
@@ -245,9 +245,9 @@ impl Ledger {
         let known: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
         Ok(known.map(|known| {
             if known == fingerprint {
-                Asked::Again
+                IdempotencyCheck::Again
             } else {
-                Asked::Otherwise
+                IdempotencyCheck::Otherwise
             }
         }))
     }
@@ -279,7 +279,7 @@ impl Ledger {
         key: &str,
         fingerprint: [u8; 32],
         now: Timestamp,
-    ) -> Result<Asked, LedgerError> {
+    ) -> Result<IdempotencyCheck, LedgerError> {
         let failed = |source| LedgerError::of("remembering a request", source);
         let mut turn = self.turn("remembering a request").await?;
         let inserted = sqlx::query(
@@ -294,7 +294,7 @@ impl Ledger {
         .map_err(failed)?;
         if inserted.rows_affected() > 0 {
             turn.commit().await?;
-            return Ok(Asked::First);
+            return Ok(IdempotencyCheck::First);
         }
         let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
         let row = query
@@ -306,9 +306,9 @@ impl Ledger {
         let known: Vec<u8> = row.try_get(0).map_err(failed)?;
         turn.rollback().await?;
         Ok(if known == fingerprint {
-            Asked::Again
+            IdempotencyCheck::Again
         } else {
-            Asked::Otherwise
+            IdempotencyCheck::Otherwise
         })
     }
 }

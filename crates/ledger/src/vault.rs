@@ -30,14 +30,14 @@ const NOTIFICATION_SEALED: &str = "sealed = 1";
 
 /// What of the ledger is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sealed {
+pub enum SealedKind {
     /// Personal data in the input of items.
     Items,
     /// The bodies of notifications.
     Notifications,
 }
 
-impl Sealed {
+impl SealedKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Items, Self::Notifications];
 
@@ -135,7 +135,7 @@ pub struct ResealedPage {
 }
 
 /// Makes the new text of a row; or says why it stays as it is.
-pub type Resealing<'a> = &'a (dyn Fn(&SealedRow) -> Result<String, String> + Sync);
+pub type ResealRow<'a> = &'a (dyn Fn(&SealedRow) -> Result<String, String> + Sync);
 
 impl Ledger {
     /// The keys that something is sealed under; [`UNNAMED`] for values that name none.
@@ -144,7 +144,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn sealing_keys(&self) -> Result<BTreeSet<String>, LedgerError> {
         let mut keys = BTreeSet::new();
-        for what in Sealed::ALL {
+        for what in SealedKind::ALL {
             let (statement, mut last) = (what.next_key(), String::new());
             while keys.len() < KEYS_MAX {
                 let next = sqlx::query_scalar(AssertSqlSafe(statement.clone())).bind(last);
@@ -161,7 +161,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn sealed_under(&self, what: Sealed, key: &str) -> Result<u64, LedgerError> {
+    pub async fn sealed_under(&self, what: SealedKind, key: &str) -> Result<u64, LedgerError> {
         let count = sqlx::query_scalar(AssertSqlSafe(what.count())).bind(key.to_owned());
         let count: i64 = count.fetch_one(&self.read).await.map_err(failed)?;
         Ok(u64::try_from(count).unwrap_or(0))
@@ -184,10 +184,10 @@ impl Ledger {
     /// Whatever the database says; nothing of the page was replaced then.
     pub async fn reseal_page(
         &self,
-        what: Sealed,
+        what: SealedKind,
         (key, after): (&str, i64),
         limit: u32,
-        reseal: Resealing<'_>,
+        reseal: ResealRow<'_>,
     ) -> Result<ResealedPage, LedgerError> {
         let mut turn = self.turn("sealing under another key").await?;
         let page = sqlx::query(AssertSqlSafe(what.page()))
@@ -238,8 +238,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_sealed_is_found_by_an_index_however_much_there_is() {
         for (what, index) in [
-            (Sealed::Items, "items_sealed"),
-            (Sealed::Notifications, "notifications_sealed"),
+            (SealedKind::Items, "items_sealed"),
+            (SealedKind::Notifications, "notifications_sealed"),
         ] {
             for statement in [what.next_key(), what.count(), what.page()] {
                 let steps = steps(&statement).await;

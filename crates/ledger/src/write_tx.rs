@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, Engine};
+use super::location::{DatabaseLocation, DbKind};
 
 /// Waits until no other transaction of this ledger (a schema of a database) has its turn.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
@@ -93,7 +93,7 @@ impl WriteConnection {
                 Err(busy @ (LedgerError::Busy { .. } | LedgerError::Full { .. })) => {
                     // SQLite has not begun anything then; a server may have, and the connection is
                     // let go of.
-                    self.connection = Some(kept).filter(|_| self.home.engine == Engine::Sqlite);
+                    self.connection = Some(kept).filter(|_| self.home.engine == DbKind::Sqlite);
                     return Err(busy);
                 }
                 // It may have been lost while nobody looked; nothing was done on it yet.
@@ -125,8 +125,8 @@ impl WriteTx {
     ) -> Result<Self, LedgerError> {
         let mut writing = Arc::clone(writing).lock_owned().await;
         let statement = match writing.home.engine {
-            Engine::Sqlite => "begin immediate",
-            Engine::Postgres => BEGIN_IN_TURN,
+            DbKind::Sqlite => "begin immediate",
+            DbKind::Postgres => BEGIN_IN_TURN,
         };
         writing.begin(statement, doing).await?;
         Ok(Self {
@@ -142,8 +142,8 @@ impl WriteTx {
     ) -> Result<Self, LedgerError> {
         let home = writing.lock().await.home.clone();
         match home.engine {
-            Engine::Sqlite => Self::take(writing, doing).await,
-            Engine::Postgres => {
+            DbKind::Sqlite => Self::take(writing, doing).await,
+            DbKind::Postgres => {
                 let mut own = WriteConnection::new(home, None).lock_owned().await;
                 own.begin(BEGIN, doing).await?;
                 Ok(Self {
@@ -157,16 +157,16 @@ impl WriteTx {
     /// Makes a long transaction the one that has its turn.
     pub async fn line_up(&mut self) -> Result<(), LedgerError> {
         match self.engine() {
-            Engine::Sqlite => Ok(()),
-            Engine::Postgres => {
+            DbKind::Sqlite => Ok(()),
+            DbKind::Postgres => {
                 let doing = self.doing;
-                run(Engine::Postgres, self.connection(), LINE_UP, doing).await
+                run(DbKind::Postgres, self.connection(), LINE_UP, doing).await
             }
         }
     }
 
     /// Which SQL is spoken.
-    pub fn engine(&self) -> Engine {
+    pub fn engine(&self) -> DbKind {
         self.writing
             .as_ref()
             .expect("a turn that has not ended")
@@ -193,9 +193,9 @@ impl WriteTx {
 
     /// As [`WriteTx::commit`], and tells the nodes on other machines that there is work.
     pub async fn commit_and_tell(mut self) -> Result<(), LedgerError> {
-        if self.engine() == Engine::Postgres {
+        if self.engine() == DbKind::Postgres {
             let doing = self.doing;
-            run(Engine::Postgres, self.connection(), TELL, doing).await?;
+            run(DbKind::Postgres, self.connection(), TELL, doing).await?;
         }
         self.end("commit").await
     }
@@ -268,7 +268,7 @@ impl Drop for WriteTx {
 }
 
 async fn run(
-    engine: Engine,
+    engine: DbKind,
     connection: &mut AnyConnection,
     statement: &'static str,
     doing: &'static str,
@@ -283,14 +283,14 @@ async fn run(
 
 /// Waits so long for a server; a file answers always.
 pub(super) async fn unless_silent<T>(
-    engine: Engine,
+    engine: DbKind,
     time: Duration,
     doing: &'static str,
     answer: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<T, LedgerError> {
     match engine {
-        Engine::Sqlite => answer.await,
-        Engine::Postgres => tokio::time::timeout(time, answer)
+        DbKind::Sqlite => answer.await,
+        DbKind::Postgres => tokio::time::timeout(time, answer)
             .await
             .unwrap_or_else(|_| {
                 let source = sqlx::Error::Protocol(format!(

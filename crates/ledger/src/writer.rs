@@ -16,7 +16,7 @@ use super::claim::{ClaimRequest, Claims, claim};
 use super::error::LedgerError;
 use super::node::NodeId;
 use super::notifications::{NewNotification, keep};
-use super::settle::{Settled, Settlement, settle, still_theirs};
+use super::settle::{SettleOutcome, Settlement, settle, still_theirs};
 use super::write_tx::{CommitFault, WriteConnection, WriteTx, unless_silent};
 use super::{Claimed, Ledger};
 use payrun_domain::item::{Event, apply};
@@ -43,14 +43,14 @@ const FILLED: Duration = Duration::from_secs(120);
 
 const DOING: &str = "writing to it";
 
-type Answered<T> = oneshot::Sender<Result<T, LedgerError>>;
+type ResultSender<T> = oneshot::Sender<Result<T, LedgerError>>;
 
 /// Something to be written.
 #[derive(Debug)]
 pub(super) enum WriteRequest {
-    Settle(Box<Settlement>, Answered<Settled>),
-    Claim(ClaimRequest, Answered<Claims>),
-    Keep(Box<NewNotification>, Answered<()>),
+    Settle(Box<Settlement>, ResultSender<SettleOutcome>),
+    Claim(ClaimRequest, ResultSender<Claims>),
+    Keep(Box<NewNotification>, ResultSender<()>),
     /// Answered when all before it is on disk.
     Flush(oneshot::Sender<()>),
 }
@@ -86,7 +86,7 @@ impl Ledger {
     /// # Errors
     /// Whatever keeps the commit from happening. The same settlement may be given again: it counts
     /// once.
-    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, LedgerError> {
+    pub async fn settle(&self, settlement: Settlement) -> Result<SettleOutcome, LedgerError> {
         let (answer, answered) = oneshot::channel();
         let deed = WriteRequest::Settle(Box::new(settlement), answer);
         self.deeds
@@ -125,9 +125,9 @@ pub(super) async fn run(
 /// Deeds that share a commit.
 #[derive(Debug, Default)]
 struct CommitGroup {
-    settles: Vec<(Settlement, Answered<Settled>)>,
-    claims: Vec<(ClaimRequest, Answered<Claims>)>,
-    notifications: Vec<(NewNotification, Answered<()>)>,
+    settles: Vec<(Settlement, ResultSender<SettleOutcome>)>,
+    claims: Vec<(ClaimRequest, ResultSender<Claims>)>,
+    notifications: Vec<(NewNotification, ResultSender<()>)>,
     flushes: Vec<oneshot::Sender<()>>,
     untold: Vec<UncertainClaim>,
 }
@@ -141,12 +141,12 @@ pub(super) struct UncertainClaim {
 
 /// Why a group was not written, and what it may have claimed all the same.
 #[derive(Debug)]
-struct NotWritten {
+struct FailedGroup {
     error: LedgerError,
     untold: Vec<UncertainClaim>,
 }
 
-impl From<LedgerError> for NotWritten {
+impl From<LedgerError> for FailedGroup {
     fn from(error: LedgerError) -> Self {
         Self {
             error,
@@ -230,14 +230,14 @@ impl CommitGroup {
                     }
                 }
                 // One deed that the database will not take must not hold up the others.
-                Err(NotWritten { error, untold }) if self.len() > 1 && error.may_be_of_one() => {
+                Err(FailedGroup { error, untold }) if self.len() > 1 && error.may_be_of_one() => {
                     doubtful.extend(untold);
                     for one in self.apart() {
                         Box::pin(one.commit(writing, woken, well, doubtful)).await;
                     }
                     return;
                 }
-                Err(NotWritten { error, untold }) => {
+                Err(FailedGroup { error, untold }) => {
                     // What the database will not take by itself is left to its lease.
                     if !error.may_be_of_one() {
                         doubtful.append(&mut self.untold);
@@ -266,7 +266,7 @@ impl CommitGroup {
     async fn write(
         &self,
         writing: &Arc<Mutex<WriteConnection>>,
-    ) -> Result<(Vec<Settled>, Vec<Claims>), NotWritten> {
+    ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), FailedGroup> {
         let mut turn = WriteTx::take(writing, DOING).await?;
         let (settled, claimed) =
             unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
@@ -277,14 +277,17 @@ impl CommitGroup {
         }
         match turn.commit().await {
             Ok(()) => Ok((settled, claimed)),
-            Err(error) => Err(NotWritten {
+            Err(error) => Err(FailedGroup {
                 error,
                 untold: self.give_back(&claimed),
             }),
         }
     }
 
-    async fn fill(&self, turn: &mut WriteTx) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
+    async fn fill(
+        &self,
+        turn: &mut WriteTx,
+    ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), LedgerError> {
         let back = still_theirs(turn, &self.untold).await?;
         let settlements: Vec<&Settlement> = self
             .settles

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cbtis::Cbtis;
 use crate::egms::Egms;
 use crate::hipopay::Hipopay;
-use crate::shared::responder::Counter;
+use crate::shared::responder::Responder;
 use crate::{BookLine, FakeGateway, Sandbox, StoreError};
 use payrun_domain::money::Amount;
 
@@ -17,7 +17,7 @@ use payrun_domain::money::Amount;
 pub(crate) const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
 
 /// How often each of some things happened.
-pub type Counts = BTreeMap<String, u64>;
+pub type EventCounts = BTreeMap<String, u64>;
 
 /// The gateways that are served together; those that are not there answer 404.
 #[derive(Debug, Clone, Default)]
@@ -94,9 +94,9 @@ impl Gateways {
     ///
     /// # Errors
     /// If the books of WeChat Pay cannot be read.
-    pub async fn met(&self) -> Result<(Counts, Counts), StoreError> {
-        let (mut faults, mut violations) = (Counts::new(), Counts::new());
-        let mut add = |some: Counts, others: Counts| {
+    pub async fn met(&self) -> Result<(EventCounts, EventCounts), StoreError> {
+        let (mut faults, mut violations) = (EventCounts::new(), EventCounts::new());
+        let mut add = |some: EventCounts, others: EventCounts| {
             for (sum, counts) in [(&mut faults, some), (&mut violations, others)] {
                 counts
                     .into_iter()
@@ -118,7 +118,7 @@ impl Gateways {
         Ok((faults, violations))
     }
 
-    pub(crate) fn counter(&self, gateway: &str) -> Option<&Counter> {
+    pub(crate) fn counter(&self, gateway: &str) -> Option<&Responder> {
         match gateway {
             "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),

@@ -20,16 +20,16 @@ mod settings;
 pub mod shared;
 pub mod wechat;
 
-pub use gateways::{Counts, Gateways};
+pub use gateways::{EventCounts, Gateways};
 pub use payrun_gateway::in_process::{FakeGateway, HOLD_MAX, Reaction};
 pub use settings::{Settings, SignsWith};
 pub use shared::customs::CustomsTotals;
 pub use shared::key_files::IdentityError;
-pub use shared::statements::Ready;
+pub use shared::statements::StatementDelay;
 pub use shared::transactions::{
     BookLine, TillTotals, Transaction, TransactionKind, TransactionState,
 };
 pub use wechat::identity::Identity;
-pub use wechat::order_book::{Charged, Line, OrderState, Page, Totals};
+pub use wechat::order_book::{ChargedSum, Line, OrderPage, OrderState, Totals};
 pub use wechat::order_store::StoreError;
 pub use wechat::sandbox::{Sandbox, SandboxError};

@@ -41,7 +41,7 @@ const STOP: Duration = Duration::from_secs(5);
 /// How often the books are written out.
 const FLUSH: Duration = Duration::from_secs(1);
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+type HttpBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Serves the sandbox until `shutdown`; requests under way get five seconds to end.
 ///
@@ -111,7 +111,7 @@ async fn serve_connection(
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
-    let wire = Wire {
+    let wire = ResettableSocket {
         stream,
         reset: reset.clone(),
     };
@@ -144,7 +144,7 @@ async fn answer(
     sandbox: &Gateways,
     request: http::Request<Incoming>,
     reset: &AtomicBool,
-) -> Result<http::Response<Body>, io::Error> {
+) -> Result<http::Response<HttpBody>, io::Error> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, REQUEST_MAX).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()));
@@ -175,7 +175,7 @@ async fn about(
     sandbox: &Gateways,
     parts: &http::request::Parts,
     body: &[u8],
-) -> http::Response<Body> {
+) -> http::Response<HttpBody> {
     if let Some(said) = sandbox.about(&parts.method, parts.uri.path(), body) {
         return match said {
             Ok(value) => plain(StatusCode::OK, value.to_string().into()),
@@ -219,20 +219,20 @@ async fn about(
     }
 }
 
-fn plain(status: StatusCode, body: Bytes) -> http::Response<Body> {
+fn plain(status: StatusCode, body: Bytes) -> http::Response<HttpBody> {
     let mut response = http::Response::new(full(body));
     *response.status_mut() = status;
     response
 }
 
-fn full(body: Bytes) -> Body {
+fn full(body: Bytes) -> HttpBody {
     Full::new(body)
         .map_err(|never: Infallible| match never {})
         .boxed_unsync()
 }
 
 /// The head of a reply with its whole length, half of the body, and a broken connection.
-fn half(response: Response) -> http::Response<Body> {
+fn half(response: Response) -> http::Response<HttpBody> {
     let length = response.body().len();
     let mut response = response.map(|body| {
         let first = stream::once(async move { Ok(Frame::data(body.slice(..length / 2))) });
@@ -250,12 +250,12 @@ fn half(response: Response) -> http::Response<Body> {
 }
 
 /// A socket that can be told to end with a reset instead of an orderly close.
-struct Wire {
+struct ResettableSocket {
     stream: TcpStream,
     reset: Arc<AtomicBool>,
 }
 
-impl Drop for Wire {
+impl Drop for ResettableSocket {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
             // With no linger time, closing sends RST.
@@ -264,7 +264,7 @@ impl Drop for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for ResettableSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -274,7 +274,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ResettableSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::faults::FaultPlan;
-use crate::shared::statements::Ready;
+use crate::shared::statements::StatementDelay;
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct Settings {
     /// By what replies are signed.
     pub signs_with: SignsWith,
     /// When the statement of a day is there.
-    pub statements: Ready,
+    pub statements: StatementDelay,
     /// How many queries for settlement batches see all of them unsettled.
     pub unsettled: u32,
     /// Whether settlements are asked for by the sub-merchant, as of an ordinary service provider.
@@ -67,7 +67,7 @@ impl Default for Settings {
             reverse_after: Duration::ZERO,
             close_after: Duration::ZERO,
             signs_with: SignsWith::Certificate,
-            statements: Ready::Always,
+            statements: StatementDelay::Always,
             unsettled: 0,
             settlements_by_sub_merchant: false,
             ports: Vec::new(),

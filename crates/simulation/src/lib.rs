@@ -22,7 +22,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
-use payrun_checker::{Known, Violation};
+use payrun_checker::{CheckContext, Violation};
 use payrun_domain::time::Timestamp;
 use payrun_engine::planning::{PlanError, PlanRequest};
 use payrun_engine::vault::Vault;
@@ -34,7 +34,7 @@ pub use world::FakeGateways;
 
 /// What is played.
 #[derive(Debug, Clone)]
-pub struct Play {
+pub struct SimulationSetup {
     /// The project's configuration; its keys are never used.
     pub config: Arc<Config>,
     /// The job kinds.
@@ -53,7 +53,7 @@ pub struct Play {
 
 /// What came of a seed.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub struct SeedOutcome {
     /// The seed.
     pub seed: u64,
     /// Which promises were broken, and how.
@@ -69,14 +69,14 @@ pub struct Outcome {
     /// How many calls were made.
     pub calls: u64,
     /// What became of each item.
-    pub items: Vec<Story>,
+    pub items: Vec<ItemTrace>,
     /// What was judged: our journal, and the gateways' true books.
     pub records: (Vec<Value>, Vec<Value>),
 }
 
 /// What became of an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Story {
+pub struct ItemTrace {
     /// Its line in the file.
     pub line: u64,
     /// Its key.
@@ -91,7 +91,7 @@ pub struct Story {
     pub way: String,
 }
 
-impl Outcome {
+impl SeedOutcome {
     /// How many promises of this number were broken.
     pub fn broken_promises(&self, promise: u8) -> u64 {
         self.broken
@@ -123,22 +123,22 @@ pub enum SimulationError {
 /// # Errors
 /// What has nothing to do with the play: a workflow that cannot be planned, a disk that fails.
 pub async fn play(
-    what: &Play,
+    what: &SimulationSetup,
     twins: &FakeGateways,
     seed: u64,
-) -> Result<Outcome, SimulationError> {
+) -> Result<SeedOutcome, SimulationError> {
     let mut play = play::Simulation::set_up(what, twins, seed).await?;
     let rows = play.plan().await?;
     play.act().await?;
     let told = play.tell().await?;
-    let known = Known {
+    let known = CheckContext {
         rows,
         grace: play.grace(),
         too_late: play.too_late().clone(),
     };
     let mut broken = payrun_checker::check(&told.journal, &told.books, &told.totals, &known);
     broken.extend(play.left_open(&told));
-    Ok(Outcome {
+    Ok(SeedOutcome {
         seed,
         broken,
         states: told.states,
@@ -155,4 +155,4 @@ pub async fn play(
 pub const BEGIN: Timestamp = Timestamp::from_millis(1_775_000_000_000);
 
 /// A list of JSON objects.
-type Rows = Vec<Value>;
+type JsonObjects = Vec<Value>;

@@ -16,18 +16,18 @@ pub(super) type CallId = u64;
 
 /// Requests under way.
 #[derive(Debug, Default)]
-pub(super) struct Network(Mutex<Inner>);
+pub(super) struct Network(Mutex<NetworkState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct NetworkState {
     /// The call that is being worked on.
     current: CallId,
-    waiting: BTreeMap<CallId, Waiting>,
+    waiting: BTreeMap<CallId, WaitingRequest>,
 }
 
 /// A request that has left its node.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingRequest {
     pub parcel: InFlightRequest,
     /// What its caller hears.
     pub answer: oneshot::Sender<Reaction>,
@@ -48,7 +48,7 @@ impl InFlightRequest {
 }
 
 impl Network {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, NetworkState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,12 +63,12 @@ impl Network {
     }
 
     /// A call goes on waiting.
-    pub fn put_back(&self, call: CallId, waiting: Waiting) {
+    pub fn put_back(&self, call: CallId, waiting: WaitingRequest) {
         self.inner().waiting.insert(call, waiting);
     }
 
     /// What a call waits for.
-    pub fn take(&self, call: CallId) -> Option<Waiting> {
+    pub fn take(&self, call: CallId) -> Option<WaitingRequest> {
         self.inner().waiting.remove(&call)
     }
 }
@@ -94,7 +94,9 @@ impl FakeGateway for NetworkLink {
                     request: Arc::new(request),
                     twin: Arc::clone(&self.twin),
                 };
-                inner.waiting.insert(call, Waiting { parcel, answer });
+                inner
+                    .waiting
+                    .insert(call, WaitingRequest { parcel, answer });
             }
             answered.await.unwrap_or(Reaction::Reset)
         })

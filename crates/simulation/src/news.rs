@@ -7,17 +7,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::SimulationError;
-use super::chance::Chance;
+use super::chance::Rng;
 use super::world::SimAccount;
 use payrun_ledger::{ItemFilter, ItemRow, Ledger};
 use payrun_sandbox::TransactionKind;
-use payrun_sandbox::notifications::events::{Ended, Twist};
+use payrun_sandbox::notifications::events::{FinishedOrder, NotificationFlaw};
 
 /// How many ends are remembered that can be told of.
 const REMEMBERED: usize = 1_000;
 
 /// A notification on its way.
-pub(super) struct Letter {
+pub(super) struct NotificationInTransit {
     /// The account it is for.
     pub account: String,
     pub headers: HeaderMap,
@@ -30,17 +30,17 @@ pub(super) struct Letter {
 
 /// What there is to tell.
 #[derive(Debug, Default)]
-pub(super) struct News(Vec<(String, Ended)>);
+pub(super) struct PendingNotifications(Vec<(String, FinishedOrder)>);
 
-impl News {
+impl PendingNotifications {
     /// The next notification, if there is anything to tell: of an order that has ended, or
     /// something wrong about any order.
     pub async fn next(
         &mut self,
-        chance: &mut Chance,
+        chance: &mut Rng,
         places: &BTreeMap<String, SimAccount>,
         ledger: &Ledger,
-    ) -> Result<Option<Letter>, SimulationError> {
+    ) -> Result<Option<NotificationInTransit>, SimulationError> {
         for (account, place) in places {
             let ended = place
                 .gateways
@@ -57,16 +57,16 @@ impl News {
         }
         let twist = match chance.below(100) {
             0..=49 => None,
-            50..=62 => Some(Twist::Forged),
-            63..=72 => Some(Twist::Stale),
-            73..=86 => Some(Twist::OtherAmount),
-            _ => Some(Twist::Early),
+            50..=62 => Some(NotificationFlaw::Forged),
+            63..=72 => Some(NotificationFlaw::Stale),
+            73..=86 => Some(NotificationFlaw::OtherAmount),
+            _ => Some(NotificationFlaw::Early),
         };
         let told = match twist {
-            None | Some(Twist::Stale) => self.of_an_end(chance),
-            Some(Twist::Forged | Twist::OtherAmount | Twist::Early) => {
-                of_any_order(chance, places, ledger).await?
-            }
+            None | Some(NotificationFlaw::Stale) => self.of_an_end(chance),
+            Some(
+                NotificationFlaw::Forged | NotificationFlaw::OtherAmount | NotificationFlaw::Early,
+            ) => of_any_order(chance, places, ledger).await?,
         };
         let Some((account, of)) = told else {
             return Ok(None);
@@ -76,9 +76,9 @@ impl News {
         };
         let news = place.gateways.news(&of, twist, place.signed_path()).await;
         let news = news.map_err(|error| SimulationError::Twin(error.to_string()))?;
-        Ok(news.map(|(headers, body)| Letter {
-            is_false: twist == Some(Twist::Forged)
-                || (twist == Some(Twist::Stale) && of.gateway == "wechat"),
+        Ok(news.map(|(headers, body)| NotificationInTransit {
+            is_false: twist == Some(NotificationFlaw::Forged)
+                || (twist == Some(NotificationFlaw::Stale) && of.gateway == "wechat"),
             trouble: trouble(twist),
             account,
             headers,
@@ -87,7 +87,7 @@ impl News {
     }
 
     /// One that has ended; it may be told of again.
-    fn of_an_end(&mut self, chance: &mut Chance) -> Option<(String, Ended)> {
+    fn of_an_end(&mut self, chance: &mut Rng) -> Option<(String, FinishedOrder)> {
         let place = usize::try_from(chance.below(self.0.len() as u64)).unwrap_or(0);
         let told = self.0.get(place).cloned();
         if told.is_some() && chance.per_mille(600) {
@@ -98,10 +98,10 @@ impl News {
 }
 
 async fn of_any_order(
-    chance: &mut Chance,
+    chance: &mut Rng,
     places: &BTreeMap<String, SimAccount>,
     ledger: &Ledger,
-) -> Result<Option<(String, Ended)>, SimulationError> {
+) -> Result<Option<(String, FinishedOrder)>, SimulationError> {
     let items: Vec<ItemRow> = ledger.items(&ItemFilter::default(), 0, 10_000).await?;
     let Some(item) = chance.one_of(&items) else {
         return Ok(None);
@@ -122,7 +122,7 @@ async fn of_any_order(
     Ok(place.zip(number).map(|((lane, gateway), number)| {
         (
             lane,
-            Ended {
+            FinishedOrder {
                 gateway,
                 sort,
                 number,
@@ -131,12 +131,12 @@ async fn of_any_order(
     }))
 }
 
-const fn trouble(twist: Option<Twist>) -> Option<&'static str> {
+const fn trouble(twist: Option<NotificationFlaw>) -> Option<&'static str> {
     match twist {
         None => None,
-        Some(Twist::Forged) => Some("notification_forged"),
-        Some(Twist::Stale) => Some("notification_stale"),
-        Some(Twist::OtherAmount) => Some("notification_of_another_amount"),
-        Some(Twist::Early) => Some("notification_out_of_order"),
+        Some(NotificationFlaw::Forged) => Some("notification_forged"),
+        Some(NotificationFlaw::Stale) => Some("notification_stale"),
+        Some(NotificationFlaw::OtherAmount) => Some("notification_of_another_amount"),
+        Some(NotificationFlaw::Early) => Some("notification_out_of_order"),
     }
 }

@@ -9,9 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::network::{CallId, Network};
-use payrun_domain::item::Illegal;
+use payrun_domain::item::IllegalMove;
 use payrun_domain::time::Timestamp;
-use payrun_engine::attempt::{Work, perform};
+use payrun_engine::attempt::{JobContext, perform};
 use payrun_engine::{Account, Engine};
 use payrun_ledger::{
     ClaimKind, ClaimRequest, Claimed, JobQuota, LedgerError, Node, OpenJob, Settlement,
@@ -19,10 +19,10 @@ use payrun_ledger::{
 use payrun_sandbox::Reaction;
 use payrun_system::clock::Clock;
 
-type Performing = Pin<Box<dyn Future<Output = Result<Settlement, Illegal>>>>;
+type AttemptFuture = Pin<Box<dyn Future<Output = Result<Settlement, IllegalMove>>>>;
 
 /// A process.
-pub(super) struct Process {
+pub(super) struct SimNode {
     pub engine: Arc<Engine>,
     pub node: Node,
     pub clock: Clock,
@@ -31,17 +31,17 @@ pub(super) struct Process {
     /// Nothing of it moves before this instant.
     pub still_until: Timestamp,
     /// What is claimed, and not begun.
-    pub in_hand: VecDeque<(Arc<Account>, Work, Claimed)>,
-    pub calls: BTreeMap<CallId, Call>,
+    pub in_hand: VecDeque<(Arc<Account>, JobContext, Claimed)>,
+    pub calls: BTreeMap<CallId, PendingCall>,
     /// What is known and not written down.
     pub settlements: VecDeque<Settlement>,
 }
 
 /// A call under way.
-pub(super) struct Call {
-    performing: Performing,
+pub(super) struct PendingCall {
+    performing: AttemptFuture,
     /// What it sends; nothing if it asks.
-    pub sends: Option<Sending>,
+    pub sends: Option<PendingSubmission>,
     /// What has come back, and not been heard of yet.
     pub reply: Option<Reaction>,
     /// When its caller gives up.
@@ -50,13 +50,13 @@ pub(super) struct Call {
 
 /// Which number is sent, and from when on "no such order" counts for it.
 #[derive(Debug, Clone)]
-pub(super) struct Sending {
+pub(super) struct PendingSubmission {
     pub number: String,
     pub grace_ends: Timestamp,
 }
 
-impl Sending {
-    fn of(claimed: &Claimed, work: &Work) -> Option<Self> {
+impl PendingSubmission {
+    fn of(claimed: &Claimed, work: &JobContext) -> Option<Self> {
         let at = claimed
             .item
             .sent_at
@@ -75,10 +75,10 @@ pub(super) enum CallStep {
     /// It has ended.
     Ended(Box<Settlement>),
     /// The state machine knows no such move: a defect of payrun.
-    Illegal(Illegal),
+    Illegal(IllegalMove),
 }
 
-impl Process {
+impl SimNode {
     /// Sets its clock by the true one.
     pub fn look_at_the_clock(&self, now: Timestamp) {
         self.clock
@@ -90,14 +90,14 @@ impl Process {
         &self,
         account: &Account,
         slots: usize,
-    ) -> Result<Vec<(Claimed, Work)>, LedgerError> {
+    ) -> Result<Vec<(Claimed, JobContext)>, LedgerError> {
         let now = self.engine.clock.now();
         let open = self.engine.ledger.open_jobs(&account.name).await?;
         let due = open.into_iter().filter(|job| job.is_due(now));
-        let known: Vec<(OpenJob, Work)> = due
+        let known: Vec<(OpenJob, JobContext)> = due
             .filter_map(|job| Some((job.clone(), self.work(&job, account)?)))
             .collect();
-        let want = |(job, work): &(OpenJob, Work)| JobQuota {
+        let want = |(job, work): &(OpenJob, JobContext)| JobQuota {
             job_id: job.id,
             kind: job.kind.clone(),
             slots,
@@ -129,37 +129,37 @@ impl Process {
         Ok(with_work.collect())
     }
 
-    fn work(&self, job: &OpenJob, account: &Account) -> Option<Work> {
+    fn work(&self, job: &OpenJob, account: &Account) -> Option<JobContext> {
         let kind = self
             .engine
             .job_kinds
             .by_name
             .get(&job.kind)
             .filter(|kind| kind.gateways.contains_key(account.kind))?;
-        Some(Work {
+        Some(JobContext {
             kind: Arc::clone(kind),
             policy: Arc::clone(&job.policy),
         })
     }
 
-    /// Begins a call; nothing of it happens before [`Process::go_on`].
+    /// Begins a call; nothing of it happens before [`SimNode::go_on`].
     pub fn begin(
         &mut self,
         id: CallId,
         account: &Arc<Account>,
-        work: Work,
+        work: JobContext,
         claimed: Claimed,
         now: Timestamp,
     ) {
         let (engine, account) = (Arc::clone(&self.engine), Arc::clone(account));
         // As the worker gives it up, with the time to connect.
         let deadline = now.plus(account.timeout + Duration::from_millis(250));
-        let sends = Sending::of(&claimed, &work);
+        let sends = PendingSubmission::of(&claimed, &work);
         let performing =
             Box::pin(async move { perform(&engine, &account, &work, &claimed, || {}).await });
         self.calls.insert(
             id,
-            Call {
+            PendingCall {
                 performing,
                 sends,
                 reply: None,

@@ -6,25 +6,25 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::world::SimAccount;
-use super::{Rows, Story};
+use super::{ItemTrace, JsonObjects};
 use payrun_engine::journal::{Journal, totals};
 use payrun_ledger::{ItemFilter, Ledger};
-use payrun_sandbox::Counts;
+use payrun_sandbox::EventCounts;
 
 use super::SimulationError;
 
 /// What was found.
 #[derive(Debug)]
-pub(super) struct Told {
-    pub journal: Rows,
-    pub books: Rows,
-    pub totals: Rows,
+pub(super) struct CollectedRecords {
+    pub journal: JsonObjects,
+    pub books: JsonObjects,
+    pub totals: JsonObjects,
     pub states: BTreeMap<String, u64>,
     /// How many items were unknown, and for how long in all.
     pub unknown: (u64, u64),
     pub longest_unknown: u64,
     /// What the gateways hold against us.
-    pub violations: Counts,
+    pub violations: EventCounts,
 }
 
 /// Reads both sides. `given`: payments that were in the books before anything began, by account and
@@ -33,8 +33,8 @@ pub(super) async fn tell(
     ledger: &Ledger,
     places: &BTreeMap<String, SimAccount>,
     given: &[(String, String)],
-) -> Result<Told, SimulationError> {
-    let mut journal = Rows::new();
+) -> Result<CollectedRecords, SimulationError> {
+    let mut journal = JsonObjects::new();
     let mut reading = Journal::of(ledger, ItemFilter::default());
     loop {
         let page = reading.page().await?;
@@ -43,7 +43,7 @@ pub(super) async fn tell(
         }
         journal.extend(page);
     }
-    let mut sums = Rows::new();
+    let mut sums = JsonObjects::new();
     for run in ledger.runs(None, 1000).await? {
         sums.extend(totals(ledger, run.id).await?);
     }
@@ -58,7 +58,7 @@ pub(super) async fn tell(
         .map(unknown_for)
         .filter(|time| *time > 0)
         .collect();
-    Ok(Told {
+    Ok(CollectedRecords {
         books: books(places, given).await?,
         totals: sums,
         states,
@@ -72,8 +72,8 @@ pub(super) async fn tell(
 async fn books(
     places: &BTreeMap<String, SimAccount>,
     given: &[(String, String)],
-) -> Result<Rows, SimulationError> {
-    let mut rows = Rows::new();
+) -> Result<JsonObjects, SimulationError> {
+    let mut rows = JsonObjects::new();
     for (name, place) in places {
         let lines = place
             .gateways
@@ -97,7 +97,7 @@ async fn books(
 }
 
 /// What became of an item.
-pub(super) fn story(item: &Value) -> Story {
+pub(super) fn story(item: &Value) -> ItemTrace {
     let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
     let begins = item["events"][0]["from"].as_str();
     let mut way = vec![begins.unwrap_or("planned")];
@@ -110,7 +110,7 @@ pub(super) fn story(item: &Value) -> Story {
     let moved = item["events"]
         .as_array()
         .is_some_and(|events| !events.is_empty());
-    Story {
+    ItemTrace {
         line: item["line"].as_u64().unwrap_or(0),
         key: text("key"),
         state: text("state"),
@@ -146,8 +146,8 @@ fn unknown_for(item: &Value) -> u64 {
 /// What went wrong at the gateways, and what they hold against us.
 pub(super) async fn met(
     places: &BTreeMap<String, SimAccount>,
-) -> Result<(Counts, Counts), SimulationError> {
-    let (mut faults, mut violations) = (Counts::new(), Counts::new());
+) -> Result<(EventCounts, EventCounts), SimulationError> {
+    let (mut faults, mut violations) = (EventCounts::new(), EventCounts::new());
     for place in places.values() {
         let met = place
             .gateways

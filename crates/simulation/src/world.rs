@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::SimulationError;
 use super::network::{Network, NetworkLink};
-use payrun_engine::{Account, Watch};
+use payrun_engine::{Account, AccountWatch};
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use payrun_project::config::{Config, GatewayConfig, GatewayKind};
@@ -54,7 +54,7 @@ pub(super) struct SimAccount {
     config: GatewayConfigRef,
     pub gateways: Gateways,
     twin: Arc<dyn FakeGateway>,
-    kind: Kind,
+    kind: GatewaySetup,
 }
 
 /// What an account keeps of its configuration.
@@ -71,7 +71,7 @@ struct GatewayConfigRef {
     clippy::large_enum_variant,
     reason = "a handful of accounts, each read once"
 )]
-enum Kind {
+enum GatewaySetup {
     Wechat(payrun_project::config::WechatConfig),
     Hipopay(payrun_project::config::HipopayConfig),
     Egms(payrun_project::config::EgmsConfig),
@@ -116,7 +116,7 @@ async fn place(
     let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
     let mut gateways = Gateways::default();
     let clock = clock.clone();
-    let (twin, kind): (Arc<dyn FakeGateway>, Kind) = match &account.kind {
+    let (twin, kind): (Arc<dyn FakeGateway>, GatewaySetup) = match &account.kind {
         GatewayKind::Wechat(theirs) => {
             let mut identity = twins.wechat.clone();
             identity.mode = theirs.mode.clone();
@@ -125,23 +125,26 @@ async fn place(
                 .await
                 .map_err(|error| failed(&error))?;
             gateways.wechat = Some(Arc::clone(&twin));
-            (twin, Kind::Wechat(config))
+            (twin, GatewaySetup::Wechat(config))
         }
         GatewayKind::Hipopay(_) => {
             let twin = payrun_sandbox::hipopay::Hipopay::open(&twins.hipopay, settings, clock);
             let twin = twin.map_err(|error| failed(&error))?;
             gateways.hipopay = Some(Arc::clone(&twin));
-            (twin, Kind::Hipopay(twins.hipopay.config(BASE)))
+            (twin, GatewaySetup::Hipopay(twins.hipopay.config(BASE)))
         }
         GatewayKind::Egms(_) => {
             let twin = payrun_sandbox::egms::Egms::open(&twins.egms, settings, clock);
             gateways.egms = Some(Arc::clone(&twin));
-            (twin, Kind::Egms(twins.egms.config(BASE)))
+            (twin, GatewaySetup::Egms(twins.egms.config(BASE)))
         }
         GatewayKind::Cbtis(_) => {
             let twin = payrun_sandbox::cbtis::Cbtis::open(&twins.cbtis, settings, TOKEN, clock);
             gateways.cbtis = Some(Arc::clone(&twin));
-            (twin, Kind::Cbtis(twins.cbtis.config_with_fixed_token(BASE)))
+            (
+                twin,
+                GatewaySetup::Cbtis(twins.cbtis.config_with_fixed_token(BASE)),
+            )
         }
     };
     let config = GatewayConfigRef {
@@ -172,8 +175,8 @@ impl SimAccount {
     /// The path by which the gateway knows where its notifications go, where it signs that.
     pub fn signed_path(&self) -> &str {
         match &self.kind {
-            Kind::Egms(config) => &config.notify_path,
-            Kind::Wechat(_) | Kind::Hipopay(_) | Kind::Cbtis(_) => "",
+            GatewaySetup::Egms(config) => &config.notify_path,
+            GatewaySetup::Wechat(_) | GatewaySetup::Hipopay(_) | GatewaySetup::Cbtis(_) => "",
         }
     }
 
@@ -190,16 +193,16 @@ impl SimAccount {
         let (transport, clock) = (Transport::InProcess(Arc::new(line)), clock.clone());
         let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
         let gateway: Box<dyn Gateway> = match &self.kind {
-            Kind::Wechat(config) => {
+            GatewaySetup::Wechat(config) => {
                 Box::new(wechat::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
             }
-            Kind::Hipopay(config) => {
+            GatewaySetup::Hipopay(config) => {
                 Box::new(hipopay::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
             }
-            Kind::Egms(config) => {
+            GatewaySetup::Egms(config) => {
                 Box::new(egms::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
             }
-            Kind::Cbtis(config) => {
+            GatewaySetup::Cbtis(config) => {
                 Box::new(cbtis::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
             }
         };
@@ -219,7 +222,7 @@ impl SimAccount {
             withdraw_at_once: true,
             is_remote: false,
             pace: None,
-            watch: Watch::default(),
+            watch: AccountWatch::default(),
         })
     }
 }

@@ -9,7 +9,7 @@ use super::node::Position;
 
 /// A file's text, shared by all that speak of it.
 #[derive(Debug)]
-pub struct Source {
+pub struct SourceText {
     /// The file's name as it was given.
     pub file: String,
     /// Its text, without a byte order mark.
@@ -23,7 +23,7 @@ const QUOTE_MAX: usize = 120;
 /// The longest message, in characters: what a file says may stand in it, and may be long.
 const MESSAGE_MAX: usize = 600;
 
-impl Source {
+impl SourceText {
     /// Of a text. In a `confidential` one only lines with a plain, harmless field are quoted whole.
     pub fn new(file: &str, text: String, confidential: bool) -> Arc<Self> {
         let text = text
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn mistakes_come_in_the_order_of_their_places_with_the_line_and_a_caret() {
-        let source = Source::new("w.yaml", "workflow: x\njbos: {}\n".to_owned(), false);
+        let source = SourceText::new("w.yaml", "workflow: x\njbos: {}\n".to_owned(), false);
         let mut all = Diagnostics::default();
         all.push(
             source
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_line_that_may_hold_a_secret_is_never_quoted_whole() {
         let text = "api_v3_key: hunter2\n  -----BEGIN hunter2\nhk: { api_v3_key: hunter2 }\nrate: { k: hunter2 }\nrate: 5/x\n";
-        let source = Source::new("payrun.yaml", text.to_owned(), true);
+        let source = SourceText::new("payrun.yaml", text.to_owned(), true);
         for line in 1..=4 {
             assert!(
                 !source

@@ -4,8 +4,8 @@
 //! After a check without mistakes, the typed reading of a file may rely on shapes; what one field
 //! means beside another is checked where it is read.
 
-use super::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
-use super::node::{Entry, Node, ScalarKind, Value};
+use super::diagnostics::{Diagnostic, Diagnostics, SourceText, suggestion};
+use super::node::{MappingEntry, ScalarKind, Value, YamlNode};
 use super::scalars;
 use payrun_domain::text::shown;
 
@@ -17,14 +17,14 @@ pub struct FieldSpec {
     /// Whether it must be there.
     pub required: bool,
     /// What it may hold.
-    pub shape: Shape,
+    pub shape: ValueShape,
     /// One line for people and editors.
     pub doc: &'static str,
 }
 
 impl FieldSpec {
     /// A field that may be left out.
-    pub const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Self {
+    pub const fn optional(name: &'static str, shape: ValueShape, doc: &'static str) -> Self {
         Self {
             name,
             required: false,
@@ -34,7 +34,7 @@ impl FieldSpec {
     }
 
     /// A field that must be there.
-    pub const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Self {
+    pub const fn required(name: &'static str, shape: ValueShape, doc: &'static str) -> Self {
         Self {
             name,
             required: true,
@@ -46,7 +46,7 @@ impl FieldSpec {
 
 /// What a node may be.
 #[derive(Debug)]
-pub enum Shape {
+pub enum ValueShape {
     /// Text, or a number, which is taken as it is written.
     Text,
     /// One of these words.
@@ -70,27 +70,27 @@ pub enum Shape {
     /// The same, or a list of them.
     Secrets,
     /// Several of a shape.
-    List(&'static Shape),
+    List(&'static ValueShape),
     /// Several of a shape by names of the user's.
-    Named(&'static Shape),
+    Named(&'static ValueShape),
     /// A mapping of these fields.
     Fields(&'static [FieldSpec]),
     /// A mapping whose field `kind` says which fields it has.
     Kinds(&'static [(&'static str, &'static [FieldSpec])]),
     /// The first that suits the kind of node: a scalar, a list, a mapping.
-    Either(&'static [Shape]),
+    Either(&'static [ValueShape]),
 }
 
 /// What a reference to a secret is made of.
 pub static SECRET: [FieldSpec; 2] = [
     FieldSpec::optional(
         "env",
-        Shape::Text,
+        ValueShape::Text,
         "The environment variable that holds the secret.",
     ),
     FieldSpec::optional(
         "file",
-        Shape::Text,
+        ValueShape::Text,
         "The file that holds the secret; relative to this file's folder.",
     ),
 ];
@@ -101,18 +101,21 @@ pub(super) const SECRETS_MAX: usize = 8;
 const SECRET_HELP: &str = "a secret is a reference: { env: NAME } or { file: path }";
 
 /// Holds a node against a shape and adds what is wrong.
-pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostics) {
+pub fn check(node: &YamlNode, shape: &ValueShape, source: &SourceText, found: &mut Diagnostics) {
     match shape {
-        Shape::Either(shapes) => match shapes.iter().find(|shape| suits(node, shape)) {
+        ValueShape::Either(shapes) => match shapes.iter().find(|shape| suits(node, shape)) {
             Some(shape) => check(node, shape, source, found),
             // What may be a secret is told of as one.
-            None if shapes.iter().any(|shape| matches!(shape, Shape::Secret)) => {
+            None if shapes
+                .iter()
+                .any(|shape| matches!(shape, ValueShape::Secret)) =>
+            {
                 check_secret(node, source, found)
             }
             None => found.push(wrong(node, &expected(shape), source)),
         },
-        Shape::Secret => check_secret(node, source, found),
-        Shape::Secrets => match &node.value {
+        ValueShape::Secret => check_secret(node, source, found),
+        ValueShape::Secrets => match &node.value {
             Value::List(nodes) if !nodes.is_empty() && nodes.len() <= SECRETS_MAX => {
                 nodes
                     .iter()
@@ -124,42 +127,42 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
             }
             Value::Scalar(_) | Value::Map(_) => check_secret(node, source, found),
         },
-        Shape::List(of) => match &node.value {
+        ValueShape::List(of) => match &node.value {
             Value::List(nodes) => nodes.iter().for_each(|node| check(node, of, source, found)),
             Value::Scalar(_) | Value::Map(_) => found.push(wrong(node, &expected(shape), source)),
         },
-        Shape::Named(of) => match &node.value {
+        ValueShape::Named(of) => match &node.value {
             Value::Map(entries) => entries
                 .iter()
                 .for_each(|entry| check(&entry.value, of, source, found)),
             Value::Scalar(_) | Value::List(_) => found.push(wrong(node, &expected(shape), source)),
         },
-        Shape::Fields(fields) => match &node.value {
+        ValueShape::Fields(fields) => match &node.value {
             Value::Map(entries) => check_fields(node, entries, fields, source, found),
             Value::Scalar(_) | Value::List(_) => found.push(wrong(node, &expected(shape), source)),
         },
-        Shape::Kinds(kinds) => match &node.value {
+        ValueShape::Kinds(kinds) => match &node.value {
             Value::Map(entries) => check_kind(node, entries, kinds, source, found),
             Value::Scalar(_) | Value::List(_) => found.push(wrong(node, &expected(shape), source)),
         },
-        Shape::Text
-        | Shape::Word(_)
-        | Shape::Integer(..)
-        | Shape::Boolean
-        | Shape::Duration
-        | Shape::Rate
-        | Shape::Scalar
-        | Shape::Template
-        | Shape::Condition => check_scalar(node, shape, source, found),
+        ValueShape::Text
+        | ValueShape::Word(_)
+        | ValueShape::Integer(..)
+        | ValueShape::Boolean
+        | ValueShape::Duration
+        | ValueShape::Rate
+        | ValueShape::Scalar
+        | ValueShape::Template
+        | ValueShape::Condition => check_scalar(node, shape, source, found),
     }
 }
 
 /// Without a known kind the other fields cannot be judged, so only the kind is reported.
 fn check_kind(
-    node: &Node,
-    entries: &[Entry],
+    node: &YamlNode,
+    entries: &[MappingEntry],
     kinds: &[(&'static str, &'static [FieldSpec])],
-    source: &Source,
+    source: &SourceText,
     found: &mut Diagnostics,
 ) {
     let words = || kinds.iter().map(|(word, _)| *word);
@@ -185,10 +188,10 @@ fn check_kind(
 }
 
 fn check_fields(
-    node: &Node,
-    entries: &[Entry],
+    node: &YamlNode,
+    entries: &[MappingEntry],
     fields: &[FieldSpec],
-    source: &Source,
+    source: &SourceText,
     found: &mut Diagnostics,
 ) {
     for entry in entries {
@@ -213,38 +216,40 @@ fn check_fields(
     }
 }
 
-fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostics) {
+fn check_scalar(node: &YamlNode, shape: &ValueShape, source: &SourceText, found: &mut Diagnostics) {
     let Some(scalar) = node.scalar() else {
         found.push(wrong(node, &expected(shape), source));
         return;
     };
     let text = scalar.text.as_str();
     let fits = match shape {
-        Shape::Text => node.text().is_some(),
-        Shape::Scalar | Shape::Template | Shape::Condition => scalar.kind != ScalarKind::Null,
-        Shape::Word(words) => words.contains(&text),
-        Shape::Integer(min, max) => {
+        ValueShape::Text => node.text().is_some(),
+        ValueShape::Scalar | ValueShape::Template | ValueShape::Condition => {
+            scalar.kind != ScalarKind::Null
+        }
+        ValueShape::Word(words) => words.contains(&text),
+        ValueShape::Integer(min, max) => {
             integer(node).is_some_and(|number| (*min..=*max).contains(&number))
         }
-        Shape::Boolean => boolean(node).is_some(),
-        Shape::Duration => scalars::duration(text).is_some(),
-        Shape::Rate => scalars::rate(text).is_some(),
-        Shape::Secret
-        | Shape::Secrets
-        | Shape::List(_)
-        | Shape::Named(_)
-        | Shape::Fields(_)
-        | Shape::Kinds(_)
-        | Shape::Either(_) => true,
+        ValueShape::Boolean => boolean(node).is_some(),
+        ValueShape::Duration => scalars::duration(text).is_some(),
+        ValueShape::Rate => scalars::rate(text).is_some(),
+        ValueShape::Secret
+        | ValueShape::Secrets
+        | ValueShape::List(_)
+        | ValueShape::Named(_)
+        | ValueShape::Fields(_)
+        | ValueShape::Kinds(_)
+        | ValueShape::Either(_) => true,
     };
     if fits {
         return;
     }
     let mut diagnostic = wrong(node, &expected(shape), source);
-    if let Shape::Word(words) = shape {
+    if let ValueShape::Word(words) = shape {
         diagnostic.help = suggestion(text, words.iter().copied());
     } else if scalar.kind == ScalarKind::Text
-        && matches!(shape, Shape::Integer(..) | Shape::Boolean)
+        && matches!(shape, ValueShape::Integer(..) | ValueShape::Boolean)
     {
         diagnostic =
             diagnostic.help("a quoted value is always text; remove the quotes if there are any");
@@ -255,7 +260,7 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
 }
 
 /// An inline secret is refused without its text, its line or its field names being shown.
-fn check_secret(node: &Node, source: &Source, found: &mut Diagnostics) {
+fn check_secret(node: &YamlNode, source: &SourceText, found: &mut Diagnostics) {
     let bare = |message: &str| {
         Diagnostic::bare(&source.file, node.at, message.to_owned()).help(SECRET_HELP)
     };
@@ -277,27 +282,30 @@ fn check_secret(node: &Node, source: &Source, found: &mut Diagnostics) {
     }
 }
 
-fn suits(node: &Node, shape: &Shape) -> bool {
+fn suits(node: &YamlNode, shape: &ValueShape) -> bool {
     match shape {
-        Shape::List(_) => matches!(node.value, Value::List(_)),
-        Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Secret => {
+        ValueShape::List(_) => matches!(node.value, Value::List(_)),
+        ValueShape::Named(_)
+        | ValueShape::Fields(_)
+        | ValueShape::Kinds(_)
+        | ValueShape::Secret => {
             matches!(node.value, Value::Map(_))
         }
-        Shape::Secrets => matches!(node.value, Value::Map(_) | Value::List(_)),
-        Shape::Either(shapes) => shapes.iter().any(|shape| suits(node, shape)),
-        Shape::Text
-        | Shape::Word(_)
-        | Shape::Integer(..)
-        | Shape::Boolean
-        | Shape::Duration
-        | Shape::Rate
-        | Shape::Scalar
-        | Shape::Template
-        | Shape::Condition => matches!(node.value, Value::Scalar(_)),
+        ValueShape::Secrets => matches!(node.value, Value::Map(_) | Value::List(_)),
+        ValueShape::Either(shapes) => shapes.iter().any(|shape| suits(node, shape)),
+        ValueShape::Text
+        | ValueShape::Word(_)
+        | ValueShape::Integer(..)
+        | ValueShape::Boolean
+        | ValueShape::Duration
+        | ValueShape::Rate
+        | ValueShape::Scalar
+        | ValueShape::Template
+        | ValueShape::Condition => matches!(node.value, Value::Scalar(_)),
     }
 }
 
-fn wrong(node: &Node, expected: &str, source: &Source) -> Diagnostic {
+fn wrong(node: &YamlNode, expected: &str, source: &SourceText) -> Diagnostic {
     let given = match node.scalar() {
         Some(scalar) if scalar.kind != ScalarKind::Null && !source.is_confidential() => {
             format!("\"{}\"", shown(&scalar.text))
@@ -308,23 +316,23 @@ fn wrong(node: &Node, expected: &str, source: &Source) -> Diagnostic {
 }
 
 /// What a shape expects, in words.
-pub fn expected(shape: &Shape) -> String {
+pub fn expected(shape: &ValueShape) -> String {
     match shape {
-        Shape::Text => "text".to_owned(),
-        Shape::Word(words) => words.join(" or "),
-        Shape::Integer(min, max) if *max == i64::MAX => format!("a whole number from {min}"),
-        Shape::Integer(min, max) => format!("a whole number from {min} to {max}"),
-        Shape::Boolean => "true or false".to_owned(),
-        Shape::Duration => "a duration (250ms, 15s, 10m, 1h, 1d)".to_owned(),
-        Shape::Rate => "a rate (20/s, 600/min)".to_owned(),
-        Shape::Scalar => "a value".to_owned(),
-        Shape::Template => "text, which may hold {{ expressions }}".to_owned(),
-        Shape::Condition => "an expression, such as item.active == \"yes\"".to_owned(),
-        Shape::Secret => "a reference to a secret".to_owned(),
-        Shape::Secrets => "a reference to a secret, or a list of them".to_owned(),
-        Shape::List(_) => "a list".to_owned(),
-        Shape::Named(_) => "a mapping by name".to_owned(),
-        Shape::Fields(fields) => {
+        ValueShape::Text => "text".to_owned(),
+        ValueShape::Word(words) => words.join(" or "),
+        ValueShape::Integer(min, max) if *max == i64::MAX => format!("a whole number from {min}"),
+        ValueShape::Integer(min, max) => format!("a whole number from {min} to {max}"),
+        ValueShape::Boolean => "true or false".to_owned(),
+        ValueShape::Duration => "a duration (250ms, 15s, 10m, 1h, 1d)".to_owned(),
+        ValueShape::Rate => "a rate (20/s, 600/min)".to_owned(),
+        ValueShape::Scalar => "a value".to_owned(),
+        ValueShape::Template => "text, which may hold {{ expressions }}".to_owned(),
+        ValueShape::Condition => "an expression, such as item.active == \"yes\"".to_owned(),
+        ValueShape::Secret => "a reference to a secret".to_owned(),
+        ValueShape::Secrets => "a reference to a secret, or a list of them".to_owned(),
+        ValueShape::List(_) => "a list".to_owned(),
+        ValueShape::Named(_) => "a mapping by name".to_owned(),
+        ValueShape::Fields(fields) => {
             let names: Vec<&str> = fields.iter().take(5).map(|field| field.name).collect();
             format!(
                 "a mapping ({}{})",
@@ -332,8 +340,8 @@ pub fn expected(shape: &Shape) -> String {
                 if fields.len() > 5 { ", …" } else { "" }
             )
         }
-        Shape::Kinds(_) => "a mapping (kind, …)".to_owned(),
-        Shape::Either(shapes) => shapes
+        ValueShape::Kinds(_) => "a mapping (kind, …)".to_owned(),
+        ValueShape::Either(shapes) => shapes
             .iter()
             .map(expected)
             .collect::<Vec<_>>()
@@ -342,34 +350,34 @@ pub fn expected(shape: &Shape) -> String {
 }
 
 /// A whole number that is not quoted.
-pub fn integer(node: &Node) -> Option<i64> {
+pub fn integer(node: &YamlNode) -> Option<i64> {
     let scalar = node.scalar()?;
     (scalar.kind == ScalarKind::Integer).then(|| scalar.text.parse().ok())?
 }
 
 /// `true` or `false` that is not quoted.
-pub fn boolean(node: &Node) -> Option<bool> {
+pub fn boolean(node: &YamlNode) -> Option<bool> {
     let scalar = node.scalar()?;
     (scalar.kind == ScalarKind::Bool).then(|| scalar.text.eq_ignore_ascii_case("true"))
 }
 
 /// The text of a field of a mapping.
-pub fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+pub fn text_of<'a>(node: &'a YamlNode, name: &str) -> Option<&'a str> {
     node.get(name)?.text()
 }
 
 /// The duration of a field of a mapping.
-pub fn duration_of(node: &Node, name: &str) -> Option<std::time::Duration> {
+pub fn duration_of(node: &YamlNode, name: &str) -> Option<std::time::Duration> {
     scalars::duration(text_of(node, name)?)
 }
 
 /// The whole number of a field of a mapping.
-pub fn integer_of(node: &Node, name: &str) -> Option<i64> {
+pub fn integer_of(node: &YamlNode, name: &str) -> Option<i64> {
     integer(node.get(name)?)
 }
 
 /// Whether a field of a mapping is `true`.
-pub fn is_true(node: &Node, name: &str) -> bool {
+pub fn is_true(node: &YamlNode, name: &str) -> bool {
     node.get(name).and_then(boolean).unwrap_or(false)
 }
 
@@ -379,23 +387,35 @@ mod tests {
     use crate::node::parse;
 
     static INNER: [FieldSpec; 2] = [
-        FieldSpec::required("kind", Shape::Word(&["wechat", "hipopay"]), "The kind."),
-        FieldSpec::optional("key", Shape::Secret, "The key."),
+        FieldSpec::required(
+            "kind",
+            ValueShape::Word(&["wechat", "hipopay"]),
+            "The kind.",
+        ),
+        FieldSpec::optional("key", ValueShape::Secret, "The key."),
     ];
     static OUTER: [FieldSpec; 5] = [
-        FieldSpec::required("name", Shape::Text, "Its name."),
-        FieldSpec::optional("wait", Shape::Duration, "How long."),
-        FieldSpec::optional("count", Shape::Integer(1, 9), "How many."),
-        FieldSpec::optional("waits", Shape::List(&Shape::Duration), "How long each."),
-        FieldSpec::optional("of", Shape::Named(&Shape::Fields(&INNER)), "By name."),
+        FieldSpec::required("name", ValueShape::Text, "Its name."),
+        FieldSpec::optional("wait", ValueShape::Duration, "How long."),
+        FieldSpec::optional("count", ValueShape::Integer(1, 9), "How many."),
+        FieldSpec::optional(
+            "waits",
+            ValueShape::List(&ValueShape::Duration),
+            "How long each.",
+        ),
+        FieldSpec::optional(
+            "of",
+            ValueShape::Named(&ValueShape::Fields(&INNER)),
+            "By name.",
+        ),
     ];
 
     fn mistakes(text: &str) -> String {
-        let source = Source::new("f.yaml", text.to_owned(), false);
+        let source = SourceText::new("f.yaml", text.to_owned(), false);
         let mut found = Diagnostics::default();
         check(
             &parse(&source).unwrap(),
-            &Shape::Fields(&OUTER),
+            &ValueShape::Fields(&OUTER),
             &source,
             &mut found,
         );

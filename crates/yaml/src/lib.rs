@@ -14,7 +14,7 @@ pub mod node;
 pub mod scalars;
 pub mod schema;
 
-use diagnostics::{Diagnostic, Diagnostics, Source};
+use diagnostics::{Diagnostic, Diagnostics, SourceText};
 use node::Position;
 
 use payrun_system::regular_file;
@@ -26,7 +26,7 @@ pub const FILE_MAX: usize = 1024 * 1024;
 ///
 /// # Errors
 /// If it cannot be read, is longer than [`FILE_MAX`], or is not UTF-8.
-pub fn read(path: &Path, confidential: bool) -> Result<Arc<Source>, Diagnostics> {
+pub fn read(path: &Path, confidential: bool) -> Result<Arc<SourceText>, Diagnostics> {
     let name = path.display().to_string();
     let refuse = |message: String, help: &str| {
         let at = Position { line: 1, column: 1 };
@@ -50,7 +50,7 @@ pub fn read(path: &Path, confidential: bool) -> Result<Arc<Source>, Diagnostics>
         );
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source::new(&name, text, confidential)),
+        Ok(text) => Ok(SourceText::new(&name, text, confidential)),
         Err(_) => refuse("the file is not UTF-8 text".to_owned(), "save it as UTF-8"),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::FILE_MAX;
-use super::diagnostics::{Diagnostic, Source};
+use super::diagnostics::{Diagnostic, SourceText};
 use payrun_domain::text::shown;
 
 /// How deep a file may nest.
@@ -28,7 +28,7 @@ pub struct Position {
 
 /// A node and where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct YamlNode {
     /// Where it begins.
     pub at: Position,
     /// What it is.
@@ -41,20 +41,20 @@ pub enum Value {
     /// One value.
     Scalar(Scalar),
     /// A sequence.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// A mapping, in the order of the file, without duplicates.
-    Map(Vec<Entry>),
+    Map(Vec<MappingEntry>),
 }
 
 /// One key of a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct MappingEntry {
     /// The key.
     pub key: String,
     /// Where the key begins.
     pub key_at: Position,
     /// Its value.
-    pub value: Node,
+    pub value: YamlNode,
 }
 
 /// One value as it was written, and what the core schema makes of it.
@@ -81,7 +81,7 @@ pub enum ScalarKind {
     Decimal,
 }
 
-impl Node {
+impl YamlNode {
     /// Its scalar, if it is one.
     pub const fn scalar(&self) -> Option<&Scalar> {
         match &self.value {
@@ -100,7 +100,7 @@ impl Node {
     }
 
     /// Its entries, if it is a mapping; else none.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[MappingEntry] {
         match &self.value {
             Value::Map(entries) => entries,
             Value::Scalar(_) | Value::List(_) => &[],
@@ -144,7 +144,7 @@ impl Node {
 /// # Errors
 /// The first thing that keeps it from being read as a whole. Everything else is for the checks on
 /// the tree.
-pub fn parse(source: &Source) -> Result<Node, Diagnostic> {
+pub fn parse(source: &SourceText) -> Result<YamlNode, Diagnostic> {
     if source.text.len() > FILE_MAX {
         return Err(source.diagnostic(
             Position { line: 1, column: 1 },
@@ -179,20 +179,20 @@ fn position(marker: saphyr_parser::Marker) -> Position {
 }
 
 /// A list or mapping that is not closed yet.
-enum Open {
-    List(Position, Vec<Node>),
+enum OpenCollection {
+    List(Position, Vec<YamlNode>),
     Map {
         at: Position,
-        entries: Vec<Entry>,
+        entries: Vec<MappingEntry>,
         keys: HashSet<String>,
         key: Option<(String, Position)>,
     },
 }
 
 struct Builder<'a> {
-    source: &'a Source,
-    open: Vec<Open>,
-    root: Option<Node>,
+    source: &'a SourceText,
+    open: Vec<OpenCollection>,
+    root: Option<YamlNode>,
     nodes: usize,
     documents: usize,
 }
@@ -231,12 +231,12 @@ impl Builder<'_> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.begin(at, anchor, tag.is_some())?;
-                self.nest(Open::List(at, Vec::new()), at)
+                self.nest(OpenCollection::List(at, Vec::new()), at)
             }
             Event::MappingStart(anchor, tag) => {
                 self.begin(at, anchor, tag.is_some())?;
                 self.nest(
-                    Open::Map {
+                    OpenCollection::Map {
                         at,
                         entries: Vec::new(),
                         keys: HashSet::new(),
@@ -266,13 +266,13 @@ impl Builder<'_> {
         Err(self.source.diagnostic(at, message))
     }
 
-    fn nest(&mut self, open: Open, at: Position) -> Result<(), Diagnostic> {
+    fn nest(&mut self, open: OpenCollection, at: Position) -> Result<(), Diagnostic> {
         if self.open.len() >= DEPTH_MAX {
             return Err(self
                 .source
                 .diagnostic(at, format!("nested deeper than {DEPTH_MAX} levels")));
         }
-        if let Some(Open::Map { key: None, .. }) = self.open.last() {
+        if let Some(OpenCollection::Map { key: None, .. }) = self.open.last() {
             return Err(self.source.diagnostic(at, "a key must be plain text"));
         }
         self.open.push(open);
@@ -280,7 +280,7 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, at: Position, scalar: Scalar) -> Result<(), Diagnostic> {
-        if let Some(Open::Map {
+        if let Some(OpenCollection::Map {
             keys,
             key: key @ None,
             ..
@@ -294,7 +294,7 @@ impl Builder<'_> {
             *key = Some((scalar.text, at));
             return Ok(());
         }
-        self.add(Node {
+        self.add(YamlNode {
             at,
             value: Value::Scalar(scalar),
         });
@@ -303,11 +303,11 @@ impl Builder<'_> {
 
     fn close(&mut self) {
         match self.open.pop() {
-            Some(Open::List(at, nodes)) => self.add(Node {
+            Some(OpenCollection::List(at, nodes)) => self.add(YamlNode {
                 at,
                 value: Value::List(nodes),
             }),
-            Some(Open::Map { at, entries, .. }) => self.add(Node {
+            Some(OpenCollection::Map { at, entries, .. }) => self.add(YamlNode {
                 at,
                 value: Value::Map(entries),
             }),
@@ -315,13 +315,13 @@ impl Builder<'_> {
         }
     }
 
-    fn add(&mut self, node: Node) {
+    fn add(&mut self, node: YamlNode) {
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(Open::List(_, nodes)) => nodes.push(node),
-            Some(Open::Map { entries, key, .. }) => {
+            Some(OpenCollection::List(_, nodes)) => nodes.push(node),
+            Some(OpenCollection::Map { entries, key, .. }) => {
                 if let Some((key, key_at)) = key.take() {
-                    entries.push(Entry {
+                    entries.push(MappingEntry {
                         key,
                         key_at,
                         value: node,
@@ -368,8 +368,8 @@ fn number_kind(text: &str) -> ScalarKind {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Node, String> {
-        parse(&Source::new("f.yaml", text.to_owned(), false))
+    fn read(text: &str) -> Result<YamlNode, String> {
+        parse(&SourceText::new("f.yaml", text.to_owned(), false))
             .map_err(|d| format!("{}:{} {}", d.line, d.column, d.message))
     }
 
@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn a_value_that_is_not_written_is_nothing_as_its_spellings_are() {
         let root = read("a:\nb: ~\nc: null\nd: \"\"\ne: { f: , g: }\nh:\n  -\n").unwrap();
-        let kind = |node: &Node| node.scalar().unwrap().kind;
+        let kind = |node: &YamlNode| node.scalar().unwrap().kind;
         for key in ["a", "b", "c"] {
             assert_eq!(kind(root.get(key).unwrap()), ScalarKind::Null, "{key}");
         }

@@ -3,39 +3,45 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{FieldSpec, SECRET, SECRETS_MAX, Shape};
+use super::fields::{FieldSpec, SECRET, SECRETS_MAX, ValueShape};
 
 /// The schema of a shape, as one value of draft 2020-12.
-pub fn schema(shape: &Shape) -> Value {
+pub fn schema(shape: &ValueShape) -> Value {
     match shape {
-        Shape::Text => json!({ "type": ["string", "number"] }),
-        Shape::Word(words) => json!({ "enum": words }),
-        Shape::Integer(min, max) if *max == i64::MAX => {
+        ValueShape::Text => json!({ "type": ["string", "number"] }),
+        ValueShape::Word(words) => json!({ "enum": words }),
+        ValueShape::Integer(min, max) if *max == i64::MAX => {
             json!({ "type": "integer", "minimum": min })
         }
-        Shape::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Shape::Boolean => json!({ "type": "boolean" }),
-        Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
-        Shape::Rate => json!({ "type": "string", "pattern": "^[0-9]+ */ *(s|min|h)$" }),
-        Shape::Scalar | Shape::Template => json!({ "type": ["string", "number", "boolean"] }),
-        Shape::Condition => json!({ "type": ["string", "boolean"] }),
-        Shape::Secret => {
+        ValueShape::Integer(min, max) => {
+            json!({ "type": "integer", "minimum": min, "maximum": max })
+        }
+        ValueShape::Boolean => json!({ "type": "boolean" }),
+        ValueShape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
+        ValueShape::Rate => json!({ "type": "string", "pattern": "^[0-9]+ */ *(s|min|h)$" }),
+        ValueShape::Scalar | ValueShape::Template => {
+            json!({ "type": ["string", "number", "boolean"] })
+        }
+        ValueShape::Condition => json!({ "type": ["string", "boolean"] }),
+        ValueShape::Secret => {
             let mut reference = fields_schema(&SECRET);
             reference["minProperties"] = json!(1);
             reference["maxProperties"] = json!(1);
             reference
         }
-        Shape::Secrets => {
-            let one = schema(&Shape::Secret);
+        ValueShape::Secrets => {
+            let one = schema(&ValueShape::Secret);
             json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "maxItems": SECRETS_MAX }] })
         }
-        Shape::List(of) => json!({ "type": "array", "items": schema(of) }),
-        Shape::Named(of) => json!({ "type": "object", "additionalProperties": schema(of) }),
-        Shape::Fields(fields) => fields_schema(fields),
-        Shape::Kinds(kinds) => {
+        ValueShape::List(of) => json!({ "type": "array", "items": schema(of) }),
+        ValueShape::Named(of) => json!({ "type": "object", "additionalProperties": schema(of) }),
+        ValueShape::Fields(fields) => fields_schema(fields),
+        ValueShape::Kinds(kinds) => {
             json!({ "anyOf": kinds.iter().map(|(_, fields)| fields_schema(fields)).collect::<Vec<_>>() })
         }
-        Shape::Either(shapes) => json!({ "anyOf": shapes.iter().map(schema).collect::<Vec<_>>() }),
+        ValueShape::Either(shapes) => {
+            json!({ "anyOf": shapes.iter().map(schema).collect::<Vec<_>>() })
+        }
     }
 }
 
@@ -69,8 +75,8 @@ mod tests {
     #[test]
     fn a_field_becomes_a_property_with_its_description() {
         static FIELDS: [FieldSpec; 2] = [
-            FieldSpec::required("wait", Shape::Duration, "How long."),
-            FieldSpec::optional("key", Shape::Secret, "The key."),
+            FieldSpec::required("wait", ValueShape::Duration, "How long."),
+            FieldSpec::optional("key", ValueShape::Secret, "The key."),
         ];
         let schema = document("a file", &FIELDS);
         assert_eq!(schema["required"], json!(["wait"]));

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
 use crate::engine::contracts::day_of;
-use crate::ledger::{Changed, ContractChange, Ledger, What};
+use crate::ledger::{ContractAction, ContractChange, ContractChangeOutcome, Ledger};
 
 /// Which contracts are changed, and why.
 #[derive(Debug, Args)]
@@ -46,11 +46,11 @@ pub(super) struct EndArgs {
 }
 
 pub(super) async fn pause(context: &Context, args: &ChangeArgs) -> Result<Exit, Failure> {
-    change(context, args, What::Pause, "paused").await
+    change(context, args, ContractAction::Pause, "paused").await
 }
 
 pub(super) async fn resume(context: &Context, args: &ChangeArgs) -> Result<Exit, Failure> {
-    change(context, args, What::Resume, "resumed").await
+    change(context, args, ContractAction::Resume, "resumed").await
 }
 
 pub(super) async fn end(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
@@ -59,19 +59,19 @@ pub(super) async fn end(context: &Context, args: &EndArgs) -> Result<Exit, Failu
             change(
                 context,
                 &args.change,
-                What::EndOn(day),
+                ContractAction::EndOn(day),
                 &format!("ends on {day}"),
             )
             .await
         }
-        None => change(context, &args.change, What::End, "ended").await,
+        None => change(context, &args.change, ContractAction::End, "ended").await,
     }
 }
 
 async fn change(
     context: &Context,
     args: &ChangeArgs,
-    what: What,
+    what: ContractAction,
     done: &str,
 ) -> Result<Exit, Failure> {
     let why = Reason::parse(&args.reason).map_err(|error| Failure::invalid(error.to_string()))?;
@@ -127,9 +127,9 @@ async fn one(
         Err(failure) => return Err(failure),
     };
     Ok(match ledger.change_contract(contract.id, change).await? {
-        Changed::Done { cancelled, waived } => Ok((cancelled, waived)),
-        Changed::Refused(why) => Err(why.to_owned()),
-        Changed::NoSuchContract => Err("there is no such contract".to_owned()),
+        ContractChangeOutcome::Done { cancelled, waived } => Ok((cancelled, waived)),
+        ContractChangeOutcome::Refused(why) => Err(why.to_owned()),
+        ContractChangeOutcome::NoSuchContract => Err("there is no such contract".to_owned()),
     })
 }
 

@@ -13,7 +13,7 @@ use super::{Author, account_meant};
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
-use crate::engine::contracts::{ImportError, ImportOptions, Imported, NotTaken};
+use crate::engine::contracts::{ImportError, ImportOptions, ImportReport, RejectedContract};
 
 /// Arguments of `payrun contracts import`.
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Fai
         path: args.file,
     };
     let json = args.json;
-    let told = |row: NotTaken| match json {
+    let told = |row: RejectedContract| match json {
         true => say_json_line(&json!({"line": row.line, "reason": row.reason})),
         false => say(format!("line {}: {}", row.line, row.reason)),
     };
@@ -93,8 +93,8 @@ fn failed(error: ImportError) -> Failure {
     }
 }
 
-fn tell(imported: &Imported, dry: bool) {
-    let Imported {
+fn tell(imported: &ImportReport, dry: bool) {
+    let ImportReport {
         new,
         changed,
         same,
@@ -132,8 +132,8 @@ fn tell(imported: &Imported, dry: bool) {
     }
 }
 
-fn tell_json(imported: &Imported, dry: bool) {
-    let Imported {
+fn tell_json(imported: &ImportReport, dry: bool) {
+    let ImportReport {
         new,
         changed,
         same,

@@ -17,7 +17,7 @@ const PAGE: u32 = 500;
 
 /// Arguments of `payrun contracts list`.
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
+pub(super) struct ContractListArgs {
     /// Only those of this gateway account
     #[arg(long)]
     gateway: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct ListArgs {
     json: bool,
 }
 
-pub(super) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ContractListArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     let today = day_of(Clock::System.now(), project.config.timezone);

@@ -13,24 +13,24 @@ use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure};
 use super::project::Project;
-use crate::domain::subscription::Standing;
+use crate::domain::subscription::ContractStanding;
 use crate::ledger::{ContractRow, Ledger};
 
 /// Arguments of `payrun contracts`.
 #[derive(Debug, Args)]
 pub(super) struct ContractsArgs {
     #[command(subcommand)]
-    command: Command,
+    command: ContractsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ContractsCommand {
     /// Take contracts from a CSV, JSON Lines or Excel file; the same file again changes nothing
     Import(import::ImportArgs),
     /// List contracts
-    List(list::ListArgs),
+    List(list::ContractListArgs),
     /// Show a contract with its periods and its history
-    Show(show::ShowArgs),
+    Show(show::ContractShowArgs),
     /// Charge contracts no more until they are resumed; periods that fall due meanwhile are never
     /// charged
     Pause(change::ChangeArgs),
@@ -46,24 +46,26 @@ enum Command {
 
 pub(super) async fn run(context: &Context, args: ContractsArgs) -> Result<Exit, Failure> {
     match args.command {
-        Command::Import(args) => import::run(context, args).await,
-        Command::List(args) => list::run(context, &args).await,
-        Command::Show(args) => show::run(context, &args).await,
-        Command::Pause(args) => change::pause(context, &args).await,
-        Command::Resume(args) => change::resume(context, &args).await,
-        Command::End(args) => change::end(context, &args).await,
-        Command::Reopen(args) => reopen::run(context, &args).await,
-        Command::Export(args) => export::run(context, &args).await,
+        ContractsCommand::Import(args) => import::run(context, args).await,
+        ContractsCommand::List(args) => list::run(context, &args).await,
+        ContractsCommand::Show(args) => show::run(context, &args).await,
+        ContractsCommand::Pause(args) => change::pause(context, &args).await,
+        ContractsCommand::Resume(args) => change::resume(context, &args).await,
+        ContractsCommand::End(args) => change::end(context, &args).await,
+        ContractsCommand::Reopen(args) => reopen::run(context, &args).await,
+        ContractsCommand::Export(args) => export::run(context, &args).await,
     }
 }
 
 /// A state's word.
 fn parse_state(word: &str) -> Result<&'static str, String> {
-    let known = Standing::WORDS.into_iter().find(|known| *known == word);
+    let known = ContractStanding::WORDS
+        .into_iter()
+        .find(|known| *known == word);
     known.ok_or_else(|| {
         format!(
             "no such state; the states are {}",
-            Standing::WORDS.join(", ")
+            ContractStanding::WORDS.join(", ")
         )
     })
 }

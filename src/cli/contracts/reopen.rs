@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
 use crate::engine::contracts::day_of;
-use crate::ledger::{Changed, Reopening};
+use crate::ledger::{ContractChangeOutcome, ReopenRequest};
 
 /// Arguments of `payrun contracts reopen`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ pub(super) async fn run(context: &Context, args: &ReopenArgs) -> Result<Exit, Fa
         .transpose()?;
     let contract = find(&ledger, &args.id, account.as_deref()).await?;
     let now = Clock::System.now();
-    let reopening = Reopening {
+    let reopening = ReopenRequest {
         period: args.period.clone(),
         until: args.until,
         who: args.author.proven(&ledger, Role::Operator).await?,
@@ -60,9 +60,9 @@ pub(super) async fn run(context: &Context, args: &ReopenArgs) -> Result<Exit, Fa
         now,
     };
     let refused = match ledger.reopen_period(contract.id, &reopening).await? {
-        Changed::Done { .. } => None,
-        Changed::Refused(why) => Some(why),
-        Changed::NoSuchContract => Some("there is no such contract"),
+        ContractChangeOutcome::Done { .. } => None,
+        ContractChangeOutcome::Refused(why) => Some(why),
+        ContractChangeOutcome::NoSuchContract => Some("there is no such contract"),
     };
     let (id, period, until) = (&args.id, &args.period, args.until);
     match refused {

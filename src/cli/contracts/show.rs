@@ -13,7 +13,7 @@ use super::{account_of, find, gateway_name};
 use crate::clock::Clock;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
-use crate::domain::subscription::{Due, RunDays, Standing, Subscription};
+use crate::domain::subscription::{ContractStanding, DuePeriod, RunDays, Subscription};
 use crate::engine::contracts::day_of;
 use crate::ledger::{ChangeRow, ContractRow, Ledger, LedgerError, PeriodRow};
 
@@ -26,7 +26,7 @@ const COMING: usize = 3;
 
 /// Arguments of `payrun contracts show`.
 #[derive(Debug, Args)]
-pub(super) struct ShowArgs {
+pub(super) struct ContractShowArgs {
     /// The contract, as the gateway names it
     #[arg(value_name = "ID")]
     id: String,
@@ -38,7 +38,7 @@ pub(super) struct ShowArgs {
     json: bool,
 }
 
-pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ContractShowArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     let account = args
@@ -104,11 +104,14 @@ async fn changes(ledger: &Ledger, id: i64) -> Result<Vec<ChangeRow>, LedgerError
 }
 
 /// Periods that are due and not accounted for, and what becomes of them.
-fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, Due)> {
-    let paused = matches!(contract.subscription.standing, Standing::Paused { .. });
+fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, DuePeriod)> {
+    let paused = matches!(
+        contract.subscription.standing,
+        ContractStanding::Paused { .. }
+    );
     let running = Subscription {
         standing: if paused {
-            Standing::Active
+            ContractStanding::Active
         } else {
             contract.subscription.standing.clone()
         },
@@ -167,7 +170,7 @@ fn print_terms(project: &Project, contract: &ContractRow, today: NaiveDate) {
         .take(COMING)
         .map(|due| due.to_string())
         .collect();
-    if ours.standing == Standing::Active && !coming.is_empty() {
+    if ours.standing == ContractStanding::Active && !coming.is_empty() {
         say(format!("  falls due next on {}", coming.join(", ")));
     }
 }
@@ -185,7 +188,7 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
             cut(period.reason.as_deref().unwrap_or_default(), 80),
         ]);
     }
-    for (becomes, Due { period, amount, .. }) in open(contract, today) {
+    for (becomes, DuePeriod { period, amount, .. }) in open(contract, today) {
         // What was reopened stands among the others.
         if contract.reopened.contains_key(&period.name) {
             continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::stage::Stage;
+use super::stage::DemoGateways;
 use crate::cli::books::{Comparison, compare};
 use crate::cli::exit::Failure;
 use crate::cli::report::Report;
@@ -12,7 +12,7 @@ use crate::domain::item::State;
 use crate::ledger::{ItemFilter, JobRow, Ledger};
 
 /// How many things, and how many minor units, by currency.
-pub(super) type Sums = BTreeMap<String, (u64, i128)>;
+pub(super) type SumsByCurrency = BTreeMap<String, (u64, i128)>;
 
 /// What became of a job.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub(super) struct Figures {
     pub gateway: String,
     pub by_state: BTreeMap<State, u64>,
     /// What succeeded, in our books.
-    pub ours: Sums,
+    pub ours: SumsByCurrency,
     /// The same in the gateway's; none where it keeps no such books.
-    pub theirs: Option<Sums>,
+    pub theirs: Option<SumsByCurrency>,
     /// Order by order, where the gateway's books tell orders.
     pub comparison: Option<Comparison>,
     /// What its items found, where there are few: files and reports.
@@ -55,14 +55,14 @@ impl Figures {
 /// Of every job of a run.
 pub(super) async fn figures(
     ledger: &Ledger,
-    stage: &Stage,
+    stage: &DemoGateways,
     report: &Report,
 ) -> Result<Vec<Figures>, Failure> {
     let mut all = Vec::with_capacity(report.jobs.len());
     for job in &report.jobs {
         let totals = report.totals.iter().filter(|total| total.job_id == job.id);
         let mut by_state: BTreeMap<State, u64> = BTreeMap::new();
-        let mut ours = Sums::new();
+        let mut ours = SumsByCurrency::new();
         for total in totals {
             *by_state.entry(total.state).or_default() += total.items;
             if let Some(currency) = total
@@ -94,7 +94,7 @@ pub(super) async fn figures(
 }
 
 /// What the gateway's books say of a job's work.
-async fn theirs(stage: &Stage, job: &JobRow) -> Result<Option<Sums>, Failure> {
+async fn theirs(stage: &DemoGateways, job: &JobRow) -> Result<Option<SumsByCurrency>, Failure> {
     let others = &stage.gateways;
     let till = match job.lane.as_str() {
         "hipopay" => others.hipopay.as_ref().map(|twin| twin.totals()),
@@ -102,7 +102,7 @@ async fn theirs(stage: &Stage, job: &JobRow) -> Result<Option<Sums>, Failure> {
         "cbtis" => others.cbtis.as_ref().map(|twin| twin.totals()),
         _ => None,
     };
-    let wide = |sums: BTreeMap<String, (u64, i64)>| -> Sums {
+    let wide = |sums: BTreeMap<String, (u64, i64)>| -> SumsByCurrency {
         sums.into_iter()
             .map(|(currency, (count, minor))| (currency, (count, i128::from(minor))))
             .collect()

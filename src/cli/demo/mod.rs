@@ -17,18 +17,18 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say, say_json};
 use super::plan::failed;
-use super::progress::{Ended, Runs, carry_out};
+use super::progress::{ExecutionEnd, Runs, carry_out};
 use super::project::Project;
 use super::report::Report;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::engine::planning::{NamedBy, PlanRequest, SHOWN};
+use crate::engine::planning::{FileNamer, PlanRequest, SHOWN};
 use crate::workflow::params::bind_params;
 use figures::figures;
-use outcome::Outcome;
-use stage::{FOLDER, Stage, set_up};
+use outcome::DemoOutcome;
+use stage::{DemoGateways, FOLDER, set_up};
 
 /// Arguments of `payrun demo`.
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
         return Err(Failure::invalid("the run has vanished"));
     };
     let report = Report::of_run(&engine.ledger, run).await?;
-    let outcome = Outcome {
+    let outcome = DemoOutcome {
         jobs: figures(&engine.ledger, &stage, &report).await?,
         report,
         faults: faults(&stage).await?,
@@ -105,7 +105,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
         moves: engine.ledger.moves(planned.run_id).await?,
         rows: args.items,
         seconds,
-        interrupted: matches!(ended, Ended::Interrupted),
+        interrupted: matches!(ended, ExecutionEnd::Interrupted),
     };
     if args.json {
         say_json(&outcome.json());
@@ -135,7 +135,7 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
         allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
-        named_by: NamedBy::Person,
+        named_by: FileNamer::Person,
         commit: true,
         shown: SHOWN,
     })
@@ -143,19 +143,19 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
 
 /// What went wrong at the gateways, and what the caller did wrong there.
 #[derive(Debug, Default)]
-struct Met {
+struct FaultsMet {
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
     violations: BTreeMap<String, u64>,
 }
 
-async fn faults(stage: &Stage) -> Result<Met, Failure> {
+async fn faults(stage: &DemoGateways) -> Result<FaultsMet, Failure> {
     let wechat = stage
         .sandbox
         .totals()
         .await
         .map_err(|error| Failure::internal(&error))?;
-    let mut met = Met {
+    let mut met = FaultsMet {
         faults: wechat.faults,
         refused: wechat.refused,
         violations: wechat.violations,

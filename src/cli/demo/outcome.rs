@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Met;
-use super::figures::{Figures, Sums};
+use super::FaultsMet;
+use super::figures::{Figures, SumsByCurrency};
 use crate::cli::output::{Colour, count, paint, print_table, say, table};
 use crate::cli::report::Report;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
 
 /// Everything that is told.
-pub(super) struct Outcome {
+pub(super) struct DemoOutcome {
     pub jobs: Vec<Figures>,
     pub report: Report,
-    pub faults: Met,
+    pub faults: FaultsMet,
     pub answers: Vec<(String, String, u64)>,
     pub moves: Vec<(String, State, State, u64)>,
     /// How many contracts there are.
@@ -26,7 +26,7 @@ pub(super) struct Outcome {
     pub interrupted: bool,
 }
 
-impl Outcome {
+impl DemoOutcome {
     /// How often an outcome was not known.
     fn unknown_opened(&self) -> u64 {
         let opened = |(_, from, to, _): &&(String, State, State, u64)| {
@@ -229,7 +229,7 @@ impl Outcome {
 }
 
 fn job_json(job: &Figures) -> Value {
-    let sums = |sums: &Sums| -> BTreeMap<String, Value> {
+    let sums = |sums: &SumsByCurrency| -> BTreeMap<String, Value> {
         let one = |(code, (count, minor)): (&String, &(u64, i128))| {
             (
                 code.clone(),
@@ -258,7 +258,7 @@ fn job_json(job: &Figures) -> Value {
     })
 }
 
-fn sums_text(sums: &Sums) -> String {
+fn sums_text(sums: &SumsByCurrency) -> String {
     sums.iter()
         .map(|(code, (_, minor))| format!("{} {code}", amount_text(*minor, code)))
         .collect::<Vec<_>>()

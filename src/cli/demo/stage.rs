@@ -13,13 +13,14 @@ use super::DemoArgs;
 use crate::cli::exit::Failure;
 use crate::cli::sandbox::others;
 use crate::cli::scaffold::{
-    KEYS, LaneBounds, Prices, contracts_csv, keys, other_accounts, payrun_yaml, personal_key,
+    KEYS, LaneBounds, SampleCurrencies, contracts_csv, keys, other_accounts, payrun_yaml,
+    personal_key,
 };
 use crate::cli::schema;
 use crate::cli::write_new::write_new;
 use crate::clock::Clock;
 use crate::sandbox::faults::FaultPlan;
-use crate::sandbox::{Gateways, Ready, Sandbox, Settings, server};
+use crate::sandbox::{Gateways, Sandbox, Settings, StatementDelay, server};
 
 /// The demo's folder, and the file by which it is known to be ours to replace.
 pub(super) const FOLDER: &str = "payrun-demo";
@@ -43,14 +44,14 @@ const NEEDS: [(&str, &str); 3] = [
 const ROTATION: Duration = Duration::from_secs(1);
 
 /// The gateways, and where they listen.
-pub(super) struct Stage {
+pub(super) struct DemoGateways {
     pub sandbox: Arc<Sandbox>,
     pub gateways: Gateways,
     pub address: SocketAddr,
 }
 
 /// Makes the folder, and gateways that listen.
-pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Failure> {
+pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<DemoGateways, Failure> {
     clear(folder)?;
     write_new(
         folder,
@@ -75,7 +76,7 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Fail
         &folder.join("data").join("contracts.csv"),
         args.items,
         args.seed,
-        Prices::TwoCurrencies,
+        SampleCurrencies::TwoCurrencies,
     )?;
     write_new(folder, "data/payments.csv", &payments_csv(args.items))?;
     let settings = Settings {
@@ -85,7 +86,7 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Fail
         timeout: Duration::from_secs(1),
         pending: Duration::from_secs(1),
         books: Some(folder.join("gateway-books.db")),
-        statements: Ready::AfterRequests(1),
+        statements: StatementDelay::AfterRequests(1),
         unsettled: 2,
         ..Settings::default()
     };
@@ -103,7 +104,7 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Fail
         std::future::pending(),
     ));
     tokio::spawn(rotate(Arc::clone(&sandbox)));
-    Ok(Stage {
+    Ok(DemoGateways {
         sandbox,
         gateways,
         address,

@@ -3,17 +3,17 @@
 use chrono::{DateTime, Utc};
 use icalendar::{Calendar, Component, Event, EventLike};
 
-use super::list::Entry;
-use crate::domain::calendar::Placed;
+use super::list::UpcomingFiring;
+use crate::domain::calendar::RollOutcome;
 use crate::domain::time::Timestamp;
 
 /// The text of the calendar; what is left out is not in it.
-pub(super) fn text(entries: &[Entry], now: Timestamp) -> String {
+pub(super) fn text(entries: &[UpcomingFiring], now: Timestamp) -> String {
     let mut calendar = Calendar::new();
     calendar.name("payrun");
     for entry in entries
         .iter()
-        .filter(|entry| entry.firing.placed != Placed::LeftOut)
+        .filter(|entry| entry.firing.placed != RollOutcome::LeftOut)
     {
         let mut event = Event::with_uid(&format!(
             "{}-{}@payrun",

@@ -10,8 +10,8 @@ use super::history::row_json;
 use super::{named, workflows};
 use crate::clock::Clock;
 use crate::domain::role::Role;
-use crate::domain::timetable::Nominal;
-use crate::engine::schedule::{ByHand, ByHandError};
+use crate::domain::timetable::NominalTime;
+use crate::engine::schedule::{ManualFiring, ManualFiringError};
 use crate::ledger::OccurrenceRow;
 
 /// Arguments of `payrun schedule fire`.
@@ -22,7 +22,7 @@ pub(super) struct FireArgs {
     workflow: String,
     /// The time as the schedule names it, before a calendar moved it
     #[arg(value_name = "YYYY-MM-DDTHH:MM", value_parser = parse_time)]
-    time: Nominal,
+    time: NominalTime,
     #[command(flatten)]
     author: Author,
     /// Print JSON
@@ -30,8 +30,8 @@ pub(super) struct FireArgs {
     json: bool,
 }
 
-fn parse_time(text: &str) -> Result<Nominal, String> {
-    Nominal::parse(text).ok_or_else(|| "write a time like 2026-11-30T09:30".to_owned())
+fn parse_time(text: &str) -> Result<NominalTime, String> {
+    NominalTime::parse(text).ok_or_else(|| "write a time like 2026-11-30T09:30".to_owned())
 }
 
 pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Failure> {
@@ -45,12 +45,12 @@ pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Fail
         .await
         .map_err(failed)?;
     let (row, text) = match &outcome {
-        ByHand::Fired(row) => (
+        ManualFiring::Fired(row) => (
             row,
             "is planned; the service, `payrun work` or `payrun run --resume` carries it out",
         ),
-        ByHand::HasRun(row) => (row, "was there already"),
-        ByHand::Failed(row) => return Err(not_planned(row)),
+        ManualFiring::HasRun(row) => (row, "was there already"),
+        ManualFiring::Failed(row) => return Err(not_planned(row)),
     };
     if args.json {
         say_json(&row_json(row));
@@ -68,13 +68,13 @@ fn not_planned(row: &OccurrenceRow) -> Failure {
     ))
 }
 
-fn failed(error: ByHandError) -> Failure {
+fn failed(error: ManualFiringError) -> Failure {
     match error {
-        ByHandError::Ledger(error) => error.into(),
-        error @ (ByHandError::NoSchedule { .. }
-        | ByHandError::OtherFires { .. }
-        | ByHandError::NoSuchTime { .. }
-        | ByHandError::NotYet { .. }) => Failure::invalid(error.to_string())
+        ManualFiringError::Ledger(error) => error.into(),
+        error @ (ManualFiringError::NoSchedule { .. }
+        | ManualFiringError::OtherFires { .. }
+        | ManualFiringError::NoSuchTime { .. }
+        | ManualFiringError::NotYet { .. }) => Failure::invalid(error.to_string())
             .help("`payrun schedule` and `payrun schedule history` list its times"),
     }
 }

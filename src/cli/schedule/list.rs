@@ -13,10 +13,10 @@ use super::super::output::{count, print_table, say, say_calendar, say_json, tabl
 use super::super::project::Project;
 use super::{calendar, named, workflows};
 use crate::clock::Clock;
-use crate::domain::calendar::Placed;
+use crate::domain::calendar::RollOutcome;
 use crate::domain::schedule;
 use crate::domain::time::Timestamp;
-use crate::domain::timetable::{Firing, Nominal, Timetable};
+use crate::domain::timetable::{Firing, NominalTime, Timetable};
 use crate::workflow::Workflow;
 
 /// How far the list may reach.
@@ -24,7 +24,7 @@ const SPAN_MAX: Duration = Duration::from_secs(3001 * 24 * 3_600);
 
 /// How the list is cut and printed.
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
+pub(super) struct ScheduleListArgs {
     /// How many days ahead
     #[arg(long, value_name = "N", default_value_t = 31, conflicts_with_all = ["from", "until"], value_parser = clap::value_parser!(u32).range(1..=3000))]
     days: u32,
@@ -49,7 +49,7 @@ pub(super) struct ListArgs {
 }
 
 /// A time of a workflow.
-pub(super) struct Entry {
+pub(super) struct UpcomingFiring {
     /// The workflow.
     pub workflow: Arc<Workflow>,
     /// The time.
@@ -58,13 +58,13 @@ pub(super) struct Entry {
     pub note: String,
 }
 
-pub(super) fn run(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
+pub(super) fn run(project: &Project, args: &ScheduleListArgs) -> Result<Exit, Failure> {
     let (mut all, mistakes) = workflows(project)?;
     if let Some(name) = &args.workflow {
         all = vec![named(&all, &mistakes, name)?];
     }
     let (after, until) = span(args, project.config.timezone, Clock::System.now())?;
-    let mut entries: Vec<Entry> = all
+    let mut entries: Vec<UpcomingFiring> = all
         .iter()
         .flat_map(|workflow| entries(workflow, after, until, usize::from(args.limit) + 1))
         .collect();
@@ -88,13 +88,13 @@ pub(super) fn run(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn key(entry: &Entry) -> (Timestamp, &str, Nominal) {
+fn key(entry: &UpcomingFiring) -> (Timestamp, &str, NominalTime) {
     (entry.firing.at, &entry.workflow.name, entry.firing.nominal)
 }
 
 /// The instants that are meant: strictly after the first, up to the second.
 fn span(
-    args: &ListArgs,
+    args: &ScheduleListArgs,
     zone: chrono_tz::Tz,
     now: Timestamp,
 ) -> Result<(Timestamp, Timestamp), Failure> {
@@ -127,7 +127,7 @@ fn entries(
     after: Timestamp,
     until: Timestamp,
     most: usize,
-) -> Vec<Entry> {
+) -> Vec<UpcomingFiring> {
     let Some(scheduling) = workflow
         .schedule
         .as_ref()
@@ -140,7 +140,7 @@ fn entries(
         .firings(after)
         .take_while(|firing| firing.at <= until)
         .take(most);
-    let entry = |firing| Entry {
+    let entry = |firing| UpcomingFiring {
         workflow: Arc::clone(workflow),
         firing,
         note: note(timetable, &firing),
@@ -185,7 +185,7 @@ fn note(timetable: &Timetable, firing: &Firing) -> String {
 }
 
 /// The wall clock at the instant, with its offset.
-fn local(entry: &Entry, format: &str) -> String {
+fn local(entry: &UpcomingFiring, format: &str) -> String {
     let zone = entry
         .workflow
         .schedule
@@ -196,7 +196,7 @@ fn local(entry: &Entry, format: &str) -> String {
         .unwrap_or_default()
 }
 
-fn print(entries: &[Entry], workflows: &[Arc<Workflow>], more: bool) {
+fn print(entries: &[UpcomingFiring], workflows: &[Arc<Workflow>], more: bool) {
     if entries.is_empty() {
         say("nothing fires by itself in this span");
     } else {
@@ -224,7 +224,7 @@ fn print(entries: &[Entry], workflows: &[Arc<Workflow>], more: bool) {
     paused.for_each(|workflow| say(format!("{} is paused in its file", workflow.name)));
 }
 
-fn entry_json(entry: &Entry) -> Value {
+fn entry_json(entry: &UpcomingFiring) -> Value {
     let zone = entry
         .workflow
         .schedule
@@ -236,8 +236,8 @@ fn entry_json(entry: &Entry) -> Value {
         "at": entry.firing.at.to_string(),
         "local": local(entry, "%Y-%m-%dT%H:%M:%S%:z"),
         "timezone": zone,
-        "moved": matches!(entry.firing.placed, Placed::Moved(_)),
-        "left_out": entry.firing.placed == Placed::LeftOut,
+        "moved": matches!(entry.firing.placed, RollOutcome::Moved(_)),
+        "left_out": entry.firing.placed == RollOutcome::LeftOut,
         "note": entry.note,
     })
 }

@@ -23,7 +23,7 @@ pub(super) struct ScheduleArgs {
     #[command(subcommand)]
     command: Option<ScheduleCommand>,
     #[command(flatten)]
-    list: list::ListArgs,
+    list: list::ScheduleListArgs,
 }
 
 #[derive(Debug, Subcommand)]

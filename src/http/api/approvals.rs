@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::runs::page_size;
-use crate::engine::operator::approve::BatchDecided;
+use crate::engine::operator::approve::BatchDecision;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::extract::{Body, Path, Query};
-use crate::ledger::{Decided, RowPlace};
+use crate::http::extract::{JsonBody, Path, Query};
+use crate::ledger::{DecisionOutcome, RowPlace};
 use crate::view::{ApprovalView, BatchView};
 
 /// Which approvals.
@@ -165,7 +165,7 @@ pub(super) async fn approve(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<i64>,
-    Body(wanted): Body<Approve>,
+    JsonBody(wanted): JsonBody<Approve>,
 ) -> Result<Json<Vec<DecidedView>>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
     let decided = app
@@ -185,7 +185,7 @@ pub(super) async fn reject(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<i64>,
-    Body(wanted): Body<Reject>,
+    JsonBody(wanted): JsonBody<Reject>,
 ) -> Result<Json<Vec<DecidedView>>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
     views(
@@ -201,7 +201,7 @@ const INCOMPARABLE: &str = "the run was started at the console, where anybody ca
     approve it; a run that is started with a token (PAYRUN_TOKEN) can be approved with one";
 
 /// What was decided; the first batch of which it could not be says why, unless another was.
-fn views(run: i64, decided: Vec<BatchDecided>) -> Result<Json<Vec<DecidedView>>, ApiError> {
+fn views(run: i64, decided: Vec<BatchDecision>) -> Result<Json<Vec<DecidedView>>, ApiError> {
     let (mut done, mut refused) = (Vec::new(), None);
     for batch in decided {
         match view(&batch) {
@@ -218,7 +218,7 @@ fn views(run: i64, decided: Vec<BatchDecided>) -> Result<Json<Vec<DecidedView>>,
     }
 }
 
-fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
+fn view(batch: &BatchDecision) -> Result<DecidedView, ApiError> {
     let told = |outcome, items, given| {
         Ok(DecidedView {
             job: batch.approval.job.clone(),
@@ -228,36 +228,36 @@ fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
         })
     };
     match &batch.decided {
-        Decided::Released(items) => told("released", *items, None),
-        Decided::Counted { given, needed: _ } => {
+        DecisionOutcome::Released(items) => told("released", *items, None),
+        DecisionOutcome::Counted { given, needed: _ } => {
             told("counted", batch.approval.items, Some(*given))
         }
-        Decided::Withdrawn(items) => told("withdrawn", *items, None),
-        Decided::Revoked {
+        DecisionOutcome::Withdrawn(items) => told("withdrawn", *items, None),
+        DecisionOutcome::Revoked {
             cancelled,
             under_way,
         } => told("revoked", cancelled + under_way, None),
-        Decided::Incomparable => Err(ApiError::conflict("incomparable", INCOMPARABLE)),
-        Decided::OwnBatch => Err(ApiError::conflict(
+        DecisionOutcome::Incomparable => Err(ApiError::conflict("incomparable", INCOMPARABLE)),
+        DecisionOutcome::OwnBatch => Err(ApiError::conflict(
             "own_batch",
             "whoever began a run cannot approve it",
         )),
-        Decided::VotedBefore => Err(ApiError::conflict(
+        DecisionOutcome::VotedBefore => Err(ApiError::conflict(
             "voted_before",
             "you have approved it before",
         )),
-        Decided::Changed => Err(ApiError::conflict(
+        DecisionOutcome::Changed => Err(ApiError::conflict(
             "void",
             "a row was changed since: it can only be rejected",
         )),
-        Decided::NotAsShown => Err(ApiError::conflict(
+        DecisionOutcome::NotAsShown => Err(ApiError::conflict(
             "not_as_shown",
             "the batch has another hash: look at it again",
         )),
-        Decided::NotWaiting(state) => Err(ApiError::conflict(
+        DecisionOutcome::NotWaiting(state) => Err(ApiError::conflict(
             "not_waiting",
             format!("the batch is {}", state.as_str()),
         )),
-        Decided::NoSuchApproval => Err(ApiError::not_found("there is no such batch")),
+        DecisionOutcome::NoSuchApproval => Err(ApiError::not_found("there is no such batch")),
     }
 }

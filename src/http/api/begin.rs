@@ -17,13 +17,13 @@ use super::files;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
 use crate::engine::Engine;
-use crate::engine::planning::{Input, NamedBy, PlanError, PlanRequest, Planned, SHOWN, noon};
+use crate::engine::planning::{FileNamer, Input, PlanError, PlanRequest, PlannedRun, SHOWN, noon};
 use crate::errors::chain;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::extract::Body;
-use crate::ledger::{Asked, LedgerError};
+use crate::http::extract::JsonBody;
+use crate::ledger::{IdempotencyCheck, LedgerError};
 use crate::view::RunView;
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
@@ -41,7 +41,7 @@ const AGAIN: u64 = 10;
 /// A run that is wanted.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewRun {
+pub(super) struct StartRunBody {
     /// The workflow's name.
     workflow: String,
     /// Its parameters. None gives an item file another name: send the file, and name it under
@@ -61,7 +61,7 @@ pub(super) struct NewRun {
 
 /// A run that was begun.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Begun {
+pub(super) struct StartedRunView {
     /// The run, as it is now; none while it is still being planned.
     run: Option<RunView>,
     /// Whether this very request was made before.
@@ -73,10 +73,10 @@ pub(super) struct Begun {
 /// The header `Idempotency-Key` (1 to 64 letters, digits, - and _) makes it safe to send the
 /// request again: the same key and body lead to the same run, the same key with another body is
 /// refused. What was refused has not used up its key.
-#[utoipa::path(post, path = "/runs", tag = "runs", request_body = NewRun,
+#[utoipa::path(post, path = "/runs", tag = "runs", request_body = StartRunBody,
     params(("Idempotency-Key" = String, Header, description = "Chosen by the caller, once for each run that is wanted")),
-    responses((status = 201, body = Begun, description = "Planned"), (status = 200, body = Begun, description = "Planned before"),
-              (status = 202, body = Begun, description = "Still being planned: send it again later, with the same key"),
+    responses((status = 201, body = StartedRunView, description = "Planned"), (status = 200, body = StartedRunView, description = "Planned before"),
+              (status = 202, body = StartedRunView, description = "Still being planned: send it again later, with the same key"),
               (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
@@ -84,27 +84,27 @@ pub(super) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Body(wanted): Body<NewRun>,
-) -> Result<(StatusCode, Json<Begun>), ApiError> {
+    JsonBody(wanted): JsonBody<StartRunBody>,
+) -> Result<(StatusCode, Json<StartedRunView>), ApiError> {
     let key = key_of(&headers)?;
     let ledger = &app.engine().ledger;
     let fingerprint: [u8; 32] =
         Sha256::digest(serde_json::to_vec(&wanted).unwrap_or_default()).into();
     let asked = ledger.asked(&caller.name, &key, fingerprint).await?;
-    if asked == Some(Asked::Otherwise) {
+    if asked == Some(IdempotencyCheck::Otherwise) {
         return Err(reused());
     }
     let occurrence = format!("api {}/{key}", caller.name);
     if let Some(run) = begun(&app, &wanted.workflow, &occurrence).await? {
         return Ok((
             StatusCode::OK,
-            Json(Begun {
+            Json(StartedRunView {
                 run: Some(run),
                 repeated: true,
             }),
         ));
     }
-    let planning = Planning::enter(&app, &occurrence)?;
+    let planning = PlanInProgress::enter(&app, &occurrence)?;
     // Before its file is read: what waits takes no memory.
     let full = || {
         ApiError::too_many(
@@ -118,7 +118,7 @@ pub(super) async fn create(
     let asked = ledger
         .ask_once(&caller.name, &key, fingerprint, app.engine().clock.now())
         .await?;
-    if asked == Asked::Otherwise {
+    if asked == IdempotencyCheck::Otherwise {
         return Err(reused());
     }
     let engine = Arc::clone(app.engine());
@@ -140,9 +140,9 @@ pub(super) async fn create(
         Err(_) => {
             return Ok((
                 StatusCode::ACCEPTED,
-                Json(Begun {
+                Json(StartedRunView {
                     run: None,
-                    repeated: asked == Asked::Again,
+                    repeated: asked == IdempotencyCheck::Again,
                 }),
             ));
         }
@@ -165,9 +165,9 @@ pub(super) async fn create(
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
     Ok((
         StatusCode::CREATED,
-        Json(Begun {
+        Json(StartedRunView {
             run,
-            repeated: asked == Asked::Again,
+            repeated: asked == IdempotencyCheck::Again,
         }),
     ))
 }
@@ -183,8 +183,8 @@ fn reused() -> ApiError {
 /// was begun, or may have been.
 async fn note_use(
     engine: &Engine,
-    (caller, key, fingerprint, asked): (String, String, [u8; 32], Asked),
-    planned: &Result<Planned, PlanError>,
+    (caller, key, fingerprint, asked): (String, String, [u8; 32], IdempotencyCheck),
+    planned: &Result<PlannedRun, PlanError>,
 ) -> Result<(), LedgerError> {
     match planned {
         // Another request with this key may have been refused meanwhile.
@@ -195,7 +195,9 @@ async fn note_use(
             .map(|_| ()),
         // Whether it was committed is not known where the ledger fails.
         Err(PlanError::Ledger(_)) => Ok(()),
-        Err(_) if asked == Asked::First => engine.ledger.forget_asked(&caller, &key).await,
+        Err(_) if asked == IdempotencyCheck::First => {
+            engine.ledger.forget_asked(&caller, &key).await
+        }
         Err(_) => Ok(()),
     }
 }
@@ -225,7 +227,7 @@ async fn begun(app: &App, workflow: &str, occurrence: &str) -> Result<Option<Run
 /// What is to be planned.
 async fn request(
     app: &App,
-    wanted: &NewRun,
+    wanted: &StartRunBody,
     occurrence: &str,
     author: Actor,
 ) -> Result<PlanRequest, ApiError> {
@@ -241,7 +243,7 @@ async fn request(
         .map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
     let (inputs, named_by) = (
         inputs(app, &workflow, &wanted.inputs).await?,
-        NamedBy::Caller,
+        FileNamer::Caller,
     );
     let timezone = workflow.timezone(engine.config.timezone);
     let no_noon = || {
@@ -308,12 +310,12 @@ async fn inputs(
 }
 
 /// A plan under way in this process.
-struct Planning {
+struct PlanInProgress {
     app: App,
     occurrence: String,
 }
 
-impl Planning {
+impl PlanInProgress {
     fn enter(app: &App, occurrence: &str) -> Result<Self, ApiError> {
         if !app.planning().insert(occurrence.to_owned()) {
             return Err(ApiError::conflict(
@@ -328,7 +330,7 @@ impl Planning {
     }
 }
 
-impl Drop for Planning {
+impl Drop for PlanInProgress {
     fn drop(&mut self) {
         self.app.planning().remove(&self.occurrence);
     }

@@ -12,18 +12,18 @@ use utoipa::ToSchema;
 use super::begin::PATIENCE;
 use crate::domain::item::State as ItemState;
 use crate::domain::money::decimal_text;
-use crate::engine::{BulkError, Chosen};
+use crate::engine::{BulkError, BulkSelection};
 use crate::errors::chain;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::extract::Body;
+use crate::http::extract::JsonBody;
 use crate::ledger::{ItemFilter, OperatorAction};
 
 /// What is to be done, to which items.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Bulk {
+pub(super) struct BulkBody {
     action: BulkAction,
     /// In these states.
     #[schema(min_items = 1)]
@@ -91,7 +91,7 @@ impl From<BulkError> for ApiError {
 
 /// Retries or cancels many items: once without `set` to count them, and again with what that said
 /// to have it done
-#[utoipa::path(post, path = "/items/bulk", tag = "controls", request_body = Bulk,
+#[utoipa::path(post, path = "/items/bulk", tag = "controls", request_body = BulkBody,
     responses((status = 200, body = BulkOutcome),
               (status = 202, body = BulkOutcome, description = "It goes on; the audit log has it when it is done"),
               (status = 400, body = ErrorBody), (status = 409, body = ErrorBody),
@@ -99,7 +99,7 @@ impl From<BulkError> for ApiError {
 pub(super) async fn bulk(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(wanted): Body<Bulk>,
+    JsonBody(wanted): JsonBody<BulkBody>,
 ) -> Result<(StatusCode, Json<BulkOutcome>), ApiError> {
     let wish = match wanted.action {
         BulkAction::Retry => OperatorAction::Retry,
@@ -142,7 +142,7 @@ pub(super) async fn bulk(
     Ok((StatusCode::OK, Json(outcome)))
 }
 
-fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
+fn filter(wanted: &BulkBody) -> Result<ItemFilter, ApiError> {
     let known = || {
         ItemState::ALL
             .into_iter()
@@ -167,7 +167,7 @@ fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
     })
 }
 
-fn counted(chosen: &Chosen) -> BulkOutcome {
+fn counted(chosen: &BulkSelection) -> BulkOutcome {
     let sum = |(code, (minor, currency)): (&&str, &(i64, _))| {
         (
             (*code).to_owned(),

@@ -14,8 +14,8 @@ use crate::engine::operator::{OperateError, Paused};
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::extract::{Body, Path};
-use crate::ledger::{ActionResult, ItemRow, Stopped};
+use crate::http::extract::{JsonBody, Path};
+use crate::ledger::{ActionResult, ItemRow, StopReason};
 use crate::yaml::scalars;
 
 /// Why.
@@ -58,7 +58,7 @@ pub(super) enum PauseScope {
 /// A lane that is to be held.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Hold {
+pub(super) struct HoldLaneBody {
     /// `GATEWAY`, or `GATEWAY/KIND` for one kind of job.
     lane: String,
     /// Until when; until it is released if not given.
@@ -71,7 +71,7 @@ pub(super) struct Hold {
 /// A lane that is to be released.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Release {
+pub(super) struct ReleaseLaneBody {
     /// As it was held.
     lane: String,
     /// Kept in the audit log.
@@ -98,7 +98,7 @@ pub(super) struct Limit {
 /// What a person has found out about an item.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Resolve {
+pub(super) struct ResolveBody {
     /// The gateway's number of what happened; none: it did not happen, and never will under this
     /// number.
     receipt: Option<String>,
@@ -109,24 +109,24 @@ pub(super) struct Resolve {
 
 /// Whether anything is another way than before.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Changed {
+pub(super) struct ChangeView {
     changed: bool,
 }
 
 /// The state of an item after a deed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Moved {
+pub(super) struct ItemStateView {
     item: i64,
     state: &'static str,
     /// Where it may be under way: it was withdrawn and stays in its state until what became of it
     /// is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    withdrawn: Option<Withdrawn>,
+    withdrawn: Option<WithdrawalView>,
 }
 
 /// A withdrawal of what may be under way: nothing new of it is sent.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Withdrawn {
+pub(super) struct WithdrawalView {
     /// Who withdrew it first, and why.
     by: String,
     /// When.
@@ -188,77 +188,77 @@ impl Pause {
 
 /// Pauses: nothing new is sent, and what is open is still asked about
 #[utoipa::path(post, path = "/pauses", tag = "controls", request_body = Pause,
-    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+    responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn pause(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(wanted): Body<Pause>,
-) -> Result<Json<Changed>, ApiError> {
+    JsonBody(wanted): JsonBody<Pause>,
+) -> Result<Json<ChangeView>, ApiError> {
     let (what, reason) = wanted.what()?;
-    Ok(Json(Changed {
+    Ok(Json(ChangeView {
         changed: app.engine().pause(&what, &caller.signed(&reason)?).await?,
     }))
 }
 
 /// Resumes what was paused
 #[utoipa::path(post, path = "/pauses/resume", tag = "controls", request_body = Pause,
-    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+    responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn resume(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(wanted): Body<Pause>,
-) -> Result<Json<Changed>, ApiError> {
+    JsonBody(wanted): JsonBody<Pause>,
+) -> Result<Json<ChangeView>, ApiError> {
     let (what, reason) = wanted.what()?;
-    Ok(Json(Changed {
+    Ok(Json(ChangeView {
         changed: app.engine().resume(&what, &caller.signed(&reason)?).await?,
     }))
 }
 
 /// Holds a lane: nothing is called for, not even to ask
-#[utoipa::path(post, path = "/lanes/hold", tag = "controls", request_body = Hold,
-    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+#[utoipa::path(post, path = "/lanes/hold", tag = "controls", request_body = HoldLaneBody,
+    responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn hold(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(wanted): Body<Hold>,
-) -> Result<Json<Changed>, ApiError> {
+    JsonBody(wanted): JsonBody<HoldLaneBody>,
+) -> Result<Json<ChangeView>, ApiError> {
     let until = wanted
         .until
         .map(|until| Timestamp::from_millis(until.timestamp_millis()));
     app.engine()
         .hold_lane(&wanted.lane, until, &caller.signed(&wanted.reason)?)
         .await?;
-    Ok(Json(Changed { changed: true }))
+    Ok(Json(ChangeView { changed: true }))
 }
 
 /// Opens a lane, whoever closed it
-#[utoipa::path(post, path = "/lanes/release", tag = "controls", request_body = Release,
-    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+#[utoipa::path(post, path = "/lanes/release", tag = "controls", request_body = ReleaseLaneBody,
+    responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn release(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(wanted): Body<Release>,
-) -> Result<Json<Changed>, ApiError> {
+    JsonBody(wanted): JsonBody<ReleaseLaneBody>,
+) -> Result<Json<ChangeView>, ApiError> {
     let changed = app
         .engine()
         .open_lane(&wanted.lane, &caller.signed(&wanted.reason)?)
         .await?;
-    Ok(Json(Changed { changed }))
+    Ok(Json(ChangeView { changed }))
 }
 
 /// Slows a lane, in all processes at once; never above what payrun.yaml allows
 #[utoipa::path(post, path = "/lanes/limit", tag = "controls", request_body = Limit,
-    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+    responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn limit(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Body(wanted): Body<Limit>,
-) -> Result<Json<Changed>, ApiError> {
+    JsonBody(wanted): JsonBody<Limit>,
+) -> Result<Json<ChangeView>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
     if wanted.concurrency == Some(0) {
         return Err(ApiError::refused(
@@ -280,22 +280,22 @@ pub(super) async fn limit(
             .await
             .map(|_| ())?,
     }
-    Ok(Json(Changed { changed: true }))
+    Ok(Json(ChangeView { changed: true }))
 }
 
 /// Withdraws an item: what has not been sent is cancelled, of what may be under way nothing new is
 /// sent
 #[utoipa::path(post, path = "/items/{item}/cancel", tag = "controls", request_body = ReasonBody,
     params(("item" = i64, Path, description = "Its id")),
-    responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+    responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
 pub(super) async fn cancel(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
-    Body(because): Body<ReasonBody>,
-) -> Result<Json<Moved>, ApiError> {
+    JsonBody(because): JsonBody<ReasonBody>,
+) -> Result<Json<ItemStateView>, ApiError> {
     let engine = app.engine();
     let Json(moved) = granted(
         item,
@@ -304,14 +304,14 @@ pub(super) async fn cancel(
             .await?,
     )?;
     let row = engine.ledger.item(item).await?;
-    Ok(Json(Moved {
+    Ok(Json(ItemStateView {
         withdrawn: row.as_ref().and_then(withdrawal),
         ..moved
     }))
 }
 
 /// The withdrawal of an item that has not ended.
-fn withdrawal(row: &ItemRow) -> Option<Withdrawn> {
+fn withdrawal(row: &ItemRow) -> Option<WithdrawalView> {
     let now = match row.state {
         Open::Parked => {
             "a person has to find out what became of it and say so (resolve); nothing new of it is sent"
@@ -326,7 +326,7 @@ fn withdrawal(row: &ItemRow) -> Option<Withdrawn> {
     let at = row
         .withdrawn_at
         .and_then(|at| DateTime::from_timestamp_millis(at.millis()));
-    Some(Withdrawn {
+    Some(WithdrawalView {
         by: row.withdrawn.clone()?,
         at,
         now,
@@ -336,15 +336,15 @@ fn withdrawal(row: &ItemRow) -> Option<Withdrawn> {
 /// Has an item tried again; what was sent before is asked about first
 #[utoipa::path(post, path = "/items/{item}/retry", tag = "controls", request_body = ReasonBody,
     params(("item" = i64, Path, description = "Its id")),
-    responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+    responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
 pub(super) async fn retry(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
-    Body(because): Body<ReasonBody>,
-) -> Result<Json<Moved>, ApiError> {
+    JsonBody(because): JsonBody<ReasonBody>,
+) -> Result<Json<ItemStateView>, ApiError> {
     granted(
         item,
         app.engine()
@@ -354,17 +354,17 @@ pub(super) async fn retry(
 }
 
 /// Closes an item that is unknown or parked by what a person has found out
-#[utoipa::path(post, path = "/items/{item}/resolve", tag = "controls", request_body = Resolve,
+#[utoipa::path(post, path = "/items/{item}/resolve", tag = "controls", request_body = ResolveBody,
     params(("item" = i64, Path, description = "Its id")),
-    responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+    responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
 pub(super) async fn resolve(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
-    Body(found): Body<Resolve>,
-) -> Result<Json<Moved>, ApiError> {
+    JsonBody(found): JsonBody<ResolveBody>,
+) -> Result<Json<ItemStateView>, ApiError> {
     let by = caller.signed(&found.reason)?;
     let invalid = |message| ApiError::refused("invalid_receipt", message);
     let finding = match found.receipt.as_deref() {
@@ -374,9 +374,9 @@ pub(super) async fn resolve(
     granted(item, app.engine().resolve_item(item, finding, &by).await?)
 }
 
-fn granted(item: i64, granted: ActionResult) -> Result<Json<Moved>, ApiError> {
+fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiError> {
     match granted {
-        ActionResult::Moved(state) | ActionResult::Withdrawn(state) => Ok(Json(Moved {
+        ActionResult::Moved(state) | ActionResult::Withdrawn(state) => Ok(Json(ItemStateView {
             item,
             state: state.as_str(),
             withdrawn: None,
@@ -403,11 +403,11 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<Moved>, ApiError> {
         )),
         ActionResult::Stopped(stopped) => {
             let code = match stopped {
-                Stopped::Paused { .. } | Stopped::Ended { .. } | Stopped::Behind { .. } => {
-                    "contract_stopped"
-                }
-                Stopped::Revoked { .. } => "approval_revoked",
-                Stopped::OwnBatch { .. } => "own_batch",
+                StopReason::Paused { .. }
+                | StopReason::Ended { .. }
+                | StopReason::Behind { .. } => "contract_stopped",
+                StopReason::Revoked { .. } => "approval_revoked",
+                StopReason::OwnBatch { .. } => "own_batch",
             };
             Err(ApiError::conflict(code, stopped.to_string()))
         }

@@ -19,7 +19,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::Query;
-use crate::workflow::source::{GiveUp, SourceError, Staged};
+use crate::workflow::source::{GiveUp, SourceError, StagedFile};
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;
@@ -37,7 +37,7 @@ pub(super) struct UploadQuery {
 
 /// A file that is kept.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Uploaded {
+pub(super) struct UploadView {
     /// Its name, for `inputs` of a run.
     file: String,
     /// Its length in bytes.
@@ -47,13 +47,13 @@ pub(super) struct Uploaded {
 /// Keeps an item file for a run that is to be begun; the body is the file
 #[utoipa::path(post, path = "/files", tag = "runs", params(UploadQuery),
     request_body(content = String, content_type = "application/octet-stream"),
-    responses((status = 200, body = Uploaded), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody)))]
+    responses((status = 200, body = UploadView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody)))]
 pub(super) async fn upload(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<UploadQuery>,
     request: Request<Body>,
-) -> Result<Json<Uploaded>, ApiError> {
+) -> Result<Json<UploadView>, ApiError> {
     if !FORMATS.contains(&query.format.as_str()) {
         return Err(ApiError::invalid(format!(
             "format is one of {}",
@@ -104,7 +104,7 @@ async fn keep(
     arrived: File,
     format: String,
     give_up: GiveUp,
-) -> Result<Uploaded, ApiError> {
+) -> Result<UploadView, ApiError> {
     let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
     if bytes == 0 {
         return Err(ApiError::invalid("the file is empty"));
@@ -118,7 +118,7 @@ async fn keep(
         .keep_upload(arrived, &format)
         .await
         .map_err(not_kept)?;
-    Ok(Uploaded { file, bytes })
+    Ok(UploadView { file, bytes })
 }
 
 /// Takes a body into a file that nobody can open and that goes with the process.
@@ -166,7 +166,7 @@ fn check(mut file: File, format: &str, give_up: &GiveUp) -> Result<(), ApiError>
     if let Some(what) = begins_otherwise(&beginning, format) {
         return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
     }
-    match Staged::of_sent(&format!("the file.{format}"), file).check(give_up) {
+    match StagedFile::of_sent(&format!("the file.{format}"), file).check(give_up) {
         Ok(()) => Ok(()),
         Err(SourceError::Read { source, .. }) => Err(failed(&source)),
         Err(
@@ -212,7 +212,7 @@ fn begins_otherwise(beginning: &[u8], format: &str) -> Option<&'static str> {
 }
 
 /// A file that was uploaded, to be read.
-pub(super) async fn fetch(app: &App, name: &str) -> Result<Staged, ApiError> {
+pub(super) async fn fetch(app: &App, name: &str) -> Result<StagedFile, ApiError> {
     let missing = || {
         ApiError::refused(
             "invalid_inputs",
@@ -225,7 +225,7 @@ pub(super) async fn fetch(app: &App, name: &str) -> Result<Staged, ApiError> {
         .await
         .map_err(not_kept)?
         .ok_or_else(missing)?;
-    Ok(Staged::of_sent(name, file))
+    Ok(StagedFile::of_sent(name, file))
 }
 
 fn not_kept(error: UploadError) -> ApiError {

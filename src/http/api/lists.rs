@@ -24,7 +24,7 @@ const FIRINGS: usize = 200;
 /// Which part of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Newest {
+pub(super) struct NewestFirstQuery {
     /// Only before this one: the last of the page before.
     before: Option<i64>,
     /// How many at most.
@@ -35,7 +35,7 @@ pub(super) struct Newest {
 /// Which part of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Oldest {
+pub(super) struct OldestFirstQuery {
     /// Only behind this one: the last of the page before.
     after: Option<i64>,
     /// How many at most.
@@ -46,7 +46,7 @@ pub(super) struct Oldest {
 /// How far ahead.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Ahead {
+pub(super) struct UpcomingQuery {
     /// How many days; 7 if not given.
     #[param(minimum = 1, maximum = 366)]
     days: Option<u32>,
@@ -57,7 +57,7 @@ pub(super) struct Ahead {
 /// Which part of the occurrences.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Earlier {
+pub(super) struct EarlierOccurrencesQuery {
     /// Only earlier ones than this: `next_before` of the page before.
     before: Option<String>,
     /// How many at most.
@@ -204,11 +204,11 @@ pub(super) struct AuditView {
 }
 
 /// What fires next by itself
-#[utoipa::path(get, path = "/schedule", tag = "schedules", params(Ahead),
+#[utoipa::path(get, path = "/schedule", tag = "schedules", params(UpcomingQuery),
     responses((status = 200, body = SchedulePage), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn schedule(
     State(app): State<App>,
-    Query(query): Query<Ahead>,
+    Query(query): Query<UpcomingQuery>,
 ) -> Result<Json<SchedulePage>, ApiError> {
     let days = query.days.unwrap_or(7);
     if !(1..=366).contains(&days) {
@@ -264,11 +264,11 @@ pub(super) async fn schedule(
 }
 
 /// What became of what was due, newest first
-#[utoipa::path(get, path = "/occurrences", tag = "schedules", params(Earlier),
+#[utoipa::path(get, path = "/occurrences", tag = "schedules", params(EarlierOccurrencesQuery),
     responses((status = 200, body = OccurrencesPage), (status = 400, body = ErrorBody)))]
 pub(super) async fn occurrences(
     State(app): State<App>,
-    Query(query): Query<Earlier>,
+    Query(query): Query<EarlierOccurrencesQuery>,
 ) -> Result<Json<OccurrencesPage>, ApiError> {
     let size = page_size(query.limit)?;
     let wrong = || ApiError::invalid("before is next_before of another page");
@@ -302,11 +302,11 @@ pub(super) async fn occurrences(
 }
 
 /// Contracts that live here, oldest first
-#[utoipa::path(get, path = "/contracts", tag = "contracts", params(Oldest),
+#[utoipa::path(get, path = "/contracts", tag = "contracts", params(OldestFirstQuery),
     responses((status = 200, body = ContractsPage), (status = 400, body = ErrorBody)))]
 pub(super) async fn contracts(
     State(app): State<App>,
-    Query(query): Query<Oldest>,
+    Query(query): Query<OldestFirstQuery>,
 ) -> Result<Json<ContractsPage>, ApiError> {
     let size = page_size(query.limit)?;
     let found = app
@@ -332,11 +332,11 @@ pub(super) async fn contracts(
 }
 
 /// What the gateways told, newest first; without what they wrote
-#[utoipa::path(get, path = "/notifications", tag = "notifications", params(Newest),
+#[utoipa::path(get, path = "/notifications", tag = "notifications", params(NewestFirstQuery),
     responses((status = 200, body = NotificationsPage), (status = 400, body = ErrorBody)))]
 pub(super) async fn notifications(
     State(app): State<App>,
-    Query(query): Query<Newest>,
+    Query(query): Query<NewestFirstQuery>,
 ) -> Result<Json<NotificationsPage>, ApiError> {
     let size = page_size(query.limit)?;
     let found = app
@@ -392,11 +392,11 @@ pub(super) async fn pauses(State(app): State<App>) -> Result<Json<Vec<PauseView>
 }
 
 /// The audit log, newest first
-#[utoipa::path(get, path = "/audit", tag = "audit", params(Newest),
+#[utoipa::path(get, path = "/audit", tag = "audit", params(NewestFirstQuery),
     responses((status = 200, body = AuditPage), (status = 400, body = ErrorBody)))]
 pub(super) async fn audit(
     State(app): State<App>,
-    Query(query): Query<Newest>,
+    Query(query): Query<NewestFirstQuery>,
 ) -> Result<Json<AuditPage>, ApiError> {
     let size = page_size(query.limit)?;
     let found = app

@@ -16,7 +16,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
-use crate::http::shares::Share;
+use crate::http::shares::QuotaPermit;
 use crate::view::RunView;
 
 /// How often a run is looked at that somebody follows.
@@ -106,7 +106,7 @@ pub(super) async fn events(
     let place = app.streams.take(&caller.name);
     let place =
         place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
-    let following = Following {
+    let following = RunFollower {
         app,
         caller,
         run,
@@ -118,16 +118,16 @@ pub(super) async fn events(
 }
 
 /// Somebody who follows a run.
-struct Following {
+struct RunFollower {
     app: App,
     caller: Caller,
     run: i64,
     last: Option<RunView>,
     ended: bool,
-    _place: Share,
+    _place: QuotaPermit,
 }
 
-async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Following)> {
+async fn next(mut following: RunFollower) -> Option<(Result<Event, Infallible>, RunFollower)> {
     if following.ended {
         return None;
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use payrun::alerts::{EmergencyMailer, Refused, Trouble, Watched};
+use payrun::alerts::{AlertInputs, Emergency, EmergencyMailer, RefusedRun};
 use payrun::domain::actor::{Actor, Authorization, Reason};
-use payrun::domain::alert::Certificate;
+use payrun::domain::alert::ExpiringCredential;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::decide_about;
@@ -498,12 +498,12 @@ fn what_the_process_itself_found_is_told_too() {
             at(0),
         )
         .await;
-        let certificate = |days: u64| Certificate {
+        let certificate = |days: u64| ExpiringCredential {
             gateway: "hk".to_owned(),
             what: "merchant certificate".to_owned(),
             until: at(days * 86_400),
         };
-        let refused = |limit, occurrence: &str| Refused {
+        let refused = |limit, occurrence: &str| RefusedRun {
             workflow: "monthly".to_owned(),
             occurrence: occurrence.to_owned(),
             at: at(0),
@@ -511,19 +511,19 @@ fn what_the_process_itself_found_is_told_too() {
             reason: "column amount: 6222021234567890 is no amount".to_owned(),
             removed: None,
         };
-        let removed = Refused {
+        let removed = RefusedRun {
             removed: Some(decide_about("monthly")),
             ..refused(false, "3")
         };
-        let watched = Watched {
+        let watched = AlertInputs {
             certificates: &[certificate(40)],
-            ..Watched::default()
+            ..AlertInputs::default()
         };
         assert_eq!(office.work(&watched).await.sent, 0);
-        let watched = Watched {
+        let watched = AlertInputs {
             certificates: &[certificate(20)],
             refused: &[refused(false, "1"), refused(true, "2"), removed],
-            ..Watched::default()
+            ..AlertInputs::default()
         };
         assert_eq!(office.work(&watched).await.sent, 1);
         let mail = &server.mails()[0];
@@ -588,7 +588,7 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
     let direct = EmergencyMailer::new(&config, "pay-1", clock.clone()).unwrap();
     let pass = |seconds| clock.set(clock.now().plus(Duration::from_secs(seconds)));
     assert_eq!(direct.tell(&[]).await, 0);
-    let down = [Trouble::Database(
+    let down = [Emergency::Database(
         "the disk of the ledger is full: settling".to_owned(),
     )];
     assert_eq!(direct.tell(&down).await, 1);
@@ -620,7 +620,7 @@ async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_
         clock.clone(),
     )
     .unwrap();
-    let full = [Trouble::Disk("97 % of the disk is used".to_owned())];
+    let full = [Emergency::Disk("97 % of the disk is used".to_owned())];
     assert_eq!(direct.tell(&full).await, 0);
     clock.set(at(30));
     assert_eq!(direct.tell(&full).await, 0, "it is left alone for a minute");
@@ -655,7 +655,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
             &server,
             &rules(&["contract_stopped", "contract_overdue"]),
         ));
-        let notices = payrun::alerts::Notices::new(&config, ledger.clone(), clock.clone()).unwrap();
+        let notices = payrun::alerts::Alerts::new(&config, ledger.clone(), clock.clone()).unwrap();
         let office = Office {
             notices,
             clock,
@@ -687,7 +687,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         for contract in 1..=11 {
             let change = stop(
                 contract,
-                payrun::ledger::What::Pause,
+                payrun::ledger::ContractAction::Pause,
                 "payrun",
                 "the card 6222021234567890 has expired",
             );
@@ -699,7 +699,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         }
         let change = stop(
             12,
-            payrun::ledger::What::Pause,
+            payrun::ledger::ContractAction::Pause,
             "ann",
             "the customer has called",
         );
@@ -728,7 +728,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         assert_eq!(office.after(900).await.sent, 0, "once");
         let change = stop(
             12,
-            payrun::ledger::What::Resume,
+            payrun::ledger::ContractAction::Resume,
             "ann",
             "the customer has paid",
         );

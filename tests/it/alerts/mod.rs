@@ -8,7 +8,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use payrun::alerts::{Delivered, Notices, Watched};
+use payrun::alerts::{AlertInputs, Alerts, DeliveryCounts};
 use payrun::clock::Clock;
 use payrun::config::Config;
 use payrun::domain::time::Timestamp;
@@ -21,7 +21,7 @@ use crate::support::smtp::MailServer;
 
 /// A process that looks and delivers, at a time of the test's.
 struct Office {
-    notices: Notices,
+    notices: Alerts,
     clock: Clock,
     ledger: Ledger,
     workflows: Vec<Arc<Workflow>>,
@@ -45,7 +45,7 @@ impl Office {
     async fn open(place: &Place, server: &MailServer, rules: &str, at: Timestamp) -> Self {
         let (clock, ledger) = (Clock::driven(at), place.open().await);
         let notices =
-            Notices::new(&config(&yaml(server, rules)), ledger.clone(), clock.clone()).unwrap();
+            Alerts::new(&config(&yaml(server, rules)), ledger.clone(), clock.clone()).unwrap();
         Self {
             notices,
             clock,
@@ -55,17 +55,17 @@ impl Office {
     }
 
     /// Some time passes, and then it looks and delivers.
-    async fn after(&self, seconds: u64) -> Delivered {
+    async fn after(&self, seconds: u64) -> DeliveryCounts {
         self.clock
             .set(self.clock.now().plus(Duration::from_secs(seconds)));
-        self.work(&Watched {
+        self.work(&AlertInputs {
             workflows: &self.workflows,
-            ..Watched::default()
+            ..AlertInputs::default()
         })
         .await
     }
 
-    async fn work(&self, watched: &Watched<'_>) -> Delivered {
+    async fn work(&self, watched: &AlertInputs<'_>) -> DeliveryCounts {
         self.notices.look(watched).await.unwrap();
         self.notices.deliver().await.unwrap()
     }

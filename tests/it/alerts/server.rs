@@ -198,7 +198,7 @@ fn a_server_that_greylists_gets_the_mail_later_and_once() {
         assert_eq!(office.after(60).await.sent, 1);
         assert_eq!(
             office.after(10_000).await,
-            payrun::alerts::Delivered::default()
+            payrun::alerts::DeliveryCounts::default()
         );
         assert_eq!(server.mails().len(), 1);
     });

@@ -15,9 +15,9 @@ use payrun::job_kinds::load::read_kind;
 use payrun::workflow::expression::{Expression, scope};
 use payrun::workflow::params::{RunValues, bind_params};
 use payrun::workflow::render::Renderer;
-use payrun::workflow::source::Row;
+use payrun::workflow::source::FileRow;
 use payrun::workflow::{Template, Workflow};
-use payrun::yaml::diagnostics::{Diagnostic, Diagnostics, Source};
+use payrun::yaml::diagnostics::{Diagnostic, Diagnostics, SourceText};
 use payrun::yaml::node::Position;
 
 use super::Target;
@@ -133,7 +133,7 @@ fn rendered(workflow: &Workflow, config: &Config) -> String {
             "é\u{202e}\u{0}",
             "99999999999999999999.999",
         ] {
-            let row = Row::of(2, &vec![value; columns.len()]);
+            let row = FileRow::of(2, &vec![value; columns.len()]);
             match renderer.row(&row) {
                 Ok(items) => outcome.push_str(&format!(" {}", items.len())),
                 Err(reasons) => {
@@ -180,7 +180,7 @@ fn job_kinds() {
         ..Target::of("job_kind", 40)
     };
     target.try_on(|input| {
-        let source = Source::new(
+        let source = SourceText::new(
             "kind.yaml",
             String::from_utf8_lossy(input).into_owned(),
             false,
@@ -211,7 +211,7 @@ fn expressions() {
         ("long", &long),
     ]);
     let scope = scope(item, map(&[("p", "q")]), map(&[("month", "2026-03")]));
-    let source = Source::new("w.yaml", String::new(), false);
+    let source = SourceText::new("w.yaml", String::new(), false);
     target.try_on(|input| {
         let text = String::from_utf8_lossy(input);
         if let Err(diagnostic) = Template::parse(&text, &source, Position { line: 1, column: 1 }) {

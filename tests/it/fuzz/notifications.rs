@@ -13,13 +13,13 @@ use payrun::clock::Clock;
 use payrun::config::GatewayKind;
 use payrun::domain::time::Timestamp;
 use payrun::engine::Account;
-use payrun::gateway::notification::Notice;
-use payrun::gateway::{Observation, Reached};
+use payrun::gateway::notification::Notification;
+use payrun::gateway::{Delivery, Observation};
 use payrun::sandbox::egms::auth::{Message, SignKey};
 use payrun::sandbox::faults::FaultPlan;
 use payrun::sandbox::hipopay::auth::{notification_message, parse_form};
-use payrun::sandbox::notifications::events::{Ended, Twist};
-use payrun::sandbox::shared::keys::{ApiKey, SigningKey};
+use payrun::sandbox::notifications::events::{FinishedOrder, NotificationFlaw};
+use payrun::sandbox::shared::keys::{ApiKey, SandboxSigningKey};
 use payrun::sandbox::wechat::auth::reply_message;
 use payrun::sandbox::{TransactionKind, cbtis};
 use secrecy::SecretString;
@@ -41,7 +41,7 @@ fn notifications_of_wechat_pay() {
     let path = |name: &str| {
         std::fs::read_to_string(rig.folder.path().join("keys/wechat").join(name)).unwrap()
     };
-    let key = SigningKey::from_pem(&SecretString::from(path("platform_key.pem"))).unwrap();
+    let key = SandboxSigningKey::from_pem(&SecretString::from(path("platform_key.pem"))).unwrap();
     let api_key = ApiKey::new(&SecretString::from(
         path("api_v3_key.txt").trim().to_owned(),
     ))
@@ -92,7 +92,7 @@ fn notifications_of_hipopay() {
     let rig = Rig::new(FaultPlan::NONE);
     let pem =
         std::fs::read_to_string(rig.folder.path().join("keys/hipopay/platform_key.pem")).unwrap();
-    let key = SigningKey::from_pem(&SecretString::from(pem)).unwrap();
+    let key = SandboxSigningKey::from_pem(&SecretString::from(pem)).unwrap();
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
         let timestamp = headers
             .get("timestamp")
@@ -182,7 +182,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     let doorway = rig.wait_for(Doorway::of(rig, Clock::System));
     let account = Arc::clone(&doorway.engine.accounts[gateway]);
     let read = |headers: HeaderMap, body: Vec<u8>| {
-        let seen = rig.wait_for(account.gateway.notified(&Notice {
+        let seen = rig.wait_for(account.gateway.notified(&Notification {
             headers,
             body: Bytes::from(body),
             received_at: at,
@@ -190,17 +190,21 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
         is_bounded(&seen);
         seen
     };
-    let payment = Ended {
+    let payment = FinishedOrder {
         gateway,
         sort: TransactionKind::Payment,
         number: number(0),
     };
-    let told = [None, Some(Twist::OtherAmount), Some(Twist::Early)]
-        .into_iter()
-        .filter_map(|twist| {
-            rig.wait_for(rig.gateways.news(&payment, twist, SIGNED_PATH))
-                .unwrap()
-        });
+    let told = [
+        None,
+        Some(NotificationFlaw::OtherAmount),
+        Some(NotificationFlaw::Early),
+    ]
+    .into_iter()
+    .filter_map(|twist| {
+        rig.wait_for(rig.gateways.news(&payment, twist, SIGNED_PATH))
+            .unwrap()
+    });
     let told: Vec<(HeaderMap, Bytes)> = told.collect();
     assert_eq!(told.len(), 3);
     let said: Vec<Observation> = told
@@ -208,7 +212,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
         .map(|(headers, body)| said(read(headers.clone(), body.to_vec())))
         .collect();
     assert!(
-        said.iter().all(|seen| seen.reached == Reached::Replied),
+        said.iter().all(|seen| seen.reached == Delivery::Replied),
         "{said:?}"
     );
     let long = told
@@ -224,7 +228,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
         let (mut headers, content) = notice(input);
         let changed = read(headers.clone(), content.to_vec());
         let outcome = changed.reached.why();
-        if changed.reached == Reached::Replied {
+        if changed.reached == Delivery::Replied {
             assert!(
                 said.contains(&self::said(changed)),
                 "it was changed, and is believed"

@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use payrun::workflow::Format;
-use payrun::workflow::source::{self, Row, SourceError};
+use payrun::workflow::ItemFileFormat;
+use payrun::workflow::source::{self, FileRow, SourceError};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use zip::write::SimpleFileOptions;
@@ -31,7 +31,7 @@ struct ReadFile {
 }
 
 /// Reads a file; why it is refused.
-fn read(path: &Path, format: &Format) -> Result<ReadFile, String> {
+fn read(path: &Path, format: &ItemFileFormat) -> Result<ReadFile, String> {
     let mut rows = source::open(path, Some(format)).map_err(|error| reason(&error))?;
     let columns = rows.columns().to_vec();
     let mut seen = ReadFile {
@@ -40,7 +40,7 @@ fn read(path: &Path, format: &Format) -> Result<ReadFile, String> {
         whole: true,
         last: "all rows".to_owned(),
     };
-    let mut row = Row::default();
+    let mut row = FileRow::default();
     while let Some(read) = rows.read(&mut row) {
         match read {
             Ok(()) => {
@@ -87,7 +87,7 @@ fn csv() {
     let path = folder.path().join("items.csv");
     target.try_on(|input| {
         std::fs::write(&path, input).unwrap();
-        let seen = match read(&path, &Format::Csv) {
+        let seen = match read(&path, &ItemFileFormat::Csv) {
             Ok(seen) => seen,
             Err(why) => return why,
         };
@@ -161,7 +161,7 @@ fn json_lines() {
     let path = folder.path().join("items.jsonl");
     target.try_on(|input| {
         std::fs::write(&path, input).unwrap();
-        let seen = match read(&path, &Format::JsonLines) {
+        let seen = match read(&path, &ItemFileFormat::JsonLines) {
             Ok(seen) => seen,
             Err(why) => return why,
         };

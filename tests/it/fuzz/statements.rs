@@ -1,7 +1,7 @@
 //! Statements as the gateways send them: a file counts as a whole or not at all, and then every
 //! line of it is there.
 
-use payrun::statement::{self, Format};
+use payrun::statement::{self, StatementFormat};
 
 use super::Target;
 
@@ -12,7 +12,7 @@ const REASON_MAX: usize = 1_000;
 fn statements_of_wechat_pay() {
     statements(
         &Target::of("statement_wechat", 1_000),
-        Format::Wechat,
+        StatementFormat::Wechat,
         "wechat",
     );
 }
@@ -21,12 +21,12 @@ fn statements_of_wechat_pay() {
 fn statements_of_hipopay() {
     statements(
         &Target::of("statement_hipopay", 1_000),
-        Format::Hipopay,
+        StatementFormat::Hipopay,
         "hipopay",
     );
 }
 
-fn statements(target: &Target, format: Format, name: &str) {
+fn statements(target: &Target, format: StatementFormat, name: &str) {
     let golden = std::fs::read_dir(crate::support::root().join("tests/golden/statements")).unwrap();
     let mut golden: Vec<_> = golden.map(|entry| entry.unwrap().path()).collect();
     golden.retain(|path| {
@@ -57,9 +57,9 @@ fn statements(target: &Target, format: Format, name: &str) {
         };
         // Title and header come before the lines, a caption and its totals after them.
         let without = match (format, &read.totals) {
-            (Format::Hipopay, _) => 2,
-            (Format::Wechat, None) => 1,
-            (Format::Wechat, Some(_)) => 3,
+            (StatementFormat::Hipopay, _) => 2,
+            (StatementFormat::Wechat, None) => 1,
+            (StatementFormat::Wechat, Some(_)) => 3,
         };
         let there = input
             .strip_prefix("\u{feff}".as_bytes())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
 use payrun::domain::item::{Resolution, State};
 use payrun::ledger::{
-    ActionResult, ClaimKind, Claimed, CommitFault, LaneState, OperatorAction, Settled,
+    ActionResult, ClaimKind, Claimed, CommitFault, LaneState, OperatorAction, SettleOutcome,
 };
 
 use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent};
@@ -80,7 +80,7 @@ fn a_settlement_moves_the_item_and_the_totals_in_one_commit() {
                 .settle(answered(&claimed, done(), at(2)))
                 .await
                 .unwrap(),
-            Settled::Applied
+            SettleOutcome::Applied
         );
         let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
         assert_eq!(
@@ -117,9 +117,12 @@ fn a_settlement_given_twice_counts_once() {
         let settlement = answered(&claimed, done(), at(2));
         assert_eq!(
             desk.ledger.settle(settlement.clone()).await.unwrap(),
-            Settled::Applied
+            SettleOutcome::Applied
         );
-        assert_eq!(desk.ledger.settle(settlement).await.unwrap(), Settled::Late);
+        assert_eq!(
+            desk.ledger.settle(settlement).await.unwrap(),
+            SettleOutcome::Late
+        );
         assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), 1);
         assert_eq!(desk.moves(claimed.id()).await.len(), 2);
         desk.assert_sound().await;
@@ -183,7 +186,7 @@ fn an_answer_that_comes_late_changes_nothing_is_kept_with_its_evidence_and_makes
                 .settle(answered(&claimed, done(), at(62)))
                 .await
                 .unwrap(),
-            Settled::Late
+            SettleOutcome::Late
         );
         assert_eq!(
             desk.states().await,
@@ -202,7 +205,7 @@ fn an_answer_that_comes_late_changes_nothing_is_kept_with_its_evidence_and_makes
                 .settle(answered(&claimed, done(), at(62)))
                 .await
                 .unwrap(),
-            Settled::Late
+            SettleOutcome::Late
         );
         assert_eq!(
             desk.ledger.attempts(claimed.id()).await.unwrap().len(),
@@ -246,7 +249,7 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
                     .settle(answered(one, done(), at(20_002)))
                     .await
                     .unwrap(),
-                Settled::Late
+                SettleOutcome::Late
             );
         }
         assert_eq!(desk.states().await, [State::Succeeded, State::Cancelled]);
@@ -301,7 +304,7 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
         for (one, answer) in claimed.iter().zip(answers) {
             for _ in 0..2 {
                 let late = answered(one, answer.clone(), at(20_002));
-                assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
+                assert_eq!(desk.ledger.settle(late).await.unwrap(), SettleOutcome::Late);
             }
         }
         let alarms = async |one: &Claimed| -> Vec<Option<String>> {
@@ -346,7 +349,7 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             let (first, second) = twice_sent(&desk, state).await;
             assert_ne!(first.order_no(), second.order_no());
             let late = answered_with(&first, done(), at(400), "paid after all");
-            assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
+            assert_eq!(desk.ledger.settle(late).await.unwrap(), SettleOutcome::Late);
             assert_eq!(
                 desk.states().await,
                 [state],
@@ -440,13 +443,13 @@ fn a_late_answer_does_not_spoil_those_it_is_committed_with() {
             .iter()
             .chain(&second)
             .map(|one| desk.ledger.settle(answered(one, done(), at(62))));
-        let settled: Vec<Settled> = futures_util::future::join_all(settles)
+        let settled: Vec<SettleOutcome> = futures_util::future::join_all(settles)
             .await
             .into_iter()
             .map(Result::unwrap)
             .collect();
-        assert_eq!(settled[..10], [Settled::Late; 10]);
-        assert_eq!(settled[10..], [Settled::Applied; 10]);
+        assert_eq!(settled[..10], [SettleOutcome::Late; 10]);
+        assert_eq!(settled[10..], [SettleOutcome::Applied; 10]);
         desk.assert_sound().await;
     });
 }
@@ -556,7 +559,7 @@ fn what_the_database_will_not_take_of_one_settle_does_not_hold_up_the_others() {
         let settled = futures_util::future::join_all(settles).await;
         let well: Vec<bool> = settled
             .iter()
-            .map(|settled| matches!(settled, Ok(Settled::Applied)))
+            .map(|settled| matches!(settled, Ok(SettleOutcome::Applied)))
             .collect();
         assert_eq!(well, [true, false, true], "{settled:?}");
         assert_eq!(
@@ -592,7 +595,7 @@ fn a_claim_in_doubt_is_given_back_if_it_was_made() {
                 .settle(answered(&again, done(), at(3)))
                 .await
                 .unwrap(),
-            Settled::Applied
+            SettleOutcome::Applied
         );
         desk.assert_sound().await;
     });
@@ -626,7 +629,7 @@ fn a_claim_in_doubt_takes_nothing_from_another_who_has_claimed_it() {
                     .settle(answered(&theirs, done(), at(3)))
                     .await
                     .unwrap(),
-                Settled::Applied
+                SettleOutcome::Applied
             );
             desk.assert_sound().await;
         }
@@ -674,7 +677,7 @@ fn a_reply_with_a_nul_is_kept() {
         let settlement = answered_with(&claimed, timed_out(), at(2), "half\0a reply \\u0000");
         assert_eq!(
             desk.ledger.settle(settlement).await.unwrap(),
-            Settled::Applied
+            SettleOutcome::Applied
         );
         assert_eq!(
             desk.ledger.attempts(1).await.unwrap()[0].evidence,
@@ -795,7 +798,7 @@ fn a_person_cancels_what_was_not_sent_at_once_and_what_was_sent_when_it_is_known
                 .settle(answered(&claimed, done(), at(31)))
                 .await
                 .unwrap(),
-            Settled::Applied
+            SettleOutcome::Applied
         );
         let last = desk
             .ledger
@@ -852,7 +855,7 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
                         .settle(answered(one, answer.clone(), at(3)))
                         .await
                         .unwrap(),
-                    Settled::Applied
+                    SettleOutcome::Applied
                 );
             }
             // Given back before anything was sent: the last item's claim.
@@ -937,7 +940,7 @@ fn a_process_that_dies_with_what_was_withdrawn_leaves_it_to_be_asked_about() {
                 .settle(answered(&claimed, done(), at(20_001)))
                 .await
                 .unwrap(),
-            Settled::Late
+            SettleOutcome::Late
         );
         let last = desk
             .ledger

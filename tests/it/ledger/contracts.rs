@@ -16,14 +16,16 @@ use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt}
 use payrun::domain::item::{Event, State, apply};
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::Rate;
-use payrun::domain::subscription::{Anchor, Every, Offer, Standing, Terms};
+use payrun::domain::subscription::{
+    Anchor, BillingInterval, BillingTerms, ContractOffer, ContractStanding,
+};
 use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
-use payrun::engine::planning::{NamedBy, PlanRequest, Planned};
+use payrun::engine::planning::{FileNamer, PlanRequest, PlannedRun};
 use payrun::ledger::{
-    ActionResult, Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow,
-    Import, ItemFilter, JobQuota, Kept, NewContract, Node, OperatorAction, PeriodRow, Reopening,
-    Settlement, TakenContract, What,
+    ActionResult, Attempt, ClaimRequest, ContractAction, ContractChange, ContractChangeOutcome,
+    ContractFilter, ContractRow, Import, ItemFilter, JobQuota, NewContract, Node, OperatorAction,
+    PeriodRow, PlannedContract, ReopenRequest, Settlement, UpsertOutcome,
 };
 use payrun::workflow::Workflow;
 
@@ -64,10 +66,10 @@ fn hkd(minor: i64) -> Amount {
     Amount::from_minor(minor, Currency::parse("HKD").unwrap()).unwrap()
 }
 
-fn monthly(start: &str) -> Offer {
-    let anchor = Anchor::parse("31", Every::Month).unwrap();
-    let terms = Terms::new(Every::Month, anchor, day(start), None, 14).unwrap();
-    Offer {
+fn monthly(start: &str) -> ContractOffer {
+    let anchor = Anchor::parse("31", BillingInterval::Month).unwrap();
+    let terms = BillingTerms::new(BillingInterval::Month, anchor, day(start), None, 14).unwrap();
+    ContractOffer {
         terms,
         amount: hkd(3_800),
         amount_from: None,
@@ -125,18 +127,18 @@ impl World {
             timezone: self.engine.config.timezone,
             allow_future: false,
             inputs: BTreeMap::new(),
-            named_by: NamedBy::Person,
+            named_by: FileNamer::Person,
             commit: true,
             shown: payrun::engine::planning::SHOWN,
         }
     }
 
-    async fn plan(&mut self) -> Planned {
+    async fn plan(&mut self) -> PlannedRun {
         let request = self.request();
         self.engine.plan(&request, &Arc::default()).await.unwrap()
     }
 
-    async fn import(&self, contract: &str, offer: Offer) -> Kept {
+    async fn import(&self, contract: &str, offer: ContractOffer) -> UpsertOutcome {
         let import = Import {
             account: self.account(),
             who: by("ann").actor,
@@ -166,7 +168,7 @@ impl World {
             .remove(0)
     }
 
-    async fn change(&self, name: &str, what: What) -> Changed {
+    async fn change(&self, name: &str, what: ContractAction) -> ContractChangeOutcome {
         let now = self.engine.clock.now();
         let change = ContractChange {
             what,
@@ -183,8 +185,8 @@ impl World {
             .unwrap()
     }
 
-    async fn reopen(&self, name: &str, period: &str, until: &str) -> Changed {
-        let reopening = Reopening {
+    async fn reopen(&self, name: &str, period: &str, until: &str) -> ContractChangeOutcome {
+        let reopening = ReopenRequest {
             period: period.to_owned(),
             until: day(until),
             who: by("ann").actor,
@@ -279,12 +281,15 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
         async move {
             let mut world = World::at(&place, &config, "2026-04-01").await;
             for name in ["A", "B", "C"] {
-                assert_eq!(world.import(name, monthly("2026-01-31")).await, Kept::New);
+                assert_eq!(
+                    world.import(name, monthly("2026-01-31")).await,
+                    UpsertOutcome::New
+                );
             }
             world.plan().await;
             let before = ["2026-01 lapsed", "2026-02 lapsed", "2026-03 planned"];
             assert_eq!(world.told("A").await, before);
-            let done = Changed::Done {
+            let done = ContractChangeOutcome::Done {
                 cancelled: 0,
                 waived: 0,
             };
@@ -294,13 +299,13 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
             assert!(
                 matches!(
                     world.reopen("A", "2026-03", "2026-04-10").await,
-                    Changed::Refused(_)
+                    ContractChangeOutcome::Refused(_)
                 ),
                 "it is planned"
             );
             assert_eq!(
-                world.change("C", What::End).await,
-                Changed::Done {
+                world.change("C", ContractAction::End).await,
+                ContractChangeOutcome::Done {
                     cancelled: 1,
                     waived: 1
                 }
@@ -312,12 +317,12 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
             assert!(
                 matches!(
                     world.reopen("C", "2026-02", "2026-04-10").await,
-                    Changed::Refused(_)
+                    ContractChangeOutcome::Refused(_)
                 ),
                 "it has ended"
             );
             // A's is not reached in time, B's is.
-            world.change("A", What::Pause).await;
+            world.change("A", ContractAction::Pause).await;
             world.plan().await;
             world.answer(|_| false).await;
             assert_eq!(
@@ -325,7 +330,7 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
                 ["2026-01 paid", "2026-02 lapsed", "2026-03 paid"]
             );
             world.go_to(day("2026-04-11"));
-            world.change("A", What::Resume).await;
+            world.change("A", ContractAction::Resume).await;
             world.plan().await;
             assert_eq!(
                 world.told("A").await,
@@ -342,25 +347,28 @@ fn a_pause_withdraws_what_was_not_sent_and_waives_what_falls_due_in_it() {
         let config = app.path("payrun.yaml");
         async move {
             let mut world = World::at(&place, &config, "2026-02-01").await;
-            assert_eq!(world.import("A", monthly("2026-01-31")).await, Kept::New);
+            assert_eq!(
+                world.import("A", monthly("2026-01-31")).await,
+                UpsertOutcome::New
+            );
             world.plan().await;
             assert_eq!(
-                world.change("A", What::Pause).await,
-                Changed::Done {
+                world.change("A", ContractAction::Pause).await,
+                ContractChangeOutcome::Done {
                     cancelled: 1,
                     waived: 0
                 }
             );
             assert!(matches!(
-                world.change("A", What::Pause).await,
-                Changed::Refused(_)
+                world.change("A", ContractAction::Pause).await,
+                ContractChangeOutcome::Refused(_)
             ));
             assert_eq!(world.told("A").await, ["2026-01 waived"]);
             world.go_to(day("2026-04-29"));
             assert_eq!(world.plan().await.jobs[0].items, 0);
             assert_eq!(
-                world.change("A", What::Resume).await,
-                Changed::Done {
+                world.change("A", ContractAction::Resume).await,
+                ContractChangeOutcome::Done {
                     cancelled: 0,
                     waived: 2
                 }
@@ -464,15 +472,15 @@ fn a_contract_that_somebody_changed_after_it_was_read_is_left_alone() {
                 version,
                 ..
             } = due[0].clone();
-            let taken = TakenContract {
+            let taken = PlannedContract {
                 id,
                 contract,
                 version,
                 periods: Vec::new(),
                 next_due: None,
             };
-            world.change("A", What::Pause).await;
-            world.change("A", What::Resume).await;
+            world.change("A", ContractAction::Pause).await;
+            world.change("A", ContractAction::Resume).await;
             let mut plan = world
                 .engine
                 .ledger
@@ -485,7 +493,7 @@ fn a_contract_that_somebody_changed_after_it_was_read_is_left_alone() {
                     .unwrap(),
                 BTreeSet::from([id])
             );
-            let again = TakenContract {
+            let again = PlannedContract {
                 version: version + 2,
                 ..taken
             };
@@ -581,12 +589,16 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
             world.import("A", monthly("2026-01-31")).await;
             world.plan().await;
             assert!(matches!(
-                world.change("A", What::EndOn(day("2026-01-30"))).await,
-                Changed::Refused(_)
+                world
+                    .change("A", ContractAction::EndOn(day("2026-01-30")))
+                    .await,
+                ContractChangeOutcome::Refused(_)
             ));
             assert_eq!(
-                world.change("A", What::EndOn(day("2026-02-28"))).await,
-                Changed::Done {
+                world
+                    .change("A", ContractAction::EndOn(day("2026-02-28")))
+                    .await,
+                ContractChangeOutcome::Done {
                     cancelled: 0,
                     waived: 0
                 }
@@ -626,7 +638,7 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
             );
             let standing = world.contract("A").await.subscription.standing;
             assert!(
-                matches!(standing, Standing::Ended { on, .. } if on == day("2026-02-28")),
+                matches!(standing, ContractStanding::Ended { on, .. } if on == day("2026-02-28")),
                 "{standing:?}"
             );
             assert_eq!(world.told("A").await, ["2026-01 paid", "2026-02 paid"]);
@@ -638,7 +650,7 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
 #[derive(Debug, Clone)]
 enum Deed {
     Import(usize, usize, u64, i64),
-    Change(usize, What),
+    Change(usize, ContractAction),
     EndIn(usize, u64),
     Plan,
     Answer(bool),
@@ -651,9 +663,9 @@ const NAMES: [&str; 4] = ["A", "B", "C", "D"];
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let one = prop_oneof![
         4 => (0..4_usize, 0..7_usize, 0..60_u64, 1..5_i64).prop_map(|(name, every, start, price)| Deed::Import(name, every, start, price)),
-        2 => (0..4_usize).prop_map(|name| Deed::Change(name, What::Pause)),
-        2 => (0..4_usize).prop_map(|name| Deed::Change(name, What::Resume)),
-        1 => (0..4_usize).prop_map(|name| Deed::Change(name, What::End)),
+        2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Pause)),
+        2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Resume)),
+        1 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::End)),
         1 => (0..4_usize, 0..90_u64).prop_map(|(name, days)| Deed::EndIn(name, days)),
         6 => Just(Deed::Plan),
         4 => any::<bool>().prop_map(Deed::Answer),
@@ -667,9 +679,13 @@ impl World {
     async fn does(&mut self, deed: &Deed) {
         match deed {
             Deed::Import(name, every, start, price) => {
-                let (every, start) = (Every::ALL[*every], day("2026-01-01") + Days::new(*start));
-                let terms = Terms::new(every, Anchor::of(start, every), start, None, 10).unwrap();
-                let offer = Offer {
+                let (every, start) = (
+                    BillingInterval::ALL[*every],
+                    day("2026-01-01") + Days::new(*start),
+                );
+                let terms =
+                    BillingTerms::new(every, Anchor::of(start, every), start, None, 10).unwrap();
+                let offer = ContractOffer {
                     terms,
                     amount: hkd(*price),
                     amount_from: None,
@@ -679,7 +695,7 @@ impl World {
             }
             Deed::Change(name, what) => self.change_known(*name, *what).await,
             Deed::EndIn(name, days) => {
-                self.change_known(*name, What::EndOn(self.today + Days::new(*days)))
+                self.change_known(*name, ContractAction::EndOn(self.today + Days::new(*days)))
                     .await
             }
             Deed::Plan => drop(self.plan().await),
@@ -705,7 +721,7 @@ impl World {
         );
     }
 
-    async fn change_known(&self, name: usize, what: What) {
+    async fn change_known(&self, name: usize, what: ContractAction) {
         if !self
             .engine
             .ledger
@@ -722,7 +738,7 @@ impl World {
     /// has a reason that holds.
     async fn assert_all_is_accounted_for(&mut self, deeds: &[Deed]) {
         for name in 0..NAMES.len() {
-            self.change_known(name, What::Resume).await;
+            self.change_known(name, ContractAction::Resume).await;
         }
         self.plan().await;
         let mut with_item = BTreeSet::new();
@@ -735,8 +751,8 @@ impl World {
             .unwrap()
         {
             let last = match &row.subscription.standing {
-                Standing::Ended { on, .. } => (*on).min(self.today),
-                Standing::Active | Standing::Paused { .. } => self.today,
+                ContractStanding::Ended { on, .. } => (*on).min(self.today),
+                ContractStanding::Active | ContractStanding::Paused { .. } => self.today,
             };
             let terms = row.subscription.terms;
             let owed: BTreeSet<String> = terms
@@ -787,7 +803,7 @@ impl World {
         let within = stopped
             .iter()
             .any(|(from, to)| (*from..*to).contains(&period.due));
-        let ended = matches!(row.subscription.standing, Standing::Ended { .. });
+        let ended = matches!(row.subscription.standing, ContractStanding::Ended { .. });
         let why = || format!("{period:#?} {stopped:?} {row:#?} {deeds:#?}");
         match period.state.as_str() {
             // With an item: it was withdrawn.

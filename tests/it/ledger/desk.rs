@@ -8,11 +8,11 @@ use payrun::domain::answer::{Answer, Receipt};
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Event, State, apply};
 use payrun::domain::money::{Amount, Currency};
-use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
+use payrun::domain::policy::{Policy, QueryPolicy, Rate, Retry};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
     Attempt, ClaimRequest, Claimed, CommitFault, ItemFilter, ItemRow, JobQuota, Ledger, NewItem,
-    NewJob, NewRun, Node, Planning, Settlement,
+    NewJob, NewRun, Node, PlanWriter, Settlement,
 };
 
 use super::Place;
@@ -34,7 +34,7 @@ pub fn policy() -> Policy {
             first: second,
             max: second,
         },
-        resolve: Resolve {
+        resolve: QueryPolicy {
             schedule: vec![second],
             grace: second * 10,
             horizon: second * 3600,
@@ -87,7 +87,7 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
         custom_no: None,
         amount: Amount::from_minor(1000, Currency::parse("HKD").unwrap()).ok(),
         shared: false,
-        again: payrun::ledger::Again::Never,
+        again: payrun::ledger::ReplacementCheck::Never,
         input: "{}".into(),
     }
 }
@@ -246,11 +246,11 @@ pub fn unsent(claimed: &Claimed, now: Timestamp) -> Settlement {
 }
 
 /// A plan under way with one job.
-pub async fn planning(ledger: &Ledger, occurrence: &str) -> (Planning, i64) {
+pub async fn planning(ledger: &Ledger, occurrence: &str) -> (PlanWriter, i64) {
     planning_of(ledger, run(occurrence)).await
 }
 
-pub async fn planning_of(ledger: &Ledger, run: NewRun) -> (Planning, i64) {
+pub async fn planning_of(ledger: &Ledger, run: NewRun) -> (PlanWriter, i64) {
     let mut planning = ledger.plan(run).await.unwrap();
     let id = planning.job(job("charge")).await.unwrap();
     (planning, id)

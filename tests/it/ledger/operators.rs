@@ -10,8 +10,8 @@ use payrun::domain::item::{Resolution, State};
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ActionResult, ApprovalRow, ApprovalState, ClaimKind, Decided, LaneLimits, LaneState, Ledger,
-    NewApproval, NewItem, NewRun, OperatorAction, Scope, Settled, Stopped,
+    ActionResult, ApprovalRow, ApprovalState, ClaimKind, DecisionOutcome, LaneLimits, LaneState,
+    Ledger, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget, SettleOutcome, StopReason,
 };
 
 use super::desk::{Desk, answered, at, by, item, item_of, planning_of, run};
@@ -43,14 +43,14 @@ fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
         let desk = Desk::with_items(&place, 1).await;
         assert!(
             desk.ledger
-                .pause(&Scope::All, &by("Ann Lee"), at(5))
+                .pause(&PauseTarget::All, &by("Ann Lee"), at(5))
                 .await
                 .unwrap()
         );
         assert!(
             !desk
                 .ledger
-                .pause(&Scope::All, &by("bob"), at(6))
+                .pause(&PauseTarget::All, &by("bob"), at(6))
                 .await
                 .unwrap(),
             "it is paused"
@@ -100,9 +100,9 @@ fn what_is_paused_sends_nothing_new_and_is_asked_about() {
     on_every_engine(|place| async move {
         let desk = half_sent(&place).await;
         let scopes = [
-            Scope::All,
-            Scope::Gateway("hk".into()),
-            Scope::Workflow("w".into()),
+            PauseTarget::All,
+            PauseTarget::Gateway("hk".into()),
+            PauseTarget::Workflow("w".into()),
         ];
         for (second, scope) in (10..).step_by(10).zip(scopes) {
             assert!(
@@ -135,7 +135,10 @@ fn what_is_paused_sends_nothing_new_and_is_asked_about() {
                 "not paused any more"
             );
         }
-        for other in [Scope::Gateway("eu".into()), Scope::Workflow("v".into())] {
+        for other in [
+            PauseTarget::Gateway("eu".into()),
+            PauseTarget::Workflow("v".into()),
+        ] {
             assert!(desk.ledger.pause(&other, &by("ann"), at(50)).await.unwrap());
         }
         assert_eq!(desk.ledger.paused_workflows().await.unwrap(), ["v"]);
@@ -160,7 +163,7 @@ fn a_paused_run_is_not_waited_for() {
         assert_eq!(due().await, (2, Some(at(0))));
         assert_eq!(idle().await.as_deref(), Some("hk"));
         desk.ledger
-            .pause(&Scope::Workflow("w".into()), &by("ann"), at(1))
+            .pause(&PauseTarget::Workflow("w".into()), &by("ann"), at(1))
             .await
             .unwrap();
         assert_eq!(due().await, (2, None));
@@ -173,7 +176,7 @@ fn a_paused_contract_waits_and_goes_on_at_once_when_it_is_resumed() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let exclusive_key = KeyHash::of("hk", "contract", "K-1");
-        let contract = Scope::Contract {
+        let contract = PauseTarget::Contract {
             gateway: "hk".into(),
             contract: "K-1".into(),
             exclusive_key,
@@ -332,7 +335,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
             ActionResult::Moved(State::Failed)
         );
         let late = answered(&asked[0], timed_out(), at(6));
-        assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
+        assert_eq!(desk.ledger.settle(late).await.unwrap(), SettleOutcome::Late);
         let first = &desk.items().await[0];
         assert_eq!(
             (first.state, first.receipt.as_deref()),
@@ -470,7 +473,7 @@ async fn newest(ledger: &Ledger) -> ApprovalRow {
     ledger.approvals(true, i64::MAX, 1).await.unwrap().remove(0)
 }
 
-async fn approve(desk: &Desk, name: &str, now: Timestamp) -> Decided {
+async fn approve(desk: &Desk, name: &str, now: Timestamp) -> DecisionOutcome {
     let approval = newest(&desk.ledger).await;
     desk.ledger
         .approve(approval.id, None, &by(name), now)
@@ -501,23 +504,26 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
             ("ann", 3, 3000)
         );
         for author in ["ann", "ANN", " Ann"] {
-            assert_eq!(approve(&desk, author, at(2)).await, Decided::OwnBatch);
+            assert_eq!(
+                approve(&desk, author, at(2)).await,
+                DecisionOutcome::OwnBatch
+            );
         }
         let other = desk
             .ledger
             .approve(waiting.id, Some("another"), &by("bob"), at(2))
             .await
             .unwrap();
-        assert_eq!(other, Decided::NotAsShown);
+        assert_eq!(other, DecisionOutcome::NotAsShown);
         let decided = desk
             .ledger
             .approve(waiting.id, Some(&waiting.print), &by("bob"), at(3))
             .await
             .unwrap();
-        assert_eq!(decided, Decided::Released(3));
+        assert_eq!(decided, DecisionOutcome::Released(3));
         assert_eq!(
             approve(&desk, "cleo", at(4)).await,
-            Decided::NotWaiting(ApprovalState::Approved)
+            DecisionOutcome::NotWaiting(ApprovalState::Approved)
         );
         assert_eq!(desk.claim(at(5), 9).await.len(), 3);
         assert_eq!(
@@ -556,18 +562,24 @@ fn two_names_of_one_user_are_one_person_who_approves() {
             user("ann", "u-bob"),
             user("u-ann", "u-bob"),
         ] {
-            assert_eq!(approve(own).await, Decided::OwnBatch);
+            assert_eq!(approve(own).await, DecisionOutcome::OwnBatch);
         }
-        assert_eq!(approve(by("bob")).await, Decided::Incomparable);
+        assert_eq!(approve(by("bob")).await, DecisionOutcome::Incomparable);
         assert_eq!(
             approve(user("bob", "u-bob")).await,
-            Decided::Counted {
+            DecisionOutcome::Counted {
                 given: 1,
                 needed: 2
             }
         );
-        assert_eq!(approve(user("cleo", "u-bob")).await, Decided::VotedBefore);
-        assert_eq!(approve(user("cleo", "u-cleo")).await, Decided::Released(3));
+        assert_eq!(
+            approve(user("cleo", "u-bob")).await,
+            DecisionOutcome::VotedBefore
+        );
+        assert_eq!(
+            approve(user("cleo", "u-cleo")).await,
+            DecisionOutcome::Released(3)
+        );
     });
 }
 
@@ -577,15 +589,24 @@ fn two_who_must_approve_are_two_different_persons() {
         let desk = batch(&place, 2).await;
         assert_eq!(
             approve(&desk, "bob", at(1)).await,
-            Decided::Counted {
+            DecisionOutcome::Counted {
                 given: 1,
                 needed: 2
             }
         );
-        assert_eq!(approve(&desk, "BOB", at(2)).await, Decided::VotedBefore);
-        assert_eq!(approve(&desk, "ann", at(2)).await, Decided::OwnBatch);
+        assert_eq!(
+            approve(&desk, "BOB", at(2)).await,
+            DecisionOutcome::VotedBefore
+        );
+        assert_eq!(
+            approve(&desk, "ann", at(2)).await,
+            DecisionOutcome::OwnBatch
+        );
         assert_eq!(desk.states().await, [State::Held; 3]);
-        assert_eq!(approve(&desk, "cleo", at(3)).await, Decided::Released(3));
+        assert_eq!(
+            approve(&desk, "cleo", at(3)).await,
+            DecisionOutcome::Released(3)
+        );
         assert_eq!(
             verbs(&desk.ledger).await,
             ["approval.approve", "approval.approve"]
@@ -606,16 +627,19 @@ fn a_row_that_was_changed_makes_the_approval_void() {
         let desk = batch(&place, 2).await;
         assert_eq!(
             approve(&desk, "bob", at(1)).await,
-            Decided::Counted {
+            DecisionOutcome::Counted {
                 given: 1,
                 needed: 2
             }
         );
         place.run(change).await;
-        assert_eq!(approve(&desk, "cleo", at(2)).await, Decided::Changed);
+        assert_eq!(
+            approve(&desk, "cleo", at(2)).await,
+            DecisionOutcome::Changed
+        );
         assert_eq!(
             approve(&desk, "cleo", at(3)).await,
-            Decided::NotWaiting(ApprovalState::Void)
+            DecisionOutcome::NotWaiting(ApprovalState::Void)
         );
         assert_eq!(
             desk.states().await,
@@ -625,7 +649,7 @@ fn a_row_that_was_changed_makes_the_approval_void() {
         let id = newest(&desk.ledger).await.id;
         assert_eq!(
             desk.ledger.reject(id, &by("ann"), at(4)).await.unwrap(),
-            Decided::Withdrawn(3)
+            DecisionOutcome::Withdrawn(3)
         );
         desk.assert_sound().await;
         assert_eq!(
@@ -642,12 +666,12 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
         let id = newest(&desk.ledger).await.id;
         assert_eq!(
             desk.ledger.reject(id, &by("bob"), at(1)).await.unwrap(),
-            Decided::Withdrawn(3)
+            DecisionOutcome::Withdrawn(3)
         );
         assert_eq!(desk.states().await, [State::Cancelled; 3]);
         assert_eq!(
             approve(&desk, "bob", at(2)).await,
-            Decided::NotWaiting(ApprovalState::Rejected)
+            DecisionOutcome::NotWaiting(ApprovalState::Rejected)
         );
         assert_eq!(
             desk.ledger
@@ -672,7 +696,10 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
             4,
             "who holds the key is meant"
         );
-        assert_eq!(approve(&desk, "bob", at(4)).await, Decided::Released(3));
+        assert_eq!(
+            approve(&desk, "bob", at(4)).await,
+            DecisionOutcome::Released(3)
+        );
         desk.assert_sound().await;
     });
 }
@@ -687,7 +714,10 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
             !ledger.revoke_approval(id, &bob, at(1)).await.unwrap(),
             "it was never given"
         );
-        assert_eq!(approve(&desk, "bob", at(2)).await, Decided::Released(3));
+        assert_eq!(
+            approve(&desk, "bob", at(2)).await,
+            DecisionOutcome::Released(3)
+        );
         let sent = desk.claim(at(3), 1).await.remove(0);
         assert!(ledger.revoke_approval(id, &bob, at(4)).await.unwrap());
         assert!(!ledger.revoke_approval(id, &bob, at(5)).await.unwrap());
@@ -706,7 +736,7 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
             .settle(answered(&sent, refused, at(7)))
             .await
             .unwrap();
-        assert_eq!(settled, Settled::Applied);
+        assert_eq!(settled, SettleOutcome::Applied);
         for item in 1..=3 {
             let again = ledger
                 .wish(item, &OperatorAction::Retry, &bob, at(8))
@@ -723,7 +753,7 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
         }
         assert_eq!(
             approve(&desk, "cleo", at(9)).await,
-            Decided::NotWaiting(ApprovalState::Revoked)
+            DecisionOutcome::NotWaiting(ApprovalState::Revoked)
         );
         desk.assert_sound().await;
         assert_eq!(
@@ -753,7 +783,7 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
         );
         assert_eq!(
             approve(&desk, "bob", at(3)).await,
-            Decided::NotWaiting(ApprovalState::Void)
+            DecisionOutcome::NotWaiting(ApprovalState::Void)
         );
         assert_eq!(
             desk.states().await,
@@ -766,7 +796,10 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
 fn what_was_withdrawn_from_an_approved_batch_is_not_sent_again_by_who_started_it() {
     on_every_engine(|place| async move {
         let desk = batch(&place, 1).await;
-        assert_eq!(approve(&desk, "bob", at(1)).await, Decided::Released(3));
+        assert_eq!(
+            approve(&desk, "bob", at(1)).await,
+            DecisionOutcome::Released(3)
+        );
         let ledger = &desk.ledger;
         let wish =
             |wish, name| async move { ledger.wish(2, &wish, &by(name), at(2)).await.unwrap() };
@@ -777,7 +810,7 @@ fn what_was_withdrawn_from_an_approved_batch_is_not_sent_again_by_who_started_it
         let author = "ann".to_owned();
         assert_eq!(
             wish(OperatorAction::Retry, "ann").await,
-            ActionResult::Stopped(Stopped::OwnBatch { author })
+            ActionResult::Stopped(StopReason::OwnBatch { author })
         );
         assert_eq!(
             wish(OperatorAction::Retry, "bob").await,
@@ -800,7 +833,7 @@ fn what_nobody_approves_in_time_is_withdrawn() {
         );
         assert_eq!(
             approve(&desk, "bob", at(1000)).await,
-            Decided::NotWaiting(ApprovalState::Expired)
+            DecisionOutcome::NotWaiting(ApprovalState::Expired)
         );
         assert_eq!(
             desk.ledger
@@ -846,6 +879,6 @@ fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
             .unwrap();
         assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
         assert_eq!(desk.states().await[0], State::Succeeded);
-        assert_eq!(approve(&desk, "bob", at(2)).await, Decided::Changed);
+        assert_eq!(approve(&desk, "bob", at(2)).await, DecisionOutcome::Changed);
     });
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::item::State;
-use payrun::ledger::{Decided, ItemFilter, Ledger, LedgerError, NewApproval, NewItem, Planning};
+use payrun::ledger::{
+    DecisionOutcome, ItemFilter, Ledger, LedgerError, NewApproval, NewItem, PlanWriter,
+};
 
 use super::desk::{Desk, answered, at, done, item, item_of, job, planning_of, run};
 use super::{Place, on_every_engine};
 use crate::support::by;
 
 /// A plan under way with one job, in steps where the engine has them.
-async fn in_steps(ledger: &Ledger, occurrence: &str) -> (Planning, i64) {
+async fn in_steps(ledger: &Ledger, occurrence: &str) -> (PlanWriter, i64) {
     let mut planning = ledger.plan_in_steps(run(occurrence), 1).await.unwrap();
     let id = planning.job(job("charge")).await.unwrap();
     (planning, id)
@@ -316,7 +318,7 @@ fn what_is_approved_is_the_same_in_steps_and_in_one_transaction() {
                 .approve(waiting.id, Some(&waiting.print), &by("bob"), at(3))
                 .await
                 .unwrap();
-            assert_eq!(decided, Decided::Released(4));
+            assert_eq!(decided, DecisionOutcome::Released(4));
             assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
             prints.push((
                 waiting.print,

@@ -7,8 +7,8 @@ use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::item::State;
 use payrun::ledger::{
-    ActionResult, Again, ItemFilter, LedgerError, NewItem, NewJob, OperatorAction, Refusal,
-    Replaces, TroubledBefore, filed_again_as,
+    ActionResult, EarlierProblems, ItemFilter, LedgerError, NewItem, NewJob, OperatorAction,
+    RejectedRow, ReplacedItem, ReplacementCheck, filed_again_as,
 };
 
 use super::desk::{Desk, answered, at, done, item, job, planning, run};
@@ -90,7 +90,7 @@ fn an_occurrence_is_planned_once() {
     });
 }
 
-fn reasons(refusals: &[Refusal]) -> Vec<(u64, State, Option<i64>, bool, &str)> {
+fn reasons(refusals: &[RejectedRow]) -> Vec<(u64, State, Option<i64>, bool, &str)> {
     refusals
         .iter()
         .map(|one| {
@@ -238,7 +238,7 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
         );
         let mended = NewItem {
             key_hash: KeyHash::of("hk", "deduct/filed again 2", "A"),
-            again: Again::Replaces(Box::new(Replaces {
+            again: ReplacementCheck::Replaces(Box::new(ReplacedItem {
                 earlier,
                 same_terms: true,
             })),
@@ -318,7 +318,7 @@ fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
         .await
         .unwrap();
         plan.commit().await.unwrap();
-        let expected = [TroubledBefore {
+        let expected = [EarlierProblems {
             run_id: 1,
             kind: "deduct".into(),
             state: State::Failed,
@@ -338,7 +338,7 @@ fn rows_that_say_different_things_under_one_key_are_all_refused_wherever_they_st
             content_hash: KeyHash::of("hk", "deduct", "something else"),
             ..item(line, key)
         };
-        let told = |refused: &[Refusal]| -> Vec<(u64, bool)> {
+        let told = |refused: &[RejectedRow]| -> Vec<(u64, bool)> {
             assert!(
                 refused
                     .iter()

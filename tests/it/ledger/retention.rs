@@ -4,8 +4,8 @@ use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ActionResult, Forgettable, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting,
-    OccurrenceFilter, ScheduleRow, StatementKept,
+    ActionResult, Forgettable, ItemFilter, Ledger, NewOccurrence, NewStatement, OccurrenceFilter,
+    ScheduleRow, ScheduleUpdate, StatementKept,
 };
 
 use super::desk::{Desk, answered, at, by, done, item, job, run};
@@ -220,7 +220,7 @@ fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
             state,
             reason: None,
         };
-        let begun = Noting {
+        let begun = ScheduleUpdate {
             before: None,
             after: schedule(0, 0),
             occurrences: Vec::new(),
@@ -228,7 +228,7 @@ fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
         };
         assert!(ledger.note(&begun).await.unwrap());
         let missed = (10..25).map(|seconds| time(seconds, OccurrenceState::Missed));
-        let noting = Noting {
+        let noting = ScheduleUpdate {
             before: Some(schedule(0, 0)),
             after: schedule(0, 50),
             occurrences: missed

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
-use payrun::checker::{self, Known};
+use payrun::checker::{self, CheckContext};
 use payrun::domain::occurrence::{LATE, OccurrenceState};
 use payrun::ledger::{Ledger, OccurrenceFilter, OccurrenceRow, RunRow};
 use serde_json::Value;
@@ -129,7 +129,7 @@ pub fn books(world: &World) {
         .collect();
     // The clock was moved under them, so no call is held against its time.
     assert_eq!(
-        checker::check(&journal, &books, &totals, &Known::default()),
+        checker::check(&journal, &books, &totals, &CheckContext::default()),
         Vec::new()
     );
     let (faults, violations) = world.rig.wait_for(world.rig.gateways.met()).unwrap();

@@ -10,7 +10,7 @@ use payrun::clock::Clock;
 use payrun::domain::time::Timestamp;
 use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{FaultPlan, Level};
-use payrun::sandbox::notifications::sender::{Address, Herald};
+use payrun::sandbox::notifications::sender::{Address, NotificationSender};
 use tempfile::TempDir;
 
 use super::timetable::WORKFLOWS;
@@ -132,7 +132,7 @@ impl World {
             signed_path: Some("/payrun/notify/egms".to_owned()),
             compressed: 1_000,
         };
-        let herald = Herald::new(self.rig.gateways.clone(), address, FAULTS);
+        let herald = NotificationSender::new(self.rig.gateways.clone(), address, FAULTS);
         self.rig.wait_for(async {
             tokio::spawn(herald.run());
         });

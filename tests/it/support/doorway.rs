@@ -9,7 +9,7 @@ use http::HeaderMap;
 use payrun::clock::Clock;
 use payrun::config::{Config, Database, GatewayConfig, GatewayKind};
 use payrun::engine::vault::Vault;
-use payrun::engine::{Account, Engine, Watch};
+use payrun::engine::{Account, AccountWatch, Engine};
 use payrun::files::Files;
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Gateway, cbtis, egms, hipopay, wechat};
@@ -142,6 +142,6 @@ fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
         withdraw_at_once: config.withdraw_at_once,
         is_remote: config.is_remote(),
         pace: None,
-        watch: Watch::new(config.stop_after),
+        watch: AccountWatch::new(config.stop_after),
     }
 }

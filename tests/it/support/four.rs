@@ -16,7 +16,7 @@ use payrun::gateway::wechat::{Client, Transport};
 use payrun::gateway::{Call, Gateway};
 use payrun::sandbox::faults::{Fault, FaultPlan};
 use payrun::sandbox::{
-    Charged, Gateways, Identity, Sandbox, Settings, TillTotals, cbtis, egms, hipopay, server,
+    ChargedSum, Gateways, Identity, Sandbox, Settings, TillTotals, cbtis, egms, hipopay, server,
 };
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -215,7 +215,7 @@ impl Rig {
     }
 }
 
-fn sum((currency, charged): (String, Charged)) -> (String, (u64, i64)) {
+fn sum((currency, charged): (String, ChargedSum)) -> (String, (u64, i64)) {
     (
         currency,
         (charged.count, i64::try_from(charged.minor).unwrap()),

@@ -12,11 +12,11 @@ use payrun::domain::ids::KeyHash;
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate};
 use payrun::domain::time::Timestamp;
-use payrun::engine::attempt::{Work, perform};
+use payrun::engine::attempt::{JobContext, perform};
 use payrun::engine::{Account, Engine};
 use payrun::files::Files;
-use payrun::gateway::notification::{Notice, NotificationProtocol, Reply};
-use payrun::gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
+use payrun::gateway::notification::{Notification, NotificationProtocol, NotificationReply};
+use payrun::gateway::{BoxFuture, Call, Delivery, Gateway, Observation, Probe};
 use payrun::job_kinds::JobKinds;
 use payrun::ledger::{ClaimRequest, Claimed, ItemRow, JobQuota, Ledger, NewItem, NewJob, Node};
 use serde_json::{Value, json};
@@ -40,8 +40,8 @@ impl Gateway for Scripted {
         (self.says.lock().unwrap())(call.clone())
     }
 
-    fn notified<'a>(&'a self, _notice: &'a Notice) -> BoxFuture<'a, Observation> {
-        Box::pin(async { Observation::of(Reached::Unverified("nobody notifies".to_owned())) })
+    fn notified<'a>(&'a self, _notice: &'a Notification) -> BoxFuture<'a, Observation> {
+        Box::pin(async { Observation::of(Delivery::Unverified("nobody notifies".to_owned())) })
     }
 
     fn credentials(&self) -> &'static str {
@@ -49,7 +49,7 @@ impl Gateway for Scripted {
     }
 
     fn manners(&self) -> NotificationProtocol {
-        let nothing = Reply {
+        let nothing = NotificationReply {
             media: "text/plain",
             body: "",
         };
@@ -82,7 +82,7 @@ pub fn shows(state: &str) -> Observation {
     Observation {
         http: Some(200),
         state: Some(state.to_owned()),
-        ..Observation::of(Reached::Replied)
+        ..Observation::of(Delivery::Replied)
     }
 }
 
@@ -91,7 +91,7 @@ pub fn refuses(http: u16, code: &str) -> Observation {
     Observation {
         http: Some(http),
         code: Some(code.to_owned()),
-        ..Observation::of(Reached::Replied)
+        ..Observation::of(Delivery::Replied)
     }
 }
 
@@ -142,7 +142,7 @@ impl Teller {
             withdraw_at_once: false,
             is_remote: false,
             pace: None,
-            watch: payrun::engine::Watch::default(),
+            watch: payrun::engine::AccountWatch::default(),
         });
         let config = Config {
             folder: folder.path().to_owned(),
@@ -253,7 +253,7 @@ impl Teller {
                 custom_no: None,
                 amount: *amount,
                 shared: false,
-                again: payrun::ledger::Again::Never,
+                again: payrun::ledger::ReplacementCheck::Never,
                 input: input.to_string(),
             };
         let items: Vec<NewItem> = items.iter().enumerate().map(item).collect();
@@ -298,7 +298,7 @@ impl Teller {
     /// Does what a claim is for, and writes down what became of it.
     pub async fn perform(&self, claimed: &Claimed, kind: &str) {
         let policy = Arc::new(self.policy(kind));
-        let work = Work {
+        let work = JobContext {
             policy,
             kind: Arc::clone(&self.engine.job_kinds.by_name[kind]),
         };

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, TimeZone, Utc};
 
-use super::super::rules::Scoped;
-use super::{Fact, More, Told};
-use payrun_domain::alert::{Kind, Rule, last_fire};
-use payrun_domain::schedule::{Every, Schedule};
+use super::super::rules::ScopedRule;
+use super::{DetailLookup, Fact, FactText};
+use payrun_domain::alert::{AlertKind, AlertRule, last_fire};
+use payrun_domain::schedule::{FiringInterval, Schedule};
 use payrun_domain::time::Timestamp;
 use payrun_domain::timetable::Timetable;
 use payrun_ledger::{Ledger, LedgerError};
@@ -30,7 +30,7 @@ struct Deadline {
 /// Workflows of which the last run that was due has not begun, or not ended.
 pub(super) async fn absent(
     ledger: &Ledger,
-    rules: &[&Scoped<'_>],
+    rules: &[&ScopedRule<'_>],
     now: Timestamp,
 ) -> Result<Vec<Fact>, LedgerError> {
     let names: BTreeSet<&str> = rules
@@ -56,7 +56,7 @@ pub(super) async fn absent(
             let (began, ended) = ledger
                 .runs_since(&workflow.name, deadline.from.minus(SLACK))
                 .await?;
-            let missing = if scoped.rule.on == Kind::NotStarted {
+            let missing = if scoped.rule.on == AlertKind::NotStarted {
                 began == 0
             } else {
                 ended == 0
@@ -70,7 +70,7 @@ pub(super) async fn absent(
 }
 
 /// The last deadline that has passed.
-fn deadline(rule: &Rule, workflow: &Workflow, now: Timestamp) -> Option<Deadline> {
+fn deadline(rule: &AlertRule, workflow: &Workflow, now: Timestamp) -> Option<Deadline> {
     let timetable = &workflow
         .schedule
         .as_ref()
@@ -92,7 +92,7 @@ fn deadline(rule: &Rule, workflow: &Workflow, now: Timestamp) -> Option<Deadline
 fn deadline_of_day(timetable: &Timetable, by: NaiveTime, now: Timestamp) -> Option<Deadline> {
     let schedule = timetable.schedule();
     let daily = Schedule::every(
-        &Every::Day,
+        &FiringInterval::Day,
         &by.format("%H:%M").to_string(),
         schedule.zone(),
     )
@@ -116,9 +116,9 @@ fn midnight(schedule: &Schedule, at: Timestamp) -> Option<Timestamp> {
     Some(start.map_or(at, |start| Timestamp::from_millis(start.timestamp_millis())))
 }
 
-fn absence(rule: &Rule, workflow: &Workflow, deadline: Deadline) -> Fact {
+fn absence(rule: &AlertRule, workflow: &Workflow, deadline: Deadline) -> Fact {
     let name = &workflow.name;
-    let (what, advice) = if rule.on == Kind::NotStarted {
+    let (what, advice) = if rule.on == AlertKind::NotStarted {
         (
             "has not begun",
             "look whether the service runs and the workflow is not paused; `payrun run` begins it by hand",
@@ -133,7 +133,7 @@ fn absence(rule: &Rule, workflow: &Workflow, deadline: Deadline) -> Fact {
         gateway: None,
         spec: Some(rule.spec()),
         since: Some(deadline.by),
-        told: Told {
+        told: FactText {
             title: format!("{name} {what} in time"),
             facts: vec![
                 ("workflow".to_owned(), name.clone()),
@@ -149,14 +149,14 @@ fn absence(rule: &Rule, workflow: &Workflow, deadline: Deadline) -> Fact {
             lines: Vec::new(),
             advice: advice.to_owned(),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payrun_domain::calendar::Roll;
+    use payrun_domain::calendar::RollConvention;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::from_millis(
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_time_of_day_counts_on_days_on_which_the_schedule_fires() {
         let mondays = Schedule::crontab("30 9 * * mon", chrono_tz::Asia::Hong_Kong).unwrap();
-        let mondays = Timetable::new(mondays, Vec::new(), Roll::Forward);
+        let mondays = Timetable::new(mondays, Vec::new(), RollConvention::Forward);
         let by = |now: &str| {
             deadline_of_day(
                 &mondays,

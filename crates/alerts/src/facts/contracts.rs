@@ -7,10 +7,10 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::super::mask::masked;
-use super::{Fact, More, NEWS_MAX, Told, Window, counted};
-use payrun_domain::alert::Kind;
+use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, counted};
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{ContractStop, Ledger, LedgerError, Stop};
+use payrun_ledger::{AutomaticStop, ContractStop, Ledger, LedgerError};
 
 /// What stopped within one of these spans is told together, when the span is over.
 const SPAN: Duration = Duration::from_secs(300);
@@ -22,8 +22,11 @@ const NAMED: usize = 10;
 const OVERDUE: Duration = Duration::from_secs(2 * 86_400);
 
 /// Contracts that payrun paused or ended by itself.
-pub(super) async fn stopped(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
-    let mut spans: BTreeMap<(i64, Stop), Vec<ContractStop>> = BTreeMap::new();
+pub(super) async fn stopped(
+    ledger: &Ledger,
+    window: InstantRange,
+) -> Result<Vec<Fact>, LedgerError> {
+    let mut spans: BTreeMap<(i64, AutomaticStop), Vec<ContractStop>> = BTreeMap::new();
     for stop in ledger
         .contract_stops(window.after, window.until, NEWS_MAX)
         .await?
@@ -46,14 +49,14 @@ fn end_of_span(at: Timestamp) -> i64 {
     at.millis() - at.millis().rem_euclid(span) + span
 }
 
-fn stopped_in(end: i64, what: Stop, stops: &[ContractStop]) -> Fact {
+fn stopped_in(end: i64, what: AutomaticStop, stops: &[ContractStop]) -> Fact {
     let number = counted(stops.len() as u64, "contract");
     let (verb, advice) = match what {
-        Stop::Paused => (
+        AutomaticStop::Paused => (
             "paused",
             "`payrun contracts show ID` has the reason; `payrun contracts resume ID` charges it again",
         ),
-        Stop::Ended => (
+        AutomaticStop::Ended => (
             "ended",
             "the gateway says that it is no longer good: the customer has to sign a new one",
         ),
@@ -67,19 +70,19 @@ fn stopped_in(end: i64, what: Stop, stops: &[ContractStop]) -> Fact {
         .checked_sub(NAMED + 1)
         .map(|more| format!("and {} more", more + 1));
     Fact {
-        kind: Kind::ContractStopped,
+        kind: AlertKind::ContractStopped,
         subject: format!("{verb} until {end}"),
         workflow: None,
         gateway: None,
         spec: None,
         since: stops.first().map(|stop| stop.at),
-        told: Told {
+        told: FactText {
             title: format!("{number} {verb}, and no longer charged"),
             facts: Vec::new(),
             lines: named.chain(more).collect(),
             advice: advice.to_owned(),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
@@ -97,13 +100,13 @@ pub(super) async fn overdue(ledger: &Ledger, now: Timestamp) -> Result<Vec<Fact>
 
 fn overdue_at(account: &str, number: u64) -> Fact {
     Fact {
-        kind: Kind::ContractOverdue,
+        kind: AlertKind::ContractOverdue,
         subject: account.to_owned(),
         workflow: None,
         gateway: None,
         spec: None,
         since: None,
-        told: Told {
+        told: FactText {
             title: format!("{} due and not charged", counted(number, "contract")),
             facts: vec![("account".to_owned(), account.to_owned())],
             lines: Vec::new(),
@@ -111,6 +114,6 @@ fn overdue_at(account: &str, number: u64) -> Fact {
                      charges them"
                 .to_owned(),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::super::mask::masked;
-use super::super::rules::Scoped;
-use super::{Fact, More, NEWS_MAX, Told, Window};
-use payrun_domain::alert::{Certificate, Kind, UNREACHABLE_FOR};
+use super::super::rules::ScopedRule;
+use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX};
+use payrun_domain::alert::{AlertKind, ExpiringCredential, UNREACHABLE_FOR};
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{LaneRow, LaneState, Ledger, LedgerError, Unlisted, UnreachableRow};
+use payrun_ledger::{LaneRow, LaneState, Ledger, LedgerError, UnmappedCode, UnreachableRow};
 
 /// How long before it expires people hear of a certificate.
 const BEFORE: Duration = Duration::from_secs(30 * 86_400);
@@ -16,10 +16,10 @@ const BEFORE: Duration = Duration::from_secs(30 * 86_400);
 /// Lanes that are held, or stopped.
 pub(super) async fn lanes(
     ledger: &Ledger,
-    kind: Kind,
+    kind: AlertKind,
     now: Timestamp,
 ) -> Result<Vec<Fact>, LedgerError> {
-    let wanted = if kind == Kind::LaneStopped {
+    let wanted = if kind == AlertKind::LaneStopped {
         LaneState::Stopped
     } else {
         LaneState::Held
@@ -32,7 +32,7 @@ pub(super) async fn lanes(
         .collect())
 }
 
-fn closed(lane: &LaneRow, kind: Kind) -> Fact {
+fn closed(lane: &LaneRow, kind: AlertKind) -> Fact {
     // `hk/refund` is one kind of job of the account `hk`, `hk/refund/7` one job of it.
     let mut parts = lane.name.split('/');
     let (gateway, of_kind, of_job) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
@@ -41,7 +41,7 @@ fn closed(lane: &LaneRow, kind: Kind) -> Fact {
         (Some(kind), None) => format!("no {kind}"),
         (Some(_), Some(_)) => "nothing more of one job".to_owned(),
     };
-    let (title, advice) = if kind == Kind::LaneStopped {
+    let (title, advice) = if kind == AlertKind::LaneStopped {
         let mend = if of_job.is_some() {
             "mend what the reason says (workflow, columns), or cancel what is left;"
         } else {
@@ -71,20 +71,20 @@ fn closed(lane: &LaneRow, kind: Kind) -> Fact {
         gateway: Some(gateway.to_owned()),
         spec: None,
         since: None,
-        told: Told {
+        told: FactText {
             title,
             facts,
             lines: Vec::new(),
             advice,
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
 /// Gateways to which there is no connection, for as long as the most impatient rule says.
 pub(super) async fn unreachable(
     ledger: &Ledger,
-    rules: &[&Scoped<'_>],
+    rules: &[&ScopedRule<'_>],
     now: Timestamp,
 ) -> Result<Vec<Fact>, LedgerError> {
     let after = rules
@@ -103,13 +103,13 @@ pub(super) async fn unreachable(
 fn not_reached(row: &UnreachableRow) -> Fact {
     let UnreachableRow { lane, since, how } = row;
     Fact {
-        kind: Kind::GatewayUnreachable,
+        kind: AlertKind::GatewayUnreachable,
         subject: lane.clone(),
         workflow: None,
         gateway: Some(lane.clone()),
         spec: None,
         since: Some(*since),
-        told: Told {
+        told: FactText {
             title: format!("{lane} cannot be reached: {how}"),
             facts: vec![("gateway".to_owned(), lane.clone())],
             lines: Vec::new(),
@@ -117,32 +117,32 @@ fn not_reached(row: &UnreachableRow) -> Fact {
                      used up its attempts by `payrun retry`"
                 .to_owned(),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
 /// Certificates that expire soon, or have.
-pub(super) fn certificates(all: &[Certificate], now: Timestamp) -> Vec<Fact> {
+pub(super) fn certificates(all: &[ExpiringCredential], now: Timestamp) -> Vec<Fact> {
     all.iter()
         .filter(|certificate| certificate.until <= now.plus(BEFORE))
         .map(expiring)
         .collect()
 }
 
-fn expiring(certificate: &Certificate) -> Fact {
-    let Certificate {
+fn expiring(certificate: &ExpiringCredential) -> Fact {
+    let ExpiringCredential {
         gateway,
         what,
         until,
     } = certificate;
     Fact {
-        kind: Kind::Certificate,
+        kind: AlertKind::Certificate,
         subject: format!("{gateway} {what} {}", until.millis()),
         workflow: None,
         gateway: Some(gateway.clone()),
         spec: None,
         since: Some(until.minus(BEFORE)),
-        told: Told {
+        told: FactText {
             title: format!("{gateway}: the {what} expires at {until}"),
             facts: vec![
                 ("gateway".to_owned(), gateway.clone()),
@@ -151,18 +151,21 @@ fn expiring(certificate: &Certificate) -> Fact {
             lines: Vec::new(),
             advice: "replace it before then; the gateway refuses every call afterwards".to_owned(),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
 /// Answers that no outcome table lists, seen for the first time.
-pub(super) async fn unlisted(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+pub(super) async fn unlisted(
+    ledger: &Ledger,
+    window: InstantRange,
+) -> Result<Vec<Fact>, LedgerError> {
     let answers = ledger.unlisted(window.after, NEWS_MAX).await?;
     Ok(answers.iter().map(new_answer).collect())
 }
 
-fn new_answer(answer: &Unlisted) -> Fact {
-    let Unlisted {
+fn new_answer(answer: &UnmappedCode) -> Fact {
+    let UnmappedCode {
         lane,
         kind,
         code,
@@ -188,13 +191,13 @@ fn new_answer(answer: &Unlisted) -> Fact {
         ),
     };
     Fact {
-        kind: Kind::Unlisted,
+        kind: AlertKind::Unlisted,
         subject: format!("{lane} {kind} {code}"),
         workflow: None,
         gateway: Some(lane.clone()),
         spec: None,
         since: Some(*first_at),
-        told: Told {
+        told: FactText {
             title,
             facts: vec![
                 ("gateway".to_owned(), lane.clone()),
@@ -204,6 +207,6 @@ fn new_answer(answer: &Unlisted) -> Fact {
             lines: Vec::new(),
             advice,
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }

@@ -11,13 +11,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Watched;
-use super::rules::Scoped;
-use payrun_domain::alert::Kind;
+use super::AlertInputs;
+use super::rules::ScopedRule;
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Ledger, LedgerError, RunRef};
 
-pub use runs::Refused;
+pub use runs::RefusedRun;
 
 /// The most news of one kind that one look takes up. More of a kind within minutes are nobody's to
 /// read: the ledger has them.
@@ -26,7 +26,7 @@ const NEWS_MAX: u32 = 5_000;
 /// Something that rules may be about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fact {
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// What it is about: the same words, the same trouble.
     pub subject: String,
     pub workflow: Option<String>,
@@ -35,14 +35,14 @@ pub(super) struct Fact {
     pub spec: Option<String>,
     /// Since when, where that is known; else since it is first seen.
     pub since: Option<Timestamp>,
-    pub told: Told,
+    pub told: FactText,
     /// What is looked up before it is told.
-    pub more: More,
+    pub more: DetailLookup,
 }
 
 /// What a mail says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct FactText {
     /// One line.
     pub title: String,
     /// Names and values.
@@ -55,7 +55,7 @@ pub(super) struct Told {
 
 /// What is looked up before something is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum More {
+pub(super) enum DetailLookup {
     Nothing,
     /// Why items of a run failed.
     Failures(i64),
@@ -65,7 +65,7 @@ pub(super) enum More {
 
 /// From behind one instant to another.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
+pub(super) struct InstantRange {
     pub after: Timestamp,
     pub until: Timestamp,
 }
@@ -73,45 +73,45 @@ pub(super) struct Window {
 /// What there is that one of the rules may be about.
 pub(super) async fn gather(
     ledger: &Ledger,
-    rules: &[Scoped<'_>],
-    watched: &Watched<'_>,
-    window: Window,
+    rules: &[ScopedRule<'_>],
+    watched: &AlertInputs<'_>,
+    window: InstantRange,
 ) -> Result<Vec<Fact>, LedgerError> {
-    let kinds: BTreeSet<Kind> = rules.iter().map(|scoped| scoped.rule.on).collect();
+    let kinds: BTreeSet<AlertKind> = rules.iter().map(|scoped| scoped.rule.on).collect();
     let mut facts = Vec::new();
     for kind in kinds {
-        let of_kind: Vec<&Scoped<'_>> = rules
+        let of_kind: Vec<&ScopedRule<'_>> = rules
             .iter()
             .filter(|scoped| scoped.rule.on == kind)
             .collect();
         facts.extend(match kind {
-            Kind::Failed => runs::failed(ledger, &of_kind, window).await?,
-            Kind::Rejected => runs::rejected(ledger, window).await?,
-            Kind::Refused | Kind::Limit => runs::refused(watched.refused, kind),
-            Kind::NotStarted | Kind::NotFinished => {
+            AlertKind::Failed => runs::failed(ledger, &of_kind, window).await?,
+            AlertKind::Rejected => runs::rejected(ledger, window).await?,
+            AlertKind::Refused | AlertKind::Limit => runs::refused(watched.refused, kind),
+            AlertKind::NotStarted | AlertKind::NotFinished => {
                 absence::absent(ledger, &of_kind, window.until).await?
             }
-            Kind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
-            Kind::Parked => runs::parked(ledger).await?,
-            Kind::LaneHeld | Kind::LaneStopped => {
+            AlertKind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
+            AlertKind::Parked => runs::parked(ledger).await?,
+            AlertKind::LaneHeld | AlertKind::LaneStopped => {
                 gateways::lanes(ledger, kind, window.until).await?
             }
-            Kind::GatewayUnreachable => {
+            AlertKind::GatewayUnreachable => {
                 gateways::unreachable(ledger, &of_kind, window.until).await?
             }
-            Kind::Certificate => {
+            AlertKind::Certificate => {
                 let mut facts = gateways::certificates(watched.certificates, window.until);
                 facts.extend(tokens::ending(ledger, window.until).await?);
                 facts
             }
-            Kind::Unlisted => gateways::unlisted(ledger, window).await?,
-            Kind::PayerDiffers => money::other_payers(ledger, window).await?,
-            Kind::Alarm => money::alarms(ledger, window).await?,
-            Kind::Difference => money::differences(ledger, window).await?,
-            Kind::ContractStopped => contracts::stopped(ledger, window).await?,
-            Kind::ContractOverdue => contracts::overdue(ledger, window.until).await?,
+            AlertKind::Unlisted => gateways::unlisted(ledger, window).await?,
+            AlertKind::PayerDiffers => money::other_payers(ledger, window).await?,
+            AlertKind::Alarm => money::alarms(ledger, window).await?,
+            AlertKind::Difference => money::differences(ledger, window).await?,
+            AlertKind::ContractStopped => contracts::stopped(ledger, window).await?,
+            AlertKind::ContractOverdue => contracts::overdue(ledger, window.until).await?,
             // What breaks the ledger is told without it.
-            Kind::Disk | Kind::Database => Vec::new(),
+            AlertKind::Disk | AlertKind::Database => Vec::new(),
         });
     }
     Ok(facts)
@@ -121,9 +121,9 @@ pub(super) async fn gather(
 pub(super) async fn told(ledger: &Ledger, fact: &Fact) -> Result<String, LedgerError> {
     let mut told = fact.told.clone();
     told.lines.extend(match fact.more {
-        More::Nothing => Vec::new(),
-        More::Failures(run) => runs::failures(ledger, run).await?,
-        More::Parked(run) => runs::examples(ledger, run).await?,
+        DetailLookup::Nothing => Vec::new(),
+        DetailLookup::Failures(run) => runs::failures(ledger, run).await?,
+        DetailLookup::Parked(run) => runs::examples(ledger, run).await?,
     });
     Ok(serde_json::to_string(&told).unwrap_or_default())
 }
@@ -134,7 +134,7 @@ pub(super) fn headline(told: &str) -> String {
 }
 
 /// What was told before.
-pub(super) fn read(told: &str) -> Told {
+pub(super) fn read(told: &str) -> FactText {
     serde_json::from_str(told).unwrap_or_default()
 }
 

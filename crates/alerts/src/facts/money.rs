@@ -2,18 +2,21 @@
 
 use serde_json::{Map, Value};
 
-use super::{Fact, More, NEWS_MAX, Told, Window, of_run};
+use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, of_run};
 use crate::mask::masked;
 use crate::withdrawal::remedy;
-use payrun_domain::alert::Kind;
+use payrun_domain::alert::AlertKind;
 use payrun_domain::item::Alarm;
-use payrun_ledger::{Alarmed, Ledger, LedgerError, ReconcileDifference};
+use payrun_ledger::{AlarmedItem, Ledger, LedgerError, ReconcileDifference};
 
 /// Counts of a reconciliation that people need not hear of.
 const PLAIN: [&str; 4] = ["lines", "matched_lines", "items", "differences"];
 
 /// Answers that contradicted what was known.
-pub(super) async fn alarms(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+pub(super) async fn alarms(
+    ledger: &Ledger,
+    window: InstantRange,
+) -> Result<Vec<Fact>, LedgerError> {
     let alarms = ledger.alarms(window.after, NEWS_MAX).await?;
     Ok(alarms.iter().map(alarm).collect())
 }
@@ -21,10 +24,10 @@ pub(super) async fn alarms(ledger: &Ledger, window: Window) -> Result<Vec<Fact>,
 /// Declarations whose buyer is not the payer.
 pub(super) async fn other_payers(
     ledger: &Ledger,
-    window: Window,
+    window: InstantRange,
 ) -> Result<Vec<Fact>, LedgerError> {
     let found = ledger.other_payers(window.after, NEWS_MAX).await?;
-    let other_payer = |found: &Alarmed| {
+    let other_payer = |found: &AlarmedItem| {
         let fact = alarm(found);
         let advice = if found.alarm == Alarm::PayerUnknown.as_str() {
             format!(
@@ -36,8 +39,8 @@ pub(super) async fn other_payers(
             other(found.item_id)
         };
         Fact {
-            kind: Kind::PayerDiffers,
-            told: Told {
+            kind: AlertKind::PayerDiffers,
+            told: FactText {
                 lines: Vec::new(),
                 advice,
                 ..fact.told
@@ -55,8 +58,8 @@ fn other(item_id: i64) -> String {
     )
 }
 
-fn alarm(alarmed: &Alarmed) -> Fact {
-    let Alarmed {
+fn alarm(alarmed: &AlarmedItem) -> Fact {
+    let AlarmedItem {
         run,
         item_id,
         version,
@@ -74,13 +77,13 @@ fn alarm(alarmed: &Alarmed) -> Fact {
     let said =
         Some(masked(detail)).filter(|said| !said.is_empty() && said != Alarm::meaning_of(alarm));
     Fact {
-        kind: Kind::Alarm,
+        kind: AlertKind::Alarm,
         subject: format!("item {item_id} version {version}"),
         workflow: Some(run.workflow.clone()),
         gateway: None,
         spec: None,
         since: Some(*at),
-        told: Told {
+        told: FactText {
             title: format!("{}: {}", run.workflow, Alarm::meaning_of(alarm)),
             facts,
             lines: [format!("alarm: {alarm}")]
@@ -94,12 +97,15 @@ fn alarm(alarmed: &Alarmed) -> Fact {
                 ),
             },
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
 /// Reconciliations that found differences, or could not be made.
-pub(super) async fn differences(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+pub(super) async fn differences(
+    ledger: &Ledger,
+    window: InstantRange,
+) -> Result<Vec<Fact>, LedgerError> {
     let found = ledger
         .differences(window.after, window.until, NEWS_MAX)
         .await?;
@@ -122,13 +128,13 @@ fn difference(found: &ReconcileDifference) -> Fact {
             .map(|report| ("report".to_owned(), report.to_owned())),
     );
     Fact {
-        kind: Kind::Difference,
+        kind: AlertKind::Difference,
         subject: format!("item {} ended {}", found.item_id, found.at.millis()),
         workflow: Some(found.run.workflow.clone()),
         gateway: Some(found.lane.clone()),
         spec: None,
         since: Some(found.at),
-        told: Told {
+        told: FactText {
             title,
             facts,
             lines: counts(&result),
@@ -137,7 +143,7 @@ fn difference(found: &ReconcileDifference) -> Fact {
                 found.item_id
             ),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 

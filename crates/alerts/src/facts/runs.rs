@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::mask::masked;
-use super::super::rules::Scoped;
-use super::{Fact, More, NEWS_MAX, Told, Window, counted, of_run};
-use payrun_domain::alert::{Kind, UNKNOWN_FOR, duration_text};
+use super::super::rules::ScopedRule;
+use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, counted, of_run};
+use payrun_domain::alert::{AlertKind, UNKNOWN_FOR, duration_text};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{FinishedRun, ItemFilter, Ledger, LedgerError, RunRef, RunWithProblems};
@@ -19,7 +19,7 @@ const READ: u32 = 500;
 
 /// A run, or a workflow file, that could not be taken up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRun {
     /// The workflow, or the file where its name is not known.
     pub workflow: String,
     /// Which firing; what tells two refusals apart.
@@ -37,8 +37,8 @@ pub struct Refused {
 /// Runs that ended with failed items or with jobs without items; after as long as each rule says.
 pub(super) async fn failed(
     ledger: &Ledger,
-    rules: &[&Scoped<'_>],
-    window: Window,
+    rules: &[&ScopedRule<'_>],
+    window: InstantRange,
 ) -> Result<Vec<Fact>, LedgerError> {
     let mut facts = Vec::new();
     let specs: BTreeMap<String, std::time::Duration> = rules
@@ -70,14 +70,14 @@ fn failure(ended: &FinishedRun, spec: &str) -> Fact {
     let run = &ended.run;
     let (id, workflow) = (run.run_id, &run.workflow);
     Fact {
-        kind: Kind::Failed,
+        kind: AlertKind::Failed,
         // A run that was taken up again and failed again is other news.
         subject: format!("run {id} ended {}", ended.finished_at.millis()),
         workflow: Some(workflow.clone()),
         gateway: None,
         spec: Some(spec.to_owned()),
         since: Some(ended.finished_at),
-        told: Told {
+        told: FactText {
             title: format!("{workflow}: a run ended, and {}", parts.join(", ")),
             facts: of_run(run),
             lines: Vec::new(),
@@ -85,7 +85,7 @@ fn failure(ended: &FinishedRun, spec: &str) -> Fact {
                 "`payrun items --run {id} --state failed` names them; `payrun retry` tries again"
             ),
         },
-        more: More::Failures(id),
+        more: DetailLookup::Failures(id),
     }
 }
 
@@ -118,7 +118,10 @@ pub(super) async fn failures(ledger: &Ledger, run_id: i64) -> Result<Vec<String>
 }
 
 /// Rows that were refused, as soon as a job is planned.
-pub(super) async fn rejected(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+pub(super) async fn rejected(
+    ledger: &Ledger,
+    window: InstantRange,
+) -> Result<Vec<Fact>, LedgerError> {
     let open = ledger.open_with_rejected().await?;
     let ended = ledger
         .ended_badly(window.after, window.until, NEWS_MAX)
@@ -139,19 +142,19 @@ pub(super) async fn rejected(ledger: &Ledger, window: Window) -> Result<Vec<Fact
 fn rejection(RunWithProblems { run, items, .. }: &RunWithProblems, now: Timestamp) -> Fact {
     let (id, workflow) = (run.run_id, &run.workflow);
     Fact {
-        kind: Kind::Rejected,
+        kind: AlertKind::Rejected,
         subject: format!("run {id}"),
         workflow: Some(workflow.clone()),
         gateway: None,
         spec: None,
         since: Some(now),
-        told: Told {
+        told: FactText {
             title: format!("{workflow}: {} refused; the others go on", rows(*items)),
             facts: of_run(run),
             lines: Vec::new(),
             advice: format!("`payrun items --run {id} --state rejected` says which lines, and why"),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
@@ -164,18 +167,18 @@ fn rows(number: u64) -> String {
 }
 
 /// What the process could not take up.
-pub(super) fn refused(all: &[Refused], kind: Kind) -> Vec<Fact> {
+pub(super) fn refused(all: &[RefusedRun], kind: AlertKind) -> Vec<Fact> {
     let meant = all
         .iter()
-        .filter(|refused| refused.limit == (kind == Kind::Limit));
+        .filter(|refused| refused.limit == (kind == AlertKind::Limit));
     meant
         .take(NEWS_MAX as usize)
         .map(|refused| refusal(refused, kind))
         .collect()
 }
 
-fn refusal(refused: &Refused, kind: Kind) -> Fact {
-    let Refused {
+fn refusal(refused: &RefusedRun, kind: AlertKind) -> Fact {
+    let RefusedRun {
         workflow,
         occurrence,
         at,
@@ -201,7 +204,7 @@ fn refusal(refused: &Refused, kind: Kind) -> Fact {
         gateway: None,
         spec: None,
         since: Some(*at),
-        told: Told {
+        told: FactText {
             title,
             facts: vec![
                 ("workflow".to_owned(), workflow.clone()),
@@ -215,7 +218,7 @@ fn refusal(refused: &Refused, kind: Kind) -> Fact {
                 .collect(),
             advice: removed.clone().unwrap_or_else(mended),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }
 
@@ -223,7 +226,7 @@ fn refusal(refused: &Refused, kind: Kind) -> Fact {
 /// rule says.
 pub(super) async fn unknown(
     ledger: &Ledger,
-    rules: &[&Scoped<'_>],
+    rules: &[&ScopedRule<'_>],
     now: Timestamp,
 ) -> Result<Vec<Fact>, LedgerError> {
     let after: BTreeSet<std::time::Duration> =
@@ -246,12 +249,12 @@ fn not_known(troubled: &RunWithProblems, after: std::time::Duration) -> Fact {
         counted(*items, "item")
     );
     about_items(
-        Kind::Unknown,
+        AlertKind::Unknown,
         run,
         *since,
         title,
         "unknown",
-        More::Nothing,
+        DetailLookup::Nothing,
         {
             format!(
                 "they are asked about by themselves; `payrun items --run {id} --state unknown` names them"
@@ -275,12 +278,12 @@ pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
             run.run_id
         );
         about_items(
-            Kind::Parked,
+            AlertKind::Parked,
             run,
             None,
             title,
             "parked",
-            More::Parked(run.run_id),
+            DetailLookup::Parked(run.run_id),
             advice,
         )
     };
@@ -288,12 +291,12 @@ pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
 }
 
 fn about_items(
-    kind: Kind,
+    kind: AlertKind,
     run: &RunRef,
     since: Option<Timestamp>,
     title: String,
     state: &str,
-    more: More,
+    more: DetailLookup,
     advice: String,
 ) -> Fact {
     let mut facts = of_run(run);
@@ -305,7 +308,7 @@ fn about_items(
         gateway: None,
         spec: None,
         since,
-        told: Told {
+        told: FactText {
             title,
             facts,
             lines: Vec::new(),

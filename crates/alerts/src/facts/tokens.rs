@@ -1,7 +1,7 @@
 //! Tokens of the API that expire soon.
 
-use super::{Fact, More, Told};
-use payrun_domain::alert::Kind;
+use super::{DetailLookup, Fact, FactText};
+use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Ledger, LedgerError, TokenRow};
 
@@ -25,13 +25,13 @@ fn expiring(token: &TokenRow) -> Fact {
     } = token;
     let until = expires_at.map(|at| at.to_string()).unwrap_or_default();
     Fact {
-        kind: Kind::Certificate,
+        kind: AlertKind::Certificate,
         subject: format!("token {name} {until}"),
         workflow: None,
         gateway: None,
         spec: None,
         since: token.ends_soon_from(),
-        told: Told {
+        told: FactText {
             title: format!("the token of {name} expires at {until}"),
             facts: vec![
                 ("token".to_owned(), format!("{name} ({role})")),
@@ -42,6 +42,6 @@ fn expiring(token: &TokenRow) -> Fact {
                 "`payrun tokens renew {name}` prints another one; what uses it is refused afterwards"
             ),
         },
-        more: More::Nothing,
+        more: DetailLookup::Nothing,
     }
 }

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::answer::{Decline, DeclineClass, NumberRule, Receipt};
-use crate::policy::{Resolve, Retry};
+use crate::policy::{QueryPolicy, Retry};
 
-const SOURCES: [(Source, &str); 3] = [
-    (Source::LateReply, "late reply"),
-    (Source::Notification, "notification"),
-    (Source::StatementLine, "statement"),
+const SOURCES: [(EvidenceSource, &str); 3] = [
+    (EvidenceSource::LateReply, "late reply"),
+    (EvidenceSource::Notification, "notification"),
+    (EvidenceSource::StatementLine, "statement"),
 ];
 
 fn answers() -> Vec<Answer> {
@@ -30,7 +30,12 @@ fn answers() -> Vec<Answer> {
     ]
 }
 
-fn news<'a>(source: Source, answer: &'a Answer, is_in_use: bool, known: bool) -> Evidence<'a> {
+fn news<'a>(
+    source: EvidenceSource,
+    answer: &'a Answer,
+    is_in_use: bool,
+    known: bool,
+) -> Evidence<'a> {
     Evidence {
         source,
         answer,
@@ -60,7 +65,7 @@ fn policy() -> Policy {
             first: second,
             max: second,
         },
-        resolve: Resolve {
+        resolve: QueryPolicy {
             schedule: vec![second],
             grace: second,
             horizon: second,
@@ -106,11 +111,11 @@ fn table() -> (Vec<State>, Vec<Row>) {
 }
 
 /// Whether a row's word means this answer from this source.
-fn means(word: &str, source: Source, answer: &Answer) -> bool {
+fn means(word: &str, source: EvidenceSource, answer: &Answer) -> bool {
     let listed: &[&str] = match source {
-        Source::LateReply => &["done", "may be"],
-        Source::Notification => &["done", "declined", "mismatch"],
-        Source::StatementLine => &["done"],
+        EvidenceSource::LateReply => &["done", "may be"],
+        EvidenceSource::Notification => &["done", "declined", "mismatch"],
+        EvidenceSource::StatementLine => &["done"],
     };
     let is = |word: &str| match (word, answer) {
         ("done", Answer::Done(_))
@@ -132,13 +137,13 @@ fn means(word: &str, source: Source, answer: &Answer) -> bool {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn word(verdict: EvidenceVerdict) -> &'static str {
     match verdict {
-        Verdict::Apply => "apply",
-        Verdict::Alarm(_) => "alarm",
-        Verdict::QueryNow => "query",
-        Verdict::Wait => "wait",
-        Verdict::Ignore => "-",
+        EvidenceVerdict::Apply => "apply",
+        EvidenceVerdict::Alarm(_) => "alarm",
+        EvidenceVerdict::QueryNow => "query",
+        EvidenceVerdict::Wait => "wait",
+        EvidenceVerdict::Ignore => "-",
     }
 }
 
@@ -177,7 +182,7 @@ fn every_news_of_every_item_is_weighed_as_the_table_says() {
                 }
                 for state in [State::Rejected, State::Skipped] {
                     let verdict = weigh(&item(state), &news(source, answer, is_in_use, known));
-                    assert_eq!(verdict, Verdict::Ignore, "{state}");
+                    assert_eq!(verdict, EvidenceVerdict::Ignore, "{state}");
                 }
             }
         }
@@ -190,7 +195,7 @@ fn the_alarms_are_those_of_another_amount_and_of_money_under_an_earlier_number()
     for (source, _) in SOURCES {
         for answer in &answers() {
             for state in State::ALL {
-                let Verdict::Alarm(alarm) =
+                let EvidenceVerdict::Alarm(alarm) =
                     weigh(&item(state), &news(source, answer, false, false))
                 else {
                     continue;
@@ -212,12 +217,12 @@ fn a_notification_waits_for_whoever_has_claimed_the_item_it_would_query() {
         for answer in &answers() {
             let claimed = Evidence {
                 is_claimed: true,
-                ..news(Source::Notification, answer, true, false)
+                ..news(EvidenceSource::Notification, answer, true, false)
             };
-            let free = news(Source::Notification, answer, true, false);
+            let free = news(EvidenceSource::Notification, answer, true, false);
             let (free, claimed) = (weigh(&item(state), &free), weigh(&item(state), &claimed));
-            let expected = if free == Verdict::QueryNow {
-                Verdict::Wait
+            let expected = if free == EvidenceVerdict::QueryNow {
+                EvidenceVerdict::Wait
             } else {
                 free
             };
@@ -232,12 +237,12 @@ fn the_receipt_that_is_known_is_nothing_new() {
     for is_in_use in [true, false] {
         let verdict = weigh(
             &item(State::Succeeded),
-            &news(Source::Notification, &same, is_in_use, false),
+            &news(EvidenceSource::Notification, &same, is_in_use, false),
         );
-        assert_eq!(verdict, Verdict::Ignore);
+        assert_eq!(verdict, EvidenceVerdict::Ignore);
         let late = follow(
             &item(State::Succeeded),
-            &news(Source::LateReply, &same, is_in_use, false),
+            &news(EvidenceSource::LateReply, &same, is_in_use, false),
             &policy(),
             Timestamp::from_millis(9),
         );
@@ -285,7 +290,7 @@ fn after_an_alarm_what_is_open_is_asked_about_and_the_rest_is_done_at_its_time()
         for state in [State::Pending, State::Unknown, State::Parked] {
             let news = Evidence {
                 next_at,
-                ..news(Source::Notification, answer, is_in_use, false)
+                ..news(EvidenceSource::Notification, answer, is_in_use, false)
             };
             let Consequence::Move(moved) =
                 follow(&item(state), &news, &policy(), Timestamp::from_millis(9)).unwrap()

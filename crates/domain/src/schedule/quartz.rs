@@ -1,13 +1,13 @@
 //! The line of six or seven fields that Quartz and Spring take: a second before, and a year behind.
 //!
-//! The `cron` crate reads the fields; when a rule fires is decided by [`super::Rule`] alone, whose
+//! The `cron` crate reads the fields; when a rule fires is decided by [`super::WallClockSets`] alone, whose
 //! wall clock it has not.
 
 use std::str::FromStr as _;
 
 use cron::TimeUnitSpec;
 
-use super::{DayRule, LAST_DAY, Rule, ScheduleError, cut};
+use super::{DayRule, LAST_DAY, ScheduleError, WallClockSets, cut};
 
 const NAMES: [&str; 7] = [
     "second",
@@ -31,7 +31,7 @@ const DAY: usize = 3;
 const WEEKDAY: usize = 5;
 
 /// The rule of second, minute, hour, day of month, month, day of week and year.
-pub(super) fn rule(fields: [&str; 7]) -> Result<Rule, ScheduleError> {
+pub(super) fn rule(fields: [&str; 7]) -> Result<WallClockSets, ScheduleError> {
     if fields[0] != "0" {
         return Err(refuse(0, fields[0]));
     }
@@ -58,7 +58,7 @@ pub(super) fn rule(fields: [&str; 7]) -> Result<Rule, ScheduleError> {
     let of_week = (!unrestricted(WEEKDAY))
         .then(|| read(WEEKDAY).map(|days: u64| days >> 1))
         .transpose()?;
-    Ok(Rule {
+    Ok(WallClockSets {
         minutes: read(1)?,
         hours: read(2)?,
         months: read(4)?,

@@ -28,7 +28,7 @@ impl ContractSignal {
 
 /// An item of a period that has failed, as far as it matters to its contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailedItem {
     /// What the gateway's last refusal says of the contract.
     pub word: Option<ContractSignal>,
     /// How often it was declined.
@@ -41,7 +41,7 @@ pub struct Failed {
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Follow {
+pub enum ContractFollowUp {
     /// Nothing: the failure is the item's own.
     Nothing,
     /// The contract is paused, and why.
@@ -51,14 +51,16 @@ pub enum Follow {
 }
 
 /// Decides it.
-pub fn follow(failed: &Failed) -> Follow {
+pub fn follow(failed: &FailedItem) -> ContractFollowUp {
     let reason = &failed.reason;
     match failed.word {
-        Some(ContractSignal::Ended) => Follow::End(format!("the gateway says so; {reason}")),
-        Some(ContractSignal::Paused) => Follow::Pause(format!("refused; {reason}")),
-        None if usize::from(failed.decline_count) > failed.steps => Follow::Pause(format!(
-            "declined to the end of the dunning ladder; {reason}"
-        )),
-        None => Follow::Nothing,
+        Some(ContractSignal::Ended) => {
+            ContractFollowUp::End(format!("the gateway says so; {reason}"))
+        }
+        Some(ContractSignal::Paused) => ContractFollowUp::Pause(format!("refused; {reason}")),
+        None if usize::from(failed.decline_count) > failed.steps => ContractFollowUp::Pause(
+            format!("declined to the end of the dunning ladder; {reason}"),
+        ),
+        None => ContractFollowUp::Nothing,
     }
 }

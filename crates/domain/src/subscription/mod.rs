@@ -18,10 +18,10 @@ use chrono::NaiveDate;
 
 use super::money::Amount;
 
-pub use follow::{ContractSignal, Failed, Follow, follow};
-pub use prices::{Prices, PricesError};
-pub use revise::{Offer, Unrevised};
-pub use terms::{Anchor, Every, Period, Terms, TermsError};
+pub use follow::{ContractFollowUp, ContractSignal, FailedItem, follow};
+pub use prices::{PriceList, PricesError};
+pub use revise::{ContractOffer, RevisionError};
+pub use terms::{Anchor, BillingInterval, BillingTerms, Period, TermsError};
 
 /// How many periods of one contract are looked at together; the others come with the next run.
 const AT_ONCE: usize = 1_000;
@@ -30,18 +30,18 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// When it falls due.
-    pub terms: Terms,
+    pub terms: BillingTerms,
     /// How much, by day.
-    pub prices: Prices,
+    pub prices: PriceList,
     /// Whether it is charged.
-    pub standing: Standing,
+    pub standing: ContractStanding,
     /// A text for the bill; no personal data.
     pub description: String,
 }
 
 /// Whether a contract is charged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum ContractStanding {
     /// It is.
     Active,
     /// Not until somebody resumes it.
@@ -60,7 +60,7 @@ pub enum Standing {
     },
 }
 
-impl Standing {
+impl ContractStanding {
     /// Every word for a standing.
     pub const WORDS: [&str; 3] = ["active", "paused", "ended"];
 
@@ -93,7 +93,7 @@ pub struct RunDays {
 
 /// A period that is due and not accounted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct DuePeriod {
     /// Which.
     pub period: Period,
     /// How much it is.
@@ -104,7 +104,7 @@ pub struct Due {
 
 /// A period that will never be charged, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waived {
+pub struct WaivedPeriod {
     /// Which.
     pub period: Period,
     /// How much it would have been.
@@ -122,14 +122,23 @@ impl Subscription {
     /// use std::collections::{BTreeMap, BTreeSet};
     /// use chrono::NaiveDate;
     /// use payrun_domain::money::{Amount, Currency};
-    /// use payrun_domain::subscription::{Anchor, Every, Prices, RunDays, Standing, Subscription, Terms};
+    /// use payrun_domain::subscription::{
+    ///     Anchor, BillingInterval, BillingTerms, ContractStanding, PriceList, RunDays, Subscription,
+    /// };
     ///
     /// let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
     /// let amount = Amount::parse("38.00", Currency::parse("HKD").unwrap()).unwrap();
     /// let monthly = Subscription {
-    ///     terms: Terms::new(Every::Month, Anchor::parse("31", Every::Month).unwrap(), day(1, 1), None, 14).unwrap(),
-    ///     prices: Prices::of(amount, day(1, 1)),
-    ///     standing: Standing::Active,
+    ///     terms: BillingTerms::new(
+    ///         BillingInterval::Month,
+    ///         Anchor::parse("31", BillingInterval::Month).unwrap(),
+    ///         day(1, 1),
+    ///         None,
+    ///         14,
+    ///     )
+    ///     .unwrap(),
+    ///     prices: PriceList::of(amount, day(1, 1)),
+    ///     standing: ContractStanding::Active,
     ///     description: String::new(),
     /// };
     /// let run = RunDays { on: day(2, 28), today: day(2, 28) };
@@ -143,23 +152,23 @@ impl Subscription {
         run: RunDays,
         accounted: &BTreeSet<String>,
         reopened: &BTreeMap<String, NaiveDate>,
-    ) -> Vec<Due> {
+    ) -> Vec<DuePeriod> {
         let due = |period: Period| {
             let pay_by = reopened.get(&period.name).copied().unwrap_or(period.pay_by);
             let lapsed = run.on.min(run.today) > pay_by;
-            Due {
+            DuePeriod {
                 amount: self.prices.on(period.due),
                 lapsed,
                 period: Period { pay_by, ..period },
             }
         };
         match self.standing {
-            Standing::Active => self
+            ContractStanding::Active => self
                 .open_until(open, Some(run.on), accounted)
                 .take(AT_ONCE)
                 .map(due)
                 .collect(),
-            Standing::Paused { .. } | Standing::Ended { .. } => Vec::new(),
+            ContractStanding::Paused { .. } | ContractStanding::Ended { .. } => Vec::new(),
         }
     }
 
@@ -167,8 +176,8 @@ impl Subscription {
     /// will be none.
     pub fn next_due(&self, open: NaiveDate, accounted: &BTreeSet<String>) -> Option<NaiveDate> {
         match self.standing {
-            Standing::Ended { .. } => None,
-            Standing::Active | Standing::Paused { .. } => self
+            ContractStanding::Ended { .. } => None,
+            ContractStanding::Active | ContractStanding::Paused { .. } => self
                 .open_until(open, None, accounted)
                 .next()
                 .map(|period| period.due),
@@ -177,11 +186,11 @@ impl Subscription {
 
     /// Pauses it from a day on; none unless it is active.
     pub fn paused(&self, since: NaiveDate, reason: &str) -> Option<Self> {
-        let standing = Standing::Paused {
+        let standing = ContractStanding::Paused {
             since,
             reason: reason.to_owned(),
         };
-        (self.standing == Standing::Active).then(|| Self {
+        (self.standing == ContractStanding::Active).then(|| Self {
             standing,
             ..self.clone()
         })
@@ -194,8 +203,8 @@ impl Subscription {
         open: NaiveDate,
         today: NaiveDate,
         accounted: &BTreeSet<String>,
-    ) -> Option<(Self, Vec<Waived>)> {
-        let Standing::Paused { since, reason } = &self.standing else {
+    ) -> Option<(Self, Vec<WaivedPeriod>)> {
+        let ContractStanding::Paused { since, reason } = &self.standing else {
             return None;
         };
         let waived = self.waived(
@@ -206,7 +215,7 @@ impl Subscription {
         );
         Some((
             Self {
-                standing: Standing::Active,
+                standing: ContractStanding::Active,
                 ..self.clone()
             },
             waived,
@@ -220,12 +229,12 @@ impl Subscription {
         on: NaiveDate,
         reason: &str,
         accounted: &BTreeSet<String>,
-    ) -> Option<(Self, Vec<Waived>)> {
+    ) -> Option<(Self, Vec<WaivedPeriod>)> {
         let ended = format!("ended: {reason}");
         let waived = match &self.standing {
-            Standing::Ended { .. } => return None,
-            Standing::Active => self.waived(open, on, accounted, &ended),
-            Standing::Paused { since, reason } => {
+            ContractStanding::Ended { .. } => return None,
+            ContractStanding::Active => self.waived(open, on, accounted, &ended),
+            ContractStanding::Paused { since, reason } => {
                 let before = since.pred_opt()?.min(on);
                 let mut waived = self.waived(open, before, accounted, &ended);
                 waived.extend(self.waived(
@@ -237,7 +246,7 @@ impl Subscription {
                 waived
             }
         };
-        let standing = Standing::Ended {
+        let standing = ContractStanding::Ended {
             on,
             reason: reason.to_owned(),
         };
@@ -256,9 +265,9 @@ impl Subscription {
         until: NaiveDate,
         accounted: &BTreeSet<String>,
         reason: &str,
-    ) -> Vec<Waived> {
+    ) -> Vec<WaivedPeriod> {
         self.open_until(from, Some(until), accounted)
-            .map(|period| Waived {
+            .map(|period| WaivedPeriod {
                 amount: self.prices.on(period.due),
                 period,
                 reason: reason.to_owned(),

@@ -10,7 +10,7 @@ const MOST: usize = 200;
 
 /// Prices in one currency, each from a day on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prices {
+pub struct PriceList {
     first: Amount,
     since: NaiveDate,
     /// Later ones, in the order of their days.
@@ -33,7 +33,7 @@ pub enum PricesError {
     TooMany,
 }
 
-impl Prices {
+impl PriceList {
     /// One price.
     pub const fn of(amount: Amount, since: NaiveDate) -> Self {
         Self {

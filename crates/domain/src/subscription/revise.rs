@@ -7,14 +7,14 @@
 use chrono::NaiveDate;
 use thiserror::Error;
 
-use super::{Prices, PricesError, Standing, Subscription, Terms};
+use super::{BillingTerms, ContractStanding, PriceList, PricesError, Subscription};
 use crate::money::Amount;
 
 /// What a row says of a contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct ContractOffer {
     /// When it falls due.
-    pub terms: Terms,
+    pub terms: BillingTerms,
     /// How much.
     pub amount: Amount,
     /// From which day on, where the row says so.
@@ -25,7 +25,7 @@ pub struct Offer {
 
 /// Why a row cannot change a contract.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Unrevised {
+pub enum RevisionError {
     /// It has ended.
     #[error("the contract has ended ({reason}); what has ended does not begin again")]
     Ended {
@@ -42,13 +42,13 @@ pub enum Unrevised {
     Prices(#[from] PricesError),
 }
 
-impl Offer {
+impl ContractOffer {
     /// As a contract that is new.
     pub fn subscription(&self) -> Subscription {
         Subscription {
             terms: self.terms,
-            prices: Prices::of(self.amount, self.terms.start()),
-            standing: Standing::Active,
+            prices: PriceList::of(self.amount, self.terms.start()),
+            standing: ContractStanding::Active,
             description: self.description.clone(),
         }
     }
@@ -59,13 +59,13 @@ impl Subscription {
     /// accounted for.
     ///
     /// # Errors
-    /// [`Unrevised`]
+    /// [`RevisionError`]
     pub fn revised(
         &self,
-        offer: &Offer,
+        offer: &ContractOffer,
         today: NaiveDate,
         begun: bool,
-    ) -> Result<Option<Self>, Unrevised> {
+    ) -> Result<Option<Self>, RevisionError> {
         let same_days = self.terms.same_days(&offer.terms);
         let prices = if same_days || begun {
             self.priced(offer, today)?
@@ -89,18 +89,18 @@ impl Subscription {
             return Ok(None);
         }
         match &self.standing {
-            Standing::Ended { reason, .. } => Err(Unrevised::Ended {
+            ContractStanding::Ended { reason, .. } => Err(RevisionError::Ended {
                 reason: reason.clone(),
             }),
-            Standing::Active | Standing::Paused { .. } if begun && !same_days => {
-                Err(Unrevised::Days)
+            ContractStanding::Active | ContractStanding::Paused { .. } if begun && !same_days => {
+                Err(RevisionError::Days)
             }
-            Standing::Active | Standing::Paused { .. } => Ok(Some(revised)),
+            ContractStanding::Active | ContractStanding::Paused { .. } => Ok(Some(revised)),
         }
     }
 
     /// A price without a day is that of today: a rise that is noted for later stays.
-    fn priced(&self, offer: &Offer, today: NaiveDate) -> Result<Prices, PricesError> {
+    fn priced(&self, offer: &ContractOffer, today: NaiveDate) -> Result<PriceList, PricesError> {
         let is_so = match offer.amount_from {
             Some(day) => self
                 .prices

@@ -9,7 +9,7 @@ const PAY_WITHIN_MAX: u16 = 366;
 
 /// How often a contract falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Every {
+pub enum BillingInterval {
     /// On a day of each week.
     Week,
     /// On a day of every other week.
@@ -27,12 +27,12 @@ pub enum Every {
 }
 
 /// From one due date to the next.
-enum Step {
+enum DueDateStep {
     Weeks(u32),
     Months(u32),
 }
 
-impl Every {
+impl BillingInterval {
     /// Every form, in the order people would list them.
     pub const ALL: [Self; 7] = [
         Self::Week,
@@ -62,20 +62,20 @@ impl Every {
         Self::ALL.into_iter().find(|every| every.as_str() == words)
     }
 
-    const fn step(self) -> Step {
+    const fn step(self) -> DueDateStep {
         match self {
-            Self::Week => Step::Weeks(1),
-            Self::TwoWeeks => Step::Weeks(2),
-            Self::Month => Step::Months(1),
-            Self::TwoMonths => Step::Months(2),
-            Self::ThreeMonths => Step::Months(3),
-            Self::SixMonths => Step::Months(6),
-            Self::Year => Step::Months(12),
+            Self::Week => DueDateStep::Weeks(1),
+            Self::TwoWeeks => DueDateStep::Weeks(2),
+            Self::Month => DueDateStep::Months(1),
+            Self::TwoMonths => DueDateStep::Months(2),
+            Self::ThreeMonths => DueDateStep::Months(3),
+            Self::SixMonths => DueDateStep::Months(6),
+            Self::Year => DueDateStep::Months(12),
         }
     }
 
     const fn counts_weeks(self) -> bool {
-        matches!(self.step(), Step::Weeks(_))
+        matches!(self.step(), DueDateStep::Weeks(_))
     }
 }
 
@@ -91,7 +91,7 @@ impl Anchor {
     ///
     /// # Errors
     /// [`TermsError::Anchor`] for any other text.
-    pub fn parse(text: &str, every: Every) -> Result<Self, TermsError> {
+    pub fn parse(text: &str, every: BillingInterval) -> Result<Self, TermsError> {
         let wrong = || TermsError::Anchor {
             text: text.chars().take(20).collect(),
             expected: Self::expected(every),
@@ -111,7 +111,7 @@ impl Anchor {
     }
 
     /// The one that the first day gives where none is named.
-    pub fn of(start: NaiveDate, every: Every) -> Self {
+    pub fn of(start: NaiveDate, every: BillingInterval) -> Self {
         let day = if every.counts_weeks() {
             start.weekday().number_from_monday()
         } else {
@@ -121,7 +121,7 @@ impl Anchor {
     }
 
     /// From the number the ledger keeps.
-    pub fn from_number(number: i64, every: Every) -> Option<Self> {
+    pub fn from_number(number: i64, every: BillingInterval) -> Option<Self> {
         let most = if every.counts_weeks() { 7 } else { 31 };
         u8::try_from(number)
             .ok()
@@ -135,14 +135,14 @@ impl Anchor {
     }
 
     /// As files write it.
-    pub fn text(self, every: Every) -> String {
+    pub fn text(self, every: BillingInterval) -> String {
         let weekday = WEEKDAYS
             .get(usize::from(self.0).saturating_sub(1))
             .filter(|_| every.counts_weeks());
         weekday.map_or_else(|| self.0.to_string(), |day| (*day).to_owned())
     }
 
-    const fn expected(every: Every) -> &'static str {
+    const fn expected(every: BillingInterval) -> &'static str {
         if every.counts_weeks() {
             "mon, tue, wed, thu, fri, sat or sun"
         } else {
@@ -158,8 +158,8 @@ impl Anchor {
 /// When a contract falls due. Each due date is reckoned from the first one, so that a short month
 /// moves no later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    every: Every,
+pub struct BillingTerms {
+    every: BillingInterval,
     anchor: Anchor,
     start: NaiveDate,
     end: Option<NaiveDate>,
@@ -210,14 +210,14 @@ pub enum TermsError {
     },
 }
 
-impl Terms {
+impl BillingTerms {
     /// The days on which periods may fall due are from `start` to `end`, both included; a period
     /// may be charged for `pay_within` days after its due date.
     ///
     /// # Errors
     /// What does not fit together.
     pub fn new(
-        every: Every,
+        every: BillingInterval,
         anchor: Anchor,
         start: NaiveDate,
         end: Option<NaiveDate>,
@@ -246,7 +246,7 @@ impl Terms {
     }
 
     /// How often.
-    pub const fn every(&self) -> Every {
+    pub const fn every(&self) -> BillingInterval {
         self.every
     }
 
@@ -312,8 +312,8 @@ impl Terms {
     fn steps_before(&self, from: NaiveDate) -> u32 {
         let days = (from - self.start).num_days().max(0);
         let steps = match self.every.step() {
-            Step::Weeks(weeks) => days / (7 * i64::from(weeks)),
-            Step::Months(months) => days / (31 * i64::from(months)),
+            DueDateStep::Weeks(weeks) => days / (7 * i64::from(weeks)),
+            DueDateStep::Months(months) => days / (31 * i64::from(months)),
         };
         u32::try_from(steps).unwrap_or(0).saturating_sub(1)
     }
@@ -321,10 +321,10 @@ impl Terms {
     /// The due date so many steps after the first.
     fn nth(&self, step: u32) -> Option<NaiveDate> {
         match self.every.step() {
-            Step::Weeks(weeks) => self
+            DueDateStep::Weeks(weeks) => self
                 .first_weekday()?
                 .checked_add_days(Days::new(u64::from(step) * 7 * u64::from(weeks))),
-            Step::Months(months) => {
+            DueDateStep::Months(months) => {
                 let month = self
                     .first_month()?
                     .checked_add_months(Months::new(step.checked_mul(months)?))?;

@@ -12,9 +12,9 @@ fn hkd(minor: i64) -> Amount {
     Amount::from_minor(minor, Currency::parse("HKD").unwrap()).unwrap()
 }
 
-fn terms(every: &str, anchor: &str, start: &str, end: Option<&str>) -> Terms {
-    let every = Every::parse(every).unwrap();
-    Terms::new(
+fn terms(every: &str, anchor: &str, start: &str, end: Option<&str>) -> BillingTerms {
+    let every = BillingInterval::parse(every).unwrap();
+    BillingTerms::new(
         every,
         Anchor::parse(anchor, every).unwrap(),
         day(start),
@@ -32,7 +32,7 @@ fn on(text: &str) -> RunDays {
     }
 }
 
-fn names(terms: &Terms, from: &str, how_many: usize) -> Vec<String> {
+fn names(terms: &BillingTerms, from: &str, how_many: usize) -> Vec<String> {
     terms
         .dues(day(from))
         .take(how_many)
@@ -40,12 +40,12 @@ fn names(terms: &Terms, from: &str, how_many: usize) -> Vec<String> {
         .collect()
 }
 
-fn contract(terms: Terms) -> Subscription {
-    let prices = Prices::of(hkd(3_800), terms.start());
+fn contract(terms: BillingTerms) -> Subscription {
+    let prices = PriceList::of(hkd(3_800), terms.start());
     Subscription {
         terms,
         prices,
-        standing: Standing::Active,
+        standing: ContractStanding::Active,
         description: String::new(),
     }
 }
@@ -110,13 +110,18 @@ fn nothing_falls_due_after_the_end_and_the_last_day_counts() {
 fn wrong_terms_are_refused() {
     let parse = |text, every| Anchor::parse(text, every).map_err(|error| error.to_string());
     assert_eq!(
-        parse("32", Every::Month).unwrap_err(),
+        parse("32", BillingInterval::Month).unwrap_err(),
         "anchor_day \"32\" is not a day of the month, 1 to 31"
     );
-    assert!(parse("1", Every::Week).unwrap_err().contains("mon, tue"));
-    let anchor = Anchor::of(day("2026-01-01"), Every::Month);
+    assert!(
+        parse("1", BillingInterval::Week)
+            .unwrap_err()
+            .contains("mon, tue")
+    );
+    let anchor = Anchor::of(day("2026-01-01"), BillingInterval::Month);
     let made = |start, end, within| {
-        Terms::new(Every::Month, anchor, day(start), end, within).map_err(|e| e.to_string())
+        BillingTerms::new(BillingInterval::Month, anchor, day(start), end, within)
+            .map_err(|e| e.to_string())
     };
     assert!(
         made("2026-01-02", Some(day("2026-01-01")), 0)
@@ -137,7 +142,7 @@ fn wrong_terms_are_refused() {
 
 #[test]
 fn a_price_holds_for_periods_due_from_its_day_on() {
-    let prices = Prices::of(hkd(100), day("2026-01-01"))
+    let prices = PriceList::of(hkd(100), day("2026-01-01"))
         .from_day(day("2026-03-01"), hkd(200))
         .unwrap();
     let on = |text| prices.on(day(text)).minor();
@@ -157,7 +162,7 @@ fn a_price_holds_for_periods_due_from_its_day_on() {
 #[test]
 fn a_row_without_a_day_leaves_a_rise_that_is_noted_for_later() {
     let ours = contract(terms("month", "5", "2026-01-01", None));
-    let offer = |minor, from: Option<&str>| Offer {
+    let offer = |minor, from: Option<&str>| ContractOffer {
         terms: ours.terms,
         amount: hkd(minor),
         amount_from: from.map(day),
@@ -186,11 +191,11 @@ fn a_row_without_a_day_leaves_a_rise_that_is_noted_for_later() {
         (now.prices.on(today), now.prices.on(day("2026-02-09"))),
         (hkd(4_000), hkd(3_800))
     );
-    let other = Offer {
+    let other = ContractOffer {
         terms: terms("month", "6", "2026-01-01", None),
         ..offer(3_800, None)
     };
-    assert_eq!(ours.revised(&other, today, true), Err(Unrevised::Days));
+    assert_eq!(ours.revised(&other, today, true), Err(RevisionError::Days));
     assert!(ours.revised(&other, today, false).unwrap().is_some());
     let (ended, _) = ours
         .ended(day("2026-01-01"), today, "moved out", &BTreeSet::new())
@@ -198,7 +203,7 @@ fn a_row_without_a_day_leaves_a_rise_that_is_noted_for_later() {
     assert_eq!(ended.revised(&offer(3_800, None), today, true), Ok(None));
     assert!(matches!(
         ended.revised(&offer(1, None), today, true),
-        Err(Unrevised::Ended { .. })
+        Err(RevisionError::Ended { .. })
     ));
 }
 
@@ -292,16 +297,16 @@ fn a_period_lapses_by_the_day_it_is_and_not_by_the_day_the_run_is_for() {
 
 #[test]
 fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
-    let failed = |word, decline_count, steps| Failed {
+    let failed = |word, decline_count, steps| FailedItem {
         word,
         decline_count,
         steps,
         reason: "declined: X".to_owned(),
     };
     let said = |failed| match follow(&failed) {
-        Follow::Nothing => "nothing",
-        Follow::Pause(_) => "pause",
-        Follow::End(_) => "end",
+        ContractFollowUp::Nothing => "nothing",
+        ContractFollowUp::Pause(_) => "pause",
+        ContractFollowUp::End(_) => "end",
     };
     assert_eq!(said(failed(None, 0, 0)), "nothing");
     assert_eq!(said(failed(None, 3, 3)), "nothing");
@@ -312,24 +317,28 @@ fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
 }
 
 /// Day by day, without any arithmetic of ours.
-fn oracle(every: Every, anchor: Anchor, start: NaiveDate, days: usize) -> Vec<NaiveDate> {
+fn oracle(every: BillingInterval, anchor: Anchor, start: NaiveDate, days: usize) -> Vec<NaiveDate> {
     let last = |date: NaiveDate| {
         date.succ_opt()
             .is_none_or(|next| next.month() != date.month())
     };
     let number = u32::from(anchor.number());
     let fits = |date: &NaiveDate| match every {
-        Every::Week | Every::TwoWeeks => date.weekday().number_from_monday() == number,
-        Every::Month | Every::TwoMonths | Every::ThreeMonths | Every::SixMonths | Every::Year => {
-            date.day() == number || (last(*date) && date.day() < number)
+        BillingInterval::Week | BillingInterval::TwoWeeks => {
+            date.weekday().number_from_monday() == number
         }
+        BillingInterval::Month
+        | BillingInterval::TwoMonths
+        | BillingInterval::ThreeMonths
+        | BillingInterval::SixMonths
+        | BillingInterval::Year => date.day() == number || (last(*date) && date.day() < number),
     };
     let each = match every {
-        Every::Week | Every::Month => 1,
-        Every::TwoWeeks | Every::TwoMonths => 2,
-        Every::ThreeMonths => 3,
-        Every::SixMonths => 6,
-        Every::Year => 12,
+        BillingInterval::Week | BillingInterval::Month => 1,
+        BillingInterval::TwoWeeks | BillingInterval::TwoMonths => 2,
+        BillingInterval::ThreeMonths => 3,
+        BillingInterval::SixMonths => 6,
+        BillingInterval::Year => 12,
     };
     start
         .iter_days()
@@ -342,14 +351,14 @@ fn oracle(every: Every, anchor: Anchor, start: NaiveDate, days: usize) -> Vec<Na
 proptest! {
     #[test]
     fn due_dates_are_those_that_a_calendar_shows(
-        every in proptest::sample::select(Every::ALL.to_vec()),
+        every in proptest::sample::select(BillingInterval::ALL.to_vec()),
         anchor in 1_i64..=31,
         start in 0_u64..3_000,
         from in 0_u64..4_000,
     ) {
         let first = day("2023-01-01") + chrono::Days::new(start);
         let anchor = Anchor::from_number(anchor, every).unwrap_or(Anchor::of(first, every));
-        let terms = Terms::new(every, anchor, first, None, 0).unwrap();
+        let terms = BillingTerms::new(every, anchor, first, None, 0).unwrap();
         let from = day("2023-01-01") + chrono::Days::new(from);
         let until = first + chrono::Days::new(3_000);
         let ours: Vec<NaiveDate> = terms.dues(from).take_while(|due| *due < until).collect();

@@ -4,30 +4,30 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::context::{AttemptContext, Work};
+use super::context::{AttemptContext, JobContext};
 use super::decide::attempt_of;
 use super::filed_again::{self, Filing};
-use super::{Ended, Exchange, give_back, lane, local, payment};
+use super::{CallOutcome, Exchange, give_back, lane, local, payment};
 use crate::vault::open_input;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
-use payrun_domain::item::{Event, Illegal, State, apply};
+use payrun_domain::item::{Event, IllegalMove, State, apply};
 use payrun_domain::money::Amount;
 use payrun_domain::planted;
 use payrun_domain::time::Timestamp;
-use payrun_gateway::{Call, NoConnection, Observation, Reached};
+use payrun_gateway::{Call, Delivery, NoConnection, Observation};
 use payrun_ledger::{ClaimKind, Claimed, Settlement};
-use payrun_project::job_kinds::{Operations, Outcome};
+use payrun_project::job_kinds::{Operations, OutcomeRow};
 use payrun_system::failpoint;
 
 /// Calls the gateway, unless something that is looked at before says that nothing may be sent now.
 pub(crate) async fn call<'a>(
     engine: &'a Engine,
     account: &'a Account,
-    work: &'a Work,
+    work: &'a JobContext,
     claimed: &'a Claimed,
-) -> Result<Ended<'a>, Illegal> {
+) -> Result<CallOutcome<'a>, IllegalMove> {
     let started_at = engine.clock.now();
     let goes = !outlives(engine, account, claimed)
         && account.watch.rests().is_none()
@@ -37,13 +37,13 @@ pub(crate) async fn call<'a>(
         .operations(engine, &work.kind, account)
         .filter(|_| goes)
     else {
-        return give_back(claimed, work, started_at).map(Ended::settled);
+        return give_back(claimed, work, started_at).map(CallOutcome::settled);
     };
     let (operation, outcomes) = operation(operations, claimed.doing);
     let mut call = match call_of(engine, account, work, claimed, operation) {
         Ok(call) => call,
         Err(why) => {
-            return unsendable(claimed, work, operation, why, started_at).map(Ended::settled);
+            return unsendable(claimed, work, operation, why, started_at).map(CallOutcome::settled);
         }
     };
     filing.note_way(&mut call);
@@ -55,7 +55,7 @@ pub(crate) async fn call<'a>(
         operations,
     };
     if let Some(settlement) = precheck(&context, filing, &mut call).await? {
-        return Ok(Ended::settled(settlement));
+        return Ok(CallOutcome::settled(settlement));
     }
     let ready = if work.kind.here {
         Ok(())
@@ -63,7 +63,7 @@ pub(crate) async fn call<'a>(
         turn(engine, account).await
     };
     if !may_still_be_sent(&context).await {
-        return give_back(claimed, work, engine.clock.now()).map(Ended::settled);
+        return give_back(claimed, work, engine.clock.now()).map(CallOutcome::settled);
     }
     failpoint::hit("before_send");
     let observed = match ready {
@@ -81,7 +81,7 @@ pub(crate) async fn call<'a>(
         started_at,
         ended_at,
     };
-    Ok(Ended::Called(Box::new(exchange)))
+    Ok(CallOutcome::Called(Box::new(exchange)))
 }
 
 /// What is looked at before anything of the item's own is sent; what follows if it is not sent now.
@@ -89,7 +89,7 @@ pub(crate) async fn precheck(
     context: &AttemptContext<'_>,
     filing: Filing,
     call: &mut Call,
-) -> Result<Option<Settlement>, Illegal> {
+) -> Result<Option<Settlement>, IllegalMove> {
     let AttemptContext {
         engine,
         account,
@@ -118,7 +118,8 @@ pub(crate) async fn precheck(
         return Ok(Some(settlement));
     }
     if let Some(lookup) = &operations.payment
-        && let payment::Ready::Not(settlement) = payment::prepare(context, lookup, call).await?
+        && let payment::PaymentCheck::Not(settlement) =
+            payment::prepare(context, lookup, call).await?
     {
         return Ok(Some(*settlement));
     }
@@ -168,7 +169,7 @@ pub(crate) fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) ->
 pub(crate) fn call_of(
     engine: &Engine,
     account: &Account,
-    work: &Work,
+    work: &JobContext,
     claimed: &Claimed,
     operation: &str,
 ) -> Result<Call, String> {
@@ -193,11 +194,11 @@ pub(crate) fn call_of(
 /// Nothing can be sent, and why: it is tried again for a while, since somebody may mend it.
 pub(crate) fn unsendable(
     claimed: &Claimed,
-    work: &Work,
+    work: &JobContext,
     operation: &str,
     why: String,
     now: Timestamp,
-) -> Result<Settlement, Illegal> {
+) -> Result<Settlement, IllegalMove> {
     let answer = if claimed.item.state == State::Sending {
         Answer::NotProcessed {
             code: "not_sent".to_owned(),
@@ -215,7 +216,7 @@ pub(crate) fn unsendable(
         &work.policy,
         now,
     )?;
-    let observed = Observation::of(Reached::NotSent(why));
+    let observed = Observation::of(Delivery::NotSent(why));
     Ok(Settlement::answered(
         claimed,
         moved,
@@ -226,7 +227,7 @@ pub(crate) fn unsendable(
 }
 
 /// What changes nothing has no query: it is done again.
-pub(crate) fn operation(operations: &Operations, doing: ClaimKind) -> (&str, &[Outcome]) {
+pub(crate) fn operation(operations: &Operations, doing: ClaimKind) -> (&str, &[OutcomeRow]) {
     match (doing, &operations.query) {
         (ClaimKind::Query, Some(query)) => (query, &operations.query_outcomes),
         (ClaimKind::Submit, _) | (ClaimKind::Query, None) => {
@@ -238,7 +239,7 @@ pub(crate) fn operation(operations: &Operations, doing: ClaimKind) -> (&str, &[O
 /// The item's checked fields, personal data opened.
 pub(crate) fn input(
     engine: &Engine,
-    work: &Work,
+    work: &JobContext,
     claimed: &Claimed,
 ) -> Result<Map<String, Value>, String> {
     let input: Map<String, Value> = serde_json::from_str(claimed.input())
@@ -257,7 +258,7 @@ pub(crate) async fn in_time(account: &Account, call: &Call) -> Observation {
     let grace = Duration::from_millis(250);
     match tokio::time::timeout(call.timeout + grace, account.gateway.call(call)).await {
         Ok(observed) => observed,
-        Err(_) => Observation::of(Reached::TimedOut),
+        Err(_) => Observation::of(Delivery::TimedOut),
     }
 }
 
@@ -295,18 +296,18 @@ pub(crate) async fn prepared(engine: &Engine, account: &Account) -> Result<(), O
 }
 
 /// Why a call could not be begun, where that may pass by itself.
-pub(crate) fn not_begun(reached: &Reached) -> Option<String> {
+pub(crate) fn not_begun(reached: &Delivery) -> Option<String> {
     match reached {
-        Reached::NotSent(why) => Some(format!("nothing was sent: {why}")),
-        Reached::Unreachable(how, _) => Some(cannot_reach(*how)),
-        Reached::Refused(_)
-        | Reached::Unsendable(_)
-        | Reached::TimedOut
-        | Reached::Lost(_)
-        | Reached::Unreadable(_)
-        | Reached::Unverified(_)
-        | Reached::NoKeys(_)
-        | Reached::Replied => None,
+        Delivery::NotSent(why) => Some(format!("nothing was sent: {why}")),
+        Delivery::Unreachable(how, _) => Some(cannot_reach(*how)),
+        Delivery::Refused(_)
+        | Delivery::Unsendable(_)
+        | Delivery::TimedOut
+        | Delivery::Lost(_)
+        | Delivery::Unreadable(_)
+        | Delivery::Unverified(_)
+        | Delivery::NoKeys(_)
+        | Delivery::Replied => None,
     }
 }
 

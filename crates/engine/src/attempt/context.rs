@@ -10,7 +10,7 @@ use payrun_project::job_kinds::{JobKind, Operations};
 
 /// What an attempt needs to know of its job.
 #[derive(Debug, Clone)]
-pub struct Work {
+pub struct JobContext {
     /// The job's kind.
     pub kind: Arc<JobKind>,
     /// The job's policies as they were planned.
@@ -21,7 +21,7 @@ pub struct Work {
 /// a report to be made.
 pub(crate) const LONG_LEASE: Duration = Duration::from_secs(1_800);
 
-impl Work {
+impl JobContext {
     /// Whether this account can be asked what became of an effect.
     pub fn can_ask(&self, account: &Account) -> bool {
         self.kind.effect
@@ -48,7 +48,7 @@ impl Work {
 pub(crate) struct AttemptContext<'a> {
     pub engine: &'a Engine,
     pub account: &'a Account,
-    pub work: &'a Work,
+    pub work: &'a JobContext,
     pub claimed: &'a Claimed,
     pub operations: &'a Operations,
 }

@@ -8,16 +8,19 @@ use crate::Account;
 use crate::attempt::explain::explained;
 use crate::contracts::CONTRACT_IS;
 use payrun_domain::answer::{Answer, Cause};
-use payrun_domain::item::{Event, Illegal, Move, QueryPurpose, State, apply};
+use payrun_domain::item::{Event, IllegalMove, Move, QueryPurpose, State, apply};
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::redaction::TOLD;
-use payrun_gateway::{NoConnection, Observation, Reached};
+use payrun_gateway::{Delivery, NoConnection, Observation};
 use payrun_ledger::{Attempt, ClaimKind, Claimed, Settlement};
-use payrun_project::job_kinds::judge::Judged;
+use payrun_project::job_kinds::judge::Judgement;
 
 /// What becomes of the item: the move of the state machine, with what people want to read.
-pub(crate) async fn decide(exchange: Exchange<'_>, judged: Judged) -> Result<Settlement, Illegal> {
+pub(crate) async fn decide(
+    exchange: Exchange<'_>,
+    judged: Judgement,
+) -> Result<Settlement, IllegalMove> {
     let is_query = exchange.is_query();
     let Exchange {
         context,
@@ -64,11 +67,11 @@ pub(crate) async fn decide(exchange: Exchange<'_>, judged: Judged) -> Result<Set
 }
 
 /// Where nothing was sent, the reason says why.
-pub(crate) fn unsent(moved: Move, reached: &Reached, is_query: bool) -> Move {
+pub(crate) fn unsent(moved: Move, reached: &Delivery, is_query: bool) -> Move {
     match reached {
-        Reached::Unsendable(why) => moved.because(Some(format!("cannot be sent: {why}"))),
-        Reached::Unreachable(how, _) => unreached(*how, moved),
-        Reached::NotSent(why) => {
+        Delivery::Unsendable(why) => moved.because(Some(format!("cannot be sent: {why}"))),
+        Delivery::Unreachable(how, _) => unreached(*how, moved),
+        Delivery::NotSent(why) => {
             let what = if is_query {
                 "it could not be asked about"
             } else {
@@ -76,13 +79,13 @@ pub(crate) fn unsent(moved: Move, reached: &Reached, is_query: bool) -> Move {
             };
             moved.because(Some(format!("{what}: {why}")))
         }
-        Reached::Refused(_)
-        | Reached::TimedOut
-        | Reached::Lost(_)
-        | Reached::Unreadable(_)
-        | Reached::Unverified(_)
-        | Reached::NoKeys(_)
-        | Reached::Replied => moved,
+        Delivery::Refused(_)
+        | Delivery::TimedOut
+        | Delivery::Lost(_)
+        | Delivery::Unreadable(_)
+        | Delivery::Unverified(_)
+        | Delivery::NoKeys(_)
+        | Delivery::Replied => moved,
     }
 }
 
@@ -128,7 +131,7 @@ pub(crate) fn number_exists(claimed: &Claimed) -> bool {
 
 /// A reason with the gateway's own words, where it refuses: its message, or what the customs say of
 /// a declaration.
-pub(crate) fn quoted(moved: Move, judged: &Judged, seen: &Map<String, Value>) -> Move {
+pub(crate) fn quoted(moved: Move, judged: &Judgement, seen: &Map<String, Value>) -> Move {
     let told = || {
         TOLD.into_iter()
             .find_map(|name| seen.get(name)?.as_str())
@@ -160,7 +163,7 @@ pub(crate) const UNLISTED: &str = "unlisted_message";
 /// person gets the item for that code.
 pub(crate) fn unlisted(
     moved: Move,
-    judged: &Judged,
+    judged: &Judgement,
     claimed: &Claimed,
     seen: &mut Map<String, Value>,
 ) -> Move {

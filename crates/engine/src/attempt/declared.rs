@@ -8,9 +8,9 @@ use crate::attempt::AttemptContext;
 use crate::attempt::payment;
 use payrun_domain::answer::Answer;
 use payrun_gateway::{Call, Observation};
-use payrun_ledger::Declared;
-use payrun_project::job_kinds::InStatement;
-use payrun_project::job_kinds::judge::Judged;
+use payrun_ledger::DeclaredItem;
+use payrun_project::job_kinds::StatementRole;
+use payrun_project::job_kinds::judge::Judgement;
 
 /// The most declarations of a payment that are named.
 const NAMED_MAX: u32 = 50;
@@ -22,9 +22,9 @@ pub(crate) async fn offer_to_modify(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
-    judged: &Judged,
+    judged: &Judgement,
 ) {
-    let is_refund = scene.work.kind.in_statement == Some(InStatement::Refund);
+    let is_refund = scene.work.kind.in_statement == Some(StatementRole::Refund);
     if !is_refund
         || !matches!(
             judged.answer,
@@ -59,7 +59,7 @@ pub(crate) async fn offer_to_modify(
     }
 }
 
-fn offer(declared: &[Declared]) -> String {
+fn offer(declared: &[DeclaredItem]) -> String {
     let items = |split: bool| {
         let items: Vec<String> = declared
             .iter()

@@ -10,7 +10,7 @@ use payrun_domain::item::Move;
 use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Call, Observation};
 use payrun_project::job_kinds::JobKind;
-use payrun_project::job_kinds::judge::Judged;
+use payrun_project::job_kinds::judge::Judgement;
 
 /// How the gateway calls a contract that can be charged (docs/gateways/wechat.md: nothing else is
 /// chargeable).
@@ -20,7 +20,7 @@ const SIGNED: &str = "SIGNED";
 /// contract.
 pub(crate) async fn explained(
     scene: &AttemptContext<'_>,
-    judged: &Judged,
+    judged: &Judgement,
     call: &Call,
     moved: Move,
 ) -> (Move, Option<ContractSignal>) {

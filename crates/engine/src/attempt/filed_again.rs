@@ -24,16 +24,17 @@ use crate::vault::{self, VaultError};
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun_domain::ids::{KeyHash, OrderNumber};
-use payrun_domain::item::{Event, Illegal, Move, apply};
+use payrun_domain::item::{Event, IllegalMove, Move, apply};
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::{
-    Again, ClaimKind, Claimed, Earlier, LedgerError, NewItem, Planning, Replaces, Settlement,
+    ClaimKind, Claimed, EarlierItem, LedgerError, NewItem, PlanWriter, ReplacedItem,
+    ReplacementCheck, Settlement,
 };
-use payrun_project::job_kinds::judge::{Expected, judge};
+use payrun_project::job_kinds::judge::{ExpectedReply, judge};
 use payrun_project::job_kinds::{JobKind, Operations};
-use payrun_project::workflow::render::Private;
+use payrun_project::workflow::render::PersonalValues;
 
 /// The most generations of a key: whoever has mended a row so often needs something else.
 const GENERATIONS_MAX: usize = 50;
@@ -68,11 +69,11 @@ impl Filing {
     pub(crate) fn of(claimed: &Claimed) -> Self {
         let known = claimed
             .result()
-            .filter(|known| known.contains(Replaces::FACT));
+            .filter(|known| known.contains(ReplacedItem::FACT));
         let known: Map<String, Value> = known
             .and_then(|known| serde_json::from_str(known).ok())
             .unwrap_or_default();
-        if !known.contains_key(Replaces::FACT) {
+        if !known.contains_key(ReplacedItem::FACT) {
             return Self::First;
         }
         match known.get(FILED_AS).and_then(Value::as_str) {
@@ -107,7 +108,10 @@ impl Filing {
 
 /// Asks the gateway what it has of a declaration that is to be filed again. Nothing of the item
 /// itself is sent.
-pub(crate) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settlement, Illegal> {
+pub(crate) async fn ask(
+    scene: &AttemptContext<'_>,
+    call: &Call,
+) -> Result<Settlement, IllegalMove> {
     let operation = scene.operations.query.clone().unwrap_or_default();
     let question = Call {
         operation,
@@ -118,7 +122,7 @@ pub(crate) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settl
     let mut observed = within(scene.engine, scene.account, &question).await;
     let now = scene.engine.clock.now();
     // Another amount than the mended one is no contradiction here.
-    let expected = Expected {
+    let expected = ExpectedReply {
         amount: None,
         ..expected(scene, &scene.operations.query_outcomes, call)
     };
@@ -131,7 +135,7 @@ pub(crate) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settl
     );
     note_unattested(scene, &scene.work.kind, &judged, now).await;
     lane::close(scene, &judged, &observed, now).await;
-    let found = Found::of(scene, &judged.answer, &observed);
+    let found = FiledState::of(scene, &judged.answer, &observed);
     if scene.claimed.doing == ClaimKind::Query {
         return asked_unsent(scene, &question, &found, observed, started_at);
     }
@@ -161,7 +165,7 @@ pub(crate) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settl
     let moved = apply(item, &Event::Answered(answer.clone()), policy, now)?;
     let reason = found
         .reason()
-        .filter(|_| moved.item.state.is_open() || matches!(found, Found::Successful));
+        .filter(|_| moved.item.state.is_open() || matches!(found, FiledState::Successful));
     let moved = Move {
         reason: reason.map(str::to_owned).or(moved.reason),
         ..moved
@@ -182,14 +186,14 @@ pub(crate) async fn ask(scene: &AttemptContext<'_>, call: &Call) -> Result<Settl
 fn asked_unsent(
     scene: &AttemptContext<'_>,
     question: &Call,
-    found: &Found,
+    found: &FiledState,
     mut observed: Observation,
     started_at: Timestamp,
-) -> Result<Settlement, Illegal> {
+) -> Result<Settlement, IllegalMove> {
     let now = scene.engine.clock.now();
     let answer = match found {
-        Found::Way(_) | Found::Successful | Found::UnderWay => Answer::Absent,
-        Found::Unanswered(code) => Answer::Unknown {
+        FiledState::Way(_) | FiledState::Successful | FiledState::UnderWay => Answer::Absent,
+        FiledState::Unanswered(code) => Answer::Unknown {
             cause: Cause::NotAsked,
             code: code.clone(),
         },
@@ -213,7 +217,7 @@ fn asked_unsent(
 }
 
 /// What the gateway has.
-enum Found {
+enum FiledState {
     /// Nothing, or what it does not accept: how it is filed then.
     Way(&'static str),
     /// What was filed before, and the customs have accepted it.
@@ -224,7 +228,7 @@ enum Found {
     Unanswered(String),
 }
 
-impl Found {
+impl FiledState {
     fn of(scene: &AttemptContext<'_>, answer: &Answer, seen: &Observation) -> Self {
         match answer {
             Answer::Absent => Self::Way(DECLARE),
@@ -294,7 +298,7 @@ fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
         .result()
         .and_then(|known| serde_json::from_str(known).ok())
         .unwrap_or_default();
-    let is_same = known.get(Replaces::SAME_TERMS) == Some(&Value::Bool(true));
+    let is_same = known.get(ReplacedItem::SAME_TERMS) == Some(&Value::Bool(true));
     let is_lost = seen.state.as_deref() == Some(LOST);
     if is_same && is_lost && scene.operations.payer_check.is_some() {
         REDECLARE
@@ -307,13 +311,13 @@ fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
 /// generation of their keys. What cannot be filed again is given the key of the newest item, so
 /// that its refusal speaks of that one.
 pub(crate) async fn prepare(
-    planning: &mut Planning,
+    planning: &mut PlanWriter,
     scope: &ItemBuilder,
     items: &mut [NewItem],
-) -> Result<(), Failure> {
+) -> Result<(), FiledComparisonError> {
     let mut rows_of: HashMap<KeyHash, u32> = HashMap::with_capacity(items.len());
     for item in items.iter_mut() {
-        item.again = Again::Possible;
+        item.again = ReplacementCheck::Possible;
         *rows_of.entry(item.key_hash).or_default() += 1;
     }
     let several = |at: &usize| rows_of[&items[*at].key_hash] > 1;
@@ -323,7 +327,7 @@ pub(crate) async fn prepare(
     let mut left: Vec<usize> = (0..items.len())
         .filter(|at| rows_of[&items[*at].key_hash] == 1)
         .collect();
-    let mut newest: HashMap<usize, Earlier> = HashMap::new();
+    let mut newest: HashMap<usize, EarlierItem> = HashMap::new();
     for generation in 1..=GENERATIONS_MAX {
         let keys: Vec<KeyHash> = left
             .iter()
@@ -356,11 +360,11 @@ pub(crate) async fn prepare(
 /// Finds the rows whose personal data is another than that of an earlier row of the run with the
 /// same key: as with amounts, neither is sent then. `of`: the rows that are compared.
 pub(crate) async fn contradictions(
-    planning: &mut Planning,
+    planning: &mut PlanWriter,
     scope: &ItemBuilder,
     items: &mut [NewItem],
     of: &[usize],
-) -> Result<(), Failure> {
+) -> Result<(), FiledComparisonError> {
     let mut first_with: HashMap<KeyHash, usize> = HashMap::with_capacity(of.len());
     for at in of {
         let first = *first_with.entry(items[*at].key_hash).or_insert(*at);
@@ -368,7 +372,7 @@ pub(crate) async fn contradictions(
             && personal(scope, &items[first].input, items[first].key_hash)?
                 != personal_of(scope, &items[*at])?
         {
-            items[*at].again = Again::Contradicts;
+            items[*at].again = ReplacementCheck::Contradicts;
         }
     }
     let keys: Vec<KeyHash> = first_with.keys().copied().collect();
@@ -380,7 +384,7 @@ pub(crate) async fn contradictions(
             && let Some(at) = first_with.get(&key)
             && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, &items[*at])?
         {
-            items[*at].again = Again::Contradicts;
+            items[*at].again = ReplacementCheck::Contradicts;
         }
     }
     Ok(())
@@ -411,7 +415,7 @@ fn personal(
 fn follow(
     scope: &ItemBuilder,
     run_id: i64,
-    earlier: Earlier,
+    earlier: EarlierItem,
     item: &mut NewItem,
     generation: usize,
 ) -> Result<(), VaultError> {
@@ -419,16 +423,16 @@ fn follow(
     if earlier.run_id() == run_id
         && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, item)?
     {
-        item.again = Again::Contradicts;
+        item.again = ReplacementCheck::Contradicts;
         item.key_hash = earlier.key();
         return Ok(());
     }
     let is_other = earlier.run_id() != run_id && differs(scope, &earlier, item)?;
     if !is_other || !earlier.can_be_replaced() {
         item.again = if is_other {
-            Again::TooLate
+            ReplacementCheck::TooLate
         } else {
-            Again::Possible
+            ReplacementCheck::Possible
         };
         item.key_hash = scope.key_of(&item.key, generation - 1);
         return Ok(());
@@ -441,7 +445,7 @@ fn follow(
         item.custom_no = OrderNumber::parse(&format!("{own}-{generation}")).ok();
     }
     let same_terms = earlier.content_hash() == Some(item.content_hash);
-    item.again = Again::Replaces(Box::new(Replaces {
+    item.again = ReplacementCheck::Replaces(Box::new(ReplacedItem {
         earlier,
         same_terms,
     }));
@@ -449,7 +453,7 @@ fn follow(
 }
 
 /// Whether a row says something else than the item of before, personal data included.
-fn differs(scope: &ItemBuilder, earlier: &Earlier, item: &NewItem) -> Result<bool, VaultError> {
+fn differs(scope: &ItemBuilder, earlier: &EarlierItem, item: &NewItem) -> Result<bool, VaultError> {
     if earlier.is_forgotten() {
         return Ok(earlier.content_hash() != Some(item.content_hash));
     }
@@ -483,13 +487,13 @@ fn resealed(
         Some(Value::String(value)) => Some((name.clone(), value)),
         Some(_) | None => None,
     };
-    let private = Private::new(names.filter_map(take).collect());
+    let private = PersonalValues::new(names.filter_map(take).collect());
     vault.seal_into(Value::Object(open).to_string(), &private, to)
 }
 
 /// Why rows could not be compared with what was filed before.
 #[derive(Debug, Error)]
-pub enum Failure {
+pub enum FiledComparisonError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -17,11 +17,11 @@ use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::Call;
 use payrun_ledger::Claimed;
-use payrun_project::job_kinds::judge::{Expected, Judged, judge};
-use payrun_project::job_kinds::{JobKind, Outcome};
+use payrun_project::job_kinds::judge::{ExpectedReply, Judgement, judge};
+use payrun_project::job_kinds::{JobKind, OutcomeRow};
 
 /// What the reply means, by the outcome table and by what else is asked or kept of it.
-pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judged {
+pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judgement {
     let is_query = exchange.is_query();
     let Exchange {
         context,
@@ -31,7 +31,7 @@ pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judged {
         ..
     } = exchange;
     let kind = &context.work.kind;
-    let expected = Expected {
+    let expected = ExpectedReply {
         refunded: payment::is_refunded(context, outcomes, call, observed).await,
         ..expected(context, outcomes, call)
     };
@@ -50,7 +50,7 @@ pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judged {
 }
 
 /// What the answer means beyond its item: for the metrics, the log, the lane and the contract.
-pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judged) {
+pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judgement) {
     let Exchange {
         context,
         call,
@@ -80,9 +80,13 @@ pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judged) {
 }
 
 /// What a reply is held against.
-pub(crate) fn expected(scene: &AttemptContext<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
+pub(crate) fn expected(
+    scene: &AttemptContext<'_>,
+    outcomes: &[OutcomeRow],
+    call: &Call,
+) -> ExpectedReply {
     let asks_for_fields = outcomes.iter().any(|row| row.when.is_some());
-    Expected {
+    ExpectedReply {
         input: if asks_for_fields {
             call.input.clone()
         } else {
@@ -145,7 +149,7 @@ pub(crate) fn expected_number(scene: &AttemptContext<'_>, call: &Call) -> Option
 pub(crate) async fn note_unattested(
     scene: &AttemptContext<'_>,
     kind: &JobKind,
-    judged: &Judged,
+    judged: &Judgement,
     now: Timestamp,
 ) {
     let assumed = judged
@@ -171,7 +175,7 @@ pub(crate) async fn note_unattested(
     }
 }
 
-pub(crate) fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
+pub(crate) fn tell(account: &Account, claimed: &Claimed, judged: &Judgement) {
     let (lane, item, order) = (
         account.name.as_str(),
         claimed.id(),

@@ -6,17 +6,17 @@
 //! changes an item.
 
 use crate::attempt::AttemptContext;
-use crate::attempt::watch::News;
+use crate::attempt::watch::ReachChange;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, LaneEffect};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::{Observation, Reached};
+use payrun_gateway::{Delivery, Observation};
 use payrun_ledger::{ClaimKind, Claimed, LaneState};
 use payrun_project::job_kinds::JobKind;
-use payrun_project::job_kinds::judge::Judged;
+use payrun_project::job_kinds::judge::Judgement;
 
 /// What is to be closed, and why.
-struct Closing {
+struct LaneClosure {
     name: String,
     state: LaneState,
     reason: String,
@@ -29,12 +29,12 @@ struct Closing {
 /// be verified.
 pub(crate) async fn close(
     scene: &AttemptContext<'_>,
-    judged: &Judged,
+    judged: &Judgement,
     observed: &Observation,
     now: Timestamp,
 ) {
     let (account, kind) = (scene.account, &scene.work.kind.name);
-    let stop = |reason: String| Closing {
+    let stop = |reason: String| LaneClosure {
         name: account.name.clone(),
         state: LaneState::Stopped,
         reason: format!(
@@ -47,22 +47,24 @@ pub(crate) async fn close(
     };
     let code = judged.answer.code();
     let closing = match (judged.lane, &observed.reached) {
-        (LaneEffect::Stop, Reached::Refused(why)) => stop(why.clone()),
+        (LaneEffect::Stop, Delivery::Refused(why)) => stop(why.clone()),
         (LaneEffect::Stop, _) => stop(format!("the gateway answers {code}")),
         // Our balance: what takes from it waits, what adds to it goes on.
-        (LaneEffect::Hold, _) => Closing {
+        (LaneEffect::Hold, _) => LaneClosure {
             name: format!("{}/{kind}", account.name),
             state: LaneState::Held,
             reason: format!("the gateway answers {code}"),
             until: Some(now.plus(account.funds_interval)),
             job_id: None,
         },
-        (LaneEffect::None, Reached::Unverified(why)) => match account.watch.too_many_unverified() {
-            Some(times) => stop(format!(
-                "{times} replies in a row cannot be verified ({why})"
-            )),
-            None => return,
-        },
+        (LaneEffect::None, Delivery::Unverified(why)) => {
+            match account.watch.too_many_unverified() {
+                Some(times) => stop(format!(
+                    "{times} replies in a row cannot be verified ({why})"
+                )),
+                None => return,
+            }
+        }
         (LaneEffect::None, _) => return,
     };
     closed(scene.engine, account, &closing, now).await;
@@ -70,7 +72,7 @@ pub(crate) async fn close(
 
 /// Stops the job whose items are refused for the same fault of the request, one after the other,
 /// before any went well.
-pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judged, now: Timestamp) {
+pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judgement, now: Timestamp) {
     if scene.claimed.doing == ClaimKind::Query {
         return;
     }
@@ -101,7 +103,7 @@ pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judged, no
         .as_deref()
         .map(|message| format!(" ({message})"))
         .unwrap_or_default();
-    let closing = Closing {
+    let closing = LaneClosure {
         name,
         state: LaneState::Stopped,
         reason: format!(
@@ -119,8 +121,8 @@ fn name_of_job(account: &Account, kind: &JobKind, job_id: i64) -> String {
     format!("{}/{}/{job_id}", account.name, kind.name)
 }
 
-async fn closed(engine: &Engine, account: &Account, closing: &Closing, now: Timestamp) {
-    let Closing {
+async fn closed(engine: &Engine, account: &Account, closing: &LaneClosure, now: Timestamp) {
+    let LaneClosure {
         name,
         state,
         reason,
@@ -174,14 +176,14 @@ pub(crate) async fn note_reached(engine: &Engine, account: &Account, observed: &
     let lane = account.name.as_str();
     let noted = match account.watch.note(observed) {
         None => return,
-        Some(News::Lost(how)) => {
+        Some(ReachChange::Lost(how)) => {
             tracing::warn!(lane.name = lane, how, "the gateway cannot be reached");
             engine
                 .ledger
                 .note_unreachable(lane, how, engine.clock.now())
                 .await
         }
-        Some(News::Reached) => engine.ledger.note_reached(lane).await,
+        Some(ReachChange::Reached) => engine.ledger.note_reached(lane).await,
     };
     if let Err(error) = noted {
         tracing::warn!(lane.name = lane, %error, "whether the gateway is reached could not be noted");

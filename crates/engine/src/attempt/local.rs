@@ -2,13 +2,13 @@
 
 use crate::attempt::AttemptContext;
 use crate::reconcile;
-use payrun_gateway::{Call, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Observation};
 
 /// Does it, and says what was found as a gateway would.
 pub(crate) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation {
     match call.operation.as_str() {
         "reconcile" => reconcile::work(scene, call).await,
-        other => Observation::of(Reached::NotSent(format!(
+        other => Observation::of(Delivery::NotSent(format!(
             "payrun itself has no operation {other}"
         ))),
     }

@@ -23,7 +23,7 @@ pub(crate) mod watch;
 
 use call::call;
 pub(crate) use call::{in_time, is_too_late, within};
-pub use context::Work;
+pub use context::JobContext;
 pub(crate) use context::{AttemptContext, LONG_LEASE};
 use decide::decide;
 pub(crate) use decide::{SUB_CODE, advised, attempt_of, merged, spaced};
@@ -32,11 +32,11 @@ pub(crate) use judge::{day_end, day_over, expected, note_unattested};
 use std::time::Duration;
 
 use crate::{Account, Engine};
-use payrun_domain::item::{Event, Illegal, apply};
+use payrun_domain::item::{Event, IllegalMove, apply};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::{ClaimKind, Claimed, LedgerError, Settlement};
-use payrun_project::job_kinds::Outcome;
+use payrun_project::job_kinds::OutcomeRow;
 
 /// Makes the call a claim is for, and says what follows from the answer: it is called, judged, and
 /// decided about. Whoever asked has it written down ([`settle`]).
@@ -45,20 +45,20 @@ use payrun_project::job_kinds::Outcome;
 /// next.
 ///
 /// # Errors
-/// [`Illegal`] if the state machine does not know the move: a defect of payrun. The lease then runs
+/// [`IllegalMove`] if the state machine does not know the move: a defect of payrun. The lease then runs
 /// out and the item is asked about.
 pub async fn perform(
     engine: &Engine,
     account: &Account,
-    work: &Work,
+    work: &JobContext,
     claimed: &Claimed,
     called: impl FnOnce() + Send,
-) -> Result<Settlement, Illegal> {
+) -> Result<Settlement, IllegalMove> {
     let ended = call(engine, account, work, claimed).await;
     called();
     match ended? {
-        Ended::Settled(settlement) => Ok(*settlement),
-        Ended::Called(mut exchange) => {
+        CallOutcome::Settled(settlement) => Ok(*settlement),
+        CallOutcome::Called(mut exchange) => {
             let judged = judge_reply(&mut exchange).await;
             act_on(&exchange, &judged).await;
             decide(*exchange, judged).await
@@ -67,14 +67,14 @@ pub async fn perform(
 }
 
 /// How the call of a claim ended.
-enum Ended<'a> {
+enum CallOutcome<'a> {
     /// Nothing of the item's own was sent, and this follows.
     Settled(Box<Settlement>),
     /// It was sent, and this came back.
     Called(Box<Exchange<'a>>),
 }
 
-impl Ended<'_> {
+impl CallOutcome<'_> {
     fn settled(settlement: Settlement) -> Self {
         Self::Settled(Box::new(settlement))
     }
@@ -84,7 +84,7 @@ impl Ended<'_> {
 struct Exchange<'a> {
     context: AttemptContext<'a>,
     /// What each answer means.
-    outcomes: &'a [Outcome],
+    outcomes: &'a [OutcomeRow],
     call: Call,
     observed: Observation,
     started_at: Timestamp,
@@ -100,8 +100,12 @@ impl Exchange<'_> {
 /// A claim that is given back because nothing was sent.
 ///
 /// # Errors
-/// [`Illegal`] if the item is not claimed: a defect of payrun.
-pub fn give_back(claimed: &Claimed, work: &Work, now: Timestamp) -> Result<Settlement, Illegal> {
+/// [`IllegalMove`] if the item is not claimed: a defect of payrun.
+pub fn give_back(
+    claimed: &Claimed,
+    work: &JobContext,
+    now: Timestamp,
+) -> Result<Settlement, IllegalMove> {
     let moved = apply(&claimed.item, &Event::Unsent, &work.policy, now)?;
     Ok(Settlement::unsent(claimed, moved, now))
 }

@@ -17,13 +17,13 @@ const MARGIN_MAX: Duration = Duration::from_millis(50);
 
 /// When the last calls began.
 #[derive(Debug)]
-pub struct Pace {
+pub struct CallPace {
     calls: usize,
     span: Duration,
     began: Mutex<VecDeque<tokio::time::Instant>>,
 }
 
-impl Pace {
+impl CallPace {
     /// So many calls in every span of a rate, and `burst` more.
     pub fn of(rate: Rate, burst: u32) -> Self {
         let calls = usize::try_from(rate.calls.saturating_add(burst))
@@ -59,7 +59,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    async fn most_in_a_span(pace: Pace, span: Duration, calls: usize) -> usize {
+    async fn most_in_a_span(pace: CallPace, span: Duration, calls: usize) -> usize {
         let mut at = Vec::new();
         for _ in 0..calls {
             pace.turn().await;
@@ -80,7 +80,7 @@ mod tests {
             calls: 20,
             per: span,
         };
-        assert_eq!(most_in_a_span(Pace::of(rate, 0), span, 70).await, 20);
-        assert_eq!(most_in_a_span(Pace::of(rate, 5), span, 70).await, 25);
+        assert_eq!(most_in_a_span(CallPace::of(rate, 0), span, 70).await, 20);
+        assert_eq!(most_in_a_span(CallPace::of(rate, 5), span, 70).await, 25);
     }
 }

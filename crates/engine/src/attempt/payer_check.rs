@@ -13,9 +13,9 @@ use crate::attempt::lane;
 use crate::attempt::{AttemptContext, is_too_late, note_unattested, within};
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
-use payrun_gateway::{Call, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::ClaimKind;
-use payrun_project::job_kinds::judge::{Expected, Judged, judge};
+use payrun_project::job_kinds::judge::{ExpectedReply, Judgement, judge};
 use payrun_project::job_kinds::{JobKind, PayerCheck};
 
 /// The fact that holds the answer.
@@ -37,8 +37,8 @@ pub(crate) async fn checked(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
-    judged: Judged,
-) -> Judged {
+    judged: Judgement,
+) -> Judgement {
     let Some(check) = scene
         .operations
         .payer_check
@@ -47,15 +47,15 @@ pub(crate) async fn checked(
     else {
         return judged;
     };
-    let shows = seen.reached == Reached::Replied && seen.state.is_some();
+    let shows = seen.reached == Delivery::Replied && seen.state.is_some();
     match &judged.answer {
         // Nothing is declared before a query has shown it.
-        Answer::Done(_) if scene.claimed.doing == ClaimKind::Submit => Judged {
+        Answer::Done(_) if scene.claimed.doing == ClaimKind::Submit => Judgement {
             answer: Answer::Accepted,
             ..judged
         },
         _ if scene.claimed.doing == ClaimKind::Submit => judged,
-        Answer::Done(_) if is_too_late(scene) => Judged {
+        Answer::Done(_) if is_too_late(scene) => Judgement {
             answer: Answer::Accepted,
             ..judged
         },
@@ -81,7 +81,7 @@ pub(crate) async fn checked(
             if !matches!(judged.answer, Answer::Done(_)) {
                 judged
             } else if refusals < REFUSALS_MAX && !is_past_horizon(scene) {
-                Judged {
+                Judgement {
                     answer: Answer::Accepted,
                     ..judged
                 }
@@ -118,7 +118,7 @@ async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Obser
         return true;
     };
     let outcomes = &kind.gateways[scene.account.kind].submit_outcomes;
-    let judged = judge(outcomes, false, false, told, &Expected::default());
+    let judged = judge(outcomes, false, false, told, &ExpectedReply::default());
     let now = scene.engine.clock.now();
     note_unattested(scene, kind, &judged, now).await;
     lane::close(scene, &judged, told, now).await;

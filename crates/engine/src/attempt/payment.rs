@@ -18,20 +18,20 @@ use crate::attempt::{
 };
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun_domain::ids::KeyHash;
-use payrun_domain::item::{Event, Illegal, Move, apply};
+use payrun_domain::item::{Event, IllegalMove, Move, apply};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::{Call, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{
     ClaimKind, LedgerError, Payment, RefundCapacity, RefundReservation, Settlement,
 };
-use payrun_project::job_kinds::judge::{Expected, Judged, judge};
-use payrun_project::job_kinds::{InStatement, Outcome, PaymentLookup};
+use payrun_project::job_kinds::judge::{ExpectedReply, Judgement, judge};
+use payrun_project::job_kinds::{OutcomeRow, PaymentLookup, StatementRole};
 
 /// How long a refund waits that finds another of its payment under way.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// Whether the call may be made.
-pub(crate) enum Ready {
+pub(crate) enum PaymentCheck {
     /// The payment is there, and what is taken from it is noted.
     Send,
     /// Not now, or never: this is what became of the claim.
@@ -43,7 +43,7 @@ pub(crate) async fn prepare(
     scene: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &mut Call,
-) -> Result<Ready, Illegal> {
+) -> Result<PaymentCheck, IllegalMove> {
     if !lookup.takes {
         return may_act(scene, lookup, call).await;
     }
@@ -54,7 +54,7 @@ pub(crate) async fn prepare(
         Err(error) => return not_now(scene, &error, now),
     };
     let Some(payment) = known else {
-        return look_up(scene, lookup, call, account, LookUp::First).await;
+        return look_up(scene, lookup, call, account, LookUpPurpose::First).await;
     };
     match scene
         .engine
@@ -63,14 +63,14 @@ pub(crate) async fn prepare(
         .await
     {
         Ok(false) => {}
-        Ok(true) => return look_up(scene, lookup, call, account, LookUp::ForPerson).await,
+        Ok(true) => return look_up(scene, lookup, call, account, LookUpPurpose::ForPerson).await,
         Err(error) => return not_now(scene, &error, now),
     }
     if let Some(refusal) = two_answers(&payment) {
         return refuse(scene, refusal, now);
     }
     if let Some(refusal) = contradiction(&payment, call) {
-        return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
+        return look_up(scene, lookup, call, account, LookUpPurpose::Before(refusal)).await;
     }
     let taking = RefundReservation {
         payment: &payment,
@@ -88,8 +88,8 @@ pub(crate) async fn prepare(
                 "with{ours} the refunds of the payment would be above the {} that was paid",
                 payment.amount
             );
-            let refusal = Refusal::of("EXCEEDS_PAYMENT", words);
-            return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
+            let refusal = PaymentRefusal::of("EXCEEDS_PAYMENT", words);
+            return look_up(scene, lookup, call, account, LookUpPurpose::Before(refusal)).await;
         }
         Ok(RefundCapacity::Busy) => {
             // Apart from each other, so that those that wait together do not meet again.
@@ -131,7 +131,7 @@ pub(crate) async fn prepare(
     }
     call.input
         .insert("paid".to_owned(), Value::String(payment.amount.decimal()));
-    Ok(Ready::Send)
+    Ok(PaymentCheck::Send)
 }
 
 /// The payment as it was looked up before, if it was.
@@ -158,13 +158,13 @@ async fn may_act(
     scene: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &Call,
-) -> Result<Ready, Illegal> {
+) -> Result<PaymentCheck, IllegalMove> {
     if lookup
         .given
         .as_ref()
         .is_some_and(|field| text(call, field).is_none())
     {
-        return Ok(Ready::Send);
+        return Ok(PaymentCheck::Send);
     }
     let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
@@ -175,24 +175,24 @@ async fn may_act(
         false,
         false,
         &observed,
-        &Expected::default(),
+        &ExpectedReply::default(),
     );
     note_unattested(scene, &scene.work.kind, &judged, now).await;
     if matches!(judged.answer, Answer::Done(_)) {
-        return Ok(Ready::Send);
+        return Ok(PaymentCheck::Send);
     }
     ended(scene, &question, judged, observed, started_at, now).await
 }
 
 /// Why nothing is sent.
-struct Refusal {
+struct PaymentRefusal {
     code: &'static str,
     class: DeclineClass,
     /// In words, with what was compared.
     words: String,
 }
 
-impl Refusal {
+impl PaymentRefusal {
     const fn of(code: &'static str, words: String) -> Self {
         Self {
             code,
@@ -211,13 +211,13 @@ impl Refusal {
 }
 
 /// The gateway has said two things of what was paid.
-fn two_answers(payment: &Payment) -> Option<Refusal> {
+fn two_answers(payment: &Payment) -> Option<PaymentRefusal> {
     let other = payment.other?;
     let words = format!(
         "the gateway said that {} was paid and later that {other} was: find out which is so, then `payrun retry` asks it again",
         payment.amount
     );
-    Some(Refusal {
+    Some(PaymentRefusal {
         code: "TWO_AMOUNTS_PAID",
         class: DeclineClass::Person,
         words,
@@ -225,7 +225,7 @@ fn two_answers(payment: &Payment) -> Option<Refusal> {
 }
 
 /// What the row says of the payment must be so.
-fn contradiction(payment: &Payment, call: &Call) -> Option<Refusal> {
+fn contradiction(payment: &Payment, call: &Call) -> Option<PaymentRefusal> {
     if let Some(refusal) = other_payment(payment, call) {
         return Some(refusal);
     }
@@ -237,18 +237,18 @@ fn contradiction(payment: &Payment, call: &Call) -> Option<Refusal> {
             "the row is about {amount}, the payment was {}",
             payment.amount
         );
-        return Some(Refusal::of("OTHER_CURRENCY", words));
+        return Some(PaymentRefusal::of("OTHER_CURRENCY", words));
     }
     let given = text(call, "paid").filter(|given| *given != payment.amount.decimal())?;
     let words = format!(
         "the row says that {given} was paid, the gateway says {}",
         payment.amount
     );
-    Some(Refusal::of("OTHER_AMOUNT_PAID", words))
+    Some(PaymentRefusal::of("OTHER_AMOUNT_PAID", words))
 }
 
 /// The row may name a payment by both its numbers.
-fn other_payment(payment: &Payment, call: &Call) -> Option<Refusal> {
+fn other_payment(payment: &Payment, call: &Call) -> Option<PaymentRefusal> {
     let numbers = [
         ("out_trade_no", &payment.order_no),
         ("transaction_id", &payment.transaction_id),
@@ -261,17 +261,17 @@ fn other_payment(payment: &Payment, call: &Call) -> Option<Refusal> {
         "the row names the {name} {}, the gateway {number}",
         text(call, name).unwrap_or_default()
     );
-    Some(Refusal::of("OTHER_PAYMENT", words))
+    Some(PaymentRefusal::of("OTHER_PAYMENT", words))
 }
 
 /// Why a payment is looked up.
-enum LookUp {
+enum LookUpPurpose {
     /// Nothing is known of it.
     First,
     /// A person has had the item tried again.
     ForPerson,
     /// By what is known of it the row would be refused.
-    Before(Refusal),
+    Before(PaymentRefusal),
 }
 
 /// The look-up: one call, after which the item is given back, or ends.
@@ -280,8 +280,8 @@ async fn look_up(
     lookup: &PaymentLookup,
     call: &Call,
     account: KeyHash,
-    why: LookUp,
-) -> Result<Ready, Illegal> {
+    why: LookUpPurpose,
+) -> Result<PaymentCheck, IllegalMove> {
     let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
     let observed = within(scene.engine, scene.account, &question).await;
@@ -291,13 +291,13 @@ async fn look_up(
         false,
         false,
         &observed,
-        &Expected::default(),
+        &ExpectedReply::default(),
     );
     note_unattested(scene, &scene.work.kind, &judged, now).await;
     let Answer::Done(receipt) = &judged.answer else {
         return ended(scene, &question, judged, observed, started_at, now).await;
     };
-    let for_person = matches!(why, LookUp::ForPerson);
+    let for_person = matches!(why, LookUpPurpose::ForPerson);
     let known = match found(&observed, receipt, call) {
         Ok(payment) => scene
             .engine
@@ -310,9 +310,9 @@ async fn look_up(
                         "the ledger has another payment as {} or {}",
                         payment.order_no, payment.transaction_id
                     );
-                    Refusal {
+                    PaymentRefusal {
                         class: DeclineClass::Person,
-                        ..Refusal::of("OTHER_PAYMENT", words)
+                        ..PaymentRefusal::of("OTHER_PAYMENT", words)
                     }
                 })
             }),
@@ -323,14 +323,16 @@ async fn look_up(
         (Ok(Err(refusal)), _) => Some(refusal),
         // What the row says of it is compared by the next claim, which asks once more before it
         // refuses.
-        (Ok(Ok(_)), LookUp::First) => None,
-        (Ok(Ok(payment)), LookUp::ForPerson) => {
+        (Ok(Ok(_)), LookUpPurpose::First) => None,
+        (Ok(Ok(payment)), LookUpPurpose::ForPerson) => {
             two_answers(&payment).or_else(|| contradiction(&payment, call))
         }
-        (Ok(Ok(payment)), LookUp::Before(refusal)) => two_answers(&payment).or(Some(refusal)),
+        (Ok(Ok(payment)), LookUpPurpose::Before(refusal)) => {
+            two_answers(&payment).or(Some(refusal))
+        }
     };
     if let Some(refusal) = refusal {
-        let judged = Judged {
+        let judged = Judgement {
             answer: refusal.answer(),
             advice: Some(refusal.words),
             ..judged
@@ -356,7 +358,7 @@ async fn look_up(
         &judged.answer,
         observed,
     );
-    Ok(Ready::Not(Box::new(Settlement::looked_up(
+    Ok(PaymentCheck::Not(Box::new(Settlement::looked_up(
         scene.claimed,
         moved,
         attempt,
@@ -376,7 +378,11 @@ fn question(lookup: &PaymentLookup, call: &Call) -> Call {
 /// A refund that the gateway refused: what it was told of the payment may have been wrong. The
 /// payment is looked up once more, and where the gateway now says another amount, a person has to
 /// find out which is so.
-pub(crate) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Judged) -> Judged {
+pub(crate) async fn doubted(
+    scene: &AttemptContext<'_>,
+    call: &Call,
+    judged: Judgement,
+) -> Judgement {
     let lookup = scene
         .operations
         .payment
@@ -394,7 +400,7 @@ pub(crate) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Jud
         false,
         false,
         &observed,
-        &Expected::default(),
+        &ExpectedReply::default(),
     );
     let Answer::Done(receipt) = &shown.answer else {
         return judged;
@@ -410,7 +416,7 @@ pub(crate) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Jud
         .await
     {
         Ok(known) => match known.as_ref().and_then(two_answers) {
-            Some(refusal) => Judged {
+            Some(refusal) => Judgement {
                 answer: refusal.answer(),
                 advice: Some(refusal.words),
                 ..judged
@@ -428,11 +434,11 @@ pub(crate) async fn doubted(scene: &AttemptContext<'_>, call: &Call, judged: Jud
 async fn ended(
     scene: &AttemptContext<'_>,
     question: &Call,
-    judged: Judged,
+    judged: Judgement,
     mut observed: Observation,
     started_at: Timestamp,
     now: Timestamp,
-) -> Result<Ready, Illegal> {
+) -> Result<PaymentCheck, IllegalMove> {
     lane::close(scene, &judged, &observed, now).await;
     let answer = judged.answer;
     // Of what the look-up shows, only the gateway's finer code is about this item.
@@ -446,7 +452,7 @@ async fn ended(
     )?;
     let moved = advised(moved, judged.advice.as_deref());
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
-    Ok(Ready::Not(Box::new(Settlement::answered(
+    Ok(PaymentCheck::Not(Box::new(Settlement::answered(
         scene.claimed,
         moved,
         attempt,
@@ -456,9 +462,9 @@ async fn ended(
 }
 
 /// The payment as the reply shows it, if it is the one that was asked for.
-fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, Refusal> {
+fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, PaymentRefusal> {
     let lacks = |code, what| {
-        Refusal::of(
+        PaymentRefusal::of(
             code,
             format!("the gateway's answer about the payment names no {what}"),
         )
@@ -478,7 +484,11 @@ fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, 
 }
 
 /// It ends without anything being sent.
-fn refuse(scene: &AttemptContext<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, Illegal> {
+fn refuse(
+    scene: &AttemptContext<'_>,
+    refusal: PaymentRefusal,
+    now: Timestamp,
+) -> Result<PaymentCheck, IllegalMove> {
     let answer = refusal.answer();
     let moved = apply(
         &scene.claimed.item,
@@ -487,9 +497,9 @@ fn refuse(scene: &AttemptContext<'_>, refusal: Refusal, now: Timestamp) -> Resul
         now,
     )?;
     let moved = advised(moved, Some(&refusal.words));
-    let why = Reached::NotSent("nothing was sent".to_owned());
+    let why = Delivery::NotSent("nothing was sent".to_owned());
     let attempt = attempt_of("check", now, now, &answer, Observation::of(why));
-    Ok(Ready::Not(Box::new(Settlement::answered(
+    Ok(PaymentCheck::Not(Box::new(Settlement::answered(
         scene.claimed,
         moved,
         attempt,
@@ -505,7 +515,7 @@ fn refuse(scene: &AttemptContext<'_>, refusal: Refusal, now: Timestamp) -> Resul
 pub(crate) async fn too_young(
     scene: &AttemptContext<'_>,
     call: &Call,
-) -> Result<Option<Settlement>, Illegal> {
+) -> Result<Option<Settlement>, IllegalMove> {
     let Some(not_before) = scene
         .operations
         .not_before
@@ -524,7 +534,7 @@ pub(crate) async fn too_young(
         .job_kinds
         .by_name
         .values()
-        .filter(|kind| kind.in_statement == Some(InStatement::Payment))
+        .filter(|kind| kind.in_statement == Some(StatementRole::Payment))
         .map(|kind| kind.name.as_str())
         .collect();
     let made = match scene
@@ -557,7 +567,7 @@ pub(crate) async fn too_young(
 /// where the answer depends on it.
 pub(crate) async fn is_refunded(
     scene: &AttemptContext<'_>,
-    outcomes: &[Outcome],
+    outcomes: &[OutcomeRow],
     call: &Call,
     seen: &Observation,
 ) -> bool {
@@ -565,7 +575,7 @@ pub(crate) async fn is_refunded(
         .iter()
         .any(|row| row.unless_refunded && row.state == seen.state);
     let Some(order_no) =
-        text(call, "out_trade_no").filter(|_| depends && seen.reached == Reached::Replied)
+        text(call, "out_trade_no").filter(|_| depends && seen.reached == Delivery::Replied)
     else {
         return false;
     };
@@ -586,8 +596,10 @@ fn wait(
     until: Timestamp,
     why: &str,
     now: Timestamp,
-) -> Result<Ready, Illegal> {
-    Ok(Ready::Not(Box::new(given_back(scene, until, why, now)?)))
+) -> Result<PaymentCheck, IllegalMove> {
+    Ok(PaymentCheck::Not(Box::new(given_back(
+        scene, until, why, now,
+    )?)))
 }
 
 pub(crate) fn given_back(
@@ -595,7 +607,7 @@ pub(crate) fn given_back(
     until: Timestamp,
     why: &str,
     now: Timestamp,
-) -> Result<Settlement, Illegal> {
+) -> Result<Settlement, IllegalMove> {
     let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
     let moved = Move {
         next_at: Some(until),
@@ -610,15 +622,15 @@ fn not_now(
     scene: &AttemptContext<'_>,
     error: &LedgerError,
     now: Timestamp,
-) -> Result<Ready, Illegal> {
-    Ok(Ready::Not(Box::new(not_known(scene, error, now)?)))
+) -> Result<PaymentCheck, IllegalMove> {
+    Ok(PaymentCheck::Not(Box::new(not_known(scene, error, now)?)))
 }
 
 fn not_known(
     scene: &AttemptContext<'_>,
     error: &LedgerError,
     now: Timestamp,
-) -> Result<Settlement, Illegal> {
+) -> Result<Settlement, IllegalMove> {
     tracing::warn!(item.id = scene.claimed.id(), error = %error, "the payment could not be checked; nothing is sent");
     given_back(
         scene,

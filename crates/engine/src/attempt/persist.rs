@@ -17,41 +17,43 @@ use serde_json::Value;
 use crate::attempt::{AttemptContext, day_end, day_over, within};
 use crate::files::FilesError;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
-use payrun_gateway::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
+use payrun_gateway::statement::{
+    self, BillNames, Line, SignedAmount, Statement, StatementFormat, StatementLineKind,
+};
 use payrun_gateway::{Call, Observation};
 use payrun_ledger::{LineKind, NewStatement, StatementKept, StatementLine};
-use payrun_project::job_kinds::Keeps;
-use payrun_project::job_kinds::judge::{Judged, NOTHING};
+use payrun_project::job_kinds::ReplyStorage;
+use payrun_project::job_kinds::judge::{Judgement, NOTHING};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
 pub(crate) async fn kept(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
-    judged: Judged,
-) -> Judged {
+    judged: Judgement,
+) -> Judgement {
     let Some(keeps) = scene.operations.keeps else {
         return judged;
     };
     let answer = match (keeps, &judged.answer) {
-        (Keeps::Statement, Answer::Done(receipt)) => {
+        (ReplyStorage::Statement, Answer::Done(receipt)) => {
             keep_statement(scene, call, seen, &receipt.0).await
         }
-        (Keeps::Settlements, Answer::Done(_) | Answer::Accepted) => {
+        (ReplyStorage::Settlements, Answer::Done(_) | Answer::Accepted) => {
             keep_settlements(scene, seen).await
         }
-        (Keeps::Statement | Keeps::Settlements, _) => Ok(()),
+        (ReplyStorage::Statement | ReplyStorage::Settlements, _) => Ok(()),
     };
     match answer {
         Ok(()) => judged,
-        Err(NotKept(answer)) => Judged { answer, ..judged },
+        Err(PersistFailure(answer)) => Judgement { answer, ..judged },
     }
 }
 
 /// Why something was not kept, as what became of the item.
-struct NotKept(Answer);
+struct PersistFailure(Answer);
 
-impl NotKept {
+impl PersistFailure {
     /// Trying again is in vain.
     fn never(what: impl Display) -> Self {
         let code = what.to_string().chars().take(200).collect();
@@ -76,7 +78,7 @@ async fn keep_statement(
     call: &Call,
     seen: &mut Observation,
     receipt: &str,
-) -> Result<(), NotKept> {
+) -> Result<(), PersistFailure> {
     if receipt == NOTHING {
         return keep_lines(
             scene,
@@ -90,24 +92,24 @@ async fn keep_statement(
     let file = seen
         .file
         .take()
-        .ok_or_else(|| NotKept::now("the reply holds no file"))?;
+        .ok_or_else(|| PersistFailure::now("the reply holds no file"))?;
     let day = day(call);
     let is_open = day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero());
     if is_open && !keeps_open_day(call) {
-        return Err(NotKept::now(
+        return Err(PersistFailure::now(
             "the day is not over; its statement may lack trades",
         ));
     }
     let (format, ending) = match scene.account.kind {
-        "wechat" => (Format::Wechat, "csv"),
-        "hipopay" => (Format::Hipopay, "txt"),
+        "wechat" => (StatementFormat::Wechat, "csv"),
+        "hipopay" => (StatementFormat::Hipopay, "txt"),
         other => {
-            return Err(NotKept::never(format!(
+            return Err(PersistFailure::never(format!(
                 "payrun cannot read statements of {other}"
             )));
         }
     };
-    if format == Format::Hipopay {
+    if format == StatementFormat::Hipopay {
         came_twice(scene, call, &file).await?;
     }
     let Statement { lines, totals } =
@@ -124,9 +126,9 @@ async fn keep_statement(
         .keep(&name, file)
         .await
         .map_err(|error| match error {
-            FilesError::Other { .. } => NotKept::never(error),
+            FilesError::Other { .. } => PersistFailure::never(error),
             FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => {
-                NotKept::now(error)
+                PersistFailure::now(error)
             }
         })?;
     let remarks = totals.map(|totals| totals.differs).unwrap_or_default();
@@ -142,7 +144,11 @@ async fn keep_statement(
 
 /// Fetches the file once more: what was cut on its way is another file then. The title may tell
 /// when it was made.
-async fn came_twice(scene: &AttemptContext<'_>, call: &Call, file: &Bytes) -> Result<(), NotKept> {
+async fn came_twice(
+    scene: &AttemptContext<'_>,
+    call: &Call,
+    file: &Bytes,
+) -> Result<(), PersistFailure> {
     let behind_title = |file: &Bytes| {
         file.iter()
             .position(|byte| *byte == b'\n')
@@ -151,10 +157,10 @@ async fn came_twice(scene: &AttemptContext<'_>, call: &Call, file: &Bytes) -> Re
     let again = within(scene.engine, scene.account, call).await;
     match again.file {
         Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
-        Some(_) => Err(NotKept::now(
+        Some(_) => Err(PersistFailure::now(
             "the file was another one when it was fetched once more; it may have been cut",
         )),
-        None => Err(NotKept::now(
+        None => Err(PersistFailure::now(
             "the file could not be fetched once more, to compare",
         )),
     }
@@ -180,9 +186,9 @@ async fn keep_lines(
     lines: Vec<Line>,
     seen: &mut Observation,
     location: Option<String>,
-) -> Result<(), NotKept> {
+) -> Result<(), PersistFailure> {
     let now = scene.engine.clock.now();
-    let day_ends = day_end(&day).ok_or_else(|| NotKept::never("the call names no day"))?;
+    let day_ends = day_end(&day).ok_or_else(|| PersistFailure::never("the call names no day"))?;
     let statement = NewStatement {
         lane: scene.account.name.clone(),
         day,
@@ -198,35 +204,39 @@ async fn keep_lines(
         .ledger
         .keep_statement(&statement, lines.into_iter().map(line))
         .await;
-    match kept.map_err(NotKept::now)? {
+    match kept.map_err(PersistFailure::now)? {
         StatementKept::New | StatementKept::Known => {
             seen.result
                 .extend(location.map(|location| ("file".to_owned(), location.into())));
             seen.result.insert("lines".to_owned(), count.into());
             Ok(())
         }
-        StatementKept::Other => Err(NotKept::never(
+        StatementKept::Other => Err(PersistFailure::never(
             "another statement of that day is in the ledger; it stays",
         )),
     }
 }
 
 /// The lines of a file, read on a thread of its own: a large one takes a while.
-async fn read(format: Format, names: BillNames, file: Bytes) -> Result<Statement, NotKept> {
+async fn read(
+    format: StatementFormat,
+    names: BillNames,
+    file: Bytes,
+) -> Result<Statement, PersistFailure> {
     let reading = tokio::task::spawn_blocking(move || statement::read_named(format, &names, &file));
-    let read = reading.await.map_err(NotKept::now)?;
-    read.map_err(|error| NotKept::never(format!("malformed file: {error}")))
+    let read = reading.await.map_err(PersistFailure::now)?;
+    read.map_err(|error| PersistFailure::never(format!("malformed file: {error}")))
 }
 
 fn line(line: Line) -> StatementLine {
-    let money = |sum: Option<Signed>| sum.map(|sum| (sum.minor, sum.currency));
+    let money = |sum: Option<SignedAmount>| sum.map(|sum| (sum.minor, sum.currency));
     StatementLine {
         line: line.line,
         kind: match line.kind {
-            Kind::Payment => LineKind::Payment,
-            Kind::Refund => LineKind::Refund,
-            Kind::Reversal => LineKind::Reversal,
-            Kind::Other => LineKind::Other,
+            StatementLineKind::Payment => LineKind::Payment,
+            StatementLineKind::Refund => LineKind::Refund,
+            StatementLineKind::Reversal => LineKind::Reversal,
+            StatementLineKind::Other => LineKind::Other,
         },
         time: line.time,
         order_no: line.order_no,
@@ -240,12 +250,15 @@ fn line(line: Line) -> StatementLine {
     }
 }
 
-async fn keep_settlements(scene: &AttemptContext<'_>, seen: &Observation) -> Result<(), NotKept> {
+async fn keep_settlements(
+    scene: &AttemptContext<'_>,
+    seen: &Observation,
+) -> Result<(), PersistFailure> {
     let now = scene.engine.clock.now();
     scene
         .engine
         .ledger
         .keep_settlements(&scene.account.name, &seen.records, now)
         .await
-        .map_err(NotKept::now)
+        .map_err(PersistFailure::now)
 }

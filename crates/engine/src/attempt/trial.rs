@@ -7,7 +7,7 @@ use crate::Account;
 use crate::attempt::in_time;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
-use payrun_gateway::{Call, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Observation};
 use payrun_project::job_kinds::{FieldKind, JobKind};
 
 /// A number that no order has, and no contract.
@@ -53,7 +53,7 @@ const MISSING: [&str; 18] = [
 
 /// What came of one call.
 #[derive(Debug, Clone)]
-pub struct Tried {
+pub struct TrialCall {
     /// The gateway's operation.
     pub operation: String,
     /// What was answered; or what is wrong.
@@ -85,7 +85,7 @@ pub fn lookups(kind: &JobKind, gateway: &str) -> Vec<String> {
 }
 
 /// Makes one of them, about a day that is over where a day is asked about.
-pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &str) -> Tried {
+pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &str) -> TrialCall {
     let currency = kind
         .currency_field()
         .and_then(|field| field.currencies.first())
@@ -95,7 +95,7 @@ pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &s
         .and_then(|currency| Amount::parse("1", currency).ok());
     let order_no = OrderNumber::parse(NOBODYS);
     let Ok(order_no) = order_no else {
-        return Tried {
+        return TrialCall {
             operation: operation.to_owned(),
             found: Err("payrun has no number to ask with".to_owned()),
         };
@@ -108,7 +108,7 @@ pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &s
         timeout: account.timeout,
     };
     let seen = in_time(account, &call).await;
-    Tried {
+    TrialCall {
         operation: operation.to_owned(),
         found: read(&seen),
     }
@@ -147,7 +147,7 @@ fn input(kind: &JobKind, day: &str) -> Map<String, Value> {
 /// learns nothing of it.
 fn read(seen: &Observation) -> Result<String, String> {
     let code = seen.code.as_deref().unwrap_or_default();
-    let (Reached::Replied, Some(http)) = (&seen.reached, seen.http) else {
+    let (Delivery::Replied, Some(http)) = (&seen.reached, seen.http) else {
         return Err(format!("no answer {}", seen.reached.why())
             .trim_end()
             .to_owned());
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_parameter_the_gateway_complains_of_is_named() {
-        let mut seen = Observation::of(Reached::Replied);
+        let mut seen = Observation::of(Delivery::Replied);
         (seen.http, seen.code) = (Some(400), Some("PARAM_ERROR".to_owned()));
         seen.evidence =
             r#"{"code":"PARAM_ERROR","message":"not defined","detail":{"field":"mchid"}}"#

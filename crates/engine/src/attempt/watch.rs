@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use payrun_domain::time::Timestamp;
-use payrun_gateway::{Observation, Reached};
+use payrun_gateway::{Delivery, Observation};
 use payrun_project::config::StopAfter;
 
 /// How long nothing is called where what every call needs beforehand could not be had.
@@ -21,13 +21,13 @@ const UNANSWERED_MAX: u32 = 5;
 
 /// What is remembered of an account.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct AccountWatch {
     limits: StopAfter,
-    seen: Mutex<Seen>,
+    seen: Mutex<WatchedAccount>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct WatchedAccount {
     /// Replies in a row that could not be verified.
     unverified: u32,
     /// By job: the refusal that its last items met, and how many in a row.
@@ -46,20 +46,20 @@ struct Seen {
 
 /// What has changed with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum ReachChange {
     /// The gateway is no longer reached: how that shows, in words.
     Lost(&'static str),
     /// The gateway is reached again, or for the first time by this process.
     Reached,
 }
 
-impl Seen {
-    fn lost(&mut self, how: &'static str) -> Option<News> {
-        (self.reached.replace(false) != Some(false)).then_some(News::Lost(how))
+impl WatchedAccount {
+    fn lost(&mut self, how: &'static str) -> Option<ReachChange> {
+        (self.reached.replace(false) != Some(false)).then_some(ReachChange::Lost(how))
     }
 }
 
-impl Watch {
+impl AccountWatch {
     /// Remembers nothing yet.
     pub fn new(limits: StopAfter) -> Self {
         Self {
@@ -69,23 +69,23 @@ impl Watch {
     }
 
     /// Notes how far a call came; says what is new of that.
-    pub(crate) fn note(&self, observed: &Observation) -> Option<News> {
+    pub(crate) fn note(&self, observed: &Observation) -> Option<ReachChange> {
         let mut seen = self.seen();
         let reached = match &observed.reached {
             // The machines before a gateway answer errors unsigned: those vouch for nothing.
-            Reached::Replied if observed.result.get("unsigned").is_some() => true,
-            Reached::Replied => {
+            Delivery::Replied if observed.result.get("unsigned").is_some() => true,
+            Delivery::Replied => {
                 seen.unverified = 0;
                 true
             }
-            Reached::Unverified(_) | Reached::NoKeys(_) => {
+            Delivery::Unverified(_) | Delivery::NoKeys(_) => {
                 seen.unverified = seen.unverified.saturating_add(1);
                 true
             }
-            Reached::Unreachable(how, _) => {
+            Delivery::Unreachable(how, _) => {
                 return seen.lost(how.words());
             }
-            Reached::TimedOut => {
+            Delivery::TimedOut => {
                 seen.unanswered = seen.unanswered.saturating_add(1);
                 let is_silent = seen.unanswered >= UNANSWERED_MAX;
                 return if is_silent {
@@ -94,12 +94,12 @@ impl Watch {
                     None
                 };
             }
-            Reached::Refused(_) | Reached::Lost(_) | Reached::Unreadable(_) => true,
+            Delivery::Refused(_) | Delivery::Lost(_) | Delivery::Unreadable(_) => true,
             // These say nothing of the connection: nothing was tried.
-            Reached::NotSent(_) | Reached::Unsendable(_) => return None,
+            Delivery::NotSent(_) | Delivery::Unsendable(_) => return None,
         };
         seen.unanswered = 0;
-        (reached && seen.reached.replace(true) != Some(true)).then_some(News::Reached)
+        (reached && seen.reached.replace(true) != Some(true)).then_some(ReachChange::Reached)
     }
 
     /// Notes that a call waits for what every call needs beforehand.
@@ -186,7 +186,7 @@ impl Watch {
         names.iter().any(closed)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, WatchedAccount> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,23 +197,23 @@ mod tests {
     use payrun_gateway::NoConnection;
 
     fn unverified() -> Observation {
-        Observation::of(Reached::Unverified("the signature is wrong".into()))
+        Observation::of(Delivery::Unverified("the signature is wrong".into()))
     }
 
     #[test]
     fn a_verified_reply_ends_a_row_and_an_unsigned_error_does_not() {
-        let watch = Watch::new(StopAfter {
+        let watch = AccountWatch::new(StopAfter {
             unverified: 2,
             refused: 2,
         });
         watch.note(&unverified());
-        watch.note(&Observation::of(Reached::Replied));
+        watch.note(&Observation::of(Delivery::Replied));
         watch.note(&unverified());
         assert_eq!(watch.too_many_unverified(), None);
-        let mut unsigned = Observation::of(Reached::Replied);
+        let mut unsigned = Observation::of(Delivery::Replied);
         unsigned.result.insert("unsigned".into(), true.into());
         watch.note(&unsigned);
-        watch.note(&Observation::of(Reached::TimedOut));
+        watch.note(&Observation::of(Delivery::TimedOut));
         watch.note(&unverified());
         assert_eq!(watch.too_many_unverified(), Some(2));
         watch.close(
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_job_is_stopped_by_the_same_refusal_in_a_row_only() {
-        let watch = Watch::new(StopAfter {
+        let watch = AccountWatch::new(StopAfter {
             unverified: 2,
             refused: 2,
         });
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_was_claimed_before_the_close_is_given_back_and_what_is_claimed_after_is_sent() {
-        let (watch, lease) = (Watch::default(), Duration::from_secs(60));
+        let (watch, lease) = (AccountWatch::default(), Duration::from_secs(60));
         let names = ["hk".to_owned(), "hk/deduct".to_owned()];
         let closed = |at| watch.is_closed_since(&names, Timestamp::from_millis(at), lease);
         assert!(!closed(1_000_000));
@@ -252,21 +252,24 @@ mod tests {
 
     #[test]
     fn that_a_gateway_is_lost_or_reached_is_news_once() {
-        let watch = Watch::default();
-        let lost = Observation::of(Reached::Unreachable(NoConnection::Refused, String::new()));
-        let replied = Observation::of(Reached::Replied);
-        assert_eq!(watch.note(&lost), Some(News::Lost("connection refused")));
+        let watch = AccountWatch::default();
+        let lost = Observation::of(Delivery::Unreachable(NoConnection::Refused, String::new()));
+        let replied = Observation::of(Delivery::Replied);
+        assert_eq!(
+            watch.note(&lost),
+            Some(ReachChange::Lost("connection refused"))
+        );
         assert_eq!(watch.note(&lost), None);
-        assert_eq!(watch.note(&replied), Some(News::Reached));
+        assert_eq!(watch.note(&replied), Some(ReachChange::Reached));
         assert_eq!(watch.note(&replied), None);
     }
 
     #[test]
     fn a_gateway_that_answers_nothing_in_a_row_is_out_of_reach_until_it_answers() {
-        let watch = Watch::default();
+        let watch = AccountWatch::default();
         let (silent, replied) = (
-            Observation::of(Reached::TimedOut),
-            Observation::of(Reached::Replied),
+            Observation::of(Delivery::TimedOut),
+            Observation::of(Delivery::Replied),
         );
         for observed in [
             &silent, &silent, &silent, &silent, &replied, &silent, &silent, &silent, &silent,
@@ -274,10 +277,10 @@ mod tests {
             watch.note(observed);
             assert!(!watch.is_out_of_reach());
         }
-        assert!(matches!(watch.note(&silent), Some(News::Lost(_))));
+        assert!(matches!(watch.note(&silent), Some(ReachChange::Lost(_))));
         assert_eq!(watch.note(&silent), None);
         assert!(watch.is_out_of_reach());
-        assert_eq!(watch.note(&replied), Some(News::Reached));
+        assert_eq!(watch.note(&replied), Some(ReachChange::Reached));
         assert!(!watch.is_out_of_reach());
     }
 }

@@ -12,10 +12,10 @@ use crate::Engine;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency, decimal_text};
-use payrun_domain::subscription::{Anchor, Every, Offer, Terms};
+use payrun_domain::subscription::{Anchor, BillingInterval, BillingTerms, ContractOffer};
 use payrun_domain::text;
-use payrun_ledger::{Import, Kept, LedgerError, NewContract};
-use payrun_project::workflow::source::{self, Row, RowError, Rows, SourceError};
+use payrun_ledger::{Import, LedgerError, NewContract, UpsertOutcome};
+use payrun_project::workflow::source::{self, FileRow, FileRows, RowError, SourceError};
 use payrun_project::workflow::{ItemSource, load};
 
 /// How many contracts are kept together.
@@ -63,7 +63,7 @@ pub struct ImportOptions {
 
 /// What an import did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportReport {
     /// Contracts that were not there.
     pub new: u64,
     /// Those that are others now.
@@ -83,7 +83,7 @@ pub struct Imported {
 
 /// A row that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotTaken {
+pub struct RejectedContract {
     /// Its line.
     pub line: u64,
     /// Why, without a value that could be a person's.
@@ -114,7 +114,7 @@ pub enum ImportError {
 }
 
 /// A row with its line.
-type Read = (u64, Result<(NewContract, bool), String>);
+type NumberedContract = (u64, Result<(NewContract, bool), String>);
 
 impl Engine {
     /// Imports contracts; `told` hears of each row that is not taken.
@@ -124,11 +124,13 @@ impl Engine {
     pub async fn import_contracts(
         &self,
         options: &ImportOptions,
-        mut told: impl FnMut(NotTaken),
-    ) -> Result<Imported, ImportError> {
-        let mut reader = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
+        mut told: impl FnMut(RejectedContract),
+    ) -> Result<ImportReport, ImportError> {
+        let mut reader =
+            ContractReader::of(source::open(&options.path, None)?, options.account.clone())?;
         reader.limits = self.limits_of_contracts(&options.account);
-        let before = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
+        let before =
+            ContractReader::of(source::open(&options.path, None)?, options.account.clone())?;
         let now = self.clock.now();
         let import = Import {
             account: options.account.clone(),
@@ -138,9 +140,9 @@ impl Engine {
             now,
             commit: options.commit,
         };
-        let mut imported = Imported {
+        let mut imported = ImportReport {
             other_columns: reader.other_columns.clone(),
-            ..Imported::default()
+            ..ImportReport::default()
         };
         let (batches, mut inbox) = mpsc::channel(2);
         let reading = tokio::task::spawn_blocking(move || {
@@ -176,10 +178,10 @@ impl Engine {
 
     async fn import_batch(
         &self,
-        batch: Vec<Read>,
+        batch: Vec<NumberedContract>,
         import: &Import,
-        imported: &mut Imported,
-        told: &mut impl FnMut(NotTaken),
+        imported: &mut ImportReport,
+        told: &mut impl FnMut(RejectedContract),
     ) -> Result<(), ImportError> {
         let (mut lines, mut contracts) = (Vec::new(), Vec::new());
         for (line, read) in batch {
@@ -195,7 +197,7 @@ impl Engine {
         let kept = self.ledger.keep_contracts(&contracts, import).await?;
         for ((line, contract), kept) in lines.into_iter().zip(&contracts).zip(kept) {
             match kept {
-                Kept::New => {
+                UpsertOutcome::New => {
                     imported.new += 1;
                     let first = contract
                         .offer
@@ -205,25 +207,25 @@ impl Engine {
                     imported.due_before_today +=
                         u64::from(first.is_some_and(|due| due < import.today));
                 }
-                Kept::Changed => imported.changed += 1,
-                Kept::Same => imported.same += 1,
-                Kept::Refused(reason) => imported.reject(line, reason, told),
+                UpsertOutcome::Changed => imported.changed += 1,
+                UpsertOutcome::Same => imported.same += 1,
+                UpsertOutcome::Refused(reason) => imported.reject(line, reason, told),
             }
         }
         Ok(())
     }
 }
 
-impl Imported {
-    fn reject(&mut self, line: u64, reason: String, told: &mut impl FnMut(NotTaken)) {
+impl ImportReport {
+    fn reject(&mut self, line: u64, reason: String, told: &mut impl FnMut(RejectedContract)) {
         self.rejected += 1;
-        told(NotTaken { line, reason });
+        told(RejectedContract { line, reason });
     }
 }
 
 /// Reads a file's rows as contracts.
-struct Reader {
-    rows: Rows,
+struct ContractReader {
+    rows: FileRows,
     account: String,
     /// Where each of [`COLUMNS`] is.
     places: [Option<usize>; COLUMNS.len()],
@@ -238,8 +240,8 @@ struct Reader {
     limits: Vec<BTreeMap<String, i64>>,
 }
 
-impl Reader {
-    fn of(rows: Rows, account: String) -> Result<Self, ImportError> {
+impl ContractReader {
+    fn of(rows: FileRows, account: String) -> Result<Self, ImportError> {
         let places = COLUMNS.map(|name| rows.columns().iter().position(|column| column == name));
         if let Some((column, _)) = COLUMNS
             .iter()
@@ -270,7 +272,7 @@ impl Reader {
     /// is meant, nobody can tell.
     fn contradictions(mut self) -> HashSet<u64> {
         let (mut row, mut said, mut contradicted) =
-            (Row::default(), HashMap::new(), HashSet::new());
+            (FileRow::default(), HashMap::new(), HashSet::new());
         while let Some(read) = self.rows.read(&mut row) {
             match read {
                 Ok(()) => {}
@@ -294,8 +296,11 @@ impl Reader {
         contradicted
     }
 
-    fn read_all(mut self, batches: &mpsc::Sender<Vec<Read>>) -> Result<(), ImportError> {
-        let (mut row, mut batch) = (Row::default(), Vec::with_capacity(BATCH));
+    fn read_all(
+        mut self,
+        batches: &mpsc::Sender<Vec<NumberedContract>>,
+    ) -> Result<(), ImportError> {
+        let (mut row, mut batch) = (FileRow::default(), Vec::with_capacity(BATCH));
         while let Some(read) = self.rows.read(&mut row) {
             batch.push(match read {
                 Ok(()) => (row.line, self.contract(&row)),
@@ -314,7 +319,7 @@ impl Reader {
     }
 
     /// What a row says, and whether blanks around its id were taken off.
-    fn contract(&mut self, row: &Row) -> Result<(NewContract, bool), String> {
+    fn contract(&mut self, row: &FileRow) -> Result<(NewContract, bool), String> {
         let cell = self.cell(row, "contract_id").unwrap_or_default();
         let contract = text::trimmed(cell).to_owned();
         if let Some(what) = text::not_in_names(&contract) {
@@ -349,7 +354,7 @@ impl Reader {
         Ok((NewContract { contract, offer }, trimmed))
     }
 
-    fn offer(&self, row: &Row) -> Result<Offer, String> {
+    fn offer(&self, row: &FileRow) -> Result<ContractOffer, String> {
         let told = |name: &str, error: String| format!("{name}: {error}");
         let currency = Currency::parse(self.cell(row, "currency").unwrap_or_default());
         let currency = currency.map_err(|error| told("currency", error.to_string()))?;
@@ -371,7 +376,7 @@ impl Reader {
                 "description has more than {DESCRIPTION_MAX} characters, or a control character"
             ));
         }
-        Ok(Offer {
+        Ok(ContractOffer {
             terms: self.terms(row)?,
             amount,
             amount_from: self.day(row, "amount_from")?,
@@ -389,16 +394,16 @@ impl Reader {
         said.max().unwrap_or_else(|| currency.usual_limit())
     }
 
-    fn terms(&self, row: &Row) -> Result<Terms, String> {
+    fn terms(&self, row: &FileRow) -> Result<BillingTerms, String> {
         let start = self
             .day(row, "start")?
             .ok_or("start is empty: from which day on may a period fall due?")?;
         let every = match self.cell(row, "every") {
-            None => Every::Month,
-            Some(words) => Every::parse(words).ok_or_else(|| {
+            None => BillingInterval::Month,
+            Some(words) => BillingInterval::parse(words).ok_or_else(|| {
                 format!(
                     "every is not one of {}",
-                    Every::ALL.map(Every::as_str).join(", ")
+                    BillingInterval::ALL.map(BillingInterval::as_str).join(", ")
                 )
             })?,
         };
@@ -412,11 +417,11 @@ impl Reader {
                 .parse()
                 .map_err(|_| "pay_within is not a number of days".to_owned())?,
         };
-        Terms::new(every, anchor, start, self.day(row, "end")?, within)
+        BillingTerms::new(every, anchor, start, self.day(row, "end")?, within)
             .map_err(|error| error.to_string())
     }
 
-    fn day(&self, row: &Row, name: &str) -> Result<Option<NaiveDate>, String> {
+    fn day(&self, row: &FileRow, name: &str) -> Result<Option<NaiveDate>, String> {
         let Some(text) = self.cell(row, name) else {
             return Ok(None);
         };
@@ -428,7 +433,7 @@ impl Reader {
     }
 
     /// A value that is not empty.
-    fn cell<'r>(&self, row: &'r Row, name: &str) -> Option<&'r str> {
+    fn cell<'r>(&self, row: &'r FileRow, name: &str) -> Option<&'r str> {
         let place = COLUMNS.iter().position(|column| *column == name)?;
         row.get(self.places[place]?).filter(|text| !text.is_empty())
     }

@@ -16,12 +16,12 @@ use serde_json::Value;
 use super::Engine;
 use crate::attempt::AttemptContext;
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::{ContractSignal, Failed, Follow, follow};
+use payrun_domain::subscription::{ContractFollowUp, ContractSignal, FailedItem, follow};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::Call;
-use payrun_ledger::{ContractChange, ContractNews, LAST_DAY, LedgerError, What};
+use payrun_ledger::{ContractAction, ContractChange, ContractNews, LAST_DAY, LedgerError};
 
-pub use import::{ImportError, ImportOptions, Imported, NotTaken};
+pub use import::{ImportError, ImportOptions, ImportReport, RejectedContract};
 pub(super) use planning::{note, take};
 pub(super) use rows::ContractRows;
 
@@ -34,7 +34,7 @@ const PAGES: usize = 50;
 
 /// What was done with contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Followed {
+pub struct ContractRound {
     /// Paused, after a refusal or the end of a dunning ladder.
     pub paused: u64,
     /// Ended by the gateway's word.
@@ -49,8 +49,8 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says; what was done until then stays done.
-    pub async fn keep_contracts(&self, now: Timestamp) -> Result<Followed, LedgerError> {
-        let mut followed = Followed::default();
+    pub async fn keep_contracts(&self, now: Timestamp) -> Result<ContractRound, LedgerError> {
+        let mut followed = ContractRound::default();
         for _ in 0..PAGES {
             let page = self.ledger.contract_news(PAGE).await?;
             self.tell_contracts(&page, now, &mut followed).await?;
@@ -72,17 +72,17 @@ impl Engine {
         &self,
         page: &[ContractNews],
         now: Timestamp,
-        followed: &mut Followed,
+        followed: &mut ContractRound,
     ) -> Result<(), LedgerError> {
         let mut unmoved = Vec::new();
         for news in page {
             let (what, why) = match follow(&failed(news)) {
-                Follow::Nothing => {
+                ContractFollowUp::Nothing => {
                     unmoved.push(news.item_id);
                     continue;
                 }
-                Follow::Pause(why) => (What::Pause, why),
-                Follow::End(why) => (What::End, why),
+                ContractFollowUp::Pause(why) => (ContractAction::Pause, why),
+                ContractFollowUp::End(why) => (ContractAction::End, why),
             };
             let change = ContractChange {
                 what,
@@ -99,8 +99,10 @@ impl Engine {
                     "a contract is no longer charged"
                 );
                 match what {
-                    What::Pause => followed.paused += 1,
-                    What::End | What::EndOn(_) | What::Resume => followed.terminated += 1,
+                    ContractAction::Pause => followed.paused += 1,
+                    ContractAction::End | ContractAction::EndOn(_) | ContractAction::Resume => {
+                        followed.terminated += 1
+                    }
                 }
             }
         }
@@ -113,7 +115,7 @@ impl Engine {
         for (id, end) in &over {
             let why = format!("{LAST_DAY}{end}, is over");
             let change = ContractChange {
-                what: What::End,
+                what: ContractAction::End,
                 who: Actor::payrun(),
                 why,
                 today,
@@ -135,7 +137,7 @@ pub(super) async fn is_ended(scene: &AttemptContext<'_>, call: &Call, now: Times
     let engine = scene.engine;
     let why = format!("terminated at the gateway (item {})", scene.claimed.id());
     let change = ContractChange {
-        what: What::End,
+        what: ContractAction::End,
         who: Actor::payrun(),
         why,
         today: engine.day(now),
@@ -150,7 +152,7 @@ pub(super) async fn is_ended(scene: &AttemptContext<'_>, call: &Call, now: Times
     }
 }
 
-fn failed(news: &ContractNews) -> Failed {
+fn failed(news: &ContractNews) -> FailedItem {
     let result: Option<Value> = news
         .result
         .as_deref()
@@ -160,7 +162,7 @@ fn failed(news: &ContractNews) -> Failed {
         .and_then(|result| result.get(CONTRACT_IS))
         .and_then(Value::as_str)
         .and_then(ContractSignal::parse);
-    Failed {
+    FailedItem {
         word,
         decline_count: news.decline_count,
         steps: news.steps,

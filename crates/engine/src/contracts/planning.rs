@@ -10,15 +10,16 @@ use super::rows::{lapse, refusal};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_ledger::{
-    LedgerError, NewItem, NotedPeriod, PeriodOutcome, Planning, Refusal, TakenContract, TakenPeriod,
+    AccountedPeriod, LedgerError, NewItem, PeriodOutcome, PlanWriter, PlannedContract,
+    PlannedPeriod, RejectedRow,
 };
 
 /// Takes contracts for a plan. What is left alone makes no item, and says so.
 pub(crate) async fn take(
-    planning: &mut Planning,
-    contracts: &mut Vec<TakenContract>,
+    planning: &mut PlanWriter,
+    contracts: &mut Vec<PlannedContract>,
     items: &mut Vec<NewItem>,
-    refusals: &mut Vec<Refusal>,
+    refusals: &mut Vec<RejectedRow>,
 ) -> Result<(), LedgerError> {
     if contracts.is_empty() {
         return Ok(());
@@ -39,7 +40,7 @@ pub(crate) async fn take(
     refusals.retain(|refusal| !lines.contains(&refusal.line));
     for (contract, period) in each(&others).filter(|(_, period)| meant.contains(&period.line)) {
         let reason = "somebody else has planned or changed this contract meanwhile".to_owned();
-        let TakenPeriod {
+        let PlannedPeriod {
             line,
             period,
             amount,
@@ -59,10 +60,10 @@ pub(crate) async fn take(
 
 /// Accounts for the periods of which items were planned, and for those that have lapsed.
 pub(crate) async fn note(
-    planning: &mut Planning,
-    contracts: &[TakenContract],
+    planning: &mut PlanWriter,
+    contracts: &[PlannedContract],
     items: &[NewItem],
-    refused: &[Refusal],
+    refused: &[RejectedRow],
 ) -> Result<(), LedgerError> {
     if contracts.is_empty() {
         return Ok(());
@@ -77,21 +78,21 @@ pub(crate) async fn note(
         .iter()
         .filter(|item| !without_item.contains(&item.line));
     let keys: BTreeMap<u64, KeyHash> = keys.map(|item| (item.line, item.key_hash)).collect();
-    let outcome = |taken: &TakenPeriod| match keys.get(&taken.line) {
+    let outcome = |taken: &PlannedPeriod| match keys.get(&taken.line) {
         _ if taken.lapsed => Some(PeriodOutcome::Lapsed(lapse(&taken.period))),
         Some(key) => Some(PeriodOutcome::Planned(*key)),
         None => None,
     };
-    let noted: Vec<NotedPeriod<'_>> = each(contracts)
+    let noted: Vec<AccountedPeriod<'_>> = each(contracts)
         .filter_map(|(contract, taken)| {
-            Some(NotedPeriod {
+            Some(AccountedPeriod {
                 contract_id: contract.id,
                 taken,
                 outcome: outcome(taken)?,
             })
         })
         .collect();
-    let next = |contract: &TakenContract| {
+    let next = |contract: &PlannedContract| {
         let open = contract
             .periods
             .iter()
@@ -105,7 +106,7 @@ pub(crate) async fn note(
     planning.note_periods(&noted, &next).await
 }
 
-fn each(contracts: &[TakenContract]) -> impl Iterator<Item = (&TakenContract, &TakenPeriod)> {
+fn each(contracts: &[PlannedContract]) -> impl Iterator<Item = (&PlannedContract, &PlannedPeriod)> {
     contracts.iter().flat_map(|contract| {
         contract
             .periods
@@ -115,7 +116,7 @@ fn each(contracts: &[TakenContract]) -> impl Iterator<Item = (&TakenContract, &T
 }
 
 /// A line of contracts says nothing to people: refused rows get their key.
-fn name(contracts: &[TakenContract], refusals: &mut [Refusal]) {
+fn name(contracts: &[PlannedContract], refusals: &mut [RejectedRow]) {
     if refusals.iter().all(|refusal| !refusal.key.is_empty()) {
         return;
     }

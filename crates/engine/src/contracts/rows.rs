@@ -8,9 +8,11 @@ use tokio::runtime::Handle;
 use crate::planning::row_source::RowReadError;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
-use payrun_domain::subscription::{Due, Period, RunDays};
-use payrun_ledger::{ContractRow, Ledger, LedgerError, Refusal, TakenContract, TakenPeriod};
-use payrun_project::workflow::source::Row;
+use payrun_domain::subscription::{DuePeriod, Period, RunDays};
+use payrun_ledger::{
+    ContractRow, Ledger, LedgerError, PlannedContract, PlannedPeriod, RejectedRow,
+};
+use payrun_project::workflow::source::FileRow;
 
 /// How many contracts are read at a time.
 const PAGE: u32 = 500;
@@ -26,9 +28,9 @@ pub(crate) struct ContractRows {
     last: Option<ContractRow>,
     ended: bool,
     /// What is left to be read of the contract that was read last.
-    left: VecDeque<(u64, ContractRow, Due)>,
+    left: VecDeque<(u64, ContractRow, DuePeriod)>,
     line: u64,
-    taken: Vec<TakenContract>,
+    taken: Vec<PlannedContract>,
 }
 
 impl ContractRows {
@@ -50,7 +52,7 @@ impl ContractRows {
     }
 
     /// Reads the next row; none at the end.
-    pub(crate) fn read(&mut self, row: &mut Row) -> Option<Result<(), RowReadError>> {
+    pub(crate) fn read(&mut self, row: &mut FileRow) -> Option<Result<(), RowReadError>> {
         while self.left.is_empty() {
             match self.next_contract() {
                 Ok(Some(contract)) => self.take(contract),
@@ -66,7 +68,7 @@ impl ContractRows {
                 &due,
             ))));
         }
-        *row = Row::of(line, &cells(&contract, &due).each_ref().map(String::as_str));
+        *row = FileRow::of(line, &cells(&contract, &due).each_ref().map(String::as_str));
         Some(Ok(()))
     }
 
@@ -76,7 +78,7 @@ impl ContractRows {
     }
 
     /// The contracts that have been read since this was asked last.
-    pub(crate) fn taken(&mut self) -> Vec<TakenContract> {
+    pub(crate) fn taken(&mut self) -> Vec<PlannedContract> {
         std::mem::take(&mut self.taken)
     }
 
@@ -109,7 +111,7 @@ impl ContractRows {
         for due in due {
             self.line += 1;
             let (period, amount, lapsed) = (due.period.clone(), due.amount, due.lapsed);
-            periods.push(TakenPeriod {
+            periods.push(PlannedPeriod {
                 line: self.line,
                 period,
                 amount,
@@ -123,7 +125,7 @@ impl ContractRows {
             version,
             ..
         } = contract;
-        self.taken.push(TakenContract {
+        self.taken.push(PlannedContract {
             id,
             contract,
             version,
@@ -134,7 +136,7 @@ impl ContractRows {
 }
 
 /// In the order of [`payrun_project::workflow::CONTRACT_COLUMNS`].
-fn cells(row: &ContractRow, due: &Due) -> [String; 8] {
+fn cells(row: &ContractRow, due: &DuePeriod) -> [String; 8] {
     [
         row.contract.clone(),
         due.amount.decimal(),
@@ -147,7 +149,7 @@ fn cells(row: &ContractRow, due: &Due) -> [String; 8] {
     ]
 }
 
-fn lapsed(line: u64, contract: &str, due: &Due) -> Refusal {
+fn lapsed(line: u64, contract: &str, due: &DuePeriod) -> RejectedRow {
     refusal(
         line,
         contract,
@@ -174,9 +176,9 @@ pub(super) fn refusal(
     state: State,
     amount: Amount,
     reason: String,
-) -> Refusal {
+) -> RejectedRow {
     let key = format!("{contract}/{}", period.name);
-    Refusal {
+    RejectedRow {
         line,
         key,
         state,

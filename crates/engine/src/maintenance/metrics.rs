@@ -34,13 +34,13 @@ struct CallLabels {
 
 /// The counters of a process.
 #[derive(Debug)]
-pub struct Meter {
+pub struct ProcessMetrics {
     answers: Family<AnswerLabels, Counter>,
     latency: Family<CallLabels, Histogram, fn() -> Histogram>,
     codes: Mutex<HashSet<String>>,
 }
 
-impl Default for Meter {
+impl Default for ProcessMetrics {
     fn default() -> Self {
         Self {
             answers: Family::default(),
@@ -53,7 +53,7 @@ impl Default for Meter {
     }
 }
 
-impl Meter {
+impl ProcessMetrics {
     /// A call was answered.
     pub fn answered(
         &self,
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn codes_without_end_are_counted_together() {
-        let meter = Meter::default();
+        let meter = ProcessMetrics::default();
         for number in 0..CODES + 50 {
             meter.answered(
                 "hk",
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_does_not_look_like_a_code_is_not_shown() {
-        let meter = Meter::default();
+        let meter = ProcessMetrics::default();
         for code in ["x".repeat(65).as_str(), "\u{202e}EMOS", "A\nB", "余额不足"] {
             meter.answered("hk", "deduct", "unknown", code, Duration::from_millis(20));
         }
@@ -142,7 +142,7 @@ mod tests {
         assert!(text.contains("code=\"other\"} 4"), "{text}");
     }
 
-    fn shown(meter: &Meter) -> String {
+    fn shown(meter: &ProcessMetrics) -> String {
         let mut registry = Registry::default();
         meter.register(&mut registry);
         let mut text = String::new();

@@ -13,7 +13,7 @@ use crate::Engine;
 use crate::files::FilesError;
 use crate::uploads::UploadError;
 use crate::vault::{Vault, VaultError};
-use payrun_ledger::{Ledger, LedgerError, Sealed, SealedRow, UNNAMED};
+use payrun_ledger::{Ledger, LedgerError, SealedKind, SealedRow, UNNAMED};
 
 /// How many rows a commit changes, and what is left to others between two of them.
 const ROWS: u32 = 200;
@@ -41,7 +41,7 @@ pub enum ResealError {
 
 /// How much is sealed under keys other than the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct ResealProgress {
     /// How much there was when it began.
     pub all: u64,
     /// How much was looked at.
@@ -52,7 +52,7 @@ pub struct Progress {
     pub left_in_all: u64,
 }
 
-impl Progress {
+impl ResealProgress {
     fn leave(&mut self, what: &str, place: &str, why: &str) {
         self.left_in_all += 1;
         if self.left.len() < NAMED {
@@ -67,7 +67,7 @@ pub struct MissingKey {
     /// Its id; none of the one that a ledger was begun with before keys had ids.
     pub id: Option<String>,
     /// How much is sealed under it.
-    pub sealed: Vec<(Sealed, u64)>,
+    pub sealed: Vec<(SealedKind, u64)>,
 }
 
 /// The keys that what is sealed in a ledger needs and that are not listed.
@@ -93,7 +93,7 @@ pub async fn missing_keys(
             continue;
         }
         let mut sealed = Vec::new();
-        for what in Sealed::ALL {
+        for what in SealedKind::ALL {
             sealed.push((what, ledger.sealed_under(what, &key).await?));
         }
         missing.push(MissingKey {
@@ -109,24 +109,27 @@ impl Engine {
     ///
     /// # Errors
     /// [`ResealError`]; what was moved before stays moved.
-    pub async fn reseal(&self, mut tell: impl FnMut(&Progress)) -> Result<Progress, ResealError> {
+    pub async fn reseal(
+        &self,
+        mut tell: impl FnMut(&ResealProgress),
+    ) -> Result<ResealProgress, ResealError> {
         let vault = self.vault.as_ref().ok_or(ResealError::NoKey)?;
         let first = vault.ids().next().ok_or(ResealError::NoKey)?;
         let mut keys = self.ledger.sealing_keys().await?;
         keys.remove(first);
         let files = self.uploads_of_other_keys(first).await?;
-        let mut progress = Progress {
+        let mut progress = ResealProgress {
             all: files.len() as u64,
-            ..Progress::default()
+            ..ResealProgress::default()
         };
         for key in &keys {
-            for what in Sealed::ALL {
+            for what in SealedKind::ALL {
                 progress.all += self.ledger.sealed_under(what, key).await?;
             }
         }
         tell(&progress);
         for key in &keys {
-            for what in Sealed::ALL {
+            for what in SealedKind::ALL {
                 self.reseal_rows(vault, what, key, &mut progress, &mut tell)
                     .await?;
             }
@@ -148,10 +151,10 @@ impl Engine {
     async fn reseal_rows(
         &self,
         vault: &Vault,
-        what: Sealed,
+        what: SealedKind,
         key: &str,
-        progress: &mut Progress,
-        tell: &mut impl FnMut(&Progress),
+        progress: &mut ResealProgress,
+        tell: &mut impl FnMut(&ResealProgress),
     ) -> Result<(), ResealError> {
         let reseal = |row: &SealedRow| resealed(vault, what, row).map_err(|why| why.to_string());
         let mut after = 0;
@@ -172,14 +175,14 @@ impl Engine {
     }
 }
 
-fn resealed(vault: &Vault, what: Sealed, row: &SealedRow) -> Result<String, VaultError> {
+fn resealed(vault: &Vault, what: SealedKind, row: &SealedRow) -> Result<String, VaultError> {
     match what {
-        Sealed::Items => vault.reseal_input(
+        SealedKind::Items => vault.reseal_input(
             &row.text,
             row.key_hash.ok_or(VaultError::Open)?,
             row.approved,
         ),
-        Sealed::Notifications => {
+        SealedKind::Notifications => {
             vault.reseal_notification(&row.text, row.digest.as_deref().unwrap_or_default())
         }
     }

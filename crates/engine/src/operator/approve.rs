@@ -6,15 +6,17 @@ use crate::operator::bulk::BulkError;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, LedgerError, OperatorAction};
+use payrun_ledger::{
+    ApprovalRow, ApprovalState, DecisionOutcome, ItemFilter, LedgerError, OperatorAction,
+};
 
 /// What became of a job's batch.
 #[derive(Debug, Clone)]
-pub struct BatchDecided {
+pub struct BatchDecision {
     /// The approval as it was before.
     pub approval: ApprovalRow,
     /// What became of it.
-    pub decided: Decided,
+    pub decided: DecisionOutcome,
 }
 
 impl Engine {
@@ -32,14 +34,14 @@ impl Engine {
         job: Option<&str>,
         shown: Option<&str>,
         by: &Authorization,
-    ) -> Result<Vec<BatchDecided>, LedgerError> {
+    ) -> Result<Vec<BatchDecision>, LedgerError> {
         let mut outcome = Vec::new();
         for approval in self.open_approvals(run_id, job).await? {
             let decided = self
                 .ledger
                 .approve(approval.id, shown, by, self.clock.now())
                 .await?;
-            outcome.push(BatchDecided { approval, decided });
+            outcome.push(BatchDecision { approval, decided });
         }
         Ok(outcome)
     }
@@ -55,7 +57,7 @@ impl Engine {
         run_id: i64,
         job: Option<&str>,
         by: &Authorization,
-    ) -> Result<Vec<BatchDecided>, BulkError> {
+    ) -> Result<Vec<BatchDecision>, BulkError> {
         let mut outcome = Vec::new();
         for approval in self.ledger.approvals_of_run(run_id).await? {
             let over = matches!(
@@ -71,11 +73,11 @@ impl Engine {
                 .await?;
             if matches!(
                 decided,
-                Decided::NotWaiting(ApprovalState::Approved | ApprovalState::Revoked)
+                DecisionOutcome::NotWaiting(ApprovalState::Approved | ApprovalState::Revoked)
             ) {
                 decided = self.revoke(&approval, by).await?;
             }
-            outcome.push(BatchDecided { approval, decided });
+            outcome.push(BatchDecision { approval, decided });
         }
         Ok(outcome)
     }
@@ -86,7 +88,7 @@ impl Engine {
         &self,
         approval: &ApprovalRow,
         by: &Authorization,
-    ) -> Result<Decided, BulkError> {
+    ) -> Result<DecisionOutcome, BulkError> {
         let filter = ItemFilter {
             run_id: Some(approval.run_id),
             job: Some(approval.job.clone()),
@@ -97,7 +99,7 @@ impl Engine {
             ..ItemFilter::default()
         };
         if self.is_all_succeeded(approval).await? {
-            return Ok(Decided::NotWaiting(ApprovalState::Approved));
+            return Ok(DecisionOutcome::NotWaiting(ApprovalState::Approved));
         }
         // First, so that nothing of it is claimed while its items are withdrawn one by one.
         let first = self
@@ -106,7 +108,7 @@ impl Engine {
             .await?;
         let chosen = self.choose(&filter, &OperatorAction::Cancel).await?;
         if chosen.items == 0 && !first {
-            return Ok(Decided::NotWaiting(ApprovalState::Revoked));
+            return Ok(DecisionOutcome::NotWaiting(ApprovalState::Revoked));
         }
         let words = format!(
             "run {} job {}, a batch rejected after its release",
@@ -115,7 +117,7 @@ impl Engine {
         let done = self
             .carry_out(&chosen, &OperatorAction::Cancel, &words, by)
             .await?;
-        Ok(Decided::Revoked {
+        Ok(DecisionOutcome::Revoked {
             cancelled: done.moved.values().sum(),
             under_way: done.withdrawn.values().sum(),
         })

@@ -24,7 +24,7 @@ const CHUNK: usize = 200;
 
 /// Items that were chosen, and how they stood.
 #[derive(Debug, Clone)]
-pub struct Chosen {
+pub struct BulkSelection {
     /// How many.
     pub items: u64,
     /// How many of each state.
@@ -42,7 +42,7 @@ pub struct Chosen {
 
 /// What was done.
 #[derive(Debug, Clone, Default)]
-pub struct CarriedOut {
+pub struct BulkCounts {
     /// How many items are in each state now.
     pub moved: BTreeMap<State, u64>,
     /// How many may be under way and were withdrawn: they stay in these states until that is known.
@@ -75,7 +75,7 @@ impl Engine {
         &self,
         filter: &ItemFilter,
         wish: &OperatorAction,
-    ) -> Result<Chosen, BulkError> {
+    ) -> Result<BulkSelection, BulkError> {
         if filter.states.is_empty() {
             return Err(BulkError::NoStates);
         }
@@ -116,7 +116,7 @@ impl Engine {
             }
         }
         let set = hex::encode(&set.finalize()[..8]);
-        Ok(Chosen {
+        Ok(BulkSelection {
             items: each.len() as u64,
             states,
             sums,
@@ -134,12 +134,12 @@ impl Engine {
     /// with the rest.
     pub async fn carry_out(
         &self,
-        chosen: &Chosen,
+        chosen: &BulkSelection,
         wish: &OperatorAction,
         words: &str,
         by: &Authorization,
-    ) -> Result<CarriedOut, BulkError> {
-        let mut done = CarriedOut::default();
+    ) -> Result<BulkCounts, BulkError> {
+        let mut done = BulkCounts::default();
         for chunk in chosen.each.chunks(CHUNK) {
             for (id, granted) in self
                 .ledger

@@ -19,7 +19,9 @@ use payrun_domain::item::Resolution;
 use payrun_domain::policy::Rate;
 use payrun_domain::text::{is_unseen, shown};
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{ActionResult, LaneLimits, LedgerError, OperatorAction, Scope, decide_about};
+use payrun_ledger::{
+    ActionResult, LaneLimits, LedgerError, OperatorAction, PauseTarget, decide_about,
+};
 use payrun_project::config::load::folder_of;
 use payrun_project::workflow::load;
 
@@ -167,7 +169,7 @@ impl Engine {
                 ahead: false,
                 ..
             },
-            Scope::Contract {
+            PauseTarget::Contract {
                 gateway,
                 exclusive_key,
                 ..
@@ -193,11 +195,11 @@ impl Engine {
     pub async fn resume(&self, what: &Paused, by: &Authorization) -> Result<bool, OperateError> {
         let scope = match what {
             // It may have been taken out of payrun.yaml meanwhile.
-            Paused::Gateway(name) => Scope::Gateway(name.clone()),
+            Paused::Gateway(name) => PauseTarget::Gateway(name.clone()),
             Paused::All | Paused::Workflow(_) | Paused::Contract { .. } => self.scope(what)?,
         };
         let resumed = self.ledger.resume(&scope, by, self.clock.now()).await?;
-        if let (Scope::Workflow(name), true) = (&scope, resumed)
+        if let (PauseTarget::Workflow(name), true) = (&scope, resumed)
             && !has_workflow(&self.config.workflows, name)
         {
             // Whoever resumes it without its file has decided: no start pauses it once more.
@@ -248,7 +250,11 @@ impl Engine {
         };
         if self
             .ledger
-            .pause(&Scope::Workflow(workflow.to_owned()), &by, self.clock.now())
+            .pause(
+                &PauseTarget::Workflow(workflow.to_owned()),
+                &by,
+                self.clock.now(),
+            )
             .await?
         {
             let what_to_do = decide_about(workflow);
@@ -279,7 +285,7 @@ impl Engine {
         for name in there.await.unwrap_or_default() {
             if self
                 .ledger
-                .resume(&Scope::Workflow(name.clone()), &by, self.clock.now())
+                .resume(&PauseTarget::Workflow(name.clone()), &by, self.clock.now())
                 .await?
             {
                 tracing::info!(
@@ -438,11 +444,11 @@ impl Engine {
             .await
     }
 
-    fn scope(&self, what: &Paused) -> Result<Scope, OperateError> {
+    fn scope(&self, what: &Paused) -> Result<PauseTarget, OperateError> {
         Ok(match what {
-            Paused::All => Scope::All,
-            Paused::Gateway(name) => Scope::Gateway(self.account(name)?.name.clone()),
-            Paused::Workflow(name) => Scope::Workflow(name.clone()),
+            Paused::All => PauseTarget::All,
+            Paused::Gateway(name) => PauseTarget::Gateway(self.account(name)?.name.clone()),
+            Paused::Workflow(name) => PauseTarget::Workflow(name.clone()),
             Paused::Contract {
                 gateway, contract, ..
             } => {
@@ -451,7 +457,7 @@ impl Engine {
                     None => self.only_account_with_contracts(contract)?,
                 };
                 let exclusive_key = contract_exclusive_key(account, contract);
-                Scope::Contract {
+                PauseTarget::Contract {
                     gateway: account.name.clone(),
                     contract: contract.clone(),
                     exclusive_key,

@@ -15,9 +15,9 @@ use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, decimal_text};
 use payrun_ledger::{
-    ApprovalRow, BatchDifferences, Charge, ItemRow, LedgerError, Payment, Repeated, RowPlace,
+    ApprovalRow, BatchDifferences, Charge, ItemRow, LedgerError, Payment, RepeatedItem, RowPlace,
 };
-use payrun_project::job_kinds::{Field, FieldKind, JobKind};
+use payrun_project::job_kinds::{FieldKind, InputField, JobKind};
 
 /// How many rows of a batch are looked at for what fails and repeats: as many as one can have that
 /// has to be approved.
@@ -73,7 +73,7 @@ pub struct ReviewedRow {
     /// Why not all rows of its payment can be carried out, though it might be.
     pub crowded: Option<String>,
     /// Earlier items that say the same.
-    pub repeated: Option<Repeated>,
+    pub repeated: Option<RepeatedItem>,
 }
 
 /// What the ledger knows of a payment.
@@ -115,8 +115,8 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn reviewing(&self, approval: &ApprovalRow) -> Result<Reviewing<'_>, LedgerError> {
-        Reviewing::of(self, approval).await
+    pub async fn reviewing(&self, approval: &ApprovalRow) -> Result<BatchReview<'_>, LedgerError> {
+        BatchReview::of(self, approval).await
     }
 }
 
@@ -148,7 +148,7 @@ fn keep_largest(rows: &mut Vec<ReviewedRow>, row: ReviewedRow) {
 
 /// A batch that is being reviewed.
 #[derive(Clone)]
-pub struct Reviewing<'a> {
+pub struct BatchReview<'a> {
     engine: &'a Engine,
     approval: ApprovalRow,
     kind: Option<&'a JobKind>,
@@ -162,7 +162,7 @@ pub struct Reviewing<'a> {
     together: HashMap<String, i64>,
 }
 
-impl<'a> Reviewing<'a> {
+impl<'a> BatchReview<'a> {
     async fn of(engine: &'a Engine, approval: &ApprovalRow) -> Result<Self, LedgerError> {
         let jobs = engine.ledger.jobs(approval.run_id).await?;
         let job = jobs.into_iter().find(|job| job.id == approval.job_id);
@@ -392,7 +392,7 @@ impl<'a> Reviewing<'a> {
         );
         let ways = [(true, false), (false, true), (true, true)];
         let said = |(by_order, by_transaction): (bool, bool)| {
-            let value = |field: &Field| match (&field.kind, field.name.as_str()) {
+            let value = |field: &InputField| match (&field.kind, field.name.as_str()) {
                 (FieldKind::Amount, _) => item.amount.map(Amount::decimal),
                 (FieldKind::Currency, _) => item
                     .amount
@@ -402,7 +402,7 @@ impl<'a> Reviewing<'a> {
                 (_, name) => number(fields, name).map(str::to_owned),
             };
             // As planning puts it down: by name.
-            let mut parts: Vec<&Field> =
+            let mut parts: Vec<&InputField> =
                 kind.fields.iter().filter(|field| field.identity).collect();
             parts.sort_by(|one, other| one.name.cmp(&other.name));
             let parts: Vec<String> = parts
@@ -479,13 +479,13 @@ impl KnownPayments {
     }
 
     /// The numbers of a row's payment: those that it gives, and what the ledger knows beside them.
-    fn names<'a>(&'a self, fields: &'a Map<String, Value>) -> Names<'a> {
+    fn names<'a>(&'a self, fields: &'a Map<String, Value>) -> PaymentNumbers<'a> {
         let (order, transaction) = (number(fields, ORDER_NO), number(fields, TRANSACTION));
         let payment = transaction
             .or(order)
             .and_then(|number| self.payments.get(number));
         let charge = self.charge(fields);
-        Names {
+        PaymentNumbers {
             order: order
                 .or_else(|| payment.map(|payment| payment.order_no.as_str()))
                 .or_else(|| charge.and_then(|charge| charge.order_no.as_deref())),
@@ -498,12 +498,12 @@ impl KnownPayments {
 
 /// The two numbers of a payment, where they are known.
 #[derive(Debug, Clone, Copy)]
-struct Names<'a> {
+struct PaymentNumbers<'a> {
     order: Option<&'a str>,
     transaction: Option<&'a str>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> PaymentNumbers<'a> {
     /// By which it is told from other payments.
     fn number(self) -> Option<&'a str> {
         self.transaction.or(self.order)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Engine;
-use crate::planning::{NamedBy, PlanError, PlanRequest, SHOWN};
+use crate::planning::{FileNamer, PlanError, PlanRequest, SHOWN};
 use payrun_domain::actor::Actor;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{DependentJob, LedgerError};
@@ -129,7 +129,7 @@ impl Engine {
             // Already in the ledger.
             author: Actor::payrun(),
             inputs: BTreeMap::new(),
-            named_by: NamedBy::Schedule,
+            named_by: FileNamer::Schedule,
             commit: true,
             shown: SHOWN,
         })

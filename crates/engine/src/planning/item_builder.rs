@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use crate::Engine;
 use crate::vault::{Vault, VaultError, open_input};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
-use payrun_ledger::{Again, NewItem};
+use payrun_ledger::{NewItem, ReplacementCheck};
 use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::Job;
-use payrun_project::workflow::render::{Private, Rendered};
+use payrun_project::workflow::render::{PersonalValues, RenderedItem};
 
 /// The longest order number of the user's own behind which a generation may come to stand: 32 less
 /// a dash and up to four digits.
@@ -94,7 +94,7 @@ impl ItemBuilder {
     }
 
     /// The item of a rendered row.
-    pub(crate) fn item(&self, line: u64, rendered: Rendered) -> Result<NewItem, String> {
+    pub(crate) fn item(&self, line: u64, rendered: RenderedItem) -> Result<NewItem, String> {
         let key = rendered.key;
         if key.is_empty() || key.chars().count() > KEY_MAX {
             return Err(format!(
@@ -125,7 +125,7 @@ impl ItemBuilder {
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
             shared: rendered.shared,
-            again: Again::Never,
+            again: ReplacementCheck::Never,
             input: self.sealed(rendered.input, &rendered.private, key_hash)?,
             key,
         })
@@ -134,7 +134,12 @@ impl ItemBuilder {
 
 impl ItemBuilder {
     /// The input with personal data in it, sealed.
-    fn sealed(&self, input: String, private: &Private, key: KeyHash) -> Result<String, String> {
+    fn sealed(
+        &self,
+        input: String,
+        private: &PersonalValues,
+        key: KeyHash,
+    ) -> Result<String, String> {
         if private.is_empty() {
             return Ok(input);
         }

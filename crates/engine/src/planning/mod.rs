@@ -25,7 +25,7 @@ use crate::attempt::filed_again;
 use crate::contracts::{self, ContractRows, day_of};
 use crate::operator::path_within;
 use crate::planning::item_builder::ItemBuilder;
-use crate::planning::row_source::{Columns, Items, RowReadError, Rows};
+use crate::planning::row_source::{JobItems, RowReadError, RowStream, UsedColumns};
 use crate::vault::VaultError;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -34,13 +34,16 @@ use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_domain::subscription::RunDays;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{
-    LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob,
+    LedgerError, NewApproval, NewItem, NewJob, NewRun, PlanWriter, PlannedContract, RejectedRow,
+    WhoseJob,
 };
 use payrun_project::config::Config;
-use payrun_project::job_kinds::InStatement;
+use payrun_project::job_kinds::StatementRole;
 use payrun_project::workflow::params::RunValues;
-use payrun_project::workflow::render::{Noted, Renderer, render_constant};
-use payrun_project::workflow::source::{self, Reach, Row, RowError, SourceError, Staged};
+use payrun_project::workflow::render::{Renderer, RowNotices, render_constant};
+use payrun_project::workflow::source::{
+    self, FileReach, FileRow, RowError, SourceError, StagedFile,
+};
 use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow};
 use payrun_yaml::diagnostics::Diagnostics;
 
@@ -79,7 +82,7 @@ pub struct PlanRequest {
     /// Other item files than the workflow's, by job.
     pub inputs: BTreeMap<String, Input>,
     /// Who names the workflow's item files.
-    pub named_by: NamedBy,
+    pub named_by: FileNamer,
     /// Whether to keep the plan.
     pub commit: bool,
     /// How many items, rejected rows and skipped rows of each job are kept to be shown: [`SHOWN`].
@@ -92,12 +95,12 @@ pub enum Input {
     /// That a person names.
     Path(PathBuf),
     /// That was sent to the service.
-    Sent(Arc<Staged>),
+    Sent(Arc<StagedFile>),
 }
 
 /// Who names the item files of a workflow, by its parameters: that decides where they may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedBy {
+pub enum FileNamer {
     /// Whoever types the command: anywhere.
     Person,
     /// A schedule: in the project.
@@ -108,7 +111,7 @@ pub enum NamedBy {
 
 /// What was planned.
 #[derive(Debug, Clone)]
-pub struct Planned {
+pub struct PlannedRun {
     /// The run.
     pub run_id: i64,
     /// Its jobs.
@@ -131,14 +134,14 @@ pub struct PlannedJob {
     /// The amounts of all rows, whatever becomes of them: minor units by currency.
     sums: BTreeMap<&'static str, i128>,
     /// What the job's condition leaves out, and what was taken off around names.
-    pub noted: Noted,
+    pub noted: RowNotices,
     /// Rows whose key was planned before.
     pub skipped: u64,
     /// Of those, rows that say something else than what was planned, such as another buyer, and are
     /// not filed.
     pub changed: u64,
     /// The first of these.
-    pub first_changed: Vec<Refusal>,
+    pub first_changed: Vec<RejectedRow>,
     /// Rows that were refused.
     pub rejected: u64,
     /// Items that file again what has failed, with other content.
@@ -152,7 +155,7 @@ pub struct PlannedJob {
     /// The first items.
     pub first: Vec<NewItem>,
     /// The first rows that were skipped or refused.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<RejectedRow>,
 }
 
 /// Why nothing was planned.
@@ -258,7 +261,7 @@ impl Engine {
         &self,
         request: &PlanRequest,
         rows: &Arc<AtomicU64>,
-    ) -> Result<Planned, PlanError> {
+    ) -> Result<PlannedRun, PlanError> {
         for job in &request.workflow.jobs {
             if request.inputs.contains_key(&job.name)
                 && !matches!(job.items.source, ItemSource::File { .. })
@@ -320,14 +323,14 @@ impl Engine {
                 would: would_send(&jobs),
             });
         }
-        Ok(Planned { run_id, jobs })
+        Ok(PlannedRun { run_id, jobs })
     }
 
     async fn plan_job(
         &self,
-        planning: &mut Planning,
+        planning: &mut PlanWriter,
         request: &PlanRequest,
-        (place, file): (usize, Option<source::Rows>),
+        (place, file): (usize, Option<source::FileRows>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
@@ -361,10 +364,10 @@ impl Engine {
     /// Plans the items of a job. Nothing is kept until the plan is committed.
     pub(super) async fn plan_items(
         &self,
-        planning: &mut Planning,
+        planning: &mut PlanWriter,
         job_id: i64,
         request: &PlanRequest,
-        (place, file): (usize, Option<source::Rows>),
+        (place, file): (usize, Option<source::FileRows>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
@@ -379,7 +382,7 @@ impl Engine {
             );
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                let reader = Reader {
+                let reader = PlanReader {
                     engine: &engine,
                     runtime,
                     request: &request,
@@ -399,7 +402,7 @@ impl Engine {
         let compared =
             (again || personal).then(|| (ItemBuilder::of(job, planning.run_id(), self), again));
         let mut written = Ok(());
-        let stopped = Stopped::of(self, planning, job).await?;
+        let stopped = ContractColumn::of(self, planning, job).await?;
         planning.step().await?;
         while let Some(chunk) = inbox.recv().await {
             written = self
@@ -447,10 +450,10 @@ impl Engine {
 impl Engine {
     async fn write_chunk(
         &self,
-        planning: &mut Planning,
+        planning: &mut PlanWriter,
         job_id: i64,
-        mut chunk: Chunk,
-        (job, stopped): (&Job, &Option<Stopped>),
+        mut chunk: RowChunk,
+        (job, stopped): (&Job, &Option<ContractColumn>),
         (planned, compared): (&mut PlannedJob, Option<&(ItemBuilder, bool)>),
     ) -> Result<(), PlanError> {
         loop {
@@ -477,7 +480,7 @@ impl Engine {
     async fn stage(
         &self,
         request: &PlanRequest,
-    ) -> Result<BTreeMap<String, source::Rows>, PlanError> {
+    ) -> Result<BTreeMap<String, source::FileRows>, PlanError> {
         let mut staged = BTreeMap::new();
         for job in &request.workflow.jobs {
             let ItemSource::File { file, format } = &job.items.source else {
@@ -490,9 +493,9 @@ impl Engine {
             let (from, format) = (request.file_of(job, file, &self.config)?, format.clone());
             let (max, ending) = (self.config.input_mib, self.places.ending());
             let opening = tokio::task::spawn_blocking(move || match from {
-                Origin::Copy(staged) => staged.rows(format.as_ref(), &ending),
-                Origin::Path(path, reach) => {
-                    Staged::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending)
+                ItemFileOrigin::Copy(staged) => staged.rows(format.as_ref(), &ending),
+                ItemFileOrigin::Path(path, reach) => {
+                    StagedFile::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending)
                 }
             });
             let opened = opening.await.map_err(|_| PlanError::Broken {
@@ -510,17 +513,22 @@ impl Engine {
 }
 
 /// From where a job's item file comes.
-enum Origin {
-    Copy(Arc<Staged>),
-    Path(PathBuf, Reach),
+enum ItemFileOrigin {
+    Copy(Arc<StagedFile>),
+    Path(PathBuf, FileReach),
 }
 
 impl PlanRequest {
     /// The item file of a job.
-    fn file_of(&self, job: &Job, file: &Template, config: &Config) -> Result<Origin, PlanError> {
+    fn file_of(
+        &self,
+        job: &Job,
+        file: &Template,
+        config: &Config,
+    ) -> Result<ItemFileOrigin, PlanError> {
         match self.inputs.get(&job.name) {
-            Some(Input::Sent(sent)) => Ok(Origin::Copy(Arc::clone(sent))),
-            Some(Input::Path(path)) => Ok(Origin::Path(path.clone(), Reach::Person)),
+            Some(Input::Sent(sent)) => Ok(ItemFileOrigin::Copy(Arc::clone(sent))),
+            Some(Input::Path(path)) => Ok(ItemFileOrigin::Path(path.clone(), FileReach::Person)),
             None => {
                 let path = self.path_of(file, &self.params)?;
                 let reach = self.reach(file, &path, config);
@@ -528,7 +536,7 @@ impl PlanRequest {
                     job: job.name.clone(),
                     source,
                 })?;
-                Ok(Origin::Path(path, reach))
+                Ok(ItemFileOrigin::Path(path, reach))
             }
         }
     }
@@ -553,18 +561,23 @@ impl PlanRequest {
     }
 
     /// From where a file of the workflow may come.
-    fn reach(&self, file: &Template, path: &Path, config: &Config) -> Result<Reach, SourceError> {
+    fn reach(
+        &self,
+        file: &Template,
+        path: &Path,
+        config: &Config,
+    ) -> Result<FileReach, SourceError> {
         let folders = || {
             let project = [&config.folder, &self.workflow.folder];
             project.into_iter().chain(&config.inputs).cloned().collect()
         };
         match self.named_by {
-            NamedBy::Person => Ok(Reach::Person),
-            NamedBy::Schedule => Ok(Reach::Schedule(folders())),
-            NamedBy::Caller if !self.is_own(file, path) => Err(SourceError::Outside {
+            FileNamer::Person => Ok(FileReach::Person),
+            FileNamer::Schedule => Ok(FileReach::Schedule(folders())),
+            FileNamer::Caller if !self.is_own(file, path) => Err(SourceError::Outside {
                 path: path.to_owned(),
             }),
-            NamedBy::Caller => Ok(Reach::Caller(folders())),
+            FileNamer::Caller => Ok(FileReach::Caller(folders())),
         }
     }
 
@@ -656,32 +669,32 @@ impl PlannedJob {
 
 /// Rows on their way from the reading thread.
 #[derive(Debug, Default)]
-struct Chunk {
+struct RowChunk {
     items: Vec<NewItem>,
-    refusals: Vec<Refusal>,
+    refusals: Vec<RejectedRow>,
     /// The keys of rows that were refused, where they can be told, with the lines.
     refused_keys: Vec<(KeyHash, u64)>,
-    noted: Noted,
+    noted: RowNotices,
     /// The contracts that the rows are of, where they are of contracts.
-    contracts: Vec<TakenContract>,
+    contracts: Vec<PlannedContract>,
 }
 
 /// Where a job's file may name contracts that are no longer charged.
-struct Stopped {
+struct ContractColumn {
     account: String,
     field: String,
 }
 
-impl Stopped {
+impl ContractColumn {
     /// None where no row can name one.
     async fn of(
         engine: &Engine,
-        planning: &mut Planning,
+        planning: &mut PlanWriter,
         job: &Job,
     ) -> Result<Option<Self>, PlanError> {
         // Of contracts that live in payrun, only active ones make rows; to terminate a stopped one
         // takes no money.
-        let charges = job.kind.in_statement == Some(InStatement::Payment);
+        let charges = job.kind.in_statement == Some(StatementRole::Payment);
         let of_file = charges && !matches!(job.items.source, ItemSource::Contracts);
         let Some(field) = job.kind.one_at_a_time.clone().filter(|_| of_file) else {
             return Ok(None);
@@ -698,7 +711,11 @@ impl Stopped {
     }
 
     /// Refuses the rows of contracts that a person or the gateway has stopped.
-    async fn refuse(&self, planning: &mut Planning, chunk: &mut Chunk) -> Result<(), PlanError> {
+    async fn refuse(
+        &self,
+        planning: &mut PlanWriter,
+        chunk: &mut RowChunk,
+    ) -> Result<(), PlanError> {
         let named = |item: &NewItem| {
             let input: serde_json::Value = serde_json::from_str(&item.input).ok()?;
             Some(input.get(&self.field)?.as_str()?.to_owned())
@@ -725,9 +742,9 @@ impl Stopped {
 }
 
 async fn write(
-    planning: &mut Planning,
+    planning: &mut PlanWriter,
     job_id: i64,
-    mut chunk: Chunk,
+    mut chunk: RowChunk,
     (planned, compared): (&mut PlannedJob, Option<&(ItemBuilder, bool)>),
 ) -> Result<(), PlanError> {
     if let Some((scope, again)) = compared {
@@ -737,8 +754,8 @@ async fn write(
             false => filed_again::contradictions(planning, scope, &mut chunk.items, &every).await,
         };
         prepared.map_err(|error| match error {
-            filed_again::Failure::Ledger(error) => PlanError::Ledger(error),
-            filed_again::Failure::Sealed(source) => PlanError::Sealed {
+            filed_again::FiledComparisonError::Ledger(error) => PlanError::Ledger(error),
+            filed_again::FiledComparisonError::Sealed(source) => PlanError::Sealed {
                 job: planned.name.clone(),
                 source,
             },
@@ -865,21 +882,21 @@ fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError>
 }
 
 /// What the reading thread needs.
-struct Reader<'a> {
+struct PlanReader<'a> {
     engine: &'a Engine,
     runtime: tokio::runtime::Handle,
     request: &'a PlanRequest,
     run_id: i64,
 }
 
-impl Reader<'_> {
+impl PlanReader<'_> {
     /// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any
     /// more.
     fn read_rows(
         &self,
-        (place, file): (usize, Option<source::Rows>),
+        (place, file): (usize, Option<source::FileRows>),
         count: &AtomicU64,
-        chunks: &mpsc::Sender<Chunk>,
+        chunks: &mpsc::Sender<RowChunk>,
     ) -> Result<(), PlanError> {
         let request = self.request;
         let job = &request.workflow.jobs[place];
@@ -895,8 +912,8 @@ impl Reader<'_> {
         let mut rows = self.open(job, file, &run)?;
         let renderer = Renderer::new(job, &rows.columns(), &run, &request.params)
             .map_err(PlanError::Workflow)?;
-        let mut row = Row::default();
-        let mut chunk = Chunk::default();
+        let mut row = FileRow::default();
+        let mut chunk = RowChunk::default();
         let mut in_chunk = 0;
         while let Some(read) = rows.read(&mut row) {
             match read {
@@ -934,16 +951,16 @@ impl Reader<'_> {
     fn open(
         &self,
         job: &Job,
-        file: Option<source::Rows>,
+        file: Option<source::FileRows>,
         run: &RunValues,
-    ) -> Result<Rows, PlanError> {
+    ) -> Result<RowStream, PlanError> {
         let request = self.request;
         match &job.items.source {
-            ItemSource::File { .. } => file.map(Rows::File).ok_or_else(|| PlanError::Broken {
+            ItemSource::File { .. } => file.map(RowStream::File).ok_or_else(|| PlanError::Broken {
                 job: job.name.clone(),
             }),
-            ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
-            ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
+            ItemSource::Days(span) => Ok(RowStream::days(*span, &run.date)),
+            ItemSource::Window(span) => Ok(RowStream::window(*span, &run.date)),
             ItemSource::Contracts => {
                 let account = self
                     .engine
@@ -952,7 +969,7 @@ impl Reader<'_> {
                     .map(|account| account.identity.clone());
                 let (ledger, runtime) = (self.engine.ledger.clone(), self.runtime.clone());
                 let days = request.days(self.engine.clock.now());
-                Ok(Rows::Contracts(Box::new(ContractRows::new(
+                Ok(RowStream::Contracts(Box::new(ContractRows::new(
                     ledger,
                     runtime,
                     account.unwrap_or_default(),
@@ -986,15 +1003,15 @@ impl Reader<'_> {
                     .into_iter()
                     .map(|(id, kind)| (id, kind_of(&kind)))
                     .collect();
-                let items = Items {
+                let items = JobItems {
                     ledger: self.engine.ledger.clone(),
                     runtime: self.runtime.clone(),
                     jobs,
                 };
-                Ok(Rows::items(
+                Ok(RowStream::items(
                     items,
                     states.clone(),
-                    Columns::of(job),
+                    UsedColumns::of(job),
                     self.engine.vault.clone(),
                 ))
             }
@@ -1002,8 +1019,8 @@ impl Reader<'_> {
     }
 }
 
-impl Chunk {
-    fn add(&mut self, scope: &ItemBuilder, row: &Row, renderer: &Renderer<'_>) {
+impl RowChunk {
+    fn add(&mut self, scope: &ItemBuilder, row: &FileRow, renderer: &Renderer<'_>) {
         match renderer.row(row) {
             Ok(rendered) => rendered
                 .into_iter()
@@ -1020,8 +1037,8 @@ impl Chunk {
     }
 }
 
-fn rejected(line: u64, reason: String) -> Refusal {
-    Refusal {
+fn rejected(line: u64, reason: String) -> RejectedRow {
+    RejectedRow {
         line,
         key: String::new(),
         state: State::Rejected,

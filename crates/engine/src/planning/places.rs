@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The places of a process.
 #[derive(Debug)]
-pub struct Places {
+pub struct PlanPermits {
     plans: Arc<Semaphore>,
     all: Arc<Semaphore>,
     /// Of files that are in memory as a whole.
@@ -29,11 +29,11 @@ pub struct Places {
 
 /// A plan's place, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct PlanPermit {
     _permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
-impl Default for Places {
+impl Default for PlanPermits {
     fn default() -> Self {
         Self {
             plans: Arc::new(Semaphore::new(PLANS)),
@@ -44,12 +44,12 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl PlanPermits {
     /// A place, at once or soon; none if too many wait, or it takes too long.
-    pub async fn ask(&self) -> Option<Place> {
+    pub async fn ask(&self) -> Option<PlanPermit> {
         let waits = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.plans).acquire_owned()).await;
-        Some(Place {
+        Some(PlanPermit {
             _permits: (place.ok()?.ok()?, Some(waits)),
         })
     }
@@ -82,9 +82,9 @@ impl Places {
     }
 
     /// A place, however long that takes: a schedule's time comes once.
-    pub(crate) async fn wait(&self) -> Option<Place> {
+    pub(crate) async fn wait(&self) -> Option<PlanPermit> {
         let place = Arc::clone(&self.plans).acquire_owned().await;
-        Some(Place {
+        Some(PlanPermit {
             _permits: (place.ok()?, None),
         })
     }
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_have_a_place_eight_wait_and_the_others_are_told_to_come_back() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(PlanPermits::default());
         let held = [places.ask().await, places.ask().await];
         assert!(held.iter().all(Option::is_some));
         let waiting: Vec<_> = (0..WAITING)

@@ -15,18 +15,18 @@ use tokio::runtime::Handle;
 use crate::contracts::ContractRows;
 use crate::vault::{Vault, open_input, sealed};
 use payrun_domain::item::State;
-use payrun_ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract, filed_again_as};
+use payrun_ledger::{ItemRow, Ledger, LedgerError, PlannedContract, RejectedRow, filed_again_as};
 use payrun_project::job_kinds::JobKind;
-use payrun_project::workflow::source::{self, Row, RowError};
-use payrun_project::workflow::{CONTRACT_COLUMNS, Job, Span, Template};
+use payrun_project::workflow::source::{self, FileRow, RowError};
+use payrun_project::workflow::{CONTRACT_COLUMNS, DaySpan, Job, Template};
 
 /// How many items are read at a time.
 const PAGE: u32 = 500;
 
 /// Rows on their way.
-pub(crate) enum Rows {
+pub(crate) enum RowStream {
     /// Of a file.
-    File(source::Rows),
+    File(source::FileRows),
     /// Few enough to be made at once.
     Made {
         columns: Vec<String>,
@@ -46,13 +46,13 @@ pub(crate) enum RowReadError {
     /// The ledger.
     Ledger(LedgerError),
     /// It can be read, and makes no item.
-    Refused(Refusal),
+    Refused(RejectedRow),
 }
 
 /// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where
 /// its run was planned first.
 pub(crate) struct ItemRows {
-    items: Items,
+    items: JobItems,
     states: Vec<State>,
     columns: Vec<String>,
     /// Those that go into sensitive fields only: no other is opened.
@@ -66,7 +66,7 @@ pub(crate) struct ItemRows {
 }
 
 /// Whose items, and how they are read.
-pub(crate) struct Items {
+pub(crate) struct JobItems {
     pub(crate) ledger: Ledger,
     /// The reading thread is no task: it waits here for the ledger.
     pub(crate) runtime: Handle,
@@ -74,9 +74,9 @@ pub(crate) struct Items {
     pub(crate) jobs: VecDeque<(i64, Option<Arc<JobKind>>)>,
 }
 
-impl Rows {
+impl RowStream {
     /// One row for each day of a span.
-    pub(crate) fn days(span: Span, run_date: &str) -> Self {
+    pub(crate) fn days(span: DaySpan, run_date: &str) -> Self {
         let rows = days_of(span, run_date)
             .into_iter()
             .map(|day| vec![day])
@@ -89,7 +89,7 @@ impl Rows {
     }
 
     /// One row for the whole span.
-    pub(crate) fn window(span: Span, run_date: &str) -> Self {
+    pub(crate) fn window(span: DaySpan, run_date: &str) -> Self {
         let days = days_of(span, run_date);
         let ends = days.first().cloned().zip(days.last().cloned());
         let rows = ends.into_iter().map(|(from, to)| vec![from, to]).collect();
@@ -102,9 +102,9 @@ impl Rows {
 
     /// The items of jobs in these states, with these columns.
     pub(crate) fn items(
-        items: Items,
+        items: JobItems,
         states: Vec<State>,
-        columns: Columns,
+        columns: UsedColumns,
         vault: Option<Arc<Vault>>,
     ) -> Self {
         let (page, after, is_last_page) = (VecDeque::new(), 0, false);
@@ -138,7 +138,7 @@ impl Rows {
     }
 
     /// The contracts that have been read since this was asked last.
-    pub(crate) fn taken(&mut self) -> Vec<TakenContract> {
+    pub(crate) fn taken(&mut self) -> Vec<PlannedContract> {
         match self {
             Self::Contracts(rows) => rows.taken(),
             Self::File(_) | Self::Made { .. } | Self::Items(_) => Vec::new(),
@@ -146,13 +146,13 @@ impl Rows {
     }
 
     /// Reads the next row; none at the end.
-    pub(crate) fn read(&mut self, row: &mut Row) -> Option<Result<(), RowReadError>> {
+    pub(crate) fn read(&mut self, row: &mut FileRow) -> Option<Result<(), RowReadError>> {
         match self {
             Self::File(rows) => rows.read(row).map(|read| read.map_err(RowReadError::Row)),
             Self::Made { rows, line, .. } => {
                 let cells = rows.pop_front()?;
                 *line += 1;
-                *row = Row::of(*line, &cells.iter().map(String::as_str).collect::<Vec<_>>());
+                *row = FileRow::of(*line, &cells.iter().map(String::as_str).collect::<Vec<_>>());
                 Some(Ok(()))
             }
             Self::Items(rows) => rows.next().map(|read| read.map(|next| *row = next)),
@@ -162,7 +162,7 @@ impl Rows {
 }
 
 impl ItemRows {
-    fn next(&mut self) -> Option<Result<Row, RowReadError>> {
+    fn next(&mut self) -> Option<Result<FileRow, RowReadError>> {
         while self.page.is_empty()
             && let Some((job, _)) = self.items.jobs.front().cloned()
         {
@@ -192,7 +192,7 @@ impl ItemRows {
         Some(match cells {
             Ok(cells) => {
                 let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-                Ok(Row::of(u64::try_from(item.line).unwrap_or(0), &cells))
+                Ok(FileRow::of(u64::try_from(item.line).unwrap_or(0), &cells))
             }
             Err(reason) => Err(RowReadError::Row(RowError {
                 line: u64::try_from(item.line).unwrap_or(0),
@@ -278,12 +278,12 @@ fn text(value: &Value) -> String {
 }
 
 /// The columns that a job's templates ask of another job's items.
-pub(crate) struct Columns {
+pub(crate) struct UsedColumns {
     used: Vec<String>,
     secret: BTreeSet<String>,
 }
 
-impl Columns {
+impl UsedColumns {
     /// Of a job.
     pub(crate) fn of(job: &Job) -> Self {
         let is_secret = |name: &str| job.kind.field(name).is_some_and(|field| field.sensitive);
@@ -323,7 +323,7 @@ impl Columns {
 }
 
 /// The days of a span, oldest first.
-fn days_of(span: Span, run_date: &str) -> Vec<String> {
+fn days_of(span: DaySpan, run_date: &str) -> Vec<String> {
     let Ok(date) = NaiveDate::parse_from_str(run_date, "%Y-%m-%d") else {
         return Vec::new();
     };
@@ -347,18 +347,18 @@ mod tests {
     use super::*;
     use payrun_domain::actor::Actor;
     use payrun_domain::ids::KeyHash;
-    use payrun_domain::policy::{Policy, Resolve, Retry};
+    use payrun_domain::policy::{Policy, QueryPolicy, Retry};
     use payrun_domain::time::Timestamp;
     use payrun_ledger::{NewItem, NewJob, NewRun};
 
     #[test]
     fn days_end_yesterday_unless_today_is_asked_for() {
-        let span = |days, today| days_of(Span { days, today }, "2026-03-01");
+        let span = |days, today| days_of(DaySpan { days, today }, "2026-03-01");
         assert_eq!(span(2, false), ["2026-02-27", "2026-02-28"]);
         assert_eq!(span(2, true), ["2026-02-28", "2026-03-01"]);
         assert!(
             days_of(
-                Span {
+                DaySpan {
                     days: 1,
                     today: true
                 },
@@ -370,9 +370,9 @@ mod tests {
 
     #[test]
     fn a_window_is_one_row_and_days_are_one_each() {
-        let mut row = Row::default();
-        let mut window = Rows::window(
-            Span {
+        let mut row = FileRow::default();
+        let mut window = RowStream::window(
+            DaySpan {
                 days: 10,
                 today: false,
             },
@@ -384,8 +384,8 @@ mod tests {
             (Some("2026-11-12"), Some("2026-11-21"))
         );
         assert!(window.read(&mut row).is_none());
-        let mut days = Rows::days(
-            Span {
+        let mut days = RowStream::days(
+            DaySpan {
                 days: 3,
                 today: false,
             },
@@ -414,7 +414,7 @@ mod tests {
                 first: second,
                 max: second,
             },
-            resolve: Resolve {
+            resolve: QueryPolicy {
                 schedule: vec![second],
                 grace: second,
                 horizon: second,
@@ -443,7 +443,7 @@ mod tests {
                 custom_no: None,
                 amount: None,
                 shared: false,
-                again: payrun_ledger::Again::Never,
+                again: payrun_ledger::ReplacementCheck::Never,
                 input: "{}".to_owned(),
             }
         };
@@ -477,17 +477,17 @@ mod tests {
                 .into();
             (ledger, jobs)
         });
-        let items = Items {
+        let items = JobItems {
             ledger,
             runtime: runtime.handle().clone(),
             jobs,
         };
-        let columns = Columns {
+        let columns = UsedColumns {
             used: vec!["key".to_owned()],
             secret: BTreeSet::new(),
         };
-        let mut rows = Rows::items(items, vec![State::Planned], columns, None);
-        let (mut row, mut keys) = (Row::default(), Vec::new());
+        let mut rows = RowStream::items(items, vec![State::Planned], columns, None);
+        let (mut row, mut keys) = (FileRow::default(), Vec::new());
         while let Some(read) = rows.read(&mut row) {
             assert!(read.is_ok());
             keys.push(row.get(0).unwrap().to_owned());

@@ -17,7 +17,7 @@ const STATE_LISTED_MAX: u64 = 10_000;
 
 /// Why something differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
+pub(super) enum DifferenceReason {
     /// Money moved against what is known of our item, or the other way round.
     State,
     /// Another amount.
@@ -40,7 +40,7 @@ pub(super) enum Reason {
     Timing,
 }
 
-impl Reason {
+impl DifferenceReason {
     /// All, the gravest first.
     pub const ALL: [Self; 10] = [
         Self::State,
@@ -110,7 +110,7 @@ impl Reason {
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Difference {
-    pub reason: Reason,
+    pub reason: DifferenceReason,
     /// Of the statement, or on which our item was sent.
     pub day: String,
     pub kind: LineKind,
@@ -138,7 +138,7 @@ impl Difference {
 
 /// An item that a line closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Closed {
+pub(super) struct ClosedItem {
     pub item: i64,
     pub was: State,
     pub place: LineRef,
@@ -146,12 +146,12 @@ pub(super) struct Closed {
 
 /// How many, and how much in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sum {
+pub(super) struct CountAndSum {
     pub count: u64,
     pub minor: i128,
 }
 
-impl Sum {
+impl CountAndSum {
     pub fn add(&mut self, minor: i64) {
         self.count += 1;
         self.minor += i128::from(minor);
@@ -167,18 +167,18 @@ impl Sum {
 
 /// What a day has in one currency.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub our_payments: Sum,
-    pub their_payments: Sum,
-    pub our_refunds: Sum,
-    pub their_refunds: Sum,
+pub(super) struct CurrencyTotals {
+    pub our_payments: CountAndSum,
+    pub their_payments: CountAndSum,
+    pub our_refunds: CountAndSum,
+    pub their_refunds: CountAndSum,
     /// What the gateway keeps.
-    pub fees: Sum,
+    pub fees: CountAndSum,
     /// What the gateway settles.
-    pub net: Sum,
+    pub net: CountAndSum,
 }
 
-impl Totals {
+impl CurrencyTotals {
     pub const fn plus(self, other: Self) -> Self {
         Self {
             our_payments: self.our_payments.plus(other.our_payments),
@@ -193,7 +193,7 @@ impl Totals {
 
 /// How many lines and items there are, each counted once. A difference in the fee is beside these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct ReconcileCounts {
     /// Lines read.
     pub lines: u64,
     /// Lines that agree with their item.
@@ -212,28 +212,28 @@ pub(super) struct Counts {
 /// Everything.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub counts: Counts,
+    pub counts: ReconcileCounts,
     /// By day and currency code.
-    pub totals: BTreeMap<(String, &'static str), Totals>,
-    pub reasons: BTreeMap<Reason, u64>,
+    pub totals: BTreeMap<(String, &'static str), CurrencyTotals>,
+    pub reasons: BTreeMap<DifferenceReason, u64>,
     /// The first [`LISTED_MAX`], about.
     pub differences: Vec<Difference>,
     /// How many items were closed by a line; the first [`LISTED_MAX`] of them.
     pub closed_count: u64,
-    pub closed: Vec<Closed>,
+    pub closed: Vec<ClosedItem>,
 }
 
 impl Findings {
     pub fn differs(&mut self, difference: Difference) {
         let told = self.reasons.entry(difference.reason).or_default();
         *told += 1;
-        let has_room = difference.reason == Reason::State && *told <= STATE_LISTED_MAX;
+        let has_room = difference.reason == DifferenceReason::State && *told <= STATE_LISTED_MAX;
         if has_room || self.differences.len() < LISTED_MAX {
             self.differences.push(difference);
         }
     }
 
-    pub fn closes(&mut self, closed: Closed) {
+    pub fn closes(&mut self, closed: ClosedItem) {
         self.closed_count += 1;
         if self.closed.len() < LISTED_MAX {
             self.closed.push(closed);
@@ -241,7 +241,7 @@ impl Findings {
     }
 
     /// The totals of a day and a currency.
-    pub fn of(&mut self, day: &str, currency: Currency) -> &mut Totals {
+    pub fn of(&mut self, day: &str, currency: Currency) -> &mut CurrencyTotals {
         self.totals
             .entry((day.to_owned(), currency.code()))
             .or_default()
@@ -262,8 +262,8 @@ impl Findings {
     }
 
     /// The totals of a currency over all days.
-    pub fn by_currency(&self) -> BTreeMap<&'static str, Totals> {
-        let mut all = BTreeMap::<&'static str, Totals>::new();
+    pub fn by_currency(&self) -> BTreeMap<&'static str, CurrencyTotals> {
+        let mut all = BTreeMap::<&'static str, CurrencyTotals>::new();
         for ((_, currency), totals) in &self.totals {
             let sum = all.entry(currency).or_default();
             *sum = sum.plus(*totals);

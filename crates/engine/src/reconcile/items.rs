@@ -3,19 +3,22 @@
 
 use std::collections::HashMap;
 
-use super::findings::{Difference, Findings, Reason};
+use super::findings::{Difference, DifferenceReason, Findings};
 use super::window::{BORDER, day_of};
-use super::{ReconcileContext, Stopped};
-use payrun_ledger::{BookedItem, LedgerError, LineKind, Listed, ListedBy, Sent};
+use super::{ReconcileContext, ReconcileFailure};
+use payrun_ledger::{BookedItem, LedgerError, LineKind, ListedNumber, NumberKind, TimeSpan};
 
 /// How many items, or jobs, are read at a time.
 const PAGE: u32 = 500;
 
 /// Looks for all items that were sent in these days, and in the hour before: those may stand in the
 /// first of them.
-pub(super) async fn look(desk: &ReconcileContext<'_>, found: &mut Findings) -> Result<(), Stopped> {
+pub(super) async fn look(
+    desk: &ReconcileContext<'_>,
+    found: &mut Findings,
+) -> Result<(), ReconcileFailure> {
     let span = desk.window.span();
-    let sent = Sent {
+    let sent = TimeSpan {
         from: span.from.minus(BORDER),
         until: span.until,
     };
@@ -62,9 +65,9 @@ async fn page(
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let is_refund = side == LineKind::Refund;
     let (by, kinds): (_, &[LineKind]) = if is_refund {
-        (ListedBy::Refund, &[LineKind::Refund])
+        (NumberKind::Refund, &[LineKind::Refund])
     } else {
-        (ListedBy::Order, &[LineKind::Payment, LineKind::Reversal])
+        (NumberKind::Order, &[LineKind::Payment, LineKind::Reversal])
     };
     let by_number = desk.listed(by, kinds, &numbers).await?;
     let receipts: Vec<&str> = items
@@ -73,7 +76,7 @@ async fn page(
         .filter_map(|item| item.receipt.as_deref())
         .collect();
     let by_receipt = desk
-        .listed(ListedBy::RefundId, &[LineKind::Refund], &receipts)
+        .listed(NumberKind::RefundId, &[LineKind::Refund], &receipts)
         .await?;
     for item in items {
         let listed = place(item, &by_number, &by_receipt);
@@ -85,9 +88,9 @@ async fn page(
 /// Where an item stands: in these days if at all.
 fn place<'a>(
     item: &BookedItem,
-    by_number: &'a HashMap<String, Listed>,
-    by_receipt: &'a HashMap<String, Listed>,
-) -> Option<&'a Listed> {
+    by_number: &'a HashMap<String, ListedNumber>,
+    by_receipt: &'a HashMap<String, ListedNumber>,
+) -> Option<&'a ListedNumber> {
     let of_receipt = item
         .receipt
         .as_ref()
@@ -103,7 +106,7 @@ fn judge(
     desk: &ReconcileContext<'_>,
     side: LineKind,
     item: &BookedItem,
-    listed: Option<&Listed>,
+    listed: Option<&ListedNumber>,
     found: &mut Findings,
 ) {
     let Some(sent_at) = item.sent_at else { return };
@@ -114,7 +117,7 @@ fn judge(
         if listed.is_none() && desk.day_before {
             let note = "it was sent in the hour before these days";
             found.differs(difference(
-                Reason::MissingThere,
+                DifferenceReason::MissingThere,
                 note.to_owned(),
                 &day,
                 side,
@@ -139,20 +142,20 @@ fn judge(
         Some(listed) if listed.inside => found.counts.listed_items += 1,
         Some(listed) => {
             let note = format!("it stands in the statement of {}", listed.first.day);
-            found.differs(difference(Reason::Timing, note, &day, side, item));
+            found.differs(difference(DifferenceReason::Timing, note, &day, side, item));
         }
         None if late || early => {
             let beside = if late { "after" } else { "before" };
             let note = format!(
                 "it was sent near midnight, and the statement of the day {beside} is not there"
             );
-            found.differs(difference(Reason::Timing, note, &day, side, item));
+            found.differs(difference(DifferenceReason::Timing, note, &day, side, item));
         }
         None if desk.fetched_before(&day, sent_at) => {
             let note =
                 "it was sent after the statement of its day was fetched, when the day was not over";
             found.differs(difference(
-                Reason::Timing,
+                DifferenceReason::Timing,
                 note.to_owned(),
                 &day,
                 side,
@@ -160,7 +163,7 @@ fn judge(
             ));
         }
         None => found.differs(difference(
-            Reason::MissingThere,
+            DifferenceReason::MissingThere,
             String::new(),
             &day,
             side,
@@ -170,7 +173,7 @@ fn judge(
 }
 
 fn difference(
-    reason: Reason,
+    reason: DifferenceReason,
     note: String,
     day: &str,
     side: LineKind,

@@ -3,14 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::findings::{Closed, Counts, Difference, Findings, Reason, Totals};
-use super::verdict::{EARLIER, Shown, Verdict, other_fee, receipt, shown, verdict};
-use super::{ReconcileContext, Stopped};
+use super::findings::{
+    ClosedItem, CurrencyTotals, Difference, DifferenceReason, Findings, ReconcileCounts,
+};
+use super::verdict::{EARLIER, LineOutcome, LineVerdict, other_fee, receipt, shown, verdict};
+use super::{ReconcileContext, ReconcileFailure};
 use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_ledger::{
-    BookedItem, EvidenceOutcome, LedgerError, LineKind, LineRef, Listed, ListedBy,
+    BookedItem, EvidenceOutcome, LedgerError, LineKind, LineRef, ListedNumber, NumberKind,
     StatementEvidence, StatementLine, StatementRow,
 };
 
@@ -22,7 +24,7 @@ pub(super) async fn read(
     desk: &ReconcileContext<'_>,
     statements: &[StatementRow],
     found: &mut Findings,
-) -> Result<(), Stopped> {
+) -> Result<(), ReconcileFailure> {
     for statement in statements {
         statement
             .remarks
@@ -37,7 +39,7 @@ pub(super) async fn read(
                 .await?;
             let Some(last) = page.last() else { break };
             after = last.line;
-            let books = Books::of(desk, &page).await?;
+            let books = BookedItems::of(desk, &page).await?;
             for line in &page {
                 count(&statement.day, line, found);
                 judge(desk, &statement.day, line, &books, found).await?;
@@ -50,7 +52,7 @@ pub(super) async fn read(
 /// A total that is not what the lines come to.
 fn of_summary(day: &str, remark: &str) -> Difference {
     Difference {
-        reason: Reason::Summary,
+        reason: DifferenceReason::Summary,
         day: day.to_owned(),
         kind: LineKind::Other,
         order_no: String::new(),
@@ -67,7 +69,7 @@ fn of_summary(day: &str, remark: &str) -> Difference {
 }
 
 /// What the lines of a page are held against.
-struct Books {
+struct BookedItems {
     payments: HashMap<String, BookedItem>,
     refunds: HashMap<String, BookedItem>,
     /// By the gateway's number of the refund, where the line has no other.
@@ -75,10 +77,10 @@ struct Books {
     /// The payments that items of ours have taken back.
     taken_back: HashSet<String>,
     /// Where a number stands for the first time.
-    first: HashMap<(LineKind, bool, String), Listed>,
+    first: HashMap<(LineKind, bool, String), ListedNumber>,
 }
 
-impl Books {
+impl BookedItems {
     async fn of(desk: &ReconcileContext<'_>, page: &[StatementLine]) -> Result<Self, LedgerError> {
         let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
             let lines = page.iter().filter(|line| kinds.contains(&line.kind));
@@ -104,7 +106,7 @@ impl Books {
         for kind in [LineKind::Payment, LineKind::Reversal] {
             let listed = desk
                 .listed(
-                    ListedBy::Order,
+                    NumberKind::Order,
                     &[kind],
                     &numbers(&[kind], |line| &line.order_no),
                 )
@@ -120,9 +122,9 @@ impl Books {
             .map(|(_, id)| *id)
             .filter(|id| !id.is_empty())
             .collect();
-        for (by, numbers) in [(ListedBy::Refund, &refunds), (ListedBy::RefundId, &ids)] {
+        for (by, numbers) in [(NumberKind::Refund, &refunds), (NumberKind::RefundId, &ids)] {
             let listed = desk.listed(by, &[LineKind::Refund], numbers).await?;
-            let by_id = by == ListedBy::RefundId;
+            let by_id = by == NumberKind::RefundId;
             first.extend(
                 listed
                     .into_iter()
@@ -213,11 +215,11 @@ fn by_number(items: Vec<BookedItem>) -> HashMap<String, BookedItem> {
 
 /// What the gateway says it took, gave back, keeps and settles.
 fn count(day: &str, line: &StatementLine, found: &mut Findings) {
-    let Counts {
+    let ReconcileCounts {
         lines, other_lines, ..
     } = &mut found.counts;
     *lines += 1;
-    let side: fn(&mut Totals) -> &mut super::findings::Sum = match line.kind {
+    let side: fn(&mut CurrencyTotals) -> &mut super::findings::CountAndSum = match line.kind {
         LineKind::Payment => |totals| &mut totals.their_payments,
         LineKind::Refund => |totals| &mut totals.their_refunds,
         LineKind::Reversal => return,
@@ -226,7 +228,7 @@ fn count(day: &str, line: &StatementLine, found: &mut Findings) {
             return;
         }
     };
-    if let Some(amount) = line.amount.filter(|_| shown(line) != Shown::DidNot) {
+    if let Some(amount) = line.amount.filter(|_| shown(line) != LineOutcome::DidNot) {
         side(found.of(day, amount.currency())).add(amount.minor());
     }
     if let Some((minor, currency)) = line.fee {
@@ -241,26 +243,32 @@ async fn judge(
     desk: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
-    books: &Books,
+    books: &BookedItems,
     found: &mut Findings,
 ) -> Result<(), LedgerError> {
     let item = books.item(line);
     if line.kind != LineKind::Other && books.stood_before(day, line) {
-        found.differs(difference(Reason::DuplicateLine, "", day, line, item));
+        found.differs(difference(
+            DifferenceReason::DuplicateLine,
+            "",
+            day,
+            line,
+            item,
+        ));
         return Ok(());
     }
     match verdict(line, item, books.taken_back.contains(&line.order_no)) {
-        Verdict::NotCompared => return Ok(()),
-        Verdict::Agrees => found.counts.matched_lines += 1,
-        Verdict::Differs(reason, note) => {
+        LineVerdict::NotCompared => return Ok(()),
+        LineVerdict::Agrees => found.counts.matched_lines += 1,
+        LineVerdict::Differs(reason, note) => {
             found.differs(difference(reason, note, day, line, item));
             return Ok(());
         }
-        Verdict::Alarm(note) => {
+        LineVerdict::Alarm(note) => {
             alarm(desk, day, line, item, note, found);
             return Ok(());
         }
-        Verdict::Evidence => match item {
+        LineVerdict::Evidence => match item {
             Some(item) if believe(desk, day, line, item, found).await? => {}
             Some(_) | None => return Ok(()),
         },
@@ -271,7 +279,7 @@ async fn judge(
         .is_some_and(|at| span.from <= at && at < span.until);
     found.counts.lines_of_other_days += u64::from(!inside);
     if let Some(expected) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
-        let differs = difference(Reason::Fee, "", day, line, item);
+        let differs = difference(DifferenceReason::Fee, "", day, line, item);
         let fee = line.fee.map_or("none".to_owned(), |(minor, currency)| {
             payrun_domain::money::decimal_text(i128::from(minor), currency)
         });
@@ -318,7 +326,7 @@ async fn believe(
                 day: day.to_owned(),
                 line: line.line,
             };
-            found.closes(Closed {
+            found.closes(ClosedItem {
                 item: item.id,
                 was: item.state,
                 place,
@@ -359,7 +367,7 @@ fn alarm(
 ) {
     let told = found
         .reasons
-        .get(&Reason::State)
+        .get(&DifferenceReason::State)
         .copied()
         .unwrap_or_default();
     if told < super::ALARMS_TOLD {
@@ -372,11 +380,11 @@ fn alarm(
             "{note}; look at it before anything else is sent"
         );
     }
-    found.differs(difference(Reason::State, note, day, line, item));
+    found.differs(difference(DifferenceReason::State, note, day, line, item));
 }
 
 fn difference(
-    reason: Reason,
+    reason: DifferenceReason,
     note: &'static str,
     day: &str,
     line: &StatementLine,

@@ -23,14 +23,14 @@ use thiserror::Error;
 use super::Engine;
 use crate::attempt::AttemptContext;
 use crate::files::FilesError;
-use findings::{Findings, Reason};
+use findings::{DifferenceReason, Findings};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
-use payrun_gateway::{Call, Observation, Reached};
-use payrun_ledger::{Ledger, LedgerError, LineKind, Listed, ListedBy, StatementRow};
-use payrun_project::job_kinds::{InStatement, JobKind};
+use payrun_gateway::{Call, Delivery, Observation};
+use payrun_ledger::{Ledger, LedgerError, LineKind, ListedNumber, NumberKind, StatementRow};
+use payrun_project::job_kinds::{JobKind, StatementRole};
 use payrun_system::clock::Clock;
-use window::Window;
+use window::DayRange;
 
 /// How many alarms of one reconciliation are told one by one; all stand in the report.
 const ALARMS_TOLD: u64 = 100;
@@ -52,7 +52,7 @@ struct ReconcileContext<'a> {
     /// The kinds whose items take payments back.
     reversals: Vec<&'a JobKind>,
     account: &'a str,
-    window: Window,
+    window: DayRange,
     ends: (String, String),
     /// Whether the statements of the days beside are there.
     /// The days whose statements were fetched before they were over, and when.
@@ -66,7 +66,7 @@ struct ReconcileContext<'a> {
 
 /// Why there is no result.
 #[derive(Debug, Error)]
-enum Stopped {
+enum ReconcileFailure {
     /// The ledger could not be asked.
     #[error("the ledger could not be asked")]
     Ledger(#[from] LedgerError),
@@ -83,7 +83,7 @@ enum Stopped {
 /// What is to be done.
 #[derive(Debug)]
 struct Order {
-    window: Window,
+    window: DayRange,
     fee_rate: Option<Decimal>,
 }
 
@@ -106,7 +106,7 @@ impl Order {
             .map(rate)
             .transpose()?;
         Ok(Self {
-            window: Window::parse(text("from"), text("to"))?,
+            window: DayRange::parse(text("from"), text("to"))?,
             fee_rate,
         })
     }
@@ -128,12 +128,15 @@ pub(super) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation
         Err(stopped) => {
             let error: &dyn std::error::Error = &stopped;
             tracing::warn!(item.id = scene.claimed.id(), error, "not reconciled");
-            Observation::of(Reached::NotSent(stopped.to_string()))
+            Observation::of(Delivery::NotSent(stopped.to_string()))
         }
     }
 }
 
-async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observation, Stopped> {
+async fn reconcile(
+    scene: &AttemptContext<'_>,
+    order: Order,
+) -> Result<Observation, ReconcileFailure> {
     let Engine {
         ledger,
         clock,
@@ -167,14 +170,14 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
             .filter(|kind| kind.in_statement == Some(side));
         kinds.map(|kind| kind.name.as_str()).collect()
     };
-    let is_reversal = |kind: &&JobKind| kind.in_statement == Some(InStatement::Reversal);
+    let is_reversal = |kind: &&JobKind| kind.in_statement == Some(StatementRole::Reversal);
     let desk = ReconcileContext {
         ledger,
         clock,
         lane,
         payments_of: KeyHash::of(&scene.account.identity, "payment", ""),
-        payments: of_kind(InStatement::Payment),
-        refunds: of_kind(InStatement::Refund),
+        payments: of_kind(StatementRole::Payment),
+        refunds: of_kind(StatementRole::Refund),
         reversals: job_kinds
             .by_name
             .values()
@@ -200,7 +203,7 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
     lines::read(&desk, &statements, &mut found).await?;
     items::look(&desk, &mut found).await?;
     found.sort();
-    let about = report::About {
+    let about = report::ReportHeading {
         lane,
         from: &desk.ends.0,
         to: &desk.ends.1,
@@ -220,10 +223,10 @@ async fn reconcile(scene: &AttemptContext<'_>, order: Order) -> Result<Observati
 impl ReconcileContext<'_> {
     async fn listed(
         &self,
-        by: ListedBy,
+        by: NumberKind,
         kinds: &[LineKind],
         numbers: &[&str],
-    ) -> Result<HashMap<String, Listed>, LedgerError> {
+    ) -> Result<HashMap<String, ListedNumber>, LedgerError> {
         if numbers.is_empty() {
             return Ok(HashMap::new());
         }
@@ -240,11 +243,11 @@ impl ReconcileContext<'_> {
     }
 
     /// Somebody else may have taken the item over once the claim has ended.
-    fn still_in_time(&self) -> Result<(), Stopped> {
+    fn still_in_time(&self) -> Result<(), ReconcileFailure> {
         if self.clock.now() < self.until {
             Ok(())
         } else {
-            Err(Stopped::TooLong)
+            Err(ReconcileFailure::TooLong)
         }
     }
 }
@@ -252,7 +255,7 @@ impl ReconcileContext<'_> {
 /// The days whose statements were fetched before they were over, and when.
 fn open_days(statements: &[StatementRow]) -> HashMap<String, Timestamp> {
     let is_open = |row: &&StatementRow| {
-        Window::parse(&row.day, &row.day).is_ok_and(|day| row.fetched_at < day.span().until)
+        DayRange::parse(&row.day, &row.day).is_ok_and(|day| row.fetched_at < day.span().until)
     };
     statements
         .iter()
@@ -261,7 +264,7 @@ fn open_days(statements: &[StatementRow]) -> HashMap<String, Timestamp> {
         .collect()
 }
 
-fn missing(window: Window, there: &[StatementRow]) -> Vec<String> {
+fn missing(window: DayRange, there: &[StatementRow]) -> Vec<String> {
     window
         .days()
         .filter(|day| {
@@ -273,7 +276,7 @@ fn missing(window: Window, there: &[StatementRow]) -> Vec<String> {
 }
 
 fn observed(state: &str, facts: Map<String, Value>) -> Observation {
-    let mut observation = Observation::of(Reached::Replied);
+    let mut observation = Observation::of(Delivery::Replied);
     observation.state = Some(state.to_owned());
     observation.evidence = Value::Object(facts.clone()).to_string();
     observation.result = facts;
@@ -281,7 +284,7 @@ fn observed(state: &str, facts: Map<String, Value>) -> Observation {
 }
 
 /// What the item's result says: counts, sums and where the report is.
-fn facts(found: &Findings, written: &report::Written) -> Map<String, Value> {
+fn facts(found: &Findings, written: &report::ReportFiles) -> Map<String, Value> {
     let counts = [
         ("lines", found.counts.lines),
         ("matched_lines", found.counts.matched_lines),
@@ -293,7 +296,7 @@ fn facts(found: &Findings, written: &report::Written) -> Map<String, Value> {
         .map(|(name, count)| (name.to_owned(), json!(count)))
         .into_iter()
         .collect();
-    for reason in Reason::ALL {
+    for reason in DifferenceReason::ALL {
         facts.insert(
             reason.as_str().to_owned(),
             json!(found.reasons.get(&reason).copied().unwrap_or_default()),

@@ -5,20 +5,20 @@
 
 use rust_decimal::Decimal;
 
-use super::findings::Reason;
+use super::findings::DifferenceReason;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_ledger::{BookedItem, LineKind, StatementLine};
 
 /// What follows from a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LineVerdict {
     /// It agrees with the item.
     Agrees,
     /// It is neither payment nor refund.
     NotCompared,
     /// It does not agree, and why where the reason alone does not say.
-    Differs(Reason, &'static str),
+    Differs(DifferenceReason, &'static str),
     /// Money moved against what is known: somebody must hear of it at once.
     Alarm(&'static str),
     /// It tells what happened to an item of which that was not known, or contradicts what was known
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 
 /// Whether something happened, by a line's own state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum LineOutcome {
     Happened,
     DidNot,
     Unclear,
@@ -37,16 +37,16 @@ pub(super) enum Shown {
 /// Reads a line's state. Payments: docs/gateways/wechat.md (SUCCESS; revoked ones stay listed) and
 /// the HipoPay document ("Collection via …"). Refunds: docs/gateways/wechat.md (PROCESSING counts
 /// as done, the others did not reach the payer), HipoPay ("Refund").
-pub(super) fn shown(line: &StatementLine) -> Shown {
+pub(super) fn shown(line: &StatementLine) -> LineOutcome {
     match line.kind {
-        LineKind::Reversal => Shown::DidNot,
-        LineKind::Other => Shown::Unclear,
+        LineKind::Reversal => LineOutcome::DidNot,
+        LineKind::Other => LineOutcome::Unclear,
         LineKind::Payment | LineKind::Refund => match line.state.as_str() {
-            "" | "SUCCESS" | "PROCESSING" | "REFUND" | "Refund" => Shown::Happened,
-            state if state.starts_with("Collection via ") => Shown::Happened,
+            "" | "SUCCESS" | "PROCESSING" | "REFUND" | "Refund" => LineOutcome::Happened,
+            state if state.starts_with("Collection via ") => LineOutcome::Happened,
             "FAIL" | "FAILED" | "CHANGE" | "ABNORMAL" | "CLOSED" | "REFUNDCLOSE" | "REVOKED"
-            | "PAYERROR" => Shown::DidNot,
-            _ => Shown::Unclear,
+            | "PAYERROR" => LineOutcome::DidNot,
+            _ => LineOutcome::Unclear,
         },
     }
 }
@@ -66,22 +66,26 @@ pub(super) fn verdict(
     line: &StatementLine,
     item: Option<&BookedItem>,
     taken_back: bool,
-) -> Verdict {
+) -> LineVerdict {
     let Some(item) = item else {
         return match line.kind {
-            LineKind::Refund => Verdict::Differs(Reason::RefundOfAnotherSystem, ""),
-            LineKind::Payment => Verdict::Differs(Reason::MissingHere, ""),
-            LineKind::Reversal => Verdict::Differs(Reason::MissingHere, "the gateway took it back"),
-            LineKind::Other => Verdict::NotCompared,
+            LineKind::Refund => LineVerdict::Differs(DifferenceReason::RefundOfAnotherSystem, ""),
+            LineKind::Payment => LineVerdict::Differs(DifferenceReason::MissingHere, ""),
+            LineKind::Reversal => {
+                LineVerdict::Differs(DifferenceReason::MissingHere, "the gateway took it back")
+            }
+            LineKind::Other => LineVerdict::NotCompared,
         };
     };
     match shown(line) {
-        Shown::Happened => happened(line, item),
-        Shown::DidNot => match item.state {
-            State::Failed | State::Cancelled | State::Held | State::Planned => Verdict::Agrees,
-            State::Succeeded if taken_back && line.kind == LineKind::Reversal => Verdict::Agrees,
-            State::Succeeded => Verdict::Differs(
-                Reason::State,
+        LineOutcome::Happened => happened(line, item),
+        LineOutcome::DidNot => match item.state {
+            State::Failed | State::Cancelled | State::Held | State::Planned => LineVerdict::Agrees,
+            State::Succeeded if taken_back && line.kind == LineKind::Reversal => {
+                LineVerdict::Agrees
+            }
+            State::Succeeded => LineVerdict::Differs(
+                DifferenceReason::State,
                 "the gateway says that it did not happen or was taken back",
             ),
             State::Sending
@@ -89,12 +93,15 @@ pub(super) fn verdict(
             | State::Unknown
             | State::Parked
             | State::Rejected
-            | State::Skipped => Verdict::Differs(
-                Reason::State,
+            | State::Skipped => LineVerdict::Differs(
+                DifferenceReason::State,
                 "the gateway says that it did not happen; a query will close the item",
             ),
         },
-        Shown::Unclear => Verdict::Differs(Reason::State, "the line's state is not documented"),
+        LineOutcome::Unclear => LineVerdict::Differs(
+            DifferenceReason::State,
+            "the line's state is not documented",
+        ),
     }
 }
 
@@ -102,37 +109,37 @@ pub(super) fn verdict(
 pub(super) const EARLIER: &str =
     "money moved under an earlier order number of the item: it may have been charged twice";
 
-fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
+fn happened(line: &StatementLine, item: &BookedItem) -> LineVerdict {
     let compared = compared(line.amount, item.amount);
     let in_use = line.kind != LineKind::Refund && item.is_in_use(&line.order_no)
         || line.kind == LineKind::Refund
             && (line.refund_no.is_empty() || item.is_in_use(&line.refund_no));
     match (item.state, compared) {
         (State::Failed | State::Cancelled | State::Held | State::Planned, Some(_)) => {
-            Verdict::Alarm("money moved, with another amount, for an item that says it did not")
+            LineVerdict::Alarm("money moved, with another amount, for an item that says it did not")
         }
         (State::Failed | State::Cancelled | State::Held | State::Planned, None) => evidence(line),
-        (_, Some(reason)) => Verdict::Differs(reason, ""),
+        (_, Some(reason)) => LineVerdict::Differs(reason, ""),
         // It is on its way, and may not reach the payer: no proof, and no contradiction
         // (docs/gateways/wechat.md).
         (State::Unknown | State::Pending | State::Parked, None) if is_on_its_way(line) => {
             if in_use {
-                Verdict::Agrees
+                LineVerdict::Agrees
             } else {
-                Verdict::Alarm(EARLIER)
+                LineVerdict::Alarm(EARLIER)
             }
         }
         (State::Unknown | State::Pending | State::Parked, None) => evidence(line),
         (State::Succeeded, None) if in_use || item.receipt.as_deref() == Some(receipt(line)) => {
-            Verdict::Agrees
+            LineVerdict::Agrees
         }
-        (State::Sending, None) => Verdict::Differs(
-            Reason::State,
+        (State::Sending, None) => LineVerdict::Differs(
+            DifferenceReason::State,
             "it is being sent at this moment; reconcile again",
         ),
-        (State::Succeeded, None) => Verdict::Alarm(EARLIER),
+        (State::Succeeded, None) => LineVerdict::Alarm(EARLIER),
         (State::Rejected | State::Skipped, None) => {
-            Verdict::Alarm("money moved for a row that was refused")
+            LineVerdict::Alarm("money moved for a row that was refused")
         }
     }
 }
@@ -142,22 +149,22 @@ fn is_on_its_way(line: &StatementLine) -> bool {
     line.kind == LineKind::Refund && line.state == "PROCESSING"
 }
 
-fn evidence(line: &StatementLine) -> Verdict {
+fn evidence(line: &StatementLine) -> LineVerdict {
     if receipt(line).is_empty() {
-        return Verdict::Alarm(
+        return LineVerdict::Alarm(
             "money moved, and the line has no number of the gateway's by which it could be noted",
         );
     }
-    Verdict::Evidence
+    LineVerdict::Evidence
 }
 
-fn compared(theirs: Option<Amount>, ours: Option<Amount>) -> Option<Reason> {
+fn compared(theirs: Option<Amount>, ours: Option<Amount>) -> Option<DifferenceReason> {
     match (theirs, ours) {
         (Some(theirs), Some(ours)) if theirs == ours => None,
         (Some(theirs), Some(ours)) if theirs.currency() != ours.currency() => {
-            Some(Reason::Currency)
+            Some(DifferenceReason::Currency)
         }
-        (Some(_) | None, Some(_) | None) => Some(Reason::Amount),
+        (Some(_) | None, Some(_) | None) => Some(DifferenceReason::Amount),
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone};
 use chrono_tz::Asia::Shanghai;
 
 use payrun_domain::time::Timestamp;
-use payrun_ledger::Sent;
+use payrun_ledger::TimeSpan;
 
 /// The most days of one report.
 const DAYS_MAX: u64 = 400;
@@ -16,12 +16,12 @@ pub(super) const BORDER: Duration = Duration::from_secs(3600);
 
 /// Whole days, the last one included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
+pub(super) struct DayRange {
     from: NaiveDate,
     to: NaiveDate,
 }
 
-impl Window {
+impl DayRange {
     /// From the text of two days.
     pub fn parse(from: &str, to: &str) -> Result<Self, String> {
         let day = |text: &str| {
@@ -67,8 +67,8 @@ impl Window {
     }
 
     /// When something was sent that was sent on one of its days.
-    pub fn span(self) -> Sent {
-        Sent {
+    pub fn span(self) -> TimeSpan {
+        TimeSpan {
             from: midnight(self.from),
             until: midnight(self.to.succ_opt().unwrap_or(self.to)),
         }
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn days_begin_at_midnight_in_beijing() {
-        let window = Window::parse("2026-11-20", "2026-11-21").unwrap();
+        let window = DayRange::parse("2026-11-20", "2026-11-21").unwrap();
         assert_eq!(window.span().from.to_string(), "2026-11-19T16:00:00Z");
         assert_eq!(window.span().until.to_string(), "2026-11-21T16:00:00Z");
         assert_eq!(
@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn days_that_are_none_or_too_many_are_refused() {
-        assert!(Window::parse("2026-11-21", "2026-11-20").is_err());
-        assert!(Window::parse("2026-11-31", "2026-12-01").is_err());
-        assert!(Window::parse("2025-01-01", "2026-02-04").is_ok());
+        assert!(DayRange::parse("2026-11-21", "2026-11-20").is_err());
+        assert!(DayRange::parse("2026-11-31", "2026-12-01").is_err());
+        assert!(DayRange::parse("2025-01-01", "2026-02-04").is_ok());
         assert!(
-            Window::parse("2025-01-01", "2026-02-05")
+            DayRange::parse("2025-01-01", "2026-02-05")
                 .unwrap_err()
                 .contains("400 days")
         );

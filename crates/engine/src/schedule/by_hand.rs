@@ -10,13 +10,13 @@ use super::note::occurrence;
 use payrun_domain::actor::Actor;
 use payrun_domain::occurrence::OccurrenceState;
 use payrun_domain::time::Timestamp;
-use payrun_domain::timetable::Nominal;
+use payrun_domain::timetable::NominalTime;
 use payrun_ledger::{LedgerError, NewOccurrence, OccurrenceRow};
 use payrun_project::workflow::Workflow;
 
 /// What became of the wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ByHand {
+pub enum ManualFiring {
     /// It has a run now.
     Fired(OccurrenceRow),
     /// It had one before.
@@ -27,7 +27,7 @@ pub enum ByHand {
 
 /// Why there is nothing to fire.
 #[derive(Debug, Error)]
-pub enum ByHandError {
+pub enum ManualFiringError {
     /// The workflow fires by itself at no time.
     #[error("{workflow} has no schedule")]
     NoSchedule {
@@ -42,9 +42,9 @@ pub enum ByHandError {
         /// Which workflow.
         workflow: String,
         /// Which time.
-        nominal: Nominal,
+        nominal: NominalTime,
         /// Which one fires.
-        instead: Nominal,
+        instead: NominalTime,
     },
     /// It has no such time.
     #[error("the schedule of {workflow} names no time {nominal}")]
@@ -52,7 +52,7 @@ pub enum ByHandError {
         /// Which workflow.
         workflow: String,
         /// Which time.
-        nominal: Nominal,
+        nominal: NominalTime,
     },
     /// It will fire by itself.
     #[error("{nominal} of {workflow} is not due before {at}")]
@@ -60,7 +60,7 @@ pub enum ByHandError {
         /// Which workflow.
         workflow: String,
         /// Which time.
-        nominal: Nominal,
+        nominal: NominalTime,
         /// When it is due.
         at: Timestamp,
     },
@@ -74,14 +74,14 @@ impl Engine {
     /// one `author` is who began it.
     ///
     /// # Errors
-    /// [`ByHandError`]; then nothing was planned.
+    /// [`ManualFiringError`]; then nothing was planned.
     pub async fn fire_by_hand(
         &self,
         workflow: &Arc<Workflow>,
-        nominal: Nominal,
+        nominal: NominalTime,
         author: &Actor,
         now: Timestamp,
-    ) -> Result<ByHand, ByHandError> {
+    ) -> Result<ManualFiring, ManualFiringError> {
         let known = self
             .ledger
             .occurrence(&workflow.name, &nominal.to_string())
@@ -90,7 +90,7 @@ impl Engine {
             .as_ref()
             .filter(|row| row.state == OccurrenceState::Fired)
         {
-            return Ok(ByHand::HasRun(row.clone()));
+            return Ok(ManualFiring::HasRun(row.clone()));
         }
         let wished = NewOccurrence {
             state: OccurrenceState::Due,
@@ -98,7 +98,7 @@ impl Engine {
             ..of(workflow, nominal, known.as_ref())?
         };
         if wished.at > now {
-            return Err(ByHandError::NotYet {
+            return Err(ManualFiringError::NotYet {
                 workflow: workflow.name.clone(),
                 nominal,
                 at: wished.at,
@@ -123,13 +123,13 @@ impl Engine {
             .is_some();
         let row = self.fire(workflow, row, author, now).await?;
         Ok(match row.state {
-            OccurrenceState::Fired if had_run => ByHand::HasRun(row),
-            OccurrenceState::Fired => ByHand::Fired(row),
+            OccurrenceState::Fired if had_run => ManualFiring::HasRun(row),
+            OccurrenceState::Fired => ManualFiring::Fired(row),
             OccurrenceState::Due
             | OccurrenceState::Queued
             | OccurrenceState::Skipped
             | OccurrenceState::Missed
-            | OccurrenceState::Failed => ByHand::Failed(row),
+            | OccurrenceState::Failed => ManualFiring::Failed(row),
         })
     }
 }
@@ -137,9 +137,9 @@ impl Engine {
 /// The occurrence as it was noted, or as the schedule has it now.
 fn of(
     workflow: &Workflow,
-    nominal: Nominal,
+    nominal: NominalTime,
     known: Option<&OccurrenceRow>,
-) -> Result<NewOccurrence, ByHandError> {
+) -> Result<NewOccurrence, ManualFiringError> {
     if let Some(row) = known {
         return Ok(NewOccurrence {
             nominal: row.nominal.clone(),
@@ -153,18 +153,18 @@ fn of(
     let scheduling = workflow
         .schedule
         .as_ref()
-        .ok_or_else(|| ByHandError::NoSchedule { workflow: name() })?;
+        .ok_or_else(|| ManualFiringError::NoSchedule { workflow: name() })?;
     let timetable = &scheduling.timetable;
     let firing =
         timetable
             .at(nominal)
             .ok_or_else(|| match timetable.fires_instead_of(nominal) {
-                Some(instead) => ByHandError::OtherFires {
+                Some(instead) => ManualFiringError::OtherFires {
                     workflow: name(),
                     nominal,
                     instead,
                 },
-                None => ByHandError::NoSuchTime {
+                None => ManualFiringError::NoSuchTime {
                     workflow: name(),
                     nominal,
                 },

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::planning::{NamedBy, PlanError, PlanRequest, SHOWN};
+use crate::planning::{FileNamer, PlanError, PlanRequest, SHOWN};
 use payrun_domain::actor::Actor;
-use payrun_domain::occurrence::{EACH_MAX, Missed, OccurrenceState, Overlap};
+use payrun_domain::occurrence::{EACH_MAX, MissedPolicy, OccurrenceState, Overlap};
 use payrun_domain::time::Timestamp;
-use payrun_domain::timetable::Nominal;
+use payrun_domain::timetable::NominalTime;
 use payrun_ledger::{LedgerError, OccurrenceRow};
 use payrun_project::workflow::params::bind_params;
-use payrun_project::workflow::{Scheduling, Workflow};
+use payrun_project::workflow::{Workflow, WorkflowSchedule};
 use payrun_system::errors::chain;
 use payrun_system::failpoint;
 
@@ -69,15 +69,15 @@ impl Engine {
     async fn give_up_late(
         &self,
         workflow: &Workflow,
-        missed: Missed,
+        missed: MissedPolicy,
         late: Vec<OccurrenceRow>,
         resumed: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let reason = |why: &str| match missed {
-            Missed::None => why.to_owned(),
-            Missed::Latest => format!("{why}; a later one fires in its place"),
-            Missed::Each => format!("{why}; only the latest {EACH_MAX} fire"),
+            MissedPolicy::None => why.to_owned(),
+            MissedPolicy::Latest => format!("{why}; a later one fires in its place"),
+            MissedPolicy::Each => format!("{why}; only the latest {EACH_MAX} fire"),
         };
         let in_pause = late
             .iter()
@@ -125,7 +125,7 @@ impl Engine {
     async fn fire_or_wait(
         &self,
         workflow: &Arc<Workflow>,
-        scheduling: &Scheduling,
+        scheduling: &WorkflowSchedule,
         row: OccurrenceRow,
         place: usize,
         now: Timestamp,
@@ -299,7 +299,7 @@ fn decided(
 
 /// Those that are given up, and the others. What waits in the queue is not late.
 fn late(
-    missed: Missed,
+    missed: MissedPolicy,
     open: Vec<OccurrenceRow>,
     resumed: Option<Timestamp>,
     now: Timestamp,
@@ -327,7 +327,7 @@ fn request(
         .timezone
         .parse()
         .map_err(|_| format!("there is no time zone {}", row.timezone))?;
-    let nominal = Nominal::parse(&row.nominal).and_then(|nominal| nominal.instant(timezone));
+    let nominal = NominalTime::parse(&row.nominal).and_then(|nominal| nominal.instant(timezone));
     Ok(PlanRequest {
         workflow: Arc::clone(workflow),
         params: bind_params(workflow, &[]).map_err(|wrong| wrong.join("; "))?,
@@ -338,7 +338,7 @@ fn request(
         allow_future: true,
         author: author.clone(),
         inputs: BTreeMap::new(),
-        named_by: NamedBy::Schedule,
+        named_by: FileNamer::Schedule,
         commit: true,
         shown: SHOWN,
     })

@@ -21,8 +21,8 @@ use payrun_domain::time::Timestamp;
 use payrun_ledger::{LedgerError, OccurrenceRow, ScheduleRow};
 use payrun_project::workflow::Workflow;
 
-pub use by_hand::{ByHand, ByHandError};
-use note::Noted;
+pub use by_hand::{ManualFiring, ManualFiringError};
+use note::CommitOutcome;
 pub use note::occurrence;
 
 /// How many workflows plan their runs at once, so that a large one delays no other.
@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// What was done about schedules.
 #[derive(Debug, Clone, Default)]
-pub struct Kept {
+pub struct ScheduleRound {
     /// What was decided about occurrences, by workflow in their order; and what waits in a queue,
     /// each time anew.
     pub decided: Vec<OccurrenceRow>,
@@ -50,9 +50,9 @@ pub struct Kept {
 
 /// The versions of workflows whose schedules a process has seen in force.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<BTreeMap<String, Arc<Workflow>>>);
+pub struct SeenSchedules(Mutex<BTreeMap<String, Arc<Workflow>>>);
 
-impl Seen {
+impl SeenSchedules {
     /// Whether this very version's was in force before.
     fn in_force(&self, workflow: &Arc<Workflow>) -> bool {
         self.versions()
@@ -70,7 +70,7 @@ impl Seen {
     }
 }
 
-impl Kept {
+impl ScheduleRound {
     /// What was decided in this way.
     pub fn that(&self, state: OccurrenceState) -> impl Iterator<Item = &OccurrenceRow> {
         self.decided.iter().filter(move |row| row.state == state)
@@ -90,9 +90,9 @@ impl Engine {
         &self,
         workflows: &[Arc<Workflow>],
         paused: &BTreeSet<String>,
-        seen: &Seen,
+        seen: &SeenSchedules,
         now: Timestamp,
-    ) -> Result<Kept, LedgerError> {
+    ) -> Result<ScheduleRound, LedgerError> {
         let active: Vec<Arc<Workflow>> = workflows
             .iter()
             .filter(|workflow| !paused.contains(&workflow.name))
@@ -102,9 +102,9 @@ impl Engine {
         let (mut all_noted, mut elsewhere) = (true, Vec::new());
         for workflow in &active {
             match note::note(&self.ledger, workflow, known.get(&workflow.name), seen, now).await? {
-                Noted::All => {}
-                Noted::Perhaps => all_noted = false,
-                Noted::Elsewhere => elsewhere.push(workflow.name.clone()),
+                CommitOutcome::All => {}
+                CommitOutcome::Perhaps => all_noted = false,
+                CommitOutcome::Elsewhere => elsewhere.push(workflow.name.clone()),
             }
         }
         let ours: Vec<Arc<Workflow>> = active
@@ -116,7 +116,7 @@ impl Engine {
             .iter()
             .filter_map(|workflow| next(workflow, &known, now))
             .min();
-        let mut kept = Kept {
+        let mut kept = ScheduleRound {
             decided,
             next,
             elsewhere,

@@ -12,13 +12,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Seen;
+use super::SeenSchedules;
 
-use payrun_domain::calendar::{Placed, REACH};
+use payrun_domain::calendar::{REACH, RollOutcome};
 use payrun_domain::occurrence::{LATE, OccurrenceState};
 use payrun_domain::time::Timestamp;
 use payrun_domain::timetable::{Firing, Timetable};
-use payrun_ledger::{Ledger, LedgerError, NewOccurrence, Noting, ScheduleRow};
+use payrun_ledger::{Ledger, LedgerError, NewOccurrence, ScheduleRow, ScheduleUpdate};
 use payrun_project::workflow::Workflow;
 
 /// How many late times get a row of their own; the newest.
@@ -37,7 +37,7 @@ const TRIES: u32 = 5;
 
 /// What became of noting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noted {
+pub(super) enum CommitOutcome {
     /// All that has come has its row.
     All,
     /// Other processes were quicker each time, and something may be left to note.
@@ -51,32 +51,36 @@ pub(super) async fn note(
     ledger: &Ledger,
     workflow: &Arc<Workflow>,
     known: Option<&ScheduleRow>,
-    seen: &Seen,
+    seen: &SeenSchedules,
     now: Timestamp,
-) -> Result<Noted, LedgerError> {
+) -> Result<CommitOutcome, LedgerError> {
     let mut known = known.cloned();
     for _ in 0..TRIES {
         let is_in_force = known
             .as_ref()
             .is_some_and(|known| known.rule == rule(workflow));
         if known.is_some() && !is_in_force && seen.in_force(workflow) {
-            return Ok(Noted::Elsewhere);
+            return Ok(CommitOutcome::Elsewhere);
         }
         let Some(noting) = step(workflow, known.as_ref(), now) else {
             seen.note(workflow);
-            return Ok(Noted::All);
+            return Ok(CommitOutcome::All);
         };
         if ledger.note(&noting).await? {
             seen.note(workflow);
-            return Ok(Noted::All);
+            return Ok(CommitOutcome::All);
         }
         known = ledger.schedule(&workflow.name).await?;
     }
-    Ok(Noted::Perhaps)
+    Ok(CommitOutcome::Perhaps)
 }
 
 /// What is to be noted of a workflow; none if there is nothing new.
-fn step(workflow: &Workflow, known: Option<&ScheduleRow>, now: Timestamp) -> Option<Noting> {
+fn step(
+    workflow: &Workflow,
+    known: Option<&ScheduleRow>,
+    now: Timestamp,
+) -> Option<ScheduleUpdate> {
     let timetable = workflow
         .schedule
         .as_ref()
@@ -90,7 +94,7 @@ fn step(workflow: &Workflow, known: Option<&ScheduleRow>, now: Timestamp) -> Opt
         noted_until: now,
     };
     let Some(known) = known else {
-        return workflow.schedule.as_ref().map(|_| Noting {
+        return workflow.schedule.as_ref().map(|_| ScheduleUpdate {
             before: None,
             after: fresh,
             occurrences: Vec::new(),
@@ -98,7 +102,7 @@ fn step(workflow: &Workflow, known: Option<&ScheduleRow>, now: Timestamp) -> Opt
         });
     };
     let noting = |after, occurrences| {
-        Some(Noting {
+        Some(ScheduleUpdate {
             before: Some(known.clone()),
             after,
             occurrences,
@@ -207,12 +211,12 @@ pub fn occurrence(timetable: &Timetable, firing: &Firing) -> NewOccurrence {
     let date = firing.nominal.wall().date();
     let closed = || timetable.closed(date);
     let (state, reason) = match firing.placed {
-        Placed::Kept => (OccurrenceState::Due, None),
-        Placed::Moved(_) => (
+        RollOutcome::Kept => (OccurrenceState::Due, None),
+        RollOutcome::Moved(_) => (
             OccurrenceState::Due,
             Some(format!("moved from {date} ({})", closed())),
         ),
-        Placed::LeftOut => (
+        RollOutcome::LeftOut => (
             OccurrenceState::Skipped,
             Some(format!("{date} is no business day ({})", closed())),
         ),

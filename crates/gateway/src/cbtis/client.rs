@@ -1,6 +1,6 @@
 //! The client: one call, at most one request for the order, one observation.
 //!
-//! Until that request may have been written, every failure is [`Reached::NotSent`]; from then on
+//! Until that request may have been written, every failure is [`Delivery::NotSent`]; from then on
 //! none is. Replies carry no signature: a reply is worth what TLS makes of it.
 
 use std::time::Duration;
@@ -10,15 +10,15 @@ use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use super::request::{About, Prepared, QUERY, prepare};
+use super::request::{Prepared, QUERY, ReplyData, prepare};
 use super::sign::verifies;
-use super::token::{NoToken, Tokens};
+use super::token::{NoToken, TokenCache};
 use super::wire::{self, MASKED};
 use crate::cbtis::account::CbtisConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
-use crate::notification::{Notice, NotificationProtocol, Reply};
-use crate::transport::{Failure, Request, Response, Transport};
-use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, redaction};
+use crate::notification::{Notification, NotificationProtocol, NotificationReply};
+use crate::transport::{Request, Response, Transport, TransportFailure};
+use crate::{BoxFuture, Call, Delivery, Gateway, Observation, Probe, redaction};
 use payrun_domain::money::Amount;
 use payrun_system::clock::Clock;
 
@@ -27,7 +27,7 @@ use payrun_system::clock::Clock;
 pub struct Client {
     base: String,
     config: CbtisConfig,
-    tokens: Tokens,
+    tokens: TokenCache,
     transport: Transport,
     clock: Clock,
 }
@@ -44,14 +44,14 @@ impl Client {
     ) -> Result<Self, ClientError> {
         Ok(Self {
             base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
-            tokens: Tokens::new(config.access_token.clone()),
+            tokens: TokenCache::new(config.access_token.clone()),
             config: config.clone(),
             transport,
             clock,
         })
     }
 
-    /// Whose order a notification is about, by its headers and raw body; [`Reached::Unverified`] if
+    /// Whose order a notification is about, by its headers and raw body; [`Delivery::Unverified`] if
     /// it is not CBTIS's.
     ///
     /// It never says what became of the order, since CBTIS's own does not: the order is to be asked
@@ -59,11 +59,11 @@ impl Client {
     pub fn read_notification(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
         let mut seen = Observation {
             evidence: evidence(body, &MASKED),
-            ..Observation::of(Reached::Replied)
+            ..Observation::of(Delivery::Replied)
         };
         let name = self.config.signature_header.as_str();
         match header(headers, name) {
-            None => seen.reached = Reached::Unverified(format!("there is no header {name}")),
+            None => seen.reached = Delivery::Unverified(format!("there is no header {name}")),
             Some(given)
                 if !self
                     .config
@@ -71,11 +71,11 @@ impl Client {
                     .iter()
                     .any(|key| verifies(body, key, given)) =>
             {
-                seen.reached = Reached::Unverified("the signature is not CBTIS's".into());
+                seen.reached = Delivery::Unverified("the signature is not CBTIS's".into());
             }
             Some(_) => {
                 if let Err(why) = wire::read_notification(body, &mut seen) {
-                    seen.reached = Reached::Unreadable(why);
+                    seen.reached = Delivery::Unreadable(why);
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Client {
     async fn observe(&self, call: &Call) -> Observation {
         let prepared = match prepare(call, &self.config) {
             Ok(prepared) => prepared,
-            Err(why) => return Observation::of(Reached::Unsendable(why)),
+            Err(why) => return Observation::of(Delivery::Unsendable(why)),
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);
@@ -96,7 +96,7 @@ impl Client {
         };
         let request = match self.request(&prepared, &token) {
             Ok(request) => request,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
+            Err(why) => return Observation::of(Delivery::NotSent(why)),
         };
         match before(deadline, self.transport.send(&self.base, request)).await {
             Some(Ok(response)) => {
@@ -104,14 +104,14 @@ impl Client {
                 if self.is_refused(&response, &token) {
                     let why = "the gateway refuses the access token: HTTP 401".to_owned();
                     return Observation {
-                        reached: Reached::Refused(why),
+                        reached: Delivery::Refused(why),
                         ..seen
                     };
                 }
                 seen
             }
             Some(Err(failure)) => of_failure(failure),
-            None => Observation::of(Reached::TimedOut),
+            None => Observation::of(Delivery::TimedOut),
         }
     }
 
@@ -163,7 +163,7 @@ impl Client {
         let prepared = Prepared {
             path: QUERY.into(),
             body,
-            about: About::Payment,
+            about: ReplyData::Payment,
         };
         let token = match self.token(exchange::PROBE_TIMEOUT).await {
             Ok(token) => token,
@@ -176,19 +176,19 @@ impl Client {
         };
         let sent = match self.request(&prepared, &token) {
             Ok(request) => self.transport.send(&self.base, request).await,
-            Err(why) => Err(Failure::NotSent(why)),
+            Err(why) => Err(TransportFailure::NotSent(why)),
         };
         probes(&self.base, sent, self.clock.now(), |response| {
             let (http, seen) = (
                 response.status().as_u16(),
-                read(response, &About::Payment, None),
+                read(response, &ReplyData::Payment, None),
             );
             let code = seen.code.unwrap_or_default();
             match http {
                 401 | 403 => Err(format!(
                     "the gateway refuses the access token (HTTP {http} {code})"
                 )),
-                _ if seen.reached == Reached::Replied => Ok(format!(
+                _ if seen.reached == Delivery::Replied => Ok(format!(
                     "HTTP {http}, code {code}: CBTIS documents no code to compare with"
                 )),
                 _ => Err(format!("the reply cannot be read (HTTP {http})")),
@@ -206,7 +206,7 @@ impl Gateway for Client {
         Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
     }
 
@@ -215,8 +215,8 @@ impl Gateway for Client {
         NotificationProtocol {
             media: &["application/json"],
             signed_by: vec![self.config.signature_header.to_ascii_lowercase()],
-            taken: Reply::text("success"),
-            refused: Reply::text("fail"),
+            taken: NotificationReply::text("success"),
+            refused: NotificationReply::text("fail"),
         }
     }
 
@@ -229,8 +229,8 @@ impl Gateway for Client {
     }
 }
 
-fn read(response: &Response, about: &About, expected: Option<Amount>) -> Observation {
-    let mut seen = with_reply(Reached::Replied, response, &MASKED);
+fn read(response: &Response, about: &ReplyData, expected: Option<Amount>) -> Observation {
+    let mut seen = with_reply(Delivery::Replied, response, &MASKED);
     if let Err(why) = wire::read(
         response.body(),
         response.status().is_success(),
@@ -247,13 +247,13 @@ fn read(response: &Response, about: &About, expected: Option<Amount>) -> Observa
 /// for a token does not.
 fn without_token(error: NoToken) -> Observation {
     match error {
-        NoToken::NotAsked(failure @ Failure::Unreachable { .. }) => of_failure(failure),
+        NoToken::NotAsked(failure @ TransportFailure::Unreachable { .. }) => of_failure(failure),
         NoToken::Refused { http } if http < 500 && http != 429 => Observation {
             http: Some(http),
-            ..Observation::of(Reached::Refused(error.to_string()))
+            ..Observation::of(Delivery::Refused(error.to_string()))
         },
         NoToken::NotAsked(_) | NoToken::Refused { .. } | NoToken::Unreadable(_) | NoToken::Slow => {
-            Observation::of(Reached::NotSent(error.to_string()))
+            Observation::of(Delivery::NotSent(error.to_string()))
         }
     }
 }

@@ -8,10 +8,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::request::{About, Prepared, prepared};
+use super::request::{Prepared, ReplyData, prepared};
 use super::wire::facts;
 use crate::cbtis::account::{CbtisCustoms, CustomsAmounts};
-use crate::customs::{Fees, Named, Way, Which, duty};
+use crate::customs::{DeclarationIds, NamedDeclaration, RefilingMethod, SubOrderFees, duty};
 use crate::exchange::{bounded, required, text, unreadable};
 use crate::{Call, Observation};
 use payrun_domain::money::decimal_text;
@@ -39,7 +39,7 @@ fn declare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     prepared(
         &config.create_path,
         &Value::Object(body),
-        About::Customs(which(call)?),
+        ReplyData::Customs(which(call)?),
     )
 }
 
@@ -47,7 +47,7 @@ fn modify(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     prepared(
         &config.update_path,
         &Value::Object(terms(call, config)?),
-        About::Customs(which(call)?),
+        ReplyData::Customs(which(call)?),
     )
 }
 
@@ -75,7 +75,7 @@ fn sub_order(
     config: &CbtisCustoms,
     body: &mut Map<String, Value>,
 ) -> Result<(), String> {
-    let fees = Fees::of(call)?;
+    let fees = SubOrderFees::of(call)?;
     let currency = fees.order.currency();
     if currency.code() != CURRENCY {
         return Err(format!(
@@ -102,14 +102,14 @@ fn query(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     prepared(
         &config.query_path,
         &Value::Object(body),
-        About::Customs(which),
+        ReplyData::Customs(which),
     )
 }
 
 fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
-    match Way::of(call)? {
-        Way::Modify => modify(call, config),
-        Way::Redeclare => {
+    match RefilingMethod::of(call)? {
+        RefilingMethod::Modify => modify(call, config),
+        RefilingMethod::Redeclare => {
             let which = which(call)?;
             let mut body = named(&which, config)?;
             body.insert(
@@ -119,22 +119,22 @@ fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
             prepared(
                 &config.redeclare_path,
                 &Value::Object(body),
-                About::Customs(which),
+                ReplyData::Customs(which),
             )
         }
     }
 }
 
 /// The payment's number is the input's, whether or not it is split.
-fn which(call: &Call) -> Result<Which, String> {
-    Ok(Which {
+fn which(call: &Call) -> Result<DeclarationIds, String> {
+    Ok(DeclarationIds {
         out_trade_no: Some(required(call, "out_trade_no")?.to_owned()),
-        ..Which::of(call)?
+        ..DeclarationIds::of(call)?
     })
 }
 
 /// The fields that say which declaration is meant.
-fn named(which: &Which, config: &CbtisCustoms) -> Result<Map<String, Value>, String> {
+fn named(which: &DeclarationIds, config: &CbtisCustoms) -> Result<Map<String, Value>, String> {
     let mut body = Map::new();
     body.extend(
         which
@@ -182,9 +182,13 @@ struct Declaration {
 ///
 /// # Errors
 /// In words: it is not of the shape that is expected, or speaks of something else.
-pub(super) fn read(data: Value, which: &Which, seen: &mut Observation) -> Result<(), String> {
+pub(super) fn read(
+    data: Value,
+    which: &DeclarationIds,
+    seen: &mut Observation,
+) -> Result<(), String> {
     let said: Declaration = serde_json::from_value(data).map_err(|error| unreadable(&error))?;
-    let named = Named {
+    let named = NamedDeclaration {
         customs: said.customs.as_deref(),
         out_trade_no: said.merchant_order_id.as_deref(),
         transaction_id: said.order_id.as_deref(),

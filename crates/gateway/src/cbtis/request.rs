@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::customs;
 use crate::Call;
 use crate::cbtis::account::CbtisConfig;
-use crate::customs::Which;
+use crate::customs::DeclarationIds;
 use crate::exchange::{required, text};
 
 /// A request before the token is put on it.
@@ -15,16 +15,16 @@ use crate::exchange::{required, text};
 pub(super) struct Prepared {
     pub path: String,
     pub body: Bytes,
-    pub about: About,
+    pub about: ReplyData,
 }
 
 /// What the `data` of a reply holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum ReplyData {
     Payment,
     Refund,
     /// The declaration that was asked for.
-    Customs(Which),
+    Customs(DeclarationIds),
 }
 
 /// Prepares a call.
@@ -71,7 +71,7 @@ fn create(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     if let Some(settlement) = text(call, "settlement_currency") {
         body["settlement_currency"] = settlement.into();
     }
-    prepared(CREATE, &body, About::Payment)
+    prepared(CREATE, &body, ReplyData::Payment)
 }
 
 /// `POST …/payment_intents/query`, by CBTIS's number where the input has one, else by ours.
@@ -82,7 +82,7 @@ fn query(call: &Call) -> Result<Prepared, String> {
             json!({ "merchant_order_id": text(call, "out_trade_no").unwrap_or(call.order_no.as_str()) })
         }
     };
-    prepared(QUERY, &body, About::Payment)
+    prepared(QUERY, &body, ReplyData::Payment)
 }
 
 /// A refund (docs.globalcbtis.com, "Refunds"): the payment by one of its numbers, our number, the
@@ -98,7 +98,7 @@ fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     if let Some(reason) = text(call, "reason") {
         body["reason"] = reason.into();
     }
-    prepared(&config.refund_path, &body, About::Refund)
+    prepared(&config.refund_path, &body, ReplyData::Refund)
 }
 
 /// What became of a refund.
@@ -107,7 +107,7 @@ fn refund_query(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
         Some(id) => json!({ "refund_id": id }),
         None => json!({ "merchant_refund_id": call.order_no.as_str() }),
     };
-    prepared(&config.refund_query_path, &body, About::Refund)
+    prepared(&config.refund_query_path, &body, ReplyData::Refund)
 }
 
 /// Where payment intents are made.
@@ -115,7 +115,7 @@ const CREATE: &str = "/mch-api/v1/pa/payment_intents/create";
 /// Where they are asked about.
 pub(super) const QUERY: &str = "/mch-api/v1/pa/payment_intents/query";
 
-pub(super) fn prepared(path: &str, body: &Value, about: About) -> Result<Prepared, String> {
+pub(super) fn prepared(path: &str, body: &Value, about: ReplyData) -> Result<Prepared, String> {
     let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
     Ok(Prepared {
         path: path.to_owned(),

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use crate::cbtis::account::{AccessToken, TokenRequest};
 use crate::exchange::{self, beforehand};
-use crate::transport::{Failure, Transport};
+use crate::transport::{Transport, TransportFailure};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -26,9 +26,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 /// The token of an account.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(super) struct TokenCache {
     source: AccessToken,
-    held: StdMutex<Option<Held>>,
+    held: StdMutex<Option<HeldToken>>,
     /// How many requests for one failed, and why the last did.
     failed: StdMutex<(u64, Option<NoToken>)>,
     /// Held while a token is being fetched, so that there is one request at a time.
@@ -36,7 +36,7 @@ pub(super) struct Tokens {
 }
 
 #[derive(Debug, Clone)]
-struct Held {
+struct HeldToken {
     token: SecretString,
     until: Timestamp,
     /// Whether the gateway has ever taken it.
@@ -48,7 +48,7 @@ struct Held {
 pub(super) enum NoToken {
     /// The request for one did not get through.
     #[error("no access token: {0}")]
-    NotAsked(Failure),
+    NotAsked(TransportFailure),
     /// The gateway does not give us one.
     #[error("no access token: HTTP {http}")]
     Refused {
@@ -63,7 +63,7 @@ pub(super) enum NoToken {
     Slow,
 }
 
-impl Tokens {
+impl TokenCache {
     pub(super) fn new(source: AccessToken) -> Self {
         Self {
             source,
@@ -153,7 +153,7 @@ async fn fetch(
     base: &str,
     transport: &Transport,
     now: Timestamp,
-) -> Result<Held, NoToken> {
+) -> Result<HeldToken, NoToken> {
     let body = request
         .body
         .as_ref()
@@ -168,7 +168,7 @@ async fn fetch(
     }
     let body = body.unwrap_or_default();
     let sent = exchange::request(Method::POST, &request.path, body, &headers)
-        .map_err(|why| NoToken::NotAsked(Failure::NotSent(why)))?;
+        .map_err(|why| NoToken::NotAsked(TransportFailure::NotSent(why)))?;
     let reply = transport
         .send(base, sent)
         .await
@@ -194,7 +194,7 @@ async fn fetch(
     } else {
         lifetime / 2
     };
-    Ok(Held {
+    Ok(HeldToken {
         token: SecretString::from(token),
         until: now.plus(usable),
         taken: false,

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::customs;
-use super::request::About;
+use super::request::ReplyData;
 use crate::Observation;
 use crate::exchange::{bounded, decimal_amount, message, unreadable};
-use crate::notification::Subject;
+use crate::notification::OrderKind;
 use payrun_domain::money::Amount;
 
 /// What is never kept of a reply.
@@ -46,7 +46,7 @@ struct Data {
 pub(super) fn read(
     body: &[u8],
     http_ok: bool,
-    about: &About,
+    about: &ReplyData,
     expected: Option<Amount>,
     seen: &mut Observation,
 ) -> Result<(), String> {
@@ -71,7 +71,7 @@ pub(super) fn read(
         return Err("the reply says ok under the HTTP status of an error".into());
     }
     let data = envelope.data.ok_or("the reply says ok and nothing else")?;
-    if let About::Customs(which) = about {
+    if let ReplyData::Customs(which) = about {
         return customs::read(data, which, seen);
     }
     let data: Data = serde_json::from_value(data).map_err(|error| unreadable(&error))?;
@@ -85,13 +85,13 @@ pub(super) fn read(
         .zip(currency)
         .map(|(amount, currency)| decimal_amount(amount, currency));
     (seen.order_no, seen.receipt) = match about {
-        About::Payment => (data.merchant_order_id, data.order_id),
+        ReplyData::Payment => (data.merchant_order_id, data.order_id),
         // The reply to a refund names no number of CBTIS's own: ours stands for it then.
-        About::Refund => {
+        ReplyData::Refund => {
             let receipt = data.refund_id.or_else(|| data.merchant_refund_id.clone());
             (data.merchant_refund_id, receipt)
         }
-        About::Customs(_) => (None, None),
+        ReplyData::Customs(_) => (None, None),
     };
     seen.state = Some(bounded(data.status.ok_or("the reply has no status")?, 64));
     seen.result.extend(facts([("state", seen.state.clone())]));
@@ -126,15 +126,16 @@ pub(super) fn read(
 /// In words: it is not of the documented shape.
 pub(super) fn read_notification(body: &[u8], seen: &mut Observation) -> Result<(), String> {
     #[derive(Deserialize)]
-    struct Event {
+    struct NotificationBody {
         notify_type: String,
         data: Data,
     }
-    let event: Event = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let event: NotificationBody =
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let subject = if event.data.merchant_refund_id.is_some() {
-        Subject::Refund
+        OrderKind::Refund
     } else {
-        Subject::Payment
+        OrderKind::Payment
     };
     seen.is_about(subject);
     (seen.order_no, seen.receipt) = match event.data.merchant_refund_id {
@@ -158,17 +159,17 @@ pub(super) fn facts<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reached;
+    use crate::Delivery;
 
-    fn seen(body: &str, about: About) -> Result<Observation, String> {
-        let mut seen = Observation::of(Reached::Replied);
+    fn seen(body: &str, about: ReplyData) -> Result<Observation, String> {
+        let mut seen = Observation::of(Delivery::Replied);
         read(body.as_bytes(), true, &about, None, &mut seen).map(|()| seen)
     }
 
     #[test]
     fn the_documented_reply_is_read() {
         let body = r#"{"code":0,"data":{"order_id":"C9","merchant_order_id":"P9","amount":"50","currency":"TWD","status":"SUCCEEDED","create_time":"2023-08-31T04:44:05.928696203+08:00","pay_time":"2023-08-31T04:44:05.928696203+08:00"},"message":"ok","rid":"3647575c"}"#;
-        let seen = seen(body, About::Payment).unwrap();
+        let seen = seen(body, ReplyData::Payment).unwrap();
         assert_eq!(
             (seen.state.as_deref(), seen.code.as_deref()),
             (Some("SUCCEEDED"), None)
@@ -187,7 +188,7 @@ mod tests {
             let body = format!(
                 r#"{{"code":0,"data":{{"order_id":"C9","merchant_order_id":"P9","amount":"50","currency":"TWD","status":"PENDING","next_action":{{"type":"render_qrcode","data":{{"qrcode_url":"weixin://wxpay/bizpayurl?pr=1","x":"{extra}"}}}}}}}}"#
             );
-            let seen = seen(&body, About::Payment).unwrap();
+            let seen = seen(&body, ReplyData::Payment).unwrap();
             assert_eq!(seen.result["qrcode_url"], "weixin://wxpay/bizpayurl?pr=1");
             assert_eq!(seen.result.contains_key("next_action"), extra.is_empty());
         }
@@ -197,7 +198,7 @@ mod tests {
     fn a_code_that_is_not_zero_is_shown_and_nothing_is_made_of_it() {
         let seen = seen(
             r#"{"code":40012,"message":"?","rid":"r","data":{"status":"SUCCEEDED"}}"#,
-            About::Payment,
+            ReplyData::Payment,
         )
         .unwrap();
         assert_eq!((seen.state, seen.code.as_deref()), (None, Some("40012")));
@@ -212,16 +213,16 @@ mod tests {
             "<html>",
             r#"{"code":0,"data":[]}"#,
         ] {
-            assert!(seen(body, About::Payment).is_err(), "{body}");
+            assert!(seen(body, ReplyData::Payment).is_err(), "{body}");
         }
         let ok = br#"{"code":0,"data":{"status":"SUCCEEDED"}}"#;
         assert!(
             read(
                 ok,
                 false,
-                &About::Payment,
+                &ReplyData::Payment,
                 None,
-                &mut Observation::of(Reached::Replied)
+                &mut Observation::of(Delivery::Replied)
             )
             .is_err()
         );

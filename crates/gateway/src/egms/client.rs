@@ -1,8 +1,8 @@
 //! The client: one call, at most one request, one observation.
 //!
-//! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none
+//! Until a request may have been written, every failure is [`Delivery::NotSent`]; from then on none
 //! is. Every reply must be signed, errors too: one without a right `Authorization` is
-//! [`Reached::Unverified`], whatever it says.
+//! [`Delivery::Unverified`], whatever it says.
 
 use std::time::Duration;
 
@@ -12,15 +12,17 @@ use http::{HeaderMap, Method};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use super::request::{About, Prepared, prepare};
+use super::request::{Prepared, ReplyData, prepare};
 use super::sign::{Message, SignKey};
 use super::wire::{self, MASKED};
 use crate::egms::account::EgmsConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
 use crate::keys::nonce;
-use crate::notification::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
-use crate::transport::{Failure, Request, Response, Transport};
-use crate::{BoxFuture, Call, Gateway, Observation, Probe, Reached, redaction};
+use crate::notification::{
+    Notification, NotificationProtocol, NotificationReply, UNTIMELY, is_timely,
+};
+use crate::transport::{Request, Response, Transport, TransportFailure};
+use crate::{BoxFuture, Call, Delivery, Gateway, Observation, Probe, redaction};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -80,7 +82,7 @@ impl Client {
         })
     }
 
-    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not
+    /// What a notification says, by its headers and raw body; [`Delivery::Unverified`] if it is not
     /// EGMS's.
     ///
     /// What is verified is the path EGMS was given (`notify_url`, or `notify_path` behind a proxy
@@ -93,7 +95,7 @@ impl Client {
     ) -> Observation {
         let mut seen = Observation {
             evidence: evidence(body, &MASKED),
-            ..Observation::of(Reached::Replied)
+            ..Observation::of(Delivery::Replied)
         };
         let verified = self.verify("POST", &self.config.notify_path, headers, body);
         if let Err(why) = verified.and_then(|_| {
@@ -103,9 +105,9 @@ impl Client {
                 Err(UNTIMELY)
             }
         }) {
-            seen.reached = Reached::Unverified(why.into());
+            seen.reached = Delivery::Unverified(why.into());
         } else if let Err(why) = wire::read_notification(body, &mut seen) {
-            seen.reached = Reached::Unreadable(why);
+            seen.reached = Delivery::Unreadable(why);
         }
         seen
     }
@@ -116,7 +118,7 @@ impl Client {
             .and_then(|prepared| Ok((self.signed(&prepared, &date_time)?, prepared)));
         let (request, prepared) = match prepared {
             Ok(prepared) => prepared,
-            Err(why) => return Observation::of(Reached::Unsendable(why)),
+            Err(why) => return Observation::of(Delivery::Unsendable(why)),
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);
@@ -130,7 +132,7 @@ impl Client {
                 }
             }
             Some(Err(failure)) => of_failure(failure),
-            None => Observation::of(Reached::TimedOut),
+            None => Observation::of(Delivery::TimedOut),
         }
     }
 
@@ -205,10 +207,10 @@ impl Client {
             let code = wire::code(response.body()).filter(|code| code == SIGNATURE_ERROR);
             return Observation {
                 code,
-                ..with_reply(Reached::Unverified(why.into()), response, &MASKED)
+                ..with_reply(Delivery::Unverified(why.into()), response, &MASKED)
             };
         }
-        let mut seen = with_reply(Reached::Replied, response, &MASKED);
+        let mut seen = with_reply(Delivery::Replied, response, &MASKED);
         if let Err(why) = wire::read(
             response.body(),
             response.status().is_success(),
@@ -223,7 +225,7 @@ impl Client {
     /// Says whether the payment that was looked up may be withdrawn, by the account's
     /// `cancel_when`.
     fn with_cancellable(&self, call: &Call, mut seen: Observation) -> Observation {
-        let missing = seen.reached == Reached::Replied
+        let missing = seen.reached == Delivery::Replied
             && matches!(seen.code.as_deref(), Some("C0004" | "B0014"));
         let standing = if missing {
             Some(NOT_FOUND)
@@ -270,17 +272,17 @@ impl Client {
             method: Method::GET,
             target,
             body: Bytes::new(),
-            about: About::Payment,
+            about: ReplyData::Payment,
             idempotency_key: None,
         };
         let sent = match self.signed(&prepared, &date_time(self.clock.now())) {
             Ok(request) => self.transport.send(&self.base, request).await,
-            Err(why) => Err(Failure::NotSent(why)),
+            Err(why) => Err(TransportFailure::NotSent(why)),
         };
         probes(&self.base, sent, self.clock.now(), |response| {
             let seen = self.read(response, &prepared);
             match (&seen.reached, seen.code.as_deref()) {
-                (Reached::Replied, Some("C0004" | "B0014")) => {
+                (Delivery::Replied, Some("C0004" | "B0014")) => {
                     Ok(self.key_used(response, &prepared))
                 }
                 (reached, code) => Err(format!(
@@ -298,7 +300,7 @@ impl Gateway for Client {
         Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             self.read_notification(&notice.headers, &notice.body, notice.received_at)
         })
@@ -311,8 +313,8 @@ impl Gateway for Client {
             signed_by: ["authorization", "datetime", "msgid"]
                 .map(str::to_owned)
                 .to_vec(),
-            taken: Reply::text("SUCCESS"),
-            refused: Reply::text("FAIL"),
+            taken: NotificationReply::text("SUCCESS"),
+            refused: NotificationReply::text("FAIL"),
         }
     }
 

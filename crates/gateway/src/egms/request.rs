@@ -20,7 +20,7 @@ pub(super) struct Prepared {
     /// Path and query, percent-encoded.
     pub target: String,
     pub body: Bytes,
-    pub about: About,
+    pub about: ReplyData,
     /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key`
     /// too (docs/gateways/egms.md).
     pub idempotency_key: Option<String>,
@@ -32,13 +32,13 @@ const URL_MAX: usize = 300;
 
 /// Which part of a reply the call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum ReplyData {
     Payment,
     Cancel,
     Refund,
 }
 
-impl About {
+impl ReplyData {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Payment => "payment",
@@ -59,11 +59,11 @@ pub(super) fn prepare(
 ) -> Result<Prepared, String> {
     match call.operation.as_str() {
         "payment" => payment(call, config, date_time),
-        "cancel" => undo(call, config, date_time, About::Cancel),
-        "refund" => undo(call, config, date_time, About::Refund),
-        "payment_query" | "cancel_check" => Ok(query(call, config, About::Payment)),
-        "cancel_query" => Ok(query(call, config, About::Cancel)),
-        "refund_query" => Ok(query(call, config, About::Refund)),
+        "cancel" => undo(call, config, date_time, ReplyData::Cancel),
+        "refund" => undo(call, config, date_time, ReplyData::Refund),
+        "payment_query" | "cancel_check" => Ok(query(call, config, ReplyData::Payment)),
+        "cancel_query" => Ok(query(call, config, ReplyData::Cancel)),
+        "refund_query" => Ok(query(call, config, ReplyData::Refund)),
         other => Err(format!(
             "egms has no operation {other:?}; it has payment, payment_query, cancel_check, cancel, cancel_query, refund and refund_query"
         )),
@@ -109,8 +109,8 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
         trans_initiator: TransInitiator { platform },
         webhook: &config.notify_url,
     };
-    let target = path(config, About::Payment);
-    Ok(post(call, target, json(&body)?, About::Payment))
+    let target = path(config, ReplyData::Payment);
+    Ok(post(call, target, json(&body)?, ReplyData::Payment))
 }
 
 /// A cancellation or a refund (only when `Captured`) of the payment `out_trade_no`.
@@ -118,13 +118,13 @@ fn undo(
     call: &Call,
     config: &EgmsConfig,
     date_time: &str,
-    about: About,
+    about: ReplyData,
 ) -> Result<Prepared, String> {
     let trans_amount = match about {
-        About::Refund => Some(TransAmount::of(
+        ReplyData::Refund => Some(TransAmount::of(
             call.amount.ok_or("a refund has an amount")?,
         )),
-        About::Cancel | About::Payment => None,
+        ReplyData::Cancel | ReplyData::Payment => None,
     };
     let body = UndoBody {
         merchant_trans_info: trans_info(call, date_time),
@@ -137,7 +137,7 @@ fn undo(
     Ok(post(call, target, json(&body)?, about))
 }
 
-fn post(call: &Call, target: String, body: Bytes, about: About) -> Prepared {
+fn post(call: &Call, target: String, body: Bytes, about: ReplyData) -> Prepared {
     let idempotency_key = Some(call.order_no.as_str().to_owned());
     Prepared {
         method: Method::POST,
@@ -160,10 +160,10 @@ fn within<'a>(call: &'a Call, field: &str, most: usize) -> Result<Option<&'a str
 }
 
 /// `GET` of a payment, cancellation or refund by its own `merchantTransID`.
-fn query(call: &Call, config: &EgmsConfig, about: About) -> Prepared {
+fn query(call: &Call, config: &EgmsConfig, about: ReplyData) -> Prepared {
     let given = match about {
-        About::Payment => text(call, "out_trade_no"),
-        About::Cancel | About::Refund => None,
+        ReplyData::Payment => text(call, "out_trade_no"),
+        ReplyData::Cancel | ReplyData::Refund => None,
     };
     let number = percent_encode(given.unwrap_or(call.order_no.as_str()));
     let target = format!("{}?merchantTransID={number}", path(config, about));
@@ -176,7 +176,7 @@ fn query(call: &Call, config: &EgmsConfig, about: About) -> Prepared {
     }
 }
 
-fn path(config: &EgmsConfig, about: About) -> String {
+fn path(config: &EgmsConfig, about: ReplyData) -> String {
     format!(
         "/g2/v1/payment/mer/{}/evo.e-commerce.{}",
         percent_encode(&config.sid),

@@ -7,10 +7,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::request::About;
+use super::request::ReplyData;
 use crate::Observation;
 use crate::exchange::{bounded, decimal_amount, message, unreadable};
-use crate::notification::Subject;
+use crate::notification::OrderKind;
 use payrun_domain::money::Amount;
 
 /// What is never kept of a reply.
@@ -23,7 +23,7 @@ const ACCEPTED: &str = "S0000";
 const IN_PROGRESS: &str = "S0003";
 
 #[derive(Debug, Deserialize)]
-struct Reply {
+struct ReplyBody {
     result: Option<ResultPart>,
     payment: Option<Part>,
     cancel: Option<Part>,
@@ -74,10 +74,10 @@ struct EvoInfo {
 pub(super) fn read(
     body: &[u8],
     http_ok: bool,
-    about: About,
+    about: ReplyData,
     seen: &mut Observation,
 ) -> Result<(), String> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let reply: ReplyBody = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let result = reply.result.as_ref().ok_or("the reply has no result")?;
     let psp = [
         ("category", &result.category),
@@ -107,9 +107,9 @@ pub(super) fn read(
     seen.result
         .extend(action.map(|action| ("action".to_owned(), action)));
     let part = match about {
-        About::Payment => reply.payment,
-        About::Cancel => reply.cancel,
-        About::Refund => reply.refund,
+        ReplyData::Payment => reply.payment,
+        ReplyData::Cancel => reply.cancel,
+        ReplyData::Refund => reply.refund,
     };
     read_part(part.ok_or("the reply says success and nothing else")?, seen);
     Ok(())
@@ -130,16 +130,17 @@ pub(super) fn code(body: &[u8]) -> Option<String> {
 /// In words: it is not of the documented shape, or about something payrun does not do.
 pub(super) fn read_notification(body: &[u8], seen: &mut Observation) -> Result<(), String> {
     #[derive(Deserialize)]
-    struct Event {
+    struct NotificationBody {
         #[serde(rename = "eventCode")]
         code: String,
     }
-    let event: Event = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let event: NotificationBody =
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let reply: ReplyBody = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let (subject, part) = match event.code.as_str() {
-        "Payment" => (Subject::Payment, reply.payment),
-        "Cancel" => (Subject::Cancellation, reply.cancel),
-        "Refund" => (Subject::Refund, reply.refund),
+        "Payment" => (OrderKind::Payment, reply.payment),
+        "Cancel" => (OrderKind::Cancellation, reply.cancel),
+        "Refund" => (OrderKind::Refund, reply.refund),
         _ => return Err("the notification is about something payrun does not do".into()),
     };
     read_part(
@@ -194,17 +195,17 @@ fn facts<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Val
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reached;
+    use crate::Delivery;
 
-    fn seen(body: &str, about: About) -> Result<Observation, String> {
-        let mut seen = Observation::of(Reached::Replied);
+    fn seen(body: &str, about: ReplyData) -> Result<Observation, String> {
+        let mut seen = Observation::of(Delivery::Replied);
         read(body.as_bytes(), true, about, &mut seen).map(|()| seen)
     }
 
     #[test]
     fn a_refunds_state_is_its_own_not_the_payments() {
         let body = r#"{"result":{"code":"S0000","message":"Success"},"refund":{"status":"Received","evoTransInfo":{"evoTransID":"2f31"},"merchantTransInfo":{"merchantTransID":"R-1"}},"payment":{"status":"Refunded","evoTransInfo":{"evoTransID":"6a3b"},"merchantTransInfo":{"merchantTransID":"P-1"},"transAmount":{"currency":"USD","value":"10.00"}}}"#;
-        let seen = seen(body, About::Refund).unwrap();
+        let seen = seen(body, ReplyData::Refund).unwrap();
         assert_eq!(
             (seen.state.as_deref(), seen.order_no.as_deref()),
             (Some("Received"), Some("R-1"))
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn a_failure_inside_an_accepted_reply_shows_its_code() {
         let body = r#"{"result":{"code":"S0000"},"refund":{"status":"Failed","failureCode":"P0002","failureReason":"x","merchantTransInfo":{"merchantTransID":"R-1"}}}"#;
-        let seen = seen(body, About::Refund).unwrap();
+        let seen = seen(body, ReplyData::Refund).unwrap();
         assert_eq!(
             (seen.state.as_deref(), seen.code.as_deref()),
             (Some("Failed"), Some("P0002"))
@@ -226,7 +227,7 @@ mod tests {
     fn a_refused_request_shows_its_code_and_no_state() {
         let seen = seen(
             r#"{"result":{"code":"C0004","message":"not found"}}"#,
-            About::Payment,
+            ReplyData::Payment,
         )
         .unwrap();
         assert_eq!((seen.state, seen.code.as_deref()), (None, Some("C0004")));
@@ -235,14 +236,14 @@ mod tests {
     #[test]
     fn what_is_in_progress_shows_that_and_no_state() {
         let body = r#"{"result":{"code":"S0003"},"payment":{"status":"Captured","merchantTransInfo":{"merchantTransID":"P"}}}"#;
-        let seen = seen(body, About::Payment).unwrap();
+        let seen = seen(body, ReplyData::Payment).unwrap();
         assert_eq!((seen.state, seen.code.as_deref()), (None, Some("S0003")));
         assert!(
             read(
                 body.as_bytes(),
                 false,
-                About::Payment,
-                &mut Observation::of(Reached::Replied)
+                ReplyData::Payment,
+                &mut Observation::of(Delivery::Replied)
             )
             .is_err()
         );
@@ -256,15 +257,15 @@ mod tests {
             "<html>",
             r#"{"result":{"code":1}}"#,
         ] {
-            assert!(seen(body, About::Payment).is_err(), "{body}");
+            assert!(seen(body, ReplyData::Payment).is_err(), "{body}");
         }
         let accepted = br#"{"result":{"code":"S0000"},"payment":{"status":"Captured","merchantTransInfo":{"merchantTransID":"P"}}}"#;
         assert!(
             read(
                 accepted,
                 false,
-                About::Payment,
-                &mut Observation::of(Reached::Replied)
+                ReplyData::Payment,
+                &mut Observation::of(Delivery::Replied)
             )
             .is_err()
         );

@@ -1,6 +1,6 @@
 //! The client: one call, at most one request, one observation.
 //!
-//! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none
+//! Until a request may have been written, every failure is [`Delivery::NotSent`]; from then on none
 //! is. Replies carry no signature, so none is asked for: a reply is worth what TLS makes of it.
 //! Notifications are verified.
 
@@ -19,10 +19,12 @@ use crate::exchange::{
 };
 use crate::hipopay::account::HipopayConfig;
 use crate::keys::{KeyError, SigningKey, VerifyingKey};
-use crate::notification::{Notice, NotificationProtocol, Reply, UNTIMELY, is_timely};
+use crate::notification::{
+    Notification, NotificationProtocol, NotificationReply, UNTIMELY, is_timely,
+};
 use crate::statement::BillNames;
-use crate::transport::{Failure, ReplyMax, Request, Response, Transport};
-use crate::{BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, Reached, file, redaction};
+use crate::transport::{ReplyMax, Request, Response, Transport, TransportFailure};
+use crate::{BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, file, redaction};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -71,7 +73,7 @@ impl Client {
         })
     }
 
-    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not
+    /// What a notification says, by its headers and raw body; [`Delivery::Unverified`] if it is not
     /// HipoPay's, or too old.
     pub fn read_notification(
         &self,
@@ -81,7 +83,7 @@ impl Client {
     ) -> Observation {
         let mut seen = Observation {
             evidence: evidence(body, &MASKED),
-            ..Observation::of(Reached::Replied)
+            ..Observation::of(Delivery::Replied)
         };
         let signed = header(headers, "timestamp").zip(header(headers, "signature"));
         let params = signed
@@ -101,10 +103,10 @@ impl Client {
                 }
             });
         match params {
-            Err(why) => seen.reached = Reached::Unverified(why.into()),
+            Err(why) => seen.reached = Delivery::Unverified(why.into()),
             Ok(params) => {
                 if let Err(why) = wire::read_notification(&params, &mut seen) {
-                    seen.reached = Reached::Unreadable(why);
+                    seen.reached = Delivery::Unreadable(why);
                 }
             }
         }
@@ -116,14 +118,14 @@ impl Client {
             .and_then(|prepared| Ok((self.signed(&prepared)?, prepared.reply)));
         let (request, kind) = match prepared {
             Ok(prepared) => prepared,
-            Err(why) => return Observation::of(Reached::Unsendable(why)),
+            Err(why) => return Observation::of(Delivery::Unsendable(why)),
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);
         match before(deadline, self.transport.send(&self.base, request)).await {
             Some(Ok(response)) => read(&response, kind),
             Some(Err(failure)) => of_failure(failure),
-            None => Observation::of(Reached::TimedOut),
+            None => Observation::of(Delivery::TimedOut),
         }
     }
 
@@ -179,7 +181,7 @@ impl Client {
         };
         let sent = match self.signed(&prepared) {
             Ok(request) => self.transport.send(&self.base, request).await,
-            Err(why) => Err(Failure::NotSent(why)),
+            Err(why) => Err(TransportFailure::NotSent(why)),
         };
         probes(&self.base, sent, self.clock.now(), |response| {
             let seen = read(response, ReplyKind::Payment(Pricing::Named));
@@ -206,7 +208,7 @@ impl Gateway for Client {
         Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             self.read_notification(&notice.headers, &notice.body, notice.received_at)
         })
@@ -226,8 +228,8 @@ impl Gateway for Client {
         NotificationProtocol {
             media: &[],
             signed_by: vec!["timestamp".to_owned(), "signature".to_owned()],
-            taken: Reply::text("success"),
-            refused: Reply::text("fail"),
+            taken: NotificationReply::text("success"),
+            refused: NotificationReply::text("fail"),
         }
     }
 
@@ -241,7 +243,7 @@ impl Gateway for Client {
 }
 
 fn read(response: &Response, kind: ReplyKind) -> Observation {
-    let mut seen = with_reply(Reached::Replied, response, &MASKED);
+    let mut seen = with_reply(Delivery::Replied, response, &MASKED);
     if kind == ReplyKind::Statement {
         if response.status().is_success() && wire::is_statement(response.body()) {
             file::fetched(response.body(), &mut seen);

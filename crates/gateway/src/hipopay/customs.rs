@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::request::{Prepared, ReplyKind, pair};
 use super::wire::facts;
-use crate::customs::{Fees, Named, Way, Which, card_number, duty};
+use crate::customs::{
+    DeclarationIds, NamedDeclaration, RefilingMethod, SubOrderFees, card_number, duty,
+};
 use crate::exchange::{bounded, required, text, unreadable};
 use crate::{Call, Observation};
 use payrun_domain::money::{Amount, Currency, decimal_text};
@@ -33,7 +35,7 @@ pub(super) fn prepare(call: &Call) -> Option<Result<Prepared, String>> {
 /// again.
 fn declare(call: &Call, action_type: &str) -> Result<Prepared, String> {
     let which = which(call)?;
-    let fees = Fees::of(call)?;
+    let fees = SubOrderFees::of(call)?;
     let currency = fees.order.currency();
     if currency.code() != "CNY" {
         return Err(format!(
@@ -82,9 +84,9 @@ fn query(call: &Call) -> Result<Prepared, String> {
 
 /// `POST /wechatpay/redeclaration`, or the declaration once more with `MODIFY`.
 fn redeclare(call: &Call) -> Result<Prepared, String> {
-    match Way::of(call)? {
-        Way::Modify => declare(call, "MODIFY"),
-        Way::Redeclare => {
+    match RefilingMethod::of(call)? {
+        RefilingMethod::Modify => declare(call, "MODIFY"),
+        RefilingMethod::Redeclare => {
             let which = which(call)?;
             let params = vec![
                 pair("sub_order_no", sub_order(&which)),
@@ -102,19 +104,19 @@ fn redeclare(call: &Call) -> Result<Prepared, String> {
 }
 
 /// Every declaration is of a sub-order here, so the payment's number is the input's or not known.
-fn which(call: &Call) -> Result<Which, String> {
-    let which = Which::of(call)?;
+fn which(call: &Call) -> Result<DeclarationIds, String> {
+    let which = DeclarationIds::of(call)?;
     let sub_order_no = which
         .sub_order_no
         .or_else(|| Some(call.order_no.as_str().to_owned()));
-    Ok(Which {
+    Ok(DeclarationIds {
         out_trade_no: text(call, "out_trade_no").map(str::to_owned),
         sub_order_no,
         ..which
     })
 }
 
-fn sub_order(which: &Which) -> &str {
+fn sub_order(which: &DeclarationIds) -> &str {
     which.sub_order_no.as_deref().unwrap_or_default()
 }
 
@@ -122,7 +124,7 @@ fn prepared(
     method: Method,
     path: &'static str,
     params: Vec<(String, String)>,
-    which: Which,
+    which: DeclarationIds,
 ) -> Prepared {
     Prepared {
         method,
@@ -154,9 +156,13 @@ struct Declaration {
 ///
 /// # Errors
 /// In words: it is not of the documented shape, or speaks of something else.
-pub(super) fn read(response: Value, which: &Which, seen: &mut Observation) -> Result<(), String> {
+pub(super) fn read(
+    response: Value,
+    which: &DeclarationIds,
+    seen: &mut Observation,
+) -> Result<(), String> {
     let said: Declaration = serde_json::from_value(response).map_err(|error| unreadable(&error))?;
-    let named = Named {
+    let named = NamedDeclaration {
         customs: said.customs.as_deref(),
         out_trade_no: said.out_order_no.as_deref(),
         transaction_id: said.payment_no.as_deref(),
@@ -205,10 +211,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Reached;
+    use crate::Delivery;
 
-    fn ours() -> Which {
-        Which {
+    fn ours() -> DeclarationIds {
+        DeclarationIds {
             out_trade_no: Some("P-1".into()),
             transaction_id: Some("2018".into()),
             sub_order_no: Some("S-1".into()),
@@ -217,7 +223,7 @@ mod tests {
     }
 
     fn seen(response: Value) -> Result<Observation, String> {
-        let mut seen = Observation::of(Reached::Replied);
+        let mut seen = Observation::of(Delivery::Replied);
         read(response, &ours(), &mut seen).map(|()| seen)
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::customs;
 use crate::Call;
-use crate::customs::Which;
+use crate::customs::DeclarationIds;
 use crate::exchange::{required, text};
 use crate::file;
 use crate::hipopay::account::HipopayConfig;
@@ -34,7 +34,7 @@ pub(super) enum ReplyKind {
     /// The file itself.
     Statement,
     /// The declaration that was asked for.
-    Customs(Which),
+    Customs(DeclarationIds),
 }
 
 /// Prepares a call.

@@ -10,7 +10,7 @@ use super::customs;
 use super::request::{Pricing, ReplyKind};
 use crate::Observation;
 use crate::exchange::{bounded, decimal_amount, message, unreadable};
-use crate::notification::Subject;
+use crate::notification::OrderKind;
 use payrun_domain::money::Amount;
 
 /// What is never kept of a reply: what names the payer, and what lets someone pay in their place.
@@ -56,7 +56,7 @@ struct Refund {
 
 /// A reference rate: how much of the currency 1 CNY is.
 #[derive(Debug, Deserialize)]
-struct Rate {
+struct ExchangeRate {
     currency: String,
     forex_rate: String,
 }
@@ -160,7 +160,7 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
             seen.code = refund.result_code.map(|code| bounded(code, 64));
         }
         ReplyKind::Rate => {
-            let rate: Rate =
+            let rate: ExchangeRate =
                 serde_json::from_value(response).map_err(|error| unreadable(&error))?;
             seen.receipt = Some(bounded(rate.forex_rate.clone(), 64));
             seen.result = facts([
@@ -222,7 +222,7 @@ pub(super) fn read_notification(
             .map(|(_, value)| value.clone())
     };
     seen.order_no = Some(find("out_trade_id").ok_or("the notification has no out_trade_id")?);
-    seen.is_about(Subject::Payment);
+    seen.is_about(OrderKind::Payment);
     let names = [
         "status",
         "payment_no",
@@ -253,7 +253,7 @@ fn is_small(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reached;
+    use crate::Delivery;
     use payrun_domain::money::Currency;
 
     fn ours() -> Option<Amount> {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     fn seen(body: &str, kind: ReplyKind) -> Result<Observation, String> {
-        let mut seen = Observation::of(Reached::Replied);
+        let mut seen = Observation::of(Delivery::Replied);
         read(body.as_bytes(), true, kind, &mut seen).map(|()| seen)
     }
 
@@ -334,7 +334,7 @@ mod tests {
                 body,
                 false,
                 ReplyKind::Payment(Pricing::Named),
-                &mut Observation::of(Reached::Replied)
+                &mut Observation::of(Delivery::Replied)
             )
             .is_err()
         );
@@ -343,7 +343,7 @@ mod tests {
                 b"<html>",
                 false,
                 ReplyKind::Payment(Pricing::Named),
-                &mut Observation::of(Reached::Replied)
+                &mut Observation::of(Delivery::Replied)
             )
             .is_ok()
         );

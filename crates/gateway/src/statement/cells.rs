@@ -1,6 +1,6 @@
 //! A line as cells, each with the place where it begins.
 
-use super::source::{Raw, chars};
+use super::source::{RawLine, chars};
 use super::{COLUMNS_MAX, FileError};
 
 /// One value of a line.
@@ -15,7 +15,7 @@ pub(super) struct Cell<'a> {
 ///
 /// # Errors
 /// If the line does not begin with the mark or has too many columns.
-pub(super) fn split<'a>(raw: &'a Raw, mark: &str) -> Result<Vec<Cell<'a>>, FileError> {
+pub(super) fn split<'a>(raw: &'a RawLine, mark: &str) -> Result<Vec<Cell<'a>>, FileError> {
     let first = raw
         .text
         .strip_prefix(mark)
@@ -35,7 +35,7 @@ pub(super) fn split<'a>(raw: &'a Raw, mark: &str) -> Result<Vec<Cell<'a>>, FileE
 
 /// Splits a line that must have so many columns.
 pub(super) fn split_into<'a>(
-    raw: &'a Raw,
+    raw: &'a RawLine,
     mark: &str,
     columns: usize,
 ) -> Result<Vec<Cell<'a>>, FileError> {

@@ -12,7 +12,7 @@
 //!   numbers stand under "Refund Order" and "External Refund Order No.", whatever these names
 //!   suggest. The merchant's number of the refund is empty in the sample; if it ever is there, it
 //!   stands under "External order No." \[C\]. "Debit" is what leaves, with a minus.
-//! - Everything else (withdrawals, conversions) is [`Kind::Other`] and not described any further
+//! - Everything else (withdrawals, conversions) is [`StatementLineKind::Other`] and not described any further
 //!   \[C\].
 //!
 //! There is no column for a state and no summary; the state is the transaction's type.
@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use super::cells::{Cell, split, split_into};
-use super::money::{Signed, currency};
-use super::source::{Raw, Source};
-use super::{FileError, Kind, Line};
+use super::money::{SignedAmount, currency};
+use super::source::{RawLine, RawLines};
+use super::{FileError, Line, StatementLineKind};
 
 /// How the document calls the columns, and how an account's configuration names them.
 const COLUMNS: [(&str, &str); 18] = [
@@ -71,13 +71,13 @@ impl BillNames {
             .map(|(name, documented)| self.columns.get(*name).map_or(*documented, String::as_str))
     }
 
-    fn kind(&self, word: &str) -> Kind {
+    fn kind(&self, word: &str) -> StatementLineKind {
         if word == self.refund.as_deref().unwrap_or("Refund") {
-            Kind::Refund
+            StatementLineKind::Refund
         } else if word.starts_with(self.payment.as_deref().unwrap_or("Collection via ")) {
-            Kind::Payment
+            StatementLineKind::Payment
         } else {
-            Kind::Other
+            StatementLineKind::Other
         }
     }
 }
@@ -85,7 +85,10 @@ impl BillNames {
 /// Reads title and header. What stands there instead of a column's name is said, since without it
 /// nobody could configure it; never more than a few characters of it, and no digit, should it be no
 /// header at all.
-pub(super) fn open<R: BufRead>(source: &mut Source<R>, names: &BillNames) -> Result<(), FileError> {
+pub(super) fn open<R: BufRead>(
+    source: &mut RawLines<R>,
+    names: &BillNames,
+) -> Result<(), FileError> {
     source.must("title")?;
     let raw = source.must("header")?;
     let cells = split(&raw, "")?;
@@ -123,30 +126,32 @@ fn shown(cell: &str) -> String {
 
 /// The next line.
 pub(super) fn next<R: BufRead>(
-    source: &mut Source<R>,
+    source: &mut RawLines<R>,
     names: &BillNames,
 ) -> Result<Option<Line>, FileError> {
     let Some(raw) = source.next()? else {
         return Ok(None);
     };
     let cells = split_into(&raw, "", COLUMNS.len())?;
-    let row = Row { raw: &raw, cells };
+    let row = HipopayRow { raw: &raw, cells };
     row.line(names).map(Some)
 }
 
-struct Row<'a> {
-    raw: &'a Raw,
+struct HipopayRow<'a> {
+    raw: &'a RawLine,
     cells: Vec<Cell<'a>>,
 }
 
-impl Row<'_> {
+impl HipopayRow<'_> {
     fn line(&self, names: &BillNames) -> Result<Line, FileError> {
         let word = self.text(0);
         let kind = names.kind(&word);
-        let is_refund = kind == Kind::Refund;
+        let is_refund = kind == StatementLineKind::Refund;
         let at = if is_refund { 10 } else { 7 };
-        let amount = self.money(at)?.and_then(Signed::amount);
-        if amount.is_none() && matches!(kind, Kind::Payment | Kind::Refund) {
+        let amount = self.money(at)?.and_then(SignedAmount::amount);
+        if amount.is_none()
+            && matches!(kind, StatementLineKind::Payment | StatementLineKind::Refund)
+        {
             return Err(self.raw.error(
                 self.cells[at].column,
                 "a payment and a refund have an amount above zero",
@@ -157,7 +162,7 @@ impl Row<'_> {
         } else {
             self.payment_numbers()
         };
-        if transaction_id.is_empty() && kind != Kind::Other {
+        if transaction_id.is_empty() && kind != StatementLineKind::Other {
             return Err(self
                 .raw
                 .error(self.cells[2].column, "the line names no payment"));
@@ -182,7 +187,7 @@ impl Row<'_> {
     }
 
     /// The credit, or the debit as a negative sum, whether or not it is written with its minus.
-    fn settled(&self) -> Result<Option<Signed>, FileError> {
+    fn settled(&self) -> Result<Option<SignedAmount>, FileError> {
         let debit = self.money(5)?.map(|debit| {
             if debit.minor > 0 {
                 debit.reversed()
@@ -203,7 +208,7 @@ impl Row<'_> {
     }
 
     /// An amount with its currency behind it.
-    fn money(&self, at: usize) -> Result<Option<Signed>, FileError> {
+    fn money(&self, at: usize) -> Result<Option<SignedAmount>, FileError> {
         let cell = self.cells[at];
         if matches!(cell.text, "" | "-") {
             return Ok(None);
@@ -216,7 +221,7 @@ impl Row<'_> {
         };
         let (number, code) = cell.text.split_once(' ').ok_or_else(expected)?;
         let currency = currency(self.raw, Cell { text: code, ..cell })?;
-        Signed::parse(number, currency)
+        SignedAmount::parse(number, currency)
             .map(Some)
             .map_err(|what| self.raw.error(cell.column, what))
     }

@@ -3,7 +3,7 @@
 //! Pure: bytes in, lines out, and it knows neither who fetched the file nor what becomes of the
 //! lines. It streams, so that a file of a million lines needs no more memory than its longest one.
 //! The invariant: a file is read to its end or not at all. Whoever takes the lines one by one
-//! ([`Lines`]) must throw them away when an error follows; [`read`] does so itself.
+//! ([`StatementLines`]) must throw them away when an error follows; [`read`] does so itself.
 //!
 //! Errors name the place and what is wrong there, never what the file says: it holds names of
 //! payers.
@@ -19,10 +19,10 @@ mod money;
 mod source;
 mod wechat;
 
-use source::Source;
+use source::RawLines;
 
 pub use hipopay::BillNames;
-pub use money::Signed;
+pub use money::SignedAmount;
 pub use source::LINE_MAX;
 
 /// The most columns a line may have.
@@ -30,7 +30,7 @@ pub const COLUMNS_MAX: usize = 100;
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum StatementFormat {
     /// WeChat Pay Global: 38 columns, a back-tick before every value (docs/gateways/wechat.md).
     Wechat,
     /// HipoPay: a title, 18 columns, a back-tick before numbers (the HipoPay document, "Export
@@ -40,7 +40,7 @@ pub enum Format {
 
 /// What a line of a statement is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatementLineKind {
     /// Money from a payer.
     Payment,
     /// Money back to a payer.
@@ -57,7 +57,7 @@ pub struct Line {
     /// Its number in the file, from 1.
     pub line: u64,
     /// What it is about.
-    pub kind: Kind,
+    pub kind: StatementLineKind,
     /// When, as written.
     pub time: String,
     /// The merchant's number of the payment.
@@ -74,10 +74,10 @@ pub struct Line {
     /// How much was paid, or given back. There is one for every payment and refund.
     pub amount: Option<Amount>,
     /// The gateway's fee, as written: above zero is what it keeps.
-    pub fee: Option<Signed>,
+    pub fee: Option<SignedAmount>,
     /// What the line does to what the gateway owes the merchant: above zero for money that comes,
     /// below for money that goes.
-    pub settled: Option<Signed>,
+    pub settled: Option<SignedAmount>,
 }
 
 /// A whole file.
@@ -86,12 +86,12 @@ pub struct Statement {
     /// Its lines, in their order.
     pub lines: Vec<Line>,
     /// Its summary, where it has one.
-    pub totals: Option<Totals>,
+    pub totals: Option<StatementTotals>,
 }
 
 /// The summary at a file's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
+pub struct StatementTotals {
     /// How many lines there are.
     pub count: u64,
     /// The other captions with their values as written.
@@ -130,18 +130,18 @@ impl std::error::Error for FileError {}
 /// Where it is not as documented; nothing of it counts then.
 ///
 /// ```
-/// use payrun_gateway::statement::{Format, Kind, read};
+/// use payrun_gateway::statement::{StatementFormat, StatementLineKind, read};
 /// let file = "Test: company's reconciliation report of 20190101 to 20190101\n\
-///     Transaction Type,Transaction Time,Order No.,External order No.,Credit,Debit,Balance,Transaction Amount,\
-///     Exchange Rate Adopted for Settlement,Service Fee,Refund Amount,Refund Order,External Refund Order No.,\
-///     Fee for Withdrawal,Converted Currency,Exchange Rate Adopted for Conversion,Amount After Conversion,Payment Channel\n\
+///     TransactionBody Type,TransactionBody Time,DeclaredOrder No.,External order No.,Credit,Debit,Balance,TransactionBody Amount,\
+///     Exchange ExchangeRate Adopted for Settlement,Service Fee,Refund Amount,Refund DeclaredOrder,External Refund DeclaredOrder No.,\
+///     Fee for Withdrawal,Converted Currency,Exchange ExchangeRate Adopted for Conversion,Amount After Conversion,Payment Channel\n\
 ///     Collection via WeChat Pay,2019-01-01 10:55:10,`2019,`P-1,0.99 HKD,-,1.06 HKD,1.00 HKD,1,0.01 HKD,-,-,-,-,-,-,-,WECHATPAYCN\n";
-/// let line = &read(Format::Hipopay, file.as_bytes()).unwrap().lines[0];
-/// assert_eq!((line.kind, line.order_no.as_str(), line.amount.unwrap().minor()), (Kind::Payment, "P-1", 100));
-/// let error = read(Format::Hipopay, file.replace("1.00 HKD", "1.005 HKD").as_bytes()).unwrap_err();
+/// let line = &read(StatementFormat::Hipopay, file.as_bytes()).unwrap().lines[0];
+/// assert_eq!((line.kind, line.order_no.as_str(), line.amount.unwrap().minor()), (StatementLineKind::Payment, "P-1", 100));
+/// let error = read(StatementFormat::Hipopay, file.replace("1.00 HKD", "1.005 HKD").as_bytes()).unwrap_err();
 /// assert_eq!(error.to_string(), "line 3, column 78: more decimals than HKD has (2)");
 /// ```
-pub fn read(format: Format, bytes: &[u8]) -> Result<Statement, FileError> {
+pub fn read(format: StatementFormat, bytes: &[u8]) -> Result<Statement, FileError> {
     read_named(format, &BillNames::default(), bytes)
 }
 
@@ -149,8 +149,12 @@ pub fn read(format: Format, bytes: &[u8]) -> Result<Statement, FileError> {
 ///
 /// # Errors
 /// Where it is not as documented and named; nothing of it counts then.
-pub fn read_named(format: Format, names: &BillNames, bytes: &[u8]) -> Result<Statement, FileError> {
-    let mut lines = Lines::open_named(format, names, bytes)?;
+pub fn read_named(
+    format: StatementFormat,
+    names: &BillNames,
+    bytes: &[u8],
+) -> Result<Statement, FileError> {
+    let mut lines = StatementLines::open_named(format, names, bytes)?;
     let all = lines.by_ref().collect::<Result<Vec<_>, _>>()?;
     Ok(Statement {
         lines: all,
@@ -161,25 +165,25 @@ pub fn read_named(format: Format, names: &BillNames, bytes: &[u8]) -> Result<Sta
 /// The lines of a file, one after the other. An error ends it, and means that no line before it
 /// counts either.
 #[derive(Debug)]
-pub struct Lines<R> {
-    source: Source<R>,
-    columns: Columns,
-    totals: Option<Totals>,
+pub struct StatementLines<R> {
+    source: RawLines<R>,
+    columns: StatementColumns,
+    totals: Option<StatementTotals>,
     ended: bool,
 }
 
 #[derive(Debug)]
-enum Columns {
-    Wechat(Box<wechat::Reader>),
+enum StatementColumns {
+    Wechat(Box<wechat::BillReader>),
     Hipopay(BillNames),
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> StatementLines<R> {
     /// Reads what stands before the first line.
     ///
     /// # Errors
     /// If that is not as documented.
-    pub fn open(format: Format, file: R) -> Result<Self, FileError> {
+    pub fn open(format: StatementFormat, file: R) -> Result<Self, FileError> {
         Self::open_named(format, &BillNames::default(), file)
     }
 
@@ -187,13 +191,19 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     /// If that is not as documented and named.
-    pub fn open_named(format: Format, names: &BillNames, file: R) -> Result<Self, FileError> {
-        let mut source = Source::new(file);
+    pub fn open_named(
+        format: StatementFormat,
+        names: &BillNames,
+        file: R,
+    ) -> Result<Self, FileError> {
+        let mut source = RawLines::new(file);
         let columns = match format {
-            Format::Wechat => Columns::Wechat(Box::new(wechat::Reader::open(&mut source)?)),
-            Format::Hipopay => {
+            StatementFormat::Wechat => {
+                StatementColumns::Wechat(Box::new(wechat::BillReader::open(&mut source)?))
+            }
+            StatementFormat::Hipopay => {
                 hipopay::open(&mut source, names)?;
-                Columns::Hipopay(names.clone())
+                StatementColumns::Hipopay(names.clone())
             }
         };
         Ok(Self {
@@ -205,25 +215,25 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The file's summary; known when all lines have come.
-    pub const fn totals(&self) -> Option<&Totals> {
+    pub const fn totals(&self) -> Option<&StatementTotals> {
         self.totals.as_ref()
     }
 
     fn advance(&mut self) -> Result<Option<Line>, FileError> {
         match &mut self.columns {
-            Columns::Wechat(reader) => match reader.next(&mut self.source)? {
-                wechat::Next::Line(line) => Ok(Some(line)),
-                wechat::Next::End(totals) => {
+            StatementColumns::Wechat(reader) => match reader.next(&mut self.source)? {
+                wechat::BillPart::Line(line) => Ok(Some(line)),
+                wechat::BillPart::End(totals) => {
                     self.totals = totals;
                     Ok(None)
                 }
             },
-            Columns::Hipopay(names) => hipopay::next(&mut self.source, names),
+            StatementColumns::Hipopay(names) => hipopay::next(&mut self.source, names),
         }
     }
 }
 
-impl<R: BufRead> Iterator for Lines<R> {
+impl<R: BufRead> Iterator for StatementLines<R> {
     type Item = Result<Line, FileError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -2,19 +2,19 @@
 
 use super::FileError;
 use super::cells::Cell;
-use super::source::Raw;
+use super::source::RawLine;
 use payrun_domain::money::{Amount, Currency, MoneyError};
 
 /// An amount that may be zero or negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signed {
+pub struct SignedAmount {
     /// In minor units of the currency.
     pub minor: i64,
     /// The currency.
     pub currency: Currency,
 }
 
-impl Signed {
+impl SignedAmount {
     /// From decimal text in main units. What is wrong is said without repeating the text.
     pub(super) fn parse(text: &str, currency: Currency) -> Result<Self, String> {
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -47,7 +47,7 @@ impl Signed {
 }
 
 /// The currency in a cell.
-pub(super) fn currency(raw: &Raw, cell: Cell<'_>) -> Result<Currency, FileError> {
+pub(super) fn currency(raw: &RawLine, cell: Cell<'_>) -> Result<Currency, FileError> {
     Currency::parse(cell.text).map_err(|error| raw.error(cell.column, in_words(&error)))
 }
 

@@ -9,12 +9,12 @@ pub const LINE_MAX: usize = 64 * 1024;
 
 /// A line as it stands in the file, without its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Raw {
+pub(super) struct RawLine {
     pub number: u64,
     pub text: String,
 }
 
-impl Raw {
+impl RawLine {
     /// An error at a character of this line, from 1.
     pub(super) fn error(&self, column: u64, what: impl Into<String>) -> FileError {
         FileError {
@@ -27,12 +27,12 @@ impl Raw {
 
 /// The lines of a file. Empty lines may stand at its end only.
 #[derive(Debug)]
-pub(super) struct Source<R> {
+pub(super) struct RawLines<R> {
     file: R,
     number: u64,
 }
 
-impl<R: BufRead> Source<R> {
+impl<R: BufRead> RawLines<R> {
     pub(super) const fn new(file: R) -> Self {
         Self { file, number: 0 }
     }
@@ -41,7 +41,7 @@ impl<R: BufRead> Source<R> {
     ///
     /// # Errors
     /// A line that is too long, no UTF-8, or follows an empty one.
-    pub(super) fn next(&mut self) -> Result<Option<Raw>, FileError> {
+    pub(super) fn next(&mut self) -> Result<Option<RawLine>, FileError> {
         let mut empty = false;
         while let Some(raw) = self.any()? {
             if raw.text.is_empty() {
@@ -56,7 +56,7 @@ impl<R: BufRead> Source<R> {
     }
 
     /// The next line, which must be there.
-    pub(super) fn must(&mut self, what: &str) -> Result<Raw, FileError> {
+    pub(super) fn must(&mut self, what: &str) -> Result<RawLine, FileError> {
         let missing = FileError {
             line: self.number + 1,
             column: 1,
@@ -65,7 +65,7 @@ impl<R: BufRead> Source<R> {
         self.next()?.ok_or(missing)
     }
 
-    fn any(&mut self) -> Result<Option<Raw>, FileError> {
+    fn any(&mut self) -> Result<Option<RawLine>, FileError> {
         let number = self.number + 1;
         let error = |column, what: &str| FileError {
             line: number,
@@ -100,7 +100,7 @@ impl<R: BufRead> Source<R> {
         } else {
             text
         };
-        Ok(Some(Raw { number, text }))
+        Ok(Some(RawLine { number, text }))
     }
 }
 

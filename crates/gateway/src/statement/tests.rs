@@ -11,12 +11,12 @@ fn golden(name: &str) -> Vec<u8> {
 }
 
 /// What is read of a golden file, a line each; or what is wrong.
-fn shown(format: Format, bytes: &[u8]) -> String {
+fn shown(format: StatementFormat, bytes: &[u8]) -> String {
     let statement = match read(format, bytes) {
         Ok(statement) => statement,
         Err(error) => return error.to_string(),
     };
-    let signed = |sum: Option<Signed>| {
+    let signed = |sum: Option<SignedAmount>| {
         sum.map(|sum| format!("{} {}", sum.minor, sum.currency))
             .unwrap_or_default()
     };
@@ -55,15 +55,15 @@ fn shown(format: Format, bytes: &[u8]) -> String {
 }
 
 fn wechat(name: &str) -> String {
-    shown(Format::Wechat, &golden(name))
+    shown(StatementFormat::Wechat, &golden(name))
 }
 
 fn hipopay(name: &str) -> String {
-    shown(Format::Hipopay, &golden(name))
+    shown(StatementFormat::Hipopay, &golden(name))
 }
 
 /// What is wrong with a golden file in which something is replaced.
-fn broken(format: Format, name: &str, from: &str, to: &str) -> String {
+fn broken(format: StatementFormat, name: &str, from: &str, to: &str) -> String {
     let text = String::from_utf8(golden(name)).unwrap();
     assert!(text.contains(from), "{from}");
     read(format, text.replacen(from, to, 1).as_bytes())
@@ -89,14 +89,15 @@ fn a_text_with_the_mark_that_separates_values_moves_no_other_value() {
     (cells[19], cells[20]) = ("Basic,`plan", "a,`b,`");
     let marked = text.replacen(line, &cells.join(",`"), 1);
     assert_eq!(
-        shown(Format::Wechat, marked.as_bytes()),
+        shown(StatementFormat::Wechat, marked.as_bytes()),
         wechat("wechat.csv")
     );
     // In any other place the values behind it would be taken for others: such a line is not read.
     cells[4] = "POS,`1";
     let moved = text.replacen(line, &cells.join(",`"), 1);
     assert!(
-        shown(Format::Wechat, moved.as_bytes()).contains("the line has 42 columns, its header 38")
+        shown(StatementFormat::Wechat, moved.as_bytes())
+            .contains("the line has 42 columns, its header 38")
     );
 }
 
@@ -108,7 +109,7 @@ fn a_summary_is_compared_with_the_lines() {
     2 lines, 应结订单总金额 88.80, 退款总金额 10.00, 充值券退款总金额 0.00, 手续费总金额 0.78, 订单总金额 88.80, 申请退款总金额 10.00
     ");
     let differs = |name: &str| {
-        let statement = read(Format::Wechat, &golden(name)).unwrap();
+        let statement = read(StatementFormat::Wechat, &golden(name)).unwrap();
         (statement.lines.len(), statement.totals.unwrap().differs)
     };
     let told = "the file has 2 lines, its summary says another number".to_owned();
@@ -123,7 +124,7 @@ fn a_summary_is_compared_with_the_lines() {
     // A wrong sum beside a wrong count is told too.
     let text = String::from_utf8(golden("wechat-summary.csv")).unwrap();
     let both = text.replace("`2.0,`88.80,`10.00", "`3.0,`88.80,`11.00");
-    let told = read(Format::Wechat, both.as_bytes())
+    let told = read(StatementFormat::Wechat, both.as_bytes())
         .unwrap()
         .totals
         .unwrap()
@@ -135,14 +136,14 @@ fn a_summary_is_compared_with_the_lines() {
         "{told:?}"
     );
     let cut = broken(
-        Format::Wechat,
+        StatementFormat::Wechat,
         "wechat-summary.csv",
         "`2.0,`88.80,`10.00,`0.00,`0.78,`88.80,`10.00\n",
         "",
     );
     insta::assert_snapshot!(cut, @"line 5, column 1: the file ends before its totals");
     let more = broken(
-        Format::Wechat,
+        StatementFormat::Wechat,
         "wechat-summary.csv",
         "`0.78,`88.80,`10.00\n",
         "`0.78,`88.80,`10.00\n`1\n",
@@ -157,7 +158,7 @@ fn a_file_of_another_width_goes_by_the_names_of_its_columns() {
     3 Refund | 2026-11-21 09:00:00 | M-1 4200000000000000000000001 | B-1 5000000000000000000000001 | SUCCESS | 4.00 CNY | fee -2 CNY | settled -400 CNY
     2 lines, 应结订单总金额 10.00, 退款总金额 4.00, 充值券退款总金额 0.00, 手续费总金额 0.04000, 订单总金额 10.00, 申请退款总金额 4.00
     ");
-    insta::assert_snapshot!(broken(Format::Wechat, "wechat-by-name.csv", "货币种类", "货币"), @r#"line 1, column 1: there are 27 columns, and none is called "标价币种""#);
+    insta::assert_snapshot!(broken(StatementFormat::Wechat, "wechat-by-name.csv", "货币种类", "货币"), @r#"line 1, column 1: there are 27 columns, and none is called "标价币种""#);
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn what_is_wrong_is_named_by_line_and_column() {
     insta::assert_snapshot!(wechat("wechat-short-line.csv"), @"line 3, column 221: the line has 33 columns, its header 38");
     insta::assert_snapshot!(hipopay("hipopay-no-currency.txt"), @"line 3, column 99: an amount with its currency is expected, such as 0.99 HKD");
     insta::assert_snapshot!(hipopay("hipopay-other-header.txt"), @r#"line 2, column 167: the column "Refund Order" is expected here, not "Refund No.": name it under bill_columns in payrun.yaml"#);
-    let file = |from, to| broken(Format::Wechat, "wechat.csv", from, to);
+    let file = |from, to| broken(StatementFormat::Wechat, "wechat.csv", from, to);
     insta::assert_snapshot!(file("`HKD", "`HK$"), @"line 2, column 170: this is no currency code of ISO 4217");
     insta::assert_snapshot!(file("`88.80", "`"), @"line 2, column 175: a payment and a refund have an amount above zero");
     insta::assert_snapshot!(file("`88.80", "`eighty"), @"line 2, column 175: this is no number");
@@ -178,20 +179,20 @@ fn what_is_wrong_is_named_by_line_and_column() {
 
 #[test]
 fn a_file_that_is_no_statement_is_an_error_not_an_empty_statement() {
-    for format in [Format::Wechat, Format::Hipopay] {
+    for format in [StatementFormat::Wechat, StatementFormat::Hipopay] {
         assert!(read(format, b"").is_err());
         assert!(read(format, b"{\"code\":\"NO_STATEMENT_EXIST\"}").is_err());
         assert!(read(format, b"<html><body>Please log in</body></html>\n").is_err());
     }
     assert_eq!(
-        shown(Format::Wechat, b""),
+        shown(StatementFormat::Wechat, b""),
         "line 1, column 1: the file ends before its header"
     );
     let mut file = golden("wechat.csv");
     file.extend_from_slice("`签".as_bytes());
     file.extend_from_slice(b"\xff");
     assert_eq!(
-        shown(Format::Wechat, &file),
+        shown(StatementFormat::Wechat, &file),
         "line 6, column 3: this is not UTF-8"
     );
 }
@@ -201,12 +202,12 @@ fn lines_and_columns_are_bounded() {
     let long = format!("`{}", "1".repeat(LINE_MAX));
     let file = [golden("wechat.csv"), long.into_bytes()].concat();
     assert_eq!(
-        shown(Format::Wechat, &file),
+        shown(StatementFormat::Wechat, &file),
         "line 6, column 1: the line is longer than 64 KiB"
     );
     let wide = "a,".repeat(COLUMNS_MAX + 1);
     assert_eq!(
-        shown(Format::Wechat, wide.as_bytes()),
+        shown(StatementFormat::Wechat, wide.as_bytes()),
         "line 1, column 201: the line has more than 100 columns"
     );
 }
@@ -216,11 +217,16 @@ fn a_file_without_line_end_or_lines_is_whole() {
     let file = golden("wechat.csv");
     let without_end = file.strip_suffix(b"\r\n").unwrap();
     assert_eq!(
-        read(Format::Wechat, without_end).unwrap(),
-        read(Format::Wechat, &file).unwrap()
+        read(StatementFormat::Wechat, without_end).unwrap(),
+        read(StatementFormat::Wechat, &file).unwrap()
     );
     let header = file.split(|byte| *byte == b'\n').next().unwrap();
-    assert!(read(Format::Wechat, header).unwrap().lines.is_empty());
+    assert!(
+        read(StatementFormat::Wechat, header)
+            .unwrap()
+            .lines
+            .is_empty()
+    );
 }
 
 #[test]
@@ -237,7 +243,8 @@ fn hipopays_refund_names_its_payment_in_the_columns_called_refund_order() {
 fn lines_come_one_by_one_and_end_with_the_first_error() {
     let file = String::from_utf8(golden("wechat-wrong-total.csv")).unwrap();
     let (without_totals, _) = file.trim_end().rsplit_once('\n').unwrap();
-    let mut lines = Lines::open(Format::Wechat, without_totals.as_bytes()).unwrap();
+    let mut lines =
+        StatementLines::open(StatementFormat::Wechat, without_totals.as_bytes()).unwrap();
     assert!(lines.next().unwrap().is_ok() && lines.next().unwrap().is_ok());
     assert!(lines.totals().is_none());
     assert_eq!(lines.next().unwrap().unwrap_err().line, 5);
@@ -246,7 +253,12 @@ fn lines_come_one_by_one_and_end_with_the_first_error() {
 
 #[test]
 fn no_error_repeats_what_the_file_says() {
-    let error = broken(Format::Wechat, "wechat.csv", "`HKD", "`oUpF8uMuAJO");
+    let error = broken(
+        StatementFormat::Wechat,
+        "wechat.csv",
+        "`HKD",
+        "`oUpF8uMuAJO",
+    );
     assert!(!error.contains("oUpF8"), "{error}");
 }
 
@@ -271,7 +283,7 @@ fn english_names_are_known_whatever_their_case() {
     });
     let english = columns.collect::<Vec<_>>().join(",") + "\n" + rest;
     let orders = |text: &[u8]| {
-        let lines = read(Format::Wechat, text).unwrap().lines;
+        let lines = read(StatementFormat::Wechat, text).unwrap().lines;
         lines
             .into_iter()
             .map(|line| (line.time, line.order_no, line.state, line.amount))
@@ -288,7 +300,7 @@ fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_befor
         .replace("Transaction Type", "交易类型")
         .replace("Collection via ", "收款 ");
     let text = text.replace("\nRefund,", "\n退款,");
-    let error = read(Format::Hipopay, text.as_bytes())
+    let error = read(StatementFormat::Hipopay, text.as_bytes())
         .unwrap_err()
         .to_string();
     assert!(
@@ -303,7 +315,7 @@ fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_befor
         refund: Some("退款".to_owned()),
     };
     let kinds = |bytes: &[u8], names| {
-        read_named(Format::Hipopay, names, bytes)
+        read_named(StatementFormat::Hipopay, names, bytes)
             .unwrap()
             .lines
             .iter()
@@ -319,7 +331,7 @@ fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_befor
 #[test]
 fn what_stands_in_place_of_a_header_tells_nobodys_number() {
     let text = "title\n13260056057 Li Lei of the longest name that there is in the whole of the province,x\n";
-    let error = read(Format::Hipopay, text.as_bytes())
+    let error = read(StatementFormat::Hipopay, text.as_bytes())
         .unwrap_err()
         .to_string();
     assert!(
@@ -327,7 +339,7 @@ fn what_stands_in_place_of_a_header_tells_nobodys_number() {
         "{error}"
     );
     for line in ["`2019,x", "someone@example.com,x"] {
-        let error = read(Format::Hipopay, format!("t\n{line}\n").as_bytes())
+        let error = read(StatementFormat::Hipopay, format!("t\n{line}\n").as_bytes())
             .unwrap_err()
             .to_string();
         assert!(error.contains("not \"***\""), "{error}");

@@ -26,9 +26,9 @@
 use std::io::BufRead;
 
 use super::cells::{Cell, split, split_into};
-use super::money::{Signed, currency};
-use super::source::{Raw, Source};
-use super::{FileError, Kind, Line, Totals};
+use super::money::{SignedAmount, currency};
+use super::source::{RawLine, RawLines};
+use super::{FileError, Line, StatementLineKind, StatementTotals};
 use payrun_domain::money::Currency;
 
 /// The columns of the global file.
@@ -36,7 +36,7 @@ const COLUMNS: usize = 38;
 
 /// A column that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum BillColumn {
     Time,
     TransactionId,
     OrderNo,
@@ -54,37 +54,57 @@ enum Role {
     RefundSettled,
 }
 
-/// Every column that is read, in the order of [`Role`]: its place among the 38, and its names in
+/// Every column that is read, in the order of [`BillColumn`]: its place among the 38, and its names in
 /// Chinese and English.
-const ROLES: [(Role, usize, &[&str]); 15] = [
-    (Role::Time, 0, &["交易时间", "Transaction time"]),
-    (Role::TransactionId, 5, &["微信订单号", "WeChat order No."]),
-    (Role::OrderNo, 6, &["商户订单号", "Vendor order No."]),
-    (Role::State, 9, &["交易状态", "Transaction status"]),
-    (Role::RefundId, 15, &["微信退款单号", "WeChat refund No."]),
-    (Role::RefundNo, 16, &["商户退款单号", "Vendor refund No."]),
-    (Role::RefundState, 18, &["退款状态", "Refund status"]),
-    (Role::Fee, 21, &["手续费", "Fee"]),
-    (Role::Currency, 23, &["标价币种", "货币种类", "Currency"]),
+const ROLES: [(BillColumn, usize, &[&str]); 15] = [
+    (BillColumn::Time, 0, &["交易时间", "Transaction time"]),
     (
-        Role::Amount,
+        BillColumn::TransactionId,
+        5,
+        &["微信订单号", "WeChat order No."],
+    ),
+    (BillColumn::OrderNo, 6, &["商户订单号", "Vendor order No."]),
+    (BillColumn::State, 9, &["交易状态", "Transaction status"]),
+    (
+        BillColumn::RefundId,
+        15,
+        &["微信退款单号", "WeChat refund No."],
+    ),
+    (
+        BillColumn::RefundNo,
+        16,
+        &["商户退款单号", "Vendor refund No."],
+    ),
+    (BillColumn::RefundState, 18, &["退款状态", "Refund status"]),
+    (BillColumn::Fee, 21, &["手续费", "Fee"]),
+    (
+        BillColumn::Currency,
+        23,
+        &["标价币种", "货币种类", "Currency"],
+    ),
+    (
+        BillColumn::Amount,
         24,
         &["订单金额(标价币种)", "订单金额", "Order amount"],
     ),
     (
-        Role::SettledCurrency,
+        BillColumn::SettledCurrency,
         27,
         &["结算币种", "Settlement currency"],
     ),
-    (Role::Settled, 28, &["应结订单金额", "Settlement amount"]),
-    (Role::Refund, 31, &["申请退款金额", "Refund amount"]),
     (
-        Role::RefundSettledCurrency,
+        BillColumn::Settled,
+        28,
+        &["应结订单金额", "Settlement amount"],
+    ),
+    (BillColumn::Refund, 31, &["申请退款金额", "Refund amount"]),
+    (
+        BillColumn::RefundSettledCurrency,
         34,
         &["退款结算币种", "Refund settlement currency"],
     ),
     (
-        Role::RefundSettled,
+        BillColumn::RefundSettled,
         35,
         &["退款应结订单金额", "退款金额", "Refund settlement amount"],
     ),
@@ -96,50 +116,50 @@ const TEXTS_AT: usize = 19;
 const STATE_AT: usize = 9;
 
 /// What a line is, by its 交易状态.
-const STATES: [(&str, Kind); 3] = [
-    ("SUCCESS", Kind::Payment),
-    ("REFUND", Kind::Refund),
-    ("REVOKED", Kind::Reversal),
+const STATES: [(&str, StatementLineKind); 3] = [
+    ("SUCCESS", StatementLineKind::Payment),
+    ("REFUND", StatementLineKind::Refund),
+    ("REVOKED", StatementLineKind::Reversal),
 ];
 
 /// Without these there is no line; the others may be missing from a file that goes by names.
-const NEEDED: [Role; 6] = [
-    Role::Time,
-    Role::TransactionId,
-    Role::OrderNo,
-    Role::State,
-    Role::Currency,
-    Role::Amount,
+const NEEDED: [BillColumn; 6] = [
+    BillColumn::Time,
+    BillColumn::TransactionId,
+    BillColumn::OrderNo,
+    BillColumn::State,
+    BillColumn::Currency,
+    BillColumn::Amount,
 ];
 
 /// The columns that a total sums up, with its caption.
-const SUMS: [(Role, &str); 5] = [
-    (Role::Fee, "手续费总金额"),
-    (Role::Amount, "订单总金额"),
-    (Role::Settled, "应结订单总金额"),
-    (Role::Refund, "申请退款总金额"),
-    (Role::RefundSettled, "退款总金额"),
+const SUMS: [(BillColumn, &str); 5] = [
+    (BillColumn::Fee, "手续费总金额"),
+    (BillColumn::Amount, "订单总金额"),
+    (BillColumn::Settled, "应结订单总金额"),
+    (BillColumn::Refund, "申请退款总金额"),
+    (BillColumn::RefundSettled, "退款总金额"),
 ];
 
 /// What comes next in the file.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum BillPart {
     Line(Line),
-    End(Option<Totals>),
+    End(Option<StatementTotals>),
 }
 
 /// Reads lines, and keeps count for the summary.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct BillReader {
     width: usize,
     places: [Option<usize>; ROLES.len()],
     count: u64,
-    sums: [Sum; SUMS.len()],
+    sums: [ColumnSum; SUMS.len()],
 }
 
-impl Reader {
+impl BillReader {
     /// Reads the header.
-    pub(super) fn open<R: BufRead>(source: &mut Source<R>) -> Result<Self, FileError> {
+    pub(super) fn open<R: BufRead>(source: &mut RawLines<R>) -> Result<Self, FileError> {
         let raw = source.must("header")?;
         let header = split(&raw, "")?;
         let places = if header.len() == COLUMNS {
@@ -151,21 +171,24 @@ impl Reader {
             width: header.len(),
             places,
             count: 0,
-            sums: [Sum::Nothing; SUMS.len()],
+            sums: [ColumnSum::Nothing; SUMS.len()],
         })
     }
 
     /// The next line, or the end with its summary.
-    pub(super) fn next<R: BufRead>(&mut self, source: &mut Source<R>) -> Result<Next, FileError> {
+    pub(super) fn next<R: BufRead>(
+        &mut self,
+        source: &mut RawLines<R>,
+    ) -> Result<BillPart, FileError> {
         let Some(raw) = source.next()? else {
-            return Ok(Next::End(None));
+            return Ok(BillPart::End(None));
         };
         if !raw.text.starts_with('`') {
             return self
                 .summary(&raw, source)
-                .map(|totals| Next::End(Some(totals)));
+                .map(|totals| BillPart::End(Some(totals)));
         }
-        let row = Row {
+        let row = WechatRow {
             raw: &raw,
             cells: self.cells(&raw)?,
             places: &self.places,
@@ -177,11 +200,11 @@ impl Reader {
                 *sum = sum.with(money);
             }
         }
-        Ok(Next::Line(line))
+        Ok(BillPart::Line(line))
     }
 
     /// The values of a line, each in its place.
-    fn cells<'a>(&self, raw: &'a Raw) -> Result<Vec<Cell<'a>>, FileError> {
+    fn cells<'a>(&self, raw: &'a RawLine) -> Result<Vec<Cell<'a>>, FileError> {
         let mut cells = split(raw, "`")?;
         let known_state = |cell: &Cell<'_>| STATES.iter().any(|(word, _)| *word == cell.text);
         let too_many = cells.len().saturating_sub(self.width);
@@ -194,9 +217,9 @@ impl Reader {
 
     fn summary<R: BufRead>(
         &self,
-        captions: &Raw,
-        source: &mut Source<R>,
-    ) -> Result<Totals, FileError> {
+        captions: &RawLine,
+        source: &mut RawLines<R>,
+    ) -> Result<StatementTotals, FileError> {
         let raw = source.must("totals")?;
         let captions = split(captions, "")?;
         let totals = split_into(&raw, "`", captions.len())?;
@@ -226,7 +249,7 @@ impl Reader {
             }
             values.push((caption.to_owned(), total.text.to_owned()));
         }
-        Ok(Totals {
+        Ok(StatementTotals {
             count: self.count,
             values,
             differs,
@@ -236,14 +259,14 @@ impl Reader {
 
 /// The sum of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sum {
+enum ColumnSum {
     Nothing,
     Of(Currency, i128),
     Mixed,
 }
 
-impl Sum {
-    fn with(self, money: Signed) -> Self {
+impl ColumnSum {
+    fn with(self, money: SignedAmount) -> Self {
         let minor = i128::from(money.minor);
         match self {
             Self::Nothing => Self::Of(money.currency, minor),
@@ -259,7 +282,7 @@ impl Sum {
             Self::Mixed => false,
             Self::Nothing => !is_zero(total),
             Self::Of(currency, sum) => {
-                Signed::parse(total, currency).map(|said| i128::from(said.minor)) != Ok(sum)
+                SignedAmount::parse(total, currency).map(|said| i128::from(said.minor)) != Ok(sum)
             }
         }
     }
@@ -269,7 +292,10 @@ fn is_zero(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
-fn by_position(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()], FileError> {
+fn by_position(
+    raw: &RawLine,
+    header: &[Cell<'_>],
+) -> Result<[Option<usize>; ROLES.len()], FileError> {
     for (_, place, names) in ROLES {
         if let Some(at) = header.iter().position(|cell| is_called(*cell, names))
             && at != place
@@ -294,7 +320,7 @@ fn is_called(cell: Cell<'_>, names: &[&str]) -> bool {
         .any(|name| name.eq_ignore_ascii_case(cell.text.trim()))
 }
 
-fn by_name(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()], FileError> {
+fn by_name(raw: &RawLine, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()], FileError> {
     let places = ROLES.map(|(_, _, names)| header.iter().position(|cell| is_called(*cell, names)));
     for ((role, _, names), place) in ROLES.iter().zip(places) {
         if place.is_none() && NEEDED.contains(role) {
@@ -311,74 +337,87 @@ fn by_name(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()
     Ok(places)
 }
 
-struct Row<'a> {
-    raw: &'a Raw,
+struct WechatRow<'a> {
+    raw: &'a RawLine,
     cells: Vec<Cell<'a>>,
     places: &'a [Option<usize>; ROLES.len()],
 }
 
-impl<'a> Row<'a> {
+impl<'a> WechatRow<'a> {
     fn line(&self) -> Result<Line, FileError> {
-        let state = self.text(Role::State);
+        let state = self.text(BillColumn::State);
         let kind = STATES
             .iter()
             .find(|(word, _)| *word == state)
-            .map_or(Kind::Other, |(_, kind)| *kind);
-        let (paid, back) = (self.money(Role::Amount)?, self.money(Role::Refund)?);
-        let amount = if kind == Kind::Refund { back } else { paid }.and_then(Signed::amount);
-        let needed = if kind == Kind::Refund {
-            Role::Refund
+            .map_or(StatementLineKind::Other, |(_, kind)| *kind);
+        let (paid, back) = (
+            self.money(BillColumn::Amount)?,
+            self.money(BillColumn::Refund)?,
+        );
+        let amount = if kind == StatementLineKind::Refund {
+            back
         } else {
-            Role::Amount
+            paid
+        }
+        .and_then(SignedAmount::amount);
+        let needed = if kind == StatementLineKind::Refund {
+            BillColumn::Refund
+        } else {
+            BillColumn::Amount
         };
-        if amount.is_none() && matches!(kind, Kind::Payment | Kind::Refund) {
+        if amount.is_none()
+            && matches!(kind, StatementLineKind::Payment | StatementLineKind::Refund)
+        {
             return Err(self.error(needed, "a payment and a refund have an amount above zero"));
         }
-        let (paid_out, back_out) = (self.money(Role::Settled)?, self.money(Role::RefundSettled)?);
+        let (paid_out, back_out) = (
+            self.money(BillColumn::Settled)?,
+            self.money(BillColumn::RefundSettled)?,
+        );
         let settled = match kind {
-            Kind::Payment => paid_out,
-            Kind::Refund => back_out.map(Signed::reversed),
-            Kind::Reversal | Kind::Other => None,
+            StatementLineKind::Payment => paid_out,
+            StatementLineKind::Refund => back_out.map(SignedAmount::reversed),
+            StatementLineKind::Reversal | StatementLineKind::Other => None,
         };
-        if self.text(Role::TransactionId).is_empty() {
-            return Err(self.error(Role::TransactionId, "the line names no payment"));
+        if self.text(BillColumn::TransactionId).is_empty() {
+            return Err(self.error(BillColumn::TransactionId, "the line names no payment"));
         }
-        let refund_state = self.text(Role::RefundState);
-        let of_refund = kind == Kind::Refund && !refund_state.is_empty();
+        let refund_state = self.text(BillColumn::RefundState);
+        let of_refund = kind == StatementLineKind::Refund && !refund_state.is_empty();
         Ok(Line {
             line: self.raw.number,
             kind,
-            time: self.text(Role::Time).to_owned(),
-            order_no: self.text(Role::OrderNo).to_owned(),
-            transaction_id: self.text(Role::TransactionId).to_owned(),
-            refund_no: self.text(Role::RefundNo).to_owned(),
-            refund_id: self.text(Role::RefundId).to_owned(),
+            time: self.text(BillColumn::Time).to_owned(),
+            order_no: self.text(BillColumn::OrderNo).to_owned(),
+            transaction_id: self.text(BillColumn::TransactionId).to_owned(),
+            refund_no: self.text(BillColumn::RefundNo).to_owned(),
+            refund_id: self.text(BillColumn::RefundId).to_owned(),
             state: if of_refund {
                 refund_state
             } else {
-                self.text(Role::State)
+                self.text(BillColumn::State)
             }
             .to_owned(),
-            amount: amount.or(back.and_then(Signed::amount)),
-            fee: self.money(Role::Fee)?,
+            amount: amount.or(back.and_then(SignedAmount::amount)),
+            fee: self.money(BillColumn::Fee)?,
             settled,
         })
     }
 
     /// The sum in a column, in the currency that belongs to it; none where the cell is empty.
-    fn money(&self, role: Role) -> Result<Option<Signed>, FileError> {
+    fn money(&self, role: BillColumn) -> Result<Option<SignedAmount>, FileError> {
         let Some(cell) = self.cell(role).filter(|cell| !cell.text.is_empty()) else {
             return Ok(None);
         };
-        let is_refund = self.text(Role::State) == "REFUND";
-        let own = if role == Role::RefundSettled || (role == Role::Fee && is_refund) {
-            Role::RefundSettledCurrency
-        } else if matches!(role, Role::Settled | Role::Fee) {
-            Role::SettledCurrency
+        let is_refund = self.text(BillColumn::State) == "REFUND";
+        let own = if role == BillColumn::RefundSettled || (role == BillColumn::Fee && is_refund) {
+            BillColumn::RefundSettledCurrency
+        } else if matches!(role, BillColumn::Settled | BillColumn::Fee) {
+            BillColumn::SettledCurrency
         } else {
-            Role::Currency
+            BillColumn::Currency
         };
-        let code = [own, Role::Currency]
+        let code = [own, BillColumn::Currency]
             .into_iter()
             .filter_map(|role| self.cell(role))
             .find(|code| !code.text.is_empty());
@@ -387,23 +426,23 @@ impl<'a> Row<'a> {
             None if is_zero(cell.text) => return Ok(None),
             None => return Err(self.raw.error(cell.column, "an amount without a currency")),
         };
-        Signed::parse(cell.text, currency)
+        SignedAmount::parse(cell.text, currency)
             .map(Some)
             .map_err(|what| self.raw.error(cell.column, what))
     }
 
-    fn text(&self, role: Role) -> &'a str {
+    fn text(&self, role: BillColumn) -> &'a str {
         self.cell(role).map_or("", |cell| cell.text)
     }
 
-    fn cell(&self, role: Role) -> Option<Cell<'a>> {
+    fn cell(&self, role: BillColumn) -> Option<Cell<'a>> {
         let at = ROLES.iter().position(|(known, ..)| *known == role)?;
         self.places[at]
             .and_then(|place| self.cells.get(place))
             .copied()
     }
 
-    fn error(&self, role: Role, what: &str) -> FileError {
+    fn error(&self, role: BillColumn, what: &str) -> FileError {
         self.raw
             .error(self.cell(role).map_or(1, |cell| cell.column), what)
     }

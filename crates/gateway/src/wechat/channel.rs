@@ -5,7 +5,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT}
 use http::{Method, Uri};
 
 use super::sign::Merchant;
-use super::transport::{Failure, ReplyMax, Request, Response, Transport};
+use super::transport::{ReplyMax, Request, Response, Transport, TransportFailure};
 use payrun_system::clock::Clock;
 
 /// What every request needs: who signs, when, and which way it goes.
@@ -29,10 +29,10 @@ impl Channel {
         target: &str,
         body: Bytes,
         max: usize,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, TransportFailure> {
         let mut request = self
             .signed(method, target, body)
-            .map_err(Failure::NotSent)?;
+            .map_err(TransportFailure::NotSent)?;
         request.extensions_mut().insert(ReplyMax(max));
         self.transport.send(&self.base, request).await
     }
@@ -45,12 +45,12 @@ impl Channel {
         target: &str,
         body: Bytes,
         serial: &str,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, TransportFailure> {
         let mut request = self
             .signed(method, target, body)
-            .map_err(Failure::NotSent)?;
+            .map_err(TransportFailure::NotSent)?;
         let serial = HeaderValue::from_str(serial)
-            .map_err(|_| Failure::NotSent("the serial fits no header".into()))?;
+            .map_err(|_| TransportFailure::NotSent("the serial fits no header".into()))?;
         request.headers_mut().insert("wechatpay-serial", serial);
         self.transport.send(&self.base, request).await
     }

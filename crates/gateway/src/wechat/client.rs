@@ -2,7 +2,7 @@
 //! request each.)
 //!
 //! Where the line runs: until a request may have been written, every failure is
-//! [`Reached::NotSent`]; from then on none is. Platform keys are fetched *before* a request, so
+//! [`Delivery::NotSent`]; from then on none is. Platform keys are fetched *before* a request, so
 //! that no order is sent whose reply could not be verified.
 
 use std::time::Duration;
@@ -19,17 +19,17 @@ use super::platform::{Keyring, KeyringError, has_signature};
 use super::request::{Prepared, ReplyKind, prepare};
 use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, MerchantKey, SigningKey};
-use super::transport::{Failure, Response, Transport};
-use super::wire::{self, Contract, Transaction};
+use super::transport::{Response, Transport, TransportFailure};
+use super::wire::{self, Contract, TransactionBody};
 use super::{notice, orders, refund_list, refunds, settlements, statement};
 use crate::exchange::{
     EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base,
     retry_after, unread, unreadable,
 };
-use crate::notification::{Notice, NotificationProtocol};
+use crate::notification::{Notification, NotificationProtocol};
 use crate::wechat::account::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::{
-    BoxFuture, Call, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, redaction,
+    BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, file, redaction,
 };
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
@@ -114,7 +114,7 @@ impl Client {
     async fn observe(&self, call: &Call) -> Observation {
         match prepare(call, &self.mode, &self.notify_url) {
             Ok(request) => self.exchange(request, call.timeout).await,
-            Err(why) => Observation::of(Reached::Unsendable(why)),
+            Err(why) => Observation::of(Delivery::Unsendable(why)),
         }
     }
 
@@ -127,7 +127,7 @@ impl Client {
         for family in families(call) {
             let request = match orders::query(call, &self.mode, *family) {
                 Ok(request) => request,
-                Err(why) => return Observation::of(Reached::Unsendable(why)),
+                Err(why) => return Observation::of(Delivery::Unsendable(why)),
             };
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let mut seen = self.exchange(request, left).await;
@@ -135,7 +135,7 @@ impl Client {
                 seen.evidence = bounded(format!("{heard}\n{}", seen.evidence), EVIDENCE_MAX);
             }
             heard.clone_from(&seen.evidence);
-            match seen.http.filter(|_| seen.reached == Reached::Replied) {
+            match seen.http.filter(|_| seen.reached == Delivery::Replied) {
                 Some(404) => missing = Some(seen),
                 // What a call of the one family says of an order of the other is not documented.
                 Some(400) => refused = refused.or(Some(seen)),
@@ -143,7 +143,7 @@ impl Client {
             }
         }
         // That there is no such order is believed only if every call says so.
-        let nobody = || Observation::of(Reached::Unsendable("no call knows such an order".into()));
+        let nobody = || Observation::of(Delivery::Unsendable("no call knows such an order".into()));
         let heard_last = |seen: Observation| Observation {
             evidence: heard,
             ..seen
@@ -168,7 +168,7 @@ impl Client {
         let response = match before(deadline.as_mut(), self.send(&request)).await {
             Some(Ok(response)) => response,
             Some(Err(failure)) => return of_failure(failure),
-            None => return Observation::of(Reached::TimedOut),
+            None => return Observation::of(Delivery::TimedOut),
         };
         let verdict = match before(deadline, self.check(&response, &request.reply)).await {
             Some(verdict) => verdict,
@@ -177,24 +177,24 @@ impl Client {
         match verdict {
             Ok(()) => self.read(&response, &request.reply),
             Err(why) if request.reply == ReplyKind::Statement => {
-                file::without_text(with_reply(Reached::Unverified(why), &response))
+                file::without_text(with_reply(Delivery::Unverified(why), &response))
             }
-            Err(why) => with_reply(Reached::Unverified(why), &response),
+            Err(why) => with_reply(Delivery::Unverified(why), &response),
         }
     }
 
     /// Sends what was prepared. A person to be checked is encrypted here, under the platform's
     /// newest key.
-    async fn send(&self, request: &Prepared) -> Result<Response, Failure> {
+    async fn send(&self, request: &Prepared) -> Result<Response, TransportFailure> {
         let (method, target) = (request.method.clone(), request.target.as_str());
         if let ReplyKind::Customs(wanted) = &request.reply
             && let Some(person) = wanted.person()
         {
             let newest = self.keyring.newest(self.channel.clock.now());
-            let (serial, seal) =
-                newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
-            let body =
-                customs::with_person(&request.body, person, &seal).map_err(Failure::NotSent)?;
+            let (serial, seal) = newest
+                .ok_or_else(|| TransportFailure::NotSent(KeyringError::NoneValid.to_string()))?;
+            let body = customs::with_person(&request.body, person, &seal)
+                .map_err(TransportFailure::NotSent)?;
             return self
                 .channel
                 .send_sealed(method, target, body, &serial)
@@ -234,7 +234,7 @@ impl Client {
     }
 
     fn read(&self, response: &Response, kind: &ReplyKind) -> Observation {
-        let mut seen = with_reply(Reached::Replied, response);
+        let mut seen = with_reply(Delivery::Replied, response);
         if !response.status().is_success() {
             if !has_signature(response.headers()) {
                 seen.result.insert("unsigned".into(), true.into());
@@ -268,7 +268,7 @@ impl Client {
         body: &[u8],
         seen: &mut Observation,
     ) -> Result<(), String> {
-        let order: Transaction =
+        let order: TransactionBody =
             serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
         if !order.is_of(&self.mode) {
             return Err("the reply speaks of another merchant".into());
@@ -286,7 +286,7 @@ impl Client {
     async fn look(&self) -> Vec<Probe> {
         let keys = match self.keyring.ensure(&self.channel, PROBE_TIMEOUT).await {
             Err(KeyringError::Download(
-                failure @ (Failure::NotSent(_) | Failure::Unreachable { .. }),
+                failure @ (TransportFailure::NotSent(_) | TransportFailure::Unreachable { .. }),
             )) => {
                 return vec![Probe {
                     step: "reach",
@@ -456,7 +456,7 @@ impl Gateway for Client {
             .collect()
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Observation> {
+    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(self.read_notification(&notice.headers, &notice.body, notice.received_at))
     }
 
@@ -496,7 +496,7 @@ fn expires(keys: &[MerchantKeyConfig]) -> Option<Timestamp> {
 const SUB_CODE: &str = "sub_code";
 
 /// What every reply shows, whatever it is worth.
-fn with_reply(reached: Reached, response: &Response) -> Observation {
+fn with_reply(reached: Delivery, response: &Response) -> Observation {
     let failed = !response.status().is_success();
     let sub_code = wire::sub_code(header(response.headers(), "request-id").unwrap_or_default())
         .filter(|_| failed);
@@ -541,7 +541,7 @@ fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), St
 /// Nothing of the order was sent. What a person has to mend is told apart from what passes by
 /// itself.
 fn without_keys(error: KeyringError) -> Observation {
-    let mut told = Observation::of(Reached::Refused(error.to_string()));
+    let mut told = Observation::of(Delivery::Refused(error.to_string()));
     if let KeyringError::Refused { http, code } = &error {
         (told.http, told.code) = (
             Some(*http),
@@ -551,11 +551,11 @@ fn without_keys(error: KeyringError) -> Observation {
     if error.is_for_a_person() {
         return told;
     }
-    if let KeyringError::Download(failure @ Failure::Unreachable { .. }) = error {
+    if let KeyringError::Download(failure @ TransportFailure::Unreachable { .. }) = error {
         return of_failure(failure);
     }
     Observation {
-        reached: Reached::NotSent(error.to_string()),
+        reached: Delivery::NotSent(error.to_string()),
         ..told
     }
 }

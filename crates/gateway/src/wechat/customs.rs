@@ -20,10 +20,12 @@ use super::client::Client;
 use super::request::{Prepared, ReplyKind};
 use super::sensitive_fields::FieldSeal;
 use super::wire::facts;
-use crate::customs::{Fees, Named, Way, Which, card_number, duty};
+use crate::customs::{
+    DeclarationIds, NamedDeclaration, RefilingMethod, SubOrderFees, card_number, duty,
+};
 use crate::exchange::{bounded, percent_encode, required, unreadable};
 use crate::wechat::account::WechatMode;
-use crate::{Call, Observation, Reached};
+use crate::{Call, Delivery, Observation};
 use payrun_domain::money::{Amount, Currency};
 
 /// How many rows a query asks for at once: the gateway's default.
@@ -36,27 +38,27 @@ const NEXT: &str = "next_offset";
 
 /// What a reply is to be about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    which: Which,
+pub(super) struct ExpectedDeclaration {
+    which: DeclarationIds,
     mchid: String,
-    form: Form,
+    form: ReplyForm,
 }
 
 /// What a reply looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Form {
+enum ReplyForm {
     Declaration,
     /// A page of rows, and how many rows come before it.
     List(usize),
     Identity(Person),
 }
 
-impl Wanted {
+impl ExpectedDeclaration {
     /// The person whose fields are still to be encrypted and put into the request.
     pub(super) fn person(&self) -> Option<&Person> {
         match &self.form {
-            Form::Identity(person) => Some(person),
-            Form::Declaration | Form::List(_) => None,
+            ReplyForm::Identity(person) => Some(person),
+            ReplyForm::Declaration | ReplyForm::List(_) => None,
         }
     }
 }
@@ -88,7 +90,7 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Option<Result<Prepared,
 /// The body of every request but the query. Field order is fixed, so that one call always gives the
 /// same bytes.
 #[derive(Debug, Serialize)]
-struct Order<'a> {
+struct DeclaredOrder<'a> {
     appid: &'a str,
     mchid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,9 +113,9 @@ struct Order<'a> {
     product_fee: Option<i64>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> DeclaredOrder<'a> {
     /// The declaration that is meant, without terms.
-    fn of(call: &'a Call, mode: &'a WechatMode, which: &'a Which) -> Result<Self, String> {
+    fn of(call: &'a Call, mode: &'a WechatMode, which: &'a DeclarationIds) -> Result<Self, String> {
         let (mchid, appid) = ids(mode);
         Ok(Self {
             appid,
@@ -132,7 +134,11 @@ impl<'a> Order<'a> {
     }
 
     /// The same of a payment by both its numbers, which all but a redeclaration need.
-    fn of_payment(call: &'a Call, mode: &'a WechatMode, which: &'a Which) -> Result<Self, String> {
+    fn of_payment(
+        call: &'a Call,
+        mode: &'a WechatMode,
+        which: &'a DeclarationIds,
+    ) -> Result<Self, String> {
         which.payment()?;
         required(call, "transaction_id")?;
         Self::of(call, mode, which)
@@ -144,7 +150,7 @@ impl<'a> Order<'a> {
         if self.sub_order_no.is_none() {
             return Ok(Self { duty, ..self });
         }
-        let fees = Fees::of(call)?;
+        let fees = SubOrderFees::of(call)?;
         Ok(Self {
             duty,
             fee_type: Some(fees.order.currency().code()),
@@ -158,34 +164,34 @@ impl<'a> Order<'a> {
 
 /// `POST /v3/global/customs/orders`.
 fn declare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
-    let which = Which::of(call)?;
-    let body = to_bytes(&Order::of_payment(call, mode, &which)?.with_terms(call)?)?;
+    let which = DeclarationIds::of(call)?;
+    let body = to_bytes(&DeclaredOrder::of_payment(call, mode, &which)?.with_terms(call)?)?;
     Ok(prepared(
         Method::POST,
         "/v3/global/customs/orders".into(),
         body,
         mode,
         which,
-        Form::Declaration,
+        ReplyForm::Declaration,
     ))
 }
 
 /// `POST /v3/global/customs/redeclare`, or to modify `PATCH /v3/global/customs/orders`, whose
 /// currency cannot be changed.
 fn redeclare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
-    let which = Which::of(call)?;
-    let (method, path, body) = match Way::of(call)? {
-        Way::Redeclare => (
+    let which = DeclarationIds::of(call)?;
+    let (method, path, body) = match RefilingMethod::of(call)? {
+        RefilingMethod::Redeclare => (
             Method::POST,
             "/v3/global/customs/redeclare",
-            to_bytes(&Order::of(call, mode, &which)?)?,
+            to_bytes(&DeclaredOrder::of(call, mode, &which)?)?,
         ),
-        Way::Modify => {
-            let order = Order::of_payment(call, mode, &which)?.with_terms(call)?;
+        RefilingMethod::Modify => {
+            let order = DeclaredOrder::of_payment(call, mode, &which)?.with_terms(call)?;
             (
                 Method::PATCH,
                 "/v3/global/customs/orders",
-                to_bytes(&Order {
+                to_bytes(&DeclaredOrder {
                     fee_type: None,
                     ..order
                 })?,
@@ -198,7 +204,7 @@ fn redeclare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
         body,
         mode,
         which,
-        Form::Declaration,
+        ReplyForm::Declaration,
     ))
 }
 
@@ -210,7 +216,7 @@ impl Client {
         for _ in 0..PAGES_MAX {
             let request = match query(call, &self.mode, offset) {
                 Ok(request) => request,
-                Err(why) => return Observation::of(Reached::Unsendable(why)),
+                Err(why) => return Observation::of(Delivery::Unsendable(why)),
             };
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let mut seen = self.exchange(request, left).await;
@@ -224,14 +230,14 @@ impl Client {
             }
         }
         let why = format!("the declaration is on none of the first {PAGES_MAX} pages");
-        Observation::of(Reached::Unreadable(why))
+        Observation::of(Delivery::Unreadable(why))
     }
 }
 
 /// `GET /v3/global/customs/orders`, by the sub-order, else by the gateway's number of the payment,
 /// else by ours.
 fn query(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prepared, String> {
-    let which = Which::of(call)?;
+    let which = DeclarationIds::of(call)?;
     let (mchid, appid) = ids(mode);
     let (order_type, order_no) = match (&which.sub_order_no, &which.transaction_id) {
         (Some(sub_order_no), _) => ("sub_order_no", sub_order_no.as_str()),
@@ -251,15 +257,15 @@ fn query(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prepared, Stri
         Bytes::new(),
         mode,
         which,
-        Form::List(offset),
+        ReplyForm::List(offset),
     ))
 }
 
 /// `POST /v3/global/customs/verify-certificate`. [`with_person`] adds the person when the
 /// platform's key is known.
 fn identity_check(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
-    let which = Which::of(call)?;
-    let body = to_bytes(&Order::of_payment(call, mode, &which)?)?;
+    let which = DeclarationIds::of(call)?;
+    let body = to_bytes(&DeclaredOrder::of_payment(call, mode, &which)?)?;
     let cert_id = card_number(required(call, "cert_id")?);
     let person = Person {
         cert_id,
@@ -272,7 +278,7 @@ fn identity_check(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
         body,
         mode,
         which,
-        Form::Identity(person),
+        ReplyForm::Identity(person),
     ))
 }
 
@@ -296,10 +302,10 @@ fn prepared(
     target: String,
     body: Bytes,
     mode: &WechatMode,
-    which: Which,
-    form: Form,
+    which: DeclarationIds,
+    form: ReplyForm,
 ) -> Prepared {
-    let wanted = Wanted {
+    let wanted = ExpectedDeclaration {
         which,
         mchid: ids(mode).0.to_owned(),
         form,
@@ -333,7 +339,7 @@ fn ids(mode: &WechatMode) -> (&str, &str) {
 
 /// What a reply may say; which of it, the call decides.
 #[derive(Debug, Deserialize)]
-struct Reply {
+struct DeclarationReply {
     mchid: Option<String>,
     out_trade_no: Option<String>,
     transaction_id: Option<String>,
@@ -349,12 +355,12 @@ struct Reply {
     fee_type: Option<String>,
     order_fee: Option<i64>,
     total_count: Option<u64>,
-    data: Option<Vec<Reply>>,
+    data: Option<Vec<DeclarationReply>>,
 }
 
-impl Reply {
-    fn named(&self) -> Named<'_> {
-        Named {
+impl DeclarationReply {
+    fn named(&self) -> NamedDeclaration<'_> {
+        NamedDeclaration {
             customs: self.customs.as_deref(),
             out_trade_no: self.out_trade_no.as_deref(),
             transaction_id: self.transaction_id.as_deref(),
@@ -381,8 +387,13 @@ impl Reply {
 ///
 /// # Errors
 /// In words: it is not of the documented shape, or speaks of something else.
-pub(super) fn read(body: &[u8], wanted: &Wanted, seen: &mut Observation) -> Result<(), String> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+pub(super) fn read(
+    body: &[u8],
+    wanted: &ExpectedDeclaration,
+    seen: &mut Observation,
+) -> Result<(), String> {
+    let reply: DeclarationReply =
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     if reply
         .mchid
         .as_ref()
@@ -391,13 +402,17 @@ pub(super) fn read(body: &[u8], wanted: &Wanted, seen: &mut Observation) -> Resu
         return Err("the reply speaks of another merchant".into());
     }
     match &wanted.form {
-        Form::Declaration => read_declaration(reply, &wanted.which, seen),
-        Form::Identity(_) => read_identity(reply, &wanted.which, seen),
-        Form::List(offset) => read_list(reply, &wanted.which, *offset, seen),
+        ReplyForm::Declaration => read_declaration(reply, &wanted.which, seen),
+        ReplyForm::Identity(_) => read_identity(reply, &wanted.which, seen),
+        ReplyForm::List(offset) => read_list(reply, &wanted.which, *offset, seen),
     }
 }
 
-fn read_declaration(reply: Reply, which: &Which, seen: &mut Observation) -> Result<(), String> {
+fn read_declaration(
+    reply: DeclarationReply,
+    which: &DeclarationIds,
+    seen: &mut Observation,
+) -> Result<(), String> {
     which.check(&reply.named())?;
     seen.order_no = which.number(&reply.named());
     seen.amount = reply.amount();
@@ -422,7 +437,11 @@ fn read_declaration(reply: Reply, which: &Which, seen: &mut Observation) -> Resu
 }
 
 /// The reply speaks of the payment only, so that is its number, split or not.
-fn read_identity(reply: Reply, which: &Which, seen: &mut Observation) -> Result<(), String> {
+fn read_identity(
+    reply: DeclarationReply,
+    which: &DeclarationIds,
+    seen: &mut Observation,
+) -> Result<(), String> {
     which.check(&reply.named())?;
     let result = bounded(
         reply
@@ -444,18 +463,18 @@ fn read_identity(reply: Reply, which: &Which, seen: &mut Observation) -> Result<
 /// above the rows (payment, department) is said of each. A payment may have rows of others:
 /// declared by its sub-orders, or as a whole.
 fn read_list(
-    list: Reply,
-    which: &Which,
+    list: DeclarationReply,
+    which: &DeclarationIds,
     offset: usize,
     seen: &mut Observation,
 ) -> Result<(), String> {
     let rows = list.data.ok_or("the reply has no data")?;
-    which.check(&Named {
+    which.check(&NamedDeclaration {
         transaction_id: list.transaction_id.as_deref(),
-        ..Named::default()
+        ..NamedDeclaration::default()
     })?;
     let (found, end) = (rows.len(), offset.saturating_add(rows.len()));
-    let other = |row: &Reply| {
+    let other = |row: &DeclarationReply| {
         row.customs
             .as_ref()
             .is_some_and(|customs| *customs != which.customs)
@@ -463,12 +482,12 @@ fn read_list(
                 && row.named().sub_order_no != which.sub_order_no.as_deref())
     };
     let strange = rows.iter().any(other);
-    let ours = |row: &Reply| {
+    let ours = |row: &DeclarationReply| {
         row.customs.as_ref() == Some(&which.customs)
             && row.named().sub_order_no == which.sub_order_no.as_deref()
     };
     if let Some(row) = rows.into_iter().find(ours) {
-        let row = Reply {
+        let row = DeclarationReply {
             transaction_id: row.transaction_id.or(list.transaction_id),
             verify_department: row.verify_department.or(list.verify_department),
             verify_department_trade_id: row

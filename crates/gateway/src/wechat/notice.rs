@@ -15,11 +15,11 @@ use serde::Deserialize;
 use super::client::Client;
 use super::platform::KeyringError;
 use super::refunds::read_refund;
-use super::wire::{self, Sealed};
+use super::wire::{self, EncryptedResource};
 use crate::exchange::{bounded, unreadable};
-use crate::notification::{NotificationProtocol, Reply, Subject};
+use crate::notification::{NotificationProtocol, NotificationReply, OrderKind};
 use crate::wechat::account::WechatMode;
-use crate::{Observation, Reached};
+use crate::{Delivery, Observation};
 use payrun_domain::time::Timestamp;
 
 /// The headers by which a notification is verified.
@@ -44,9 +44,9 @@ impl Client {
     ) -> Observation {
         let mut seen = Observation {
             evidence: wire::evidence(body),
-            ..Observation::of(Reached::Replied)
+            ..Observation::of(Delivery::Replied)
         };
-        let notice: Result<Notice, _> = serde_json::from_slice(body);
+        let notice: Result<EncryptedNotification, _> = serde_json::from_slice(body);
         if self.keyring.needs_download(headers, received_at) {
             // Anybody can name a serial that nobody knows; only what is encrypted for us is worth a
             // download.
@@ -55,7 +55,7 @@ impl Client {
                 .map_err(unreadable)
                 .and_then(|notice| self.opened(&notice.resource.sealed));
             if let Err(why) = opened {
-                seen.reached = Reached::Unverified(why);
+                seen.reached = Delivery::Unverified(why);
                 return seen;
             }
         }
@@ -67,17 +67,17 @@ impl Client {
             Ok(notice) => notice,
             Err(error) => {
                 return Observation {
-                    reached: Reached::Unreadable(unreadable(&error)),
+                    reached: Delivery::Unreadable(unreadable(&error)),
                     ..seen
                 };
             }
         };
         match self.opened(&notice.resource.sealed) {
-            Err(why) => seen.reached = Reached::Unverified(why),
+            Err(why) => seen.reached = Delivery::Unverified(why),
             Ok(text) => {
                 seen.evidence = wire::evidence(&text);
                 if let Err(why) = self.read_notice(&notice, &text, &mut seen) {
-                    seen.reached = Reached::Unreadable(why);
+                    seen.reached = Delivery::Unreadable(why);
                 }
             }
         }
@@ -89,7 +89,7 @@ impl Client {
         headers: &HeaderMap,
         body: &[u8],
         received_at: Timestamp,
-    ) -> Result<(), Reached> {
+    ) -> Result<(), Delivery> {
         let verifying = self
             .keyring
             .verify_as_of(&self.channel, headers, body, received_at);
@@ -99,13 +99,13 @@ impl Client {
         {
             Ok(()) => Ok(()),
             Err(error @ (KeyringError::NotNow { .. } | KeyringError::Slow)) => {
-                Err(Reached::NoKeys(error.to_string()))
+                Err(Delivery::NoKeys(error.to_string()))
             }
-            Err(error) => Err(Reached::Unverified(error.to_string())),
+            Err(error) => Err(Delivery::Unverified(error.to_string())),
         }
     }
 
-    fn opened(&self, sealed: &Sealed) -> Result<Vec<u8>, String> {
+    fn opened(&self, sealed: &EncryptedResource) -> Result<Vec<u8>, String> {
         if sealed.algorithm != "AEAD_AES_256_GCM" {
             return Err("the algorithm is not AEAD_AES_256_GCM".into());
         }
@@ -117,11 +117,12 @@ impl Client {
 
     fn read_notice(
         &self,
-        notice: &Notice,
+        notice: &EncryptedNotification,
         text: &[u8],
         seen: &mut Observation,
     ) -> Result<(), String> {
-        let ids: Named = serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
+        let ids: NotifiedMerchant =
+            serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
         if !ids.is_exactly(&self.mode) {
             return Err("the notification is for another merchant".into());
         }
@@ -129,11 +130,11 @@ impl Client {
         let original = notice.resource.original_type.as_deref();
         match (kind, original) {
             ("TRANSACTION", Some("transaction") | None) => {
-                seen.is_about(Subject::Payment);
+                seen.is_about(OrderKind::Payment);
                 self.read_transaction(text, seen)
             }
             ("REFUND", Some("refund") | None) => {
-                seen.is_about(Subject::Refund);
+                seen.is_about(OrderKind::Refund);
                 read_refund(text, seen)
             }
             _ => Err(format!(
@@ -151,14 +152,14 @@ pub(super) fn manners() -> NotificationProtocol {
     NotificationProtocol {
         media: &["application/json"],
         signed_by: SIGNED_BY.map(str::to_owned).to_vec(),
-        taken: Reply::json(r#"{"code":"SUCCESS","message":"OK"}"#),
-        refused: Reply::json(r#"{"code":"FAIL","message":"not accepted"}"#),
+        taken: NotificationReply::json(r#"{"code":"SUCCESS","message":"OK"}"#),
+        refused: NotificationReply::json(r#"{"code":"FAIL","message":"not accepted"}"#),
     }
 }
 
 /// A notification around its encrypted resource.
 #[derive(Deserialize)]
-struct Notice {
+struct EncryptedNotification {
     event_type: String,
     resource: Resource,
 }
@@ -167,18 +168,18 @@ struct Notice {
 struct Resource {
     original_type: Option<String>,
     #[serde(flatten)]
-    sealed: Sealed,
+    sealed: EncryptedResource,
 }
 
 /// Whom a resource is about.
 #[derive(Deserialize)]
-struct Named {
+struct NotifiedMerchant {
     mchid: Option<String>,
     sp_mchid: Option<String>,
     sub_mchid: Option<String>,
 }
 
-impl Named {
+impl NotifiedMerchant {
     /// Whether it names this account. Unlike a reply, which answers our own question, it must.
     fn is_exactly(&self, mode: &WechatMode) -> bool {
         match mode {

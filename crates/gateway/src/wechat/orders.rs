@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::ids::Ids;
 use super::request::{Prepared, ReplyKind, segment};
-use super::wire::Total;
+use super::wire::AmountTotal;
 use crate::Call;
 use crate::exchange::{required, text};
 use crate::wechat::account::WechatMode;
@@ -73,14 +73,14 @@ pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<Prepared, Strin
             auth_code: required(call, "auth_code")?,
         },
         trade_type: "MICROPAY",
-        amount: Total {
+        amount: AmountTotal {
             total: amount.minor(),
             currency: amount.currency().code(),
         },
         attach: text(call, "attach"),
         description: required(call, "description")?,
         goods_tag: text(call, "goods_tag"),
-        scene_info: Scene::of(call)?,
+        scene_info: SceneInfo::of(call)?,
     };
     Prepared::post(
         "/v3/global/micropay/transactions/pay".into(),
@@ -157,14 +157,14 @@ struct Micropay<'a> {
     merchant_category_code: &'a str,
     payer: Payer<'a>,
     trade_type: &'static str,
-    amount: Total,
+    amount: AmountTotal,
     #[serde(skip_serializing_if = "Option::is_none")]
     attach: Option<&'a str>,
     description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     goods_tag: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scene_info: Option<Scene<'a>>,
+    scene_info: Option<SceneInfo<'a>>,
 }
 
 #[derive(Serialize)]
@@ -173,7 +173,7 @@ struct Payer<'a> {
 }
 
 #[derive(Serialize)]
-struct Scene<'a> {
+struct SceneInfo<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payer_client_ip: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +194,7 @@ struct Store<'a> {
     address: &'a str,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> SceneInfo<'a> {
     /// What the input says of the scene, if anything. Of a store, name and address are sent, or
     /// nothing.
     fn of(call: &'a Call) -> Result<Option<Self>, String> {

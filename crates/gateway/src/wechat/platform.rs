@@ -24,7 +24,7 @@ use super::channel::Channel;
 use super::seal::{ApiKey, SealError};
 use super::sensitive_fields::FieldSeal;
 use super::sign::{KeyError, VerifyingKey, reply_message};
-use super::transport::{Failure, Response};
+use super::transport::{Response, TransportFailure};
 use super::wire::{Certificate, CertificateList};
 use crate::REPLY_MAX;
 use crate::exchange::{beforehand, bounded};
@@ -66,13 +66,13 @@ pub(super) struct Keyring {
     api_key: Option<ApiKey>,
     /// Public keys, which have no end; the first is the one that requests name.
     fixed: Vec<Arc<PlatformKey>>,
-    held: RwLock<Held>,
+    held: RwLock<HeldKeys>,
     /// Held while a download is under way, so that there is one at a time.
     turn: Mutex<()>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Held {
+struct HeldKeys {
     keys: Vec<Arc<PlatformKey>>,
     fetched: Option<Timestamp>,
     /// When a download was last begun for the sake of an unknown serial, or a refresh failed.
@@ -209,7 +209,7 @@ impl Keyring {
         covered: &[u8],
         at: Timestamp,
     ) -> Result<(), KeyringError> {
-        let signed = Signed::read(headers)?;
+        let signed = ReplySignature::read(headers)?;
         signed.check_time(at)?;
         let Some(key) = self.find(signed.serial, at) else {
             self.look_for(signed.serial, channel).await?;
@@ -226,7 +226,7 @@ impl Keyring {
     pub(super) fn needs_download(&self, headers: &HeaderMap, at: Timestamp) -> bool {
         let may_be_downloaded =
             |serial: &str| self.api_key.is_some() && !serial.starts_with(PUBLIC_KEY_PREFIX);
-        Signed::read(headers).is_ok_and(|signed| {
+        ReplySignature::read(headers).is_ok_and(|signed| {
             may_be_downloaded(signed.serial) && self.find(signed.serial, at).is_none()
         })
     }
@@ -301,7 +301,7 @@ impl Keyring {
             .map(|entry| read_certificate(api_key, entry))
             .collect::<Result<Vec<_>, _>>()?;
         let now = channel.clock.now();
-        let signed = Signed::read(response.headers())?;
+        let signed = ReplySignature::read(response.headers())?;
         signed.check_time(now)?;
         let contained = keys
             .iter()
@@ -371,7 +371,7 @@ impl Keyring {
             .cloned()
     }
 
-    fn held(&self) -> Held {
+    fn held(&self) -> HeldKeys {
         self.held
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -380,14 +380,14 @@ impl Keyring {
 }
 
 /// The headers that sign a reply.
-struct Signed<'a> {
+struct ReplySignature<'a> {
     timestamp: &'a str,
     nonce: &'a str,
     serial: &'a str,
     signature: &'a str,
 }
 
-impl<'a> Signed<'a> {
+impl<'a> ReplySignature<'a> {
     fn read(headers: &'a HeaderMap) -> Result<Self, KeyringError> {
         let get = |header: &'static str| {
             let value = headers
@@ -505,7 +505,7 @@ fn shown(serial: &str) -> String {
 pub enum KeyringError {
     /// The certificates could not be downloaded.
     #[error("the platform certificates could not be downloaded: {0}")]
-    Download(Failure),
+    Download(TransportFailure),
     /// The certificates did not come in time.
     #[error("the platform certificates cannot be had: timed out")]
     Slow,

@@ -13,7 +13,7 @@ use super::request::{Prepared, ReplyKind};
 use super::wire::read_amount;
 use crate::exchange::{EVIDENCE_MAX, before, bounded, percent_encode, unreadable};
 use crate::wechat::account::WechatMode;
-use crate::{Call, Observation, Reached};
+use crate::{Call, Delivery, Observation};
 
 /// How many refunds a page has at most.
 const PAGE: usize = 20;
@@ -89,7 +89,7 @@ impl Client {
         tokio::pin!(deadline);
         before(deadline, self.pages(call))
             .await
-            .unwrap_or_else(|| Observation::of(Reached::TimedOut))
+            .unwrap_or_else(|| Observation::of(Delivery::TimedOut))
     }
 
     async fn pages(&self, call: &Call) -> Observation {
@@ -98,10 +98,10 @@ impl Client {
             let offset = whole.as_ref().map_or(0, |whole| whole.records.len());
             let request = match page(call, &self.mode, offset) {
                 Ok(request) => request,
-                Err(why) => return Observation::of(Reached::Unsendable(why)),
+                Err(why) => return Observation::of(Delivery::Unsendable(why)),
             };
             let seen = self.exchange(request, call.timeout).await;
-            if seen.reached != Reached::Replied || !seen.result.contains_key(TOTAL) {
+            if seen.reached != Delivery::Replied || !seen.result.contains_key(TOTAL) {
                 return seen;
             }
             let last = seen.records.is_empty();
@@ -123,7 +123,7 @@ impl Client {
                 }
                 (Some(_) | None, _) => {
                     let why =
-                        Reached::Unreadable("the pages of the list do not fit together".into());
+                        Delivery::Unreadable("the pages of the list do not fit together".into());
                     return Observation {
                         reached: why,
                         records: Vec::new(),
@@ -196,7 +196,7 @@ mod tests {
             "data":[{"id":"51","out_refund_no":"R-1","status":"SUCCESS","amount":{"refund":100,"currency":"HKD"}},
                     {"id":"52","out_refund_no":"R-2","status":"PROCESSING","amount":{"refund":50}}]}"#;
         let read = |text: &str, of: Payment| {
-            let mut seen = Observation::of(Reached::Replied);
+            let mut seen = Observation::of(Delivery::Replied);
             read_page(text.as_bytes(), &of, &mut seen).map(|()| seen)
         };
         let seen = read(text, Payment::Ours("A".into())).unwrap();

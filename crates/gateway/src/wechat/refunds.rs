@@ -176,14 +176,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Reached;
+    use crate::Delivery;
     use crate::wechat::request::samples::{body, call, common, institutional, prepare};
 
     fn read(
         text: &str,
         how: impl Fn(&[u8], &mut Observation) -> Result<(), String>,
     ) -> Result<Observation, String> {
-        let mut seen = Observation::of(Reached::Replied);
+        let mut seen = Observation::of(Delivery::Replied);
         how(text.as_bytes(), &mut seen).map(|()| seen)
     }
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::customs;
 use super::ids::Ids;
 use super::orders::Family;
-use super::settlements::Page;
+use super::settlements::SettlementPage;
 use super::statement;
-use super::wire::{Deduction, Scene, Total};
+use super::wire::{AmountTotal, Deduction, SceneInfo};
 use super::{orders, refund_list, refunds};
 use crate::Call;
 use crate::exchange::{percent_encode, required, text};
@@ -41,9 +41,9 @@ pub(super) enum ReplyKind {
     /// The file itself.
     Statement,
     /// A page of settlement batches.
-    Settlements(Page),
+    Settlements(SettlementPage),
     /// The declaration that was asked for.
-    Customs(customs::Wanted),
+    Customs(customs::ExpectedDeclaration),
 }
 
 impl Prepared {
@@ -116,11 +116,11 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
         goods_tag: text(call, "goods_tag"),
         merchant_category_code: required(call, "merchant_category_code")?,
         contract_id: required(call, "contract_id")?,
-        amount: Total {
+        amount: AmountTotal {
             total: amount.minor(),
             currency: amount.currency().code(),
         },
-        scene_info: (device_ip.is_some() || device_id.is_some()).then_some(Scene {
+        scene_info: (device_ip.is_some() || device_id.is_some()).then_some(SceneInfo {
             device_ip,
             device_id,
         }),

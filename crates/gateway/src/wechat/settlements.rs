@@ -17,7 +17,7 @@ use super::client::Client;
 use super::request::{Prepared, ReplyKind};
 use crate::exchange::{EVIDENCE_MAX, bounded, percent_encode, unreadable};
 use crate::wechat::account::WechatMode;
-use crate::{Call, Observation, Reached, file};
+use crate::{Call, Delivery, Observation, file};
 
 /// How many batches a page has; the gateway advises at most ten.
 const LIMIT: usize = 10;
@@ -30,19 +30,19 @@ const COUNT: &str = "count";
 
 /// A page that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Page {
-    state: State,
+pub(super) struct SettlementPage {
+    state: SettlementState,
     offset: usize,
 }
 
 /// Which batches are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SettlementState {
     Settled,
     Unsettle,
 }
 
-impl State {
+impl SettlementState {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Settled => "SETTLED",
@@ -67,14 +67,14 @@ impl Client {
     pub(super) async fn settlements(&self, call: &Call) -> Observation {
         let window = match window(call) {
             Ok(window) => window,
-            Err(why) => return Observation::of(Reached::Unsendable(why)),
+            Err(why) => return Observation::of(Delivery::Unsendable(why)),
         };
         let until = tokio::time::Instant::now() + call.timeout;
-        let unsettled = self.list(State::Unsettle, &window, until).await;
+        let unsettled = self.list(SettlementState::Unsettle, &window, until).await;
         if !is_list(&unsettled) {
             return unsettled;
         }
-        let settled = self.list(State::Settled, &window, until).await;
+        let settled = self.list(SettlementState::Settled, &window, until).await;
         if is_list(&settled) {
             put_together(unsettled, settled, &days_of(call))
         } else {
@@ -84,10 +84,10 @@ impl Client {
 
     /// All pages of one state; an observation without [`TOTAL`] is what came instead of one of
     /// them.
-    async fn list(&self, state: State, window: &str, until: Instant) -> Observation {
-        let mut whole = Observation::of(Reached::Replied);
+    async fn list(&self, state: SettlementState, window: &str, until: Instant) -> Observation {
+        let mut whole = Observation::of(Delivery::Replied);
         for _ in 0..PAGES_MAX {
-            let page = Page {
+            let page = SettlementPage {
                 state,
                 offset: whole.records.len(),
             };
@@ -104,7 +104,7 @@ impl Client {
                     ..seen
                 };
             }
-            if seen.reached != Reached::Replied || !seen.result.contains_key(COUNT) {
+            if seen.reached != Delivery::Replied || !seen.result.contains_key(COUNT) {
                 return seen;
             }
             let last = seen.records.len() < LIMIT;
@@ -123,11 +123,11 @@ impl Client {
         Observation {
             http: whole.http,
             evidence: whole.evidence,
-            ..Observation::of(Reached::Unreadable(why))
+            ..Observation::of(Delivery::Unreadable(why))
         }
     }
 
-    fn page(&self, page: Page, window: &str) -> Prepared {
+    fn page(&self, page: SettlementPage, window: &str) -> Prepared {
         let sub_mchid = match &self.mode {
             WechatMode::Institutional { sub_mchid, .. } if self.settlements_by_sub_merchant => {
                 format!("sub_mchid={}&", percent_encode(sub_mchid))
@@ -135,8 +135,8 @@ impl Client {
             WechatMode::Institutional { .. } | WechatMode::Common { .. } => String::new(),
         };
         let window = match page.state {
-            State::Settled => window,
-            State::Unsettle => "",
+            SettlementState::Settled => window,
+            SettlementState::Unsettle => "",
         };
         let (state, offset) = (page.state.as_str(), page.offset);
         Prepared {
@@ -153,13 +153,13 @@ impl Client {
 /// What the gateway says when there is nothing is not known, since its list of errors is cut off
 /// \[C\]; a verified 404 to a list can mean nothing else.
 fn says_nothing_is_there(seen: &Observation) -> bool {
-    seen.reached == Reached::Replied
+    seen.reached == Delivery::Replied
         && seen.http == Some(StatusCode::NOT_FOUND.as_u16())
         && !seen.result.contains_key("unsigned")
 }
 
 fn is_list(seen: &Observation) -> bool {
-    seen.reached == Reached::Replied && seen.result.contains_key(TOTAL)
+    seen.reached == Delivery::Replied && seen.result.contains_key(TOTAL)
 }
 
 fn total(count: usize) -> Map<String, Value> {
@@ -197,15 +197,15 @@ fn touches(batch: &Map<String, Value>, (from, to): &(String, String)) -> bool {
 
 /// A page as the gateway writes it.
 #[derive(Debug, Deserialize)]
-struct Reply {
+struct SettlementReply {
     total_count: Option<usize>,
     offset: Option<usize>,
     #[serde(default)]
-    data: Vec<Batch>,
+    data: Vec<SettlementBatch>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Batch {
+struct SettlementBatch {
     batch_id: String,
     settlement_date: String,
     trade_start_date: String,
@@ -225,8 +225,8 @@ struct Sums {
     fee: i64,
 }
 
-impl Batch {
-    fn record(self, state: State) -> Map<String, Value> {
+impl SettlementBatch {
+    fn record(self, state: SettlementState) -> Map<String, Value> {
         let Sums {
             settled,
             unsettle,
@@ -270,8 +270,13 @@ impl Batch {
 ///
 /// # Errors
 /// In words: it is not of the documented shape, or another page.
-pub(super) fn read_page(body: &[u8], page: &Page, seen: &mut Observation) -> Result<(), String> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+pub(super) fn read_page(
+    body: &[u8],
+    page: &SettlementPage,
+    seen: &mut Observation,
+) -> Result<(), String> {
+    let reply: SettlementReply =
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     if reply.offset.is_some_and(|offset| offset != page.offset) || reply.data.len() > LIMIT {
         return Err("the reply is another page".into());
     }
@@ -342,15 +347,15 @@ fn put_together(
         .into_iter()
         .map(|record| (id(&record), record))
         .collect();
-    let unsettle = Value::from(State::Unsettle.as_str());
+    let unsettle = Value::from(SettlementState::Unsettle.as_str());
     let is_open = |batch: &&Map<String, Value>| {
         batch.get("settle_state") == Some(&unsettle) && touches(batch, window)
     };
     let open = batches.values().filter(is_open).count();
     let state = if open == 0 {
-        State::Settled
+        SettlementState::Settled
     } else {
-        State::Unsettle
+        SettlementState::Unsettle
     };
     let facts = [
         ("batches", batches.len()),
@@ -369,7 +374,7 @@ fn put_together(
             .collect(),
         records,
         evidence: seen.evidence,
-        ..Observation::of(Reached::Replied)
+        ..Observation::of(Delivery::Replied)
     }
 }
 
@@ -379,7 +384,7 @@ mod tests {
 
     use super::*;
 
-    fn list(state: State, ids: &[&str]) -> Observation {
+    fn list(state: SettlementState, ids: &[&str]) -> Observation {
         let batch = |id: &&str| {
             json!({
                 "batch_id": id, "settlement_date": "20261122", "trade_start_date": "20261121",
@@ -393,8 +398,13 @@ mod tests {
         let body =
             json!({ "total_count": ids.len(), "offset": 0, "limit": ids.len(), "data": data })
                 .to_string();
-        let mut seen = Observation::of(Reached::Replied);
-        read_page(body.as_bytes(), &Page { state, offset: 0 }, &mut seen).unwrap();
+        let mut seen = Observation::of(Delivery::Replied);
+        read_page(
+            body.as_bytes(),
+            &SettlementPage { state, offset: 0 },
+            &mut seen,
+        )
+        .unwrap();
         seen
     }
 
@@ -406,8 +416,8 @@ mod tests {
     fn what_is_not_settled_of_other_days_is_not_waited_for() {
         let later = ("20261110".into(), "20261120".into());
         let seen = put_together(
-            list(State::Unsettle, &["a"]),
-            list(State::Settled, &["b"]),
+            list(SettlementState::Unsettle, &["a"]),
+            list(SettlementState::Settled, &["b"]),
             &later,
         );
         assert_eq!(
@@ -419,8 +429,8 @@ mod tests {
     #[test]
     fn a_batch_that_was_settled_between_the_questions_is_settled_once() {
         let seen = put_together(
-            list(State::Unsettle, &["a", "b"]),
-            list(State::Settled, &["c", "a"]),
+            list(SettlementState::Unsettle, &["a", "b"]),
+            list(SettlementState::Settled, &["c", "a"]),
             &window(),
         );
         let states: Vec<_> = seen
@@ -442,8 +452,8 @@ mod tests {
     fn the_receipt_does_not_depend_on_the_order_of_the_batches() {
         let receipt = |ids: &[&str]| {
             put_together(
-                list(State::Unsettle, &[]),
-                list(State::Settled, ids),
+                list(SettlementState::Unsettle, &[]),
+                list(SettlementState::Settled, ids),
                 &window(),
             )
             .receipt
@@ -456,11 +466,11 @@ mod tests {
     #[test]
     fn how_many_batches_there_are_is_taken_from_the_first_page() {
         let read = |offset, body: &str| {
-            let mut seen = Observation::of(Reached::Replied);
+            let mut seen = Observation::of(Delivery::Replied);
             read_page(
                 body.as_bytes(),
-                &Page {
-                    state: State::Settled,
+                &SettlementPage {
+                    state: SettlementState::Settled,
                     offset,
                 },
                 &mut seen,
@@ -503,11 +513,11 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_another_page_or_lacks_a_sum_is_not_read() {
-        let page = Page {
-            state: State::Settled,
+        let page = SettlementPage {
+            state: SettlementState::Settled,
             offset: 10,
         };
-        let read = |body: &[u8]| read_page(body, &page, &mut Observation::of(Reached::Replied));
+        let read = |body: &[u8]| read_page(body, &page, &mut Observation::of(Delivery::Replied));
         assert!(read(br#"{"total_count":10,"offset":10,"limit":0}"#).is_ok());
         assert!(read(br#"{"total_count":10,"offset":0,"limit":0}"#).is_err());
         assert!(read(br#"{"total_count":11,"offset":10,"limit":1,"data":[{"batch_id":"a","amount":{}}]}"#).is_err());

@@ -25,21 +25,21 @@ pub(super) struct Deduction<'a> {
     pub goods_tag: Option<&'a str>,
     pub merchant_category_code: &'a str,
     pub contract_id: &'a str,
-    pub amount: Total,
+    pub amount: AmountTotal,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scene_info: Option<Scene<'a>>,
+    pub scene_info: Option<SceneInfo<'a>>,
 }
 
 /// An amount to be deducted, in minor units.
 #[derive(Debug, Serialize)]
-pub(super) struct Total {
+pub(super) struct AmountTotal {
     pub total: i64,
     pub currency: &'static str,
 }
 
 /// Where the deduction was asked for.
 #[derive(Debug, Serialize)]
-pub(super) struct Scene<'a> {
+pub(super) struct SceneInfo<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_ip: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub(super) struct Scene<'a> {
 
 /// An order, as a deduction and a query reply it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Transaction {
+pub(super) struct TransactionBody {
     pub mchid: Option<String>,
     pub sp_mchid: Option<String>,
     pub sub_mchid: Option<String>,
@@ -62,7 +62,7 @@ pub(super) struct Transaction {
     amount: Option<Value>,
 }
 
-impl Transaction {
+impl TransactionBody {
     /// The gateway's number, by either name.
     pub(super) fn receipt(&self) -> Option<String> {
         self.transaction_id.clone().or_else(|| self.id.clone())
@@ -153,12 +153,12 @@ pub(super) struct CertificateList {
 #[derive(Debug, Deserialize)]
 pub(super) struct Certificate {
     pub serial_no: String,
-    pub encrypt_certificate: Sealed,
+    pub encrypt_certificate: EncryptedResource,
 }
 
 /// What a certificate, or a notification's resource, is encrypted as.
 #[derive(Debug, Deserialize)]
-pub(super) struct Sealed {
+pub(super) struct EncryptedResource {
     pub algorithm: String,
     pub nonce: String,
     pub associated_data: Option<String>,
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::exchange::{EVIDENCE_MAX, percent_encode};
 
-    fn transaction(json: &str) -> Transaction {
+    fn transaction(json: &str) -> TransactionBody {
         serde_json::from_str(json).unwrap()
     }
 

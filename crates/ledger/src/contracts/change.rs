@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
-use crate::audit::Note;
+use crate::audit::NewAuditEntry;
 use crate::error::undecodable;
 use crate::operator_action::cancel_with_contract;
 use crate::rows::list;
@@ -18,7 +18,7 @@ use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::policy::Policy;
-use payrun_domain::subscription::{Standing, Subscription, Waived};
+use payrun_domain::subscription::{ContractStanding, Subscription, WaivedPeriod};
 use payrun_domain::time::Timestamp;
 
 /// The field that names a contract, of which one value is in flight at a time.
@@ -29,7 +29,7 @@ const NAMED: usize = 200;
 
 /// What is to become of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum ContractAction {
     /// Not charged until it is resumed.
     Pause,
     /// Charged again.
@@ -44,7 +44,7 @@ pub enum What {
 #[derive(Debug, Clone)]
 pub struct ContractChange {
     /// What.
-    pub what: What,
+    pub what: ContractAction,
     /// Who: a person's change is in the audit log too.
     pub who: Actor,
     /// Why.
@@ -57,7 +57,7 @@ pub struct ContractChange {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changed {
+pub enum ContractChangeOutcome {
     /// It is done.
     Done {
         /// How many items were withdrawn that had not been sent.
@@ -91,10 +91,10 @@ pub struct ContractNews {
 }
 
 /// A contract as it is after a change, and what goes with it.
-struct After {
+struct ContractAfterChange {
     what: &'static str,
     subscription: Subscription,
-    waived: Vec<Waived>,
+    waived: Vec<WaivedPeriod>,
 }
 
 /// Whose last day is over, and of which nothing is due and no item is under way or waits to be
@@ -114,13 +114,13 @@ impl Ledger {
         &self,
         id: i64,
         change: &ContractChange,
-    ) -> Result<Changed, LedgerError> {
+    ) -> Result<ContractChangeOutcome, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "changing a contract").await?;
         let contracts = locked(&mut turn, &[id]).await?;
         turn.line_up().await?;
         let changed = match contracts.first() {
             Some(contract) => apply(&mut turn, contract, change).await?,
-            None => Changed::NoSuchContract,
+            None => ContractChangeOutcome::NoSuchContract,
         };
         turn.commit_and_tell().await?;
         Ok(changed)
@@ -264,10 +264,10 @@ async fn apply(
     turn: &mut WriteTx,
     contract: &ContractRow,
     change: &ContractChange,
-) -> Result<Changed, LedgerError> {
+) -> Result<ContractChangeOutcome, LedgerError> {
     let after = match after(contract, change) {
         Ok(after) => after,
-        Err(why) => return Ok(Changed::Refused(why)),
+        Err(why) => return Ok(ContractChangeOutcome::Refused(why)),
     };
     let mut accounted = contract.accounted.clone();
     accounted.extend(after.waived.iter().map(|waived| waived.period.name.clone()));
@@ -282,9 +282,9 @@ async fn apply(
         after: now,
     };
     note_changes(turn, &[history], change.who.name(), &change.why, change.now).await?;
-    let charged = after.subscription.standing == Standing::Active;
+    let charged = after.subscription.standing == ContractStanding::Active;
     let withdrawn = match change.what {
-        What::EndOn(day) => {
+        ContractAction::EndOn(day) => {
             withdraw_after(
                 turn,
                 contract.id,
@@ -294,26 +294,28 @@ async fn apply(
             )
             .await?
         }
-        What::Pause | What::Resume | What::End if charged => Vec::new(),
-        What::Pause | What::Resume | What::End => {
+        ContractAction::Pause | ContractAction::Resume | ContractAction::End if charged => {
+            Vec::new()
+        }
+        ContractAction::Pause | ContractAction::Resume | ContractAction::End => {
             withdraw(turn, (&contract.account, &contract.contract), change).await?
         }
     };
     if change.who.is_person() {
         let by = signed(&change.who, &change.why)?;
         let verb = match change.what {
-            What::Pause => "contract.pause",
-            What::Resume => "contract.resume",
-            What::End | What::EndOn(_) => "contract.end",
+            ContractAction::Pause => "contract.pause",
+            ContractAction::Resume => "contract.resume",
+            ContractAction::End | ContractAction::EndOn(_) => "contract.end",
         };
-        let state = |standing: &Standing| json!({ "state": standing.as_str() });
+        let state = |standing: &ContractStanding| json!({ "state": standing.as_str() });
         let (before, mut after) = (
             state(&contract.subscription.standing),
             state(&after.subscription.standing),
         );
         after["withdrawn"] = named(&withdrawn);
         let target = format!("contract {}", contract.contract);
-        turn.note(Note {
+        turn.note(NewAuditEntry {
             by: &by,
             verb,
             target,
@@ -323,54 +325,59 @@ async fn apply(
         })
         .await?;
     }
-    Ok(Changed::Done {
+    Ok(ContractChangeOutcome::Done {
         cancelled: withdrawn.len() as u64,
         waived: after.waived.len() as u64,
     })
 }
 
 /// What follows from a change, or why it cannot be.
-fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'static str> {
+fn after(
+    contract: &ContractRow,
+    change: &ContractChange,
+) -> Result<ContractAfterChange, &'static str> {
     let (ours, open, today) = (&contract.subscription, contract.open(), change.today);
-    let plain = |what, subscription| After {
+    let plain = |what, subscription| ContractAfterChange {
         what,
         subscription,
         waived: Vec::new(),
     };
     match change.what {
-        What::Pause => ours
+        ContractAction::Pause => ours
             .paused(today, &change.why)
             .map(|paused| plain("paused", paused))
             .ok_or("it is not active"),
-        What::Resume => {
+        ContractAction::Resume => {
             let (subscription, waived) = ours
                 .resumed(open, today, &contract.accounted)
                 .ok_or("it is not paused")?;
-            Ok(After {
+            Ok(ContractAfterChange {
                 what: "resumed",
                 subscription,
                 waived,
             })
         }
-        What::End => {
+        ContractAction::End => {
             let on = ours.terms.end().map_or(today, |end| end.min(today));
             let (subscription, waived) = ours
                 .ended(open, on, &change.why, &contract.accounted)
                 .ok_or("it has ended already")?;
-            Ok(After {
+            Ok(ContractAfterChange {
                 what: "ended",
                 subscription,
                 waived,
             })
         }
-        What::EndOn(_) if matches!(ours.standing, Standing::Ended { .. }) => {
+        ContractAction::EndOn(_) if matches!(ours.standing, ContractStanding::Ended { .. }) => {
             Err("it has ended already")
         }
-        What::EndOn(day) if day < today => Err("that day is over; leave --on out to end it now"),
-        What::EndOn(day) if ours.terms.end().is_some_and(|end| end <= day) => {
+        ContractAction::EndOn(day) if day < today => {
+            Err("that day is over; leave --on out to end it now")
+        }
+        ContractAction::EndOn(day) if ours.terms.end().is_some_and(|end| end <= day) => {
             Err("it ends on that day or before")
         }
-        What::EndOn(day) => Ok(plain(
+        ContractAction::EndOn(day) => Ok(plain(
             "changed",
             Subscription {
                 terms: ours.terms.until(Some(day)),

@@ -12,14 +12,14 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{COLUMNS, ContractRow, key_text, read_contract};
 use crate::rows::list;
-use crate::{Ledger, LedgerError, Planning};
+use crate::{Ledger, LedgerError, PlanWriter};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;
 use payrun_domain::subscription::Period;
 
 /// A contract of which a plan makes items.
 #[derive(Debug, Clone)]
-pub struct TakenContract {
+pub struct PlannedContract {
     /// Its number.
     pub id: i64,
     /// The gateway's id.
@@ -27,14 +27,14 @@ pub struct TakenContract {
     /// Its version when it was read.
     pub version: i64,
     /// Its periods that are due.
-    pub periods: Vec<TakenPeriod>,
+    pub periods: Vec<PlannedPeriod>,
     /// When the first period after those falls due.
     pub next_due: Option<NaiveDate>,
 }
 
 /// A period of which a plan makes an item.
 #[derive(Debug, Clone)]
-pub struct TakenPeriod {
+pub struct PlannedPeriod {
     /// The row it stands in.
     pub line: u64,
     /// Which.
@@ -56,11 +56,11 @@ pub enum PeriodOutcome {
 
 /// A period that a plan has accounted for.
 #[derive(Debug, Clone)]
-pub struct NotedPeriod<'a> {
+pub struct AccountedPeriod<'a> {
     /// The contract's number.
     pub contract_id: i64,
     /// Which period.
-    pub taken: &'a TakenPeriod,
+    pub taken: &'a PlannedPeriod,
     /// What became of it.
     pub outcome: PeriodOutcome,
 }
@@ -161,7 +161,7 @@ impl Ledger {
     }
 }
 
-impl Planning {
+impl PlanWriter {
     /// Takes contracts for this plan; returns the numbers of those that somebody else has changed
     /// or planned meanwhile, of which nothing may be planned.
     ///
@@ -169,7 +169,7 @@ impl Planning {
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn take_contracts(
         &mut self,
-        contracts: &[TakenContract],
+        contracts: &[PlannedContract],
     ) -> Result<BTreeSet<i64>, LedgerError> {
         let failed = |source| LedgerError::of("taking contracts", source);
         self.periods_begin().await?;
@@ -249,11 +249,11 @@ impl Planning {
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn note_periods(
         &mut self,
-        periods: &[NotedPeriod<'_>],
+        periods: &[AccountedPeriod<'_>],
         next_due: &[(i64, Option<NaiveDate>)],
     ) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("keeping contracts' periods", source);
-        let row = |noted: &NotedPeriod<'_>| {
+        let row = |noted: &AccountedPeriod<'_>| {
             let (key, lapsed) = match &noted.outcome {
                 PeriodOutcome::Planned(key) => (Some(*key), None),
                 PeriodOutcome::Lapsed(reason) => (None, Some(reason.clone())),

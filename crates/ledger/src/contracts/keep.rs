@@ -8,12 +8,12 @@ use sqlx::Row;
 
 use super::change::{named, withdraw_after};
 use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
-use crate::audit::Note;
+use crate::audit::NewAuditEntry;
 use crate::rows::list;
 use crate::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::{Offer, Subscription};
+use payrun_domain::subscription::{ContractOffer, Subscription};
 use payrun_domain::time::Timestamp;
 
 /// What a row of an import says.
@@ -22,12 +22,12 @@ pub struct NewContract {
     /// The gateway's id.
     pub contract: String,
     /// What it owes.
-    pub offer: Offer,
+    pub offer: ContractOffer,
 }
 
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum UpsertOutcome {
     /// The contract was not there.
     New,
     /// It was there and is another now.
@@ -65,7 +65,7 @@ impl Ledger {
         &self,
         rows: &[NewContract],
         import: &Import,
-    ) -> Result<Vec<Kept>, LedgerError> {
+    ) -> Result<Vec<UpsertOutcome>, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "importing contracts").await?;
         let known = known(&mut turn, rows, &import.account).await?;
         turn.line_up().await?;
@@ -76,18 +76,18 @@ impl Ledger {
             kept.push(match known.get(&row.contract) {
                 None => {
                     fresh.push(row);
-                    Kept::New
+                    UpsertOutcome::New
                 }
                 Some(ours) => match ours
                     .subscription
                     .revised(&row.offer, import.today, ours.begun)
                 {
-                    Ok(None) => Kept::Same,
+                    Ok(None) => UpsertOutcome::Same,
                     Ok(Some(revised)) => {
                         changed.push((ours, revised));
-                        Kept::Changed
+                        UpsertOutcome::Changed
                     }
-                    Err(why) => Kept::Refused(why.to_string()),
+                    Err(why) => UpsertOutcome::Refused(why.to_string()),
                 },
             });
         }
@@ -97,7 +97,7 @@ impl Ledger {
             let by = signed(&import.who, &import.why)?;
             let after = json!({ "new": fresh.len(), "changed": changed.len(), "withdrawn": named(&withdrawn) });
             let (verb, target) = ("contract.import", "contracts".to_owned());
-            turn.note(Note {
+            turn.note(NewAuditEntry {
                 by: &by,
                 verb,
                 target,

@@ -22,23 +22,25 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::{LedgerError, undecodable};
-use super::location::Engine;
+use super::location::DbKind;
 use super::rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
-use payrun_domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
+use payrun_domain::subscription::{
+    Anchor, BillingInterval, BillingTerms, ContractStanding, PriceList, Subscription, WaivedPeriod,
+};
 use payrun_domain::time::Timestamp;
 
 pub(crate) use change::CONTRACT;
 pub(super) use change::withdraw_what_has_ended;
-pub use change::{Changed, ContractChange, ContractNews, What};
-pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
-pub use keep::{Import, Kept, NewContract};
+pub use change::{ContractAction, ContractChange, ContractChangeOutcome, ContractNews};
+pub use due::{AccountedPeriod, PeriodOutcome, PlannedContract, PlannedPeriod};
+pub use keep::{Import, NewContract, UpsertOutcome};
 pub(super) use moved::{note_moved, periods_of};
-pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
-pub use reopen::Reopening;
+pub use read::{AutomaticStop, ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow};
+pub use reopen::ReopenRequest;
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Authorization, LedgerError> {
@@ -170,15 +172,15 @@ fn subscription(row: &AnyRow) -> Result<Option<Subscription>, sqlx::Error> {
         }))
 }
 
-fn terms(row: &AnyRow) -> Result<Option<Terms>, sqlx::Error> {
-    let every = Every::parse(row.try_get::<&str, _>("every")?);
+fn terms(row: &AnyRow) -> Result<Option<BillingTerms>, sqlx::Error> {
+    let every = BillingInterval::parse(row.try_get::<&str, _>("every")?);
     let (number, within): (i64, i64) = (row.try_get("anchor")?, row.try_get("pay_within")?);
     let (start, end) = (day(row, "start_on")?, day(row, "end_on")?);
     let terms = || {
         let anchor = Anchor::from_number(number, every?)?;
         // An end before the start is how a contract is kept that was to end before it had begun.
         Some(
-            Terms::new(every?, anchor, start?, None, u16::try_from(within).ok()?)
+            BillingTerms::new(every?, anchor, start?, None, u16::try_from(within).ok()?)
                 .ok()?
                 .until(end),
         )
@@ -186,24 +188,24 @@ fn terms(row: &AnyRow) -> Result<Option<Terms>, sqlx::Error> {
     Ok(terms())
 }
 
-fn steps(text: &str, currency: Currency) -> Option<Prices> {
+fn steps(text: &str, currency: Currency) -> Option<PriceList> {
     let steps: Vec<(NaiveDate, i64)> = serde_json::from_str(text).ok()?;
     let amounts = steps
         .into_iter()
         .map(|(day, minor)| Some((day, Amount::from_minor(minor, currency).ok()?)));
-    Prices::from_steps(amounts.collect::<Option<Vec<_>>>()?)
+    PriceList::from_steps(amounts.collect::<Option<Vec<_>>>()?)
 }
 
-fn standing(row: &AnyRow) -> Result<Option<Standing>, sqlx::Error> {
+fn standing(row: &AnyRow) -> Result<Option<ContractStanding>, sqlx::Error> {
     let word: &str = row.try_get("state")?;
     let since = day(row, "since")?;
     let reason = row
         .try_get::<Option<String>, _>("reason")?
         .unwrap_or_default();
     Ok(match (word, since) {
-        ("active", _) => Some(Standing::Active),
-        ("paused", Some(since)) => Some(Standing::Paused { since, reason }),
-        ("ended", Some(on)) => Some(Standing::Ended { on, reason }),
+        ("active", _) => Some(ContractStanding::Active),
+        ("paused", Some(since)) => Some(ContractStanding::Paused { since, reason }),
+        ("ended", Some(on)) => Some(ContractStanding::Ended { on, reason }),
         _ => None,
     })
 }
@@ -215,9 +217,9 @@ fn line<'a>(
 ) -> impl Serialize + use<'a> {
     let (terms, standing) = (&subscription.terms, &subscription.standing);
     let since = match standing {
-        Standing::Active => None,
-        Standing::Paused { since, .. } => Some(*since),
-        Standing::Ended { on, .. } => Some(*on),
+        ContractStanding::Active => None,
+        ContractStanding::Paused { since, .. } => Some(*since),
+        ContractStanding::Ended { on, .. } => Some(*on),
     };
     let steps: Vec<_> = subscription
         .prices
@@ -309,7 +311,7 @@ async fn note_changes(
 async fn note_waived(
     turn: &mut WriteTx,
     contract: i64,
-    waived: &[Waived],
+    waived: &[WaivedPeriod],
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let rows: Vec<_> = waived
@@ -341,7 +343,7 @@ async fn note_waived(
 /// Reads contracts by their numbers and keeps others from changing them until the transaction ends.
 async fn locked(turn: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
     let failed = |source| LedgerError::of("reading contracts", source);
-    let lock = if turn.engine() == Engine::Postgres {
+    let lock = if turn.engine() == DbKind::Postgres {
         "for update of c"
     } else {
         ""

@@ -7,7 +7,7 @@ use crate::write_tx::WriteTx;
 use payrun_domain::item::State;
 
 /// The item, the period's state, and whether its contract must hear of it.
-type Moved = (i64, &'static str, u8);
+type PeriodMove = (i64, &'static str, u8);
 
 /// `[item, state, news]` each. Few items have a period, so the list comes first. What is withdrawn
 /// of a contract that is not charged is waived with it.
@@ -19,12 +19,12 @@ pub(super) const MOVED: &str = "\
 
 /// The list of what periods are after these moves; none where no period can be among them.
 pub(crate) fn periods_of(moves: &[ItemChange<'_>]) -> Option<String> {
-    let moved: Vec<Moved> = moves.iter().filter_map(moved).collect();
+    let moved: Vec<PeriodMove> = moves.iter().filter_map(moved).collect();
     (!moved.is_empty()).then(|| list(&moved))
 }
 
 /// Only what is one at a time can belong to a contract.
-fn moved(written: &ItemChange<'_>) -> Option<Moved> {
+fn moved(written: &ItemChange<'_>) -> Option<PeriodMove> {
     let (stored, to) = (written.stored, written.moved.item.state);
     stored.exclusive_key.as_ref()?;
     if stored.item.state == to {

@@ -14,7 +14,7 @@ use payrun_domain::time::Timestamp;
 /// Which contracts are meant.
 #[derive(Debug, Clone, Default)]
 pub struct ContractFilter {
-    /// In this state: one of [`payrun_domain::subscription::Standing::WORDS`].
+    /// In this state: one of [`payrun_domain::subscription::ContractStanding::WORDS`].
     pub state: Option<&'static str>,
     /// Of this account, as the gateway tells accounts apart.
     pub account: Option<String>,
@@ -51,7 +51,7 @@ pub const LAST_DAY: &str = "its last day, ";
 
 /// How payrun stopped charging a contract by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stop {
+pub enum AutomaticStop {
     /// After the last decline: it can go on.
     Paused,
     /// By the gateway's word.
@@ -66,7 +66,7 @@ pub struct ContractStop {
     /// When.
     pub at: Timestamp,
     /// How.
-    pub what: Stop,
+    pub what: AutomaticStop,
     /// Why.
     pub why: String,
 }
@@ -118,9 +118,9 @@ impl Ledger {
                 contract: row.try_get(0)?,
                 at: Timestamp::from_millis(row.try_get(1)?),
                 what: if row.try_get::<&str, _>(2)? == "paused" {
-                    Stop::Paused
+                    AutomaticStop::Paused
                 } else {
-                    Stop::Ended
+                    AutomaticStop::Ended
                 },
                 why: row.try_get(3)?,
             })

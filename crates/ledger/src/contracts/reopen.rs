@@ -4,17 +4,17 @@ use chrono::NaiveDate;
 use serde_json::json;
 use sqlx::Row;
 
-use super::{Changed, History, locked, note_changes, signed, update};
-use crate::audit::Note;
+use super::{ContractChangeOutcome, History, locked, note_changes, signed, update};
+use crate::audit::NewAuditEntry;
 use crate::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::Standing;
+use payrun_domain::subscription::ContractStanding;
 use payrun_domain::time::Timestamp;
 
 /// Which period is reopened, by whom and until when.
 #[derive(Debug, Clone)]
-pub struct Reopening {
+pub struct ReopenRequest {
     /// The period's name, such as `2026-03`.
     pub period: String,
     /// The last day on which it may be charged.
@@ -37,23 +37,26 @@ impl Ledger {
     pub async fn reopen_period(
         &self,
         id: i64,
-        reopening: &Reopening,
-    ) -> Result<Changed, LedgerError> {
+        reopening: &ReopenRequest,
+    ) -> Result<ContractChangeOutcome, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "reopening a period").await?;
         let contracts = locked(&mut turn, &[id]).await?;
         turn.line_up().await?;
         let Some(contract) = contracts.first() else {
-            return Ok(Changed::NoSuchContract);
+            return Ok(ContractChangeOutcome::NoSuchContract);
         };
-        if matches!(contract.subscription.standing, Standing::Ended { .. }) {
-            return Ok(Changed::Refused("it has ended"));
+        if matches!(
+            contract.subscription.standing,
+            ContractStanding::Ended { .. }
+        ) {
+            return Ok(ContractChangeOutcome::Refused("it has ended"));
         }
         if reopening.until < reopening.today {
-            return Ok(Changed::Refused(
+            return Ok(ContractChangeOutcome::Refused(
                 "the day until which the period is to be open is over",
             ));
         }
-        let Reopening {
+        let ReopenRequest {
             period,
             until,
             who,
@@ -75,7 +78,9 @@ impl Ledger {
             .await
             .map_err(failed)?
         else {
-            return Ok(Changed::Refused("it has no lapsed period of that name"));
+            return Ok(ContractChangeOutcome::Refused(
+                "it has no lapsed period of that name",
+            ));
         };
         let due: Option<NaiveDate> = row
             .try_get::<String, _>("due")
@@ -96,7 +101,7 @@ impl Ledger {
             json!({ "state": "reopened", "until": until.to_string() }),
         );
         let target = format!("contract {}, period {period}", contract.contract);
-        let note = Note {
+        let note = NewAuditEntry {
             by: &signed(who, why)?,
             verb: "contract.reopen",
             target,
@@ -114,7 +119,7 @@ impl Ledger {
         };
         note_changes(&mut turn, &[history], who.name(), why, *now).await?;
         turn.commit_and_tell().await?;
-        Ok(Changed::Done {
+        Ok(ContractChangeOutcome::Done {
             cancelled: 0,
             waived: 0,
         })

@@ -9,14 +9,14 @@ use lettre::message::Mailbox;
 use lettre::transport::smtp::client::Certificate;
 use secrecy::SecretString;
 
-use super::load::Reading;
+use super::load::FileContext;
 use super::urls::is_loopback;
 use payrun_domain::alert::{
-    Kind, QuietHours, Rule, Timing, UNKNOWN_FOR, UNREACHABLE_FOR, time_of_day,
+    AlertKind, AlertRule, QuietHours, Timing, UNKNOWN_FOR, UNREACHABLE_FOR, time_of_day,
 };
-use payrun_domain::schedule::{Every, Schedule};
-use payrun_yaml::fields::{FieldSpec, SECRET, Shape, duration_of, integer_of, text_of};
-use payrun_yaml::node::{Node, Position};
+use payrun_domain::schedule::{FiringInterval, Schedule};
+use payrun_yaml::fields::{FieldSpec, SECRET, ValueShape, duration_of, integer_of, text_of};
+use payrun_yaml::node::{Position, YamlNode};
 
 /// The longest `after`: news older than this are not looked for.
 const AFTER_MAX: Duration = Duration::from_secs(30 * 86_400);
@@ -30,16 +30,16 @@ pub struct AlertsConfig {
     /// The mail server; without one nothing is mailed.
     pub mail: Option<MailConfig>,
     /// Who hears of what, of all workflows.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<AlertRule>,
     /// When what can wait does wait.
     pub quiet_hours: Option<QuietHours>,
     /// When the day's sums are sent, and to whom.
-    pub daily: Option<Daily>,
+    pub daily: Option<DailyMail>,
 }
 
 /// The daily mail.
 #[derive(Debug, Clone)]
-pub struct Daily {
+pub struct DailyMail {
     /// When.
     pub at: Schedule,
     /// To whom.
@@ -97,20 +97,20 @@ impl MailSecurity {
     }
 }
 
-const ON: FieldSpec = FieldSpec::required("on", Shape::Word(&Kind::WORDS), "On what.");
+const ON: FieldSpec = FieldSpec::required("on", ValueShape::Word(&AlertKind::WORDS), "On what.");
 const AFTER: FieldSpec = FieldSpec::optional(
     "after",
-    Shape::Duration,
+    ValueShape::Duration,
     "How long it must have lasted; for not_started and not_finished, how long after the schedule's time.",
 );
 const BY: FieldSpec = FieldSpec::optional(
     "by",
-    Shape::Text,
+    ValueShape::Text,
     "For not_started and not_finished: by which time of day, on days on which the schedule fires, such as \"09:45\".",
 );
 const TO: FieldSpec = FieldSpec::required(
     "to",
-    Shape::List(&Shape::Text),
+    ValueShape::List(&ValueShape::Text),
     "To whom: e-mail addresses.",
 );
 
@@ -123,39 +123,39 @@ static RULE: [FieldSpec; 5] = [
     BY,
     FieldSpec::optional(
         "workflow",
-        Shape::Text,
+        ValueShape::Text,
         "Of which workflow only; of all if not given.",
     ),
     TO,
 ];
 
 static MAIL: [FieldSpec; 8] = [
-    FieldSpec::required("host", Shape::Text, "The name of the mail server."),
+    FieldSpec::required("host", ValueShape::Text, "The name of the mail server."),
     FieldSpec::optional(
         "port",
-        Shape::Integer(1, 65_535),
+        ValueShape::Integer(1, 65_535),
         "Its port; 465, 587 or 25 by security if not given.",
     ),
     FieldSpec::required(
         "security",
-        Shape::Word(&MailSecurity::WORDS),
+        ValueShape::Word(&MailSecurity::WORDS),
         "tls from the beginning, starttls, or none for a server on this machine.",
     ),
-    FieldSpec::optional("user", Shape::Text, "Who we are at the server."),
-    FieldSpec::optional("password", Shape::Secret, "And the password."),
+    FieldSpec::optional("user", ValueShape::Text, "Who we are at the server."),
+    FieldSpec::optional("password", ValueShape::Secret, "And the password."),
     FieldSpec::required(
         "from",
-        Shape::Text,
+        ValueShape::Text,
         "Whom mails are from: payrun <payrun@example.com>.",
     ),
     FieldSpec::optional(
         "ca",
-        Shape::Fields(&SECRET),
+        ValueShape::Fields(&SECRET),
         "The certificate of a private authority that vouches for the server, as PEM; the machine's if not given.",
     ),
     FieldSpec::optional(
         "timeout",
-        Shape::Duration,
+        ValueShape::Duration,
         "How long a connection or a mail may take; 30s if not given.",
     ),
 ];
@@ -163,52 +163,56 @@ static MAIL: [FieldSpec; 8] = [
 static QUIET: [FieldSpec; 2] = [
     FieldSpec::required(
         "from",
-        Shape::Text,
+        ValueShape::Text,
         "From which time of day, such as \"22:00\".",
     ),
-    FieldSpec::required("to", Shape::Text, "To which, such as \"07:00\"."),
+    FieldSpec::required("to", ValueShape::Text, "To which, such as \"07:00\"."),
 ];
 
 static DAILY: [FieldSpec; 2] = [
-    FieldSpec::required("at", Shape::Text, "The time of day, such as \"08:00\"."),
+    FieldSpec::required(
+        "at",
+        ValueShape::Text,
+        "The time of day, such as \"08:00\".",
+    ),
     FieldSpec::required(
         "to",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "To whom: e-mail addresses.",
     ),
 ];
 
-static A_RULE: Shape = Shape::Fields(&RULE);
-static DAILY_FORMS: [Shape; 2] = [Shape::Text, Shape::Fields(&DAILY)];
+static A_RULE: ValueShape = ValueShape::Fields(&RULE);
+static DAILY_FORMS: [ValueShape; 2] = [ValueShape::Text, ValueShape::Fields(&DAILY)];
 
 pub(super) const MAIL_FIELD: FieldSpec = FieldSpec::optional(
     "mail",
-    Shape::Fields(&MAIL),
+    ValueShape::Fields(&MAIL),
     "The mail server that alerts are sent by.",
 );
 pub(super) const ALERTS_FIELD: FieldSpec = FieldSpec::optional(
     "alerts",
-    Shape::List(&A_RULE),
+    ValueShape::List(&A_RULE),
     "Who hears of what, of all workflows.",
 );
 pub(super) const QUIET_FIELD: FieldSpec = FieldSpec::optional(
     "quiet_hours",
-    Shape::Fields(&QUIET),
+    ValueShape::Fields(&QUIET),
     "When what can wait waits until they are over.",
 );
 pub(super) const DAILY_FIELD: FieldSpec = FieldSpec::optional(
     "daily",
-    Shape::Either(&DAILY_FORMS),
+    ValueShape::Either(&DAILY_FORMS),
     "When the sums of the day are sent: a time of day, for all whom the alerts of this file go to; or at and to.",
 );
 
-impl Reading<'_> {
+impl FileContext<'_> {
     /// All of it; `zone` is the wall clock.
-    pub(super) fn alerts(&mut self, root: &Node, zone: chrono_tz::Tz) -> AlertsConfig {
+    pub(super) fn alerts(&mut self, root: &YamlNode, zone: chrono_tz::Tz) -> AlertsConfig {
         let mail = root.get("mail").and_then(|node| self.mail(node));
-        let nodes = root.get("alerts").map_or(&[][..], Node::list);
+        let nodes = root.get("alerts").map_or(&[][..], YamlNode::list);
         let mut refuse = |at, message: String, help: &str| self.refuse(at, message, help);
-        let rules: Vec<Rule> = nodes
+        let rules: Vec<AlertRule> = nodes
             .iter()
             .filter_map(|node| rule(node, text_of(node, "workflow"), &mut refuse))
             .collect();
@@ -237,7 +241,7 @@ impl Reading<'_> {
         }
     }
 
-    fn mail(&mut self, node: &Node) -> Option<MailConfig> {
+    fn mail(&mut self, node: &YamlNode) -> Option<MailConfig> {
         let host = self.host(node);
         let security = text_of(node, "security").and_then(MailSecurity::parse)?;
         let given = integer_of(node, "port").and_then(|port| u16::try_from(port).ok());
@@ -268,7 +272,7 @@ impl Reading<'_> {
         })
     }
 
-    fn host(&mut self, node: &Node) -> Option<String> {
+    fn host(&mut self, node: &YamlNode) -> Option<String> {
         let value = node.get("host")?;
         let host = value.text()?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
@@ -284,7 +288,7 @@ impl Reading<'_> {
     }
 
     /// Both or neither of user and password; none if something is wrong.
-    fn login(&mut self, node: &Node) -> Option<Option<(String, SecretString)>> {
+    fn login(&mut self, node: &YamlNode) -> Option<Option<(String, SecretString)>> {
         match (text_of(node, "user"), node.get("password")) {
             (None, None) => Some(None),
             (Some(user), Some(password)) => Some(Some((user.to_owned(), self.secret(password)?))),
@@ -299,7 +303,7 @@ impl Reading<'_> {
         }
     }
 
-    fn mailbox(&mut self, node: &Node) -> Option<Mailbox> {
+    fn mailbox(&mut self, node: &YamlNode) -> Option<Mailbox> {
         match Mailbox::from_str(node.text()?) {
             Ok(mailbox) => Some(mailbox),
             Err(_) => {
@@ -313,7 +317,7 @@ impl Reading<'_> {
         }
     }
 
-    fn authority(&mut self, node: &Node) -> Option<String> {
+    fn authority(&mut self, node: &YamlNode) -> Option<String> {
         let pem = self.public(node)?;
         if pem.contains("-----BEGIN CERTIFICATE-----")
             && Certificate::from_pem(pem.as_bytes()).is_ok()
@@ -332,16 +336,21 @@ impl Reading<'_> {
         None
     }
 
-    fn quiet_hours(&mut self, node: &Node, zone: chrono_tz::Tz) -> Option<QuietHours> {
+    fn quiet_hours(&mut self, node: &YamlNode, zone: chrono_tz::Tz) -> Option<QuietHours> {
         let quiet = QuietHours::new(text_of(node, "from")?, text_of(node, "to")?, zone);
         quiet
             .map_err(|error| self.refuse(node.at, error.to_string(), ""))
             .ok()
     }
 
-    fn daily(&mut self, node: &Node, rules: &[Rule], zone: chrono_tz::Tz) -> Option<Daily> {
+    fn daily(
+        &mut self,
+        node: &YamlNode,
+        rules: &[AlertRule],
+        zone: chrono_tz::Tz,
+    ) -> Option<DailyMail> {
         let time = node.text().or_else(|| text_of(node, "at"))?;
-        let at = Schedule::every(&Every::Day, time, zone);
+        let at = Schedule::every(&FiringInterval::Day, time, zone);
         let at = at
             .map_err(|error| self.refuse(node.at, error.to_string(), ""))
             .ok()?;
@@ -356,22 +365,22 @@ impl Reading<'_> {
                 "write { at: \"08:00\", to: [you@example.com] }",
             );
         }
-        Some(Daily { at, to })
+        Some(DailyMail { at, to })
     }
 }
 
-fn everybody(rules: &[Rule]) -> Vec<String> {
+fn everybody(rules: &[AlertRule]) -> Vec<String> {
     let all: std::collections::BTreeSet<&String> = rules.iter().flat_map(|rule| &rule.to).collect();
     all.into_iter().cloned().collect()
 }
 
 /// A checked rule of either file, about one workflow or all; what is wrong is refused at its place.
 pub(crate) fn rule(
-    node: &Node,
+    node: &YamlNode,
     workflow: Option<&str>,
     refuse: &mut impl FnMut(Position, String, &str),
-) -> Option<Rule> {
-    let on = text_of(node, "on").and_then(Kind::parse)?;
+) -> Option<AlertRule> {
+    let on = text_of(node, "on").and_then(AlertKind::parse)?;
     let to = addresses(node.get("to")?, refuse);
     let by = node
         .get("by")
@@ -385,7 +394,7 @@ pub(crate) fn rule(
         refuse(node.at, format!("{}: {mistake}", on.as_str()), "");
         return None;
     }
-    if matches!(on, Kind::Disk | Kind::Database) && workflow.is_some() {
+    if matches!(on, AlertKind::Disk | AlertKind::Database) && workflow.is_some() {
         refuse(
             node.at,
             format!("{} is about no workflow", on.as_str()),
@@ -393,15 +402,15 @@ pub(crate) fn rule(
         );
         return None;
     }
-    let default = if on == Kind::Unknown {
+    let default = if on == AlertKind::Unknown {
         UNKNOWN_FOR
-    } else if on == Kind::GatewayUnreachable {
+    } else if on == AlertKind::GatewayUnreachable {
         UNREACHABLE_FOR
     } else {
         Duration::ZERO
     };
     let workflow = workflow.map(str::to_owned);
-    Some(Rule {
+    Some(AlertRule {
         on,
         after: after.unwrap_or(default),
         by,
@@ -410,7 +419,7 @@ pub(crate) fn rule(
     })
 }
 
-fn mistimed(on: Kind, by: bool, after: Option<Duration>) -> Option<&'static str> {
+fn mistimed(on: AlertKind, by: bool, after: Option<Duration>) -> Option<&'static str> {
     if after.is_some_and(|after| after > AFTER_MAX) {
         return Some("after takes at most 30d");
     }
@@ -424,7 +433,10 @@ fn mistimed(on: Kind, by: bool, after: Option<Duration>) -> Option<&'static str>
     }
 }
 
-fn addresses(node: &Node, refuse: &mut impl FnMut(Position, String, &str)) -> Option<Vec<String>> {
+fn addresses(
+    node: &YamlNode,
+    refuse: &mut impl FnMut(Position, String, &str),
+) -> Option<Vec<String>> {
     let nodes = node.list();
     if nodes.is_empty() || nodes.len() > TO_MAX {
         refuse(node.at, format!("to takes 1 to {TO_MAX} addresses"), "");

@@ -8,74 +8,78 @@ use secrecy::SecretString;
 use payrun_gateway::cbtis::account::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,
 };
-use payrun_yaml::fields::{FieldSpec, Shape, duration_of, text_of};
-use payrun_yaml::node::Node;
+use payrun_yaml::fields::{FieldSpec, ValueShape, duration_of, text_of};
+use payrun_yaml::node::YamlNode;
 
 use super::lane::{
     BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
     WITHDRAW_AT_ONCE,
 };
-use super::load::Reading;
+use super::load::FileContext;
 
 static CUSTOMS: [FieldSpec; 6] = [
     FieldSpec::optional(
         "create_path",
-        Shape::Text,
+        ValueShape::Text,
         "Where a declaration is created; CBTIS documents it.",
     ),
     FieldSpec::optional(
         "update_path",
-        Shape::Text,
+        ValueShape::Text,
         "Where it is modified; a guess, …/update_customs_declare, if not given.",
     ),
     FieldSpec::optional(
         "query_path",
-        Shape::Text,
+        ValueShape::Text,
         "Where it is asked about; a guess, …/retrieve_customs_declare, if not given.",
     ),
     FieldSpec::optional(
         "redeclare_path",
-        Shape::Text,
+        ValueShape::Text,
         "Where it is pushed again; a guess, …/redeclare_customs_declare, if not given.",
     ),
     FieldSpec::optional(
         "fields",
-        Shape::Named(&Shape::Text),
+        ValueShape::Named(&ValueShape::Text),
         "CBTIS's names of WeChat Pay's fields sub_order_no, fee_type, order_fee, transport_fee, product_fee and duty, where they \
          are others; not documented.",
     ),
     FieldSpec::optional(
         "amounts",
-        Shape::Word(&["cents", "decimal"]),
+        ValueShape::Word(&["cents", "decimal"]),
         "How the amounts of a sub-order are written; not documented, so no sub-order is declared if not given.",
     ),
 ];
 
 static TOKEN_REQUEST: [FieldSpec; 6] = [
-    FieldSpec::required("path", Shape::Text, "The path of the request at base_url."),
+    FieldSpec::required(
+        "path",
+        ValueShape::Text,
+        "The path of the request at base_url.",
+    ),
     FieldSpec::optional(
         "headers",
-        Shape::Named(&Shape::Secret),
+        ValueShape::Named(&ValueShape::Secret),
         "Headers of the request that hold the credentials, such as x-client-id and x-api-key.",
     ),
     FieldSpec::optional(
         "body",
-        Shape::Secret,
+        ValueShape::Secret,
         "The JSON body of the request, with the credentials in it.",
     ),
     FieldSpec::optional(
         "token_field",
-        Shape::Text,
+        ValueShape::Text,
         "Where the reply has the token; data.access_token if not given.",
     ),
     FieldSpec::optional(
         "expires_field",
-        Shape::Text,
+        ValueShape::Text,
         "Where the reply has its lifetime in seconds, or its end in ISO 8601; data.expires_in if not given.",
     ),
     FieldSpec::optional(
         "lifetime",
-        Shape::Duration,
+        ValueShape::Duration,
         "How long it lives if the reply does not say; 10m if not given.",
     ),
 ];
@@ -84,67 +88,67 @@ static TOKEN_REQUEST: [FieldSpec; 6] = [
 pub static FIELDS: [FieldSpec; 22] = [
     FieldSpec::required(
         "kind",
-        Shape::Word(&["cbtis"]),
+        ValueShape::Word(&["cbtis"]),
         "The kind of gateway: cbtis is CBTIS (AiscPay).",
     ),
     FieldSpec::required(
         "base_url",
-        Shape::Text,
+        ValueShape::Text,
         "Scheme and host, as CBTIS names it.",
     ),
     FieldSpec::optional(
         "access_token",
-        Shape::Secret,
+        ValueShape::Secret,
         "An access token that stays; or give token_request.",
     ),
     FieldSpec::optional(
         "token_request",
-        Shape::Fields(&TOKEN_REQUEST),
+        ValueShape::Fields(&TOKEN_REQUEST),
         "How an access token is fetched and renewed; or give access_token.",
     ),
     FieldSpec::optional(
         "token_header",
-        Shape::Text,
+        ValueShape::Text,
         "The header of the token; a guess, Authorization, if not given.",
     ),
     FieldSpec::optional(
         "token_prefix",
-        Shape::Text,
+        ValueShape::Text,
         "What stands before the token; a guess, Bearer, if not given.",
     ),
     FieldSpec::required(
         "api_key",
-        Shape::Secrets,
+        ValueShape::Secrets,
         "The API key that notifications are signed with; of a list [new, old] any verifies.",
     ),
     FieldSpec::optional(
         "signature_header",
-        Shape::Text,
+        ValueShape::Text,
         "The header of a notification's signature; a guess, Signature, if not given.",
     ),
     FieldSpec::optional(
         "refund_path",
-        Shape::Text,
+        ValueShape::Text,
         "Where refunds are made; a guess, /mch-api/v1/pa/refunds/create, if not given.",
     ),
     FieldSpec::optional(
         "refund_query_path",
-        Shape::Text,
+        ValueShape::Text,
         "Where refunds are asked about; a guess, /mch-api/v1/pa/refunds/query, if not given.",
     ),
     FieldSpec::optional(
         "not_found_code",
-        Shape::Scalar,
+        ValueShape::Scalar,
         "The code of a reply that says there is no such order; not documented, so every code is asked about if not given.",
     ),
     FieldSpec::optional(
         "customs",
-        Shape::Fields(&CUSTOMS),
+        ValueShape::Fields(&CUSTOMS),
         "How customs declarations are made, where CBTIS's way is not what was guessed.",
     ),
     FieldSpec::required(
         "notify_url",
-        Shape::Text,
+        ValueShape::Text,
         "Where the gateway sends notifications: https, without a query.",
     ),
     RATE,
@@ -168,8 +172,8 @@ const CUSTOMS_FIELDS: [&str; 6] = [
     "duty",
 ];
 
-impl Reading<'_> {
-    pub(super) fn cbtis(&mut self, node: &Node) -> Option<CbtisConfig> {
+impl FileContext<'_> {
+    pub(super) fn cbtis(&mut self, node: &YamlNode) -> Option<CbtisConfig> {
         let base_url = self.base_url(node, None);
         let access_token = self.access_token(node);
         let token_header = self.header_name(node, "token_header", "authorization");
@@ -202,11 +206,11 @@ impl Reading<'_> {
         })
     }
 
-    fn cbtis_customs(&mut self, node: Option<&Node>) -> Option<CbtisCustoms> {
+    fn cbtis_customs(&mut self, node: Option<&YamlNode>) -> Option<CbtisCustoms> {
         let usual = CbtisCustoms::default();
         let Some(node) = node else { return Some(usual) };
         let mut fields = BTreeMap::new();
-        for entry in node.get("fields").map_or(&[][..], Node::entries) {
+        for entry in node.get("fields").map_or(&[][..], YamlNode::entries) {
             if !CUSTOMS_FIELDS.contains(&entry.key.as_str()) {
                 let message = format!(
                     "there is no field \"{}\" of a declaration",
@@ -238,7 +242,7 @@ impl Reading<'_> {
         })
     }
 
-    fn access_token(&mut self, node: &Node) -> Option<AccessToken> {
+    fn access_token(&mut self, node: &YamlNode) -> Option<AccessToken> {
         match (node.get("access_token"), node.get("token_request")) {
             (Some(fixed), None) => self.secret(fixed).map(AccessToken::Fixed),
             (None, Some(request)) => {
@@ -279,9 +283,9 @@ impl Reading<'_> {
         }
     }
 
-    fn token_headers(&mut self, request: &Node) -> Option<Vec<(String, SecretString)>> {
+    fn token_headers(&mut self, request: &YamlNode) -> Option<Vec<(String, SecretString)>> {
         let mut headers = Vec::new();
-        for entry in request.get("headers").map_or(&[][..], Node::entries) {
+        for entry in request.get("headers").map_or(&[][..], YamlNode::entries) {
             let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
             if entry.key.is_empty() || entry.key.len() > 64 || !entry.key.bytes().all(allowed) {
                 self.refuse(
@@ -296,7 +300,7 @@ impl Reading<'_> {
         Some(headers)
     }
 
-    fn header_name(&mut self, node: &Node, name: &str, default: &str) -> Option<String> {
+    fn header_name(&mut self, node: &YamlNode, name: &str, default: &str) -> Option<String> {
         let given = self.bounded(node, name, 64);
         if node.get(name).is_some() {
             given.map(|name| name.to_ascii_lowercase())

@@ -1,51 +1,51 @@
 //! The fields of an EGMS account in `payrun.yaml` (docs/gateways/egms.md).
 
 use payrun_gateway::egms::account::{EgmsConfig, SignType};
-use payrun_yaml::fields::{FieldSpec, Shape, text_of};
-use payrun_yaml::node::Node;
+use payrun_yaml::fields::{FieldSpec, ValueShape, text_of};
+use payrun_yaml::node::YamlNode;
 
 use super::lane::{
     BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
     WITHDRAW_AT_ONCE,
 };
-use super::load::Reading;
+use super::load::FileContext;
 use super::urls::url_parts;
 
 /// The fields of an account.
 pub static FIELDS: [FieldSpec; 18] = [
     FieldSpec::required(
         "kind",
-        Shape::Word(&["egms"]),
+        ValueShape::Word(&["egms"]),
         "The kind of gateway: egms is EGMS of EVO Cloud (Evonet).",
     ),
     FieldSpec::required(
         "base_url",
-        Shape::Text,
+        ValueShape::Text,
         "Scheme and host, as EGMS names it.",
     ),
     FieldSpec::required(
         "sid",
-        Shape::Text,
+        ValueShape::Text,
         "The merchant's id, as it stands in the paths.",
     ),
     FieldSpec::required(
         "sign_key",
-        Shape::Secrets,
+        ValueShape::Secrets,
         "The SignKey: 32 characters; of a list [new, old] the first signs, and any verifies.",
     ),
     FieldSpec::optional(
         "sign_type",
-        Shape::Word(&SignType::WORDS),
+        ValueShape::Word(&SignType::WORDS),
         "The digest of signatures; SHA256 if not given.",
     ),
     FieldSpec::optional(
         "key_id",
-        Shape::Text,
+        ValueShape::Text,
         "The KeyID header, if EGMS issued one.",
     ),
     FieldSpec::optional(
         "cancel_when",
-        Shape::List(&Shape::Word(&[
+        ValueShape::List(&ValueShape::Word(&[
             "Pending",
             "Authorised",
             "Verifying",
@@ -56,12 +56,12 @@ pub static FIELDS: [FieldSpec; 18] = [
     ),
     FieldSpec::required(
         "notify_url",
-        Shape::Text,
+        ValueShape::Text,
         "Where the gateway sends notifications: https, without a query.",
     ),
     FieldSpec::optional(
         "notify_path",
-        Shape::Text,
+        ValueShape::Text,
         "The path notifications are signed with; that of notify_url if not given.",
     ),
     RATE,
@@ -75,8 +75,8 @@ pub static FIELDS: [FieldSpec; 18] = [
     WITHDRAW_AT_ONCE,
 ];
 
-impl Reading<'_> {
-    pub(super) fn egms(&mut self, node: &Node) -> Option<EgmsConfig> {
+impl FileContext<'_> {
+    pub(super) fn egms(&mut self, node: &YamlNode) -> Option<EgmsConfig> {
         let base_url = self.base_url(node, None);
         let sid = self.bounded(node, "sid", 64);
         let sign_keys = node.get("sign_key").and_then(|value| self.secrets(value));

@@ -8,69 +8,69 @@ use payrun_domain::text::shown;
 use payrun_gateway::hipopay::account::{Encoding, HipopayConfig};
 use payrun_gateway::key_check;
 use payrun_gateway::statement::BillNames;
-use payrun_yaml::fields::{FieldSpec, Shape, text_of};
-use payrun_yaml::node::Node;
+use payrun_yaml::fields::{FieldSpec, ValueShape, text_of};
+use payrun_yaml::node::YamlNode;
 
 use super::lane::{
     BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER,
     TIMEOUT, WITHDRAW_AT_ONCE,
 };
-use super::load::Reading;
+use super::load::FileContext;
 use super::secrets;
 
 /// The fields of an account.
 pub static FIELDS: [FieldSpec; 20] = [
     FieldSpec::required(
         "kind",
-        Shape::Word(&["hipopay"]),
+        ValueShape::Word(&["hipopay"]),
         "The kind of gateway: hipopay is HipoPay.",
     ),
     FieldSpec::required(
         "base_url",
-        Shape::Text,
+        ValueShape::Text,
         "Scheme and host; the sandbox's is https://testapi.hipopay.com. In production https://api.hipopay.com was found in HipoPay's \
          own SDK (2019), and https://api.wisecashier.com before: confirm it with HipoPay.",
     ),
     FieldSpec::required(
         "merchant_no",
-        Shape::Text,
+        ValueShape::Text,
         "The merchant number, MerchantNO.",
     ),
     FieldSpec::required(
         "merchant_key",
-        Shape::Secret,
+        ValueShape::Secret,
         "The RSA private key that signs our requests, as PEM.",
     ),
     FieldSpec::required(
         "platform_public_key",
-        Shape::Secrets,
+        ValueShape::Secrets,
         "HipoPay's public key for notifications, as PEM; of a list [new, old] any verifies.",
     ),
     FieldSpec::optional(
         "version",
-        Shape::Text,
+        ValueShape::Text,
         "The Version header; 1.0 if not given.",
     ),
     FieldSpec::required(
         "notify_url",
-        Shape::Text,
+        ValueShape::Text,
         "Where the gateway sends notifications: https, without a query.",
     ),
     FieldSpec::optional(
         "encoding",
-        Shape::Word(&Encoding::WORDS),
+        ValueShape::Word(&Encoding::WORDS),
         "What the string to sign leaves of ~ * ! ' ( ): rfc3986 (only ~) if not given. HipoPay's own SDKs disagree.",
     ),
     CUSTOMS,
     FieldSpec::optional(
         "bill_columns",
-        Shape::Named(&Shape::Text),
+        ValueShape::Named(&ValueShape::Text),
         "What the reconciliation report calls its columns, by ours (transaction_type, order_no, …), where that is not the document's \
          English; the language of a real file is not documented.",
     ),
     FieldSpec::optional(
         "bill_words",
-        Shape::Fields(&BILL_WORDS),
+        ValueShape::Fields(&BILL_WORDS),
         "What the reconciliation report calls the types of its lines, where that is not the document's English.",
     ),
     RATE,
@@ -87,18 +87,18 @@ pub static FIELDS: [FieldSpec; 20] = [
 static BILL_WORDS: [FieldSpec; 2] = [
     FieldSpec::optional(
         "payment",
-        Shape::Text,
+        ValueShape::Text,
         "How the type of a payment begins; Collection via, if not given.",
     ),
     FieldSpec::optional(
         "refund",
-        Shape::Text,
+        ValueShape::Text,
         "The type of a refund; Refund if not given.",
     ),
 ];
 
-impl Reading<'_> {
-    pub(super) fn hipopay(&mut self, node: &Node) -> Option<HipopayConfig> {
+impl FileContext<'_> {
+    pub(super) fn hipopay(&mut self, node: &YamlNode) -> Option<HipopayConfig> {
         let base_url = self.base_url(node, None);
         let merchant_no = self.bounded(node, "merchant_no", 64);
         let merchant_key = self.rsa_key(node, "merchant_key");
@@ -120,9 +120,9 @@ impl Reading<'_> {
         })
     }
 
-    fn bill_names(&mut self, node: &Node) -> BillNames {
+    fn bill_names(&mut self, node: &YamlNode) -> BillNames {
         let mut columns = BTreeMap::new();
-        for entry in node.get("bill_columns").map_or(&[][..], Node::entries) {
+        for entry in node.get("bill_columns").map_or(&[][..], YamlNode::entries) {
             if !BillNames::columns_known().any(|name| name == entry.key) {
                 let message = format!("the bill has no column \"{}\"", shown(&entry.key));
                 let known: Vec<&str> = BillNames::columns_known().collect();
@@ -151,7 +151,7 @@ impl Reading<'_> {
         }
     }
 
-    fn version(&mut self, node: &Node) -> Option<String> {
+    fn version(&mut self, node: &YamlNode) -> Option<String> {
         let Some(value) = node.get("version") else {
             return Some("1.0".to_owned());
         };
@@ -163,7 +163,7 @@ impl Reading<'_> {
         None
     }
 
-    fn rsa_key(&mut self, node: &Node, name: &str) -> Option<SecretString> {
+    fn rsa_key(&mut self, node: &YamlNode, name: &str) -> Option<SecretString> {
         let value = node.get(name)?;
         let key = self.secret(value)?;
         match key_check::private_key(&key) {
@@ -179,7 +179,7 @@ impl Reading<'_> {
         }
     }
 
-    fn rsa_public_keys(&mut self, node: &Node, name: &str) -> Option<Vec<String>> {
+    fn rsa_public_keys(&mut self, node: &YamlNode, name: &str) -> Option<Vec<String>> {
         let value = node.get(name)?;
         let pems: Vec<_> = secrets::references(value)
             .iter()

@@ -3,60 +3,60 @@
 
 use std::time::Duration;
 
-use payrun_yaml::fields::{FieldSpec, Shape, duration_of, integer_of, is_true, text_of};
-use payrun_yaml::node::Node;
+use payrun_yaml::fields::{FieldSpec, ValueShape, duration_of, integer_of, is_true, text_of};
+use payrun_yaml::node::YamlNode;
 use payrun_yaml::scalars;
 
-use super::load::Reading;
+use super::load::FileContext;
 use super::{CustomsConfig, GatewayConfig, GatewayKind, Rate, StopAfter};
 
 pub(super) const RATE: FieldSpec = FieldSpec::optional(
     "rate",
-    Shape::Rate,
+    ValueShape::Rate,
     "How many calls the account allows; 20/s if not given.",
 );
 pub(super) const BURST: FieldSpec = FieldSpec::optional(
     "burst",
-    Shape::Integer(0, 100_000),
+    ValueShape::Integer(0, 100_000),
     "How many calls of a process beyond the rate may fall into one span of it; 0 if not given.",
 );
 pub(super) const CONCURRENCY: FieldSpec = FieldSpec::optional(
     "concurrency",
-    Shape::Integer(1, 1024),
+    ValueShape::Integer(1, 1024),
     "How many calls each process may have under way at once; 16 if not given. All processes together keep the rate.",
 );
 pub(super) const TIMEOUT: FieldSpec = FieldSpec::optional(
     "timeout",
-    Shape::Duration,
+    ValueShape::Duration,
     "How long one call may take; 15s if not given.",
 );
 pub(super) const QUERY_INTERVAL: FieldSpec = FieldSpec::optional(
     "query_interval",
-    Shape::Duration,
+    ValueShape::Duration,
     "How long to leave one order alone between queries; 10s if not given.",
 );
 
 pub(super) const REFUND_INTERVAL: FieldSpec = FieldSpec::optional(
     "refund_interval",
-    Shape::Duration,
+    ValueShape::Duration,
     "How long to leave between two refunds of one payment; 1m if not given.",
 );
 
 pub(super) const FUNDS_INTERVAL: FieldSpec = FieldSpec::optional(
     "funds_interval",
-    Shape::Duration,
+    ValueShape::Duration,
     "How long nothing of a kind of job is sent when our balance is too small for it; 30m if not given.",
 );
 
 static STOP_AFTER_FIELDS: [FieldSpec; 2] = [
     FieldSpec::optional(
         "unverified",
-        Shape::Integer(1, 1000),
+        ValueShape::Integer(1, 1000),
         "After how many replies in a row that cannot be verified the lane is stopped; 5 if not given.",
     ),
     FieldSpec::optional(
         "refused",
-        Shape::Integer(1, 100_000),
+        ValueShape::Integer(1, 100_000),
         "After how many items that are refused for the same fault of the request, before any went well, their job is stopped; 5 \
          if not given.",
     ),
@@ -64,13 +64,13 @@ static STOP_AFTER_FIELDS: [FieldSpec; 2] = [
 
 pub(super) const STOP_AFTER: FieldSpec = FieldSpec::optional(
     "stop_after",
-    Shape::Fields(&STOP_AFTER_FIELDS),
+    ValueShape::Fields(&STOP_AFTER_FIELDS),
     "After how much trouble in a row nothing more is sent until a person has looked.",
 );
 
 pub(super) const WITHDRAW_AT_ONCE: FieldSpec = FieldSpec::optional(
     "withdraw_at_once",
-    Shape::Boolean,
+    ValueShape::Boolean,
     "Whether this gateway, such as a sandbox, lets an order be closed or reversed right after it was made; false if not given: \
      payrun waits as long as the job kind's not_before says.",
 );
@@ -78,35 +78,35 @@ pub(super) const WITHDRAW_AT_ONCE: FieldSpec = FieldSpec::optional(
 static CUSTOMS_FIELDS: [FieldSpec; 3] = [
     FieldSpec::optional(
         "ports",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Codes of customs beside the gateway's known list, such as HAIKOU_ZS.",
     ),
     FieldSpec::optional(
         "sub_orders",
-        Shape::Boolean,
+        ValueShape::Boolean,
         "Whether orders may be declared by their sub-orders; true if not given. The gateway's Chinese pages give that to \
          institutions only, its English pages to everybody.",
     ),
     FieldSpec::optional(
         "declare_within",
-        Shape::Duration,
+        ValueShape::Duration,
         "How long after paid_on a payment may be declared; 365d if not given.",
     ),
 ];
 
 pub(super) const CUSTOMS: FieldSpec = FieldSpec::optional(
     "customs",
-    Shape::Fields(&CUSTOMS_FIELDS),
+    ValueShape::Fields(&CUSTOMS_FIELDS),
     "What is particular to customs declarations here.",
 );
 
-impl Reading<'_> {
-    fn customs(&mut self, node: &Node) -> CustomsConfig {
+impl FileContext<'_> {
+    fn customs(&mut self, node: &YamlNode) -> CustomsConfig {
         let Some(node) = node.get("customs") else {
             return CustomsConfig::default();
         };
         let mut ports = Vec::new();
-        for port in node.get("ports").map_or(&[][..], Node::list) {
+        for port in node.get("ports").map_or(&[][..], YamlNode::list) {
             let text = port.text().unwrap_or_default();
             let fits =
                 |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
@@ -126,7 +126,12 @@ impl Reading<'_> {
     }
 
     /// An account of a kind, with its lane.
-    pub(super) fn account(&mut self, name: &str, node: &Node, kind: GatewayKind) -> GatewayConfig {
+    pub(super) fn account(
+        &mut self,
+        name: &str,
+        node: &YamlNode,
+        kind: GatewayKind,
+    ) -> GatewayConfig {
         let concurrency =
             integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
         let positive = |duration: &Duration| !duration.is_zero();
@@ -168,7 +173,7 @@ impl Reading<'_> {
     }
 }
 
-fn stop_after(node: &Node) -> StopAfter {
+fn stop_after(node: &YamlNode) -> StopAfter {
     let usual = StopAfter::default();
     let Some(node) = node.get("stop_after") else {
         return usual;

@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::zones::zone;
 use payrun_yaml as yaml;
-use payrun_yaml::diagnostics::{Diagnostics, Source};
-use payrun_yaml::fields::{FieldSpec, Shape, check, integer_of, text_of};
-use payrun_yaml::node::{Entry, Node, Position, parse as parse_yaml};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
+use payrun_yaml::fields::{FieldSpec, ValueShape, check, integer_of, text_of};
+use payrun_yaml::node::{MappingEntry, Position, YamlNode, parse as parse_yaml};
 
 use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
@@ -24,66 +24,66 @@ use super::{
 pub static CONFIG: [FieldSpec; 17] = [
     FieldSpec::required(
         "database",
-        Shape::Either(&[Shape::Text, Shape::Secret]),
+        ValueShape::Either(&[ValueShape::Text, ValueShape::Secret]),
         "Where the ledger is: a SQLite file (sqlite://payrun.db or a path, relative to this file), or a PostgreSQL database \
          (postgres://user@host/name; with a password, the whole address by env or file).",
     ),
     FieldSpec::optional(
         "database_tls",
-        Shape::Word(&DatabaseTls::WORDS),
+        ValueShape::Word(&DatabaseTls::WORDS),
         "How sure it must be who a PostgreSQL server on another machine is: verified (sslmode=verify-full in its address), or unverified, \
          where whoever is on the way may read and change what is said; verified if not given.",
     ),
     FieldSpec::required(
         "timezone",
-        Shape::Text,
+        ValueShape::Text,
         "The wall clock of schedules and reports, such as Asia/Hong_Kong.",
     ),
     FieldSpec::optional(
         "jobs",
-        Shape::Text,
+        ValueShape::Text,
         "A folder of job kinds that replace built-in ones of the same name.",
     ),
     FieldSpec::optional(
         "encryption_key",
-        Shape::Secrets,
+        ValueShape::Secrets,
         "The key under which personal data is kept: base64 of 32 bytes, by env or file; of a list [new, old] the first seals, and any \
          opens.",
     ),
     FieldSpec::optional(
         "files",
-        Shape::Text,
+        ValueShape::Text,
         "Where statements and reports go: a folder beside this file (files), or s3://bucket/prefix.",
     ),
     FieldSpec::optional(
         "workflows",
-        Shape::Text,
+        ValueShape::Text,
         "The folder of the workflows that the service runs by their schedules; workflows if not given.",
     ),
     FieldSpec::optional(
         "inputs",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "More folders from which runs by schedule and over the API may take item files, relative to this file's folder; those \
          of the project may be taken without.",
     ),
     FieldSpec::optional(
         "input_mib",
-        Shape::Integer(1, 1_048_576),
+        ValueShape::Integer(1, 1_048_576),
         "The largest item file that is planned, in MiB: it is copied to temporary space first; 1024 if not given.",
     ),
     FieldSpec::optional(
         "server",
-        Shape::Fields(&server::FIELDS),
+        ValueShape::Fields(&server::FIELDS),
         "Where the service listens.",
     ),
     FieldSpec::optional(
         "retention",
-        Shape::Fields(&retention::FIELDS),
+        ValueShape::Fields(&retention::FIELDS),
         "How long what is kept.",
     ),
     FieldSpec::optional(
         "calendars",
-        Shape::Text,
+        ValueShape::Text,
         "A folder of business-day calendars, YAML, ICS or gov.hk's JSON; calendars beside this file if not given.",
     ),
     MAIL_FIELD,
@@ -92,7 +92,7 @@ pub static CONFIG: [FieldSpec; 17] = [
     DAILY_FIELD,
     FieldSpec::required(
         "gateways",
-        Shape::Named(&Shape::Kinds(&KINDS)),
+        ValueShape::Named(&ValueShape::Kinds(&KINDS)),
         "Gateway accounts by name.",
     ),
 ];
@@ -119,27 +119,32 @@ pub fn load(path: &Path) -> Result<Config, Diagnostics> {
 /// Everything that is wrong with it.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
     read_config(
-        &Source::new(&path.display().to_string(), text.to_owned(), true),
+        &SourceText::new(&path.display().to_string(), text.to_owned(), true),
         path,
     )
 }
 
-fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics> {
+fn read_config(source: &Arc<SourceText>, path: &Path) -> Result<Config, Diagnostics> {
     let root = parse_yaml(source)?;
-    let mut reading = Reading {
+    let mut reading = FileContext {
         source,
         folder: folder_of(path),
         found: Diagnostics::default(),
         open_secrets: Vec::new(),
     };
-    check(&root, &Shape::Fields(&CONFIG), source, &mut reading.found);
+    check(
+        &root,
+        &ValueShape::Fields(&CONFIG),
+        source,
+        &mut reading.found,
+    );
     let database = root.get("database").and_then(|node| reading.database(node));
     let database_tls = text_of(&root, "database_tls")
         .and_then(DatabaseTls::parse)
         .unwrap_or_default();
     let timezone = root.get("timezone").and_then(|node| reading.timezone(node));
     let mut gateways = BTreeMap::new();
-    for entry in root.get("gateways").map_or(&[][..], Node::entries) {
+    for entry in root.get("gateways").map_or(&[][..], YamlNode::entries) {
         if let Some(gateway) = reading.gateway(entry) {
             gateways.insert(entry.key.clone(), gateway);
         }
@@ -163,9 +168,9 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         .join(text_of(&root, "workflows").unwrap_or("workflows"));
     let named = root
         .get("inputs")
-        .map_or(&[][..], Node::list)
+        .map_or(&[][..], YamlNode::list)
         .iter()
-        .filter_map(Node::text);
+        .filter_map(YamlNode::text);
     let inputs = named.map(|folder| reading.folder.join(folder)).collect();
     let input_mib = integer_of(&root, "input_mib")
         .and_then(|mib| u64::try_from(mib).ok())
@@ -173,7 +178,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
     let calendar_folder = reading.folder.join(
         root.get("calendars")
-            .and_then(Node::text)
+            .and_then(YamlNode::text)
             .unwrap_or(calendars::FOLDER),
     );
     let calendars = reading.calendars(root.get("calendars"), &calendar_folder);
@@ -215,15 +220,15 @@ pub fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// What is known while a file is read.
-pub(super) struct Reading<'a> {
-    pub(super) source: &'a Source,
+pub(super) struct FileContext<'a> {
+    pub(super) source: &'a SourceText,
     pub(super) folder: PathBuf,
     pub(super) found: Diagnostics,
     /// Files of secrets that others can read, and what to do.
     pub(super) open_secrets: Vec<String>,
 }
 
-impl Reading<'_> {
+impl FileContext<'_> {
     /// Notes a mistake.
     pub(super) fn refuse(&mut self, at: Position, message: impl Into<String>, help: &str) {
         let diagnostic = self.source.diagnostic(at, message);
@@ -234,7 +239,7 @@ impl Reading<'_> {
         });
     }
 
-    fn database(&mut self, node: &Node) -> Option<Database> {
+    fn database(&mut self, node: &YamlNode) -> Option<Database> {
         const KNOWN: &str = "use sqlite://payrun.db, or postgres://user@host/name";
         let Some(text) = node.text() else {
             let address = self.secret(node)?;
@@ -276,7 +281,7 @@ impl Reading<'_> {
         Some(Database::Sqlite(self.folder.join(path)))
     }
 
-    fn timezone(&mut self, node: &Node) -> Option<chrono_tz::Tz> {
+    fn timezone(&mut self, node: &YamlNode) -> Option<chrono_tz::Tz> {
         let text = node.text()?;
         match zone(text) {
             Ok(zone) => Some(zone),
@@ -288,7 +293,7 @@ impl Reading<'_> {
     }
 
     /// The calendars of the folder that is named, or of the usual one if it is there.
-    fn calendars(&mut self, node: Option<&Node>, folder: &Path) -> Calendars {
+    fn calendars(&mut self, node: Option<&YamlNode>, folder: &Path) -> Calendars {
         if !folder.is_dir() {
             if let Some(node) = node {
                 self.refuse(
@@ -305,7 +310,7 @@ impl Reading<'_> {
         })
     }
 
-    fn gateway(&mut self, entry: &Entry) -> Option<GatewayConfig> {
+    fn gateway(&mut self, entry: &MappingEntry) -> Option<GatewayConfig> {
         if !is_gateway_name(&entry.key) {
             let help = "1 to 31 of a-z, 0-9 and -, beginning with a letter";
             self.refuse(entry.key_at, "this is no name for a gateway", help);

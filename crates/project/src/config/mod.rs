@@ -33,7 +33,7 @@ mod urls;
 mod wechat;
 pub mod zones;
 
-pub use alerts::{AlertsConfig, Daily, MailConfig, MailSecurity};
+pub use alerts::{AlertsConfig, DailyMail, MailConfig, MailSecurity};
 pub(crate) use alerts::{WORKFLOW_RULE, rule};
 pub use retention::RetentionConfig;
 pub use server::{ConnectionsConfig, ServerConfig, TlsConfig};

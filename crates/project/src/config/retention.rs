@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use payrun_yaml::fields::{FieldSpec, Shape};
-use payrun_yaml::node::Node;
+use payrun_yaml::fields::{FieldSpec, ValueShape};
+use payrun_yaml::node::YamlNode;
 
-use super::load::Reading;
+use super::load::FileContext;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -26,12 +26,12 @@ const DAYS_MAX: u32 = 100 * 366;
 pub(super) static FIELDS: [FieldSpec; 2] = [
     FieldSpec::optional(
         "operational",
-        Shape::Text,
+        ValueShape::Text,
         "How long mails, notifications, decided occurrences and uploaded files are kept: 90d if not given.",
     ),
     FieldSpec::optional(
         "evidence",
-        Shape::Text,
+        ValueShape::Text,
         "How long what was sent and answered of finished runs, their items' input, and statement lines are kept: days or years \
          (10y), or forever, which it is if not given.",
     ),
@@ -55,13 +55,13 @@ impl Default for RetentionConfig {
     }
 }
 
-impl Reading<'_> {
-    pub(super) fn retention(&mut self, node: &Node) -> RetentionConfig {
+impl FileContext<'_> {
+    pub(super) fn retention(&mut self, node: &YamlNode) -> RetentionConfig {
         let usual = RetentionConfig::default();
         let operational = node
             .get("operational")
             .and_then(|node| self.kept(node, OPERATIONAL_LEAST));
-        let forever = |node: &&Node| node.text() == Some("forever");
+        let forever = |node: &&YamlNode| node.text() == Some("forever");
         let evidence = node.get("evidence").filter(|node| !forever(node));
         RetentionConfig {
             operational: operational.unwrap_or(usual.operational),
@@ -70,7 +70,7 @@ impl Reading<'_> {
     }
 
     /// A span of days or years that is not too short.
-    fn kept(&mut self, node: &Node, least: u32) -> Option<Duration> {
+    fn kept(&mut self, node: &YamlNode, least: u32) -> Option<Duration> {
         let text = node.text()?;
         let days = days(text);
         if days.is_none() {

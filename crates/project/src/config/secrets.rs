@@ -9,15 +9,15 @@ use zeroize::Zeroizing;
 
 use payrun_system::private::open_to_others;
 use payrun_yaml::fields::text_of;
-use payrun_yaml::node::Node;
+use payrun_yaml::node::YamlNode;
 
-use super::load::Reading;
+use super::load::FileContext;
 
 /// The longest secret that is read, in bytes.
 const SECRET_MAX: u64 = 64 * 1024;
 
 /// Where a secret comes from, for messages; only for references that have the right form.
-pub(super) fn origin(node: &Node) -> String {
+pub(super) fn origin(node: &YamlNode) -> String {
     match (text_of(node, "env"), text_of(node, "file")) {
         (Some(name), _) => format!("from the environment variable {name}"),
         (None, Some(path)) => format!("from {path}"),
@@ -26,7 +26,7 @@ pub(super) fn origin(node: &Node) -> String {
 }
 
 /// The references of a field that takes one or a list of them.
-pub(super) fn references(node: &Node) -> &[Node] {
+pub(super) fn references(node: &YamlNode) -> &[YamlNode] {
     if node.list().is_empty() {
         std::slice::from_ref(node)
     } else {
@@ -34,10 +34,10 @@ pub(super) fn references(node: &Node) -> &[Node] {
     }
 }
 
-impl Reading<'_> {
+impl FileContext<'_> {
     /// The secrets that a checked reference, or each of a list, names; none, and noted, if one
     /// cannot be had.
-    pub(super) fn secrets(&mut self, node: &Node) -> Option<Vec<SecretString>> {
+    pub(super) fn secrets(&mut self, node: &YamlNode) -> Option<Vec<SecretString>> {
         // Every one is looked at, so that every mistake is reported.
         let secrets: Vec<Option<SecretString>> = references(node)
             .iter()
@@ -47,7 +47,7 @@ impl Reading<'_> {
     }
 
     /// The secret that a checked reference names; none, and noted, if it cannot be had.
-    pub(super) fn secret(&mut self, node: &Node) -> Option<SecretString> {
+    pub(super) fn secret(&mut self, node: &YamlNode) -> Option<SecretString> {
         let [entry] = node.entries() else { return None };
         let name = entry.value.text().filter(|name| !name.is_empty())?;
         match entry.key.as_str() {
@@ -59,14 +59,14 @@ impl Reading<'_> {
 
     /// What a checked reference names that is no secret, such as a certificate: others may read its
     /// file.
-    pub(super) fn public(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn public(&mut self, node: &YamlNode) -> Option<String> {
         let noted = self.open_secrets.len();
         let text = self.secret(node)?.expose_secret().to_owned();
         self.open_secrets.truncate(noted);
         Some(text)
     }
 
-    fn read_variable(&mut self, node: &Node, name: &str) -> Option<SecretString> {
+    fn read_variable(&mut self, node: &YamlNode, name: &str) -> Option<SecretString> {
         let is_name =
             name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !is_name || name.as_bytes()[0].is_ascii_digit() {
@@ -98,7 +98,7 @@ impl Reading<'_> {
         }
     }
 
-    fn read_secret_file(&mut self, node: &Node, name: &str) -> Option<SecretString> {
+    fn read_secret_file(&mut self, node: &YamlNode, name: &str) -> Option<SecretString> {
         if name.contains("-----") || name.chars().any(char::is_control) {
             self.refuse(
                 node.at,

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use payrun_yaml::fields::{FieldSpec, Shape, boolean, integer_of, text_of};
-use payrun_yaml::node::Node;
+use payrun_yaml::fields::{FieldSpec, ValueShape, boolean, integer_of, text_of};
+use payrun_yaml::node::YamlNode;
 
-use super::load::Reading;
+use super::load::FileContext;
 
 /// Where the service listens if nothing else is said.
 pub const DEFAULT_LISTEN: SocketAddr =
@@ -21,28 +21,28 @@ pub const DEFAULT_LISTEN: SocketAddr =
 pub(super) static FIELDS: [FieldSpec; 5] = [
     FieldSpec::optional(
         "listen",
-        Shape::Text,
+        ValueShape::Text,
         "The address and port of the service; 127.0.0.1:8420 if not given.",
     ),
     FieldSpec::optional(
         "tls",
-        Shape::Fields(&TLS),
+        ValueShape::Fields(&TLS),
         "The certificate of the service, where it speaks TLS itself.",
     ),
     FieldSpec::optional(
         "behind_proxy",
-        Shape::Boolean,
+        ValueShape::Boolean,
         "true: only a proxy that speaks TLS reaches the service, and names the caller in the last X-Forwarded-For.",
     ),
     FieldSpec::optional(
         "hosts",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "The names that people and programs call the service by, beside localhost, the address it listens on and, for notifications alone, those of notify_url; \
          what is for another host is refused.",
     ),
     FieldSpec::optional(
         "connections",
-        Shape::Fields(&CONNECTIONS),
+        ValueShape::Fields(&CONNECTIONS),
         "How many connections are open at once.",
     ),
 ];
@@ -50,12 +50,12 @@ pub(super) static FIELDS: [FieldSpec; 5] = [
 static CONNECTIONS: [FieldSpec; 2] = [
     FieldSpec::optional(
         "total",
-        Shape::Integer(10, 100_000),
+        ValueShape::Integer(10, 100_000),
         "At most so many; 500 if not given.",
     ),
     FieldSpec::optional(
         "per_address",
-        Shape::Integer(1, 100_000),
+        ValueShape::Integer(1, 100_000),
         "Of one address at most so many. If not given 50; as many as in total of this machine's own, and with behind_proxy, where all \
          come from the proxy's.",
     ),
@@ -64,10 +64,10 @@ static CONNECTIONS: [FieldSpec; 2] = [
 static TLS: [FieldSpec; 2] = [
     FieldSpec::required(
         "certificate",
-        Shape::Text,
+        ValueShape::Text,
         "The file of the certificate and its chain, as PEM.",
     ),
-    FieldSpec::required("key", Shape::Secret, "Its private key, as PEM."),
+    FieldSpec::required("key", ValueShape::Secret, "Its private key, as PEM."),
 ];
 
 /// Where the service listens.
@@ -128,8 +128,8 @@ impl Default for ServerConfig {
     }
 }
 
-impl Reading<'_> {
-    pub(super) fn server(&mut self, node: &Node) -> ServerConfig {
+impl FileContext<'_> {
+    pub(super) fn server(&mut self, node: &YamlNode) -> ServerConfig {
         let behind_proxy = node.get("behind_proxy").and_then(boolean) == Some(true);
         let tls = node.get("tls").and_then(|tls| self.tls(tls));
         let listen = node
@@ -167,7 +167,7 @@ impl Reading<'_> {
         }
     }
 
-    fn hosts(&mut self, node: &Node) -> Vec<String> {
+    fn hosts(&mut self, node: &YamlNode) -> Vec<String> {
         let plain = |b: u8| {
             b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':')
         };
@@ -189,14 +189,14 @@ impl Reading<'_> {
         hosts
     }
 
-    fn tls(&mut self, node: &Node) -> Option<TlsConfig> {
+    fn tls(&mut self, node: &YamlNode) -> Option<TlsConfig> {
         let key = node.get("key").and_then(|key| self.secret(key))?;
         let certificate = self.folder.join(text_of(node, "certificate")?);
         Some(TlsConfig { certificate, key })
     }
 }
 
-fn connections(node: &Node, behind_proxy: bool) -> ConnectionsConfig {
+fn connections(node: &YamlNode, behind_proxy: bool) -> ConnectionsConfig {
     let default = ConnectionsConfig::default();
     let given = |name| {
         node.get("connections")

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use payrun_yaml::node::Node;
+use payrun_yaml::node::YamlNode;
 
-use super::load::Reading;
+use super::load::FileContext;
 
-impl Reading<'_> {
+impl FileContext<'_> {
     /// An id: letters, digits, `_` and `-`, at most so many.
-    pub(super) fn bounded(&mut self, node: &Node, name: &str, max: usize) -> Option<String> {
+    pub(super) fn bounded(&mut self, node: &YamlNode, name: &str, max: usize) -> Option<String> {
         let value = node.get(name)?;
         let text = value.text()?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -24,7 +24,7 @@ impl Reading<'_> {
     }
 
     /// Scheme and host of the gateway; `default` where the file may leave it out.
-    pub(super) fn base_url(&mut self, node: &Node, default: Option<&str>) -> Option<String> {
+    pub(super) fn base_url(&mut self, node: &YamlNode, default: Option<&str>) -> Option<String> {
         let Some(value) = node.get("base_url") else {
             return default.map(str::to_owned);
         };
@@ -45,7 +45,7 @@ impl Reading<'_> {
     /// Where the gateway at `base_url` sends notifications: https, without a query, and where it
     /// can get to (WeChat Pay says so of its own, docs/gateways/wechat.md, "Deductions"). A sandbox
     /// on this machine takes plain http to this machine, too.
-    pub(super) fn notify_url(&mut self, node: &Node, base_url: Option<&str>) -> Option<String> {
+    pub(super) fn notify_url(&mut self, node: &YamlNode, base_url: Option<&str>) -> Option<String> {
         let value = node.get("notify_url")?;
         let text = value.text()?;
         let is_remote = base_url
@@ -69,7 +69,7 @@ impl Reading<'_> {
 
     /// A path of a gateway or of ours: begins with `/`, printable, no query; `default` if it is not
     /// given.
-    pub(super) fn path(&mut self, node: &Node, name: &str, default: &str) -> Option<String> {
+    pub(super) fn path(&mut self, node: &YamlNode, name: &str, default: &str) -> Option<String> {
         let Some(value) = node.get(name) else {
             return Some(default.to_owned());
         };

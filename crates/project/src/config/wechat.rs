@@ -8,14 +8,14 @@ use rustls_pki_types::pem::PemObject;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::key_check;
 use payrun_gateway::wechat::account::{PUBLIC_KEY_PREFIX, serial_hex};
-use payrun_yaml::fields::{FieldSpec, SECRET, Shape, is_true, text_of};
-use payrun_yaml::node::{Node, Value};
+use payrun_yaml::fields::{FieldSpec, SECRET, ValueShape, is_true, text_of};
+use payrun_yaml::node::{Value, YamlNode};
 
 use super::lane::{
     BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER,
     TIMEOUT, WITHDRAW_AT_ONCE,
 };
-use super::load::Reading;
+use super::load::FileContext;
 use super::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode, secrets};
 
 /// How many platform keys may be listed.
@@ -27,33 +27,37 @@ const BASE_URL: &str = "https://apihk.mch.weixin.qq.com";
 static PUBLIC_KEY: [FieldSpec; 2] = [
     FieldSpec::required(
         "public_key",
-        Shape::Secret,
+        ValueShape::Secret,
         "The platform's public key, as PEM.",
     ),
-    FieldSpec::required("id", Shape::Text, "The key's id: PUB_KEY_ID_ and digits."),
+    FieldSpec::required(
+        "id",
+        ValueShape::Text,
+        "The key's id: PUB_KEY_ID_ and digits.",
+    ),
 ];
 
-static PLATFORM: [Shape; 2] = [Shape::Word(&["auto"]), Shape::Fields(&PUBLIC_KEY)];
+static PLATFORM: [ValueShape; 2] = [ValueShape::Word(&["auto"]), ValueShape::Fields(&PUBLIC_KEY)];
 
 static MERCHANT_KEY: [FieldSpec; 4] = [
     FieldSpec::required(
         "key",
-        Shape::Secret,
+        ValueShape::Secret,
         "The private key that signs our requests, as PEM.",
     ),
     FieldSpec::required(
         "serial",
-        Shape::Text,
+        ValueShape::Text,
         "The serial of the certificate that belongs to it.",
     ),
     FieldSpec::optional(
         "certificate",
-        Shape::Fields(&SECRET),
+        ValueShape::Fields(&SECRET),
         "That certificate as PEM, apiclient_cert.pem.",
     ),
     FieldSpec::optional(
         "from",
-        Shape::Text,
+        ValueShape::Text,
         "From when on it is used, such as 2026-12-01T10:00:00+08:00; the first key has none, every other needs one.",
     ),
 ];
@@ -62,83 +66,86 @@ static MERCHANT_KEY: [FieldSpec; 4] = [
 pub static FIELDS: [FieldSpec; 26] = [
     FieldSpec::required(
         "kind",
-        Shape::Word(&["wechat"]),
+        ValueShape::Word(&["wechat"]),
         "The kind of gateway: wechat is WeChat Pay Global, APIv3.",
     ),
     FieldSpec::optional(
         "base_url",
-        Shape::Text,
+        ValueShape::Text,
         "Scheme and host; https://apihk.mch.weixin.qq.com if not given.",
     ),
     FieldSpec::required(
         "mode",
-        Shape::Word(&["common", "institutional"]),
+        ValueShape::Word(&["common", "institutional"]),
         "Whose ids go into the requests.",
     ),
-    FieldSpec::optional("mchid", Shape::Text, "The merchant id (mode common)."),
+    FieldSpec::optional("mchid", ValueShape::Text, "The merchant id (mode common)."),
     FieldSpec::optional(
         "appid",
-        Shape::Text,
+        ValueShape::Text,
         "The app id bound to the merchant (mode common).",
     ),
     FieldSpec::optional(
         "sp_mchid",
-        Shape::Text,
+        ValueShape::Text,
         "The institution's merchant id (mode institutional).",
     ),
     FieldSpec::optional(
         "sp_appid",
-        Shape::Text,
+        ValueShape::Text,
         "The institution's app id (mode institutional).",
     ),
     FieldSpec::optional(
         "sub_mchid",
-        Shape::Text,
+        ValueShape::Text,
         "The sub-merchant's id (mode institutional).",
     ),
     FieldSpec::optional(
         "sub_appid",
-        Shape::Text,
+        ValueShape::Text,
         "The sub-merchant's app id (mode institutional, may be left out).",
     ),
     FieldSpec::required(
         "merchant_key",
-        Shape::Either(&[Shape::Secret, Shape::List(&Shape::Fields(&MERCHANT_KEY))]),
+        ValueShape::Either(&[
+            ValueShape::Secret,
+            ValueShape::List(&ValueShape::Fields(&MERCHANT_KEY)),
+        ]),
         "The private key that signs our requests, as PEM; or a list of such keys, each with its serial and from when on it is used.",
     ),
     FieldSpec::optional(
         "merchant_serial",
-        Shape::Text,
+        ValueShape::Text,
         "The serial of the certificate that belongs to merchant_key; where that is a list, each key has its own.",
     ),
     FieldSpec::optional(
         "merchant_certificate",
-        Shape::Fields(&SECRET),
+        ValueShape::Fields(&SECRET),
         "That certificate as PEM, apiclient_cert.pem; then people hear of it before it expires.",
     ),
     FieldSpec::required(
         "api_v3_key",
-        Shape::Secrets,
+        ValueShape::Secrets,
         "The 32-byte key of certificates and notifications; a list [new, old] opens what any of them was used for.",
     ),
     FieldSpec::required(
         "platform",
-        Shape::Either(&[
-            Shape::Word(&["auto"]),
-            Shape::Fields(&PUBLIC_KEY),
-            Shape::List(&Shape::Either(&PLATFORM)),
+        ValueShape::Either(&[
+            ValueShape::Word(&["auto"]),
+            ValueShape::Fields(&PUBLIC_KEY),
+            ValueShape::List(&ValueShape::Either(&PLATFORM)),
         ]),
         "By what replies and notifications are verified: auto downloads and refreshes certificates; a fixed public key and its id; \
          or a list of these, of which any will do. Requests name the first public key.",
     ),
     FieldSpec::required(
         "notify_url",
-        Shape::Text,
+        ValueShape::Text,
         "Where the gateway sends notifications: https, without a query.",
     ),
     FieldSpec::optional(
         "settlements_by_sub_merchant",
-        Shape::Boolean,
+        ValueShape::Boolean,
         "Whether settlements are asked for by sub_mchid, as ordinary service providers must; false if not given, as \
          merchants, institutions and banks must.",
     ),
@@ -159,8 +166,8 @@ const COMMON: ([&str; 2], [&str; 0]) = (["mchid", "appid"], []);
 const INSTITUTIONAL: ([&str; 3], [&str; 1]) =
     (["sp_mchid", "sp_appid", "sub_mchid"], ["sub_appid"]);
 
-impl Reading<'_> {
-    pub(super) fn wechat(&mut self, node: &Node) -> Option<WechatConfig> {
+impl FileContext<'_> {
+    pub(super) fn wechat(&mut self, node: &YamlNode) -> Option<WechatConfig> {
         let mode = self.mode(node);
         let merchant_keys = self.merchant_keys(node);
         let api_v3_keys = self.api_v3_keys(node);
@@ -178,7 +185,7 @@ impl Reading<'_> {
         })
     }
 
-    fn mode(&mut self, node: &Node) -> Option<WechatMode> {
+    fn mode(&mut self, node: &YamlNode) -> Option<WechatMode> {
         let mode = text_of(node, "mode")?;
         let (needed, others): (&[&str], &[&str]) = match mode {
             "common" => (
@@ -226,7 +233,7 @@ impl Reading<'_> {
     }
 
     /// The keys that sign our requests: one with its fields beside it, or a list.
-    fn merchant_keys(&mut self, node: &Node) -> Option<Vec<MerchantKey>> {
+    fn merchant_keys(&mut self, node: &YamlNode) -> Option<Vec<MerchantKey>> {
         let value = node.get("merchant_key")?;
         let beside = ["merchant_serial", "merchant_certificate"];
         self.refuse_empty_list(value);
@@ -278,7 +285,7 @@ impl Reading<'_> {
         Some(keys)
     }
 
-    fn refuse_empty_list(&mut self, value: &Node) {
+    fn refuse_empty_list(&mut self, value: &YamlNode) {
         if matches!(value.value, Value::List(_)) && value.list().is_empty() {
             self.refuse(value.at, "the list is empty; it names at least one key", "");
         }
@@ -287,7 +294,7 @@ impl Reading<'_> {
     /// A key, whose PEM, serial and certificate go by these names.
     fn merchant_key(
         &mut self,
-        node: &Node,
+        node: &YamlNode,
         [key, serial, certificate]: [&str; 3],
     ) -> Option<MerchantKey> {
         let pem = node.get(key).and_then(|value| self.signing_key(value, key));
@@ -317,7 +324,7 @@ impl Reading<'_> {
         })
     }
 
-    fn signing_key(&mut self, value: &Node, name: &str) -> Option<SecretString> {
+    fn signing_key(&mut self, value: &YamlNode, name: &str) -> Option<SecretString> {
         let key = self.secret(value)?;
         if let Err(error) = key_check::private_key(&key) {
             let source = secrets::origin(value);
@@ -331,7 +338,7 @@ impl Reading<'_> {
         Some(key)
     }
 
-    fn instant(&mut self, value: &Node) -> Option<Timestamp> {
+    fn instant(&mut self, value: &YamlNode) -> Option<Timestamp> {
         let read = chrono::DateTime::parse_from_rfc3339(value.text()?);
         if read.is_err() {
             self.refuse(
@@ -345,7 +352,7 @@ impl Reading<'_> {
     }
 
     /// The serial of a certificate, and until when it is good.
-    fn certificate(&mut self, node: &Node) -> Option<(String, Timestamp)> {
+    fn certificate(&mut self, node: &YamlNode) -> Option<(String, Timestamp)> {
         let pem = self.public(node)?;
         let read = |pem: &str| {
             let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
@@ -366,7 +373,7 @@ impl Reading<'_> {
         found
     }
 
-    fn api_v3_keys(&mut self, node: &Node) -> Option<Vec<SecretString>> {
+    fn api_v3_keys(&mut self, node: &YamlNode) -> Option<Vec<SecretString>> {
         let value = node.get("api_v3_key")?;
         let keys = self.secrets(value)?;
         let mut fit = true;
@@ -385,11 +392,11 @@ impl Reading<'_> {
         fit.then_some(keys)
     }
 
-    fn platform(&mut self, node: &Node) -> Option<Platform> {
+    fn platform(&mut self, node: &YamlNode) -> Option<Platform> {
         let value = node.get("platform")?;
         self.refuse_empty_list(value);
         let entries = secrets::references(value);
-        let is_auto = |node: &&Node| node.scalar().is_some();
+        let is_auto = |node: &&YamlNode| node.scalar().is_some();
         let certificates = entries.iter().filter(is_auto).count();
         let keys: Vec<Option<PublicKey>> = entries
             .iter()
@@ -421,7 +428,7 @@ impl Reading<'_> {
         })
     }
 
-    fn public_key(&mut self, node: &Node) -> Option<PublicKey> {
+    fn public_key(&mut self, node: &YamlNode) -> Option<PublicKey> {
         let pem = node.get("public_key").and_then(|key| {
             let text = self.public(key)?;
             if key_check::public_key(&text).is_ok() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{JobKinds, Outcome};
+use super::{JobKinds, OutcomeRow};
 
 /// What a look-up at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment
 /// Order Status".
@@ -37,7 +37,7 @@ fn every_refund_code_of_hipopay_has_an_answer_and_no_code_is_made_up() {
     assert_eq!(codes, HIPOPAY_REFUND.split_whitespace().collect());
 }
 
-fn names(table: &[Outcome]) -> BTreeSet<&str> {
+fn names(table: &[OutcomeRow]) -> BTreeSet<&str> {
     table
         .iter()
         .flat_map(|row| [row.code.as_deref(), row.state.as_deref()])

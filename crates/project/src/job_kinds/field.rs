@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use payrun_domain::money::Currency;
 use payrun_domain::text::{is_unseen, unseen};
 
-use super::{Alphabet, Field, FieldKind, JobKind, Rule};
+use super::{Alphabet, FieldKind, FieldRule, InputField, JobKind};
 
 impl Alphabet {
     fn has(self, c: char) -> bool {
@@ -33,7 +33,7 @@ impl Alphabet {
     }
 }
 
-impl Field {
+impl InputField {
     /// Whether its values name something: a contract, an order, a payment.
     pub fn is_name(&self) -> bool {
         matches!(
@@ -263,7 +263,7 @@ impl JobKind {
             .collect()
     }
 
-    fn broken<'v>(&self, rule: &Rule, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
+    fn broken<'v>(&self, rule: &FieldRule, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
         let Some(value) = given(&rule.field) else {
             return Vec::new();
         };
@@ -309,12 +309,12 @@ impl JobKind {
     }
 
     /// The field of this name.
-    pub fn field(&self, name: &str) -> Option<&Field> {
+    pub fn field(&self, name: &str) -> Option<&InputField> {
         self.fields.iter().find(|field| field.name == name)
     }
 
     /// The field that holds the amount.
-    pub fn amount_field(&self) -> Option<&Field> {
+    pub fn amount_field(&self) -> Option<&InputField> {
         self.fields
             .iter()
             .find(|field| field.kind == FieldKind::Amount)
@@ -329,7 +329,7 @@ impl JobKind {
     }
 
     /// The field that holds the currency.
-    pub fn currency_field(&self) -> Option<&Field> {
+    pub fn currency_field(&self) -> Option<&InputField> {
         self.fields
             .iter()
             .find(|field| field.kind == FieldKind::Currency)
@@ -340,14 +340,14 @@ impl JobKind {
 mod tests {
     use super::*;
 
-    fn field(sensitive: bool) -> Field {
+    fn field(sensitive: bool) -> InputField {
         let kind = FieldKind::Text {
             min: 1,
             max: 4,
             alphabet: Some(Alphabet::Ascii),
             three_bytes: false,
         };
-        Field {
+        InputField {
             name: "name".to_owned(),
             kind,
             required: true,
@@ -555,7 +555,7 @@ mod tests {
             alphabet: None,
             three_bytes: true,
         };
-        let open = Field {
+        let open = InputField {
             kind,
             ..field(false)
         };
@@ -568,7 +568,7 @@ mod tests {
                 "{reason}"
             );
         }
-        let hidden = Field {
+        let hidden = InputField {
             sensitive: true,
             ..open
         }

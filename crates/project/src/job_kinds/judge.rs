@@ -15,9 +15,9 @@ use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::subscription::ContractSignal;
-use payrun_gateway::{Observation, Reached};
+use payrun_gateway::{Delivery, Observation};
 
-use super::{After, HttpMatch, Meaning, Outcome};
+use super::{HttpMatch, OutcomeMeaning, OutcomeRow, Prerequisite};
 
 /// How a row asks for a reply without a code.
 const NO_CODE: &str = "none";
@@ -30,7 +30,7 @@ pub const NOTHING: &str = "nothing";
 
 /// What an observation means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct Judgement {
     /// What became of the order.
     pub answer: Answer,
     /// What it does to the lane.
@@ -57,7 +57,7 @@ pub struct Judged {
 
 /// What a reply is held against.
 #[derive(Debug, Clone, Default)]
-pub struct Expected {
+pub struct ExpectedReply {
     /// The number it must name; none only where an order is looked up by another number than ours.
     pub order_no: Option<OrderNumber>,
     /// The amount it must name.
@@ -85,56 +85,56 @@ pub struct Expected {
 /// query of an effect.
 ///
 /// ```
-/// use payrun_project::job_kinds::judge::{Expected, judge};
+/// use payrun_project::job_kinds::judge::{ExpectedReply, judge};
 /// use payrun_domain::answer::{Answer, Cause};
 /// use payrun_domain::ids::OrderNumber;
-/// use payrun_gateway::{Observation, Reached};
+/// use payrun_gateway::{Observation, Delivery};
 ///
 /// let ours = OrderNumber::parse("1217752501201407033233368018").unwrap();
-/// let expected = Expected { order_no: Some(ours), ..Expected::default() };
-/// let judged = judge(&[], false, true, &Observation::of(Reached::TimedOut), &expected);
+/// let expected = ExpectedReply { order_no: Some(ours), ..ExpectedReply::default() };
+/// let judged = judge(&[], false, true, &Observation::of(Delivery::TimedOut), &expected);
 /// assert_eq!(judged.answer, Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
 /// ```
 pub fn judge(
-    outcomes: &[Outcome],
+    outcomes: &[OutcomeRow],
     is_query: bool,
     effect: bool,
     seen: &Observation,
-    expected: &Expected,
-) -> Judged {
+    expected: &ExpectedReply,
+) -> Judgement {
     let unknown = |cause| {
-        Judged::plain(Answer::Unknown {
+        Judgement::plain(Answer::Unknown {
             cause,
             code: String::new(),
         })
     };
     let judged = match &seen.reached {
-        Reached::Refused(_) => refused(is_query && effect, seen),
-        Reached::NotSent(_) | Reached::Unreachable(..) | Reached::Unsendable(_)
+        Delivery::Refused(_) => refused(is_query && effect, seen),
+        Delivery::NotSent(_) | Delivery::Unreachable(..) | Delivery::Unsendable(_)
             if is_query && effect =>
         {
             unknown(Cause::NotAsked)
         }
-        Reached::Unsendable(_) => Judged::plain(unsendable()),
-        Reached::NotSent(_) => Judged::plain(not_sent()),
-        Reached::Unreachable(..) => Judged::plain(Answer::NotProcessed {
+        Delivery::Unsendable(_) => Judgement::plain(unsendable()),
+        Delivery::NotSent(_) => Judgement::plain(not_sent()),
+        Delivery::Unreachable(..) => Judgement::plain(Answer::NotProcessed {
             code: UNREACHABLE.to_owned(),
             after: None,
         }),
-        Reached::TimedOut if is(Mutation::SilentIsNotSent) => Judged::plain(not_sent()),
-        Reached::Lost(_) if is(Mutation::LostIsNotSent) => Judged::plain(not_sent()),
-        Reached::Replied
+        Delivery::TimedOut if is(Mutation::SilentIsNotSent) => Judgement::plain(not_sent()),
+        Delivery::Lost(_) if is(Mutation::LostIsNotSent) => Judgement::plain(not_sent()),
+        Delivery::Replied
             if is(Mutation::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) =>
         {
-            Judged::plain(unsendable())
+            Judgement::plain(unsendable())
         }
-        Reached::TimedOut => unknown(Cause::TimedOut),
-        Reached::Lost(_) => unknown(Cause::ConnectionLost),
-        Reached::Unreadable(_) => unknown(Cause::Unreadable),
-        Reached::Unverified(_) | Reached::NoKeys(_) => unverified(outcomes, seen),
-        Reached::Replied => replied(outcomes, seen, expected, effect, is_query),
+        Delivery::TimedOut => unknown(Cause::TimedOut),
+        Delivery::Lost(_) => unknown(Cause::ConnectionLost),
+        Delivery::Unreadable(_) => unknown(Cause::Unreadable),
+        Delivery::Unverified(_) | Delivery::NoKeys(_) => unverified(outcomes, seen),
+        Delivery::Replied => replied(outcomes, seen, expected, effect, is_query),
     };
-    let judged = Judged {
+    let judged = Judgement {
         message: seen.message.clone(),
         ..judged
     };
@@ -145,7 +145,7 @@ pub fn judge(
     }
 }
 
-impl Judged {
+impl Judgement {
     const fn plain(answer: Answer) -> Self {
         Self {
             answer,
@@ -165,7 +165,7 @@ impl Judged {
 
 /// The gateway refuses us as such: nothing of the order happened, and nothing more is sent until a
 /// person has mended it.
-fn refused(asks: bool, seen: &Observation) -> Judged {
+fn refused(asks: bool, seen: &Observation) -> Judgement {
     let code = seen
         .code
         .clone()
@@ -182,10 +182,10 @@ fn refused(asks: bool, seen: &Observation) -> Judged {
             number: NumberRule::Same,
         })
     };
-    Judged {
+    Judgement {
         lane: LaneEffect::Stop,
         code,
-        ..Judged::plain(answer)
+        ..Judgement::plain(answer)
     }
 }
 
@@ -198,9 +198,9 @@ fn not_sent() -> Answer {
 
 /// What nobody has signed is believed about nothing, with one exception: that our side is refused,
 /// since nothing more is sent because of it. With a wrong key not even that could ever be verified.
-fn unverified(outcomes: &[Outcome], seen: &Observation) -> Judged {
+fn unverified(outcomes: &[OutcomeRow], seen: &Observation) -> Judgement {
     let refuses =
-        |row: &&Outcome| row.lane == LaneEffect::Stop && row.code.is_some() && fits(row, seen);
+        |row: &&OutcomeRow| row.lane == LaneEffect::Stop && row.code.is_some() && fits(row, seen);
     let lane = outcomes
         .iter()
         .find(refuses)
@@ -210,9 +210,9 @@ fn unverified(outcomes: &[Outcome], seen: &Observation) -> Judged {
     } else {
         code_of(seen)
     };
-    Judged {
+    Judgement {
         lane,
-        ..Judged::plain(Answer::Unknown {
+        ..Judgement::plain(Answer::Unknown {
             cause: Cause::Unverified,
             code,
         })
@@ -229,12 +229,12 @@ fn unsendable() -> Answer {
 }
 
 fn replied(
-    outcomes: &[Outcome],
+    outcomes: &[OutcomeRow],
     seen: &Observation,
-    ours: &Expected,
+    ours: &ExpectedReply,
     effect: bool,
     is_query: bool,
-) -> Judged {
+) -> Judgement {
     let Some(row) = outcomes
         .iter()
         .find(|row| fits(row, seen) && counts(row, ours))
@@ -242,9 +242,9 @@ fn replied(
         // Whatever else it says, HTTP's 202 says that the order was taken and is not decided (RFC
         // 9110, 15.3.3).
         if seen.http == Some(202) && effect && !is_query && !names_another(seen, ours) {
-            return Judged {
+            return Judgement {
                 code: code_of(seen),
-                ..Judged::plain(Answer::Accepted)
+                ..Judgement::plain(Answer::Accepted)
             };
         }
         let answer = Answer::Unknown {
@@ -256,11 +256,11 @@ fn replied(
         } else {
             LaneEffect::None
         };
-        return Judged {
+        return Judgement {
             lane,
             listed: false,
             code: code_of(seen),
-            ..Judged::plain(answer)
+            ..Judgement::plain(answer)
         };
     };
     // The fact that decided says more than the state it came with.
@@ -270,25 +270,25 @@ fn replied(
         .map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
     let said = code.clone();
     let answer = match row.meaning {
-        Meaning::Done => done(seen, ours, effect),
-        Meaning::Nothing => Answer::Done(Receipt(NOTHING.to_owned())),
+        OutcomeMeaning::Done => done(seen, ours, effect),
+        OutcomeMeaning::Nothing => Answer::Done(Receipt(NOTHING.to_owned())),
         // A reply about another order says nothing about ours, whatever it says.
         _ if names_another(seen, ours) => Answer::Unknown {
             cause: Cause::Mismatch,
             code,
         },
-        Meaning::Accepted => Answer::Accepted,
-        Meaning::Declined(class, number) => Answer::Declined(Decline {
+        OutcomeMeaning::Accepted => Answer::Accepted,
+        OutcomeMeaning::Declined(class, number) => Answer::Declined(Decline {
             code,
             class,
             number,
         }),
-        Meaning::NotProcessed => Answer::NotProcessed {
+        OutcomeMeaning::NotProcessed => Answer::NotProcessed {
             code,
             after: after(seen).max(row.wait.map(millis)),
         },
-        Meaning::Absent => Answer::Absent,
-        Meaning::Unknown(cause) => Answer::Unknown { cause, code },
+        OutcomeMeaning::Absent => Answer::Absent,
+        OutcomeMeaning::Unknown(cause) => Answer::Unknown { cause, code },
     };
     let answer = if effect {
         doubted(answer, seen)
@@ -299,7 +299,7 @@ fn replied(
     let contract = row
         .contract
         .filter(|_| declined || matches!(answer, Answer::Done(_)));
-    Judged {
+    Judgement {
         answer,
         lane: row.lane,
         explain: row.explain && declined,
@@ -342,7 +342,7 @@ fn doubted(answer: Answer, seen: &Observation) -> Answer {
 }
 
 /// Done, if the reply proves that it speaks of our order.
-fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
+fn done(seen: &Observation, ours: &ExpectedReply, effect: bool) -> Answer {
     let mismatch = || Answer::Unknown {
         cause: Cause::Mismatch,
         code: String::new(),
@@ -372,7 +372,7 @@ fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
         .map_or_else(mismatch, Answer::Done)
 }
 
-fn names_another(seen: &Observation, ours: &Expected) -> bool {
+fn names_another(seen: &Observation, ours: &ExpectedReply) -> bool {
     match (&seen.order_no, &ours.order_no) {
         (Some(seen), Some(ours)) => seen != ours.as_str(),
         (Some(_) | None, _) => false,
@@ -381,7 +381,7 @@ fn names_another(seen: &Observation, ours: &Expected) -> bool {
 
 /// A look-up changes nothing: what is unknown may be asked again, and another order or amount is a
 /// refusal.
-fn repeatable(judged: Judged, seen: &Observation) -> Judged {
+fn repeatable(judged: Judgement, seen: &Observation) -> Judgement {
     let answer = match judged.answer {
         Answer::Unknown {
             cause: Cause::Mismatch,
@@ -408,18 +408,18 @@ fn repeatable(judged: Judged, seen: &Observation) -> Judged {
         | Answer::NotProcessed { .. }
         | Answer::Absent) => known,
     };
-    Judged { answer, ..judged }
+    Judgement { answer, ..judged }
 }
 
 /// Whether a row counts for this order at this time.
-fn counts(row: &Outcome, ours: &Expected) -> bool {
+fn counts(row: &OutcomeRow, ours: &ExpectedReply) -> bool {
     let day = row
         .day_over_for
         .is_none_or(|wanted| ours.day_over.is_some_and(|over| over >= wanted));
     let after = match row.after {
         None => true,
-        Some(After::Accepted) => ours.accepted,
-        Some(After::Exists) => ours.exists,
+        Some(Prerequisite::Accepted) => ours.accepted,
+        Some(Prerequisite::Exists) => ours.exists,
     };
     let when = row
         .when
@@ -428,7 +428,7 @@ fn counts(row: &Outcome, ours: &Expected) -> bool {
     day && after && when && !(row.unless_refunded && ours.refunded)
 }
 
-fn fits(row: &Outcome, seen: &Observation) -> bool {
+fn fits(row: &OutcomeRow, seen: &Observation) -> bool {
     let http = match (row.http, seen.http) {
         (None, _) => true,
         (Some(_), None) => false,
@@ -480,7 +480,7 @@ mod tests {
 
     fn replied(http: u16, code: &str, state: &str) -> Observation {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let mut seen = Observation::of(Reached::Replied);
+        let mut seen = Observation::of(Delivery::Replied);
         seen.http = Some(http);
         seen.code = text(code);
         seen.state = text(state);
@@ -492,7 +492,7 @@ mod tests {
         seen
     }
 
-    fn judged(kind: &str, is_query: bool, seen: &Observation) -> Judged {
+    fn judged(kind: &str, is_query: bool, seen: &Observation) -> Judgement {
         let kind = JobKinds::built_in().by_name[kind].clone();
         let operations = &kind.gateways["wechat"];
         let table = if is_query {
@@ -501,10 +501,10 @@ mod tests {
             &operations.submit_outcomes
         };
         {
-            let expected = Expected {
+            let expected = ExpectedReply {
                 order_no: Some(ours()),
                 amount: Some(hkd(100)),
-                ..Expected::default()
+                ..ExpectedReply::default()
             };
             judge(table, is_query, kind.effect, seen, &expected)
         }
@@ -614,9 +614,9 @@ mod tests {
             "PAYERROR",
         ];
         let job_kinds = JobKinds::built_in();
-        let lists = |table: &[Outcome], names: &[&str]| {
+        let lists = |table: &[OutcomeRow], names: &[&str]| {
             for name in names {
-                let has = |row: &Outcome| {
+                let has = |row: &OutcomeRow| {
                     row.code.as_deref() == Some(name) || row.state.as_deref() == Some(name)
                 };
                 assert!(table.iter().any(has), "{name} has no row");
@@ -637,17 +637,23 @@ mod tests {
     #[test]
     fn what_was_sent_without_a_proper_reply_is_unknown() {
         let of = |reached| shown("deduct", false, &Observation::of(reached));
-        assert_eq!(of(Reached::NotSent(String::new())), "not_processed");
-        assert_eq!(of(Reached::Unsendable(String::new())), "declined hard ask");
-        assert_eq!(of(Reached::TimedOut), "unknown timed_out");
-        assert_eq!(of(Reached::Lost(String::new())), "unknown connection_lost");
-        assert_eq!(of(Reached::Unreadable(String::new())), "unknown unreadable");
-        assert_eq!(of(Reached::Unverified(String::new())), "unknown unverified");
+        assert_eq!(of(Delivery::NotSent(String::new())), "not_processed");
+        assert_eq!(of(Delivery::Unsendable(String::new())), "declined hard ask");
+        assert_eq!(of(Delivery::TimedOut), "unknown timed_out");
+        assert_eq!(of(Delivery::Lost(String::new())), "unknown connection_lost");
+        assert_eq!(
+            of(Delivery::Unreadable(String::new())),
+            "unknown unreadable"
+        );
+        assert_eq!(
+            of(Delivery::Unverified(String::new())),
+            "unknown unverified"
+        );
         assert_eq!(
             shown(
                 "deduct",
                 true,
-                &Observation::of(Reached::NotSent(String::new()))
+                &Observation::of(Delivery::NotSent(String::new()))
             ),
             "unknown not_asked"
         );
@@ -696,9 +702,9 @@ mod tests {
             "declined hard same"
         );
         for reached in [
-            Reached::TimedOut,
-            Reached::Lost(String::new()),
-            Reached::Unverified(String::new()),
+            Delivery::TimedOut,
+            Delivery::Lost(String::new()),
+            Delivery::Unverified(String::new()),
         ] {
             assert_eq!(
                 shown("query", false, &Observation::of(reached)),
@@ -725,7 +731,7 @@ mod tests {
             false,
             false,
             &seen,
-            &Expected::default(),
+            &ExpectedReply::default(),
         );
         assert_eq!(judged.answer, Answer::Done(Receipt("R1".to_owned())));
     }

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use payrun_domain::policy::{Policy, Resolve, Retry};
+use payrun_domain::policy::{Policy, QueryPolicy, Retry};
 use payrun_yaml as yaml;
-use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, Source};
-use payrun_yaml::fields::{Shape, check, duration_of, integer_of, is_true, text_of};
-use payrun_yaml::node::{Entry, Node, Position, parse};
+use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, SourceText};
+use payrun_yaml::fields::{ValueShape, check, duration_of, integer_of, is_true, text_of};
+use payrun_yaml::node::{MappingEntry, Position, YamlNode, parse};
 use payrun_yaml::scalars;
 
-use super::outcomes::{Table, read as read_outcomes};
+use super::outcomes::{OutcomeTable, read as read_outcomes};
 use super::{
-    Alphabet, Expand, Field, FieldKind, IdentityCard, InStatement, JobKind, JobKinds, Keeps,
-    NotAbove, NotBefore, NotOlderThan, Operations, PayerCheck, PaymentLookup, Rule, spec,
+    Alphabet, FieldExpansion, FieldKind, FieldRule, IdentityCard, InputField, JobKind, JobKinds,
+    NotAbove, NotBefore, NotOlderThan, Operations, PayerCheck, PaymentLookup, ReplyStorage,
+    StatementRole, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -82,7 +83,7 @@ impl JobKinds {
     pub fn built_in() -> Self {
         let mut kinds = BTreeMap::new();
         for (file, text) in BUILT_IN {
-            let source = Source::new(file, text.to_owned(), false);
+            let source = SourceText::new(file, text.to_owned(), false);
             match read_kind(&source) {
                 Ok(kind) => kinds.insert(kind.name.clone(), Arc::new(kind)),
                 Err(found) => panic!("a compiled-in job kind is wrong:\n{found}"),
@@ -153,15 +154,20 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
+pub fn read_kind(source: &SourceText) -> Result<JobKind, Diagnostics> {
     let root = parse(source)?;
     let mut found = Diagnostics::default();
-    check(&root, &Shape::Fields(&spec::JOB_KIND), source, &mut found);
+    check(
+        &root,
+        &ValueShape::Fields(&spec::JOB_KIND),
+        source,
+        &mut found,
+    );
     if !found.is_empty() {
         return Err(found);
     }
     let effect = is_true(&root, "effect");
-    let fields: Vec<Field> = entries(&root, "fields")
+    let fields: Vec<InputField> = entries(&root, "fields")
         .iter()
         .map(|entry| read_field(entry, source, &mut found))
         .collect();
@@ -195,7 +201,7 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         }),
         not_above: root
             .get("not_above")
-            .map_or(&[][..], Node::list)
+            .map_or(&[][..], YamlNode::list)
             .iter()
             .map(read_not_above)
             .collect(),
@@ -204,9 +210,9 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         here: is_true(&root, "here"),
         approval: is_true(&root, "approval"),
         in_statement: match text_of(&root, "in_statement") {
-            Some("payment") => Some(InStatement::Payment),
-            Some("refund") => Some(InStatement::Refund),
-            Some("reversal") => Some(InStatement::Reversal),
+            Some("payment") => Some(StatementRole::Payment),
+            Some("refund") => Some(StatementRole::Refund),
+            Some("reversal") => Some(StatementRole::Reversal),
             Some(_) | None => None,
         },
         one_of: groups(&root, "one_of"),
@@ -220,24 +226,24 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
     found.or_value(Some(kind))
 }
 
-fn entries<'a>(node: &'a Node, name: &str) -> &'a [Entry] {
-    node.get(name).map_or(&[], Node::entries)
+fn entries<'a>(node: &'a YamlNode, name: &str) -> &'a [MappingEntry] {
+    node.get(name).map_or(&[], YamlNode::entries)
 }
 
-fn texts(node: &Node) -> Vec<String> {
+fn texts(node: &YamlNode) -> Vec<String> {
     node.list()
         .iter()
         .filter_map(|node| node.text().map(str::to_owned))
         .collect()
 }
 
-fn groups(root: &Node, name: &str) -> Vec<Vec<String>> {
+fn groups(root: &YamlNode, name: &str) -> Vec<Vec<String>> {
     root.get(name)
         .map_or_else(Vec::new, |node| node.list().iter().map(texts).collect())
 }
 
-fn read_expand(node: &Node) -> Expand {
-    Expand {
+fn read_expand(node: &YamlNode) -> FieldExpansion {
+    FieldExpansion {
         field: text_of(node, "field").unwrap_or_default().to_owned(),
         values: entries(node, "values")
             .iter()
@@ -246,7 +252,7 @@ fn read_expand(node: &Node) -> Expand {
     }
 }
 
-fn read_not_above(node: &Node) -> NotAbove {
+fn read_not_above(node: &YamlNode) -> NotAbove {
     let text = |name| text_of(node, name).unwrap_or_default().to_owned();
     NotAbove {
         field: text("field"),
@@ -255,14 +261,14 @@ fn read_not_above(node: &Node) -> NotAbove {
     }
 }
 
-fn read_not_older_than(node: &Node) -> NotOlderThan {
+fn read_not_older_than(node: &YamlNode) -> NotOlderThan {
     NotOlderThan {
         field: text_of(node, "field").unwrap_or_default().to_owned(),
         age: duration_of(node, "age").unwrap_or_default(),
     }
 }
 
-fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field {
+fn read_field(entry: &MappingEntry, source: &SourceText, found: &mut Diagnostics) -> InputField {
     let node = &entry.value;
     let size = |name| integer_of(node, name).and_then(|size| usize::try_from(size).ok());
     let kind = match text_of(node, "type") {
@@ -287,7 +293,7 @@ fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field 
             }
         }
     };
-    Field {
+    InputField {
         name: entry.key.clone(),
         kind,
         required: is_true(node, "required"),
@@ -314,7 +320,12 @@ fn alphabet(word: &str) -> Alphabet {
     }
 }
 
-fn check_money(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
+fn check_money(
+    root: &YamlNode,
+    fields: &[InputField],
+    source: &SourceText,
+    found: &mut Diagnostics,
+) {
     let count = |kind: &FieldKind| fields.iter().filter(|field| field.kind == *kind).count();
     let (amounts, currencies) = (count(&FieldKind::Amount), count(&FieldKind::Currency));
     if amounts > 1 || amounts != currencies {
@@ -327,20 +338,25 @@ fn check_money(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
 }
 
 /// Fields that are named elsewhere in the file must exist.
-fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
+fn check_names(
+    root: &YamlNode,
+    fields: &[InputField],
+    source: &SourceText,
+    found: &mut Diagnostics,
+) {
     let single = ["one_at_a_time", "order_number"]
         .into_iter()
         .filter_map(|name| root.get(name));
-    let keys = root.get("key").into_iter().flat_map(Node::list);
+    let keys = root.get("key").into_iter().flat_map(YamlNode::list);
     let groups = ["one_of", "together"]
         .into_iter()
         .filter_map(|name| root.get(name))
-        .flat_map(Node::list)
-        .flat_map(Node::list);
+        .flat_map(YamlNode::list)
+        .flat_map(YamlNode::list);
     let parts = root
         .get("amount_is_sum_of")
         .into_iter()
-        .flat_map(Node::list);
+        .flat_map(YamlNode::list);
     let expanded = root.get("expand").and_then(|node| node.get("field"));
     let gateways = || entries(root, "gateways").iter().map(|entry| &entry.value);
     let named_by = gateways()
@@ -353,16 +369,16 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
         .and_then(|node| node.get("field"));
     let required = gateways()
         .filter_map(|gateway| gateway.get("requires"))
-        .flat_map(Node::list);
+        .flat_map(YamlNode::list);
     let stating = gateways()
         .filter_map(|gateway| gateway.get("statement_texts"))
-        .flat_map(Node::list);
-    let compared = root.get("not_above").map_or(&[][..], Node::list).iter();
+        .flat_map(YamlNode::list);
+    let compared = root.get("not_above").map_or(&[][..], YamlNode::list).iter();
     let compared = compared
         .flat_map(|node| [node.get("field"), node.get("most")])
         .flatten();
     check_rules(root, fields, source, found);
-    let mut refuse = |node: &Node, name: &str| {
+    let mut refuse = |node: &YamlNode, name: &str| {
         let names = fields.iter().map(|field| field.name.as_str());
         found.push(
             source
@@ -381,7 +397,7 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     {
         let name = node.text().unwrap_or_default();
         let is_money =
-            |field: &Field| matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
+            |field: &InputField| matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
         if !fields
             .iter()
             .any(|field| field.name == name && !is_money(field))
@@ -407,9 +423,9 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     }
     for entry in gateways()
         .filter_map(|gateway| gateway.get("max"))
-        .flat_map(Node::entries)
+        .flat_map(YamlNode::entries)
     {
-        let is_text = |field: &Field| matches!(field.kind, FieldKind::Text { .. });
+        let is_text = |field: &InputField| matches!(field.kind, FieldKind::Text { .. });
         if !fields
             .iter()
             .any(|field| field.name == entry.key && is_text(field))
@@ -420,7 +436,7 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
 }
 
 /// The items of a list, or the one thing itself.
-fn one_or_more(node: &Node) -> &[Node] {
+fn one_or_more(node: &YamlNode) -> &[YamlNode] {
     if node.list().is_empty() {
         std::slice::from_ref(node)
     } else {
@@ -430,7 +446,12 @@ fn one_or_more(node: &Node) -> &[Node] {
 
 /// The fields that rules and lengths name must exist; these may be the amount's and the currency's
 /// too.
-fn check_rules(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
+fn check_rules(
+    root: &YamlNode,
+    fields: &[InputField],
+    source: &SourceText,
+    found: &mut Diagnostics,
+) {
     let mut known = |name: &str, at: Position| {
         if !fields.iter().any(|field| field.name == name) {
             let names = fields.iter().map(|field| field.name.as_str());
@@ -442,7 +463,7 @@ fn check_rules(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
         }
     };
     for gateway in entries(root, "gateways").iter().map(|entry| &entry.value) {
-        let rules = gateway.get("rules").map_or(&[][..], Node::list);
+        let rules = gateway.get("rules").map_or(&[][..], YamlNode::list);
         let keyed = rules
             .iter()
             .flat_map(|rule| [entries(rule, "when"), entries(rule, "only")])
@@ -454,16 +475,16 @@ fn check_rules(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
             .iter()
             .flat_map(|rule| [rule.get("needs"), rule.get("without")])
             .flatten();
-        for node in named.flat_map(Node::list) {
+        for node in named.flat_map(YamlNode::list) {
             known(node.text().unwrap_or_default(), node.at);
         }
     }
 }
 
 fn read_operations(
-    entry: &Entry,
+    entry: &MappingEntry,
     effect: bool,
-    source: &Source,
+    source: &SourceText,
     found: &mut Diagnostics,
 ) -> Operations {
     let node = &entry.value;
@@ -471,7 +492,7 @@ fn read_operations(
     let rows = |name| {
         node.get("outcomes")
             .and_then(|node| node.get(name))
-            .map_or(&[][..], Node::list)
+            .map_or(&[][..], YamlNode::list)
     };
     let asks = node.get("query").is_some();
     if (effect && !asks) || asks == rows("query").is_empty() {
@@ -508,7 +529,7 @@ fn read_operations(
         three_byte_text: is_true(node, "three_byte_text"),
         rules: node
             .get("rules")
-            .map_or(&[][..], Node::list)
+            .map_or(&[][..], YamlNode::list)
             .iter()
             .filter_map(read_rule)
             .collect(),
@@ -519,13 +540,13 @@ fn read_operations(
         not_before: node.get("not_before").map(read_not_before),
         statement_texts: node.get("statement_texts").map_or_else(Vec::new, texts),
         keeps: match text_of(node, "keeps") {
-            Some("statement") => Some(Keeps::Statement),
-            Some("settlements") => Some(Keeps::Settlements),
+            Some("statement") => Some(ReplyStorage::Statement),
+            Some("settlements") => Some(ReplyStorage::Settlements),
             Some(_) | None => None,
         },
         submit_outcomes: read_outcomes(
             rows("submit"),
-            Table {
+            OutcomeTable {
                 is_query: false,
                 effect,
             },
@@ -534,7 +555,7 @@ fn read_operations(
         ),
         query_outcomes: read_outcomes(
             rows("query"),
-            Table {
+            OutcomeTable {
                 is_query: true,
                 effect,
             },
@@ -544,11 +565,11 @@ fn read_operations(
     }
 }
 
-fn read_rule(node: &Node) -> Option<Rule> {
+fn read_rule(node: &YamlNode) -> Option<FieldRule> {
     let when = node.get("when")?.entries().first()?;
     let one = when.value.text().map(|text| vec![text.to_owned()]);
     let values = one.unwrap_or_else(|| texts(&when.value));
-    Some(Rule {
+    Some(FieldRule {
         field: when.key.clone(),
         values: if values == ["given"] {
             Vec::new()
@@ -565,14 +586,14 @@ fn read_rule(node: &Node) -> Option<Rule> {
     })
 }
 
-fn read_payment(node: &Node, source: &Source, found: &mut Diagnostics) -> PaymentLookup {
-    let rows = node.get("outcomes").map_or(&[][..], Node::list);
+fn read_payment(node: &YamlNode, source: &SourceText, found: &mut Diagnostics) -> PaymentLookup {
+    let rows = node.get("outcomes").map_or(&[][..], YamlNode::list);
     PaymentLookup {
         operation: text_of(node, "operation").unwrap_or_default().to_owned(),
         given: text_of(node, "given").map(str::to_owned),
         outcomes: read_outcomes(
             rows,
-            Table {
+            OutcomeTable {
                 is_query: false,
                 effect: false,
             },
@@ -583,8 +604,8 @@ fn read_payment(node: &Node, source: &Source, found: &mut Diagnostics) -> Paymen
     }
 }
 
-fn read_not_before(node: &Node) -> NotBefore {
-    let age = |entry: &Entry| {
+fn read_not_before(node: &YamlNode) -> NotBefore {
+    let age = |entry: &MappingEntry| {
         Some((
             entry.key.clone(),
             entry.value.text().and_then(scalars::duration)?,
@@ -605,7 +626,7 @@ fn default_policy() -> Policy {
             first: seconds(1),
             max: seconds(300),
         },
-        resolve: Resolve {
+        resolve: QueryPolicy {
             schedule: vec![seconds(10), seconds(60)],
             grace: seconds(600),
             horizon: seconds(86_400),
@@ -616,7 +637,7 @@ fn default_policy() -> Policy {
 
 /// A policy as written under `retry`, `resolve` and `dunning`, with `base` where nothing is
 /// written.
-pub(crate) fn read_policy(node: &Node, base: &Policy) -> Policy {
+pub(crate) fn read_policy(node: &YamlNode, base: &Policy) -> Policy {
     let mut policy = base.clone();
     if let Some(retry) = node.get("retry") {
         let attempts = integer_of(retry, "attempts").and_then(|number| u32::try_from(number).ok());
@@ -639,7 +660,7 @@ pub(crate) fn read_policy(node: &Node, base: &Policy) -> Policy {
     policy
 }
 
-fn durations(node: &Node) -> Vec<Duration> {
+fn durations(node: &YamlNode) -> Vec<Duration> {
     node.list()
         .iter()
         .filter_map(|node| scalars::duration(node.text()?))
@@ -652,7 +673,7 @@ mod tests {
 
     fn mistakes(change: impl Fn(String) -> String) -> String {
         let text = change(BUILT_IN[2].1.to_owned());
-        read_kind(&Source::new("deduct.yaml", text, false))
+        read_kind(&SourceText::new("deduct.yaml", text, false))
             .map(|_| String::new())
             .unwrap_or_else(|found| found.to_string())
     }
@@ -692,7 +713,7 @@ mod tests {
         let listed = |name: &str| job_kinds.by_name[name].in_statement;
         assert_eq!(
             [listed("deduct"), listed("refund")],
-            [Some(InStatement::Payment), Some(InStatement::Refund)]
+            [Some(StatementRole::Payment), Some(StatementRole::Refund)]
         );
         assert_eq!([listed("query"), listed("reconcile")], [None, None]);
         assert!(

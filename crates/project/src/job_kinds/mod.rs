@@ -39,7 +39,7 @@ pub struct JobKind {
     /// again freely, and the same key may run in every run.
     pub effect: bool,
     /// What may be given under `with:`.
-    pub fields: Vec<Field>,
+    pub fields: Vec<InputField>,
     /// The field of which only one item may be in flight at a time: the contract of a deduction.
     pub one_at_a_time: Option<String>,
     /// Groups of fields of which exactly one must be given.
@@ -57,13 +57,13 @@ pub struct JobKind {
     pub not_above: Vec<NotAbove>,
     /// A value of a field that stands for several, each an item of its own: a port that needs two
     /// filings.
-    pub expand: Option<Expand>,
+    pub expand: Option<FieldExpansion>,
     /// Whether payrun does it by itself: no gateway is called.
     pub here: bool,
     /// Whether its batches wait for somebody's approval unless the workflow says otherwise.
     pub approval: bool,
     /// As what its items stand in the gateway's statements; none if they do not.
-    pub in_statement: Option<InStatement>,
+    pub in_statement: Option<StatementRole>,
     /// The fields the key is made of where the workflow gives none; empty: the workflow must give
     /// one.
     pub key: Vec<String>,
@@ -74,7 +74,7 @@ pub struct JobKind {
     /// By gateway kind (`wechat`): how it is done there.
     pub gateways: BTreeMap<String, Operations>,
     /// What fields ask of each other on the gateway it is done on; empty before [`JobKind::on`].
-    pub rules: Vec<Rule>,
+    pub rules: Vec<FieldRule>,
     /// Policies where the workflow gives none.
     pub policy: Policy,
 }
@@ -82,7 +82,7 @@ pub struct JobKind {
 /// What a field asks of others on one gateway: the price in CNY, say, where `is_rmb` is `TRUE`. A
 /// row that breaks one is refused when it is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct FieldRule {
     /// The field that asks.
     pub field: String,
     /// With which of its values it asks; empty: with any.
@@ -99,7 +99,7 @@ pub struct Rule {
 
 /// As what an item stands in a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InStatement {
+pub enum StatementRole {
     /// By its order number.
     Payment,
     /// By its refund number.
@@ -153,7 +153,7 @@ pub struct NotAbove {
 
 /// A field of which some values stand for several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expand {
+pub struct FieldExpansion {
     /// The field.
     pub field: String,
     /// By value: those it stands for, in order.
@@ -162,7 +162,7 @@ pub struct Expand {
 
 /// One input field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
+pub struct InputField {
     /// Its name under `with:`.
     pub name: String,
     /// What it may hold.
@@ -259,7 +259,7 @@ pub struct Operations {
     /// Whether this gateway takes only texts that UTF-8 writes in at most three bytes a character.
     pub three_byte_text: bool,
     /// What fields ask of each other on this gateway.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<FieldRule>,
     /// By field: the most bytes of UTF-8 that this gateway takes.
     pub max_bytes: BTreeMap<String, usize>,
     /// How old the payment must be that it withdraws.
@@ -268,17 +268,18 @@ pub struct Operations {
     /// a back-tick.
     pub statement_texts: Vec<String>,
     /// What is kept of the replies beside the item's own result.
-    pub keeps: Option<Keeps>,
+    pub keeps: Option<ReplyStorage>,
     /// What the submit's observations mean.
-    pub submit_outcomes: Vec<Outcome>,
+    pub submit_outcomes: Vec<OutcomeRow>,
     /// What the query's observations mean.
-    pub query_outcomes: Vec<Outcome>,
+    pub query_outcomes: Vec<OutcomeRow>,
 }
 
 impl Operations {
     /// Whether some refusal spends the order number, so that the next one would be used.
     pub fn spends_numbers(&self) -> bool {
-        let spends = |row: &Outcome| matches!(row.meaning, Meaning::Declined(_, NumberRule::Next));
+        let spends =
+            |row: &OutcomeRow| matches!(row.meaning, OutcomeMeaning::Declined(_, NumberRule::Next));
         self.submit_outcomes
             .iter()
             .chain(&self.query_outcomes)
@@ -294,7 +295,7 @@ pub struct PaymentLookup {
     /// The field without which nothing is looked up.
     pub given: Option<String>,
     /// What its observations mean: `done` is a payment that may be acted on.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<OutcomeRow>,
     /// Whether the item's amount is taken from the payment: it must be in its currency, and all of
     /// them together not above it.
     pub takes: bool,
@@ -322,7 +323,7 @@ pub struct PayerCheck {
 
 /// What is kept of replies beside the item's own result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeps {
+pub enum ReplyStorage {
     /// The file, and its lines in the ledger.
     Statement,
     /// The batches, in the ledger.
@@ -331,7 +332,7 @@ pub enum Keeps {
 
 /// One row of an outcome table: the first that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct OutcomeRow {
     /// The HTTP status, or its class (`5xx`); none matches any.
     pub http: Option<HttpMatch>,
     /// The gateway's error code; none matches any, or none.
@@ -346,8 +347,8 @@ pub struct Outcome {
     /// speak of that.
     pub unless_refunded: bool,
     /// After what it counts only; before, the same reply may speak of the past.
-    pub after: Option<After>,
-    /// Whether it says that the order number exists already; rows with [`After::Exists`] count from
+    pub after: Option<Prerequisite>,
+    /// Whether it says that the order number exists already; rows with [`Prerequisite::Exists`] count from
     /// then on.
     pub exists: bool,
     /// How long it is left alone at least before it is sent again, where that is what it means.
@@ -356,7 +357,7 @@ pub struct Outcome {
     /// yet".
     pub day_over_for: Option<Duration>,
     /// What it means.
-    pub meaning: Meaning,
+    pub meaning: OutcomeMeaning,
     /// What it does to the lane.
     pub lane: LaneEffect,
     /// Whether the kind's `explain` operation is worth calling.
@@ -373,7 +374,7 @@ pub struct Outcome {
     pub source: String,
 }
 
-impl Outcome {
+impl OutcomeRow {
     /// Whether no page of the gateway's attests what this row means (the mark `[C]`).
     pub fn is_assumed(&self) -> bool {
         self.source.contains("[C]")
@@ -382,7 +383,7 @@ impl Outcome {
 
 /// What must have been heard before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
+pub enum Prerequisite {
     /// The gateway has accepted the order.
     Accepted,
     /// A submission was answered that its number exists already.
@@ -400,7 +401,7 @@ pub enum HttpMatch {
 
 /// What an outcome row means, before the reply's own values are put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub enum OutcomeMeaning {
     /// See [`payrun_domain::answer::Answer::Done`].
     Done,
     /// Done, and there is nothing to be had: a day without trades.

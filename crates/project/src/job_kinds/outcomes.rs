@@ -1,16 +1,16 @@
-//! Outcome tables: from YAML rows to [`Outcome`]s, with what may not stand in which table.
+//! Outcome tables: from YAML rows to [`OutcomeRow`]s, with what may not stand in which table.
 
 use payrun_domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use payrun_domain::subscription::ContractSignal;
-use payrun_yaml::diagnostics::{Diagnostics, Source};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
 use payrun_yaml::fields::{duration_of, is_true, text_of};
-use payrun_yaml::node::Node;
+use payrun_yaml::node::YamlNode;
 
-use super::{After, HttpMatch, Meaning, Outcome};
+use super::{HttpMatch, OutcomeMeaning, OutcomeRow, Prerequisite};
 
 /// Which table a row stands in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table {
+pub(super) struct OutcomeTable {
     /// The query's table, else the submit's.
     pub(super) is_query: bool,
     /// Whether the kind has an effect.
@@ -19,12 +19,12 @@ pub(super) struct Table {
 
 /// Reads a table; rows with several codes or states become one row each.
 pub(super) fn read(
-    rows: &[Node],
-    table: Table,
-    source: &Source,
+    rows: &[YamlNode],
+    table: OutcomeTable,
+    source: &SourceText,
     found: &mut Diagnostics,
-) -> Vec<Outcome> {
-    let mut outcomes: Vec<Outcome> = Vec::new();
+) -> Vec<OutcomeRow> {
+    let mut outcomes: Vec<OutcomeRow> = Vec::new();
     for node in rows {
         for outcome in row(node, table, source, found) {
             if let Some(earlier) = outcomes.iter().find(|earlier| covers(earlier, &outcome)) {
@@ -44,7 +44,12 @@ pub(super) fn read(
     outcomes
 }
 
-fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> Vec<Outcome> {
+fn row(
+    node: &YamlNode,
+    table: OutcomeTable,
+    source: &SourceText,
+    found: &mut Diagnostics,
+) -> Vec<OutcomeRow> {
     let mut refuse = |name: &str, message: &str| {
         let at = node.get(name).map_or(node.at, |value| value.at);
         found.push(source.diagnostic(at, message));
@@ -76,35 +81,36 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
             "a row needs at least one of http, code, state and fact; what no row takes is unknown",
         );
     }
-    if node.get("wait").is_some() && meaning != Meaning::NotProcessed {
+    if node.get("wait").is_some() && meaning != OutcomeMeaning::NotProcessed {
         refuse(
             "wait",
             "wait belongs to not_processed: how long to leave it alone before it is sent again",
         );
     }
-    if is_true(node, "exists") && (table.is_query || !matches!(meaning, Meaning::Unknown(_))) {
+    if is_true(node, "exists") && (table.is_query || !matches!(meaning, OutcomeMeaning::Unknown(_)))
+    {
         refuse(
             "exists",
             "exists belongs to unknown in the submit table: only the query tells what became of the number",
         );
     }
     let contract = text_of(node, "contract").and_then(ContractSignal::parse);
-    let says_it = matches!(meaning, Meaning::Declined(..))
-        || (meaning == Meaning::Done && contract == Some(ContractSignal::Ended));
+    let says_it = matches!(meaning, OutcomeMeaning::Declined(..))
+        || (meaning == OutcomeMeaning::Done && contract == Some(ContractSignal::Ended));
     if contract.is_some() && !says_it {
         refuse(
             "contract",
             "contract belongs to declined, and ended to done too: nothing else says anything of the contract",
         );
     }
-    if node.get("advice").is_some() && !matches!(meaning, Meaning::Declined(..)) {
+    if node.get("advice").is_some() && !matches!(meaning, OutcomeMeaning::Declined(..)) {
         refuse(
             "advice",
             "advice belongs to declined: of what is not refused there is nothing to mend",
         );
     }
     if is_true(node, "request_fault")
-        && !matches!(meaning, Meaning::Declined(DeclineClass::Hard, _))
+        && !matches!(meaning, OutcomeMeaning::Declined(DeclineClass::Hard, _))
     {
         refuse(
             "request_fault",
@@ -119,7 +125,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     let mut outcomes = Vec::new();
     for code in names(node.get("code")) {
         for state in names(node.get("state")) {
-            outcomes.push(Outcome {
+            outcomes.push(OutcomeRow {
                 http: http.flatten(),
                 code: code.clone(),
                 state,
@@ -143,21 +149,21 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     outcomes
 }
 
-fn after(node: &Node) -> Option<After> {
+fn after(node: &YamlNode) -> Option<Prerequisite> {
     match text_of(node, "after") {
-        Some("accepted") => Some(After::Accepted),
-        Some("exists") => Some(After::Exists),
+        Some("accepted") => Some(Prerequisite::Accepted),
+        Some("exists") => Some(Prerequisite::Exists),
         Some(_) | None => None,
     }
 }
 
-fn named(node: &Node, field: &str) -> Option<(String, String)> {
+fn named(node: &YamlNode, field: &str) -> Option<(String, String)> {
     let entry = node.get(field)?.entries().first()?;
     Some((entry.key.clone(), entry.value.text()?.to_owned()))
 }
 
-fn names(node: Option<&Node>) -> Vec<Option<String>> {
-    let text = |node: &Node| node.text().map(str::to_owned);
+fn names(node: Option<&YamlNode>) -> Vec<Option<String>> {
+    let text = |node: &YamlNode| node.text().map(str::to_owned);
     match node {
         None => vec![None],
         Some(node) if node.list().is_empty() => vec![text(node)],
@@ -179,7 +185,7 @@ fn http_match(text: &str) -> Option<HttpMatch> {
         .map(HttpMatch::Status)
 }
 
-fn meaning(node: &Node) -> Result<Meaning, &'static str> {
+fn meaning(node: &YamlNode) -> Result<OutcomeMeaning, &'static str> {
     let answer = text_of(node, "answer");
     if node.get("class").is_some() != (answer == Some("declined")) {
         return Err(
@@ -192,18 +198,18 @@ fn meaning(node: &Node) -> Result<Meaning, &'static str> {
         );
     }
     match answer {
-        Some("done") => Ok(Meaning::Done),
-        Some("nothing") => Ok(Meaning::Nothing),
-        Some("accepted") => Ok(Meaning::Accepted),
-        Some("declined") => Ok(Meaning::Declined(class(node), number(node))),
-        Some("not_processed") => Ok(Meaning::NotProcessed),
-        Some("absent") => Ok(Meaning::Absent),
-        Some("unknown") => Ok(Meaning::Unknown(cause(node))),
+        Some("done") => Ok(OutcomeMeaning::Done),
+        Some("nothing") => Ok(OutcomeMeaning::Nothing),
+        Some("accepted") => Ok(OutcomeMeaning::Accepted),
+        Some("declined") => Ok(OutcomeMeaning::Declined(class(node), number(node))),
+        Some("not_processed") => Ok(OutcomeMeaning::NotProcessed),
+        Some("absent") => Ok(OutcomeMeaning::Absent),
+        Some("unknown") => Ok(OutcomeMeaning::Unknown(cause(node))),
         Some(_) | None => Err("this is no answer"),
     }
 }
 
-fn class(node: &Node) -> DeclineClass {
+fn class(node: &YamlNode) -> DeclineClass {
     match text_of(node, "class") {
         Some("soft") => DeclineClass::Soft,
         Some("config") => DeclineClass::Config,
@@ -214,7 +220,7 @@ fn class(node: &Node) -> DeclineClass {
     }
 }
 
-fn number(node: &Node) -> NumberRule {
+fn number(node: &YamlNode) -> NumberRule {
     match text_of(node, "number") {
         Some("same") => NumberRule::Same,
         Some("next") => NumberRule::Next,
@@ -222,7 +228,7 @@ fn number(node: &Node) -> NumberRule {
     }
 }
 
-fn cause(node: &Node) -> Cause {
+fn cause(node: &YamlNode) -> Cause {
     match text_of(node, "cause") {
         Some("gateway_failed") => Cause::GatewayFailed,
         Some("not_asked") => Cause::NotAsked,
@@ -231,29 +237,29 @@ fn cause(node: &Node) -> Cause {
     }
 }
 
-fn misplaced(meaning: Meaning, table: Table) -> Option<&'static str> {
+fn misplaced(meaning: OutcomeMeaning, table: OutcomeTable) -> Option<&'static str> {
     match meaning {
-        Meaning::NotProcessed if table.is_query && table.effect => Some(
+        OutcomeMeaning::NotProcessed if table.is_query && table.effect => Some(
             "a query cannot tell that the effect was not processed; use unknown with cause not_asked",
         ),
-        Meaning::Nothing if table.effect => {
+        OutcomeMeaning::Nothing if table.effect => {
             Some("nothing belongs to look-ups: there is nothing to be had")
         }
-        Meaning::Absent if !table.is_query => Some("absent belongs in the query table only"),
-        Meaning::Unknown(_) if !table.effect => {
+        OutcomeMeaning::Absent if !table.is_query => Some("absent belongs in the query table only"),
+        OutcomeMeaning::Unknown(_) if !table.effect => {
             Some("a look-up that says nothing may be repeated: use not_processed")
         }
-        Meaning::Done
-        | Meaning::Nothing
-        | Meaning::Accepted
-        | Meaning::Declined(..)
-        | Meaning::NotProcessed
-        | Meaning::Absent
-        | Meaning::Unknown(_) => None,
+        OutcomeMeaning::Done
+        | OutcomeMeaning::Nothing
+        | OutcomeMeaning::Accepted
+        | OutcomeMeaning::Declined(..)
+        | OutcomeMeaning::NotProcessed
+        | OutcomeMeaning::Absent
+        | OutcomeMeaning::Unknown(_) => None,
     }
 }
 
-fn covers(earlier: &Outcome, later: &Outcome) -> bool {
+fn covers(earlier: &OutcomeRow, later: &OutcomeRow) -> bool {
     let http = match (earlier.http, later.http) {
         (None, _) => true,
         (Some(_), None) => false,

@@ -64,7 +64,7 @@ fn is_whole_number(operand: &str) -> bool {
 
 /// A text with which a condition compares a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum ComparedText {
     /// Written out.
     Text(String),
     /// A parameter's.
@@ -73,7 +73,7 @@ pub(super) enum Known {
 
 /// A filter that changes only how a text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Respelt {
+pub(super) enum TextFilter {
     /// `|lower`
     Lower,
     /// `|upper`
@@ -82,7 +82,7 @@ pub(super) enum Respelt {
     Trim,
 }
 
-impl Respelt {
+impl TextFilter {
     const ALL: [(&'static str, Self); 3] = [
         ("lower", Self::Lower),
         ("upper", Self::Upper),
@@ -101,18 +101,18 @@ impl Respelt {
 
 /// A column that a condition compares with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Compared {
+pub(super) struct ComparedColumn {
     /// Its name.
     pub column: String,
     /// What is done to its values first, in order.
-    pub respelt: Vec<Respelt>,
+    pub respelt: Vec<TextFilter>,
     /// The text.
-    pub known: Known,
+    pub known: ComparedText,
 }
 
 /// Which texts a condition compares columns with, as they are or but for their spelling
 /// (`item.active == "yes"`, `item.active|lower == "yes"`, `item.plan in ["a", "b"]`).
-pub(super) fn known_values(expression: &str) -> Vec<Compared> {
+pub(super) fn known_values(expression: &str) -> Vec<ComparedColumn> {
     let mut found = Vec::new();
     for (place, operator) in operators(expression)
         .into_iter()
@@ -128,7 +128,7 @@ pub(super) fn known_values(expression: &str) -> Vec<Compared> {
         ];
         found.extend(pairs.into_iter().filter_map(|(column, known)| {
             let (column, respelt) = column?;
-            Some(Compared {
+            Some(ComparedColumn {
                 column,
                 respelt,
                 known: known?,
@@ -146,8 +146,8 @@ pub(super) fn known_values(expression: &str) -> Vec<Compared> {
         };
         let mut rest = expression[place + " in [".len()..].trim_start();
         while let Some((text, after)) = quoted(rest) {
-            let known = Known::Text(text.to_owned());
-            found.push(Compared {
+            let known = ComparedText::Text(text.to_owned());
+            found.push(ComparedColumn {
                 column: column.clone(),
                 respelt: respelt.clone(),
                 known,
@@ -164,9 +164,9 @@ pub(super) fn known_values(expression: &str) -> Vec<Compared> {
 
 /// The column at the end, and the filters behind it that change only its spelling; none if there
 /// are others.
-fn column_at_end(text: &str) -> Option<(String, Vec<Respelt>)> {
+fn column_at_end(text: &str) -> Option<(String, Vec<TextFilter>)> {
     let (mut rest, mut respelt) = (text.trim_end(), Vec::new());
-    while let Some((before, filter)) = Respelt::ALL.into_iter().find_map(|(word, filter)| {
+    while let Some((before, filter)) = TextFilter::ALL.into_iter().find_map(|(word, filter)| {
         let before = rest.strip_suffix(word)?.trim_end().strip_suffix('|')?;
         Some((before.trim_end(), filter))
     }) {
@@ -177,7 +177,7 @@ fn column_at_end(text: &str) -> Option<(String, Vec<Respelt>)> {
 }
 
 /// The column at the beginning, in the same way.
-fn column_at_start(text: &str) -> Option<(String, Vec<Respelt>)> {
+fn column_at_start(text: &str) -> Option<(String, Vec<TextFilter>)> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
     let (operand, mut rest) = text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len()));
     let mut respelt = Vec::new();
@@ -185,7 +185,7 @@ fn column_at_start(text: &str) -> Option<(String, Vec<Respelt>)> {
         let filter = filter.trim_start();
         let (word, after) = filter.split_at(filter.find(|c| !is_name(c)).unwrap_or(filter.len()));
         respelt.push(
-            Respelt::ALL
+            TextFilter::ALL
                 .into_iter()
                 .find(|(known, _)| *known == word)?
                 .1,
@@ -208,31 +208,30 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     text[1..].split_once(quote)
 }
 
-fn known_first(text: &str) -> Option<Known> {
+fn known_first(text: &str) -> Option<ComparedText> {
     match quoted(text) {
         // A filter behind it makes another text of it.
-        Some((known, after)) => {
-            Some(Known::Text(known.to_owned())).filter(|_| !after.trim_start().starts_with('|'))
-        }
+        Some((known, after)) => Some(ComparedText::Text(known.to_owned()))
+            .filter(|_| !after.trim_start().starts_with('|')),
         None => known_param(first_operand(text)),
     }
 }
 
-fn known_last(text: &str) -> Option<Known> {
+fn known_last(text: &str) -> Option<ComparedText> {
     let Some(quote) = text.chars().next_back().filter(|c| matches!(c, '"' | '\'')) else {
         return known_param(last_operand(text));
     };
     let inner = &text[..text.len() - 1];
     inner
         .rfind(quote)
-        .map(|start| Known::Text(inner[start + 1..].to_owned()))
+        .map(|start| ComparedText::Text(inner[start + 1..].to_owned()))
 }
 
-fn known_param(operand: &str) -> Option<Known> {
+fn known_param(operand: &str) -> Option<ComparedText> {
     let name = operand
         .strip_prefix("params.")
         .filter(|_| is_value(operand))?;
-    Some(Known::Param(name.to_owned()))
+    Some(ComparedText::Param(name.to_owned()))
 }
 
 fn is_quoted(expression: &str, place: usize) -> bool {
@@ -375,7 +374,7 @@ mod tests {
     #[test]
     fn what_a_column_is_compared_with_is_known() {
         let known = |expression: &str| {
-            let told = |Compared {
+            let told = |ComparedColumn {
                             column,
                             respelt,
                             known,
@@ -385,8 +384,8 @@ mod tests {
                     .map(|filter| format!("|{filter:?}"))
                     .collect();
                 match known {
-                    Known::Text(text) => format!("{column}{respelt}={text}"),
-                    Known::Param(name) => format!("{column}{respelt}=params.{name}"),
+                    ComparedText::Text(text) => format!("{column}{respelt}={text}"),
+                    ComparedText::Param(name) => format!("{column}{respelt}=params.{name}"),
                 }
             };
             known_values(expression)

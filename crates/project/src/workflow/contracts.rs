@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::expression::Name;
+use super::expression::VariableName;
 use super::lower::Compiler;
-use super::template::Part;
-use super::{CONTRACT_COLUMNS, Items, Template};
+use super::template::TemplatePart;
+use super::{CONTRACT_COLUMNS, ItemsSpec, Template};
 use crate::job_kinds::JobKind;
 use payrun_domain::text::shown;
-use payrun_yaml::node::Node;
+use payrun_yaml::node::YamlNode;
 
 /// What may happen at most once.
 const KEY: &str = "{{ item.contract_id }}/{{ item.period }}";
@@ -22,7 +22,7 @@ const OWN: [&str; 3] = ["contract_id", "amount", "currency"];
 
 impl Compiler<'_> {
     /// The key of a contract's period, whether it is written out or not.
-    pub(super) fn contract_key(&mut self, job: &Node) -> Option<Template> {
+    pub(super) fn contract_key(&mut self, job: &YamlNode) -> Option<Template> {
         let own = Template::parse(KEY, self.source, job.at).ok()?;
         if let Some(given) = job.get("key").and_then(|node| self.template(node))
             && !same(&given, &own)
@@ -40,9 +40,9 @@ impl Compiler<'_> {
 
     pub(super) fn check_contracts(
         &mut self,
-        job: &Node,
+        job: &YamlNode,
         kind: Option<&JobKind>,
-        items: &Items,
+        items: &ItemsSpec,
         with: &BTreeMap<String, Template>,
     ) {
         if let Some(kind) = kind.filter(|kind| !charges_contracts(kind)) {
@@ -63,7 +63,8 @@ impl Compiler<'_> {
             let Some(given) = with.get(name) else {
                 continue;
             };
-            if !matches!(given.parts(), [Part::Name(Name::Item(column))] if column == name) {
+            if !matches!(given.parts(), [TemplatePart::Name(VariableName::Item(column))] if column == name)
+            {
                 let message = format!("{name} is the contract's");
                 self.push(
                     given
@@ -75,7 +76,7 @@ impl Compiler<'_> {
         self.check_contract_columns(items, with);
     }
 
-    fn check_contract_columns(&mut self, items: &Items, with: &BTreeMap<String, Template>) {
+    fn check_contract_columns(&mut self, items: &ItemsSpec, with: &BTreeMap<String, Template>) {
         let of_condition = items.condition.iter().flat_map(|one| {
             one.item_columns()
                 .into_iter()
@@ -103,10 +104,10 @@ fn charges_contracts(kind: &JobKind) -> bool {
 
 /// Whether two templates of texts and plain names are the same.
 fn same(one: &Template, other: &Template) -> bool {
-    let alike = |(one, other): (&Part, &Part)| match (one, other) {
-        (Part::Text(one), Part::Text(other)) => one == other,
-        (Part::Name(one), Part::Name(other)) => one == other,
-        (Part::Text(_) | Part::Name(_) | Part::Expression(_), _) => false,
+    let alike = |(one, other): (&TemplatePart, &TemplatePart)| match (one, other) {
+        (TemplatePart::Text(one), TemplatePart::Text(other)) => one == other,
+        (TemplatePart::Name(one), TemplatePart::Name(other)) => one == other,
+        (TemplatePart::Text(_) | TemplatePart::Name(_) | TemplatePart::Expression(_), _) => false,
     };
     one.parts().len() == other.parts().len() && one.parts().iter().zip(other.parts()).all(alike)
 }

@@ -17,7 +17,7 @@ use minijinja::value::{DynObject, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, filters, tests as predicates};
 use rust_decimal::Decimal;
 
-use super::comparison::{Compared, known_values, multiplied_text, text_with_number};
+use super::comparison::{ComparedColumn, known_values, multiplied_text, text_with_number};
 
 /// The steps one evaluation may take.
 const FUEL: u64 = 20_000;
@@ -185,7 +185,7 @@ impl Object for Exact {
 
 /// What an expression refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Name {
+pub enum VariableName {
     /// A column of the item file.
     Item(String),
     /// A parameter of the workflow.
@@ -194,7 +194,7 @@ pub enum Name {
     Run(String),
 }
 
-impl Name {
+impl VariableName {
     /// Of `item.x`, `params.x` or `run.x`; none for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (root, field) = text.split_once('.')?;
@@ -213,7 +213,7 @@ impl Name {
 pub struct Expression {
     text: String,
     compiled: minijinja::Expression<'static, 'static>,
-    names: Vec<Name>,
+    names: Vec<VariableName>,
 }
 
 impl Expression {
@@ -243,7 +243,7 @@ impl Expression {
         found.sort();
         let mut names = Vec::new();
         for name in found {
-            match Name::parse(&name) {
+            match VariableName::parse(&name) {
                 Some(name) => names.push(name),
                 // A column that is no identifier is written item["…"]; which one is known when a
                 // row is read.
@@ -290,12 +290,12 @@ impl Expression {
     }
 
     /// What it refers to.
-    pub fn names(&self) -> &[Name] {
+    pub fn names(&self) -> &[VariableName] {
         &self.names
     }
 
     /// Which texts it compares columns with.
-    pub(super) fn known_values(&self) -> Vec<Compared> {
+    pub(super) fn known_values(&self) -> Vec<ComparedColumn> {
         known_values(&self.text)
     }
 
@@ -379,17 +379,17 @@ fn problem(error: &Error) -> String {
 
 /// The variables of an evaluation.
 pub fn scope(item: Value, params: Value, run: Value) -> Value {
-    Value::from_object(Scope { item, params, run })
+    Value::from_object(ExpressionScope { item, params, run })
 }
 
 #[derive(Debug)]
-struct Scope {
+struct ExpressionScope {
     item: Value,
     params: Value,
     run: Value,
 }
 
-impl Object for Scope {
+impl Object for ExpressionScope {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }

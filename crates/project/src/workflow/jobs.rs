@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expression::Name;
+use super::expression::VariableName;
 use super::lower::{Compiler, is_name};
-use super::template::Part;
-use super::{Approval, Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
+use super::template::TemplatePart;
+use super::{
+    Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits, Template,
+};
 use crate::config::{GatewayConfig, GatewayKind, Rate};
 use crate::job_kinds::load::read_policy;
-use crate::job_kinds::{Field, FieldKind, JobKind};
+use crate::job_kinds::{FieldKind, InputField, JobKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, parse_minor};
 use payrun_domain::text::shown;
 use payrun_yaml::fields::{duration_of, integer_of, text_of};
-use payrun_yaml::node::{Entry, Node};
+use payrun_yaml::node::{MappingEntry, YamlNode};
 use payrun_yaml::scalars;
 
 /// The fields of `items` that say where rows come from.
@@ -46,7 +48,7 @@ fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn job(&mut self, entry: &Entry) -> Option<Job> {
+    pub(super) fn job(&mut self, entry: &MappingEntry) -> Option<Job> {
         let node = &entry.value;
         if !is_name(&entry.key) {
             self.refuse(
@@ -119,7 +121,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn kind(&mut self, node: &Node) -> Option<Arc<JobKind>> {
+    fn kind(&mut self, node: &YamlNode) -> Option<Arc<JobKind>> {
         let uses = node.get("uses")?;
         let name = uses.text()?;
         let kind = self.job_kinds.by_name.get(name).cloned();
@@ -135,7 +137,7 @@ impl<'a> Compiler<'a> {
         kind
     }
 
-    fn gateway(&mut self, node: &Node, kind: Option<&JobKind>) -> Option<&'a GatewayConfig> {
+    fn gateway(&mut self, node: &YamlNode, kind: Option<&JobKind>) -> Option<&'a GatewayConfig> {
         let given = node.get("gateway")?;
         let name = given.text()?;
         let config = self.config;
@@ -160,7 +162,7 @@ impl<'a> Compiler<'a> {
         Some(gateway)
     }
 
-    fn items(&mut self, node: &Node) -> Option<Items> {
+    fn items(&mut self, node: &YamlNode) -> Option<ItemsSpec> {
         let node = node.get("items")?;
         let condition = node.get("where").and_then(|node| self.condition(node));
         let given: Vec<&str> = SOURCES
@@ -195,10 +197,10 @@ impl<'a> Compiler<'a> {
             "days" => ItemSource::Days(span(node, "days")?),
             _ => ItemSource::Window(span(node, "window")?),
         };
-        Some(Items { source, condition })
+        Some(ItemsSpec { source, condition })
     }
 
-    fn file(&mut self, node: &Node) -> Option<ItemSource> {
+    fn file(&mut self, node: &YamlNode) -> Option<ItemSource> {
         let file = self.template(node.get("file")?)?;
         if file.uses_item() {
             self.push(
@@ -208,17 +210,17 @@ impl<'a> Compiler<'a> {
         }
         let sheet = node.get("sheet");
         let format = match text_of(node, "format") {
-            Some("csv") => Some(Format::Csv),
-            Some("jsonl") => Some(Format::JsonLines),
-            Some("xlsx") => Some(Format::Xlsx { sheet: None }),
+            Some("csv") => Some(ItemFileFormat::Csv),
+            Some("jsonl") => Some(ItemFileFormat::JsonLines),
+            Some("xlsx") => Some(ItemFileFormat::Xlsx { sheet: None }),
             Some(_) | None => None,
         };
         let format = match (sheet, format) {
             (None, format) => format,
-            (Some(sheet), None | Some(Format::Xlsx { .. })) => Some(Format::Xlsx {
+            (Some(sheet), None | Some(ItemFileFormat::Xlsx { .. })) => Some(ItemFileFormat::Xlsx {
                 sheet: sheet.text().map(str::to_owned),
             }),
-            (Some(sheet), Some(Format::Csv | Format::JsonLines)) => {
+            (Some(sheet), Some(ItemFileFormat::Csv | ItemFileFormat::JsonLines)) => {
                 self.refuse(sheet.at, "sheet belongs to format: xlsx");
                 None
             }
@@ -226,7 +228,7 @@ impl<'a> Compiler<'a> {
         Some(ItemSource::File { file, format })
     }
 
-    fn from(&mut self, node: &Node) -> Option<ItemSource> {
+    fn from(&mut self, node: &YamlNode) -> Option<ItemSource> {
         let from = node.get("from")?;
         let (workflow, job) = match from.text()?.split_once('/') {
             Some((workflow, job)) => (Some(workflow), job),
@@ -261,8 +263,8 @@ impl<'a> Compiler<'a> {
     }
 
     /// The jobs that are named, and the one whose items are taken.
-    fn needs(&mut self, node: &Node, items: Option<&Items>) -> Vec<String> {
-        let needs = node.get("needs").map_or(&[][..], Node::list);
+    fn needs(&mut self, node: &YamlNode, items: Option<&ItemsSpec>) -> Vec<String> {
+        let needs = node.get("needs").map_or(&[][..], YamlNode::list);
         let mut needs: Vec<String> = needs
             .iter()
             .filter_map(|node| node.text().map(str::to_owned))
@@ -304,7 +306,9 @@ impl<'a> Compiler<'a> {
             .collect();
         for (name, template) in with.iter().filter(|(name, _)| is_private(name)) {
             // A text that is the same for every row is nobody's in particular.
-            let of_rows = template.names().all(|name| matches!(name, Name::Item(_)));
+            let of_rows = template
+                .names()
+                .all(|name| matches!(name, VariableName::Item(_)));
             if !of_rows || has_hidden_columns(template) {
                 let message = format!(
                     "{name} is personal data: it comes from columns of the row, named as item.column, alone"
@@ -342,7 +346,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn condition(&mut self, node: &Node) -> Option<Condition> {
+    fn condition(&mut self, node: &YamlNode) -> Option<Condition> {
         match Condition::parse(&node.scalar()?.text, self.source, node.at) {
             Ok(condition) => {
                 let names = condition.expression().names().to_vec();
@@ -356,7 +360,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn with(&mut self, job: &Node, kind: Option<&JobKind>) -> BTreeMap<String, Template> {
+    fn with(&mut self, job: &YamlNode, kind: Option<&JobKind>) -> BTreeMap<String, Template> {
         let mut with = BTreeMap::new();
         let Some(node) = job.get("with") else {
             return with;
@@ -393,8 +397,8 @@ impl<'a> Compiler<'a> {
     }
 
     /// Fields that must be given, alone or one of several, and amounts with their currency.
-    fn check_given(&mut self, node: &Node, kind: &JobKind) {
-        let missing = |field: &&Field| field.required && node.get(&field.name).is_none();
+    fn check_given(&mut self, node: &YamlNode, kind: &JobKind) {
+        let missing = |field: &&InputField| field.required && node.get(&field.name).is_none();
         for field in kind.fields.iter().filter(missing) {
             let message = format!("{} needs the field \"{}\"", kind.name, field.name);
             self.push(
@@ -414,7 +418,7 @@ impl<'a> Compiler<'a> {
             );
         }
         if let (Some(amount), Some(currency)) = (kind.amount_field(), kind.currency_field()) {
-            let given = |field: &Field| node.get(&field.name).is_some();
+            let given = |field: &InputField| node.get(&field.name).is_some();
             if given(amount) != given(currency) && !amount.required {
                 self.refuse(
                     node.at,
@@ -425,7 +429,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn check_constants(&mut self, kind: &JobKind, with: &BTreeMap<String, Template>) {
-        let constant = |field: Option<&Field>| with.get(&field?.name)?.constant();
+        let constant = |field: Option<&InputField>| with.get(&field?.name)?.constant();
         let currency = constant(kind.currency_field()).and_then(|code| Currency::parse(code).ok());
         for field in &kind.fields {
             let Some(template) = with.get(&field.name) else {
@@ -444,7 +448,7 @@ impl<'a> Compiler<'a> {
 
     fn key(
         &mut self,
-        job: &Node,
+        job: &YamlNode,
         kind: Option<&JobKind>,
         with: &BTreeMap<String, Template>,
     ) -> Option<Template> {
@@ -479,7 +483,7 @@ impl<'a> Compiler<'a> {
         Some(template)
     }
 
-    fn order_number(&mut self, node: &Node) -> Option<Template> {
+    fn order_number(&mut self, node: &YamlNode) -> Option<Template> {
         let template = self.template(node)?;
         match template.constant().map(OrderNumber::parse) {
             Some(Err(error)) => self.push(template.diagnostic(error.to_string())),
@@ -491,7 +495,7 @@ impl<'a> Compiler<'a> {
         Some(template)
     }
 
-    fn limits(&mut self, node: &Node) -> Limits {
+    fn limits(&mut self, node: &YamlNode) -> Limits {
         let total = node
             .get("total")
             .map(|node| self.sums(node))
@@ -508,7 +512,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// None where it is switched off.
-    fn approval(&mut self, node: &Node) -> Option<Approval> {
+    fn approval(&mut self, node: &YamlNode) -> Option<Approval> {
         if node.text().is_some() {
             return None;
         }
@@ -532,7 +536,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Money by currency, in minor units.
-    fn sums(&mut self, node: &Node) -> BTreeMap<String, i64> {
+    fn sums(&mut self, node: &YamlNode) -> BTreeMap<String, i64> {
         let mut sums = BTreeMap::new();
         for entry in node.entries() {
             let currency = match Currency::parse(&entry.key) {
@@ -553,7 +557,7 @@ impl<'a> Compiler<'a> {
         sums
     }
 
-    fn rate(&mut self, job: &Node, gateway: Option<&GatewayConfig>) -> Option<Rate> {
+    fn rate(&mut self, job: &YamlNode, gateway: Option<&GatewayConfig>) -> Option<Rate> {
         let node = job.get("rate")?;
         let rate = scalars::rate(node.text()?)?;
         if gateway.is_some_and(|gateway| rate.is_faster_than(gateway.rate)) {
@@ -565,7 +569,7 @@ impl<'a> Compiler<'a> {
         Some(rate)
     }
 
-    fn concurrency(&mut self, job: &Node, gateway: Option<&GatewayConfig>) -> Option<u32> {
+    fn concurrency(&mut self, job: &YamlNode, gateway: Option<&GatewayConfig>) -> Option<u32> {
         let number = u32::try_from(integer_of(job, "concurrency")?).ok()?;
         if let Some((node, gateway)) = job
             .get("concurrency")
@@ -582,9 +586,9 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn span(node: &Node, name: &str) -> Option<Span> {
+fn span(node: &YamlNode, name: &str) -> Option<DaySpan> {
     let days = integer_of(node, name).and_then(|days| u32::try_from(days).ok())?;
-    Some(Span {
+    Some(DaySpan {
         days,
         today: text_of(node, "until") == Some("today"),
     })
@@ -592,18 +596,22 @@ fn span(node: &Node, name: &str) -> Option<Span> {
 
 /// Whether it uses columns that cannot be told without a row: `item["…"]`, or the row as a whole.
 fn has_hidden_columns(template: &Template) -> bool {
-    let hidden = |part: &Part| match part {
-        Part::Expression(expression) => {
+    let hidden = |part: &TemplatePart| match part {
+        TemplatePart::Expression(expression) => {
             expression.text().contains("item[") || expression.text().contains("item|")
         }
-        Part::Text(_) | Part::Name(_) => false,
+        TemplatePart::Text(_) | TemplatePart::Name(_) => false,
     };
     template.parts().iter().any(hidden)
 }
 
-type Refusal = (String, Option<String>);
+type MessageAndHelp = (String, Option<String>);
 
-fn check_constant(field: &Field, text: &str, currency: Option<Currency>) -> Result<(), Refusal> {
+fn check_constant(
+    field: &InputField,
+    text: &str,
+    currency: Option<Currency>,
+) -> Result<(), MessageAndHelp> {
     let plain = |message: String| (message, None);
     if text.is_empty() {
         let message = format!("{} must not be empty", field.name);

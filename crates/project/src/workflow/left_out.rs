@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::comparison::{Compared, Known, Respelt};
-use super::source::Row;
+use super::comparison::{ComparedColumn, ComparedText, TextFilter};
+use super::source::FileRow;
 use super::template::Condition;
 use payrun_domain::text::{folded, shown};
 
@@ -19,22 +19,22 @@ const VALUES: usize = 20;
 const LISTED: usize = 1_000;
 
 /// A condition over the rows of one file.
-pub(super) struct Where<'a> {
+pub(super) struct ExclusionFilter<'a> {
     condition: &'a Condition,
     /// By column: where it stands, and the texts it is compared with.
-    known: Vec<(usize, &'a str, Vec<Text>)>,
+    known: Vec<(usize, &'a str, Vec<ExcludedText>)>,
     /// The columns whose values may be told.
     told: Vec<(usize, &'a str)>,
 }
 
-struct Text {
+struct ExcludedText {
     text: String,
     folded: String,
     /// What the condition does to a value before it compares it.
-    respelt: Vec<Respelt>,
+    respelt: Vec<TextFilter>,
 }
 
-impl Text {
+impl ExcludedText {
     /// Whether the condition finds a value equal to it.
     fn equals(&self, value: &str) -> bool {
         let respelt = self
@@ -49,7 +49,7 @@ impl Text {
 
 /// The rows that were left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct ExcludedRows {
     /// How many.
     pub rows: u64,
     /// How many with each value of what the condition looks at: `active=no`. What is beyond twenty
@@ -59,7 +59,7 @@ pub struct LeftOut {
     pub first: Vec<(u64, String)>,
 }
 
-impl LeftOut {
+impl ExcludedRows {
     /// Adds what was left out after this.
     pub fn add(&mut self, other: Self) {
         self.rows += other.rows;
@@ -88,7 +88,7 @@ impl LeftOut {
     }
 }
 
-impl<'a> Where<'a> {
+impl<'a> ExclusionFilter<'a> {
     /// Over a file with these columns; `private` are those whose values must not be told.
     pub fn new(
         condition: &'a Condition,
@@ -97,23 +97,23 @@ impl<'a> Where<'a> {
         private: &[usize],
     ) -> Self {
         let at = |column: &str| columns.iter().position(|known| known == column);
-        let mut known: Vec<(usize, &str, Vec<Text>)> = Vec::new();
+        let mut known: Vec<(usize, &str, Vec<ExcludedText>)> = Vec::new();
         let names: Vec<&str> = condition.item_columns().into_iter().collect();
-        for Compared {
+        for ComparedColumn {
             column,
             respelt,
             known: value,
         } in condition.expression().known_values()
         {
             let text = match value {
-                Known::Text(text) => Some(text),
-                Known::Param(name) => params.get(&name).cloned(),
+                ComparedText::Text(text) => Some(text),
+                ComparedText::Param(name) => params.get(&name).cloned(),
             };
             let name = names.iter().find(|name| **name == column);
             let (Some(index), Some(text), Some(name)) = (at(&column), text, name) else {
                 continue;
             };
-            let text = Text {
+            let text = ExcludedText {
                 folded: folded(&text),
                 text,
                 respelt,
@@ -139,8 +139,8 @@ impl<'a> Where<'a> {
 
     /// Why it cannot be told what a row means: a value of it is nearly one that the condition
     /// names.
-    pub fn doubts(&self, row: &Row) -> Vec<String> {
-        let doubt = |(index, column, texts): &(usize, &str, Vec<Text>)| {
+    pub fn doubts(&self, row: &FileRow) -> Vec<String> {
+        let doubt = |(index, column, texts): &(usize, &str, Vec<ExcludedText>)| {
             let value = row.get(*index).unwrap_or_default();
             if value.is_empty() || texts.iter().any(|known| known.equals(value)) {
                 return None;
@@ -156,7 +156,7 @@ impl<'a> Where<'a> {
     }
 
     /// The values of what it looks at.
-    pub fn value(&self, row: &Row) -> String {
+    pub fn value(&self, row: &FileRow) -> String {
         let one = |(index, column): &(usize, &str)| {
             format!("{column}={}", shown(row.get(*index).unwrap_or_default()))
         };

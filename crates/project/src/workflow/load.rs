@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::config::calendars::Calendars;
 use crate::job_kinds::JobKinds;
 use payrun_yaml as yaml;
-use payrun_yaml::diagnostics::{Diagnostics, Source};
-use payrun_yaml::fields::{Shape, check};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
+use payrun_yaml::fields::{ValueShape, check};
 
 /// Reads and checks a workflow file.
 ///
@@ -67,12 +67,12 @@ pub fn parse(
     job_kinds: &JobKinds,
     config: &Config,
 ) -> Result<Workflow, Diagnostics> {
-    let source = Source::new(&path.display().to_string(), text.to_owned(), false);
+    let source = SourceText::new(&path.display().to_string(), text.to_owned(), false);
     read_workflow(&source, path, job_kinds, config, &config.calendars)
 }
 
 fn read_workflow(
-    source: &Arc<Source>,
+    source: &Arc<SourceText>,
     path: &Path,
     job_kinds: &JobKinds,
     config: &Config,
@@ -80,7 +80,7 @@ fn read_workflow(
 ) -> Result<Workflow, Diagnostics> {
     let root = yaml::node::parse(source)?;
     let mut found = Diagnostics::default();
-    check(&root, &Shape::Fields(&WORKFLOW), source, &mut found);
+    check(&root, &ValueShape::Fields(&WORKFLOW), source, &mut found);
     let mut lowering = Compiler {
         source,
         job_kinds,
@@ -101,7 +101,7 @@ pub(super) mod tests {
         WechatMode,
     };
     use crate::workflow::Approval;
-    use payrun_domain::occurrence::{Missed, Overlap};
+    use payrun_domain::occurrence::{MissedPolicy, Overlap};
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -462,13 +462,13 @@ jobs:
         let plain = read(MONTHLY).unwrap().schedule.unwrap();
         assert_eq!(
             (plain.missed, plain.overlap, plain.paused),
-            (Missed::Latest, Overlap::Allow, false)
+            (MissedPolicy::Latest, Overlap::Allow, false)
         );
         let all = ", calendars: [hk], roll: skip, missed: each, overlap: queue, paused: true";
         let all = read(&with(all)).unwrap().schedule.unwrap();
         assert_eq!(
             (all.missed, all.overlap, all.paused),
-            (Missed::Each, Overlap::Queue, true)
+            (MissedPolicy::Each, Overlap::Queue, true)
         );
         assert_eq!(all.timetable.calendars()[0].name, "hk");
         assert_ne!(all.timetable.moves(), plain.timetable.moves());

@@ -6,22 +6,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::expression::{Name, RUN_FIELDS};
+use super::expression::{RUN_FIELDS, VariableName};
 use super::params::check_value;
 use super::{ItemSource, Job, Param, ParamKind, Template, Workflow};
 use crate::config::calendars::Calendars;
 use crate::config::load::folder_of;
 use crate::config::{Config, rule};
 use crate::job_kinds::JobKinds;
-use payrun_domain::alert::{Rule, Timing};
+use payrun_domain::alert::{AlertRule, Timing};
 use payrun_domain::text::shown;
-use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
+use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, SourceText, suggestion};
 use payrun_yaml::fields::text_of;
-use payrun_yaml::node::{Entry, Node, Position};
+use payrun_yaml::node::{MappingEntry, Position, YamlNode};
 
 /// What is known while a workflow is read.
 pub(super) struct Compiler<'a> {
-    pub(super) source: &'a Arc<Source>,
+    pub(super) source: &'a Arc<SourceText>,
     pub(super) job_kinds: &'a JobKinds,
     pub(super) config: &'a Config,
     pub(super) calendars: &'a Calendars,
@@ -30,7 +30,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    pub(super) fn workflow(&mut self, root: &Node, path: &Path) -> Workflow {
+    pub(super) fn workflow(&mut self, root: &YamlNode, path: &Path) -> Workflow {
         if let Some(node) = root
             .get("workflow")
             .filter(|node| node.text().is_some_and(|name| !is_name(name)))
@@ -42,12 +42,12 @@ impl Compiler<'_> {
         }
         let text = |name| text_of(root, name).unwrap_or_default().to_owned();
         let schedule = root.get("schedule").and_then(|node| self.scheduling(node));
-        let params = root.get("params").map_or(&[][..], Node::entries);
+        let params = root.get("params").map_or(&[][..], YamlNode::entries);
         self.params = params.iter().map(|entry| self.param(entry)).collect();
         if schedule.is_some() {
             self.check_defaults(params);
         }
-        let entries = root.get("jobs").map_or(&[][..], Node::entries);
+        let entries = root.get("jobs").map_or(&[][..], YamlNode::entries);
         if let Some(jobs) = root.get("jobs").filter(|_| entries.is_empty()) {
             self.refuse(jobs.at, "a workflow needs at least one job");
         }
@@ -73,7 +73,7 @@ impl Compiler<'_> {
     }
 
     /// The rules of this file are about this workflow only.
-    fn alerts(&mut self, root: &Node) -> Vec<Rule> {
+    fn alerts(&mut self, root: &YamlNode) -> Vec<AlertRule> {
         let mut refuse = |at, message: String, help: &str| {
             let diagnostic = self.source.diagnostic(at, message);
             self.found.push(if help.is_empty() {
@@ -82,9 +82,9 @@ impl Compiler<'_> {
                 diagnostic.help(help)
             });
         };
-        let nodes = root.get("alerts").map_or(&[][..], Node::list);
+        let nodes = root.get("alerts").map_or(&[][..], YamlNode::list);
         let name = text_of(root, "workflow");
-        let rules: Vec<Rule> = nodes
+        let rules: Vec<AlertRule> = nodes
             .iter()
             .filter_map(|node| rule(node, name, &mut refuse))
             .collect();
@@ -113,11 +113,11 @@ impl Compiler<'_> {
     }
 
     /// Reads a template and checks the parameters and values of the run that it names.
-    pub(super) fn template(&mut self, node: &Node) -> Option<Template> {
+    pub(super) fn template(&mut self, node: &YamlNode) -> Option<Template> {
         let text = node.scalar()?.text.as_str();
         match Template::parse(text, self.source, node.at) {
             Ok(template) => {
-                let names: Vec<Name> = template.names().cloned().collect();
+                let names: Vec<VariableName> = template.names().cloned().collect();
                 self.check_names(&names, |message| template.diagnostic(message));
                 Some(template)
             }
@@ -130,13 +130,13 @@ impl Compiler<'_> {
 
     pub(super) fn check_names(
         &mut self,
-        names: &[Name],
+        names: &[VariableName],
         diagnostic: impl Fn(String) -> Diagnostic,
     ) {
         for name in names {
             let (given, prefix, valid): (&str, &str, Vec<&str>) = match name {
-                Name::Item(_) => continue,
-                Name::Params(given) => (
+                VariableName::Item(_) => continue,
+                VariableName::Params(given) => (
                     given,
                     "params",
                     self.params
@@ -144,7 +144,7 @@ impl Compiler<'_> {
                         .map(|param| param.name.as_str())
                         .collect(),
                 ),
-                Name::Run(given) => (given, "run", RUN_FIELDS.to_vec()),
+                VariableName::Run(given) => (given, "run", RUN_FIELDS.to_vec()),
             };
             if !valid.contains(&given) {
                 let message = format!("there is no {prefix}.{}", shown(given));
@@ -156,7 +156,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn param(&mut self, entry: &Entry) -> Param {
+    fn param(&mut self, entry: &MappingEntry) -> Param {
         let node = &entry.value;
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !entry.key.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -232,7 +232,7 @@ impl Compiler<'_> {
     }
 
     /// Whether every job that is needed exists, and none waits for itself.
-    fn check_needs(&mut self, entries: &[Entry]) -> bool {
+    fn check_needs(&mut self, entries: &[MappingEntry]) -> bool {
         let mut sound = true;
         for entry in entries {
             for need in needed(entry) {
@@ -273,25 +273,25 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(allowed)
 }
 
-pub(super) fn at_text<'a>(node: &'a Node, name: &str) -> Option<(Position, &'a str)> {
+pub(super) fn at_text<'a>(node: &'a YamlNode, name: &str) -> Option<(Position, &'a str)> {
     node.get(name)
         .and_then(|node| Some((node.at, node.text()?)))
 }
 
 /// What names a job that an entry needs: its `needs`, and `from` where that is a job of this file.
-fn needed(entry: &Entry) -> impl Iterator<Item = &Node> {
+fn needed(entry: &MappingEntry) -> impl Iterator<Item = &YamlNode> {
     let from = entry.value.get("items").and_then(|items| items.get("from"));
     let from = from.filter(|node| node.text().is_some_and(|name| !name.contains('/')));
     entry
         .value
         .get("needs")
-        .map_or(&[][..], Node::list)
+        .map_or(&[][..], YamlNode::list)
         .iter()
         .chain(from)
 }
 
 /// The jobs that are needed by an entry, as places in the list.
-fn needs_of(entries: &[Entry], index: usize) -> Vec<usize> {
+fn needs_of(entries: &[MappingEntry], index: usize) -> Vec<usize> {
     needed(&entries[index])
         .filter_map(|node| {
             entries
@@ -302,7 +302,7 @@ fn needs_of(entries: &[Entry], index: usize) -> Vec<usize> {
 }
 
 /// The first cycle, as the path that leads back to its beginning.
-fn cycle(entries: &[Entry]) -> Option<(Position, Vec<&str>)> {
+fn cycle(entries: &[MappingEntry]) -> Option<(Position, Vec<&str>)> {
     // A job is done with when no cycle can be reached from it.
     let mut done = vec![false; entries.len()];
     for start in 0..entries.len() {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::config::Rate;
 use crate::job_kinds::JobKind;
-use payrun_domain::alert::Rule;
+use payrun_domain::alert::AlertRule;
 use payrun_domain::item::State;
-use payrun_domain::occurrence::{Missed, Overlap};
+use payrun_domain::occurrence::{MissedPolicy, Overlap};
 use payrun_domain::policy::Policy;
 use payrun_domain::timetable::Timetable;
 
@@ -41,13 +41,13 @@ pub struct Workflow {
     /// One line for people.
     pub description: String,
     /// When it fires by itself.
-    pub schedule: Option<Scheduling>,
+    pub schedule: Option<WorkflowSchedule>,
     /// What a run may be given.
     pub params: Vec<Param>,
     /// Its jobs, each after those it needs.
     pub jobs: Vec<Job>,
     /// Who hears of what.
-    pub alerts: Vec<Rule>,
+    pub alerts: Vec<AlertRule>,
     /// The file as it was read.
     pub source: String,
     /// The file.
@@ -68,11 +68,11 @@ impl Workflow {
 
 /// When a workflow fires by itself, and what is done when it cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scheduling {
+pub struct WorkflowSchedule {
     /// The times.
     pub timetable: Timetable,
     /// What is done about times at which nobody looked.
-    pub missed: Missed,
+    pub missed: MissedPolicy,
     /// What is done while an earlier run has not ended.
     pub overlap: Overlap,
     /// Whether it is switched off in the file: nothing fires, and nothing is missed.
@@ -117,7 +117,7 @@ pub struct Job {
     /// The jobs that must have ended before it starts.
     pub needs: Vec<String>,
     /// Where its items come from.
-    pub items: Items,
+    pub items: ItemsSpec,
     /// What may happen at most once; none where the job kind makes it of its fields.
     pub key: Option<Template>,
     /// The order number, where it is not to be derived from the key.
@@ -140,7 +140,7 @@ pub struct Job {
 
 /// Where a job's items come from.
 #[derive(Debug)]
-pub struct Items {
+pub struct ItemsSpec {
     /// What the rows are.
     pub source: ItemSource,
     /// Which rows are meant.
@@ -155,7 +155,7 @@ pub enum ItemSource {
         /// The file, as the workflow names it; may use `params` and `run`.
         file: Template,
         /// Its format; told from the name if not given.
-        format: Option<Format>,
+        format: Option<ItemFileFormat>,
     },
     /// The items of another job.
     Job {
@@ -167,9 +167,9 @@ pub enum ItemSource {
         states: Vec<State>,
     },
     /// One row for each day, with the column `date`.
-    Days(Span),
+    Days(DaySpan),
     /// One row for all days together, with the columns `from` and `to`.
-    Window(Span),
+    Window(DaySpan),
     /// One row for each period that is due on the run's day, of the active contracts that are kept
     /// in payrun.
     Contracts,
@@ -189,7 +189,7 @@ pub const CONTRACT_COLUMNS: [&str; 8] = [
 
 /// Some days up to the run's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct DaySpan {
     /// How many.
     pub days: u32,
     /// Whether the run's own day is the last of them, else the day before it.
@@ -198,7 +198,7 @@ pub struct Span {
 
 /// A format of item files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Format {
+pub enum ItemFileFormat {
     /// Comma-separated values with a header line.
     Csv,
     /// One JSON object a line.

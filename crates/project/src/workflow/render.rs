@@ -11,13 +11,13 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use minijinja::value::{Object, Value};
 
-use super::expression::{self, Expression, Name, RUN_FIELDS, scope};
-use super::left_out::{LeftOut, Where};
+use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
+use super::left_out::{ExcludedRows, ExclusionFilter};
 use super::params::RunValues;
-use super::source::{Row, no_column};
-use super::template::{Part, Template};
+use super::source::{FileRow, no_column};
+use super::template::{Template, TemplatePart};
 use super::{ItemSource, Job};
-use crate::job_kinds::{Field, FieldKind, JobKind};
+use crate::job_kinds::{FieldKind, InputField, JobKind};
 use payrun_domain::identity_card;
 use payrun_domain::ids::{KEY_MAX, OrderNumber};
 use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};
@@ -26,7 +26,7 @@ use payrun_yaml::diagnostics::Diagnostics;
 
 /// A row as an item to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
+pub struct RenderedItem {
     /// What may happen at most once.
     pub key: String,
     /// The order number, where it is given and not derived.
@@ -35,7 +35,7 @@ pub struct Rendered {
     /// are left out.
     pub input: String,
     /// Personal data, by field.
-    pub private: Private,
+    pub private: PersonalValues,
     /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text,
     /// same thing.
     pub identity: String,
@@ -50,9 +50,9 @@ pub struct Rendered {
 
 /// Personal data of one item, by field. It prints nothing.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Private(Vec<(String, String)>);
+pub struct PersonalValues(Vec<(String, String)>);
 
-impl Private {
+impl PersonalValues {
     /// Of these values.
     pub const fn new(values: Vec<(String, String)>) -> Self {
         Self(values)
@@ -71,7 +71,7 @@ impl Private {
     }
 }
 
-impl std::fmt::Debug for Private {
+impl std::fmt::Debug for PersonalValues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} private", self.0.len())
     }
@@ -89,28 +89,28 @@ pub struct Renderer<'a> {
     key: Option<Plan<'a>>,
     order_number: Option<Plan<'a>>,
     /// Sorted by name.
-    fields: Vec<(&'a Field, Plan<'a>)>,
+    fields: Vec<(&'a InputField, Plan<'a>)>,
     /// Whether reasons may hold what an expression says, which may be a value.
     open: bool,
     /// The columns that name something: those of the key, the order number and of fields that are
     /// names.
     names: Vec<usize>,
-    condition: Option<Where<'a>>,
-    noted: RefCell<Noted>,
+    condition: Option<ExclusionFilter<'a>>,
+    noted: RefCell<RowNotices>,
 }
 
 /// What there is to be told of rows that are no items, or not quite as they stand in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Noted {
+pub struct RowNotices {
     /// What the job's condition leaves out.
-    pub left_out: LeftOut,
+    pub left_out: ExcludedRows,
     /// What was taken off around names, by column.
-    pub trimmed: Vec<Trimmed>,
+    pub trimmed: Vec<TrimmedColumn>,
     /// Identity cards with a small x at their end, which is written as a capital one, by field.
-    pub capital_x: Vec<Trimmed>,
+    pub capital_x: Vec<TrimmedColumn>,
 }
 
-impl Noted {
+impl RowNotices {
     /// Adds what was noted after this.
     pub fn add(&mut self, other: Self) {
         self.left_out.add(other.left_out);
@@ -131,7 +131,7 @@ impl Noted {
 /// Rows in which a value of a column was written another way: without blanks around a name, or with
 /// a capital X.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trimmed {
+pub struct TrimmedColumn {
     /// The column.
     pub column: String,
     /// How many rows.
@@ -141,20 +141,20 @@ pub struct Trimmed {
 }
 
 /// The values of a row's fields, sorted by name.
-type Values<'v> = Vec<(&'v Field, Cow<'v, str>)>;
+type FieldValues<'v> = Vec<(&'v InputField, Cow<'v, str>)>;
 
 /// A template with all put in that does not come from the row.
-struct Plan<'a>(Vec<Piece<'a>>);
+struct Plan<'a>(Vec<ValuePiece<'a>>);
 
-enum Piece<'a> {
+enum ValuePiece<'a> {
     Text(Cow<'a, str>),
     Cell(usize),
     Expression(&'a Expression),
 }
 
 /// A row and, once an expression needs it, its variables.
-struct Variables<'r> {
-    row: &'r Row,
+struct RowVariables<'r> {
+    row: &'r FileRow,
     scope: OnceCell<Value>,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Renderer<'a> {
         run: &RunValues,
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
-        let mut preparing = Preparing {
+        let mut preparing = RendererBuilder {
             columns,
             run,
             params,
@@ -178,7 +178,7 @@ impl<'a> Renderer<'a> {
         let named = job
             .with
             .iter()
-            .filter(|(name, _)| job.kind.field(name).is_some_and(Field::is_name));
+            .filter(|(name, _)| job.kind.field(name).is_some_and(InputField::is_name));
         let named = named
             .map(|(_, template)| template)
             .chain(&job.key)
@@ -203,7 +203,7 @@ impl<'a> Renderer<'a> {
             .order_number
             .as_ref()
             .map(|template| preparing.plan(template));
-        let mut fields: Vec<(&Field, Plan<'_>)> = Vec::new();
+        let mut fields: Vec<(&InputField, Plan<'_>)> = Vec::new();
         for (name, template) in &job.with {
             if let Some(field) = job.kind.field(name) {
                 fields.push((field, preparing.plan(template)));
@@ -234,19 +234,19 @@ impl<'a> Renderer<'a> {
                 .items
                 .condition
                 .as_ref()
-                .map(|condition| Where::new(condition, columns, params, &private)),
+                .map(|condition| ExclusionFilter::new(condition, columns, params, &private)),
             noted: RefCell::default(),
         }))
     }
 
     /// What was noted since this was asked last.
-    pub fn noted(&self) -> Noted {
+    pub fn noted(&self) -> RowNotices {
         self.noted.take()
     }
 
     /// The row with its names as they are meant. A blank that nobody sees would make another name,
     /// and another item.
-    fn with_names<'r>(&self, row: &'r Row) -> Result<Cow<'r, Row>, Vec<String>> {
+    fn with_names<'r>(&self, row: &'r FileRow) -> Result<Cow<'r, FileRow>, Vec<String>> {
         let mut changed: Vec<(usize, &str)> = Vec::new();
         let mut reasons = Vec::new();
         for index in &self.names {
@@ -271,15 +271,15 @@ impl<'a> Renderer<'a> {
         }
         let trimmed = changed.iter().map(|(index, _)| &self.columns[*index]);
         let trimmed = trimmed
-            .map(|column| Trimmed {
+            .map(|column| TrimmedColumn {
                 column: column.clone(),
                 rows: 1,
                 first: row.line,
             })
             .collect();
-        self.noted.borrow_mut().add(Noted {
+        self.noted.borrow_mut().add(RowNotices {
             trimmed,
-            ..Noted::default()
+            ..RowNotices::default()
         });
         let cell = |(index, cell)| {
             changed
@@ -288,7 +288,7 @@ impl<'a> Renderer<'a> {
                 .map_or(cell, |(_, name)| *name)
         };
         let cells: Vec<&str> = row.iter().enumerate().map(cell).collect();
-        Ok(Cow::Owned(Row::of(row.line, &cells)))
+        Ok(Cow::Owned(FileRow::of(row.line, &cells)))
     }
 
     /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it
@@ -296,17 +296,17 @@ impl<'a> Renderer<'a> {
     ///
     /// # Errors
     /// A sentence for each thing that is wrong with it.
-    pub fn row(&self, row: &Row) -> Result<Vec<Rendered>, Vec<String>> {
+    pub fn row(&self, row: &FileRow) -> Result<Vec<RenderedItem>, Vec<String>> {
         if !self.is_meant(row)? {
             return Ok(Vec::new());
         }
         let row = self.with_names(row)?;
-        let variables = Variables {
+        let variables = RowVariables {
             row: &row,
             scope: OnceCell::new(),
         };
         let mut reasons = Vec::new();
-        let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
+        let mut values: FieldValues<'_> = Vec::with_capacity(self.fields.len());
         for (field, plan) in &self.fields {
             match self.value(plan, &variables) {
                 Ok(value) if value.is_empty() && field.required => {
@@ -350,17 +350,17 @@ impl<'a> Renderer<'a> {
     }
 
     /// The key of a row that was refused, where it can be told.
-    pub fn key_of(&self, row: &Row) -> Option<String> {
+    pub fn key_of(&self, row: &FileRow) -> Option<String> {
         // What there is to be told of the row has been noted.
         let noted = self.noted.take();
         let row = self.with_names(row);
         self.noted.replace(noted);
         let row = row.ok()?;
-        let variables = Variables {
+        let variables = RowVariables {
             row: &row,
             scope: OnceCell::new(),
         };
-        let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
+        let mut values: FieldValues<'_> = Vec::with_capacity(self.fields.len());
         for (field, plan) in &self.fields {
             let value = self
                 .value(plan, &variables)
@@ -372,7 +372,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// Whether the job's condition takes a row.
-    fn is_meant(&self, row: &Row) -> Result<bool, Vec<String>> {
+    fn is_meant(&self, row: &FileRow) -> Result<bool, Vec<String>> {
         let Some(condition) = &self.condition else {
             return Ok(true);
         };
@@ -380,7 +380,7 @@ impl<'a> Renderer<'a> {
         if !doubts.is_empty() {
             return Err(doubts);
         }
-        let variables = Variables {
+        let variables = RowVariables {
             row,
             scope: OnceCell::new(),
         };
@@ -400,21 +400,21 @@ impl<'a> Renderer<'a> {
 
     fn rendered(
         &self,
-        values: &Values<'_>,
+        values: &FieldValues<'_>,
         key: String,
         number: &Option<OrderNumber>,
         amount: Option<Amount>,
-    ) -> Rendered {
+    ) -> RenderedItem {
         let exclusive_key = self.job.kind.one_at_a_time.as_ref();
-        let is_input = |field: &Field| {
+        let is_input = |field: &InputField| {
             !field.sensitive && !matches!(field.kind, FieldKind::Amount | FieldKind::Currency)
         };
         let private = values.iter().filter(|(field, _)| field.sensitive);
-        Rendered {
+        RenderedItem {
             key,
             order_number: number.clone(),
             input: object(values, None, is_input),
-            private: Private(
+            private: PersonalValues(
                 private
                     .map(|(field, value)| (field.name.clone(), value.clone().into_owned()))
                     .collect(),
@@ -433,7 +433,11 @@ impl<'a> Renderer<'a> {
 
     /// The values as they are; or once for each value that one of them stands for, with a key of
     /// its own.
-    fn expanded<'v>(&self, values: &Values<'v>, key: String) -> Vec<(Values<'v>, String)> {
+    fn expanded<'v>(
+        &self,
+        values: &FieldValues<'v>,
+        key: String,
+    ) -> Vec<(FieldValues<'v>, String)> {
         let expand = self.job.kind.expand.as_ref();
         let several = expand.and_then(|expand| {
             expand
@@ -463,7 +467,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// The key as the job kind makes it.
-    fn made_key(&self, values: &Values<'_>) -> String {
+    fn made_key(&self, values: &FieldValues<'_>) -> String {
         let parts = self
             .job
             .kind
@@ -476,7 +480,7 @@ impl<'a> Renderer<'a> {
             .join("/")
     }
 
-    fn check_groups(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+    fn check_groups(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
         for group in &self.job.kind.one_of {
             let given = group
                 .iter()
@@ -491,7 +495,7 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn check_together(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+    fn check_together(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
         for group in &self.job.kind.together {
             let (given, missing): (Vec<&str>, Vec<&str>) = group
                 .iter()
@@ -504,7 +508,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// What the item is about may be too old for the gateway.
-    fn check_age(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+    fn check_age(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
         let Some(bound) = &self.job.kind.not_older_than else {
             return;
         };
@@ -526,7 +530,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// Writes the x at the end of an identity card as cards have it: a capital one.
-    fn write_card(&self, values: &mut Values<'_>, line: u64) {
+    fn write_card(&self, values: &mut FieldValues<'_>, line: u64) {
         let card = self
             .job
             .kind
@@ -542,20 +546,20 @@ impl<'a> Renderer<'a> {
         };
         if let Some(written) = identity_card::with_capital_x(number) {
             *number = Cow::Owned(written);
-            let note = Trimmed {
+            let note = TrimmedColumn {
                 column: field.name.clone(),
                 rows: 1,
                 first: line,
             };
-            self.noted.borrow_mut().add(Noted {
+            self.noted.borrow_mut().add(RowNotices {
                 capital_x: vec![note],
-                ..Noted::default()
+                ..RowNotices::default()
             });
         }
     }
 
     /// What is wrong with the number of an identity card; the reason holds nothing of it.
-    fn wrong_card(&self, values: &[(&Field, Cow<'_, str>)]) -> Option<String> {
+    fn wrong_card(&self, values: &[(&InputField, Cow<'_, str>)]) -> Option<String> {
         let card = self
             .job
             .kind
@@ -606,7 +610,11 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn key(&self, variables: &Variables<'_>, values: &Values<'_>) -> Result<String, String> {
+    fn key(
+        &self,
+        variables: &RowVariables<'_>,
+        values: &FieldValues<'_>,
+    ) -> Result<String, String> {
         let key = match &self.key {
             Some(key) => self
                 .value(key, variables)
@@ -630,8 +638,8 @@ impl<'a> Renderer<'a> {
 
     fn order_number(
         &self,
-        variables: &Variables<'_>,
-        values: &[(&Field, Cow<'_, str>)],
+        variables: &RowVariables<'_>,
+        values: &[(&InputField, Cow<'_, str>)],
         reasons: &mut Vec<String>,
     ) -> Option<OrderNumber> {
         let given = match (&self.order_number, &self.job.kind.order_number) {
@@ -654,23 +662,23 @@ impl<'a> Renderer<'a> {
     fn value<'r>(
         &'r self,
         plan: &'r Plan<'a>,
-        variables: &Variables<'r>,
+        variables: &RowVariables<'r>,
     ) -> Result<Cow<'r, str>, String> {
         match plan.0.as_slice() {
             [] => Ok(Cow::Borrowed("")),
-            [Piece::Text(text)] => Ok(Cow::Borrowed(text)),
-            [Piece::Cell(index)] => {
+            [ValuePiece::Text(text)] => Ok(Cow::Borrowed(text)),
+            [ValuePiece::Cell(index)] => {
                 Ok(Cow::Borrowed(variables.row.get(*index).unwrap_or_default()))
             }
             pieces => {
                 let mut text = String::with_capacity(48);
                 for piece in pieces {
                     match piece {
-                        Piece::Text(part) => text.push_str(part),
-                        Piece::Cell(index) => {
+                        ValuePiece::Text(part) => text.push_str(part),
+                        ValuePiece::Cell(index) => {
                             text.push_str(variables.row.get(*index).unwrap_or_default())
                         }
-                        Piece::Expression(expression) => {
+                        ValuePiece::Expression(expression) => {
                             let value = expression.text_value(self.scope(variables));
                             text.push_str(&value.map_err(|reason| self.told(reason))?);
                         }
@@ -681,7 +689,7 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn scope<'v>(&self, variables: &'v Variables<'_>) -> &'v Value {
+    fn scope<'v>(&self, variables: &'v RowVariables<'_>) -> &'v Value {
         variables.scope.get_or_init(|| {
             let cells = variables.row.iter().map(expression::text).collect();
             let item = Value::from_object(ItemValues {
@@ -701,14 +709,14 @@ impl<'a> Renderer<'a> {
     }
 }
 
-struct Preparing<'a> {
+struct RendererBuilder<'a> {
     columns: &'a [String],
     run: &'a RunValues,
     params: &'a BTreeMap<String, String>,
     found: Diagnostics,
 }
 
-impl Preparing<'_> {
+impl RendererBuilder<'_> {
     fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|known| known == column)
     }
@@ -720,32 +728,35 @@ impl Preparing<'_> {
                     .push(template.diagnostic(no_column(column, self.columns)));
             }
         }
-        let mut pieces: Vec<Piece<'a>> = Vec::new();
+        let mut pieces: Vec<ValuePiece<'a>> = Vec::new();
         for part in template.parts() {
             match self.piece(part) {
                 // Texts that stand beside each other become one, so that constants are borrowed as
                 // a whole.
-                Piece::Text(text) => match pieces.last_mut() {
-                    Some(Piece::Text(known)) => known.to_mut().push_str(&text),
-                    Some(Piece::Cell(_) | Piece::Expression(_)) | None => {
-                        pieces.push(Piece::Text(text))
+                ValuePiece::Text(text) => match pieces.last_mut() {
+                    Some(ValuePiece::Text(known)) => known.to_mut().push_str(&text),
+                    Some(ValuePiece::Cell(_) | ValuePiece::Expression(_)) | None => {
+                        pieces.push(ValuePiece::Text(text))
                     }
                 },
-                piece @ (Piece::Cell(_) | Piece::Expression(_)) => pieces.push(piece),
+                piece @ (ValuePiece::Cell(_) | ValuePiece::Expression(_)) => pieces.push(piece),
             }
         }
         Plan(pieces)
     }
 
-    fn piece<'a>(&self, part: &'a Part) -> Piece<'a> {
-        let text =
-            |value: Option<&str>| Piece::Text(Cow::Owned(value.unwrap_or_default().to_owned()));
+    fn piece<'a>(&self, part: &'a TemplatePart) -> ValuePiece<'a> {
+        let text = |value: Option<&str>| {
+            ValuePiece::Text(Cow::Owned(value.unwrap_or_default().to_owned()))
+        };
         match part {
-            Part::Text(text) => Piece::Text(Cow::Borrowed(text)),
-            Part::Expression(expression) => Piece::Expression(expression),
-            Part::Name(Name::Params(name)) => text(self.params.get(name).map(String::as_str)),
-            Part::Name(Name::Run(name)) => text(self.run.get(name)),
-            Part::Name(Name::Item(column)) => Piece::Cell(
+            TemplatePart::Text(text) => ValuePiece::Text(Cow::Borrowed(text)),
+            TemplatePart::Expression(expression) => ValuePiece::Expression(expression),
+            TemplatePart::Name(VariableName::Params(name)) => {
+                text(self.params.get(name).map(String::as_str))
+            }
+            TemplatePart::Name(VariableName::Run(name)) => text(self.run.get(name)),
+            TemplatePart::Name(VariableName::Item(column)) => ValuePiece::Cell(
                 self.columns
                     .iter()
                     .position(|known| known == column)
@@ -761,10 +772,10 @@ fn columns_of(template: &Template, columns: &[String]) -> Vec<usize> {
     // A column that is no identifier is written item["…"].
     let quoted = |column: &str| {
         template.parts().iter().any(|part| match part {
-            Part::Expression(expression) => {
+            TemplatePart::Expression(expression) => {
                 expression.text().contains("item[") && expression.text().contains(column)
             }
-            Part::Text(_) | Part::Name(_) => false,
+            TemplatePart::Text(_) | TemplatePart::Name(_) => false,
         })
     };
     let used = |column: &str| named.contains(column) || quoted(column);
@@ -785,13 +796,17 @@ pub fn render_constant(
     let mut text = String::new();
     for part in template.parts() {
         match part {
-            Part::Text(part) => text.push_str(part),
-            Part::Name(Name::Params(name)) => {
+            TemplatePart::Text(part) => text.push_str(part),
+            TemplatePart::Name(VariableName::Params(name)) => {
                 text.push_str(params.get(name).map(String::as_str).unwrap_or_default())
             }
-            Part::Name(Name::Run(name)) => text.push_str(run.get(name).unwrap_or_default()),
-            Part::Name(Name::Item(_)) => return Err("there is no row here".to_owned()),
-            Part::Expression(expression) => {
+            TemplatePart::Name(VariableName::Run(name)) => {
+                text.push_str(run.get(name).unwrap_or_default())
+            }
+            TemplatePart::Name(VariableName::Item(_)) => {
+                return Err("there is no row here".to_owned());
+            }
+            TemplatePart::Expression(expression) => {
                 let scope = scope(Value::UNDEFINED, params_value(params), run_value(run));
                 text.push_str(&expression.text_value(&scope)?);
             }
@@ -834,7 +849,7 @@ impl Object for ItemValues {
     }
 }
 
-fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str> {
+fn find<'v>(values: &'v [(&InputField, Cow<'_, str>)], name: &str) -> Option<&'v str> {
     values
         .iter()
         .find(|(field, _)| field.name == name)
@@ -843,7 +858,7 @@ fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str>
 
 /// Money beside the amount, written with all its decimals; and what must add up to the amount.
 fn check_decimals(
-    values: &mut Values<'_>,
+    values: &mut FieldValues<'_>,
     kind: &JobKind,
     amount: Option<Amount>,
     reasons: &mut Vec<String>,
@@ -937,7 +952,7 @@ fn check_decimals(
 }
 
 /// The amount and its currency; both, or neither.
-fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Option<Amount> {
+fn amount_of(values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) -> Option<Amount> {
     let of = |kind: &FieldKind| values.iter().find(|(field, _)| field.kind == *kind);
     let (amount, currency) = (of(&FieldKind::Amount), of(&FieldKind::Currency));
     let ((field, text), (currency_field, code)) = match (amount, currency) {
@@ -955,7 +970,7 @@ fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Op
             return None;
         }
     };
-    let told = |field: &Field, error: String| {
+    let told = |field: &InputField, error: String| {
         if field.sensitive {
             format!("{} is wrong", field.name)
         } else {
@@ -971,9 +986,9 @@ fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Op
 
 /// A JSON object of some fields in their order; an amount as decimal text with all its decimals.
 fn object(
-    values: &[(&Field, Cow<'_, str>)],
+    values: &[(&InputField, Cow<'_, str>)],
     amount: Option<Amount>,
-    chosen: impl Fn(&Field) -> bool,
+    chosen: impl Fn(&InputField) -> bool,
 ) -> String {
     let mut json = String::with_capacity(160);
     json.push('{');
@@ -1039,16 +1054,16 @@ mod tests {
         workflow: &Workflow,
         columns: &[&str],
         cells: &[&str],
-    ) -> Result<Option<Rendered>, Vec<String>> {
+    ) -> Result<Option<RenderedItem>, Vec<String>> {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         let renderer =
             Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
         renderer
-            .row(&Row::of(2, cells))
+            .row(&FileRow::of(2, cells))
             .map(|rendered| rendered.into_iter().next())
     }
 
-    fn monthly(cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
+    fn monthly(cells: &[&str]) -> Result<Option<RenderedItem>, Vec<String>> {
         render(&read(MONTHLY).unwrap(), &COLUMNS, cells)
     }
 

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::Scheduling;
+use super::WorkflowSchedule;
 use super::lower::{Compiler, at_text};
 use crate::config::zones::zone;
-use payrun_domain::calendar::{Calendar, Roll};
-use payrun_domain::occurrence::{Missed, Overlap};
-use payrun_domain::schedule::{Every, Schedule, ScheduleError};
+use payrun_domain::calendar::{Calendar, RollConvention};
+use payrun_domain::occurrence::{MissedPolicy, Overlap};
+use payrun_domain::schedule::{FiringInterval, Schedule, ScheduleError};
 use payrun_domain::text::shown;
 use payrun_domain::timetable::Timetable;
 use payrun_yaml::fields::{is_true, text_of};
-use payrun_yaml::node::{Entry, Node, Position};
+use payrun_yaml::node::{MappingEntry, Position, YamlNode};
 
 impl Compiler<'_> {
     /// Reads a schedule; what is not given has its default.
-    pub(super) fn scheduling(&mut self, node: &Node) -> Option<Scheduling> {
+    pub(super) fn scheduling(&mut self, node: &YamlNode) -> Option<WorkflowSchedule> {
         let calendars = node
             .get("calendars")
             .map_or_else(Vec::new, |node| self.calendars(node));
@@ -27,13 +27,13 @@ impl Compiler<'_> {
         }
         let schedule = self.schedule(node)?;
         let roll = text_of(node, "roll")
-            .and_then(Roll::parse)
-            .unwrap_or(Roll::Forward);
-        Some(Scheduling {
+            .and_then(RollConvention::parse)
+            .unwrap_or(RollConvention::Forward);
+        Some(WorkflowSchedule {
             timetable: Timetable::new(schedule, calendars, roll),
             missed: text_of(node, "missed")
-                .and_then(Missed::parse)
-                .unwrap_or(Missed::Latest),
+                .and_then(MissedPolicy::parse)
+                .unwrap_or(MissedPolicy::Latest),
             overlap: text_of(node, "overlap")
                 .and_then(Overlap::parse)
                 .unwrap_or(Overlap::Allow),
@@ -42,7 +42,7 @@ impl Compiler<'_> {
     }
 
     /// Nobody is there to give a parameter when a schedule fires.
-    pub(super) fn check_defaults(&mut self, params: &[Entry]) {
+    pub(super) fn check_defaults(&mut self, params: &[MappingEntry]) {
         for param in params
             .iter()
             .filter(|param| param.value.get("default").is_none())
@@ -55,7 +55,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn calendars(&mut self, node: &Node) -> Vec<Arc<Calendar>> {
+    fn calendars(&mut self, node: &YamlNode) -> Vec<Arc<Calendar>> {
         let known = self.calendars;
         if node.list().is_empty() {
             self.refuse(
@@ -87,7 +87,7 @@ impl Compiler<'_> {
         calendars
     }
 
-    fn schedule(&mut self, node: &Node) -> Option<Schedule> {
+    fn schedule(&mut self, node: &YamlNode) -> Option<Schedule> {
         let timezone = match at_text(node, "timezone") {
             None => self.config.timezone,
             Some((at, text)) => match zone(text) {
@@ -135,14 +135,14 @@ impl Compiler<'_> {
 
     fn every<'a>(
         &mut self,
-        node: &Node,
+        node: &YamlNode,
         every: &str,
         on: Option<(Position, &'a str)>,
-    ) -> Option<Every<'a>> {
+    ) -> Option<FiringInterval<'a>> {
         match (every, on) {
-            ("day", None) => Some(Every::Day),
-            ("week", Some((_, day))) => Some(Every::Week(day)),
-            ("month", Some((_, day))) => Some(Every::Month(day.parse().unwrap_or(0))),
+            ("day", None) => Some(FiringInterval::Day),
+            ("week", Some((_, day))) => Some(FiringInterval::Week(day)),
+            ("month", Some((_, day))) => Some(FiringInterval::Month(day.parse().unwrap_or(0))),
             ("day", Some((at, _))) => {
                 self.refuse(at, "every: day takes no on");
                 None

@@ -73,7 +73,7 @@ fn with_schema(kind: &JobKind) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payrun_yaml::fields::{FieldSpec, Shape};
+    use payrun_yaml::fields::{FieldSpec, ValueShape};
 
     fn each_field(fields: &'static [FieldSpec], visit: &mut dyn FnMut(&'static FieldSpec)) {
         for field in fields {
@@ -82,25 +82,25 @@ mod tests {
         }
     }
 
-    fn each_shape(shape: &'static Shape, visit: &mut dyn FnMut(&'static FieldSpec)) {
+    fn each_shape(shape: &'static ValueShape, visit: &mut dyn FnMut(&'static FieldSpec)) {
         match shape {
-            Shape::Fields(fields) => each_field(fields, visit),
-            Shape::List(of) | Shape::Named(of) => each_shape(of, visit),
-            Shape::Kinds(kinds) => kinds
+            ValueShape::Fields(fields) => each_field(fields, visit),
+            ValueShape::List(of) | ValueShape::Named(of) => each_shape(of, visit),
+            ValueShape::Kinds(kinds) => kinds
                 .iter()
                 .for_each(|(_, fields)| each_field(fields, visit)),
-            Shape::Either(shapes) => shapes.iter().for_each(|shape| each_shape(shape, visit)),
-            Shape::Text
-            | Shape::Word(_)
-            | Shape::Integer(..)
-            | Shape::Boolean
-            | Shape::Duration
-            | Shape::Rate
-            | Shape::Scalar
-            | Shape::Template
-            | Shape::Condition
-            | Shape::Secret
-            | Shape::Secrets => {}
+            ValueShape::Either(shapes) => shapes.iter().for_each(|shape| each_shape(shape, visit)),
+            ValueShape::Text
+            | ValueShape::Word(_)
+            | ValueShape::Integer(..)
+            | ValueShape::Boolean
+            | ValueShape::Duration
+            | ValueShape::Rate
+            | ValueShape::Scalar
+            | ValueShape::Template
+            | ValueShape::Condition
+            | ValueShape::Secret
+            | ValueShape::Secrets => {}
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use thiserror::Error;
 
-use super::Format;
+use super::ItemFileFormat;
 use payrun_domain::text::shown;
 use payrun_domain::text::trimmed;
 use payrun_system::regular_file;
@@ -27,8 +27,8 @@ mod xlsx;
 use json_lines::JsonLines;
 use xlsx::Xlsx;
 
-pub use give_up::{GiveUp, GivesUp};
-pub use staged::{Reach, Staged};
+pub use give_up::{GiveUp, GiveUpGuard};
+pub use staged::{FileReach, StagedFile};
 pub use xlsx::aside::work_if_asked as read_workbook_if_asked;
 
 /// The longest row, in bytes. A CSV row that is longer has a quote that was never closed.
@@ -39,14 +39,14 @@ const COLUMNS_MAX: usize = 1_000;
 
 /// One row: a text for each column.
 #[derive(Debug, Clone, Default)]
-pub struct Row {
+pub struct FileRow {
     /// The line it begins on, or its row in the sheet, from 1.
     pub line: u64,
     text: String,
     ends: Vec<usize>,
 }
 
-impl Row {
+impl FileRow {
     /// Of texts, for callers that have rows of their own.
     pub fn of(line: u64, cells: &[&str]) -> Self {
         let mut row = Self {
@@ -162,13 +162,13 @@ pub enum SourceError {
 }
 
 /// The rows of a file.
-pub struct Rows {
+pub struct FileRows {
     columns: Vec<String>,
-    rows: Inner,
+    rows: FormatRows,
     ended: bool,
 }
 
-enum Inner {
+enum FormatRows {
     Csv(Box<CsvRows>),
     JsonLines(Box<JsonLines<File>>),
     Xlsx(Xlsx),
@@ -178,7 +178,7 @@ enum Inner {
 ///
 /// # Errors
 /// If it cannot be read, its format is not known, or its header has empty or repeated names.
-pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
+pub fn open(path: &Path, format: Option<&ItemFileFormat>) -> Result<FileRows, SourceError> {
     let unreadable = |source| SourceError::Read {
         path: path.to_owned(),
         source,
@@ -195,9 +195,9 @@ pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
 fn rows_of(
     mut file: File,
     path: &Path,
-    format: Option<&Format>,
+    format: Option<&ItemFileFormat>,
     give_up: &GiveUp,
-) -> Result<Rows, SourceError> {
+) -> Result<FileRows, SourceError> {
     let format =
         format
             .cloned()
@@ -216,20 +216,20 @@ fn rows_of(
         reason: error.reason,
     };
     let (columns, rows, line) = match format {
-        Format::Csv => {
+        ItemFileFormat::Csv => {
             let mut rows = CsvRows::new(file).map_err(unreadable)?;
             let (columns, line) = rows.header().map_err(headless)?;
-            (columns, Inner::Csv(Box::new(rows)), line)
+            (columns, FormatRows::Csv(Box::new(rows)), line)
         }
-        Format::JsonLines => {
+        ItemFileFormat::JsonLines => {
             let mut rows = JsonLines::new(file);
             let (columns, line) = rows.header().map_err(headless)?;
-            (columns, Inner::JsonLines(Box::new(rows)), line)
+            (columns, FormatRows::JsonLines(Box::new(rows)), line)
         }
-        Format::Xlsx { sheet } => {
+        ItemFileFormat::Xlsx { sheet } => {
             let mut rows = Xlsx::open(file, path, sheet.as_deref(), give_up)?;
             let (columns, line) = rows.header().map_err(headless)?;
-            (columns, Inner::Xlsx(rows), line)
+            (columns, FormatRows::Xlsx(rows), line)
         }
     };
     // A blank around the name of a column says nothing.
@@ -238,28 +238,28 @@ fn rows_of(
         .map(|column| trimmed(column).to_owned())
         .collect();
     check_columns(&columns, line).map_err(headless)?;
-    Ok(Rows {
+    Ok(FileRows {
         columns,
         rows,
         ended: false,
     })
 }
 
-impl Rows {
+impl FileRows {
     /// The names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
     /// Reads the next row into `row`, so that nothing is allocated; none at the end.
-    pub fn read(&mut self, row: &mut Row) -> Option<Result<(), RowError>> {
+    pub fn read(&mut self, row: &mut FileRow) -> Option<Result<(), RowError>> {
         if self.ended {
             return None;
         }
         let read = match &mut self.rows {
-            Inner::Csv(rows) => rows.read(row, &self.columns),
-            Inner::JsonLines(rows) => rows.read(row, &self.columns),
-            Inner::Xlsx(rows) => rows.read(row, &self.columns),
+            FormatRows::Csv(rows) => rows.read(row, &self.columns),
+            FormatRows::JsonLines(rows) => rows.read(row, &self.columns),
+            FormatRows::Xlsx(rows) => rows.read(row, &self.columns),
         };
         let read = read.map(|read| read.and_then(|()| without_nul(row, &self.columns)));
         self.ended = match &read {
@@ -271,17 +271,17 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
-    type Item = Result<Row, RowError>;
+impl Iterator for FileRows {
+    type Item = Result<FileRow, RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut row = Row::default();
+        let mut row = FileRow::default();
         self.read(&mut row).map(|read| read.map(|()| row))
     }
 }
 
 /// Refuses a row that no database keeps.
-fn without_nul(row: &Row, columns: &[String]) -> Result<(), RowError> {
+fn without_nul(row: &FileRow, columns: &[String]) -> Result<(), RowError> {
     if !row.text.contains('\0') {
         return Ok(());
     }
@@ -301,12 +301,12 @@ fn without_nul(row: &Row, columns: &[String]) -> Result<(), RowError> {
     }
 }
 
-fn format_of(path: &Path) -> Option<Format> {
+fn format_of(path: &Path) -> Option<ItemFileFormat> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
-        "csv" => Some(Format::Csv),
-        "jsonl" | "ndjson" => Some(Format::JsonLines),
-        "xlsx" => Some(Format::Xlsx { sheet: None }),
+        "csv" => Some(ItemFileFormat::Csv),
+        "jsonl" | "ndjson" => Some(ItemFileFormat::JsonLines),
+        "xlsx" => Some(ItemFileFormat::Xlsx { sheet: None }),
         _ => None,
     }
 }
@@ -351,12 +351,12 @@ pub(super) fn no_column(column: &str, columns: &[String]) -> String {
 }
 
 /// Stops a reader that reads on and on for one row.
-struct Bounded<R> {
+struct BoundedReader<R> {
     inner: R,
     left: usize,
 }
 
-impl<R: Read> Read for Bounded<R> {
+impl<R: Read> Read for BoundedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             return Err(io::Error::other(
@@ -372,7 +372,7 @@ impl<R: Read> Read for Bounded<R> {
 struct CsvRows {
     /// A newline is added at the end, so that every row has one and its first line can be told from
     /// its last.
-    reader: Reader<Bounded<Chain<File, &'static [u8]>>>,
+    reader: Reader<BoundedReader<Chain<File, &'static [u8]>>>,
     record: ByteRecord,
     /// The same file, to be read again where it is.
     again: File,
@@ -386,7 +386,7 @@ struct CsvRows {
 impl CsvRows {
     fn new(file: File) -> io::Result<Self> {
         let again = file.try_clone()?;
-        let bounded = Bounded {
+        let bounded = BoundedReader {
             inner: file.chain(&b"\n"[..]),
             left: ROW_MAX,
         };
@@ -426,7 +426,7 @@ impl CsvRows {
             .map_err(|_| RowError::at(line, "the header is not UTF-8 text"))
     }
 
-    fn read(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
+    fn read(&mut self, row: &mut FileRow, columns: &[String]) -> Option<Result<(), RowError>> {
         if let Some(line) = self.swallowed.next() {
             let reason = format!(
                 "this line stands within the quote that was opened on line {}",
@@ -523,12 +523,12 @@ impl CsvRows {
                     .any(|cell| breaks(cell) > 0 && commas(cell) == breaks(cell) * row)
         };
         let reason = match quoting(&raw) {
-            Quoting::Good if self.record.len() != columns || like_rows() => format!(
+            QuoteState::Good if self.record.len() != columns || like_rows() => format!(
                 "a quote that is opened on this line is closed on line {last}, and what stands between looks like rows"
             ),
-            Quoting::Good => return None,
-            Quoting::Open => "a quote that is opened on this line is never closed".to_owned(),
-            Quoting::Stray => {
+            QuoteState::Good => return None,
+            QuoteState::Open => "a quote that is opened on this line is never closed".to_owned(),
+            QuoteState::Stray => {
                 format!("a quote that is opened on this line ends within a value of line {last}")
             }
         };
@@ -583,7 +583,7 @@ impl CsvRows {
 }
 
 /// How the quotes stand in a record.
-enum Quoting {
+enum QuoteState {
     /// Each value in quotes ends where its quotes are closed.
     Good,
     /// The last one is never closed.
@@ -592,25 +592,25 @@ enum Quoting {
     Stray,
 }
 
-fn quoting(raw: &[u8]) -> Quoting {
+fn quoting(raw: &[u8]) -> QuoteState {
     let mut bytes = raw.iter().copied().peekable();
     loop {
         // At the beginning of a value.
         if bytes.next_if_eq(&b'"').is_some() {
             loop {
                 match bytes.next() {
-                    None => return Quoting::Open,
+                    None => return QuoteState::Open,
                     Some(b'"') if bytes.next_if_eq(&b'"').is_some() => {}
                     Some(b'"') => break,
                     Some(_) => {}
                 }
             }
             if !matches!(bytes.peek(), None | Some(b',' | b'\r' | b'\n')) {
-                return Quoting::Stray;
+                return QuoteState::Stray;
             }
         }
         if !bytes.any(|byte| matches!(byte, b',' | b'\n')) {
-            return Quoting::Good;
+            return QuoteState::Good;
         }
     }
 }

@@ -2,53 +2,57 @@
 
 use crate::config::WORKFLOW_RULE;
 use crate::job_kinds::spec::{RESOLVE, RETRY};
-use payrun_yaml::fields::{FieldSpec, Shape};
+use payrun_yaml::fields::{FieldSpec, ValueShape};
 
 static SCHEDULE: [FieldSpec; 10] = [
     FieldSpec::optional(
         "cron",
-        Shape::Text,
+        ValueShape::Text,
         "A crontab line: minute, hour, day of month, month, day of week.",
     ),
     FieldSpec::optional(
         "every",
-        Shape::Word(&["day", "week", "month"]),
+        ValueShape::Word(&["day", "week", "month"]),
         "How often, instead of cron.",
     ),
     FieldSpec::optional(
         "on",
-        Shape::Text,
+        ValueShape::Text,
         "The weekday of a week; the day of a month (31 is the last of a shorter one).",
     ),
-    FieldSpec::optional("at", Shape::Text, "The time of day of every: \"02:30\"."),
+    FieldSpec::optional(
+        "at",
+        ValueShape::Text,
+        "The time of day of every: \"02:30\".",
+    ),
     FieldSpec::optional(
         "timezone",
-        Shape::Text,
+        ValueShape::Text,
         "The time zone; payrun.yaml's if not given.",
     ),
     FieldSpec::optional(
         "calendars",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Business-day calendars of the calendars folder; a day counts if it counts in all of them.",
     ),
     FieldSpec::optional(
         "roll",
-        Shape::Word(&["forward", "back", "modified-forward", "skip"]),
+        ValueShape::Word(&["forward", "back", "modified-forward", "skip"]),
         "Where a day goes that is no business day; forward if not given. The run stays the one of its own date.",
     ),
     FieldSpec::optional(
         "missed",
-        Shape::Word(&["none", "latest", "each"]),
+        ValueShape::Word(&["none", "latest", "each"]),
         "Which of the times fire that came while no process was up or the workflow was paused; latest if not given.",
     ),
     FieldSpec::optional(
         "overlap",
-        Shape::Word(&["allow", "skip", "queue"]),
+        ValueShape::Word(&["allow", "skip", "queue"]),
         "What is done while an earlier run of the workflow has not ended; allow if not given, since each key happens once.",
     ),
     FieldSpec::optional(
         "paused",
-        Shape::Boolean,
+        ValueShape::Boolean,
         "Whether it is switched off; from then on it begins anew.",
     ),
 ];
@@ -56,74 +60,74 @@ static SCHEDULE: [FieldSpec; 10] = [
 static PARAM: [FieldSpec; 3] = [
     FieldSpec::required(
         "type",
-        Shape::Word(&["text", "integer", "boolean", "date"]),
+        ValueShape::Word(&["text", "integer", "boolean", "date"]),
         "What it holds.",
     ),
     FieldSpec::optional(
         "default",
-        Shape::Scalar,
+        ValueShape::Scalar,
         "What it holds if a run gives none; without one it must be given.",
     ),
-    FieldSpec::optional("description", Shape::Text, "One line for people."),
+    FieldSpec::optional("description", ValueShape::Text, "One line for people."),
 ];
 
 /// The states whose items another job may take.
-const STATES: Shape = Shape::Word(&["succeeded", "failed", "parked", "cancelled"]);
+const STATES: ValueShape = ValueShape::Word(&["succeeded", "failed", "parked", "cancelled"]);
 
 static ITEMS: [FieldSpec; 11] = [
     FieldSpec::optional(
         "file",
-        Shape::Template,
+        ValueShape::Template,
         "The file of rows, relative to this file: CSV, JSON Lines or Excel; may use params and run.",
     ),
     FieldSpec::optional(
         "format",
-        Shape::Word(&["csv", "jsonl", "xlsx"]),
+        ValueShape::Word(&["csv", "jsonl", "xlsx"]),
         "Its format; told from the name if not given: .csv, .jsonl or .ndjson, .xlsx.",
     ),
     FieldSpec::optional(
         "sheet",
-        Shape::Text,
+        ValueShape::Text,
         "The sheet of an Excel file; the first that is not hidden if not given.",
     ),
     FieldSpec::optional(
         "from",
-        Shape::Text,
+        ValueShape::Text,
         "Instead of a file: another job, or workflow/job for that workflow's runs of the last 30 days.",
     ),
     FieldSpec::optional(
         "state",
-        Shape::Either(&[STATES, Shape::List(&STATES)]),
+        ValueShape::Either(&[STATES, ValueShape::List(&STATES)]),
         "Which of its items; succeeded if not given.",
     ),
     FieldSpec::optional(
         "days",
-        Shape::Integer(1, 400),
+        ValueShape::Integer(1, 400),
         "Instead of a file: a row with date for each of the last days.",
     ),
     FieldSpec::optional(
         "window",
-        Shape::Integer(1, 400),
+        ValueShape::Integer(1, 400),
         "Instead of a file: one row with from and to for the last days.",
     ),
     FieldSpec::optional(
         "contracts",
-        Shape::Word(&["active"]),
+        ValueShape::Word(&["active"]),
         "Instead of a file: a row for each period that is due, of the contracts imported by payrun contracts.",
     ),
     FieldSpec::optional(
         "due",
-        Shape::Word(&["run"]),
+        ValueShape::Word(&["run"]),
         "On which day the periods are due: the run's.",
     ),
     FieldSpec::optional(
         "until",
-        Shape::Word(&["yesterday", "today"]),
+        ValueShape::Word(&["yesterday", "today"]),
         "The last of the days; yesterday if not given.",
     ),
     FieldSpec::optional(
         "where",
-        Shape::Condition,
+        ValueShape::Condition,
         "Which rows are meant, such as item.active == \"yes\".",
     ),
 ];
@@ -131,17 +135,17 @@ static ITEMS: [FieldSpec; 11] = [
 static LIMITS: [FieldSpec; 3] = [
     FieldSpec::optional(
         "items",
-        Shape::Integer(1, i64::MAX),
+        ValueShape::Integer(1, i64::MAX),
         "Most items; over it nothing at all is sent.",
     ),
     FieldSpec::optional(
         "total",
-        Shape::Named(&Shape::Text),
+        ValueShape::Named(&ValueShape::Text),
         "Most money by currency, such as HKD: \"1000.00\".",
     ),
     FieldSpec::optional(
         "item",
-        Shape::Named(&Shape::Text),
+        ValueShape::Named(&ValueShape::Text),
         "Most money of one item by currency; a row above it is refused. If not given, a hundred million of the main unit, more where \
          that is little (JPY, KRW, VND, IDR and the like).",
     ),
@@ -150,114 +154,118 @@ static LIMITS: [FieldSpec; 3] = [
 static APPROVAL: [FieldSpec; 3] = [
     FieldSpec::optional(
         "above",
-        Shape::Named(&Shape::Text),
+        ValueShape::Named(&ValueShape::Text),
         "Money by currency that needs no approval, such as HKD: \"10000.00\"; every batch needs one if not given.",
     ),
     FieldSpec::optional(
         "by",
-        Shape::Integer(1, 5),
+        ValueShape::Integer(1, 5),
         "How many persons, none of them who started the run; 1 if not given.",
     ),
     FieldSpec::optional(
         "expires",
-        Shape::Duration,
+        ValueShape::Duration,
         "How long it waits until it is withdrawn; 7d if not given.",
     ),
 ];
 
 /// The fields of a job.
 pub static JOB: [FieldSpec; 15] = [
-    FieldSpec::required("uses", Shape::Text, "The job kind: what is done."),
+    FieldSpec::required("uses", ValueShape::Text, "The job kind: what is done."),
     FieldSpec::required(
         "gateway",
-        Shape::Text,
+        ValueShape::Text,
         "The gateway account of payrun.yaml it is done on.",
     ),
     FieldSpec::optional(
         "needs",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Jobs that must have ended before.",
     ),
-    FieldSpec::required("items", Shape::Fields(&ITEMS), "Where the rows come from."),
+    FieldSpec::required(
+        "items",
+        ValueShape::Fields(&ITEMS),
+        "Where the rows come from.",
+    ),
     FieldSpec::optional(
         "key",
-        Shape::Template,
+        ValueShape::Template,
         "What may happen at most once, such as {{ item.contract_id }}/{{ run.month }}.",
     ),
     FieldSpec::optional(
         "order_number",
-        Shape::Template,
+        ValueShape::Template,
         "The order number, where it is not to be derived from the key.",
     ),
     FieldSpec::optional(
         "empty_order_number",
-        Shape::Word(&["refuse", "derive"]),
+        ValueShape::Word(&["refuse", "derive"]),
         "A row whose order_number comes out empty: refuse it (the default), or derive its number from the key.",
     ),
     FieldSpec::required(
         "with",
-        Shape::Named(&Shape::Template),
+        ValueShape::Named(&ValueShape::Template),
         "The input fields of the job kind.",
     ),
     FieldSpec::optional(
         "limits",
-        Shape::Fields(&LIMITS),
+        ValueShape::Fields(&LIMITS),
         "What a run must not exceed; over it nothing at all is sent.",
     ),
     FieldSpec::optional(
         "approval",
-        Shape::Either(&[Shape::Word(&["off"]), Shape::Fields(&APPROVAL)]),
+        ValueShape::Either(&[ValueShape::Word(&["off"]), ValueShape::Fields(&APPROVAL)]),
         "Its items wait until somebody else has approved them; off, or above, by, expires. Refunds wait if not given.",
     ),
     FieldSpec::optional(
         "rate",
-        Shape::Rate,
+        ValueShape::Rate,
         "A slower rate than the gateway account's.",
     ),
     FieldSpec::optional(
         "concurrency",
-        Shape::Integer(1, 1024),
+        ValueShape::Integer(1, 1024),
         "A smaller concurrency than the gateway account's.",
     ),
     FieldSpec::optional(
         "retry",
-        Shape::Fields(&RETRY),
+        ValueShape::Fields(&RETRY),
         "Sending again when certainly nothing happened.",
     ),
     FieldSpec::optional(
         "resolve",
-        Shape::Fields(&RESOLVE),
+        ValueShape::Fields(&RESOLVE),
         "Asking when it is not known what happened.",
     ),
     FieldSpec::optional(
         "dunning",
-        Shape::List(&Shape::Duration),
+        ValueShape::List(&ValueShape::Duration),
         "How long after each soft decline to try again: [1d, 3d, 7d].",
     ),
 ];
 
 /// The fields of a workflow file.
 pub static WORKFLOW: [FieldSpec; 6] = [
-    FieldSpec::required("workflow", Shape::Text, "Its name: a-z, 0-9, - and _."),
-    FieldSpec::optional("description", Shape::Text, "One line for people."),
+    FieldSpec::required("workflow", ValueShape::Text, "Its name: a-z, 0-9, - and _."),
+    FieldSpec::optional("description", ValueShape::Text, "One line for people."),
     FieldSpec::optional(
         "schedule",
-        Shape::Either(&[Shape::Text, Shape::Fields(&SCHEDULE)]),
+        ValueShape::Either(&[ValueShape::Text, ValueShape::Fields(&SCHEDULE)]),
         "When it fires by itself: a crontab line, or cron or every with a time zone.",
     ),
     FieldSpec::optional(
         "params",
-        Shape::Named(&Shape::Fields(&PARAM)),
+        ValueShape::Named(&ValueShape::Fields(&PARAM)),
         "What a run may be given, by name.",
     ),
     FieldSpec::required(
         "jobs",
-        Shape::Named(&Shape::Fields(&JOB)),
+        ValueShape::Named(&ValueShape::Fields(&JOB)),
         "What is done, by name.",
     ),
     FieldSpec::optional(
         "alerts",
-        Shape::List(&Shape::Fields(&WORKFLOW_RULE)),
+        ValueShape::List(&ValueShape::Fields(&WORKFLOW_RULE)),
         "Who hears of what.",
     ),
 ];

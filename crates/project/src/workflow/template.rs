@@ -7,33 +7,33 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use payrun_yaml::diagnostics::{Diagnostic, Source};
+use payrun_yaml::diagnostics::{Diagnostic, SourceText};
 use payrun_yaml::node::Position;
 
-use super::expression::{Expression, Name};
+use super::expression::{Expression, VariableName};
 
 /// A value with what must be put in.
 #[derive(Clone)]
 pub struct Template {
-    source: Arc<Source>,
+    source: Arc<SourceText>,
     at: Position,
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 /// A piece of a template.
 #[derive(Debug, Clone)]
-pub enum Part {
+pub enum TemplatePart {
     /// Text as it stands.
     Text(String),
     /// A plain reference.
-    Name(Name),
+    Name(VariableName),
     /// Anything else between braces.
     Expression(Arc<Expression>),
 }
 
 /// Which rows are meant: an expression that is true or false.
 pub struct Condition {
-    source: Arc<Source>,
+    source: Arc<SourceText>,
     at: Position,
     expression: Expression,
 }
@@ -43,7 +43,7 @@ impl Template {
     ///
     /// # Errors
     /// What is wrong with one of its expressions, at its place.
-    pub fn parse(text: &str, source: &Arc<Source>, at: Position) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str, source: &Arc<SourceText>, at: Position) -> Result<Self, Diagnostic> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(start) = rest.find('{') {
@@ -77,7 +77,7 @@ impl Template {
     }
 
     /// Its pieces.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[TemplatePart] {
         &self.parts
     }
 
@@ -85,7 +85,7 @@ impl Template {
     pub fn constant(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
-            [Part::Text(text)] => Some(text),
+            [TemplatePart::Text(text)] => Some(text),
             _ => None,
         }
     }
@@ -98,18 +98,17 @@ impl Template {
     /// Whether it can differ from row to row.
     pub fn uses_item(&self) -> bool {
         !self.item_columns().is_empty()
-            || self
-                .parts
-                .iter()
-                .any(|part| matches!(part, Part::Expression(e) if e.text().contains("item[")))
+            || self.parts.iter().any(
+                |part| matches!(part, TemplatePart::Expression(e) if e.text().contains("item[")),
+            )
     }
 
     /// Everything it refers to.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
+    pub fn names(&self) -> impl Iterator<Item = &VariableName> {
         self.parts.iter().flat_map(|part| match part {
-            Part::Text(_) => &[],
-            Part::Name(name) => std::slice::from_ref(name),
-            Part::Expression(expression) => expression.names(),
+            TemplatePart::Text(_) => &[],
+            TemplatePart::Name(name) => std::slice::from_ref(name),
+            TemplatePart::Expression(expression) => expression.names(),
         })
     }
 
@@ -130,7 +129,7 @@ impl Condition {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str, source: &Arc<Source>, at: Position) -> Result<Self, Diagnostic> {
+    pub fn parse(text: &str, source: &Arc<SourceText>, at: Position) -> Result<Self, Diagnostic> {
         if text.trim_start().starts_with("{{") {
             return Err(source
                 .diagnostic(at, "a condition is written without braces")
@@ -168,22 +167,24 @@ impl fmt::Debug for Condition {
     }
 }
 
-fn item_columns<'a>(names: impl Iterator<Item = &'a Name>) -> BTreeSet<&'a str> {
+fn item_columns<'a>(names: impl Iterator<Item = &'a VariableName>) -> BTreeSet<&'a str> {
     names
         .filter_map(|name| match name {
-            Name::Item(column) => Some(column.as_str()),
-            Name::Params(_) | Name::Run(_) => None,
+            VariableName::Item(column) => Some(column.as_str()),
+            VariableName::Params(_) | VariableName::Run(_) => None,
         })
         .collect()
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
     if text.is_empty() {
         return;
     }
     match parts.last_mut() {
-        Some(Part::Text(known)) => known.push_str(text),
-        Some(Part::Name(_) | Part::Expression(_)) | None => parts.push(Part::Text(text.to_owned())),
+        Some(TemplatePart::Text(known)) => known.push_str(text),
+        Some(TemplatePart::Name(_) | TemplatePart::Expression(_)) | None => {
+            parts.push(TemplatePart::Text(text.to_owned()))
+        }
     }
 }
 
@@ -205,24 +206,28 @@ fn end_of_expression(text: &str) -> Option<usize> {
     None
 }
 
-fn read_part(text: &str, source: &Arc<Source>, at: Position) -> Result<Part, Diagnostic> {
-    if let Some(name) = Name::parse(text).or_else(|| quoted_column(text)) {
-        return Ok(Part::Name(name));
+fn read_part(
+    text: &str,
+    source: &Arc<SourceText>,
+    at: Position,
+) -> Result<TemplatePart, Diagnostic> {
+    if let Some(name) = VariableName::parse(text).or_else(|| quoted_column(text)) {
+        return Ok(TemplatePart::Name(name));
     }
-    compile(text, source, at).map(|expression| Part::Expression(Arc::new(expression)))
+    compile(text, source, at).map(|expression| TemplatePart::Expression(Arc::new(expression)))
 }
 
 /// `item["Contract ID"]`, for columns that are no identifiers.
-fn quoted_column(text: &str) -> Option<Name> {
+fn quoted_column(text: &str) -> Option<VariableName> {
     let inner = text.strip_prefix("item[")?.strip_suffix(']')?.trim();
     let quote = inner.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let column = inner.strip_prefix(quote)?.strip_suffix(quote)?;
     let plain = !column.is_empty() && !column.contains([quote, '\\']);
-    plain.then(|| Name::Item(column.to_owned()))
+    plain.then(|| VariableName::Item(column.to_owned()))
 }
 
 /// Compiles; a mistake is shown where the expression begins, if it stands on the line of its value.
-fn compile(text: &str, source: &Arc<Source>, at: Position) -> Result<Expression, Diagnostic> {
+fn compile(text: &str, source: &Arc<SourceText>, at: Position) -> Result<Expression, Diagnostic> {
     Expression::compile(text).map_err(|(message, help)| {
         let mut diagnostic = source.diagnostic(place_of(text, source, at), message);
         diagnostic.help = help;
@@ -230,7 +235,7 @@ fn compile(text: &str, source: &Arc<Source>, at: Position) -> Result<Expression,
     })
 }
 
-fn place_of(text: &str, source: &Source, at: Position) -> Position {
+fn place_of(text: &str, source: &SourceText, at: Position) -> Position {
     let skip = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
     let line = usize::try_from(at.line)
         .ok()
@@ -253,7 +258,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Template, Diagnostic> {
-        let source = Source::new("w.yaml", format!("key: \"{text}\"\n"), false);
+        let source = SourceText::new("w.yaml", format!("key: \"{text}\"\n"), false);
         Template::parse(text, &source, Position { line: 1, column: 6 })
     }
 
@@ -270,7 +275,7 @@ mod tests {
                 !template
                     .parts()
                     .iter()
-                    .any(|part| matches!(part, Part::Expression(_))),
+                    .any(|part| matches!(part, TemplatePart::Expression(_))),
                 "{text}"
             );
         }

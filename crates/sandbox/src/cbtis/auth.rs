@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Cbtis, Refused, Said, ok};
+use super::{Cbtis, RequestRefusal, SubjectReply, ok};
 use crate::shared::keys::nonce;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
@@ -40,7 +40,7 @@ impl Cbtis {
                 .is_some_and(|until| self.counter.clock.now() < *until)
     }
 
-    pub(super) fn issue(&self, body: &[u8]) -> Result<Said, Refused> {
+    pub(super) fn issue(&self, body: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let known = self.identity.is_token_request(body);
         let (token, _) = self.new_token(known)?;
         let data = json!({ "access_token": token, "expires_in": self.lifetime.as_secs() });
@@ -48,7 +48,12 @@ impl Cbtis {
     }
 
     /// A token for headers: no body, and when it ends instead of how long it lives.
-    pub(super) fn log_in(&self, request: &Request, id: &str, key: &str) -> Result<Said, Refused> {
+    pub(super) fn log_in(
+        &self,
+        request: &Request,
+        id: &str,
+        key: &str,
+    ) -> Result<SubjectReply, RequestRefusal> {
         let known = self.identity.is_login(id, key) && request.body().is_empty();
         let (token, until) = self.new_token(known)?;
         let until = chrono::DateTime::from_timestamp_millis(until.millis()).unwrap_or_default();
@@ -60,8 +65,8 @@ impl Cbtis {
         ))
     }
 
-    fn new_token(&self, known: bool) -> Result<(String, Timestamp), Refused> {
-        let refused = Refused {
+    fn new_token(&self, known: bool) -> Result<(String, Timestamp), RequestRefusal> {
+        let refused = RequestRefusal {
             http: 401,
             code: 401_002,
             reason: "wrong_credentials",

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::Refused;
-use crate::shared::transactions::{Asked, TransactionKind};
+use super::RequestRefusal;
+use crate::shared::transactions::{TransactionKind, TransactionRequest};
 use payrun_domain::money::{Amount, Currency};
 
 #[derive(Debug, Deserialize)]
@@ -40,7 +40,7 @@ struct RefundBody {
 }
 
 #[derive(Debug, Deserialize)]
-struct Query {
+struct PaymentQuery {
     order_id: Option<String>,
     merchant_order_id: Option<String>,
     refund_id: Option<String>,
@@ -50,7 +50,7 @@ struct Query {
 /// A refund: which payment it is of, and how much of it in main units of the payment's currency.
 #[derive(Debug)]
 pub(super) struct Refund {
-    pub of: Which,
+    pub of: PaymentId,
     number: String,
     amount: String,
     body: Vec<u8>,
@@ -58,8 +58,12 @@ pub(super) struct Refund {
 
 impl Refund {
     /// What is asked for, of a payment in this currency.
-    pub(super) fn asked(self, of: String, currency: &str) -> Result<Asked, Refused> {
-        Ok(Asked {
+    pub(super) fn asked(
+        self,
+        of: String,
+        currency: &str,
+    ) -> Result<TransactionRequest, RequestRefusal> {
+        Ok(TransactionRequest {
             sort: TransactionKind::Refund,
             minor: amount(&self.amount, currency)?.minor(),
             number: self.number,
@@ -73,7 +77,7 @@ impl Refund {
 
 /// By whose number something is asked for.
 #[derive(Debug)]
-pub(super) enum Which {
+pub(super) enum PaymentId {
     Ours(String),
     Theirs(String),
 }
@@ -82,33 +86,33 @@ pub(super) enum Which {
 const FLOWS: [&str; 4] = ["official_account", "mini_program", "qrcode", "mobile_web"];
 
 /// A payment intent.
-pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
+pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal> {
     let body: Payment = read(bytes)?;
     if body.payment_method.kind != "wechat"
         || !FLOWS.contains(&body.payment_method.wechat.flow.as_str())
     {
-        return Err(Refused::param("wrong_method"));
+        return Err(RequestRefusal::param("wrong_method"));
     }
     let method = &body.payment_method.wechat;
     if method.flow == "mini_program" && (method.sub_appid.is_none() || method.sub_openid.is_none())
     {
-        return Err(Refused::param("missing_parameter"));
+        return Err(RequestRefusal::param("missing_parameter"));
     }
     if body.description.is_empty()
         || body
             .notify_url
             .is_some_and(|url| !url.starts_with("https://"))
     {
-        return Err(Refused::param("wrong_text"));
+        return Err(RequestRefusal::param("wrong_text"));
     }
     if body
         .settlement_currency
         .is_some_and(|code| Currency::parse(&code).is_err())
     {
-        return Err(Refused::param("unknown_currency"));
+        return Err(RequestRefusal::param("unknown_currency"));
     }
     let amount = amount(&body.amount, &body.currency)?;
-    Ok(Asked {
+    Ok(TransactionRequest {
         sort: TransactionKind::Payment,
         number: number(body.merchant_order_id)?,
         of: String::new(),
@@ -120,12 +124,12 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
 }
 
 /// A refund.
-pub(super) fn refund(bytes: &[u8]) -> Result<Refund, Refused> {
+pub(super) fn refund(bytes: &[u8]) -> Result<Refund, RequestRefusal> {
     let body: RefundBody = read(bytes)?;
     let of = match (body.merchant_payment_order_id, body.payment_order_id) {
-        (Some(ours), _) => Which::Ours(ours),
-        (None, Some(theirs)) => Which::Theirs(theirs),
-        (None, None) => return Err(Refused::param("no_number")),
+        (Some(ours), _) => PaymentId::Ours(ours),
+        (None, Some(theirs)) => PaymentId::Theirs(theirs),
+        (None, None) => return Err(RequestRefusal::param("no_number")),
     };
     Ok(Refund {
         of,
@@ -136,8 +140,8 @@ pub(super) fn refund(bytes: &[u8]) -> Result<Refund, Refused> {
 }
 
 /// What a query asks for.
-pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<Which, Refused> {
-    let body: Query = read(bytes)?;
+pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<PaymentId, RequestRefusal> {
+    let body: PaymentQuery = read(bytes)?;
     let (ours, theirs, others) = match sort {
         TransactionKind::Payment | TransactionKind::Cancel => (
             body.merchant_order_id,
@@ -151,37 +155,38 @@ pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<Which, Refuse
         ),
     };
     match (ours, theirs, others) {
-        (Some(ours), _, None) => Ok(Which::Ours(ours)),
-        (None, Some(theirs), None) => Ok(Which::Theirs(theirs)),
-        (_, _, Some(_)) => Err(Refused::param("unknown_field")),
-        (None, None, None) => Err(Refused::param("no_number")),
+        (Some(ours), _, None) => Ok(PaymentId::Ours(ours)),
+        (None, Some(theirs), None) => Ok(PaymentId::Theirs(theirs)),
+        (_, _, Some(_)) => Err(RequestRefusal::param("unknown_field")),
+        (None, None, None) => Err(RequestRefusal::param("no_number")),
     }
 }
 
-pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
+pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RequestRefusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("missing field") {
-            Refused::param("missing_field")
+            RequestRefusal::param("missing_field")
         } else if text.starts_with("unknown field") {
-            Refused::param("unknown_field")
+            RequestRefusal::param("unknown_field")
         } else {
-            Refused::param("wrong_type")
+            RequestRefusal::param("wrong_type")
         }
     })
 }
 
-fn number(text: String) -> Result<String, Refused> {
+fn number(text: String) -> Result<String, RequestRefusal> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(allowed);
     if fits {
         Ok(text)
     } else {
-        Err(Refused::param("wrong_number"))
+        Err(RequestRefusal::param("wrong_number"))
     }
 }
 
-fn amount(text: &str, currency: &str) -> Result<Amount, Refused> {
-    let currency = Currency::parse(currency).map_err(|_| Refused::param("unknown_currency"))?;
-    Amount::parse(text, currency).map_err(|_| Refused::param("wrong_amount"))
+fn amount(text: &str, currency: &str) -> Result<Amount, RequestRefusal> {
+    let currency =
+        Currency::parse(currency).map_err(|_| RequestRefusal::param("unknown_currency"))?;
+    Amount::parse(text, currency).map_err(|_| RequestRefusal::param("wrong_amount"))
 }

@@ -6,10 +6,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::read;
-use super::{Cbtis, Refused, Said, error, ok};
+use super::{Cbtis, RequestRefusal, SubjectReply, error, ok};
 use crate::Settings;
 use crate::faults::Fault;
-use crate::shared::customs::{Declaration, Fees, Key, Outcome, Paid, Terms, What};
+use crate::shared::customs::{
+    Declaration, DeclarationOutcome, DeclarationResult, DeclaredFees, DeclaredTerms, Key,
+    PaidPayment,
+};
 use crate::shared::transactions::{TransactionKind, TransactionState};
 use crate::wechat::customs::CUSTOMS;
 
@@ -28,10 +31,10 @@ struct Body {
 }
 
 impl Body {
-    fn of(bytes: &[u8], settings: &Settings) -> Result<(Self, Key), Refused> {
+    fn of(bytes: &[u8], settings: &Settings) -> Result<(Self, Key), RequestRefusal> {
         let body: Self = read(bytes)?;
         if !settings.declares_to(&CUSTOMS, &body.customs) {
-            return Err(Refused::param("unknown_customs"));
+            return Err(RequestRefusal::param("unknown_customs"));
         }
         let key = Key {
             order: body.merchant_order_id.clone(),
@@ -41,14 +44,14 @@ impl Body {
         Ok((body, key))
     }
 
-    fn merchant_customs_no(&self) -> Result<&str, Refused> {
+    fn merchant_customs_no(&self) -> Result<&str, RequestRefusal> {
         self.merchant_customs_no
             .as_deref()
             .filter(|number| !number.is_empty())
-            .ok_or(Refused::param("missing_field"))
+            .ok_or(RequestRefusal::param("missing_field"))
     }
 
-    fn terms(&self) -> Result<Terms, Refused> {
+    fn terms(&self) -> Result<DeclaredTerms, RequestRefusal> {
         let fees = match (
             &self.sub_order_no,
             self.fee_type.as_deref(),
@@ -59,20 +62,20 @@ impl Body {
             (None, None, None, None, None) => None,
             // The request table of each call says whether it takes a currency.
             (Some(_), None | Some("CNY"), Some(order), Some(transport), Some(product)) => {
-                Some(Fees {
+                Some(DeclaredFees {
                     currency: "CNY".into(),
                     order,
                     transport,
                     product,
                 })
             }
-            _ => return Err(Refused::param("wrong_sub_order")),
+            _ => return Err(RequestRefusal::param("wrong_sub_order")),
         };
         let fees = fees
-            .map(Fees::check)
+            .map(DeclaredFees::check)
             .transpose()
-            .map_err(|refusal| Refused::param(refusal.reason))?;
-        Ok(Terms {
+            .map_err(|refusal| RequestRefusal::param(refusal.reason))?;
+        Ok(DeclaredTerms {
             merchant_customs_no: self.merchant_customs_no()?.to_owned(),
             duty: self.duty,
             fees,
@@ -82,7 +85,7 @@ impl Body {
 }
 
 impl Cbtis {
-    pub(super) fn declare(&self, bytes: &[u8]) -> Result<Said, Refused> {
+    pub(super) fn declare(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
@@ -93,7 +96,7 @@ impl Cbtis {
         Ok(said(&key, outcome))
     }
 
-    pub(super) fn modify(&self, bytes: &[u8]) -> Result<Said, Refused> {
+    pub(super) fn modify(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
@@ -104,7 +107,7 @@ impl Cbtis {
         Ok(said(&key, outcome))
     }
 
-    pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<Said, Refused> {
+    pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
         let outcome =
@@ -114,7 +117,7 @@ impl Cbtis {
         Ok(said(&key, outcome))
     }
 
-    pub(super) fn query_declaration(&self, bytes: &[u8]) -> Result<Said, Refused> {
+    pub(super) fn query_declaration(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let (_, key) = Body::of(bytes, &self.counter.settings)?;
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
         let (mut seen, fault) =
@@ -128,12 +131,12 @@ impl Cbtis {
     }
 
     /// A payment by its numbers, if it was paid.
-    fn paid(&self, number: &str, theirs: Option<&str>) -> Option<Paid> {
+    fn paid(&self, number: &str, theirs: Option<&str>) -> Option<PaidPayment> {
         let till = self.counter.till();
         let entry = till.entry(TransactionKind::Payment, number)?;
         let fits = entry.standing == TransactionState::Done
             && theirs.is_none_or(|theirs| entry.theirs == theirs);
-        fits.then(|| Paid {
+        fits.then(|| PaidPayment {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),
             minor: entry.minor,
@@ -141,19 +144,19 @@ impl Cbtis {
     }
 }
 
-fn said(key: &Key, outcome: Outcome) -> Said {
-    let Outcome { what, fault } = outcome;
+fn said(key: &Key, outcome: DeclarationOutcome) -> SubjectReply {
+    let DeclarationOutcome { what, fault } = outcome;
     let body = match what {
-        What::Shown(entry) => ok(show(&entry, fault)),
-        What::Differs => error(409_001),
-        What::NoPayment => error(404_002),
-        What::TooMany | What::TooMuch => error(409_003),
-        What::WrongState => error(409_002),
-        What::Absent => error(404_001),
-        What::Soft => error(429_001),
-        What::Hard => error(403_001),
-        What::Unlisted => error(999_999),
-        What::Full => error(500_001),
+        DeclarationResult::Shown(entry) => ok(show(&entry, fault)),
+        DeclarationResult::Differs => error(409_001),
+        DeclarationResult::NoPayment => error(404_002),
+        DeclarationResult::TooMany | DeclarationResult::TooMuch => error(409_003),
+        DeclarationResult::WrongState => error(409_002),
+        DeclarationResult::Absent => error(404_001),
+        DeclarationResult::Soft => error(429_001),
+        DeclarationResult::Hard => error(403_001),
+        DeclarationResult::Unlisted => error(999_999),
+        DeclarationResult::Full => error(500_001),
     };
     (key.number().to_owned(), body, fault)
 }

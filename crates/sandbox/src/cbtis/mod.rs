@@ -28,9 +28,10 @@ use serde_json::{Value, json};
 use crate::faults::Fault;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::request_table::RequestTable;
-use crate::shared::responder::{Counter, json_reply, shown_amount};
+use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::transactions::{
-    Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
+    TillTotals, Transaction, TransactionKind, TransactionOutcome, TransactionRequest,
+    TransactionResult, TransactionState,
 };
 use crate::{FakeGateway, Reaction, Settings};
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
@@ -42,7 +43,7 @@ use payrun_system::clock::Clock;
 /// CBTIS's other side.
 #[derive(Debug)]
 pub struct Cbtis {
-    pub(crate) counter: Counter,
+    pub(crate) counter: Responder,
     identity: Identity,
     lifetime: Duration,
     /// Issued tokens, and until when they are good.
@@ -51,14 +52,14 @@ pub struct Cbtis {
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RequestRefusal {
     http: u16,
     code: i64,
     /// The word in the books.
     reason: &'static str,
 }
 
-impl Refused {
+impl RequestRefusal {
     const fn param(reason: &'static str) -> Self {
         Self {
             http: 200,
@@ -69,7 +70,7 @@ impl Refused {
 }
 
 /// Whose order it is about, what is said, and what bends it.
-type Said = (String, Value, Option<Fault>);
+type SubjectReply = (String, Value, Option<Fault>);
 
 impl Cbtis {
     /// Opens it with empty books; the tokens it issues live for `lifetime`.
@@ -79,7 +80,7 @@ impl Cbtis {
         lifetime: Duration,
         clock: Clock,
     ) -> Arc<Self> {
-        let counter = Counter::new(settings, clock);
+        let counter = Responder::new(settings, clock);
         Arc::new(Self {
             counter,
             identity: identity.clone(),
@@ -141,7 +142,7 @@ impl Cbtis {
             .await
     }
 
-    fn answer(&self, request: &Request) -> Result<Said, Refused> {
+    fn answer(&self, request: &Request) -> Result<SubjectReply, RequestRefusal> {
         let header = |name| {
             request
                 .headers()
@@ -152,7 +153,7 @@ impl Cbtis {
         let is_json = header("content-type").starts_with("application/json")
             || request.uri().path() == LOGIN_PATH;
         if request.method() != Method::POST || !is_json {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 http: 405,
                 code: 405_001,
                 reason: "not_a_post_of_json",
@@ -169,7 +170,7 @@ impl Cbtis {
             .strip_prefix("Bearer ")
             .unwrap_or_default();
         if !self.knows(token) {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 http: 401,
                 code: 401_001,
                 reason: "wrong_token",
@@ -195,7 +196,7 @@ impl Cbtis {
             "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => {
                 self.redeclare(request.body())
             }
-            _ => Err(Refused {
+            _ => Err(RequestRefusal {
                 http: 404,
                 code: 404_000,
                 reason: "no_such_path",
@@ -205,9 +206,9 @@ impl Cbtis {
 
     /// Whether a request is one that a page has, or, where none has, as payrun's guesses are: with
     /// its parameters and no others.
-    fn documented(&self, request: &Request) -> Result<(), Refused> {
+    fn documented(&self, request: &Request) -> Result<(), RequestRefusal> {
         let table = RequestTable::cbtis();
-        let unknown = Refused {
+        let unknown = RequestRefusal {
             http: 404,
             code: 404_000,
             reason: "no_such_path",
@@ -219,16 +220,16 @@ impl Cbtis {
             row.check_json(request.uri().query().unwrap_or_default(), request.body())
                 .map(|_| ())
         });
-        checked.map_err(|wrong| Refused::param(wrong.issue.as_str()))
+        checked.map_err(|wrong| RequestRefusal::param(wrong.issue.as_str()))
     }
 
-    fn take_refund(&self, bytes: &[u8]) -> Result<Said, Refused> {
+    fn take_refund(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let refund = body::refund(bytes)?;
         let payment = {
             let till = self.counter.till();
             let number = match &refund.of {
-                body::Which::Ours(number) => number.clone(),
-                body::Which::Theirs(theirs) => till
+                body::PaymentId::Ours(number) => number.clone(),
+                body::PaymentId::Theirs(theirs) => till
                     .number_of(TransactionKind::Payment, theirs)
                     .unwrap_or(theirs.clone()),
             };
@@ -243,47 +244,47 @@ impl Cbtis {
         self.submit(refund.asked(number, &currency)?)
     }
 
-    fn submit(&self, asked: Asked) -> Result<Said, Refused> {
+    fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
         let (sort, number) = (asked.sort, asked.number.clone());
         let (currency, minor) = (asked.currency.clone(), asked.minor);
-        let Outcome { what, fault } =
+        let TransactionOutcome { what, fault } =
             self.counter
                 .till()
                 .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
-            What::Transaction(entry) if sort == TransactionKind::Refund => {
+            TransactionResult::Transaction(entry) if sort == TransactionKind::Refund => {
                 let mut shown = show(&entry, sort, fault);
                 shown.as_object_mut().map(|shown| shown.remove("refund_id"));
                 ok(shown)
             }
-            What::Transaction(entry) => ok(show(&entry, sort, fault)),
-            What::Soft if sort == TransactionKind::Refund => {
+            TransactionResult::Transaction(entry) => ok(show(&entry, sort, fault)),
+            TransactionResult::Soft if sort == TransactionKind::Refund => {
                 ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
             }
-            What::Soft => {
+            TransactionResult::Soft => {
                 let (ours, _) = names(sort);
                 let amount = shown_amount(minor, &currency, None);
                 ok(
                     json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(sort) }),
                 )
             }
-            What::Hard => error(403_001),
-            What::Unlisted => error(999_999),
-            What::OtherBody => error(409_001),
-            What::NoPayment => error(404_001),
-            What::WrongState => error(409_002),
-            What::TooMuch => error(409_003),
-            What::Full => error(500_001),
+            TransactionResult::Hard => error(403_001),
+            TransactionResult::Unlisted => error(999_999),
+            TransactionResult::OtherBody => error(409_001),
+            TransactionResult::NoPayment => error(404_001),
+            TransactionResult::WrongState => error(409_002),
+            TransactionResult::TooMuch => error(409_003),
+            TransactionResult::Full => error(500_001),
         };
         Ok((number, body, fault))
     }
 
-    fn query(&self, bytes: &[u8], sort: TransactionKind) -> Result<Said, Refused> {
+    fn query(&self, bytes: &[u8], sort: TransactionKind) -> Result<SubjectReply, RequestRefusal> {
         let mut till = self.counter.till();
         let number = match body::which(bytes, sort)? {
-            body::Which::Ours(number) => number,
-            body::Which::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
+            body::PaymentId::Ours(number) => number,
+            body::PaymentId::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
         };
         let (seen, fault) = till.query(
             sort,

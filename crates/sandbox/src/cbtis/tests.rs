@@ -8,7 +8,7 @@ use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
 use payrun_gateway::cbtis::Client;
 use payrun_gateway::transport::Transport;
-use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::{CbtisConfig, CbtisCustoms};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -86,7 +86,7 @@ impl Rig {
 }
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -174,7 +174,7 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
     };
     let seen = rig.refund("R-1", "P-1", "1.00").await;
     assert!(
-        matches!(&seen.reached, Reached::Refused(why) if why == "no access token: HTTP 401"),
+        matches!(&seen.reached, Delivery::Refused(why) if why == "no access token: HTTP 401"),
         "{seen:?}"
     );
     assert_eq!(rig.twin.totals().refused["wrong_credentials"], 1);
@@ -202,18 +202,18 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             .refund("R-1")
             .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !exists,
-            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,
+            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && !exists,
+            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && !exists,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Reached::Lost(_)) && exists
+                matches!(seen.reached, Delivery::Lost(_)) && exists
             }
-            Fault::SilentBefore => seen.reached == Reached::TimedOut && !exists,
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && exists,
+            Fault::SilentBefore => seen.reached == Delivery::TimedOut && !exists,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && exists,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !exists,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && exists,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !exists,
             Fault::WrongSignature | Fault::Truncated => {
-                matches!(seen.reached, Reached::Unreadable(_)) && exists
+                matches!(seen.reached, Delivery::Unreadable(_)) && exists
             }
             // A refund's reply names no amount that could differ.
             Fault::OtherAmount => {
@@ -228,7 +228,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         assert!(fits, "{fault}: exists {exists}, {seen:?}");
         assert_eq!(
             rig.refund("R-1", "P-1", "4.00").await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
         assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
@@ -255,13 +255,13 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
         rig.client
             .read_notification(&headers, other.as_bytes())
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
     assert!(matches!(
         rig.client
             .read_notification(&http::HeaderMap::new(), &body)
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
 }
 
@@ -289,9 +289,9 @@ async fn while_the_api_key_is_changed_either_verifies() {
                 Client::new(config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
             client.read_notification(&headers, &body).reached
         };
-        assert_eq!(read(&config), Reached::Replied);
+        assert_eq!(read(&config), Delivery::Replied);
         assert_eq!(
-            read(&new.config("https://sandbox.invalid")) == Reached::Replied,
+            read(&new.config("https://sandbox.invalid")) == Delivery::Replied,
             at == 0
         );
     }
@@ -378,7 +378,7 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
     named["cert_id"] = json!("510921199308772318");
     let seen = rig.client.call(&call("declare", &named)).await;
     assert!(
-        matches!(&seen.reached, Reached::Unsendable(why) if why.contains("no field for the buyer")),
+        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("no field for the buyer")),
         "{seen:?}"
     );
 }
@@ -411,7 +411,7 @@ async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_wr
     };
     let seen = client.call(&call).await;
     assert!(
-        matches!(&seen.reached, Reached::Unsendable(why) if why.contains("amounts: cents")),
+        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("amounts: cents")),
         "{seen:?}"
     );
 }
@@ -425,7 +425,7 @@ async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss()
     let (headers, body) = rig.twin.notification("P-1").unwrap();
     assert_eq!(
         rig.client.read_notification(&headers, &body).reached,
-        Reached::Replied
+        Delivery::Replied
     );
     let key = rig.twin.identity.api_key();
     let (key, body_text) = (key.expose_secret(), std::str::from_utf8(&body).unwrap());
@@ -438,6 +438,6 @@ async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss()
         let signature = hex::encode(Sha256::digest(covered));
         headers.insert("signature", signature.parse().unwrap());
         let seen = rig.client.read_notification(&headers, &body);
-        assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+        assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
     }
 }

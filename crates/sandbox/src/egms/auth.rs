@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use rsa::sha2::{Digest, Sha256, Sha512};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Egms, Refused};
+use super::{Egms, RequestRefusal};
 use crate::shared::keys::nonce;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::egms::account::SignType;
@@ -97,7 +97,7 @@ impl fmt::Debug for SignKey {
 
 impl Egms {
     /// Lets a request in or says why not (docs/gateways/egms.md).
-    pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), Refused> {
+    pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), RequestRefusal> {
         let header = |name| {
             request
                 .headers()
@@ -107,25 +107,25 @@ impl Egms {
         };
         let (date_time, msg_id) = (header("datetime"), header("msgid"));
         if !header("content-type").starts_with("application/json") {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0005",
                 reason: "missing_content_type",
             });
         }
         if header("signtype") != self.key.sign_type().as_str() {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0010",
                 reason: "wrong_sign_type",
             });
         }
         if chrono::DateTime::parse_from_rfc3339(date_time).is_err() {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0002",
                 reason: "wrong_date_time",
             });
         }
         if msg_id.is_empty() || msg_id.len() > 32 {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0002",
                 reason: "wrong_msg_id",
             });
@@ -140,7 +140,7 @@ impl Egms {
         if self.key.verifies(message, header("authorization")) {
             Ok(())
         } else {
-            Err(Refused {
+            Err(RequestRefusal {
                 code: "V0010",
                 reason: "wrong_signature",
             })

@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Refused;
-use crate::shared::transactions::{Asked, TransactionKind};
+use super::RequestRefusal;
+use crate::shared::transactions::{TransactionKind, TransactionRequest};
 use payrun_domain::money::{Amount, Currency};
 
 #[derive(Debug, Deserialize)]
@@ -27,7 +27,7 @@ struct Payment {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Undo {
+struct UndoRequest {
     merchant_trans_info: TransInfo,
     trans_amount: Option<TransAmount>,
     initiating_reason: Option<String>,
@@ -75,11 +75,11 @@ struct TransInitiator {
 }
 
 /// A payment.
-pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
+pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal> {
     let body: Payment = read(bytes)?;
     let wallet = &body.payment_method.e_wallet;
     if body.payment_method.kind != "e-wallet" || wallet.payment_brand != "WeChat_Pay" {
-        return Err(Refused {
+        return Err(RequestRefusal {
             code: "B0006",
             reason: "wrong_brand",
         });
@@ -89,7 +89,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
         "APP" => (true, false),
         "MINI" => (true, true),
         _ => {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0002",
                 reason: "wrong_platform",
             });
@@ -97,7 +97,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     };
     if (needs_ids.0 && wallet.sub_app_id.is_none()) || (needs_ids.1 && wallet.sub_open_id.is_none())
     {
-        return Err(Refused {
+        return Err(RequestRefusal {
             code: "V0007",
             reason: "missing_wallet_ids",
         });
@@ -106,7 +106,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     short(body.webhook.as_deref(), 300)?;
     short(body.metadata.as_deref(), 512)?;
     let amount = amount(&body.trans_amount)?;
-    Ok(Asked {
+    Ok(TransactionRequest {
         sort: TransactionKind::Payment,
         number: number(&body.merchant_trans_info, body.webhook.as_deref())?,
         of: String::new(),
@@ -124,8 +124,8 @@ pub(super) fn undo(
     sort: TransactionKind,
     payment: String,
     currency: Option<String>,
-) -> Result<Asked, Refused> {
-    let body: Undo = read(bytes)?;
+) -> Result<TransactionRequest, RequestRefusal> {
+    let body: UndoRequest = read(bytes)?;
     short(body.initiating_reason.as_deref(), 64)?;
     short(body.webhook.as_deref(), 300)?;
     short(body.metadata.as_deref(), 512)?;
@@ -133,19 +133,19 @@ pub(super) fn undo(
         (Some(given), TransactionKind::Refund) => Some(amount(given)?),
         (None, TransactionKind::Cancel | TransactionKind::Payment) => None,
         (None, TransactionKind::Refund) => {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0001",
                 reason: "missing_amount",
             });
         }
         (Some(_), TransactionKind::Cancel | TransactionKind::Payment) => {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "V0008",
                 reason: "amount_of_a_cancel",
             });
         }
     };
-    Ok(Asked {
+    Ok(TransactionRequest {
         sort,
         number: number(&body.merchant_trans_info, body.webhook.as_deref())?,
         of: payment,
@@ -160,10 +160,10 @@ pub(super) fn undo(
 }
 
 /// Lengths are bytes (docs/gateways/egms.md).
-fn short(text: Option<&str>, most: usize) -> Result<(), Refused> {
+fn short(text: Option<&str>, most: usize) -> Result<(), RequestRefusal> {
     let long = text.is_some_and(|text| text.len() > most);
     if long {
-        Err(Refused {
+        Err(RequestRefusal {
             code: "V0002",
             reason: "too_long",
         })
@@ -172,21 +172,21 @@ fn short(text: Option<&str>, most: usize) -> Result<(), Refused> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RequestRefusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("missing field") {
-            Refused {
+            RequestRefusal {
                 code: "V0001",
                 reason: "missing_field",
             }
         } else if text.starts_with("unknown field") {
-            Refused {
+            RequestRefusal {
                 code: "V0008",
                 reason: "unknown_field",
             }
         } else {
-            Refused {
+            RequestRefusal {
                 code: "V0005",
                 reason: "wrong_type",
             }
@@ -194,22 +194,22 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
     })
 }
 
-fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, Refused> {
+fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, RequestRefusal> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     if info.id.is_empty() || info.id.len() > 32 || !info.id.bytes().all(allowed) {
-        return Err(Refused {
+        return Err(RequestRefusal {
             code: "V0002",
             reason: "wrong_number",
         });
     }
     if chrono::DateTime::parse_from_rfc3339(&info.time).is_err() {
-        return Err(Refused {
+        return Err(RequestRefusal {
             code: "V0002",
             reason: "wrong_time",
         });
     }
     if webhook.is_some_and(|url| !url.starts_with("https://")) {
-        return Err(Refused {
+        return Err(RequestRefusal {
             code: "V0002",
             reason: "wrong_webhook",
         });
@@ -217,12 +217,12 @@ fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, Refused> {
     Ok(info.id.clone())
 }
 
-fn amount(given: &TransAmount) -> Result<Amount, Refused> {
-    let currency = Currency::parse(&given.currency).map_err(|_| Refused {
+fn amount(given: &TransAmount) -> Result<Amount, RequestRefusal> {
+    let currency = Currency::parse(&given.currency).map_err(|_| RequestRefusal {
         code: "B0007",
         reason: "unknown_currency",
     })?;
-    Amount::parse(&given.value, currency).map_err(|_| Refused {
+    Amount::parse(&given.value, currency).map_err(|_| RequestRefusal {
         code: "V0002",
         reason: "wrong_amount",
     })

@@ -26,9 +26,10 @@ use crate::faults::Fault;
 use crate::shared::fault_flow::Reply;
 use crate::shared::percent::decode;
 use crate::shared::request_table::{Issue, RequestTable};
-use crate::shared::responder::{Counter, json_reply, shown_amount};
+use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::transactions::{
-    Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
+    TillTotals, Transaction, TransactionKind, TransactionOutcome, TransactionRequest,
+    TransactionResult, TransactionState,
 };
 use crate::{FakeGateway, Reaction, Settings};
 use auth::SignKey;
@@ -40,27 +41,27 @@ use payrun_system::clock::Clock;
 /// EGMS's other side.
 #[derive(Debug)]
 pub struct Egms {
-    pub(crate) counter: Counter,
+    pub(crate) counter: Responder,
     sid: String,
     key: SignKey,
 }
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RequestRefusal {
     code: &'static str,
     /// The word in the books.
     reason: &'static str,
 }
 
 /// Whose order it is about, what is said, and what bends it.
-type Said = (String, Value, Option<Fault>);
+type SubjectReply = (String, Value, Option<Fault>);
 
 impl Egms {
     /// Opens it with empty books.
     pub fn open(identity: &Identity, settings: Settings, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            counter: Counter::new(settings, clock),
+            counter: Responder::new(settings, clock),
             sid: identity.sid.clone(),
             key: identity.sign_key(),
         })
@@ -124,8 +125,8 @@ impl Egms {
             .await
     }
 
-    fn answer(&self, request: &Request) -> Result<Said, Refused> {
-        let no_path = Refused {
+    fn answer(&self, request: &Request) -> Result<SubjectReply, RequestRefusal> {
+        let no_path = RequestRefusal {
             code: "V0006",
             reason: "no_such_path",
         };
@@ -136,7 +137,7 @@ impl Egms {
             .ok_or(no_path)?;
         let (sid, operation) = path.split_once('/').ok_or(no_path)?;
         if decode(sid) != self.sid {
-            return Err(Refused {
+            return Err(RequestRefusal {
                 code: "C0001",
                 reason: "wrong_sid",
             });
@@ -154,7 +155,7 @@ impl Egms {
         let query = request.uri().query().unwrap_or_default();
         let checked = table.check_headers(request.headers(), &[]);
         let checked = checked.and_then(|()| row.check_json(query, request.body()).map(|_| ()));
-        checked.map_err(|wrong| Refused {
+        checked.map_err(|wrong| RequestRefusal {
             code: if wrong.issue == Issue::Missing {
                 "V0001"
             } else {
@@ -179,7 +180,7 @@ impl Egms {
                     body::undo(request.body(), sort, payment, currency)?,
                 )?)
             }
-            (_, _, None) => Err(Refused {
+            (_, _, None) => Err(RequestRefusal {
                 code: "V0001",
                 reason: "no_number",
             }),
@@ -191,10 +192,10 @@ impl Egms {
         }
     }
 
-    fn submit(&self, asked: Asked) -> Result<Said, Refused> {
+    fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
         let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
         let mut till = self.counter.till();
-        let Outcome { what, fault } =
+        let TransactionOutcome { what, fault } =
             till.submit(asked, &self.counter.settings, self.counter.clock.now());
         let failed = |code: &str| {
             let mut body = result("S0000");
@@ -205,7 +206,7 @@ impl Egms {
             body
         };
         let body = match what {
-            What::Transaction(entry)
+            TransactionResult::Transaction(entry)
                 if fault == Some(Fault::Pending)
                     && self
                         .counter
@@ -216,25 +217,25 @@ impl Egms {
             {
                 result("S0003")
             }
-            What::Transaction(entry) => shown(
+            TransactionResult::Transaction(entry) => shown(
                 &entry,
                 sort,
                 till.entry(TransactionKind::Payment, &of),
                 fault,
             ),
-            What::Soft => failed("P0001"),
-            What::Hard => result("B0005"),
-            What::Unlisted => result("X9999"),
-            What::OtherBody => result("C0009"),
-            What::NoPayment => result("B0014"),
-            What::WrongState => result("B0012"),
-            What::TooMuch => result("B0013"),
-            What::Full => result("E0000"),
+            TransactionResult::Soft => failed("P0001"),
+            TransactionResult::Hard => result("B0005"),
+            TransactionResult::Unlisted => result("X9999"),
+            TransactionResult::OtherBody => result("C0009"),
+            TransactionResult::NoPayment => result("B0014"),
+            TransactionResult::WrongState => result("B0012"),
+            TransactionResult::TooMuch => result("B0013"),
+            TransactionResult::Full => result("E0000"),
         };
         Ok((number, body, fault))
     }
 
-    fn query(&self, sort: TransactionKind, number: String) -> Said {
+    fn query(&self, sort: TransactionKind, number: String) -> SubjectReply {
         let mut till = self.counter.till();
         let (seen, fault) = till.query(
             sort,
@@ -287,14 +288,17 @@ impl FakeGateway for Egms {
 }
 
 /// `Idempotency-Key` may be left out; where it is there it is the number that the effect is under.
-fn keyed(request: &Request, asked: Asked) -> Result<Asked, Refused> {
+fn keyed(
+    request: &Request,
+    asked: TransactionRequest,
+) -> Result<TransactionRequest, RequestRefusal> {
     match request
         .headers()
         .get("idempotency-key")
         .map(|key| key.as_bytes() == asked.number.as_bytes())
     {
         None | Some(true) => Ok(asked),
-        Some(false) => Err(Refused {
+        Some(false) => Err(RequestRefusal {
             code: "V0002",
             reason: "wrong_idempotency_key",
         }),

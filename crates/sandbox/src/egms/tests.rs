@@ -13,9 +13,9 @@ use payrun_domain::money::Currency;
 use payrun_gateway::egms::Client;
 use payrun_gateway::egms::account::SignType;
 use payrun_gateway::transport::Transport;
-use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::EgmsConfig;
-use payrun_project::job_kinds::judge::{Expected, judge};
+use payrun_project::job_kinds::judge::{ExpectedReply, judge};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -87,7 +87,7 @@ impl Rig {
 const TIME: &str = "2026-11-22T10:00:00+08:00";
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -246,18 +246,18 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             .refund("R-1")
             .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !exists,
-            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,
+            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && !exists,
+            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && !exists,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Reached::Lost(_)) && exists
+                matches!(seen.reached, Delivery::Lost(_)) && exists
             }
-            Fault::SilentBefore => seen.reached == Reached::TimedOut && !exists,
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && exists,
+            Fault::SilentBefore => seen.reached == Delivery::TimedOut && !exists,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && exists,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !exists,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && exists,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !exists,
-            Fault::WrongSignature => matches!(seen.reached, Reached::Unverified(_)) && exists,
-            Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && exists,
+            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && exists,
+            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && exists,
             Fault::OtherAmount => seen.amount == Some(Ok(usd("4.01"))) && exists,
             Fault::UnlistedCode => seen.code.as_deref() == Some("X9999"),
             Fault::Pending => {
@@ -272,7 +272,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         assert!(fits, "{fault}: exists {exists}, {seen:?}");
         assert_eq!(
             rig.refund("R-1", "P-1", "4.00").await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
         assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
@@ -291,7 +291,7 @@ async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
         rig.twin.seed(&number, usd("1"));
         let seen = rig.call("payment_query", &number, None, json!({})).await;
         if seen.http == Some(502) {
-            assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+            assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
             return;
         }
     }
@@ -320,7 +320,7 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
             client
                 .read_notification(&headers, &body, Clock::System.now())
                 .reached,
-            Reached::Replied
+            Delivery::Replied
         );
     }
     let (headers, body) = before
@@ -332,7 +332,7 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
             .client
             .read_notification(&headers, &body, Clock::System.now())
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
     let found = client.probe().await;
     let found = found.last().unwrap().found.clone().unwrap();
@@ -360,13 +360,13 @@ async fn notifications_are_verified_with_our_public_path() {
         rig.client
             .read_notification(&headers, &body, Clock::System.now())
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
     assert!(matches!(
         rig.client
             .read_notification(&http::HeaderMap::new(), &body, Clock::System.now())
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
 }
 
@@ -407,7 +407,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
     .unwrap();
     let rig = Rig { client, ..rig };
     let seen = rig.refund("R-1", "P-1", "1.00").await;
-    assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+    assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
     assert_eq!(
         (seen.code.as_deref(), seen.state, seen.order_no),
         (Some("V0010"), None, None)
@@ -420,9 +420,9 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
     ] {
         let seen = Observation {
             code: Some("V0010".into()),
-            ..Observation::of(Reached::Unverified("x".into()))
+            ..Observation::of(Delivery::Unverified("x".into()))
         };
-        let judged = judge(table, is_query, true, &seen, &Expected::default());
+        let judged = judge(table, is_query, true, &seen, &ExpectedReply::default());
         assert_eq!(
             judged.answer,
             Answer::Unknown {
@@ -443,7 +443,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
                 code: None,
                 ..other
             },
-            &Expected::default(),
+            &ExpectedReply::default(),
         );
         assert_eq!(
             (forged.answer, forged.lane),
@@ -465,7 +465,7 @@ async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent
         )
     };
     assert!(
-        matches!(&refund("退".repeat(22)).await.reached, Reached::Unsendable(why) if why.contains("66 bytes"))
+        matches!(&refund("退".repeat(22)).await.reached, Delivery::Unsendable(why) if why.contains("66 bytes"))
     );
     assert_eq!(said(&refund("退".repeat(21)).await).0, Some("Received"));
     let mini = rig
@@ -477,7 +477,7 @@ async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent
         )
         .await;
     assert!(
-        matches!(&mini.reached, Reached::Unsendable(why) if why.contains("openid")),
+        matches!(&mini.reached, Delivery::Unsendable(why) if why.contains("openid")),
         "{mini:?}"
     );
 }

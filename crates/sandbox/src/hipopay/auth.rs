@@ -5,7 +5,7 @@
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::shared::keys::VerifyingKey;
+use crate::shared::keys::MerchantVerifyingKey;
 use crate::shared::request_table::{Issue, RequestTable};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
@@ -26,13 +26,13 @@ const RESERVED: AsciiSet = NON_ALPHANUMERIC
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct RequestRefusal {
     pub code: &'static str,
     /// The word in the books.
     pub reason: &'static str,
 }
 
-impl Refused {
+impl RequestRefusal {
     pub(super) const fn new(code: &'static str, reason: &'static str) -> Self {
         Self { code, reason }
     }
@@ -47,10 +47,10 @@ pub(super) struct Params(Vec<(String, String)>);
 pub(super) fn admit(
     request: &Request,
     merchant_no: &str,
-    key: &VerifyingKey,
+    key: &MerchantVerifyingKey,
     now: Timestamp,
-) -> Result<Params, Refused> {
-    let refused = |reason| Refused::new("ILLEGAL_SECURITY_PROFILE", reason);
+) -> Result<Params, RequestRefusal> {
+    let refused = |reason| RequestRefusal::new("ILLEGAL_SECURITY_PROFILE", reason);
     let header = |name| {
         request
             .headers()
@@ -84,7 +84,7 @@ pub(super) fn admit(
     } else {
         None
     };
-    let params = params.ok_or(Refused::new("PARAM_ERROR", "no_form"))?;
+    let params = params.ok_or(RequestRefusal::new("PARAM_ERROR", "no_form"))?;
     let message = request_message(&params, header("timestamp"));
     if !key.verifies(message.as_bytes(), header("signature")) {
         return Err(refused("wrong_signature"));
@@ -94,7 +94,7 @@ pub(super) fn admit(
         .enumerate()
         .any(|(at, (name, _))| params[..at].iter().any(|(other, _)| other == name));
     if repeats {
-        Err(Refused::new("PARAM_ERROR", "repeated_parameter"))
+        Err(RequestRefusal::new("PARAM_ERROR", "repeated_parameter"))
     } else {
         Ok(Params(params))
     }
@@ -153,9 +153,9 @@ pub fn parse_form(bytes: &[u8]) -> Option<Vec<(String, String)>> {
 
 impl Params {
     /// Whether they are those of a call that the document has, and no others.
-    pub(super) fn documented(&self, request: &Request) -> Result<(), Refused> {
+    pub(super) fn documented(&self, request: &Request) -> Result<(), RequestRefusal> {
         let table = RequestTable::hipopay();
-        let unknown = Refused::new("PATH_NOT_FOUND", "no_such_path");
+        let unknown = RequestRefusal::new("PATH_NOT_FOUND", "no_such_path");
         let row = table
             .find("any", request.method(), request.uri().path())
             .ok_or(unknown)?;
@@ -163,12 +163,15 @@ impl Params {
         if request.method() != Method::GET
             && request.uri().query().is_some_and(|query| !query.is_empty())
         {
-            return Err(Refused::new("PARAM_ERROR", Issue::NotDefined.as_str()));
+            return Err(RequestRefusal::new(
+                "PARAM_ERROR",
+                Issue::NotDefined.as_str(),
+            ));
         }
         let checked = table
             .check_headers(request.headers(), &[])
             .and_then(|()| row.check_form(&self.0).map(|_| ()));
-        checked.map_err(|wrong| Refused::new("PARAM_ERROR", wrong.issue.as_str()))
+        checked.map_err(|wrong| RequestRefusal::new("PARAM_ERROR", wrong.issue.as_str()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -179,30 +182,30 @@ impl Params {
             .filter(|value| !value.is_empty())
     }
 
-    pub(super) fn must(&self, name: &str) -> Result<&str, Refused> {
+    pub(super) fn must(&self, name: &str) -> Result<&str, RequestRefusal> {
         self.get(name)
-            .ok_or(Refused::new("PARAM_ERROR", "missing_parameter"))
+            .ok_or(RequestRefusal::new("PARAM_ERROR", "missing_parameter"))
     }
 
     /// A number of the merchant's own.
-    pub(super) fn number(&self, name: &str) -> Result<String, Refused> {
+    pub(super) fn number(&self, name: &str) -> Result<String, RequestRefusal> {
         let number = self.must(name)?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if number.len() <= 32 && number.bytes().all(allowed) {
             return Ok(number.to_owned());
         }
-        Err(Refused::new("PARAM_ERROR", "wrong_number"))
+        Err(RequestRefusal::new("PARAM_ERROR", "wrong_number"))
     }
 
     /// An amount: at most the currency's decimals, above zero.
-    pub(super) fn amount(&self, name: &str, currency: Currency) -> Result<Amount, Refused> {
+    pub(super) fn amount(&self, name: &str, currency: Currency) -> Result<Amount, RequestRefusal> {
         let text = self.must(name)?;
         let decimals = text
             .split_once('.')
             .map_or(0, |(_, decimals)| decimals.len());
         let fits = u32::try_from(decimals).is_ok_and(|decimals| decimals <= currency.exponent());
         let amount = Amount::parse(text, currency).ok().filter(|_| fits);
-        amount.ok_or(Refused::new("REFUND_AMOUNT_INVALID", "wrong_amount"))
+        amount.ok_or(RequestRefusal::new("REFUND_AMOUNT_INVALID", "wrong_amount"))
     }
 
     /// What makes the body of its number.

@@ -13,7 +13,7 @@ use chrono::{Months, NaiveDate};
 use http::HeaderValue;
 use serde_json::Value;
 
-use super::auth::{Params, Refused};
+use super::auth::{Params, RequestRefusal};
 use super::{Hipopay, error};
 use crate::Reaction;
 use crate::shared::fault_flow::{Reply, stray_page};
@@ -75,11 +75,11 @@ impl Hipopay {
             .await
     }
 
-    fn asked_days(&self, params: &Params) -> Result<RangeInclusive<NaiveDate>, Refused> {
+    fn asked_days(&self, params: &Params) -> Result<RangeInclusive<NaiveDate>, RequestRefusal> {
         if params.must("merchant_no")? != self.merchant_no {
-            return Err(Refused::new("PARAM_ERROR", "wrong_merchant_no"));
+            return Err(RequestRefusal::new("PARAM_ERROR", "wrong_merchant_no"));
         }
-        let wrong = Refused::new("PARAM_ERROR", "wrong_date");
+        let wrong = RequestRefusal::new("PARAM_ERROR", "wrong_date");
         let day = |name| {
             params
                 .must(name)

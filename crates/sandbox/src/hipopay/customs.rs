@@ -7,10 +7,13 @@
 
 use serde_json::{Value, json};
 
-use super::auth::{Params, Refused};
+use super::auth::{Params, RequestRefusal};
 use super::{Hipopay, error};
 use crate::faults::Fault;
-use crate::shared::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
+use crate::shared::customs::{
+    Declaration, DeclarationBook, DeclarationOutcome, DeclarationResult, DeclaredFees,
+    DeclaredTerms, Key, PaidPayment,
+};
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::keys::nonce;
 use crate::shared::responder::{json_reply, shown_amount};
@@ -36,7 +39,7 @@ const CUSTOMS: [&str; 13] = [
 ];
 
 /// What is said, and under which HTTP status.
-struct Said {
+struct CustomsReply {
     subject: String,
     http: u16,
     body: Value,
@@ -56,8 +59,8 @@ impl Hipopay {
         self.answer(self.query_declaration(params)).await
     }
 
-    async fn answer(&self, said: Result<Said, Refused>) -> Reaction {
-        let Said {
+    async fn answer(&self, said: Result<CustomsReply, RequestRefusal>) -> Reaction {
+        let CustomsReply {
             subject,
             http,
             body,
@@ -88,7 +91,7 @@ impl Hipopay {
             .await
     }
 
-    fn declare(&self, params: &Params) -> Result<Said, Refused> {
+    fn declare(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
         let key = Key {
             order: params.number("out_order_no")?,
             sub_order: params.number("sub_order_no")?,
@@ -101,7 +104,7 @@ impl Hipopay {
         let outcome = match params.get("action_type") {
             None | Some("ADD") => book.declare(&key, terms, paid.as_ref(), settings, now),
             Some("MODIFY") => book.modify(&key, terms, paid.as_ref(), settings, now),
-            Some(_) => return Err(Refused::new("PARAM_ERROR", "wrong_action_type")),
+            Some(_) => return Err(RequestRefusal::new("PARAM_ERROR", "wrong_action_type")),
         };
         drop(book);
         Ok(said(&key, outcome, |entry, fault| {
@@ -109,7 +112,7 @@ impl Hipopay {
         }))
     }
 
-    fn redeclare(&self, params: &Params) -> Result<Said, Refused> {
+    fn redeclare(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
         let number = merchant_customs_no(params)?;
         let mut book = self.counter.declarations();
         let Some(key) = which(&book, params, &self.counter.settings)? else {
@@ -125,7 +128,7 @@ impl Hipopay {
         Ok(said(&key, outcome, brief))
     }
 
-    fn query_declaration(&self, params: &Params) -> Result<Said, Refused> {
+    fn query_declaration(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
         let mut book = self.counter.declarations();
         let Some(key) = which(&book, params, &self.counter.settings)? else {
             return Ok(not_found());
@@ -138,13 +141,13 @@ impl Hipopay {
         drop(book);
         let subject = key.number().to_owned();
         let Some(entry) = seen.pop() else {
-            return Ok(Said {
+            return Ok(CustomsReply {
                 subject,
                 fault,
                 ..not_found()
             });
         };
-        Ok(Said {
+        Ok(CustomsReply {
             subject,
             http: 200,
             body: json!({ "is_success": true, "response": queried(&entry) }),
@@ -153,10 +156,10 @@ impl Hipopay {
     }
 
     /// A payment by both its numbers, if it was paid.
-    fn paid(&self, number: &str, theirs: &str) -> Option<Paid> {
+    fn paid(&self, number: &str, theirs: &str) -> Option<PaidPayment> {
         let till = self.counter.till();
         let entry = till.entry(TransactionKind::Payment, number)?;
-        (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| Paid {
+        (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| PaidPayment {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),
             minor: entry.minor,
@@ -166,7 +169,11 @@ impl Hipopay {
 
 /// The declaration that is meant. Every one here is of a sub-order, so the numbers of a payment
 /// lead nowhere.
-fn which(book: &Book, params: &Params, settings: &Settings) -> Result<Option<Key>, Refused> {
+fn which(
+    book: &DeclarationBook,
+    params: &Params,
+    settings: &Settings,
+) -> Result<Option<Key>, RequestRefusal> {
     let customs = customs(params, settings)?;
     match (
         params.get("sub_order_no"),
@@ -174,36 +181,36 @@ fn which(book: &Book, params: &Params, settings: &Settings) -> Result<Option<Key
     ) {
         (Some(_), _) => Ok(book.of_sub_order(&params.number("sub_order_no")?, &customs)),
         (None, Some(_)) => Ok(None),
-        (None, None) => Err(Refused::new("PARAM_ERROR", "no_number")),
+        (None, None) => Err(RequestRefusal::new("PARAM_ERROR", "no_number")),
     }
 }
 
-fn customs(params: &Params, settings: &Settings) -> Result<String, Refused> {
+fn customs(params: &Params, settings: &Settings) -> Result<String, RequestRefusal> {
     let code = params.must("customs")?;
     if settings.declares_to(&CUSTOMS, code) {
         Ok(code.to_owned())
     } else {
-        Err(Refused::new("PARAM_ERROR", "unknown_customs"))
+        Err(RequestRefusal::new("PARAM_ERROR", "unknown_customs"))
     }
 }
 
-fn merchant_customs_no(params: &Params) -> Result<String, Refused> {
+fn merchant_customs_no(params: &Params) -> Result<String, RequestRefusal> {
     let number = params.must("mch_customs_no")?;
     let fits = number.len() <= 20 && number.bytes().all(|b| b.is_ascii_alphanumeric());
     if fits {
         Ok(number.to_owned())
     } else {
-        Err(Refused::new("PARAM_ERROR", "wrong_customs_number"))
+        Err(RequestRefusal::new("PARAM_ERROR", "wrong_customs_number"))
     }
 }
 
-fn terms(params: &Params) -> Result<Terms, Refused> {
-    let wrong = || Refused::new("PARAM_ERROR", "wrong_amount");
+fn terms(params: &Params) -> Result<DeclaredTerms, RequestRefusal> {
+    let wrong = || RequestRefusal::new("PARAM_ERROR", "wrong_amount");
     let duty = params.get("duty").map(|duty| {
         let digits = duty.len() <= 15 && duty.bytes().all(|b| b.is_ascii_digit());
         duty.parse().ok().filter(|_| digits).ok_or_else(wrong)
     });
-    let fees = Fees {
+    let fees = DeclaredFees {
         currency: "CNY".into(),
         order: fen(params.must("sub_order_amount")?).ok_or_else(wrong)?,
         transport: fen(params.must("transport_amount")?).ok_or_else(wrong)?,
@@ -215,15 +222,15 @@ fn terms(params: &Params) -> Result<Terms, Refused> {
             Some(short_hash(format!("{cert_id}/{name}").as_bytes()))
         }
         (Some(_) | None, Some(_) | None) => {
-            return Err(Refused::new("PARAM_ERROR", "wrong_certificate"));
+            return Err(RequestRefusal::new("PARAM_ERROR", "wrong_certificate"));
         }
     };
-    Ok(Terms {
+    Ok(DeclaredTerms {
         merchant_customs_no: merchant_customs_no(params)?,
         duty: duty.transpose()?,
         fees: Some(
             fees.check()
-                .map_err(|refusal| Refused::new("PARAM_ERROR", refusal.reason))?,
+                .map_err(|refusal| RequestRefusal::new("PARAM_ERROR", refusal.reason))?,
         ),
         person,
     })
@@ -246,28 +253,32 @@ fn fen(text: &str) -> Option<i64> {
 
 fn said(
     key: &Key,
-    outcome: Outcome,
+    outcome: DeclarationOutcome,
     show: impl FnOnce(&Declaration, Option<Fault>) -> Value,
-) -> Said {
-    let Outcome { what, fault } = outcome;
+) -> CustomsReply {
+    let DeclarationOutcome { what, fault } = outcome;
     let refused = |message| (200, error("INVALID_REQUEST", message));
     let (http, body) = match what {
-        What::Shown(entry) => (
+        DeclarationResult::Shown(entry) => (
             200,
             json!({ "is_success": true, "response": show(&entry, fault) }),
         ),
-        What::Differs => refused("the declaration differs from the original"),
-        What::NoPayment => refused("there is no such payment, or it is not paid"),
-        What::TooMany => refused("the payment has 50 sub-orders already"),
-        What::TooMuch => refused("the amounts of the sub-orders do not match the payment's"),
-        What::WrongState => refused("the declaration is not in a state that allows this"),
-        What::Hard => refused("the customs are not configured"),
-        What::Absent => (200, not_found().body),
-        What::Soft => (429, error("FREQUENCY_LIMITED", "declared too often")),
-        What::Unlisted => (200, error("SANDBOX_UNLISTED", "a code no document lists")),
-        What::Full => (200, error("SYSTEM_ERROR", "the book is full")),
+        DeclarationResult::Differs => refused("the declaration differs from the original"),
+        DeclarationResult::NoPayment => refused("there is no such payment, or it is not paid"),
+        DeclarationResult::TooMany => refused("the payment has 50 sub-orders already"),
+        DeclarationResult::TooMuch => {
+            refused("the amounts of the sub-orders do not match the payment's")
+        }
+        DeclarationResult::WrongState => {
+            refused("the declaration is not in a state that allows this")
+        }
+        DeclarationResult::Hard => refused("the customs are not configured"),
+        DeclarationResult::Absent => (200, not_found().body),
+        DeclarationResult::Soft => (429, error("FREQUENCY_LIMITED", "declared too often")),
+        DeclarationResult::Unlisted => (200, error("SANDBOX_UNLISTED", "a code no document lists")),
+        DeclarationResult::Full => (200, error("SYSTEM_ERROR", "the book is full")),
     };
-    Said {
+    CustomsReply {
         subject: key.number().to_owned(),
         http,
         body,
@@ -275,9 +286,9 @@ fn said(
     }
 }
 
-fn not_found() -> Said {
+fn not_found() -> CustomsReply {
     let body = error("DECLARATION_NOT_FOUND", "Declaration not found");
-    Said {
+    CustomsReply {
         subject: String::new(),
         http: 200,
         body,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::shared::key_files::{IdentityError, make_folder};
-use crate::shared::key_pair::Pair;
-use crate::shared::keys::{SigningKey, VerifyingKey};
+use crate::shared::key_pair::PemKeyPair;
+use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
 use payrun_gateway::hipopay::account::Encoding;
 use payrun_gateway::statement::BillNames;
 use payrun_project::config::HipopayConfig;
@@ -17,8 +17,8 @@ const PLATFORM: (&str, &str) = ("platform_key.pem", "platform_public_key.pem");
 pub struct Identity {
     /// `MerchantNO`.
     pub merchant_no: String,
-    merchant: Pair,
-    platform: Pair,
+    merchant: PemKeyPair,
+    platform: PemKeyPair,
 }
 
 impl Identity {
@@ -29,8 +29,8 @@ impl Identity {
     pub fn generate() -> Result<Self, IdentityError> {
         Ok(Self {
             merchant_no: MERCHANT_NO.into(),
-            merchant: Pair::generate()?,
-            platform: Pair::generate()?,
+            merchant: PemKeyPair::generate()?,
+            platform: PemKeyPair::generate()?,
         })
     }
 
@@ -51,8 +51,8 @@ impl Identity {
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
         Ok(Self {
             merchant_no: MERCHANT_NO.into(),
-            merchant: Pair::load(folder, MERCHANT.0, MERCHANT.1)?,
-            platform: Pair::load(folder, PLATFORM.0, PLATFORM.1)?,
+            merchant: PemKeyPair::load(folder, MERCHANT.0, MERCHANT.1)?,
+            platform: PemKeyPair::load(folder, PLATFORM.0, PLATFORM.1)?,
         })
     }
 
@@ -79,11 +79,11 @@ impl Identity {
         )
     }
 
-    pub(super) fn merchant_key(&self) -> Result<VerifyingKey, IdentityError> {
+    pub(super) fn merchant_key(&self) -> Result<MerchantVerifyingKey, IdentityError> {
         self.merchant.verifying()
     }
 
-    pub(super) fn platform_key(&self) -> Result<SigningKey, IdentityError> {
+    pub(super) fn platform_key(&self) -> Result<SandboxSigningKey, IdentityError> {
         self.platform.signing()
     }
 }

@@ -28,14 +28,15 @@ use serde_json::{Value, json};
 use crate::faults::Fault;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::key_files::IdentityError;
-use crate::shared::keys::{SigningKey, VerifyingKey};
-use crate::shared::responder::{Counter, json_reply, shown_amount};
+use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
+use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::statements::QueryCounts;
 use crate::shared::transactions::{
-    Asked, Outcome, TillTotals, Transaction, TransactionKind, TransactionState, What,
+    TillTotals, Transaction, TransactionKind, TransactionOutcome, TransactionRequest,
+    TransactionResult, TransactionState,
 };
 use crate::{FakeGateway, Reaction, Settings};
-use auth::{Params, Refused};
+use auth::{Params, RequestRefusal};
 #[cfg(test)]
 pub(crate) use bill::write;
 pub use identity::Identity;
@@ -46,17 +47,17 @@ use payrun_system::clock::Clock;
 /// HipoPay's other side.
 #[derive(Debug)]
 pub struct Hipopay {
-    pub(crate) counter: Counter,
+    pub(crate) counter: Responder,
     merchant_no: String,
-    merchant: VerifyingKey,
-    platform: SigningKey,
+    merchant: MerchantVerifyingKey,
+    platform: SandboxSigningKey,
     looks: QueryCounts,
-    asked: Mutex<AskedFor>,
+    asked: Mutex<PaymentNotes>,
 }
 
 /// What was asked for beside what the books hold.
 #[derive(Debug, Default)]
-struct AskedFor {
+struct PaymentNotes {
     /// By the merchant's number of a payment: the currency of its settlement, where its price is in
     /// CNY, and its payer.
     payments: BTreeMap<String, (Option<&'static str>, String)>,
@@ -78,7 +79,7 @@ impl Hipopay {
         clock: Clock,
     ) -> Result<Arc<Self>, IdentityError> {
         Ok(Arc::new(Self {
-            counter: Counter::new(settings, clock),
+            counter: Responder::new(settings, clock),
             merchant_no: identity.merchant_no.clone(),
             merchant: identity.merchant_key()?,
             platform: identity.platform_key()?,
@@ -105,7 +106,7 @@ impl Hipopay {
             .cloned()
     }
 
-    fn asked(&self) -> MutexGuard<'_, AskedFor> {
+    fn asked(&self) -> MutexGuard<'_, PaymentNotes> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -156,7 +157,7 @@ impl Hipopay {
             (&Method::GET, "/payment_refund") => self.query_refund(&params),
             (&Method::GET, "/wechatpay/forex_rate") => rate(&params),
             (&Method::GET, "/download_bill") => return self.bill(&params).await,
-            _ => Err(Refused::new("PATH_NOT_FOUND", "no_such_path")),
+            _ => Err(RequestRefusal::new("PATH_NOT_FOUND", "no_such_path")),
         };
         match said {
             Ok((subject, body, fault)) => self.respond(&subject, body, fault).await,
@@ -187,25 +188,25 @@ impl Hipopay {
             .await
     }
 
-    async fn refuse(&self, refused: Refused) -> Reaction {
+    async fn refuse(&self, refused: RequestRefusal) -> Reaction {
         self.counter.till().refuse(refused.reason);
         self.respond("", error(refused.code, refused.reason), None)
             .await
     }
 
-    fn pay(&self, params: &Params) -> Result<Said, Refused> {
+    fn pay(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
         for name in ["product_info", "appid", "openid", "client_ip"] {
             params.must(name)?;
         }
         if params.must("merchant_no")? != self.merchant_no {
-            return Err(Refused::new("PARAM_ERROR", "wrong_merchant_no"));
+            return Err(RequestRefusal::new("PARAM_ERROR", "wrong_merchant_no"));
         }
         let named = currency(params.must("currency")?)?;
         // With a price in CNY the currency that is named is that of the settlement.
         let settled_in = match params.get("is_rmb") {
             Some("TRUE") => Some(named.code()),
             None | Some("FALSE") => None,
-            Some(_) => return Err(Refused::new("PARAM_ERROR", "wrong_is_rmb")),
+            Some(_) => return Err(RequestRefusal::new("PARAM_ERROR", "wrong_is_rmb")),
         };
         let amount = params.amount(
             "amount",
@@ -220,7 +221,7 @@ impl Hipopay {
         if self.asked().payments.len() < ASKED_MAX {
             self.asked().payments.entry(number.clone()).or_insert(payer);
         }
-        let asked = Asked {
+        let asked = TransactionRequest {
             sort: TransactionKind::Payment,
             number: number.clone(),
             of: String::new(),
@@ -229,12 +230,12 @@ impl Hipopay {
             body: params.bytes(),
             waits: true,
         };
-        let Outcome { what, fault } =
+        let TransactionOutcome { what, fault } =
             self.counter
                 .till()
                 .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
-            What::Transaction(entry) => {
+            TransactionResult::Transaction(entry) => {
                 let mut shown = self.show_payment(&entry, fault);
                 shown["response"]["prepay_params"] = json!({
                     "nonceStr": "572666791269", "order_no": entry.theirs, "paySign": "466790B2486C24F2DE0BD4C77C7D22AB",
@@ -242,19 +243,20 @@ impl Hipopay {
                 });
                 shown
             }
-            What::Soft => failed_payment(&number, amount),
-            What::Hard => error(
+            TransactionResult::Soft => failed_payment(&number, amount),
+            TransactionResult::Hard => error(
                 "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
                 "This currency is not supported",
             ),
-            What::Unlisted => error("SANDBOX_UNLISTED", "a code no document lists"),
-            What::OtherBody => error(
+            TransactionResult::Unlisted => error("SANDBOX_UNLISTED", "a code no document lists"),
+            TransactionResult::OtherBody => error(
                 "OUT_TRADE_ID_USED",
                 "this number belongs to another payment",
             ),
-            What::NoPayment | What::WrongState | What::TooMuch | What::Full => {
-                error("SYSTEM_ERROR", "the books are full")
-            }
+            TransactionResult::NoPayment
+            | TransactionResult::WrongState
+            | TransactionResult::TooMuch
+            | TransactionResult::Full => error("SYSTEM_ERROR", "the books are full"),
         };
         Ok((number, body, fault))
     }
@@ -276,7 +278,7 @@ impl Hipopay {
         })
     }
 
-    fn query_payment(&self, params: &Params) -> Result<Said, Refused> {
+    fn query_payment(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
         let number = self.which(
             params,
             TransactionKind::Payment,
@@ -297,7 +299,7 @@ impl Hipopay {
         Ok((number, body, fault))
     }
 
-    fn take_refund(&self, params: &Params) -> Result<Said, Refused> {
+    fn take_refund(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
         let payment_no = params.must("payment_no")?.to_owned();
         let number = params.number("out_refund_id")?;
         let mut till = self.counter.till();
@@ -326,7 +328,7 @@ impl Hipopay {
                 None,
             ));
         }
-        let asked = Asked {
+        let asked = TransactionRequest {
             sort: TransactionKind::Refund,
             number: number.clone(),
             of: payment.number.clone(),
@@ -335,19 +337,19 @@ impl Hipopay {
             body: params.bytes(),
             waits: false,
         };
-        let Outcome { what, fault } =
+        let TransactionOutcome { what, fault } =
             till.submit(asked, &self.counter.settings, self.counter.clock.now());
         let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
         let body = match what {
-            What::Transaction(entry) => show_refund(&entry, &payment_no, fault),
-            What::Soft => failed("0011"),
-            What::Hard => failed("0105"),
-            What::Unlisted => failed("9999"),
-            What::OtherBody => failed("0119"),
-            What::NoPayment => failed("0002"),
-            What::WrongState => failed("0004"),
-            What::TooMuch => failed("0008"),
-            What::Full => failed("0099"),
+            TransactionResult::Transaction(entry) => show_refund(&entry, &payment_no, fault),
+            TransactionResult::Soft => failed("0011"),
+            TransactionResult::Hard => failed("0105"),
+            TransactionResult::Unlisted => failed("9999"),
+            TransactionResult::OtherBody => failed("0119"),
+            TransactionResult::NoPayment => failed("0002"),
+            TransactionResult::WrongState => failed("0004"),
+            TransactionResult::TooMuch => failed("0008"),
+            TransactionResult::Full => failed("0099"),
         };
         Ok((number, body, fault))
     }
@@ -364,7 +366,7 @@ impl Hipopay {
         failed
     }
 
-    fn query_refund(&self, params: &Params) -> Result<Said, Refused> {
+    fn query_refund(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
         let number = self.which(
             params,
             TransactionKind::Refund,
@@ -401,7 +403,7 @@ impl Hipopay {
         sort: TransactionKind,
         ours: &str,
         theirs: &str,
-    ) -> Result<String, Refused> {
+    ) -> Result<String, RequestRefusal> {
         match (params.get(theirs), params.get(ours)) {
             (Some(theirs), _) => Ok(self
                 .counter
@@ -409,7 +411,7 @@ impl Hipopay {
                 .number_of(sort, theirs)
                 .unwrap_or_else(|| theirs.to_owned())),
             (None, Some(ours)) => Ok(ours.to_owned()),
-            (None, None) => Err(Refused::new("PARAM_ERROR", "no_number")),
+            (None, None) => Err(RequestRefusal::new("PARAM_ERROR", "no_number")),
         }
     }
 }
@@ -421,9 +423,9 @@ impl FakeGateway for Hipopay {
 }
 
 /// Whose order it is about, what is said, and what bends it.
-type Said = (String, Value, Option<Fault>);
+type SubjectReply = (String, Value, Option<Fault>);
 
-fn rate(params: &Params) -> Result<Said, Refused> {
+fn rate(params: &Params) -> Result<SubjectReply, RequestRefusal> {
     let wanted = params.must("currency")?;
     let body = match currency(wanted) {
         Ok(currency) => json!({
@@ -436,7 +438,7 @@ fn rate(params: &Params) -> Result<Said, Refused> {
 }
 
 /// The currencies of the HipoPay document.
-fn currency(code: &str) -> Result<Currency, Refused> {
+fn currency(code: &str) -> Result<Currency, RequestRefusal> {
     const KNOWN: [&str; 11] = [
         "CNY", "GBP", "HKD", "USD", "JPY", "CAD", "AUD", "EUR", "NZD", "KRW", "THB",
     ];
@@ -444,7 +446,7 @@ fn currency(code: &str) -> Result<Currency, Refused> {
         .contains(&code)
         .then(|| Currency::parse(code).ok())
         .flatten();
-    known.ok_or(Refused::new(
+    known.ok_or(RequestRefusal::new(
         "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
         "unknown_currency",
     ))

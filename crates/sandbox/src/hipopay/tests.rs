@@ -11,7 +11,7 @@ use crate::faults::FaultPlan;
 use payrun_domain::ids::OrderNumber;
 use payrun_gateway::hipopay::Client;
 use payrun_gateway::transport::Transport;
-use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::HipopayConfig;
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -81,7 +81,7 @@ impl Rig {
 }
 
 pub(super) fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -178,18 +178,18 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let seen = rig.refund("R-1", &payment_no, "4.00").await;
         let moved = rig.twin.refund("R-1").map_or(0, |refund| refund.moved);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && moved == 0,
-            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && moved == 0,
+            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && moved == 0,
+            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && moved == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Reached::Lost(_)) && moved == 1
+                matches!(seen.reached, Delivery::Lost(_)) && moved == 1
             }
-            Fault::SilentBefore => seen.reached == Reached::TimedOut && moved == 0,
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && moved == 1,
+            Fault::SilentBefore => seen.reached == Delivery::TimedOut && moved == 0,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && moved == 1,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && moved == 0,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && moved == 1,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && moved == 0,
             Fault::WrongSignature | Fault::Truncated => {
-                matches!(seen.reached, Reached::Unreadable(_)) && moved == 1
+                matches!(seen.reached, Delivery::Unreadable(_)) && moved == 1
             }
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && moved == 1,
             Fault::UnlistedCode => seen.code.as_deref() == Some("9999"),
@@ -201,7 +201,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         assert!(fits, "{fault}: moved {moved}, {seen:?}");
         assert_eq!(
             rig.refund("R-1", &payment_no, "4.00").await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
         assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
@@ -310,9 +310,9 @@ async fn while_hipopays_key_is_changed_either_verifies() {
                 .read_notification(&headers, &body, Clock::System.now())
                 .reached
         };
-        assert_eq!(read(&config), Reached::Replied);
+        assert_eq!(read(&config), Delivery::Replied);
         assert_eq!(
-            read(&new.config("https://sandbox.invalid")) == Reached::Replied,
+            read(&new.config("https://sandbox.invalid")) == Delivery::Replied,
             at == 0
         );
     }
@@ -344,13 +344,13 @@ async fn notifications_are_verified_before_they_are_read() {
         rig.client
             .read_notification(&headers, other.as_bytes(), Clock::System.now())
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
     assert!(matches!(
         rig.client
             .read_notification(&http::HeaderMap::new(), &body, Clock::System.now())
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
 }
 
@@ -365,7 +365,7 @@ async fn a_call_that_cannot_be_made_is_not_sent_and_says_why() {
     ] {
         let seen = rig.call(operation, "R-1", amount, json!({})).await;
         assert!(
-            matches!(&seen.reached, Reached::Unsendable(said) if said.contains(why)),
+            matches!(&seen.reached, Delivery::Unsendable(said) if said.contains(why)),
             "{seen:?}"
         );
     }
@@ -437,21 +437,21 @@ async fn a_price_in_cny_of_an_amount_in_another_currency_is_not_sent() {
     let pay = |amount, input: Value| rig.call("mini_program_payment", "P-1", Some(amount), input);
     let seen = pay(hkd("5"), priced_in_cny()).await;
     assert!(
-        matches!(&seen.reached, Reached::Unsendable(why) if why.contains("in CNY, and it is in HKD")),
+        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("in CNY, and it is in HKD")),
         "{seen:?}"
     );
     let mut alone = priced_in_cny();
     alone["settlement_currency"] = json!("");
     let seen = pay(cny("5"), alone).await;
     assert!(
-        matches!(&seen.reached, Reached::Unsendable(why) if why.contains("no settlement_currency")),
+        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("no settlement_currency")),
         "{seen:?}"
     );
     let mut not = priced_in_cny();
     not["is_rmb"] = json!("FALSE");
     let seen = pay(cny("5"), not).await;
     assert!(
-        matches!(&seen.reached, Reached::Unsendable(why) if why.contains("belongs to is_rmb TRUE")),
+        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("belongs to is_rmb TRUE")),
         "{seen:?}"
     );
     assert_eq!(rig.twin.totals(), TillTotals::default());
@@ -474,19 +474,19 @@ async fn a_number_that_is_spent_fails_and_exists_when_it_is_sent_again() {
 #[test]
 fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sent_again() {
     use payrun_domain::answer::{Answer, DeclineClass, NumberRule};
-    use payrun_project::job_kinds::judge::{Expected, judge};
+    use payrun_project::job_kinds::judge::{ExpectedReply, judge};
     let refund = payrun_project::job_kinds::JobKinds::built_in().by_name["refund"].clone();
     let operations = &refund.gateways["hipopay"];
     let failed = |code: &str| Observation {
         http: Some(201),
         state: Some("FAIL".into()),
         code: Some(code.into()),
-        ..Observation::of(Reached::Replied)
+        ..Observation::of(Delivery::Replied)
     };
     let asked = |code: &str, exists| {
-        let expected = Expected {
+        let expected = ExpectedReply {
             exists,
-            ..Expected::default()
+            ..ExpectedReply::default()
         };
         judge(
             &operations.query_outcomes,
@@ -501,7 +501,7 @@ fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sen
         false,
         true,
         &failed("0001"),
-        &Expected::default(),
+        &ExpectedReply::default(),
     );
     assert!(sent.exists && matches!(sent.answer, Answer::Unknown { .. }));
     for code in ["0104", "0011", "0005", "0001"] {
@@ -527,7 +527,7 @@ fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sen
         false,
         true,
         &failed("0107"),
-        &Expected::default(),
+        &ExpectedReply::default(),
     );
     assert_eq!(
         limited.answer,
@@ -542,7 +542,7 @@ fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sen
 /// timestamp.
 async fn answered(rig: &Rig, query: &str, message: &str) -> Value {
     let at = Clock::System.now().seconds().to_string();
-    let key = SigningKey::from_pem(&identity().config("").merchant_key).unwrap();
+    let key = SandboxSigningKey::from_pem(&identity().config("").merchant_key).unwrap();
     let signature = key.sign(message.replace("{at}", &at).as_bytes());
     let request = http::Request::get(format!("/wechatpay/forex_rate?{query}"))
         .header("merchantno", &identity().merchant_no)

@@ -13,7 +13,7 @@ const STALE: std::time::Duration = std::time::Duration::from_secs(2 * 86_400);
 
 /// An order that has reached an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct FinishedOrder {
     /// Whose it is: the kind of gateway.
     pub gateway: &'static str,
     /// What it is.
@@ -24,7 +24,7 @@ pub struct Ended {
 
 /// What is wrong with a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Twist {
+pub enum NotificationFlaw {
     /// Its signature is of another body.
     Forged,
     /// It was signed two days ago, as far as a signature of this gateway tells.
@@ -41,7 +41,7 @@ impl Gateways {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn ended(&self) -> Result<Vec<Ended>, StoreError> {
+    pub async fn ended(&self) -> Result<Vec<FinishedOrder>, StoreError> {
         if let Some(wechat) = &self.wechat {
             wechat.decide_deductions().await?;
         }
@@ -56,7 +56,7 @@ impl Gateways {
                 let standing = till.entry(*sort, number).map(|entry| entry.standing);
                 tells(gateway, *sort, number, standing)
             });
-            all.extend(told.map(|(sort, number)| Ended {
+            all.extend(told.map(|(sort, number)| FinishedOrder {
                 gateway,
                 sort,
                 number,
@@ -72,8 +72,8 @@ impl Gateways {
     /// If the books cannot be read.
     pub async fn news(
         &self,
-        of: &Ended,
-        twist: Option<Twist>,
+        of: &FinishedOrder,
+        twist: Option<NotificationFlaw>,
         path: &str,
     ) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
         let Some(entry) = self.entry(of).await? else {
@@ -81,13 +81,15 @@ impl Gateways {
         };
         let minor = entry.minor;
         let entry = match twist {
-            Some(Twist::OtherAmount) => entry.pretended(TransactionState::Done, minor + 1),
-            Some(Twist::Early) => entry.pretended(TransactionState::Open, minor),
-            Some(Twist::Forged | Twist::Stale) | None => entry,
+            Some(NotificationFlaw::OtherAmount) => {
+                entry.pretended(TransactionState::Done, minor + 1)
+            }
+            Some(NotificationFlaw::Early) => entry.pretended(TransactionState::Open, minor),
+            Some(NotificationFlaw::Forged | NotificationFlaw::Stale) | None => entry,
         };
-        let told = self.tell(of, &entry, twist == Some(Twist::Stale), path);
+        let told = self.tell(of, &entry, twist == Some(NotificationFlaw::Stale), path);
         Ok(told.map(|(headers, body)| {
-            let forged = twist == Some(Twist::Forged);
+            let forged = twist == Some(NotificationFlaw::Forged);
             (
                 headers,
                 if forged {
@@ -99,7 +101,7 @@ impl Gateways {
         }))
     }
 
-    async fn entry(&self, of: &Ended) -> Result<Option<Transaction>, StoreError> {
+    async fn entry(&self, of: &FinishedOrder) -> Result<Option<Transaction>, StoreError> {
         match (&self.wechat, of.gateway, of.sort) {
             (Some(wechat), "wechat", TransactionKind::Payment) => wechat.payment(&of.number).await,
             _ => Ok(self
@@ -110,7 +112,7 @@ impl Gateways {
 
     fn tell(
         &self,
-        of: &Ended,
+        of: &FinishedOrder,
         entry: &Transaction,
         stale: bool,
         path: &str,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::faults::{FaultPlan, Level};
-use crate::notifications::events::{Ended, Twist};
+use crate::notifications::events::{FinishedOrder, NotificationFlaw};
 use crate::shared::transactions::TransactionKind;
 use crate::{Gateways, StoreError};
 
@@ -51,7 +51,7 @@ pub struct Address {
 
 /// What was sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct SenderCounts {
     /// Requests that were made.
     pub requests: u64,
     /// Of those, taken in the gateway's own way.
@@ -62,7 +62,7 @@ pub struct Sent {
 
 /// What goes wrong with the notification of one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum DeliveryFault {
     /// It is never sent.
     Missing,
     /// It is sent late.
@@ -70,27 +70,27 @@ enum Trouble {
     /// It is sent again though it was taken.
     Repeated,
     /// Before it another one comes that is wrong in this way.
-    After(Twist),
+    After(NotificationFlaw),
     /// After it one comes that tells of an earlier state.
     OutOfOrder,
 }
 
-const TROUBLES: [Trouble; 7] = [
-    Trouble::Missing,
-    Trouble::Delayed,
-    Trouble::Repeated,
-    Trouble::After(Twist::Forged),
-    Trouble::After(Twist::Stale),
-    Trouble::After(Twist::OtherAmount),
-    Trouble::OutOfOrder,
+const TROUBLES: [DeliveryFault; 7] = [
+    DeliveryFault::Missing,
+    DeliveryFault::Delayed,
+    DeliveryFault::Repeated,
+    DeliveryFault::After(NotificationFlaw::Forged),
+    DeliveryFault::After(NotificationFlaw::Stale),
+    DeliveryFault::After(NotificationFlaw::OtherAmount),
+    DeliveryFault::OutOfOrder,
 ];
 
 /// A notification to be sent.
 #[derive(Debug, Clone)]
-struct Delivery {
+struct QueuedNotification {
     due: Instant,
-    of: Ended,
-    twist: Option<Twist>,
+    of: FinishedOrder,
+    twist: Option<NotificationFlaw>,
     tries: usize,
     /// How often more it is sent though it is taken.
     repeats: u32,
@@ -98,19 +98,19 @@ struct Delivery {
 
 /// Sends until it is dropped.
 #[derive(Debug)]
-pub struct Herald {
+pub struct NotificationSender {
     gateways: Gateways,
     address: Address,
     plan: FaultPlan,
     client: reqwest::Client,
-    waiting: Vec<Delivery>,
-    sent: Sent,
+    waiting: Vec<QueuedNotification>,
+    sent: SenderCounts,
 }
 
-impl Herald {
+impl NotificationSender {
     /// For these gateways, whose settings must note ends.
     pub fn new(gateways: Gateways, address: Address, plan: FaultPlan) -> Self {
-        let sent = Sent::default();
+        let sent = SenderCounts::default();
         Self {
             gateways,
             address,
@@ -135,7 +135,7 @@ impl Herald {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn step(&mut self) -> Result<Sent, StoreError> {
+    pub async fn step(&mut self) -> Result<SenderCounts, StoreError> {
         for ended in self.gateways.ended().await? {
             self.take_up(ended);
         }
@@ -153,9 +153,9 @@ impl Herald {
         self.waiting.is_empty()
     }
 
-    fn take_up(&mut self, of: Ended) {
+    fn take_up(&mut self, of: FinishedOrder) {
         let now = tokio::time::Instant::now();
-        let delivery = |due, twist, repeats| Delivery {
+        let delivery = |due, twist, repeats| QueuedNotification {
             due,
             of: of.clone(),
             twist,
@@ -165,21 +165,21 @@ impl Herald {
         let later = now + self.wait(&of, 0) * 2;
         match self.trouble(&of.number) {
             None => self.put(delivery(now, None, 0)),
-            Some(Trouble::Missing) => {}
-            Some(Trouble::Delayed) => self.put(delivery(later, None, 0)),
-            Some(Trouble::Repeated) => self.put(delivery(now, None, 2)),
-            Some(Trouble::After(twist)) => {
+            Some(DeliveryFault::Missing) => {}
+            Some(DeliveryFault::Delayed) => self.put(delivery(later, None, 0)),
+            Some(DeliveryFault::Repeated) => self.put(delivery(now, None, 2)),
+            Some(DeliveryFault::After(twist)) => {
                 self.put(delivery(now, Some(twist), 0));
                 self.put(delivery(later, None, 0));
             }
-            Some(Trouble::OutOfOrder) => {
+            Some(DeliveryFault::OutOfOrder) => {
                 self.put(delivery(now, None, 0));
-                self.put(delivery(later, Some(Twist::Early), 0));
+                self.put(delivery(later, Some(NotificationFlaw::Early), 0));
             }
         }
     }
 
-    fn put(&mut self, delivery: Delivery) {
+    fn put(&mut self, delivery: QueuedNotification) {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push(delivery);
         } else {
@@ -188,7 +188,7 @@ impl Herald {
     }
 
     /// What goes wrong with an order's notification: a function of the seed and the order number.
-    fn trouble(&self, number: &str) -> Option<Trouble> {
+    fn trouble(&self, number: &str) -> Option<DeliveryFault> {
         let share = match self.plan.level {
             Level::None => 0,
             Level::Some => 15,
@@ -201,7 +201,7 @@ impl Herald {
         TROUBLES.get(which).copied().filter(|_| troubled)
     }
 
-    async fn send(&mut self, due: Vec<Delivery>) -> Result<(), StoreError> {
+    async fn send(&mut self, due: Vec<QueuedNotification>) -> Result<(), StoreError> {
         let (places, mut calls) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
         for delivery in due {
             let Some(request) = self.request(&delivery).await? else {
@@ -224,13 +224,17 @@ impl Herald {
         Ok(())
     }
 
-    fn go_on(&mut self, delivery: Delivery, taken: bool) {
+    fn go_on(&mut self, delivery: QueuedNotification, taken: bool) {
         let tries = delivery.tries + 1;
         // What is forged or stale is not sent again: it was never meant to be taken.
-        let again = !taken && !matches!(delivery.twist, Some(Twist::Forged | Twist::Stale));
+        let again = !taken
+            && !matches!(
+                delivery.twist,
+                Some(NotificationFlaw::Forged | NotificationFlaw::Stale)
+            );
         if taken && delivery.repeats > 0 {
             let due = tokio::time::Instant::now() + self.wait(&delivery.of, 0);
-            self.put(Delivery {
+            self.put(QueuedNotification {
                 due,
                 tries,
                 repeats: delivery.repeats - 1,
@@ -238,7 +242,7 @@ impl Herald {
             });
         } else if again && delivery.tries < schedule(&delivery.of).len() {
             let due = tokio::time::Instant::now() + self.wait(&delivery.of, delivery.tries);
-            self.put(Delivery {
+            self.put(QueuedNotification {
                 due,
                 tries,
                 ..delivery
@@ -250,7 +254,7 @@ impl Herald {
 
     async fn request(
         &self,
-        delivery: &Delivery,
+        delivery: &QueuedNotification,
     ) -> Result<Option<reqwest::RequestBuilder>, StoreError> {
         let gateway = delivery.of.gateway;
         let Some(url) = self.address.urls.get(gateway) else {
@@ -286,13 +290,13 @@ impl Herald {
     }
 
     /// The wait before a notification is sent for the `nth` time again.
-    fn wait(&self, of: &Ended, nth: usize) -> Duration {
+    fn wait(&self, of: &FinishedOrder, nth: usize) -> Duration {
         let seconds = schedule(of).get(nth).copied().unwrap_or(0);
         Duration::from_secs(seconds) / self.address.compressed.max(1)
     }
 }
 
-fn schedule(of: &Ended) -> &'static [u64] {
+fn schedule(of: &FinishedOrder) -> &'static [u64] {
     match (of.gateway, of.sort) {
         ("wechat", TransactionKind::Payment) => &DEDUCTION,
         ("wechat", _) => &WECHAT,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
-use super::responder::Counter;
+use super::responder::Responder;
 use crate::Reaction;
 use crate::faults::{CallKind, Fault, FaultPlan};
 use payrun_gateway::transport::Response;
@@ -66,7 +66,7 @@ pub(crate) struct Reply<'a> {
     pub busy: Value,
 }
 
-impl Counter {
+impl Responder {
     /// Says it, bent by its fault, after the latency.
     pub(crate) async fn respond(&self, speech: Reply<'_>) -> Reaction {
         let Reply {

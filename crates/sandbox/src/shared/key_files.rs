@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::keys::{KeyError, nonce};
+use super::keys::{SandboxKeyError, nonce};
 
 /// 32 random hex digits.
 pub(crate) fn random() -> Result<String, IdentityError> {
@@ -58,7 +58,7 @@ pub enum IdentityError {
     },
     /// A key file holds no usable key.
     #[error("a sandbox key cannot be used")]
-    Key(#[source] KeyError),
+    Key(#[source] SandboxKeyError),
     /// A certificate file holds no certificate.
     #[error("a sandbox certificate cannot be read")]
     Certificate,

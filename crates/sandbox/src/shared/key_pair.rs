@@ -6,16 +6,16 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::shared::key_files::{IdentityError, read, write};
-use crate::shared::keys::{SigningKey, VerifyingKey};
+use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
 
 /// Both halves, as PEM.
 #[derive(Debug, Clone)]
-pub(crate) struct Pair {
+pub(crate) struct PemKeyPair {
     pub key: SecretString,
     pub public: String,
 }
 
-impl Pair {
+impl PemKeyPair {
     pub(crate) fn generate() -> Result<Self, IdentityError> {
         let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
             .map_err(|error| IdentityError::Generate(error.to_string()))?;
@@ -37,11 +37,11 @@ impl Pair {
         })
     }
 
-    pub(crate) fn signing(&self) -> Result<SigningKey, IdentityError> {
-        SigningKey::from_pem(&self.key).map_err(IdentityError::Key)
+    pub(crate) fn signing(&self) -> Result<SandboxSigningKey, IdentityError> {
+        SandboxSigningKey::from_pem(&self.key).map_err(IdentityError::Key)
     }
 
-    pub(crate) fn verifying(&self) -> Result<VerifyingKey, IdentityError> {
-        VerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
+    pub(crate) fn verifying(&self) -> Result<MerchantVerifyingKey, IdentityError> {
+        MerchantVerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
     }
 }

@@ -31,19 +31,19 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 /// A key that signs replies and notifications; in tests, requests.
-pub struct SigningKey(KeyPair);
+pub struct SandboxSigningKey(KeyPair);
 
-impl SigningKey {
+impl SandboxSigningKey {
     /// Reads a PEM of PKCS#8.
     ///
     /// # Errors
-    /// [`KeyError::NotPrivate`] if it is none of RSA.
-    pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+    /// [`SandboxKeyError::NotPrivate`] if it is none of RSA.
+    pub fn from_pem(pem: &SecretString) -> Result<Self, SandboxKeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes())
-            .map_err(|_| KeyError::NotPrivate)?;
+            .map_err(|_| SandboxKeyError::NotPrivate)?;
         KeyPair::from_pkcs8(der.secret_pkcs8_der())
             .map(Self)
-            .map_err(|_| KeyError::NotPrivate)
+            .map_err(|_| SandboxKeyError::NotPrivate)
     }
 
     /// Signs by RSA PKCS#1 v1.5 with SHA-256; base64. None if the crypto library refuses.
@@ -57,7 +57,7 @@ impl SigningKey {
     }
 }
 
-impl fmt::Debug for SigningKey {
+impl fmt::Debug for SandboxSigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningKey")
     }
@@ -65,17 +65,17 @@ impl fmt::Debug for SigningKey {
 
 /// The merchant's public key, which verifies its requests.
 #[derive(Debug, Clone)]
-pub(crate) struct VerifyingKey(Pkcs1v15<Sha256>);
+pub(crate) struct MerchantVerifyingKey(Pkcs1v15<Sha256>);
 
-impl VerifyingKey {
+impl MerchantVerifyingKey {
     /// Reads a PEM of a public key (`BEGIN PUBLIC KEY`).
     ///
     /// # Errors
-    /// [`KeyError::NotPublic`] if it is none of RSA.
-    pub(crate) fn from_pem(pem: &str) -> Result<Self, KeyError> {
+    /// [`SandboxKeyError::NotPublic`] if it is none of RSA.
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, SandboxKeyError> {
         PublicKey::from_public_key_pem(pem)
             .map(|key| Self(Pkcs1v15::new(key)))
-            .map_err(|_| KeyError::NotPublic)
+            .map_err(|_| SandboxKeyError::NotPublic)
     }
 
     /// Whether this base64 is a signature of the message: RSA PKCS#1 v1.5 with SHA-256.
@@ -93,11 +93,11 @@ impl FieldKey {
     /// Reads a PEM of PKCS#8.
     ///
     /// # Errors
-    /// [`KeyError::NotPrivate`] if it is none of RSA.
-    pub(crate) fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+    /// [`SandboxKeyError::NotPrivate`] if it is none of RSA.
+    pub(crate) fn from_pem(pem: &SecretString) -> Result<Self, SandboxKeyError> {
         PrivateKey::from_pkcs8_pem(pem.expose_secret())
             .map(Self)
-            .map_err(|_| KeyError::NotPrivate)
+            .map_err(|_| SandboxKeyError::NotPrivate)
     }
 
     /// Opens a field: RSAES-PKCS1-v1_5 from base64, and not OAEP, which the gateway refuses at the
@@ -132,12 +132,12 @@ impl ApiKey {
     /// From its 32 characters.
     ///
     /// # Errors
-    /// [`KeyError::ApiKey`] if it has another length.
-    pub fn new(key: &SecretString) -> Result<Self, KeyError> {
+    /// [`SandboxKeyError::ApiKey`] if it has another length.
+    pub fn new(key: &SecretString) -> Result<Self, SandboxKeyError> {
         let bytes = key.expose_secret().as_bytes();
         Aes256Gcm::new_from_slice(bytes)
             .map(Self)
-            .map_err(|_| KeyError::ApiKey {
+            .map_err(|_| SandboxKeyError::ApiKey {
                 length: bytes.len(),
             })
     }
@@ -169,7 +169,7 @@ pub(crate) fn nonce() -> Option<String> {
 
 /// What is wrong with a key. Never holds key text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum KeyError {
+pub enum SandboxKeyError {
     /// No private key that signs or opens.
     #[error("this is no RSA private key as PEM of PKCS#8")]
     NotPrivate,
@@ -214,14 +214,16 @@ a7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT
 
     #[test]
     fn vector_w1_the_go_sdk_signature_of_source_verifies() {
-        let key = VerifyingKey::from_pem(GO_KEY).unwrap();
+        let key = MerchantVerifyingKey::from_pem(GO_KEY).unwrap();
         assert!(key.verifies(b"source", W1));
         assert!(!key.verifies(b"sourcf", W1));
         assert!(!key.verifies(b"source", &W1[..W1.len() - 4]) && !key.verifies(b"source", "!"));
         let own = pair();
-        let signed = SigningKey::from_pem(&pem(&own)).unwrap().sign(b"source");
+        let signed = SandboxSigningKey::from_pem(&pem(&own))
+            .unwrap()
+            .sign(b"source");
         let verifies = |pem: &str| {
-            VerifyingKey::from_pem(pem)
+            MerchantVerifyingKey::from_pem(pem)
                 .unwrap()
                 .verifies(b"source", signed.as_deref().unwrap())
         };
@@ -239,7 +241,7 @@ a7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT
         assert_eq!(key.seal("short", "", b"message"), None);
         assert_eq!(
             ApiKey::new(&"testMchAPIv3Key0".into()).unwrap_err(),
-            KeyError::ApiKey { length: 16 }
+            SandboxKeyError::ApiKey { length: 16 }
         );
     }
 

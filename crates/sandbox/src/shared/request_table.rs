@@ -43,13 +43,13 @@ const ORDINARY_HEADERS: [&str; 25] = [
 /// The calls that a gateway documents.
 #[derive(Debug)]
 pub struct RequestTable {
-    rows: Vec<Row>,
+    rows: Vec<DocumentedCall>,
     headers: Vec<String>,
 }
 
 /// One call: an operation of payrun's in one mode, by one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct DocumentedCall {
     /// What payrun calls it.
     pub operation: String,
     /// `common`, `institutional` or `any`.
@@ -77,7 +77,7 @@ pub struct Parameter {
 
 /// Why a request is not as documented.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undocumented {
+pub struct UndocumentedRequest {
     /// The parameter.
     pub name: String,
     /// Where it is, or is missing: `query`, `body` or `header`.
@@ -109,7 +109,7 @@ impl Issue {
 }
 
 /// The values a request carries: by location and name, as they were written.
-pub type Values = BTreeMap<(&'static str, String), String>;
+pub type RequestValues = BTreeMap<(&'static str, String), String>;
 
 impl RequestTable {
     /// WeChat Pay's.
@@ -147,14 +147,14 @@ impl RequestTable {
     }
 
     /// Every call.
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[DocumentedCall] {
         &self.rows
     }
 
     /// The call that a request is, by method and path; none if no page has it. `mode` is a row's
     /// own, or `any`.
-    pub fn find(&self, mode: &str, method: &Method, path: &str) -> Option<&Row> {
-        let fits = |row: &&Row| {
+    pub fn find(&self, mode: &str, method: &Method, path: &str) -> Option<&DocumentedCall> {
+        let fits = |row: &&DocumentedCall| {
             (row.mode == mode || row.mode == "any") && row.method == *method && row.is_at(path)
         };
         // A word in a path goes before a place that takes any.
@@ -169,7 +169,11 @@ impl RequestTable {
     ///
     /// # Errors
     /// The first header that is not.
-    pub fn check_headers(&self, headers: &HeaderMap, more: &[&str]) -> Result<(), Undocumented> {
+    pub fn check_headers(
+        &self,
+        headers: &HeaderMap,
+        more: &[&str],
+    ) -> Result<(), UndocumentedRequest> {
         let known = |name: &str| {
             ORDINARY_HEADERS.contains(&name)
                 || self.headers.iter().any(|header| header == name)
@@ -177,7 +181,7 @@ impl RequestTable {
         };
         match headers.keys().find(|name| !known(name.as_str())) {
             None => Ok(()),
-            Some(name) => Err(Undocumented {
+            Some(name) => Err(UndocumentedRequest {
                 name: name.as_str().to_owned(),
                 location: "header",
                 issue: Issue::NotDefined,
@@ -186,7 +190,7 @@ impl RequestTable {
     }
 }
 
-impl Row {
+impl DocumentedCall {
     fn is_at(&self, path: &str) -> bool {
         let (mut ours, mut theirs) = (self.path.split('/'), path.split('/'));
         loop {
@@ -203,7 +207,11 @@ impl Row {
     ///
     /// # Errors
     /// The first parameter that is not as documented.
-    pub fn check_json(&self, query: &str, body: &[u8]) -> Result<Values, Undocumented> {
+    pub fn check_json(
+        &self,
+        query: &str,
+        body: &[u8],
+    ) -> Result<RequestValues, UndocumentedRequest> {
         let mut leaves = Vec::new();
         match serde_json::from_slice::<Value>(body) {
             // What is no JSON is refused by whoever reads it.
@@ -221,7 +229,10 @@ impl Row {
     ///
     /// # Errors
     /// The first parameter that is not as documented.
-    pub fn check_form(&self, params: &[(String, String)]) -> Result<Values, Undocumented> {
+    pub fn check_form(
+        &self,
+        params: &[(String, String)],
+    ) -> Result<RequestValues, UndocumentedRequest> {
         if self.method == Method::GET {
             self.check(params, Some(Vec::new()))
         } else {
@@ -233,12 +244,12 @@ impl Row {
         &self,
         query: &[(String, String)],
         body: Option<Vec<(String, String)>>,
-    ) -> Result<Values, Undocumented> {
-        let mut values = Values::new();
+    ) -> Result<RequestValues, UndocumentedRequest> {
+        let mut values = RequestValues::new();
         let mut located = vec![("query", &self.query, query.to_vec())];
         located.extend(body.map(|body| ("body", &self.body, body)));
         for (location, known, given) in located {
-            let wrong = |name: &str, issue| Undocumented {
+            let wrong = |name: &str, issue| UndocumentedRequest {
                 name: name.to_owned(),
                 location,
                 issue,
@@ -300,9 +311,9 @@ fn table<'a>(page: &'a str, heading: &'a str) -> impl Iterator<Item = Vec<String
     })
 }
 
-fn row(cells: &[String]) -> Row {
+fn row(cells: &[String]) -> DocumentedCall {
     let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
-    Row {
+    DocumentedCall {
         operation: ticked(cell(0)).join(" "),
         mode: cell(1).to_owned(),
         method: Method::from_bytes(cell(2).as_bytes()).unwrap_or_default(),
@@ -386,7 +397,7 @@ mod tests {
     fn check(body: &str) -> Result<Vec<String>, String> {
         let table = RequestTable::read(PAGE);
         let row = table.find("common", &Method::POST, "/p").unwrap();
-        let told = |wrong: Undocumented| {
+        let told = |wrong: UndocumentedRequest| {
             format!("{} {} {}", wrong.location, wrong.name, wrong.issue.as_str())
         };
         row.check_json("", body.as_bytes())

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Settings;
 use crate::faults::Fault;
-use crate::shared::customs::Book;
+use crate::shared::customs::DeclarationBook;
 use crate::shared::transactions::{TillTotals, TransactionStore};
 use payrun_domain::money::Currency;
 use payrun_gateway::transport::Response;
@@ -16,14 +16,14 @@ use payrun_system::clock::Clock;
 
 /// What every twin has.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct Responder {
     pub settings: Settings,
     pub clock: Clock,
     till: Mutex<TransactionStore>,
-    declarations: Mutex<Book>,
+    declarations: Mutex<DeclarationBook>,
 }
 
-impl Counter {
+impl Responder {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
         Self {
             settings,
@@ -38,7 +38,7 @@ impl Counter {
     }
 
     /// The book of customs declarations, of the twins that take any.
-    pub(crate) fn declarations(&self) -> MutexGuard<'_, Book> {
+    pub(crate) fn declarations(&self) -> MutexGuard<'_, DeclarationBook> {
         self.declarations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

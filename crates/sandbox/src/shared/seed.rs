@@ -5,13 +5,13 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::responder::Counter;
+use super::responder::Responder;
 use payrun_domain::money::{Amount, Currency};
 
 /// The most payments one request may put into the books.
 const SEED_MAX: usize = 10_000;
 
-impl Counter {
+impl Responder {
     /// Puts a paid payment into the books, as if its payer had just paid; the gateway's number of
     /// it.
     pub(crate) fn seed(&self, number: &str, amount: Amount) -> String {

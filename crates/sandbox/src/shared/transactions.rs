@@ -78,7 +78,7 @@ pub struct Transaction {
 
 impl Transaction {
     /// Something open that stands in other books.
-    pub(crate) fn shadow(asked: &Asked) -> Self {
+    pub(crate) fn shadow(asked: &TransactionRequest) -> Self {
         Self {
             standing: TransactionState::Open,
             ..seen(asked, short_hash(&asked.body), Timestamp::default())
@@ -137,7 +137,7 @@ impl TransactionKind {
 
 /// What is asked to be done.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct TransactionRequest {
     pub sort: TransactionKind,
     pub number: String,
     /// For refunds and cancellations: the merchant's number of the payment.
@@ -152,21 +152,21 @@ pub(crate) struct Asked {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub what: What,
+pub(crate) struct TransactionOutcome {
+    pub what: TransactionResult,
     /// What bends the reply.
     pub fault: Option<Fault>,
 }
 
 /// Why a submission is not about any entry.
-enum Unfit {
+enum RefusedSubmission {
     OtherBody,
     Full,
 }
 
 /// What is to be said.
 #[derive(Debug)]
-pub(crate) enum What {
+pub(crate) enum TransactionResult {
     /// The entry as it stands (with its payment, where it is of one).
     Transaction(Transaction),
     /// The number was used with another body.
@@ -259,22 +259,26 @@ impl TransactionStore {
     }
 
     /// The entry a submission is about, as it stands or as it begins.
-    fn begin(&mut self, asked: &Asked, now: Timestamp) -> Result<Transaction, Unfit> {
+    fn begin(
+        &mut self,
+        asked: &TransactionRequest,
+        now: Timestamp,
+    ) -> Result<Transaction, RefusedSubmission> {
         let body = short_hash(&asked.body);
         match self.entries.get(&(asked.sort, asked.number.clone())) {
             Some(entry) if entry.body != body => {
                 self.violate("two_bodies");
-                Err(Unfit::OtherBody)
+                Err(RefusedSubmission::OtherBody)
             }
             Some(entry) => Ok(entry.clone()),
-            None if self.entries.len() >= MOST => Err(Unfit::Full),
+            None if self.entries.len() >= MOST => Err(RefusedSubmission::Full),
             None => Ok(seen(asked, body, now)),
         }
     }
 
     /// Remembers the body of a submission that is refused for a reason of the twin's own; whether
     /// that can be done.
-    pub(crate) fn remember(&mut self, asked: &Asked, now: Timestamp) -> bool {
+    pub(crate) fn remember(&mut self, asked: &TransactionRequest, now: Timestamp) -> bool {
         let begun = self.begin(asked, now);
         begun
             .map(|entry| {
@@ -285,19 +289,24 @@ impl TransactionStore {
     }
 
     /// Has the effect of a submission, or not, as the plan of faults has it.
-    pub(crate) fn submit(&mut self, asked: Asked, settings: &Settings, now: Timestamp) -> Outcome {
+    pub(crate) fn submit(
+        &mut self,
+        asked: TransactionRequest,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> TransactionOutcome {
         let id = (asked.sort, asked.number.clone());
         let mut entry = match self.begin(&asked, now) {
             Ok(entry) => entry,
-            Err(Unfit::OtherBody) => {
-                return Outcome {
-                    what: What::OtherBody,
+            Err(RefusedSubmission::OtherBody) => {
+                return TransactionOutcome {
+                    what: TransactionResult::OtherBody,
                     fault: None,
                 };
             }
-            Err(Unfit::Full) => {
-                return Outcome {
-                    what: What::Full,
+            Err(RefusedSubmission::Full) => {
+                return TransactionOutcome {
+                    what: TransactionResult::Full,
                     fault: None,
                 };
             }
@@ -306,36 +315,36 @@ impl TransactionStore {
         let exists = entry.standing != TransactionState::Seen;
         let fault = entry.calls.submit(&settings.plan, &entry.number, exists);
         let what = if exists || fault.is_some_and(Fault::is_before) {
-            What::Transaction(entry.clone())
+            TransactionResult::Transaction(entry.clone())
         } else {
             self.attempt(&asked, &mut entry, fault, settings, now)
         };
         self.count(&mut entry, fault);
-        let what = if let What::Transaction(_) = what {
-            What::Transaction(entry.clone())
+        let what = if let TransactionResult::Transaction(_) = what {
+            TransactionResult::Transaction(entry.clone())
         } else {
             what
         };
         self.entries.insert(id, entry);
-        Outcome { what, fault }
+        TransactionOutcome { what, fault }
     }
 
     fn attempt(
         &mut self,
-        asked: &Asked,
+        asked: &TransactionRequest,
         entry: &mut Transaction,
         fault: Option<Fault>,
         settings: &Settings,
         now: Timestamp,
-    ) -> What {
+    ) -> TransactionResult {
         if let Some(refused) = self.forbidden(asked, settings, now) {
             return refused;
         }
         let coin = settings.plan.coin(&asked.number);
         match fault {
-            Some(Fault::SoftDecline) => return What::Soft,
-            Some(Fault::HardDecline) => return What::Hard,
-            Some(Fault::UnlistedCode) if !coin => return What::Unlisted,
+            Some(Fault::SoftDecline) => return TransactionResult::Soft,
+            Some(Fault::HardDecline) => return TransactionResult::Hard,
+            Some(Fault::UnlistedCode) if !coin => return TransactionResult::Unlisted,
             Some(
                 Fault::Refused
                 | Fault::ResetBefore
@@ -377,14 +386,19 @@ impl TransactionStore {
             entry.hidden_until = now.plus(settings.late);
         }
         if fault == Some(Fault::UnlistedCode) {
-            What::Unlisted
+            TransactionResult::Unlisted
         } else {
-            What::Transaction(entry.clone())
+            TransactionResult::Transaction(entry.clone())
         }
     }
 
     /// Why a refund or a cancellation cannot be.
-    fn forbidden(&mut self, asked: &Asked, settings: &Settings, now: Timestamp) -> Option<What> {
+    fn forbidden(
+        &mut self,
+        asked: &TransactionRequest,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<TransactionResult> {
         if asked.sort == TransactionKind::Payment {
             return None;
         }
@@ -393,14 +407,14 @@ impl TransactionStore {
             .get(&(TransactionKind::Payment, asked.of.clone()))
             .cloned()
         else {
-            return Some(What::NoPayment);
+            return Some(TransactionResult::NoPayment);
         };
         self.decide(&mut payment, TransactionKind::Payment, settings, now);
         let refused = match (asked.sort, payment.standing) {
             (TransactionKind::Refund, TransactionState::Done)
                 if payment.currency != asked.currency =>
             {
-                Some(What::WrongState)
+                Some(TransactionResult::WrongState)
             }
             (TransactionKind::Refund, TransactionState::Done)
                 if asked.minor > payment.minor - payment.given_back =>
@@ -409,12 +423,14 @@ impl TransactionStore {
                     .violations
                     .entry("refund_above_payment".into())
                     .or_default() += 1;
-                Some(What::TooMuch)
+                Some(TransactionResult::TooMuch)
             }
             (TransactionKind::Refund, TransactionState::Done)
             | (TransactionKind::Cancel, TransactionState::Open)
             | (TransactionKind::Payment, _) => None,
-            (TransactionKind::Refund | TransactionKind::Cancel, _) => Some(What::WrongState),
+            (TransactionKind::Refund | TransactionKind::Cancel, _) => {
+                Some(TransactionResult::WrongState)
+            }
         };
         self.entries
             .insert((TransactionKind::Payment, asked.of.clone()), payment);
@@ -422,7 +438,7 @@ impl TransactionStore {
     }
 
     /// Sets what a refund will give back aside, so that two at once cannot exceed the payment.
-    fn reserve(&mut self, asked: &Asked) {
+    fn reserve(&mut self, asked: &TransactionRequest) {
         if asked.sort == TransactionKind::Refund
             && let Some(payment) = self
                 .entries
@@ -492,7 +508,7 @@ impl TransactionStore {
         if let Some(there) = self.entry(TransactionKind::Payment, number) {
             return there.theirs.clone();
         }
-        let asked = Asked {
+        let asked = TransactionRequest {
             sort: TransactionKind::Payment,
             number: number.to_owned(),
             of: String::new(),
@@ -515,7 +531,7 @@ impl TransactionStore {
 
     /// Takes a paid payment over from other books, where its money is counted. One that is there
     /// already stays as it is.
-    pub(crate) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
+    pub(crate) fn adopt(&mut self, asked: &TransactionRequest, theirs: &str, at: Timestamp) {
         if self
             .entry(TransactionKind::Payment, &asked.number)
             .is_none()
@@ -674,7 +690,7 @@ impl TransactionStore {
     }
 }
 
-fn seen(asked: &Asked, body: [u8; 16], now: Timestamp) -> Transaction {
+fn seen(asked: &TransactionRequest, body: [u8; 16], now: Timestamp) -> Transaction {
     Transaction {
         number: asked.number.clone(),
         theirs: String::new(),
@@ -707,8 +723,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn refund(number: &str, minor: i64) -> Asked {
-        Asked {
+    fn refund(number: &str, minor: i64) -> TransactionRequest {
+        TransactionRequest {
             sort: TransactionKind::Refund,
             number: number.into(),
             of: "P".into(),

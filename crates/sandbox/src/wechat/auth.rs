@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 
-use crate::shared::keys::VerifyingKey;
+use crate::shared::keys::MerchantVerifyingKey;
 use crate::wechat::Refusal;
-use crate::wechat::nonces::{Nonces, Noted};
+use crate::wechat::nonces::{NonceCheck, Nonces};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 
-/// The scheme's name, in `Authorization` and in `Wechatpay-Signature-Type`.
+/// The scheme's name, in `AuthorizationHeader` and in `Wechatpay-Signature-Type`.
 pub const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 
 /// How far a request's timestamp may be from the sandbox's clock, in seconds.
@@ -20,14 +20,14 @@ const WINDOW: i64 = 300;
 
 /// What the sandbox knows of its merchant.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct MerchantAuth {
     pub mchid: String,
     /// Its keys by the serials of their certificates.
-    pub keys: RwLock<Vec<(String, VerifyingKey)>>,
+    pub keys: RwLock<Vec<(String, MerchantVerifyingKey)>>,
     pub nonces: Mutex<Nonces>,
 }
 
-impl Gate {
+impl MerchantAuth {
     /// Lets a request in or says why not.
     pub(crate) fn admit(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
         check_headers(request)?;
@@ -35,7 +35,7 @@ impl Gate {
         let Some(authorization) = authorization else {
             return Err(refused("missing_authorization"));
         };
-        let signed = Authorization::parse(authorization)
+        let signed = AuthorizationHeader::parse(authorization)
             .ok_or_else(|| refused("unreadable_authorization"))?;
         if signed.mchid != self.mchid {
             return Err(refused("wrong_mchid"));
@@ -72,9 +72,9 @@ impl Gate {
         }
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         match nonces.note(signed.nonce_str, seconds, now.seconds(), WINDOW) {
-            Noted::New => Ok(()),
-            Noted::Repeated => Err(refused("repeated_nonce")),
-            Noted::Full => Err(Refusal {
+            NonceCheck::New => Ok(()),
+            NonceCheck::Repeated => Err(refused("repeated_nonce")),
+            NonceCheck::Full => Err(Refusal {
                 http: 429,
                 code: "FREQUENCY_LIMITED",
                 reason: "too_many_requests",
@@ -152,7 +152,7 @@ const fn refused(reason: &'static str) -> Refusal {
 }
 
 /// The five items of the header, in whatever order they come.
-struct Authorization<'a> {
+struct AuthorizationHeader<'a> {
     mchid: &'a str,
     nonce_str: &'a str,
     timestamp: &'a str,
@@ -160,7 +160,7 @@ struct Authorization<'a> {
     signature: &'a str,
 }
 
-impl<'a> Authorization<'a> {
+impl<'a> AuthorizationHeader<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let items = text.strip_prefix(SCHEME)?.strip_prefix(' ')?;
         let items: Vec<(&str, &str)> = items
@@ -187,10 +187,10 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// The `Authorization` header of the sandbox's merchant over this message, under this nonce.
+/// The `AuthorizationHeader` header of the sandbox's merchant over this message, under this nonce.
 #[cfg(test)]
 pub(crate) fn authorization(
-    merchant: &crate::wechat::identity::Certified,
+    merchant: &crate::wechat::identity::CertifiedKey,
     timestamp: &str,
     nonce: &str,
     message: &[u8],

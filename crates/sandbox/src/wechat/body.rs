@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Name;
+use super::OrderName;
 use crate::wechat::Refusal;
 use payrun_domain::money::Currency;
 
@@ -100,7 +100,7 @@ pub(super) struct Micropay {
     merchant_category_code: String,
     pub payer: Payer,
     pub amount: BodyAmount,
-    scene_info: Option<Scene>,
+    scene_info: Option<SceneInfo>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +109,7 @@ pub(super) struct Payer {
 }
 
 #[derive(Deserialize)]
-struct Scene {
+struct SceneInfo {
     payer_client_ip: Option<String>,
     device_ip: Option<String>,
     device_id: Option<String>,
@@ -223,10 +223,10 @@ impl Refund {
     }
 
     /// The payment, by one of its names.
-    pub(super) fn of(&self) -> Result<Name, Refusal> {
+    pub(super) fn of(&self) -> Result<OrderName, Refusal> {
         match (&self.transaction_id, &self.out_trade_no) {
-            (Some(id), None) => Ok(Name::Theirs(id.clone())),
-            (None, Some(number)) => Ok(Name::Ours(number.clone())),
+            (Some(id), None) => Ok(OrderName::Theirs(id.clone())),
+            (None, Some(number)) => Ok(OrderName::Ours(number.clone())),
             (Some(_), Some(_)) | (None, None) => Err(param("missing_parameter")),
         }
     }

@@ -6,19 +6,19 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::json;
 
-use super::identity::Certified;
+use super::identity::CertifiedKey;
 use super::sandbox::{Sandbox, SandboxError};
 use crate::SignsWith;
 use crate::shared::fault_flow::unsigned_502;
-use crate::shared::keys::{SigningKey, nonce};
+use crate::shared::keys::{SandboxSigningKey, nonce};
 use payrun_gateway::transport::Response;
 use payrun_project::config::PublicKey;
 
 /// A platform key that signs replies.
 #[derive(Debug)]
 pub(super) struct Platform {
-    pub(super) certified: Certified,
-    pub(super) key: SigningKey,
+    pub(super) certified: CertifiedKey,
+    pub(super) key: SandboxSigningKey,
     /// Its id as a public key.
     pub(super) public_id: String,
 }
@@ -30,7 +30,7 @@ impl Sandbox {
     /// # Errors
     /// If no key could be generated.
     pub fn rotate_platform(&self) -> Result<(), SandboxError> {
-        let certified = Certified::generate("payrun sandbox platform")?;
+        let certified = CertifiedKey::generate("payrun sandbox platform")?;
         let public_id = format!("PUB_KEY_ID_{}", certified.serial);
         let platform = Platform {
             key: certified.signing_key()?,

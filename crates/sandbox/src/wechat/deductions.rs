@@ -20,13 +20,13 @@ use payrun_project::config::WechatMode;
 
 /// What the gateway has to say, before a fault bends it.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct WechatReply {
     pub http: u16,
     pub body: Value,
     pub fault: Option<Fault>,
 }
 
-impl Said {
+impl WechatReply {
     fn order(body: Value, fault: Option<Fault>) -> Self {
         Self {
             http: 200,
@@ -65,7 +65,7 @@ impl Sandbox {
         };
         if self.desk.has_payment(&body.out_trade_no) {
             self.desk.counter.till().violate("two_bodies");
-            let used = Said::error(
+            let used = WechatReply::error(
                 400,
                 "OUT_TRADE_NO_USED",
                 "this order number belongs to another payment",
@@ -87,7 +87,7 @@ impl Sandbox {
         body: Deduction,
         bytes: &[u8],
         now: Timestamp,
-    ) -> Result<Said, StoreError> {
+    ) -> Result<WechatReply, StoreError> {
         let mut books = self.books.lock().await;
         let hash = short_hash(bytes);
         let mut order = match books.get(&body.out_trade_no).await? {
@@ -96,14 +96,18 @@ impl Sandbox {
         };
         if order.body != hash {
             books.count(Counter::Violation, "two_bodies");
-            return Ok(Said::error(
+            return Ok(WechatReply::error(
                 400,
                 "OUT_TRADE_NO_USED",
                 "this order number belongs to another request",
             ));
         }
         if order.state == OrderState::Closed {
-            return Ok(Said::error(400, "ORDER_CLOSED", "this order was withdrawn"));
+            return Ok(WechatReply::error(
+                400,
+                "ORDER_CLOSED",
+                "this order was withdrawn",
+            ));
         }
         self.decide(&mut order, now, &mut books);
         let decided = matches!(
@@ -113,9 +117,9 @@ impl Sandbox {
         let plan = &self.settings.plan;
         let fault = order.calls.submit(plan, &order.number, decided);
         let said = if fault.is_some_and(Fault::is_before) {
-            Said::error(200, "", "").with(fault)
+            WechatReply::error(200, "", "").with(fault)
         } else if decided {
-            Said::order(self.show(&order), fault)
+            WechatReply::order(self.show(&order), fault)
         } else {
             self.attempt(&mut order, fault, now, &mut books).await?
         };
@@ -134,12 +138,12 @@ impl Sandbox {
         fault: Option<Fault>,
         now: Timestamp,
         books: &mut Books,
-    ) -> Result<Said, StoreError> {
+    ) -> Result<WechatReply, StoreError> {
         if order.contract.ends_with("-invalid") {
             let detail =
                 json!({ "field": "contract_id", "location": "body", "issue": "not valid" });
             let body = json!({ "code": "PARAM_ERROR", "message": "the contract_id is not valid", "detail": detail });
-            return Ok(Said {
+            return Ok(WechatReply {
                 http: 400,
                 body,
                 fault: None,
@@ -151,18 +155,18 @@ impl Sandbox {
             .then_some(("CONTRACT_NOT_EXIST", OrderState::Seen));
         if let Some((code, state)) = ended.or_else(|| contracts::refusal(&order.contract)) {
             order.state = state;
-            return Ok(Said::error(403, code, "the contract decides"));
+            return Ok(WechatReply::error(403, code, "the contract decides"));
         }
         if self.overlaps(order, now, books).await? {
             books.count(Counter::Violation, "overlapping_contract");
             let message = "another deduction of this contract has not ended";
-            return Ok(Said::error(429, "FREQUENCY_LIMITED", message));
+            return Ok(WechatReply::error(429, "FREQUENCY_LIMITED", message));
         }
         let coin = self.settings.plan.coin(&order.number);
         match fault {
             Some(Fault::SoftDecline) => {
                 order.state = OrderState::NotPay;
-                Ok(Said::error(403, "NOT_ENOUGH", "balance not enough").with(fault))
+                Ok(WechatReply::error(403, "NOT_ENOUGH", "balance not enough").with(fault))
             }
             Some(Fault::HardDecline) => {
                 let code = if coin {
@@ -170,30 +174,33 @@ impl Sandbox {
                 } else {
                     "USER_ACCOUNT_ABNORMAL"
                 };
-                Ok(Said::error(403, code, "the user or the contract").with(fault))
+                Ok(WechatReply::error(403, code, "the user or the contract").with(fault))
             }
             Some(Fault::Pending) => {
                 order.state = OrderState::Processing;
                 order.decide_at = now.plus(self.settings.pending);
                 order.queries_left = 1 + u32::from(coin);
-                Ok(Said::order(self.show(order), fault))
+                Ok(WechatReply::order(self.show(order), fault))
             }
             Some(Fault::UnlistedCode) => {
                 if coin {
                     self.charge(order, now, books);
                 }
-                Ok(Said::error(403, "SANDBOX_UNLISTED", "a code no document lists").with(fault))
+                Ok(
+                    WechatReply::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+                        .with(fault),
+                )
             }
             Some(Fault::LateVisible) => {
                 self.charge(order, now, books);
                 order.hidden_until = now.plus(self.settings.late);
-                Ok(Said::order(self.show(order), fault))
+                Ok(WechatReply::order(self.show(order), fault))
             }
             Some(Fault::OtherAmount) => {
                 self.charge(order, now, books);
                 let mut shown = self.show(order);
                 shown["amount"]["total"] = json!(order.minor.checked_add(1).unwrap_or(1));
-                Ok(Said::order(shown, fault))
+                Ok(WechatReply::order(shown, fault))
             }
             Some(
                 Fault::Refused
@@ -210,13 +217,17 @@ impl Sandbox {
             )
             | None => {
                 self.charge(order, now, books);
-                Ok(Said::order(self.show(order), fault))
+                Ok(WechatReply::order(self.show(order), fault))
             }
         }
     }
 
     /// A query by our number.
-    pub(crate) async fn query(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
+    pub(crate) async fn query(
+        &self,
+        number: &str,
+        now: Timestamp,
+    ) -> Result<WechatReply, StoreError> {
         let mut books = self.books.lock().await;
         let order = books.get(number).await?;
         self.look(order, now, &mut books).await
@@ -227,7 +238,7 @@ impl Sandbox {
         &self,
         id: &str,
         now: Timestamp,
-    ) -> Result<Said, StoreError> {
+    ) -> Result<WechatReply, StoreError> {
         let mut books = self.books.lock().await;
         let order = books.get_by_transaction(id).await?;
         self.look(order, now, &mut books).await
@@ -238,7 +249,7 @@ impl Sandbox {
         order: Option<Order>,
         now: Timestamp,
         books: &mut Books,
-    ) -> Result<Said, StoreError> {
+    ) -> Result<WechatReply, StoreError> {
         let absent = crate::wechat::no_such_deduction;
         // A number that was never submitted is not remembered: a probe must not fill the books.
         let Some(mut order) = order else {
@@ -257,7 +268,7 @@ impl Sandbox {
         let said = if order.state == OrderState::Seen || order.hidden_until > now {
             absent()
         } else {
-            Said::order(self.show(&order), None)
+            WechatReply::order(self.show(&order), None)
         };
         books.put(order).await?;
         Ok(said.with(fault))

@@ -12,7 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
-use crate::shared::keys::{FieldKey, KeyError, SigningKey, VerifyingKey};
+use crate::shared::keys::{FieldKey, MerchantVerifyingKey, SandboxKeyError, SandboxSigningKey};
 use payrun_domain::time::Timestamp;
 use payrun_project::config::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode};
 
@@ -31,14 +31,14 @@ const PLATFORM_PUBLIC_KEY: &str = "platform_public_key.pem";
 pub struct Identity {
     /// The ids the sandbox expects; change them before it is opened.
     pub mode: WechatMode,
-    pub(crate) merchant: Certified,
+    pub(crate) merchant: CertifiedKey,
     api_v3_key: SecretString,
-    pub(crate) platform: Certified,
+    pub(crate) platform: CertifiedKey,
 }
 
 /// A private key, its certificate and its public half.
 #[derive(Debug, Clone)]
-pub(crate) struct Certified {
+pub(crate) struct CertifiedKey {
     key: SecretString,
     pub(crate) certificate: String,
     pub(crate) serial: String,
@@ -54,9 +54,9 @@ impl Identity {
     pub fn generate() -> Result<Self, IdentityError> {
         Ok(Self {
             mode: own_merchant(),
-            merchant: Certified::generate("payrun sandbox merchant")?,
+            merchant: CertifiedKey::generate("payrun sandbox merchant")?,
             api_v3_key: SecretString::from(random()?),
-            platform: Certified::generate("payrun sandbox platform")?,
+            platform: CertifiedKey::generate("payrun sandbox platform")?,
         })
     }
 
@@ -81,9 +81,9 @@ impl Identity {
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
         Ok(Self {
             mode: own_merchant(),
-            merchant: Certified::load(folder, MERCHANT_KEY, MERCHANT_CERTIFICATE)?,
+            merchant: CertifiedKey::load(folder, MERCHANT_KEY, MERCHANT_CERTIFICATE)?,
             api_v3_key: SecretString::from(read(folder, API_V3_KEY)?.trim().to_owned()),
-            platform: Certified::load(folder, PLATFORM_KEY, PLATFORM_CERTIFICATE)?,
+            platform: CertifiedKey::load(folder, PLATFORM_KEY, PLATFORM_CERTIFICATE)?,
         })
     }
 
@@ -131,7 +131,7 @@ impl Identity {
     }
 }
 
-impl Certified {
+impl CertifiedKey {
     pub(crate) fn generate(name: &str) -> Result<Self, IdentityError> {
         let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
         let pair =
@@ -152,7 +152,7 @@ impl Certified {
     fn load(folder: &Path, key: &str, certificate: &str) -> Result<Self, IdentityError> {
         let pem = SecretString::from(read(folder, key)?);
         let pair = KeyPair::from_pem_and_sign_algo(pem.expose_secret(), &PKCS_RSA_SHA256)
-            .map_err(|_| IdentityError::Key(KeyError::NotPrivate))?;
+            .map_err(|_| IdentityError::Key(SandboxKeyError::NotPrivate))?;
         Self::read(pem, read(folder, certificate)?, pair.public_key_pem())
     }
 
@@ -186,8 +186,8 @@ impl Certified {
         &self.public
     }
 
-    pub(crate) fn signing_key(&self) -> Result<SigningKey, IdentityError> {
-        SigningKey::from_pem(&self.key).map_err(IdentityError::Key)
+    pub(crate) fn signing_key(&self) -> Result<SandboxSigningKey, IdentityError> {
+        SandboxSigningKey::from_pem(&self.key).map_err(IdentityError::Key)
     }
 
     /// What was encrypted for its public half opens with this.
@@ -195,8 +195,8 @@ impl Certified {
         FieldKey::from_pem(&self.key).map_err(IdentityError::Key)
     }
 
-    pub(crate) fn verifying_key(&self) -> Result<VerifyingKey, IdentityError> {
-        VerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
+    pub(crate) fn verifying_key(&self) -> Result<MerchantVerifyingKey, IdentityError> {
+        MerchantVerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
     }
 }
 

@@ -12,7 +12,7 @@ use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::wechat::{Client, Transport};
-use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::{Platform, WechatConfig};
 use payrun_system::clock::Clock;
 
@@ -56,7 +56,7 @@ impl Rig {
         self.twin.notification("P-1").await.unwrap().unwrap()
     }
 
-    async fn told(&self, client: &Client) -> Reached {
+    async fn told(&self, client: &Client) -> Delivery {
         let (headers, body) = self.notice().await;
         client
             .read_notification(&headers, &body, self.clock.now())
@@ -114,19 +114,19 @@ async fn while_certificates_give_way_to_a_public_key_either_verifies_and_request
         rig.twin.sign_with(signs_with);
         assert_eq!(
             pay(&client, &format!("B-{at}")).await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{signs_with:?}"
         );
         assert_eq!(rig.twin.named_key().as_ref(), Some(&public_key.id));
-        assert_eq!(rig.told(&client).await, Reached::Replied, "{signs_with:?}");
+        assert_eq!(rig.told(&client).await, Delivery::Replied, "{signs_with:?}");
     }
     assert_eq!(rig.twin.downloads(), 1);
     // One alone does not verify what the other has signed.
     let certificates = rig.client(&with(Platform::certificates()));
-    assert_eq!(rig.told(&certificates).await, Reached::Replied);
+    assert_eq!(rig.told(&certificates).await, Delivery::Replied);
     rig.twin.sign_with(SignsWith::PublicKey);
     assert!(
-        matches!(rig.told(&certificates).await, Reached::Unverified(why) if why.contains("PUB_KEY_ID_"))
+        matches!(rig.told(&certificates).await, Delivery::Unverified(why) if why.contains("PUB_KEY_ID_"))
     );
 }
 
@@ -139,7 +139,7 @@ async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_na
         certificates: false,
         public_keys: vec![old.clone()],
     }));
-    assert_eq!(rig.told(&only_old).await, Reached::Replied);
+    assert_eq!(rig.told(&only_old).await, Delivery::Replied);
     rig.twin.rotate_platform().unwrap();
     let new = rig.twin.public_key().unwrap();
     assert_ne!(new.id, old.id);
@@ -147,10 +147,10 @@ async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_na
         certificates: false,
         public_keys: vec![new.clone(), old],
     }));
-    assert_eq!(rig.told(&both).await, Reached::Replied);
-    assert_eq!(pay(&both, "R-1").await.reached, Reached::Replied);
+    assert_eq!(rig.told(&both).await, Delivery::Replied);
+    assert_eq!(pay(&both, "R-1").await.reached, Delivery::Replied);
     assert_eq!(rig.twin.named_key(), Some(new.id));
-    assert!(matches!(rig.told(&only_old).await, Reached::Unverified(_)));
+    assert!(matches!(rig.told(&only_old).await, Delivery::Unverified(_)));
     assert_eq!(rig.twin.downloads(), 0);
 }
 
@@ -167,12 +167,12 @@ async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_be
     for n in 0..20 {
         assert_eq!(
             pay(&client, &format!("F-{n}")).await.reached,
-            Reached::Replied
+            Delivery::Replied
         );
     }
     assert_eq!(rig.twin.downloads(), 1);
     rig.pass(61);
-    assert_eq!(pay(&client, "F-20").await.reached, Reached::Replied);
+    assert_eq!(pay(&client, "F-20").await.reached, Delivery::Replied);
     assert_eq!(rig.twin.downloads(), 2);
 }
 
@@ -185,7 +185,7 @@ async fn a_merchant_key_is_used_from_its_time_on() {
         .merchant_keys
         .push(rig.twin.add_merchant_key(Some(change)).unwrap());
     let client = rig.client(&config);
-    assert_eq!(pay(&client, "M-1").await.reached, Reached::Replied);
+    assert_eq!(pay(&client, "M-1").await.reached, Delivery::Replied);
     let found = async || {
         let probes = client.probe().await;
         probes
@@ -236,18 +236,18 @@ async fn a_notification_under_a_certificate_that_cannot_be_had_just_now_is_neith
     let client = rig.client(&with(Platform::certificates()));
     rig.twin.hide_certificates(true);
     // Nothing is known yet, and nothing can be had.
-    assert!(matches!(rig.told(&client).await, Reached::NoKeys(why) if why.contains("HTTP 502")));
+    assert!(matches!(rig.told(&client).await, Delivery::NoKeys(why) if why.contains("HTTP 502")));
     rig.twin.hide_certificates(false);
     // For a minute nobody may ask again: whether there is such a certificate is still not known.
-    assert!(matches!(rig.told(&client).await, Reached::NoKeys(_)));
+    assert!(matches!(rig.told(&client).await, Delivery::NoKeys(_)));
     assert_eq!(rig.twin.downloads(), 1);
     rig.pass(61);
-    assert_eq!(rig.told(&client).await, Reached::Replied);
+    assert_eq!(rig.told(&client).await, Delivery::Replied);
     // A rotation that begins right after a download for the sake of a serial is waited for, too.
     rig.twin.rotate_platform().unwrap();
-    assert!(matches!(rig.told(&client).await, Reached::NoKeys(_)));
+    assert!(matches!(rig.told(&client).await, Delivery::NoKeys(_)));
     rig.pass(61);
-    assert_eq!(rig.told(&client).await, Reached::Replied);
+    assert_eq!(rig.told(&client).await, Delivery::Replied);
     assert_eq!(rig.twin.downloads(), 3);
 }
 
@@ -271,7 +271,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
             let seen = client
                 .read_notification(&headers, forged, rig.clock.now())
                 .await;
-            assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+            assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
         }
     };
     rig.twin.hide_certificates(true);
@@ -292,7 +292,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
             .read_notification(&headers, &body, rig.clock.now())
             .await;
         assert!(
-            matches!(seen.reached, Reached::Unverified(_) | Reached::NoKeys(_)),
+            matches!(seen.reached, Delivery::Unverified(_) | Delivery::NoKeys(_)),
             "{seen:?}"
         );
     }
@@ -301,7 +301,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
     let seen = client
         .read_notification(&headers, &forged, rig.clock.now())
         .await;
-    assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+    assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
 }
 
 #[tokio::test]
@@ -312,8 +312,8 @@ async fn while_the_apiv3_key_is_changed_what_either_was_used_for_opens() {
     config.api_v3_keys = vec!["n".repeat(32).into()];
     assert!(matches!(
         rig.told(&rig.client(&config)).await,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
     config.api_v3_keys.push(old);
-    assert_eq!(rig.told(&rig.client(&config)).await, Reached::Replied);
+    assert_eq!(rig.told(&rig.client(&config)).await, Delivery::Replied);
 }

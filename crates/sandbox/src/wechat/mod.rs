@@ -60,10 +60,12 @@ use serde_json::Value;
 use crate::faults::Fault;
 use crate::shared::fault_flow::Calls;
 use crate::shared::percent::decode;
-use crate::shared::responder::Counter;
-use crate::shared::transactions::{Asked, Transaction, TransactionKind, TransactionState};
-use crate::wechat::deductions::Said;
-use crate::wechat::order_book::{Charged, OrderState, Totals};
+use crate::shared::responder::Responder;
+use crate::shared::transactions::{
+    Transaction, TransactionKind, TransactionRequest, TransactionState,
+};
+use crate::wechat::deductions::WechatReply;
+use crate::wechat::order_book::{ChargedSum, OrderState, Totals};
 use crate::wechat::order_store::StoreError;
 use crate::{Sandbox, Settings};
 use payrun_domain::money::Amount;
@@ -72,23 +74,23 @@ use payrun_gateway::transport::Request;
 use payrun_project::config::WechatMode;
 use payrun_system::clock::Clock;
 pub(crate) use replies::Refusal;
-use withdraw::Way;
+use withdraw::WithdrawMethod;
 
 /// The till, and what is noted beside it.
 #[derive(Debug)]
-pub(crate) struct Desk {
-    pub(crate) counter: Counter,
-    notes: Mutex<Notes>,
+pub(crate) struct Payments {
+    pub(crate) counter: Responder,
+    notes: Mutex<OrderNotes>,
 }
 
 #[derive(Debug, Default)]
-struct Notes {
+struct OrderNotes {
     /// Deductions that were taken over into the till.
     deductions: HashSet<String>,
     /// By payment.
     refunds: HashMap<String, Refunds>,
     /// Contracts somebody asked to be ended.
-    contracts: HashMap<String, Ending>,
+    contracts: HashMap<String, ContractEnding>,
 }
 
 /// The refunds of a payment, in the order they were accepted.
@@ -100,30 +102,30 @@ struct Refunds {
 
 /// What became of a contract that was to be ended.
 #[derive(Debug, Default)]
-struct Ending {
+struct ContractEnding {
     calls: Calls,
     note: Option<String>,
 }
 
 /// Whose order it is about, and what is said.
-type Answer = (String, Result<Said, StoreError>);
+type OrderReply = (String, Result<WechatReply, StoreError>);
 
 /// An order's name: the gateway's number or the merchant's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Name {
+enum OrderName {
     Theirs(String),
     Ours(String),
 }
 
-impl Desk {
+impl Payments {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
         Self {
-            counter: Counter::new(settings, clock),
+            counter: Responder::new(settings, clock),
             notes: Mutex::default(),
         }
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
+    fn notes(&self) -> MutexGuard<'_, OrderNotes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,7 +175,7 @@ impl Desk {
                 .map(|(currency, (count, minor))| {
                     (
                         currency,
-                        Charged {
+                        ChargedSum {
                             count,
                             minor: minor.into(),
                         },
@@ -216,7 +218,7 @@ impl Sandbox {
         request: &Request,
         segments: &[&str],
         now: Timestamp,
-    ) -> Result<Option<Answer>, Refusal> {
+    ) -> Result<Option<OrderReply>, Refusal> {
         let ["v3", "global", rest @ ..] = segments else {
             return Ok(None);
         };
@@ -225,10 +227,12 @@ impl Sandbox {
         let answer = match (request.method(), rest) {
             (&Method::POST, ["micropay", "transactions", "pay"]) => self.pay(bytes, now).await?,
             (&Method::POST, ["micropay", "transactions", kind, number, "reverse"]) => {
-                self.withdraw(Way::Reverse, name(kind, number)?, now).await
+                self.withdraw(WithdrawMethod::Reverse, name(kind, number)?, now)
+                    .await
             }
             (&Method::POST, ["transactions", kind, number, "close"]) => {
-                self.withdraw(Way::Close, name(kind, number)?, now).await
+                self.withdraw(WithdrawMethod::Close, name(kind, number)?, now)
+                    .await
             }
             (&Method::POST, ["papay", "transactions", "out-trade-no", number, "reverse"]) => {
                 let number = decode(number);
@@ -255,7 +259,7 @@ impl Sandbox {
     }
 
     /// A contract as its query shows it.
-    pub(crate) fn contract(&self, id: &str) -> Said {
+    pub(crate) fn contract(&self, id: &str) -> WechatReply {
         let ended = self
             .desk
             .notes()
@@ -263,7 +267,7 @@ impl Sandbox {
             .get(id)
             .and_then(|ending| ending.note.clone());
         match contracts::show(id, ended) {
-            Some(body) => Said {
+            Some(body) => WechatReply {
                 http: 200,
                 body,
                 fault: None,
@@ -274,9 +278,9 @@ impl Sandbox {
 
     /// Ends a contract. One that has ended stays so; whether the real gateway says so or complains
     /// is not known [C].
-    fn terminate(&self, id: &str, note: String) -> Said {
+    fn terminate(&self, id: &str, note: String) -> WechatReply {
         if contracts::show(id, None).is_none() {
-            return Said::error(403, "CONTRACT_NOT_EXIST", "there is no such contract");
+            return WechatReply::error(403, "CONTRACT_NOT_EXIST", "there is no such contract");
         }
         let mut notes = self.desk.notes();
         let ending = notes.contracts.entry(id.to_owned()).or_default();
@@ -289,7 +293,7 @@ impl Sandbox {
             (Fault::SoftDecline, broken()),
             (
                 Fault::HardDecline,
-                Said::error(403, "NO_AUTH", "not this one"),
+                WechatReply::error(403, "NO_AUTH", "not this one"),
             ),
             (Fault::UnlistedCode, unlisted()),
         ];
@@ -300,26 +304,28 @@ impl Sandbox {
         if refused.is_none() && !fault.is_some_and(Fault::is_before) {
             ending.note.get_or_insert(note);
         }
-        refused.unwrap_or_else(|| Said::nothing(None)).with(fault)
+        refused
+            .unwrap_or_else(|| WechatReply::nothing(None))
+            .with(fault)
     }
 
     /// The merchant's number of an order that exists, and whether it is a deduction. A deduction
     /// that is paid is taken over into the till, under its own transaction id.
-    async fn find(&self, name: &Name) -> Result<Option<(String, bool)>, StoreError> {
+    async fn find(&self, name: &OrderName) -> Result<Option<(String, bool)>, StoreError> {
         if let Some(number) = self.desk.number_of(name) {
             let deduction = self.desk.notes().deductions.contains(&number);
             return Ok(Some((number, deduction)));
         }
         let mut books = self.books.lock().await;
         let order = match name {
-            Name::Theirs(id) => books.get_by_transaction(id).await?,
-            Name::Ours(number) => books.get(number).await?,
+            OrderName::Theirs(id) => books.get_by_transaction(id).await?,
+            OrderName::Ours(number) => books.get(number).await?,
         };
         let Some(order) = order.filter(|order| order.state != OrderState::Seen) else {
             return Ok(None);
         };
         if order.state == OrderState::Success {
-            let asked = Asked {
+            let asked = TransactionRequest {
                 sort: TransactionKind::Payment,
                 number: order.number.clone(),
                 of: String::new(),
@@ -365,12 +371,12 @@ impl Sandbox {
     }
 }
 
-impl Desk {
-    fn number_of(&self, name: &Name) -> Option<String> {
+impl Payments {
+    fn number_of(&self, name: &OrderName) -> Option<String> {
         let till = self.counter.till();
         match name {
-            Name::Theirs(id) => till.number_of(TransactionKind::Payment, id),
-            Name::Ours(number) => {
+            OrderName::Theirs(id) => till.number_of(TransactionKind::Payment, id),
+            OrderName::Ours(number) => {
                 let there = till.entry(TransactionKind::Payment, number)?;
                 (there.standing != TransactionState::Seen).then(|| number.clone())
             }
@@ -378,22 +384,22 @@ impl Desk {
     }
 }
 
-fn name(kind: &str, number: &str) -> Result<Name, Refusal> {
+fn name(kind: &str, number: &str) -> Result<OrderName, Refusal> {
     match kind {
-        "id" => Ok(Name::Theirs(decode(number))),
-        "out-trade-no" => Ok(Name::Ours(decode(number))),
+        "id" => Ok(OrderName::Theirs(decode(number))),
+        "out-trade-no" => Ok(OrderName::Ours(decode(number))),
         _ => Err(replies::NO_SUCH_PATH),
     }
 }
 
 /// How the query of a contract says so is not documented \[C\]: the fake says it in both ways.
-fn no_such_contract(id: &str) -> Said {
+fn no_such_contract(id: &str) -> WechatReply {
     let code = if either(id) {
         "NOT_FOUND"
     } else {
         "RESOURCE_NOT_EXISTS"
     };
-    Said::error(404, code, "there is no such contract")
+    WechatReply::error(404, code, "there is no such contract")
 }
 
 /// Which of two ways of saying the same thing an order gets, where no page says which is the
@@ -403,18 +409,18 @@ fn either(number: &str) -> bool {
 }
 
 /// How the auto-debit calls say so.
-pub(crate) fn no_such_deduction() -> Said {
-    Said::error(404, "NOT_FOUND", "there is no such order")
+pub(crate) fn no_such_deduction() -> WechatReply {
+    WechatReply::error(404, "NOT_FOUND", "there is no such order")
 }
 
-fn no_such_order() -> Said {
-    Said::error(404, "ORDER_NOT_EXIST", "there is no such order")
+fn no_such_order() -> WechatReply {
+    WechatReply::error(404, "ORDER_NOT_EXIST", "there is no such order")
 }
 
-fn broken() -> Said {
-    Said::error(500, "SYSTEM_ERROR", "system error")
+fn broken() -> WechatReply {
+    WechatReply::error(500, "SYSTEM_ERROR", "system error")
 }
 
-fn unlisted() -> Said {
-    Said::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+fn unlisted() -> WechatReply {
+    WechatReply::error(403, "SANDBOX_UNLISTED", "a code no document lists")
 }

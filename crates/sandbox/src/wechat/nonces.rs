@@ -17,7 +17,7 @@ pub(crate) struct Nonces {
 
 /// What became of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Noted {
+pub(crate) enum NonceCheck {
     /// It is new, and is known now.
     New,
     /// It was used before.
@@ -29,7 +29,7 @@ pub(crate) enum Noted {
 impl Nonces {
     /// Notes a nonce under its request's timestamp, which the caller has found to be within
     /// `window` seconds of `now`.
-    pub(crate) fn note(&mut self, nonce: &str, second: i64, now: i64, window: i64) -> Noted {
+    pub(crate) fn note(&mut self, nonce: &str, second: i64, now: i64, window: i64) -> NonceCheck {
         while let Some(oldest) = self.by_minute.first_entry() {
             if (oldest.key() + 1) * 60 > now.saturating_sub(window) {
                 break;
@@ -38,17 +38,17 @@ impl Nonces {
         }
         let hash = self.hasher.hash_one(nonce);
         if self.by_minute.values().any(|known| known.contains(&hash)) {
-            return Noted::Repeated;
+            return NonceCheck::Repeated;
         }
         if self.held >= MOST {
-            return Noted::Full;
+            return NonceCheck::Full;
         }
         self.by_minute
             .entry(second.div_euclid(60))
             .or_default()
             .insert(hash);
         self.held += 1;
-        Noted::New
+        NonceCheck::New
     }
 }
 
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn a_nonce_is_repeated_until_its_minute_leaves_the_window() {
         let mut nonces = Nonces::default();
-        assert_eq!(nonces.note("a", 1_000, 1_000, 300), Noted::New);
-        assert_eq!(nonces.note("a", 1_200, 1_200, 300), Noted::Repeated);
-        assert_eq!(nonces.note("b", 1_321, 1_321, 300), Noted::New);
+        assert_eq!(nonces.note("a", 1_000, 1_000, 300), NonceCheck::New);
+        assert_eq!(nonces.note("a", 1_200, 1_200, 300), NonceCheck::Repeated);
+        assert_eq!(nonces.note("b", 1_321, 1_321, 300), NonceCheck::New);
         assert_eq!(nonces.held, 1);
-        assert_eq!(nonces.note("a", 1_321, 1_321, 300), Noted::New);
+        assert_eq!(nonces.note("a", 1_321, 1_321, 300), NonceCheck::New);
     }
 }

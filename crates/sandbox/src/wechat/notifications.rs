@@ -5,11 +5,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::Name;
+use super::OrderName;
 use super::refunds::{amount, status};
 use crate::Sandbox;
 use crate::shared::keys::nonce;
-use crate::shared::transactions::{Asked, Transaction, TransactionKind, TransactionState};
+use crate::shared::transactions::{
+    Transaction, TransactionKind, TransactionRequest, TransactionState,
+};
 use crate::wechat::order_book::Order;
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
@@ -24,7 +26,7 @@ impl Sandbox {
         &self,
         out_trade_no: &str,
     ) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
-        self.find(&Name::Ours(out_trade_no.to_owned())).await?;
+        self.find(&OrderName::Ours(out_trade_no.to_owned())).await?;
         let paid = self
             .desk
             .counter
@@ -88,7 +90,7 @@ impl Sandbox {
     /// # Errors
     /// If the books cannot be read.
     pub(crate) async fn payment(&self, number: &str) -> Result<Option<Transaction>, StoreError> {
-        self.find(&Name::Ours(number.to_owned())).await?;
+        self.find(&OrderName::Ours(number.to_owned())).await?;
         if let Some(entry) = self
             .desk
             .counter
@@ -204,7 +206,7 @@ impl Sandbox {
 
 /// A deduction that is not decided, as the till would have it.
 fn undecided(order: &Order) -> Transaction {
-    Transaction::shadow(&Asked {
+    Transaction::shadow(&TransactionRequest {
         sort: TransactionKind::Payment,
         number: order.number.clone(),
         of: String::new(),

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::shared::customs::CustomsTotals;
 use crate::shared::fault_flow::Calls;
-use crate::wechat::order_store::{Store, StoreError};
+use crate::wechat::order_store::{OrderStore, StoreError};
 use crate::wechat::settlements::DaySum;
 use payrun_domain::time::Timestamp;
 
@@ -104,7 +104,7 @@ pub struct Order {
 
 /// Money that moved.
 #[derive(Debug, Clone)]
-pub(crate) struct Charge {
+pub(crate) struct BookedCharge {
     pub transaction_id: String,
     pub number: String,
     pub currency: String,
@@ -136,10 +136,10 @@ impl Counter {
 /// The books.
 #[derive(Debug)]
 pub(crate) struct Books {
-    store: Store,
+    store: OrderStore,
     young: HashMap<String, Order>,
     old: HashMap<String, Order>,
-    charges: Vec<Charge>,
+    charges: Vec<BookedCharge>,
     filter: Filter,
     /// The order that is being decided, by contract: in an order of their own, so that a play goes
     /// the same way again.
@@ -150,7 +150,7 @@ pub(crate) struct Books {
 impl Books {
     /// Opens the books at a path, or temporary ones.
     pub(crate) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
-        let mut store = Store::open(path).await?;
+        let mut store = OrderStore::open(path).await?;
         let processing = store.processing().await?.into_iter().collect();
         let mut counters = BTreeMap::new();
         for (kind, name, count) in store.counters().await? {
@@ -183,7 +183,7 @@ impl Books {
         })
     }
 
-    /// Looks an order up; a copy, to be given back with [`Books::put`].
+    /// Looks an order up; a copy, to be given back with [`OrderBook::put`].
     pub(crate) async fn get(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
         if let Some(order) = self.young.get(number).or_else(|| self.old.get(number)) {
             return Ok(Some(order.clone()));
@@ -237,7 +237,7 @@ impl Books {
 
     /// Adds a charge.
     pub(crate) fn charge(&mut self, order: &Order) {
-        self.charges.push(Charge {
+        self.charges.push(BookedCharge {
             transaction_id: order.transaction_id.clone(),
             number: order.number.clone(),
             currency: order.currency.clone(),
@@ -272,7 +272,7 @@ impl Books {
         let charged = self.store.charged().await?.into_iter();
         Ok(Totals {
             charged: charged
-                .map(|(currency, count, minor)| (currency, Charged { count, minor }))
+                .map(|(currency, count, minor)| (currency, ChargedSum { count, minor }))
                 .collect(),
             paid: BTreeMap::new(),
             refunded: BTreeMap::new(),
@@ -286,7 +286,7 @@ impl Books {
 
     /// A page of the orders that exist, in the order of their numbers. It may be shorter than
     /// `limit` before the end; the end is where `next` is none.
-    pub(crate) async fn page(&mut self, after: &str, limit: u32) -> Result<Page, StoreError> {
+    pub(crate) async fn page(&mut self, after: &str, limit: u32) -> Result<OrderPage, StoreError> {
         self.flush().await?;
         let limit = limit.clamp(1, 1_000);
         let orders = self.store.page(after, limit).await?;
@@ -296,7 +296,7 @@ impl Books {
         let existing = orders
             .into_iter()
             .filter(|order| order.state != OrderState::Seen);
-        Ok(Page {
+        Ok(OrderPage {
             orders: existing.map(Line::of).collect(),
             next,
         })
@@ -309,7 +309,7 @@ impl Books {
         within: (Timestamp, Timestamp),
         after: &str,
         limit: u32,
-    ) -> Result<Vec<Charge>, StoreError> {
+    ) -> Result<Vec<BookedCharge>, StoreError> {
         self.flush().await?;
         self.store.charges(within, after, limit).await
     }
@@ -400,13 +400,13 @@ pub(crate) fn short_hash(bytes: &[u8]) -> [u8; 16] {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Totals {
     /// What deductions moved, by currency.
-    pub charged: BTreeMap<String, Charged>,
+    pub charged: BTreeMap<String, ChargedSum>,
     /// What other payments moved, by currency.
     #[serde(default)]
-    pub paid: BTreeMap<String, Charged>,
+    pub paid: BTreeMap<String, ChargedSum>,
     /// What was given back, by currency: refunds, and reversals of what was paid.
     #[serde(default)]
-    pub refunded: BTreeMap<String, Charged>,
+    pub refunded: BTreeMap<String, ChargedSum>,
     /// How many orders are in each state.
     pub by_state: BTreeMap<String, u64>,
     /// Broken promises of the caller: `charged_twice`, `two_bodies`, `overlapping_contract`,
@@ -423,7 +423,7 @@ pub struct Totals {
 
 /// What moved in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Charged {
+pub struct ChargedSum {
     /// How many charges.
     pub count: u64,
     /// Their sum in minor units.
@@ -432,7 +432,7 @@ pub struct Charged {
 
 /// A page of the books.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Page {
+pub struct OrderPage {
     /// The orders.
     pub orders: Vec<Line>,
     /// After which number the next page begins; none at the end.
@@ -519,7 +519,7 @@ mod tests {
         let totals = books.totals().await.unwrap();
         assert_eq!(
             totals.charged["HKD"],
-            Charged {
+            ChargedSum {
                 count: 10_000,
                 minor: i128::from(i64::MAX) * 10_000
             }

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::shared::fault_flow::Calls;
 use crate::shared::statements::{BEIJING, DAY};
-use crate::wechat::order_book::{Charge, Order, OrderState};
+use crate::wechat::order_book::{BookedCharge, Order, OrderState};
 use crate::wechat::settlements::DaySum;
 use payrun_domain::time::Timestamp;
 
@@ -40,13 +40,13 @@ const COLUMNS: &str = "number, contract, currency, minor, body, attach, category
 
 /// The file of the books.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct OrderStore {
     connection: SqliteConnection,
     /// Removed with the store, if it is temporary.
     temporary: Option<PathBuf>,
 }
 
-impl Store {
+impl OrderStore {
     /// Opens the books at a path, or temporary ones.
     pub(crate) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -80,7 +80,7 @@ impl Store {
     pub(crate) async fn write(
         &mut self,
         orders: &[&Order],
-        charges: &[Charge],
+        charges: &[BookedCharge],
         counters: &[(&str, String, u64)],
     ) -> Result<(), StoreError> {
         use sqlx::Connection as _;
@@ -157,7 +157,7 @@ impl Store {
         within: (Timestamp, Timestamp),
         after: &str,
         limit: u32,
-    ) -> Result<Vec<Charge>, StoreError> {
+    ) -> Result<Vec<BookedCharge>, StoreError> {
         let rows = sqlx::query(
             "select transaction_id, number, currency, minor, at from charges
              where transaction_id > ? and at >= ? and at < ? order by transaction_id limit ?",
@@ -169,7 +169,7 @@ impl Store {
             .bind(limit);
         let rows = rows.fetch_all(&mut self.connection).await?;
         let charges = rows.iter().map(|row| {
-            Ok(Charge {
+            Ok(BookedCharge {
                 transaction_id: row.try_get(0)?,
                 number: row.try_get(1)?,
                 currency: row.try_get(2)?,
@@ -180,7 +180,7 @@ impl Store {
         charges.collect()
     }
 
-    /// What was charged, by day in Beijing and currency; summed in halves as in [`Store::charged`].
+    /// What was charged, by day in Beijing and currency; summed in halves as in [`OrderStore::charged`].
     pub(crate) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
         let rows = sqlx::query(
             "select (at + ?) / ?, currency, sum(minor >> 32), sum(minor & 4294967295) from charges
@@ -265,7 +265,7 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for OrderStore {
     fn drop(&mut self) {
         if let Some(file) = &self.temporary {
             for suffix in ["", "-wal", "-shm"] {

@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 
 use super::body::Micropay;
 use super::withdraw::{closing, reversal};
-use super::{Answer, Name, broken, either, no_such_order, unlisted};
+use super::{OrderName, OrderReply, broken, either, no_such_order, unlisted};
 use crate::Sandbox;
 use crate::faults::Fault;
 use crate::shared::transactions::{
-    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+    Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
+    TransactionState,
 };
 use crate::wechat::Refusal;
-use crate::wechat::deductions::Said;
+use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
 impl Sandbox {
     /// A payment by code.
-    pub(super) async fn pay(&self, bytes: &[u8], now: Timestamp) -> Result<Answer, Refusal> {
+    pub(super) async fn pay(&self, bytes: &[u8], now: Timestamp) -> Result<OrderReply, Refusal> {
         let body = Micropay::read(bytes)?;
         let number = body.out_trade_no.clone();
         let said = match self.books.lock().await.get(&number).await {
@@ -33,8 +34,8 @@ impl Sandbox {
         Ok((number, said))
     }
 
-    fn take_payment(&self, body: &Micropay, bytes: &[u8], now: Timestamp) -> Said {
-        let asked = Asked {
+    fn take_payment(&self, body: &Micropay, bytes: &[u8], now: Timestamp) -> WechatReply {
+        let asked = TransactionRequest {
             sort: TransactionKind::Payment,
             number: body.out_trade_no.clone(),
             of: String::new(),
@@ -44,8 +45,8 @@ impl Sandbox {
             waits: body.payer.auth_code.ends_with("0000") || body.payer.auth_code.ends_with("0001"),
         };
         let mut till = self.desk.counter.till();
-        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
-        if body.payer.auth_code.ends_with("0001") && !matches!(what, What::OtherBody) {
+        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
+        if body.payer.auth_code.ends_with("0001") && !matches!(what, TransactionResult::OtherBody) {
             till.fail(&body.out_trade_no);
         }
         let entry = till
@@ -53,21 +54,25 @@ impl Sandbox {
             .cloned();
         drop(till);
         let said = match (what, entry) {
-            (What::Transaction(_), Some(entry)) => Said {
+            (TransactionResult::Transaction(_), Some(entry)) => WechatReply {
                 http: 200,
                 body: self.show_payment(&entry, fault),
                 fault: None,
             },
-            (What::Soft, _) => Said::error(403, "NOT_ENOUGH", "balance not enough"),
-            (What::Hard, _) => Said::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account"),
-            (What::Unlisted, _) => unlisted(),
-            (What::OtherBody, _) => number_used(),
+            (TransactionResult::Soft, _) => {
+                WechatReply::error(403, "NOT_ENOUGH", "balance not enough")
+            }
+            (TransactionResult::Hard, _) => {
+                WechatReply::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account")
+            }
+            (TransactionResult::Unlisted, _) => unlisted(),
+            (TransactionResult::OtherBody, _) => number_used(),
             (
-                What::Transaction(_)
-                | What::NoPayment
-                | What::WrongState
-                | What::TooMuch
-                | What::Full,
+                TransactionResult::Transaction(_)
+                | TransactionResult::NoPayment
+                | TransactionResult::WrongState
+                | TransactionResult::TooMuch
+                | TransactionResult::Full,
                 _,
             ) => broken(),
         };
@@ -75,10 +80,10 @@ impl Sandbox {
     }
 
     /// A query of an order, of whatever kind.
-    pub(super) async fn show_order(&self, name: Name, now: Timestamp) -> Answer {
+    pub(super) async fn show_order(&self, name: OrderName, now: Timestamp) -> OrderReply {
         let subject = match &name {
-            Name::Theirs(id) => self.desk.number_of(&name).unwrap_or_else(|| id.clone()),
-            Name::Ours(number) => number.clone(),
+            OrderName::Theirs(id) => self.desk.number_of(&name).unwrap_or_else(|| id.clone()),
+            OrderName::Ours(number) => number.clone(),
         };
         let said = if self.desk.has_payment(&subject) {
             let (seen, fault) = self.desk.counter.till().query(
@@ -87,7 +92,7 @@ impl Sandbox {
                 &self.settings,
                 now,
             );
-            let said = seen.map(|entry| Said {
+            let said = seen.map(|entry| WechatReply {
                 http: 200,
                 body: self.show_payment(&entry, fault),
                 fault: None,
@@ -101,10 +106,14 @@ impl Sandbox {
 
     /// A deduction as the query of orders of every kind shows it: its number is called `id` here.
     /// Whether that query knows deductions is not documented \[C\]: here it knows half of them.
-    async fn show_deduction(&self, name: &Name, now: Timestamp) -> Result<Said, StoreError> {
+    async fn show_deduction(
+        &self,
+        name: &OrderName,
+        now: Timestamp,
+    ) -> Result<WechatReply, StoreError> {
         let number = match name {
-            Name::Ours(number) => number.clone(),
-            Name::Theirs(id) => {
+            OrderName::Ours(number) => number.clone(),
+            OrderName::Theirs(id) => {
                 let order = self.books.lock().await.get_by_transaction(id).await?;
                 order.map(|order| order.number).unwrap_or_default()
             }
@@ -113,8 +122,8 @@ impl Sandbox {
             return Ok(no_such_order());
         }
         let mut said = match name {
-            Name::Theirs(id) => self.query_transaction(id, now).await?,
-            Name::Ours(number) => self.query(number, now).await?,
+            OrderName::Theirs(id) => self.query_transaction(id, now).await?,
+            OrderName::Ours(number) => self.query(number, now).await?,
         };
         if said.http == 404 {
             return Ok(no_such_order().with(said.fault));
@@ -193,8 +202,8 @@ impl Sandbox {
     }
 }
 
-fn number_used() -> Said {
-    Said::error(
+fn number_used() -> WechatReply {
+    WechatReply::error(
         400,
         "OUT_TRADE_NO_USED",
         "this order number belongs to another request",

@@ -6,15 +6,16 @@ use serde_json::{Value, json};
 use super::body::Refund;
 use super::query::Query;
 use super::replies::NO_SUCH_PATH;
-use super::{Answer, Name, Refunds, broken, either, no_such_order, unlisted};
+use super::{OrderName, OrderReply, Refunds, broken, either, no_such_order, unlisted};
 use crate::Sandbox;
 use crate::faults::Fault;
 use crate::shared::transactions::{
-    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+    Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
+    TransactionState,
 };
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
-use crate::wechat::deductions::Said;
+use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
@@ -29,7 +30,7 @@ impl Sandbox {
         &self,
         bytes: &[u8],
         now: Timestamp,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<OrderReply, Refusal> {
         let body = Refund::read(bytes)?;
         let payment = self.find(&body.of()?).await;
         let said = payment
@@ -43,9 +44,9 @@ impl Sandbox {
         bytes: &[u8],
         payment: Option<String>,
         now: Timestamp,
-    ) -> Said {
+    ) -> WechatReply {
         let exists = payment.is_some();
-        let asked = Asked {
+        let asked = TransactionRequest {
             sort: TransactionKind::Refund,
             number: body.out_refund_no.clone(),
             of: payment.unwrap_or_default(),
@@ -59,7 +60,7 @@ impl Sandbox {
         }
         let (number, of) = (asked.number.clone(), asked.of.clone());
         let mut till = self.desk.counter.till();
-        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
+        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         let accepted = till
             .entry(TransactionKind::Refund, &number)
             .is_some_and(|entry| entry.standing != TransactionState::Seen);
@@ -70,33 +71,42 @@ impl Sandbox {
         // Whether a refund that is answered so was accepted is unclear (docs/gateways/wechat.md):
         // here it was.
         if fault == Some(Fault::ErrorAfter) && either(&number) {
-            return Said::error(429, "FREQUENCY_LIMITED", "slow down");
+            return WechatReply::error(429, "FREQUENCY_LIMITED", "slow down");
         }
         let said = match what {
-            What::Transaction(entry) => Said {
+            TransactionResult::Transaction(entry) => WechatReply {
                 http: 200,
                 body: accepted_refund(&entry, fault),
                 fault: None,
             },
-            What::Soft => Said::error(
+            TransactionResult::Soft => WechatReply::error(
                 403,
                 "NOT_ENOUGH",
                 "the account has not enough to refund from",
             ),
-            What::Hard => Said::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account"),
-            What::Unlisted => unlisted(),
-            What::OtherBody => number_used(),
-            What::NoPayment if !exists => no_such_refund(),
-            What::NoPayment | What::WrongState => invalid("the order is not paid"),
-            What::TooMuch => invalid("more than was paid"),
-            What::Full => broken(),
+            TransactionResult::Hard => {
+                WechatReply::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account")
+            }
+            TransactionResult::Unlisted => unlisted(),
+            TransactionResult::OtherBody => number_used(),
+            TransactionResult::NoPayment if !exists => no_such_refund(),
+            TransactionResult::NoPayment | TransactionResult::WrongState => {
+                invalid("the order is not paid")
+            }
+            TransactionResult::TooMuch => invalid("more than was paid"),
+            TransactionResult::Full => broken(),
         };
         said.with(fault)
     }
 
     /// Why a new refund cannot be, for reasons of this gateway only. Its number belongs to its body
     /// all the same.
-    fn forbidden(&self, asked: &Asked, total: i64, now: Timestamp) -> Option<Said> {
+    fn forbidden(
+        &self,
+        asked: &TransactionRequest,
+        total: i64,
+        now: Timestamp,
+    ) -> Option<WechatReply> {
         let notes = self.desk.notes();
         let mut till = self.desk.counter.till();
         if till
@@ -116,7 +126,7 @@ impl Sandbox {
         let said = if before.is_some_and(|before| before.numbers.len() >= MOST) {
             invalid("there are fifty refunds of it")
         } else if too_close {
-            Said::error(
+            WechatReply::error(
                 429,
                 "FREQUENCY_LIMITED",
                 "two refunds of a payment are a minute apart",
@@ -151,7 +161,7 @@ impl Sandbox {
         kind: &str,
         number: &str,
         now: Timestamp,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<OrderReply, Refusal> {
         let mut till = self.desk.counter.till();
         let number = match kind {
             "out-refund-no" => number.to_owned(),
@@ -170,7 +180,7 @@ impl Sandbox {
                 let mut body = one_refund(&entry, fault);
                 body["transaction_id"] = json!(payment);
                 body["out_trade_no"] = json!(entry.of);
-                Said {
+                WechatReply {
                     http: 200,
                     body,
                     fault: None,
@@ -181,18 +191,18 @@ impl Sandbox {
     }
 
     /// A page of the refunds of a payment. Where it begins and how long it is must be said.
-    pub(super) async fn list_refunds(&self, query: &str) -> Result<Answer, Refusal> {
+    pub(super) async fn list_refunds(&self, query: &str) -> Result<OrderReply, Refusal> {
         let query = Query::read(query);
         let name = match (query.get("transaction_id"), query.get("out_trade_no")) {
-            (Some(id), None) => Name::Theirs(id.to_owned()),
-            (None, Some(number)) => Name::Ours(number.to_owned()),
+            (Some(id), None) => OrderName::Theirs(id.to_owned()),
+            (None, Some(number)) => OrderName::Ours(number.to_owned()),
             (Some(_), Some(_)) | (None, None) => return Err(param("missing_parameter")),
         };
         let (offset, count) = (query.number("offset")?, query.number("count")?);
         if !(1..=PAGE_MAX).contains(&count) {
             return Err(param("wrong_number"));
         }
-        let (Name::Theirs(subject) | Name::Ours(subject)) = &name;
+        let (OrderName::Theirs(subject) | OrderName::Ours(subject)) = &name;
         Ok((
             subject.clone(),
             self.refund_page(&name, offset, count).await,
@@ -201,10 +211,10 @@ impl Sandbox {
 
     async fn refund_page(
         &self,
-        name: &Name,
+        name: &OrderName,
         offset: usize,
         count: usize,
-    ) -> Result<Said, StoreError> {
+    ) -> Result<WechatReply, StoreError> {
         let number = self
             .find(name)
             .await?
@@ -243,7 +253,7 @@ impl Sandbox {
             "data": data,
         });
         self.show_ids(&mut body, false);
-        Ok(Said {
+        Ok(WechatReply {
             http: 200,
             body,
             fault,
@@ -293,22 +303,22 @@ pub(super) fn amount(entry: &Transaction, fault: Option<Fault>) -> Value {
     })
 }
 
-fn no_such_refund() -> Said {
-    Said::error(
+fn no_such_refund() -> WechatReply {
+    WechatReply::error(
         404,
         "RESOURCE_NOT_EXISTS",
         "there is no such order or refund",
     )
 }
 
-fn number_used() -> Said {
-    Said::error(
+fn number_used() -> WechatReply {
+    WechatReply::error(
         400,
         "OUT_REFUND_NO_USED",
         "this refund number belongs to another request",
     )
 }
 
-fn invalid(why: &str) -> Said {
-    Said::error(403, "INVALID_REQUEST", why)
+fn invalid(why: &str) -> WechatReply {
+    WechatReply::error(403, "INVALID_REQUEST", why)
 }

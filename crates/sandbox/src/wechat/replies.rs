@@ -7,14 +7,14 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::auth::{SCHEME, reply_message};
-use super::deductions::Said;
+use super::deductions::WechatReply;
 use super::order_book::Counter;
 use super::order_store::StoreError;
 use super::sandbox::Sandbox;
 use crate::shared::customs::{NO_RECORD, NOT_DECLARED};
 use crate::shared::fault_flow::Reply;
 use crate::shared::keys::nonce;
-use crate::shared::request_table::Undocumented;
+use crate::shared::request_table::UndocumentedRequest;
 use crate::{Reaction, SignsWith};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Response;
@@ -36,12 +36,16 @@ pub(super) const NO_SUCH_PATH: Refusal = Refusal {
 
 impl Sandbox {
     /// Says it, or that the books failed.
-    pub(super) async fn react(&self, said: Result<Said, StoreError>, subject: &str) -> Reaction {
+    pub(super) async fn react(
+        &self,
+        said: Result<WechatReply, StoreError>,
+        subject: &str,
+    ) -> Reaction {
         let said = match said {
             Ok(said) => said,
             Err(error) => {
                 tracing::error!(error = %error, "the sandbox's books failed");
-                Said::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
+                WechatReply::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
             }
         };
         let say = |http, body: &Value, forged: bool| {
@@ -55,10 +59,10 @@ impl Sandbox {
     pub(super) async fn respond(
         &self,
         subject: &str,
-        said: Said,
+        said: WechatReply,
         say: &(dyn Fn(u16, &Value, bool) -> Option<Response> + Sync),
     ) -> Reaction {
-        let Said { http, body, fault } = said;
+        let WechatReply { http, body, fault } = said;
         let reply = Reply {
             subject,
             http,
@@ -72,7 +76,7 @@ impl Sandbox {
     }
 
     /// A parameter that the page of the call does not list, or that it requires.
-    pub(super) async fn refuse_parameter(&self, wrong: &Undocumented) -> Reaction {
+    pub(super) async fn refuse_parameter(&self, wrong: &UndocumentedRequest) -> Reaction {
         let word = wrong.issue.as_str();
         self.books.lock().await.count(Counter::Refused, word);
         let detail = json!({ "field": wrong.name, "location": wrong.location, "issue": word });

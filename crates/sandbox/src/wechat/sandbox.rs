@@ -10,16 +10,16 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::certificates::Platform;
-use super::identity::{Certified, Identity, PUBLIC_KEY_ID};
-use super::order_book::{Books, Order, Page, Totals};
+use super::identity::{CertifiedKey, Identity, PUBLIC_KEY_ID};
+use super::order_book::{Books, Order, OrderPage, Totals};
 use super::order_store::StoreError;
 use super::replies::NO_SUCH_PATH;
-use super::{Desk, auth, body, in_flight};
-use crate::shared::customs::Book;
+use super::{Payments, auth, body, in_flight};
+use crate::shared::customs::DeclarationBook;
 use crate::shared::key_files::IdentityError;
-use crate::shared::keys::{ApiKey, KeyError};
+use crate::shared::keys::{ApiKey, SandboxKeyError};
 use crate::shared::percent::decode;
-use crate::shared::request_table::{RequestTable, Undocumented};
+use crate::shared::request_table::{RequestTable, UndocumentedRequest};
 use crate::shared::statements::QueryCounts;
 use crate::shared::transactions::BookLine;
 use crate::{FakeGateway, Reaction, Settings, SignsWith};
@@ -38,12 +38,12 @@ pub struct Sandbox {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) api_key: ApiKey,
-    gate: auth::Gate,
+    gate: auth::MerchantAuth,
     /// Platform keys in force, the newest last.
     pub(super) platform: RwLock<Vec<Arc<Platform>>>,
     pub(crate) books: Mutex<Books>,
     pub(crate) in_flight: in_flight::InFlight,
-    pub(crate) desk: Desk,
+    pub(crate) desk: Payments,
     pub(crate) downloads: AtomicU64,
     pub(crate) hides_certificates: AtomicBool,
     pub(crate) signs_with: RwLock<SignsWith>,
@@ -77,7 +77,7 @@ impl Sandbox {
                 sub_appid: _,
             } => sp_mchid.clone(),
         };
-        let gate = auth::Gate {
+        let gate = auth::MerchantAuth {
             mchid,
             keys: RwLock::new(vec![(
                 identity.merchant.serial.clone(),
@@ -96,7 +96,7 @@ impl Sandbox {
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(Books::open(settings.books.as_deref()).await?),
             in_flight: in_flight::InFlight::default(),
-            desk: Desk::new(settings.clone(), clock.clone()),
+            desk: Payments::new(settings.clone(), clock.clone()),
             downloads: AtomicU64::new(0),
             hides_certificates: AtomicBool::new(false),
             signs_with: RwLock::new(settings.signs_with),
@@ -113,7 +113,7 @@ impl Sandbox {
     /// # Errors
     /// If no key could be generated.
     pub fn add_merchant_key(&self, from: Option<Timestamp>) -> Result<MerchantKey, SandboxError> {
-        let certified = Certified::generate("payrun sandbox merchant")?;
+        let certified = CertifiedKey::generate("payrun sandbox merchant")?;
         let key = (certified.serial.clone(), certified.verifying_key()?);
         self.gate
             .keys
@@ -153,7 +153,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn page(&self, after: &str, limit: u32) -> Result<Page, StoreError> {
+    pub async fn page(&self, after: &str, limit: u32) -> Result<OrderPage, StoreError> {
         self.books.lock().await.page(after, limit).await
     }
 
@@ -200,7 +200,7 @@ impl Sandbox {
         self.books.lock().await.flush().await
     }
 
-    pub(crate) fn declarations(&self) -> MutexGuard<'_, Book> {
+    pub(crate) fn declarations(&self) -> MutexGuard<'_, DeclarationBook> {
         self.desk.counter.declarations()
     }
 
@@ -342,7 +342,7 @@ const IDS: [&str; 6] = [
 enum NotDocumented {
     Call,
     Ids,
-    Parameter(Undocumented),
+    Parameter(UndocumentedRequest),
 }
 
 /// Why there is no sandbox.
@@ -353,7 +353,7 @@ pub enum SandboxError {
     Identity(#[from] IdentityError),
     /// Its APIv3 key cannot be used.
     #[error("the sandbox's APIv3 key cannot be used")]
-    ApiKey(#[source] KeyError),
+    ApiKey(#[source] SandboxKeyError),
     /// Its books cannot be opened.
     #[error("the sandbox's books cannot be opened")]
     Books(#[from] StoreError),

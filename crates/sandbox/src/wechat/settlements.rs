@@ -15,7 +15,7 @@ use crate::faults::Fault;
 use crate::shared::statements::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
 use crate::shared::transactions::TransactionStore;
 use crate::wechat::Refusal;
-use crate::wechat::deductions::Said;
+use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
 use crate::{Reaction, Sandbox};
@@ -26,7 +26,7 @@ const LIMIT_MAX: usize = 30;
 const UNSETTLE: &str = "settlements-UNSETTLE";
 
 /// What is asked for.
-struct Asked {
+struct SettlementRequest {
     settled: bool,
     /// Of settled batches: from and until which day.
     window: Option<(NaiveDate, NaiveDate)>,
@@ -68,7 +68,7 @@ impl Sandbox {
         self.react(said, subject).await
     }
 
-    fn asked_page(&self, query: &str) -> Result<Asked, Refusal> {
+    fn asked_page(&self, query: &str) -> Result<SettlementRequest, Refusal> {
         let query = Query::read(query);
         // Whose settlements they are follows from who asks; ordinary service providers name the
         // sub-merchant.
@@ -86,7 +86,7 @@ impl Sandbox {
             return Err(param("wrong_window"));
         }
         let (offset, limit) = (query.number("offset")?, query.number("limit")?);
-        let asked = Asked {
+        let asked = SettlementRequest {
             settled,
             window: window.filter(|_| settled),
             offset,
@@ -99,7 +99,11 @@ impl Sandbox {
         }
     }
 
-    async fn settlements(&self, asked: &Asked, fault: Option<Fault>) -> Result<Said, StoreError> {
+    async fn settlements(
+        &self,
+        asked: &SettlementRequest,
+        fault: Option<Fault>,
+    ) -> Result<WechatReply, StoreError> {
         let late = self.settings.unsettled;
         let settled = late == 0 || self.looks.answered(UNSETTLE) > late;
         let mut batches = Vec::new();
@@ -125,7 +129,7 @@ impl Sandbox {
         if asked.offset == 0 || data.is_empty() {
             body["total_count"] = json!(batches.len());
         }
-        Ok(Said {
+        Ok(WechatReply {
             http: 200,
             body,
             fault,

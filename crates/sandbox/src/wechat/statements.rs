@@ -17,7 +17,7 @@ use crate::shared::statements::{
 };
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
-use crate::wechat::deductions::Said;
+use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
 use crate::wechat::query::Query;
@@ -51,9 +51,9 @@ impl Sandbox {
                 .await
                 .count(Counter::Fault, fault.as_str());
         }
-        let refused = |code, message| Said {
+        let refused = |code, message| WechatReply {
             fault,
-            ..Said::error(400, code, message)
+            ..WechatReply::error(400, code, message)
         };
         let said = if !self.settings.statements.is_there(before) {
             Ok(refused("STATEMENT_CREATING", "the statement is being made"))
@@ -87,7 +87,7 @@ impl Sandbox {
 
     /// The file of a day; none if nothing was traded.
     async fn write(&self, day: NaiveDate) -> Result<Option<Bytes>, StoreError> {
-        let mut file = File::new(&self.identity.mode);
+        let mut file = StatementFile::new(&self.identity.mode);
         let mut after = String::new();
         loop {
             let charges = self
@@ -157,7 +157,7 @@ impl Sandbox {
                 self.reply(http, body, None)
             }
         };
-        let said = Said {
+        let said = WechatReply {
             http: 200,
             body,
             fault,
@@ -193,7 +193,7 @@ impl Sandbox {
 }
 
 /// A file that is being written.
-pub(crate) struct File {
+pub(crate) struct StatementFile {
     text: Vec<u8>,
     appid: String,
     mchid: String,
@@ -203,7 +203,7 @@ pub(crate) struct File {
     refunded: Decimal,
 }
 
-impl File {
+impl StatementFile {
     pub(crate) fn new(mode: &WechatMode) -> Self {
         let (appid, mchid, sub_mchid) = match mode {
             WechatMode::Common { mchid, appid } => (appid, mchid, ""),

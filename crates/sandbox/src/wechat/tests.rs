@@ -15,7 +15,7 @@ use crate::{Identity, Reaction, SignsWith};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
 use payrun_gateway::wechat::{Client, Transport};
-use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, Observation};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -156,7 +156,7 @@ impl Rig {
 }
 
 fn said(seen: &Observation) -> (Option<u16>, Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
     (seen.http, seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -206,7 +206,7 @@ async fn the_payment_code_decides_what_the_payer_does_and_is_never_kept() {
         assert_eq!(
             (totals.paid["HKD"], totals.charged.len()),
             (
-                Charged {
+                ChargedSum {
                     count: 2,
                     minor: 2_000
                 },
@@ -234,12 +234,12 @@ async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
             | Fault::ErrorBefore
             | Fault::Limited => moved == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Reached::Lost(_)) && moved == 1
+                matches!(seen.reached, Delivery::Lost(_)) && moved == 1
             }
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && moved == 1,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && moved == 1,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && moved == 1,
-            Fault::WrongSignature => matches!(seen.reached, Reached::Unverified(_)) && moved == 1,
-            Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && moved == 1,
+            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && moved == 1,
+            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && moved == 1,
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("10.01"))) && moved == 1,
             Fault::UnlistedCode => seen.code.as_deref() == Some("SANDBOX_UNLISTED"),
             Fault::Pending => seen.state.as_deref() == Some("USERPAYING") && moved == 0,
@@ -252,10 +252,10 @@ async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
         assert!(fits, "{fault}: moved {moved}, {seen:?}");
         assert_eq!(
             rig.pay("Q-1", PAYS).await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
-        assert_eq!(rig.order("Q-1").await.reached, Reached::Replied, "{fault}");
+        assert_eq!(rig.order("Q-1").await.reached, Delivery::Replied, "{fault}");
         let totals = rig.totals().await;
         assert!(
             count(&totals) <= 1 && totals.violations.is_empty(),
@@ -321,7 +321,7 @@ async fn a_refund_is_accepted_first_and_made_later() {
         let totals = rig.totals().await;
         assert_eq!(
             totals.refunded["HKD"],
-            Charged {
+            ChargedSum {
                 count: 1,
                 minor: 400
             }
@@ -357,7 +357,7 @@ async fn a_deduction_is_refunded_under_its_own_number_and_counts_once() {
     assert_eq!((totals.charged["HKD"].count, totals.paid.len()), (1, 0));
     assert_eq!(
         totals.refunded["HKD"],
-        Charged {
+        ChargedSum {
             count: 2,
             minor: 1_000
         }
@@ -374,19 +374,19 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             .twin
             .refund("R-1")
             .is_some_and(|refund| refund.standing != TransactionState::Seen);
-        let lost = matches!(seen.reached, Reached::Lost(_));
+        let lost = matches!(seen.reached, Delivery::Lost(_));
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !created,
+            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && !created,
             Fault::ResetBefore => lost && !created,
             Fault::ResetAfter | Fault::LateVisible => lost && created,
-            Fault::SilentBefore => seen.reached == Reached::TimedOut && !created,
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && created,
+            Fault::SilentBefore => seen.reached == Delivery::TimedOut && !created,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && created,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !created,
             // One that is limited may have been accepted all the same.
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502 | 429)) && created,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !created,
-            Fault::WrongSignature => matches!(seen.reached, Reached::Unverified(_)) && created,
-            Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && created,
+            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && created,
+            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && created,
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && created,
             Fault::UnlistedCode => seen.code.as_deref() == Some("SANDBOX_UNLISTED"),
             Fault::Pending => seen.http == Some(200) && created,
@@ -397,7 +397,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         assert!(fits, "{fault}: created {created}, {seen:?}");
         assert_eq!(
             rig.refund("R-1", &id, "4.00").await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
         rig.refund_state("R-1").await;
@@ -604,7 +604,7 @@ async fn a_list_of_which_a_page_does_not_come_is_not_given_out() {
             .call("refunds", "x", None, json!({ "transaction_id": id }))
             .await;
         assert!(
-            seen.records.is_empty() && seen.http != Some(200) || seen.reached != Reached::Replied,
+            seen.records.is_empty() && seen.http != Some(200) || seen.reached != Delivery::Replied,
             "{fault}: {seen:?}"
         );
         let again = rig
@@ -666,7 +666,7 @@ async fn a_reversal_gives_back_what_was_paid_once_and_is_repeated_while_the_paye
     assert!(is_reversed(&rig.order("Q-1").await));
     assert_eq!(
         rig.totals().await.refunded["HKD"],
-        Charged {
+        ChargedSum {
             count: 1,
             minor: 1_000
         }
@@ -697,7 +697,7 @@ async fn a_reversal_gives_back_what_was_paid_once_and_is_repeated_while_the_paye
     assert_eq!(
         (totals.paid["HKD"], &totals.refunded),
         (
-            Charged {
+            ChargedSum {
                 count: 6,
                 minor: 6_000
             },
@@ -811,7 +811,10 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
         rig.twin.seed("P-1", hkd("10.00"));
         let first = rig.cancel("reverse", "P-1").await;
         if fault == Fault::WrongSignature {
-            assert!(matches!(first.reached, Reached::Unverified(_)), "{first:?}");
+            assert!(
+                matches!(first.reached, Delivery::Unverified(_)),
+                "{first:?}"
+            );
         }
         if fault == Fault::OtherAmount {
             assert_eq!((said(&first), first.evidence.as_str()), (DONE, ""));
@@ -941,7 +944,7 @@ async fn notifications_read_like_queries_of_the_same_thing() {
                 evidence: String::new(),
                 ..seen
             };
-            assert_eq!(notified.reached, Reached::Replied);
+            assert_eq!(notified.reached, Delivery::Replied);
             assert!(
                 !notified.evidence.contains("oUpF8") && !notified.evidence.contains("0403"),
                 "{notified:?}"
@@ -1003,7 +1006,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
             .client
             .read_notification(headers, body, clock.now())
             .await;
-        assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+        assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
         assert_eq!((seen.state, seen.amount, seen.order_no), (None, None, None));
     };
     let spoilt = Bytes::from([&body[..body.len() - 1], b" }"].concat());
@@ -1032,7 +1035,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         .read_notification(&headers, &body, clock.now())
         .await;
     // The gateway refuses it the certificates.
-    assert!(matches!(&seen.reached, Reached::NoKeys(_)), "{seen:?}");
+    assert!(matches!(&seen.reached, Delivery::NoKeys(_)), "{seen:?}");
     let (own, text) = rig
         .twin
         .notice(
@@ -1046,7 +1049,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
             .read_notification(&own, &text, clock.now())
             .await
             .reached,
-        Reached::Unreadable(_)
+        Delivery::Unreadable(_)
     ));
     let (other, text) = rig
         .twin
@@ -1062,14 +1065,14 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         .await;
     assert_eq!(
         seen.reached,
-        Reached::Unreadable("the notification is for another merchant".into())
+        Delivery::Unreadable("the notification is for another merchant".into())
     );
     assert_eq!(
         rig.client
             .read_notification(&headers, &body, rig.clock.now())
             .await
             .reached,
-        Reached::Replied
+        Delivery::Replied
     );
     clock.set(clock.now().plus(Duration::from_secs(300)));
     unverified(&headers, &body).await;
@@ -1084,7 +1087,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
             .read_notification(&ahead, &body, NOW)
             .await
             .reached,
-        Reached::Unverified(_)
+        Delivery::Unverified(_)
     ));
     assert!(rig.clock.now() > NOW);
 }

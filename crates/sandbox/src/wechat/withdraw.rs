@@ -5,20 +5,21 @@
 //! A quick payment is reversed at most once and not beside refunds; the money is in the books like
 //! a refund's.
 
-use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
+use super::{OrderName, OrderReply, broken, either, no_such_deduction, no_such_order, unlisted};
 use crate::Sandbox;
 use crate::shared::statements::REVERSAL;
 use crate::shared::transactions::{
-    Asked, Outcome, Transaction, TransactionKind, TransactionState, What,
+    Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
+    TransactionState,
 };
-use crate::wechat::deductions::Said;
+use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::{Counter, OrderState};
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
 /// How an order is withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum WithdrawMethod {
     /// What was not paid.
     Close,
     /// A payment by code.
@@ -37,8 +38,13 @@ pub(super) fn reversal(number: &str) -> String {
 
 impl Sandbox {
     /// Withdraws an order.
-    pub(super) async fn withdraw(&self, way: Way, name: Name, now: Timestamp) -> Answer {
-        let (Name::Theirs(subject) | Name::Ours(subject)) = &name;
+    pub(super) async fn withdraw(
+        &self,
+        way: WithdrawMethod,
+        name: OrderName,
+        now: Timestamp,
+    ) -> OrderReply {
+        let (OrderName::Theirs(subject) | OrderName::Ours(subject)) = &name;
         match self.find(&name).await {
             Err(error) => (subject.clone(), Err(error)),
             Ok(None) => (subject.clone(), Ok(no_such_order())),
@@ -52,42 +58,46 @@ impl Sandbox {
                     .entry(TransactionKind::Payment, &number)
                     .cloned();
                 let said = payment.map_or_else(no_such_order, |payment| match way {
-                    Way::Close => self.close(&payment, now),
-                    Way::Reverse => self.reverse(&payment, now),
+                    WithdrawMethod::Close => self.close(&payment, now),
+                    WithdrawMethod::Reverse => self.reverse(&payment, now),
                 });
                 (number, Ok(said))
             }
         }
     }
 
-    fn close(&self, payment: &Transaction, now: Timestamp) -> Said {
+    fn close(&self, payment: &Transaction, now: Timestamp) -> WechatReply {
         if now < payment.at.plus(self.settings.close_after) {
             return invalid("too early to be closed");
         }
         let number = payment.number.as_str();
         let mut till = self.desk.counter.till();
-        let asked = Asked {
+        let asked = TransactionRequest {
             sort: TransactionKind::Cancel,
             number: closing(number),
             minor: 0,
             ..of(payment)
         };
-        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
+        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         let standing = till
             .entry(TransactionKind::Payment, number)
             .map_or(TransactionState::Seen, |payment| payment.standing);
         let said = match (what, standing) {
-            (What::Soft, _) => broken(),
-            (What::Hard, _) => invalid("not this one"),
-            (What::Unlisted, _) => unlisted(),
-            (_, TransactionState::Done) => Said::error(400, "ORDERPAID", "this order is paid"),
-            (_, TransactionState::Cancelled | TransactionState::Failed) => Said::nothing(None),
+            (TransactionResult::Soft, _) => broken(),
+            (TransactionResult::Hard, _) => invalid("not this one"),
+            (TransactionResult::Unlisted, _) => unlisted(),
+            (_, TransactionState::Done) => {
+                WechatReply::error(400, "ORDERPAID", "this order is paid")
+            }
+            (_, TransactionState::Cancelled | TransactionState::Failed) => {
+                WechatReply::nothing(None)
+            }
             (_, TransactionState::Open | TransactionState::Seen) => broken(),
         };
         said.with(fault)
     }
 
-    fn reverse(&self, payment: &Transaction, now: Timestamp) -> Said {
+    fn reverse(&self, payment: &Transaction, now: Timestamp) -> WechatReply {
         if now < payment.at.plus(self.settings.reverse_after) {
             return invalid("too early to be reversed");
         }
@@ -100,30 +110,36 @@ impl Sandbox {
             .is_some();
         match payment.standing {
             TransactionState::Open | TransactionState::Seen => return broken(),
-            TransactionState::Failed | TransactionState::Cancelled => return Said::nothing(None),
+            TransactionState::Failed | TransactionState::Cancelled => {
+                return WechatReply::nothing(None);
+            }
             TransactionState::Done if payment.given_back > 0 && !known => {
                 return invalid("there are refunds of it");
             }
             TransactionState::Done => {}
         }
-        let asked = Asked {
+        let asked = TransactionRequest {
             sort: TransactionKind::Refund,
             number: reversal(&payment.number),
             ..of(&payment)
         };
-        let Outcome { what, fault } = till.submit(asked, &self.settings, now);
+        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         let said = match what {
-            What::Transaction(entry) if entry.standing == TransactionState::Done => {
-                Said::nothing(None)
+            TransactionResult::Transaction(entry) if entry.standing == TransactionState::Done => {
+                WechatReply::nothing(None)
             }
-            What::Hard | What::TooMuch | What::WrongState => invalid("it cannot be reversed"),
-            What::Unlisted => unlisted(),
-            What::Transaction(entry) if entry.standing == TransactionState::Failed => {
+            TransactionResult::Hard
+            | TransactionResult::TooMuch
+            | TransactionResult::WrongState => invalid("it cannot be reversed"),
+            TransactionResult::Unlisted => unlisted(),
+            TransactionResult::Transaction(entry) if entry.standing == TransactionState::Failed => {
                 invalid("it cannot be reversed")
             }
-            What::Transaction(_) | What::Soft | What::OtherBody | What::NoPayment | What::Full => {
-                broken()
-            }
+            TransactionResult::Transaction(_)
+            | TransactionResult::Soft
+            | TransactionResult::OtherBody
+            | TransactionResult::NoPayment
+            | TransactionResult::Full => broken(),
         };
         said.with(fault)
     }
@@ -133,7 +149,7 @@ impl Sandbox {
         &self,
         number: &str,
         now: Timestamp,
-    ) -> Result<Said, StoreError> {
+    ) -> Result<WechatReply, StoreError> {
         let mut books = self.books.lock().await;
         let Some(mut order) = books
             .get(number)
@@ -160,7 +176,7 @@ impl Sandbox {
             OrderState::Closed if before == OrderState::Closed => {
                 spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"])
             }
-            OrderState::Closed => Said::nothing(None),
+            OrderState::Closed => WechatReply::nothing(None),
             OrderState::PayError => spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"]),
             OrderState::Success => spelled(number, 400, ["ORDERPAID", "ORDER_PAID"]),
             OrderState::Processing | OrderState::NotPay => {
@@ -174,8 +190,8 @@ impl Sandbox {
 }
 
 /// A code that the pages spell in two ways: every number gets one of them.
-fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
-    Said::error(
+fn spelled(number: &str, http: u16, code: [&str; 2]) -> WechatReply {
+    WechatReply::error(
         http,
         code[usize::from(either(number))],
         "the deduction's state forbids it",
@@ -183,8 +199,8 @@ fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
 }
 
 /// What withdrawing a payment asks for.
-fn of(payment: &Transaction) -> Asked {
-    Asked {
+fn of(payment: &Transaction) -> TransactionRequest {
+    TransactionRequest {
         sort: TransactionKind::Refund,
         number: String::new(),
         of: payment.number.clone(),
@@ -195,6 +211,6 @@ fn of(payment: &Transaction) -> Asked {
     }
 }
 
-fn invalid(why: &str) -> Said {
-    Said::error(403, "INVALID_REQUEST", why)
+fn invalid(why: &str) -> WechatReply {
+    WechatReply::error(403, "INVALID_REQUEST", why)
 }

@@ -190,7 +190,7 @@ impl Simulation {
         place: usize,
         account: &Account,
         slots: usize,
-    ) -> Result<Vec<(Claimed, Work)>, SimulationError> {
+    ) -> Result<Vec<(Claimed, JobContext)>, SimulationError> {
         let fault = self.draws_commit_fault(60);
         let process = &self.processes[place];
         process.engine.ledger.plan_commit_fault(fault).await;
@@ -248,7 +248,7 @@ impl Simulation {
 
     /// The calls of all processes that wait for the network: `(process, call)`.
     pub(super) fn under_way(&self, replied: bool) -> Vec<(usize, CallId)> {
-        let of = |(place, process): (usize, &Process)| {
+        let of = |(place, process): (usize, &SimNode)| {
             let calls = process
                 .calls
                 .iter()
@@ -397,7 +397,7 @@ impl Simulation {
     }
 
     /// Whether some process may have believed by now that there is no such order.
-    fn counts_as_absent(&self, sending: &Sending) -> bool {
+    fn counts_as_absent(&self, sending: &PendingSubmission) -> bool {
         let apart = if self.clocks_agree {
             Duration::ZERO
         } else {
@@ -503,7 +503,7 @@ impl Simulation {
             self.trouble("notification_lost");
             return Ok(());
         }
-        let Letter {
+        let NotificationInTransit {
             account,
             headers,
             body,
@@ -514,14 +514,14 @@ impl Simulation {
         let process = &self.processes[place];
         process.look_at_the_clock(self.now());
         match process.engine.receive(&account, &headers, body).await {
-            Ok(Received::Kept) if is_false => self
+            Ok(ReceiveOutcome::Kept) if is_false => self
                 .illegal
                 .push("a notification was believed that is not the gateway's".into()),
             Ok(
-                Received::Kept
-                | Received::Refused(_)
-                | Received::NoKeys(_)
-                | Received::NoSuchGateway,
+                ReceiveOutcome::Kept
+                | ReceiveOutcome::Refused(_)
+                | ReceiveOutcome::NoKeys(_)
+                | ReceiveOutcome::NoSuchGateway,
             ) => {}
             Err(error) => return Err(SimulationError::Twin(error.to_string())),
         }

@@ -12,20 +12,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::chance::Chance;
+use super::chance::Rng;
 use super::network::{CallId, InFlightRequest, Network};
-use super::news::{Letter, News};
-use super::node::{CallStep, Process, Sending};
-use super::told::{Told, met, tell};
+use super::news::{NotificationInTransit, PendingNotifications};
+use super::node::{CallStep, PendingSubmission, SimNode};
+use super::told::{CollectedRecords, met, tell};
 use super::world::{FakeGateways, SimAccount, places};
-use super::{BEGIN, Play, SimulationError};
+use super::{BEGIN, SimulationError, SimulationSetup};
 use payrun_checker::Violation;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
-use payrun_engine::attempt::Work;
+use payrun_engine::attempt::JobContext;
 use payrun_engine::files::Files;
-use payrun_engine::notifications::Received;
+use payrun_engine::notifications::ReceiveOutcome;
 use payrun_engine::planning::PlanRequest;
 use payrun_engine::{Account, Engine};
 use payrun_ledger::{Claimed, CommitFault, ItemFilter, Ledger, LedgerError};
@@ -56,21 +56,21 @@ const LEDGER: &str = "ledger.db";
 
 /// Everything of a play.
 pub(super) struct Simulation {
-    chance: Chance,
+    chance: Rng,
     clock: Clock,
     network: Arc<Network>,
     places: BTreeMap<String, SimAccount>,
-    processes: Vec<Process>,
-    what: Play,
+    processes: Vec<SimNode>,
+    what: SimulationSetup,
     ledger: Ledger,
     folder: Folder,
     next_call: CallId,
     calls_made: u64,
     /// Requests whose callers have gone, and which may arrive all the same.
-    orphans: Vec<(Option<Sending>, InFlightRequest)>,
+    orphans: Vec<(Option<PendingSubmission>, InFlightRequest)>,
     /// Numbers that were sent by such a request when "no such order" counted.
     too_late: BTreeSet<String>,
-    news: News,
+    news: PendingNotifications,
     troubles: BTreeMap<&'static str, u64>,
     illegal: Vec<String>,
     given: Vec<(String, String)>,
@@ -106,7 +106,7 @@ impl Drop for Folder {
 impl Simulation {
     /// Sets everything up: ledger, gateways, two to five processes (one if there is no chaos).
     pub async fn set_up(
-        what: &Play,
+        what: &SimulationSetup,
         twins: &FakeGateways,
         seed: u64,
     ) -> Result<Self, SimulationError> {
@@ -116,7 +116,7 @@ impl Simulation {
         std::fs::create_dir_all(&path)
             .map_err(|error| SimulationError::Folder(path.clone(), error))?;
         let folder = Folder(path);
-        let mut chance = Chance::new(seed);
+        let mut chance = Rng::new(seed);
         let clock = Clock::driven(BEGIN);
         let plan = FaultPlan::new(seed, what.faults);
         let places = places(&what.config, &what.request.workflow, twins, plan, &clock).await?;
@@ -136,7 +136,7 @@ impl Simulation {
             calls_made: 0,
             orphans: Vec::new(),
             too_late: BTreeSet::new(),
-            news: News::default(),
+            news: PendingNotifications::default(),
             troubles: BTreeMap::new(),
             illegal: Vec::new(),
             given: Vec::new(),
@@ -152,7 +152,7 @@ impl Simulation {
     }
 
     /// One more process.
-    async fn process(&mut self) -> Result<Process, SimulationError> {
+    async fn process(&mut self) -> Result<SimNode, SimulationError> {
         let clock = Clock::driven(self.clock.now());
         let mut accounts = BTreeMap::new();
         for (name, place) in &self.places {
@@ -177,7 +177,7 @@ impl Simulation {
             files,
             clock: clock.clone(),
         };
-        Ok(Process {
+        Ok(SimNode {
             engine: Arc::new(engine),
             node,
             clock,
@@ -294,13 +294,13 @@ impl Simulation {
     }
 
     /// Both sides' records.
-    pub async fn tell(&self) -> Result<Told, SimulationError> {
+    pub async fn tell(&self) -> Result<CollectedRecords, SimulationError> {
         tell(&self.ledger, &self.places, &self.given).await
     }
 
     /// What the records alone do not show: items that never came to rest, moves that the state
     /// machine does not know, and what the gateways hold against us.
-    pub fn left_open(&self, told: &Told) -> Vec<Violation> {
+    pub fn left_open(&self, told: &CollectedRecords) -> Vec<Violation> {
         let open = ["held", "planned", "sending", "pending", "unknown"];
         let mut broken = Vec::new();
         for (state, items) in told

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// What one place of a chart shows.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
+pub(super) struct ChartPair {
     /// Below the bars: `11-20`.
     pub label: String,
     /// The heights, and how people read them.
@@ -14,7 +14,7 @@ pub(super) struct Pair {
 
 /// One bar that lies.
 #[derive(Debug, Clone)]
-pub(super) struct Bar {
+pub(super) struct ChartBar {
     pub label: &'static str,
     pub count: u64,
     /// Whether it needs somebody.
@@ -28,7 +28,7 @@ const LEFT: usize = 4;
 
 /// Ours and theirs side by side, day by day. The text must be escaped already; it is only digits
 /// and dashes.
-pub(super) fn pairs(title: &str, pairs: &[Pair]) -> String {
+pub(super) fn pairs(title: &str, pairs: &[ChartPair]) -> String {
     let highest = pairs
         .iter()
         .map(|pair| pair.ours.0.max(pair.theirs.0))
@@ -76,7 +76,7 @@ pub(super) fn pairs(title: &str, pairs: &[Pair]) -> String {
 }
 
 /// How many there are of each.
-pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
+pub(super) fn bars(title: &str, bars: &[ChartBar]) -> String {
     const ROW: usize = 26;
     const NAMES: usize = 190;
     const WIDTH: usize = 640;

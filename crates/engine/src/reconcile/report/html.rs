@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::chart::{self, Bar, Pair};
-use super::{About, money, table};
-use crate::reconcile::findings::{Difference, Findings, Reason, Sum, Totals};
+use super::chart::{self, ChartBar, ChartPair};
+use super::{ReportHeading, money, table};
+use crate::reconcile::findings::{
+    CountAndSum, CurrencyTotals, Difference, DifferenceReason, Findings,
+};
 use payrun_domain::text::visible;
 
 /// The most differences of the page's table.
@@ -23,7 +25,7 @@ const DAYS_DRAWN: usize = 31;
 const STYLE: &str = include_str!("style.css");
 
 /// The whole page. `csv` is where all differences stand.
-pub(super) fn report(about: &About<'_>, found: &Findings, csv: &str) -> String {
+pub(super) fn report(about: &ReportHeading<'_>, found: &Findings, csv: &str) -> String {
     let (lane, from, to) = (escape(about.lane), escape(about.from), escape(about.to));
     let parts = [
         head(about, found),
@@ -42,11 +44,11 @@ pub(super) fn report(about: &About<'_>, found: &Findings, csv: &str) -> String {
     )
 }
 
-fn head(about: &About<'_>, found: &Findings) -> String {
+fn head(about: &ReportHeading<'_>, found: &Findings) -> String {
     let counts = &found.counts;
     let timing = found
         .reasons
-        .get(&Reason::Timing)
+        .get(&DifferenceReason::Timing)
         .copied()
         .unwrap_or_default();
     let facts = [
@@ -82,7 +84,7 @@ fn verdict(found: &Findings, timing: u64) -> String {
     };
     let alarms = found
         .reasons
-        .get(&Reason::State)
+        .get(&DifferenceReason::State)
         .copied()
         .unwrap_or_default();
     match (found.grave(), alarms) {
@@ -164,12 +166,12 @@ fn totals_table(id: &str, rows: &str) -> String {
     )
 }
 
-fn totals_row(day: &str, code: &str, totals: &Totals) -> String {
-    let pair = |ours: Sum, theirs: Sum| {
+fn totals_row(day: &str, code: &str, totals: &CurrencyTotals) -> String {
+    let pair = |ours: CountAndSum, theirs: CountAndSum| {
         let mark = if ours == theirs { "n" } else { "n pair" };
         [ours, theirs].map(|sum| cell(mark, sum, code)).concat()
     };
-    let alone = |sum: Sum| {
+    let alone = |sum: CountAndSum| {
         if sum.count == 0 {
             "–".to_owned()
         } else {
@@ -186,7 +188,7 @@ fn totals_row(day: &str, code: &str, totals: &Totals) -> String {
     )
 }
 
-fn cell(class: &str, sum: Sum, code: &str) -> String {
+fn cell(class: &str, sum: CountAndSum, code: &str) -> String {
     if sum.count == 0 {
         return format!("<td class=\"{class}\">–</td>");
     }
@@ -198,7 +200,7 @@ fn cell(class: &str, sum: Sum, code: &str) -> String {
 }
 
 /// A sum with its thousands apart.
-fn shown(sum: Sum, code: &str) -> String {
+fn shown(sum: CountAndSum, code: &str) -> String {
     let text = money(sum, code);
     let (whole, fraction) = text
         .split_once('.')
@@ -222,9 +224,9 @@ fn charts(found: &Findings) -> String {
             .iter()
             .filter(|((_, other), _)| *other == code)
             .collect();
-        let pairs: Vec<Pair> = days[days.len().saturating_sub(DAYS_DRAWN)..]
+        let pairs: Vec<ChartPair> = days[days.len().saturating_sub(DAYS_DRAWN)..]
             .iter()
-            .map(|((day, _), totals)| Pair {
+            .map(|((day, _), totals)| ChartPair {
                 label: escape(day.get(5..).unwrap_or(day)),
                 ours: (totals.our_payments.minor, shown(totals.our_payments, code)),
                 theirs: (
@@ -263,10 +265,10 @@ fn charts(found: &Findings) -> String {
 }
 
 fn reasons(found: &Findings) -> String {
-    let bars: Vec<Bar> = Reason::ALL
+    let bars: Vec<ChartBar> = DifferenceReason::ALL
         .into_iter()
         .filter_map(|reason| Some((reason, *found.reasons.get(&reason)?)))
-        .map(|(reason, count)| Bar {
+        .map(|(reason, count)| ChartBar {
             label: reason.as_str(),
             count,
             grave: reason.matters(),
@@ -319,14 +321,14 @@ fn differences(found: &Findings, csv: &str) -> String {
 
 /// What to do, once for each reason there is.
 fn advice(found: &Findings) -> String {
-    let line = |reason: &Reason| {
+    let line = |reason: &DifferenceReason| {
         format!(
             "<li><b>{}</b>: {}</li>\n",
             reason.as_str().replace('_', " "),
             escape(reason.advice())
         )
     };
-    let lines: String = Reason::ALL
+    let lines: String = DifferenceReason::ALL
         .iter()
         .filter(|reason| found.reasons.contains_key(reason))
         .map(line)
@@ -391,7 +393,7 @@ fn closed(found: &Findings) -> String {
     if found.closed_count == 0 {
         return String::new();
     }
-    let row = |closed: &crate::reconcile::findings::Closed| {
+    let row = |closed: &crate::reconcile::findings::ClosedItem| {
         let (day, was) = (escape(&closed.place.day), closed.was.as_str());
         format!(
             "<tr><td>{}</td><td>{was}</td><td>{day}</td><td>{}</td></tr>\n",

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{About, counted};
-use crate::reconcile::findings::{Difference, Findings, Reason, Totals};
+use super::{ReportHeading, counted};
+use crate::reconcile::findings::{CurrencyTotals, Difference, DifferenceReason, Findings};
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_domain::text::escaped;
@@ -12,14 +12,14 @@ use payrun_domain::text::escaped;
 const LISTED: usize = 10_000;
 
 /// The whole report.
-pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
+pub(super) fn report(about: &ReportHeading<'_>, found: &Findings) -> String {
     let days = found.totals.iter().map(|((day, code), day_totals)| {
         let mut entry = totals(code, day_totals);
         entry["day"] = json!(day);
         entry["currency"] = json!(code);
         entry
     });
-    let reasons: Map<String, Value> = Reason::ALL
+    let reasons: Map<String, Value> = DifferenceReason::ALL
         .iter()
         .map(|reason| {
             (
@@ -71,7 +71,7 @@ pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
 }
 
 /// The totals of a currency.
-pub(super) fn totals(code: &str, totals: &Totals) -> Value {
+pub(super) fn totals(code: &str, totals: &CurrencyTotals) -> Value {
     json!({
         "payments": { "ours": counted(totals.our_payments, code), "theirs": counted(totals.their_payments, code) },
         "refunds": { "ours": counted(totals.our_refunds, code), "theirs": counted(totals.their_refunds, code) },

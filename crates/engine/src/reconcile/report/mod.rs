@@ -13,14 +13,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::findings::{Findings, Sum};
+use super::findings::{CountAndSum, Findings};
 use crate::files::{Files, FilesError};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_domain::time::Timestamp;
 
 /// What is reported about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a> {
+pub(super) struct ReportHeading<'a> {
     pub lane: &'a str,
     pub from: &'a str,
     pub to: &'a str,
@@ -29,7 +29,7 @@ pub(super) struct About<'a> {
 
 /// Where the report is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Written {
+pub(super) struct ReportFiles {
     pub csv: String,
     pub json: String,
     pub html: String,
@@ -40,9 +40,9 @@ pub(super) struct Written {
 /// Writes the report, in place of an earlier one of the same days.
 pub(super) async fn write(
     files: &Files,
-    about: &About<'_>,
+    about: &ReportHeading<'_>,
     found: &Findings,
-) -> Result<Written, FilesError> {
+) -> Result<ReportFiles, FilesError> {
     let name = |extension| {
         format!(
             "reports/{}/reconcile-{}-{}.{extension}",
@@ -56,7 +56,7 @@ pub(super) async fn write(
         .await?;
     let page = html::report(about, found, &csv);
     let json = files.replace(&name("json"), Bytes::from(json)).await?;
-    Ok(Written {
+    Ok(ReportFiles {
         csv,
         json,
         html: files.replace(&name("html"), Bytes::from(page)).await?,
@@ -66,7 +66,7 @@ pub(super) async fn write(
 
 /// The table, the JSON and the page, where nothing is written.
 #[cfg(test)]
-pub(super) fn texts(about: &About<'_>, found: &Findings, csv: &str) -> [String; 3] {
+pub(super) fn texts(about: &ReportHeading<'_>, found: &Findings, csv: &str) -> [String; 3] {
     let table = String::from_utf8_lossy(&table::report(found)).into_owned();
     [
         table,
@@ -85,7 +85,7 @@ pub(super) fn sums(found: &Findings) -> Value {
 }
 
 /// A sum as decimal text.
-fn money(sum: Sum, code: &str) -> String {
+fn money(sum: CountAndSum, code: &str) -> String {
     // The code was a currency when it was counted.
     Currency::parse(code).map_or_else(
         |_| sum.minor.to_string(),
@@ -93,6 +93,6 @@ fn money(sum: Sum, code: &str) -> String {
     )
 }
 
-fn counted(sum: Sum, code: &str) -> Value {
+fn counted(sum: CountAndSum, code: &str) -> Value {
     json!({ "count": sum.count, "sum": money(sum, code) })
 }

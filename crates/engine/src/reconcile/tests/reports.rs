@@ -1,8 +1,8 @@
 //! What stands in the files.
 
 use super::world::{Fate, World, paid};
-use crate::reconcile::findings::{Difference, Findings, LISTED_MAX, Reason};
-use crate::reconcile::report::{self, About};
+use crate::reconcile::findings::{Difference, DifferenceReason, Findings, LISTED_MAX};
+use crate::reconcile::report::{self, ReportHeading};
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{LineKind, StatementLine};
 
@@ -192,9 +192,9 @@ fn what_is_too_much_to_list_is_counted_and_told() {
     for line in 1..=listed + 4 {
         found.differs(Difference {
             reason: if line > listed + 2 {
-                Reason::State
+                DifferenceReason::State
             } else {
-                Reason::MissingHere
+                DifferenceReason::MissingHere
             },
             day: DAY.to_owned(),
             kind: LineKind::Payment,
@@ -211,7 +211,7 @@ fn what_is_too_much_to_list_is_counted_and_told() {
         });
     }
     found.sort();
-    let about = About {
+    let about = ReportHeading {
         lane: "hk",
         from: DAY,
         to: DAY,

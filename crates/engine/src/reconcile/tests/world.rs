@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::attempt::day_end;
-use crate::attempt::{Work, perform};
+use crate::attempt::{JobContext, perform};
 use crate::files::Files;
 use crate::{Account, Engine};
 use payrun_domain::actor::Actor;
@@ -20,8 +20,8 @@ use payrun_domain::item::{Event, State, apply};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::notification::{Notice, NotificationProtocol, Reply};
-use payrun_gateway::{BoxFuture, Call, Gateway, Observation, Probe, Reached};
+use payrun_gateway::notification::{Notification, NotificationProtocol, NotificationReply};
+use payrun_gateway::{BoxFuture, Call, Delivery, Gateway, Observation, Probe};
 use payrun_ledger::{
     Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, JobQuota, Ledger, LineKind, NewItem,
     NewJob, NewRun, NewStatement, Node, Payment, RefundCapacity, RefundReservation, Settlement,
@@ -49,11 +49,11 @@ struct Nobody;
 
 impl Gateway for Nobody {
     fn call<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Observation> {
-        Box::pin(async { Observation::of(Reached::NotSent("nobody is there".to_owned())) })
+        Box::pin(async { Observation::of(Delivery::NotSent("nobody is there".to_owned())) })
     }
 
-    fn notified<'a>(&'a self, _notice: &'a Notice) -> BoxFuture<'a, Observation> {
-        Box::pin(async { Observation::of(Reached::Unverified("nobody is there".to_owned())) })
+    fn notified<'a>(&'a self, _notice: &'a Notification) -> BoxFuture<'a, Observation> {
+        Box::pin(async { Observation::of(Delivery::Unverified("nobody is there".to_owned())) })
     }
 
     fn credentials(&self) -> &'static str {
@@ -61,7 +61,7 @@ impl Gateway for Nobody {
     }
 
     fn manners(&self) -> NotificationProtocol {
-        let nothing = Reply {
+        let nothing = NotificationReply {
             media: "text/plain",
             body: "",
         };
@@ -162,7 +162,7 @@ impl World {
             withdraw_at_once: true,
             is_remote: false,
             pace: None,
-            watch: crate::Watch::default(),
+            watch: crate::AccountWatch::default(),
         });
         let config = Config {
             folder: folder.path().to_owned(),
@@ -405,7 +405,7 @@ impl World {
             custom_no: None,
             amount: None,
             shared: false,
-            again: payrun_ledger::Again::Never,
+            again: payrun_ledger::ReplacementCheck::Never,
             input: json!({ "from": from, "to": to, "fee_rate": rate }).to_string(),
         };
         let job = self.plan("reconcile", &[item], now).await;
@@ -413,7 +413,7 @@ impl World {
         let [claimed] = claimed.as_slice() else {
             panic!("{claimed:?}")
         };
-        let work = Work {
+        let work = JobContext {
             policy: Arc::new(kind.policy.clone()),
             kind,
         };
@@ -476,7 +476,7 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
             .map(|own| OrderNumber::parse(own).unwrap()),
         amount: Some(money(amount)),
         shared: false,
-        again: payrun_ledger::Again::Never,
+        again: payrun_ledger::ReplacementCheck::Never,
         input: "{}".to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::Reached;
+use crate::Delivery;
 use payrun_domain::ids::OrderNumber;
 
 fn common() -> WechatMode {
@@ -135,7 +135,7 @@ fn listed(list: &Value) -> Result<Observation, String> {
     let ReplyKind::Customs(wanted) = made(&call("declare_query", &split())).unwrap().reply else {
         unreachable!()
     };
-    let mut seen = Observation::of(Reached::Replied);
+    let mut seen = Observation::of(Delivery::Replied);
     read(list.to_string().as_bytes(), &wanted, &mut seen).map(|()| seen)
 }
 

@@ -21,7 +21,7 @@ use chrono::NaiveDate;
 
 use super::in_line;
 use payrun_domain::calendar::Calendar;
-use payrun_yaml::diagnostics::{Diagnostics, Source};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
 use payrun_yaml::node::Position;
 
 /// How many doubtful entries are listed.
@@ -29,7 +29,7 @@ const LISTED: usize = 10;
 
 /// What an entry makes of its days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Meaning {
+pub(super) enum DayMeaning {
     /// They are no business days.
     Off,
     /// They are business days, also on a weekend.
@@ -40,7 +40,7 @@ pub(super) enum Meaning {
 
 /// An all-day entry.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct FeedEntry {
     /// The line in which it begins.
     pub line: u32,
     /// Its name.
@@ -48,7 +48,7 @@ pub(super) struct Entry {
     /// Its days.
     pub days: Vec<NaiveDate>,
     /// What it says of them itself; why that is not known otherwise.
-    pub meaning: Result<Meaning, Doubt>,
+    pub meaning: Result<DayMeaning, Doubt>,
 }
 
 /// Why it is not known what an entry means.
@@ -82,7 +82,7 @@ pub(super) struct Marks<'a> {
 
 /// What is known of a feed as a whole.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Habits {
+pub(super) struct FeedTraits {
     /// It lists nothing but days off.
     pub only_days_off: bool,
     /// It marks its days off as Apple does.
@@ -93,14 +93,14 @@ pub(super) struct Habits {
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
     /// What entries are that do not say it themselves.
-    pub unmarked: Option<Meaning>,
+    pub unmarked: Option<DayMeaning>,
     /// What entries of a name are, whatever they say, and where that is written.
-    pub named: BTreeMap<String, (Meaning, Position)>,
+    pub named: BTreeMap<String, (DayMeaning, Position)>,
 }
 
 /// What an entry says of its days; otherwise why that is not known.
-pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Doubt> {
-    let mut said: BTreeSet<Meaning> = marks
+pub(super) fn meaning(marks: &Marks<'_>, habits: FeedTraits) -> Result<DayMeaning, Doubt> {
+    let mut said: BTreeSet<DayMeaning> = marks
         .apple
         .iter()
         .filter_map(|word| apple_mark(word))
@@ -112,7 +112,7 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Doub
         said.extend(description_mark(description)?);
     }
     match (said.len(), said.first()) {
-        (_, Some(Meaning::Off | Meaning::Ordinary) | None) if calls_itself_worked(marks) => {
+        (_, Some(DayMeaning::Off | DayMeaning::Ordinary) | None) if calls_itself_worked(marks) => {
             Err(Doubt::Says(
                 "is called a working day, and does not say whether payments are made on it",
             ))
@@ -128,9 +128,9 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, Doub
                 "is 调休, which is written for days off and for working days",
             ))
         }
-        (0, _) if habits.only_days_off => Ok(Meaning::Off),
+        (0, _) if habits.only_days_off => Ok(DayMeaning::Off),
         (0, _) if habits.apple || marks.names.first().is_some_and(|name| is_solar_term(name)) => {
-            Ok(Meaning::Ordinary)
+            Ok(DayMeaning::Ordinary)
         }
         (0, _) => Err(Doubt::SaysNothing),
         _ => Err(Doubt::Says("says two things about its days")),
@@ -156,16 +156,16 @@ fn calls_itself_worked(marks: &Marks<'_>) -> bool {
 }
 
 /// Apple's mark, where it is one about work.
-pub(super) fn apple_mark(value: &str) -> Option<Meaning> {
+pub(super) fn apple_mark(value: &str) -> Option<DayMeaning> {
     match value.to_ascii_uppercase().as_str() {
-        "WORK-HOLIDAY" => Some(Meaning::Off),
-        "ALTERNATE-WORKDAY" => Some(Meaning::Worked),
+        "WORK-HOLIDAY" => Some(DayMeaning::Off),
+        "ALTERNATE-WORKDAY" => Some(DayMeaning::Worked),
         _ => None,
     }
 }
 
 /// What a name or category says.
-fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, Doubt> {
+fn name_mark(name: &str) -> Result<BTreeSet<DayMeaning>, Doubt> {
     let name = name.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     if has(&["half day", "half-day", "半天", "半日", "early close"]) {
@@ -175,7 +175,7 @@ fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, Doubt> {
         return Err(Doubt::Says("is a holiday of some regions only"));
     }
     if has(&["不放假", "照常上班", "not a public holiday", "(observance)"]) {
-        return Ok(BTreeSet::from([Meaning::Ordinary]));
+        return Ok(BTreeSet::from([DayMeaning::Ordinary]));
     }
     // What stands at the end of a word names the day; within one it may be about anything. 第2天
     // counts days.
@@ -192,18 +192,18 @@ fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, Doubt> {
         || ends(&["补班", "補班", "上班", "补工", "补班日", "上班日"])
         || has(&["(work)", "(workday)", "(working day)", "make-up work"]);
     let said = [
-        off.then_some(Meaning::Off),
-        worked.then_some(Meaning::Worked),
+        off.then_some(DayMeaning::Off),
+        worked.then_some(DayMeaning::Worked),
     ];
-    let said: BTreeSet<Meaning> = said.into_iter().flatten().collect();
+    let said: BTreeSet<DayMeaning> = said.into_iter().flatten().collect();
     Ok(said)
 }
 
 /// What the first line of a description says, as Google writes it.
-fn description_mark(line: &str) -> Result<Option<Meaning>, Doubt> {
+fn description_mark(line: &str) -> Result<Option<DayMeaning>, Doubt> {
     match line.trim().to_lowercase().as_str() {
-        "public holiday" => Ok(Some(Meaning::Off)),
-        "observance" => Ok(Some(Meaning::Ordinary)),
+        "public holiday" => Ok(Some(DayMeaning::Off)),
+        "observance" => Ok(Some(DayMeaning::Ordinary)),
         line if line.starts_with("public holiday in ") || line.contains("regional holiday") => {
             Err(Doubt::Says("is a holiday of some regions only"))
         }
@@ -228,9 +228,9 @@ fn is_solar_term(name: &str) -> bool {
 /// decided, and how.
 pub(super) fn add_to(
     calendar: Calendar,
-    entries: Vec<Entry>,
+    entries: Vec<FeedEntry>,
     decisions: &Decisions,
-    feed: &Source,
+    feed: &SourceText,
 ) -> Result<Calendar, Diagnostics> {
     let own = calendar
         .holidays
@@ -238,7 +238,7 @@ pub(super) fn add_to(
         .chain(&calendar.working)
         .copied()
         .collect();
-    let mut adding = Adding {
+    let mut adding = FeedMerge {
         calendar,
         own,
         by_date: BTreeMap::new(),
@@ -267,19 +267,19 @@ pub(super) fn add_to(
     }
 }
 
-struct Adding {
+struct FeedMerge {
     calendar: Calendar,
     /// The days about which a person has written something.
     own: BTreeSet<NaiveDate>,
     /// What the feed says of a day so far, and by which entry.
-    by_date: BTreeMap<NaiveDate, (Meaning, String)>,
+    by_date: BTreeMap<NaiveDate, (DayMeaning, String)>,
     /// What is in doubt, by name, once: the entry, and why.
-    doubtful: Vec<(Entry, String)>,
+    doubtful: Vec<(FeedEntry, String)>,
 }
 
-impl Adding {
-    fn take(&mut self, entry: Entry, meaning: Meaning) {
-        if meaning == Meaning::Ordinary {
+impl FeedMerge {
+    fn take(&mut self, entry: FeedEntry, meaning: DayMeaning) {
+        if meaning == DayMeaning::Ordinary {
             self.calendar.ordinary.insert(entry.name);
             return;
         }
@@ -297,7 +297,7 @@ impl Adding {
                 }
                 Some(_) | None => self.by_date.insert(date, (meaning, entry.name.clone())),
             };
-            if meaning == Meaning::Worked {
+            if meaning == DayMeaning::Worked {
                 self.calendar.working.insert(date);
             } else {
                 self.calendar.holidays.insert(date, entry.name.clone());
@@ -305,7 +305,7 @@ impl Adding {
         }
     }
 
-    fn doubt(&mut self, entry: Entry, why: String) {
+    fn doubt(&mut self, entry: FeedEntry, why: String) {
         if !self
             .doubtful
             .iter()
@@ -317,7 +317,7 @@ impl Adding {
 }
 
 /// What has to be decided, and how.
-fn refusal(adding: &Adding, feed: &Source) -> Diagnostics {
+fn refusal(adding: &FeedMerge, feed: &SourceText) -> Diagnostics {
     let (doubtful, name) = (&adding.doubtful, &adding.calendar.name);
     let mut found = Diagnostics::default();
     for (entry, why) in doubtful.iter().take(LISTED) {

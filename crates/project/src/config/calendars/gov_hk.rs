@@ -3,15 +3,15 @@
 
 use serde_json::Value;
 
-use super::feed::Entry;
+use super::feed::FeedEntry;
 use super::{ics, in_line};
-use payrun_yaml::diagnostics::{Diagnostics, Source};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
 
 const NO_CALENDAR: &str = "this is no calendar as 1823.gov.hk publishes it: {\"vcalendar\": [{\"prodid\": .., \"vevent\": [..]}]}; take \
     its ICS, or write the days as YAML";
 
 /// Reads the entries of a file. All are said to be in its first line: the file has no others.
-pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
+pub(super) fn read(source: &SourceText) -> Result<Vec<FeedEntry>, Diagnostics> {
     let text = serde_json::from_str(&source.text)
         .ok()
         .and_then(|file: Value| as_ics(&file));

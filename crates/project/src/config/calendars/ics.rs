@@ -9,10 +9,10 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 use icalendar::parser::{Component, Property, read_components, unfold};
 use icalendar::rrule::{RRuleSet, Tz};
 
-use super::feed::{Entry, Habits, Marks, apple_mark, meaning};
+use super::feed::{FeedEntry, FeedTraits, Marks, apple_mark, meaning};
 use super::in_line;
 use super::yml::DAYS_MAX;
-use payrun_yaml::diagnostics::{Diagnostics, Source};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
 
 const NO_CALENDAR: &str = "this is no ICS calendar, or not to its end: it begins with BEGIN:VCALENDAR and ends with END:VCALENDAR";
 
@@ -30,7 +30,7 @@ const DEPTH_MAX: usize = 8;
 const ONLY_DAYS_OFF: [&str; 2] = ["1823 CALL CENTRE", "UK.GOV/GOVUK CALENDARS"];
 
 /// Reads the entries of a file.
-pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
+pub(super) fn read(source: &SourceText) -> Result<Vec<FeedEntry>, Diagnostics> {
     let entries = entries(source, &source.text, &event_lines(source)?)?;
     if entries.is_empty() {
         let message = "it has no entry of whole days, so it would close none: it may be another feed than the one that is meant";
@@ -41,10 +41,10 @@ pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
 
 /// Reads the entries of a calendar's text, of which the events begin in these lines of the file.
 pub(super) fn entries(
-    source: &Source,
+    source: &SourceText,
     text: &str,
     lines: &[u32],
-) -> Result<Vec<Entry>, Diagnostics> {
+) -> Result<Vec<FeedEntry>, Diagnostics> {
     let text = unfold(text);
     // The parser counts columns in 16 bits when it says what it does not understand, and panics
     // beyond.
@@ -71,7 +71,7 @@ pub(super) fn entries(
             .map(str::to_ascii_uppercase)
             .unwrap_or_default()
     };
-    let habits = Habits {
+    let habits = FeedTraits {
         only_days_off: calendars().all(|root| {
             ONLY_DAYS_OFF
                 .iter()
@@ -86,7 +86,7 @@ pub(super) fn entries(
         match days(event) {
             Ok(days) if days.is_empty() => {}
             Ok(days) => {
-                entries.push(Entry {
+                entries.push(FeedEntry {
                     line: *line,
                     name: name(event),
                     days,
@@ -125,7 +125,7 @@ fn marks<'a>(event: &'a Component<'_>) -> Marks<'a> {
 }
 
 /// The lines in which events begin, from 1.
-fn event_lines(source: &Source) -> Result<Vec<u32>, Diagnostics> {
+fn event_lines(source: &SourceText) -> Result<Vec<u32>, Diagnostics> {
     let (mut depth, mut lines) = (0_usize, Vec::new());
     for (line, number) in source.text.lines().zip(1..) {
         let word = line.trim_end().to_ascii_uppercase();
@@ -364,7 +364,7 @@ mod tests {
             let text = format!(
                 "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261001\n{line}\nEND:VEVENT\nEND:VCALENDAR\n"
             );
-            let refused = read(&Source::new("hk.ics", text, false)).unwrap_err();
+            let refused = read(&SourceText::new("hk.ics", text, false)).unwrap_err();
             assert!(refused.to_string().len() < 1_000, "{refused}");
         }
     }

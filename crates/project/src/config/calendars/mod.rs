@@ -11,7 +11,7 @@ use std::sync::Arc;
 use payrun_domain::calendar::Calendar;
 use payrun_domain::text::shown;
 use payrun_yaml as yaml;
-use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, Source};
+use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, SourceText};
 use payrun_yaml::node::Position;
 
 mod feed;
@@ -19,7 +19,7 @@ mod gov_hk;
 mod ics;
 mod yml;
 
-use feed::{Decisions, Entry};
+use feed::{Decisions, FeedEntry};
 pub use yml::CALENDAR;
 
 /// The folder, where `payrun.yaml` names none.
@@ -126,7 +126,7 @@ pub fn read(files: &CalendarFiles) -> Result<Calendar, Diagnostics> {
 fn decided(
     written: Calendar,
     decisions: &Decisions,
-    source: &Source,
+    source: &SourceText,
     feed: &Path,
 ) -> Result<Calendar, Diagnostics> {
     let (entries, feed) = entries(feed)?;
@@ -151,7 +151,7 @@ fn with_feed(
     feed::add_to(calendar, entries, decisions, &feed)
 }
 
-fn entries(feed: &Path) -> Result<(Vec<Entry>, Arc<Source>), Diagnostics> {
+fn entries(feed: &Path) -> Result<(Vec<FeedEntry>, Arc<SourceText>), Diagnostics> {
     let source = yaml::read(feed, false)?;
     let entries = if extension(feed) == "json" {
         gov_hk::read(&source)?
@@ -198,7 +198,7 @@ fn wrong(path: &Path, message: &str) -> Diagnostic {
 }
 
 /// A mistake in a line of a file.
-fn in_line(source: &Source, line: u32, message: impl Into<String>) -> Diagnostic {
+fn in_line(source: &SourceText, line: u32, message: impl Into<String>) -> Diagnostic {
     source.diagnostic(Position { line, column: 1 }, message)
 }
 

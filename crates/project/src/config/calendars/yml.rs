@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use chrono::{Days, NaiveDate, Weekday};
 
-use super::feed::{Decisions, Meaning};
+use super::feed::{DayMeaning, Decisions};
 use payrun_domain::calendar::Calendar;
 use payrun_domain::text::shown;
-use payrun_yaml::diagnostics::{Diagnostics, Source};
-use payrun_yaml::fields::{FieldSpec, Shape, check, text_of};
-use payrun_yaml::node::{Node, Position, parse};
+use payrun_yaml::diagnostics::{Diagnostics, SourceText};
+use payrun_yaml::fields::{FieldSpec, ValueShape, check, text_of};
+use payrun_yaml::node::{Position, YamlNode, parse};
 
 /// How long one holiday may be.
 pub(super) const DAYS_MAX: i64 = 60;
 
-const WEEKDAY: Shape = Shape::Word(&[
+const WEEKDAY: ValueShape = ValueShape::Word(&[
     "monday",
     "tuesday",
     "wednesday",
@@ -27,41 +27,41 @@ const WEEKDAY: Shape = Shape::Word(&[
 static HOLIDAY: [FieldSpec; 3] = [
     FieldSpec::required(
         "date",
-        Shape::Text,
+        ValueShape::Text,
         "The day, such as 2026-10-01, or 12-25 for every year.",
     ),
     FieldSpec::optional(
         "to",
-        Shape::Text,
+        ValueShape::Text,
         "The last day, where it is more than one.",
     ),
-    FieldSpec::optional("name", Shape::Text, "What it is called."),
+    FieldSpec::optional("name", ValueShape::Text, "What it is called."),
 ];
 
 static FEED: [FieldSpec; 5] = [
     FieldSpec::optional(
         "unmarked",
-        Shape::Word(&["off", "ordinary"]),
+        ValueShape::Word(&["off", "ordinary"]),
         "What entries are that do not say whether they are days off.",
     ),
     FieldSpec::optional(
         "off",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Names of entries that are days off, whatever they say.",
     ),
     FieldSpec::optional(
         "worked",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Names of entries that are business days, also on weekends.",
     ),
     FieldSpec::optional(
         "ordinary",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Names of entries that decide nothing.",
     ),
     FieldSpec::optional(
         "undecided",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Names of entries that somebody has still to move into off, worked or ordinary; the feed is refused until then.",
     ),
 ];
@@ -70,28 +70,31 @@ static FEED: [FieldSpec; 5] = [
 pub static CALENDAR: [FieldSpec; 4] = [
     FieldSpec::optional(
         "feed",
-        Shape::Fields(&FEED),
+        ValueShape::Fields(&FEED),
         "Adds the ICS or JSON file of the same name beside this one, and decides what its entries leave open.",
     ),
     FieldSpec::optional(
         "weekend",
-        Shape::List(&WEEKDAY),
+        ValueShape::List(&WEEKDAY),
         "The days of the week that are no business days; saturday and sunday if not given.",
     ),
     FieldSpec::optional(
         "holidays",
-        Shape::List(&Shape::Either(&[Shape::Text, Shape::Fields(&HOLIDAY)])),
+        ValueShape::List(&ValueShape::Either(&[
+            ValueShape::Text,
+            ValueShape::Fields(&HOLIDAY),
+        ])),
         "Days that are no business days: 2026-10-01, or date, to and name.",
     ),
     FieldSpec::optional(
         "working",
-        Shape::List(&Shape::Text),
+        ValueShape::List(&ValueShape::Text),
         "Days that are business days although they are on a weekend, such as 2026-10-10.",
     ),
 ];
 
 /// A calendar file, read.
-pub(super) struct Written {
+pub(super) struct CalendarFile {
     /// What it says itself.
     pub calendar: Calendar,
     /// What it says about a feed that it adds.
@@ -99,34 +102,39 @@ pub(super) struct Written {
 }
 
 /// Reads a calendar file.
-pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Written, Diagnostics> {
+pub(super) fn read(source: &Arc<SourceText>, name: &str) -> Result<CalendarFile, Diagnostics> {
     let root = parse(source)?;
-    let mut reading = Reading {
+    let mut reading = CalendarReader {
         source,
         found: Diagnostics::default(),
         calendar: Calendar::new(name),
     };
-    check(&root, &Shape::Fields(&CALENDAR), source, &mut reading.found);
+    check(
+        &root,
+        &ValueShape::Fields(&CALENDAR),
+        source,
+        &mut reading.found,
+    );
     if let Some(weekend) = root.get("weekend") {
         reading.calendar.weekend = weekend.list().iter().filter_map(weekday).collect();
     }
     root.get("holidays")
-        .map_or(&[][..], Node::list)
+        .map_or(&[][..], YamlNode::list)
         .iter()
         .for_each(|node| reading.holiday(node));
     root.get("working")
-        .map_or(&[][..], Node::list)
+        .map_or(&[][..], YamlNode::list)
         .iter()
         .for_each(|node| reading.working(node));
     let feed = root.get("feed").map(|feed| reading.decisions(feed));
-    reading.found.or_value(Some(Written {
+    reading.found.or_value(Some(CalendarFile {
         calendar: reading.calendar,
         feed,
     }))
 }
 
-struct Reading<'a> {
-    source: &'a Source,
+struct CalendarReader<'a> {
+    source: &'a SourceText,
     found: Diagnostics,
     calendar: Calendar,
 }
@@ -137,11 +145,11 @@ enum Date {
     Yearly(u32, u32),
 }
 
-impl Reading<'_> {
-    fn decisions(&mut self, feed: &Node) -> Decisions {
+impl CalendarReader<'_> {
+    fn decisions(&mut self, feed: &YamlNode) -> Decisions {
         let unmarked = match text_of(feed, "unmarked") {
-            Some("off") => Some(Meaning::Off),
-            Some("ordinary") => Some(Meaning::Ordinary),
+            Some("off") => Some(DayMeaning::Off),
+            Some("ordinary") => Some(DayMeaning::Ordinary),
             Some(_) | None => None,
         };
         let mut decisions = Decisions {
@@ -149,11 +157,11 @@ impl Reading<'_> {
             ..Decisions::default()
         };
         for (field, meaning) in [
-            ("off", Meaning::Off),
-            ("worked", Meaning::Worked),
-            ("ordinary", Meaning::Ordinary),
+            ("off", DayMeaning::Off),
+            ("worked", DayMeaning::Worked),
+            ("ordinary", DayMeaning::Ordinary),
         ] {
-            for node in feed.get(field).map_or(&[][..], Node::list) {
+            for node in feed.get(field).map_or(&[][..], YamlNode::list) {
                 let Some(name) = node.text() else { continue };
                 if decisions
                     .named
@@ -167,7 +175,7 @@ impl Reading<'_> {
                 }
             }
         }
-        for node in feed.get("undecided").map_or(&[][..], Node::list) {
+        for node in feed.get("undecided").map_or(&[][..], YamlNode::list) {
             let name = shown(node.text().unwrap_or_default());
             let what = format!(
                 "the entry \"{name}\" is not decided: move it into off (no payments on its days), worked (payments, on weekends too) \
@@ -178,7 +186,7 @@ impl Reading<'_> {
         decisions
     }
 
-    fn holiday(&mut self, node: &Node) {
+    fn holiday(&mut self, node: &YamlNode) {
         let date = node.get("date").unwrap_or(node);
         let name = text_of(node, "name").unwrap_or("holiday").to_owned();
         let last = node.get("to").and_then(|to| Some((to.at, self.date(to)?)));
@@ -215,7 +223,7 @@ impl Reading<'_> {
         }
     }
 
-    fn working(&mut self, node: &Node) {
+    fn working(&mut self, node: &YamlNode) {
         match self.date(node) {
             Some(Date::Once(date)) if self.calendar.holidays.contains_key(&date) => {
                 self.refuse(node.at, "this day is among the holidays too");
@@ -230,7 +238,7 @@ impl Reading<'_> {
         }
     }
 
-    fn date(&mut self, node: &Node) -> Option<Date> {
+    fn date(&mut self, node: &YamlNode) -> Option<Date> {
         let text = node.text()?;
         let once = (text.len() == 10)
             .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
@@ -262,6 +270,6 @@ impl Reading<'_> {
     }
 }
 
-fn weekday(node: &Node) -> Option<Weekday> {
+fn weekday(node: &YamlNode) -> Option<Weekday> {
     node.text()?.parse().ok()
 }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Said once, it ends whatever is read for whoever says it.
 #[derive(Debug, Clone, Default)]
-pub struct GiveUp(Arc<Mutex<State>>);
+pub struct GiveUp(Arc<Mutex<GiveUpState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct GiveUpState {
     said: bool,
     /// The processes that read.
     readers: Vec<Weak<Mutex<Child>>>,
@@ -32,8 +32,8 @@ impl GiveUp {
     }
 
     /// Says it when it is dropped.
-    pub fn when_dropped(&self) -> GivesUp {
-        GivesUp(self.clone())
+    pub fn when_dropped(&self) -> GiveUpGuard {
+        GiveUpGuard(self.clone())
     }
 
     /// Ends this process too when it is said.
@@ -49,9 +49,9 @@ impl GiveUp {
 
 /// Somebody waits for what is read, until this is dropped.
 #[derive(Debug)]
-pub struct GivesUp(GiveUp);
+pub struct GiveUpGuard(GiveUp);
 
-impl Drop for GivesUp {
+impl Drop for GiveUpGuard {
     fn drop(&mut self) {
         self.0.say();
     }

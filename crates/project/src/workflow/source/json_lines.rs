@@ -9,7 +9,7 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ROW_MAX, Row, RowError, no_column};
+use super::{FileRow, ROW_MAX, RowError, no_column};
 use payrun_domain::text::shown;
 use payrun_domain::text::trimmed;
 
@@ -51,7 +51,7 @@ impl<R: Read> JsonLines<R> {
 
     pub(super) fn read(
         &mut self,
-        row: &mut Row,
+        row: &mut FileRow,
         columns: &[String],
     ) -> Option<Result<(), RowError>> {
         let looked_at = std::mem::take(&mut self.looked_at);

@@ -10,8 +10,8 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::{GiveUp, Rows, SourceError, format_of, rows_of, text};
-use crate::workflow::Format;
+use super::{FileRows, GiveUp, SourceError, format_of, rows_of, text};
+use crate::workflow::ItemFileFormat;
 use payrun_system::regular_file;
 
 /// How much of a file is copied at a time.
@@ -19,7 +19,7 @@ const CHUNK: u64 = 8 * 1024 * 1024;
 
 /// Who names a file, and so where it may lie.
 #[derive(Debug, Clone)]
-pub enum Reach {
+pub enum FileReach {
     /// A person who types a command: wherever that person can read.
     Person,
     /// A schedule: in one of these folders.
@@ -30,27 +30,32 @@ pub enum Reach {
 
 /// A copy of an item file.
 #[derive(Debug)]
-pub struct Staged {
+pub struct StagedFile {
     file: File,
     /// What people know it as.
     name: PathBuf,
 }
 
-impl Staged {
+impl StagedFile {
     /// Of a file, from where it may lie, of at most `max` MiB.
     ///
     /// # Errors
     /// [`SourceError`] if it is not there, may not be read, is larger, or is no file of rows to
     /// begin with: a folder, a pipe, a device.
-    pub fn of(path: &Path, reach: &Reach, max: u64, give_up: &GiveUp) -> Result<Self, SourceError> {
+    pub fn of(
+        path: &Path,
+        reach: &FileReach,
+        max: u64,
+        give_up: &GiveUp,
+    ) -> Result<Self, SourceError> {
         let unreadable = |source| SourceError::Read {
             path: path.to_owned(),
             source,
         };
         let file = match reach {
-            Reach::Person => regular_file::open(path).map_err(unreadable)?,
-            Reach::Schedule(folders) => within(path, folders)?.map_err(unreadable)?,
-            Reach::Caller(folders) => {
+            FileReach::Person => regular_file::open(path).map_err(unreadable)?,
+            FileReach::Schedule(folders) => within(path, folders)?.map_err(unreadable)?,
+            FileReach::Caller(folders) => {
                 let outside = || SourceError::Outside {
                     path: path.to_owned(),
                 };
@@ -75,7 +80,11 @@ impl Staged {
     ///
     /// # Errors
     /// As [`super::open`].
-    pub fn rows(&self, format: Option<&Format>, give_up: &GiveUp) -> Result<Rows, SourceError> {
+    pub fn rows(
+        &self,
+        format: Option<&ItemFileFormat>,
+        give_up: &GiveUp,
+    ) -> Result<FileRows, SourceError> {
         rows_of(self.opened()?, &self.name, format, give_up)
     }
 
@@ -86,11 +95,11 @@ impl Staged {
     /// As [`super::open`]; [`SourceError::Text`].
     pub fn check(&self, give_up: &GiveUp) -> Result<(), SourceError> {
         let escaped = match format_of(&self.name) {
-            Some(Format::Xlsx { .. }) => {
+            Some(ItemFileFormat::Xlsx { .. }) => {
                 return super::Xlsx::open(self.opened()?, &self.name, None, give_up).map(drop);
             }
-            Some(Format::JsonLines) => true,
-            Some(Format::Csv) | None => false,
+            Some(ItemFileFormat::JsonLines) => true,
+            Some(ItemFileFormat::Csv) | None => false,
         };
         self.rows(None, give_up)?;
         let unreadable = |source| SourceError::Read {
@@ -192,7 +201,7 @@ mod tests {
             .arg(place("project/pipe.csv"))
             .status()
             .unwrap();
-        let told = |name: &str, reach: &Reach| match Staged::of(
+        let told = |name: &str, reach: &FileReach| match StagedFile::of(
             &place(name),
             reach,
             1,
@@ -206,7 +215,7 @@ mod tests {
             Err(error) => payrun_system::errors::chain(&error)
                 .replace(&folder.path().display().to_string(), ""),
         };
-        let caller = Reach::Caller(vec![place("project")]);
+        let caller = FileReach::Caller(vec![place("project")]);
         for name in [
             "project/data/a.csv",
             "project/inner.csv",
@@ -225,7 +234,7 @@ mod tests {
                 refused.starts_with("there is no item file"),
                 "{name}: {refused}"
             );
-            assert_eq!(told(name, &Reach::Person), "id", "{name}");
+            assert_eq!(told(name, &FileReach::Person), "id", "{name}");
             // What is not there, and what is no file, is told in the same words.
             for other in [
                 "project/none.csv",
@@ -240,9 +249,9 @@ mod tests {
                 );
             }
         }
-        let schedule = Reach::Schedule(vec![place("project")]);
+        let schedule = FileReach::Schedule(vec![place("project")]);
         assert!(told("project/none.csv", &schedule).contains("No such file"));
         assert!(told("project/pipe.csv", &schedule).contains("it is a pipe"));
-        assert!(told("project/data", &Reach::Person).contains("it is a folder"));
+        assert!(told("project/data", &FileReach::Person).contains("it is a folder"));
     }
 }

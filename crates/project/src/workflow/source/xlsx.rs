@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::give_up::locked;
-use super::{GiveUp, ROW_MAX, Row, RowError, SourceError};
+use super::{FileRow, GiveUp, ROW_MAX, RowError, SourceError};
 use payrun_domain::text::shown;
 
 pub(super) mod aside;
@@ -58,14 +58,14 @@ pub(super) struct Xlsx {
 
 /// What the other process says, a line each.
 #[derive(Debug, Serialize, Deserialize)]
-enum Reading {
+enum XlsxMessage {
     /// There is such a sheet.
     Opened,
     /// There is none, or it is no workbook.
     Refused(String),
     /// Its line, the texts of its cells one behind the other, and where each of them ends.
     Row(u64, String, Vec<usize>),
-    Wrong(Wrong),
+    Wrong(BadCell),
     /// Nothing can be read from this line on.
     Broken(u64),
     /// There are no more rows.
@@ -74,7 +74,7 @@ enum Reading {
 
 /// A cell that cannot be text.
 #[derive(Debug, Serialize, Deserialize)]
-struct Wrong {
+struct BadCell {
     line: u64,
     /// From 0.
     column: usize,
@@ -118,15 +118,20 @@ impl Xlsx {
             at: 1,
         };
         match opened.hear() {
-            Some(Reading::Opened) => Ok(opened),
-            Some(Reading::Refused(reason)) => Err(refuse(&reason)),
-            Some(Reading::Row(..) | Reading::Wrong(_) | Reading::Broken(_) | Reading::End)
+            Some(XlsxMessage::Opened) => Ok(opened),
+            Some(XlsxMessage::Refused(reason)) => Err(refuse(&reason)),
+            Some(
+                XlsxMessage::Row(..)
+                | XlsxMessage::Wrong(_)
+                | XlsxMessage::Broken(_)
+                | XlsxMessage::End,
+            )
             | None => Err(refuse(opened.why_it_died())),
         }
     }
 
     pub(super) fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
-        let mut row = Row::default();
+        let mut row = FileRow::default();
         match self.next(&mut row, &[]) {
             Some(Ok(())) => Ok((row.iter().map(str::to_owned).collect(), row.line)),
             Some(Err(error)) => Err(error),
@@ -139,7 +144,7 @@ impl Xlsx {
 
     pub(super) fn read(
         &mut self,
-        row: &mut Row,
+        row: &mut FileRow,
         columns: &[String],
     ) -> Option<Result<(), RowError>> {
         if let Err(error) = self.next(row, columns)? {
@@ -156,21 +161,21 @@ impl Xlsx {
         Some(Ok(()))
     }
 
-    fn next(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
+    fn next(&mut self, row: &mut FileRow, columns: &[String]) -> Option<Result<(), RowError>> {
         match self.hear() {
-            Some(Reading::Row(line, text, ends)) => {
+            Some(XlsxMessage::Row(line, text, ends)) => {
                 self.at = line;
-                *row = Row { line, text, ends };
+                *row = FileRow { line, text, ends };
                 Some(Ok(()))
             }
-            Some(Reading::Wrong(wrong)) => {
+            Some(XlsxMessage::Wrong(wrong)) => {
                 self.at = wrong.line;
                 Some(Err(wrong.named(columns)))
             }
-            Some(Reading::End) => None,
-            Some(Reading::Broken(line)) => Some(Err(broken(line))),
+            Some(XlsxMessage::End) => None,
+            Some(XlsxMessage::Broken(line)) => Some(Err(broken(line))),
             // A process that died must not look like the end of the sheet.
-            Some(Reading::Opened | Reading::Refused(_)) | None => Some(Err(RowError {
+            Some(XlsxMessage::Opened | XlsxMessage::Refused(_)) | None => Some(Err(RowError {
                 line: self.at,
                 reason: self.why_it_died().to_owned(),
                 fatal: true,
@@ -191,7 +196,7 @@ impl Xlsx {
     }
 
     /// The next thing the other process says; none if it has died, or says what it never says.
-    fn hear(&mut self) -> Option<Reading> {
+    fn hear(&mut self) -> Option<XlsxMessage> {
         self.line.clear();
         self.lines
             .by_ref()
@@ -208,7 +213,7 @@ impl Drop for Xlsx {
     }
 }
 
-impl Wrong {
+impl BadCell {
     fn named(&self, columns: &[String]) -> RowError {
         let name = columns
             .get(self.column)

@@ -7,7 +7,7 @@ use crate::Settings;
 use crate::faults::{CallKind, FaultPlan};
 use crate::hipopay::tests::{Rig, said};
 use payrun_domain::money::{Amount, Currency};
-use payrun_gateway::{Observation, Reached};
+use payrun_gateway::{Delivery, Observation};
 use payrun_system::clock::Clock;
 
 /// An identity card's number, and the name on it; neither may be found anywhere.
@@ -125,7 +125,7 @@ async fn a_person_is_checked_with_the_declaration_and_found_nowhere() {
         .await;
     assert_eq!(
         half.reached,
-        Reached::Unsendable("the call has a cert_id and no name".into())
+        Delivery::Unsendable("the call has a cert_id and no name".into())
     );
     assert!(!format!("{:?}", customs.rig.twin).contains(NAME));
 }
@@ -183,14 +183,14 @@ async fn a_declaration_that_hipopay_cannot_take_is_not_sent() {
         .await;
     assert_eq!(
         seen.reached,
-        Reached::Unsendable("hipopay declares in CNY, and the amount is in HKD".into())
+        Delivery::Unsendable("hipopay declares in CNY, and the amount is in HKD".into())
     );
     let seen = customs
         .call("declare", "S-1", json!({ "transaction_id": "" }))
         .await;
     assert_eq!(
         seen.reached,
-        Reached::Unsendable("the call has no transaction_id".into())
+        Delivery::Unsendable("the call has no transaction_id".into())
     );
 }
 
@@ -201,18 +201,18 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         let seen = customs.declare("S-1").await;
         let (filed, code) = (customs.filed("S-1"), seen.code.as_deref());
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && filed == 0,
-            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && filed == 0,
+            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && filed == 0,
+            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && filed == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Reached::Lost(_)) && filed == 1
+                matches!(seen.reached, Delivery::Lost(_)) && filed == 1
             }
-            Fault::SilentBefore => seen.reached == Reached::TimedOut && filed == 0,
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && filed == 1,
+            Fault::SilentBefore => seen.reached == Delivery::TimedOut && filed == 0,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && filed == 1,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && filed == 0,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && filed == 1,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && filed == 0,
             Fault::WrongSignature | Fault::Truncated => {
-                matches!(seen.reached, Reached::Unreadable(_)) && filed == 1
+                matches!(seen.reached, Delivery::Unreadable(_)) && filed == 1
             }
             Fault::OtherAmount => seen.amount == Some(Ok(cny("46.45"))) && filed == 1,
             Fault::UnlistedCode => code == Some("SANDBOX_UNLISTED"),
@@ -226,7 +226,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         assert!(fits, "{fault}: filed {filed}, {seen:?}");
         assert_eq!(
             customs.declare("S-1").await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
         assert_eq!(customs.filed("S-1"), 1, "{fault}");
@@ -262,19 +262,19 @@ async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
                 sub_order: number.into(),
                 customs: "SHENZHEN".into(),
             };
-            let fees = Fees {
+            let fees = DeclaredFees {
                 currency: "CNY".into(),
                 order: 4_644,
                 transport: 2_322,
                 product: 2_322,
             };
-            let terms = Terms {
+            let terms = DeclaredTerms {
                 merchant_customs_no: "123456789BTW".into(),
                 duty: Some(88),
                 fees: Some(fees),
                 person: None,
             };
-            let paid = Paid {
+            let paid = PaidPayment {
                 theirs: customs.payment_no.clone(),
                 currency: "CNY".into(),
                 minor: 10_000,
@@ -296,7 +296,7 @@ async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
             if fault == Fault::OtherAmount && way == "redeclare" {
                 assert_eq!(
                     first.reached,
-                    Reached::Unreadable("the reply speaks of another customs".into())
+                    Delivery::Unreadable("the reply speaks of another customs".into())
                 );
             }
             // A person looks before filing again: a redeclaration has no memory of its own.

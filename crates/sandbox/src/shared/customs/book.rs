@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CustomsTotals, Declaration, Key, Paid, State, Terms};
+use super::{CustomsTotals, Declaration, DeclarationState, DeclaredTerms, Key, PaidPayment};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
 use crate::shared::fault_flow::Calls;
@@ -19,7 +19,7 @@ const SUB_ORDERS_MAX: usize = 50;
 
 /// The declarations of one twin.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct DeclarationBook {
     declarations: BTreeMap<Key, Declaration>,
     /// A sub-order's number is one payment's.
     by_sub_order: BTreeMap<(String, String), Key>,
@@ -35,15 +35,15 @@ pub(crate) struct Book {
 
 /// What came of a request.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub what: What,
+pub(crate) struct DeclarationOutcome {
+    pub what: DeclarationResult,
     /// What bends the reply.
     pub fault: Option<Fault>,
 }
 
 /// What is to be said.
 #[derive(Debug)]
-pub(crate) enum What {
+pub(crate) enum DeclarationResult {
     /// The declaration as it stands.
     Shown(Box<Declaration>),
     /// It was filed with other terms.
@@ -70,35 +70,35 @@ pub(crate) enum What {
 
 /// How a declaration is filed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
+enum RefilingKind {
     Redeclare,
     Modify,
 }
 
-impl Book {
+impl DeclarationBook {
     /// Files a declaration, or not, as the plan of faults has it. One that is filed is shown as it
     /// stands.
     pub(crate) fn declare(
         &mut self,
         key: &Key,
-        terms: Terms,
-        paid: Option<&Paid>,
+        terms: DeclaredTerms,
+        paid: Option<&PaidPayment>,
         settings: &Settings,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> DeclarationOutcome {
         let mut entry = match self.declarations.get(key) {
             Some(entry) => entry.clone(),
             None if self.declarations.len() >= MOST => {
-                return Outcome {
-                    what: What::Full,
+                return DeclarationOutcome {
+                    what: DeclarationResult::Full,
                     fault: None,
                 };
             }
             None => Declaration::seen(key, &terms, now),
         };
-        let filed = entry.state != State::Seen;
+        let filed = entry.state != DeclarationState::Seen;
         if self.is_another(key) || (filed && terms != entry.terms && terms != entry.first) {
-            return self.violated("two_declarations", What::Differs);
+            return self.violated("two_declarations", DeclarationResult::Differs);
         }
         entry.advance(now, false);
         let mut fault = entry.submitted(settings, filed);
@@ -115,7 +115,7 @@ impl Book {
                 entry.theirs = entry.name(settings);
                 entry.payment = paid.map(|paid| paid.theirs.clone()).unwrap_or_default();
                 entry.filed += 1;
-                entry.start(State::Undeclared, fault, settings, now);
+                entry.start(DeclarationState::Undeclared, fault, settings, now);
                 if fault == Some(Fault::LateVisible) {
                     entry.hidden_until = hidden;
                 }
@@ -123,7 +123,7 @@ impl Book {
             perform(&mut entry, fault, settings, file)
         };
         self.keep(entry, fault);
-        Outcome { what, fault }
+        DeclarationOutcome { what, fault }
     }
 
     /// Files the same once more: from `SUCCESS` and `EXCEPT` only.
@@ -133,18 +133,18 @@ impl Book {
         merchant_customs_no: &str,
         settings: &Settings,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> DeclarationOutcome {
         let Some(entry) = self.declarations.get(key) else {
-            return Outcome {
-                what: What::Absent,
+            return DeclarationOutcome {
+                what: DeclarationResult::Absent,
                 fault: None,
             };
         };
-        let terms = Terms {
+        let terms = DeclaredTerms {
             merchant_customs_no: merchant_customs_no.to_owned(),
             ..entry.terms.clone()
         };
-        self.again(key, terms, Again::Redeclare, settings, now)
+        self.again(key, terms, RefilingKind::Redeclare, settings, now)
     }
 
     /// Files other terms in place of those in force: from `SUCCESS`, `EXCEPT` and `FAIL`. What was
@@ -152,52 +152,55 @@ impl Book {
     pub(crate) fn modify(
         &mut self,
         key: &Key,
-        terms: Terms,
-        paid: Option<&Paid>,
+        terms: DeclaredTerms,
+        paid: Option<&PaidPayment>,
         settings: &Settings,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> DeclarationOutcome {
         if !self.declarations.contains_key(key) {
-            return Outcome {
-                what: What::Absent,
+            return DeclarationOutcome {
+                what: DeclarationResult::Absent,
                 fault: None,
             };
         }
         match self.forbidden(key, &terms, paid) {
-            Some(refused) => Outcome {
+            Some(refused) => DeclarationOutcome {
                 what: refused,
                 fault: None,
             },
-            None => self.again(key, terms, Again::Modify, settings, now),
+            None => self.again(key, terms, RefilingKind::Modify, settings, now),
         }
     }
 
     fn again(
         &mut self,
         key: &Key,
-        terms: Terms,
-        how: Again,
+        terms: DeclaredTerms,
+        how: RefilingKind,
         settings: &Settings,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> DeclarationOutcome {
         let Some(mut entry) = self
             .declarations
             .get(key)
             .cloned()
-            .filter(|entry| entry.state != State::Seen)
+            .filter(|entry| entry.state != DeclarationState::Seen)
         else {
-            return Outcome {
-                what: What::Absent,
+            return DeclarationOutcome {
+                what: DeclarationResult::Absent,
                 fault: None,
             };
         };
         entry.advance(now, false);
-        let failed = matches!(entry.state, State::Fail | State::Except);
+        let failed = matches!(
+            entry.state,
+            DeclarationState::Fail | DeclarationState::Except
+        );
         let repeated =
-            how == Again::Modify && entry.modified > 0 && entry.terms == terms && !failed;
-        let allowed = entry.state == State::Success
-            || entry.state == State::Except
-            || (how == Again::Modify && failed);
+            how == RefilingKind::Modify && entry.modified > 0 && entry.terms == terms && !failed;
+        let allowed = entry.state == DeclarationState::Success
+            || entry.state == DeclarationState::Except
+            || (how == RefilingKind::Modify && failed);
         let fault = entry.submitted(settings, repeated || !allowed);
         let what = if repeated || fault.is_some_and(Fault::is_before) {
             shown(&entry)
@@ -205,22 +208,22 @@ impl Book {
             let file = |entry: &mut Declaration| {
                 entry.terms = terms;
                 match how {
-                    Again::Redeclare => entry.redeclared += 1,
-                    Again::Modify => entry.modified += 1,
+                    RefilingKind::Redeclare => entry.redeclared += 1,
+                    RefilingKind::Modify => entry.modified += 1,
                 }
-                let state = if how == Again::Modify {
-                    State::Submitted
+                let state = if how == RefilingKind::Modify {
+                    DeclarationState::Submitted
                 } else {
-                    State::Undeclared
+                    DeclarationState::Undeclared
                 };
                 entry.start(state, fault, settings, now);
             };
             perform(&mut entry, fault, settings, file)
         } else {
-            What::WrongState
+            DeclarationResult::WrongState
         };
         self.keep(entry, fault);
-        Outcome { what, fault }
+        DeclarationOutcome { what, fault }
     }
 
     /// The declarations of these keys, as far as they can be seen; and what bends the reply, by the
@@ -241,8 +244,8 @@ impl Book {
             bends = bends.or(fault);
             if !bends.is_some_and(Fault::is_before) {
                 entry.advance(now, true);
-                if entry.state != State::Seen && entry.hidden_until <= now {
-                    entry.shown |= entry.state == State::Success;
+                if entry.state != DeclarationState::Seen && entry.hidden_until <= now {
+                    entry.shown |= entry.state == DeclarationState::Success;
                     seen.push(entry.clone());
                 }
             }
@@ -319,7 +322,7 @@ impl Book {
         for entry in self
             .declarations
             .values()
-            .filter(|entry| entry.state != State::Seen)
+            .filter(|entry| entry.state != DeclarationState::Seen)
         {
             let states = totals.filed.entry(entry.key.customs.clone()).or_default();
             *states.entry(entry.state.as_str().to_owned()).or_default() += 1;
@@ -343,23 +346,28 @@ impl Book {
 
     /// Why these terms cannot be declared of the payment. Amounts are compared where the currencies
     /// are the same.
-    fn forbidden(&mut self, key: &Key, terms: &Terms, paid: Option<&Paid>) -> Option<What> {
+    fn forbidden(
+        &mut self,
+        key: &Key,
+        terms: &DeclaredTerms,
+        paid: Option<&PaidPayment>,
+    ) -> Option<DeclarationResult> {
         let Some(paid) = paid else {
-            return Some(What::NoPayment);
+            return Some(DeclarationResult::NoPayment);
         };
         let others: Vec<&Declaration> = self
             .of_order(&key.order)
             .iter()
             .filter(|other| *other != key)
             .filter_map(|other| self.declarations.get(other))
-            .filter(|entry| entry.state != State::Seen)
+            .filter(|entry| entry.state != DeclarationState::Seen)
             .collect();
         let sub_orders: BTreeSet<&str> = others
             .iter()
             .map(|entry| entry.key.sub_order.as_str())
             .collect();
         if sub_orders.len() >= SUB_ORDERS_MAX && !sub_orders.contains(key.sub_order.as_str()) {
-            return Some(What::TooMany);
+            return Some(DeclarationResult::TooMany);
         }
         // There is no rule on the sum of the sub-orders; each is at most the order.
         let fees = terms
@@ -371,14 +379,14 @@ impl Book {
                 .violations
                 .entry("declared_above_payment".into())
                 .or_default() += 1;
-            return Some(What::TooMuch);
+            return Some(DeclarationResult::TooMuch);
         }
         None
     }
 
-    fn violated(&mut self, word: &str, what: What) -> Outcome {
+    fn violated(&mut self, word: &str, what: DeclarationResult) -> DeclarationOutcome {
         *self.violations.entry(word.to_owned()).or_default() += 1;
-        Outcome { what, fault: None }
+        DeclarationOutcome { what, fault: None }
     }
 
     fn count(&mut self, fault: Option<Fault>) {
@@ -390,13 +398,13 @@ impl Book {
     fn keep(&mut self, mut entry: Declaration, fault: Option<Fault>) {
         entry.calls.note(fault);
         self.count(fault);
-        if entry.state != State::Seen {
+        if entry.state != DeclarationState::Seen {
             self.by_payment
                 .insert(entry.payment.clone(), entry.key.order.clone());
             self.by_theirs
                 .insert(entry.theirs.clone(), entry.key.clone());
         }
-        if entry.state != State::Seen && !entry.key.sub_order.is_empty() {
+        if entry.state != DeclarationState::Seen && !entry.key.sub_order.is_empty() {
             let sub_order = (entry.key.sub_order.clone(), entry.key.customs.clone());
             self.by_sub_order.insert(sub_order, entry.key.clone());
         }
@@ -410,12 +418,12 @@ fn perform(
     fault: Option<Fault>,
     settings: &Settings,
     file: impl FnOnce(&mut Declaration),
-) -> What {
+) -> DeclarationResult {
     let coin = settings.plan.coin(entry.key.number());
     match fault {
-        Some(Fault::SoftDecline) => return What::Soft,
-        Some(Fault::HardDecline) => return What::Hard,
-        Some(Fault::UnlistedCode) if !coin => return What::Unlisted,
+        Some(Fault::SoftDecline) => return DeclarationResult::Soft,
+        Some(Fault::HardDecline) => return DeclarationResult::Hard,
+        Some(Fault::UnlistedCode) if !coin => return DeclarationResult::Unlisted,
         Some(
             Fault::Refused
             | Fault::ResetBefore
@@ -437,12 +445,12 @@ fn perform(
     }
     file(entry);
     if fault == Some(Fault::UnlistedCode) {
-        What::Unlisted
+        DeclarationResult::Unlisted
     } else {
         shown(entry)
     }
 }
 
-fn shown(entry: &Declaration) -> What {
-    What::Shown(Box::new(entry.clone()))
+fn shown(entry: &Declaration) -> DeclarationResult {
+    DeclarationResult::Shown(Box::new(entry.clone()))
 }

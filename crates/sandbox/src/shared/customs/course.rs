@@ -1,6 +1,6 @@
 //! What becomes of one declaration: when it is decided, and how. Pure but for the plan of faults.
 
-use super::{Declaration, Key, State, Terms};
+use super::{Declaration, DeclarationState, DeclaredTerms, Key};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
 use crate::shared::fault_flow::Calls;
@@ -9,12 +9,12 @@ use payrun_domain::time::Timestamp;
 
 impl Declaration {
     /// One that was asked for, and not filed.
-    pub(super) fn seen(key: &Key, terms: &Terms, now: Timestamp) -> Self {
+    pub(super) fn seen(key: &Key, terms: &DeclaredTerms, now: Timestamp) -> Self {
         Self {
             key: key.clone(),
             terms: terms.clone(),
             first: terms.clone(),
-            state: State::Seen,
+            state: DeclarationState::Seen,
             theirs: String::new(),
             payment: String::new(),
             filed: 0,
@@ -59,7 +59,7 @@ impl Declaration {
     /// [`Fault::Pending`] it takes longer.
     pub(super) fn start(
         &mut self,
-        state: State,
+        state: DeclarationState,
         fault: Option<Fault>,
         settings: &Settings,
         now: Timestamp,
@@ -75,37 +75,42 @@ impl Declaration {
     /// Takes it as far as time, and a query that looks at it, bring it.
     pub(super) fn advance(&mut self, now: Timestamp, looked: bool) {
         match self.state {
-            State::Undeclared | State::Submitted | State::Processing => {
+            DeclarationState::Undeclared
+            | DeclarationState::Submitted
+            | DeclarationState::Processing => {
                 self.queries_left = self.queries_left.saturating_sub(u32::from(looked));
                 if now >= self.decide_at || self.queries_left == 0 {
                     self.come_to(self.end(), now);
-                } else if looked && self.state != State::Processing {
-                    self.come_to(State::Processing, now);
+                } else if looked && self.state != DeclarationState::Processing {
+                    self.come_to(DeclarationState::Processing, now);
                 }
             }
-            State::Success
+            DeclarationState::Success
                 if looked
                     && self.shown
                     && self.key.number().ends_with("-back")
                     && !self.is_mended() =>
             {
-                self.come_to(State::Except, now);
+                self.come_to(DeclarationState::Except, now);
             }
-            State::Seen | State::Success | State::Fail | State::Except => {}
+            DeclarationState::Seen
+            | DeclarationState::Success
+            | DeclarationState::Fail
+            | DeclarationState::Except => {}
         }
     }
 
-    fn come_to(&mut self, state: State, now: Timestamp) {
+    fn come_to(&mut self, state: DeclarationState, now: Timestamp) {
         self.state = state;
         self.modified_at = now;
     }
 
     /// What becomes of it, by the end of its number.
-    fn end(&self) -> State {
+    fn end(&self) -> DeclarationState {
         match self.key.number() {
-            number if number.ends_with("-fail") && !self.is_mended() => State::Fail,
-            number if number.ends_with("-except") && !self.is_mended() => State::Except,
-            _ => State::Success,
+            number if number.ends_with("-fail") && !self.is_mended() => DeclarationState::Fail,
+            number if number.ends_with("-except") && !self.is_mended() => DeclarationState::Except,
+            _ => DeclarationState::Success,
         }
     }
 

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::fault_flow::Calls;
-pub(crate) use book::{Book, Outcome, What};
+pub(crate) use book::{DeclarationBook, DeclarationOutcome, DeclarationResult};
 use payrun_domain::time::Timestamp;
 
 /// Why a declaration cannot be found, in the words to which a fine-grained code belongs.
@@ -57,18 +57,18 @@ impl Key {
 
 /// What is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct DeclaredTerms {
     pub merchant_customs_no: String,
     /// In 0.01 CNY.
     pub duty: Option<i64>,
-    pub fees: Option<Fees>,
+    pub fees: Option<DeclaredFees>,
     /// Of the person that is named, if one is: a digest, since books hold no names.
     pub person: Option<[u8; 16]>,
 }
 
 /// What a sub-order costs, in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fees {
+pub(crate) struct DeclaredFees {
     pub currency: String,
     pub order: i64,
     pub transport: i64,
@@ -77,7 +77,7 @@ pub(crate) struct Fees {
 
 /// A payment that was paid, as far as a declaration has to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Paid {
+pub(crate) struct PaidPayment {
     /// The gateway's number.
     pub theirs: String,
     pub currency: String,
@@ -86,7 +86,7 @@ pub(crate) struct Paid {
 
 /// Where a declaration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum DeclarationState {
     /// It was asked for, and nothing was filed: a fault or a refusal came first.
     Seen,
     Undeclared,
@@ -98,7 +98,7 @@ pub(crate) enum State {
     Except,
 }
 
-impl State {
+impl DeclarationState {
     /// The gateways' word.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -117,10 +117,10 @@ impl State {
 pub(crate) struct Declaration {
     pub key: Key,
     /// As they are in force.
-    pub terms: Terms,
+    pub terms: DeclaredTerms,
     /// As they were filed first.
-    first: Terms,
-    pub state: State,
+    first: DeclaredTerms,
+    pub state: DeclarationState,
     /// The gateway's number of it.
     pub theirs: String,
     /// The gateway's number of the payment.
@@ -151,13 +151,13 @@ impl Declaration {
     /// Why it failed, in the words of the customs.
     pub(crate) fn explanation(&self) -> Option<&'static str> {
         match self.state {
-            State::Fail => Some("支付单信息不符"),
-            State::Except => Some("海关接口异常"),
-            State::Seen
-            | State::Undeclared
-            | State::Submitted
-            | State::Processing
-            | State::Success => None,
+            DeclarationState::Fail => Some("支付单信息不符"),
+            DeclarationState::Except => Some("海关接口异常"),
+            DeclarationState::Seen
+            | DeclarationState::Undeclared
+            | DeclarationState::Submitted
+            | DeclarationState::Processing
+            | DeclarationState::Success => None,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{Identity, Reaction, Sandbox, Settings, server};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::wechat::{Client, Transport};
-use payrun_gateway::{Call, Gateway, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::WechatConfig;
 use payrun_system::clock::Clock;
 
@@ -190,7 +190,7 @@ impl Rig {
 }
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -388,20 +388,20 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         let seen = rig.declare("S-1").await;
         let (filed, code) = (rig.filed("S-1").await, seen.code.as_deref());
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && filed == 0,
-            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && filed == 0,
+            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && filed == 0,
+            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && filed == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Reached::Lost(_)) && filed == 1
+                matches!(seen.reached, Delivery::Lost(_)) && filed == 1
             }
-            Fault::SilentBefore => seen.reached == Reached::TimedOut && filed == 0,
-            Fault::SilentAfter => seen.reached == Reached::TimedOut && filed == 1,
+            Fault::SilentBefore => seen.reached == Delivery::TimedOut && filed == 0,
+            Fault::SilentAfter => seen.reached == Delivery::TimedOut && filed == 1,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && filed == 0,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && filed == 1,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && filed == 0,
-            Fault::WrongSignature => matches!(seen.reached, Reached::Unverified(_)) && filed == 1,
-            Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && filed == 1,
+            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && filed == 1,
+            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && filed == 1,
             Fault::OtherAmount => {
-                seen.reached == Reached::Unreadable("the reply speaks of another payment".into())
+                seen.reached == Delivery::Unreadable("the reply speaks of another payment".into())
                     && filed == 1
             }
             Fault::UnlistedCode => code == Some("SANDBOX_UNLISTED"),
@@ -415,7 +415,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         assert!(fits, "{fault}: filed {filed}, {seen:?}");
         assert_eq!(
             rig.declare("S-1").await.reached,
-            Reached::Replied,
+            Delivery::Replied,
             "{fault}"
         );
         assert_eq!(
@@ -457,19 +457,19 @@ async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
                 sub_order: number.into(),
                 customs: "SHENZHEN".into(),
             };
-            let fees = Fees {
+            let fees = DeclaredFees {
                 currency: "CNY".into(),
                 order: 200,
                 transport: 50,
                 product: 150,
             };
-            let terms = Terms {
+            let terms = DeclaredTerms {
                 merchant_customs_no: "123456789B".into(),
                 duty: Some(88),
                 fees: Some(fees),
                 person: None,
             };
-            let paid = Paid {
+            let paid = PaidPayment {
                 theirs: rig.payment.clone(),
                 currency: "CNY".into(),
                 minor: 1_000,
@@ -778,7 +778,7 @@ async fn a_check_of_a_person_under_each_fault_is_answered_when_it_is_asked_again
 #[test]
 fn whatever_goes_wrong_nothing_is_filed_twice() {
     let now = Timestamp::from_millis(1_800_000_000_000);
-    let paid = Paid {
+    let paid = PaidPayment {
         theirs: "42".into(),
         currency: "CNY".into(),
         minor: 1_000,
@@ -788,7 +788,7 @@ fn whatever_goes_wrong_nothing_is_filed_twice() {
             plan: FaultPlan::new(seed, Level::Heavy),
             ..Settings::default()
         };
-        let mut book = Book::default();
+        let mut book = DeclarationBook::default();
         for round in 0..8 {
             for n in 0..10 {
                 let key = Key {
@@ -796,13 +796,13 @@ fn whatever_goes_wrong_nothing_is_filed_twice() {
                     sub_order: format!("S-{n}"),
                     customs: "NINGBO".into(),
                 };
-                let fees = Fees {
+                let fees = DeclaredFees {
                     currency: "CNY".into(),
                     order: 150,
                     transport: 0,
                     product: 150,
                 };
-                let terms = Terms {
+                let terms = DeclaredTerms {
                     merchant_customs_no: "1".into(),
                     duty: None,
                     fees: Some(fees),
@@ -825,25 +825,25 @@ fn a_payment_has_fifty_sub_orders_at_most() {
         Timestamp::from_millis(1_800_000_000_000),
         Settings::default(),
     );
-    let paid = Paid {
+    let paid = PaidPayment {
         theirs: "42".into(),
         currency: "CNY".into(),
         minor: 1_000,
     };
-    let mut book = Book::default();
+    let mut book = DeclarationBook::default();
     let mut declare = |n: u32, customs: &str| {
         let key = Key {
             order: "P".into(),
             sub_order: format!("S-{n}"),
             customs: customs.into(),
         };
-        let fees = Fees {
+        let fees = DeclaredFees {
             currency: "CNY".into(),
             order: 1,
             transport: 0,
             product: 1,
         };
-        let terms = Terms {
+        let terms = DeclaredTerms {
             merchant_customs_no: "1".into(),
             duty: None,
             fees: Some(fees),
@@ -851,9 +851,9 @@ fn a_payment_has_fifty_sub_orders_at_most() {
         };
         book.declare(&key, terms, Some(&paid), &settings, now).what
     };
-    assert!((0..50).all(|n| matches!(declare(n, "NINGBO"), What::Shown(_))));
-    assert!(matches!(declare(50, "NINGBO"), What::TooMany));
-    assert!(matches!(declare(0, "TIANJIN"), What::Shown(_)));
+    assert!((0..50).all(|n| matches!(declare(n, "NINGBO"), DeclarationResult::Shown(_))));
+    assert!(matches!(declare(50, "NINGBO"), DeclarationResult::TooMany));
+    assert!(matches!(declare(0, "TIANJIN"), DeclarationResult::Shown(_)));
 }
 
 #[tokio::test]

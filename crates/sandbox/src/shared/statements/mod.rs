@@ -26,7 +26,7 @@ pub(crate) const DAY: i64 = 24 * 3_600_000;
 
 /// When the statement of a day is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ready {
+pub enum StatementDelay {
     /// As soon as the day has a trade, today's too.
     #[default]
     Always,
@@ -34,7 +34,7 @@ pub enum Ready {
     AfterRequests(u32),
 }
 
-impl Ready {
+impl StatementDelay {
     /// Whether it is there after so many requests before.
     pub(crate) const fn is_there(self, before: u32) -> bool {
         match self {
@@ -46,10 +46,10 @@ impl Ready {
 
 /// What was asked about files and lists so far. Its subjects are days and lists, and so few.
 #[derive(Debug, Default)]
-pub(crate) struct QueryCounts(Mutex<BTreeMap<String, Look>>);
+pub(crate) struct QueryCounts(Mutex<BTreeMap<String, StatementRequests>>);
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Look {
+struct StatementRequests {
     calls: Calls,
     answered: u32,
 }

@@ -12,10 +12,10 @@ use crate::hipopay::{self, Hipopay};
 use crate::{Identity, Sandbox};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
-use payrun_gateway::statement::{self, Format, Kind};
+use payrun_gateway::statement::{self, StatementFormat, StatementLineKind};
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{
-    Call, Gateway, Observation, Reached, hipopay as hipopay_client, wechat as wechat_client,
+    Call, Delivery, Gateway, Observation, hipopay as hipopay_client, wechat as wechat_client,
 };
 use payrun_system::clock::Clock;
 
@@ -90,7 +90,10 @@ impl Wechat {
             );
             deduction.order_no = OrderNumber::parse(&format!("W-{n}")).unwrap();
             deduction.amount = Amount::from_minor(1_250, Currency::parse(currency).unwrap()).ok();
-            assert_eq!(self.client.call(&deduction).await.reached, Reached::Replied);
+            assert_eq!(
+                self.client.call(&deduction).await.reached,
+                Delivery::Replied
+            );
         }
     }
 
@@ -139,7 +142,7 @@ fn hkd(text: &str) -> Amount {
 fn code(seen: &Observation) -> Option<&str> {
     assert_eq!(
         (&seen.reached, &seen.file),
-        (&Reached::Replied, &None),
+        (&Delivery::Replied, &None),
         "{seen:?}"
     );
     seen.code.as_deref()
@@ -149,7 +152,7 @@ fn code(seen: &Observation) -> Option<&str> {
 fn file(seen: &Observation) -> &[u8] {
     assert_eq!(
         (&seen.reached, seen.evidence.as_str()),
-        (&Reached::Replied, ""),
+        (&Delivery::Replied, ""),
         "{seen:?}"
     );
     let file = seen.file.as_deref().unwrap();
@@ -164,13 +167,16 @@ async fn wechats_statement_lists_what_was_charged_and_passes_for_nothing_else() 
     assert_eq!(code(&rig.statement(0).await), Some("NO_STATEMENT_EXIST"));
     rig.charge(3).await;
     let seen = rig.statement(0).await;
-    let statement = statement::read(Format::Wechat, file(&seen)).unwrap();
+    let statement = statement::read(StatementFormat::Wechat, file(&seen)).unwrap();
     let listed: Vec<_> = statement
         .lines
         .iter()
         .map(|line| (line.kind, line.amount))
         .collect();
-    assert_eq!(listed, vec![(Kind::Payment, Some(hkd("12.50"))); 3]);
+    assert_eq!(
+        listed,
+        vec![(StatementLineKind::Payment, Some(hkd("12.50"))); 3]
+    );
     for line in &statement.lines {
         let order = rig.sandbox.order(&line.order_no).await.unwrap().unwrap();
         assert_eq!(
@@ -197,7 +203,9 @@ async fn hipopays_bill_lists_payments_and_refunds() {
         Some("SUCCESS")
     );
     let seen = rig.statement(0).await;
-    let lines = statement::read(Format::Hipopay, file(&seen)).unwrap().lines;
+    let lines = statement::read(StatementFormat::Hipopay, file(&seen))
+        .unwrap()
+        .lines;
     let numbers: Vec<_> = lines
         .iter()
         .map(|line| (line.kind, line.order_no.as_str(), line.amount))
@@ -205,8 +213,8 @@ async fn hipopays_bill_lists_payments_and_refunds() {
     assert_eq!(
         numbers,
         [
-            (Kind::Payment, "P-1", Some(hkd("10.00"))),
-            (Kind::Refund, "P-1", Some(hkd("4.00")))
+            (StatementLineKind::Payment, "P-1", Some(hkd("10.00"))),
+            (StatementLineKind::Refund, "P-1", Some(hkd("4.00")))
         ]
     );
     assert_eq!(lines[1].refund_id, rig.twin.refund("S-1").unwrap().theirs);
@@ -240,7 +248,7 @@ async fn a_file_may_be_longer_than_any_other_reply() {
     drop(stop);
     assert!(file(&seen).len() > payrun_gateway::REPLY_MAX);
     assert_eq!(
-        statement::read(Format::Hipopay, file(&seen))
+        statement::read(StatementFormat::Hipopay, file(&seen))
             .unwrap()
             .lines
             .len(),
@@ -261,7 +269,7 @@ async fn an_institution_gets_the_statement_and_the_batches_of_its_sub_merchant()
     let rig = Wechat::of(identity, settings(FaultPlan::NONE)).await;
     rig.charge(1).await;
     assert_eq!(
-        statement::read(Format::Wechat, file(&rig.statement(0).await))
+        statement::read(StatementFormat::Wechat, file(&rig.statement(0).await))
             .unwrap()
             .lines
             .len(),
@@ -289,14 +297,14 @@ async fn batches_come_from_as_many_pages_as_there_are() {
     expected.sort_unstable();
     assert_eq!(found, expected);
     assert_eq!(seen.state.as_deref(), Some("SETTLED"));
-    let read = statement::read(Format::Wechat, file(&rig.statement(0).await)).unwrap();
+    let read = statement::read(StatementFormat::Wechat, file(&rig.statement(0).await)).unwrap();
     assert_eq!(read.lines.len(), currencies.len());
 }
 
 #[tokio::test]
 async fn a_late_statement_is_refused_until_it_is_there() {
     let late = Settings {
-        statements: Ready::AfterRequests(2),
+        statements: StatementDelay::AfterRequests(2),
         ..settings(FaultPlan::NONE)
     };
     let rig = Wechat::new(late.clone()).await;
@@ -329,8 +337,8 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
             let hipopay = Hipo::new(settings);
             hipopay.twin.seed("P-1", hkd("10.00"));
             for (seen, format) in [
-                (wechat.statement(0).await, Format::Wechat),
-                (hipopay.statement(0).await, Format::Hipopay),
+                (wechat.statement(0).await, StatementFormat::Wechat),
+                (hipopay.statement(0).await, StatementFormat::Hipopay),
             ] {
                 let whole = seen
                     .file
@@ -343,15 +351,15 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
                     "{fault}: {seen:?}"
                 );
                 let fits = match fault {
-                    Fault::WrongSignature if format == Format::Wechat => {
-                        matches!(seen.reached, Reached::Unverified(_))
+                    Fault::WrongSignature if format == StatementFormat::Wechat => {
+                        matches!(seen.reached, Delivery::Unverified(_))
                     }
                     Fault::WrongSignature | Fault::Truncated => {
-                        matches!(seen.reached, Reached::Unreadable(_))
+                        matches!(seen.reached, Delivery::Unreadable(_))
                     }
-                    Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)),
-                    Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)),
-                    Fault::SilentBefore => seen.reached == Reached::TimedOut,
+                    Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)),
+                    Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)),
+                    Fault::SilentBefore => seen.reached == Delivery::TimedOut,
                     Fault::Limited => seen.http == Some(429),
                     Fault::ErrorBefore => seen.http.is_some_and(|http| http >= 500),
                     Fault::ResetAfter
@@ -388,7 +396,7 @@ async fn settlement_batches_move_from_unsettle_to_settled() {
         let seen = rig.settlements().await;
         assert_eq!(
             (&seen.reached, seen.state.as_deref(), &seen.receipt),
-            (&Reached::Replied, Some("UNSETTLE"), &None)
+            (&Delivery::Replied, Some("UNSETTLE"), &None)
         );
         assert_eq!(seen.records.len(), 1);
         assert_eq!(
@@ -447,7 +455,7 @@ async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
         json!({ "date": "2026-2-3" }),
     ] {
         let seen = rig.client.call(&call("statement", input)).await;
-        assert!(matches!(seen.reached, Reached::Unsendable(_)), "{seen:?}");
+        assert!(matches!(seen.reached, Delivery::Unsendable(_)), "{seen:?}");
     }
     let backwards = json!({ "from": "2026-11-22", "to": "2026-11-21" });
     assert!(matches!(
@@ -455,7 +463,7 @@ async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
             .call(&call("settlements", backwards))
             .await
             .reached,
-        Reached::Unsendable(_)
+        Delivery::Unsendable(_)
     ));
     assert_eq!(
         rig.sandbox
@@ -503,11 +511,11 @@ fn trades() -> impl Strategy<Value = Vec<Trade>> {
 }
 
 /// A line as its trade should be read, without what differs between the formats.
-fn expected(trade: &Trade) -> (Kind, String, String, String, Option<Amount>) {
+fn expected(trade: &Trade) -> (StatementLineKind, String, String, String, Option<Amount>) {
     let kind = match trade.sort {
-        TradeSort::Paid => Kind::Payment,
-        TradeSort::Revoked => Kind::Reversal,
-        TradeSort::Refunded { .. } => Kind::Refund,
+        TradeSort::Paid => StatementLineKind::Payment,
+        TradeSort::Revoked => StatementLineKind::Reversal,
+        TradeSort::Refunded { .. } => StatementLineKind::Refund,
     };
     let amount = Amount::from_minor(trade.minor, Currency::parse(&trade.currency).unwrap()).ok();
     (
@@ -519,7 +527,7 @@ fn expected(trade: &Trade) -> (Kind, String, String, String, Option<Amount>) {
     )
 }
 
-fn shown(line: &statement::Line) -> (Kind, String, String, String, Option<Amount>) {
+fn shown(line: &statement::Line) -> (StatementLineKind, String, String, String, Option<Amount>) {
     (
         line.kind,
         line.time.clone(),
@@ -533,9 +541,9 @@ proptest! {
     #[test]
     fn what_wechats_twin_writes_is_what_is_read(trades in trades()) {
         let mode = payrun_project::config::WechatMode::Common { mchid: "1900000001".into(), appid: "wx1".into() };
-        let mut file = crate::wechat::statements::File::new(&mode);
+        let mut file = crate::wechat::statements::StatementFile::new(&mode);
         trades.iter().for_each(|trade| file.add(trade));
-        let read = statement::read(Format::Wechat, &file.finish()).unwrap();
+        let read = statement::read(StatementFormat::Wechat, &file.finish()).unwrap();
         prop_assert_eq!(read.lines.iter().map(shown).collect::<Vec<_>>(), trades.iter().map(expected).collect::<Vec<_>>());
         prop_assert_eq!(read.totals.unwrap().count, u64::try_from(trades.len()).unwrap());
         for (line, trade) in read.lines.iter().zip(&trades) {
@@ -560,11 +568,11 @@ proptest! {
             prop_assert!(trades.is_empty());
             return Ok(());
         };
-        let read = statement::read(Format::Hipopay, &file).unwrap().lines;
+        let read = statement::read(StatementFormat::Hipopay, &file).unwrap().lines;
         prop_assert_eq!(read.iter().map(shown).collect::<Vec<_>>(), trades.iter().map(expected).collect::<Vec<_>>());
         for (line, trade) in read.iter().zip(&trades) {
             let left = trade.minor - trade.minor / 100;
-            let settled = if line.kind == Kind::Refund { -left } else { left };
+            let settled = if line.kind == StatementLineKind::Refund { -left } else { left };
             prop_assert_eq!(line.settled.map(|settled| settled.minor), Some(settled));
         }
     }

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use crate::Settings;
-use crate::shared::customs::{Fees, Key, Terms};
+use crate::shared::customs::{DeclaredFees, DeclaredTerms, Key};
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
 use crate::wechat::query::Query as Parameters;
@@ -52,7 +52,7 @@ pub(super) struct Body {
 
 /// A request that was read.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum CustomsRequest {
     Declare,
     Modify,
     Redeclare,
@@ -61,7 +61,7 @@ pub(super) enum Asked {
 
 impl Body {
     /// Whether it is whole and well-formed for what is asked.
-    pub(super) fn check(self, asked: Asked, settings: &Settings) -> Result<Self, Refusal> {
+    pub(super) fn check(self, asked: CustomsRequest, settings: &Settings) -> Result<Self, Refusal> {
         if !settings.declares_to(&CUSTOMS, &self.customs) {
             return Err(param("unknown_customs"));
         }
@@ -87,7 +87,9 @@ impl Body {
         {
             return Err(param("wrong_order_number"));
         }
-        if matches!(asked, Asked::Identity) && self.certificate_type.as_deref() != Some("IDCARD") {
+        if matches!(asked, CustomsRequest::Identity)
+            && self.certificate_type.as_deref() != Some("IDCARD")
+        {
             return Err(param("wrong_word"));
         }
         Ok(self)
@@ -105,7 +107,7 @@ impl Body {
     }
 
     /// A sub-order has fees, which add up; the currency of one that is modified is that of before.
-    pub(super) fn terms(&self, currency: Option<String>) -> Result<Terms, Refusal> {
+    pub(super) fn terms(&self, currency: Option<String>) -> Result<DeclaredTerms, Refusal> {
         let duty = self.duty;
         if duty.is_some_and(i64::is_negative) {
             return Err(param("wrong_amount"));
@@ -121,7 +123,7 @@ impl Body {
                 if self.sub_order_no.is_some() =>
             {
                 Some(
-                    Fees {
+                    DeclaredFees {
                         currency,
                         order,
                         transport,
@@ -132,7 +134,7 @@ impl Body {
             }
             _ => return Err(param("missing_fee")),
         };
-        Ok(Terms {
+        Ok(DeclaredTerms {
             merchant_customs_no: self.merchant_customs_no.clone(),
             duty,
             fees,
@@ -141,7 +143,7 @@ impl Body {
     }
 }
 
-impl Fees {
+impl DeclaredFees {
     /// Above zero, no part below it, and the sum of its parts.
     pub(crate) fn check(self) -> Result<Self, Refusal> {
         let adds_up = self.transport.checked_add(self.product) == Some(self.order);
@@ -158,7 +160,7 @@ impl Fees {
 
 /// What a query asks for.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(super) struct DeclarationQuery {
     pub order_type: String,
     pub order_no: String,
     pub customs: String,
@@ -166,7 +168,7 @@ pub(super) struct Query {
     pub limit: usize,
 }
 
-impl Query {
+impl DeclarationQuery {
     pub(super) fn read(query: &str, settings: &Settings) -> Result<Self, Refusal> {
         let query = Parameters::read(query);
         let must = |name: &str| {

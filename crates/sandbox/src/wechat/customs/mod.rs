@@ -12,34 +12,37 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::customs::{
-    Declaration, Key, NO_RECORD, NOT_DECLARED, Outcome, Paid, State, What,
+    Declaration, DeclarationOutcome, DeclarationResult, DeclarationState, Key, NO_RECORD,
+    NOT_DECLARED, PaidPayment,
 };
 use crate::shared::keys::FieldKey;
 use crate::wechat::Refusal;
 use crate::wechat::body::{param, parse};
-use crate::wechat::deductions::Said;
+use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::OrderState;
 use crate::wechat::order_store::StoreError;
 use crate::wechat::replies::NO_SUCH_PATH;
 use crate::{Reaction, Sandbox};
-use body::{Asked, Body, Query, ids};
+use body::{Body, CustomsRequest, DeclarationQuery, ids};
 pub(crate) use body::{CUSTOMS, is_card};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 
 /// Whose it is, what is said, and what bends it.
-type Answer = Result<(String, Said), Refusal>;
+type CustomsResult = Result<(String, WechatReply), Refusal>;
 
 impl Sandbox {
     /// A request under `/v3/global/customs/`.
     pub(crate) async fn take_customs(&self, rest: &[&str], request: &Request) -> Reaction {
         let now = self.clock.now();
         let answer = match (request.method(), rest) {
-            (&Method::POST, ["orders"]) => self.file(Asked::Declare, request, now).await,
-            (&Method::PATCH, ["orders"]) => self.file(Asked::Modify, request, now).await,
-            (&Method::POST, ["redeclare"]) => self.file(Asked::Redeclare, request, now).await,
+            (&Method::POST, ["orders"]) => self.file(CustomsRequest::Declare, request, now).await,
+            (&Method::PATCH, ["orders"]) => self.file(CustomsRequest::Modify, request, now).await,
+            (&Method::POST, ["redeclare"]) => {
+                self.file(CustomsRequest::Redeclare, request, now).await
+            }
             (&Method::POST, ["verify-certificate"]) => {
-                self.file(Asked::Identity, request, now).await
+                self.file(CustomsRequest::Identity, request, now).await
             }
             (&Method::GET, ["orders"]) => {
                 Ok(self.query_customs(request.uri().query().unwrap_or_default(), now))
@@ -55,10 +58,10 @@ impl Sandbox {
 
     async fn file(
         &self,
-        asked: Asked,
+        asked: CustomsRequest,
         request: &Request,
         now: Timestamp,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<CustomsResult, StoreError> {
         let body = match parse::<Body>(request.body())
             .and_then(|body| body.check(asked, &self.settings))
         {
@@ -73,18 +76,18 @@ impl Sandbox {
             (None, _) => None,
         };
         Ok(match asked {
-            Asked::Declare => self.declared(&body, paid.as_ref(), now),
-            Asked::Modify => self.modified(&body, paid.as_ref(), now),
-            Asked::Redeclare => self.redeclared(&body, now),
-            Asked::Identity => self.identified(&body, request, paid.as_ref()),
+            CustomsRequest::Declare => self.declared(&body, paid.as_ref(), now),
+            CustomsRequest::Modify => self.modified(&body, paid.as_ref(), now),
+            CustomsRequest::Redeclare => self.redeclared(&body, now),
+            CustomsRequest::Identity => self.identified(&body, request, paid.as_ref()),
         })
     }
 
     /// A payment by the merchant's number, if it was paid. Every kind of order that can be paid is
     /// looked up here.
-    async fn paid(&self, number: &str) -> Result<Option<Paid>, StoreError> {
+    async fn paid(&self, number: &str) -> Result<Option<PaidPayment>, StoreError> {
         if let Some(payment) = self.desk.paid(number) {
-            return Ok(Some(Paid {
+            return Ok(Some(PaidPayment {
                 theirs: payment.theirs,
                 currency: payment.currency,
                 minor: payment.minor,
@@ -92,14 +95,14 @@ impl Sandbox {
         }
         let order = self.books.lock().await.get(number).await?;
         let paid = order.filter(|order| order.state == OrderState::Success);
-        Ok(paid.map(|order| Paid {
+        Ok(paid.map(|order| PaidPayment {
             theirs: order.transaction_id,
             currency: order.currency,
             minor: order.minor,
         }))
     }
 
-    fn declared(&self, body: &Body, paid: Option<&Paid>, now: Timestamp) -> Answer {
+    fn declared(&self, body: &Body, paid: Option<&PaidPayment>, now: Timestamp) -> CustomsResult {
         let (key, terms) = (body.key()?, body.terms(None)?);
         let outcome = self
             .declarations()
@@ -107,7 +110,7 @@ impl Sandbox {
         Ok((key.number().to_owned(), self.say(outcome, false)))
     }
 
-    fn modified(&self, body: &Body, paid: Option<&Paid>, now: Timestamp) -> Answer {
+    fn modified(&self, body: &Body, paid: Option<&PaidPayment>, now: Timestamp) -> CustomsResult {
         let key = body.key()?;
         let before = self
             .declarations()
@@ -120,7 +123,7 @@ impl Sandbox {
         Ok((key.number().to_owned(), self.say(outcome, true)))
     }
 
-    fn redeclared(&self, body: &Body, now: Timestamp) -> Answer {
+    fn redeclared(&self, body: &Body, now: Timestamp) -> CustomsResult {
         let key = self
             .keys(body)?
             .into_iter()
@@ -177,7 +180,12 @@ impl Sandbox {
     }
 
     /// Decrypts both fields, and says nothing of them but whether they are the payer's.
-    fn identified(&self, body: &Body, request: &Request, paid: Option<&Paid>) -> Answer {
+    fn identified(
+        &self,
+        body: &Body,
+        request: &Request,
+        paid: Option<&PaidPayment>,
+    ) -> CustomsResult {
         let serial = request
             .headers()
             .get("wechatpay-serial")
@@ -203,7 +211,8 @@ impl Sandbox {
         // for half of the numbers.
         let declared = self.declarations().entry(&key).map(|entry| entry.state);
         if declared.is_none_or(|state| {
-            state == State::Seen || (state == State::Undeclared && !either(key.number()))
+            state == DeclarationState::Seen
+                || (state == DeclarationState::Undeclared && !either(key.number()))
         }) {
             return Ok((key.number().to_owned(), missing(key.number(), NOT_DECLARED)));
         }
@@ -227,7 +236,7 @@ impl Sandbox {
         self.sign_as_ours(&mut said);
         Ok((
             key.number().to_owned(),
-            Said {
+            WechatReply {
                 http: 200,
                 body: said,
                 fault,
@@ -248,8 +257,8 @@ impl Sandbox {
         named?.certified.field_key().ok()
     }
 
-    fn query_customs(&self, query: &str, now: Timestamp) -> Answer {
-        let asked = Query::read(query, &self.settings)?;
+    fn query_customs(&self, query: &str, now: Timestamp) -> CustomsResult {
+        let asked = DeclarationQuery::read(query, &self.settings)?;
         let mut book = self.declarations();
         let mut keys = match asked.order_type.as_str() {
             "out_trade_no" => book.of_order(&asked.order_no),
@@ -287,12 +296,12 @@ impl Sandbox {
         });
         self.sign_as_ours(&mut said);
         let said = if rows.is_empty() {
-            Said {
+            WechatReply {
                 fault,
                 ..empty_list(&subject, said)
             }
         } else {
-            Said {
+            WechatReply {
                 http: 200,
                 body: said,
                 fault,
@@ -301,30 +310,36 @@ impl Sandbox {
         Ok((subject, said))
     }
 
-    fn say(&self, outcome: Outcome, again: bool) -> Said {
-        let Outcome { what, fault } = outcome;
+    fn say(&self, outcome: DeclarationOutcome, again: bool) -> WechatReply {
+        let DeclarationOutcome { what, fault } = outcome;
         let said = match what {
-            What::Shown(entry) => {
+            DeclarationResult::Shown(entry) => {
                 let mut said = declaration(&entry, fault, again);
                 self.sign_as_ours(&mut said);
-                Said {
+                WechatReply {
                     http: 200,
                     body: said,
                     fault: None,
                 }
             }
-            What::Differs => refused("the declaration differs from the original"),
-            What::NoPayment => refused(NOT_PAID),
-            What::TooMany => refused("the order has 50 sub-orders already"),
-            What::TooMuch => refused("the sub-order is more than the order"),
-            What::WrongState => refused("the declaration is not in a state that allows this"),
-            What::Absent => missing("", NOT_DECLARED),
-            What::Soft => Said::error(429, "FREQUENCY_LIMITED", "declared too often"),
-            What::Hard => refused("the customs are not configured"),
-            What::Unlisted => Said::error(403, "SANDBOX_UNLISTED", "a code no document lists"),
-            What::Full => Said::error(500, "SYSTEM_ERROR", "the book is full"),
+            DeclarationResult::Differs => refused("the declaration differs from the original"),
+            DeclarationResult::NoPayment => refused(NOT_PAID),
+            DeclarationResult::TooMany => refused("the order has 50 sub-orders already"),
+            DeclarationResult::TooMuch => refused("the sub-order is more than the order"),
+            DeclarationResult::WrongState => {
+                refused("the declaration is not in a state that allows this")
+            }
+            DeclarationResult::Absent => missing("", NOT_DECLARED),
+            DeclarationResult::Soft => {
+                WechatReply::error(429, "FREQUENCY_LIMITED", "declared too often")
+            }
+            DeclarationResult::Hard => refused("the customs are not configured"),
+            DeclarationResult::Unlisted => {
+                WechatReply::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+            }
+            DeclarationResult::Full => WechatReply::error(500, "SYSTEM_ERROR", "the book is full"),
         };
-        Said { fault, ..said }
+        WechatReply { fault, ..said }
     }
 
     /// Puts in whose it is.
@@ -344,17 +359,17 @@ fn whole(keys: Vec<Key>) -> Vec<Key> {
         .collect()
 }
 
-fn refused(message: &str) -> Said {
-    Said::error(400, "INVALID_REQUEST", message)
+fn refused(message: &str) -> WechatReply {
+    WechatReply::error(400, "INVALID_REQUEST", message)
 }
 
 /// Nothing is declared, or there is no record of it. Its number is at the end of the `Request-ID`;
 /// which status and code go with it is not documented \[C\]: here it is one or the other.
-fn missing(number: &str, why: &'static str) -> Said {
+fn missing(number: &str, why: &'static str) -> WechatReply {
     if either(number) {
-        Said::error(404, "RESOURCE_NOT_EXISTS", why)
+        WechatReply::error(404, "RESOURCE_NOT_EXISTS", why)
     } else {
-        Said::error(400, "PARAM_ERROR", why)
+        WechatReply::error(400, "PARAM_ERROR", why)
     }
 }
 
@@ -364,9 +379,9 @@ fn either(number: &str) -> bool {
 
 /// Of what cannot be seen yet, half of the numbers get an empty list and half an error: which it
 /// is, is not documented \[C\].
-fn empty_list(subject: &str, list: Value) -> Said {
+fn empty_list(subject: &str, list: Value) -> WechatReply {
     if either(subject) {
-        Said {
+        WechatReply {
             http: 200,
             body: list,
             fault: None,
@@ -419,7 +434,7 @@ fn row(entry: &Declaration) -> Value {
         said["explanation"] = json!(explanation);
     }
     debug_assert!(
-        entry.state != State::Seen,
+        entry.state != DeclarationState::Seen,
         "what was not filed is not listed"
     );
     said

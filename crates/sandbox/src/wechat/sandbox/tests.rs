@@ -15,12 +15,12 @@ use super::*;
 use crate::faults::{CallKind, Fault, FaultPlan, Level};
 use crate::server;
 use crate::wechat::auth::{SCHEME, authorization, request_message};
-use crate::wechat::order_book::Charged;
+use crate::wechat::order_book::ChargedSum;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::wechat::{Client, Transport};
-use payrun_gateway::{Call, Gateway, NoConnection, Observation, Reached};
+use payrun_gateway::{Call, Delivery, Gateway, NoConnection, Observation};
 
 const TIMEOUT: Duration = Duration::from_millis(1_000);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -128,17 +128,17 @@ async fn meet(rig: &Rig, fault: Fault) {
     let number = fault.as_str();
     let seen = rig.deduct(number).await;
     let charged = rig.charged(number).await;
-    let lost = matches!(seen.reached, Reached::Lost(_));
-    let replied = seen.reached == Reached::Replied;
+    let lost = matches!(seen.reached, Delivery::Lost(_));
+    let replied = seen.reached == Delivery::Replied;
     let code = seen.code.as_deref();
     let fits = match fault {
         Fault::Refused => {
-            (lost || matches!(seen.reached, Reached::Unreachable(..))) && charged == 0
+            (lost || matches!(seen.reached, Delivery::Unreachable(..))) && charged == 0
         }
         Fault::ResetBefore => lost && charged == 0,
         Fault::ResetAfter | Fault::LateVisible => lost && charged == 1,
-        Fault::SilentBefore => seen.reached == Reached::TimedOut && charged == 0,
-        Fault::SilentAfter => seen.reached == Reached::TimedOut && charged == 1,
+        Fault::SilentBefore => seen.reached == Delivery::TimedOut && charged == 0,
+        Fault::SilentAfter => seen.reached == Delivery::TimedOut && charged == 1,
         Fault::ErrorBefore => replied && matches!(seen.http, Some(500 | 502)) && charged == 0,
         Fault::ErrorAfter => replied && matches!(seen.http, Some(500 | 502)) && charged == 1,
         Fault::Limited => {
@@ -147,8 +147,8 @@ async fn meet(rig: &Rig, fault: Fault) {
                 && seen.retry_after == Some(Duration::from_secs(1))
                 && charged == 0
         }
-        Fault::WrongSignature => matches!(seen.reached, Reached::Unverified(_)) && charged == 1,
-        Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && charged == 1,
+        Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && charged == 1,
+        Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && charged == 1,
         Fault::OtherAmount => {
             replied
                 && seen.amount.as_ref().unwrap().as_ref().unwrap().minor() == 1_251
@@ -159,7 +159,7 @@ async fn meet(rig: &Rig, fault: Fault) {
         Fault::SoftDecline => replied && code == Some("NOT_ENOUGH") && charged == 0,
         Fault::HardDecline => replied && seen.http == Some(403) && charged == 0,
         Fault::Slow => {
-            (seen.reached == Reached::TimedOut || seen.state.as_deref() == Some("SUCCESS"))
+            (seen.reached == Delivery::TimedOut || seen.state.as_deref() == Some("SUCCESS"))
                 && charged == 1
         }
     };
@@ -172,7 +172,7 @@ async fn meet(rig: &Rig, fault: Fault) {
         assert_eq!(rig.query(number).await.code.as_deref(), Some("NOT_FOUND"));
     }
     let again = rig.deduct(number).await;
-    assert_eq!(again.reached, Reached::Replied, "{fault}");
+    assert_eq!(again.reached, Delivery::Replied, "{fault}");
     assert!(rig.charged(number).await <= 1, "{fault}");
     assert!(
         rig.sandbox.totals().await.unwrap().violations.is_empty(),
@@ -203,11 +203,11 @@ async fn a_refusal_is_unsent_in_process_and_lost_over_sockets() {
     let plan = with_plan(FaultPlan::only(Fault::Refused));
     assert!(matches!(
         in_process(plan.clone()).await.deduct("r-1").await.reached,
-        Reached::Unreachable(..)
+        Delivery::Unreachable(..)
     ));
     assert!(matches!(
         over_sockets(plan).await.deduct("r-1").await.reached,
-        Reached::Lost(_)
+        Delivery::Lost(_)
     ));
 }
 
@@ -276,7 +276,7 @@ async fn an_order_hidden_for_a_while_shows_up_with_one_charge() {
 async fn a_success_says_everything_the_engine_needs_and_hides_the_payer() {
     let rig = over_sockets(with_plan(FaultPlan::NONE)).await;
     let seen = rig.deduct("s-1").await;
-    assert_eq!(seen.reached, Reached::Replied);
+    assert_eq!(seen.reached, Delivery::Replied);
     assert_eq!(
         (seen.http, seen.code.as_deref(), seen.state.as_deref()),
         (Some(200), None, Some("SUCCESS"))
@@ -303,7 +303,7 @@ async fn a_success_says_everything_the_engine_needs_and_hides_the_payer() {
     let totals = rig.sandbox.totals().await.unwrap();
     assert_eq!(
         totals.charged["HKD"],
-        Charged {
+        ChargedSum {
             count: 1,
             minor: 1_250
         }
@@ -466,8 +466,8 @@ async fn in_public_key_mode_nothing_is_downloaded_and_no_other_key_is_accepted()
         )
         .unwrap();
         let seen = client.call(&call("deduct", "k-1", "C")).await;
-        assert_eq!(seen.reached == Reached::Replied, accepted, "{seen:?}");
-        assert_eq!(matches!(seen.reached, Reached::Unverified(_)), !accepted);
+        assert_eq!(seen.reached == Delivery::Replied, accepted, "{seen:?}");
+        assert_eq!(matches!(seen.reached, Delivery::Unverified(_)), !accepted);
         assert_eq!(sandbox.downloads(), 0);
     }
 }
@@ -492,7 +492,7 @@ async fn a_certificate_rotated_in_mid_run_costs_one_download_however_many_ask() 
         .collect();
     let seen = futures_util::future::join_all(calls.iter().map(|call| client.call(call))).await;
     assert!(
-        seen.iter().all(|seen| seen.reached == Reached::Replied),
+        seen.iter().all(|seen| seen.reached == Delivery::Replied),
         "{seen:?}"
     );
     assert_eq!(sandbox.downloads(), 2);
@@ -506,16 +506,19 @@ async fn unknown_serials_lead_to_one_download_a_minute() {
     sandbox.rotate_platform().unwrap();
     assert_eq!(
         client.call(&call("transaction", "m-0", "C")).await.reached,
-        Reached::Replied
+        Delivery::Replied
     );
     sandbox.rotate_platform().unwrap();
     let early = client.call(&call("transaction", "m-0", "C")).await;
-    assert!(matches!(early.reached, Reached::Unverified(_)), "{early:?}");
+    assert!(
+        matches!(early.reached, Delivery::Unverified(_)),
+        "{early:?}"
+    );
     assert_eq!(sandbox.downloads(), 2);
     clock.set(NOW.plus(Duration::from_secs(61)));
     assert_eq!(
         client.call(&call("transaction", "m-0", "C")).await.reached,
-        Reached::Replied
+        Delivery::Replied
     );
     assert_eq!(sandbox.downloads(), 3);
 }
@@ -541,7 +544,7 @@ async fn a_reply_whose_timestamp_is_five_minutes_off_is_not_believed_though_mone
     client.call(&call("transaction", "none", "C")).await;
     theirs.set(NOW.plus(Duration::from_secs(300)));
     let seen = client.call(&call("deduct", "z-1", "C")).await;
-    assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+    assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
     assert_eq!(sandbox.order("z-1").await.unwrap().unwrap().charged, 1);
 }
 
@@ -558,7 +561,7 @@ async fn without_platform_keys_nothing_is_sent() {
     .unwrap();
     let seen = client.call(&call("deduct", "n-1", "C")).await;
     assert!(
-        matches!(&seen.reached, Reached::Refused(why) if why.contains("APIv3 key")),
+        matches!(&seen.reached, Delivery::Refused(why) if why.contains("APIv3 key")),
         "{seen:?}"
     );
     assert!(sandbox.order("n-1").await.unwrap().is_none());
@@ -577,7 +580,7 @@ async fn without_platform_keys_nothing_is_sent() {
     .unwrap();
     let seen = client.call(&call("deduct", "n-2", "C")).await;
     assert!(
-        matches!(&seen.reached, Reached::Refused(why) if why.contains("platform")),
+        matches!(&seen.reached, Delivery::Refused(why) if why.contains("platform")),
         "{seen:?}"
     );
     assert!(sandbox.order("n-2").await.unwrap().is_none());
@@ -643,7 +646,10 @@ async fn a_refused_connection_is_not_sent() {
     let (client, _held) = client_of_a_closed_port();
     let seen = client.call(&call("deduct", "c-1", "C")).await;
     assert!(
-        matches!(seen.reached, Reached::Unreachable(NoConnection::Refused, _)),
+        matches!(
+            seen.reached,
+            Delivery::Unreachable(NoConnection::Refused, _)
+        ),
         "{seen:?}"
     );
 }
@@ -715,7 +721,7 @@ async fn a_reset_on_a_kept_connection_is_lost_and_nothing_is_sent_again() {
         Some(404)
     );
     let seen = client.call(&call("deduct", "a-1", "C")).await;
-    assert!(matches!(seen.reached, Reached::Lost(_)), "{seen:?}");
+    assert!(matches!(seen.reached, Delivery::Lost(_)), "{seen:?}");
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
@@ -745,13 +751,13 @@ async fn a_reply_that_is_too_long_or_a_redirect_is_taken_for_what_it_is() {
     let client = Client::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap();
     let seen = client.call(&call("deduct", "a-1", "C")).await;
     assert!(
-        matches!(&seen.reached, Reached::Unreadable(why) if why.contains("longer than")),
+        matches!(&seen.reached, Delivery::Unreadable(why) if why.contains("longer than")),
         "{seen:?}"
     );
     let seen = client.call(&call("deduct", "a-2", "C")).await;
     assert_eq!(
         (seen.reached, seen.http, &seen.result["unsigned"]),
-        (Reached::Replied, Some(307), &json!(true))
+        (Delivery::Replied, Some(307), &json!(true))
     );
 }
 
@@ -768,12 +774,12 @@ async fn the_books_can_be_read_over_http() {
     }));
     let totals: Totals = get(&format!("{base}/sandbox/books")).await;
     assert_eq!(totals.charged["HKD"].count, 2);
-    let page: Page = get(&format!("{base}/sandbox/books/orders?after=&limit=1")).await;
+    let page: OrderPage = get(&format!("{base}/sandbox/books/orders?after=&limit=1")).await;
     assert_eq!(
         (page.orders[0].number.as_str(), page.next.as_deref()),
         ("o-1", Some("o-1"))
     );
-    let page: Page = get(&format!("{base}/sandbox/books/orders?after=o-1&limit=10")).await;
+    let page: OrderPage = get(&format!("{base}/sandbox/books/orders?after=o-1&limit=10")).await;
     assert_eq!((page.orders.len(), page.next), (1, None));
     stop.send(()).unwrap();
     tokio::time::timeout(Duration::from_secs(10), server)

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-use super::{Reading, bounds, sheet};
+use super::{XlsxMessage, bounds, sheet};
 
 /// Its first argument; no command has this name. The second one is the name of the sheet, if one is
 /// wanted.
@@ -99,12 +99,12 @@ fn work(sheet: Option<&str>) -> io::Result<()> {
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     match bounds::check(&file) {
-        Err(reason) => say(&mut out, &Reading::Refused(reason.to_owned()))?,
+        Err(reason) => say(&mut out, &XlsxMessage::Refused(reason.to_owned()))?,
         Ok(need) => {
             limit(Resource::As, own + ROOM + need)?;
             sheet::read(file, sheet, &mut |reading| {
                 say(&mut out, reading)?;
-                if matches!(reading, Reading::Opened) {
+                if matches!(reading, XlsxMessage::Opened) {
                     opened.store(true, Ordering::Relaxed);
                     limit(Resource::Cpu, READING_CPU)?;
                     // Whoever waits for this need not wait for rows.
@@ -149,7 +149,7 @@ fn watch(opened: Arc<AtomicBool>) -> io::Result<()> {
 /// What a thread that only waits needs, in bytes.
 const STACK: usize = 128 * 1024;
 
-fn say(out: &mut impl io::Write, reading: &Reading) -> io::Result<()> {
+fn say(out: &mut impl io::Write, reading: &XlsxMessage) -> io::Result<()> {
     serde_json::to_writer(&mut *out, reading)?;
     out.write_all(b"\n")
 }

@@ -19,7 +19,7 @@ const ROWS_MAX: u64 = 1_048_576;
 const CELLS_MAX: u64 = 16_000_000;
 
 /// A part that is in memory as a whole: the texts of all cells, the formats, the list of sheets.
-struct Whole {
+struct BoundedPart {
     /// How its name ends.
     name: &'static str,
     /// The most bytes of it.
@@ -33,8 +33,8 @@ struct Whole {
     too_much: &'static str,
 }
 
-const WHOLE: [Whole; 4] = [
-    Whole {
+const WHOLE: [BoundedPart; 4] = [
+    BoundedPart {
         name: "sharedstrings.xml",
         bytes: 64 * 1024 * 1024,
         element: b"si",
@@ -43,7 +43,7 @@ const WHOLE: [Whole; 4] = [
         each_byte: 2,
         too_much: "the workbook has more than 2,000,000 different texts, or 64 MiB of them; split it, or save it as CSV",
     },
-    Whole {
+    BoundedPart {
         name: "styles.xml",
         bytes: 16 * 1024 * 1024,
         element: b"xf",
@@ -53,7 +53,7 @@ const WHOLE: [Whole; 4] = [
         each_byte: 2,
         too_much: "the workbook has more cell formats than Excel allows; copy its values into a new workbook, or save it as CSV",
     },
-    Whole {
+    BoundedPart {
         name: "workbook.xml",
         bytes: 16 * 1024 * 1024,
         element: b"sheet",
@@ -62,7 +62,7 @@ const WHOLE: [Whole; 4] = [
         each_byte: 2,
         too_much: "the workbook has more than 1,000 sheets, or 16 MiB of names; copy the sheet into a new workbook",
     },
-    Whole {
+    BoundedPart {
         name: ".rels",
         bytes: 4 * 1024 * 1024,
         element: b"Relationship",
@@ -89,8 +89,8 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
         let name = entry.name().map_err(|_| NO_WORKBOOK)?.to_ascii_lowercase();
         let whole = WHOLE.iter().find(|whole| name.ends_with(whole.name));
         let mut counted = match whole {
-            Some(whole) => Counted::of([whole.element, b""]),
-            None => Counted::of([b"row", b"c"]),
+            Some(whole) => ElementCounter::of([whole.element, b""]),
+            None => ElementCounter::of([b"row", b"c"]),
         };
         counted.is_text = name.starts_with("xl/") && name.ends_with(".xml");
         let most = whole.map_or(left, |whole| left.min(whole.bytes + 1));
@@ -131,7 +131,7 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
 
 /// Counts elements of two names, whatever their prefix, remembers the largest `uniqueCount`, as
 /// which room is reserved, and whether a text has U+0000.
-struct Counted {
+struct ElementCounter {
     names: [&'static [u8]; 2],
     elements: [u64; 2],
     is_text: bool,
@@ -151,7 +151,7 @@ const LOW_LINE: &[u8] = b"_x005F";
 /// The longest that has to be seen in one piece: a declaration with blanks in it.
 const SEEN: usize = 64;
 
-impl Counted {
+impl ElementCounter {
     const fn of(names: [&'static [u8]; 2]) -> Self {
         Self {
             names,
@@ -214,7 +214,7 @@ fn begins(bytes: &[u8], name: &[u8]) -> bool {
     !name.is_empty() && bytes.starts_with(name) && ends(bytes.get(name.len()))
 }
 
-impl io::Write for Counted {
+impl io::Write for ElementCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut seen = std::mem::take(&mut self.before);
         seen.extend_from_slice(bytes);
@@ -266,12 +266,12 @@ mod tests {
         let text =
             b"<x:s uniqueCount = '70'><x:si/><si><t>a</t></si>  <size/><si attribute=\"1\"/>";
         for piece in [1, 3, text.len()] {
-            let mut counted = Counted::of([b"si", b"size"]);
+            let mut counted = ElementCounter::of([b"si", b"size"]);
             text.chunks(piece)
                 .for_each(|bytes| counted.write_all(bytes).unwrap());
             counted.finish();
             assert_eq!(counted.most(), 70, "pieces of {piece}");
-            let mut counted = Counted::of([b"si", b"size"]);
+            let mut counted = ElementCounter::of([b"si", b"size"]);
             text[22..]
                 .chunks(piece)
                 .for_each(|bytes| counted.write_all(bytes).unwrap());

@@ -5,8 +5,8 @@ use std::io::{self, BufReader, Read, Seek};
 
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx as Workbook};
 
-use super::{NO_WORKBOOK, Reading, Wrong, cell};
-use crate::workflow::source::{COLUMNS_MAX, ROW_MAX, Row};
+use super::{BadCell, NO_WORKBOOK, XlsxMessage, cell};
+use crate::workflow::source::{COLUMNS_MAX, FileRow, ROW_MAX};
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::nearest_name;
 
@@ -17,17 +17,17 @@ const ROWS_MAX: u32 = 1_048_576;
 const COLUMNS_OF_EXCEL: u32 = 16_384;
 
 /// Where what is read goes.
-type Out<'a> = dyn FnMut(&Reading) -> io::Result<()> + 'a;
+type RowSink<'a> = dyn FnMut(&XlsxMessage) -> io::Result<()> + 'a;
 
 /// Reads the whole sheet, or as much of it as somebody wants.
-pub(super) fn read(file: File, sheet: Option<&str>, out: &mut Out<'_>) -> io::Result<()> {
+pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io::Result<()> {
     let Ok(mut workbook) = Workbook::new(BufReader::new(file)) else {
-        return out(&Reading::Refused(NO_WORKBOOK.to_owned()));
+        return out(&XlsxMessage::Refused(NO_WORKBOOK.to_owned()));
     };
     match choose(&workbook, sheet) {
-        Err(reason) => out(&Reading::Refused(reason)),
+        Err(reason) => out(&XlsxMessage::Refused(reason)),
         Ok(sheet) => {
-            out(&Reading::Opened)?;
+            out(&XlsxMessage::Opened)?;
             let last = read_rows(&mut workbook, &sheet, out)?;
             out(&last)
         }
@@ -67,17 +67,17 @@ fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<
 fn read_rows<R: Read + Seek>(
     workbook: &mut Workbook<R>,
     sheet: &str,
-    out: &mut Out<'_>,
-) -> io::Result<Reading> {
+    out: &mut RowSink<'_>,
+) -> io::Result<XlsxMessage> {
     let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else {
-        return Ok(Reading::Broken(1));
+        return Ok(XlsxMessage::Broken(1));
     };
-    let (mut under_way, mut before) = (UnderWay::default(), None);
+    let (mut under_way, mut before) = (CurrentRow::default(), None);
     loop {
         let cell = match cells.next_cell() {
             Ok(Some(cell)) => cell,
             Ok(None) => break,
-            Err(_) => return Ok(Reading::Broken(under_way.row.line)),
+            Err(_) => return Ok(XlsxMessage::Broken(under_way.row.line)),
         };
         let ((row, column), value) = (cell.get_position(), cell.get_value());
         let line = u64::from(row).saturating_add(1);
@@ -86,7 +86,7 @@ fn read_rows<R: Read + Seek>(
             || column >= COLUMNS_OF_EXCEL
             || before.is_some_and(|before| (row, column) <= before)
         {
-            return Ok(Reading::Broken(line));
+            return Ok(XlsxMessage::Broken(line));
         }
         before = Some((row, column));
         if *value == DataRef::Empty {
@@ -96,33 +96,33 @@ fn read_rows<R: Read + Seek>(
             out_with(&mut under_way, line, out)?;
         }
         if !under_way.add(line, column, value) {
-            return Ok(Reading::Broken(line));
+            return Ok(XlsxMessage::Broken(line));
         }
     }
     out_with(&mut under_way, 0, out)?;
-    Ok(Reading::End)
+    Ok(XlsxMessage::End)
 }
 
 /// Hands the row that was read on, unless it is empty, and begins the next one.
-fn out_with(under_way: &mut UnderWay, next: u64, out: &mut Out<'_>) -> io::Result<()> {
-    let UnderWay { row, wrong } = std::mem::take(under_way);
+fn out_with(under_way: &mut CurrentRow, next: u64, out: &mut RowSink<'_>) -> io::Result<()> {
+    let CurrentRow { row, wrong } = std::mem::take(under_way);
     under_way.row.line = next;
     match wrong {
-        Some(wrong) => out(&Reading::Wrong(wrong)),
+        Some(wrong) => out(&XlsxMessage::Wrong(wrong)),
         None if row.text.is_empty() => Ok(()),
-        None => out(&Reading::Row(row.line, row.text, row.ends)),
+        None => out(&XlsxMessage::Row(row.line, row.text, row.ends)),
     }
 }
 
 /// The row that is being read.
 #[derive(Default)]
-struct UnderWay {
-    row: Row,
+struct CurrentRow {
+    row: FileRow,
     /// What was wrong with it first.
-    wrong: Option<Wrong>,
+    wrong: Option<BadCell>,
 }
 
-impl UnderWay {
+impl CurrentRow {
     /// Takes a cell in. False if the sheet is not in order: a cell stands before one that was read.
     fn add(&mut self, line: u64, column: u32, value: &DataRef<'_>) -> bool {
         let Ok(column) = usize::try_from(column) else {
@@ -132,7 +132,7 @@ impl UnderWay {
             return false;
         }
         if let Err(reason) = self.take(column, value) {
-            self.wrong.get_or_insert(Wrong {
+            self.wrong.get_or_insert(BadCell {
                 line,
                 column,
                 reason: reason.to_owned(),
