@@ -6,13 +6,14 @@
 
 mod support;
 
+use support::{engine_of, plan_of};
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use payrun::cli::bench::{engine_of, plan_of};
 use payrun::clock::Clock;
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::money::{Amount, Currency};
@@ -130,10 +131,8 @@ async fn child(way: &str, folder: &Path, items: u64) {
 }
 
 async fn ours(config: &Path, folder: &Path, items: u64) {
-    let engine = Arc::new(engine_of(config).await.expect("an engine"));
-    let run = plan_of(config, &folder.join("workflow.yaml"), &engine)
-        .await
-        .expect("a plan");
+    let engine = Arc::new(engine_of(config).await);
+    let run = plan_of(config, &folder.join("workflow.yaml"), &engine).await;
     let node = engine
         .ledger
         .join(1, engine.clock.now())
@@ -171,11 +170,7 @@ async fn bare(config: &Path, items: u64) {
     let ledger = Ledger::open(&config.with_file_name("unused.db"))
         .await
         .expect("a ledger");
-    let engine = Arc::new(
-        payrun::cli::bench::engine_over(config, ledger)
-            .await
-            .expect("an engine"),
-    );
+    let engine = Arc::new(support::engine_over(config, ledger).await);
     let next = Arc::new(AtomicU64::new(1));
     let (began, cpu) = (Instant::now(), support::cpu_millis());
     let mut loops = tokio::task::JoinSet::new();

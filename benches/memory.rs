@@ -6,11 +6,12 @@
 
 mod support;
 
+use support::{engine_of, plan_of};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use payrun::cli::bench::{engine_of, plan_of};
 use payrun::clock::Clock;
 use payrun::engine::Account;
 use payrun::gateway::wechat::client::Client;
@@ -34,35 +35,20 @@ async fn main() {
     let sandbox = Sandbox::open(identity, settings, Clock::System)
         .await
         .expect("a sandbox");
-    let mut engine = engine_of(&config).await.expect("an engine");
+    let mut engine = engine_of(&config).await;
     let client = Client::new(
         &wechat,
         Transport::InProcess(sandbox.clone()),
         Clock::System,
     )
     .expect("a client");
-    let account = &engine.accounts["hk"];
     let account = Account {
-        name: account.name.clone(),
-        identity: account.identity.clone(),
-        kind: account.kind,
-        gateway: Box::new(client),
-        rate: account.rate,
-        concurrency: account.concurrency,
-        timeout: account.timeout,
-        query_interval: account.query_interval,
-        refund_interval: account.refund_interval,
-        funds_interval: account.funds_interval,
         withdraw_at_once: true,
-        is_remote: false,
-        pace: None,
-        watch: Default::default(),
+        ..Account::over(&engine.config.gateways["hk"], Box::new(client))
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);
     let engine = Arc::new(engine);
-    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine)
-        .await
-        .expect("a plan");
+    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine).await;
     println!(
         "planned {items} items, peak resident {} MiB",
         support::peak_kib() / 1024

@@ -4,10 +4,10 @@
 
 mod support;
 
+use support::{engine_of, plan_of};
+
 use std::sync::Arc;
 use std::time::Instant;
-
-use payrun::cli::bench::{engine_of, plan_of};
 
 #[tokio::main]
 async fn main() {
@@ -17,11 +17,9 @@ async fn main() {
     let rows = support::argument(0, 1_000_000);
     let folder = tempfile::tempdir().expect("a folder");
     let config = support::project(folder.path(), "http://127.0.0.1:1", rows, 64, "planning.db");
-    let engine = Arc::new(engine_of(&config).await.expect("an engine"));
+    let engine = Arc::new(engine_of(&config).await);
     let began = Instant::now();
-    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine)
-        .await
-        .expect("a plan");
+    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine).await;
     let millis = u64::try_from(began.elapsed().as_millis())
         .unwrap_or(u64::MAX)
         .max(1);

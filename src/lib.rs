@@ -26,6 +26,7 @@
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
 //! | [`http`] | the service, HTTP | SQL, apalis |
+//! | [`app`] | the parts, to put them together | SQL |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
@@ -45,6 +46,7 @@
 //!   approves their own batch.
 //! - Every list, loop, body, buffer and retry has a bound.
 
+pub mod app;
 pub mod cli;
 pub mod http;
 pub mod service;

@@ -18,7 +18,7 @@ use payrun::config::Config;
 use payrun::domain::actor::Actor;
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
-use payrun::engine::planning::{FileNamer, PlanRequest};
+use payrun::engine::planning::RunRequest;
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Call, Delivery, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::job_kinds::JobKinds;
@@ -101,19 +101,8 @@ fn plays(folder: &Path) -> Vec<SimulationSetup> {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
         let workflow = Arc::new(payrun::workflow::load::load(&path, &job_kinds, &config).unwrap());
-        let request = PlanRequest {
-            workflow,
-            params: BTreeMap::new(),
-            occurrence: "planted".to_owned(),
-            at: BEGIN,
-            timezone: config.timezone,
-            allow_future: false,
-            author: Actor::person("ann", "a test").unwrap(),
-            inputs: BTreeMap::new(),
-            named_by: FileNamer::Person,
-            commit: true,
-            shown: payrun::engine::planning::SHOWN,
-        };
+        let author = Actor::person("ann", "a test").unwrap();
+        let request = RunRequest::manual(workflow, &config, &[], author, BEGIN).unwrap();
         let (config, job_kinds) = (Arc::clone(&config), Arc::clone(&job_kinds));
         SimulationSetup {
             config,

@@ -6,11 +6,43 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+use payrun::app::Project;
+use payrun::clock::Clock;
+use payrun::domain::actor::Actor;
+use payrun::engine::Engine;
+use payrun::engine::planning::RunRequest;
 use payrun::ledger::Ledger;
 use payrun::sandbox::Identity;
 
 pub mod queue;
+
+/// The engine of a project.
+pub async fn engine_of(config: &Path) -> Engine {
+    let ledger = Project::open(config).expect("a project").ledger().await;
+    engine_over(config, ledger.expect("a ledger")).await
+}
+
+/// The engine of a project over another ledger.
+pub async fn engine_over(config: &Path, ledger: Ledger) -> Engine {
+    let project = Project::open(config).expect("a project");
+    let engine = project.engine(ledger, Clock::of_machine());
+    engine.await.expect("an engine")
+}
+
+/// Plans a workflow once; the run's id.
+pub async fn plan_of(config: &Path, workflow: &Path, engine: &Engine) -> i64 {
+    let project = Project::open(config).expect("a project");
+    let (workflow, now) = (
+        project.workflow(workflow).expect("a workflow"),
+        engine.clock.now(),
+    );
+    let request = RunRequest::manual(workflow, &project.config, &[], Actor::payrun(), now);
+    let (request, rows) = (request.expect("its parameters"), Arc::default());
+    let planned = engine.plan(&request, &rows).await;
+    planned.expect("a plan").run_id
+}
 
 /// The binary under test, of the same profile as the bench.
 pub const PAYRUN: &str = env!("CARGO_BIN_EXE_payrun");

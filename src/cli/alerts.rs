@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
-use super::project::Project;
 use crate::alerts::{AlertInputs, Alerts, SendOutcome, preview};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::alert::AlertRule;
 use crate::ledger::{EpisodeRow, Ledger, MailRow, MailState};
@@ -81,7 +81,7 @@ struct PreviewArgs {
 }
 
 pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     match args.deed {
         AlertsCommand::Test(args) => test(&project, args).await,
         AlertsCommand::List(args) => list(&project, &args).await,
@@ -103,7 +103,7 @@ fn workflows(project: &Project) -> Result<Vec<Arc<Workflow>>, Failure> {
     project
         .workflow_files()?
         .iter()
-        .map(|file| project.workflow(file))
+        .map(|file| Ok(project.workflow(file)?))
         .collect()
 }
 

@@ -7,9 +7,9 @@ use super::Context;
 use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, print_table, say, say_json, table};
-use super::project::Project;
 use super::retry;
 use super::review;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::role::Role;
 use crate::engine::Engine;
@@ -72,7 +72,7 @@ enum ApprovalsCommand {
 }
 
 pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.command {
         ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,

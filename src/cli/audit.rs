@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, cut, print_table, say, say_json_line, table};
-use super::project::Project;
+use crate::app::Project;
 use crate::domain::audit::Link;
 use crate::engine::operator::audit::{AuditState, verify};
 use crate::ledger::{AuditRow, Ledger};
@@ -52,7 +52,7 @@ fn link(text: &str) -> Result<Link, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &AuditArgs) -> Result<Exit, Failure> {
-    let ledger = Project::load(context)?.ledger().await?;
+    let ledger = Project::open(&context.config)?.ledger().await?;
     match args.command {
         AuditCommand::List { before, limit } => list(&ledger, before, limit).await,
         AuditCommand::Export { after } => export(&ledger, after).await,

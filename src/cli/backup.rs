@@ -7,7 +7,7 @@ use clap::Args;
 use super::Context;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, say};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::ledger::BackupError;
 
@@ -20,7 +20,7 @@ pub(super) struct BackupArgs {
 }
 
 pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let now = Clock::of_machine().now();
     let path = if args.to.is_dir() {

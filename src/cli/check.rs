@@ -1,6 +1,6 @@
 //! `payrun check`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,19 +13,17 @@ use super::Context;
 use super::doctor::{ENCRYPTION_KEY, sealing};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, count, paint, say, say_json};
-use super::plan::occurrence_now;
-use super::project::Project;
 use crate::alerts::preview;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::alert::{AlertRule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::attempt::explain::explain;
 use crate::engine::attempt::trial::{self, TrialCall};
-use crate::engine::planning::{FileNamer, PlanRequest, SHOWN, first_number};
+use crate::engine::planning::{RunRequest, first_number};
 use crate::gateway::Probe;
 use crate::workflow::Workflow;
-use crate::workflow::params::bind_params;
 
 /// What is found of a contract is worth a note; it makes nothing of the project's wrong.
 const CONTRACT: &str = "contract";
@@ -53,13 +51,13 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Failure> {
-    let project = match Project::load(context) {
+    let project = match Project::open(&context.config) {
         Ok(project) => project,
-        Err(failure) if args.json => {
-            say_json(&json!({"ok": false, "mistakes": [failure.message]}));
+        Err(error) if args.json => {
+            say_json(&json!({"ok": false, "mistakes": [chain(&error)]}));
             return Ok(Exit::Invalid);
         }
-        Err(failure) => return Err(failure),
+        Err(error) => return Err(error.into()),
     };
     let all = args.workflows.is_empty();
     let files = if all {
@@ -76,7 +74,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
                 good.push(file.display().to_string());
                 workflows.push(workflow);
             }
-            Err(failure) => mistakes.push(failure.message),
+            Err(error) => mistakes.push(chain(&error)),
         }
     }
     mistakes.extend(template_mistakes(&project));
@@ -308,21 +306,10 @@ async fn ask_about_items(
     let engine = project
         .engine(project.ledger().await?, Clock::of_machine())
         .await?;
-    let Ok(params) = bind_params(&workflow, &[]) else {
+    let (config, now) = (&project.config, Clock::of_machine().now());
+    let begun = RunRequest::manual(Arc::clone(&workflow), config, &[], Actor::payrun(), now);
+    let Ok(request) = begun.map(RunRequest::preview) else {
         return Ok(Vec::new());
-    };
-    let request = PlanRequest {
-        workflow: Arc::clone(&workflow),
-        params,
-        occurrence: occurrence_now(),
-        at: Clock::of_machine().now(),
-        timezone: workflow.timezone(project.config.timezone),
-        allow_future: false,
-        author: Actor::payrun(),
-        inputs: BTreeMap::new(),
-        named_by: FileNamer::Person,
-        commit: false,
-        shown: SHOWN,
     };
     let planned = match engine.plan(&request, &Arc::new(AtomicU64::new(0))).await {
         Ok(planned) => planned,

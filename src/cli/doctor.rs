@@ -5,8 +5,8 @@ use clap::Args;
 use super::check::{print_probes, probe, say_open_secrets};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, counted, paint, say};
-use super::project::Project;
 use super::{Context, facts};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::maintenance::reseal::missing_keys;
 use crate::engine::vault::Vault;
@@ -37,7 +37,7 @@ struct Finding {
 }
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     if args.facts {
         return Ok(facts::print(&project, args.json));
     }
@@ -82,7 +82,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
 
 async fn ledger(project: &Project) -> Finding {
     let found = match project.ledger().await {
-        Err(failure) => Err(failure.message),
+        Err(error) => Err(chain(&error)),
         Ok(ledger) => ledger
             .check()
             .await

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::app::ProjectError;
 pub use crate::errors::chain;
 use crate::ledger::LedgerError;
 
@@ -65,6 +66,32 @@ impl Failure {
         }
     }
 }
+
+impl From<ProjectError> for Failure {
+    fn from(error: ProjectError) -> Self {
+        match error {
+            ProjectError::Ledger(error) => error.into(),
+            ProjectError::NoConfig { .. } => Self::invalid(error.to_string())
+                .help("`payrun init NAME` makes a project; or name the file with --config"),
+            ProjectError::Unverified { .. } => Self::invalid(error.to_string()).help(VERIFY),
+            ProjectError::MissingKeys(_) => Self::invalid(error.to_string()).help(PUT_BACK),
+            ProjectError::Files(_) | ProjectError::Workflows { .. } | ProjectError::Key(_) => {
+                Self::invalid(error.to_string())
+            }
+            ProjectError::Place(_) | ProjectError::Transport(_) | ProjectError::Client { .. } => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+/// What to do about a server that is not verified.
+const VERIFY: &str = "write sslmode=verify-full into the address (and sslrootcert=FILE for an authority of your own); or, where nobody else is \
+    on the way, database_tls: unverified";
+
+/// What to do about a key that is still needed.
+pub(super) const PUT_BACK: &str = "put that key back behind the first one, encryption_key: [{ file: new.key }, { file: old.key }]; then \
+    `payrun reseal` moves the values to the first key, and the old one can be taken away";
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {

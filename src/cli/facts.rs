@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::output::{say, say_json};
-use super::project::Project;
+use crate::app::Project;
 use crate::job_kinds::{HttpMatch, OutcomeMeaning, OutcomeRow};
 
 /// Rows of an outcome table with the same meaning for the same reason.

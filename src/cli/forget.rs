@@ -7,7 +7,7 @@ use clap::Args;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say, say_json};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
 
@@ -26,7 +26,7 @@ pub(super) struct ForgetArgs {
 const UPLOADS: &str = "uploaded files";
 
 pub(super) async fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let engine = project.engine(ledger, Clock::of_machine()).await?;
     let counts = if args.dry_run {

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{Csv, cut, print_table, say, say_json_line, table};
-use super::project::Project;
 use super::report::painted;
+use crate::app::Project;
 use crate::domain::item::State;
 use crate::ledger::{ItemFilter, ItemRow, Ledger};
 use crate::view::ItemView;
@@ -85,7 +85,7 @@ pub(super) fn parse_state(word: &str) -> Result<State, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let filter = ItemFilter {
         run_id: args.run,

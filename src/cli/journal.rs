@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::say_json_line;
-use super::project::Project;
+use crate::app::Project;
 use crate::engine::journal::{Journal, totals};
 use crate::ledger::ItemFilter;
 
@@ -21,7 +21,7 @@ pub(super) struct JournalArgs {
 }
 
 pub(super) async fn run(context: &Context, args: JournalArgs) -> Result<Exit, Failure> {
-    let ledger = Project::load(context)?.ledger().await?;
+    let ledger = Project::open(&context.config)?.ledger().await?;
     if args.totals {
         let mut before = None;
         loop {

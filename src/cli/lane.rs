@@ -10,7 +10,7 @@ use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
 use super::pause::failed;
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::policy::Rate;
 use crate::domain::role::Role;
@@ -77,7 +77,7 @@ fn rate(text: &str) -> Result<Rate, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &LaneArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let engine = project
         .engine(project.ledger().await?, Clock::of_machine())
         .await?;

@@ -7,7 +7,6 @@ mod alerts;
 mod approvals;
 mod audit;
 mod backup;
-pub mod bench;
 #[cfg(feature = "sandbox")]
 mod books;
 mod by;
@@ -33,7 +32,6 @@ mod output;
 mod pause;
 mod plan;
 mod progress;
-mod project;
 mod promote;
 mod refund;
 mod report;

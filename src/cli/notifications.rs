@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure};
 use super::output::{
     TextTable, count, counted, cut, print_table, say, say_json, say_json_line, table,
 };
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::ledger::{Ledger, NotificationFilter, NotificationOutcome, NotificationRow};
@@ -119,7 +119,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &NotificationsArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.command {
         NotificationsCommand::List(args) => list(&ledger, args).await,

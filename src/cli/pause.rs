@@ -7,7 +7,7 @@ use super::Context;
 use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::role::Role;
 use crate::engine::operator::{OperateError, Paused};
@@ -57,7 +57,7 @@ pub(super) async fn resume(context: &Context, args: &PauseArgs) -> Result<Exit, 
 }
 
 async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let Some(what) = args.what else {
         return list(&project.ledger().await?, args.json).await;
     };

@@ -13,19 +13,18 @@ use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, cut, print_table, say, say_json, say_lines, table};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
 use crate::engine::planning::{
-    FileNamer, Input, PlanError, PlanRequest, PlannedJob, PlannedRun, SHOWN, amount_columns,
-    first_number, money_text, noon,
+    Input, PlanError, PlannedJob, PlannedRun, RunRequest, SHOWN, amount_columns, first_number,
+    money_text,
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 use crate::workflow::left_out::ExcludedRows;
-use crate::workflow::params::bind_params;
 use crate::workflow::render::TrimmedColumn;
 
 /// Which workflow, for when, with what.
@@ -105,34 +104,25 @@ impl RunOptions {
     }
 
     /// The request to plan this.
-    pub fn request(&self, project: &Project, commit: bool) -> Result<PlanRequest, Failure> {
+    pub fn request(&self, project: &Project) -> Result<RunRequest, Failure> {
         let Some(path) = &self.workflow else {
             return Err(Failure::invalid("no workflow is named")
                 .help("payrun run WORKFLOW, such as workflows/monthly-deductions.yaml"));
         };
         let workflow = project.workflow(path)?;
-        let params = bind_params(&workflow, &self.vars)
-            .map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
         let inputs = self.inputs(&workflow)?;
-        let now = Clock::of_machine().now();
-        let zone = workflow.timezone(project.config.timezone);
-        let at = self
-            .date
-            .map_or(now, |date| noon(date, zone).unwrap_or(now));
-        let (occurrence, author) = (occurrence_now(), self.author.actor()?);
-        Ok(PlanRequest {
-            workflow,
-            params,
-            occurrence,
-            at,
-            timezone: zone,
-            allow_future: self.allow_future,
-            author,
-            inputs,
-            named_by: FileNamer::Person,
-            commit,
-            shown: SHOWN,
-        })
+        let (now, author) = (Clock::of_machine().now(), self.author.actor()?);
+        let request = RunRequest::manual(workflow, &project.config, &self.vars, author, now)
+            .map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
+        let mut request = match self.date {
+            Some(date) => request.on(date).ok_or_else(|| {
+                Failure::invalid(format!("{date} is no day in the workflow's timezone"))
+            })?,
+            None => request,
+        };
+        request.allow_future = self.allow_future;
+        request.inputs = inputs;
+        Ok(request)
     }
 
     fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, Input>, Failure> {
@@ -156,13 +146,6 @@ impl RunOptions {
     }
 }
 
-/// What a run by hand is called: by its instant.
-pub(super) fn occurrence_now() -> String {
-    let now = chrono::DateTime::from_timestamp_millis(Clock::of_machine().now().millis())
-        .unwrap_or_default();
-    format!("manual {}", now.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
-}
-
 /// A plan that could not be made, as a command's failure.
 pub(super) fn failed(error: PlanError) -> Failure {
     match error {
@@ -183,12 +166,9 @@ pub(super) fn failed(error: PlanError) -> Failure {
 }
 
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
-    let request = args.occasion.request(&project, false)?;
-    let request = PlanRequest {
-        shown: SHOWN.max(args.shown()),
-        ..request
-    };
+    let project = Project::open(&context.config)?;
+    let mut request = args.occasion.request(&project)?.preview();
+    request.shown = SHOWN.max(args.shown());
     let engine = project
         .engine(project.ledger().await?, Clock::of_machine())
         .await?;
@@ -241,7 +221,7 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
 }
 
 /// What the workflow's schedule does next by itself, and what calendars made of it.
-fn next_firing(request: &PlanRequest) -> Option<(Firing, String)> {
+fn next_firing(request: &RunRequest) -> Option<(Firing, String)> {
     let schedule = request
         .workflow
         .schedule

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use super::Context;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, say};
-use super::project::{Project, server_is_verified};
+use crate::app::{Project, server_is_verified};
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::ledger::{Ledger, LedgerError, PromoteError};
@@ -21,7 +21,7 @@ pub(super) struct PromoteArgs {
 }
 
 pub(super) async fn run(context: &Context, args: PromoteArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let Database::Sqlite(path) = &project.config.database else {
         return Err(Failure::invalid(PromoteError::WrongWay.to_string()));
     };

@@ -6,9 +6,9 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::items::named;
 use super::output::say;
-use super::project::Project;
 use super::write_new::write_new;
 use crate::alerts::withdrawal::takes_money;
+use crate::app::Project;
 use crate::domain::item::State;
 use crate::ledger::{ItemRow, Ledger};
 
@@ -25,7 +25,7 @@ pub(super) struct RefundArgs {
 
 /// Writes a workflow of one refund; nothing is planned or sent.
 pub(super) async fn run(context: &Context, args: &RefundArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let item = named(&ledger, &args.item).await?;
     let jobs = ledger.jobs(item.run_id).await?;

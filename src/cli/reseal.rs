@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, note, say, say_json};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::maintenance::reseal::{ResealError, ResealProgress};
 
@@ -26,7 +26,7 @@ pub(super) struct ResealArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &ResealArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let engine = project
         .engine(project.ledger().await?, Clock::of_machine())
         .await?;

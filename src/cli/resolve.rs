@@ -7,8 +7,8 @@ use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::named;
 use super::output::say;
-use super::project::Project;
 use super::retry::refusal;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::answer::Receipt;
 use crate::domain::item::Resolution;
@@ -32,7 +32,7 @@ pub(super) struct ResolveArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
-    let ledger = Project::load(context)?.ledger().await?;
+    let ledger = Project::open(&context.config)?.ledger().await?;
     let by = args.by.signed(&ledger, Role::Operator).await?;
     let item = named(&ledger, &args.item).await?;
     let found = args

@@ -9,7 +9,7 @@ use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, say};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::domain::actor::{Authorization, Reason};
@@ -39,7 +39,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let now = Clock::of_machine().now();
     let reason =
         Reason::parse("what was done since is lost").map_err(|error| Failure::internal(&error))?;

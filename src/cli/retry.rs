@@ -14,7 +14,7 @@ use super::by::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::parse_state;
 use super::output::{count, counted, say, say_json};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Authorization;
 use crate::domain::item::State;
@@ -87,7 +87,7 @@ pub(super) async fn wish(
     which: &ItemSelection,
     wish: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     if which.items.is_empty() {
         return bulk(

@@ -12,18 +12,16 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
-use super::plan::{
-    RunOptions, failed, occurrence_now, plan_json, print_changed, print_refusals, summary,
-};
+use super::plan::{RunOptions, failed, plan_json, print_changed, print_refusals, summary};
 use super::progress::{ExecutionEnd, Runs, carry_out, exit_of, out_of_reach};
-use super::project::Project;
 use super::report::Report;
 use super::show::print_troubled;
 use super::signals::stop_switch;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::text::visible;
 use crate::engine::Engine;
-use crate::engine::planning::{PlanError, PlanRequest, PlannedRun};
+use crate::engine::planning::{PlanError, PlannedRun, RunRequest};
 use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
 
@@ -53,20 +51,16 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
-    let project = Project::load(context)?;
-    let request = if args.resume {
+    let project = Project::open(&context.config)?;
+    let mut request = if args.resume {
         None
     } else {
-        Some(args.occasion.request(&project, true)?)
+        Some(args.occasion.request(&project)?)
     };
     let ledger = project.ledger().await?;
-    let request = match request {
-        Some(request) => Some(PlanRequest {
-            author: args.occasion.author(&ledger).await?,
-            ..request
-        }),
-        None => None,
-    };
+    if let Some(request) = &mut request {
+        request.author = args.occasion.author(&ledger).await?;
+    }
     let engine = Arc::new(project.engine(ledger, Clock::of_machine()).await?);
     let node = engine
         .ledger
@@ -133,7 +127,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
 /// here. What is stopped waits until a person lets it go on, by a command with a reason: who only
 /// starts the same run again has mended nothing, and each start would send some more. What a person
 /// holds stays held, and other gateways' lanes stay as they are.
-async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result<(), Failure> {
+async fn release_lanes(engine: &Engine, request: Option<&RunRequest>) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let is_meant = |name: &str| {
         let gateway = name.split('/').next().unwrap_or(name);
@@ -176,7 +170,7 @@ async fn look_for_files(engine: &Engine) -> Result<(), Failure> {
 }
 
 /// Plans, with a spinner that counts rows.
-async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<PlannedRun, Failure> {
+async fn plan(engine: &Engine, request: &RunRequest, quiet: bool) -> Result<PlannedRun, Failure> {
     let rows = Arc::new(AtomicU64::new(0));
     let spinner = if quiet || !std::io::stderr().is_terminal() {
         ProgressBar::hidden()
@@ -212,7 +206,7 @@ async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Pla
 /// Plans; when another process began in the same millisecond, under the next one's name.
 async fn plan_alone(
     engine: &Engine,
-    request: &PlanRequest,
+    request: &RunRequest,
     rows: &Arc<AtomicU64>,
 ) -> Result<PlannedRun, PlanError> {
     const TRIES: u32 = 100;
@@ -224,15 +218,8 @@ async fn plan_alone(
         ) {
             break;
         }
-        planned = engine
-            .plan(
-                &PlanRequest {
-                    occurrence: occurrence_now(),
-                    ..request.clone()
-                },
-                rows,
-            )
-            .await;
+        let later = request.clone().renamed(engine.clock.now());
+        planned = engine.plan(&later, rows).await;
     }
     planned
 }

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, print_table, say, say_json, table};
-use super::project::Project;
 use super::report::Report;
+use crate::app::Project;
 
 /// Arguments of `payrun runs`.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct RunsArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let mut reports = Vec::new();
     for run in ledger.runs(args.before, args.limit).await? {

@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say};
-use super::project::Project;
 use super::scaffold::{KEYS, SANDBOX_PORT};
 use super::signals::stop_switch;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
@@ -247,7 +247,7 @@ fn address(context: &Context, url: &str, compressed: u32) -> Result<Address, Fai
             .collect();
         return Ok(address);
     }
-    for (name, gateway) in &Project::load(context)?.config.gateways {
+    for (name, gateway) in &Project::open(&context.config)?.config.gateways {
         address
             .urls
             .entry(gateway.kind.as_str())

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Context;
+use super::exit::PUT_BACK;
 use super::exit::{Exit, Failure};
 use super::output::{counted, note, note_lines};
-use super::project::{PUT_BACK, Project};
 use super::signals::stop_switch;
 use crate::alerts::{Alerts, EmergencyMailer, NoticeError};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::engine::Engine;
@@ -33,7 +34,7 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let server = &project.config.server;
     let address = args.listen.unwrap_or(server.listen);
     let is_new = matches!(&project.config.database, Database::Sqlite(path) if !path.exists());

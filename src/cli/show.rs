@@ -7,9 +7,9 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::items::{as_json, named};
 use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_lines, table};
-use super::project::Project;
 use super::report::{Report, painted};
 use crate::alerts::withdrawal::remedy;
+use crate::app::Project;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
@@ -33,7 +33,7 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.item {
         Some(name) => show_item(&ledger, name, args.json, context.colour).await,

@@ -15,9 +15,9 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, note, say, say_json, table};
 use super::plan::RunOptions;
-use super::project::Project;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
+use crate::app::Project;
 use crate::engine::vault::Vault;
 use crate::simulation::{BEGIN, FakeGateways, ItemTrace, SeedOutcome, SimulationSetup, play};
 
@@ -82,8 +82,8 @@ struct SimulationTotals {
 
 pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
-    let project = Project::load(context)?;
-    let mut request = args.occasion.request(&project, true)?;
+    let project = Project::open(&context.config)?;
+    let mut request = args.occasion.request(&project)?;
     if !args.occasion.has_date() {
         // The same on every day.
         request.at = BEGIN;

@@ -7,7 +7,7 @@ use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure};
 use super::output::{note, print_table, say, say_json, table};
-use super::project::Project;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, Authorization, Reason};
 use crate::domain::role::Role;
@@ -110,7 +110,7 @@ fn parse_expiry(text: &str) -> Result<Expiry, String> {
 }
 
 pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Failure> {
-    let ledger = Project::load(context)?.ledger().await?;
+    let ledger = Project::open(&context.config)?.ledger().await?;
     match args.command {
         TokensCommand::Create(args) => create(&ledger, &args).await,
         TokensCommand::Renew(args) => renew(&ledger, &args).await,

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, note};
-use super::project::Project;
 use super::signals::stop_switch;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::ledger::LedgerError;
@@ -37,7 +37,7 @@ pub(super) struct WorkArgs {
 
 pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let engine = Arc::new(
         project
             .engine(project.ledger().await?, Clock::of_machine())

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use payrun::clock::Clock;
-use payrun::config::{Config, Database, GatewayConfig, GatewayKind, Rate, ServerConfig};
+use payrun::config::{Config, Database, GatewayConfig, GatewayKind, Rate};
 use payrun::domain::calendar::Calendar;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::domain::timetable::NominalTime;
 use payrun::engine::Engine;
-use payrun::engine::planning::{FileNamer, PlanRequest};
+use payrun::engine::planning::RunRequest;
 use payrun::engine::schedule::{ManualFiring, ScheduleRound, SeenSchedules};
 use payrun::files::Files;
 use payrun::job_kinds::JobKinds;
@@ -73,39 +73,24 @@ impl Keeper {
             customs: payrun::config::CustomsConfig::default(),
             kind: GatewayKind::Wechat(identity().wechat_config("http://127.0.0.1")),
         };
+        let database = Database::Sqlite("unused".into());
         let config = Config {
-            alerts: payrun::config::AlertsConfig::default(),
-            folder: folder.path().to_owned(),
-            database: Database::Sqlite("unused".into()),
-            database_tls: payrun::config::DatabaseTls::default(),
-            open_secrets: Vec::new(),
             timezone: chrono_tz::Asia::Hong_Kong,
-            jobs: None,
-            encryption_keys: Vec::new(),
-            files: "files".to_owned(),
-            workflows: folder.path().join("workflows"),
-            server: ServerConfig::default(),
-            retention: payrun::config::RetentionConfig::default(),
-            inputs: Vec::new(),
-            input_mib: 64,
-            calendar_folder: folder.path().join("calendars"),
             calendars: calendars
                 .into_iter()
                 .map(|one| (one.name.clone(), Arc::new(one)))
                 .collect(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
+            ..Config::with_ledger(folder.path().to_owned(), database)
         };
-        let engine = Engine {
-            ledger: place.open().await,
-            job_kinds: Arc::new(JobKinds::built_in()),
-            accounts: BTreeMap::new(),
-            config: Arc::new(config),
-            vault: None,
-            files: Files::open("files", folder.path()).unwrap(),
-            clock: Clock::driven(at("2026-11-01T00:00")),
-            meter: Arc::default(),
-            places: Arc::default(),
-        };
+        let engine = Engine::new(
+            place.open().await,
+            Arc::new(config),
+            Arc::new(JobKinds::built_in()),
+            BTreeMap::new(),
+            Files::open("files", folder.path()).unwrap(),
+            Clock::driven(at("2026-11-01T00:00")),
+        );
         Self {
             engine,
             folder: Arc::new(folder),
@@ -404,19 +389,14 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
         let keeper = Keeper::at(&place).await;
         let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
         keeper.keep(&daily, at("2026-11-01T12:00")).await;
-        let request = PlanRequest {
-            author: crate::support::by("ann").actor,
-            workflow: Arc::clone(&daily),
-            params: BTreeMap::new(),
-            occurrence: "2026-11-02T09:30".to_owned(),
-            at: at("2026-11-02T09:30"),
-            timezone: chrono_tz::Asia::Hong_Kong,
-            allow_future: true,
-            inputs: BTreeMap::new(),
-            named_by: FileNamer::Person,
-            commit: true,
-            shown: payrun::engine::planning::SHOWN,
-        };
+        let nominal = "2026-11-02T09:30";
+        let request = RunRequest::scheduled(
+            Arc::clone(&daily),
+            nominal.to_owned(),
+            (at(nominal), chrono_tz::Asia::Hong_Kong),
+            crate::support::by("ann").actor,
+        )
+        .unwrap();
         let planned = keeper.engine.plan(&request, &Arc::default()).await.unwrap();
         let kept = keeper.keep(&daily, at("2026-11-04T09:29")).await;
         assert_eq!(

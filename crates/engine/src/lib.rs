@@ -3,6 +3,7 @@
 //! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text
 //! and no apalis.
 
+mod account;
 pub mod attempt;
 pub mod contracts;
 pub mod files;
@@ -19,16 +20,14 @@ pub mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::files::Files;
+pub use account::Account;
 pub use attempt::pace::CallPace;
 pub use attempt::watch::AccountWatch;
 use maintenance::metrics::ProcessMetrics;
 pub use operator::bulk::{BulkCounts, BulkError, BulkSelection};
 use payrun_domain::alert::ExpiringCredential;
-use payrun_domain::policy::Rate;
-use payrun_gateway::Gateway;
 use payrun_ledger::Ledger;
 use payrun_project::config::Config;
 use payrun_project::job_kinds::JobKinds;
@@ -59,39 +58,29 @@ pub struct Engine {
     pub clock: Clock,
 }
 
-/// A gateway account that can be called, and the bounds of its lane.
-pub struct Account {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Which account it is, as the gateway tells accounts apart, whatever its name here.
-    pub identity: String,
-    /// The kind of gateway, as the outcome tables spell it.
-    pub kind: &'static str,
-    /// How it is called.
-    pub gateway: Box<dyn Gateway>,
-    /// How many calls it allows.
-    pub rate: Rate,
-    /// How many calls may be under way at once.
-    pub concurrency: u32,
-    /// How long one call may take.
-    pub timeout: Duration,
-    /// How long to leave one order alone between two queries.
-    pub query_interval: Duration,
-    /// How long to leave between two refunds of one payment.
-    pub refund_interval: Duration,
-    /// How long nothing of a kind of job is sent when our balance is too small for it.
-    pub funds_interval: Duration,
-    /// Whether orders may be withdrawn right after they were made.
-    pub withdraw_at_once: bool,
-    /// Whether the gateway is another machine: not a sandbox here.
-    pub is_remote: bool,
-    /// Keeps the rate in every span of it; none where nothing is called over a network.
-    pub pace: Option<CallPace>,
-    /// What this process remembers of its calls.
-    pub watch: AccountWatch,
-}
-
 impl Engine {
+    /// An engine without keys for personal data, that has counted nothing yet.
+    pub fn new(
+        ledger: Ledger,
+        config: Arc<Config>,
+        job_kinds: Arc<JobKinds>,
+        accounts: BTreeMap<String, Arc<Account>>,
+        files: Files,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            ledger,
+            job_kinds,
+            accounts,
+            config,
+            vault: None,
+            files,
+            meter: Arc::default(),
+            places: Arc::default(),
+            clock,
+        }
+    }
+
     /// What expires of the gateways' keys and ours, as far as it is known.
     pub fn certificates(&self) -> Vec<ExpiringCredential> {
         let of = |account: &Account| {
@@ -111,13 +100,3 @@ impl Engine {
             .collect()
     }
 }
-
-impl Account {
-    /// How long a claim holds: a call of the longest length, and time to write it down.
-    pub fn lease(&self) -> Duration {
-        self.timeout * 2 + LEASE_MARGIN
-    }
-}
-
-/// The time between the end of the longest call and the end of its lease.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);

@@ -168,7 +168,7 @@ impl LedgerError {
     }
 
     /// A column of a row that cannot be read.
-    pub(super) fn corrupt(table: &'static str, id: impl ToString, column: &str) -> Self {
+    pub fn corrupt(table: &'static str, id: impl ToString, column: &str) -> Self {
         Self::Corrupt {
             table,
             id: id.to_string(),

@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use payrun_checker::{CheckContext, Violation};
 use payrun_domain::time::Timestamp;
-use payrun_engine::planning::{PlanError, PlanRequest};
+use payrun_engine::planning::{PlanError, RunRequest};
 use payrun_engine::vault::Vault;
 use payrun_ledger::LedgerError;
 use payrun_project::config::Config;
@@ -42,7 +42,7 @@ pub struct SimulationSetup {
     /// The key for personal data, where there is one.
     pub vault: Option<Arc<Vault>>,
     /// The run to plan.
-    pub request: PlanRequest,
+    pub request: RunRequest,
     /// How much goes wrong at the gateways.
     pub faults: Level,
     /// Whether nodes die and stand still, clocks jump, and network and database fail.

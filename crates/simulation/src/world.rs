@@ -9,7 +9,6 @@ use super::SimulationError;
 use super::network::{Network, NetworkLink};
 use payrun_engine::{Account, AccountWatch};
 use payrun_gateway::transport::Transport;
-use payrun_gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use payrun_project::config::{Config, GatewayConfig, GatewayKind};
 use payrun_project::workflow::Workflow;
 use payrun_sandbox::faults::{FaultPlan, Level};
@@ -51,31 +50,12 @@ impl FakeGateways {
 
 /// A gateway's other side, behind one account.
 pub(super) struct SimAccount {
-    config: GatewayConfigRef,
+    /// The account's lane, with the keys of the play in place of its own.
+    config: GatewayConfig,
+    /// Which account it is in `payrun.yaml`.
+    identity: String,
     pub gateways: Gateways,
     twin: Arc<dyn FakeGateway>,
-    kind: GatewaySetup,
-}
-
-/// What an account keeps of its configuration.
-struct GatewayConfigRef {
-    name: String,
-    identity: String,
-    word: &'static str,
-    lane: (payrun_domain::policy::Rate, u32, Duration),
-    intervals: (Duration, Duration, Duration),
-}
-
-/// The client's configuration: keys of the play in place of the account's.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful of accounts, each read once"
-)]
-enum GatewaySetup {
-    Wechat(payrun_project::config::WechatConfig),
-    Hipopay(payrun_project::config::HipopayConfig),
-    Egms(payrun_project::config::EgmsConfig),
-    Cbtis(payrun_project::config::CbtisConfig),
 }
 
 /// The other sides of the accounts that a workflow names, by their names: what nothing is sent to
@@ -116,7 +96,7 @@ async fn place(
     let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
     let mut gateways = Gateways::default();
     let clock = clock.clone();
-    let (twin, kind): (Arc<dyn FakeGateway>, GatewaySetup) = match &account.kind {
+    let (twin, kind): (Arc<dyn FakeGateway>, GatewayKind) = match &account.kind {
         GatewayKind::Wechat(theirs) => {
             let mut identity = twins.wechat.clone();
             identity.mode = theirs.mode.clone();
@@ -125,58 +105,47 @@ async fn place(
                 .await
                 .map_err(|error| failed(&error))?;
             gateways.wechat = Some(Arc::clone(&twin));
-            (twin, GatewaySetup::Wechat(config))
+            (twin, GatewayKind::Wechat(config))
         }
         GatewayKind::Hipopay(_) => {
             let twin = payrun_sandbox::hipopay::Hipopay::open(&twins.hipopay, settings, clock);
             let twin = twin.map_err(|error| failed(&error))?;
             gateways.hipopay = Some(Arc::clone(&twin));
-            (twin, GatewaySetup::Hipopay(twins.hipopay.config(BASE)))
+            (twin, GatewayKind::Hipopay(twins.hipopay.config(BASE)))
         }
         GatewayKind::Egms(_) => {
             let twin = payrun_sandbox::egms::Egms::open(&twins.egms, settings, clock);
             gateways.egms = Some(Arc::clone(&twin));
-            (twin, GatewaySetup::Egms(twins.egms.config(BASE)))
+            (twin, GatewayKind::Egms(twins.egms.config(BASE)))
         }
         GatewayKind::Cbtis(_) => {
             let twin = payrun_sandbox::cbtis::Cbtis::open(&twins.cbtis, settings, TOKEN, clock);
             gateways.cbtis = Some(Arc::clone(&twin));
             (
                 twin,
-                GatewaySetup::Cbtis(twins.cbtis.config_with_fixed_token(BASE)),
+                GatewayKind::Cbtis(twins.cbtis.config_with_fixed_token(BASE)),
             )
         }
     };
-    let config = GatewayConfigRef {
-        name: account.name.clone(),
-        identity: account.identity(),
-        word: account.kind.as_str(),
-        lane: (account.rate, account.concurrency, account.timeout),
-        intervals: (
-            account.query_interval,
-            account.refund_interval,
-            account.funds_interval,
-        ),
-    };
     Ok(SimAccount {
-        config,
+        config: account.with(kind),
+        identity: account.identity(),
         gateways,
         twin,
-        kind,
     })
 }
 
 impl SimAccount {
     /// The kind of gateway.
     pub const fn as_str(&self) -> &'static str {
-        self.config.word
+        self.config.kind.as_str()
     }
 
     /// The path by which the gateway knows where its notifications go, where it signs that.
     pub fn signed_path(&self) -> &str {
-        match &self.kind {
-            GatewaySetup::Egms(config) => &config.notify_path,
-            GatewaySetup::Wechat(_) | GatewaySetup::Hipopay(_) | GatewaySetup::Cbtis(_) => "",
+        match &self.config.kind {
+            GatewayKind::Egms(config) => &config.notify_path,
+            GatewayKind::Wechat(_) | GatewayKind::Hipopay(_) | GatewayKind::Cbtis(_) => "",
         }
     }
 
@@ -191,38 +160,14 @@ impl SimAccount {
             twin: Arc::clone(&self.twin),
         };
         let (transport, clock) = (Transport::InProcess(Arc::new(line)), clock.clone());
-        let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
-        let gateway: Box<dyn Gateway> = match &self.kind {
-            GatewaySetup::Wechat(config) => {
-                Box::new(wechat::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
-            }
-            GatewaySetup::Hipopay(config) => {
-                Box::new(hipopay::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
-            }
-            GatewaySetup::Egms(config) => {
-                Box::new(egms::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
-            }
-            GatewaySetup::Cbtis(config) => {
-                Box::new(cbtis::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
-            }
-        };
-        let (rate, concurrency, timeout) = self.config.lane;
-        let (query_interval, refund_interval, funds_interval) = self.config.intervals;
+        let account = Account::open(&self.config, transport, clock)
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         Ok(Account {
-            name: self.config.name.clone(),
-            identity: self.config.identity.clone(),
-            kind: self.config.word,
-            gateway,
-            rate,
-            concurrency,
-            timeout,
-            query_interval,
-            refund_interval,
-            funds_interval,
+            identity: self.identity.clone(),
             withdraw_at_once: true,
             is_remote: false,
-            pace: None,
             watch: AccountWatch::default(),
+            ..account
         })
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{counted, say, say_json};
-use super::super::project::Project;
 use super::{Author, account_of, find};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
@@ -75,7 +75,7 @@ async fn change(
     done: &str,
 ) -> Result<Exit, Failure> {
     let why = Reason::parse(&args.reason).map_err(|error| Failure::invalid(error.to_string()))?;
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let account = args
         .gateway

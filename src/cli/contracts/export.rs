@@ -5,8 +5,8 @@ use clap::Args;
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
 use super::super::output::Csv;
-use super::super::project::Project;
 use super::{account_of, gateway_name, parse_state};
+use crate::app::Project;
 use crate::ledger::{ContractFilter, ContractRow};
 
 /// How many rows are read at a time.
@@ -46,7 +46,7 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let account = args
         .gateway

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::super::Context;
 use super::super::exit::{Exit, Failure, chain};
 use super::super::output::{count, counted, say, say_json_line};
-use super::super::project::Project;
 use super::{Author, account_meant};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
@@ -39,7 +39,7 @@ pub(super) struct ImportArgs {
 }
 
 pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let account = account_meant(&project, args.gateway.as_deref())?;
     let ledger = project.ledger().await?;
     let who = args.author.proven(&ledger, Role::Operator).await?;

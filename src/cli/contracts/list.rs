@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{cut, print_table, say, say_json_line, table};
-use super::super::project::Project;
 use super::{account_of, gateway_name, parse_state};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::contracts::day_of;
 use crate::ledger::{ContractFilter, ContractRow};
@@ -40,7 +40,7 @@ pub(super) struct ContractListArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &ContractListArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let today = day_of(Clock::System.now(), project.config.timezone);
     let account = args

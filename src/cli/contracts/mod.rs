@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure};
-use super::project::Project;
+use crate::app::Project;
 use crate::domain::subscription::ContractStanding;
 use crate::ledger::{ContractRow, Ledger};
 

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{say, say_json};
-use super::super::project::Project;
 use super::{Author, account_of, find};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
@@ -42,7 +42,7 @@ pub(super) struct ReopenArgs {
 
 pub(super) async fn run(context: &Context, args: &ReopenArgs) -> Result<Exit, Failure> {
     let why = Reason::parse(&args.reason).map_err(|error| Failure::invalid(error.to_string()))?;
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let account = args
         .gateway

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{cut, print_table, say, say_json, table};
-use super::super::project::Project;
 use super::list::as_json;
 use super::{account_of, find, gateway_name};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
@@ -39,7 +39,7 @@ pub(super) struct ContractShowArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &ContractShowArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let account = args
         .gateway

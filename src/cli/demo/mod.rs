@@ -18,14 +18,13 @@ use super::exit::{Exit, Failure};
 use super::output::{count, say, say_json};
 use super::plan::failed;
 use super::progress::{ExecutionEnd, Runs, carry_out};
-use super::project::Project;
 use super::report::Report;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::engine::planning::{FileNamer, PlanRequest, SHOWN};
-use crate::workflow::params::bind_params;
+use crate::engine::planning::RunRequest;
 use figures::figures;
 use outcome::DemoOutcome;
 use stage::{DemoGateways, FOLDER, set_up};
@@ -59,10 +58,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
             args.faults
         ));
     }
-    let project = Project::load(&Context {
-        config: folder.join("payrun.yaml"),
-        ..context.clone()
-    })?;
+    let project = Project::open(&folder.join("payrun.yaml"))?;
     let engine = Arc::new(
         project
             .engine(project.ledger().await?, Clock::of_machine())
@@ -123,22 +119,11 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
     })
 }
 
-fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
+fn request(project: &Project, folder: &Path) -> Result<RunRequest, Failure> {
     let workflow = project.workflow(&folder.join("workflows").join("a-day.yaml"))?;
-    let params = bind_params(&workflow, &[]).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
-    Ok(PlanRequest {
-        workflow,
-        params,
-        occurrence: "demo".to_owned(),
-        at: Clock::of_machine().now(),
-        timezone: project.config.timezone,
-        allow_future: false,
-        author: Actor::payrun(),
-        inputs: BTreeMap::new(),
-        named_by: FileNamer::Person,
-        commit: true,
-        shown: SHOWN,
-    })
+    let now = Clock::of_machine().now();
+    RunRequest::manual(workflow, &project.config, &[], Actor::payrun(), now)
+        .map_err(|wrong| Failure::invalid(wrong.join("\n")))
 }
 
 /// What went wrong at the gateways, and what the caller did wrong there.

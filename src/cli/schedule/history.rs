@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
 use super::super::output::{cut, print_table, say, say_json, table};
-use super::super::project::Project;
+use crate::app::Project;
 use crate::domain::occurrence::OccurrenceState;
 use crate::ledger::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
 use super::super::output::{count, print_table, say, say_calendar, say_json, table};
-use super::super::project::Project;
 use super::{calendar, named, workflows};
+use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::calendar::RollOutcome;
 use crate::domain::schedule;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::Context;
-use super::exit::{Exit, Failure};
-use super::project::Project;
+use super::exit::{Exit, Failure, chain};
+use crate::app::Project;
 use crate::workflow::Workflow;
 use crate::yaml::diagnostics::suggestion;
 
@@ -35,7 +35,7 @@ enum ScheduleCommand {
 }
 
 pub(super) async fn run(context: &Context, args: ScheduleArgs) -> Result<Exit, Failure> {
-    let project = Project::load(context)?;
+    let project = Project::open(&context.config)?;
     match args.command {
         None => list::run(&project, &args.list),
         Some(ScheduleCommand::History(args)) => history::run(&project, &args).await,
@@ -57,7 +57,7 @@ fn workflows(project: &Project) -> Result<(Vec<Arc<Workflow>>, Vec<String>), Fai
                 return Err(Failure::invalid(message).help("give each its own name"));
             }
             Ok(workflow) => workflows.push(workflow),
-            Err(failure) => mistakes.push(failure.message),
+            Err(error) => mistakes.push(chain(&error)),
         }
     }
     Ok((workflows, mistakes))

@@ -17,7 +17,7 @@ use super::files;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
 use crate::engine::Engine;
-use crate::engine::planning::{FileNamer, Input, PlanError, PlanRequest, PlannedRun, SHOWN, noon};
+use crate::engine::planning::{Input, PlanError, PlannedRun, RunRequest};
 use crate::errors::chain;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -26,7 +26,6 @@ use crate::http::extract::JsonBody;
 use crate::ledger::{IdempotencyCheck, LedgerError};
 use crate::view::RunView;
 use crate::workflow::Workflow;
-use crate::workflow::params::bind_params;
 
 /// For which days a run may be, seen from today.
 const DAYS_BACK: i64 = 62;
@@ -230,7 +229,7 @@ async fn request(
     wanted: &StartRunBody,
     occurrence: &str,
     author: Actor,
-) -> Result<PlanRequest, ApiError> {
+) -> Result<RunRequest, ApiError> {
     let engine = app.engine();
     let missing = || ApiError::not_found(format!("there is no workflow {}", wanted.workflow));
     let workflow = app
@@ -239,39 +238,21 @@ async fn request(
         .named(&wanted.workflow)
         .ok_or_else(missing)?;
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
-    let params = bind_params(&workflow, &given)
-        .map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
-    let (inputs, named_by) = (
-        inputs(app, &workflow, &wanted.inputs).await?,
-        FileNamer::Caller,
-    );
-    let timezone = workflow.timezone(engine.config.timezone);
-    let no_noon = || {
-        ApiError::refused(
-            "far_date",
-            "there is no such day in the workflow's timezone",
-        )
+    let inputs = inputs(app, &workflow, &wanted.inputs).await?;
+    let now = engine.clock.now();
+    let request = RunRequest::manual(workflow, &engine.config, &given, author, now)
+        .map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?
+        .of_caller(occurrence.to_owned());
+    let mut request = match wanted.date {
+        Some(date) => request.on(date).ok_or_else(|| {
+            let message = "there is no such day in the workflow's timezone";
+            ApiError::refused("far_date", message)
+        })?,
+        None => request,
     };
-    let at = match wanted.date {
-        Some(date) => noon(date, timezone).ok_or_else(no_noon)?,
-        None => engine.clock.now(),
-    };
-    let occurrence = occurrence.to_owned();
-    let allow_future = wanted.allow_future;
-    let request = PlanRequest {
-        workflow,
-        params,
-        occurrence,
-        at,
-        timezone,
-        allow_future,
-        author,
-        inputs,
-        named_by,
-        commit: true,
-        shown: SHOWN,
-    };
-    near(&request.days(engine.clock.now()))?;
+    request.allow_future = wanted.allow_future;
+    request.inputs = inputs;
+    near(&request.days(now))?;
     Ok(request)
 }
 

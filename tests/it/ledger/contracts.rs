@@ -1,7 +1,7 @@
 //! Contracts through good and bad days: whatever is imported, paused, resumed, ended, planned and
 //! answered, in whatever order, each period is accounted for once, and none is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use payrun::cli::bench::engine_over;
+use payrun::app::Project;
 use payrun::clock::Clock;
 use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun::domain::item::{Event, State, apply};
@@ -21,7 +21,7 @@ use payrun::domain::subscription::{
 };
 use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
-use payrun::engine::planning::{FileNamer, PlanRequest, PlannedRun};
+use payrun::engine::planning::{PlannedRun, RunRequest};
 use payrun::ledger::{
     ActionResult, Attempt, ClaimRequest, ContractAction, ContractChange, ContractChangeOutcome,
     ContractFilter, ContractRow, Import, ItemFilter, JobQuota, NewContract, Node, OperatorAction,
@@ -88,8 +88,9 @@ struct World {
 
 impl World {
     async fn at(place: &Place, config: &Path, today: &str) -> Self {
-        let mut engine = engine_over(config, place.open().await).await.unwrap();
-        engine.clock = Clock::driven(noon(day(today)));
+        let clock = Clock::driven(noon(day(today)));
+        let project = Project::open(config).unwrap();
+        let engine = project.engine(place.open().await, clock).await.unwrap();
         let path = config.parent().unwrap().join(WORKFLOW);
         let workflow =
             payrun::workflow::load::load(&path, &engine.job_kinds, &engine.config).unwrap();
@@ -116,21 +117,14 @@ impl World {
         self.engine.accounts["hk"].identity.clone()
     }
 
-    fn request(&mut self) -> PlanRequest {
+    fn request(&mut self) -> RunRequest {
         self.runs += 1;
-        PlanRequest {
-            author: crate::support::by("ann").actor,
-            workflow: Arc::clone(&self.workflow),
-            params: BTreeMap::new(),
-            occurrence: self.runs.to_string(),
-            at: self.engine.clock.now(),
-            timezone: self.engine.config.timezone,
-            allow_future: false,
-            inputs: BTreeMap::new(),
-            named_by: FileNamer::Person,
-            commit: true,
-            shown: payrun::engine::planning::SHOWN,
-        }
+        let (workflow, author) = (Arc::clone(&self.workflow), crate::support::by("ann").actor);
+        let now = self.engine.clock.now();
+        let mut request =
+            RunRequest::manual(workflow, &self.engine.config, &[], author, now).unwrap();
+        request.occurrence = self.runs.to_string();
+        request
     }
 
     async fn plan(&mut self) -> PlannedRun {

@@ -9,10 +9,10 @@ use http::HeaderMap;
 use payrun::clock::Clock;
 use payrun::config::{Config, Database, GatewayConfig, GatewayKind};
 use payrun::engine::vault::Vault;
-use payrun::engine::{Account, AccountWatch, Engine};
+use payrun::engine::{Account, Engine};
 use payrun::files::Files;
+use payrun::gateway::in_process::FakeGateway;
 use payrun::gateway::transport::Transport;
-use payrun::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use payrun::http::notify::{WebhookLimiter, router};
 use payrun::job_kinds::JobKinds;
 use payrun::ledger::{Ledger, NotificationFilter, NotificationRow};
@@ -39,17 +39,18 @@ impl Doorway {
         let Database::Sqlite(path) = &config.database else {
             panic!("a rig has a file")
         };
-        let engine = Arc::new(Engine {
-            ledger: Ledger::open(path).await.unwrap(),
-            job_kinds: Arc::new(JobKinds::built_in()),
-            accounts: accounts(rig, &config, &clock),
+        let engine = Engine {
             vault: Vault::of(&config.encryption_keys).unwrap().map(Arc::new),
-            files: Files::open("files", rig.folder.path()).unwrap(),
-            config,
-            meter: Arc::default(),
-            places: Arc::default(),
-            clock,
-        });
+            ..Engine::new(
+                Ledger::open(path).await.unwrap(),
+                Arc::clone(&config),
+                Arc::new(JobKinds::built_in()),
+                accounts(rig, &config, &clock),
+                Files::open("files", rig.folder.path()).unwrap(),
+                clock,
+            )
+        };
+        let engine = Arc::new(engine);
         let door = Arc::new(WebhookLimiter::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/notify", listener.local_addr().unwrap());
@@ -109,39 +110,12 @@ fn accounts(rig: &Rig, config: &Config, clock: &Clock) -> BTreeMap<String, Arc<A
 }
 
 fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
-    let (gateways, clock) = (rig.gateways.clone(), clock.clone());
-    let gateway: Box<dyn Gateway> = match &config.kind {
-        GatewayKind::Wechat(account) => {
-            let twin = Transport::InProcess(gateways.wechat.unwrap());
-            Box::new(wechat::Client::new(account, twin, clock).unwrap())
-        }
-        GatewayKind::Hipopay(account) => {
-            let twin = Transport::InProcess(gateways.hipopay.unwrap());
-            Box::new(hipopay::Client::new(account, twin, clock).unwrap())
-        }
-        GatewayKind::Egms(account) => {
-            let twin = Transport::InProcess(gateways.egms.unwrap());
-            Box::new(egms::Client::new(account, twin, clock).unwrap())
-        }
-        GatewayKind::Cbtis(account) => {
-            let twin = Transport::InProcess(gateways.cbtis.unwrap());
-            Box::new(cbtis::Client::new(account, twin, clock).unwrap())
-        }
+    let gateways = rig.gateways.clone();
+    let fake: Arc<dyn FakeGateway> = match &config.kind {
+        GatewayKind::Wechat(_) => gateways.wechat.unwrap(),
+        GatewayKind::Hipopay(_) => gateways.hipopay.unwrap(),
+        GatewayKind::Egms(_) => gateways.egms.unwrap(),
+        GatewayKind::Cbtis(_) => gateways.cbtis.unwrap(),
     };
-    Account {
-        name: config.name.clone(),
-        identity: config.identity(),
-        kind: config.kind.as_str(),
-        gateway,
-        rate: config.rate,
-        concurrency: config.concurrency,
-        timeout: config.timeout,
-        query_interval: config.query_interval,
-        refund_interval: config.refund_interval,
-        funds_interval: config.funds_interval,
-        withdraw_at_once: config.withdraw_at_once,
-        is_remote: config.is_remote(),
-        pace: None,
-        watch: AccountWatch::new(config.stop_after),
-    }
+    Account::open(config, Transport::InProcess(fake), clock.clone()).unwrap()
 }

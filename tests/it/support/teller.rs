@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use payrun::clock::Clock;
-use payrun::config::{AlertsConfig, Config, Database, RetentionConfig, ServerConfig};
+use payrun::config::{Config, Database};
 use payrun::domain::ids::KeyHash;
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate};
@@ -144,36 +144,15 @@ impl Teller {
             pace: None,
             watch: payrun::engine::AccountWatch::default(),
         });
-        let config = Config {
-            folder: folder.path().to_owned(),
-            database: Database::Sqlite("unused".into()),
-            database_tls: payrun::config::DatabaseTls::default(),
-            open_secrets: Vec::new(),
-            timezone: chrono_tz::UTC,
-            jobs: None,
-            encryption_keys: Vec::new(),
-            files: "files".to_owned(),
-            workflows: "workflows".into(),
-            server: ServerConfig::default(),
-            retention: RetentionConfig::default(),
-            inputs: Vec::new(),
-            input_mib: 64,
-            calendar_folder: "calendars".into(),
-            calendars: BTreeMap::new(),
-            alerts: AlertsConfig::default(),
-            gateways: BTreeMap::new(),
-        };
-        let engine = Engine {
+        let database = Database::Sqlite("unused".into());
+        let engine = Engine::new(
             ledger,
-            job_kinds: Arc::new(JobKinds::built_in()),
-            accounts: BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
-            config: Arc::new(config),
-            vault: None,
-            meter: Arc::default(),
-            places: Arc::default(),
-            files: Files::open("files", folder.path()).unwrap(),
-            clock: Clock::driven(at(0)),
-        };
+            Arc::new(Config::with_ledger(folder.path().to_owned(), database)),
+            Arc::new(JobKinds::built_in()),
+            BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
+            Files::open("files", folder.path()).unwrap(),
+            Clock::driven(at(0)),
+        );
         Self {
             engine: Arc::new(engine),
             account,

@@ -70,6 +70,31 @@ pub struct MissingKey {
     pub sealed: Vec<(SealedKind, u64)>,
 }
 
+impl std::fmt::Display for MissingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let key = self
+            .id
+            .as_deref()
+            .unwrap_or("that the ledger was begun with");
+        let values: u64 = self.sealed.iter().map(|(_, values)| values).sum();
+        let parts = self.sealed.iter().filter(|(_, values)| *values > 0);
+        let parts: Vec<String> = parts
+            .map(|(what, values)| counted(*values, what.one()))
+            .collect();
+        write!(
+            f,
+            "encryption_key in payrun.yaml lacks the key {key}: {} in the ledger cannot be opened without it ({})",
+            counted(values, "value"),
+            parts.join(", ")
+        )
+    }
+}
+
+fn counted(number: u64, thing: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{s}")
+}
+
 /// The keys that what is sealed in a ledger needs and that are not listed.
 ///
 /// # Errors

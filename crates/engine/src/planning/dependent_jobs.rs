@@ -3,13 +3,11 @@
 //! It is done with the workflow file, parameters and instant that the run was planned with. A job
 //! that cannot be planned ends without items, and says why: the others go on.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::Engine;
-use crate::planning::{FileNamer, PlanError, PlanRequest, SHOWN};
-use payrun_domain::actor::Actor;
+use crate::planning::{PlanError, RunRequest};
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{DependentJob, LedgerError};
 use payrun_project::workflow::load;
@@ -108,30 +106,11 @@ impl Engine {
         planning.commit().await.map(|_| ())
     }
 
-    /// What the run was planned with.
-    fn request_of(&self, job: &DependentJob) -> Result<PlanRequest, String> {
-        let timezone = job
-            .timezone
-            .parse()
-            .map_err(|_| format!("there is no time zone {}", job.timezone))?;
-        let params: BTreeMap<String, String> =
-            serde_json::from_str(&job.params).unwrap_or_default();
+    /// What the run was begun with.
+    fn request_of(&self, job: &DependentJob) -> Result<RunRequest, String> {
         let path = Path::new("the run's workflow");
         let workflow = load::parse(&job.source, path, &self.job_kinds, &self.config)
             .map_err(|found| format!("the workflow no longer fits payrun.yaml: {found}"))?;
-        Ok(PlanRequest {
-            workflow: Arc::new(workflow),
-            params,
-            occurrence: job.occurrence.clone(),
-            at: job.at,
-            allow_future: true,
-            timezone,
-            // Already in the ledger.
-            author: Actor::payrun(),
-            inputs: BTreeMap::new(),
-            named_by: FileNamer::Schedule,
-            commit: true,
-            shown: SHOWN,
-        })
+        RunRequest::dependent(job, Arc::new(workflow)).map_err(|error| error.to_string())
     }
 }

@@ -8,7 +8,10 @@
 mod dependent_jobs;
 pub(crate) mod item_builder;
 pub(crate) mod places;
+mod request;
 pub(crate) mod row_source;
+
+pub use request::{FileNamer, Input, RunRequest};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,23 +19,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, TimeZone};
+use chrono::NaiveDate;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::Engine;
 use crate::attempt::filed_again;
-use crate::contracts::{self, ContractRows, day_of};
+use crate::contracts::{self, ContractRows};
 use crate::operator::path_within;
 use crate::planning::item_builder::ItemBuilder;
 use crate::planning::row_source::{JobItems, RowReadError, RowStream, UsedColumns};
 use crate::vault::VaultError;
-use payrun_domain::actor::Actor;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_domain::subscription::RunDays;
-use payrun_domain::time::Timestamp;
 use payrun_ledger::{
     LedgerError, NewApproval, NewItem, NewJob, NewRun, PlanWriter, PlannedContract, RejectedRow,
     WhoseJob,
@@ -61,53 +62,6 @@ const SUM_MAX: i128 = i64::MAX as i128 / 100;
 
 /// How far back the runs of another workflow begin whose items are taken.
 const PAST: Duration = Duration::from_secs(30 * 24 * 3_600);
-
-/// A run to be planned.
-#[derive(Debug, Clone)]
-pub struct PlanRequest {
-    /// The workflow.
-    pub workflow: Arc<Workflow>,
-    /// Its parameters, bound.
-    pub params: BTreeMap<String, String>,
-    /// Which firing of it.
-    pub occurrence: String,
-    /// The instant it is for: `run.date` and `run.month` are this one's.
-    pub at: Timestamp,
-    /// The wall clock of `at`.
-    pub timezone: chrono_tz::Tz,
-    /// Whether that may be after today.
-    pub allow_future: bool,
-    /// Who starts it, and can never approve it.
-    pub author: Actor,
-    /// Other item files than the workflow's, by job.
-    pub inputs: BTreeMap<String, Input>,
-    /// Who names the workflow's item files.
-    pub named_by: FileNamer,
-    /// Whether to keep the plan.
-    pub commit: bool,
-    /// How many items, rejected rows and skipped rows of each job are kept to be shown: [`SHOWN`].
-    pub shown: usize,
-}
-
-/// An item file in place of the workflow's.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// That a person names.
-    Path(PathBuf),
-    /// That was sent to the service.
-    Sent(Arc<StagedFile>),
-}
-
-/// Who names the item files of a workflow, by its parameters: that decides where they may lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileNamer {
-    /// Whoever types the command: anywhere.
-    Person,
-    /// A schedule: in the project.
-    Schedule,
-    /// A caller of the API: nowhere; the workflow's own files in the project.
-    Caller,
-}
 
 /// What was planned.
 #[derive(Debug, Clone)]
@@ -259,7 +213,7 @@ impl Engine {
     #[tracing::instrument(name = "plan", skip_all, fields(workflow.name = request.workflow.name, run.occurrence = request.occurrence))]
     pub async fn plan(
         &self,
-        request: &PlanRequest,
+        request: &RunRequest,
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedRun, PlanError> {
         for job in &request.workflow.jobs {
@@ -329,7 +283,7 @@ impl Engine {
     async fn plan_job(
         &self,
         planning: &mut PlanWriter,
-        request: &PlanRequest,
+        request: &RunRequest,
         (place, file): (usize, Option<source::FileRows>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
@@ -366,7 +320,7 @@ impl Engine {
         &self,
         planning: &mut PlanWriter,
         job_id: i64,
-        request: &PlanRequest,
+        request: &RunRequest,
         (place, file): (usize, Option<source::FileRows>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
@@ -479,7 +433,7 @@ impl Engine {
     /// Copies the item files of a run and opens the copies, by job.
     async fn stage(
         &self,
-        request: &PlanRequest,
+        request: &RunRequest,
     ) -> Result<BTreeMap<String, source::FileRows>, PlanError> {
         let mut staged = BTreeMap::new();
         for job in &request.workflow.jobs {
@@ -518,7 +472,7 @@ enum ItemFileOrigin {
     Path(PathBuf, FileReach),
 }
 
-impl PlanRequest {
+impl RunRequest {
     /// The item file of a job.
     fn file_of(
         &self,
@@ -589,14 +543,6 @@ impl PlanRequest {
             .filter_map(|param| Some((param.name.clone(), param.default.clone()?)))
             .collect();
         self.path_of(file, &defaults).is_ok_and(|own| own == path)
-    }
-
-    /// The day it is for, and the day it is.
-    pub fn days(&self, now: Timestamp) -> RunDays {
-        RunDays {
-            on: day_of(self.at, self.timezone),
-            today: day_of(now, self.timezone),
-        }
     }
 }
 
@@ -885,7 +831,7 @@ fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError>
 struct PlanReader<'a> {
     engine: &'a Engine,
     runtime: tokio::runtime::Handle,
-    request: &'a PlanRequest,
+    request: &'a RunRequest,
     run_id: i64,
 }
 
@@ -1049,13 +995,6 @@ fn rejected(line: u64, reason: String) -> RejectedRow {
         is_changed: false,
         amount: None,
     }
-}
-
-/// The instant for which a run of a day is planned by hand: noon on a wall clock.
-pub fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {
-    let noon = date.and_time(NaiveTime::from_hms_opt(12, 0, 0)?);
-    let instant = zone.from_local_datetime(&noon).earliest()?;
-    Some(Timestamp::from_millis(instant.timestamp_millis()))
 }
 
 /// The order number an item will have.

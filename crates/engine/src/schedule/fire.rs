@@ -1,16 +1,14 @@
 //! Planning the runs of occurrences that are due, oldest first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::planning::{FileNamer, PlanError, PlanRequest, SHOWN};
+use crate::planning::{PlanError, RunRequest};
 use payrun_domain::actor::Actor;
 use payrun_domain::occurrence::{EACH_MAX, MissedPolicy, OccurrenceState, Overlap};
 use payrun_domain::time::Timestamp;
 use payrun_domain::timetable::NominalTime;
 use payrun_ledger::{LedgerError, OccurrenceRow};
-use payrun_project::workflow::params::bind_params;
 use payrun_project::workflow::{Workflow, WorkflowSchedule};
 use payrun_system::errors::chain;
 use payrun_system::failpoint;
@@ -322,24 +320,18 @@ fn request(
     workflow: &Arc<Workflow>,
     row: &OccurrenceRow,
     author: &Actor,
-) -> Result<PlanRequest, String> {
+) -> Result<RunRequest, String> {
     let timezone: chrono_tz::Tz = row
         .timezone
         .parse()
         .map_err(|_| format!("there is no time zone {}", row.timezone))?;
     let nominal = NominalTime::parse(&row.nominal).and_then(|nominal| nominal.instant(timezone));
-    Ok(PlanRequest {
-        workflow: Arc::clone(workflow),
-        params: bind_params(workflow, &[]).map_err(|wrong| wrong.join("; "))?,
-        occurrence: row.nominal.clone(),
-        at: nominal.ok_or_else(|| format!("{} is no time", row.nominal))?,
-        timezone,
-        // A calendar may move it to a day before the one it is for.
-        allow_future: true,
-        author: author.clone(),
-        inputs: BTreeMap::new(),
-        named_by: FileNamer::Schedule,
-        commit: true,
-        shown: SHOWN,
-    })
+    let at = nominal.ok_or_else(|| format!("{} is no time", row.nominal))?;
+    RunRequest::scheduled(
+        Arc::clone(workflow),
+        row.nominal.clone(),
+        (at, timezone),
+        author.clone(),
+    )
+    .map_err(|wrong| wrong.join("; "))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use client::ClientError;
 pub use payrun_domain::policy::Rate;
 pub use payrun_gateway::cbtis::account::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,
@@ -22,6 +23,7 @@ pub use payrun_gateway::wechat::account::{
 mod alerts;
 pub mod calendars;
 mod cbtis;
+mod client;
 mod egms;
 mod hipopay;
 mod lane;
@@ -79,6 +81,31 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// Gateway accounts by name.
     pub gateways: BTreeMap<String, GatewayConfig>,
+}
+
+impl Config {
+    /// What a file says that names nothing but its ledger.
+    pub fn with_ledger(folder: PathBuf, database: Database) -> Self {
+        Self {
+            workflows: folder.join("workflows"),
+            calendar_folder: folder.join("calendars"),
+            folder,
+            database,
+            database_tls: DatabaseTls::default(),
+            timezone: chrono_tz::UTC,
+            jobs: None,
+            encryption_keys: Vec::new(),
+            open_secrets: Vec::new(),
+            files: "files".to_owned(),
+            inputs: Vec::new(),
+            input_mib: INPUT_MIB,
+            server: ServerConfig::default(),
+            retention: RetentionConfig::default(),
+            calendars: calendars::Calendars::default(),
+            alerts: AlertsConfig::default(),
+            gateways: BTreeMap::new(),
+        }
+    }
 }
 
 /// Where the ledger is.
@@ -201,6 +228,17 @@ pub enum GatewayKind {
 }
 
 impl GatewayConfig {
+    /// The same lane with another account's settings, such as those of a fake gateway.
+    #[must_use]
+    pub fn with(&self, kind: GatewayKind) -> Self {
+        Self {
+            name: self.name.clone(),
+            customs: self.customs.clone(),
+            kind,
+            ..*self
+        }
+    }
+
     /// Whether the gateway is another machine: not a sandbox here.
     pub fn is_remote(&self) -> bool {
         let base_url = match &self.kind {

@@ -97,8 +97,7 @@ fn read_workflow(
 pub(super) mod tests {
     use super::*;
     use crate::config::{
-        AlertsConfig, Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig,
-        WechatMode,
+        Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode,
     };
     use crate::workflow::Approval;
     use payrun_domain::occurrence::{MissedPolicy, Overlap};
@@ -161,26 +160,14 @@ alerts:
             kind: GatewayKind::Wechat(wechat),
         };
         Config {
-            folder: ".".into(),
-            database: Database::Sqlite("payrun.db".into()),
-            database_tls: crate::config::DatabaseTls::default(),
-            open_secrets: Vec::new(),
             timezone: chrono_tz::Asia::Hong_Kong,
-            jobs: None,
             encryption_keys: vec!["none".into()],
-            files: "files".to_owned(),
-            workflows: PathBuf::from("workflows"),
-            server: Default::default(),
-            retention: crate::config::RetentionConfig::default(),
-            inputs: Vec::new(),
-            input_mib: crate::config::INPUT_MIB,
-            calendar_folder: PathBuf::from("calendars"),
             calendars: BTreeMap::from([(
                 "hk".to_owned(),
                 std::sync::Arc::new(payrun_domain::calendar::Calendar::new("hk")),
             )]),
-            alerts: AlertsConfig::default(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
+            ..Config::with_ledger("".into(), Database::Sqlite("payrun.db".into()))
         }
     }
 

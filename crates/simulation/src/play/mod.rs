@@ -26,7 +26,6 @@ use payrun_domain::time::Timestamp;
 use payrun_engine::attempt::JobContext;
 use payrun_engine::files::Files;
 use payrun_engine::notifications::ReceiveOutcome;
-use payrun_engine::planning::PlanRequest;
 use payrun_engine::{Account, Engine};
 use payrun_ledger::{Claimed, CommitFault, ItemFilter, Ledger, LedgerError};
 use payrun_sandbox::Reaction;
@@ -161,21 +160,21 @@ impl Simulation {
                 Arc::new(place.account(&self.network, &clock)?),
             );
         }
-        let files = Files::open("files", &self.folder.0)
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         // A connection, a writer and commits in doubt of its own.
         let ledger = Ledger::open(&self.folder.0.join(LEDGER)).await?;
         let node = ledger.join(self.chance.next(), self.clock.now()).await?;
+        let files = Files::open("files", &self.folder.0)
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         let engine = Engine {
-            meter: Arc::default(),
-            places: Arc::default(),
-            ledger,
-            job_kinds: Arc::clone(&self.what.job_kinds),
-            accounts,
-            config: Arc::clone(&self.what.config),
             vault: self.what.vault.clone(),
-            files,
-            clock: clock.clone(),
+            ..Engine::new(
+                ledger,
+                Arc::clone(&self.what.config),
+                Arc::clone(&self.what.job_kinds),
+                accounts,
+                files,
+                clock.clone(),
+            )
         };
         Ok(SimNode {
             engine: Arc::new(engine),
@@ -192,12 +191,9 @@ impl Simulation {
     /// Plans the run; says how many rows each job was given, where it was planned at once. What the
     /// items refer to is put into the gateways' books.
     pub async fn plan(&mut self) -> Result<BTreeMap<String, u64>, SimulationError> {
-        let request = PlanRequest {
-            commit: true,
-            allow_future: true,
-            occurrence: "simulated".to_owned(),
-            ..self.what.request.clone()
-        };
+        let mut request = self.what.request.clone();
+        request.allow_future = true;
+        request.occurrence = "simulated".to_owned();
         let planned = self.processes[0]
             .engine
             .plan(&request, &Arc::new(AtomicU64::new(0)))

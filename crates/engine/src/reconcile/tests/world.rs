@@ -164,36 +164,15 @@ impl World {
             pace: None,
             watch: crate::AccountWatch::default(),
         });
-        let config = Config {
-            folder: folder.path().to_owned(),
-            database: Database::Sqlite(folder.path().join("ledger.db")),
-            database_tls: payrun_project::config::DatabaseTls::default(),
-            open_secrets: Vec::new(),
-            timezone: chrono_tz::UTC,
-            jobs: None,
-            encryption_keys: Vec::new(),
-            files: "files".to_owned(),
-            workflows: "workflows".into(),
-            server: Default::default(),
-            retention: payrun_project::config::RetentionConfig::default(),
-            inputs: Vec::new(),
-            input_mib: payrun_project::config::INPUT_MIB,
-            calendar_folder: "calendars".into(),
-            calendars: BTreeMap::new(),
-            alerts: payrun_project::config::AlertsConfig::default(),
-            gateways: BTreeMap::new(),
-        };
-        let engine = Engine {
+        let database = Database::Sqlite(folder.path().join("ledger.db"));
+        let engine = Engine::new(
             ledger,
-            job_kinds: Arc::new(JobKinds::built_in()),
-            accounts: BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
-            config: Arc::new(config),
-            vault: None,
-            meter: Arc::default(),
-            places: Arc::default(),
-            files: Files::open("files", folder.path()).unwrap(),
-            clock: Clock::driven(at("2026-11-25 12:00")),
-        };
+            Arc::new(Config::with_ledger(folder.path().to_owned(), database)),
+            Arc::new(JobKinds::built_in()),
+            BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
+            Files::open("files", folder.path()).unwrap(),
+            Clock::driven(at("2026-11-25 12:00")),
+        );
         Self {
             folder,
             engine,
