@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::{ClientError, Config, Database, DatabaseTls, GatewayConfig};
-use crate::engine::files::{Files, FilesError};
+use crate::engine::file_store::{Files, FilesError};
 use crate::engine::maintenance::reseal::{MissingKey, missing_keys};
 use crate::engine::vault::{Vault, VaultError};
 use crate::engine::{Account, Engine};

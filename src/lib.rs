@@ -59,7 +59,7 @@ pub use payrun_checker as checker;
 pub use payrun_domain as domain;
 pub use payrun_domain::planted;
 pub use payrun_engine as engine;
-pub use payrun_engine::files;
+pub use payrun_engine::file_store;
 pub use payrun_gateway as gateway;
 pub use payrun_gateway::statement;
 pub use payrun_ledger as ledger;
@@ -68,5 +68,5 @@ pub use payrun_project::{config, job_kinds, workflow};
 pub use payrun_sandbox as sandbox;
 #[cfg(feature = "simulation")]
 pub use payrun_simulation as simulation;
-pub use payrun_system::{clock, errors, failpoint, private};
+pub use payrun_system::{clock, errors, failpoint, private_files};
 pub use payrun_yaml as yaml;

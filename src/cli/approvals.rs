@@ -4,11 +4,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::by::CommandAuthor;
+use super::actor::CommandAuthor;
+use super::approval_show;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, print_table, say, say_json, table};
 use super::retry;
-use super::review;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::role::Role;
@@ -41,7 +41,7 @@ enum ApprovalsCommand {
     /// Show a run's batches: sums, the largest rows with what was paid and given back before, what
     /// is certain to fail, what repeats, what differs from the batch before, who has approved, and
     /// the hash that is approved
-    Show(review::ApprovalShowArgs),
+    Show(approval_show::ApprovalShowArgs),
     /// Approve a run's batches as they are; whoever started the run cannot
     ///
     /// Who that is, a token proves (PAYRUN_TOKEN), or else the user of this machine, whatever name
@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
     match &args.command {
         ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
         ApprovalsCommand::Show(args) => {
-            review::show(&project.engine(ledger, Clock::of_machine()).await?, args).await
+            approval_show::show(&project.engine(ledger, Clock::of_machine()).await?, args).await
         }
         ApprovalsCommand::Approve { run, job, hash, by } => {
             let by = by.signed(&ledger, Role::Approver).await?;

@@ -20,7 +20,7 @@ use crate::domain::actor::Actor;
 use crate::domain::alert::{AlertRule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::attempt::explain::explain;
-use crate::engine::attempt::trial::{self, TrialCall};
+use crate::engine::attempt::trial_calls::{self, TrialCall};
 use crate::engine::planning::{RunRequest, first_number};
 use crate::gateway::Probe;
 use crate::workflow::Workflow;
@@ -277,10 +277,10 @@ async fn try_lookups(
         let Some(account) = accounts.get(&job.gateway) else {
             continue;
         };
-        for operation in trial::lookups(&job.kind, account.kind) {
+        for operation in trial_calls::lookups(&job.kind, account.kind) {
             if tried.insert((account.name.clone(), operation.clone())) {
                 let TrialCall { operation, found } =
-                    trial::attempt(account, &job.kind, &operation, &day).await;
+                    trial_calls::attempt(account, &job.kind, &operation, &day).await;
                 let named = |text: String| format!("{operation}: {text}");
                 let found = found.map(named).map_err(named);
                 probes.push((

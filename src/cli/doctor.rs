@@ -5,7 +5,7 @@ use clap::Args;
 use super::check::{print_probes, probe, say_open_secrets};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, counted, paint, say};
-use super::{Context, facts};
+use super::{Context, assumptions};
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::maintenance::reseal::missing_keys;
@@ -39,7 +39,7 @@ struct Finding {
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     if args.facts {
-        return Ok(facts::print(&project, args.json));
+        return Ok(assumptions::print(&project, args.json));
     }
     let mut findings = vec![Finding {
         what: "configuration",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{Csv, cut, print_table, say, say_json_line, table};
-use super::report::painted;
+use super::run_report::painted;
 use crate::app::Project;
 use crate::domain::item::State;
 use crate::ledger::{ItemFilter, ItemRow, Ledger};

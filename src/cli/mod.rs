@@ -3,22 +3,23 @@
 //!
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
+mod actor;
 mod alerts;
+mod approval_show;
 mod approvals;
+mod assumptions;
 mod audit;
 mod backup;
-#[cfg(feature = "sandbox")]
-mod books;
-mod by;
 mod cancel;
 mod check;
+#[cfg(feature = "sandbox")]
+mod compare_books;
 mod completions;
 mod contracts;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod doctor;
 pub mod exit;
-mod facts;
 mod forget;
 #[cfg(feature = "sandbox")]
 mod init;
@@ -31,16 +32,15 @@ mod notifications;
 mod output;
 mod pause;
 mod plan;
-mod progress;
 mod promote;
 mod refund;
-mod report;
 mod reseal;
 mod resolve;
 mod restore;
 mod retry;
-mod review;
 mod run;
+mod run_progress;
+mod run_report;
 mod runs;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -236,7 +236,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command(args: Args) -> ExitCode {
-    crate::private::make_all_private();
+    crate::private_files::make_all_private();
     // What goes wrong in a play is meant to: it is told of in the end.
     #[cfg(feature = "simulation")]
     let plays = matches!(args.command, Command::Simulate(_));

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::by::Author;
+use super::actor::Author;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, cut, print_table, say, say_json, say_lines, table};
 use crate::app::Project;
@@ -24,7 +24,7 @@ use crate::engine::planning::{
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
-use crate::workflow::left_out::ExcludedRows;
+use crate::workflow::excluded_rows::ExcludedRows;
 use crate::workflow::render::TrimmedColumn;
 
 /// Which workflow, for when, with what.

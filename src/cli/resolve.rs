@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Context;
-use super::by::CommandAuthor;
+use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::named;
 use super::output::say;

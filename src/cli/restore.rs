@@ -6,7 +6,7 @@ use chrono::DateTime;
 use clap::Args;
 
 use super::Context;
-use super::by::Author;
+use super::actor::Author;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, say};
 use crate::app::Project;

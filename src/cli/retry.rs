@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::by::CommandAuthor;
+use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::parse_state;
 use super::output::{count, counted, say, say_json};

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, print_table, say, say_json, table};
-use super::report::Report;
+use super::run_report::Report;
 use crate::app::Project;
 
 /// Arguments of `payrun runs`.

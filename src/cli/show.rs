@@ -7,7 +7,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::items::{as_json, named};
 use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_lines, table};
-use super::report::{Report, painted};
+use super::run_report::{Report, painted};
 use crate::alerts::withdrawal::remedy;
 use crate::app::Project;
 use crate::domain::item::State;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Context;
-use super::by::Author;
+use super::actor::Author;
 use super::exit::{Exit, Failure};
 use super::output::{note, print_table, say, say_json, table};
 use crate::app::Project;

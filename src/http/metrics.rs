@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::error::ApiError;
-use super::{App, notify};
+use super::{App, webhooks};
 use crate::engine::Engine;
 use crate::ledger::LedgerError;
 
@@ -23,7 +23,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     let gauges = Gauges::new(&mut registry);
     gauges.fill(app.engine()).await?;
     for (gateway, answered) in app.door.answered() {
-        let notify::WebhookAnswerCounts {
+        let webhooks::WebhookAnswerCounts {
             taken,
             refused,
             unfit,

@@ -6,6 +6,7 @@
 
 pub mod api;
 mod auth;
+mod authorization;
 mod certificate;
 mod connections;
 mod error;
@@ -13,12 +14,11 @@ mod extract;
 mod health;
 mod hosts;
 mod metrics;
-pub mod notify;
+mod printable_json;
+mod quota;
 mod request_id;
-mod seen;
-mod shares;
-mod signed;
 pub mod token;
+pub mod webhooks;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +45,7 @@ use crate::service::Service;
 use certificate::ServerCertificate;
 use connections::{ConnectionLimit, bound};
 use error::ApiError;
-use shares::Quota;
+use quota::Quota;
 
 /// The longest body of a request that is no file.
 const BODY_MAX: usize = 1024 * 1024;
@@ -71,7 +71,7 @@ pub struct App {
     /// Files on their way.
     arriving: Arc<Quota>,
     uploads: Arc<tokio::sync::Semaphore>,
-    door: Arc<notify::WebhookLimiter>,
+    door: Arc<webhooks::WebhookLimiter>,
     ready: Arc<health::ReadinessCache>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
@@ -112,8 +112,8 @@ pub fn router(app: App, listen: IpAddr) -> Router {
     let hosts = Arc::new(hosts::Hosts::of(&app.engine().config, listen));
     let (api, document) = api::router(&app);
     // Anybody may ask for it: it is written once.
-    let document = seen::Constant::of(&document.to_json().unwrap_or_default());
-    let notifications = notify::router(Arc::clone(app.engine()), Arc::clone(&app.door));
+    let document = printable_json::Constant::of(&document.to_json().unwrap_or_default());
+    let notifications = webhooks::router(Arc::clone(app.engine()), Arc::clone(&app.door));
     let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
     Router::new()
         .merge(api)
@@ -135,7 +135,7 @@ pub fn router(app: App, listen: IpAddr) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(hosts, hosts::check))
-        .layer(from_fn(seen::escape))
+        .layer(from_fn(printable_json::escape))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(request_id::tag))
         .layer(from_fn(connections::watch))

@@ -35,14 +35,14 @@ pub struct AlertSenders {
 
 pub(super) async fn keep(service: Service, tellers: AlertSenders, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    let looking = super::duty::keep(&health, "alerts", stop.clone(), || {
+    let looking = super::periodic::keep(&health, "alerts", stop.clone(), || {
         look(&service, &tellers.notices)
     });
-    let delivering = super::duty::keep(&health, "mails", stop.clone(), || async {
+    let delivering = super::periodic::keep(&health, "mails", stop.clone(), || async {
         tellers.notices.deliver().await?;
         Ok(TICK)
     });
-    let telling = super::duty::keep(&health, "disk and database", stop, || async {
+    let telling = super::periodic::keep(&health, "disk and database", stop, || async {
         tellers.direct.tell(&troubles(&service).await).await;
         Ok(TICK)
     });

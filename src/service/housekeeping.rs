@@ -14,7 +14,7 @@ const MORE: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::duty::keep(&health, "housekeeping", stop, || forget(&service)).await;
+    super::periodic::keep(&health, "housekeeping", stop, || forget(&service)).await;
 }
 
 async fn forget(service: &Service) -> Result<Duration, LedgerError> {

@@ -1,15 +1,15 @@
 //! The service: what runs by itself, day after day, in one process or in several beside each other.
 //!
-//! Each duty is a loop of its own (`duty.rs`) that looks at the ledger, does what is due and
+//! Each duty is a loop of its own (`periodic.rs`) that looks at the ledger, does what is due and
 //! sleeps. None leads: what may happen once is a row with a unique key, so that any process may
 //! try. A duty that fails is tried again, and [`health`] tells of it; nothing here ends because a
 //! database or a disk is away for a while.
 
 pub mod alerts;
-mod duty;
 pub mod health;
 mod housekeeping;
 mod notifications;
+mod periodic;
 mod runs;
 mod schedules;
 mod workers;

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::duty::keep(&health, "notifications", stop, || async {
+    super::periodic::keep(&health, "notifications", stop, || async {
         let looked_at = service.engine.hear_notifications().await?;
         // There may be more.
         Ok(if looked_at == 0 { TICK } else { Duration::ZERO })

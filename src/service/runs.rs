@@ -18,11 +18,11 @@ const TAKE_OVER: Duration = Duration::from_secs(2);
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
     let engine = Arc::clone(&service.engine);
-    let ending = super::duty::keep(&health, "runs", stop.clone(), || async {
+    let ending = super::periodic::keep(&health, "runs", stop.clone(), || async {
         engine.go_on(engine.clock.now()).await?;
         Ok::<_, LedgerError>(TICK)
     });
-    let burying = super::duty::keep(&health, "dead processes", stop, || async {
+    let burying = super::periodic::keep(&health, "dead processes", stop, || async {
         engine.take_over(engine.clock.now()).await?;
         Ok(TAKE_OVER)
     });

@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::duty::keep(&health, "schedules", stop, || look(&service)).await;
+    super::periodic::keep(&health, "schedules", stop, || look(&service)).await;
 }
 
 /// Fires what is due; says how long to sleep until more is.

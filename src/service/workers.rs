@@ -16,7 +16,7 @@ const NOBODY: Duration = Duration::from_secs(3_600);
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = std::sync::Arc::clone(&service.health);
-    super::duty::keep(&health, "workers", stop.clone(), || {
+    super::periodic::keep(&health, "workers", stop.clone(), || {
         work(&service, stop.clone())
     })
     .await;

@@ -569,7 +569,7 @@ fn stamp(path: &Path) -> FileStamp {
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::duty::keep(&health, "workflows", stop, || async {
+    super::periodic::keep(&health, "workflows", stop, || async {
         let workflows = Arc::clone(&service.workflows);
         // Files are read, which a task must not do.
         if let Err(error) = tokio::task::spawn_blocking(move || workflows.look()).await {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::four::text_of;
+use crate::support::gateways::text_of;
 use crate::support::service::Service;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::ledger::on_every_engine;
 use crate::support::by;
-use crate::support::teller::{Teller, hkd, payment, refuses, shows};
+use crate::support::scripted_gateway::{Teller, hkd, payment, refuses, shows};
 
 /// A gateway that says the same to every call of an operation.
 fn says(
@@ -37,7 +37,7 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
             let ledger = Arc::clone(&other);
             Box::pin(async move {
                 if call.operation == "cancel_check" {
-                    let now = crate::ledger::desk::at(1);
+                    let now = crate::ledger::ledger_fixture::at(1);
                     ledger
                         .get()
                         .unwrap()

@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::ledger::desk::{Desk, answered, at, item, planning, policy};
+use crate::ledger::ledger_fixture::{Desk, answered, at, item, planning, policy};
 use crate::support::{App, DATE, Setup, WORKFLOW, by, contracts, until};
 
 fn project() -> App {

@@ -7,7 +7,7 @@ use payrun::sandbox::CustomsTotals;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::{Value, json};
 
-use crate::support::four::{Rig, assert_at_rest, text_of, under_each_fault};
+use crate::support::gateways::{Rig, assert_at_rest, text_of, under_each_fault};
 
 /// The gateways that declare.
 const GATEWAYS: [&str; 2] = ["wechat", "hipopay"];

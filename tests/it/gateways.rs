@@ -9,7 +9,7 @@ use payrun::sandbox::Gateways;
 use payrun::sandbox::faults::{CallKind, Fault, FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::four::{GATEWAYS, ORDERS, Rig, number};
+use crate::support::gateways::{GATEWAYS, ORDERS, Rig, number};
 use crate::support::process::payrun;
 use crate::support::{PATIENCE, Running, until};
 

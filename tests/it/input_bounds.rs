@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::input_files::{Peaks, begin, on_both_engines, refused, repeat, with_param, workbook};
-use crate::support::four::personal_key;
+use crate::support::gateways::personal_key;
 use crate::support::service::{Service, days_ago};
 use crate::support::{App, DATE, PATIENCE, WORKFLOW, contracts, until};
 

@@ -8,7 +8,7 @@ use payrun::failpoint;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::chance::Chance;
+use crate::support::rng::Chance;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
 /// How many deaths by chance, and how many at each of the four named places: over 150 in all;

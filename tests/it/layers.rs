@@ -346,7 +346,7 @@ fn only_the_edge_writes_to_a_terminal() {
         "src/cli/output.rs",
         "src/cli/log.rs",
         "src/cli/completions.rs",
-        "crates/project/src/workflow/source/xlsx/aside.rs",
+        "crates/project/src/workflow/source/xlsx/child_process.rs",
     ];
     let lines = sources
         .iter()

@@ -1,5 +1,5 @@
-//! The names of types and files, read from the sources: each type name stands once, and none is
-//! only a participle or a question word.
+//! The names of types and files, read from the sources: each type name stands once, and neither a
+//! type nor a file has a name that tells nothing of what is in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,55 @@ const TELL_NOTHING: &[&str] = &[
     "Wish",
     "Written",
     "Wrong",
+];
+
+/// Words that once were names of files and folders, whose content could not be guessed from them.
+const FILES_TELL_NOTHING: &[&str] = &[
+    "aside",
+    "begin",
+    "books",
+    "by",
+    "by_hand",
+    "calm",
+    "chance",
+    "compose",
+    "counter",
+    "course",
+    "declared",
+    "desk",
+    "direct",
+    "doorway",
+    "duty",
+    "filed_again",
+    "four",
+    "gate",
+    "here",
+    "herald",
+    "home",
+    "keep",
+    "late",
+    "left_out",
+    "lower",
+    "moved",
+    "news",
+    "note",
+    "parts",
+    "person",
+    "places",
+    "play",
+    "pulse",
+    "seen",
+    "shares",
+    "stage",
+    "stopped",
+    "teller",
+    "till",
+    "told",
+    "trial",
+    "troubles",
+    "turn",
+    "twice",
+    "wake",
 ];
 
 /// Rust files of the program and its crates, tests left out, with their text before the tests at
@@ -161,6 +210,25 @@ fn a_type_is_named_for_what_it_holds() {
     let empty: Vec<String> = TELL_NOTHING
         .iter()
         .filter_map(|name| Some(format!("{name}: {}", types.get(*name)?.join(", "))))
+        .collect();
+    assert_eq!(empty, Vec::<String>::new());
+}
+
+#[test]
+fn a_file_is_named_for_what_is_in_it() {
+    let mut files = Vec::new();
+    list(&root().join("tests/it"), &mut files);
+    let tests = files
+        .into_iter()
+        .map(|path| path.strip_prefix(root()).unwrap().display().to_string());
+    let empty: Vec<String> = sources()
+        .into_iter()
+        .map(|(file, _)| file)
+        .chain(tests)
+        .filter(|file| {
+            let mut words = file.trim_end_matches(".rs").split('/');
+            words.any(|word| FILES_TELL_NOTHING.contains(&word))
+        })
         .collect();
     assert_eq!(empty, Vec::<String>::new());
 }

@@ -15,8 +15,8 @@ use payrun::sandbox::notifications::sender::{Address, NotificationSender};
 use payrun::sandbox::{Settings, TransactionKind};
 use serde_json::{Value, json};
 
-use crate::support::doorway::Doorway;
-use crate::support::four::{GATEWAYS, Rig, text_of};
+use crate::support::engine_builder::Doorway;
+use crate::support::gateways::{GATEWAYS, Rig, text_of};
 use crate::support::service::Service;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 

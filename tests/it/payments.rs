@@ -7,7 +7,7 @@ use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::four::{
+use crate::support::gateways::{
     GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, text_of, under_each_fault,
 };
 

@@ -7,7 +7,7 @@ use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{Fault, FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::four::{
+use crate::support::gateways::{
     GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, under_each_fault,
 };
 use crate::support::until;
@@ -137,7 +137,7 @@ fn a_payment_named_by_either_number_is_one_payment() {
         .hipopay
         .as_ref()
         .unwrap()
-        .seed("ORDER-000", crate::support::four::hkd());
+        .seed("ORDER-000", crate::support::gateways::hkd());
     write_batch(&rig, &["hipopay"]);
     let rows = format!(
         "refund,order,transaction,amount,currency,reason\na,ORDER-000,,10.00,HKD,x\nb,,{theirs},10.00,HKD,x\n"

@@ -15,8 +15,8 @@ use payrun::ledger::{Ledger, NewNotification, SealedKind};
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::{Value, json};
 
-use crate::support::doorway::Doorway;
-use crate::support::four::{Rig, personal_key};
+use crate::support::engine_builder::Doorway;
+use crate::support::gateways::{Rig, personal_key};
 use crate::support::{App, Setup};
 
 const PAYMENTS: usize = 30;

@@ -14,8 +14,8 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-use crate::support::chance::Chance;
 use crate::support::process::Running;
+use crate::support::rng::Chance;
 use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 /// How many items each start plans.

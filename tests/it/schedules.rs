@@ -16,7 +16,7 @@ use payrun::domain::timetable::NominalTime;
 use payrun::engine::Engine;
 use payrun::engine::planning::RunRequest;
 use payrun::engine::schedule::{ManualFiring, ScheduleRound, SeenSchedules};
-use payrun::files::Files;
+use payrun::file_store::Files;
 use payrun::job_kinds::JobKinds;
 use payrun::ledger::{ItemFilter, OccurrenceFilter, OperatorAction, PauseTarget};
 use payrun::workflow::Workflow;

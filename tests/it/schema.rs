@@ -13,8 +13,8 @@ use crate::support::postgres::Schema;
 
 /// Says that a file was moved; a server is never fenced.
 const OF_A_FILE: [&str; 1] = ["fence"];
-/// The processes whose locks a server holds (beside a file they are a file), and from where a ledger
-/// was moved here.
+/// The processes whose locks a server holds (beside a file they are a file), and from where a
+/// ledger was moved here.
 const OF_A_SERVER: [&str; 2] = ["nodes", "moved_here"];
 
 /// A column of a table.

@@ -3,7 +3,7 @@
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
-use crate::support::four::{Rig, assert_at_rest, number, text_of};
+use crate::support::gateways::{Rig, assert_at_rest, number, text_of};
 use crate::support::root;
 
 /// A shipped workflow on the project's accounts, impatient as a test is.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use payrun::sandbox::faults::{CallKind, FaultPlan};
 
-use crate::support::four::{ORDERS, Rig, under_each_fault};
+use crate::support::gateways::{ORDERS, Rig, under_each_fault};
 
 const WAITS: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
      resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 1h }\n";

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::compose::letter;
+use super::mail_body::letter;
 use super::mailer::SendOutcome;
 use super::templates::MailKind;
 use super::{Alerts, mask};

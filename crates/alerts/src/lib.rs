@@ -6,17 +6,17 @@
 //! at once: every step is a change of a row that only one of them makes. A mail goes out at least
 //! once; its message id stays the same.
 //!
-//! What breaks the ledger itself is told without it ([`EmergencyMailer`]). Mails hold keys, counts, sums and
-//! masked reasons; never an item's input, nor what a gateway wrote.
+//! What breaks the ledger itself is told without it ([`EmergencyMailer`]). Mails hold keys, counts,
+//! sums and masked reasons; never an item's input, nor what a gateway wrote.
 
-mod compose;
-mod daily;
+mod daily_mail;
 mod deliver;
-mod direct;
+mod emergency_mail;
 mod facts;
+mod incident_changes;
+mod mail_body;
 mod mailer;
 mod mask;
-mod plan;
 pub mod preview;
 mod rules;
 mod templates;
@@ -35,14 +35,14 @@ use payrun_project::workflow::Workflow;
 use payrun_system::clock::Clock;
 
 pub use deliver::DeliveryCounts;
-pub use direct::{Emergency, EmergencyMailer};
+pub use emergency_mail::{Emergency, EmergencyMailer};
 pub use facts::RefusedRun;
 pub use mailer::SendOutcome;
 pub use templates::TemplateError;
 
 use facts::InstantRange;
+use incident_changes::{IncidentChanges, plan};
 use mailer::Mailer;
-use plan::{IncidentChanges, plan};
 use rules::{WantedFact, scoped, wanted};
 use templates::Templates;
 

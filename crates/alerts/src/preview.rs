@@ -1,8 +1,8 @@
 //! One mail of each kind, made up: to look at, and to try templates with.
 
-use super::compose::{MailBody, letter as compose};
-use super::daily::{DailyRow, DailySpan, Day, day as compose_day};
+use super::daily_mail::{DailyRow, DailySpan, Day, day as compose_day};
 use super::facts::FactText;
+use super::mail_body::{MailBody, letter as compose};
 use super::templates::{MailKind, TemplateError, Templates};
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
@@ -67,7 +67,7 @@ pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> 
     let mut letter = compose(&[notice(1, AlertKind::Parked, &told)], ledger, now, zone);
     letter.entries.iter_mut().for_each(|entry| {
         entry.kind = "test";
-        entry.since = super::compose::shown(now, zone);
+        entry.since = super::mail_body::shown(now, zone);
     });
     letter
 }

@@ -13,7 +13,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::daily::thousands;
+use super::daily_mail::thousands;
 use payrun_domain::text::visible;
 
 /// What a rendering may cost, so that a template cannot loop for ever.

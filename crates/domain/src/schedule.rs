@@ -4,10 +4,10 @@
 //! month OR day of week when both are given, `L` for the last day), a line of 6 or 7 fields as
 //! Quartz and Spring write it, or an `every` form. Rules are evaluated over dates here, and not by
 //! the `cron` crate, which reads the fields of the long line: its iterator skips a time that falls
-//! into a gap and repeats one in an overlap. Here a fixed time in a gap fires at the first valid instant after
-//! it, and one in an overlap the first time, so that each fixed time fires once. A rule that means
-//! an interval ([`Schedule::is_interval`]) goes on at its pace instead: through both passes of an
-//! overlap, and with nothing to make up after a gap.
+//! into a gap and repeats one in an overlap. Here a fixed time in a gap fires at the first valid
+//! instant after it, and one in an overlap the first time, so that each fixed time fires once. A
+//! rule that means an interval ([`Schedule::is_interval`]) goes on at its pace instead: through
+//! both passes of an overlap, and with nothing to make up after a gap.
 
 use std::collections::BTreeSet;
 

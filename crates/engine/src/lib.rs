@@ -6,7 +6,7 @@
 mod account;
 pub mod attempt;
 pub mod contracts;
-pub mod files;
+pub mod file_store;
 pub mod journal;
 pub mod maintenance;
 pub mod notifications;
@@ -21,10 +21,10 @@ pub mod vault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::files::Files;
+use crate::file_store::Files;
 pub use account::Account;
-pub use attempt::pace::CallPace;
-pub use attempt::watch::AccountWatch;
+pub use attempt::account_watch::AccountWatch;
+pub use attempt::call_pace::CallPace;
 use maintenance::metrics::ProcessMetrics;
 pub use operator::bulk::{BulkCounts, BulkError, BulkSelection};
 use payrun_domain::alert::ExpiringCredential;
@@ -32,7 +32,7 @@ use payrun_ledger::Ledger;
 use payrun_project::config::Config;
 use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
-pub use planning::places::{PlanPermit, PlanPermits};
+pub use planning::plan_permits::{PlanPermit, PlanPermits};
 use vault::Vault;
 
 /// Everything the use cases work with.

@@ -84,8 +84,8 @@ pub enum UnreadableReason {
 }
 
 impl Engine {
-    /// Verifies a notification for an account and keeps it. When this has said [`ReceiveOutcome::Kept`],
-    /// it is on disk.
+    /// Verifies a notification for an account and keeps it. When this has said
+    /// [`ReceiveOutcome::Kept`], it is on disk.
     ///
     /// # Errors
     /// Why it was not kept.

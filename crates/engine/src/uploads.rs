@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::vault::{SEALED_MORE, Vault, VaultError};
-use crate::files::FilesError;
+use crate::file_store::FilesError;
 use payrun_domain::sealed::KEY_ID;
 
 /// Their folder in the store.

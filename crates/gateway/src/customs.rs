@@ -79,9 +79,9 @@ impl DeclarationIds {
         Ok(())
     }
 
-    /// The number a reply that passed [`DeclarationIds::check`] speaks of: the sub-order's if it names one;
-    /// the payment's if the declaration is not split; else none, since nothing is reported that was
-    /// not said.
+    /// The number a reply that passed [`DeclarationIds::check`] speaks of: the sub-order's if it
+    /// names one; the payment's if the declaration is not split; else none, since nothing is
+    /// reported that was not said.
     pub(super) fn number(&self, said: &NamedDeclaration<'_>) -> Option<String> {
         match &self.sub_order_no {
             Some(_) => said

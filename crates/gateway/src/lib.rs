@@ -22,7 +22,6 @@ pub mod cbtis;
 mod customs;
 pub mod egms;
 mod exchange;
-mod file;
 pub mod hipopay;
 pub mod in_process;
 pub mod key_check;
@@ -30,6 +29,7 @@ mod keys;
 pub mod notification;
 pub mod redaction;
 pub mod statement;
+mod statement_file;
 pub mod transport;
 pub mod wechat;
 

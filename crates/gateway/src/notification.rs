@@ -1,7 +1,8 @@
 //! Notifications: what a gateway says of its own accord, and how it wants to be answered.
 //!
 //! Nothing is judged here, and nothing is kept. A notification is read into the same observation as
-//! the query of the same thing; one that is not from the gateway is [`super::Delivery::Unverified`].
+//! the query of the same thing; one that is not from the gateway is
+//! [`super::Delivery::Unverified`].
 
 use std::time::Duration;
 

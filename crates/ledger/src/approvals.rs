@@ -13,8 +13,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
+use super::approval_batch::{contents, move_held};
 use super::audit::NewAuditEntry;
-use super::batch::{contents, move_held};
 use super::error::LedgerError;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;

@@ -14,13 +14,13 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::error::LedgerError;
+use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::lanes::{LaneState, rate_of};
 use super::location::DbKind;
 use super::node::NodeId;
 use super::pauses::CONTRACT_WAITS;
-use super::rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::settle::Attempt;
-use super::stopped::{StopReason, stopped_items};
+use super::stop_reasons::{StopReason, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::evidence::{self, Consequence, Evidence};

@@ -9,8 +9,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::error::LedgerError;
+use super::item_rows::list;
 use super::promote::{COPYING, PromoteError};
-use super::rows::list;
 
 /// How many rows are copied and compared at a time.
 const PAGE: usize = 500;

@@ -10,7 +10,7 @@ use sqlx::Row;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use payrun_domain::time::Timestamp;
 
 /// What can be forgotten. The API's idempotency keys cannot: a run keeps its key's name, and a key

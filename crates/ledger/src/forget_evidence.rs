@@ -9,7 +9,7 @@ use sqlx::{Row, query as sql};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::time::Timestamp;
 

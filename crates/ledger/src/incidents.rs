@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;

@@ -9,9 +9,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::item_rows::list;
 use super::location::DbKind;
 use super::read::{ItemFilter, ItemRow, item_row};
-use super::rows::list;
 use payrun_domain::item::State;
 
 /// States of which there are few, and the index that has them.

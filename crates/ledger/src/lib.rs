@@ -14,10 +14,11 @@
 
 mod alert_queries;
 mod apply_notification;
+mod approval_batch;
+mod approval_review;
 mod approvals;
 mod audit;
 mod backup;
-mod batch;
 mod claim;
 mod contracts;
 mod copied_table;
@@ -27,6 +28,7 @@ mod forget;
 mod forget_evidence;
 mod incidents;
 mod item_pages;
+mod item_rows;
 mod lanes;
 mod listen;
 mod location;
@@ -44,8 +46,6 @@ mod promote;
 mod read;
 mod reconcile;
 mod restore;
-mod review;
-mod rows;
 mod run_completion;
 mod schedules;
 mod schema;
@@ -53,7 +53,7 @@ mod settle;
 mod settlements;
 mod statement_line;
 mod statements;
-mod stopped;
+mod stop_reasons;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -74,10 +74,11 @@ pub use alert_queries::{
     UnmappedCode,
 };
 pub use apply_notification::NotificationClaim;
+pub use approval_batch::NewApproval;
+pub use approval_review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
 pub use approvals::{ApprovalRow, ApprovalState, DecisionOutcome, RunOrigin, Vote};
 pub use audit::AuditRow;
 pub use backup::BackupError;
-pub use batch::NewApproval;
 pub use claim::{ClaimKind, ClaimRequest, Claimed, JobQuota};
 pub use contracts::{
     AccountedPeriod, AutomaticStop, ChangeRow, ContractAction, ContractChange,
@@ -114,13 +115,12 @@ pub use read::{
 };
 pub use reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
 pub use restore::{RestoreError, RestoreReport};
-pub use review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
 pub use schedules::{NewOccurrence, ScheduleRow, ScheduleUpdate};
 pub use settle::{Attempt, SettleOutcome, Settlement};
 pub use settlements::SettlementRow;
 pub use statement_line::{EvidenceOutcome, StatementEvidence};
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
-pub use stopped::StopReason;
+pub use stop_reasons::StopReason;
 pub use tokens::{IdempotencyCheck, TokenRow};
 pub use unreachable::UnreachableRow;
 pub use vault::{ResealRow, ResealedPage, SealedKind, SealedRow, UNNAMED};

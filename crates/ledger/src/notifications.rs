@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use super::write_tx::WriteTx;
 use super::writer::WriteRequest;
 use payrun_domain::time::Timestamp;

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use payrun_domain::occurrence::OccurrenceState;
 use payrun_domain::time::Timestamp;
 

@@ -7,15 +7,15 @@ use serde_json::json;
 use sqlx::Row;
 
 use super::Ledger;
+use super::approval_batch::let_go;
 use super::approvals::void_of_job;
 use super::audit::NewAuditEntry;
-use super::batch::let_go;
 use super::error::LedgerError;
+use super::item_rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
-use super::rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
 use super::settle::Attempt;
-use super::stopped::{StopReason, stopped_items};
+use super::stop_reasons::{StopReason, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Actor, Authorization};
 use payrun_domain::approval::{ApprovalRight, right};

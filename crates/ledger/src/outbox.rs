@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::incidents::kind_of;
-use super::rows::list;
+use super::item_rows::list;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 

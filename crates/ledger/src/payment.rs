@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::claim::Claimed;
 use super::error::LedgerError;
-use super::rows::{amount_in, amount_of};
+use super::item_rows::{amount_in, amount_of};
 use super::settle::LOOKED_UP;
 use super::write_tx::WriteTx;
 use payrun_domain::ids::KeyHash;

@@ -13,12 +13,12 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::Ledger;
-use super::batch::{NewApproval, ask};
+use super::approval_batch::{NewApproval, ask};
 use super::contracts::withdraw_what_has_ended;
 use super::error::LedgerError;
+use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, TotalsDelta, amount_of, list};
 use super::location::DbKind;
 use super::plan_steps::PlanSteps;
-use super::rows::{ChangeBatch, ItemChange, ItemRecord, TotalsDelta, amount_of, list};
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::{KeyHash, OrderNumber};

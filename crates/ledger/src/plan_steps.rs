@@ -16,14 +16,14 @@ use sqlx::any::AnyRow;
 use tokio::time::Instant;
 
 use super::Ledger;
-use super::batch::{NewApproval, hold_some, keep_asked};
+use super::approval_batch::{NewApproval, hold_some, keep_asked};
 use super::error::LedgerError;
+use super::item_rows::list;
 use super::location::DbKind;
 use super::node::{is_locked, lock_file, lock_path, locks};
 use super::plan::{
     NewItem, NewJob, NewRun, PlanWriter, hex, insert_job, insert_run, job_is_planned,
 };
-use super::rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::approval::{Batch, BatchOrigin};
 use payrun_domain::ids::OrderNumber;

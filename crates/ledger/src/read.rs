@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::item_rows::amount_of;
 use super::location::DbKind;
-use super::rows::amount_of;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency};
@@ -428,8 +428,8 @@ impl Ledger {
                 doing,
                 sqlx::query(query)
                     .bind(run_id)
-                    .bind(super::rows::list(&lanes.iter().collect::<Vec<_>>()))
-                    .bind(super::rows::list(&only_ask.iter().collect::<Vec<_>>())),
+                    .bind(super::item_rows::list(&lanes.iter().collect::<Vec<_>>()))
+                    .bind(super::item_rows::list(&only_ask.iter().collect::<Vec<_>>())),
             )
             .await?;
         let Some(row) = rows.first() else {
@@ -500,7 +500,7 @@ impl Ledger {
         );
         let query = query
             .bind(job_id)
-            .bind(super::rows::list(&states))
+            .bind(super::item_rows::list(&states))
             .bind(after)
             .bind(i64::from(limit));
         self.rows("listing the items of a job", query)

@@ -11,9 +11,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::item_rows::{amount_of, list, number_of};
 use super::payment::fingerprint;
 use super::plan::hex;
-use super::rows::{amount_of, list, number_of};
 use super::statements::LineKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;

@@ -11,7 +11,7 @@ use super::error::LedgerError;
 use super::location::{DatabaseLocation, DbKind, beside};
 use super::write_tx::WriteConnection;
 use super::{Ledger, backup, listen, writer};
-use payrun_system::private::take_from_others;
+use payrun_system::private_files::take_from_others;
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");

@@ -13,7 +13,7 @@ use sqlx::any::AnyRow;
 use super::approvals::void_of_job;
 use super::claim::{Claimed, follow};
 use super::error::LedgerError;
-use super::rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
+use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
 use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use super::writer::UncertainClaim;

@@ -5,7 +5,7 @@ use sqlx::Row;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use payrun_domain::time::Timestamp;
 
 /// A batch as it was last seen.

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::error::{LedgerError, undecodable};
-use super::rows::list;
+use super::item_rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;

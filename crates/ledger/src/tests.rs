@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::claim::{ASKED, BUMP, DUE, RECALLED};
-use super::rows::WRITE;
+use super::item_rows::WRITE;
 
 /// The steps of a statement, as `explain query plan` tells them.
 pub(super) async fn steps(statement: &str) -> Vec<String> {

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::list;
+use super::item_rows::list;
 use payrun_domain::ids::KeyHash;
 
 const DOING: &str = "looking for what is sealed";

@@ -205,7 +205,7 @@ async fn about(
             let limit = field("limit")
                 .and_then(|limit| limit.parse().ok())
                 .unwrap_or(100);
-            let after = crate::shared::percent::decode(field("after").unwrap_or_default());
+            let after = crate::shared::percent_decoding::decode(field("after").unwrap_or_default());
             sandbox
                 .page(&after, limit)
                 .await

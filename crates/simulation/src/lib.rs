@@ -7,12 +7,12 @@
 //! the workers' scheduling is played here, since what comes when is what is tried. What came of it
 //! is judged by [`payrun_checker`], which knows none of this.
 
-mod chance;
 mod network;
-mod news;
 mod node;
-mod play;
-mod told;
+mod notifications;
+mod records;
+mod rng;
+mod steps;
 mod world;
 
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ pub async fn play(
     twins: &FakeGateways,
     seed: u64,
 ) -> Result<SeedOutcome, SimulationError> {
-    let mut play = play::Simulation::set_up(what, twins, seed).await?;
+    let mut play = steps::Simulation::set_up(what, twins, seed).await?;
     let rows = play.plan().await?;
     play.act().await?;
     let told = play.tell().await?;
@@ -146,7 +146,7 @@ pub async fn play(
         unknown: told.unknown,
         longest_unknown: told.longest_unknown,
         calls: play.calls_made(),
-        items: told.journal.iter().map(told::story).collect(),
+        items: told.journal.iter().map(records::story).collect(),
         records: (told.journal, told.books),
     })
 }

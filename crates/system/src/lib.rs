@@ -4,5 +4,5 @@
 pub mod clock;
 pub mod errors;
 pub mod failpoint;
-pub mod private;
+pub mod private_files;
 pub mod regular_file;

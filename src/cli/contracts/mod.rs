@@ -10,7 +10,7 @@ mod show;
 use clap::{Args, Subcommand};
 
 use super::Context;
-use super::by::Author;
+use super::actor::Author;
 use super::exit::{Exit, Failure};
 use crate::app::Project;
 use crate::domain::subscription::ContractStanding;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::stage::DemoGateways;
-use crate::cli::books::{Comparison, compare};
+use super::gateways::DemoGateways;
+use crate::cli::compare_books::{Comparison, compare};
 use crate::cli::exit::Failure;
-use crate::cli::report::Report;
+use crate::cli::run_report::Report;
 use crate::domain::item::State;
 use crate::ledger::{ItemFilter, JobRow, Ledger};
 

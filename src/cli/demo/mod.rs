@@ -2,8 +2,8 @@
 //! books compared at the end.
 
 mod figures;
+mod gateways;
 mod outcome;
-mod stage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say, say_json};
 use super::plan::failed;
-use super::progress::{ExecutionEnd, Runs, carry_out};
-use super::report::Report;
+use super::run_progress::{ExecutionEnd, Runs, carry_out};
+use super::run_report::Report;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::app::Project;
@@ -26,8 +26,8 @@ use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::engine::planning::RunRequest;
 use figures::figures;
+use gateways::{DemoGateways, FOLDER, set_up};
 use outcome::DemoOutcome;
-use stage::{DemoGateways, FOLDER, set_up};
 
 /// Arguments of `payrun demo`.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::FaultsMet;
 use super::figures::{Figures, SumsByCurrency};
 use crate::cli::output::{Colour, count, paint, print_table, say, table};
-use crate::cli::report::Report;
+use crate::cli::run_report::Report;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
 

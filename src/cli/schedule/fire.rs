@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::super::by::Author;
+use super::super::actor::Author;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{say, say_json};
 use super::history::row_json;

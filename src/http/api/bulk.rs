@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::begin::PATIENCE;
+use super::start_run::PATIENCE;
 use crate::domain::item::State as ItemState;
 use crate::domain::money::decimal_text;
 use crate::engine::{BulkError, BulkSelection};

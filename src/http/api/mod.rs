@@ -1,16 +1,16 @@
 //! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI
 //! document, which is made of the same declarations. Each group of paths is for one role.
 
-mod address;
 mod approvals;
-mod begin;
 mod bulk;
 mod controls;
-mod files;
 mod items;
 mod lists;
 mod project;
+mod query_check;
 mod runs;
+mod start_run;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{App, auth};
-use address::Parameters;
+use query_check::Parameters;
 
 /// How many files may be on their way at once, and of one token: each is on disk until all of it is
 /// there.
@@ -142,7 +142,7 @@ fn approves() -> OpenApiRouter<App> {
 /// What is for operators.
 fn operates() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(begin::create))
+        .routes(routes!(start_run::create))
         .routes(routes!(controls::pause))
         .routes(routes!(controls::resume))
         .routes(routes!(controls::hold))
@@ -152,14 +152,14 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(controls::retry))
         .routes(routes!(controls::resolve))
         .routes(routes!(bulk::bulk))
-        .routes(routes!(files::upload))
+        .routes(routes!(uploads::upload))
 }
 
 /// The paths, and the document that describes them.
 pub(super) fn router(app: &App) -> (Router<App>, OpenApi) {
     let known = Arc::new(Parameters::of(&document()));
     let checked = |routes: OpenApiRouter<App>| {
-        routes.layer(from_fn_with_state(Arc::clone(&known), address::check))
+        routes.layer(from_fn_with_state(Arc::clone(&known), query_check::check))
     };
     let reads = checked(reads()).layer(from_fn_with_state(app.clone(), auth::viewer));
     let operates = checked(operates()).layer(from_fn_with_state(app.clone(), auth::operator));

@@ -16,7 +16,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
-use crate::http::shares::QuotaPermit;
+use crate::http::quota::QuotaPermit;
 use crate::view::RunView;
 
 /// How often a run is looked at that somebody follows.

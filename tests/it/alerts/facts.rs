@@ -11,7 +11,7 @@ use payrun::ledger::decide_about;
 use serde_json::json;
 
 use super::{Office, config, text, yaml};
-use crate::ledger::desk::{Desk, answered, at, done, item};
+use crate::ledger::ledger_fixture::{Desk, answered, at, done, item};
 use crate::ledger::{Place, on_every_engine};
 use crate::support::smtp::MailServer;
 
@@ -350,11 +350,11 @@ fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
         assert_eq!(server.subjects()[0].1, "[payrun] w has not begun in time");
         let late = payrun::ledger::NewRun {
             now: office.clock.now(),
-            ..crate::ledger::desk::run("late")
+            ..crate::ledger::ledger_fixture::run("late")
         };
         let mut planning = office.ledger.plan(late).await.unwrap();
         planning
-            .job(crate::ledger::desk::job("charge"))
+            .job(crate::ledger::ledger_fixture::job("charge"))
             .await
             .unwrap();
         planning.commit().await.unwrap();
@@ -379,11 +379,11 @@ fn a_run_that_does_not_end_in_time_is_told_and_that_it_ended_later() {
         office.clock.set(at(1_000));
         let begun = payrun::ledger::NewRun {
             now: office.clock.now(),
-            ..crate::ledger::desk::run("2023-11-14T22:30")
+            ..crate::ledger::ledger_fixture::run("2023-11-14T22:30")
         };
         let mut planning = office.ledger.plan(begun).await.unwrap();
         planning
-            .job(crate::ledger::desk::job("charge"))
+            .job(crate::ledger::ledger_fixture::job("charge"))
             .await
             .unwrap();
         planning.commit().await.unwrap();

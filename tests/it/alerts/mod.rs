@@ -1,8 +1,8 @@
 //! Telling people: from facts of the ledger to mails that a real SMTP server took.
 
 mod config;
-mod episodes;
 mod facts;
+mod incidents;
 mod server;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use payrun::ledger::{LaneState, MailState};
 use serde_json::json;
 
 use super::{Office, text};
-use crate::ledger::desk::at;
+use crate::ledger::ledger_fixture::at;
 use crate::ledger::{Place, on_every_engine};
 use crate::support::App;
 use crate::support::smtp::{MailServer, USER};

@@ -1,6 +1,6 @@
 //! Makes inputs of inputs, by chance that goes the same way everywhere.
 
-use crate::support::chance::Chance;
+use crate::support::rng::Chance;
 use crate::support::root;
 
 /// The longest input that is made.

@@ -26,8 +26,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Target;
-use crate::support::doorway::Doorway;
-use crate::support::four::{Rig, number};
+use crate::support::engine_builder::Doorway;
+use crate::support::gateways::{Rig, number};
 
 /// The path by which EGMS knows us.
 const SIGNED_PATH: &str = "/payrun/notify/egms";

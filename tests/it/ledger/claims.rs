@@ -9,7 +9,9 @@ use payrun::ledger::{
     ActionResult, ClaimKind, Claimed, CommitFault, LaneState, OperatorAction, SettleOutcome,
 };
 
-use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent};
+use super::ledger_fixture::{
+    Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent,
+};
 use super::on_every_engine;
 
 fn timed_out() -> Answer {

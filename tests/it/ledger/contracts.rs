@@ -478,7 +478,7 @@ fn a_contract_that_somebody_changed_after_it_was_read_is_left_alone() {
             let mut plan = world
                 .engine
                 .ledger
-                .plan(super::desk::run("1"))
+                .plan(super::ledger_fixture::run("1"))
                 .await
                 .unwrap();
             assert_eq!(

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use payrun::domain::item::State;
 use payrun::ledger::{LedgerError, OperatorAction};
 
-use super::desk::{Desk, at, by};
+use super::ledger_fixture::{Desk, at, by};
 use super::on_every_engine;
 
 /// Where the value is that cannot be read.

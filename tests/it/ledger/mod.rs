@@ -6,7 +6,7 @@
 mod claims;
 mod contracts;
 mod corrupt;
-pub mod desk;
+pub mod ledger_fixture;
 mod notifications;
 mod operators;
 mod plan_steps;

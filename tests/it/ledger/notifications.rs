@@ -12,7 +12,7 @@ use payrun::ledger::{
     NotificationRow,
 };
 
-use super::desk::{Desk, answered, at, done, item_of};
+use super::ledger_fixture::{Desk, answered, at, done, item_of};
 use super::on_every_engine;
 
 fn new(digest: &str, order: &str, received_at: Timestamp) -> NewNotification {
@@ -373,7 +373,7 @@ fn money_under_a_number_that_was_given_up_is_an_alarm_and_what_waits_to_be_sent_
         let given_back = planned.claim(at(1), 1).await.remove(0);
         planned
             .ledger
-            .settle(super::desk::unsent(&given_back, at(2)))
+            .settle(super::ledger_fixture::unsent(&given_back, at(2)))
             .await
             .unwrap();
         assert_eq!(

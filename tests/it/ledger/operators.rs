@@ -14,7 +14,7 @@ use payrun::ledger::{
     Ledger, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget, SettleOutcome, StopReason,
 };
 
-use super::desk::{Desk, answered, at, by, item, item_of, planning_of, run};
+use super::ledger_fixture::{Desk, answered, at, by, item, item_of, planning_of, run};
 use super::{Place, on_every_engine};
 
 fn timed_out() -> Answer {

@@ -9,7 +9,7 @@ use payrun::ledger::{
     DecisionOutcome, ItemFilter, Ledger, LedgerError, NewApproval, NewItem, PlanWriter,
 };
 
-use super::desk::{Desk, answered, at, done, item, item_of, job, planning_of, run};
+use super::ledger_fixture::{Desk, answered, at, done, item, item_of, job, planning_of, run};
 use super::{Place, on_every_engine};
 use crate::support::by;
 

@@ -11,7 +11,7 @@ use payrun::ledger::{
     RejectedRow, ReplacedItem, ReplacementCheck, filed_again_as,
 };
 
-use super::desk::{Desk, answered, at, done, item, job, planning, run};
+use super::ledger_fixture::{Desk, answered, at, done, item, job, planning, run};
 use super::on_every_engine;
 
 #[test]

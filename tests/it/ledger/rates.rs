@@ -6,7 +6,7 @@ use std::time::Duration;
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 
-use super::desk::{Desk, at, policy};
+use super::ledger_fixture::{Desk, at, policy};
 use super::on_every_engine;
 
 const RATE: Rate = Rate {

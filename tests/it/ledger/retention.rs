@@ -8,7 +8,7 @@ use payrun::ledger::{
     ScheduleRow, ScheduleUpdate, StatementKept,
 };
 
-use super::desk::{Desk, answered, at, by, done, item, job, run};
+use super::ledger_fixture::{Desk, answered, at, by, done, item, job, run};
 use super::{Place, on_every_engine};
 
 /// Says it until nothing is left; how much went.

@@ -10,9 +10,9 @@ use payrun::ledger::{LaneState, Ledger};
 
 use super::timetable::Expected;
 use super::world::World;
-use crate::support::chance::Chance;
-use crate::support::four::GATEWAYS;
+use crate::support::gateways::GATEWAYS;
 use crate::support::process::Running;
+use crate::support::rng::Chance;
 use crate::support::{PATIENCE, until};
 
 const MINUTE: Duration = Duration::from_secs(60);

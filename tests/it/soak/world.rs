@@ -14,7 +14,7 @@ use payrun::sandbox::notifications::sender::{Address, NotificationSender};
 use tempfile::TempDir;
 
 use super::timetable::WORKFLOWS;
-use crate::support::four::{GATEWAYS, Rig, number};
+use crate::support::gateways::{GATEWAYS, Rig, number};
 use crate::support::root;
 
 /// What goes wrong goes wrong by this.

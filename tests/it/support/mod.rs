@@ -1,16 +1,16 @@
 //! The project under test: a folder with payrun.yaml, keys, a workflow and contracts, and the
 //! sandbox that listens for it.
 
-pub mod books;
-pub mod chance;
-pub mod doorway;
-pub mod four;
+pub mod compare_books;
+pub mod engine_builder;
+pub mod gateways;
 pub mod postgres;
 pub mod process;
+pub mod recording_proxy;
+pub mod rng;
+pub mod scripted_gateway;
 pub mod service;
 pub mod smtp;
-pub mod teller;
-pub mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 use postgres::Schema;
 pub use process::{Ended, Running};
-use wire::Wire;
+use recording_proxy::Wire;
 
 /// How long a run may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -329,7 +329,7 @@ impl App {
     pub fn assert_nothing_wrong_yet(&self) {
         self.wait_for(async {
             let ledger = self.ledger().await;
-            books::assert_nothing_wrong_yet(&ledger, &self.sandbox).await;
+            compare_books::assert_nothing_wrong_yet(&ledger, &self.sandbox).await;
             ledger.close().await;
         });
     }
@@ -338,7 +338,7 @@ impl App {
     pub fn assert_books_match(&self) {
         self.wait_for(async {
             let ledger = self.ledger().await;
-            books::assert_match(&ledger, &self.sandbox, self.refusals).await;
+            compare_books::assert_match(&ledger, &self.sandbox, self.refusals).await;
             ledger.close().await;
         });
     }

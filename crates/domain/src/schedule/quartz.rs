@@ -1,7 +1,7 @@
 //! The line of six or seven fields that Quartz and Spring take: a second before, and a year behind.
 //!
-//! The `cron` crate reads the fields; when a rule fires is decided by [`super::WallClockSets`] alone, whose
-//! wall clock it has not.
+//! The `cron` crate reads the fields; when a rule fires is decided by [`super::WallClockSets`]
+//! alone, whose wall clock it has not.
 
 use std::str::FromStr as _;
 

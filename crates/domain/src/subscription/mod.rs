@@ -7,7 +7,7 @@
 //! that has lapsed is due again when a person reopens it, until the day that he names. Which of
 //! these it was is for the ledger to keep; here is only what follows from the terms and a date.
 
-mod follow;
+mod follow_up;
 mod prices;
 mod revise;
 mod terms;
@@ -18,7 +18,7 @@ use chrono::NaiveDate;
 
 use super::money::Amount;
 
-pub use follow::{ContractFollowUp, ContractSignal, FailedItem, follow};
+pub use follow_up::{ContractFollowUp, ContractSignal, FailedItem, follow};
 pub use prices::{PriceList, PricesError};
 pub use revise::{ContractOffer, RevisionError};
 pub use terms::{Anchor, BillingInterval, BillingTerms, Period, TermsError};

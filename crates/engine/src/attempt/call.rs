@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::context::{AttemptContext, JobContext};
 use super::decide::attempt_of;
-use super::filed_again::{self, Filing};
-use super::{CallOutcome, Exchange, give_back, lane, local, payment};
+use super::refiling::{self, Filing};
+use super::{CallOutcome, Exchange, give_back, lane_effects, local_operations, payment};
 use crate::vault::open_input;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
@@ -31,7 +31,7 @@ pub(crate) async fn call<'a>(
     let started_at = engine.clock.now();
     let goes = !outlives(engine, account, claimed)
         && account.watch.rests().is_none()
-        && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
+        && !lane_effects::is_closed_since_the_claim(account, &work.kind, claimed);
     let filing = Filing::of(claimed);
     let Some(operations) = filing
         .operations(engine, &work.kind, account)
@@ -68,7 +68,7 @@ pub(crate) async fn call<'a>(
     failpoint::hit("before_send");
     let observed = match ready {
         Err(unprepared) => unprepared,
-        Ok(()) if work.kind.here => local::work(&context, &call).await,
+        Ok(()) if work.kind.here => local_operations::work(&context, &call).await,
         Ok(()) => noted(engine, account, &call).await,
     };
     failpoint::hit("after_send");
@@ -109,7 +109,7 @@ pub(crate) async fn precheck(
         return payment::given_back(context, until, &why, now).map(Some);
     }
     if filing == Filing::Ask {
-        return filed_again::ask(context, call).await.map(Some);
+        return refiling::ask(context, call).await.map(Some);
     }
     if is_query {
         return Ok(None);
@@ -289,7 +289,7 @@ pub(crate) async fn prepared(engine: &Engine, account: &Account) -> Result<(), O
     let prepared = account.gateway.prepare(account.timeout).await;
     account.watch.note_prepared(prepared.is_ok());
     if let Err(unprepared) = prepared {
-        lane::note_reached(engine, account, &unprepared).await;
+        lane_effects::note_reached(engine, account, &unprepared).await;
         return Err(unprepared);
     }
     Ok(())
@@ -317,6 +317,6 @@ pub(crate) fn cannot_reach(how: NoConnection) -> String {
 
 pub(crate) async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {
     let observed = in_time(account, call).await;
-    lane::note_reached(engine, account, &observed).await;
+    lane_effects::note_reached(engine, account, &observed).await;
     observed
 }

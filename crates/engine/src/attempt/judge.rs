@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::context::AttemptContext;
 use super::decide::number_exists;
-use super::{Exchange, declared, lane, payer_check, payment, persist};
+use super::{Exchange, declared_payment, lane_effects, payer_check, payment, persist};
 use crate::Account;
 use crate::contracts::{self};
 use payrun_domain::answer::Answer;
@@ -45,7 +45,7 @@ pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judgement {
     let judged = persist::kept(context, call, observed, judged).await;
     let judged = payer_check::checked(context, call, observed, judged).await;
     let judged = payment::doubted(context, call, judged).await;
-    declared::offer_to_modify(context, call, observed, &judged).await;
+    declared_payment::offer_to_modify(context, call, observed, &judged).await;
     judged
 }
 
@@ -69,10 +69,10 @@ pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judgement) {
     );
     tell(account, claimed, judged);
     note_unattested(context, &context.work.kind, judged, ended_at).await;
-    lane::close(context, judged, observed, ended_at).await;
-    lane::note_refusal(context, judged, ended_at).await;
+    lane_effects::close(context, judged, observed, ended_at).await;
+    lane_effects::note_refusal(context, judged, ended_at).await;
     if claimed.tries_funds && matches!(judged.answer, Answer::Done(_) | Answer::Accepted) {
-        lane::end_trial(context, ended_at).await;
+        lane_effects::end_trial(context, ended_at).await;
     }
     if matches!(judged.answer, Answer::Done(_)) && judged.contract == Some(ContractSignal::Ended) {
         contracts::is_ended(context, call, ended_at).await;

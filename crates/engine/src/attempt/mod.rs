@@ -1,25 +1,25 @@
 //! One attempt: a claimed item, one call, the judgement of what came back, and the settlement that
 //! follows.
 //!
-//! Nothing here writes, except what a call says of its lane (`lane.rs`), and that a code is noted
-//! which nobody has listed. A call is made only while its lease holds for longer than the call may
-//! take; otherwise the item is given back unsent.
+//! Nothing here writes, except what a call says of its lane (`lane_effects.rs`), and that a code is
+//! noted which nobody has listed. A call is made only while its lease holds for longer than the
+//! call may take; otherwise the item is given back unsent.
 
+pub(crate) mod account_watch;
 mod call;
+pub(crate) mod call_pace;
 mod context;
 mod decide;
-mod declared;
+mod declared_payment;
 pub mod explain;
-pub(crate) mod filed_again;
 mod judge;
-pub(crate) mod lane;
-mod local;
-pub(crate) mod pace;
+pub(crate) mod lane_effects;
+mod local_operations;
 mod payer_check;
 pub(crate) mod payment;
 mod persist;
-pub mod trial;
-pub(crate) mod watch;
+pub(crate) mod refiling;
+pub mod trial_calls;
 
 use call::call;
 pub(crate) use call::{in_time, is_too_late, within};
@@ -45,8 +45,8 @@ use payrun_project::job_kinds::OutcomeRow;
 /// next.
 ///
 /// # Errors
-/// [`IllegalMove`] if the state machine does not know the move: a defect of payrun. The lease then runs
-/// out and the item is asked about.
+/// [`IllegalMove`] if the state machine does not know the move: a defect of payrun. The lease then
+/// runs out and the item is asked about.
 pub async fn perform(
     engine: &Engine,
     account: &Account,

@@ -9,7 +9,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::attempt::lane;
+use crate::attempt::lane_effects;
 use crate::attempt::{AttemptContext, is_too_late, note_unattested, within};
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
@@ -121,7 +121,7 @@ async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Obser
     let judged = judge(outcomes, false, false, told, &ExpectedReply::default());
     let now = scene.engine.clock.now();
     note_unattested(scene, kind, &judged, now).await;
-    lane::close(scene, &judged, told, now).await;
+    lane_effects::close(scene, &judged, told, now).await;
     matches!(judged.answer, Answer::Declined(_))
 }
 

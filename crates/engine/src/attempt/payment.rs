@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::attempt::lane;
+use crate::attempt::lane_effects;
 use crate::attempt::{
     AttemptContext, SUB_CODE, advised, attempt_of, is_too_late, merged, note_unattested, within,
 };
@@ -439,7 +439,7 @@ async fn ended(
     started_at: Timestamp,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
-    lane::close(scene, &judged, &observed, now).await;
+    lane_effects::close(scene, &judged, &observed, now).await;
     let answer = judged.answer;
     // Of what the look-up shows, only the gateway's finer code is about this item.
     observed.result.retain(|name, _| name == SUB_CODE);

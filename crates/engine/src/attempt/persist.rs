@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::attempt::{AttemptContext, day_end, day_over, within};
-use crate::files::FilesError;
+use crate::file_store::FilesError;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun_gateway::statement::{
     self, BillNames, Line, SignedAmount, Statement, StatementFormat, StatementLineKind,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::Engine;
-use crate::files::FilesError;
+use crate::file_store::FilesError;
 use crate::uploads::UploadError;
 use crate::vault::{Vault, VaultError};
 use payrun_ledger::{Ledger, LedgerError, SealedKind, SealedRow, UNNAMED};

@@ -7,7 +7,7 @@
 
 mod dependent_jobs;
 pub(crate) mod item_builder;
-pub(crate) mod places;
+pub(crate) mod plan_permits;
 mod request;
 pub(crate) mod row_source;
 
@@ -24,7 +24,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::Engine;
-use crate::attempt::filed_again;
+use crate::attempt::refiling;
 use crate::contracts::{self, ContractRows};
 use crate::operator::path_within;
 use crate::planning::item_builder::ItemBuilder;
@@ -696,12 +696,12 @@ async fn write(
     if let Some((scope, again)) = compared {
         let every: Vec<usize> = (0..chunk.items.len()).collect();
         let prepared = match again {
-            true => filed_again::prepare(planning, scope, &mut chunk.items).await,
-            false => filed_again::contradictions(planning, scope, &mut chunk.items, &every).await,
+            true => refiling::prepare(planning, scope, &mut chunk.items).await,
+            false => refiling::contradictions(planning, scope, &mut chunk.items, &every).await,
         };
         prepared.map_err(|error| match error {
-            filed_again::FiledComparisonError::Ledger(error) => PlanError::Ledger(error),
-            filed_again::FiledComparisonError::Sealed(source) => PlanError::Sealed {
+            refiling::FiledComparisonError::Ledger(error) => PlanError::Ledger(error),
+            refiling::FiledComparisonError::Sealed(source) => PlanError::Sealed {
                 job: planned.name.clone(),
                 source,
             },

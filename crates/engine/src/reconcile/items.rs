@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
+use super::day_range::{BORDER, day_of};
 use super::findings::{Difference, DifferenceReason, Findings};
-use super::window::{BORDER, day_of};
 use super::{ReconcileContext, ReconcileFailure};
 use payrun_ledger::{BookedItem, LedgerError, LineKind, ListedNumber, NumberKind, TimeSpan};
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::findings::{
     ClosedItem, CurrencyTotals, Difference, DifferenceReason, Findings, ReconcileCounts,
 };
-use super::verdict::{EARLIER, LineOutcome, LineVerdict, other_fee, receipt, shown, verdict};
+use super::line_verdict::{EARLIER, LineOutcome, LineVerdict, other_fee, receipt, shown, verdict};
 use super::{ReconcileContext, ReconcileFailure};
 use payrun_domain::answer::Receipt;
 use payrun_domain::ids::{KeyHash, OrderNumber};

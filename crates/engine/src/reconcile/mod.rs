@@ -5,14 +5,14 @@
 //! that tells what became of an item of which that was not known closes it. Everything else is only
 //! reported: a statement corrects nothing by itself.
 
+mod day_range;
 mod findings;
 mod items;
+mod line_verdict;
 mod lines;
 mod report;
 #[cfg(test)]
 mod tests;
-mod verdict;
-mod window;
 
 use std::collections::HashMap;
 
@@ -22,7 +22,8 @@ use thiserror::Error;
 
 use super::Engine;
 use crate::attempt::AttemptContext;
-use crate::files::FilesError;
+use crate::file_store::FilesError;
+use day_range::DayRange;
 use findings::{DifferenceReason, Findings};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
@@ -30,7 +31,6 @@ use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{Ledger, LedgerError, LineKind, ListedNumber, NumberKind, StatementRow};
 use payrun_project::job_kinds::{JobKind, StatementRole};
 use payrun_system::clock::Clock;
-use window::DayRange;
 
 /// How many alarms of one reconciliation are told one by one; all stand in the report.
 const ALARMS_TOLD: u64 = 100;

@@ -1,12 +1,12 @@
 //! Schedules: which times have come, and their runs.
 //!
-//! A time is noted as a row before anybody acts on it (`note.rs`), and its run is planned under the
-//! time's own name, which is unique (`fire.rs`). So any process may do either at any time, and die
-//! at any point: nothing fires twice and nothing is lost.
+//! A time is noted as a row before anybody acts on it (`record.rs`), and its run is planned under
+//! the time's own name, which is unique (`fire.rs`). So any process may do either at any time, and
+//! die at any point: nothing fires twice and nothing is lost.
 
-mod by_hand;
 mod fire;
-mod note;
+mod manual_firing;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,9 +21,9 @@ use payrun_domain::time::Timestamp;
 use payrun_ledger::{LedgerError, OccurrenceRow, ScheduleRow};
 use payrun_project::workflow::Workflow;
 
-pub use by_hand::{ManualFiring, ManualFiringError};
-use note::CommitOutcome;
-pub use note::occurrence;
+pub use manual_firing::{ManualFiring, ManualFiringError};
+use record::CommitOutcome;
+pub use record::occurrence;
 
 /// How many workflows plan their runs at once, so that a large one delays no other.
 const AT_ONCE: usize = 8;
@@ -101,7 +101,8 @@ impl Engine {
         let known = self.known_schedules().await?;
         let (mut all_noted, mut elsewhere) = (true, Vec::new());
         for workflow in &active {
-            match note::note(&self.ledger, workflow, known.get(&workflow.name), seen, now).await? {
+            match record::note(&self.ledger, workflow, known.get(&workflow.name), seen, now).await?
+            {
                 CommitOutcome::All => {}
                 CommitOutcome::Perhaps => all_noted = false,
                 CommitOutcome::Elsewhere => elsewhere.push(workflow.name.clone()),

@@ -51,8 +51,8 @@ impl Client {
         })
     }
 
-    /// Whose order a notification is about, by its headers and raw body; [`Delivery::Unverified`] if
-    /// it is not CBTIS's.
+    /// Whose order a notification is about, by its headers and raw body; [`Delivery::Unverified`]
+    /// if it is not CBTIS's.
     ///
     /// It never says what became of the order, since CBTIS's own does not: the order is to be asked
     /// about.

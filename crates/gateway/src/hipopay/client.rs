@@ -24,7 +24,9 @@ use crate::notification::{
 };
 use crate::statement::BillNames;
 use crate::transport::{ReplyMax, Request, Response, Transport, TransportFailure};
-use crate::{BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, file, redaction};
+use crate::{
+    BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, redaction, statement_file,
+};
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
 
@@ -246,10 +248,10 @@ fn read(response: &Response, kind: ReplyKind) -> Observation {
     let mut seen = with_reply(Delivery::Replied, response, &MASKED);
     if kind == ReplyKind::Statement {
         if response.status().is_success() && wire::is_statement(response.body()) {
-            file::fetched(response.body(), &mut seen);
+            statement_file::fetched(response.body(), &mut seen);
             return seen;
         }
-        seen = file::without_text(seen);
+        seen = statement_file::without_text(seen);
     }
     if let Err(why) = wire::read(
         response.body(),

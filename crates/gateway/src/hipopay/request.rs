@@ -11,8 +11,8 @@ use super::customs;
 use crate::Call;
 use crate::customs::DeclarationIds;
 use crate::exchange::{required, text};
-use crate::file;
 use crate::hipopay::account::HipopayConfig;
+use crate::statement_file;
 use payrun_domain::money::{Amount, Currency};
 
 /// A request before it is signed.
@@ -205,7 +205,7 @@ fn exchange_rate(call: &Call) -> Result<Prepared, String> {
 
 /// `GET /download_bill` of one day, from its first to its last second (docs/gateways/hipopay.md).
 fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
-    let day = file::compact(file::day(call, "date")?);
+    let day = statement_file::compact(statement_file::day(call, "date")?);
     let params = vec![
         pair("merchant_no", &config.merchant_no),
         pair("start_date", &day),

@@ -1,6 +1,6 @@
 //! A line as cells, each with the place where it begins.
 
-use super::source::{RawLine, chars};
+use super::raw_lines::{RawLine, chars};
 use super::{COLUMNS_MAX, FileError};
 
 /// One value of a line.

@@ -12,8 +12,8 @@
 //!   numbers stand under "Refund Order" and "External Refund Order No.", whatever these names
 //!   suggest. The merchant's number of the refund is empty in the sample; if it ever is there, it
 //!   stands under "External order No." \[C\]. "Debit" is what leaves, with a minus.
-//! - Everything else (withdrawals, conversions) is [`StatementLineKind::Other`] and not described any further
-//!   \[C\].
+//! - Everything else (withdrawals, conversions) is [`StatementLineKind::Other`] and not described
+//!   any further \[C\].
 //!
 //! There is no column for a state and no summary; the state is the transaction's type.
 
@@ -22,7 +22,7 @@ use std::io::BufRead;
 
 use super::cells::{Cell, split, split_into};
 use super::money::{SignedAmount, currency};
-use super::source::{RawLine, RawLines};
+use super::raw_lines::{RawLine, RawLines};
 use super::{FileError, Line, StatementLineKind};
 
 /// How the document calls the columns, and how an account's configuration names them.

@@ -16,14 +16,14 @@ use payrun_domain::money::Amount;
 mod cells;
 mod hipopay;
 mod money;
-mod source;
+mod raw_lines;
 mod wechat;
 
-use source::RawLines;
+use raw_lines::RawLines;
 
 pub use hipopay::BillNames;
 pub use money::SignedAmount;
-pub use source::LINE_MAX;
+pub use raw_lines::LINE_MAX;
 
 /// The most columns a line may have.
 pub const COLUMNS_MAX: usize = 100;

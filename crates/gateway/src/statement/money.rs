@@ -2,7 +2,7 @@
 
 use super::FileError;
 use super::cells::Cell;
-use super::source::RawLine;
+use super::raw_lines::RawLine;
 use payrun_domain::money::{Amount, Currency, MoneyError};
 
 /// An amount that may be zero or negative.

@@ -27,7 +27,7 @@ use std::io::BufRead;
 
 use super::cells::{Cell, split, split_into};
 use super::money::{SignedAmount, currency};
-use super::source::{RawLine, RawLines};
+use super::raw_lines::{RawLine, RawLines};
 use super::{FileError, Line, StatementLineKind, StatementTotals};
 use payrun_domain::money::Currency;
 
@@ -54,8 +54,8 @@ enum BillColumn {
     RefundSettled,
 }
 
-/// Every column that is read, in the order of [`BillColumn`]: its place among the 38, and its names in
-/// Chinese and English.
+/// Every column that is read, in the order of [`BillColumn`]: its place among the 38, and its names
+/// in Chinese and English.
 const ROLES: [(BillColumn, usize, &[&str]); 15] = [
     (BillColumn::Time, 0, &["交易时间", "Transaction time"]),
     (

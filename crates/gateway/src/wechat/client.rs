@@ -11,17 +11,17 @@ use http::header::DATE;
 use http::{HeaderMap, Method};
 use thiserror::Error;
 
+use super::api_v3_key::{ApiKey, SealError};
 use super::channel::Channel;
 use super::customs;
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use super::orders::families;
-use super::platform::{Keyring, KeyringError, has_signature};
+use super::platform_keys::{Keyring, KeyringError, has_signature};
 use super::request::{Prepared, ReplyKind, prepare};
-use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, MerchantKey, SigningKey};
 use super::transport::{Response, Transport, TransportFailure};
 use super::wire::{self, Contract, TransactionBody};
-use super::{notice, orders, refund_list, refunds, settlements, statement};
+use super::{notification, orders, refund_list, refunds, settlements, statement};
 use crate::exchange::{
     EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base,
     retry_after, unread, unreadable,
@@ -29,7 +29,8 @@ use crate::exchange::{
 use crate::notification::{Notification, NotificationProtocol};
 use crate::wechat::account::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::{
-    BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, file, redaction,
+    BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, redaction,
+    statement_file,
 };
 use payrun_domain::time::Timestamp;
 use payrun_system::clock::Clock;
@@ -177,7 +178,7 @@ impl Client {
         match verdict {
             Ok(()) => self.read(&response, &request.reply),
             Err(why) if request.reply == ReplyKind::Statement => {
-                file::without_text(with_reply(Delivery::Unverified(why), &response))
+                statement_file::without_text(with_reply(Delivery::Unverified(why), &response))
             }
             Err(why) => with_reply(Delivery::Unverified(why), &response),
         }
@@ -461,7 +462,7 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> NotificationProtocol {
-        notice::manners()
+        notification::manners()
     }
 
     fn credentials(&self) -> &'static str {
@@ -577,7 +578,7 @@ pub enum ClientError {
     /// `api_v3_key` cannot be used.
     #[error("api_v3_key cannot be used")]
     ApiKey(#[source] SealError),
-    /// `platform` cannot be used.
+    /// `platform_keys` cannot be used.
     #[error("platform cannot be used")]
     Platform(#[source] KeyringError),
 }

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use super::request::{Prepared, ReplyKind, segment};
 use super::wire::AmountTotal;
 use crate::Call;

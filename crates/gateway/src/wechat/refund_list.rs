@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::client::Client;
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use super::refunds::{Payment, Refund, of};
 use super::request::{Prepared, ReplyKind};
 use super::wire::read_amount;

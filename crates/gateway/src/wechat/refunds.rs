@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use super::request::{Prepared, ReplyKind, segment};
 use super::wire::{facts, read_amount};
 use crate::exchange::{required, text, unreadable};

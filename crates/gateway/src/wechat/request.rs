@@ -6,7 +6,7 @@ use http::Method;
 use serde::Serialize;
 
 use super::customs;
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use super::orders::Family;
 use super::settlements::SettlementPage;
 use super::statement;

@@ -17,7 +17,7 @@ use super::client::Client;
 use super::request::{Prepared, ReplyKind};
 use crate::exchange::{EVIDENCE_MAX, bounded, percent_encode, unreadable};
 use crate::wechat::account::WechatMode;
-use crate::{Call, Delivery, Observation, file};
+use crate::{Call, Delivery, Observation, statement_file};
 
 /// How many batches a page has; the gateway advises at most ten.
 const LIMIT: usize = 10;
@@ -168,22 +168,25 @@ fn total(count: usize) -> Map<String, Value> {
 
 /// The part of the query that names the window.
 fn window(call: &Call) -> Result<String, String> {
-    let (from, to) = (file::day(call, "from")?, file::day(call, "to")?);
+    let (from, to) = (
+        statement_file::day(call, "from")?,
+        statement_file::day(call, "to")?,
+    );
     if to < from {
         return Err("`to` is before `from`".into());
     }
     Ok(format!(
         "&settle_start_date={}&settle_end_date={}",
-        file::compact(from),
-        file::compact(to)
+        statement_file::compact(from),
+        statement_file::compact(to)
     ))
 }
 
 /// The first and the last day of the window, as batches write days.
 fn days_of(call: &Call) -> (String, String) {
     let day = |field| {
-        file::day(call, field)
-            .map(file::compact)
+        statement_file::day(call, field)
+            .map(statement_file::compact)
             .unwrap_or_default()
     };
     (day("from"), day("to"))
@@ -367,7 +370,7 @@ fn put_together(
         http: Some(StatusCode::OK.as_u16()),
         state: Some(state.as_str().into()),
         receipt: (open == 0)
-            .then(|| file::sha256(Value::from(records.clone()).to_string().as_bytes())),
+            .then(|| statement_file::sha256(Value::from(records.clone()).to_string().as_bytes())),
         result: facts
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count.into()))

@@ -8,12 +8,12 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use http::Method;
 
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use super::request::{Prepared, ReplyKind};
 use super::transport::Response;
 use crate::exchange::header;
 use crate::wechat::account::WechatMode;
-use crate::{Call, Observation, file};
+use crate::{Call, Observation, statement_file};
 
 /// The header with the file's SHA-1 in hex.
 const SHA1: &str = "wechatpay-statement-sha1";
@@ -23,7 +23,7 @@ const SHA1: &str = "wechatpay-statement-sha1";
 /// # Errors
 /// In words, if the input has no `date`.
 pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
-    let date = file::compact(file::day(call, "date")?);
+    let date = statement_file::compact(statement_file::day(call, "date")?);
     Ok(Prepared {
         method: Method::GET,
         target: Ids::of_merchants(mode).on("/v3/global/statements", &[format!("date={date}")]),
@@ -55,7 +55,7 @@ fn signed_text(sha1: &str) -> String {
 
 /// Reads a verified reply.
 pub(super) fn read(response: &Response, seen: &mut Observation) {
-    file::fetched(response.body(), seen);
+    statement_file::fetched(response.body(), seen);
     if let Some(sha1) = header(response.headers(), SHA1) {
         seen.result
             .insert("sha1".into(), sha1.to_ascii_lowercase().into());

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::ids::Ids;
+use super::merchant_ids::Ids;
 use crate::exchange::{self, bounded};
 use crate::wechat::account::WechatMode;
 use payrun_domain::money::{Amount, Currency};

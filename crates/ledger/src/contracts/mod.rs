@@ -6,12 +6,12 @@
 
 mod change;
 mod due;
-mod keep;
-mod moved;
+mod period_moves;
 mod read;
 mod reopen;
 #[cfg(test)]
 mod tests;
+mod upsert;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +22,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::{LedgerError, undecodable};
+use super::item_rows::list;
 use super::location::DbKind;
-use super::rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
@@ -37,10 +37,10 @@ pub(crate) use change::CONTRACT;
 pub(super) use change::withdraw_what_has_ended;
 pub use change::{ContractAction, ContractChange, ContractChangeOutcome, ContractNews};
 pub use due::{AccountedPeriod, PeriodOutcome, PlannedContract, PlannedPeriod};
-pub use keep::{Import, NewContract, UpsertOutcome};
-pub(super) use moved::{note_moved, periods_of};
+pub(super) use period_moves::{note_moved, periods_of};
 pub use read::{AutomaticStop, ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow};
 pub use reopen::ReopenRequest;
+pub use upsert::{Import, NewContract, UpsertOutcome};
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Authorization, LedgerError> {

@@ -2,8 +2,8 @@
 
 use super::change::{OPEN, OVER};
 use super::due::{DUE, NEXT, STOPPED, TAKE, note};
-use super::keep::KNOWN;
-use super::moved::MOVED;
+use super::period_moves::MOVED;
+use super::upsert::KNOWN;
 use super::{ACCOUNTED, COLUMNS, UPDATE};
 use crate::tests::{place, steps};
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use payrun_system::private::open_to_others;
+use payrun_system::private_files::open_to_others;
 use payrun_yaml::fields::text_of;
 use payrun_yaml::node::YamlNode;
 

@@ -95,7 +95,8 @@ impl InputField {
                     u32::from(c)
                 ));
             }
-            // Of a person's name or card nobody means what nobody sees, and the gateway compares it.
+            // Of a person's name or card nobody means what nobody sees, and the gateway compares
+            // it.
             if self.sensitive && alphabet.is_none() && is_unseen(c) {
                 let reason = format!("{} takes no character that cannot be seen", self.name);
                 return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));

@@ -14,7 +14,7 @@ use payrun_domain::policy::Policy;
 use payrun_domain::subscription::ContractSignal;
 
 #[cfg(test)]
-mod documented;
+mod documented_codes;
 mod field;
 pub mod judge;
 pub mod load;
@@ -348,8 +348,8 @@ pub struct OutcomeRow {
     pub unless_refunded: bool,
     /// After what it counts only; before, the same reply may speak of the past.
     pub after: Option<Prerequisite>,
-    /// Whether it says that the order number exists already; rows with [`Prerequisite::Exists`] count from
-    /// then on.
+    /// Whether it says that the order number exists already; rows with [`Prerequisite::Exists`]
+    /// count from then on.
     pub exists: bool,
     /// How long it is left alone at least before it is sent again, where that is what it means.
     pub wait: Option<Duration>,

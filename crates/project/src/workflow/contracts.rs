@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::compile::Compiler;
 use super::expression::VariableName;
-use super::lower::Compiler;
 use super::template::TemplatePart;
 use super::{CONTRACT_COLUMNS, ItemsSpec, Template};
 use crate::job_kinds::JobKind;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::compile::{Compiler, is_name};
 use super::expression::VariableName;
-use super::lower::{Compiler, is_name};
 use super::template::TemplatePart;
 use super::{
     Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits, Template,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Workflow;
-use super::lower::Compiler;
+use super::compile::Compiler;
 use super::spec::WORKFLOW;
 use crate::config::Config;
 use crate::config::calendars::Calendars;

@@ -17,12 +17,12 @@ use payrun_domain::policy::Policy;
 use payrun_domain::timetable::Timetable;
 
 mod comparison;
+mod compile;
 mod contracts;
+pub mod excluded_rows;
 pub mod expression;
 mod jobs;
-pub mod left_out;
 pub mod load;
-mod lower;
 pub mod params;
 pub mod render;
 mod schedule;

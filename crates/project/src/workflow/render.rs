@@ -11,8 +11,8 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use minijinja::value::{Object, Value};
 
+use super::excluded_rows::{ExcludedRows, ExclusionFilter};
 use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
-use super::left_out::{ExcludedRows, ExclusionFilter};
 use super::params::RunValues;
 use super::source::{FileRow, no_column};
 use super::template::{Template, TemplatePart};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::WorkflowSchedule;
-use super::lower::{Compiler, at_text};
+use super::compile::{Compiler, at_text};
 use crate::config::zones::zone;
 use payrun_domain::calendar::{Calendar, RollConvention};
 use payrun_domain::occurrence::{MissedPolicy, Overlap};

@@ -20,16 +20,16 @@ use payrun_yaml::diagnostics::nearest_name;
 
 mod give_up;
 mod json_lines;
-mod staged;
-mod text;
+mod staged_file;
+mod text_check;
 mod xlsx;
 
 use json_lines::JsonLines;
 use xlsx::Xlsx;
 
 pub use give_up::{GiveUp, GiveUpGuard};
-pub use staged::{FileReach, StagedFile};
-pub use xlsx::aside::work_if_asked as read_workbook_if_asked;
+pub use staged_file::{FileReach, StagedFile};
+pub use xlsx::child_process::work_if_asked as read_workbook_if_asked;
 
 /// The longest row, in bytes. A CSV row that is longer has a quote that was never closed.
 const ROW_MAX: usize = 1024 * 1024;

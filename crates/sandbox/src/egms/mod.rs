@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::fault_flow::Reply;
-use crate::shared::percent::decode;
+use crate::shared::percent_decoding::decode;
 use crate::shared::request_table::{Issue, RequestTable};
 use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::transactions::{

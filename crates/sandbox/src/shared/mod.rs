@@ -7,7 +7,7 @@ pub(crate) mod fault_flow;
 pub(crate) mod key_files;
 pub(crate) mod key_pair;
 pub mod keys;
-pub(crate) mod percent;
+pub(crate) mod percent_decoding;
 pub mod request_table;
 pub(crate) mod responder;
 mod seed;

@@ -349,8 +349,8 @@ fn pairs(query: &str) -> Vec<(String, String)> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (
-            crate::shared::percent::decode(name),
-            crate::shared::percent::decode(value),
+            crate::shared::percent_decoding::decode(name),
+            crate::shared::percent_decoding::decode(value),
         )
     };
     query

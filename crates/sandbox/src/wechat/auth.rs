@@ -12,7 +12,7 @@ use crate::wechat::nonces::{NonceCheck, Nonces};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 
-/// The scheme's name, in `AuthorizationHeader` and in `Wechatpay-Signature-Type`.
+/// The scheme's name, in `Authorization` and in `Wechatpay-Signature-Type`.
 pub const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 
 /// How far a request's timestamp may be from the sandbox's clock, in seconds.
@@ -187,7 +187,7 @@ impl<'a> AuthorizationHeader<'a> {
     }
 }
 
-/// The `AuthorizationHeader` header of the sandbox's merchant over this message, under this nonce.
+/// The `Authorization` header of the sandbox's merchant over this message, under this nonce.
 #[cfg(test)]
 pub(crate) fn authorization(
     merchant: &crate::wechat::identity::CertifiedKey,

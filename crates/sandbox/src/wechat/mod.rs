@@ -49,7 +49,7 @@ mod settlements;
 pub(crate) mod statements;
 #[cfg(test)]
 mod tests;
-mod withdraw;
+mod withdrawals;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,7 +59,7 @@ use serde_json::Value;
 
 use crate::faults::Fault;
 use crate::shared::fault_flow::Calls;
-use crate::shared::percent::decode;
+use crate::shared::percent_decoding::decode;
 use crate::shared::responder::Responder;
 use crate::shared::transactions::{
     Transaction, TransactionKind, TransactionRequest, TransactionState,
@@ -74,7 +74,7 @@ use payrun_gateway::transport::Request;
 use payrun_project::config::WechatMode;
 use payrun_system::clock::Clock;
 pub(crate) use replies::Refusal;
-use withdraw::WithdrawMethod;
+use withdrawals::WithdrawMethod;
 
 /// The till, and what is noted beside it.
 #[derive(Debug)]

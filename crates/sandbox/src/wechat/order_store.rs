@@ -180,7 +180,8 @@ impl OrderStore {
         charges.collect()
     }
 
-    /// What was charged, by day in Beijing and currency; summed in halves as in [`OrderStore::charged`].
+    /// What was charged, by day in Beijing and currency; summed in halves as in
+    /// [`OrderStore::charged`].
     pub(crate) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
         let rows = sqlx::query(
             "select (at + ?) / ?, currency, sum(minor >> 32), sum(minor & 4294967295) from charges

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::body::Micropay;
-use super::withdraw::{closing, reversal};
+use super::withdrawals::{closing, reversal};
 use super::{OrderName, OrderReply, broken, either, no_such_order, unlisted};
 use crate::Sandbox;
 use crate::faults::Fault;

@@ -1,6 +1,6 @@
 //! The query string of a request. Which parameters there may be, `request_table` knows.
 
-use crate::shared::percent::decode;
+use crate::shared::percent_decoding::decode;
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
 

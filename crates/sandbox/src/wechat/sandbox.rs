@@ -18,7 +18,7 @@ use super::{Payments, auth, body, in_flight};
 use crate::shared::customs::DeclarationBook;
 use crate::shared::key_files::IdentityError;
 use crate::shared::keys::{ApiKey, SandboxKeyError};
-use crate::shared::percent::decode;
+use crate::shared::percent_decoding::decode;
 use crate::shared::request_table::{RequestTable, UndocumentedRequest};
 use crate::shared::statements::QueryCounts;
 use crate::shared::transactions::BookLine;

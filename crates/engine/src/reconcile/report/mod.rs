@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::findings::{CountAndSum, Findings};
-use crate::files::{Files, FilesError};
+use crate::file_store::{Files, FilesError};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_domain::time::Timestamp;
 

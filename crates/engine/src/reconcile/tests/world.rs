@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::attempt::day_end;
 use crate::attempt::{JobContext, perform};
-use crate::files::Files;
+use crate::file_store::Files;
 use crate::{Account, Engine};
 use payrun_domain::actor::Actor;
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};

@@ -1,10 +1,11 @@
 //! Excel workbooks: one sheet of rows below a header, every cell as the text a person means.
 //!
 //! A workbook is a zip file of XML that a stranger made. It is unpacked and read by a process of
-//! its own ([`aside`]), the same program, whose memory is limited: what kills it refuses the file,
-//! and does no other harm. Rows come from it over a pipe. Rows and columns that are hidden or
-//! filtered away count like all others, formulas by the value that was stored last. How a number is
-//! shown counts only for dates: `007` is text or it is 7. Nothing of a value is ever in an error.
+//! its own ([`child_process`]), the same program, whose memory is limited: what kills it refuses
+//! the file, and does no other harm. Rows come from it over a pipe. Rows and columns that are
+//! hidden or filtered away count like all others, formulas by the value that was stored last. How a
+//! number is shown counts only for dates: `007` is text or it is 7. Nothing of a value is ever in
+//! an error.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -19,9 +20,9 @@ use super::give_up::locked;
 use super::{FileRow, GiveUp, ROW_MAX, RowError, SourceError};
 use payrun_domain::text::shown;
 
-pub(super) mod aside;
-mod bounds;
 mod cell;
+pub(super) mod child_process;
+mod limits;
 mod sheet;
 
 /// The largest file, in bytes.
@@ -104,7 +105,7 @@ impl Xlsx {
         check_beginning(&mut file)
             .map_err(unreadable)?
             .map_err(refuse)?;
-        let (reader, said, open) = aside::start(file, sheet).map_err(unreadable)?;
+        let (reader, said, open) = child_process::start(file, sheet).map_err(unreadable)?;
         let (reader, lines) = (
             Arc::new(Mutex::new(reader)),
             BufReader::with_capacity(64 * 1024, said),
@@ -186,9 +187,10 @@ impl Xlsx {
     /// Ends the other process, which has said nothing more, and says what to do about it.
     fn why_it_died(&self) -> &'static str {
         let is_time = |ended: ExitStatus| {
-            ended.signal() == Some(aside::TIME_OVER) || ended.code() == Some(aside::TOO_LONG.into())
+            ended.signal() == Some(child_process::TIME_OVER)
+                || ended.code() == Some(child_process::TOO_LONG.into())
         };
-        if aside::end(&mut locked(&self.reader)).is_some_and(is_time) {
+        if child_process::end(&mut locked(&self.reader)).is_some_and(is_time) {
             TOO_LONG
         } else {
             TOO_MUCH
@@ -209,7 +211,7 @@ impl Xlsx {
 
 impl Drop for Xlsx {
     fn drop(&mut self) {
-        aside::end(&mut locked(&self.reader));
+        child_process::end(&mut locked(&self.reader));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The
-//! rules are in `book`, what becomes of one in `course`; how a gateway is spoken to is in its own
-//! folder.
+//! rules are in `declaration_book`, what becomes of one in `clearance`; how a gateway is spoken to
+//! is in its own folder.
 //!
 //! A declaration is decided after some queries or some time; the end of its sub-order's number (of
 //! the payment's, where it is not split) says how:
@@ -17,8 +17,8 @@
 //!
 //! Once it was filed again, it succeeds.
 
-mod book;
-mod course;
+mod clearance;
+mod declaration_book;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::fault_flow::Calls;
-pub(crate) use book::{DeclarationBook, DeclarationOutcome, DeclarationResult};
+pub(crate) use declaration_book::{DeclarationBook, DeclarationOutcome, DeclarationResult};
 use payrun_domain::time::Timestamp;
 
 /// Why a declaration cannot be found, in the words to which a fine-grained code belongs.

@@ -403,8 +403,8 @@ fn event_line<'a>(written: &'a ItemChange<'a>) -> impl Serialize + use<'a> {
     )
 }
 
-/// Writes [`ChangeBatch`]. Only statements that change rows: the sum of the changed rows tells whether
-/// all went well.
+/// Writes [`ChangeBatch`]. Only statements that change rows: the sum of the changed rows tells
+/// whether all went well.
 pub(super) const WRITE: &str = include_str!("write.sql");
 
 /// The same for a server, which takes no more than one statement with parameters: it answers how

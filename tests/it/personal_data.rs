@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use payrun::sandbox::faults::{FaultPlan, Level};
 
-use crate::support::four::{ORDERS, Rig, personal_key, text_of};
+use crate::support::gateways::{ORDERS, Rig, personal_key, text_of};
 
 /// Values that are nowhere else.
 const CARD: &str = "510921199308072310";

@@ -6,7 +6,7 @@
 //! changes an item.
 
 use crate::attempt::AttemptContext;
-use crate::attempt::watch::ReachChange;
+use crate::attempt::account_watch::ReachChange;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, LaneEffect};
 use payrun_domain::time::Timestamp;

@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::NoticeError;
-use super::compose::{MailBody, at_once};
 use super::deliver::letterhead;
 use super::facts::FactText;
+use super::mail_body::{MailBody, at_once};
 use super::mailer::{Mailer, SendOutcome};
 use super::mask::masked;
 use super::templates::{MailKind, Templates};

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::claim::decide;
 use super::error::LedgerError;
-use super::rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
+use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
 use super::write_tx::WriteTx;
 use payrun_domain::approval::{Batch, BatchOrigin, BatchRow as Content};
 use payrun_domain::ids::KeyHash;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::SimulationError;
-use super::chance::Rng;
+use super::rng::Rng;
 use super::world::SimAccount;
 use payrun_ledger::{ItemFilter, ItemRow, Ledger};
 use payrun_sandbox::TransactionKind;

@@ -10,7 +10,7 @@ use payrun::domain::item::State;
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
-use crate::support::four::{ORDERS, Rig, text_of};
+use crate::support::gateways::{ORDERS, Rig, text_of};
 use crate::support::{App, PATIENCE, Running, Setup, WORKFLOW, until};
 
 /// How many payments each gateway is asked for: far more than may be under way at once.

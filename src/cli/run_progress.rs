@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::approvals::waits;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, note};
-use super::report::Report;
+use super::run_report::Report;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::engine::run_monitor::RunStatus;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::files;
+use super::uploads;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
 use crate::engine::Engine;
@@ -284,7 +284,7 @@ async fn inputs(
                 format!("the workflow has no job {job}"),
             ));
         }
-        let sent = files::fetch(app, file).await?;
+        let sent = uploads::fetch(app, file).await?;
         inputs.insert(job.clone(), Input::Sent(Arc::new(sent)));
     }
     Ok(inputs)

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-use super::{XlsxMessage, bounds, sheet};
+use super::{XlsxMessage, limits, sheet};
 
 /// Its first argument; no command has this name. The second one is the name of the sheet, if one is
 /// wanted.
@@ -98,7 +98,7 @@ fn work(sheet: Option<&str>) -> io::Result<()> {
     limit(Resource::As, own + ROOM)?;
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    match bounds::check(&file) {
+    match limits::check(&file) {
         Err(reason) => say(&mut out, &XlsxMessage::Refused(reason.to_owned()))?,
         Ok(need) => {
             limit(Resource::As, own + ROOM + need)?;

@@ -10,14 +10,14 @@ use payrun::clock::Clock;
 use payrun::config::{Config, Database, GatewayConfig, GatewayKind};
 use payrun::engine::vault::Vault;
 use payrun::engine::{Account, Engine};
-use payrun::files::Files;
+use payrun::file_store::Files;
 use payrun::gateway::in_process::FakeGateway;
 use payrun::gateway::transport::Transport;
-use payrun::http::notify::{WebhookLimiter, router};
+use payrun::http::webhooks::{WebhookLimiter, router};
 use payrun::job_kinds::JobKinds;
 use payrun::ledger::{Ledger, NotificationFilter, NotificationRow};
 
-use super::four::Rig;
+use super::gateways::Rig;
 
 /// How long a gateway waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Doorway {
     pub engine: Arc<Engine>,
     pub door: Arc<WebhookLimiter>,
-    /// `http://…/notify`.
+    /// `http://…/webhooks`.
     pub url: String,
     client: reqwest::Client,
 }

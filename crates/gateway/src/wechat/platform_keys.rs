@@ -20,8 +20,8 @@ use rustls_pki_types::pem::PemObject;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use super::api_v3_key::{ApiKey, SealError};
 use super::channel::Channel;
-use super::seal::{ApiKey, SealError};
 use super::sensitive_fields::FieldSeal;
 use super::sign::{KeyError, VerifyingKey, reply_message};
 use super::transport::{Response, TransportFailure};

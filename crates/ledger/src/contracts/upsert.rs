@@ -9,7 +9,7 @@ use sqlx::Row;
 use super::change::{named, withdraw_after};
 use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
 use crate::audit::NewAuditEntry;
-use crate::rows::list;
+use crate::item_rows::list;
 use crate::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;

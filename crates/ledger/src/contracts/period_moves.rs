@@ -1,8 +1,8 @@
 //! What became of an item is what became of its period: in the same commit as the move.
 
-use super::super::rows::ItemChange;
+use super::super::item_rows::ItemChange;
 use crate::LedgerError;
-use crate::rows::list;
+use crate::item_rows::list;
 use crate::write_tx::WriteTx;
 use payrun_domain::item::State;
 

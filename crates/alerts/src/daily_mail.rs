@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Alerts;
-use super::compose::shown;
 use super::deliver::letterhead;
 use super::facts;
+use super::mail_body::shown;
 use super::templates::MailKind;
 use payrun_domain::alert::last_fire;
 use payrun_domain::item::State;

@@ -17,7 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPay
 use thiserror::Error;
 
 use payrun_domain::time::Timestamp;
-use payrun_system::private::{take_from_others, tell_if_others_write};
+use payrun_system::private_files::{take_from_others, tell_if_others_write};
 
 /// The folders that are made in the place for files. The place itself is the user's where it is not
 /// within the project, and may hold other things.

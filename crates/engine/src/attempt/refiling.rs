@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::attempt::lane;
+use crate::attempt::lane_effects;
 use crate::attempt::{
     AttemptContext, attempt_of, expected, merged, note_unattested, spaced, within,
 };
@@ -134,7 +134,7 @@ pub(crate) async fn ask(
         &expected,
     );
     note_unattested(scene, &scene.work.kind, &judged, now).await;
-    lane::close(scene, &judged, &observed, now).await;
+    lane_effects::close(scene, &judged, &observed, now).await;
     let found = FiledState::of(scene, &judged.answer, &observed);
     if scene.claimed.doing == ClaimKind::Query {
         return asked_unsent(scene, &question, &found, observed, started_at);

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::client::Client;
-use super::platform::KeyringError;
+use super::platform_keys::KeyringError;
 use super::refunds::read_refund;
 use super::wire::{self, EncryptedResource};
 use crate::exchange::{bounded, unreadable};

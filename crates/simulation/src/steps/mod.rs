@@ -1,8 +1,8 @@
 //! The play: step by step something is drawn and done, first in chaos, then in calm until
 //! everything is at rest.
 
-mod calm;
 mod chaos;
+mod drain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::chance::Rng;
 use super::network::{CallId, InFlightRequest, Network};
-use super::news::{NotificationInTransit, PendingNotifications};
 use super::node::{CallStep, PendingSubmission, SimNode};
-use super::told::{CollectedRecords, met, tell};
+use super::notifications::{NotificationInTransit, PendingNotifications};
+use super::records::{CollectedRecords, met, tell};
+use super::rng::Rng;
 use super::world::{FakeGateways, SimAccount, places};
 use super::{BEGIN, SimulationError, SimulationSetup};
 use payrun_checker::Violation;
@@ -24,7 +24,7 @@ use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_engine::attempt::JobContext;
-use payrun_engine::files::Files;
+use payrun_engine::file_store::Files;
 use payrun_engine::notifications::ReceiveOutcome;
 use payrun_engine::{Account, Engine};
 use payrun_ledger::{Claimed, CommitFault, ItemFilter, Ledger, LedgerError};

@@ -4,7 +4,7 @@
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
-use crate::support::four::{Rig, assert_at_rest, moved, text_of, under_each_fault};
+use crate::support::gateways::{Rig, assert_at_rest, moved, text_of, under_each_fault};
 
 /// How many contracts there are; the last one's payer has no money.
 const CONTRACTS: usize = 6;

@@ -1,6 +1,6 @@
 //! Items of which nothing is sent, whatever planned them or asks for them again: those of contracts
-//! that a person or the gateway has stopped, of periods behind a contract's last day, and of batches
-//! whose approval was revoked.
+//! that a person or the gateway has stopped, of periods behind a contract's last day, and of
+//! batches whose approval was revoked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,8 +11,8 @@ use sqlx::{AnyConnection, Row};
 use crate::approvals::ApprovalState;
 use crate::claim::TERMINATION;
 use crate::contracts::CONTRACT;
+use crate::item_rows::list;
 use crate::plan::filed_again_as;
-use crate::rows::list;
 use crate::{Ledger, LedgerError};
 use payrun_domain::time::Timestamp;
 
@@ -305,8 +305,8 @@ async fn filed_again(
 
 impl Ledger {
     /// Of these items those that are not to be tried again with others: their contract is stopped,
-    /// the approval of their batch was revoked, their period was given up with its contract, or they
-    /// were filed again with other content.
+    /// the approval of their batch was revoked, their period was given up with its contract, or
+    /// they were filed again with other content.
     ///
     /// # Errors
     /// Whatever the database says.

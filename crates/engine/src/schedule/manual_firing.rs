@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Engine;
-use super::note::occurrence;
+use super::record::occurrence;
 use payrun_domain::actor::Actor;
 use payrun_domain::occurrence::OccurrenceState;
 use payrun_domain::time::Timestamp;

@@ -13,7 +13,7 @@ use payrun::sandbox::faults::FaultPlan;
 use crate::notifications;
 use crate::reseal::{self, waiting};
 use crate::statements::reconciled;
-use crate::support::four::{Rig, personal_key};
+use crate::support::gateways::{Rig, personal_key};
 use crate::support::postgres::Schema;
 use crate::support::process::payrun;
 use crate::support::service::{Service, days_ago};
@@ -442,7 +442,7 @@ fn a_notification_that_is_no_longer_sealed_or_is_another_one_is_not_believed() {
     let mut bodies = Vec::new();
     rig.wait_for(async {
         let service =
-            crate::support::doorway::Doorway::of(&rig, payrun::clock::Clock::System).await;
+            crate::support::engine_builder::Doorway::of(&rig, payrun::clock::Clock::System).await;
         let ended = rig.gateways.ended().await.unwrap();
         for ended in ended.iter().filter(|ended| ended.gateway == "wechat") {
             let (headers, body) = notifications::news(&rig, ended, None).await;

@@ -8,9 +8,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::LedgerError;
+use super::item_rows::{amount_of, list};
 use super::payment::{COUNTS, PAYMENT_COLUMNS, Payment, fingerprint, payment_row};
 use super::read::{ItemRow, item_row};
-use super::rows::{amount_of, list};
 use super::{ApprovalRow, Ledger};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;

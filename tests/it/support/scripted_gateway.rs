@@ -14,7 +14,7 @@ use payrun::domain::policy::{Policy, Rate};
 use payrun::domain::time::Timestamp;
 use payrun::engine::attempt::{JobContext, perform};
 use payrun::engine::{Account, Engine};
-use payrun::files::Files;
+use payrun::file_store::Files;
 use payrun::gateway::notification::{Notification, NotificationProtocol, NotificationReply};
 use payrun::gateway::{BoxFuture, Call, Delivery, Gateway, Observation, Probe};
 use payrun::job_kinds::JobKinds;
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::ledger::Place;
-use crate::ledger::desk::{at, job, run};
+use crate::ledger::ledger_fixture::{at, job, run};
 
 /// What the gateway says to a call.
 pub type Says = Box<dyn FnMut(Call) -> BoxFuture<'static, Observation> + Send>;

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::{FileRows, GiveUp, SourceError, format_of, rows_of, text};
+use super::{FileRows, GiveUp, SourceError, format_of, rows_of, text_check};
 use crate::workflow::ItemFileFormat;
 use payrun_system::regular_file;
 
@@ -106,7 +106,7 @@ impl StagedFile {
             path: self.name.clone(),
             source,
         };
-        match text::wrong(self.opened()?, escaped).map_err(unreadable)? {
+        match text_check::wrong(self.opened()?, escaped).map_err(unreadable)? {
             None => Ok(()),
             Some((line, reason)) => Err(SourceError::Text {
                 path: self.name.clone(),
