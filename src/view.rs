@@ -57,6 +57,8 @@ pub struct JobView {
     pub finished_at: Option<String>,
     /// Why it could not be planned.
     pub failure: Option<String>,
+    /// The same for programs, such as `over_limit`.
+    pub failure_code: Option<String>,
     /// Items by state.
     pub by_state: BTreeMap<String, u64>,
 }
@@ -101,7 +103,9 @@ pub struct ItemView {
 /// A call and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AttemptView {
-    /// The gateway's operation.
+    /// `call`, `abandoned`, `notification`, `statement` or `person`.
+    pub kind: String,
+    /// The gateway's operation; where there was no call, the kind.
     pub operation: String,
     /// The number it was about.
     pub order_no: String,
@@ -447,6 +451,7 @@ impl JobView {
             gateway: job.lane.clone(),
             finished_at: job.finished_at.map(|at| at.to_string()),
             failure: job.failure.clone(),
+            failure_code: job.failure_code.map(|code| code.to_string()),
             by_state: by_state(&own),
         }
     }
@@ -489,11 +494,12 @@ impl From<&ItemRow> for ItemView {
 impl From<&AttemptRow> for AttemptView {
     fn from(attempt: &AttemptRow) -> Self {
         Self {
+            kind: attempt.kind.to_string(),
             operation: attempt.operation.clone(),
             order_no: attempt.order_no.clone(),
             started_at: attempt.started_at.to_string(),
             ended_at: attempt.ended_at.to_string(),
-            answer: attempt.answer.clone(),
+            answer: attempt.answer.to_string(),
             code: attempt.code.clone(),
             http: attempt.http,
             late: attempt.late,
@@ -506,7 +512,7 @@ impl From<&EventRow> for EventView {
     fn from(event: &EventRow) -> Self {
         Self {
             at: event.at.to_string(),
-            event: event.event.clone(),
+            event: event.event.to_string(),
             from: event.from.clone(),
             to: event.to.clone(),
             why: event.detail.clone(),

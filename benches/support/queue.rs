@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use payrun::clock::Clock;
 use payrun::domain::actor::Actor;
-use payrun::domain::answer::{Answer, Receipt};
+use payrun::domain::answer::{Answer, AnswerKind, Receipt};
+use payrun::domain::history::AttemptKind;
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Event, apply};
 use payrun::domain::money::{Amount, Currency};
@@ -128,10 +129,11 @@ pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock:
             let now = clock.now();
             let moved = apply(&one.item, &Event::Answered(answer), &policy, now).expect("a move");
             let attempt = Attempt {
+                kind: AttemptKind::Call,
                 operation: "deduct".into(),
                 started_at: now,
                 ended_at: now,
-                answer: "done",
+                answer: AnswerKind::Done,
                 code: String::new(),
                 http: Some(200),
                 evidence: REPLY.into(),

@@ -20,6 +20,7 @@ create table occurrences (
   state        text collate "C" not null, -- due, queued, fired, skipped, missed, failed
   run_id       bigint,                    -- fired: its run
   reason       text,
+  failure_code text,                       -- failed: the same for programs, FailureCode
   changed_at   bigint not null,
   primary key (workflow, nominal)
 );

@@ -38,6 +38,7 @@ create table jobs (
   concurrency  integer,
   planned      integer not null default 1, -- 0 until the jobs it takes its items from have ended
   failure      text,                       -- why it could not be planned then
+  failure_code text,                       -- the same for programs: FailureCode
   first_item   integer,                    -- its items have ids from here
   last_item    integer,                    -- to here; between them may be others of plans made at the same time
   started      integer not null default 0, -- 1 once the jobs it needs have ended
@@ -88,6 +89,7 @@ create table items (
   currency         text,
   receipt          text,
   reason           text,                       -- why it is in this state, or waits
+  reason_code      text,                       -- what follows from that reason, if anything does: ReasonCode
   withdrawn        text,                       -- who wants nothing more sent of it, and why, until a person has it tried again
   withdrawn_at     integer,
   duplicate_of     integer,                    -- skipped: the item that has the key
@@ -104,7 +106,7 @@ create index items_claimed on items (node) where node is not null;
 create index items_taken_from on items (taken_from) where taken_from is not null;
 -- What is planned or held of a contract, so that it is found when the contract is stopped, and what was put off of it.
 create index items_waiting on items (exclusive_key) where state in ('planned', 'held');
-create index items_put_off on items (exclusive_key) where state = 'planned' and reason is not null;
+create index items_put_off on items (exclusive_key) where state = 'planned' and reason_code is not null;
 -- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
 create index items_troubled on items (id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
 create index items_asked on items (id) where state in ('pending', 'unknown');
@@ -124,7 +126,8 @@ create index items_sealed on items (case when substr(input, instr(input, '{"seal
 create table attempts (
   item_id      integer not null,
   version      integer not null,           -- of the item when it was claimed
-  operation    text    not null,
+  kind         text    not null,           -- call, abandoned, notification, statement, person
+  operation    text    not null,           -- the gateway's; where there was no call, the kind
   order_no     text    not null,
   started_at   integer not null,
   ended_at     integer not null,

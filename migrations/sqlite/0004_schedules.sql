@@ -20,6 +20,7 @@ create table occurrences (
   state        text    not null,           -- due, queued, fired, skipped, missed, failed
   run_id       integer,                    -- fired: its run
   reason       text,
+  failure_code text,                       -- failed: the same for programs, FailureCode
   changed_at   integer not null,
   primary key (workflow, nominal)
 ) without rowid;

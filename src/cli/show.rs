@@ -275,7 +275,7 @@ fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
             .map(|alarm| paint(&format!("ALARM {alarm} "), Colour::Red, colour));
         rows.add_row([
             event.at.to_string(),
-            event.event.clone(),
+            event.event.to_string(),
             event.from.clone(),
             event.to.clone(),
             format!(

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Service;
 use crate::alerts::{AlertInputs, Alerts, Emergency, EmergencyMailer, RefusedRun};
+use crate::domain::reason::FailureCode;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, decide_about};
 
@@ -75,8 +76,7 @@ async fn refused(service: &Service, now: Timestamp) -> Result<Vec<RefusedRun>, L
         .await?;
     let failed = failed.into_iter().map(|row| {
         let reason = row.reason.unwrap_or_default();
-        // As planning words it.
-        let limit = reason.contains(" is over its limit");
+        let limit = row.failure_code == Some(FailureCode::OverLimit);
         RefusedRun {
             workflow: row.workflow,
             occurrence: row.nominal,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use payrun::domain::answer::{Answer, AnswerKind, Decline, DeclineClass, NumberRule};
 use payrun::domain::item::{Event, Move, State, apply};
 use payrun::domain::policy::Policy;
 use payrun::domain::time::Timestamp;
@@ -15,6 +15,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::ledger::ledger_fixture::{Desk, answered, at, item, planning, policy};
 use crate::support::{App, DATE, Setup, WORKFLOW, by, contracts, until};
+use payrun::domain::history::{AttemptKind, EventKind};
 
 fn project() -> App {
     project_of(32)
@@ -211,7 +212,7 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
     let asked = app
         .histories()
         .into_iter()
-        .filter(|(_, events)| events.iter().any(|event| event.event == "recall"));
+        .filter(|(_, events)| events.iter().any(|event| event.event == EventKind::Recall));
     assert!(asked.count() > 0, "what was planned was asked about");
     assert!(app.path("kept.db").exists());
 }
@@ -495,10 +496,11 @@ fn dunning() -> Policy {
 
 fn settled(claimed: &Claimed, moved: Move, now: Timestamp) -> Settlement {
     let attempt = Attempt {
+        kind: AttemptKind::Call,
         operation: "query".into(),
         started_at: now,
         ended_at: now,
-        answer: "declined",
+        answer: AnswerKind::Declined,
         code: "POOR".into(),
         http: Some(200),
         evidence: String::new(),

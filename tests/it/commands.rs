@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::payrun;
 use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, root, until};
+use payrun::domain::history::EventKind;
 
 /// Good contracts, one that is poor and one that was terminated, and a row that is no amount.
 const MIXED: &str = "contract_id,plan,amount,currency,active\n\
@@ -381,6 +382,7 @@ fn runs_as_json_tell_states_and_money() {
               "succeeded": 2
             },
             "failure": null,
+            "failure_code": null,
             "finished_at": "TIME",
             "gateway": "hk",
             "kind": "deduct",
@@ -596,7 +598,7 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
         .unwrap();
     let after: Vec<_> = events
         .iter()
-        .skip_while(|event| event.event != "retry")
+        .skip_while(|event| event.event != EventKind::Retry)
         .map(|event| (event.event.as_str(), event.from.as_str()))
         .collect();
     assert_eq!(

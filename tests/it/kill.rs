@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::rng::Chance;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
+use payrun::domain::history::EventKind;
 
 /// How many deaths by chance, and how many at each of the four named places: over 150 in all;
 /// `rig.rs` has more.
@@ -144,7 +145,10 @@ fn killed_at(place: &str) {
 fn assert_histories_ask_after_a_death(app: &App) {
     let mut abandoned = 0;
     for (item, events) in app.histories() {
-        for two in events.windows(2).filter(|two| two[0].event == "abandoned") {
+        for two in events
+            .windows(2)
+            .filter(|two| two[0].event == EventKind::Abandoned)
+        {
             abandoned += 1;
             assert_eq!(
                 (two[0].from.as_str(), two[0].to.as_str()),

@@ -56,4 +56,5 @@ mod storage;
 mod subscriptions;
 mod support;
 mod time_zones;
+mod words;
 mod xlsx;

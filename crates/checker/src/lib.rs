@@ -4,7 +4,7 @@
 //!
 //! The journal: one object an item (`payrun journal`): `item`, `run`, `job`, `kind`, `gateway`,
 //! `key`, `order_no`, `state`, `currency`, `minor`, `events` (`version`, `at`, `event`, `from`,
-//! `to`) and `attempts` (`version`, `operation`, `order_no`, `answer`, `late`). An item of a batch
+//! `to`) and `attempts` (`version`, `kind`, `order_no`, `answer`, `late`). An item of a batch
 //! that had to be approved also has `print` and `approval` (`approved.rs`). The books: one object a
 //! number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
 
@@ -22,11 +22,11 @@ const EFFECTS: [(&str, &str); 3] = [
 ];
 
 /// States in which money may have moved, or be moving, without anybody being wrong.
-const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
+pub const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
 
 /// What may lead out of not knowing: an answer that says what happened, or a person. Never time,
 /// never a death.
-const EVIDENCE: [&str; 10] = [
+pub const EVIDENCE: [&str; 10] = [
     "done",
     "accepted",
     "declined",
@@ -34,17 +34,17 @@ const EVIDENCE: [&str; 10] = [
     "not_processed",
     "statement",
     "notification",
-    "late done",
+    "late_done",
     "retry",
     "resolve",
 ];
 
 /// What is told from elsewhere may come while a question is on its way, which it does not make
 /// wrong; never while something is sent.
-const TOLD: [&str; 3] = ["statement", "notification", "resolve"];
+pub const TOLD: [&str; 3] = ["statement", "notification", "resolve"];
 
 /// Attempts that were no calls: what a statement, a notification or a person said.
-const NO_CALLS: [&str; 3] = ["statement", "notification", "person"];
+pub const NO_CALLS: [&str; 3] = ["statement", "notification", "person"];
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,7 +273,7 @@ fn never_guessed(item: &Value, broken: &mut Vec<Violation>) {
             guess(format!("a notification leads from {from} to {to}"));
         }
         // A claim of what is open only asks; one of what is planned sends.
-        let left = from == "sending" && to != "unknown" && word != "unsent" && word != "looked up";
+        let left = from == "sending" && to != "unknown" && word != "unsent" && word != "looked_up";
         if !(asked || left) {
             continue;
         }
@@ -284,13 +284,13 @@ fn never_guessed(item: &Value, broken: &mut Vec<Violation>) {
         let version = number(event, "version") - 1;
         let answered = |attempt: &&Value| {
             let says = if word == "notification" {
-                text(attempt, "operation")
+                text(attempt, "kind")
             } else {
                 text(attempt, "answer")
             };
             number(attempt, "version") == version && says == word
         };
-        let by_person_or_late = matches!(word, "retry" | "late done" | "statement" | "resolve");
+        let by_person_or_late = matches!(word, "retry" | "late_done" | "statement" | "resolve");
         if !by_person_or_late && !attempts.iter().any(|attempt| answered(&attempt)) {
             guess(format!(
                 "{word} leads from {from} to {to}, and no call was answered so"
@@ -321,7 +321,7 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Violation>) {
     };
     for attempt in list(item, "attempts")
         .iter()
-        .filter(|attempt| !NO_CALLS.contains(&text(attempt, "operation")))
+        .filter(|attempt| !NO_CALLS.contains(&text(attempt, "kind")))
     {
         let version = number(attempt, "version");
         let mut wrong = |what: &str| {
@@ -511,8 +511,8 @@ mod tests {
                 { "version": 4, "event": "done", "from": "unknown", "to": "succeeded" },
             ],
             "attempts": [
-                { "version": 1, "operation": "submit", "order_no": "n-1", "answer": "unknown" },
-                { "version": 3, "operation": "query", "order_no": "n-1", "answer": "done" },
+                { "version": 1, "kind": "call", "operation": "submit", "order_no": "n-1", "answer": "unknown" },
+                { "version": 3, "kind": "call", "operation": "query", "order_no": "n-1", "answer": "done" },
             ],
         })
     }

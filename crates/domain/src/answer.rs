@@ -1,6 +1,8 @@
 //! What a gateway's answer means. Every reply, query and notification ends in one of these, and
 //! nothing else.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::text::is_unseen;
@@ -35,16 +37,21 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Which answer it is, without what it says beside.
+    pub const fn kind(&self) -> AnswerKind {
+        match self {
+            Self::Done(_) => AnswerKind::Done,
+            Self::Accepted => AnswerKind::Accepted,
+            Self::Declined(_) => AnswerKind::Declined,
+            Self::NotProcessed { .. } => AnswerKind::NotProcessed,
+            Self::Absent => AnswerKind::Absent,
+            Self::Unknown { .. } => AnswerKind::Unknown,
+        }
+    }
+
     /// The word for this answer, as tables and the ledger spell it.
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Done(_) => "done",
-            Self::Accepted => "accepted",
-            Self::Declined(_) => "declined",
-            Self::NotProcessed { .. } => "not_processed",
-            Self::Absent => "absent",
-            Self::Unknown { .. } => "unknown",
-        }
+        self.kind().as_str()
     }
 
     /// The gateway's code or the cause, for people; empty where the word says it all.
@@ -61,6 +68,58 @@ impl Answer {
                 }
             }
         }
+    }
+}
+
+/// Which [`Answer`] it was, as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AnswerKind {
+    /// It happened.
+    Done,
+    /// The gateway has it.
+    Accepted,
+    /// It did not happen.
+    Declined,
+    /// Nothing happened; it may be sent again.
+    NotProcessed,
+    /// The gateway has no such order.
+    Absent,
+    /// It is not known what happened.
+    Unknown,
+}
+
+impl AnswerKind {
+    /// Every answer.
+    pub const ALL: [Self; 6] = [
+        Self::Done,
+        Self::Accepted,
+        Self::Declined,
+        Self::NotProcessed,
+        Self::Absent,
+        Self::Unknown,
+    ];
+
+    /// As tables and the ledger spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+            Self::NotProcessed => "not_processed",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The answer of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl fmt::Display for AnswerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -233,6 +233,7 @@ pub fn follow(
                     news.next_at
                 },
                 reason: Some(news.words.clone()),
+                code: None,
                 alarm: Some(alarm),
             })
         }
@@ -244,10 +245,10 @@ pub fn follow(
                 return Ok(Consequence::Ignore);
             }
             let contradicts = moved.alarm.is_some();
-            let words = contradicts.then(|| news.words.clone());
-            Consequence::Move(Move {
-                reason: words.or(moved.reason),
-                ..moved
+            Consequence::Move(if contradicts {
+                moved.because(Some(news.words.clone()))
+            } else {
+                moved
             })
         }
     })

@@ -44,7 +44,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
+use super::history::EventKind;
 use super::policy::Policy;
+use super::reason::ReasonCode;
 use super::time::Timestamp;
 
 /// Where an item is.
@@ -91,6 +93,100 @@ impl State {
         Self::Skipped,
     ];
 
+    /// Something is still to happen: by itself, or, for what is held, when it is approved.
+    pub const OPEN: [Self; 5] = [
+        Self::Held,
+        Self::Planned,
+        Self::Sending,
+        Self::Pending,
+        Self::Unknown,
+    ];
+
+    /// The gateway may be acting on it: nothing else may be sent for the same contract meanwhile.
+    pub const IN_FLIGHT: [Self; 4] = [Self::Sending, Self::Pending, Self::Unknown, Self::Parked];
+
+    /// Nothing was sent, or nothing happened of what was: it may be sent.
+    pub const TO_BE_SENT: [Self; 2] = [Self::Planned, Self::Held];
+
+    /// It is asked about by itself.
+    pub const ASKED_ABOUT: [Self; 2] = [Self::Pending, Self::Unknown];
+
+    /// The gateway has it, or has done it.
+    pub const TAKEN_BY_GATEWAY: [Self; 2] = [Self::Succeeded, Self::Pending];
+
+    /// The gateway may have it: it was sent, and no call is under way.
+    pub const MAY_BE_AT_GATEWAY: [Self; 4] =
+        [Self::Succeeded, Self::Pending, Self::Unknown, Self::Parked];
+
+    /// In these it may be found out that the gateway has it.
+    pub const MAY_COME_TO_GATEWAY: [Self; 4] =
+        [Self::Planned, Self::Sending, Self::Unknown, Self::Parked];
+
+    /// Money may have moved, or be moving, without anybody being wrong.
+    pub const MAY_HAVE_MOVED: [Self; 5] = [
+        Self::Sending,
+        Self::Pending,
+        Self::Unknown,
+        Self::Parked,
+        Self::Succeeded,
+    ];
+
+    /// It did not end well, or has not ended because a person has to look.
+    pub const WENT_WRONG: [Self; 5] = [
+        Self::Failed,
+        Self::Parked,
+        Self::Rejected,
+        Self::Skipped,
+        Self::Cancelled,
+    ];
+
+    /// A person may have it tried again, who has not said herself that it is to end.
+    pub const NEEDS_A_PERSON: [Self; 2] = [Self::Failed, Self::Parked];
+
+    /// Something may still happen, by itself or by a person.
+    pub const NOT_ENDED: [Self; 6] = [
+        Self::Held,
+        Self::Planned,
+        Self::Sending,
+        Self::Pending,
+        Self::Unknown,
+        Self::Parked,
+    ];
+
+    /// Nothing more happens by itself, and nobody has to look.
+    pub const ENDED: [Self; 5] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Skipped,
+    ];
+
+    /// Its row was not taken when it was planned: it has no history.
+    pub const NOT_TAKEN: [Self; 2] = [Self::Rejected, Self::Skipped];
+
+    /// Nothing of it was done: its row was not taken, or it was withdrawn.
+    pub const NOT_DONE: [Self; 3] = [Self::Rejected, Self::Skipped, Self::Cancelled];
+
+    /// Every set of states that a statement of the ledger names: it names no other, which a test
+    /// holds it to.
+    pub const SETS: [&[Self]; 14] = [
+        &Self::OPEN,
+        &Self::IN_FLIGHT,
+        &Self::TO_BE_SENT,
+        &Self::ASKED_ABOUT,
+        &Self::TAKEN_BY_GATEWAY,
+        &Self::MAY_BE_AT_GATEWAY,
+        &Self::MAY_COME_TO_GATEWAY,
+        &Self::MAY_HAVE_MOVED,
+        &Self::WENT_WRONG,
+        &Self::NEEDS_A_PERSON,
+        &Self::NOT_ENDED,
+        &Self::ENDED,
+        &Self::NOT_TAKEN,
+        &Self::NOT_DONE,
+    ];
+
     /// The word for this state, as tables and the ledger spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -113,21 +209,14 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// Whether something is still to happen: by itself, or, for what is held, when it is approved.
-    pub const fn is_open(self) -> bool {
-        matches!(
-            self,
-            Self::Held | Self::Planned | Self::Sending | Self::Pending | Self::Unknown
-        )
+    /// Whether it is one of [`State::OPEN`].
+    pub fn is_open(self) -> bool {
+        Self::OPEN.contains(&self)
     }
 
-    /// Whether the gateway may be acting on it: nothing else may be sent for the same contract
-    /// meanwhile.
-    pub const fn is_in_flight(self) -> bool {
-        matches!(
-            self,
-            Self::Sending | Self::Pending | Self::Unknown | Self::Parked
-        )
+    /// Whether it is one of [`State::IN_FLIGHT`].
+    pub fn is_in_flight(self) -> bool {
+        Self::IN_FLIGHT.contains(&self)
     }
 }
 
@@ -237,20 +326,20 @@ pub enum Resolution {
 }
 
 impl Event {
-    /// The word for this event.
-    pub const fn as_str(&self) -> &'static str {
+    /// How the history spells it.
+    pub const fn kind(&self) -> EventKind {
         match self {
-            Self::Claim => "claim",
-            Self::Unsent => "unsent",
-            Self::Answered(answer) => answer.as_str(),
-            Self::Cancel => "cancel",
-            Self::Retry => "retry",
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-            Self::Expire => "expire",
-            Self::Resolve(_) => "resolve",
-            Self::Recall => "recall",
-            Self::Park => "park",
+            Self::Claim => EventKind::Claim,
+            Self::Unsent => EventKind::Unsent,
+            Self::Answered(answer) => EventKind::Answered(answer.kind()),
+            Self::Cancel => EventKind::Cancel,
+            Self::Retry => EventKind::Retry,
+            Self::Approve => EventKind::Approve,
+            Self::Reject => EventKind::Reject,
+            Self::Expire => EventKind::Expire,
+            Self::Resolve(_) => EventKind::Resolve,
+            Self::Recall => EventKind::Recall,
+            Self::Park => EventKind::Park,
         }
     }
 }
@@ -262,8 +351,10 @@ pub struct Move {
     pub item: Item,
     /// When a worker should take it up next; none if it is at rest.
     pub next_at: Option<Timestamp>,
-    /// Why, where the state alone does not say.
+    /// Why, where the state alone does not say: for people.
     pub reason: Option<String>,
+    /// What follows from that reason, if anything does.
+    pub code: Option<ReasonCode>,
     /// What a person should hear of at once.
     pub alarm: Option<Alarm>,
 }
@@ -275,14 +366,26 @@ impl Move {
             item: item.clone(),
             next_at: None,
             reason: Some(reason),
+            code: None,
             alarm: None,
         }
     }
 
-    /// With this reason.
+    /// With this reason, from which nothing follows.
     #[must_use]
     pub fn because(self, reason: Option<String>) -> Self {
-        Self { reason, ..self }
+        Self {
+            reason,
+            code: None,
+            ..self
+        }
+    }
+
+    /// With what follows from its reason.
+    #[must_use]
+    const fn coded(mut self, code: ReasonCode) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Due at this instant.
@@ -392,19 +495,35 @@ pub struct IllegalMove {
     /// Where the item was.
     pub state: State,
     /// What was to happen to it.
-    pub event: &'static str,
+    pub event: EventKind,
 }
 
 impl IllegalMove {
     /// Of what a person may ask for: of which items it can be asked.
     fn what_can(&self) -> String {
         match self.event {
-            "cancel" => "; only what has not ended can be withdrawn".to_owned(),
-            "retry" => {
+            EventKind::Cancel => "; only what has not ended can be withdrawn".to_owned(),
+            EventKind::Retry => {
                 "; only what has failed, was cancelled or is parked can be retried".to_owned()
             }
-            "resolve" => "; only what is unknown or parked can be resolved by hand".to_owned(),
-            event => format!(", and cannot take the event {event}"),
+            EventKind::Resolve => {
+                "; only what is unknown or parked can be resolved by hand".to_owned()
+            }
+            event @ (EventKind::Claim
+            | EventKind::Unsent
+            | EventKind::LookedUp
+            | EventKind::Answered(_)
+            | EventKind::Abandoned
+            | EventKind::LateDone
+            | EventKind::LateAnswer
+            | EventKind::Notification
+            | EventKind::Statement
+            | EventKind::Approve
+            | EventKind::Reject
+            | EventKind::Expire
+            | EventKind::Recall
+            | EventKind::Park
+            | EventKind::FiledAgain) => format!(", and cannot take the event {event}"),
         }
     }
 }
@@ -453,7 +572,7 @@ fn applied(
     let illegal = || {
         Err(IllegalMove {
             state: item.state,
-            event: event.as_str(),
+            event: event.kind(),
         })
     };
     match event {
@@ -892,10 +1011,12 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
             &refused(item, decline),
             State::Failed,
             Some(format!("declined: {}", decline.code)),
-        ),
+        )
+        .coded(ReasonCode::Declined),
         DeclineClass::Person => {
             let reason = format!("a person has to decide: {}", decline.code);
             at_rest(&refused(item, decline), State::Parked, Some(reason))
+                .coded(ReasonCode::NeedsDecision)
         }
         DeclineClass::Config | DeclineClass::Funds => {
             let mut next = item.clone();
@@ -956,7 +1077,8 @@ fn conclude(
             &next,
             State::Failed,
             Some(format!("declined: {}", decline.code)),
-        );
+        )
+        .coded(ReasonCode::Declined);
     };
     let mut moved = resend(&next, number, now.plus(*wait));
     moved.reason = Some(format!(
@@ -1111,7 +1233,7 @@ fn ask_or_park(
         "asked {} times without learning what happened: {why}{answered}",
         item.query_count
     );
-    at_rest(item, State::Parked, Some(reason))
+    at_rest(item, State::Parked, Some(reason)).coded(ReasonCode::AskedInVain)
 }
 
 fn grace_is_over(item: &Item, policy: &Policy, now: Timestamp) -> bool {
@@ -1126,6 +1248,7 @@ fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
         item: next,
         next_at: None,
         reason,
+        code: None,
         alarm: None,
     }
 }
@@ -1135,6 +1258,7 @@ const fn plain(item: Item, next_at: Option<Timestamp>) -> Move {
         item,
         next_at,
         reason: None,
+        code: None,
         alarm: None,
     }
 }

@@ -178,7 +178,7 @@ fn event(event: &EventRow) -> Value {
     json!({
         "version": event.version,
         "at": event.at.millis(),
-        "event": event.event,
+        "event": event.event.as_str(),
         "from": event.from,
         "to": event.to,
         "detail": event.detail,
@@ -189,11 +189,12 @@ fn event(event: &EventRow) -> Value {
 fn attempt(attempt: &AttemptRow) -> Value {
     json!({
         "version": attempt.version,
+        "kind": attempt.kind.as_str(),
         "operation": attempt.operation,
         "order_no": attempt.order_no,
         "started_at": attempt.started_at.millis(),
         "ended_at": attempt.ended_at.millis(),
-        "answer": attempt.answer,
+        "answer": attempt.answer.as_str(),
         "code": attempt.code,
         "http": attempt.http,
         "late": attempt.late,

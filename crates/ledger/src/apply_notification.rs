@@ -19,6 +19,7 @@ use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause, Receipt};
 use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
+use payrun_domain::history::{AttemptKind, EventKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
 use payrun_domain::policy::Policy;
@@ -229,10 +230,11 @@ async fn write(
     said: &NotificationClaim,
 ) -> Result<(), LedgerError> {
     let attempt = Attempt {
-        operation: "notification".to_owned(),
+        kind: AttemptKind::Notification,
+        operation: AttemptKind::Notification.as_str().to_owned(),
         started_at: said.now,
         ended_at: said.now,
-        answer: said.answer.as_str(),
+        answer: said.answer.kind(),
         code: said.answer.code().to_owned(),
         http: None,
         evidence: said.evidence.clone(),
@@ -244,7 +246,7 @@ async fn write(
         .flatten();
     let written = ItemChange {
         stored,
-        event: "notification",
+        event: EventKind::Notification,
         moved,
         node: None,
         result: result.as_deref(),

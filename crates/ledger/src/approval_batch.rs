@@ -73,7 +73,7 @@ pub(super) async fn move_held(
         }
         let written = |(stored, moved)| ItemChange {
             stored,
-            event: event.as_str(),
+            event: event.kind(),
             moved,
             node: None,
             result: None,

@@ -18,17 +18,18 @@ use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, list};
 use super::lanes::{LaneState, rate_of};
 use super::location::DbKind;
 use super::node::NodeId;
-use super::pauses::CONTRACT_WAITS;
 use super::settle::Attempt;
 use super::stop_reasons::{StopReason, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::evidence::{self, Consequence, Evidence};
+use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, Item, Move, State, apply};
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::{Policy, Rate};
+use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
 
 /// What a worker wants to have.
@@ -192,7 +193,8 @@ pub(super) const RECALLED: &str = "\
     update items set recalled = generation from json_each($1) as r where items.id = cast(r.atom as bigint)";
 
 pub(super) const BUMP: &str = "\
-    update items set next_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
+    update items set next_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2, reason_code = b.value ->> 3 \
+    from json_each($1) as b \
     where items.id = cast(b.value ->> 0 as bigint)";
 
 /// What keeps an item from being sent, and for how long it is put off: a person's deed ends the
@@ -220,11 +222,20 @@ impl WaitReason {
         }
     }
 
-    const fn reason(self) -> &'static str {
+    const fn code(self) -> ReasonCode {
+        match self {
+            Self::Busy => ReasonCode::ContractBusy,
+            Self::Parked => ReasonCode::ContractNeedsReview,
+            Self::Paused => ReasonCode::ContractPaused,
+            Self::Ending => ReasonCode::ContractEnding,
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
         match self {
             Self::Busy => "waits: an earlier item of the same contract has not ended",
             Self::Parked => "waits: an earlier item of the same contract is parked",
-            Self::Paused => CONTRACT_WAITS,
+            Self::Paused => "waits: its contract is paused",
             Self::Ending => "waits: its contract is to be terminated",
         }
     }
@@ -576,23 +587,23 @@ impl DueItems {
         let claims = self
             .claims
             .iter()
-            .map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
+            .map(|(stored, moved, _)| (stored, moved, EventKind::Claim, Some(request.node.0)));
         let abandoned = self
             .abandoned
             .iter()
-            .map(|(stored, moved)| (stored, moved, "abandoned", None));
+            .map(|(stored, moved)| (stored, moved, EventKind::Abandoned, None));
         let recalled = self
             .recalled
             .iter()
-            .map(|(stored, moved)| (stored, moved, Event::Recall.as_str(), None));
+            .map(|(stored, moved)| (stored, moved, EventKind::Recall, None));
         let parked = self
             .parked
             .iter()
-            .map(|(stored, moved)| (stored, moved, Event::Park.as_str(), None));
+            .map(|(stored, moved)| (stored, moved, EventKind::Park, None));
         let withdrawn = self
             .withdrawn
             .iter()
-            .map(|(stored, moved)| (stored, moved, Event::Cancel.as_str(), None));
+            .map(|(stored, moved)| (stored, moved, EventKind::Cancel, None));
         let moves: Vec<ItemChange<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
@@ -646,7 +657,10 @@ impl DueItems {
         let rows: Vec<_> = self
             .blocked
             .iter()
-            .map(|(id, waits)| (id, now.plus(waits.time()).millis(), waits.reason()))
+            .map(|(id, waits)| {
+                let until = now.plus(waits.time()).millis();
+                (id, until, waits.sentence(), waits.code().as_str())
+            })
             .collect();
         sqlx::query(BUMP)
             .bind(list(&rows))

@@ -11,11 +11,13 @@ use super::location::DbKind;
 use super::settle::AttemptLine;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::Receipt;
+use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use payrun_domain::item::{Alarm, Item, Move, QueryPurpose, State, heeding};
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::Policy;
+use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
 
 /// An item as its row holds it.
@@ -154,6 +156,17 @@ pub(super) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerErro
     serde_json::from_str(text).map_err(|_| LedgerError::corrupt("items", item_id, "policy"))
 }
 
+/// What follows from the reason of an item's row.
+pub(super) fn reason_code(row: &AnyRow, id: i64) -> Result<Option<ReasonCode>, LedgerError> {
+    let word: Option<&str> = row
+        .try_get("reason_code")
+        .map_err(|source| LedgerError::of("reading an item", source))?;
+    word.map(|word| {
+        ReasonCode::parse(word).ok_or_else(|| LedgerError::corrupt("items", id, "reason_code"))
+    })
+    .transpose()
+}
+
 /// The amount of a row with the columns `amount` and `currency`.
 pub(super) fn amount_of(row: &AnyRow, id: i64) -> Result<Option<Amount>, LedgerError> {
     amount_in(row, id, ("amount", "currency"))
@@ -181,7 +194,7 @@ pub(super) fn amount_in(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ItemChange<'a> {
     pub stored: &'a ItemRecord,
-    pub event: &'static str,
+    pub event: EventKind,
     pub moved: &'a Move,
     pub node: Option<i64>,
     pub result: Option<&'a str>,
@@ -271,7 +284,7 @@ impl ChangeBatch {
             totals.clear();
         }
         if is(Mutation::MoneyNotCounted) {
-            totals.iter_mut().for_each(|total| total.4 = 0);
+            totals.iter_mut().for_each(|total| total.minor = 0);
         }
         let attempts = if is(Mutation::AttemptsNotKept) {
             &[]
@@ -303,7 +316,7 @@ impl ChangeBatch {
         };
         if is(Mutation::VersionNotChecked) {
             let unchecked = WRITE
-                .replace("and items.version = m.value ->> 1", "")
+                .replace("and items.version = m.value ->> 'version'", "")
                 .replace("or ignore", "or replace");
             query(&unchecked)
                 .execute(turn.connection())
@@ -341,9 +354,7 @@ pub(super) const TOLD_BEFORE: &str = "told_before";
 fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
     let reason = written.moved.reason.as_deref();
     let state = written.moved.item.state;
-    // Parked without an answer: it was asked about in vain.
-    let in_vain =
-        state == State::Parked && reason.is_some_and(|reason| reason.starts_with("asked "));
+    let in_vain = written.moved.code == Some(ReasonCode::AskedInVain);
     let result = written.result.or(written.stored.result.as_deref());
     let result =
         result.filter(|result| (state.is_open() || in_vain) && result.contains(TOLD_BEFORE));
@@ -361,46 +372,105 @@ fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
-fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
+/// One row of `items` after its move, as [`WRITE`] reads it: the fields go by their names, and what
+/// is missing is null.
+#[derive(Debug, Serialize)]
+struct ItemLine<'a> {
+    id: i64,
+    /// As it was read; the row must have it still.
+    version: i64,
+    state: &'static str,
+    generation: u16,
+    order_no: OrderNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<i64>,
+    submit_count: u32,
+    query_count: u32,
+    decline_count: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unresolved_since: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query_purpose: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'a Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_code: Option<&'static str>,
+}
+
+fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<ItemLine<'a>, LedgerError> {
     let (stored, next) = (written.stored, &written.moved.item);
-    let purpose = match &next.query_purpose {
+    let query_purpose = match &next.query_purpose {
         QueryPurpose::Outcome => None,
         purpose @ (QueryPurpose::Number(_)
         | QueryPurpose::Resend
         | QueryPurpose::ResendDeclined
         | QueryPurpose::Unlisted(_)) => serde_json::to_string(purpose).ok(),
     };
-    Ok((
-        stored.id,
-        stored.version,
-        next.state.as_str(),
-        next.generation,
-        stored.number_of(next.generation)?,
-        written.moved.next_at.map(Timestamp::millis),
-        written.node,
-        next.submit_count,
-        next.query_count,
-        next.decline_count,
-        next.sent_at.map(Timestamp::millis),
-        next.unresolved_since.map(Timestamp::millis),
-        purpose,
-        next.receipt.as_ref(),
-        written.result.or(stored.result.as_deref()),
-        reason_of(written),
-    ))
+    Ok(ItemLine {
+        id: stored.id,
+        version: stored.version,
+        state: next.state.as_str(),
+        generation: next.generation,
+        order_no: stored.number_of(next.generation)?,
+        next_at: written.moved.next_at.map(Timestamp::millis),
+        node: written.node,
+        submit_count: next.submit_count,
+        query_count: next.query_count,
+        decline_count: next.decline_count,
+        sent_at: next.sent_at.map(Timestamp::millis),
+        unresolved_since: next.unresolved_since.map(Timestamp::millis),
+        query_purpose,
+        receipt: next.receipt.as_ref(),
+        result: written.result.or(stored.result.as_deref()),
+        reason: reason_of(written),
+        reason_code: written.moved.code.map(ReasonCode::as_str),
+    })
 }
 
-fn event_line<'a>(written: &'a ItemChange<'a>) -> impl Serialize + use<'a> {
-    (
-        written.stored.id,
-        written.stored.version + 1,
-        written.at.millis(),
-        written.event,
-        written.stored.item.state.as_str(),
-        written.moved.item.state.as_str(),
-        written.moved.reason.as_deref(),
-        written.moved.alarm.map(Alarm::as_str),
-    )
+/// One row of `events`, likewise.
+#[derive(Debug, Serialize)]
+struct EventLine<'a> {
+    item_id: i64,
+    version: i64,
+    at: i64,
+    event: &'static str,
+    from_state: &'static str,
+    to_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm: Option<&'static str>,
+}
+
+fn event_line<'a>(written: &'a ItemChange<'a>) -> EventLine<'a> {
+    EventLine {
+        item_id: written.stored.id,
+        version: written.stored.version + 1,
+        at: written.at.millis(),
+        event: written.event.as_str(),
+        from_state: written.stored.item.state.as_str(),
+        to_state: written.moved.item.state.as_str(),
+        detail: written.moved.reason.as_deref(),
+        alarm: written.moved.alarm.map(Alarm::as_str),
+    }
+}
+
+/// What a commit adds to one row of `totals`.
+#[derive(Debug, Serialize)]
+pub(super) struct TotalLine {
+    job_id: i64,
+    state: &'static str,
+    currency: &'static str,
+    items: i64,
+    minor: i64,
 }
 
 /// Writes [`ChangeBatch`]. Only statements that change rows: the sum of the changed rows tells
@@ -443,11 +513,15 @@ impl TotalsDelta {
     }
 
     /// As [`WRITE`] wants them.
-    pub fn lines(self) -> Vec<(i64, &'static str, &'static str, i64, i64)> {
+    pub fn lines(self) -> Vec<TotalLine> {
         let shifted = self.0.into_iter();
         shifted
-            .map(|((job, state, currency), (items, minor))| {
-                (job, state.as_str(), currency, items, minor)
+            .map(|((job_id, state, currency), (items, minor))| TotalLine {
+                job_id,
+                state: state.as_str(),
+                currency,
+                items,
+                minor,
             })
             .collect()
     }

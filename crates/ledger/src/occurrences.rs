@@ -11,6 +11,7 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::item_rows::list;
 use payrun_domain::occurrence::OccurrenceState;
+use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
 /// An occurrence.
@@ -30,6 +31,8 @@ pub struct OccurrenceRow {
     pub run_id: Option<i64>,
     /// Why.
     pub reason: Option<String>,
+    /// Where it could not be planned, the same for programs.
+    pub failure_code: Option<FailureCode>,
     /// Since when it stands so.
     pub changed_at: Timestamp,
 }
@@ -81,7 +84,7 @@ pub struct OccurrenceFilter {
 }
 
 const COLUMNS: &str = "o.workflow, o.nominal, o.at, o.timezone, o.state, coalesce(o.run_id, r.id) as run_id, o.reason, \
-                       o.changed_at from occurrences as o \
+                       o.failure_code, o.changed_at from occurrences as o \
                        left join runs as r on r.workflow = o.workflow and r.occurrence = o.nominal";
 
 const WORKFLOWS: &str = "select distinct workflow from occurrences where state in ('due', 'queued') and at <= $1 \
@@ -225,7 +228,7 @@ impl Ledger {
             "insert into occurrences (workflow, nominal, at, timezone, state, run_id, reason, changed_at) \
              values ($1, $2, $3, $4, 'fired', $5, $6, $7) \
              on conflict (workflow, nominal) do update set state = 'fired', run_id = excluded.run_id, \
-               reason = excluded.reason, changed_at = excluded.changed_at where occurrences.state <> 'fired'",
+               reason = excluded.reason, changed_at = excluded.changed_at, failure_code = null where occurrences.state <> 'fired'",
         )
         .bind(&occurrence.workflow)
         .bind(&occurrence.nominal)
@@ -247,13 +250,13 @@ impl Ledger {
     pub async fn occurrence_is(
         &self,
         occurrence: &OccurrenceRow,
-        state: OccurrenceState,
+        (state, failure_code): (OccurrenceState, Option<FailureCode>),
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let mut turn = self.turn(DOING).await?;
         sqlx::query(
-            "update occurrences set state = $3, reason = $4, changed_at = $5 \
+            "update occurrences set state = $3, reason = $4, changed_at = $5, failure_code = $6 \
              where workflow = $1 and nominal = $2 and state in ('due', 'queued')",
         )
         .bind(&occurrence.workflow)
@@ -261,6 +264,7 @@ impl Ledger {
         .bind(state.as_str())
         .bind(reason)
         .bind(now.millis())
+        .bind(failure_code.map(FailureCode::as_str))
         .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
@@ -294,6 +298,14 @@ fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
     let state = OccurrenceState::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("an occurrence is \"{word}\""),
     })?;
+    let code: Option<&str> = row.try_get("failure_code").map_err(failed)?;
+    let code = code
+        .map(|code| {
+            FailureCode::parse(code).ok_or_else(|| LedgerError::Inconsistent {
+                what: format!("an occurrence failed by \"{code}\""),
+            })
+        })
+        .transpose()?;
     Ok(OccurrenceRow {
         workflow: row.try_get("workflow").map_err(failed)?,
         nominal: row.try_get("nominal").map_err(failed)?,
@@ -302,6 +314,7 @@ fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
         state,
         run_id: row.try_get("run_id").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
+        failure_code: code,
         changed_at: Timestamp::from_millis(row.try_get("changed_at").map_err(failed)?),
     })
 }

@@ -11,17 +11,20 @@ use super::approval_batch::let_go;
 use super::approvals::void_of_job;
 use super::audit::NewAuditEntry;
 use super::error::LedgerError;
-use super::item_rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, write_one};
+use super::item_rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_one};
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
 use super::settle::Attempt;
 use super::stop_reasons::{StopReason, stopped_items};
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Actor, Authorization};
+use payrun_domain::answer::AnswerKind;
 use payrun_domain::approval::{ApprovalRight, right};
+use payrun_domain::history::AttemptKind;
 use payrun_domain::item::{Event, IllegalMove, Move, Resolution, State, apply, heeding};
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
+use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
 
 /// What a person wants of an item.
@@ -66,11 +69,14 @@ impl OperatorAction {
             return None;
         };
         let (answer, found) = match finding {
-            Resolution::Succeeded(receipt) => ("done", format!("it happened, {}", receipt.0)),
-            Resolution::Failed => ("declined", "it did not happen".to_owned()),
+            Resolution::Succeeded(receipt) => {
+                (AnswerKind::Done, format!("it happened, {}", receipt.0))
+            }
+            Resolution::Failed => (AnswerKind::Declined, "it did not happen".to_owned()),
         };
         Some(Attempt {
-            operation: "person".to_owned(),
+            kind: AttemptKind::Person,
+            operation: AttemptKind::Person.as_str().to_owned(),
             started_at: now,
             ended_at: now,
             answer,
@@ -335,7 +341,7 @@ async fn grant(
     if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
         return Ok(Err(ActionResult::Refused(IllegalMove {
             state,
-            event: wish.event().as_str(),
+            event: wish.event().kind(),
         })));
     }
     if row
@@ -427,6 +433,7 @@ async fn grant(
         OperatorAction::Retry => keeping_words(
             &stored,
             row.try_get::<Option<&str>, _>("reason").map_err(failed)?,
+            reason_code(&row, id)?,
         )?,
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
@@ -502,20 +509,29 @@ async fn note_wish(
 
 /// The result of an item with the words by which it was refused, so that they stand in its reason
 /// until a new answer replaces them; none where nothing changes.
-fn keeping_words(stored: &ItemRecord, reason: Option<&str>) -> Result<Option<String>, LedgerError> {
+fn keeping_words(
+    stored: &ItemRecord,
+    reason: Option<&str>,
+    code: Option<ReasonCode>,
+) -> Result<Option<String>, LedgerError> {
     let mut result = stored.facts()?;
-    let reason = reason.unwrap_or_default();
-    let told = reason
-        .split_once("; before: ")
-        .map_or(reason, |(_, told)| told);
-    let is_refusal = ["declined: ", "a person has to decide: "]
-        .iter()
-        .any(|begin| told.starts_with(begin));
+    let refusal = match code {
+        Some(ReasonCode::Declined | ReasonCode::NeedsDecision) => reason,
+        // It was asked about since, and nobody answered: the words are still the last.
+        Some(ReasonCode::AskedInVain) => return Ok(None),
+        Some(
+            ReasonCode::ContractBusy
+            | ReasonCode::ContractNeedsReview
+            | ReasonCode::ContractPaused
+            | ReasonCode::ContractEnding,
+        )
+        | None => None,
+    };
     let stale = result.remove(TOLD_BEFORE).is_some();
-    if is_refusal {
-        result.insert(TOLD_BEFORE.to_owned(), told.into());
+    if let Some(refusal) = refusal {
+        result.insert(TOLD_BEFORE.to_owned(), refusal.into());
     }
-    Ok((is_refusal || stale).then(|| serde_json::Value::Object(result).to_string()))
+    Ok((refusal.is_some() || stale).then(|| serde_json::Value::Object(result).to_string()))
 }
 
 async fn write(
@@ -528,7 +544,7 @@ async fn write(
 ) -> Result<(), LedgerError> {
     let written = ItemChange {
         stored,
-        event: wish.event().as_str(),
+        event: wish.event().kind(),
         moved,
         node: None,
         result,

@@ -14,9 +14,11 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::audit::NewAuditEntry;
 use super::error::LedgerError;
+use super::item_rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::{Authorization, is_person};
 use payrun_domain::ids::KeyHash;
+use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
 
 /// What is paused.
@@ -107,9 +109,6 @@ impl PauseRow {
 }
 
 const DOING: &str = "pausing";
-
-/// Why an item waits whose contract is paused.
-pub(super) const CONTRACT_WAITS: &str = "waits: its contract is paused";
 
 impl Ledger {
     /// Pauses: from the next claim on nothing new is sent. False if it is paused already. A
@@ -371,6 +370,11 @@ impl Ledger {
     }
 }
 
+pub(super) const WAKE: &str = "\
+    update items set next_at = $2 where job_id in (select id from jobs where finished_at is null) and next_at > $2 \
+      and exclusive_key = $1 and state = 'planned' and reason_code is not null \
+      and reason_code in (select atom from json_each($3))";
+
 /// What waits for a contract looks again. What has an appointment of its own, such as a dunning
 /// date, keeps it.
 pub(super) async fn wake_contract(
@@ -378,11 +382,15 @@ pub(super) async fn wake_contract(
     exclusive_key: &[u8],
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let wake = "update items set next_at = $2 where job_id in (select id from jobs where finished_at is null) \
-                and next_at > $2 and exclusive_key = $1 and state = 'planned' and reason is not null and reason like 'waits: %'";
-    let woken = sqlx::query(wake)
+    let codes: Vec<&str> = ReasonCode::ALL
+        .into_iter()
+        .filter(|code| code.waits_for_contract())
+        .map(ReasonCode::as_str)
+        .collect();
+    let woken = sqlx::query(WAKE)
         .bind(exclusive_key.to_vec())
         .bind(now.millis())
+        .bind(list(&codes))
         .execute(turn.connection())
         .await;
     woken

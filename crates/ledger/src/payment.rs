@@ -13,8 +13,8 @@ use super::Ledger;
 use super::claim::Claimed;
 use super::error::LedgerError;
 use super::item_rows::{amount_in, amount_of};
-use super::settle::LOOKED_UP;
 use super::write_tx::WriteTx;
+use payrun_domain::history::EventKind;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
@@ -102,11 +102,12 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn is_to_look_up_again(&self, item_id: i64) -> Result<bool, LedgerError> {
-        let query = "select coalesce(max(case when event = 'retry' then version end), 0) \
-                       - coalesce(max(case when event = $2 then version end), 0) from events where item_id = $1";
+        let query = "select coalesce(max(case when event = $2 then version end), 0) \
+                       - coalesce(max(case when event = $3 then version end), 0) from events where item_id = $1";
         let since = sqlx::query_scalar::<_, i64>(query)
             .bind(item_id)
-            .bind(LOOKED_UP)
+            .bind(EventKind::Retry.as_str())
+            .bind(EventKind::LookedUp.as_str())
             .fetch_one(&self.read)
             .await;
         since

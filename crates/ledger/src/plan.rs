@@ -21,11 +21,13 @@ use super::location::DbKind;
 use super::plan_steps::PlanSteps;
 use super::write_tx::WriteTx;
 use payrun_domain::actor::Actor;
+use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Move, State};
 use payrun_domain::money::Amount;
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::{Policy, Rate};
+use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
 /// A run to be planned.
@@ -422,15 +424,16 @@ pub(super) async fn job_is_planned(
     turn: &mut WriteTx,
     id: i64,
     (first, last): (i64, i64),
-    failure: Option<&str>,
+    failure: Option<(FailureCode, &str)>,
 ) -> Result<(), LedgerError> {
     sqlx::query(
-        "update jobs set planned = 1, first_item = $2, last_item = $3, failure = $4 where id = $1",
+        "update jobs set planned = 1, first_item = $2, last_item = $3, failure_code = $4, failure = $5 where id = $1",
     )
     .bind(id)
     .bind(first)
     .bind(last)
-    .bind(failure)
+    .bind(failure.map(|(code, _)| code.as_str()))
+    .bind(failure.map(|(_, why)| why))
     .execute(turn.connection())
     .await
     .map(|_| ())
@@ -481,7 +484,8 @@ impl PlanWriter {
         insert_job(self.turn().await?, None, run_id, &job).await
     }
 
-    /// Ends the planning of a job whose items are those behind `before`.
+    /// Ends the planning of a job whose items are those behind `before`, or which has none because
+    /// it could not be planned.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -489,7 +493,7 @@ impl PlanWriter {
         &mut self,
         job_id: i64,
         before: i64,
-        failure: Option<&str>,
+        failure: Option<(FailureCode, &str)>,
     ) -> Result<(), LedgerError> {
         self.step().await?;
         if let Some(steps) = &mut self.steps {
@@ -667,7 +671,7 @@ impl PlanWriter {
             .iter()
             .map(|(stored, moved, result)| ItemChange {
                 stored,
-                event: "filed again",
+                event: EventKind::FiledAgain,
                 moved,
                 node: None,
                 result: Some(result),
@@ -999,7 +1003,8 @@ impl PlanWriter {
 
 const SHIFT_TOTALS: &str = "\
     insert into totals (job_id, state, currency, items, minor) \
-    select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, cast(value ->> 3 as bigint), cast(value ->> 4 as bigint) \
+    select cast(value ->> 'job_id' as bigint), value ->> 'state', value ->> 'currency', cast(value ->> 'items' as bigint), \
+      cast(value ->> 'minor' as bigint) \
     from json_each($1)";
 
 /// The item that has a key.

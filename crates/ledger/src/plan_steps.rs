@@ -27,6 +27,7 @@ use super::plan::{
 use super::write_tx::WriteTx;
 use payrun_domain::approval::{Batch, BatchOrigin};
 use payrun_domain::ids::OrderNumber;
+use payrun_domain::reason::FailureCode;
 
 /// What is left to others after a commit: as long as it held the writer, within these bounds.
 /// Another process that waits for a file looks again and again, and is to find it free about every
@@ -77,13 +78,19 @@ pub(super) struct StoredPlan {
     first_item: i64,
 }
 
+/// The first and the last of a job's items.
+type ItemSpan = (i64, i64);
+
+/// Why a job could not be planned, for programs and in words.
+type PlanFailure = (FailureCode, String);
+
 /// A job whose row comes with the run's.
 #[derive(Debug)]
 struct DeferredJob {
     id: i64,
     job: NewJob,
     /// Its items, and why it has none, once it has been planned.
-    planned: Option<((i64, i64), Option<String>)>,
+    planned: Option<(ItemSpan, Option<PlanFailure>)>,
 }
 
 impl Ledger {
@@ -340,10 +347,10 @@ impl PlanSteps {
     }
 
     /// Ends the planning of a job, whose last commit has been made.
-    pub fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<&str>) {
+    pub fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<(FailureCode, &str)>) {
         let span = self.span.take().unwrap_or((before + 1, before));
         if let Some(job) = self.jobs.iter_mut().find(|job| job.id == job_id) {
-            job.planned = Some((span, failure.map(str::to_owned)));
+            job.planned = Some((span, failure.map(|(code, why)| (code, why.to_owned()))));
         }
     }
 
@@ -383,7 +390,8 @@ impl PlanSteps {
         for DeferredJob { id, job, planned } in &self.jobs {
             insert_job(turn, Some(*id), self.plan.run_id, job).await?;
             if let Some((span, failure)) = planned {
-                job_is_planned(turn, *id, *span, failure.as_deref()).await?;
+                let failure = failure.as_ref().map(|(code, why)| (*code, why.as_str()));
+                job_is_planned(turn, *id, *span, failure).await?;
             }
         }
         for (job_id, approval, batch) in &self.approvals {

@@ -11,10 +11,13 @@ use super::Ledger;
 use super::error::LedgerError;
 use super::item_rows::amount_of;
 use super::location::DbKind;
+use payrun_domain::answer::AnswerKind;
+use payrun_domain::history::{AttemptKind, EventKind};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::policy::{Policy, Rate};
+use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
 /// A job whose items a worker may claim.
@@ -85,6 +88,8 @@ pub struct JobRow {
     pub finished_at: Option<Timestamp>,
     /// Why it could not be planned.
     pub failure: Option<String>,
+    /// The same for programs.
+    pub failure_code: Option<FailureCode>,
 }
 
 /// Items that failed or are parked, and have keys that another run met again.
@@ -176,7 +181,9 @@ pub struct ItemRow {
 pub struct AttemptRow {
     /// The item's version when it was claimed for this.
     pub version: i64,
-    /// The gateway's operation.
+    /// A call, or what was told without one.
+    pub kind: AttemptKind,
+    /// The gateway's operation; where there was no call, the kind.
     pub operation: String,
     /// The number it was about.
     pub order_no: String,
@@ -184,8 +191,8 @@ pub struct AttemptRow {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
-    /// The word for the answer.
-    pub answer: String,
+    /// The answer.
+    pub answer: AnswerKind,
     /// The gateway's code, or the cause.
     pub code: String,
     /// The HTTP status.
@@ -204,7 +211,7 @@ pub struct EventRow {
     /// When.
     pub at: Timestamp,
     /// What happened.
-    pub event: String,
+    pub event: EventKind,
     /// From which state.
     pub from: String,
     /// To which state.
@@ -336,7 +343,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query = "select id, run_id, name, kind, lane, account, finished_at, failure from jobs where run_id = $1 order by id limit 1000";
+        let query = "select id, run_id, name, kind, lane, account, finished_at, failure, failure_code from jobs where run_id = $1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id))
             .await?
             .iter()
@@ -653,14 +660,18 @@ impl Ledger {
     pub async fn moves(
         &self,
         run_id: i64,
-    ) -> Result<Vec<(String, State, State, u64)>, LedgerError> {
+    ) -> Result<Vec<(EventKind, State, State, u64)>, LedgerError> {
         let doing = "counting moves";
         let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i \
                      cross join events as e where i.job_id = j.id and e.item_id = i.id and j.run_id = $1 group by 1, 2, 3 limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
         let event = |row: &AnyRow| {
-            row.try_get(0)
-                .map_err(|source| LedgerError::of(doing, source))
+            let word: &str = row
+                .try_get(0)
+                .map_err(|source| LedgerError::of(doing, source))?;
+            EventKind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
+                what: format!("the event \"{word}\""),
+            })
         };
         rows.iter()
             .map(|row| {
@@ -758,7 +769,22 @@ fn job_row(row: &AnyRow) -> Result<JobRow, LedgerError> {
             .map_err(failed)?
             .map(Timestamp::from_millis),
         failure: row.try_get("failure").map_err(failed)?,
+        failure_code: failure_code(row, ("jobs", row.try_get("id").map_err(failed)?))?,
     })
+}
+
+/// The failure code of a row of this table.
+pub(super) fn failure_code(
+    row: &AnyRow,
+    (table, id): (&'static str, i64),
+) -> Result<Option<FailureCode>, LedgerError> {
+    let word: Option<&str> = row
+        .try_get("failure_code")
+        .map_err(|source| LedgerError::of("reading a failure", source))?;
+    word.map(|word| {
+        FailureCode::parse(word).ok_or_else(|| LedgerError::corrupt(table, id, "failure_code"))
+    })
+    .transpose()
 }
 
 fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
@@ -814,7 +840,14 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
 
 fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an attempt", source);
+    let item_id: i64 = row.try_get("item_id").map_err(failed)?;
+    let corrupt = |column| LedgerError::corrupt("attempts", item_id, column);
+    let (kind, answer): (&str, &str) = (
+        row.try_get("kind").map_err(failed)?,
+        row.try_get("answer").map_err(failed)?,
+    );
     Ok(AttemptRow {
+        kind: AttemptKind::parse(kind).ok_or_else(|| corrupt("kind"))?,
         version: row.try_get("version").map_err(failed)?,
         operation: row.try_get("operation").map_err(failed)?,
         order_no: row.try_get("order_no").map_err(failed)?,
@@ -826,12 +859,13 @@ fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
             .try_get("ended_at")
             .map(Timestamp::from_millis)
             .map_err(failed)?,
-        answer: row.try_get("answer").map_err(failed)?,
+        answer: AnswerKind::parse(answer).ok_or_else(|| corrupt("answer"))?,
         code: row.try_get("code").map_err(failed)?,
         http: row
             .try_get::<Option<i64>, _>("http")
             .map_err(failed)?
-            .and_then(|http| u16::try_from(http).ok()),
+            .map(|http| u16::try_from(http).map_err(|_| corrupt("http")))
+            .transpose()?,
         late: row.try_get::<i64, _>("late").map_err(failed)? != 0,
         evidence: row.try_get("evidence").map_err(failed)?,
     })
@@ -839,13 +873,16 @@ fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
 
 fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an event", source);
+    let item_id: i64 = row.try_get("item_id").map_err(failed)?;
+    let event: &str = row.try_get("event").map_err(failed)?;
     Ok(EventRow {
         version: row.try_get("version").map_err(failed)?,
         at: row
             .try_get("at")
             .map(Timestamp::from_millis)
             .map_err(failed)?,
-        event: row.try_get("event").map_err(failed)?,
+        event: EventKind::parse(event)
+            .ok_or_else(|| LedgerError::corrupt("events", item_id, "event"))?,
         from: row.try_get("from_state").map_err(failed)?,
         to: row.try_get("to_state").map_err(failed)?,
         detail: row.try_get("detail").map_err(failed)?,

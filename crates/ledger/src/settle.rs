@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -17,21 +18,19 @@ use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
 use super::statement_line::write_told;
 use super::write_tx::WriteTx;
 use super::writer::UncertainClaim;
-use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::answer::{Answer, AnswerKind, Cause};
 use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
+use payrun_domain::history::{AttemptKind, EventKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
 use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
-/// The word for a claim that ended in a look-up of the payment.
-pub(super) const LOOKED_UP: &str = "looked up";
-
 /// What became of a claim.
 #[derive(Debug, Clone)]
 pub struct Settlement {
     pub(super) stored: ItemRecord,
-    pub(super) event: &'static str,
+    pub(super) event: EventKind,
     pub(super) moved: Move,
     pub(super) attempt: Option<Attempt>,
     pub(super) result: Option<String>,
@@ -47,7 +46,7 @@ impl Settlement {
         result: Option<String>,
         at: Timestamp,
     ) -> Self {
-        let event = attempt.answer;
+        let event = EventKind::Answered(attempt.answer);
         Self {
             stored: claimed.after(),
             event,
@@ -68,7 +67,7 @@ impl Settlement {
     ) -> Self {
         Self {
             stored: claimed.after(),
-            event: LOOKED_UP,
+            event: EventKind::LookedUp,
             moved,
             attempt: Some(attempt),
             result,
@@ -80,7 +79,7 @@ impl Settlement {
     pub fn unsent(claimed: &Claimed, moved: Move, at: Timestamp) -> Self {
         Self {
             stored: claimed.after(),
-            event: "unsent",
+            event: EventKind::Unsent,
             moved,
             attempt: None,
             result: None,
@@ -92,14 +91,16 @@ impl Settlement {
 /// One call and its answer.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// The gateway's operation.
+    /// A call, or what was told without one.
+    pub kind: AttemptKind,
+    /// The gateway's operation; where there was no call, the kind.
     pub operation: String,
     /// When the call began.
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
-    /// The word for the answer.
-    pub answer: &'static str,
+    /// The answer.
+    pub answer: AnswerKind,
     /// The gateway's code, or the cause.
     pub code: String,
     /// The HTTP status, where there was a reply.
@@ -108,30 +109,34 @@ pub struct Attempt {
     pub evidence: String,
 }
 
-/// One row of `attempts`, as [`WRITE`] wants it.
-pub(super) type AttemptLine<'a> = (
-    i64,
-    i64,
-    &'a str,
-    &'a OrderNumber,
-    i64,
-    i64,
-    &'a str,
-    &'a str,
-    Option<u16>,
-    u8,
-    &'a str,
-);
+/// One row of `attempts`, as [`WRITE`](super::item_rows::WRITE) reads it: the fields go by their names.
+#[derive(Debug, Serialize)]
+pub(super) struct AttemptLine<'a> {
+    item_id: i64,
+    version: i64,
+    kind: &'static str,
+    operation: &'a str,
+    order_no: &'a OrderNumber,
+    started_at: i64,
+    ended_at: i64,
+    answer: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<u16>,
+    late: u8,
+    evidence: &'a str,
+}
 
 impl Attempt {
     /// The attempt of a process that did not live to tell.
     pub(super) fn abandoned(stored: &ItemRecord, now: Timestamp) -> Self {
         let answer = Answer::from(Cause::Abandoned);
         Self {
+            kind: AttemptKind::Abandoned,
             operation: "submit".to_owned(),
             started_at: stored.item.sent_at.unwrap_or(now),
             ended_at: now,
-            answer: answer.as_str(),
+            answer: answer.kind(),
             code: answer.code().to_owned(),
             http: None,
             evidence: String::new(),
@@ -145,19 +150,20 @@ impl Attempt {
         order_no: &'a OrderNumber,
         late: bool,
     ) -> AttemptLine<'a> {
-        (
+        AttemptLine {
             item_id,
             version,
-            &self.operation,
+            kind: self.kind.as_str(),
+            operation: &self.operation,
             order_no,
-            self.started_at.millis(),
-            self.ended_at.millis(),
-            self.answer,
-            &self.code,
-            self.http,
-            u8::from(late),
-            &self.evidence,
-        )
+            started_at: self.started_at.millis(),
+            ended_at: self.ended_at.millis(),
+            answer: self.answer.as_str(),
+            code: &self.code,
+            http: self.http,
+            late: u8::from(late),
+            evidence: &self.evidence,
+        }
     }
 }
 
@@ -310,7 +316,7 @@ async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerE
             .bind(one.stored.id)
             .bind(one.stored.version)
             .bind(attempt.ended_at.millis())
-            .bind(attempt.answer)
+            .bind(attempt.answer.as_str())
             .fetch_one(turn.connection())
             .await
             .map_err(|source| LedgerError::of("looking for a late answer", source))?;
@@ -342,7 +348,7 @@ async fn apply_late_reply(
         return Ok(());
     };
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id and a.order_no = $2 \
-                   and a.answer = 'declined' and a.operation <> 'person') as declined \
+                   and a.answer = 'declined' and a.kind <> 'person') as declined \
                  from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
         .bind(one.stored.id)
@@ -383,9 +389,9 @@ async fn apply_late_reply(
         );
     }
     let event = if one.moved.item.state == State::Succeeded {
-        "late done"
+        EventKind::LateDone
     } else {
-        "late answer"
+        EventKind::LateAnswer
     };
     let written = ItemChange {
         stored: &stored,
@@ -409,7 +415,7 @@ fn late_answer(one: &Settlement, attempt: &Attempt) -> Option<Answer> {
     receipt.map(Answer::Done).or_else(|| {
         [Answer::Accepted, Answer::from(Cause::TimedOut)]
             .into_iter()
-            .find(|answer| answer.as_str() == attempt.answer)
+            .find(|answer| answer.kind() == attempt.answer)
     })
 }
 

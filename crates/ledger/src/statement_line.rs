@@ -10,8 +10,9 @@ use super::item_rows::{ItemChange, ItemRecord, policy_of, write_one};
 use super::pauses::wake_contract;
 use super::settle::{Attempt, AttemptLine};
 use super::write_tx::WriteTx;
-use payrun_domain::answer::{Answer, Cause, Receipt};
+use payrun_domain::answer::{Answer, AnswerKind, Cause, Receipt};
 use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
+use payrun_domain::history::{AttemptKind, EventKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
 use payrun_domain::money::Amount;
@@ -80,7 +81,7 @@ async fn apply_line(
 ) -> Result<EvidenceOutcome, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id \
-                   and a.operation = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+                   and a.kind = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
         .bind(item_id)
         .fetch_one(turn.connection())
@@ -125,10 +126,11 @@ async fn write(
     shown: &StatementEvidence,
 ) -> Result<(), LedgerError> {
     let attempt = Attempt {
-        operation: "statement".to_owned(),
+        kind: AttemptKind::Statement,
+        operation: AttemptKind::Statement.as_str().to_owned(),
         started_at: shown.now,
         ended_at: shown.now,
-        answer: Answer::Done(shown.receipt.clone()).as_str(),
+        answer: AnswerKind::Done,
         code: String::new(),
         http: None,
         evidence: format!(
@@ -138,7 +140,7 @@ async fn write(
     };
     let written = ItemChange {
         stored,
-        event: "statement",
+        event: EventKind::Statement,
         moved,
         node: None,
         result: None,

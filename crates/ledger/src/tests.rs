@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::claim::{ASKED, BUMP, DUE, RECALLED};
 use super::item_rows::WRITE;
+use super::pauses::WAKE;
 
 /// The steps of a statement, as `explain query plan` tells them.
 pub(super) async fn steps(statement: &str) -> Vec<String> {
@@ -71,4 +72,10 @@ async fn what_is_asked_about_is_found_however_much_waits_to_be_sent() {
         steps.iter().all(|step| !step.contains("items_due")),
         "{steps:#?}"
     );
+}
+
+#[tokio::test]
+async fn what_was_put_off_for_a_contract_is_found_by_its_contract() {
+    let steps = steps(WAKE).await;
+    place(&steps, "USING INDEX items_put_off (exclusive_key=?)");
 }

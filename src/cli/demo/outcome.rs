@@ -10,6 +10,7 @@ use super::FaultsMet;
 use super::figures::{Figures, SumsByCurrency};
 use crate::cli::output::{Colour, count, paint, print_table, say, table};
 use crate::cli::run_report::Report;
+use crate::domain::history::EventKind;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
 
@@ -19,7 +20,7 @@ pub(super) struct DemoOutcome {
     pub report: Report,
     pub faults: FaultsMet,
     pub answers: Vec<(String, String, u64)>,
-    pub moves: Vec<(String, State, State, u64)>,
+    pub moves: Vec<(EventKind, State, State, u64)>,
     /// How many contracts there are.
     pub rows: u64,
     pub seconds: Duration,
@@ -29,7 +30,7 @@ pub(super) struct DemoOutcome {
 impl DemoOutcome {
     /// How often an outcome was not known.
     fn unknown_opened(&self) -> u64 {
-        let opened = |(_, from, to, _): &&(String, State, State, u64)| {
+        let opened = |(_, from, to, _): &&(EventKind, State, State, u64)| {
             *to == State::Unknown && *from != State::Unknown
         };
         self.moves

@@ -13,6 +13,7 @@ use super::ledger_fixture::{
     Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent,
 };
 use super::on_every_engine;
+use payrun::domain::history::EventKind;
 
 fn timed_out() -> Answer {
     Answer::from(Cause::TimedOut)
@@ -259,7 +260,7 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
             let last = desk.ledger.events(one.id()).await.unwrap().pop().unwrap();
             assert_eq!(
                 (last.event.as_str(), last.alarm.as_deref()),
-                ("late done", Some(alarm))
+                ("late_done", Some(alarm))
             );
         }
         assert!(
@@ -313,7 +314,7 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
             let events = desk.ledger.events(one.id()).await.unwrap();
             events
                 .into_iter()
-                .filter(|event| event.event == "late answer")
+                .filter(|event| event.event == EventKind::LateAnswer)
                 .map(|event| event.alarm)
                 .collect()
         };
@@ -360,7 +361,7 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             let last = desk.ledger.events(1).await.unwrap().pop().unwrap();
             assert_eq!(
                 (last.event.as_str(), last.alarm.as_deref()),
-                ("late done", Some("money_moved"))
+                ("late_done", Some("money_moved"))
             );
             if state == State::Parked {
                 desk.ledger

@@ -31,6 +31,7 @@ use payrun::workflow::Workflow;
 
 use super::{Place, on_every_engine};
 use crate::support::{App, Setup, by};
+use payrun::domain::history::AttemptKind;
 
 const WORKFLOW: &str = "workflows/charge.yaml";
 
@@ -251,10 +252,11 @@ impl World {
                     Answer::Done(Receipt("R".into()))
                 };
                 let attempt = Attempt {
+                    kind: AttemptKind::Call,
                     operation: "deduct".into(),
                     started_at: now,
                     ended_at: now,
-                    answer: answer.as_str(),
+                    answer: answer.kind(),
                     code: answer.code().to_owned(),
                     http: Some(200),
                     evidence: String::new(),

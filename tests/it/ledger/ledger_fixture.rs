@@ -17,6 +17,7 @@ use payrun::ledger::{
 
 use super::Place;
 pub use crate::support::by;
+use payrun::domain::history::AttemptKind;
 
 /// How long a claim holds here.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -221,14 +222,15 @@ pub fn answered_with(
     now: Timestamp,
     evidence: &str,
 ) -> Settlement {
-    let word = answer.as_str();
+    let kind = answer.kind();
     let code = answer.code().to_owned();
     let moved = apply(&claimed.item, &Event::Answered(answer), &policy(), now).unwrap();
     let attempt = Attempt {
+        kind: AttemptKind::Call,
         operation: "deduct".into(),
         started_at: now,
         ended_at: now,
-        answer: word,
+        answer: kind,
         code,
         http: Some(200),
         evidence: evidence.to_owned(),

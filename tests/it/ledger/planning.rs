@@ -276,7 +276,7 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
                 .await
                 .last()
                 .unwrap()
-                .contains("filed again"),
+                .contains("filed_again"),
             "{:?}",
             desk.moves(old.id).await
         );

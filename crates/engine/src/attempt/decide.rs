@@ -8,6 +8,7 @@ use crate::Account;
 use crate::attempt::explain::explained;
 use crate::contracts::CONTRACT_IS;
 use payrun_domain::answer::{Answer, Cause};
+use payrun_domain::history::AttemptKind;
 use payrun_domain::item::{Event, IllegalMove, Move, QueryPurpose, State, apply};
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
@@ -253,10 +254,11 @@ pub(crate) fn attempt_of(
     observed: Observation,
 ) -> Attempt {
     Attempt {
+        kind: AttemptKind::Call,
         operation: operation.to_owned(),
         started_at,
         ended_at,
-        answer: answer.as_str(),
+        answer: answer.kind(),
         code: answer.code().to_owned(),
         http: observed.http,
         evidence: if observed.evidence.is_empty() {

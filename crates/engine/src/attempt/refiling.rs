@@ -24,7 +24,7 @@ use crate::vault::{self, VaultError};
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun_domain::ids::{KeyHash, OrderNumber};
-use payrun_domain::item::{Event, IllegalMove, Move, apply};
+use payrun_domain::item::{Event, IllegalMove, apply};
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation};
@@ -166,9 +166,9 @@ pub(crate) async fn ask(
     let reason = found
         .reason()
         .filter(|_| moved.item.state.is_open() || matches!(found, FiledState::Successful));
-    let moved = Move {
-        reason: reason.map(str::to_owned).or(moved.reason),
-        ..moved
+    let moved = match reason {
+        Some(reason) => moved.because(Some(reason.to_owned())),
+        None => moved,
     };
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
     Ok(Settlement::answered(

@@ -101,7 +101,7 @@ impl Engine {
         };
         let before = planning.newest_item().await?;
         planning
-            .job_planned(job.id, before, Some(&error.to_string()))
+            .job_planned(job.id, before, Some((error.code(), &error.to_string())))
             .await?;
         planning.commit().await.map(|_| ())
     }

@@ -33,6 +33,7 @@ use crate::vault::VaultError;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, decimal_text};
+use payrun_domain::reason::FailureCode;
 use payrun_domain::subscription::RunDays;
 use payrun_ledger::{
     LedgerError, NewApproval, NewItem, NewJob, NewRun, PlanWriter, PlannedContract, RejectedRow,
@@ -203,6 +204,25 @@ pub enum PlanError {
         /// Which job.
         job: String,
     },
+}
+
+impl PlanError {
+    /// The same for programs.
+    pub const fn code(&self) -> FailureCode {
+        match self {
+            Self::Limit { .. } => FailureCode::OverLimit,
+            Self::Source { .. } | Self::Rows { .. } => FailureCode::UnreadableItems,
+            Self::Workflow(_) | Self::NoFile { .. } | Self::Late { .. } => {
+                FailureCode::InvalidWorkflow
+            }
+            Self::Future { .. } => FailureCode::FutureDate,
+            Self::NoSuchJob { .. } => FailureCode::NoSuchJob,
+            Self::Sealed { .. } => FailureCode::UnreadableHistory,
+            Self::Ledger(_) | Self::Stopped { .. } | Self::Broken { .. } => {
+                FailureCode::Interrupted
+            }
+        }
+    }
 }
 
 impl Engine {

@@ -6,6 +6,7 @@ use super::Engine;
 use crate::planning::{PlanError, RunRequest};
 use payrun_domain::actor::Actor;
 use payrun_domain::occurrence::{EACH_MAX, MissedPolicy, OccurrenceState, Overlap};
+use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 use payrun_domain::timetable::NominalTime;
 use payrun_ledger::{LedgerError, OccurrenceRow};
@@ -182,7 +183,11 @@ impl Engine {
     ) -> Result<OccurrenceRow, LedgerError> {
         let request = match request(workflow, &row, author) {
             Ok(request) => request,
-            Err(reason) => return self.failed(row, &reason, now).await,
+            Err(reason) => {
+                return self
+                    .failed(row, (FailureCode::InvalidWorkflow, &reason), now)
+                    .await;
+            }
         };
         // A process that ends leaves it due: another one, or the next, fires it.
         let Some(place) = self.places.wait().await else {
@@ -211,7 +216,7 @@ impl Engine {
                 | PlanError::Sealed { .. }
                 | PlanError::Limit { .. }
                 | PlanError::Broken { .. }),
-            ) => self.failed(row, &chain(&error), now).await,
+            ) => self.failed(row, (error.code(), &chain(&error)), now).await,
         }
     }
 
@@ -239,6 +244,7 @@ impl Engine {
             state: OccurrenceState::Fired,
             run_id: Some(run_id),
             reason,
+            failure_code: None,
             changed_at: now,
             ..row
         };
@@ -255,7 +261,7 @@ impl Engine {
     async fn failed(
         &self,
         row: OccurrenceRow,
-        reason: &str,
+        (code, reason): (FailureCode, &str),
         now: Timestamp,
     ) -> Result<OccurrenceRow, LedgerError> {
         let reason: String = reason.chars().take(REASON_MAX).collect();
@@ -265,8 +271,14 @@ impl Engine {
             reason,
             "a schedule could not fire"
         );
-        self.decide(row, OccurrenceState::Failed, &reason, now)
-            .await
+        let state = OccurrenceState::Failed;
+        self.ledger
+            .occurrence_is(&row, (state, Some(code)), &reason, now)
+            .await?;
+        Ok(OccurrenceRow {
+            failure_code: Some(code),
+            ..decided(row, state, &reason, now)
+        })
     }
 
     async fn decide(
@@ -276,7 +288,9 @@ impl Engine {
         reason: &str,
         now: Timestamp,
     ) -> Result<OccurrenceRow, LedgerError> {
-        self.ledger.occurrence_is(&row, state, reason, now).await?;
+        self.ledger
+            .occurrence_is(&row, (state, None), reason, now)
+            .await?;
         Ok(decided(row, state, reason, now))
     }
 }

@@ -114,6 +114,7 @@ impl Engine {
             state: wished.state,
             run_id: None,
             reason: wished.reason,
+            failure_code: None,
             changed_at: now,
         };
         let had_run = self

@@ -15,6 +15,7 @@ use crate::file_store::Files;
 use crate::{Account, Engine};
 use payrun_domain::actor::Actor;
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
+use payrun_domain::history::AttemptKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, State, apply};
 use payrun_domain::money::{Amount, Currency};
@@ -325,10 +326,11 @@ impl World {
         )
         .unwrap();
         let attempt = Attempt {
+            kind: AttemptKind::Call,
             operation: "submit".to_owned(),
             started_at: now,
             ended_at: now,
-            answer: answer.as_str(),
+            answer: answer.kind(),
             code: answer.code().to_owned(),
             http: None,
             evidence: String::new(),
