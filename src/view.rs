@@ -478,7 +478,7 @@ impl From<&ItemRow> for ItemView {
             amount: item.amount.map(Amount::decimal),
             currency: item.amount.map(|amount| amount.currency().code()),
             receipt: item.receipt.clone(),
-            next_at: item.next_at.map(|at| at.to_string()),
+            next_at: item.looked_at().map(|at| at.to_string()),
             reason: item.reason.clone(),
             withdrawn: item.withdrawn.clone(),
             withdrawn_at: item.withdrawn_at.map(|at| at.to_string()),

@@ -89,7 +89,8 @@ create table items (
   recalled         bigint,                    -- the generation that was asked about before it was sent, after a restore
   state            text collate "C" not null,
   version          bigint not null default 0, -- grows with each move; a settle that knows an older one is late
-  next_at          bigint,                    -- when somebody has to look at it next; while claimed, when the lease ends
+  next_at          bigint,                    -- when somebody has to look at it next; none while it is claimed
+  lease_until      bigint,                    -- while it is claimed: when the claim ends, and it is due again
   node             bigint,                    -- the process that has claimed it; its lock tells whether it lives
   submit_count     bigint not null default 0, -- submissions under this order number
   query_count      bigint not null default 0, -- queries since it was sent, or since it is unresolved
@@ -114,6 +115,8 @@ create unique index items_custom_no on items (custom_no) where custom_no is not 
 -- One contract, one call: the database itself refuses a second one in flight.
 create unique index items_in_flight on items (exclusive_key) where state in ('sending', 'pending', 'unknown', 'parked');
 create index items_due on items (job_id, next_at) where next_at is not null;
+-- Leases that have run out are looked for before each claim; there are as many as there are calls under way.
+create index items_leased on items (job_id, lease_until) where lease_until is not null;
 -- What a dead process left is found without reading every item.
 create index items_claimed on items (node) where node is not null;
 create index items_taken_from on items (taken_from) where taken_from is not null;

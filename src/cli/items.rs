@@ -210,7 +210,9 @@ impl Printer {
                 .map(|amount| amount.currency().code().to_owned())
                 .unwrap_or_default(),
             item.receipt.clone().unwrap_or_default(),
-            item.next_at.map(|at| at.to_string()).unwrap_or_default(),
+            item.looked_at()
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
             why(item),
             item.result.clone().unwrap_or_default(),
         ])

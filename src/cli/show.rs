@@ -170,7 +170,9 @@ fn print_item(item: &ItemRow, kind: &str, colour: bool) {
         ("receipt", item.receipt.clone().unwrap_or_default()),
         (
             "next due",
-            item.next_at.map(|at| at.to_string()).unwrap_or_default(),
+            item.looked_at()
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
         ),
         ("reason", item.reason.clone().unwrap_or_default()),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),

@@ -168,7 +168,7 @@ async fn find(turn: &mut WriteTx, item_id: i64) -> Result<NotifiedItem, LedgerEr
     Ok(NotifiedItem {
         stored: ItemRecord::read(&row)?,
         policy: policy_of(&row, item_id)?,
-        next_at: instant(&row, "next_at")?,
+        next_at: instant(&row, "next_at")?.or(instant(&row, "lease_until")?),
         claimed: row
             .try_get::<Option<i64>, _>("node")
             .map_err(failed)?
@@ -248,7 +248,7 @@ async fn write(
         stored,
         event: EventKind::Notification,
         moved,
-        node: None,
+        lease: None,
         result: result.as_deref(),
         at: said.now,
     };

@@ -75,7 +75,7 @@ pub(super) async fn move_held(
             stored,
             event: event.kind(),
             moved,
-            node: None,
+            lease: None,
             result: None,
             at: now,
         };

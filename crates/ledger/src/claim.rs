@@ -14,7 +14,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::error::LedgerError;
-use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, list};
+use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, Lease, list};
 use super::lanes::{LaneState, rate_of};
 use super::location::DbKind;
 use super::node::NodeId;
@@ -262,6 +262,7 @@ pub(super) async fn claim(
     } else {
         Vec::new()
     };
+    expire_leases(turn, request).await?;
     for want in &request.wants {
         let is_held =
             |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
@@ -419,7 +420,7 @@ async fn claim_from(
             State::Planned if is_paused => sorted.blocked.push((stored.id, WaitReason::Paused)),
             State::Planned if is_ending => sorted.blocked.push((stored.id, WaitReason::Ending)),
             State::Planned if is(Mutation::ContractNotChecked) => {
-                sorted.claim(stored, want, request.now, lease_until)?
+                sorted.claim(stored, want, request.now)?
             }
             State::Planned if in_flight.is_some() => {
                 let is_parked = in_flight == Some(State::Parked.as_str());
@@ -457,11 +458,11 @@ async fn claim_from(
             | State::Cancelled
             | State::Parked
             | State::Rejected
-            | State::Skipped => sorted.claim(stored, want, request.now, lease_until)?,
+            | State::Skipped => sorted.claim(stored, want, request.now)?,
         }
     }
     if !is(Mutation::ClaimNotWritten) {
-        sorted.write(turn, request).await?;
+        sorted.write(turn, request, lease_until).await?;
     }
     let taken = sorted.claims.len();
     claimed.extend(
@@ -516,7 +517,6 @@ impl DueItems {
         stored: ItemRecord,
         want: &JobQuota,
         now: Timestamp,
-        until: Timestamp,
     ) -> Result<(), LedgerError> {
         let doing = if stored.item.state == State::Planned {
             ClaimKind::Submit
@@ -524,7 +524,7 @@ impl DueItems {
             ClaimKind::Query
         };
         let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
-        self.claims.push((stored, moved.with_next_at(until), doing));
+        self.claims.push((stored, moved, doing));
         Ok(())
     }
 
@@ -583,11 +583,20 @@ impl DueItems {
         Ok(())
     }
 
-    async fn write(&self, turn: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
+    async fn write(
+        &self,
+        turn: &mut WriteTx,
+        request: &ClaimRequest,
+        lease_until: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let lease = Lease {
+            node: request.node.0,
+            until: lease_until,
+        };
         let claims = self
             .claims
             .iter()
-            .map(|(stored, moved, _)| (stored, moved, EventKind::Claim, Some(request.node.0)));
+            .map(|(stored, moved, _)| (stored, moved, EventKind::Claim, Some(lease)));
         let abandoned = self
             .abandoned
             .iter()
@@ -609,11 +618,11 @@ impl DueItems {
             .chain(recalled)
             .chain(parked)
             .chain(withdrawn)
-            .map(|(stored, moved, event, node)| ItemChange {
+            .map(|(stored, moved, event, lease)| ItemChange {
                 stored,
                 event,
                 moved,
-                node,
+                lease,
                 result: None,
                 at: request.now,
             })
@@ -695,16 +704,42 @@ pub(super) fn follow(
     })
 }
 
+/// Of a job, when the first of its items is due or its first lease ends; `$1` is the job.
+const NEXT_OF_JOB: &str = "\
+    select min(d.at) from (select min(next_at) as at from items where job_id = $1 and next_at is not null \
+      union all select min(lease_until) from items where job_id = $1 and lease_until is not null) as d";
+
 async fn next_due(turn: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
     let failed = |source| LedgerError::of("looking for the next due item", source);
-    let row =
-        sqlx::query("select min(next_at) from items where job_id = $1 and next_at is not null")
-            .bind(job_id)
-            .fetch_one(turn.connection())
-            .await
-            .map_err(failed)?;
-    let next: Option<i64> = row.try_get(0).map_err(failed)?;
+    let next: Option<i64> = sqlx::query_scalar(NEXT_OF_JOB)
+        .bind(job_id)
+        .fetch_one(turn.connection())
+        .await
+        .map_err(failed)?;
     Ok(next.map(Timestamp::from_millis))
+}
+
+/// What is claimed and whose lease has run out is due: it was to be looked at then. Its claim stands
+/// until somebody takes it; a settle that comes before is in time.
+pub(super) const EXPIRE_LEASES: &str = "\
+    update items set next_at = lease_until, lease_until = null \
+    where job_id in (select cast(atom as bigint) from json_each($1)) and lease_until <= $2";
+
+async fn expire_leases(turn: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
+    let jobs: Vec<i64> = request
+        .wants
+        .iter()
+        .filter(|want| want.slots > 0)
+        .map(|want| want.job_id)
+        .collect();
+    let expired = sqlx::query(EXPIRE_LEASES)
+        .bind(list(&jobs))
+        .bind(request.now.millis())
+        .execute(turn.connection())
+        .await;
+    expired
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("ending leases", source))
 }
 
 /// Whether a column has a value, whatever its type.

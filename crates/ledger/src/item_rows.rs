@@ -190,13 +190,21 @@ pub(super) fn amount_in(
     }
 }
 
+/// A claim on an item: whose it is, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    pub node: i64,
+    pub until: Timestamp,
+}
+
 /// One item's move, ready to be written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ItemChange<'a> {
     pub stored: &'a ItemRecord,
     pub event: EventKind,
     pub moved: &'a Move,
-    pub node: Option<i64>,
+    /// Who has it claimed from then on; none if nobody has.
+    pub lease: Option<Lease>,
     pub result: Option<&'a str>,
     pub at: Timestamp,
 }
@@ -385,6 +393,8 @@ struct ItemLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     next_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    lease_until: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<i64>,
     submit_count: u32,
     query_count: u32,
@@ -421,7 +431,8 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<ItemLine<'a>, LedgerErro
         generation: next.generation,
         order_no: stored.number_of(next.generation)?,
         next_at: written.moved.next_at.map(Timestamp::millis),
-        node: written.node,
+        lease_until: written.lease.map(|lease| lease.until.millis()),
+        node: written.lease.map(|lease| lease.node),
         submit_count: next.submit_count,
         query_count: next.query_count,
         decline_count: next.decline_count,

@@ -546,7 +546,7 @@ async fn write(
         stored,
         event: wish.event().kind(),
         moved,
-        node: None,
+        lease: None,
         result,
         at: now,
     };

@@ -673,7 +673,7 @@ impl PlanWriter {
                 stored,
                 event: EventKind::FiledAgain,
                 moved,
-                node: None,
+                lease: None,
                 result: Some(result),
                 at: self.now,
             })

@@ -158,8 +158,10 @@ pub struct ItemRow {
     pub state: State,
     /// Its amount.
     pub amount: Option<Amount>,
-    /// When somebody has to look at it next.
+    /// When it is looked at next; none while it is claimed.
     pub next_at: Option<Timestamp>,
+    /// While it is claimed: when the claim ends.
+    pub lease_until: Option<Timestamp>,
     /// The gateway's number for what it did.
     pub receipt: Option<String>,
     /// Why, where the state alone does not say.
@@ -174,6 +176,13 @@ pub struct ItemRow {
     pub input: String,
     /// The item that has the key.
     pub duplicate_of: Option<i64>,
+}
+
+impl ItemRow {
+    /// When it is looked at next: when it is due, or when its claim ends.
+    pub fn looked_at(&self) -> Option<Timestamp> {
+        self.next_at.or(self.lease_until)
+    }
 }
 
 /// One call and its answer.
@@ -258,7 +267,9 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
         let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency, \
-                       (select min(i.next_at) from items as i where i.job_id = jobs.id and i.next_at is not null) as due \
+                       (select min(d.at) from (select min(i.next_at) as at from items as i where i.job_id = jobs.id and i.next_at is not null \
+                         union all select min(i.lease_until) from items as i where i.job_id = jobs.id and i.lease_until is not null) as d) \
+                         as due \
                      from jobs where lane = $1 and finished_at is null and started = 1 order by due nulls last, id limit 1000";
         let query = sqlx::query(query).bind(lane.to_owned());
         let rows = self.rows("listing open jobs", query).await?;
@@ -424,8 +435,12 @@ impl Ledger {
                               or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
                               or exists (select 1 from json_each($3) as a where a.atom in (j.lane, j.lane || '/' || j.kind, \
                                 j.lane || '/' || j.kind || '/' || j.id)) \
-                            then (select min(i.next_at) from items as i where i.job_id = j.id and i.state in ('pending', 'unknown')) \
-                            else (select min(i.next_at) from items as i where i.job_id = j.id and i.next_at is not null) end) \
+                            then (select min(coalesce(i.next_at, i.lease_until)) from items as i \
+                              where i.job_id = j.id and i.state in ('pending', 'unknown')) \
+                            else (select min(d.at) from (select min(i.next_at) as at from items as i \
+                                where i.job_id = j.id and i.next_at is not null \
+                              union all select min(i.lease_until) from items as i \
+                                where i.job_id = j.id and i.lease_until is not null) as d) end) \
                           from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
                              and j.lane in (select atom from json_each($2))) \
                      from jobs as j cross join totals as t \
@@ -823,6 +838,10 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         amount: amount_of(row, id)?,
         next_at: row
             .try_get::<Option<i64>, _>("next_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
+        lease_until: row
+            .try_get::<Option<i64>, _>("lease_until")
             .map_err(failed)?
             .map(Timestamp::from_millis),
         receipt: row.try_get("receipt").map_err(failed)?,

@@ -111,7 +111,7 @@ impl Ledger {
         until: Timestamp,
     ) -> Result<bool, LedgerError> {
         let query = "select i.id from jobs as j join items as i on i.job_id = j.id where j.run_id = $1 \
-                     and j.finished_at is null and i.next_at > $2 and i.next_at <= $3 and i.node is not null limit 1";
+                     and j.finished_at is null and i.lease_until > $2 and i.lease_until <= $3 limit 1";
         let found = sqlx::query(query)
             .bind(run_id)
             .bind(after.millis())

@@ -296,7 +296,7 @@ fn writes(batch: &[&Settlement]) -> Result<ChangeBatch, LedgerError> {
             stored: &one.stored,
             event: one.event,
             moved: &one.moved,
-            node: None,
+            lease: None,
             result: one.result.as_deref(),
             at: one.at,
         })
@@ -397,7 +397,7 @@ async fn apply_late_reply(
         stored: &stored,
         event,
         moved: &moved,
-        node: None,
+        lease: None,
         result: None,
         at: one.at,
     };

@@ -93,7 +93,8 @@ async fn apply_line(
     } else {
         Answer::from(Cause::Mismatch)
     };
-    let next_at: Option<i64> = row.try_get("next_at").map_err(failed)?;
+    let instant = |column| row.try_get::<Option<i64>, _>(column).map_err(failed);
+    let next_at = instant("next_at")?.or(instant("lease_until")?);
     let news = Evidence {
         source: EvidenceSource::StatementLine,
         answer: &answer,
@@ -142,7 +143,7 @@ async fn write(
         stored,
         event: EventKind::Statement,
         moved,
-        node: None,
+        lease: None,
         result: None,
         at: shown.now,
     };

@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
-use super::claim::{ASKED, BUMP, DUE, RECALLED};
+use super::claim::{ASKED, BUMP, DUE, EXPIRE_LEASES, RECALLED};
 use super::item_rows::WRITE;
 use super::pauses::WAKE;
 
@@ -61,6 +61,12 @@ async fn what_is_due_is_found_by_its_index_in_order() {
             .all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")),
         "{steps:#?}"
     );
+}
+
+#[tokio::test]
+async fn leases_that_ran_out_are_found_by_their_index() {
+    let steps = steps(EXPIRE_LEASES).await;
+    place(&steps, "INDEX items_leased (job_id=? AND lease_until<?)");
 }
 
 #[tokio::test]

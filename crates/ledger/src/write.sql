@@ -6,6 +6,7 @@ update items set
   generation       = m.value ->> 'generation',
   order_no         = m.value ->> 'order_no',
   next_at          = m.value ->> 'next_at',
+  lease_until      = m.value ->> 'lease_until',
   node             = m.value ->> 'node',
   submit_count     = m.value ->> 'submit_count',
   query_count      = m.value ->> 'query_count',

@@ -7,6 +7,7 @@ moved as (
     generation       = cast(m.value ->> 'generation' as bigint),
     order_no         = m.value ->> 'order_no',
     next_at          = cast(m.value ->> 'next_at' as bigint),
+    lease_until      = cast(m.value ->> 'lease_until' as bigint),
     node             = cast(m.value ->> 'node' as bigint),
     submit_count     = cast(m.value ->> 'submit_count' as bigint),
     query_count      = cast(m.value ->> 'query_count' as bigint),

@@ -36,8 +36,8 @@ fn what_is_claimed_is_sending_under_its_number_before_the_claimer_knows() {
                 (State::Sending, Some(one.order_no().as_str()))
             );
             assert_eq!(
-                row.next_at,
-                Some(one.lease_until),
+                (row.next_at, row.lease_until),
+                (None, Some(one.lease_until)),
                 "it is looked at again when the lease ends"
             );
         }
