@@ -108,7 +108,7 @@ pub fn project(folder: &Path, url: &str, items: u64, concurrency: u32, database:
     let workflow = "workflow: bench\ndescription: Charges contracts.\njobs:\n  deduct:\n    uses: deduct\n    gateway: hk\n    items: { file: contracts.csv }\n    \
          key: \"{{ item.contract_id }}/{{ run.month }}\"\n    with:\n      contract_id: \"{{ item.contract_id }}\"\n      \
          amount: \"{{ item.amount }}\"\n      currency: \"{{ item.currency }}\"\n      description: \"{{ item.plan }} {{ run.month }}\"\n      \
-         merchant_category_code: \"4900\"\n    resolve: { schedule: [200ms], grace: 3s, horizon: 2m }\n";
+         merchant_category_code: \"4900\"\n    query: { schedule: [200ms], grace: 3s, horizon: 2m }\n";
     std::fs::write(folder.join("workflow.yaml"), workflow).expect("workflow.yaml");
     let mut csv = String::from("contract_id,plan,amount,currency\n");
     for number in 1..=items {

@@ -25,7 +25,7 @@ fn policy() -> Policy {
             first: second,
             max: second,
         },
-        resolve: QueryPolicy {
+        query: QueryPolicy {
             schedule: vec![second],
             grace: second,
             horizon: second * 3600,

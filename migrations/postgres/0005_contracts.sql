@@ -6,8 +6,8 @@ create table contracts (
   contract     text collate "C" not null, -- the gateway's id
   account      text collate "C" not null, -- as the gateway tells accounts apart
   version      bigint not null default 0, -- grows with each change; a plan that knows an older one leaves the contract alone
-  state        text collate "C" not null, -- active, paused, ended
-  since        text collate "C",          -- the day it was paused or ended
+  state        text collate "C" not null, -- active, suspended, ended
+  since        text collate "C",          -- the day it was suspended or ended
   reason       text collate "C",
   currency     text collate "C" not null,
   prices       text collate "C" not null, -- JSON array of [day from which it holds, amount]
@@ -50,7 +50,7 @@ create table contract_changes (
   contract_id  bigint not null,
   at           bigint not null,
   who          text collate "C" not null,
-  what         text collate "C" not null, -- imported, changed, paused, resumed, ended
+  what         text collate "C" not null, -- imported, changed, suspended, resumed, ended
   why          text collate "C" not null,
   before       text collate "C",          -- JSON object; none for a new contract
   after        text collate "C" not null

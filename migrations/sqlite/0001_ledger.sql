@@ -15,13 +15,13 @@ create table runs (
   author_user  text,                       -- the user of the machine, who is compared at an approval; none if the name was proved
   started_at   integer not null,
   finished_at  integer,
-  forgotten_at integer,                    -- since when it has no evidence any more
+  pruned_at integer,                    -- since when it has no evidence any more
   unique (workflow, occurrence)
 );
 create index runs_unfinished on runs (id) where finished_at is null;
 create index runs_finished on runs (finished_at) where finished_at is not null;
 create index runs_of_workflow on runs (workflow, started_at);
-create index runs_with_evidence on runs (finished_at) where finished_at is not null and forgotten_at is null;
+create index runs_with_evidence on runs (finished_at) where finished_at is not null and pruned_at is null;
 
 -- The jobs of a run, as they were planned.
 create table jobs (
@@ -32,7 +32,7 @@ create table jobs (
   lane         text    not null,           -- the gateway account by its name in payrun.yaml
   account      text,                       -- the same as the gateway tells accounts apart: the name may be another's by now
   needs        text    not null,           -- JSON array of job names of the same run
-  policy       text    not null,           -- JSON: retry, resolve, dunning as they were planned
+  policy       text    not null,           -- JSON: retry, query, dunning as they were planned
   rate_calls   integer,                    -- a slower rate than the lane's, if the workflow gives one
   rate_per     integer,                    -- in milliseconds
   concurrency  integer,
@@ -43,7 +43,7 @@ create table jobs (
   last_item    integer,                    -- to here; between them may be others of plans made at the same time
   started      integer not null default 0, -- 1 once the jobs it needs have ended
   finished_at  integer,
-  forgotten_to integer,                    -- its items up to this id have no evidence any more
+  pruned_to integer,                    -- its items up to this id have no evidence any more
   unique (run_id, name)
 );
 create index jobs_unfinished on jobs (lane) where finished_at is null;
@@ -59,7 +59,7 @@ create table totals (
   minor        integer not null,           -- the sum of their amounts
   primary key (job_id, state, currency)
 ) without rowid;
-create index totals_parked on totals (job_id) where state = 'parked';
+create index totals_needing_review on totals (job_id) where state = 'needs_review';
 
 -- One row for each input row, date or period of a job: the queue.
 create table items (
@@ -100,25 +100,25 @@ create table items (
 create unique index items_key on items (key_hash) where key_hash is not null;
 create unique index items_custom_no on items (custom_no) where custom_no is not null;
 -- One contract, one call: the database itself refuses a second one in flight.
-create unique index items_in_flight on items (exclusive_key) where state in ('sending', 'pending', 'unknown', 'parked');
+create unique index items_in_flight on items (exclusive_key) where state in ('sending', 'pending', 'unknown', 'needs_review');
 create index items_due on items (job_id, next_at) where next_at is not null;
 -- Leases that have run out are looked for before each claim; there are as many as there are calls under way.
 create index items_leased on items (job_id, lease_until) where lease_until is not null;
 -- What a dead process left is found without reading every item.
 create index items_claimed on items (node) where node is not null;
 create index items_taken_from on items (taken_from) where taken_from is not null;
--- What is planned or held of a contract, so that it is found when the contract is stopped, and what was put off of it.
-create index items_waiting on items (exclusive_key) where state in ('planned', 'held');
+-- What is planned of a contract or waits for approval, so that it is found when the contract is stopped, and what was put off of it.
+create index items_waiting on items (exclusive_key) where state in ('planned', 'awaiting_approval');
 create index items_put_off on items (exclusive_key) where state = 'planned' and reason_code is not null;
 -- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
-create index items_troubled on items (id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
+create index items_troubled on items (id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
 create index items_asked on items (id) where state in ('pending', 'unknown');
 create index items_named on items (key);
-create index items_parked on items (job_id) where state = 'parked';
+create index items_needing_review on items (job_id) where state = 'needs_review';
 create index items_unknown on items (unresolved_since) where state = 'unknown';
 -- Whoever approves a batch is shown which of its rows say the same of the same payment or contract as an earlier one.
 create index items_content_hash on items (content_hash) where content_hash is not null;
--- Whoever approves a refund that names our own payment by the gateway's number is shown what was paid, before any look-up.
+-- Whoever approves a refund that names our own payment by the gateway's number is shown what was paid, before any lookup.
 create index items_receipt on items (receipt) where receipt is not null;
 -- Which keys sealed values need is looked up at each start, and `payrun reseal` finds what is sealed under an old one. The id of a
 -- key stands in the value itself (16 characters and a colon); '-' is a value from before keys had ids.
@@ -167,9 +167,9 @@ create table buckets (
 -- Whether a gateway account, a kind of job on it, or one job sends anything; none that is open and has always been.
 create table lanes (
   name         text    primary key,
-  state        text    not null,           -- open, held, stopped
+  state        text    not null,           -- open, suspended, stopped
   reason       text,
-  author       text,                       -- the person who holds it; none where payrun closed it
+  author       text,                       -- the person who suspended it; none where payrun closed it
   until        integer                     -- when it opens again by itself
 ) without rowid;
 

@@ -8,7 +8,7 @@ create table payments (
   transaction_id text    not null,         -- the gateway's
   amount         integer not null,
   currency       text    not null,
-  other_amount   integer,                  -- what a later look-up said, where that differs: a person has to find out which is so
+  other_amount   integer,                  -- what a later lookup said, where that differs: a person has to find out which is so
   other_currency text,
   seen_at        integer not null,
   unique (account, order_no),
@@ -25,7 +25,7 @@ create table statements (
   lines          integer not null,
   remarks        text,                     -- JSON list of sentences: what its totals say otherwise than its lines; none if all agree
   fetched_at     integer not null,
-  forgotten_at   integer,                  -- since when its lines are going
+  pruned_at   integer,                  -- since when its lines are going
   unique (lane, day)
 );
 create index statements_by_time on statements (fetched_at);

@@ -6,8 +6,8 @@ create table contracts (
   contract     text    not null,           -- the gateway's id
   account      text    not null,           -- as the gateway tells accounts apart
   version      integer not null default 0, -- grows with each change; a plan that knows an older one leaves the contract alone
-  state        text    not null,           -- active, paused, ended
-  since        text,                       -- the day it was paused or ended
+  state        text    not null,           -- active, suspended, ended
+  since        text,                       -- the day it was suspended or ended
   reason       text,
   currency     text    not null,
   prices       text    not null,           -- JSON array of [day from which it holds, amount]
@@ -50,7 +50,7 @@ create table contract_changes (
   contract_id  integer not null,
   at           integer not null,
   who          text    not null,
-  what         text    not null,           -- imported, changed, paused, resumed, ended
+  what         text    not null,           -- imported, changed, suspended, resumed, ended
   why          text    not null,
   before       text,                       -- JSON object; none for a new contract
   after        text    not null

@@ -38,7 +38,7 @@ enum AlertsCommand {
     Rules(RulesArgs),
     /// Look for troubles once and send what is due, as the service does all the time; for cron
     /// where no service runs
-    Look,
+    Run,
     /// Have the mails of the last 30 days sent again that were refused or given up
     Resend,
     /// Write one mail of each kind, made up, into a folder, by the templates of templates/ where
@@ -86,7 +86,7 @@ pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Fai
         AlertsCommand::Test(args) => test(&project, args).await,
         AlertsCommand::List(args) => list(&project, &args).await,
         AlertsCommand::Rules(args) => rules(&project, &args),
-        AlertsCommand::Look => look(&project).await,
+        AlertsCommand::Run => run_once(&project).await,
         AlertsCommand::Resend => resend(&project).await,
         AlertsCommand::Preview(args) => write_previews(&project, &args.folder),
     }
@@ -295,7 +295,7 @@ fn rule_json(rule: &AlertRule) -> Value {
     })
 }
 
-async fn look(project: &Project) -> Result<Exit, Failure> {
+async fn run_once(project: &Project) -> Result<Exit, Failure> {
     let (workflows, notices) = (workflows(project)?, notices(project).await?);
     let certificates = project
         .engine(project.ledger().await?, Clock::of_machine())

@@ -35,14 +35,14 @@ pub(super) fn print(project: &Project, as_json: bool) -> Exit {
             .iter()
             .filter(|(gateway, _)| configured.contains(gateway.as_str()))
         {
-            let payment = operations
-                .payment
+            let lookup = operations
+                .lookup
                 .as_ref()
-                .map_or(&[][..], |payment| &payment.outcomes);
+                .map_or(&[][..], |lookup| &lookup.outcomes);
             let tables = [
                 ("submit", &operations.submit_outcomes[..]),
                 ("query", &operations.query_outcomes),
-                ("payment", payment),
+                ("lookup", lookup),
             ];
             for (table, rows) in tables {
                 rows.iter()

@@ -38,7 +38,7 @@ pub(super) struct CheckArgs {
     #[arg(value_name = "WORKFLOW")]
     workflows: Vec<PathBuf>,
     /// Also say which keys are used, try keys, clock and reachability of every gateway, each kind
-    /// of look-up that the workflows make (of orders that do not exist), and ask about the first
+    /// of query that the workflows make (of orders that do not exist), and ask about the first
     /// contracts of the workflows; nothing that has an effect is sent
     #[arg(long)]
     online: bool,
@@ -88,7 +88,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         Vec::new()
     };
     if args.online && probes.iter().all(|(_, probe)| probe.found.is_ok()) {
-        probes.extend(try_lookups(&project, &workflows).await?);
+        probes.extend(try_queries(&project, &workflows).await?);
         for workflow in workflows.into_iter().filter(|_| args.contracts > 0) {
             probes.extend(ask_about_items(&project, workflow, usize::from(args.contracts)).await?);
         }
@@ -257,8 +257,8 @@ pub(super) async fn probe(project: &Project) -> Result<Vec<(String, Probe)>, Fai
     Ok(probes)
 }
 
-/// Tries every kind of look-up that the workflows will make, once an account.
-async fn try_lookups(
+/// Tries every kind of query that the workflows will make, once an account.
+async fn try_queries(
     project: &Project,
     workflows: &[Arc<Workflow>],
 ) -> Result<Vec<(String, Probe)>, Failure> {
@@ -277,7 +277,7 @@ async fn try_lookups(
         let Some(account) = accounts.get(&job.gateway) else {
             continue;
         };
-        for operation in trial_calls::lookups(&job.kind, account.kind) {
+        for operation in trial_calls::queries(&job.kind, account.kind) {
             if tried.insert((account.name.clone(), operation.clone())) {
                 let TrialCall { operation, found } =
                     trial_calls::attempt(account, &job.kind, &operation, &day).await;
@@ -286,7 +286,7 @@ async fn try_lookups(
                 probes.push((
                     account.name.clone(),
                     Probe {
-                        step: "look-up",
+                        step: "query",
                         found,
                     },
                 ));

@@ -202,7 +202,7 @@ impl Printer {
             item.line.to_string(),
             item.key.clone(),
             item.order_no.clone().unwrap_or_default(),
-            item.state.as_str().to_owned(),
+            item.state.label().to_owned(),
             item.amount
                 .map(crate::domain::money::Amount::decimal)
                 .unwrap_or_default(),

@@ -33,8 +33,8 @@ enum LaneCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Hold a lane: nothing goes out, not even to ask, until it is released
-    Hold {
+    /// Suspend a lane: nothing goes out, not even queries, until it is released
+    Suspend {
         /// The gateway account, or GATEWAY/KIND for one kind of job
         lane: String,
         /// For how long (10m, 2h, 1d); until it is released if not given
@@ -83,17 +83,17 @@ pub(super) async fn run(context: &Context, args: &LaneArgs) -> Result<Exit, Fail
         .await?;
     match &args.command {
         LaneCommand::List { json } => list(&engine, *json).await?,
-        LaneCommand::Hold { lane, time, by } => {
+        LaneCommand::Suspend { lane, time, by } => {
             let until = time.map(|time| engine.clock.now().plus(time));
             engine
-                .hold_lane(
+                .suspend_lane(
                     lane,
                     until,
                     &by.signed(&engine.ledger, Role::Operator).await?,
                 )
                 .await
                 .map_err(failed)?;
-            say("held: nothing is called, not even to ask; `payrun lane release` opens it");
+            say("suspended: nothing is called, not even a query; `payrun lane release` opens it");
         }
         LaneCommand::Release { lane, by } => {
             let was_closed = engine

@@ -20,7 +20,6 @@ mod contracts;
 mod demo;
 mod doctor;
 pub mod exit;
-mod forget;
 #[cfg(feature = "sandbox")]
 mod init;
 mod items;
@@ -33,6 +32,7 @@ mod output;
 mod pause;
 mod plan;
 mod promote;
+mod prune;
 mod refund;
 mod reseal;
 mod resolve;
@@ -72,7 +72,7 @@ use log::LogFormat;
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 all succeeded; 1 internal error; 2 invalid input or usage; \
-                        3 finished with failed, rejected or parked items, or with differences; 4 interrupted, or \
+                        3 finished with items that failed, were rejected or need review, or with differences; 4 interrupted, or \
                         waiting, with items open."
 )]
 pub struct Args {
@@ -156,9 +156,9 @@ enum Command {
     Pause(pause::PauseArgs),
     /// Send again what was paused
     Resume(pause::PauseArgs),
-    /// Hold, release or slow a gateway account's lane
+    /// Suspend, release or slow a gateway account's lane
     Lane(lane::LaneArgs),
-    /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
+    /// Have items that failed, need review or were cancelled tried again, once it is certain that this is safe
     Retry(retry::RetryArgs),
     /// Withdraw items: nothing more of them is sent, and what may be under way is queried
     Cancel(cancel::CancelArgs),
@@ -179,7 +179,7 @@ enum Command {
     /// queried before it is sent
     Restore(restore::RestoreArgs),
     /// Delete what is older than `retention` says; the service does it by itself
-    Forget(forget::ForgetArgs),
+    Prune(prune::PruneArgs),
     /// Seal what is kept of persons under the first key of `encryption_key`, so that the others can
     /// be taken away
     Reseal(reseal::ResealArgs),
@@ -293,7 +293,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Contracts(args) => contracts::run(context, args).await,
         Command::Journal(args) => journal::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
-        Command::Forget(args) => forget::run(context, &args).await,
+        Command::Prune(args) => prune::run(context, &args).await,
         Command::Restore(args) => restore::run(context, &args).await,
         Command::Reseal(args) => reseal::run(context, &args).await,
         Command::Promote(args) => promote::run(context, args).await,

@@ -300,7 +300,7 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
     for refusal in job.refusals.iter().take(rows) {
         refused.add_row([
             refusal.line.to_string(),
-            refusal.state.as_str().to_owned(),
+            refusal.state.label().to_owned(),
             cut(&refusal.reason, width),
         ]);
     }
@@ -373,7 +373,7 @@ pub(super) fn summary(job: &PlannedJob) -> String {
         ));
     }
     let waits = if job.approval.is_some() {
-        "; held until somebody else has approved"
+        "; it waits until somebody else has approved"
     } else {
         ""
     };

@@ -118,22 +118,23 @@ async fn next_name(ledger: &Ledger, item: i64) -> Result<String, Failure> {
                     earlier.id
                 )));
             }
-            state if state.is_open() || state == State::Parked => {
+            state if state.is_open() || state == State::NeedsReview => {
                 return Err(Failure::invalid(format!(
-                    "item {} gives item {item} back already: it is {state}",
-                    earlier.id
+                    "item {} gives item {item} back already: it {}",
+                    earlier.id,
+                    state.predicate()
                 ))
                 .help(format!(
                     "`payrun show --item {}` says what it waits for",
                     earlier.id
                 )));
             }
-            State::Held
+            State::AwaitingApproval
             | State::Planned
             | State::Sending
             | State::Pending
             | State::Unknown
-            | State::Parked
+            | State::NeedsReview
             | State::Failed
             | State::Cancelled
             | State::Rejected

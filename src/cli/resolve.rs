@@ -18,7 +18,7 @@ use crate::ledger::{ActionResult, OperatorAction};
 /// Arguments of `payrun resolve`.
 #[derive(Debug, Args)]
 pub(super) struct ResolveArgs {
-    /// The item, by id, key or order number; it must be unknown or parked
+    /// The item, by id, key or order number; it must be unknown or need review
     #[arg(value_name = "ITEM")]
     item: String,
     /// It happened; the gateway's number for it
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         .await?
     {
         ActionResult::Moved(state) | ActionResult::Withdrawn(state) => {
-            say(format!("item {} is {state} now", item.id));
+            say(format!("item {} {} now", item.id, state.predicate()));
             Ok(Exit::Success)
         }
         refused @ (ActionResult::Refused(_)

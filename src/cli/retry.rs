@@ -172,11 +172,6 @@ fn words(which: &ItemSelection) -> String {
 }
 
 fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
-    let states: BTreeMap<&str, u64> = chosen
-        .states
-        .iter()
-        .map(|(state, items)| (state.as_str(), *items))
-        .collect();
     if as_json {
         let sums: BTreeMap<&str, String> = chosen
             .sums
@@ -184,13 +179,14 @@ fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
             .map(|(code, (minor, currency))| (*code, decimal_text(i128::from(*minor), *currency)))
             .collect();
         say_json(
-            &json!({ "items": chosen.items, "states": states, "sums": sums, "set": chosen.set, "left_out": chosen.left_out }),
+            &json!({ "items": chosen.items, "states": chosen.states, "sums": sums, "set": chosen.set, "left_out": chosen.left_out }),
         );
         return;
     }
-    let by_state: Vec<String> = states
+    let by_state: Vec<String> = chosen
+        .states
         .iter()
-        .map(|(state, items)| format!("{} {state}", count(*items)))
+        .map(|(state, items)| format!("{} {}", count(*items), state.label()))
         .collect();
     if chosen.items == 0 {
         say("nothing to do: no item is chosen");
@@ -214,7 +210,7 @@ fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
 fn tell_left_out(chosen: &BulkSelection) {
     if chosen.left_out > 0 {
         say(format!(
-            "{} left out: the contract is paused or ended, the period was given up with it, the batch was rejected, or it was \
+            "{} left out: the contract is suspended or ended, the period was given up with it, the batch was rejected, or it was \
              filed again; `payrun retry ITEM` says which",
             counted(chosen.left_out, "item")
         ));
@@ -228,16 +224,17 @@ pub(super) fn failed(error: BulkError) -> Failure {
     }
 }
 
-const PARKED: &str = "it is parked, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
+const NEEDS_REVIEW: &str = "it needs review, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
 
 /// Why an item was left as it is.
 pub(super) fn refusal(refused: &ActionResult) -> String {
     match refused {
-        ActionResult::Moved(state) => format!("it is {state} now"),
-        ActionResult::Withdrawn(State::Parked) => PARKED.to_owned(),
+        ActionResult::Moved(state) => format!("it {} now", state.predicate()),
+        ActionResult::Withdrawn(State::NeedsReview) => NEEDS_REVIEW.to_owned(),
         ActionResult::Withdrawn(state) => {
             format!(
-                "it is {state}: nothing more of it is sent, and what is under way is asked about until it has ended"
+                "it {}: nothing more of it is sent, and what is under way is asked about until it has ended",
+                state.predicate()
             )
         }
         ActionResult::Refused(illegal) => illegal.to_string(),
@@ -255,28 +252,22 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
 
 #[derive(Debug, Default)]
 struct ActionCounts {
-    moved: BTreeMap<&'static str, u64>,
+    moved: BTreeMap<State, u64>,
     /// Those that may be under way, by the state that they stay in until that is known.
-    withdrawn: BTreeMap<&'static str, u64>,
+    withdrawn: BTreeMap<State, u64>,
     refused: Vec<(String, String)>,
 }
 
 impl ActionCounts {
     fn of(done: BulkCounts) -> Self {
-        let by_word = |of: BTreeMap<State, u64>| {
-            of.into_iter()
-                .map(|(state, items)| (state.as_str(), items))
-                .collect()
-        };
-        let (moved, withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
         let refused = done
             .refused
             .iter()
             .map(|(id, refused)| (id.to_string(), refusal(refused)))
             .collect();
         Self {
-            moved,
-            withdrawn,
+            moved: done.moved,
+            withdrawn: done.withdrawn,
             refused,
         }
     }
@@ -290,10 +281,8 @@ impl ActionCounts {
         by: &Authorization,
     ) -> Result<(), LedgerError> {
         match ledger.wish(id, wish, by, Clock::of_machine().now()).await? {
-            ActionResult::Moved(state) => *self.moved.entry(state.as_str()).or_default() += 1,
-            ActionResult::Withdrawn(state) => {
-                *self.withdrawn.entry(state.as_str()).or_default() += 1
-            }
+            ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,
+            ActionResult::Withdrawn(state) => *self.withdrawn.entry(state).or_default() += 1,
             refused @ (ActionResult::Refused(_)
             | ActionResult::ContractBusy
             | ActionResult::NeverApproved
@@ -322,16 +311,17 @@ impl ActionCounts {
             );
         } else {
             for (state, items) in &self.moved {
-                say(format!("{} now {state}", count(*items)));
+                say(format!("{} now {}", count(*items), state.label()));
             }
             for (state, items) in &self.withdrawn {
-                if *state == State::Parked.as_str() {
-                    say(format!("{} withdrawn: {PARKED}", count(*items)));
+                if *state == State::NeedsReview {
+                    say(format!("{} withdrawn: {NEEDS_REVIEW}", count(*items)));
                     continue;
                 }
                 say(format!(
-                    "{} withdrawn and {state}: nothing more is sent, and what is under way is asked about until it has ended",
-                    count(*items)
+                    "{} withdrawn and {}: nothing more is sent, and what is under way is asked about until it has ended",
+                    count(*items),
+                    state.label()
                 ));
             }
             for (name, why) in self.refused.iter().take(SHOWN) {

@@ -123,10 +123,10 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
 }
 
-/// What payrun holds for a while (for funds) is tried again: a person has looked, or would not be
+/// What payrun suspends for a while (for funds) is tried again: a person has looked, or would not be
 /// here. What is stopped waits until a person lets it go on, by a command with a reason: who only
 /// starts the same run again has mended nothing, and each start would send some more. What a person
-/// holds stays held, and other gateways' lanes stay as they are.
+/// suspended stays so, and other gateways' lanes stay as they are.
 async fn release_lanes(engine: &Engine, request: Option<&RunRequest>) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let is_meant = |name: &str| {
@@ -151,7 +151,7 @@ async fn release_lanes(engine: &Engine, request: Option<&RunRequest>) -> Result<
             ));
         } else {
             engine.ledger.release_lane(name).await?;
-            note(format!("lane {name} was held; it is opened again"));
+            note(format!("lane {name} was suspended; it is opened again"));
         }
     }
     Ok(())

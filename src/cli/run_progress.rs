@@ -145,7 +145,7 @@ async fn look(
         engine.take_over(now).await?;
     }
     let closed = engine.ledger.closed_lanes(now).await?;
-    // What a person holds calls nothing; of everything else that is closed what was sent is asked
+    // What a person has suspended calls nothing; of everything else that is closed what was sent is asked
     // about.
     let mut able = lanes(engine);
     able.retain(|name| {
@@ -379,7 +379,7 @@ impl RunProgressBar {
             .zip(by_state)
             .filter(|(_, items)| *items > 0);
         let words: Vec<String> = counted
-            .map(|(state, items)| format!("{} {}", state.as_str(), count(items)))
+            .map(|(state, items)| format!("{} {}", state.label(), count(items)))
             .collect();
         if !self.terminal
             && self

@@ -84,7 +84,7 @@ impl Report {
 
     /// How a command that carried the run out ends.
     pub fn exit(&self) -> Exit {
-        let bad = [State::Failed, State::Rejected, State::Parked];
+        let bad = [State::Failed, State::Rejected, State::NeedsReview];
         if self.open() > 0 {
             Exit::Open
         } else if bad.into_iter().any(|state| self.in_state(state) > 0)
@@ -158,9 +158,10 @@ impl Report {
         }
         for one in &self.before {
             let (run, state) = (one.run_id, one.state.as_str());
+            let is = one.state.predicate();
             let rows = counted(one.items, "skipped row");
             say(format!(
-                "{rows} of what is {state} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
+                "{rows} of what {is} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
             ));
             if job_kinds
                 .by_name
@@ -183,11 +184,13 @@ impl Report {
 pub(super) fn painted(state: State, colour: bool) -> String {
     let meaning = match state {
         State::Succeeded => Colour::Green,
-        State::Failed | State::Parked | State::Rejected => Colour::Red,
-        State::Unknown | State::Pending | State::Sending | State::Planned | State::Held => {
-            Colour::Yellow
-        }
+        State::Failed | State::NeedsReview | State::Rejected => Colour::Red,
+        State::Unknown
+        | State::Pending
+        | State::Sending
+        | State::Planned
+        | State::AwaitingApproval => Colour::Yellow,
         State::Cancelled | State::Skipped => Colour::Dim,
     };
-    paint(state.as_str(), meaning, colour)
+    paint(state.label(), meaning, colour)
 }

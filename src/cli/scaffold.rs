@@ -47,8 +47,8 @@ const READY: [(&str, &str); 14] = [
         include_str!("../../workflows/exchange-rates.yaml"),
     ),
     (
-        "look-up-orders",
-        include_str!("../../workflows/look-up-orders.yaml"),
+        "query-orders",
+        include_str!("../../workflows/query-orders.yaml"),
     ),
     ("month-end", include_str!("../../workflows/month-end.yaml")),
     (
@@ -228,7 +228,7 @@ gateways:
 /// Waits for the sandbox, in the workflow that `payrun init` makes.
 const SANDBOX_IS_QUICK: &str = "
     # How soon to ask about what is not known. The sandbox is quick; leave this line out at a real gateway.
-    resolve: { schedule: [1s, 2s, 5s], grace: 10s, horizon: 1d }
+    query: { schedule: [1s, 2s, 5s], grace: 10s, horizon: 1d }
 ";
 
 /// The other ready workflows, in a folder of their own: what is copied from there into `workflows/`

@@ -54,7 +54,7 @@ async fn show_run(
     let Some(run) = found else {
         return Err(Failure::invalid("there is no such run").help("`payrun runs` lists them"));
     };
-    let forgotten_at = run.forgotten_at;
+    let pruned_at = run.pruned_at;
     let report = Report::of_run(ledger, run).await?;
     let answers = ledger.answers(report.run.id).await?;
     let mut pauses = if report.run.finished_at.is_some() {
@@ -75,13 +75,13 @@ async fn show_run(
             .map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times}))
             .collect();
         value["paused"] = pauses.iter().map(PauseRow::note).collect();
-        value["forgotten_at"] = json!(forgotten_at.map(|at| at.to_string()));
+        value["pruned_at"] = json!(pruned_at.map(|at| at.to_string()));
         say_json(&value);
         return Ok(Exit::Success);
     }
     report.print(&project.job_kinds, colour);
     pauses.iter().for_each(|row| say(row.note()));
-    if let Some(at) = forgotten_at {
+    if let Some(at) = pruned_at {
         say(format!(
             "its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"
         ));
@@ -103,7 +103,7 @@ pub(super) async fn print_troubled(
     run_id: i64,
     colour: bool,
 ) -> Result<Exit, Failure> {
-    let states = vec![State::Parked, State::Failed, State::Rejected];
+    let states = vec![State::NeedsReview, State::Failed, State::Rejected];
     let filter = ItemFilter {
         run_id: Some(run_id),
         states,
@@ -126,7 +126,7 @@ pub(super) async fn print_troubled(
     }
     print_table(&rows);
     say(format!(
-        "all of them: payrun items --run {run_id} --state failed,parked,rejected; one: payrun show --item ITEM"
+        "all of them: payrun items --run {run_id} --state failed,needs_review,rejected; one: payrun show --item ITEM"
     ));
     Ok(Exit::Success)
 }
@@ -199,7 +199,7 @@ fn print_item(item: &ItemRow, kind: &str, colour: bool) {
 fn to_do(item: &ItemRow, kind: &str) -> String {
     let id = item.id;
     match (item.state, item.withdrawn.is_some()) {
-        (State::Parked, withdrawn) => {
+        (State::NeedsReview, withdrawn) => {
             let retry = if withdrawn {
                 ""
             } else {
@@ -218,7 +218,7 @@ fn to_do(item: &ItemRow, kind: &str) -> String {
         }
         (State::Sending | State::Pending | State::Unknown, false)
         | (
-            State::Held
+            State::AwaitingApproval
             | State::Planned
             | State::Failed
             | State::Cancelled

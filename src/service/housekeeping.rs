@@ -1,4 +1,4 @@
-//! Housekeeping: what is older than `retention:` says is forgotten, by whichever process looks.
+//! Housekeeping: what is older than `retention:` says is pruned, by whichever process looks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ const MORE: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::periodic::keep(&health, "housekeeping", stop, || forget(&service)).await;
+    super::periodic::keep(&health, "housekeeping", stop, || prune(&service)).await;
 }
 
-async fn forget(service: &Service) -> Result<Duration, LedgerError> {
-    let forgotten = service.engine.forget().await?;
+async fn prune(service: &Service) -> Result<Duration, LedgerError> {
+    let pruned = service.engine.prune().await?;
     let files = service
         .engine
-        .forget_uploads()
+        .prune_uploads()
         .await
         .unwrap_or_else(|error| {
             tracing::warn!(
@@ -30,13 +30,9 @@ async fn forget(service: &Service) -> Result<Duration, LedgerError> {
             );
             0
         });
-    let rows: u64 = forgotten.rows.iter().map(|(_, gone)| gone).sum();
+    let rows: u64 = pruned.rows.iter().map(|(_, gone)| gone).sum();
     if rows + files > 0 {
-        tracing::info!(rows, files, "forgot what is older than retention says");
+        tracing::info!(rows, files, "pruned what is older than retention says");
     }
-    Ok(if forgotten.more || files > 0 {
-        MORE
-    } else {
-        TICK
-    })
+    Ok(if pruned.more || files > 0 { MORE } else { TICK })
 }

@@ -336,7 +336,7 @@ mod tests {
                 first: IDLE,
                 max: IDLE,
             },
-            resolve: QueryPolicy {
+            query: QueryPolicy {
                 schedule: Vec::new(),
                 grace: IDLE,
                 horizon: IDLE,

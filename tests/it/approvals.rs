@@ -22,7 +22,7 @@ jobs:
       currency: \"{{ item.currency }}\"
       reason: \"{{ item.why }}\"
     retry: { attempts: 30, first: 50ms, max: 200ms }
-    resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }
+    query: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }
 ";
 
 /// A project that has charged four contracts, with the order number and the amount of each.

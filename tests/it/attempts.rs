@@ -99,7 +99,7 @@ fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
     });
 }
 
-/// WeChat Pay, whose look-ups of a payment of 12.50 show these amounts, the last for ever; a refund
+/// WeChat Pay, whose lookups of a payment of 12.50 show these amounts, the last for ever; a refund
 /// must name the true total.
 fn misreads(
     amounts: &'static [&'static str],
@@ -148,7 +148,7 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
             "it is asked again before it is refused"
         );
         let item = teller.item(1).await;
-        assert_eq!(item.state, State::Parked);
+        assert_eq!(item.state, State::NeedsReview);
         names(
             item.reason.as_deref(),
             &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD", "payrun retry"],
@@ -157,7 +157,7 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
         let second = teller.plan_refund("R-2", "P-1", "5.00", None).await;
         teller.work(second, "refund").await;
         assert_eq!(teller.heard(), Vec::<String>::new());
-        assert_eq!(teller.item(2).await.state, State::Parked);
+        assert_eq!(teller.item(2).await.state, State::NeedsReview);
         // A person's retry asks anew, at once; what was said twice is so.
         for id in [1, 2] {
             teller
@@ -211,7 +211,7 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
 }
 
 #[test]
-fn a_code_that_no_table_lists_parks_the_item_with_the_gateways_own_words() {
+fn a_code_that_no_table_lists_sends_the_item_to_review_with_the_gateways_own_words() {
     on_every_engine(|place| async move {
         let teller = Teller::at(
             &place,
@@ -234,12 +234,12 @@ fn a_code_that_no_table_lists_parks_the_item_with_the_gateways_own_words() {
         for minutes in 0..300 {
             teller.set(minutes * 60);
             teller.work(job, "deduct").await;
-            if teller.item(1).await.state == State::Parked {
+            if teller.item(1).await.state == State::NeedsReview {
                 break;
             }
         }
         let item = teller.item(1).await;
-        assert_eq!(item.state, State::Parked, "{:?}", item.reason);
+        assert_eq!(item.state, State::NeedsReview, "{:?}", item.reason);
         let words = "which no outcome table lists, and the gateway has no such order; its words were: channel closed for good";
         names(item.reason.as_deref(), &["answered BRAND_NEW", words]);
         teller.assert_sound().await;
@@ -353,7 +353,7 @@ fn a_refund_that_the_gateway_refuses_is_held_against_a_new_look_up_of_its_paymen
         teller.work(job, "refund").await;
         assert_eq!(teller.heard(), ["any_order", "refund", "any_order"]);
         let item = teller.item(1).await;
-        assert_eq!(item.state, State::Parked);
+        assert_eq!(item.state, State::NeedsReview);
         names(
             item.reason.as_deref(),
             &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD"],

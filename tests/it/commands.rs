@@ -81,9 +81,9 @@ fn help_lists_every_command_and_the_exit_codes() {
       pause          Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
                      still queried
       resume         Send again what was paused
-      lane           Hold, release or slow a gateway account's lane
-      retry          Have failed, parked or cancelled items tried again, once it is certain that this is
-                     safe
+      lane           Suspend, release or slow a gateway account's lane
+      retry          Have items that failed, need review or were cancelled tried again, once it is
+                     certain that this is safe
       cancel         Withdraw items: nothing more of them is sent, and what may be under way is queried
       refund         Write a workflow that gives back what an item took, for somebody to approve
       resolve        Say what became of an item where queries could not tell; kept as evidence with name
@@ -94,7 +94,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       backup         Copy the ledger into a file while work goes on; the copy is checked
       restore        Put a backup in the place of a ledger that was lost; what may have been sent since
                      is queried before it is sent
-      forget         Delete what is older than `retention` says; the service does it by itself
+      prune          Delete what is older than `retention` says; the service does it by itself
       reseal         Seal what is kept of persons under the first key of `encryption_key`, so that the
                      others can be taken away
       promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
@@ -112,8 +112,9 @@ fn help_lists_every_command_and_the_exit_codes() {
     "#);
     let (_, exit_codes) = options.split_once("Exit codes:").unwrap();
     insta::assert_snapshot!(exit_codes, @r#"
-     0 all succeeded; 1 internal error; 2 invalid input or usage; 3 finished with failed,
-    rejected or parked items, or with differences; 4 interrupted, or waiting, with items open.
+     0 all succeeded; 1 internal error; 2 invalid input or usage; 3 finished with items that
+    failed, were rejected or need review, or with differences; 4 interrupted, or waiting, with items
+    open.
     "#);
 }
 
@@ -284,7 +285,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
        4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 20…
        5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
-    all of them: payrun items --run 1 --state failed,parked,rejected; one: payrun show --item ITEM
+    all of them: payrun items --run 1 --state failed,needs_review,rejected; one: payrun show --item ITEM
     "#);
     insta::assert_snapshot!(timeless(&app.payrun(&["show"]).exits(0).stdout), @r#"
     run 1 of deductions (manual TIME), finished
@@ -303,7 +304,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
        4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 20…
        5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
-    all of them: payrun items --run 1 --state failed,parked,rejected; one: payrun show --item ITEM
+    all of them: payrun items --run 1 --state failed,needs_review,rejected; one: payrun show --item ITEM
     "#);
 }
 
@@ -612,7 +613,9 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     );
     app.payrun(&["retry", "C-0001/2026-03", "--reason", "a test"])
         .exits(3)
-        .says("it is succeeded; only what has failed, was cancelled or is parked can be retried");
+        .says(
+            "it is succeeded; only what has failed, was cancelled or needs review can be retried",
+        );
     app.payrun(&["retry", "nobody", "--reason", "a test"])
         .exits(3)
         .says("there is no such item");
@@ -799,7 +802,7 @@ fn the_demo_ends_with_books_that_match() {
         .sum();
     assert_eq!(
         told["unknown_opened"], closed,
-        "every unknown was closed by evidence or parked"
+        "every unknown was closed by evidence or needs review"
     );
     assert!(told["unknown_opened"].as_u64().unwrap() > 50, "{told:#}");
     for field in ["by_state", "faults", "reports", "seconds"] {
@@ -808,15 +811,15 @@ fn the_demo_ends_with_books_that_match() {
 }
 
 #[test]
-fn every_kind_of_look_up_is_tried_and_a_parameter_that_the_gateway_refuses_is_named() {
+fn every_kind_of_query_is_tried_and_a_parameter_that_the_gateway_refuses_is_named() {
     let app = App::of(Setup {
         refusals: true,
         ..Setup::default()
     });
     let told = app.payrun(&["check", "--online", "--contracts", "0"]);
     told.exits(0)
-        .says("look-up: transaction: taken; answered HTTP 404 NOT_FOUND")
-        .says("look-up: contract: taken");
+        .says("query: transaction: taken; answered HTTP 404 NOT_FOUND")
+        .says("query: contract: taken");
     // Of a gateway that knows the account in the other mode.
     app.edit("payrun.yaml", "mode: common", "mode: institutional");
     app.edit("payrun.yaml", "    mchid:", "    sp_mchid:");

@@ -41,7 +41,7 @@ const WRONG: [(&str, &str); 4] = [
 ];
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
+                      query: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
 
 /// A row of a declaration of 20.00, paid by its own payment.
 fn row(rig: &Rig, gateway: &str, sub_order: &str, customs: &str) -> String {
@@ -147,16 +147,16 @@ fn books_match(rig: &Rig) {
         assert_at_rest(&items);
         let customs = theirs.customs;
         let succeeded = count(&items, |item| item["state"] == "succeeded");
-        let parked = count(&items, |item| item["state"] == "parked");
+        let in_review = count(&items, |item| item["state"] == "needs_review");
         let refused = count(&items, refused_by_customs);
         assert_eq!(
             filed(&customs),
-            succeeded + parked + refused,
+            succeeded + in_review + refused,
             "{gateway}: {customs:?} {items:#?}"
         );
         let successes = in_state(&customs, &["SUCCESS"]);
         assert!(
-            (succeeded..=succeeded + parked).contains(&successes),
+            (succeeded..=succeeded + in_review).contains(&successes),
             "{gateway}: {customs:?} {items:#?}"
         );
         assert_eq!(
@@ -1116,7 +1116,7 @@ fn a_buyer_who_is_not_the_payer_is_given_to_a_person() {
     assert_eq!(rig.to_the_end("identity.yaml"), Some(3));
     let items = rig.items_of("check");
     let of = by_sub_order(&items);
-    assert_eq!(of["A-different"]["state"], "parked", "{items:#?}");
+    assert_eq!(of["A-different"]["state"], "needs_review", "{items:#?}");
     assert!(
         text_of(&of["A-different"], "reason").contains("the buyer is not the payer"),
         "{items:#?}"
@@ -1151,11 +1151,11 @@ fn books_match_at_cbtis(rig: &Rig) {
     let (items, theirs) = (rig.items_of("cbtis"), rig.totals("cbtis"));
     assert_at_rest(&items);
     let succeeded = count(&items, |item| item["state"] == "succeeded");
-    let parked = count(&items, |item| item["state"] == "parked");
+    let in_review = count(&items, |item| item["state"] == "needs_review");
     let refused = count(&items, refused_by_customs);
     let filed = filed(&theirs.customs);
     assert!(
-        (succeeded + refused..=succeeded + refused + parked).contains(&filed),
+        (succeeded + refused..=succeeded + refused + in_review).contains(&filed),
         "{theirs:?} {items:#?}"
     );
     assert_eq!(theirs.customs.filed_twice, 0);

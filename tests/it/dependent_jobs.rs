@@ -10,7 +10,7 @@ use crate::support::gateways::{Rig, assert_at_rest, moved, text_of, under_each_f
 const CONTRACTS: usize = 6;
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
+                      query: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
 
 /// Charged, declared as it was charged, and given back where it was much. `limits` are the
 /// refunds'.

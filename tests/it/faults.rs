@@ -198,7 +198,7 @@ fn looked_up_despite(fault: Fault) {
         "workflow: lookup\njobs:\n  look:\n    uses: query\n    gateway: hk\n    items: { file: ../data/orders.csv }\n    \
          key: \"{{ item.order }}\"\n    with: { out_trade_no: \"{{ item.order }}\" }\n    \
          retry: { attempts: 20, first: 50ms, max: 200ms }\n    \
-         resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 1m }\n",
+         query: { schedule: [50ms, 100ms], grace: 1s, horizon: 1m }\n",
     );
     app.payrun(&["run", "workflows/lookup.yaml", "--date", DATE])
         .exits(3);

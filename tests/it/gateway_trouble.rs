@@ -47,7 +47,7 @@ fn project(gateway: &str) -> Rig {
         "workflow: pay\njobs:\n  pay:\n    uses: pay\n    gateway: {gateway}\n    items: {{ file: payments.csv }}\n    \
          key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      currency: HKD\n      \
          description: Rent\n{}    retry: {{ attempts: 3, first: 50ms, max: 100ms }}\n    \
-         resolve: {{ schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }}\n",
+         query: {{ schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }}\n",
         particulars(gateway)
     );
     rig.write("pay.yaml", yaml);

@@ -1,4 +1,4 @@
-//! Bulk look-ups on all four gateways at once, by the command, against the sandbox on loopback.
+//! Bulk queries on all four gateways at once, by the command, against the sandbox on loopback.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -67,7 +67,7 @@ fn look(plan: FaultPlan) -> Rig {
 }
 
 #[test]
-fn orders_are_looked_up_in_bulk_on_all_four_gateways() {
+fn orders_are_queried_in_bulk_on_all_four_gateways() {
     let rig = look(FaultPlan::NONE);
     let found = |state: &str| {
         rig.items()
@@ -84,7 +84,7 @@ fn orders_are_looked_up_in_bulk_on_all_four_gateways() {
 }
 
 #[test]
-fn a_bulk_look_up_ends_the_same_whatever_the_gateways_do_to_it() {
+fn a_bulk_query_ends_the_same_whatever_the_gateways_do_to_it() {
     let rig = look(FaultPlan {
         on: Some(CallKind::Query),
         ..FaultPlan::new(5, Level::Heavy)
@@ -149,8 +149,8 @@ fn sandbox_of(shop: &Path) -> (Running, String) {
 }
 
 #[test]
-fn every_look_up_of_every_ready_workflow_is_taken_by_the_sandbox_of_a_merchant_and_of_an_institution()
- {
+fn every_query_of_every_ready_workflow_is_taken_by_the_sandbox_of_a_merchant_and_of_an_institution()
+{
     for institution in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let shop = folder.path().join("shop");

@@ -54,7 +54,7 @@ fn pay(gateway: &str) -> String {
         "  {gateway}:\n    uses: pay\n    gateway: {gateway}\n    items: {{ file: payments.csv }}\n    \
          key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      currency: HKD\n      \
          description: Rent\n{particulars}    retry: {{ attempts: 30, first: 50ms, max: 200ms }}\n    \
-         resolve: {{ schedule: [1h], grace: 1500ms, horizon: 1d }}\n"
+         query: {{ schedule: [1h], grace: 1500ms, horizon: 1d }}\n"
     )
 }
 

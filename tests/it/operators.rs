@@ -33,7 +33,10 @@ fn a_batch_above_its_threshold_waits_for_somebody_else_and_then_runs() {
         .exits(4)
         .says("20 items")
         .says("wait for approval by somebody other than ann");
-    assert_eq!((app.charges(), app.by_state()), (0, json!({ "held": 20 })));
+    assert_eq!(
+        (app.charges(), app.by_state()),
+        (0, json!({ "awaiting_approval": 20 }))
+    );
     let approve = ["approvals", "approve", "1", "--reason", "a test"];
     app.payrun_as(&ann, &approve)
         .exits(3)
@@ -86,7 +89,10 @@ fn another_name_at_the_console_makes_the_author_nobody_else() {
     app.payrun_as(&ann, &["approvals", "approve", "1", "--reason", "me"])
         .exits(3)
         .says("another user of this machine has to approve it");
-    assert_eq!((app.charges(), app.by_state()), (0, json!({ "held": 20 })));
+    assert_eq!(
+        (app.charges(), app.by_state()),
+        (0, json!({ "awaiting_approval": 20 }))
+    );
 }
 
 #[test]
@@ -285,7 +291,7 @@ fn what_an_item_took_is_given_back_once_by_the_workflow_that_refund_writes() {
     app.payrun_as(&ann, &run).exits(4);
     app.payrun(&refund)
         .exits(2)
-        .says("gives item 1 back already: it is held");
+        .says("gives item 1 back already: it waits for approval");
     // A refund that was rejected gave its number back, so another one takes the next.
     app.payrun_as(&bob, &["approvals", "reject", "2", "--reason", "a test"])
         .exits(0);
@@ -398,10 +404,10 @@ fn what_is_paused_or_held_by_a_person_stays_so_when_somebody_runs() {
     app.payrun(&by("bob", &["resume", "gateway", "hk"]))
         .exits(0)
         .says("resumed");
-    app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
+    app.payrun(&by("ann", &["lane", "suspend", "hk"])).exits(0);
     app.payrun(&["run", "--resume"])
         .exits(4)
-        .says("lane hk is held: a test");
+        .says("lane hk is suspended: a test");
     assert_eq!(app.charges(), 0);
     app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
     app.payrun(&by("ann", &["pause", "contract", "C-0002"]))
@@ -527,7 +533,7 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
     .says("is failed now");
     app.payrun(&by("ann", &["resolve", "C/2026-03", "--succeeded", "R-1"]))
         .exits(3)
-        .says("only what is unknown or parked can be resolved by hand");
+        .says("only what is unknown or needs review can be resolved by hand");
     app.payrun(&["run", "--resume"]).exits(3);
     let log = app
         .payrun(&["audit", "list"])
@@ -558,7 +564,7 @@ fn an_audit_log_that_was_changed_or_cut_off_is_noticed() {
     });
     app.payrun(&by("ann", &["pause", "workflow", "deductions"]))
         .exits(0);
-    app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
+    app.payrun(&by("ann", &["lane", "suspend", "hk"])).exits(0);
     app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
     let sound = app
         .payrun(&["audit", "verify"])

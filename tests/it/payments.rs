@@ -16,7 +16,7 @@ use crate::support::gateways::{
 const PAYMENTS: usize = 6;
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 4s }\n";
+                      query: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 4s }\n";
 
 /// What a gateway wants to know of a payment beside its amount.
 fn particulars(gateway: &str) -> &'static str {
@@ -78,13 +78,16 @@ fn payments_match(rig: &Rig) {
         let paid = theirs.paid.get("HKD").copied().unwrap_or_default();
         // What was given to a person may have been paid or not.
         let mine = rig.items_of(gateway);
-        let parked = mine.iter().filter(|item| item["state"] == "parked").count() as u64;
+        let in_review = mine
+            .iter()
+            .filter(|item| item["state"] == "needs_review")
+            .count() as u64;
         assert!(
-            (expected.0..=expected.0 + parked).contains(&paid.0),
+            (expected.0..=expected.0 + in_review).contains(&paid.0),
             "{gateway}: {expected:?} {paid:?} {mine:#?}"
         );
         assert!(
-            paid.1 == expected.1 || parked > 0,
+            paid.1 == expected.1 || in_review > 0,
             "{gateway}: {expected:?} {paid:?} {mine:#?}"
         );
         assert!(
@@ -270,9 +273,9 @@ fn withdrawals_match(rig: &Rig) {
     // What was never paid is withdrawn too, and nothing is given back.
     let succeeded =
         reversed(&|item| item["state"] == "succeeded" && !item["result"]["success_time"].is_null());
-    let parked = reversed(&|item| item["state"] == "parked");
+    let in_review = reversed(&|item| item["state"] == "needs_review");
     assert!(
-        (succeeded..=succeeded + parked).contains(&given_back),
+        (succeeded..=succeeded + in_review).contains(&given_back),
         "{given_back}: {items:#?}"
     );
     assert!(rig.totals("egms").violations.is_empty());

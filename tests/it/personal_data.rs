@@ -20,9 +20,9 @@ const ADDRESS: &str = "203.0.113.217";
 const CANARIES: [&str; 5] = [CARD, NAME, OPENID, CODE, ADDRESS];
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 4s }\n";
+                      query: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 4s }\n";
 
-/// Everything that takes personal data, with rows that are good, rejected, and parked.
+/// Everything that takes personal data, with rows that are good, rejected, and such that need review.
 fn write_work(rig: &Rig) {
     let mut rows = "order,theirs,sub,amount,card,name,openid,code,address\n".to_owned();
     for (n, sub) in ["S-0", "S-1", "S-2", "S-3-fail", "S-4-different", "S-5-back"]
@@ -295,7 +295,7 @@ fn personal_data_is_found_nowhere() {
     };
     assert_eq!(
         (state("check", 6), state("declare-hipopay", 6)),
-        ("parked".to_owned(), "succeeded".to_owned())
+        ("needs_review".to_owned(), "succeeded".to_owned())
     );
     assert_eq!(
         (state("declare-hipopay", 5), state("again", 5)),

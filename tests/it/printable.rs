@@ -216,7 +216,7 @@ fn no_command_shows_a_character_that_steers_a_terminal_or_turns_text() {
         .exits(0);
     app.payrun(&["pause", "workflow", "deductions", "--reason", "a test"])
         .exits(0);
-    app.payrun(&["lane", "hold", "hk", "--reason", "a test"])
+    app.payrun(&["lane", "suspend", "hk", "--reason", "a test"])
         .exits(0);
     app.payrun(&["tokens", "create", "ann", "--role", "viewer"])
         .exits(0);
@@ -286,10 +286,10 @@ fn no_mail_shows_a_character_that_turns_text_or_cannot_be_seen() {
     let rule = |kind| format!("  - {{ on: {kind}, to: [ops@example.com] }}\n");
     let rules = [
         "rejected",
-        "lane_held",
+        "lane_suspended",
         "lane_stopped",
         "alarm",
-        "parked",
+        "needs_review",
         "unlisted",
         "failed",
     ]
@@ -297,10 +297,10 @@ fn no_mail_shows_a_character_that_turns_text_or_cannot_be_seen() {
     .concat();
     let app = project(&format!("{}alerts:\n{rules}", server.yaml()));
     app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "1s"]);
-    app.payrun(&["lane", "hold", "hk", "--reason", "a test"])
+    app.payrun(&["lane", "suspend", "hk", "--reason", "a test"])
         .exits(0);
     spoil(&app);
-    printable("alerts look", &app.payrun(&["alerts", "look"]).stdout);
+    printable("alerts run", &app.payrun(&["alerts", "run"]).stdout);
     let mails = server.mails();
     assert!(!mails.is_empty());
     for mail in &mails {

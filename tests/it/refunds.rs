@@ -44,7 +44,7 @@ fn write_batch(rig: &Rig, gateways: &[&str]) {
              transaction_id: \"{{{{ item.transaction }}}}\"\n      amount: \"{{{{ item.amount }}}}\"\n      \
              currency: \"{{{{ item.currency }}}}\"\n      reason: \"{{{{ item.reason }}}}\"\n    \
              retry: {{ attempts: 30, first: 50ms, max: 200ms }}\n    \
-             resolve: {{ schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }}\n"
+             query: {{ schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }}\n"
         ));
     }
     std::fs::write(folder.join("refunds.yaml"), yaml).unwrap();
@@ -179,7 +179,7 @@ fn one_refund(rig: &Rig, row: &str, schedule: &str) {
          out_trade_no: \"{{ item.order }}\"\n      amount: \"{{ item.amount }}\"\n      \
          currency: \"{{ item.currency }}\"\n    \
          retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-         resolve: { schedule: SCHEDULE, grace: 2s, horizon: 1h }\n";
+         query: { schedule: SCHEDULE, grace: 2s, horizon: 1h }\n";
     rig.write("refunds.yaml", yaml.replace("SCHEDULE", schedule));
 }
 
@@ -195,7 +195,7 @@ fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds()
     one_refund(&rig, "R-1,P-1,5.00,HKD", "[50ms, 100ms]");
     assert_eq!(rig.to_the_end("refunds.yaml"), Some(3));
     let item = &rig.items_of("refund")[0];
-    assert_eq!(item["state"], "parked", "{item}");
+    assert_eq!(item["state"], "needs_review", "{item}");
     let reason = item["reason"].as_str().unwrap();
     assert!(
         reason.contains("12.51 HKD was paid and later that 12.50 HKD was"),
@@ -282,7 +282,7 @@ fn a_refund_in_part_of_a_declared_payment_names_the_declaration_to_modify() {
         "workflow: declare\njobs:\n  declare:\n    uses: declare\n    gateway: wechat\n    items: { file: orders.csv }\n    \
          with: { out_trade_no: \"{{ item.order }}\", transaction_id: \"{{ item.transaction }}\", customs: SHENZHEN, \
          mch_customs_no: SZ0001, sub_order_no: \"{{ item.sub }}\", amount: \"{{ item.fee }}\", currency: CNY, product_fee: \"{{ item.goods }}\", \
-         transport_fee: \"{{ item.transport }}\" }\n    resolve: { schedule: [50ms, 100ms, 200ms], grace: 2s, horizon: 1h }\n",
+         transport_fee: \"{{ item.transport }}\" }\n    query: { schedule: [50ms, 100ms, 200ms], grace: 2s, horizon: 1h }\n",
     );
     assert_eq!(rig.to_the_end("declare.yaml"), Some(0));
     let declared: Vec<String> = rig
@@ -325,7 +325,7 @@ fn spent() -> Rig {
          items: { file: spent.csv }\n    key: \"{{ item.id }}\"\n    order_number: \"{{ item.id }}\"\n    with:\n      \
          out_trade_no: \"{{ item.order }}\"\n      amount: \"5.00\"\n      currency: HKD\n    \
          retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-         resolve: { schedule: [50ms, 100ms, 200ms], grace: 500ms, horizon: 1h }\n",
+         query: { schedule: [50ms, 100ms, 200ms], grace: 500ms, horizon: 1h }\n",
     );
     rig.write("spent.csv", "id,order\nR-spent,ORDER-000\n");
     rig
@@ -336,7 +336,7 @@ fn a_number_that_failed_and_exists_waits_for_a_persons_word_and_then_for_a_new_n
     let rig = spent();
     assert_eq!(rig.to_the_end("spent.yaml"), Some(3));
     let item = &rig.items()[0];
-    assert_eq!(item["state"], "parked", "{item}");
+    assert_eq!(item["state"], "needs_review", "{item}");
     let reason = item["reason"].as_str().unwrap();
     assert!(
         reason.contains("takes its number no second time")
@@ -348,7 +348,7 @@ fn a_number_that_failed_and_exists_waits_for_a_persons_word_and_then_for_a_new_n
     // To ask once more changes nothing: only the word of a person that it failed does.
     asked(&["retry", "R-spent", "--reason", "a test"]);
     rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);
-    assert_eq!(rig.items()[0]["state"], "parked");
+    assert_eq!(rig.items()[0]["state"], "needs_review");
     asked(&["resolve", "R-spent", "--failed", "--reason", "a test"]);
     asked(&["retry", "R-spent", "--reason", "a test"]);
     rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);

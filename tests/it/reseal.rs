@@ -47,7 +47,7 @@ pub fn waiting(server: bool, approval: &str) -> App {
              key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      currency: HKD\n      \
              description: Rent\n      auth_code: \"{{{{ item.code }}}}\"\n      merchant_category_code: \"4111\"\n{approval}    \
              retry: {{ attempts: 1000, first: 50ms, max: 200ms }}\n    \
-             resolve: {{ schedule: [50ms, 100ms], grace: 1200ms, horizon: 5m }}\n"
+             query: {{ schedule: [50ms, 100ms], grace: 1200ms, horizon: 5m }}\n"
         ),
     );
     gateway(&app, false);

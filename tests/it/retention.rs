@@ -1,4 +1,4 @@
-//! `retention` in payrun.yaml and `payrun forget`, from outside.
+//! `retention` in payrun.yaml and `payrun prune`, from outside.
 
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
 
@@ -25,7 +25,7 @@ fn spans_that_are_too_short_or_none_are_refused_at_their_place() {
     ] {
         let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
         app.write("other.yaml", format!("{yaml}retention: {retention}\n"));
-        app.payrun(&["--config", "other.yaml", "forget"])
+        app.payrun(&["--config", "other.yaml", "prune"])
             .exits(2)
             .says("other.yaml:20:")
             .says(expected);
@@ -34,14 +34,14 @@ fn spans_that_are_too_short_or_none_are_refused_at_their_place() {
 }
 
 #[test]
-fn old_evidence_is_counted_and_forgotten_and_the_key_is_known_for_ever() {
+fn old_evidence_is_counted_and_pruned_and_the_key_is_known_for_ever() {
     let app = App::of(Setup {
         contracts: contracts("C", 12),
         server: false,
         ..Setup::default()
     });
     app.run().exits(0);
-    later(&app, 400, &["forget"])
+    later(&app, 400, &["prune"])
         .exits(0)
         .says("evidence is kept for ever");
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
@@ -50,14 +50,14 @@ fn old_evidence_is_counted_and_forgotten_and_the_key_is_known_for_ever() {
         format!("{yaml}retention: {{ operational: 7d, evidence: 1y }}\n"),
     );
     app.write("files/uploads/old.csv", "contract_id\n");
-    later(&app, 300, &["forget", "--dry-run", "--json"])
+    later(&app, 300, &["prune", "--dry-run", "--json"])
         .exits(0)
         .says("\"items' evidence\": 0");
-    later(&app, 400, &["forget", "--dry-run", "--json"])
+    later(&app, 400, &["prune", "--dry-run", "--json"])
         .exits(0)
         .says("\"items' evidence\": 12");
     assert!(app.path("files/uploads/old.csv").exists());
-    later(&app, 400, &["forget"]).exits(0);
+    later(&app, 400, &["prune"]).exits(0);
     assert!(!app.path("files/uploads/old.csv").exists());
     app.payrun(&["show"])
         .exits(0)

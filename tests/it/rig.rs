@@ -129,7 +129,7 @@ fn finish_and_judge(app: &App, done: &Done) {
     app.payrun(&[
         "retry",
         "--state",
-        "parked",
+        "needs_review",
         "--reason",
         "nobody lived long enough to ask",
         "--yes",

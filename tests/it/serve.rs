@@ -252,7 +252,7 @@ fn addresses(setup: Setup) {
             json!({ "scope": "gateway", "name": "hk", "reason": "r\u{0}" }),
         ),
         (
-            "/api/v1/lanes/hold",
+            "/api/v1/lanes/suspend",
             json!({ "lane": "h\u{0}k", "reason": "r" }),
         ),
         (
@@ -503,7 +503,7 @@ fn a_token_expires_after_ninety_days_unless_said_is_warned_of_before_and_is_rene
         Running::start(command).wait(PATIENCE)
     };
     let listed = || later(&["tokens", "list"]).exits(0).stdout;
-    let (sound, told) = (["doctor", "--offline"], ["alerts", "look"]);
+    let (sound, told) = (["doctor", "--offline"], ["alerts", "run"]);
     days_on(75);
     assert!(!listed().contains("soon"), "{}", listed());
     later(&sound).exits(0);

@@ -109,19 +109,22 @@ fn nothing_is_changed_without_a_reason_or_beyond_what_payrun_yaml_allows() {
         post(&service, &viewer, "/lanes/limit", &limit("4/s", "slower")).status,
         403
     );
-    let hold = json!({ "lane": "nowhere", "reason": "look" });
+    let suspend = json!({ "lane": "nowhere", "reason": "look" });
     assert_eq!(
-        code(&post(&service, &token, "/lanes/hold", &hold)),
+        code(&post(&service, &token, "/lanes/suspend", &suspend)),
         "no_such_lane"
     );
-    let hold = json!({ "lane": "hk", "reason": "look" });
-    assert_eq!(post(&service, &token, "/lanes/hold", &hold).status, 200);
+    let suspend = json!({ "lane": "hk", "reason": "look" });
     assert_eq!(
-        service.get(&token, "/api/v1/lanes").body[0]["state"],
-        "held"
+        post(&service, &token, "/lanes/suspend", &suspend).status,
+        200
     );
     assert_eq!(
-        post(&service, &token, "/lanes/release", &hold).body,
+        service.get(&token, "/api/v1/lanes").body[0]["state"],
+        "suspended"
+    );
+    assert_eq!(
+        post(&service, &token, "/lanes/release", &suspend).body,
         json!({ "changed": true })
     );
     let because = json!({ "reason": "look" });
@@ -240,7 +243,7 @@ fn a_batch_that_was_rejected_is_withdrawn_and_its_keys_are_free() {
     );
     assert_eq!(
         (again.status, &again.body["run"]["by_state"]),
-        (201, &json!({ "held": 4 })),
+        (201, &json!({ "awaiting_approval": 4 })),
         "{again:?}"
     );
     assert_eq!(app.charges(), 0);
@@ -263,7 +266,7 @@ fn a_batch_runs_when_somebody_else_has_approved_what_was_shown() {
     let begun = post(&service, &author, "/runs", &lately());
     assert_eq!(
         (begun.status, &begun.body["run"]["by_state"]),
-        (201, &json!({ "held": 6 })),
+        (201, &json!({ "awaiting_approval": 6 })),
         "{begun:?}"
     );
     let waiting = service.get(&approver, "/api/v1/approvals").body;
@@ -444,16 +447,16 @@ fn the_lanes_of_the_api_say_who_holds_them_and_which_gateway_is_not_reached() {
     let app = App::with_contracts(&contracts("C", 1));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    let hold = [
+    let suspend = [
         "lane",
-        "hold",
+        "suspend",
         "hk/refund",
         "--author",
         "bob",
         "--reason",
         "asked the bank",
     ];
-    app.payrun(&hold).exits(0);
+    app.payrun(&suspend).exits(0);
     app.wait_for(async {
         let ledger = app.ledger().await;
         let since = payrun::domain::time::Timestamp::from_millis(1_700_000_000_000);
@@ -470,7 +473,7 @@ fn the_lanes_of_the_api_say_who_holds_them_and_which_gateway_is_not_reached() {
             "unreachable_since": "2023-11-14T22:13:20Z", "unreachable_how": "connecting timed out",
         },
         {
-            "name": "hk/refund", "state": "held", "reason": "asked the bank", "until": none, "by": "bob",
+            "name": "hk/refund", "state": "suspended", "reason": "asked the bank", "until": none, "by": "bob",
             "unreachable_since": none, "unreachable_how": none,
         },
     ]);
@@ -541,7 +544,7 @@ fn slow(server: bool) -> App {
 /// What a person is told to do about a removed workflow, whole.
 const COMMANDS: [&str; 2] = [
     "`payrun resume workflow deductions --reason WHY`",
-    "`payrun cancel --workflow deductions --state planned,held,sending,pending,unknown --reason WHY --yes`",
+    "`payrun cancel --workflow deductions --state planned,awaiting_approval,sending,pending,unknown --reason WHY --yes`",
 ];
 
 fn a_removed_workflow_waits(server: bool) {

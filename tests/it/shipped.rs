@@ -10,9 +10,9 @@ use crate::support::root;
 fn ship(rig: &Rig, name: &str) -> String {
     let text =
         std::fs::read_to_string(root().join("workflows").join(format!("{name}.yaml"))).unwrap();
-    let patient = |line: &&str| line.starts_with("    retry:") || line.starts_with("    resolve:");
+    let patient = |line: &&str| line.starts_with("    retry:") || line.starts_with("    query:");
     let lines = text.lines().filter(|line| !patient(line)).map(|line| {
-        let hasty = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 10s }";
+        let hasty = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    query: { schedule: [50ms, 100ms], grace: 1s, horizon: 10s }";
         match line.strip_prefix("    gateway: ") {
             Some("hk") => format!("    gateway: wechat\n{hasty}\n"),
             Some(_) => format!("{line}\n{hasty}\n"),
@@ -34,7 +34,7 @@ fn states(items: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
+fn refunds_queries_and_cancellations_take_the_columns_they_name() {
     let rig = Rig::new(FaultPlan::NONE);
     let (first, second) = (number(0), number(1));
     rig.write(
@@ -71,18 +71,18 @@ fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
         "orders.csv",
         format!("order,amount,currency\n{first},12.50,HKD\n{second},12.49,HKD\nGONE,1.00,HKD\n"),
     );
-    assert_eq!(rig.to_the_end(&ship(&rig, "look-up-orders")), Some(3));
+    assert_eq!(rig.to_the_end(&ship(&rig, "query-orders")), Some(3));
     assert_eq!(
-        states(&rig.items_of("look-up")),
+        states(&rig.items_of("query")),
         ["succeeded", "failed", "failed"]
     );
     rig.write("orders.csv", format!("order,amount,currency\n{first},,\n"));
-    let workflow = ship(&rig, "look-up-orders");
+    let workflow = ship(&rig, "query-orders");
     assert_eq!(
         rig.payrun(&["run", &workflow, "--var", "way=refunds"]).0,
         Some(0)
     );
-    let listed = &rig.items_of("look-up")[3]["result"];
+    let listed = &rig.items_of("query")[3]["result"];
     assert_eq!(
         (&listed["total_num"], &listed["refunds"][0]["refund"]),
         (&1.into(), &250.into()),
@@ -133,7 +133,7 @@ fn payments_contracts_buyers_and_rates_take_the_columns_they_name() {
     assert_eq!(rig.to_the_end(&ship(&rig, "check-buyers")), Some(3));
     assert_eq!(
         states(&rig.items_of("check-buyer")),
-        ["succeeded", "parked"]
+        ["succeeded", "needs_review"]
     );
     rig.write("currencies.csv", "currency\nUSD\nHKD\n");
     assert_eq!(rig.to_the_end(&ship(&rig, "exchange-rates")), Some(0));

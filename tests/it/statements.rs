@@ -11,7 +11,7 @@ use payrun::sandbox::faults::{CallKind, FaultPlan};
 use crate::support::gateways::{ORDERS, Rig, under_each_fault};
 
 const WAITS: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-     resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 1h }\n";
+     query: { schedule: [50ms, 100ms], grace: 1s, horizon: 1h }\n";
 
 /// Fetches the statements of these days on both gateways that have any, follows settlements, and
 /// reconciles today.

@@ -16,7 +16,7 @@ fn workflow(more: &str) -> String {
     let text = std::fs::read_to_string(crate::support::root().join("workflows/subscriptions.yaml"))
         .unwrap();
     let hasty = "    retry: { attempts: 40, first: 50ms, max: 500ms }\n    \
-                 resolve: { schedule: [50ms, 100ms, 200ms, 400ms], grace: 1200ms, horizon: 5m }\n    \
+                 query: { schedule: [50ms, 100ms, 200ms, 400ms], grace: 1200ms, horizon: 5m }\n    \
                  dunning: [200ms, 400ms]\n";
     text.replace("    dunning: [1d, 3d, 7d]\n", &format!("{hasty}{more}"))
 }
@@ -156,7 +156,7 @@ fn what_is_exported_can_be_taken_in_again() {
     // What is no longer charged is taken in nowhere as if it were.
     app.payrun(&[
         "contracts",
-        "pause",
+        "suspend",
         "E-2",
         "--reason",
         "a complaint",
@@ -177,7 +177,7 @@ fn what_is_exported_can_be_taken_in_again() {
         .payrun(&["contracts", "import", "out.csv"])
         .exits(3)
         .says("1 new")
-        .says("the contract E-2 is paused");
+        .says("the contract E-2 is suspended");
     let audit: Vec<String> = app
         .json_lines(&["audit", "export"])
         .iter()
@@ -194,7 +194,7 @@ fn what_is_exported_can_be_taken_in_again() {
         [
             "contract.import ann",
             "contract.import ann",
-            "contract.pause bob"
+            "contract.suspend bob"
         ]
     );
     let changes = show(&app, "E-1")["changes"].clone();
@@ -344,7 +344,7 @@ fn a_ladders_end_pauses_and_the_gateways_word_ends_a_contract() {
     assert_eq!(standing("Q-1").0, "active");
     let (state, reason) = standing("Q-2-poor");
     assert!(
-        state == "paused" && reason.contains("end of the dunning ladder; declined: NOT_ENOUGH"),
+        state == "suspended" && reason.contains("end of the dunning ladder; declined: NOT_ENOUGH"),
         "{state} {reason}"
     );
     let (state, reason) = standing("Q-3-terminated");
@@ -354,7 +354,7 @@ fn a_ladders_end_pauses_and_the_gateways_word_ends_a_contract() {
     );
     let (state, reason) = standing("Q-4-blocked");
     assert!(
-        state == "paused" && reason.contains("USER_ACCOUNT_ABNORMAL"),
+        state == "suspended" && reason.contains("USER_ACCOUNT_ABNORMAL"),
         "{state} {reason}"
     );
     assert_eq!(periods(&app, "Q-2-poor"), ["2026-01 failed"]);
@@ -364,7 +364,7 @@ fn a_ladders_end_pauses_and_the_gateways_word_ends_a_contract() {
     assert_eq!(app.charges(), 2);
     app.payrun(&["contracts", "resume", "Q-3-terminated", "--reason", "try"])
         .exits(3)
-        .says("it is not paused");
+        .says("it is not suspended");
     app.payrun(&["contracts", "resume", "Q-2-poor", "--reason", "called us"])
         .exits(0)
         .says("resumed");
@@ -399,7 +399,7 @@ fn a_termination_goes_before_what_is_to_be_charged_and_ends_the_contract_here_to
     app.write(
         "workflows/terminate.yaml",
         "workflow: terminate\njobs:\n  end:\n    uses: terminate\n    gateway: hk\n    items: { file: ../data/ended.csv }\n    \
-         resolve: { schedule: [100ms, 200ms], grace: 1s, horizon: 1m }\n    \
+         query: { schedule: [100ms, 200ms], grace: 1s, horizon: 1m }\n    \
          with: { contract_id: \"{{ item.contract_id }}\", reason: payer asked }\n",
     );
     let operator = ["--author", "ann", "--reason", "a test"];
@@ -519,7 +519,7 @@ fn a_contract_that_was_stopped_is_not_charged_from_a_file_either() {
         app.payrun(&["contracts", "end", "S-1", "--reason", "payer cancelled"])
             .exits(0)
             .says("1 item withdrawn");
-        app.payrun(&["contracts", "pause", "S-2", "--reason", "payer asked"])
+        app.payrun(&["contracts", "suspend", "S-2", "--reason", "payer asked"])
             .exits(0)
             .says("1 item withdrawn");
         app.payrun(&[
@@ -550,7 +550,7 @@ fn a_contract_that_was_stopped_is_not_charged_from_a_file_either() {
             "{reasons}"
         );
         assert!(
-            reasons.contains("the contract S-2 is paused since"),
+            reasons.contains("the contract S-2 is suspended since"),
             "{reasons}"
         );
         assert_eq!(app.charges(), 2, "S-3 twice");
@@ -628,7 +628,7 @@ fn ending_a_contract_by_hand_leaves_nothing_to_be_charged() {
 #[test]
 fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_and_what_happened_is_told()
  {
-    let rows = ["Z-end", "Z-pause", "Z-on"]
+    let rows = ["Z-end", "Z-suspend", "Z-on"]
         .map(|id| format!("{id},38.00,HKD,2026-01-31,31,Basic\n"))
         .concat();
     let played = [
@@ -661,8 +661,8 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
         .says("1 item withdrawn");
         app.payrun(&[
             "contracts",
-            "pause",
-            "Z-pause",
+            "suspend",
+            "Z-suspend",
             "--reason",
             "the payer asked",
         ])
@@ -684,7 +684,7 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
         app.payrun(&["run", "--resume", "--wait", "30s"]);
         let (charges, ended) = if happened { (3, "paid") } else { (1, "waived") };
         assert_eq!(app.charges(), charges, "{fault}");
-        for (id, state) in [("Z-end", ended), ("Z-pause", ended), ("Z-on", "paid")] {
+        for (id, state) in [("Z-end", ended), ("Z-suspend", ended), ("Z-on", "paid")] {
             assert_eq!(
                 periods(&app, id)[0],
                 format!("2026-01 {state}"),
@@ -719,7 +719,7 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
 #[test]
 fn what_was_withdrawn_with_its_contract_is_not_tried_again_until_the_contract_is_active() {
     for on_a_server in [false, true] {
-        let rows = ["W-end", "W-pause", "W-on"]
+        let rows = ["W-end", "W-suspend", "W-on"]
             .map(|id| format!("{id},38.00,HKD,2026-01-31,31,Basic\n"))
             .concat();
         let mut app = App::of(Setup::default());
@@ -753,8 +753,8 @@ fn what_was_withdrawn_with_its_contract_is_not_tried_again_until_the_contract_is
         .says("1 item withdrawn");
         app.payrun(&[
             "contracts",
-            "pause",
-            "W-pause",
+            "suspend",
+            "W-suspend",
             "--reason",
             "the payer asked",
         ])
@@ -769,9 +769,9 @@ fn what_was_withdrawn_with_its_contract_is_not_tried_again_until_the_contract_is
             .exits(3)
             .says("its contract W-end is ended since")
             .says("the payer cancelled");
-        retry("W-pause/2026-01")
+        retry("W-suspend/2026-01")
             .exits(3)
-            .says("payrun contracts resume W-pause");
+            .says("payrun contracts resume W-suspend");
         // Chosen together, only what a person has withdrawn by itself is meant, also once the
         // contract is active again.
         let chosen = |more: &[&str]| {
@@ -792,7 +792,7 @@ fn what_was_withdrawn_with_its_contract_is_not_tried_again_until_the_contract_is
             (told["items"].clone(), told["left_out"].clone())
         };
         assert_eq!(counted(), (json!(1), json!(2)));
-        app.payrun(&["contracts", "resume", "W-pause", "--reason", "called us"])
+        app.payrun(&["contracts", "resume", "W-suspend", "--reason", "called us"])
             .exits(0);
         assert_eq!(counted(), (json!(1), json!(2)));
         let told: Value = serde_json::from_str(&chosen(&["--yes"])).unwrap();
@@ -803,10 +803,10 @@ fn what_was_withdrawn_with_its_contract_is_not_tried_again_until_the_contract_is
             (1, vec!["2026-01 paid".to_owned()])
         );
         // By its name it comes back.
-        retry("W-pause/2026-01").exits(0).says("1 now planned");
+        retry("W-suspend/2026-01").exits(0).says("1 now planned");
         app.payrun(&["run", "--resume"]).exits(0);
         assert_eq!(
-            (app.charges(), periods(&app, "W-pause")[0].as_str()),
+            (app.charges(), periods(&app, "W-suspend")[0].as_str()),
             (2, "2026-01 paid")
         );
         assert_eq!(periods(&app, "W-end")[0], "2026-01 waived");

@@ -133,9 +133,9 @@ pub(super) fn day(
     ledger: &str,
 ) -> Day {
     let bad = [
-        State::Failed.as_str(),
-        State::Parked.as_str(),
-        State::Rejected.as_str(),
+        State::Failed.label(),
+        State::NeedsReview.label(),
+        State::Rejected.label(),
     ];
     let went_wrong: u64 = ended
         .iter()
@@ -179,7 +179,7 @@ fn rows(sums: &[StateSum]) -> Vec<DailyRow> {
             .entry((sum.workflow.clone(), place(sum.state)))
             .or_insert_with(|| DailyRow {
                 workflow: sum.workflow.clone(),
-                state: sum.state.as_str(),
+                state: sum.state.label(),
                 items: 0,
                 sums: Vec::new(),
             });

@@ -30,7 +30,7 @@ const fn settled_after(kind: AlertKind) -> Duration {
     match kind {
         // It ends by itself, and comes again with the next call if our balance is as small as
         // before.
-        AlertKind::LaneHeld => Duration::from_secs(600),
+        AlertKind::LaneSuspended => Duration::from_secs(600),
         AlertKind::Failed
         | AlertKind::Rejected
         | AlertKind::Refused
@@ -38,7 +38,7 @@ const fn settled_after(kind: AlertKind) -> Duration {
         | AlertKind::NotStarted
         | AlertKind::NotFinished
         | AlertKind::Unknown
-        | AlertKind::Parked
+        | AlertKind::NeedsReview
         | AlertKind::LaneStopped
         | AlertKind::GatewayUnreachable
         | AlertKind::Certificate

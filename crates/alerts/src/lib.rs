@@ -231,16 +231,16 @@ impl Alerts {
             .unwrap_or(now)
     }
 
-    /// Forgets what was told and is over since long; some at a time, so say it again until it says
+    /// Deletes what was told and is over since long; some at a time, so say it again until it says
     /// zero.
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn forget(&self, older_than: Duration) -> Result<u64, LedgerError> {
+    pub async fn prune(&self, older_than: Duration) -> Result<u64, LedgerError> {
         // News that could be found again must stay known.
         const LEAST: Duration = Duration::from_secs(60 * 86_400);
         self.ledger
-            .forget_alerts(self.clock.now().minus(older_than.max(LEAST)))
+            .prune_alerts(self.clock.now().minus(older_than.max(LEAST)))
             .await
     }
 }

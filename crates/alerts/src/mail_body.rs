@@ -24,7 +24,7 @@ pub(super) struct MailBody {
     pub urgent: bool,
     /// What it tells.
     pub entries: Vec<IncidentEntry>,
-    /// How many more there are, by kind: `120 × parked`.
+    /// How many more there are, by kind: `120 × needs_review`.
     pub more: Vec<String>,
     /// When it was made, on the project's wall clock.
     pub made_at: String,
@@ -229,7 +229,12 @@ mod tests {
     #[test]
     fn the_subject_names_what_is_new_and_counts_the_rest() {
         let told = letter_of(&[
-            notice(1, AlertEvent::Closed, AlertKind::Parked, "3 parked"),
+            notice(
+                1,
+                AlertEvent::Closed,
+                AlertKind::NeedsReview,
+                "3 need review",
+            ),
             notice(2, AlertEvent::Opened, AlertKind::Alarm, "charged twice"),
         ]);
         assert_eq!(told.subject, "[payrun] URGENT: charged twice (and 1 more)");
@@ -239,13 +244,20 @@ mod tests {
     #[test]
     fn a_digest_tells_some_in_full_and_counts_the_others() {
         let many: Vec<NoticeRow> = (0..50)
-            .map(|id| notice(id, AlertEvent::Opened, AlertKind::Parked, "parked"))
+            .map(|id| {
+                notice(
+                    id,
+                    AlertEvent::Opened,
+                    AlertKind::NeedsReview,
+                    "needs_review",
+                )
+            })
             .collect();
         let told = letter_of(&many);
         assert_eq!(
             (told.entries.len(), told.more),
-            (30, vec!["20 × parked".to_owned()])
+            (30, vec!["20 × needs_review".to_owned()])
         );
-        assert_eq!(told.subject, "[payrun] parked (and 49 more)");
+        assert_eq!(told.subject, "[payrun] needs review (and 49 more)");
     }
 }

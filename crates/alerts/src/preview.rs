@@ -54,7 +54,12 @@ pub(super) fn letter() -> MailBody {
         closed_at: Some(AT),
         ..stopped()
     };
-    compose(&[stopped(), alarm(), parked(), over], LEDGER, AT, ZONE)
+    compose(
+        &[stopped(), alarm(), needing_review(), over],
+        LEDGER,
+        AT,
+        ZONE,
+    )
 }
 
 /// What `payrun alerts test` sends.
@@ -64,7 +69,12 @@ pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> 
         lines: vec!["Mails of payrun reach you.".to_owned()],
         ..FactText::default()
     };
-    let mut letter = compose(&[notice(1, AlertKind::Parked, &told)], ledger, now, zone);
+    let mut letter = compose(
+        &[notice(1, AlertKind::NeedsReview, &told)],
+        ledger,
+        now,
+        zone,
+    );
     letter.entries.iter_mut().for_each(|entry| {
         entry.kind = "test";
         entry.since = super::mail_body::shown(now, zone);
@@ -126,21 +136,21 @@ fn alarm() -> NoticeRow {
     notice(2, AlertKind::Alarm, &told)
 }
 
-fn parked() -> NoticeRow {
+fn needing_review() -> NoticeRow {
     let told = told(
         "monthly-deductions: 3 items need a person",
         &[
             ("workflow", "monthly-deductions"),
             ("run", "7 (2026-11-30)"),
-            ("state", "parked"),
+            ("state", "needs_review"),
         ],
         &[
             "Wx0001000000017/2026-11: a person has to decide: USER_ACCOUNT_ABNORMAL",
             "Wx0001000000018/2026-11: asked 40 times without learning what happened: <timed_out>",
         ],
-        "look with `payrun show --item KEY`, then decide; `payrun items --run 7 --state parked` names all",
+        "look with `payrun show --item KEY`, then decide; `payrun items --run 7 --state needs_review` names all",
     );
-    notice(3, AlertKind::Parked, &told)
+    notice(3, AlertKind::NeedsReview, &told)
 }
 
 /// A day on which something went wrong.

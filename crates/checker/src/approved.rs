@@ -72,12 +72,12 @@ fn was_sent_after_it_was_revoked(item: &Value) -> bool {
         })
 }
 
-/// Whether it was held, and then planned by an approval.
+/// Whether it waited for approval, and was then planned by an approval.
 fn was_approved(item: &Value) -> bool {
     let mut events = list(item, "events").iter();
-    events
-        .next()
-        .is_some_and(|event| (text(event, "event"), text(event, "from")) == ("approve", "held"))
+    events.next().is_some_and(|event| {
+        (text(event, "event"), text(event, "from")) == ("approve", "awaiting_approval")
+    })
 }
 
 /// Enough persons have approved, and none of them started it.
@@ -143,7 +143,7 @@ mod tests {
             "item": id, "run": 1, "job": "refund", "state": "succeeded", "currency": "HKD", "minor": minor, "print": print,
             "approval": { "state": "approved", "author": "Ann", "needed": 1, "by": ["bob"], "origin": "00".repeat(32) },
             "events": [
-                { "event": "approve", "from": "held", "to": "planned" },
+                { "event": "approve", "from": "awaiting_approval", "to": "planned" },
                 { "event": "claim", "from": "planned", "to": "sending" },
             ],
         })

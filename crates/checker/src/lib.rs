@@ -22,7 +22,8 @@ const EFFECTS: [(&str, &str); 3] = [
 ];
 
 /// States in which money may have moved, or be moving, without anybody being wrong.
-pub const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
+pub const MAY_HAVE_MOVED: [&str; 5] =
+    ["sending", "pending", "unknown", "needs_review", "succeeded"];
 
 /// What may lead out of not knowing: an answer that says what happened, or a person. Never time,
 /// never a death.
@@ -257,18 +258,22 @@ fn never_guessed(item: &Value, broken: &mut Vec<Violation>) {
         });
     };
     let attempts = list(item, "attempts");
-    let begins_held = list(item, "events")
+    let begins_awaiting = list(item, "events")
         .first()
-        .is_some_and(|event| text(event, "from") == "held");
-    let mut state = if begins_held { "held" } else { "planned" };
+        .is_some_and(|event| text(event, "from") == "awaiting_approval");
+    let mut state = if begins_awaiting {
+        "awaiting_approval"
+    } else {
+        "planned"
+    };
     for event in list(item, "events") {
         let (from, to, word) = (text(event, "from"), text(event, "to"), text(event, "event"));
         if from != state {
             guess(format!("it was {state} and moves from {from}"));
         }
         state = to;
-        let asked = matches!(from, "unknown" | "pending" | "parked")
-            && !matches!(to, "unknown" | "pending" | "parked");
+        let asked = matches!(from, "unknown" | "pending" | "needs_review")
+            && !matches!(to, "unknown" | "pending" | "needs_review");
         if word == "notification" && from != to && to != "succeeded" {
             guess(format!("a notification leads from {from} to {to}"));
         }

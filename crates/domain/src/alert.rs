@@ -29,9 +29,9 @@ pub enum AlertKind {
     /// It has not been known for long what became of an item.
     Unknown,
     /// Items need a person.
-    Parked,
-    /// Our balance is too small, or a person holds the lane.
-    LaneHeld,
+    NeedsReview,
+    /// Our balance is too small, or a person has suspended the lane.
+    LaneSuspended,
     /// A gateway refuses us: signature, permission.
     LaneStopped,
     /// There is no connection to a gateway.
@@ -46,7 +46,7 @@ pub enum AlertKind {
     Alarm,
     /// Our books and a gateway's statement differ.
     Difference,
-    /// Contracts were paused after the last decline, or ended by the gateway's word.
+    /// Contracts were suspended after the last decline, or ended by the gateway's word.
     ContractStopped,
     /// Contracts have a period that fell due and that nothing has charged.
     ContractOverdue,
@@ -66,8 +66,8 @@ impl AlertKind {
         Self::NotStarted,
         Self::NotFinished,
         Self::Unknown,
-        Self::Parked,
-        Self::LaneHeld,
+        Self::NeedsReview,
+        Self::LaneSuspended,
         Self::LaneStopped,
         Self::GatewayUnreachable,
         Self::Certificate,
@@ -102,8 +102,8 @@ impl AlertKind {
             Self::NotStarted => "not_started",
             Self::NotFinished => "not_finished",
             Self::Unknown => "unknown",
-            Self::Parked => "parked",
-            Self::LaneHeld => "lane_held",
+            Self::NeedsReview => "needs_review",
+            Self::LaneSuspended => "lane_suspended",
             Self::LaneStopped => "lane_stopped",
             Self::GatewayUnreachable => "gateway_unreachable",
             Self::Certificate => "certificate",
@@ -138,8 +138,8 @@ impl AlertKind {
             | Self::NotStarted
             | Self::NotFinished
             | Self::Unknown
-            | Self::Parked
-            | Self::LaneHeld
+            | Self::NeedsReview
+            | Self::LaneSuspended
             | Self::Certificate
             | Self::Unlisted
             | Self::PayerDiffers
@@ -155,8 +155,8 @@ impl AlertKind {
             Self::NotStarted
             | Self::NotFinished
             | Self::Unknown
-            | Self::Parked
-            | Self::LaneHeld
+            | Self::NeedsReview
+            | Self::LaneSuspended
             | Self::LaneStopped
             | Self::GatewayUnreachable
             | Self::Certificate
@@ -181,8 +181,8 @@ impl AlertKind {
             Self::NotStarted | Self::NotFinished => Timing::Needed,
             Self::Failed
             | Self::Unknown
-            | Self::Parked
-            | Self::LaneHeld
+            | Self::NeedsReview
+            | Self::LaneSuspended
             | Self::LaneStopped
             | Self::GatewayUnreachable
             | Self::ContractOverdue => Timing::After,

@@ -177,7 +177,7 @@ pub enum DeclineClass {
     Person,
     /// Our side is wrong: stop the lane.
     Config,
-    /// Our balance is too small: hold the lane, tell someone.
+    /// Our balance is too small: suspend the lane, tell someone.
     Funds,
 }
 
@@ -248,5 +248,5 @@ pub enum LaneEffect {
     /// Our side is wrong (signature, permission): send nothing more until a person has mended it.
     Stop,
     /// Our balance is too small: wait and tell someone.
-    Hold,
+    Suspend,
 }

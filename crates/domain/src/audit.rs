@@ -17,7 +17,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// Which way it came.
     pub via: String,
-    /// What was done, such as `lane.hold`.
+    /// What was done, such as `lane.suspend`.
     pub verb: String,
     /// Of what, such as `lane hk` or `item 12`.
     pub target: String,

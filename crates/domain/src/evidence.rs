@@ -13,24 +13,24 @@
 //! accounted for already ([`Evidence::known`]).
 //!
 //! ```text
-//! source        of       says        held  planned sending pending unknown succeeded failed cancelled parked
-//! late reply    in use   done        apply apply   -       query   query   apply     apply  apply     apply
-//! late reply    earlier  done        apply apply   -       alarm   alarm   apply     apply  apply     alarm
-//! late reply    any      may be      -     -       -       query   query   -         apply  apply     -
-//! late reply    any      may, known  -     -       -       query   query   -         -      -         -
-//! late reply    any      other       -     -       -       query   query   -         -      -         -
-//! notification  in use   done        apply apply   wait    apply   apply   apply     apply  apply     apply
-//! notification  earlier  done        apply apply   wait    alarm   alarm   apply     apply  apply     alarm
-//! notification  in use   declined    -     -       wait    query   query   apply     -      -         -
-//! notification  earlier  declined    -     -       wait    -       -       -         -      -         -
-//! notification  any      mismatch    alarm alarm   wait    alarm   alarm   alarm     alarm  alarm     alarm
-//! notification  in use   other       -     -       wait    query   query   -         -      -         -
-//! notification  earlier  other       -     -       wait    -       -       -         -      -         -
-//! statement     in use   done        apply apply   -       apply   apply   -         apply  apply     apply
-//! statement     earlier  done        apply apply   -       alarm   alarm   -         apply  apply     alarm
-//! statement     in use   done, known apply apply   -       apply   apply   -         -      -         apply
-//! statement     earlier  done, known apply apply   -       -       -       -         -      -         -
-//! statement     any      other       -     -       -       -       -       -         -      -         -
+//! source        of       says        awaiting_approval planned sending pending unknown succeeded failed cancelled needs_review
+//! late reply    in use   done        apply             apply   -       query   query   apply     apply  apply     apply
+//! late reply    earlier  done        apply             apply   -       alarm   alarm   apply     apply  apply     alarm
+//! late reply    any      may be      -                 -       -       query   query   -         apply  apply     -
+//! late reply    any      may, known  -                 -       -       query   query   -         -      -         -
+//! late reply    any      other       -                 -       -       query   query   -         -      -         -
+//! notification  in use   done        apply             apply   wait    apply   apply   apply     apply  apply     apply
+//! notification  earlier  done        apply             apply   wait    alarm   alarm   apply     apply  apply     alarm
+//! notification  in use   declined    -                 -       wait    query   query   apply     -      -         -
+//! notification  earlier  declined    -                 -       wait    -       -       -         -      -         -
+//! notification  any      mismatch    alarm             alarm   wait    alarm   alarm   alarm     alarm  alarm     alarm
+//! notification  in use   other       -                 -       wait    query   query   -         -      -         -
+//! notification  earlier  other       -                 -       wait    -       -       -         -      -         -
+//! statement     in use   done        apply             apply   -       apply   apply   -         apply  apply     apply
+//! statement     earlier  done        apply             apply   -       alarm   alarm   -         apply  apply     alarm
+//! statement     in use   done, known apply             apply   -       apply   apply   -         -      -         apply
+//! statement     earlier  done, known apply             apply   -       -       -       -         -      -         -
+//! statement     any      other       -                 -       -       -       -       -         -      -         -
 //! ```
 //!
 //! Beside the table: of what a notification queries, it waits for a worker that has claimed the

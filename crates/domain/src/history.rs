@@ -44,7 +44,7 @@ pub enum EventKind {
     /// The ledger was restored: it is asked about before it is sent.
     Recall,
     /// Money moved under an earlier order number of it.
-    Park,
+    RequireReview,
     /// Its row came again with other content, as another item.
     FiledAgain,
 }
@@ -73,7 +73,7 @@ impl EventKind {
         Self::Reject,
         Self::Expire,
         Self::Recall,
-        Self::Park,
+        Self::RequireReview,
         Self::FiledAgain,
     ];
 
@@ -96,7 +96,7 @@ impl EventKind {
             Self::Reject => "reject",
             Self::Expire => "expire",
             Self::Recall => "recall",
-            Self::Park => "park",
+            Self::RequireReview => "require_review",
             Self::FiledAgain => "filed_again",
         }
     }
@@ -124,7 +124,7 @@ impl EventKind {
             | Self::Reject
             | Self::Expire
             | Self::Recall
-            | Self::Park
+            | Self::RequireReview
             | Self::FiledAgain => false,
         }
     }

@@ -6,18 +6,18 @@
 //!
 //! | state \ event | claim | done | accepted | declined | not processed | unknown | absent (query) | cancel | retry |
 //! |---|---|---|---|---|---|---|---|---|---|
-//! | held | – | succeeded, alarm | – | – | – | – | – | cancelled | – |
+//! | awaiting approval | – | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; spent: asked about, then planned at once, next number, same dunning step; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
-//! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm, asked again after the grace period; if a decline is being asked about, concluded with the same number | – | – |
-//! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number**; parked if it was answered twice with a code that no table lists | – | – |
+//! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon needs review | unknown, alarm, asked again after the grace period; if a decline is being asked about, concluded with the same number | – | – |
+//! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon needs review | after the grace period planned, **same number**; needs review if it was answered twice with a code that no table lists | – | – |
 //! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
 //! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | alarm | nothing | – | sent before: unknown, asked first (sent once and declined for good: pending, asked once); else planned |
-//! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
+//! | needs review | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
 //! | rejected, skipped | – | – | – | – | – | – | – | – | – |
 //!
-//! Persons have four more. Of a batch that waits for approval (held): *approve* makes it planned,
-//! *reject* and *expire* make it cancelled. Of what nobody could find out (unknown, parked):
+//! Persons have four more. Of a batch that waits for approval: *approve* makes it planned,
+//! *reject* and *expire* make it cancelled. Of what nobody could find out (unknown, needs review):
 //! *resolve*, with a receipt, makes it succeeded, or, because it did not happen, failed. No other
 //! state takes them.
 //!
@@ -25,11 +25,11 @@
 //! been sent since. The number stays. No other state takes it, since everything else that may be
 //! under way is asked about anyway.
 //!
-//! *Cancel* of what may be under way (sending, pending, unknown, parked) changes no state: it is a
+//! *Cancel* of what may be under way (sending, pending, unknown, needs review) changes no state: it is a
 //! wish, and [`heeding`] says what becomes of a move once it was said. Nothing new is sent; what is
 //! under way is asked about; what did not happen is cancelled.
 //!
-//! *Park* makes what is planned parked: money moved under an earlier order number of the item, so
+//! *Require review* does so with what is planned: money moved under an earlier order number of the item, so
 //! that sending it again would move it twice. No other state takes it, since nothing else is about
 //! to be sent.
 //!
@@ -54,7 +54,7 @@ use super::time::Timestamp;
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It waits for somebody's approval; nothing of it is sent before.
-    Held,
+    AwaitingApproval,
     /// To be sent when it is due.
     Planned,
     /// Claimed for sending; the call may be under way.
@@ -70,7 +70,7 @@ pub enum State {
     /// A person withdrew it before anything happened.
     Cancelled,
     /// It needs a person: asking has not told what happened.
-    Parked,
+    NeedsReview,
     /// The row was refused when it was planned.
     Rejected,
     /// The key had been planned before; see the run that has it.
@@ -82,12 +82,12 @@ impl State {
     pub const ALL: [Self; 11] = [
         Self::Succeeded,
         Self::Failed,
-        Self::Parked,
+        Self::NeedsReview,
         Self::Unknown,
         Self::Pending,
         Self::Sending,
         Self::Planned,
-        Self::Held,
+        Self::AwaitingApproval,
         Self::Cancelled,
         Self::Rejected,
         Self::Skipped,
@@ -95,7 +95,7 @@ impl State {
 
     /// Something is still to happen: by itself, or, for what is held, when it is approved.
     pub const OPEN: [Self; 5] = [
-        Self::Held,
+        Self::AwaitingApproval,
         Self::Planned,
         Self::Sending,
         Self::Pending,
@@ -103,10 +103,15 @@ impl State {
     ];
 
     /// The gateway may be acting on it: nothing else may be sent for the same contract meanwhile.
-    pub const IN_FLIGHT: [Self; 4] = [Self::Sending, Self::Pending, Self::Unknown, Self::Parked];
+    pub const IN_FLIGHT: [Self; 4] = [
+        Self::Sending,
+        Self::Pending,
+        Self::Unknown,
+        Self::NeedsReview,
+    ];
 
     /// Nothing was sent, or nothing happened of what was: it may be sent.
-    pub const TO_BE_SENT: [Self; 2] = [Self::Planned, Self::Held];
+    pub const TO_BE_SENT: [Self; 2] = [Self::Planned, Self::AwaitingApproval];
 
     /// It is asked about by itself.
     pub const ASKED_ABOUT: [Self; 2] = [Self::Pending, Self::Unknown];
@@ -115,42 +120,50 @@ impl State {
     pub const TAKEN_BY_GATEWAY: [Self; 2] = [Self::Succeeded, Self::Pending];
 
     /// The gateway may have it: it was sent, and no call is under way.
-    pub const MAY_BE_AT_GATEWAY: [Self; 4] =
-        [Self::Succeeded, Self::Pending, Self::Unknown, Self::Parked];
+    pub const MAY_BE_AT_GATEWAY: [Self; 4] = [
+        Self::Succeeded,
+        Self::Pending,
+        Self::Unknown,
+        Self::NeedsReview,
+    ];
 
     /// In these it may be found out that the gateway has it.
-    pub const MAY_COME_TO_GATEWAY: [Self; 4] =
-        [Self::Planned, Self::Sending, Self::Unknown, Self::Parked];
+    pub const MAY_COME_TO_GATEWAY: [Self; 4] = [
+        Self::Planned,
+        Self::Sending,
+        Self::Unknown,
+        Self::NeedsReview,
+    ];
 
     /// Money may have moved, or be moving, without anybody being wrong.
     pub const MAY_HAVE_MOVED: [Self; 5] = [
         Self::Sending,
         Self::Pending,
         Self::Unknown,
-        Self::Parked,
+        Self::NeedsReview,
         Self::Succeeded,
     ];
 
     /// It did not end well, or has not ended because a person has to look.
     pub const WENT_WRONG: [Self; 5] = [
         Self::Failed,
-        Self::Parked,
+        Self::NeedsReview,
         Self::Rejected,
         Self::Skipped,
         Self::Cancelled,
     ];
 
     /// A person may have it tried again, who has not said herself that it is to end.
-    pub const NEEDS_A_PERSON: [Self; 2] = [Self::Failed, Self::Parked];
+    pub const NEEDS_A_PERSON: [Self; 2] = [Self::Failed, Self::NeedsReview];
 
     /// Something may still happen, by itself or by a person.
     pub const NOT_ENDED: [Self; 6] = [
-        Self::Held,
+        Self::AwaitingApproval,
         Self::Planned,
         Self::Sending,
         Self::Pending,
         Self::Unknown,
-        Self::Parked,
+        Self::NeedsReview,
     ];
 
     /// Nothing more happens by itself, and nobody has to look.
@@ -190,7 +203,7 @@ impl State {
     /// The word for this state, as tables and the ledger spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Held => "held",
+            Self::AwaitingApproval => "awaiting_approval",
             Self::Planned => "planned",
             Self::Sending => "sending",
             Self::Pending => "pending",
@@ -198,9 +211,42 @@ impl State {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
-            Self::Parked => "parked",
+            Self::NeedsReview => "needs_review",
             Self::Rejected => "rejected",
             Self::Skipped => "skipped",
+        }
+    }
+
+    /// The same for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::AwaitingApproval => "waits for approval",
+            Self::NeedsReview => "needs review",
+            Self::Planned
+            | Self::Sending
+            | Self::Pending
+            | Self::Unknown
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Rejected
+            | Self::Skipped => self.as_str(),
+        }
+    }
+
+    /// What a sentence says of an item in this state: `is planned`, `needs review`.
+    pub fn predicate(self) -> String {
+        match self {
+            Self::AwaitingApproval | Self::NeedsReview => self.label().to_owned(),
+            Self::Planned
+            | Self::Sending
+            | Self::Pending
+            | Self::Unknown
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Rejected
+            | Self::Skipped => format!("is {self}"),
         }
     }
 
@@ -313,7 +359,7 @@ pub enum Event {
     Recall,
     /// Money moved under an earlier order number: a person has to look before anything more is
     /// sent.
-    Park,
+    RequireReview,
 }
 
 /// What a person has found out, where asking has not told.
@@ -339,7 +385,7 @@ impl Event {
             Self::Expire => EventKind::Expire,
             Self::Resolve(_) => EventKind::Resolve,
             Self::Recall => EventKind::Recall,
-            Self::Park => EventKind::Park,
+            Self::Park => EventKind::RequireReview,
         }
     }
 }
@@ -490,7 +536,7 @@ impl Alarm {
 
 /// A move that is not in the table: a defect of payrun, or a person asking for the impossible.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("it is {state}{}", self.what_can())]
+#[error("it {}{}", state.predicate(), self.what_can())]
 pub struct IllegalMove {
     /// Where the item was.
     pub state: State,
@@ -504,10 +550,10 @@ impl IllegalMove {
         match self.event {
             EventKind::Cancel => "; only what has not ended can be withdrawn".to_owned(),
             EventKind::Retry => {
-                "; only what has failed, was cancelled or is parked can be retried".to_owned()
+                "; only what has failed, was cancelled or needs review can be retried".to_owned()
             }
             EventKind::Resolve => {
-                "; only what is unknown or parked can be resolved by hand".to_owned()
+                "; only what is unknown or needs review can be resolved by hand".to_owned()
             }
             event @ (EventKind::Claim
             | EventKind::Unsent
@@ -522,7 +568,7 @@ impl IllegalMove {
             | EventKind::Reject
             | EventKind::Expire
             | EventKind::Recall
-            | EventKind::Park
+            | EventKind::RequireReview
             | EventKind::FiledAgain) => format!(", and cannot take the event {event}"),
         }
     }
@@ -543,7 +589,7 @@ impl IllegalMove {
 /// let second = Duration::from_secs(1);
 /// let policy = Policy {
 ///     retry: Retry { attempts: 5, first: second, max: second * 60 },
-///     resolve: QueryPolicy { schedule: vec![second * 5], grace: second * 60, horizon: second * 86_400 },
+///     query: QueryPolicy { schedule: vec![second * 5], grace: second * 60, horizon: second * 86_400 },
 ///     dunning: vec![],
 /// };
 /// let now = Timestamp::from_millis(0);
@@ -579,38 +625,40 @@ fn applied(
         Event::Claim => claim(item, now).map_or_else(illegal, Ok),
         Event::Unsent if item.state == State::Sending => Ok(give_back(item, now)),
         Event::Unsent if item.state.is_in_flight() => Ok(rest_unless_open(item.clone(), now)),
-        Event::Cancel if matches!(item.state, State::Planned | State::Held) => {
+        Event::Cancel if matches!(item.state, State::Planned | State::AwaitingApproval) => {
             Ok(withdrawn(item, "cancelled by a person"))
         }
         Event::Retry => retry(item, policy, now).map_or_else(illegal, Ok),
         Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
-        Event::Approve if item.state == State::Held => Ok(plain(
+        Event::Approve if item.state == State::AwaitingApproval => Ok(plain(
             Item {
                 state: State::Planned,
                 ..item.clone()
             },
             Some(now),
         )),
-        Event::Reject if item.state == State::Held => Ok(withdrawn(item, "the batch was rejected")),
-        Event::Expire if item.state == State::Held => {
+        Event::Reject if item.state == State::AwaitingApproval => {
+            Ok(withdrawn(item, "the batch was rejected"))
+        }
+        Event::Expire if item.state == State::AwaitingApproval => {
             Ok(withdrawn(item, "nobody approved the batch in time"))
         }
         Event::Resolve(finding)
-            if matches!(item.state, State::Unknown | State::Parked)
+            if matches!(item.state, State::Unknown | State::NeedsReview)
                 || (item.state == State::Pending
                     && item.query_purpose == QueryPurpose::ResendDeclined) =>
         {
             Ok(resolved(item, finding))
         }
         Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
-        Event::Park if item.state == State::Planned => {
+        Event::RequireReview if item.state == State::Planned => {
             let why = "money moved under an earlier order number of it: look before anything more is sent";
-            Ok(at_rest(item, State::Parked, Some(why.to_owned())))
+            Ok(at_rest(item, State::NeedsReview, Some(why.to_owned())))
         }
         Event::Unsent
         | Event::Cancel
         | Event::Recall
-        | Event::Park
+        | Event::RequireReview
         | Event::Approve
         | Event::Reject
         | Event::Expire
@@ -647,14 +695,14 @@ pub fn heeding(wish: &str, was: &Item, moved: Move) -> Move {
             alarm: moved.alarm.or(Some(Alarm::Withdrawn)),
             ..moved
         },
-        State::Held
+        State::AwaitingApproval
         | State::Sending
         | State::Pending
         | State::Unknown
         | State::Succeeded
         | State::Failed
         | State::Cancelled
-        | State::Parked
+        | State::NeedsReview
         | State::Rejected
         | State::Skipped => moved,
     }
@@ -687,12 +735,12 @@ fn claim(item: &Item, now: Timestamp) -> Option<Move> {
             next.query_purpose = QueryPurpose::Outcome;
         }
         State::Pending | State::Unknown => next.query_count += 1,
-        State::Held
+        State::AwaitingApproval
         | State::Sending
         | State::Succeeded
         | State::Failed
         | State::Cancelled
-        | State::Parked
+        | State::NeedsReview
         | State::Rejected
         | State::Skipped => return None,
     }
@@ -716,12 +764,12 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
     let was_declined =
         item.submit_count <= 1 && matches!(item.query_purpose, QueryPurpose::Number(_));
     let (state, purpose) = match item.state {
-        State::Failed | State::Cancelled | State::Parked if was_declined => {
+        State::Failed | State::Cancelled | State::NeedsReview if was_declined => {
             (State::Pending, QueryPurpose::ResendDeclined)
         }
         State::Failed | State::Cancelled => (State::Unknown, QueryPurpose::Resend),
-        State::Parked => (State::Unknown, QueryPurpose::Outcome),
-        State::Held
+        State::NeedsReview => (State::Unknown, QueryPurpose::Outcome),
+        State::AwaitingApproval
         | State::Planned
         | State::Sending
         | State::Pending
@@ -757,7 +805,7 @@ fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
         QueryPurpose::Resend => {
             let until = item
                 .sent_at
-                .map(|sent| sent.plus(policy.resolve.grace))
+                .map(|sent| sent.plus(policy.query.grace))
                 .filter(|until| *until > now);
             let late = until.map_or_else(String::new, |until| {
                 format!("; until {until} it may show up late")
@@ -786,7 +834,7 @@ fn recall(item: &Item, now: Timestamp) -> Move {
 
 fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
     match item.state {
-        State::Planned | State::Held => match answer {
+        State::Planned | State::AwaitingApproval => match answer {
             Answer::Done(receipt) => {
                 Some(alarmed(succeeded(item, receipt), Alarm::MovedBeforeSent))
             }
@@ -798,7 +846,7 @@ fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Op
         },
         State::Sending => while_sending(item, answer, policy, now),
         State::Pending | State::Unknown => while_open(item, answer, policy, now),
-        State::Parked => match answer {
+        State::NeedsReview => match answer {
             Answer::Done(receipt) => Some(succeeded(item, receipt)),
             Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
             Answer::Accepted | Answer::Absent | Answer::Unknown { .. } => {
@@ -859,7 +907,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
     match (answer, &item.query_purpose) {
         (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
         // It is there after all: what was said of it before no longer counts.
-        (Answer::Accepted, QueryPurpose::ResendDeclined) => Some(ask_or_park(
+        (Answer::Accepted, QueryPurpose::ResendDeclined) => Some(query_or_review(
             item,
             State::Pending,
             QueryPurpose::Resend,
@@ -867,7 +915,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             now,
             "still undecided",
         )),
-        (Answer::Accepted, purpose) => Some(ask_or_park(
+        (Answer::Accepted, purpose) => Some(query_or_review(
             item,
             State::Pending,
             purpose.clone(),
@@ -903,7 +951,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         // just now.
         (Answer::Absent, purpose) if item.state == State::Pending => {
             let moved = ask_later(item, State::Unknown, purpose.clone(), policy, now);
-            let next_at = moved.next_at.max(Some(now.plus(policy.resolve.grace)));
+            let next_at = moved.next_at.max(Some(now.plus(policy.query.grace)));
             let reason = Some(Alarm::OrderVanished.meaning().to_owned());
             Some(alarmed(
                 Move {
@@ -925,7 +973,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             let reason = format!(
                 "answered {code}, which no outcome table lists, and the gateway has no such order"
             );
-            Some(at_rest(item, State::Parked, Some(reason)))
+            Some(at_rest(item, State::NeedsReview, Some(reason)))
         }
         (Answer::Absent, QueryPurpose::Outcome | QueryPurpose::Unlisted(_))
             if grace_is_over(item, policy, now) =>
@@ -951,7 +999,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             },
             purpose,
         ) => Some(ask_later(item, item.state, purpose.clone(), policy, now)),
-        (Answer::Unknown { cause, .. }, purpose) => Some(ask_or_park(
+        (Answer::Unknown { cause, .. }, purpose) => Some(query_or_review(
             item,
             item.state,
             purpose.clone(),
@@ -1015,7 +1063,7 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
         .coded(ReasonCode::Declined),
         DeclineClass::Person => {
             let reason = format!("a person has to decide: {}", decline.code);
-            at_rest(&refused(item, decline), State::Parked, Some(reason))
+            at_rest(&refused(item, decline), State::NeedsReview, Some(reason))
                 .coded(ReasonCode::NeedsDecision)
         }
         DeclineClass::Config | DeclineClass::Funds => {
@@ -1110,7 +1158,7 @@ fn spent(
                 "{} order numbers of it are closed at the gateway: {}",
                 item.generation, decline.code
             );
-            at_rest(item, State::Parked, Some(reason))
+            at_rest(item, State::NeedsReview, Some(reason))
         }
         NumberRule::Next | NumberRule::Ask => {
             let moved = resend(item, number, now);
@@ -1141,7 +1189,7 @@ fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
     // Not told whether the number is spent: nothing may be sent under either.
     at_rest(
         &next,
-        State::Parked,
+        State::NeedsReview,
         Some("the gateway does not say whether the order number is spent".to_owned()),
     )
 }
@@ -1173,7 +1221,7 @@ fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
             "sent {} times and never found at the gateway",
             item.submit_count
         );
-        return at_rest(item, State::Parked, Some(reason));
+        return at_rest(item, State::NeedsReview, Some(reason));
     }
     let mut next = item.clone();
     next.state = State::Planned;
@@ -1198,7 +1246,7 @@ fn ask_later(
         next.query_count = 0;
         next.unresolved_since = Some(now);
     }
-    let next_at = now.plus(policy.resolve.wait(next.query_count, item.jitter));
+    let next_at = now.plus(policy.query.wait(next.query_count, item.jitter));
     let reason = verifying(&next, policy, now);
     Move {
         reason,
@@ -1206,7 +1254,7 @@ fn ask_later(
     }
 }
 
-fn ask_or_park(
+fn query_or_review(
     item: &Item,
     state: State,
     purpose: QueryPurpose,
@@ -1217,7 +1265,7 @@ fn ask_or_park(
     let asked_for = item
         .unresolved_since
         .map_or(std::time::Duration::ZERO, |since| now.since(since));
-    if asked_for < policy.resolve.horizon {
+    if asked_for < policy.query.horizon {
         return ask_later(item, state, purpose, policy, now);
     }
     let answered = match &purpose {
@@ -1233,12 +1281,12 @@ fn ask_or_park(
         "asked {} times without learning what happened: {why}{answered}",
         item.query_count
     );
-    at_rest(item, State::Parked, Some(reason)).coded(ReasonCode::AskedInVain)
+    at_rest(item, State::NeedsReview, Some(reason)).coded(ReasonCode::AskedInVain)
 }
 
 fn grace_is_over(item: &Item, policy: &Policy, now: Timestamp) -> bool {
     item.sent_at
-        .is_none_or(|sent| now.since(sent) >= policy.resolve.grace)
+        .is_none_or(|sent| now.since(sent) >= policy.query.grace)
 }
 
 fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
@@ -1305,7 +1353,7 @@ mod tests {
                 first: SECOND,
                 max: SECOND * 60,
             },
-            resolve: QueryPolicy {
+            query: QueryPolicy {
                 schedule: vec![SECOND * 10],
                 grace: SECOND * 600,
                 horizon: SECOND * 3600,
@@ -1330,7 +1378,7 @@ mod tests {
         };
         if !matches!(
             state,
-            State::Held | State::Planned | State::Rejected | State::Skipped
+            State::AwaitingApproval | State::Planned | State::Rejected | State::Skipped
         ) {
             (item.submit_count, item.sent_at, item.unresolved_since) =
                 (1, Some(at(60)), Some(at(60)));
@@ -1385,7 +1433,7 @@ mod tests {
             }
             ["resolve", "failed"] => return Event::Resolve(Resolution::Failed),
             ["recall"] => return Event::Recall,
-            ["park"] => return Event::Park,
+            ["require_review"] => return Event::RequireReview,
             ["done"] => Answer::Done(Receipt("R1".into())),
             ["done", receipt] => Answer::Done(Receipt((*receipt).into())),
             ["accepted"] => Answer::Accepted,
@@ -1475,7 +1523,7 @@ mod tests {
             "resolve done",
             "resolve failed",
             "recall",
-            "park",
+            "require_review",
         ];
         for state in State::ALL {
             for event in events {
@@ -1532,7 +1580,7 @@ mod tests {
             1 => prop::sample::select(vec![Event::Reject, Event::Expire]),
             1 => prop_oneof!["R[0-9]".prop_map(|receipt| Resolution::Succeeded(Receipt(receipt))), Just(Resolution::Failed)]
                 .prop_map(Event::Resolve),
-            1 => prop::sample::select(vec![Event::Recall, Event::Park]),
+            1 => prop::sample::select(vec![Event::Recall, Event::RequireReview]),
         ]
     }
 
@@ -1543,9 +1591,9 @@ mod tests {
         /// never, and the order number changes only when a decline said that the old one is spent.
         #[test]
         fn no_history_loses_a_success_or_forgets_an_item(
-            held in any::<bool>(), events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)
+            waits in any::<bool>(), events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)
         ) {
-            let state = if held { State::Held } else { State::Planned };
+            let state = if waits { State::AwaitingApproval } else { State::Planned };
             let mut item = Item { state, ..Item::planned(7) };
             let mut now = Timestamp::from_millis(NOW);
             for (event, seconds) in events {
@@ -1557,9 +1605,9 @@ mod tests {
                     prop_assert_eq!(&next.receipt, &item.receipt);
                 }
                 let claimed = event == Event::Claim;
-                prop_assert_ne!(next.state, State::Held, "held after {:?}", event);
+                prop_assert_ne!(next.state, State::AwaitingApproval, "it waits again after {:?}", event);
                 prop_assert_eq!(moved.next_at.is_some(), next.state.is_open() && !claimed);
-                if item.state == State::Held && next.state.is_open() {
+                if item.state == State::AwaitingApproval && next.state.is_open() {
                     prop_assert_eq!(&event, &Event::Approve);
                 }
                 if next.generation != item.generation {
@@ -1592,7 +1640,7 @@ mod tests {
             let item = item("unknown:grace-over,horizon-over");
             let now = Timestamp::from_millis(NOW).plus(Duration::from_secs(seconds));
             let moved = apply(&item, &event("unknown"), &policy(), now).expect("a move");
-            prop_assert!(matches!(moved.item.state, State::Unknown | State::Parked));
+            prop_assert!(matches!(moved.item.state, State::Unknown | State::NeedsReview));
         }
     }
 }

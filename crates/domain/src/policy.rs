@@ -12,7 +12,7 @@ pub struct Policy {
     /// When the gateway certainly did nothing.
     pub retry: Retry,
     /// When it is not known what the gateway did.
-    pub resolve: QueryPolicy,
+    pub query: QueryPolicy,
     /// How long after each soft decline to try again; its length bounds the tries.
     pub dunning: Vec<Duration>,
 }
@@ -146,13 +146,13 @@ mod tests {
     #[test]
     fn the_last_wait_of_a_schedule_repeats() {
         let schedule = vec![Duration::from_secs(1), Duration::from_secs(5)];
-        let resolve = QueryPolicy {
+        let query = QueryPolicy {
             schedule,
             grace: Duration::ZERO,
             horizon: Duration::from_secs(60),
         };
-        assert_eq!(resolve.wait(0, 0), Duration::from_secs(1));
-        assert_eq!(resolve.wait(1, 0), Duration::from_secs(5));
-        assert_eq!(resolve.wait(9, 0), Duration::from_secs(5));
+        assert_eq!(query.wait(0, 0), Duration::from_secs(1));
+        assert_eq!(query.wait(1, 0), Duration::from_secs(5));
+        assert_eq!(query.wait(9, 0), Duration::from_secs(5));
     }
 }

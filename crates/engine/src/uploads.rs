@@ -26,7 +26,7 @@ const SEALED: &str = "sealed";
 /// The formats of item files, as their names end.
 pub const FORMATS: [&str; 4] = ["csv", "jsonl", "ndjson", "xlsx"];
 
-/// The most files of a round of forgetting, and the most that are counted.
+/// The most files of a round of pruning, and the most that are counted.
 const FILES: usize = 500;
 const FILES_COUNTED: usize = 100_000;
 
@@ -153,7 +153,7 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the store says.
-    pub async fn forget_uploads(&self) -> Result<u64, FilesError> {
+    pub async fn prune_uploads(&self) -> Result<u64, FilesError> {
         let old = self
             .files
             .older(

@@ -12,9 +12,9 @@ use payrun_domain::item::State;
 use payrun_domain::money::Currency;
 use payrun_domain::time::Timestamp;
 
-const PARKED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items) as bigint) \
+const NEEDS_REVIEW: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items) as bigint) \
                      from totals as t cross join jobs as j cross join runs as r \
-                     where t.state = 'parked' and t.items > 0 and j.id = t.job_id and r.id = j.run_id \
+                     where t.state = 'needs_review' and t.items > 0 and j.id = t.job_id and r.id = j.run_id \
                      group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
 
 const UNKNOWN: &str = "select r.id, r.workflow, r.occurrence, cast(count(*) as bigint), min(u.unresolved_since) from \
@@ -181,13 +181,16 @@ pub enum SummedRuns {
 }
 
 impl Ledger {
-    /// Runs with parked items, newest first.
+    /// Runs with items that need review, newest first.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn parked_runs(&self) -> Result<Vec<RunWithProblems>, LedgerError> {
+    pub async fn runs_needing_review(&self) -> Result<Vec<RunWithProblems>, LedgerError> {
         let rows = self
-            .facts("looking for parked items", sqlx::query(PARKED))
+            .facts(
+                "looking for items that need review",
+                sqlx::query(NEEDS_REVIEW),
+            )
             .await?;
         rows.iter()
             .map(|row| {
@@ -200,19 +203,21 @@ impl Ledger {
             .collect()
     }
 
-    /// The keys and reasons of some parked items of a run.
+    /// The keys and reasons of some items of a run that need review.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn parked_examples(
+    pub async fn examples_needing_review(
         &self,
         run_id: i64,
         most: u32,
     ) -> Result<Vec<(String, String)>, LedgerError> {
         let query = "select i.key, coalesce(i.reason, '') from jobs as j cross join items as i \
-                     where j.run_id = $1 and i.job_id = j.id and i.state = 'parked' limit $2";
+                     where j.run_id = $1 and i.job_id = j.id and i.state = 'needs_review' limit $2";
         let query = sqlx::query(query).bind(run_id).bind(i64::from(most));
-        let rows = self.facts("looking for parked items", query).await?;
+        let rows = self
+            .facts("looking for items that need review", query)
+            .await?;
         rows.iter()
             .map(|row| Ok((text(row, 0)?, text(row, 1)?)))
             .collect()
@@ -571,7 +576,7 @@ mod tests {
     #[tokio::test]
     async fn every_look_finds_its_rows_by_an_index_however_long_the_history_is() {
         for (statement, index) in [
-            (PARKED, "USING INDEX totals_parked"),
+            (NEEDS_REVIEW, "USING INDEX totals_needing_review"),
             (UNKNOWN, "USING INDEX items_unknown (unresolved_since<?)"),
             (
                 ENDED,

@@ -254,7 +254,7 @@ async fn write(
     };
     let attempts = [attempt.line(stored.id, stored.version, &said.order_no, false)];
     write_told(turn, written, &attempts).await?;
-    if stored.item.state == State::Held {
+    if stored.item.state == State::AwaitingApproval {
         void_of_job(turn, stored.job_id).await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The held items of a job: what they are in content, asked for, moved together, and let go.
+//! The items of a job that wait for approval: what they are in content, asked for, moved together, and let go.
 
 use serde_json::json;
 use sqlx::Row;
@@ -40,8 +40,8 @@ pub(super) async fn let_go(turn: &mut WriteTx, items: &[i64]) -> Result<(), Ledg
         .map_err(|source| LedgerError::of(DOING, source))
 }
 
-/// Moves all held items of a job; says how many.
-pub(super) async fn move_held(
+/// Moves all items of a job that wait for approval; says how many.
+pub(super) async fn move_awaiting(
     turn: &mut WriteTx,
     job_id: i64,
     event: &Event,
@@ -60,7 +60,7 @@ pub(super) async fn move_held(
     );
     let (mut after, mut items) = (first - 1, 0);
     loop {
-        let rows = held_page(turn, job_id, after, last).await?;
+        let rows = awaiting_page(turn, job_id, after, last).await?;
         let Some(end) = rows.last() else {
             return Ok(items);
         };
@@ -96,13 +96,13 @@ pub(super) async fn move_held(
     }
 }
 
-async fn held_page(
+async fn awaiting_page(
     turn: &mut WriteTx,
     job_id: i64,
     after: i64,
     last: i64,
 ) -> Result<Vec<AnyRow>, LedgerError> {
-    let query = "select * from items where id > $1 and id <= $2 and job_id = $3 and state = 'held' order by id limit $4";
+    let query = "select * from items where id > $1 and id <= $2 and job_id = $3 and state = 'awaiting_approval' order by id limit $4";
     let rows = sqlx::query(query)
         .bind(after)
         .bind(last)
@@ -122,7 +122,7 @@ pub(super) async fn ask(
 ) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("asking for approval", source);
     // Nobody has seen them yet: this is the state they are planned in.
-    let hold = "update items set state = 'held', next_at = null where job_id = $1 and next_at is not null and state = 'planned'";
+    let hold = "update items set state = 'awaiting_approval', next_at = null where job_id = $1 and next_at is not null and state = 'planned'";
     sqlx::query(hold)
         .bind(job_id)
         .execute(turn.connection())
@@ -140,18 +140,18 @@ pub(super) async fn hold_some(
     batch: &mut Batch,
 ) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("asking for approval", source);
-    let hold = "update items set state = 'held', next_at = null \
+    let hold = "update items set state = 'awaiting_approval', next_at = null \
                 where id > $1 and id <= $2 and job_id = $3 and next_at is not null and state = 'planned'";
-    let held = sqlx::query(hold)
+    let moved = sqlx::query(hold)
         .bind(after)
         .bind(to)
         .bind(job_id)
         .execute(turn.connection())
         .await;
-    held.map_err(failed)?;
+    moved.map_err(failed)?;
     let mut after = after;
     loop {
-        let rows = held_page(turn, job_id, after, to).await?;
+        let rows = awaiting_page(turn, job_id, after, to).await?;
         let Some(end) = rows.last() else {
             return Ok(());
         };
@@ -186,7 +186,7 @@ pub(super) async fn keep_asked(
     Ok(())
 }
 
-/// The content of a job's held items as it is now.
+/// The content of a job's items that wait for approval, as it is now.
 pub(super) async fn contents(turn: &mut WriteTx, job_id: i64) -> Result<Batch, LedgerError> {
     let failed = |source| LedgerError::of("reading a batch", source);
     let query = "select r.workflow, r.occurrence, r.source, r.params, j.name, j.kind, j.lane, coalesce(j.account, '') as account, \
@@ -213,7 +213,7 @@ pub(super) async fn contents(turn: &mut WriteTx, job_id: i64) -> Result<Batch, L
     );
     let mut after = first - 1;
     loop {
-        let rows = held_page(turn, job_id, after, last).await?;
+        let rows = awaiting_page(turn, job_id, after, last).await?;
         let Some(end) = rows.last() else {
             return Ok(batch);
         };

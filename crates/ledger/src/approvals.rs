@@ -1,4 +1,4 @@
-//! Approvals: a job's items are held until enough persons, none of them the author, have approved
+//! Approvals: a job's items wait until enough persons, none of them the author, have approved
 //! this very content.
 //!
 //! What an approval is bound to ([`payrun_domain::approval`]) is made of the rows when they are
@@ -13,7 +13,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::approval_batch::{contents, move_held};
+use super::approval_batch::{contents, move_awaiting};
 use super::audit::NewAuditEntry;
 use super::error::LedgerError;
 use super::write_tx::WriteTx;
@@ -66,7 +66,7 @@ impl ApprovalState {
         }
     }
 
-    /// Whether items may still be held for it.
+    /// Whether items may still wait for it.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Waiting | Self::Void)
     }
@@ -421,7 +421,7 @@ async fn approve(
             needed: approval.needed,
         });
     }
-    let items = move_held(
+    let items = move_awaiting(
         turn,
         approval.job_id,
         &Event::Approve,
@@ -469,7 +469,7 @@ async fn withdraw(
             format!("the batch was rejected by {}", by.words()),
         )
     };
-    let items = move_held(turn, approval.job_id, event, &why, now).await?;
+    let items = move_awaiting(turn, approval.job_id, event, &why, now).await?;
     decide_as(turn, id, state, now).await?;
     turn.note(note(
         &approval,

@@ -19,7 +19,7 @@ use payrun_domain::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct NewAuditEntry<'a> {
     pub by: &'a Authorization,
-    /// What was done, such as `lane.hold`.
+    /// What was done, such as `lane.suspend`.
     pub verb: &'static str,
     /// Of what, such as `lane hk`.
     pub target: String,

@@ -56,7 +56,7 @@ pub struct ClaimRequest {
 pub struct JobQuota {
     /// The job.
     pub job_id: i64,
-    /// Its kind: of one kind alone a lane may be held.
+    /// Its kind: of one kind alone a lane may be suspended.
     pub kind: String,
     /// At most so many items.
     pub slots: usize,
@@ -160,9 +160,9 @@ pub(super) const DUE: &str = "\
       unresolved_since, query_purpose, receipt, order_no, custom_no, key_hash, amount, currency, input, exclusive_key, result, \
       withdrawn, \
       (select b.state from items as b where b.exclusive_key = items.exclusive_key \
-         and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
+         and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as in_flight, \
       (select 1 from paused_contracts as p where p.exclusive_key = items.exclusive_key) as paused, \
-      (select 1 from items as t cross join jobs as k where t.exclusive_key = items.exclusive_key and t.state in ('planned', 'held') \
+      (select 1 from items as t cross join jobs as k where t.exclusive_key = items.exclusive_key and t.state in ('planned', 'awaiting_approval') \
          and t.id <> items.id and k.id = t.job_id and k.kind = 'terminate' limit 1) as ending, \
       case when generation > 1 then (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved' limit 1) \
         end as moved, \
@@ -203,8 +203,8 @@ pub(super) const BUMP: &str = "\
 enum WaitReason {
     /// Another item of its contract is in flight.
     Busy,
-    /// Another item of its contract is parked.
-    Parked,
+    /// Another item of its contract needs review.
+    NeedsReview,
     /// A person has paused its contract.
     Paused,
     /// The end of its contract is to be sent.
@@ -218,14 +218,14 @@ impl WaitReason {
     const fn time(self) -> Duration {
         match self {
             Self::Busy | Self::Ending => Duration::from_secs(1),
-            Self::Parked | Self::Paused => Duration::from_secs(3600),
+            Self::NeedsReview | Self::Paused => Duration::from_secs(3600),
         }
     }
 
     const fn code(self) -> ReasonCode {
         match self {
             Self::Busy => ReasonCode::ContractBusy,
-            Self::Parked => ReasonCode::ContractNeedsReview,
+            Self::NeedsReview => ReasonCode::ContractNeedsReview,
             Self::Paused => ReasonCode::ContractPaused,
             Self::Ending => ReasonCode::ContractEnding,
         }
@@ -234,7 +234,7 @@ impl WaitReason {
     const fn sentence(self) -> &'static str {
         match self {
             Self::Busy => "waits: an earlier item of the same contract has not ended",
-            Self::Parked => "waits: an earlier item of the same contract is parked",
+            Self::NeedsReview => "waits: an earlier item of the same contract needs review",
             Self::Paused => "waits: its contract is paused",
             Self::Ending => "waits: its contract is to be terminated",
         }
@@ -255,7 +255,7 @@ pub(super) async fn claim(
     };
     let mut claims = Claims::default();
     let mut waiting = None;
-    let held = held_kinds(turn, request).await?;
+    let closed = closed_kinds(turn, request).await?;
     let mut tried = tried_kinds(turn, request).await?;
     let paused_jobs = if some_jobs {
         paused_jobs(turn, request).await?
@@ -264,12 +264,14 @@ pub(super) async fn claim(
     };
     expire_leases(turn, request).await?;
     for want in &request.wants {
-        let is_held =
+        let is_closed =
             |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
         let trial = tried.iter().position(|(kind, _)| *kind == want.kind);
         let is_tried = trial.is_some_and(|place| tried[place].1);
-        let asks_only =
-            paused || held.iter().any(is_held) || paused_jobs.contains(&want.job_id) || is_tried;
+        let asks_only = paused
+            || closed.iter().any(is_closed)
+            || paused_jobs.contains(&want.job_id)
+            || is_tried;
         let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
         let allowed = job_tokens
             .as_ref()
@@ -323,17 +325,18 @@ pub(super) async fn claim(
 
 /// The kinds of job, and the jobs (`KIND/JOB`), of which nothing is sent on this lane at present;
 /// what is open of them is still asked about.
-async fn held_kinds(
+async fn closed_kinds(
     turn: &mut WriteTx,
     request: &ClaimRequest,
 ) -> Result<Vec<String>, LedgerError> {
     let query = "select substr(name, length($1) + 2) from lanes where name > $1 || '/' and name < $1 || '0' \
                  and state <> 'open' and (until is null or until > $2) limit 100";
-    let held = sqlx::query_scalar(query)
+    let closed = sqlx::query_scalar(query)
         .bind(&request.lane)
         .bind(request.now.millis())
         .fetch_all(turn.connection());
-    held.await
+    closed
+        .await
         .map_err(|source| LedgerError::of("reading the lane", source))
 }
 
@@ -347,7 +350,7 @@ async fn tried_kinds(
     let query = "select k.kind, (select count(*) from items as i cross join jobs as j where i.node is not null \
                    and i.state = 'sending' and j.id = i.job_id and j.lane = $1 and j.kind = k.kind) as sending \
                  from (select substr(name, length($1) + 2) as kind from lanes where name > $1 || '/' and name < $1 || '0' \
-                   and state = 'held' and author is null and until <= $2 limit 100) as k";
+                   and state = 'suspended' and author is null and until <= $2 limit 100) as k";
     let rows = sqlx::query(query)
         .bind(&request.lane)
         .bind(request.now.millis())
@@ -423,11 +426,11 @@ async fn claim_from(
                 sorted.claim(stored, want, request.now)?
             }
             State::Planned if in_flight.is_some() => {
-                let is_parked = in_flight == Some(State::Parked.as_str());
+                let needs_review = in_flight == Some(State::NeedsReview.as_str());
                 sorted.blocked.push((
                     stored.id,
-                    if is_parked {
-                        WaitReason::Parked
+                    if needs_review {
+                        WaitReason::NeedsReview
                     } else {
                         WaitReason::Busy
                     },
@@ -443,20 +446,20 @@ async fn claim_from(
             }
             // Whatever the gateway says of the number in use, money moved under another one.
             State::Planned if is_there(row, "moved").map_err(failed)? => {
-                sorted.park(stored, want, request.now)?
+                sorted.require_review(stored, want, request.now)?
             }
             State::Planned if want.can_ask && stored.may_be_forgotten(stored.item.generation) => {
                 sorted.recall(stored, want, request.now)?;
             }
             State::Sending => sorted.abandon(stored, want, request.now)?,
-            State::Held
+            State::AwaitingApproval
             | State::Planned
             | State::Pending
             | State::Unknown
             | State::Succeeded
             | State::Failed
             | State::Cancelled
-            | State::Parked
+            | State::NeedsReview
             | State::Rejected
             | State::Skipped => sorted.claim(stored, want, request.now)?,
         }
@@ -504,7 +507,7 @@ struct DueItems {
     /// Items that may have been sent by a ledger of which this is a backup.
     recalled: Vec<(ItemRecord, Move)>,
     /// Items of which money moved under an earlier number.
-    parked: Vec<(ItemRecord, Move)>,
+    to_review: Vec<(ItemRecord, Move)>,
     /// Items that a person withdrew while they were under way.
     withdrawn: Vec<(ItemRecord, Move)>,
     /// Items that must wait.
@@ -572,14 +575,14 @@ impl DueItems {
         Ok(())
     }
 
-    fn park(
+    fn require_review(
         &mut self,
         stored: ItemRecord,
         want: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let moved = decide(&stored, &Event::Park, &want.policy, now)?;
-        self.parked.push((stored, moved));
+        let moved = decide(&stored, &Event::RequireReview, &want.policy, now)?;
+        self.to_review.push((stored, moved));
         Ok(())
     }
 
@@ -605,10 +608,10 @@ impl DueItems {
             .recalled
             .iter()
             .map(|(stored, moved)| (stored, moved, EventKind::Recall, None));
-        let parked = self
-            .parked
+        let to_review = self
+            .to_review
             .iter()
-            .map(|(stored, moved)| (stored, moved, EventKind::Park, None));
+            .map(|(stored, moved)| (stored, moved, EventKind::RequireReview, None));
         let withdrawn = self
             .withdrawn
             .iter()
@@ -616,7 +619,7 @@ impl DueItems {
         let moves: Vec<ItemChange<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
-            .chain(parked)
+            .chain(to_review)
             .chain(withdrawn)
             .map(|(stored, moved, event, lease)| ItemChange {
                 stored,
@@ -765,7 +768,7 @@ struct ClaimedLane {
 }
 
 impl ClaimedLane {
-    /// None if a person holds the lane. What payrun stopped sends nothing; it still asks.
+    /// None if a person has suspended the lane. What payrun stopped sends nothing; it still asks.
     async fn read(turn: &mut WriteTx, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let failed = |source| LedgerError::of("reading the lane", source);
         let name = format!("lane:{}", request.lane);

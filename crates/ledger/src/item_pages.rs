@@ -20,7 +20,7 @@ const FEW: [(&str, &[State]); 2] = [
         "items_troubled",
         &[
             State::Failed,
-            State::Parked,
+            State::NeedsReview,
             State::Rejected,
             State::Skipped,
             State::Cancelled,
@@ -143,7 +143,7 @@ mod tests {
             "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
         );
         let failed = ItemFilter {
-            states: vec![State::Failed, State::Parked],
+            states: vec![State::Failed, State::NeedsReview],
             ..ItemFilter::default()
         };
         place(

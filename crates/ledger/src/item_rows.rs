@@ -512,15 +512,15 @@ impl TotalsDelta {
         *minor += sign * amount.map_or(0, Amount::minor);
     }
 
-    /// What was counted as planned of a job is held.
+    /// What was counted as planned of a job waits for approval.
     pub fn hold(&mut self, job_id: i64) {
         let planned = self
             .0
             .extract_if(|(job, state, _), _| *job == job_id && *state == State::Planned);
-        let held: Vec<_> = planned
-            .map(|((job, _, currency), sums)| ((job, State::Held, currency), sums))
+        let waiting: Vec<_> = planned
+            .map(|((job, _, currency), sums)| ((job, State::AwaitingApproval, currency), sums))
             .collect();
-        self.0.extend(held);
+        self.0.extend(waiting);
     }
 
     /// As [`WRITE`] wants them.

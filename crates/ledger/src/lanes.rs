@@ -1,8 +1,8 @@
-//! The switches of lanes: closed by payrun when an account refuses us, held by a person, and slowed
+//! The switches of lanes: closed by payrun when an account refuses us, suspended by a person, and slowed
 //! by a person.
 //!
-//! What payrun stopped sends nothing, and still asks about what was sent. What a person holds
-//! claims nothing at all, not even to ask, and only a person releases it.
+//! What payrun stopped sends nothing, and still asks about what was sent. What a person suspends
+//! claims nothing at all, not even for a query, and only a person releases it.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use payrun_domain::time::Timestamp;
 pub enum LaneState {
     /// Calls go out.
     Open,
-    /// Nothing goes out for a while.
-    Held,
+    /// Nothing goes out, not even queries, for a while or until a person releases it.
+    Suspended,
     /// Nothing is sent until a person has mended something; what was sent is asked about.
     Stopped,
 }
@@ -34,7 +34,7 @@ impl LaneState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
-            Self::Held => "held",
+            Self::Suspended => "suspended",
             Self::Stopped => "stopped",
         }
     }
@@ -52,7 +52,7 @@ pub struct LaneRow {
     pub reason: Option<String>,
     /// Until when.
     pub until: Option<Timestamp>,
-    /// The person who holds it; none where payrun closed it.
+    /// The person who suspended it; none where payrun closed it.
     pub author: Option<String>,
 }
 
@@ -91,8 +91,8 @@ pub struct LimitRow {
 
 impl Ledger {
     /// Closes a lane, a kind of job on it or one job: nothing is sent from it until `until`, or
-    /// until it is released. Says whether that is news. What a person holds stays as it is for as
-    /// long as they hold it.
+    /// until it is released. Says whether that is news. What a person suspended stays as it is
+    /// until they release it.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -163,7 +163,7 @@ impl Ledger {
             .map_err(|source| LedgerError::of("looking for a job", source))
     }
 
-    /// Opens a lane again that payrun closed; what a person holds stays held.
+    /// Opens a lane again that payrun closed; what a person suspended stays so.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -186,7 +186,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn end_trial(&self, name: &str, now: Timestamp) -> Result<(), LedgerError> {
         let mut turn = self.turn("opening a lane").await?;
-        let ended = "delete from lanes where name = $1 and state = 'held' and author is null and until <= $2";
+        let ended = "delete from lanes where name = $1 and state = 'suspended' and author is null and until <= $2";
         let ended = sqlx::query(ended)
             .bind(name)
             .bind(now.millis())
@@ -198,22 +198,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Holds a lane by a person's word, whatever it was before: nothing is claimed from it, not
+    /// Suspends a lane by a person's word, whatever it was before: nothing is claimed from it, not
     /// even to ask.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn hold_lane(
+    pub async fn suspend_lane(
         &self,
         name: &str,
         until: Option<Timestamp>,
         by: &Authorization,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn("holding a lane").await?;
+        let mut turn = self.turn("suspending a lane").await?;
         let before = lane(&mut turn, name).await?;
         sqlx::query(
-            "insert into lanes (name, state, reason, until, author) values ($1, 'held', $2, $3, $4) \
+            "insert into lanes (name, state, reason, until, author) values ($1, 'suspended', $2, $3, $4) \
              on conflict (name) do update set state = excluded.state, reason = excluded.reason, until = excluded.until, \
                author = excluded.author",
         )
@@ -223,11 +223,11 @@ impl Ledger {
         .bind(by.actor.name())
         .execute(turn.connection())
         .await
-        .map_err(|source| LedgerError::of("holding a lane", source))?;
-        let after = json!({ "state": "held", "until": until.map(|until| until.to_string()) });
+        .map_err(|source| LedgerError::of("suspending a lane", source))?;
+        let after = json!({ "state": "suspended", "until": until.map(|until| until.to_string()) });
         let note = NewAuditEntry {
             by,
-            verb: "lane.hold",
+            verb: "lane.suspend",
             target: target(name),
             before: shown(before.as_ref()),
             after,
@@ -425,7 +425,7 @@ fn lane_row(row: &AnyRow) -> Result<LaneRow, LedgerError> {
         state: if word == LaneState::Stopped.as_str() {
             LaneState::Stopped
         } else {
-            LaneState::Held
+            LaneState::Suspended
         },
         reason: row.try_get("reason").map_err(failed)?,
         until: row

@@ -24,8 +24,6 @@ mod contracts;
 mod copied_table;
 mod error;
 mod fence;
-mod forget;
-mod forget_evidence;
 mod incidents;
 mod item_pages;
 mod item_rows;
@@ -43,6 +41,8 @@ mod payment;
 mod plan;
 mod plan_steps;
 mod promote;
+mod prune;
+mod prune_evidence;
 mod read;
 mod reconcile;
 mod restore;
@@ -87,7 +87,6 @@ pub use contracts::{
     UpsertOutcome,
 };
 pub use error::LedgerError;
-pub use forget::Forgettable;
 pub use incidents::{Change, EpisodeRow, NewEpisode, Recipients};
 pub use lanes::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
 use location::DatabaseLocation;
@@ -109,6 +108,7 @@ pub use plan::{
     ReplacementCheck, filed_again_as,
 };
 pub use promote::{PromoteError, PromotionReport};
+pub use prune::Prunable;
 pub use read::{
     AttemptRow, EarlierProblems, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunProgress,
     RunRow, Total, WhoseJob,

@@ -174,7 +174,7 @@ const LOCK_OF_NODE: &str = "\
       and (cast(l.classid as bigint) << 32) | cast(l.objid as bigint) = hashtextextended(current_schema(), n.id)";
 
 async fn expire(turn: &mut WriteTx, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
-    let expire = "update items set next_at = $2, lease_until = null where state in ('sending', 'pending', 'unknown', 'parked') and node = $1 \
+    let expire = "update items set next_at = $2, lease_until = null where state in ('sending', 'pending', 'unknown', 'needs_review') and node = $1 \
                   and lease_until > $2";
     let expired = sqlx::query(expire)
         .bind(id)

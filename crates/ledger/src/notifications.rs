@@ -259,18 +259,18 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn forget_notifications(
+    pub async fn prune_notifications(
         &self,
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        let forget = "delete from notifications where id in (select id from notifications \
+        let delete = "delete from notifications where id in (select id from notifications \
                         where received_at < $1 and next_at is null order by received_at limit $2)";
-        let forget = sqlx::query(forget)
+        let delete = sqlx::query(delete)
             .bind(before.millis())
             .bind(i64::from(limit));
-        let gone = forget
+        let gone = delete
             .execute(turn.connection())
             .await
             .map_err(failed)?

@@ -323,9 +323,9 @@ async fn grant(
 ) -> Result<Result<MovedItem, ActionResult>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
-        "select i.*, j.policy, j.run_id, j.forgotten_to, \
+        "select i.*, j.policy, j.run_id, j.pruned_to, \
            (select min(b.id) from items as b where b.exclusive_key = i.exclusive_key and b.id <> i.id \
-              and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with, \
+              and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as busy_with, \
            (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id \
               and (u.started_at < x.asks_until or u.at < x.at)) as restored \
          from items as i join jobs as j on j.id = i.job_id where i.id = $1",
@@ -352,7 +352,7 @@ async fn grant(
         return Ok(Err(ActionResult::NeverApproved));
     }
     if row
-        .try_get::<Option<i64>, _>("forgotten_to")
+        .try_get::<Option<i64>, _>("pruned_to")
         .map_err(failed)?
         .is_some()
     {
@@ -372,9 +372,9 @@ async fn grant(
         OperatorAction::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
-    // What is parked may have happened: it is asked about, and stays withdrawn.
+    // What needs review may have happened: it is asked about, and stays withdrawn.
     let asks_only =
-        stopped.is_some() && stored.item.state == State::Parked && stored.withdrawn.is_some();
+        stopped.is_some() && stored.item.state == State::NeedsReview && stored.withdrawn.is_some();
     if let Some(stopped) = stopped.filter(|_| !asks_only) {
         return Ok(Err(ActionResult::Stopped(stopped)));
     }
@@ -559,11 +559,11 @@ async fn write(
     if let Some(exclusive_key) = stored
         .exclusive_key
         .as_ref()
-        .filter(|_| stored.item.state == State::Parked)
+        .filter(|_| stored.item.state == State::NeedsReview)
     {
         wake_contract(turn, exclusive_key, now).await?;
     }
-    if stored.item.state == State::Held {
+    if stored.item.state == State::AwaitingApproval {
         let_go(turn, &[stored.id]).await?;
         void_of_job(turn, stored.job_id).await?;
     }

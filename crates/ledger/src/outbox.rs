@@ -409,31 +409,31 @@ impl Ledger {
         Ok(again.rows_affected())
     }
 
-    /// Forgets mails and episodes that ended before an instant, some at a time; says how many.
+    /// Deletes mails and episodes that ended before an instant, some at a time; says how many.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn forget_alerts(&self, before: Timestamp) -> Result<u64, LedgerError> {
+    pub async fn prune_alerts(&self, before: Timestamp) -> Result<u64, LedgerError> {
         const SOME: i64 = 500;
-        let mut turn = self.turn("forgetting alerts").await?;
-        let mut forgotten = 0;
-        for forget in [
+        let mut turn = self.turn("pruning alerts").await?;
+        let mut pruned = 0;
+        for delete in [
             "delete from mails where id in (select id from mails where ended_at < $1 limit $2)",
             "delete from notices where episode_id in (select id from episodes where closed_at < $1 order by closed_at limit $2)",
             "delete from episodes where id in (select e.id from episodes as e where e.closed_at < $1 and not exists \
                (select 1 from notices as n where n.episode_id = e.id) order by e.closed_at limit $2)",
         ] {
-            let done = sqlx::query(forget)
+            let done = sqlx::query(delete)
                 .bind(before.millis())
                 .bind(SOME)
                 .execute(turn.connection())
                 .await;
-            forgotten += done
-                .map_err(|source| LedgerError::of("forgetting alerts", source))?
+            pruned += done
+                .map_err(|source| LedgerError::of("pruning alerts", source))?
                 .rows_affected();
         }
         turn.commit().await?;
-        Ok(forgotten)
+        Ok(pruned)
     }
 }
 

@@ -73,7 +73,7 @@ pub struct PauseRow {
 pub fn decide_about(workflow: &str) -> String {
     format!(
         "`payrun resume workflow {workflow} --reason WHY` carries out what it has open, `payrun cancel --workflow {workflow} --state \
-         planned,held,sending,pending,unknown --reason WHY --yes` withdraws it; if its file comes back, it goes on"
+         planned,awaiting_approval,sending,pending,unknown --reason WHY --yes` withdraws it; if its file comes back, it goes on"
     )
 }
 
@@ -297,8 +297,8 @@ impl Ledger {
         }
         // Each by an index; the last looks at what has ended.
         for among in [
-            "state in ('planned', 'held') and",
-            "state in ('sending', 'pending', 'unknown', 'parked') and",
+            "state in ('planned', 'awaiting_approval') and",
+            "state in ('sending', 'pending', 'unknown', 'needs_review') and",
             "",
         ] {
             let query = format!("select id from items where {among} exclusive_key = $1 limit 1");

@@ -29,7 +29,7 @@ pub struct Payment {
     pub transaction_id: String,
     /// What was paid.
     pub amount: Amount,
-    /// What a later look-up said was paid, where that differs: a person has to find out which is
+    /// What a later lookup said was paid, where that differs: a person has to find out which is
     /// so.
     pub other: Option<Amount>,
 }
@@ -112,10 +112,10 @@ impl Ledger {
             .await;
         since
             .map(|since| since > 0)
-            .map_err(|source| LedgerError::of("looking for a look-up", source))
+            .map_err(|source| LedgerError::of("looking for a lookup", source))
     }
 
-    /// Remembers what a look-up says of a payment, and says what is known of it then; none if the
+    /// Remembers what a lookup says of a payment, and says what is known of it then; none if the
     /// ledger has another payment under one of its two numbers.
     ///
     /// What was said first stays. Another amount is kept beside it, until a person has had the
@@ -189,7 +189,7 @@ impl Ledger {
         let failed = |source| LedgerError::of("looking for declarations of a payment", source);
         // `0` follows `/` in every collation by bytes.
         let query = "select i.id, i.key from items as i join jobs as j on j.id = i.job_id \
-                     where i.key >= $1 and i.key < $2 and i.state in ('succeeded', 'pending', 'unknown', 'parked') \
+                     where i.key >= $1 and i.key < $2 and i.state in ('succeeded', 'pending', 'unknown', 'needs_review') \
                        and j.kind in ('declare', 'redeclare') and j.lane = $3 \
                      order by i.id limit $4";
         let prefix = format!("{order_no}/");
@@ -225,7 +225,7 @@ impl Ledger {
             return Ok(false);
         };
         let query = "select count(*) from items where taken_from = $1 \
-                     and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
+                     and state in ('sending', 'pending', 'unknown', 'needs_review', 'succeeded')";
         let taken = fingerprint(account, &payment.transaction_id)
             .as_bytes()
             .to_vec();
@@ -284,12 +284,12 @@ const OTHERS: &str = "\
       coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown, \
       max(case when state = 'unknown' and node is null then next_at end) as asked_at, \
       max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
-        and e.from_state in ('planned', 'sending', 'unknown', 'parked') \
-        and e.to_state in ('pending', 'unknown', 'parked', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
+        and e.from_state in ('planned', 'sending', 'unknown', 'needs_review') \
+        and e.to_state in ('pending', 'unknown', 'needs_review', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
     from items where taken_from = $1 and id <> $2";
 
 /// Of what its amount counts against its payment: money may have moved, or be moving.
-pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
+pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown', 'needs_review', 'succeeded') \
     or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
 
 /// What is known of a payment.
@@ -309,7 +309,7 @@ async fn room(
     let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
     let forgets = is(Mutation::RefundSumForgetsUnknown);
     let counts = if forgets {
-        COUNTS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'")
+        COUNTS.replace("'unknown', 'needs_review', 'succeeded'", "'succeeded'")
     } else {
         COUNTS.to_owned()
     };

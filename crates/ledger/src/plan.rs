@@ -178,7 +178,7 @@ pub struct EarlierItem {
     run_id: i64,
     content_hash: Option<KeyHash>,
     reason: Option<String>,
-    forgotten: bool,
+    pruned: bool,
 }
 
 impl EarlierItem {
@@ -208,14 +208,14 @@ impl EarlierItem {
     }
 
     /// Whether its content is no longer kept.
-    pub const fn is_forgotten(&self) -> bool {
-        self.forgotten
+    pub const fn is_pruned(&self) -> bool {
+        self.pruned
     }
 
     /// Whether nothing of it is under way, and nobody has withdrawn it: it has failed, or only a
     /// person could say more.
     pub const fn can_be_replaced(&self) -> bool {
-        matches!(self.stored.item.state, State::Failed | State::Parked)
+        matches!(self.stored.item.state, State::Failed | State::NeedsReview)
             && self.stored.withdrawn.is_none()
     }
 }
@@ -616,7 +616,7 @@ impl PlanWriter {
         let failed = |source| LedgerError::of("reading what has a key already", source);
         let keys: Vec<String> = keys.iter().map(|key| hex(*key)).collect();
         // The jobs of a plan in several commits have no rows yet.
-        let query = "select i.*, coalesce(j.run_id, $2) as run_id, j.forgotten_to from json_each($1) as k cross join items as i \
+        let query = "select i.*, coalesce(j.run_id, $2) as run_id, j.pruned_to from json_each($1) as k cross join items as i \
                      left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)";
         let own = self.run_id;
         let rows = sqlx::query(query)
@@ -628,12 +628,12 @@ impl PlanWriter {
         let read = |row: &AnyRow| {
             let stored = ItemRecord::read(row)?;
             let content_hash: Option<&[u8]> = row.try_get("content_hash").map_err(failed)?;
-            let forgotten: Option<i64> = row.try_get("forgotten_to").map_err(failed)?;
+            let pruned: Option<i64> = row.try_get("pruned_to").map_err(failed)?;
             let earlier = EarlierItem {
                 run_id: row.try_get("run_id").map_err(failed)?,
                 content_hash: content_hash.and_then(KeyHash::from_bytes),
                 reason: row.try_get("reason").map_err(failed)?,
-                forgotten: forgotten.is_some_and(|to| to >= stored.id),
+                pruned: pruned.is_some_and(|to| to >= stored.id),
                 stored,
             };
             Ok((earlier.key(), earlier))
@@ -1030,11 +1030,11 @@ impl ExistingKey {
         match State::parse(&self.state) {
             Some(
                 State::Planned
-                | State::Held
+                | State::AwaitingApproval
                 | State::Sending
                 | State::Pending
                 | State::Unknown
-                | State::Parked,
+                | State::NeedsReview,
             ) => true,
             Some(
                 State::Succeeded
@@ -1068,18 +1068,18 @@ impl ExistingKey {
         };
         let reason = if !same && !matches!(item.again, ReplacementCheck::Never) {
             format!(
-                "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or is parked is filed \
+                "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or needs review is filed \
                  again with other content (what was accepted: job kind redeclare with way: modify)"
             )
         } else if matches!(item.again, ReplacementCheck::TooLate) {
             format!(
                 "run {run} has this key with another buyer or other content beside it (item {id}, {state}): what this row says now is \
-                 not filed; only what has failed or is parked is filed again with other content (what was accepted: job kind \
+                 not filed; only what has failed or needs review is filed again with other content (what was accepted: job kind \
                  redeclare with way: modify, where its gateway takes a buyer; else it cannot be changed there)"
             )
         } else if same {
             let mended = match (&item.again, self.state.as_str()) {
-                (ReplacementCheck::Possible, "failed" | "parked") => {
+                (ReplacementCheck::Possible, "failed" | "needs_review") => {
                     "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
                 }
                 _ => "",

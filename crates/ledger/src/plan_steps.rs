@@ -35,7 +35,7 @@ use payrun_domain::reason::FailureCode;
 const REST_LEAST: Duration = Duration::from_millis(5);
 const REST_MOST: Duration = Duration::from_millis(100);
 
-/// How many items are held, or deleted, in a commit.
+/// How many items are put to approval, or deleted, in a commit.
 const PAGE: i64 = 1000;
 
 /// How often a plan that waits for another one looks.
@@ -507,7 +507,7 @@ impl PlanWriter {
             origin.map(|(origin, span)| (Batch::of(&origin), span))
         else {
             return Err(LedgerError::Inconsistent {
-                what: format!("job {job_id} is held before it is planned"),
+                what: format!("job {job_id} is put to approval before it is planned"),
             });
         };
         let mut after = first - 1;

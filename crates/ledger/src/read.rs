@@ -65,7 +65,7 @@ pub struct RunRow {
     /// Who started it; none if that was not kept.
     pub author: Option<String>,
     /// Since when nothing is kept any more of what its items were answered.
-    pub forgotten_at: Option<Timestamp>,
+    pub pruned_at: Option<Timestamp>,
 }
 
 /// A job of a run.
@@ -92,14 +92,14 @@ pub struct JobRow {
     pub failure_code: Option<FailureCode>,
 }
 
-/// Items that failed or are parked, and have keys that another run met again.
+/// Items that failed or need review, and have keys that another run met again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EarlierProblems {
     /// Their run.
     pub run_id: i64,
     /// Of which kind of job.
     pub kind: String,
-    /// `failed` or `parked`.
+    /// `failed` or `needs_review`.
     pub state: State,
     /// How many.
     pub items: u64,
@@ -281,7 +281,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id < $1 order by id desc limit $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where id < $1 order by id desc limit $2";
         let query = sqlx::query(query)
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit));
@@ -297,7 +297,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs \
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs \
                      where finished_at is null order by id limit 100000";
         self.rows("listing open runs", sqlx::query(query))
             .await?
@@ -311,7 +311,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id = $1";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where id = $1";
         self.rows("reading a run", sqlx::query(query).bind(id))
             .await?
             .first()
@@ -328,7 +328,7 @@ impl Ledger {
         workflow: &str,
         occurrence: &str,
     ) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where workflow = $1 and occurrence = $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where workflow = $1 and occurrence = $2";
         let query = sqlx::query(query)
             .bind(workflow.to_owned())
             .bind(occurrence.to_owned());
@@ -377,7 +377,7 @@ impl Ledger {
     }
 
     /// What did not go well of the items that have the keys of a run's skipped rows: in which run,
-    /// and how many of them failed or are parked. Of many skipped rows only the first 100,000 are
+    /// and how many of them failed or need review. Of many skipped rows only the first 100,000 are
     /// looked at.
     ///
     /// # Errors
@@ -391,9 +391,9 @@ impl Ledger {
         };
         let query = "select t.run_id, e.state, count(*) as items, t.kind from (select s.duplicate_of from jobs as j \
                        cross join items as s where j.run_id = $1 and s.job_id = j.id and s.duplicate_of is not null \
-                         and s.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and s.state = 'skipped' \
+                         and s.state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled') and s.state = 'skipped' \
                        limit 100000) as d cross join items as e join jobs as t on t.id = e.job_id \
-                     where e.id = d.duplicate_of and e.state in ('failed', 'parked') \
+                     where e.id = d.duplicate_of and e.state in ('failed', 'needs_review') \
                      group by t.run_id, t.kind, e.state order by t.run_id, t.kind, e.state limit 100";
         let rows = self.rows(
             "looking for items that have the keys of skipped rows",
@@ -444,7 +444,7 @@ impl Ledger {
                           from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
                              and j.lane in (select atom from json_each($2))) \
                      from jobs as j cross join totals as t \
-                     where t.job_id = j.id and j.run_id = $1 and t.state in ('held', 'planned', 'sending', 'pending', 'unknown')";
+                     where t.job_id = j.id and j.run_id = $1 and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown')";
         let rows = self
             .rows(
                 doing,
@@ -763,8 +763,8 @@ fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
             .map_err(failed)?
             .map(Timestamp::from_millis),
         author: row.try_get("author").map_err(failed)?,
-        forgotten_at: row
-            .try_get::<Option<i64>, _>("forgotten_at")
+        pruned_at: row
+            .try_get::<Option<i64>, _>("pruned_at")
             .map_err(failed)?
             .map(Timestamp::from_millis),
     })

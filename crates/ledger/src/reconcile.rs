@@ -162,7 +162,7 @@ fn listed_query(by: NumberKind) -> String {
            max(case when s.day between $3 and $4 then 1 else 0 end) from json_each($1) as n \
          cross join statement_lines as l cross join statements as s where l.{column} = n.atom and l.{column} <> '' \
            and l.kind in (select atom from json_each($5)) and s.id = l.statement_id and s.lane = $2 \
-           and s.forgotten_at is null group by n.atom"
+           and s.pruned_at is null group by n.atom"
     )
 }
 

@@ -10,7 +10,7 @@ use payrun_domain::time::Timestamp;
 const FINISH_JOBS: &str = "\
     update jobs set finished_at = $1 where finished_at is null and started = 1 and planned = 1 and not exists \
       (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
-         and t.state in ('held', 'planned', 'sending', 'pending', 'unknown'))";
+         and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown'))";
 
 /// What was stopped of a job that has ended is no longer stopped.
 const OPEN_ENDED: &str = "\
@@ -30,7 +30,7 @@ const FINISH_RUNS: &str = "\
 const ADVANCEABLE: &str = "\
     select 1 as one from jobs where finished_at is null and ((started = 1 and planned = 1 and not exists \
       (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
-         and t.state in ('held', 'planned', 'sending', 'pending', 'unknown'))) \
+         and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown'))) \
       or (started = 0 and not exists (select 1 from json_each(jobs.needs) as n \
          join jobs as d on d.run_id = jobs.run_id and d.name = n.atom where d.finished_at is null))) \
     union all select 1 from runs where finished_at is null and not exists \

@@ -402,7 +402,7 @@ async fn apply_late_reply(
         at: one.at,
     };
     write_told(turn, written, &[]).await?;
-    if stored.item.state == State::Held {
+    if stored.item.state == State::AwaitingApproval {
         void_of_job(turn, stored.job_id).await?;
     }
     Ok(())

@@ -152,7 +152,7 @@ async fn write(
 }
 
 /// Writes what was told of an item that nobody had asked about; what waits for the contract of one
-/// that was parked looks again.
+/// that needed review looks again.
 pub(super) async fn write_told(
     turn: &mut WriteTx,
     written: ItemChange<'_>,
@@ -163,7 +163,7 @@ pub(super) async fn write_told(
     match stored
         .exclusive_key
         .as_ref()
-        .filter(|_| stored.item.state == State::Parked)
+        .filter(|_| stored.item.state == State::NeedsReview)
     {
         Some(exclusive_key) => wake_contract(turn, exclusive_key, now).await,
         None => Ok(()),

@@ -152,7 +152,7 @@ impl Ledger {
         to: &str,
     ) -> Result<Vec<StatementRow>, LedgerError> {
         let failed = |source| LedgerError::of("looking for statements", source);
-        let query = "select id, day, fetched_at, remarks from statements where lane = $1 and day between $2 and $3 and forgotten_at is null \
+        let query = "select id, day, fetched_at, remarks from statements where lane = $1 and day between $2 and $3 and pruned_at is null \
                      order by day limit 1000";
         let rows = sqlx::query(query)
             .bind(lane)

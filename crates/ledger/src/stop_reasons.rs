@@ -19,8 +19,8 @@ use payrun_domain::time::Timestamp;
 /// Why nothing of an item is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StopReason {
-    /// Its contract is paused.
-    Paused {
+    /// Its contract is suspended.
+    Suspended {
         /// The contract, as the gateway names it.
         contract: String,
         /// Since when and why.
@@ -59,9 +59,9 @@ pub enum StopReason {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Paused { contract, why } => write!(
+            Self::Suspended { contract, why } => write!(
                 f,
-                "its contract {contract} is paused {why}; nothing is charged against it until it is active again: \
+                "its contract {contract} is suspended {why}; nothing is charged against it until it is active again: \
                  `payrun contracts resume {contract} --reason WHY` first"
             ),
             Self::Ended { contract, why } => write!(
@@ -98,7 +98,7 @@ pub(super) const NAMING: &str = "\
 /// `[contract, account]` each.
 pub(super) const KNOWN_AS: &str = "\
     select c.contract, c.account, c.state, c.since, c.reason, c.end_on from json_each($1) as k cross join contracts as c \
-    where c.contract = k.value ->> 0 and c.account = k.value ->> 1 and (c.state in ('paused', 'ended') or c.end_on is not null)";
+    where c.contract = k.value ->> 0 and c.account = k.value ->> 1 and (c.state in ('suspended', 'ended') or c.end_on is not null)";
 
 /// Of these items those of which nothing is sent, and why.
 pub(crate) async fn stopped_items(
@@ -147,7 +147,7 @@ async fn not_charged(
     items: &[i64],
 ) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
-    let any = "select 1 from (select 1 as one) as always where exists (select 1 from contracts where state in ('paused', 'ended')) \
+    let any = "select 1 from (select 1 as one) as always where exists (select 1 from contracts where state in ('suspended', 'ended')) \
                  or exists (select 1 from contracts where state <> 'ended' and end_on is not null)";
     let any = sqlx::query(any)
         .fetch_optional(&mut *connection)
@@ -259,7 +259,7 @@ impl StoppedContract {
             self.reason.as_deref().unwrap_or_default()
         );
         match (self.state.as_str(), due, self.last.as_deref()) {
-            ("paused", _, _) => Some(StopReason::Paused { contract, why }),
+            ("suspended", _, _) => Some(StopReason::Suspended { contract, why }),
             ("ended", _, _) => Some(StopReason::Ended { contract, why }),
             (_, Some(due), Some(last)) if due > last => Some(StopReason::Behind {
                 contract,

@@ -63,7 +63,7 @@ impl PendingSubmission {
             .filter(|_| claimed.doing == ClaimKind::Submit)?;
         Some(Self {
             number: claimed.order_no().to_string(),
-            grace_ends: at.plus(work.policy.resolve.grace),
+            grace_ends: at.plus(work.policy.query.grace),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `payrun contracts pause`, `resume` and `end`
+//! `payrun contracts suspend`, `resume` and `end`
 
 use chrono::NaiveDate;
 use clap::Args;
@@ -45,8 +45,8 @@ pub(super) struct EndArgs {
     on: Option<NaiveDate>,
 }
 
-pub(super) async fn pause(context: &Context, args: &ChangeArgs) -> Result<Exit, Failure> {
-    change(context, args, ContractAction::Pause, "paused").await
+pub(super) async fn suspend(context: &Context, args: &ChangeArgs) -> Result<Exit, Failure> {
+    change(context, args, ContractAction::Suspend, "suspended").await
 }
 
 pub(super) async fn resume(context: &Context, args: &ChangeArgs) -> Result<Exit, Failure> {

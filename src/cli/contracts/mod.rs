@@ -33,8 +33,8 @@ enum ContractsCommand {
     Show(show::ContractShowArgs),
     /// Charge contracts no more until they are resumed; periods that fall due meanwhile are never
     /// charged
-    Pause(change::ChangeArgs),
-    /// Charge paused contracts again, from the next period on
+    Suspend(change::ChangeArgs),
+    /// Charge suspended contracts again, from the next period on
     Resume(change::ChangeArgs),
     /// Never charge contracts again
     End(change::EndArgs),
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: ContractsArgs) -> Result<Exit, 
         ContractsCommand::Import(args) => import::run(context, args).await,
         ContractsCommand::List(args) => list::run(context, &args).await,
         ContractsCommand::Show(args) => show::run(context, &args).await,
-        ContractsCommand::Pause(args) => change::pause(context, &args).await,
+        ContractsCommand::Suspend(args) => change::suspend(context, &args).await,
         ContractsCommand::Resume(args) => change::resume(context, &args).await,
         ContractsCommand::End(args) => change::end(context, &args).await,
         ContractsCommand::Reopen(args) => reopen::run(context, &args).await,

@@ -105,20 +105,20 @@ async fn changes(ledger: &Ledger, id: i64) -> Result<Vec<ChangeRow>, LedgerError
 
 /// Periods that are due and not accounted for, and what becomes of them.
 fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, DuePeriod)> {
-    let paused = matches!(
+    let suspended = matches!(
         contract.subscription.standing,
-        ContractStanding::Paused { .. }
+        ContractStanding::Suspended { .. }
     );
     let running = Subscription {
-        standing: if paused {
+        standing: if suspended {
             ContractStanding::Active
         } else {
             contract.subscription.standing.clone()
         },
         ..contract.subscription.clone()
     };
-    let becomes = |lapsed| match (paused, lapsed) {
-        (true, _) => "not charged while the contract is paused",
+    let becomes = |lapsed| match (suspended, lapsed) {
+        (true, _) => "not charged while the contract is suspended",
         (false, true) => "to be charged no more: it lapses with the next run",
         (false, false) => "to be charged by the next run",
     };
@@ -209,11 +209,11 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
     }
     for item in periods
         .iter()
-        .filter(|period| period.item_state == Some(State::Parked))
+        .filter(|period| period.item_state == Some(State::NeedsReview))
         .filter_map(|period| period.item)
     {
         say(format!(
-            "item {item} is parked, and nothing else is sent of the contract: `payrun show --item {item}` says what is known of it, \
+            "item {item} needs review, and nothing else is sent of the contract: `payrun show --item {item}` says what is known of it, \
              `payrun resolve {item}` says what became of it"
         ));
     }
@@ -237,7 +237,7 @@ fn state(period: &PeriodRow) -> String {
     }
     match period.item_state.filter(|_| period.state == "planned") {
         Some(State::Planned) | None => period.state.clone(),
-        Some(state) => format!("{}, {state}", period.state),
+        Some(state) => format!("{}, {}", period.state, state.label()),
     }
 }
 

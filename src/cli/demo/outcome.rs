@@ -45,8 +45,8 @@ impl DemoOutcome {
         let mut closed = BTreeMap::new();
         for (event, from, to, times) in &self.moves {
             if *from == State::Unknown && *to != State::Unknown {
-                let how = if *to == State::Parked {
-                    "parked"
+                let how = if *to == State::NeedsReview {
+                    "needs_review"
                 } else {
                     event.as_str()
                 };

@@ -62,7 +62,7 @@ pub(super) struct BulkOutcome {
     states: BTreeMap<String, u64>,
     /// Their money, as decimal text by currency.
     sums: BTreeMap<String, String>,
-    /// How many are not meant, since their contract is paused or ended or their period was given up
+    /// How many are not meant, since their contract is suspended or ended or their period was given up
     /// with it.
     left_out: u64,
     /// Stands for exactly these items as they are; give it to have it done.

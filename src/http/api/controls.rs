@@ -55,10 +55,10 @@ pub(super) enum PauseScope {
     Contract,
 }
 
-/// A lane that is to be held.
+/// A lane that is to be suspended.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HoldLaneBody {
+pub(super) struct SuspendLaneBody {
     /// `GATEWAY`, or `GATEWAY/KIND` for one kind of job.
     lane: String,
     /// Until when; until it is released if not given.
@@ -72,7 +72,7 @@ pub(super) struct HoldLaneBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReleaseLaneBody {
-    /// As it was held.
+    /// As it was suspended.
     lane: String,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
@@ -216,20 +216,20 @@ pub(super) async fn resume(
     }))
 }
 
-/// Holds a lane: nothing is called for, not even to ask
-#[utoipa::path(post, path = "/lanes/hold", tag = "controls", request_body = HoldLaneBody,
+/// Suspends a lane: nothing is called, not even a query
+#[utoipa::path(post, path = "/lanes/suspend", tag = "controls", request_body = SuspendLaneBody,
     responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn hold(
+pub(super) async fn suspend(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    JsonBody(wanted): JsonBody<HoldLaneBody>,
+    JsonBody(wanted): JsonBody<SuspendLaneBody>,
 ) -> Result<Json<ChangeView>, ApiError> {
     let until = wanted
         .until
         .map(|until| Timestamp::from_millis(until.timestamp_millis()));
     app.engine()
-        .hold_lane(&wanted.lane, until, &caller.signed(&wanted.reason)?)
+        .suspend_lane(&wanted.lane, until, &caller.signed(&wanted.reason)?)
         .await?;
     Ok(Json(ChangeView { changed: true }))
 }
@@ -263,7 +263,7 @@ pub(super) async fn limit(
     if wanted.concurrency == Some(0) {
         return Err(ApiError::refused(
             "invalid_limit",
-            "concurrency is at least 1; `lanes/hold` stops a lane",
+            "concurrency is at least 1; `lanes/suspend` stops a lane",
         ));
     }
     let no_rate = || ApiError::refused("invalid_limit", "rate is written like 20/s or 600/min");
@@ -313,10 +313,10 @@ pub(super) async fn cancel(
 /// The withdrawal of an item that has not ended.
 fn withdrawal(row: &ItemRow) -> Option<WithdrawalView> {
     let now = match row.state {
-        Open::Parked => {
+        Open::NeedsReview => {
             "a person has to find out what became of it and say so (resolve); nothing new of it is sent"
         }
-        Open::Held | Open::Planned | Open::Sending | Open::Pending | Open::Unknown => {
+        Open::AwaitingApproval | Open::Planned | Open::Sending | Open::Pending | Open::Unknown => {
             "what became of it is still being asked about; nothing new of it is sent"
         }
         Open::Succeeded | Open::Failed | Open::Cancelled | Open::Rejected | Open::Skipped => {
@@ -353,7 +353,7 @@ pub(super) async fn retry(
     )
 }
 
-/// Closes an item that is unknown or parked by what a person has found out
+/// Closes an item that is unknown or needs review by what a person has found out
 #[utoipa::path(post, path = "/items/{item}/resolve", tag = "controls", request_body = ResolveBody,
     params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
@@ -403,7 +403,7 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiE
         )),
         ActionResult::Stopped(stopped) => {
             let code = match stopped {
-                StopReason::Paused { .. }
+                StopReason::Suspended { .. }
                 | StopReason::Ended { .. }
                 | StopReason::Behind { .. } => "contract_stopped",
                 StopReason::Revoked { .. } => "approval_revoked",

@@ -145,7 +145,7 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(start_run::create))
         .routes(routes!(controls::pause))
         .routes(routes!(controls::resume))
-        .routes(routes!(controls::hold))
+        .routes(routes!(controls::suspend))
         .routes(routes!(controls::release))
         .routes(routes!(controls::limit))
         .routes(routes!(controls::cancel))

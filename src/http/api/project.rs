@@ -59,13 +59,13 @@ pub(super) struct RefusedView {
 pub(super) struct LaneView {
     /// The gateway account, `GATEWAY/KIND` of one kind of job, or `GATEWAY/KIND/JOB` of one job.
     name: String,
-    /// `open`, `held` or `stopped`.
+    /// `open`, `suspended` or `stopped`.
     state: &'static str,
     /// Why it is not open.
     reason: Option<String>,
     /// Until when.
     until: Option<String>,
-    /// The person who holds it; none where payrun closed it.
+    /// The person who suspended it; none where payrun closed it.
     by: Option<String>,
     /// Since when there has been no connection to the gateway.
     unreachable_since: Option<String>,

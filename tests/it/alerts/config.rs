@@ -21,11 +21,11 @@ fn mistakes_in_rules_and_mail_are_told_with_what_to_do() {
   user: payrun
   from: nobody
 alerts:
-  - { on: parkd, to: [a@example.com] }
+  - { on: needs_reviw, to: [a@example.com] }
   - { on: alarm, after: 5m, to: [a@example.com] }
   - { on: not_started, to: [a@example.com] }
   - { on: not_finished, by: "25:00", to: [a@example.com] }
-  - { on: parked, by: "10:00", to: [a@example.com] }
+  - { on: needs_review, by: "10:00", to: [a@example.com] }
   - { on: disk, workflow: w, to: [a@example.com] }
   - { on: failed, after: 31d, to: [] }
 quiet_hours: { from: "22:00", to: "7" }
@@ -44,13 +44,13 @@ daily: { at: "8 o'clock", to: [a@example.com] }
       |   from: …
       |         ^
         help: such as payrun <payrun@example.com>
-    payrun.yaml:10:11: expected failed or rejected or refused or limit or not_started or not_finished or unknown or parked or lane_held or lane_stopped or gateway_unreachable or certificate or unlisted or payer_differs or alarm or difference or contract_stopped or contract_overdue or disk or database, found text
-        help: did you mean "parked"?
+    payrun.yaml:10:11: expected failed or rejected or refused or limit or not_started or not_finished or unknown or needs_review or lane_suspended or lane_stopped or gateway_unreachable or certificate or unlisted or payer_differs or alarm or difference or contract_stopped or contract_overdue or disk or database, found text
+        help: did you mean "needs_review"?
     payrun.yaml:11:5: alarm: it is told at once, and takes no after
     payrun.yaml:12:5: not_started: exactly one of after (the schedule's time) and by (a time of day) is needed
     payrun.yaml:13:29: by takes a time of day
         help: such as "09:45"
-    payrun.yaml:14:5: parked: by is for not_started and not_finished
+    payrun.yaml:14:5: needs_review: by is for not_started and not_finished
     payrun.yaml:15:5: disk is about no workflow
         help: write it in payrun.yaml, without workflow
     payrun.yaml:16:5: failed: after takes at most 30d
@@ -99,10 +99,10 @@ fn rules_of_a_workflow_file_are_checked_as_those_of_payrun_yaml() {
     with("{ on: database, to: [a@example.com] }")
         .exits(2)
         .says("write it in payrun.yaml");
-    with("{ on: parked, to: [a@@example.com] }")
+    with("{ on: needs_review, to: [a@@example.com] }")
         .exits(2)
         .says("this is no e-mail address");
-    with("{ on: parked, after: 10m, to: [a@example.com] }").exits(0);
+    with("{ on: needs_review, after: 10m, to: [a@example.com] }").exits(0);
     app.payrun(&["alerts", "rules"])
         .exits(0)
         .says("after 10m")
@@ -117,7 +117,7 @@ fn a_rule_about_a_workflow_that_is_not_there_is_a_mistake() {
     app.write(
         "payrun.yaml",
         format!(
-            "{yaml}{MAIL}alerts: [{{ on: parked, workflow: deduction, to: [a@example.com] }}]\n"
+            "{yaml}{MAIL}alerts: [{{ on: needs_review, workflow: deduction, to: [a@example.com] }}]\n"
         ),
     );
     app.payrun(&["check"])
@@ -190,8 +190,8 @@ fn our_own_certificate_is_told_of_before_it_expires_and_must_be_the_one_in_use()
         .exits(2)
         .says("this is no certificate");
     app.write("own.pem", expired(serial));
-    app.payrun(&["alerts", "look"]).exits(0).says("1 sent");
-    app.payrun(&["alerts", "look"]).exits(0).says("0 sent");
+    app.payrun(&["alerts", "run"]).exits(0).says("1 sent");
+    app.payrun(&["alerts", "run"]).exits(0).says("0 sent");
     let subjects = server.subjects();
     assert_eq!(
         subjects[0].1,

@@ -192,7 +192,8 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             declined(DeclineClass::Person),
             done(),
         ];
-        let (office, desk) = office_after(&place, &server, &rules(&["parked"]), &answers).await;
+        let (office, desk) =
+            office_after(&place, &server, &rules(&["needs_review"]), &answers).await;
         assert_eq!(office.after(1).await.sent, 1);
         let mail = &server.mails()[0];
         assert_eq!(
@@ -410,7 +411,7 @@ fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_loo
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     app.write("payrun.yaml", yaml + &more("rejected"));
     app.run().exits(3);
-    app.payrun(&["alerts", "look"]).exits(0);
+    app.payrun(&["alerts", "run"]).exits(0);
     assert_eq!(
         server.subjects()[0].1,
         "[payrun] deductions: 1 row was refused; the others go on"
@@ -420,13 +421,13 @@ fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_loo
         "{}",
         text(&server.mails()[0])
     );
-    app.payrun(&["alerts", "look"]).exits(0);
+    app.payrun(&["alerts", "run"]).exits(0);
     assert_eq!(server.subjects().len(), 1, "once");
 
     let rig = crate::statements::reconciled(payrun::sandbox::faults::FaultPlan::NONE, "days: 1");
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
     rig.write("payrun.yaml", yaml + &more("difference"));
-    let (code, told) = rig.payrun(&["alerts", "look"]);
+    let (code, told) = rig.payrun(&["alerts", "run"]);
     assert_eq!(code, Some(0), "{told}");
     let mail = &server.mails()[1];
     assert!(
@@ -533,7 +534,7 @@ fn what_the_process_itself_found_is_told_too() {
             "exceeded a limit",
             "monthly: its file was removed, and it is paused",
             "`payrun resume workflow monthly --reason WHY`",
-            "`payrun cancel --workflow monthly --state planned,held,sending,pending,unknown --reason WHY --yes`",
+            "`payrun cancel --workflow monthly --state planned,awaiting_approval,sending,pending,unknown --reason WHY --yes`",
         ] {
             assert!(text(mail).contains(told), "{told}: {}", text(mail));
         }
@@ -687,7 +688,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         for contract in 1..=11 {
             let change = stop(
                 contract,
-                payrun::ledger::ContractAction::Pause,
+                payrun::ledger::ContractAction::Suspend,
                 "payrun",
                 "the card 6222021234567890 has expired",
             );
@@ -699,7 +700,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         }
         let change = stop(
             12,
-            payrun::ledger::ContractAction::Pause,
+            payrun::ledger::ContractAction::Suspend,
             "ann",
             "the customer has called",
         );
@@ -713,7 +714,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         let mail = &server.mails()[0];
         assert_eq!(
             mail["headers"]["subject"],
-            "[payrun] 11 contracts paused, and no longer charged"
+            "[payrun] 11 contracts suspended, and no longer charged"
         );
         assert!(
             text(mail).contains("K-01") && text(mail).contains("and 1 more"),

@@ -13,8 +13,8 @@ use crate::support::smtp::MailServer;
 
 const RULES: &str = "alerts:
   - { on: lane_stopped, to: [ops@example.com] }
-  - { on: lane_held, to: [ops@example.com] }
-  - { on: lane_held, after: 30m, to: [boss@example.com] }
+  - { on: lane_suspended, to: [ops@example.com] }
+  - { on: lane_suspended, after: 30m, to: [boss@example.com] }
 ";
 
 async fn stop(office: &Office, lane: &str) {
@@ -26,14 +26,14 @@ async fn stop(office: &Office, lane: &str) {
         .unwrap();
 }
 
-async fn hold(office: &Office, lane: &str, seconds: u64) {
+async fn suspend(office: &Office, lane: &str, seconds: u64) {
     let until = Timestamp::from_millis(
         office.clock.now().millis() + i64::try_from(seconds * 1000).unwrap(),
     );
-    let (held, why) = (LaneState::Held, "the gateway answers NOT_ENOUGH");
+    let (suspended, why) = (LaneState::Suspended, "the gateway answers NOT_ENOUGH");
     office
         .ledger
-        .close_lane(lane, held, why, Some(until), office.clock.now())
+        .close_lane(lane, suspended, why, Some(until), office.clock.now())
         .await
         .unwrap();
 }
@@ -96,14 +96,14 @@ fn what_comes_and_goes_and_comes_is_one_trouble() {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
         for _ in 0..6 {
-            hold(&office, "hk/refund", 1_800).await;
+            suspend(&office, "hk/refund", 1_800).await;
             office.after(60).await;
             office.after(1_740).await;
             office.after(120).await;
         }
         assert_eq!(
             subjects_to(&server, "ops@example.com"),
-            ["[payrun] hk is held: no refund is sent for now"]
+            ["[payrun] hk is suspended: no refund is sent for now"]
         );
         office.after(1_800).await;
         office.after(700).await;
@@ -120,13 +120,13 @@ fn a_rule_with_after_is_told_only_what_lasts_that_long() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
-        hold(&office, "hk", 1_200).await;
+        suspend(&office, "hk", 1_200).await;
         for _ in 0..60 {
             office.after(60).await;
         }
         assert_eq!(subjects_to(&server, "ops@example.com").len(), 2);
         assert_eq!(subjects_to(&server, "boss@example.com").len(), 0);
-        hold(&office, "hk", 10_000).await;
+        suspend(&office, "hk", 10_000).await;
         office.after(60).await;
         assert_eq!(office.after(1_700).await.sent, 0);
         assert_eq!(office.after(100).await.sent, 1);
@@ -139,10 +139,10 @@ fn what_comes_soon_after_a_mail_is_gathered_into_one_and_what_is_urgent_waits_a_
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
-        hold(&office, "a", 100_000).await;
+        suspend(&office, "a", 100_000).await;
         assert_eq!(office.after(1).await.sent, 1);
-        hold(&office, "b", 100_000).await;
-        hold(&office, "c", 100_000).await;
+        suspend(&office, "b", 100_000).await;
+        suspend(&office, "c", 100_000).await;
         assert_eq!(office.after(300).await.sent, 0);
         assert_eq!(
             office.after(301).await.sent,
@@ -151,7 +151,7 @@ fn what_comes_soon_after_a_mail_is_gathered_into_one_and_what_is_urgent_waits_a_
         );
         assert_eq!(
             server.subjects()[1].1,
-            "[payrun] b is held: nothing is sent for now (and 1 more)"
+            "[payrun] b is suspended: nothing is sent for now (and 1 more)"
         );
         stop(&office, "d").await;
         assert_eq!(office.after(20).await.sent, 0);
@@ -171,7 +171,7 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         let rules = format!("quiet_hours: {{ from: \"22:00\", to: \"07:00\" }}\n{RULES}");
         // 14 November 2023, 22:13:20.
         let office = Office::open(&place, &server, &rules, at(0)).await;
-        hold(&office, "hk", 3_600).await;
+        suspend(&office, "hk", 3_600).await;
         assert_eq!(office.after(60).await.sent, 0);
         stop(&office, "tw").await;
         assert_eq!(
@@ -206,7 +206,7 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         assert_eq!(office.after(200).await.sent, 1);
         let morning = &server.mails()[2];
         assert!(
-            text(morning).contains("OVER AGAIN: hk is held"),
+            text(morning).contains("OVER AGAIN: hk is suspended"),
             "{}",
             text(morning)
         );
@@ -218,7 +218,7 @@ fn rules_that_are_gone_end_their_episodes_without_a_word() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
-        hold(&office, "hk", 100_000).await;
+        suspend(&office, "hk", 100_000).await;
         assert_eq!(office.after(1).await.sent, 1);
         let other = Office::open(
             &place,

@@ -346,7 +346,7 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
 #[test]
 fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number() {
     on_every_engine(|place| async move {
-        for state in [State::Unknown, State::Parked] {
+        for state in [State::Unknown, State::NeedsReview] {
             let place = place.fresh().await;
             let desk = Desk::with_items(&place, 1).await;
             let (first, second) = twice_sent(&desk, state).await;
@@ -363,7 +363,7 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
                 (last.event.as_str(), last.alarm.as_deref()),
                 ("late_done", Some("money_moved"))
             );
-            if state == State::Parked {
+            if state == State::NeedsReview {
                 desk.ledger
                     .wish(1, &OperatorAction::Retry, &by("ann"), at(401))
                     .await
@@ -378,7 +378,7 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             assert_eq!(desk.states().await, [State::Planned]);
             assert!(desk.claim(at(30_000), 1).await.is_empty());
             let item = desk.items().await.remove(0);
-            assert_eq!(item.state, State::Parked);
+            assert_eq!(item.state, State::NeedsReview);
             assert!(
                 item.reason
                     .unwrap()
@@ -410,7 +410,7 @@ async fn twice_sent(desk: &Desk, state: State) -> (Claimed, Claimed) {
         class: DeclineClass::Person,
         ..decline(NumberRule::Same)
     });
-    let answer = if state == State::Parked {
+    let answer = if state == State::NeedsReview {
         for_a_person
     } else {
         timed_out()
@@ -695,7 +695,7 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         desk.ledger
-            .close_lane("hk", LaneState::Held, "no money", Some(at(100)), at(0))
+            .close_lane("hk", LaneState::Suspended, "no money", Some(at(100)), at(0))
             .await
             .unwrap();
         assert!(desk.claim(at(1), 1).await.is_empty());
@@ -721,7 +721,7 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
 }
 
 #[test]
-fn what_is_parked_and_withdrawn_holds_its_contract_until_a_person_says_what_became_of_it() {
+fn what_needs_review_and_is_withdrawn_holds_its_contract_until_a_person_says_what_became_of_it() {
     on_every_engine(|place| async move {
         let happened = Resolution::Succeeded(Receipt("R1".into()));
         for (finding, end) in [
@@ -744,7 +744,7 @@ fn what_is_parked_and_withdrawn_holds_its_contract_until_a_person_says_what_beca
                 .wish(1, &OperatorAction::Cancel, &by("ann"), at(3))
                 .await
                 .unwrap();
-            assert_eq!(cancel, ActionResult::Withdrawn(State::Parked));
+            assert_eq!(cancel, ActionResult::Withdrawn(State::NeedsReview));
             assert!(
                 desk.claim(at(10), 2).await.is_empty(),
                 "nobody knows what became of it"

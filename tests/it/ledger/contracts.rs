@@ -1,4 +1,4 @@
-//! Contracts through good and bad days: whatever is imported, paused, resumed, ended, planned and
+//! Contracts through good and bad days: whatever is imported, suspended, resumed, ended, planned and
 //! answered, in whatever order, each period is accounted for once, and none is missing.
 
 use std::collections::BTreeSet;
@@ -318,7 +318,7 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
                 "it has ended"
             );
             // A's is not reached in time, B's is.
-            world.change("A", ContractAction::Pause).await;
+            world.change("A", ContractAction::Suspend).await;
             world.plan().await;
             world.answer(|_| false).await;
             assert_eq!(
@@ -349,14 +349,14 @@ fn a_pause_withdraws_what_was_not_sent_and_waives_what_falls_due_in_it() {
             );
             world.plan().await;
             assert_eq!(
-                world.change("A", ContractAction::Pause).await,
+                world.change("A", ContractAction::Suspend).await,
                 ContractChangeOutcome::Done {
                     cancelled: 1,
                     waived: 0
                 }
             );
             assert!(matches!(
-                world.change("A", ContractAction::Pause).await,
+                world.change("A", ContractAction::Suspend).await,
                 ContractChangeOutcome::Refused(_)
             ));
             assert_eq!(world.told("A").await, ["2026-01 waived"]);
@@ -403,7 +403,7 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
             place
                 .run(
                     "update contracts set state = 'ended', since = '2026-02-01', reason = 'asked' where contract = 'A'; \
-                     update contracts set state = 'paused', since = '2026-02-01', reason = 'asked' where contract = 'B'; \
+                     update contracts set state = 'suspended', since = '2026-02-01', reason = 'asked' where contract = 'B'; \
                      update contracts set end_on = '2026-01-30' where contract = 'C'",
                 )
                 .await;
@@ -475,7 +475,7 @@ fn a_contract_that_somebody_changed_after_it_was_read_is_left_alone() {
                 periods: Vec::new(),
                 next_due: None,
             };
-            world.change("A", ContractAction::Pause).await;
+            world.change("A", ContractAction::Suspend).await;
             world.change("A", ContractAction::Resume).await;
             let mut plan = world
                 .engine
@@ -539,15 +539,15 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
                 )
                 .await
                 .unwrap();
-            assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 1);
-            assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 0);
+            assert_eq!(world.engine.keep_contracts(now).await.unwrap().suspended, 1);
+            assert_eq!(world.engine.keep_contracts(now).await.unwrap().suspended, 0);
             let state = |row: ContractRow| row.subscription.standing.as_str();
             assert_eq!(
                 (
                     state(world.contract("A").await),
                     state(world.contract("B").await)
                 ),
-                ("paused", "active")
+                ("suspended", "active")
             );
             assert_eq!(
                 (world.told("A").await, world.told("B").await),
@@ -569,7 +569,7 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
                 .collect();
             assert_eq!(
                 told,
-                ["A imported ann", "B imported ann", "A paused payrun"]
+                ["A imported ann", "B imported ann", "A suspended payrun"]
             );
         }
     });
@@ -659,7 +659,7 @@ const NAMES: [&str; 4] = ["A", "B", "C", "D"];
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let one = prop_oneof![
         4 => (0..4_usize, 0..7_usize, 0..60_u64, 1..5_i64).prop_map(|(name, every, start, price)| Deed::Import(name, every, start, price)),
-        2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Pause)),
+        2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Suspend)),
         2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Resume)),
         1 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::End)),
         1 => (0..4_usize, 0..90_u64).prop_map(|(name, days)| Deed::EndIn(name, days)),
@@ -748,7 +748,7 @@ impl World {
         {
             let last = match &row.subscription.standing {
                 ContractStanding::Ended { on, .. } => (*on).min(self.today),
-                ContractStanding::Active | ContractStanding::Paused { .. } => self.today,
+                ContractStanding::Active | ContractStanding::Suspended { .. } => self.today,
             };
             let terms = row.subscription.terms;
             let owed: BTreeSet<String> = terms
@@ -814,7 +814,7 @@ impl World {
         }
     }
 
-    /// From when to when a contract was paused.
+    /// From when to when a contract was suspended.
     async fn stopped(&self, id: i64) -> Vec<(NaiveDate, NaiveDate)> {
         let (mut stopped, mut since) = (Vec::new(), None);
         for change in self
@@ -828,7 +828,7 @@ impl World {
                 .unwrap()
                 .date_naive();
             match change.what.as_str() {
-                "paused" => since = Some(at),
+                "suspended" => since = Some(at),
                 "resumed" | "ended" => stopped.extend(since.take().map(|since| (since, at))),
                 _ => {}
             }

@@ -35,7 +35,7 @@ pub fn policy() -> Policy {
             first: second,
             max: second,
         },
-        resolve: QueryPolicy {
+        query: QueryPolicy {
             schedule: vec![second],
             grace: second * 10,
             horizon: second * 3600,

@@ -418,7 +418,7 @@ fn what_has_ended_is_forgotten_after_a_time_and_what_is_open_never() {
             )
             .await
             .unwrap();
-        assert_eq!(ledger.forget_notifications(at(20), 100).await.unwrap(), 1);
+        assert_eq!(ledger.prune_notifications(at(20), 100).await.unwrap(), 1);
         let left = ledger
             .notifications(&NotificationFilter::default(), None, 9)
             .await

@@ -206,7 +206,7 @@ fn what_a_person_holds_only_a_person_releases() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
         desk.ledger
-            .hold_lane("hk", None, &by("ann"), at(1))
+            .suspend_lane("hk", None, &by("ann"), at(1))
             .await
             .unwrap();
         assert!(desk.claim(at(2), 1).await.is_empty());
@@ -225,7 +225,7 @@ fn what_a_person_holds_only_a_person_releases() {
         let closed = desk.ledger.closed_lanes(at(3)).await.unwrap();
         assert_eq!(
             (closed[0].state, closed[0].author.as_deref()),
-            (LaneState::Held, Some("ann"))
+            (LaneState::Suspended, Some("ann"))
         );
         assert!(
             desk.ledger
@@ -234,7 +234,7 @@ fn what_a_person_holds_only_a_person_releases() {
                 .unwrap()
         );
         assert_eq!(desk.claim(at(5), 1).await.len(), 1);
-        assert_eq!(verbs(&desk.ledger).await, ["lane.hold", "lane.release"]);
+        assert_eq!(verbs(&desk.ledger).await, ["lane.suspend", "lane.release"]);
     });
 }
 
@@ -243,7 +243,7 @@ fn what_a_person_held_for_a_time_payrun_closes_again_when_the_time_is_over() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
         desk.ledger
-            .hold_lane("hk", Some(at(10)), &by("ann"), at(1))
+            .suspend_lane("hk", Some(at(10)), &by("ann"), at(1))
             .await
             .unwrap();
         let stop = |now| {
@@ -485,7 +485,7 @@ async fn approve(desk: &Desk, name: &str, now: Timestamp) -> DecisionOutcome {
 fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
     on_every_engine(|place| async move {
         let desk = batch(&place, 1).await;
-        assert_eq!(desk.states().await, [State::Held; 3]);
+        assert_eq!(desk.states().await, [State::AwaitingApproval; 3]);
         desk.ledger.advance(at(1)).await.unwrap();
         assert!(
             desk.ledger
@@ -528,7 +528,7 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
         assert_eq!(desk.claim(at(5), 9).await.len(), 3);
         assert_eq!(
             desk.moves(1).await,
-            ["approve held>planned", "claim planned>sending"]
+            ["approve awaiting_approval>planned", "claim planned>sending"]
         );
         assert_eq!(newest(&desk.ledger).await.votes[0].actor, "bob");
         desk.assert_sound().await;
@@ -602,7 +602,7 @@ fn two_who_must_approve_are_two_different_persons() {
             approve(&desk, "ann", at(2)).await,
             DecisionOutcome::OwnBatch
         );
-        assert_eq!(desk.states().await, [State::Held; 3]);
+        assert_eq!(desk.states().await, [State::AwaitingApproval; 3]);
         assert_eq!(
             approve(&desk, "cleo", at(3)).await,
             DecisionOutcome::Released(3)
@@ -643,7 +643,7 @@ fn a_row_that_was_changed_makes_the_approval_void() {
         );
         assert_eq!(
             desk.states().await,
-            [State::Held; 3],
+            [State::AwaitingApproval; 3],
             "nothing of it is sent"
         );
         let id = newest(&desk.ledger).await.id;
@@ -787,7 +787,11 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
         );
         assert_eq!(
             desk.states().await,
-            [State::Held, State::Cancelled, State::Held]
+            [
+                State::AwaitingApproval,
+                State::Cancelled,
+                State::AwaitingApproval
+            ]
         );
     });
 }

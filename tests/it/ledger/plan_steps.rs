@@ -307,10 +307,10 @@ fn what_is_approved_is_the_same_in_steps_and_in_one_transaction() {
             assert_eq!(
                 states,
                 [
-                    State::Held,
-                    State::Held,
-                    State::Held,
-                    State::Held,
+                    State::AwaitingApproval,
+                    State::AwaitingApproval,
+                    State::AwaitingApproval,
+                    State::AwaitingApproval,
                     State::Rejected
                 ]
             );

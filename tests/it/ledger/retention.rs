@@ -1,10 +1,10 @@
-//! What is forgotten when its time is over, and what never is.
+//! What is pruned when its time is over, and what never is.
 
 use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ActionResult, Forgettable, ItemFilter, Ledger, NewOccurrence, NewStatement, OccurrenceFilter,
+    ActionResult, ItemFilter, Ledger, NewOccurrence, NewStatement, OccurrenceFilter, Prunable,
     ScheduleRow, ScheduleUpdate, StatementKept,
 };
 
@@ -12,14 +12,10 @@ use super::ledger_fixture::{Desk, answered, at, by, done, item, job, run};
 use super::{Place, on_every_engine};
 
 /// Says it until nothing is left; how much went.
-async fn forget(ledger: &Ledger, what: Forgettable, before: Timestamp) -> u64 {
+async fn prune(ledger: &Ledger, what: Prunable, before: Timestamp) -> u64 {
     let mut gone = 0;
     for _ in 0..1000 {
-        match ledger
-            .forget(what, before, 10, at(1_000_000))
-            .await
-            .unwrap()
-        {
+        match ledger.prune(what, before, 10, at(1_000_000)).await.unwrap() {
             0 => return gone,
             some => gone += some,
         }
@@ -64,24 +60,24 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
         let desk = with_a_run(&place, 7).await;
         assert_eq!(
             desk.ledger
-                .forgettable(Forgettable::Evidence, at(6))
+                .prunable(Prunable::Evidence, at(6))
                 .await
                 .unwrap(),
             0,
             "it ended then, not before"
         );
-        assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(6)).await, 0);
+        assert_eq!(prune(&desk.ledger, Prunable::Evidence, at(6)).await, 0);
         assert_eq!(
             desk.ledger
-                .forgettable(Forgettable::Evidence, at(7))
+                .prunable(Prunable::Evidence, at(7))
                 .await
                 .unwrap(),
             7
         );
-        assert!(forget(&desk.ledger, Forgettable::Evidence, at(7)).await >= 7);
+        assert!(prune(&desk.ledger, Prunable::Evidence, at(7)).await >= 7);
         assert_eq!(
             desk.ledger
-                .forgettable(Forgettable::Evidence, at(7))
+                .prunable(Prunable::Evidence, at(7))
                 .await
                 .unwrap(),
             0
@@ -96,7 +92,7 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
             assert!(desk.ledger.events(item.id).await.unwrap().is_empty());
         }
         assert_eq!(
-            desk.ledger.runs(None, 1).await.unwrap()[0].forgotten_at,
+            desk.ledger.runs(None, 1).await.unwrap()[0].pruned_at,
             Some(at(1_000_000))
         );
         // The key is known for ever.
@@ -126,7 +122,7 @@ fn what_moved_although_it_failed_keeps_its_evidence() {
         place
             .run("update events set alarm = 'money_moved' where item_id = 1 and version = 2")
             .await;
-        assert!(forget(&desk.ledger, Forgettable::Evidence, at(7)).await >= 7);
+        assert!(prune(&desk.ledger, Prunable::Evidence, at(7)).await >= 7);
         let kept = desk.ledger.events(1).await.unwrap();
         assert!(
             kept.iter()
@@ -135,7 +131,7 @@ fn what_moved_although_it_failed_keeps_its_evidence() {
         assert!(desk.ledger.events(2).await.unwrap().is_empty());
         assert!(
             desk.ledger.runs(None, 1).await.unwrap()[0]
-                .forgotten_at
+                .pruned_at
                 .is_some(),
             "the rest has gone"
         );
@@ -156,21 +152,21 @@ async fn wish(desk: &Desk, item: i64) -> ActionResult {
 }
 
 #[test]
-fn a_run_of_which_something_is_open_or_parked_is_left_as_a_whole() {
+fn a_run_of_which_something_is_open_or_needs_review_is_left_as_a_whole() {
     on_every_engine(|place| async move {
         let desk = with_a_run(&place, 6).await;
         assert_eq!(
-            forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await,
+            prune(&desk.ledger, Prunable::Evidence, at(1_000_000)).await,
             0,
             "one is planned"
         );
         let claimed = desk.claim(at(10), 1).await.remove(0);
-        let parked = payrun::domain::answer::Decline {
+        let person = payrun::domain::answer::Decline {
             code: "ASK".into(),
             class: payrun::domain::answer::DeclineClass::Person,
             number: payrun::domain::answer::NumberRule::Ask,
         };
-        let answer = payrun::domain::answer::Answer::Declined(parked);
+        let answer = payrun::domain::answer::Answer::Declined(person);
         desk.ledger
             .settle(answered(&claimed, answer, at(10)))
             .await
@@ -183,15 +179,15 @@ fn a_run_of_which_something_is_open_or_parked_is_left_as_a_whole() {
         );
         assert_eq!(
             desk.ledger
-                .forgettable(Forgettable::Evidence, at(1_000_000))
+                .prunable(Prunable::Evidence, at(1_000_000))
                 .await
                 .unwrap(),
             0
         );
         assert_eq!(
-            forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await,
+            prune(&desk.ledger, Prunable::Evidence, at(1_000_000)).await,
             0,
-            "one is parked"
+            "one needs review"
         );
         let items = desk
             .ledger
@@ -203,7 +199,7 @@ fn a_run_of_which_something_is_open_or_parked_is_left_as_a_whole() {
 }
 
 #[test]
-fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
+fn a_pruned_time_does_not_come_again_when_the_clock_goes_back() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         let schedule = |since: u64, until: u64| ScheduleRow {
@@ -242,12 +238,12 @@ fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
         assert!(ledger.note(&noting).await.unwrap());
         assert_eq!(
             ledger
-                .forgettable(Forgettable::Occurrences, at(30))
+                .prunable(Prunable::Occurrences, at(30))
                 .await
                 .unwrap(),
             15
         );
-        assert_eq!(forget(&ledger, Forgettable::Occurrences, at(30)).await, 15);
+        assert_eq!(prune(&ledger, Prunable::Occurrences, at(30)).await, 15);
         let left = ledger
             .occurrences(&OccurrenceFilter::default(), None, 100)
             .await
@@ -345,14 +341,14 @@ fn lines_of_statements_go_when_they_are_old() {
             .unwrap();
         assert_eq!(
             ledger
-                .forgettable(Forgettable::StatementLines, at(11))
+                .prunable(Prunable::StatementLines, at(11))
                 .await
                 .unwrap(),
             25
         );
         assert_eq!(
             ledger
-                .forget(Forgettable::StatementLines, at(11), 10, at(20))
+                .prune(Prunable::StatementLines, at(11), 10, at(20))
                 .await
                 .unwrap(),
             10
@@ -365,10 +361,7 @@ fn lines_of_statements_go_when_they_are_old() {
                 .is_empty(),
             "half of it is none"
         );
-        assert_eq!(
-            forget(&ledger, Forgettable::StatementLines, at(11)).await,
-            15
-        );
+        assert_eq!(prune(&ledger, Prunable::StatementLines, at(11)).await, 15);
         let kept = ledger
             .keep_statement(&statement, lines().collect::<Vec<_>>())
             .await

@@ -113,7 +113,7 @@ pub fn books(world: &World) {
         "skipped",
         "rejected",
         "cancelled",
-        "parked",
+        "needs_review",
     ];
     for item in &journal {
         assert!(
@@ -159,7 +159,7 @@ pub fn books(world: &World) {
     );
 }
 
-/// Every period of every contract was charged or tried once; of one that was paused or ended, those
+/// Every period of every contract was charged or tried once; of one that was suspended or ended, those
 /// before it was.
 pub fn contracts(world: &World, expected: &[Expected]) {
     let journal = lines(world, &["journal"]);

@@ -35,7 +35,7 @@ pub const WORKFLOWS: [(&str, Times, &str); 15] = [
         Daily(16, 45),
         "{ cron: \"45 16 * * *\", timezone: Asia/Shanghai, missed: none }",
     ),
-    ("look-up-orders", Daily(18, 0), "\"0 18 * * *\""),
+    ("query-orders", Daily(18, 0), "\"0 18 * * *\""),
     ("month-end", MonthEnd(9, 30), ""),
     ("monthly-deductions", MonthEnd(9, 30), ""),
     (

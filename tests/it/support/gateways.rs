@@ -245,7 +245,14 @@ pub fn moved(items: &[Value], job: &str, currency: &str) -> (u64, i64) {
 #[track_caller]
 pub fn assert_at_rest(items: &[Value]) {
     let is_open = |item: &&Value| {
-        ["sending", "unknown", "pending", "planned", "held"].contains(&text_of(item, "state"))
+        [
+            "sending",
+            "unknown",
+            "pending",
+            "planned",
+            "awaiting_approval",
+        ]
+        .contains(&text_of(item, "state"))
     };
     assert_eq!(items.iter().find(is_open), None, "nothing is open");
 }

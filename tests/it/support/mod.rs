@@ -435,7 +435,7 @@ jobs:
       description: \"{{{{ item.plan }}}} {{{{ run.month }}}}\"
       merchant_category_code: \"4900\"
     retry: {{ attempts: 40, first: 50ms, max: 500ms }}
-    resolve: {{ schedule: [50ms, 100ms, 200ms, 400ms], grace: 1200ms, horizon: 5m }}
+    query: {{ schedule: [50ms, 100ms, 200ms, 400ms], grace: 1200ms, horizon: 5m }}
     dunning: [200ms, 400ms]
 {more}"
     )

@@ -100,7 +100,7 @@ pub fn hkd(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("HKD").unwrap()).unwrap()
 }
 
-/// A payment of this number, as a look-up shows it.
+/// A payment of this number, as a lookup shows it.
 pub fn payment(order_no: &str, paid: &str) -> Observation {
     Observation {
         order_no: Some(order_no.to_owned()),

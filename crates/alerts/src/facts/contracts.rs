@@ -21,7 +21,7 @@ const NAMED: usize = 10;
 /// A period is overdue when its day is over everywhere, and one more.
 const OVERDUE: Duration = Duration::from_secs(2 * 86_400);
 
-/// Contracts that payrun paused or ended by itself.
+/// Contracts that payrun suspended or ended by itself.
 pub(super) async fn stopped(
     ledger: &Ledger,
     window: InstantRange,
@@ -52,8 +52,8 @@ fn end_of_span(at: Timestamp) -> i64 {
 fn stopped_in(end: i64, what: AutomaticStop, stops: &[ContractStop]) -> Fact {
     let number = counted(stops.len() as u64, "contract");
     let (verb, advice) = match what {
-        AutomaticStop::Paused => (
-            "paused",
+        AutomaticStop::Suspended => (
+            "suspended",
             "`payrun contracts show ID` has the reason; `payrun contracts resume ID` charges it again",
         ),
         AutomaticStop::Ended => (

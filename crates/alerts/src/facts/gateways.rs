@@ -13,7 +13,7 @@ use payrun_ledger::{LaneRow, LaneState, Ledger, LedgerError, UnmappedCode, Unrea
 /// How long before it expires people hear of a certificate.
 const BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
-/// Lanes that are held, or stopped.
+/// Lanes that are suspended, or stopped.
 pub(super) async fn lanes(
     ledger: &Ledger,
     kind: AlertKind,
@@ -22,7 +22,7 @@ pub(super) async fn lanes(
     let wanted = if kind == AlertKind::LaneStopped {
         LaneState::Stopped
     } else {
-        LaneState::Held
+        LaneState::Suspended
     };
     let lanes = ledger.closed_lanes(now).await?;
     Ok(lanes
@@ -56,7 +56,10 @@ fn closed(lane: &LaneRow, kind: AlertKind) -> Fact {
         let advice =
             "look at the account's balance; it goes on by itself, or when the lane is released"
                 .to_owned();
-        (format!("{gateway} is held: {what} is sent for now"), advice)
+        (
+            format!("{gateway} is suspended: {what} is sent for now"),
+            advice,
+        )
     };
     let mut facts = vec![("gateway".to_owned(), gateway.to_owned())];
     facts.extend(

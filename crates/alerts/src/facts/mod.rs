@@ -59,8 +59,8 @@ pub(super) enum DetailLookup {
     Nothing,
     /// Why items of a run failed.
     Failures(i64),
-    /// Which items of a run are parked.
-    Parked(i64),
+    /// Which items of a run need review.
+    NeedsReview(i64),
 }
 
 /// From behind one instant to another.
@@ -92,8 +92,8 @@ pub(super) async fn gather(
                 absence::absent(ledger, &of_kind, window.until).await?
             }
             AlertKind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
-            AlertKind::Parked => runs::parked(ledger).await?,
-            AlertKind::LaneHeld | AlertKind::LaneStopped => {
+            AlertKind::NeedsReview => runs::needing_review(ledger).await?,
+            AlertKind::LaneSuspended | AlertKind::LaneStopped => {
                 gateways::lanes(ledger, kind, window.until).await?
             }
             AlertKind::GatewayUnreachable => {
@@ -123,7 +123,7 @@ pub(super) async fn told(ledger: &Ledger, fact: &Fact) -> Result<String, LedgerE
     told.lines.extend(match fact.more {
         DetailLookup::Nothing => Vec::new(),
         DetailLookup::Failures(run) => runs::failures(ledger, run).await?,
-        DetailLookup::Parked(run) => runs::examples(ledger, run).await?,
+        DetailLookup::NeedsReview(run) => runs::examples(ledger, run).await?,
     });
     Ok(serde_json::to_string(&told).unwrap_or_default())
 }

@@ -263,9 +263,9 @@ fn not_known(troubled: &RunWithProblems, after: std::time::Duration) -> Fact {
     )
 }
 
-/// Runs with parked items.
-pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
-    let runs = ledger.parked_runs().await?;
+/// Runs with items that need review.
+pub(super) async fn needing_review(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
+    let runs = ledger.runs_needing_review().await?;
     let fact = |RunWithProblems { run, items, .. }: &RunWithProblems| {
         let be = if *items == 1 { "needs" } else { "need" };
         let title = format!(
@@ -274,16 +274,16 @@ pub(super) async fn parked(ledger: &Ledger) -> Result<Vec<Fact>, LedgerError> {
             counted(*items, "item")
         );
         let advice = format!(
-            "look with `payrun show --item KEY`, then decide; `payrun items --run {} --state parked` names all",
+            "look with `payrun show --item KEY`, then decide; `payrun items --run {} --state needs_review` names all",
             run.run_id
         );
         about_items(
-            AlertKind::Parked,
+            AlertKind::NeedsReview,
             run,
             None,
             title,
-            "parked",
-            DetailLookup::Parked(run.run_id),
+            "needs_review",
+            DetailLookup::NeedsReview(run.run_id),
             advice,
         )
     };
@@ -318,9 +318,9 @@ fn about_items(
     }
 }
 
-/// Some parked items of a run.
+/// Some items that need review of a run.
 pub(super) async fn examples(ledger: &Ledger, run_id: i64) -> Result<Vec<String>, LedgerError> {
-    let examples = ledger.parked_examples(run_id, EXAMPLES).await?;
+    let examples = ledger.examples_needing_review(run_id, EXAMPLES).await?;
     Ok(examples
         .into_iter()
         .map(|(key, reason)| format!("{key}: {}", masked(&reason)))

@@ -65,7 +65,7 @@ fn policy() -> Policy {
             first: second,
             max: second,
         },
-        resolve: QueryPolicy {
+        query: QueryPolicy {
             schedule: vec![second],
             grace: second,
             horizon: second,
@@ -91,7 +91,7 @@ fn table() -> (Vec<State>, Vec<Row>) {
         .filter_map(|line| line.strip_prefix("//! "))
         .filter(|line| !line.is_empty());
     let head = lines.next().unwrap();
-    let starts: Vec<usize> = ["of ", "says", "held"]
+    let starts: Vec<usize> = ["of ", "says", "awaiting_approval"]
         .map(|word| head.find(word).unwrap())
         .to_vec();
     let states = head[starts[2]..]
@@ -287,7 +287,7 @@ fn after_an_alarm_what_is_open_is_asked_about_and_the_rest_is_done_at_its_time()
     let next_at = Some(Timestamp::from_millis(5));
     let mismatch = Answer::from(Cause::Mismatch);
     for (answer, is_in_use) in [(&done, false), (&mismatch, true)] {
-        for state in [State::Pending, State::Unknown, State::Parked] {
+        for state in [State::Pending, State::Unknown, State::NeedsReview] {
             let news = Evidence {
                 next_at,
                 ..news(EvidenceSource::Notification, answer, is_in_use, false)
@@ -297,7 +297,7 @@ fn after_an_alarm_what_is_open_is_asked_about_and_the_rest_is_done_at_its_time()
             else {
                 panic!("{state}");
             };
-            let expected = if state == State::Parked {
+            let expected = if state == State::NeedsReview {
                 next_at
             } else {
                 Some(news.query_at)

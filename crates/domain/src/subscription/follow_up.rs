@@ -6,7 +6,7 @@ pub enum ContractSignal {
     /// It has ended: nothing can ever be charged under it.
     Ended,
     /// It should not be charged until a person has looked.
-    Paused,
+    Suspended,
 }
 
 impl ContractSignal {
@@ -14,13 +14,13 @@ impl ContractSignal {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ended => "ended",
-            Self::Paused => "paused",
+            Self::Suspended => "suspended",
         }
     }
 
     /// The one of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Ended, Self::Paused]
+        [Self::Ended, Self::Suspended]
             .into_iter()
             .find(|one| one.as_str() == word)
     }
@@ -44,8 +44,8 @@ pub struct FailedItem {
 pub enum ContractFollowUp {
     /// Nothing: the failure is the item's own.
     Nothing,
-    /// The contract is paused, and why.
-    Pause(String),
+    /// The contract is suspended, and why.
+    Suspend(String),
     /// The contract ends, and why.
     End(String),
 }
@@ -57,8 +57,8 @@ pub fn follow(failed: &FailedItem) -> ContractFollowUp {
         Some(ContractSignal::Ended) => {
             ContractFollowUp::End(format!("the gateway says so; {reason}"))
         }
-        Some(ContractSignal::Paused) => ContractFollowUp::Pause(format!("refused; {reason}")),
-        None if usize::from(failed.decline_count) > failed.steps => ContractFollowUp::Pause(
+        Some(ContractSignal::Suspended) => ContractFollowUp::Suspend(format!("refused; {reason}")),
+        None if usize::from(failed.decline_count) > failed.steps => ContractFollowUp::Suspend(
             format!("declined to the end of the dunning ladder; {reason}"),
         ),
         None => ContractFollowUp::Nothing,

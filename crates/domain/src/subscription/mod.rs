@@ -3,7 +3,7 @@
 //! A contract falls due in periods. Each has a name that never changes (`2026-03`, or `2026-03-31`
 //! for weeks), so that the item's key `CONTRACT/PERIOD` can be charged at most once for ever. A
 //! period that is due ends in one of three ways: it is planned, it *lapses* when its pay-by date
-//! passes before that, or it is *waived* because the contract was paused or had ended. A period
+//! passes before that, or it is *waived* because the contract was suspended or had ended. A period
 //! that has lapsed is due again when a person reopens it, until the day that he names. Which of
 //! these it was is for the ledger to keep; here is only what follows from the terms and a date.
 
@@ -45,7 +45,7 @@ pub enum ContractStanding {
     /// It is.
     Active,
     /// Not until somebody resumes it.
-    Paused {
+    Suspended {
         /// Periods due from this day on are not charged, not even later.
         since: NaiveDate,
         /// Why.
@@ -62,13 +62,13 @@ pub enum ContractStanding {
 
 impl ContractStanding {
     /// Every word for a standing.
-    pub const WORDS: [&str; 3] = ["active", "paused", "ended"];
+    pub const WORDS: [&str; 3] = ["active", "suspended", "ended"];
 
     /// The word for it, as the ledger spells it.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Active => "active",
-            Self::Paused { .. } => "paused",
+            Self::Suspended { .. } => "suspended",
             Self::Ended { .. } => "ended",
         }
     }
@@ -77,7 +77,7 @@ impl ContractStanding {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Active => None,
-            Self::Paused { reason, .. } | Self::Ended { reason, .. } => Some(reason),
+            Self::Suspended { reason, .. } | Self::Ended { reason, .. } => Some(reason),
         }
     }
 }
@@ -168,7 +168,7 @@ impl Subscription {
                 .take(AT_ONCE)
                 .map(due)
                 .collect(),
-            ContractStanding::Paused { .. } | ContractStanding::Ended { .. } => Vec::new(),
+            ContractStanding::Suspended { .. } | ContractStanding::Ended { .. } => Vec::new(),
         }
     }
 
@@ -177,16 +177,16 @@ impl Subscription {
     pub fn next_due(&self, open: NaiveDate, accounted: &BTreeSet<String>) -> Option<NaiveDate> {
         match self.standing {
             ContractStanding::Ended { .. } => None,
-            ContractStanding::Active | ContractStanding::Paused { .. } => self
+            ContractStanding::Active | ContractStanding::Suspended { .. } => self
                 .open_until(open, None, accounted)
                 .next()
                 .map(|period| period.due),
         }
     }
 
-    /// Pauses it from a day on; none unless it is active.
-    pub fn paused(&self, since: NaiveDate, reason: &str) -> Option<Self> {
-        let standing = ContractStanding::Paused {
+    /// Suspends it from a day on; none unless it is active.
+    pub fn suspended(&self, since: NaiveDate, reason: &str) -> Option<Self> {
+        let standing = ContractStanding::Suspended {
             since,
             reason: reason.to_owned(),
         };
@@ -196,22 +196,22 @@ impl Subscription {
         })
     }
 
-    /// Resumes it: periods due from `today` on are charged, those that fell into the pause are
-    /// waived. None unless it is paused.
+    /// Resumes it: periods due from `today` on are charged, those that fell into the suspension are
+    /// waived. None unless it is suspended.
     pub fn resumed(
         &self,
         open: NaiveDate,
         today: NaiveDate,
         accounted: &BTreeSet<String>,
     ) -> Option<(Self, Vec<WaivedPeriod>)> {
-        let ContractStanding::Paused { since, reason } = &self.standing else {
+        let ContractStanding::Suspended { since, reason } = &self.standing else {
             return None;
         };
         let waived = self.waived(
             open.max(*since),
             today.pred_opt()?,
             accounted,
-            &format!("paused: {reason}"),
+            &format!("suspended: {reason}"),
         );
         Some((
             Self {
@@ -234,14 +234,14 @@ impl Subscription {
         let waived = match &self.standing {
             ContractStanding::Ended { .. } => return None,
             ContractStanding::Active => self.waived(open, on, accounted, &ended),
-            ContractStanding::Paused { since, reason } => {
+            ContractStanding::Suspended { since, reason } => {
                 let before = since.pred_opt()?.min(on);
                 let mut waived = self.waived(open, before, accounted, &ended);
                 waived.extend(self.waived(
                     open.max(*since),
                     on,
                     accounted,
-                    &format!("paused: {reason}"),
+                    &format!("suspended: {reason}"),
                 ));
                 waived
             }

@@ -92,10 +92,12 @@ impl Subscription {
             ContractStanding::Ended { reason, .. } => Err(RevisionError::Ended {
                 reason: reason.clone(),
             }),
-            ContractStanding::Active | ContractStanding::Paused { .. } if begun && !same_days => {
+            ContractStanding::Active | ContractStanding::Suspended { .. }
+                if begun && !same_days =>
+            {
                 Err(RevisionError::Days)
             }
-            ContractStanding::Active | ContractStanding::Paused { .. } => Ok(Some(revised)),
+            ContractStanding::Active | ContractStanding::Suspended { .. } => Ok(Some(revised)),
         }
     }
 

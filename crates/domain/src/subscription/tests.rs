@@ -208,17 +208,17 @@ fn a_row_without_a_day_leaves_a_rise_that_is_noted_for_later() {
 }
 
 #[test]
-fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
+fn what_falls_into_a_suspension_is_waived_and_what_was_owed_before_is_not() {
     let ours = contract(terms("month", "5", "2026-01-01", None));
     let (none, start) = (BTreeSet::new(), day("2026-01-01"));
-    let paused = ours.paused(day("2026-02-05"), "asked us to").unwrap();
+    let suspended = ours.suspended(day("2026-02-05"), "asked us to").unwrap();
     assert!(
-        paused
+        suspended
             .due(start, on("2026-12-31"), &none, &BTreeMap::new())
             .is_empty()
-            && paused.paused(start, "again").is_none()
+            && suspended.suspended(start, "again").is_none()
     );
-    let (resumed, waived) = paused.resumed(start, day("2026-04-05"), &none).unwrap();
+    let (resumed, waived) = suspended.resumed(start, day("2026-04-05"), &none).unwrap();
     let told: Vec<_> = waived
         .iter()
         .map(|one| (one.period.name.as_str(), one.reason.as_str()))
@@ -226,8 +226,8 @@ fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
     assert_eq!(
         told,
         [
-            ("2026-02", "paused: asked us to"),
-            ("2026-03", "paused: asked us to")
+            ("2026-02", "suspended: asked us to"),
+            ("2026-03", "suspended: asked us to")
         ]
     );
     let accounted = waived.iter().map(|one| one.period.name.clone()).collect();
@@ -240,7 +240,7 @@ fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
         due,
         [("2026-01".to_owned(), true), ("2026-04".to_owned(), false)]
     );
-    let (_, waived) = paused
+    let (_, waived) = suspended
         .ended(start, day("2026-03-05"), "moved out", &none)
         .unwrap();
     let told: Vec<_> = waived.iter().map(|one| one.reason.as_str()).collect();
@@ -248,8 +248,8 @@ fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
         told,
         [
             "ended: moved out",
-            "paused: asked us to",
-            "paused: asked us to"
+            "suspended: asked us to",
+            "suspended: asked us to"
         ]
     );
 }
@@ -305,14 +305,17 @@ fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
     };
     let said = |failed| match follow(&failed) {
         ContractFollowUp::Nothing => "nothing",
-        ContractFollowUp::Pause(_) => "pause",
+        ContractFollowUp::Suspend(_) => "suspend",
         ContractFollowUp::End(_) => "end",
     };
     assert_eq!(said(failed(None, 0, 0)), "nothing");
     assert_eq!(said(failed(None, 3, 3)), "nothing");
-    assert_eq!(said(failed(None, 4, 3)), "pause");
-    assert_eq!(said(failed(None, 1, 0)), "pause");
-    assert_eq!(said(failed(Some(ContractSignal::Paused), 0, 3)), "pause");
+    assert_eq!(said(failed(None, 4, 3)), "suspend");
+    assert_eq!(said(failed(None, 1, 0)), "suspend");
+    assert_eq!(
+        said(failed(Some(ContractSignal::Suspended), 0, 3)),
+        "suspend"
+    );
     assert_eq!(said(failed(Some(ContractSignal::Ended), 4, 3)), "end");
 }
 

@@ -117,7 +117,7 @@ pub(crate) async fn precheck(
     if let Some(settlement) = payment::too_young(context, call).await? {
         return Ok(Some(settlement));
     }
-    if let Some(lookup) = &operations.payment
+    if let Some(lookup) = &operations.lookup
         && let payment::PaymentCheck::Not(settlement) =
             payment::prepare(context, lookup, call).await?
     {
@@ -143,7 +143,7 @@ pub(crate) async fn may_still_be_sent(scene: &AttemptContext<'_>) -> bool {
         .is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
     if claimed.doing == ClaimKind::Query
         || !scene.work.kind.effect
-        || (fresh && scene.operations.payment.is_none())
+        || (fresh && scene.operations.lookup.is_none())
     {
         return true;
     }

@@ -183,11 +183,11 @@ pub(crate) fn unlisted(
         seen.insert(UNLISTED.to_owned(), message.into());
         return moved;
     }
-    let is_parked = moved.item.state == State::Parked
+    let needs_review = moved.item.state == State::NeedsReview
         && matches!(claimed.item.query_purpose, QueryPurpose::Unlisted(_));
     let known = claimed
         .result()
-        .filter(|known| is_parked && known.contains(UNLISTED));
+        .filter(|known| needs_review && known.contains(UNLISTED));
     let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
     if claimed.doing == ClaimKind::Submit
         && claimed
@@ -291,14 +291,14 @@ pub(crate) fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
 pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
     let attempts = match moved.item.state {
         State::Failed => format!(", in {} attempts", moved.item.submit_count),
-        State::Held
+        State::AwaitingApproval
         | State::Planned
         | State::Sending
         | State::Pending
         | State::Unknown
         | State::Succeeded
         | State::Cancelled
-        | State::Parked
+        | State::NeedsReview
         | State::Rejected
         | State::Skipped => String::new(),
     };

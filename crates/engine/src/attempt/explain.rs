@@ -38,9 +38,13 @@ pub(crate) async fn explained(
     }
     // A contract that is refused as ended and shown as signed is for a person.
     let signed = told.result.get("state").and_then(Value::as_str) == Some(SIGNED);
-    let word = judged
-        .contract
-        .map(|word| if signed { ContractSignal::Paused } else { word });
+    let word = judged.contract.map(|word| {
+        if signed {
+            ContractSignal::Suspended
+        } else {
+            word
+        }
+    });
     let reason = format!(
         "{} ({operation}: {})",
         moved.reason.as_deref().unwrap_or("declined"),

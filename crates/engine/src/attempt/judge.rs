@@ -126,7 +126,7 @@ pub(crate) fn day_end(day: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(end.timestamp_millis()))
 }
 
-/// The number that a reply must name. A look-up may be of somebody else's; an effect never is.
+/// The number that a reply must name. A lookup may be of somebody else's; an effect never is.
 pub(crate) fn expected_number(scene: &AttemptContext<'_>, call: &Call) -> Option<OrderNumber> {
     if !scene.work.kind.effect {
         return None;

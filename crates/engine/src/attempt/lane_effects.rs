@@ -50,9 +50,9 @@ pub(crate) async fn close(
         (LaneEffect::Stop, Delivery::Refused(why)) => stop(why.clone()),
         (LaneEffect::Stop, _) => stop(format!("the gateway answers {code}")),
         // Our balance: what takes from it waits, what adds to it goes on.
-        (LaneEffect::Hold, _) => LaneClosure {
+        (LaneEffect::Suspend, _) => LaneClosure {
             name: format!("{}/{kind}", account.name),
-            state: LaneState::Held,
+            state: LaneState::Suspended,
             reason: format!("the gateway answers {code}"),
             until: Some(now.plus(account.funds_interval)),
             job_id: None,

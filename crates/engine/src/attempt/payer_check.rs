@@ -126,7 +126,7 @@ async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Obser
 }
 
 fn is_past_horizon(scene: &AttemptContext<'_>) -> bool {
-    let horizon = scene.work.policy.resolve.horizon;
+    let horizon = scene.work.policy.query.horizon;
     scene
         .claimed
         .item

@@ -1,10 +1,10 @@
 //! The payment that a refund takes from, a cancellation withdraws or a declaration is of: it is
 //! looked up before anything is sent.
 //!
-//! A claim makes one call: the first of such an item is the look-up, and it is given back; the next
+//! A claim makes one call: the first of such an item is the lookup, and it is given back; the next
 //! finds the payment in the ledger. The payment is looked up again before the row is refused for
 //! what was said of it, when the gateway refuses the refund, and after a person had the item tried
-//! again. Where the gateway says two things of one payment, its refunds are parked. All refunds of
+//! again. Where the gateway says two things of one payment, its refunds need review. All refunds of
 //! a payment together never exceed what was paid, two of them are never under way at once, and
 //! there is an interval between them, whatever number the payment was named by.
 
@@ -274,7 +274,7 @@ enum LookUpPurpose {
     Before(PaymentRefusal),
 }
 
-/// The look-up: one call, after which the item is given back, or ends.
+/// The lookup: one call, after which the item is given back, or ends.
 async fn look_up(
     scene: &AttemptContext<'_>,
     lookup: &PaymentLookup,
@@ -385,7 +385,7 @@ pub(crate) async fn doubted(
 ) -> Judgement {
     let lookup = scene
         .operations
-        .payment
+        .lookup
         .as_ref()
         .filter(|lookup| lookup.takes && scene.claimed.doing == ClaimKind::Submit);
     let refused =
@@ -430,7 +430,7 @@ pub(crate) async fn doubted(
     }
 }
 
-/// The look-up says that nothing can be sent, or not now.
+/// The lookup says that nothing can be sent, or not now.
 async fn ended(
     scene: &AttemptContext<'_>,
     question: &Call,
@@ -441,7 +441,7 @@ async fn ended(
 ) -> Result<PaymentCheck, IllegalMove> {
     lane_effects::close(scene, &judged, &observed, now).await;
     let answer = judged.answer;
-    // Of what the look-up shows, only the gateway's finer code is about this item.
+    // Of what the lookup shows, only the gateway's finer code is about this item.
     observed.result.retain(|name, _| name == SUB_CODE);
     let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
     let moved = apply(

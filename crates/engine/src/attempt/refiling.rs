@@ -182,7 +182,7 @@ pub(crate) async fn ask(
 
 /// It was claimed to be asked about before anything of it was sent: its process died while it was
 /// looked for, or the ledger was restored. Whatever the gateway has is what was filed before; once
-/// the grace period is over, the look-up comes again.
+/// the grace period is over, the lookup comes again.
 fn asked_unsent(
     scene: &AttemptContext<'_>,
     question: &Call,
@@ -253,7 +253,7 @@ impl FiledState {
             Self::UnderWay => Some(Answer::NotProcessed {
                 code: "FILING_UNDER_WAY".to_owned(),
                 after: policy
-                    .resolve
+                    .query
                     .schedule
                     .last()
                     .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
@@ -454,7 +454,7 @@ fn follow(
 
 /// Whether a row says something else than the item of before, personal data included.
 fn differs(scope: &ItemBuilder, earlier: &EarlierItem, item: &NewItem) -> Result<bool, VaultError> {
-    if earlier.is_forgotten() {
+    if earlier.is_pruned() {
         return Ok(earlier.content_hash() != Some(item.content_hash));
     }
     if earlier.amount() != item.amount {

@@ -61,15 +61,12 @@ pub struct TrialCall {
 }
 
 /// Which operations of a job kind on an account's kind of gateway change nothing.
-pub fn lookups(kind: &JobKind, gateway: &str) -> Vec<String> {
+pub fn queries(kind: &JobKind, gateway: &str) -> Vec<String> {
     let Some(operations) = kind.gateways.get(gateway) else {
         return Vec::new();
     };
     let submit = (!kind.effect && !kind.here).then_some(&operations.submit);
-    let payment = operations
-        .payment
-        .as_ref()
-        .map(|payment| &payment.operation);
+    let lookup = operations.lookup.as_ref().map(|lookup| &lookup.operation);
     let check = operations
         .payer_check
         .as_ref()
@@ -78,7 +75,7 @@ pub fn lookups(kind: &JobKind, gateway: &str) -> Vec<String> {
         submit,
         operations.query.as_ref(),
         operations.explain.as_ref(),
-        payment,
+        lookup,
         check,
     ];
     all.into_iter().flatten().cloned().collect()
@@ -223,7 +220,7 @@ mod tests {
         ];
         for kind in job_kinds.by_name.values() {
             for (gateway, operations) in &kind.gateways {
-                let tried = lookups(kind, gateway);
+                let tried = queries(kind, gateway);
                 assert!(
                     !kind.effect || !tried.contains(&operations.submit),
                     "{} {gateway}",

@@ -1,7 +1,7 @@
 //! Contracts: importing them, planning what they owe, and what becomes of them when a period could
 //! not be charged.
 //!
-//! Nothing is guessed: a contract is paused or ended because of items that have failed, as the
+//! Nothing is guessed: a contract is suspended or ended because of items that have failed, as the
 //! ledger has them. What is unknown leaves its period open, and the contract's next item waits for
 //! it.
 
@@ -35,8 +35,8 @@ const PAGES: usize = 50;
 /// What was done with contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ContractRound {
-    /// Paused, after a refusal or the end of a dunning ladder.
-    pub paused: u64,
+    /// Suspended, after a refusal or the end of a dunning ladder.
+    pub suspended: u64,
     /// Ended by the gateway's word.
     pub terminated: u64,
     /// Ended because their last day is over.
@@ -81,7 +81,7 @@ impl Engine {
                     unmoved.push(news.item_id);
                     continue;
                 }
-                ContractFollowUp::Pause(why) => (ContractAction::Pause, why),
+                ContractFollowUp::Suspend(why) => (ContractAction::Suspend, why),
                 ContractFollowUp::End(why) => (ContractAction::End, why),
             };
             let change = ContractChange {
@@ -99,7 +99,7 @@ impl Engine {
                     "a contract is no longer charged"
                 );
                 match what {
-                    ContractAction::Pause => followed.paused += 1,
+                    ContractAction::Suspend => followed.suspended += 1,
                     ContractAction::End | ContractAction::EndOn(_) | ContractAction::Resume => {
                         followed.terminated += 1
                     }

@@ -94,7 +94,7 @@ impl Engine {
             job: Some(approval.job.clone()),
             states: State::ALL
                 .into_iter()
-                .filter(|state| state.is_open() || *state == State::Parked)
+                .filter(|state| state.is_open() || *state == State::NeedsReview)
                 .collect(),
             ..ItemFilter::default()
         };

@@ -298,12 +298,12 @@ impl Engine {
         Ok(resumed)
     }
 
-    /// Holds a lane (`GATEWAY`, or `GATEWAY/KIND` for one kind of job): nothing of it is called
+    /// Suspends a lane (`GATEWAY`, or `GATEWAY/KIND` for one kind of job): nothing of it is called
     /// for, not even to ask.
     ///
     /// # Errors
     /// If there is no such lane, and whatever the ledger says.
-    pub async fn hold_lane(
+    pub async fn suspend_lane(
         &self,
         name: &str,
         until: Option<Timestamp>,
@@ -312,7 +312,7 @@ impl Engine {
         self.check_lane(name)?;
         Ok(self
             .ledger
-            .hold_lane(name, until, by, self.clock.now())
+            .suspend_lane(name, until, by, self.clock.now())
             .await?)
     }
 
@@ -423,7 +423,7 @@ impl Engine {
             .await
     }
 
-    /// Closes an item that is unknown or parked by what a person has found out; kept as evidence
+    /// Closes an item that is unknown or needs review by what a person has found out; kept as evidence
     /// with name and reason.
     ///
     /// # Errors

@@ -172,7 +172,7 @@ impl<'a> BatchReview<'a> {
             .map(std::convert::AsRef::as_ref);
         let lookups = kind.into_iter().flat_map(|kind| kind.gateways.values());
         let takes = lookups
-            .filter_map(|gateway| gateway.payment.as_ref())
+            .filter_map(|gateway| gateway.lookup.as_ref())
             .any(|payment| payment.takes);
         let (kind_name, account) = job
             .map(|job| (job.kind, job.account.unwrap_or_default()))
@@ -445,7 +445,10 @@ impl<'a> BatchReview<'a> {
             .number()
             .and_then(|number| self.together.get(number))
             .copied();
-        let ours = row.item.amount.filter(|_| row.item.state == State::Held);
+        let ours = row
+            .item
+            .amount
+            .filter(|_| row.item.state == State::AwaitingApproval);
         let will_fail =
             ours.and_then(|ours| certain_failure(row, ours, payment, charge, &known.taken));
         let found = known_of(payment, charge, &known.taken);
@@ -590,9 +593,9 @@ fn certain_failure(
         charge.filter(|charge| matches!(charge.state, State::Failed | State::Cancelled))
     {
         return Some(format!(
-            "NOT_PAID: our item {} of that number is {}",
+            "NOT_PAID: our item {} of that number {}",
             charge.item,
-            charge.state.as_str()
+            charge.state.predicate()
         ));
     }
     let known = known_of(payment, charge, taken)?;

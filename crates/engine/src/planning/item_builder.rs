@@ -120,7 +120,7 @@ impl ItemBuilder {
             exclusive_key: rendered
                 .exclusive_key
                 .map(|value| KeyHash::one_at_a_time(&self.account, &self.one_at_a_time, &value)),
-            // A look-up's number belongs to an order of somebody else's; it is no claim to that
+            // A lookup's number belongs to an order of somebody else's; it is no claim to that
             // number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,

@@ -789,7 +789,7 @@ async fn write(
         match refusal.state {
             State::Skipped => planned.skipped += 1,
             State::Rejected
-            | State::Held
+            | State::AwaitingApproval
             | State::Planned
             | State::Sending
             | State::Pending
@@ -797,7 +797,7 @@ async fn write(
             | State::Succeeded
             | State::Failed
             | State::Cancelled
-            | State::Parked => planned.rejected += 1,
+            | State::NeedsReview => planned.rejected += 1,
         }
         if refusal.is_changed {
             planned.changed += 1;

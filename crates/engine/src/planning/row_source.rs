@@ -414,7 +414,7 @@ mod tests {
                 first: second,
                 max: second,
             },
-            resolve: QueryPolicy {
+            query: QueryPolicy {
                 schedule: vec![second],
                 grace: second,
                 horizon: second,

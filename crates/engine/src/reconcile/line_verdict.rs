@@ -80,7 +80,9 @@ pub(super) fn verdict(
     match shown(line) {
         LineOutcome::Happened => happened(line, item),
         LineOutcome::DidNot => match item.state {
-            State::Failed | State::Cancelled | State::Held | State::Planned => LineVerdict::Agrees,
+            State::Failed | State::Cancelled | State::AwaitingApproval | State::Planned => {
+                LineVerdict::Agrees
+            }
             State::Succeeded if taken_back && line.kind == LineKind::Reversal => {
                 LineVerdict::Agrees
             }
@@ -91,7 +93,7 @@ pub(super) fn verdict(
             State::Sending
             | State::Pending
             | State::Unknown
-            | State::Parked
+            | State::NeedsReview
             | State::Rejected
             | State::Skipped => LineVerdict::Differs(
                 DifferenceReason::State,
@@ -115,21 +117,23 @@ fn happened(line: &StatementLine, item: &BookedItem) -> LineVerdict {
         || line.kind == LineKind::Refund
             && (line.refund_no.is_empty() || item.is_in_use(&line.refund_no));
     match (item.state, compared) {
-        (State::Failed | State::Cancelled | State::Held | State::Planned, Some(_)) => {
+        (State::Failed | State::Cancelled | State::AwaitingApproval | State::Planned, Some(_)) => {
             LineVerdict::Alarm("money moved, with another amount, for an item that says it did not")
         }
-        (State::Failed | State::Cancelled | State::Held | State::Planned, None) => evidence(line),
+        (State::Failed | State::Cancelled | State::AwaitingApproval | State::Planned, None) => {
+            evidence(line)
+        }
         (_, Some(reason)) => LineVerdict::Differs(reason, ""),
         // It is on its way, and may not reach the payer: no proof, and no contradiction
         // (docs/gateways/wechat.md).
-        (State::Unknown | State::Pending | State::Parked, None) if is_on_its_way(line) => {
+        (State::Unknown | State::Pending | State::NeedsReview, None) if is_on_its_way(line) => {
             if in_use {
                 LineVerdict::Agrees
             } else {
                 LineVerdict::Alarm(EARLIER)
             }
         }
-        (State::Unknown | State::Pending | State::Parked, None) => evidence(line),
+        (State::Unknown | State::Pending | State::NeedsReview, None) => evidence(line),
         (State::Succeeded, None) if in_use || item.receipt.as_deref() == Some(receipt(line)) => {
             LineVerdict::Agrees
         }

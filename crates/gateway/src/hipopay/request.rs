@@ -68,7 +68,7 @@ pub(super) enum Pricing {
 }
 
 impl Pricing {
-    /// By the input of an order, or of a refund or look-up of one, which names the currency of
+    /// By the input of an order, or of a refund or lookup of one, which names the currency of
     /// settlement only.
     pub(super) fn of(input: &Map<String, Value>) -> Self {
         let text = |name| {

@@ -424,8 +424,8 @@ impl Gateway for Client {
         Box::pin(async move {
             let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
-                "look_up" if refund_list::is_asked_for(call) => self.all_refunds(call).await,
-                "look_up" | "any_order" => self.any_order(call).await,
+                "order_query" if refund_list::is_asked_for(call) => self.all_refunds(call).await,
+                "order_query" | "any_order" => self.any_order(call).await,
                 "declare_query" => self.declaration(call).await,
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,

@@ -26,9 +26,9 @@ pub(super) enum Family {
 /// input says or, lacking that, as payrun's own are.
 pub(super) fn families(call: &Call) -> &'static [Family] {
     match (call.operation.as_str(), text(call, "way")) {
-        ("look_up", Some("order")) => &[Family::Order],
-        ("look_up", Some(_)) => &[Family::Deduction],
-        ("look_up", None) | (_, Some("deduction")) => &[Family::Deduction, Family::Order],
+        ("order_query", Some("order")) => &[Family::Order],
+        ("order_query", Some(_)) => &[Family::Deduction],
+        ("order_query", None) | (_, Some("deduction")) => &[Family::Deduction, Family::Order],
         (_, Some(_) | None) => &[Family::Order, Family::Deduction],
     }
 }
@@ -342,9 +342,12 @@ mod tests {
             asked("any_order", json!({ "way": "deduction" })),
             [deduction, order]
         );
-        assert_eq!(asked("look_up", json!({})), [deduction, order]);
-        assert_eq!(asked("look_up", json!({ "way": "order" })), [order]);
-        assert_eq!(asked("look_up", json!({ "way": "deduction" })), [deduction]);
+        assert_eq!(asked("order_query", json!({})), [deduction, order]);
+        assert_eq!(asked("order_query", json!({ "way": "order" })), [order]);
+        assert_eq!(
+            asked("order_query", json!({ "way": "deduction" })),
+            [deduction]
+        );
     }
 
     #[test]

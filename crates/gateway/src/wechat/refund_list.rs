@@ -32,7 +32,7 @@ pub(super) fn page(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prep
     Ok(Prepared::get(target, ReplyKind::RefundList(of)))
 }
 
-/// Whether a look-up is of a payment's refunds.
+/// Whether a query is of a payment's refunds.
 pub(super) fn is_asked_for(call: &Call) -> bool {
     call.input.get("way").and_then(Value::as_str) == Some("refunds")
 }

@@ -96,7 +96,7 @@ pub(super) fn prepare(
         "statement" => statement::prepare(call, mode),
         other => customs::prepare(call, mode).unwrap_or_else(|| {
             Err(format!(
-                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, any_order, look_up, micropay, \
+                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, any_order, order_query, micropay, \
                  cancel, refund, refund_query, refunds, statement, settlements, declare, declare_query, redeclare and identity_check"
             ))
         }),

@@ -1,4 +1,4 @@
-//! Pausing, resuming and ending contracts, by persons and by what became of their items.
+//! Suspending, resuming and ending contracts, by persons and by what became of their items.
 //!
 //! What is open of a contract that is no longer charged is withdrawn in the same commit, by the
 //! state machine: nothing more is sent. What may be under way at the gateway is asked about.
@@ -31,7 +31,7 @@ const NAMED: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContractAction {
     /// Not charged until it is resumed.
-    Pause,
+    Suspend,
     /// Charged again.
     Resume,
     /// Never charged again.
@@ -101,7 +101,7 @@ struct ContractAfterChange {
 /// sent: ending a contract would withdraw its last period.
 pub(super) const OVER: &str = "\
     select c.id, c.end_on from contracts as c where c.state <> 'ended' and c.end_on is not null and c.end_on < $1 \
-      and (c.state = 'paused' or c.next_due is null) and not exists \
+      and (c.state = 'suspended' or c.next_due is null) and not exists \
         (select 1 from contract_periods as p where p.contract_id = c.id and p.state = 'planned') \
     order by c.end_on limit $2";
 
@@ -294,17 +294,17 @@ async fn apply(
             )
             .await?
         }
-        ContractAction::Pause | ContractAction::Resume | ContractAction::End if charged => {
+        ContractAction::Suspend | ContractAction::Resume | ContractAction::End if charged => {
             Vec::new()
         }
-        ContractAction::Pause | ContractAction::Resume | ContractAction::End => {
+        ContractAction::Suspend | ContractAction::Resume | ContractAction::End => {
             withdraw(turn, (&contract.account, &contract.contract), change).await?
         }
     };
     if change.who.is_person() {
         let by = signed(&change.who, &change.why)?;
         let verb = match change.what {
-            ContractAction::Pause => "contract.pause",
+            ContractAction::Suspend => "contract.suspend",
             ContractAction::Resume => "contract.resume",
             ContractAction::End | ContractAction::EndOn(_) => "contract.end",
         };
@@ -343,14 +343,14 @@ fn after(
         waived: Vec::new(),
     };
     match change.what {
-        ContractAction::Pause => ours
-            .paused(today, &change.why)
-            .map(|paused| plain("paused", paused))
+        ContractAction::Suspend => ours
+            .suspended(today, &change.why)
+            .map(|suspended| plain("suspended", suspended))
             .ok_or("it is not active"),
         ContractAction::Resume => {
             let (subscription, waived) = ours
                 .resumed(open, today, &contract.accounted)
-                .ok_or("it is not paused")?;
+                .ok_or("it is not suspended")?;
             Ok(ContractAfterChange {
                 what: "resumed",
                 subscription,
@@ -390,10 +390,10 @@ fn after(
 /// What is open of a contract, its termination aside, by the states of the two indexes that have
 /// it.
 pub(super) const OPEN: &str = "\
-    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'held') \
+    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'awaiting_approval') \
       and j.id = i.job_id and j.kind <> 'terminate' \
     union all select i.id from items as i cross join jobs as j where i.exclusive_key = $1 \
-      and i.state in ('sending', 'pending', 'unknown', 'parked') and j.id = i.job_id and j.kind <> 'terminate' \
+      and i.state in ('sending', 'pending', 'unknown', 'needs_review') and j.id = i.job_id and j.kind <> 'terminate' \
     order by 1 limit 10000";
 
 /// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items
@@ -423,7 +423,7 @@ pub(super) async fn withdraw_after(
 ) -> Result<Vec<i64>, LedgerError> {
     let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 and p.due > $2 \
                  and p.state = 'planned' and i.id = p.item_id \
-                 and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') order by p.item_id limit 10000";
+                 and i.state in ('planned', 'awaiting_approval', 'sending', 'pending', 'unknown', 'needs_review') order by p.item_id limit 10000";
     let items = sqlx::query_scalar(query)
         .bind(contract)
         .bind(last.to_string())
@@ -476,7 +476,7 @@ const ENDED_SINCE: &str = "\
       and t.id between k.first_item and k.last_item and t.job_id = k.id and t.state = 'succeeded' and t.exclusive_key is not null";
 
 const OPEN_OF_RUN: &str = "\
-    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'held') \
+    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'awaiting_approval') \
       and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
 
 async fn withdraw_items(

@@ -71,7 +71,7 @@ pub(super) const DUE: &str = "from contracts as c where c.account = $1 and c.sta
 
 pub(super) const STOPPED: &str = "\
     select c.contract, c.state, c.since, c.reason from json_each($1) as k cross join contracts as c \
-    where c.contract = k.atom and c.account = $2 and c.state in ('paused', 'ended')";
+    where c.contract = k.atom and c.account = $2 and c.state in ('suspended', 'ended')";
 
 /// What the items that have the keys say of the periods.
 const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
@@ -231,8 +231,7 @@ impl PlanWriter {
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn has_stopped_contracts(&mut self, account: &str) -> Result<bool, LedgerError> {
-        let query =
-            "select 1 from contracts where account = $1 and state in ('paused', 'ended') limit 1";
+        let query = "select 1 from contracts where account = $1 and state in ('suspended', 'ended') limit 1";
         let found = sqlx::query(query)
             .bind(account)
             .fetch_optional(self.connection().await?)
@@ -292,7 +291,7 @@ impl PlanWriter {
             "update contract_periods set state = {AS_ITEM} from items as i where i.id = contract_periods.item_id \
                and contract_periods.state = 'planned' and contract_periods.item_id in \
                  (select d.duplicate_of from items as d cross join jobs as j where j.id = d.job_id and j.run_id = $1 \
-                    and d.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
+                    and d.state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
         );
         let run = self.run_id();
         let looked = sqlx::query(AssertSqlSafe(holders))

@@ -204,7 +204,7 @@ fn standing(row: &AnyRow) -> Result<Option<ContractStanding>, sqlx::Error> {
         .unwrap_or_default();
     Ok(match (word, since) {
         ("active", _) => Some(ContractStanding::Active),
-        ("paused", Some(since)) => Some(ContractStanding::Paused { since, reason }),
+        ("suspended", Some(since)) => Some(ContractStanding::Suspended { since, reason }),
         ("ended", Some(on)) => Some(ContractStanding::Ended { on, reason }),
         _ => None,
     })
@@ -218,7 +218,7 @@ fn line<'a>(
     let (terms, standing) = (&subscription.terms, &subscription.standing);
     let since = match standing {
         ContractStanding::Active => None,
-        ContractStanding::Paused { since, .. } => Some(*since),
+        ContractStanding::Suspended { since, .. } => Some(*since),
         ContractStanding::Ended { on, .. } => Some(*on),
     };
     let steps: Vec<_> = subscription

@@ -38,17 +38,17 @@ fn moved(written: &ItemChange<'_>) -> Option<PeriodMove> {
         State::Succeeded => ("paid", 0),
         State::Failed => ("failed", 1),
         State::Cancelled => ("cancelled", 0),
-        State::Planned | State::Sending | State::Pending | State::Unknown | State::Parked
+        State::Planned | State::Sending | State::Pending | State::Unknown | State::NeedsReview
             if again =>
         {
             ("planned", 0)
         }
-        State::Held
+        State::AwaitingApproval
         | State::Planned
         | State::Sending
         | State::Pending
         | State::Unknown
-        | State::Parked
+        | State::NeedsReview
         | State::Rejected
         | State::Skipped => return None,
     };

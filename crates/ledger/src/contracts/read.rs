@@ -53,7 +53,7 @@ pub const LAST_DAY: &str = "its last day, ";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AutomaticStop {
     /// After the last decline: it can go on.
-    Paused,
+    Suspended,
     /// By the gateway's word.
     Ended,
 }
@@ -82,7 +82,7 @@ pub struct ChangeRow {
     pub at: Timestamp,
     /// Who.
     pub who: String,
-    /// `imported`, `changed`, `paused`, `resumed`, `ended` or `reopened`.
+    /// `imported`, `changed`, `suspended`, `resumed`, `ended` or `reopened`.
     pub what: String,
     /// Why.
     pub why: String,
@@ -93,7 +93,7 @@ pub struct ChangeRow {
 }
 
 impl Ledger {
-    /// Contracts that payrun paused or ended by itself after an instant and up to another, unless
+    /// Contracts that payrun suspended or ended by itself after an instant and up to another, unless
     /// their last day was over.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Ledger {
     ) -> Result<Vec<ContractStop>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that were stopped", source);
         let query = "select c.contract, h.at, h.what, h.why from contract_changes as h join contracts as c on c.id = h.contract_id \
-                     where h.who = 'payrun' and h.what in ('paused', 'ended') and h.at > $1 and h.at <= $2 \
+                     where h.who = 'payrun' and h.what in ('suspended', 'ended') and h.at > $1 and h.at <= $2 \
                        and h.why not like $3 || '%' order by h.at, h.id limit $4";
         let query = sqlx::query(query)
             .bind(after.millis())
@@ -117,8 +117,8 @@ impl Ledger {
             Ok(ContractStop {
                 contract: row.try_get(0)?,
                 at: Timestamp::from_millis(row.try_get(1)?),
-                what: if row.try_get::<&str, _>(2)? == "paused" {
-                    AutomaticStop::Paused
+                what: if row.try_get::<&str, _>(2)? == "suspended" {
+                    AutomaticStop::Suspended
                 } else {
                     AutomaticStop::Ended
                 },

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use super::{JobKinds, OutcomeRow};
 
-/// What a look-up at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment
+/// What a query at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment
 /// Order Status".
 const HIPOPAY: &str =
     "INIT PAID FAIL USERPAYING EXPIRED PAYMENT_NOT_FOUND ILLEGAL_SECURITY_PROFILE";
 
-/// What a look-up at EGMS can show: docs/gateways/egms.md.
+/// What a query at EGMS can show: docs/gateways/egms.md.
 const EGMS: &str = "S0003 V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 V0010 \
     C0000 C0001 C0002 C0003 C0004 C0005 C0006 C0007 C0008 C0009 C0010 C0011 C0012 \
     B0000 B0001 B0002 B0003 B0004 B0005 B0006 B0007 B0008 B0009 B0011 B0012 B0013 B0014 B0032 B0035 \
     Pending Authorised Capturing Captured Cancelling Cancelled Refunding Refunded Failed Verifying";
 
-/// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code,
+/// What a query at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code,
 /// and `NOT_FOUND` is what the account's configuration says of one.
 const CBTIS: &str = "PENDING SUCCEEDED CANCELLED NOT_FOUND";
 
@@ -46,7 +46,7 @@ fn names(table: &[OutcomeRow]) -> BTreeSet<&str> {
 }
 
 #[test]
-fn every_documented_code_of_a_look_up_has_a_row_and_no_row_is_made_up() {
+fn every_documented_code_of_a_query_has_a_row_and_no_row_is_made_up() {
     let query = JobKinds::built_in().by_name["query"].clone();
     for (gateway, documented) in [("hipopay", HIPOPAY), ("egms", EGMS), ("cbtis", CBTIS)] {
         let documented: BTreeSet<&str> = documented.split_whitespace().collect();
@@ -62,15 +62,12 @@ fn sources() -> BTreeSet<String> {
     let mut sources = BTreeSet::new();
     for kind in JobKinds::built_in().by_name.values() {
         for operations in kind.gateways.values() {
-            let payment = operations
-                .payment
-                .iter()
-                .flat_map(|payment| &payment.outcomes);
+            let lookup = operations.lookup.iter().flat_map(|lookup| &lookup.outcomes);
             let rows = operations
                 .submit_outcomes
                 .iter()
                 .chain(&operations.query_outcomes)
-                .chain(payment);
+                .chain(lookup);
             sources.extend(rows.map(|row| row.source.clone()));
         }
     }

@@ -351,7 +351,7 @@ fn done(seen: &Observation, ours: &ExpectedReply, effect: bool) -> Answer {
         (_, None) => true,
         (Some(Ok(seen)), Some(ours)) => *seen == ours,
         (Some(Err(_)), Some(_)) => false,
-        // A look-up finds orders that were never paid and name no amount.
+        // A lookup finds orders that were never paid and name no amount.
         (None, Some(_)) => !effect || ours.amount_may_lack,
     };
     let order_fits = ours
@@ -379,7 +379,7 @@ fn names_another(seen: &Observation, ours: &ExpectedReply) -> bool {
     }
 }
 
-/// A look-up changes nothing: what is unknown may be asked again, and another order or amount is a
+/// A lookup changes nothing: what is unknown may be asked again, and another order or amount is a
 /// refusal.
 fn repeatable(judged: Judgement, seen: &Observation) -> Judgement {
     let answer = match judged.answer {

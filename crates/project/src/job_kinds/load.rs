@@ -362,7 +362,7 @@ fn check_names(
     let named_by = gateways()
         .filter_map(|gateway| gateway.get("named_by"))
         .flat_map(one_or_more);
-    let given = gateways().filter_map(|gateway| gateway.get("payment")?.get("given"));
+    let given = gateways().filter_map(|gateway| gateway.get("lookup")?.get("given"));
     let checked = gateways().filter_map(|gateway| gateway.get("payer_check")?.get("given"));
     let dated = root
         .get("not_older_than")
@@ -503,9 +503,9 @@ fn read_operations(
         submit: text("submit").unwrap_or_default(),
         query: text("query"),
         explain: text("explain"),
-        payment: node
-            .get("payment")
-            .map(|node| read_payment(node, source, found)),
+        lookup: node
+            .get("lookup")
+            .map(|node| read_lookup(node, source, found)),
         payer_check: node.get("payer_check").map(|node| PayerCheck {
             operation: text_of(node, "operation").unwrap_or_default().to_owned(),
             given: text_of(node, "given").unwrap_or_default().to_owned(),
@@ -586,7 +586,7 @@ fn read_rule(node: &YamlNode) -> Option<FieldRule> {
     })
 }
 
-fn read_payment(node: &YamlNode, source: &SourceText, found: &mut Diagnostics) -> PaymentLookup {
+fn read_lookup(node: &YamlNode, source: &SourceText, found: &mut Diagnostics) -> PaymentLookup {
     let rows = node.get("outcomes").map_or(&[][..], YamlNode::list);
     PaymentLookup {
         operation: text_of(node, "operation").unwrap_or_default().to_owned(),
@@ -626,7 +626,7 @@ fn default_policy() -> Policy {
             first: seconds(1),
             max: seconds(300),
         },
-        resolve: QueryPolicy {
+        query: QueryPolicy {
             schedule: vec![seconds(10), seconds(60)],
             grace: seconds(600),
             horizon: seconds(86_400),
@@ -635,7 +635,7 @@ fn default_policy() -> Policy {
     }
 }
 
-/// A policy as written under `retry`, `resolve` and `dunning`, with `base` where nothing is
+/// A policy as written under `retry`, `query` and `dunning`, with `base` where nothing is
 /// written.
 pub(crate) fn read_policy(node: &YamlNode, base: &Policy) -> Policy {
     let mut policy = base.clone();
@@ -645,14 +645,14 @@ pub(crate) fn read_policy(node: &YamlNode, base: &Policy) -> Policy {
         policy.retry.first = duration_of(retry, "first").unwrap_or(policy.retry.first);
         policy.retry.max = duration_of(retry, "max").unwrap_or(policy.retry.max);
     }
-    if let Some(resolve) = node.get("resolve") {
-        let waits = resolve
+    if let Some(query) = node.get("query") {
+        let waits = query
             .get("schedule")
             .map(durations)
             .filter(|waits| !waits.is_empty());
-        policy.resolve.schedule = waits.unwrap_or(policy.resolve.schedule);
-        policy.resolve.grace = duration_of(resolve, "grace").unwrap_or(policy.resolve.grace);
-        policy.resolve.horizon = duration_of(resolve, "horizon").unwrap_or(policy.resolve.horizon);
+        policy.query.schedule = waits.unwrap_or(policy.query.schedule);
+        policy.query.grace = duration_of(query, "grace").unwrap_or(policy.query.grace);
+        policy.query.horizon = duration_of(query, "horizon").unwrap_or(policy.query.horizon);
     }
     if let Some(dunning) = node.get("dunning") {
         policy.dunning = durations(dunning);
@@ -698,8 +698,8 @@ mod tests {
         let deduct = &job_kinds.by_name["deduct"];
         assert!(deduct.effect);
         assert_eq!(deduct.one_at_a_time.as_deref(), Some("contract_id"));
-        assert_eq!(deduct.policy.resolve.schedule.len(), 7);
-        assert_eq!(deduct.policy.resolve.horizon, Duration::from_secs(86_400));
+        assert_eq!(deduct.policy.query.schedule.len(), 7);
+        assert_eq!(deduct.policy.query.horizon, Duration::from_secs(86_400));
         let identity: Vec<&str> = deduct
             .fields
             .iter()

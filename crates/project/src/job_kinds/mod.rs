@@ -239,9 +239,9 @@ pub struct Operations {
     /// An operation that explains a decline in words (the contract's state); its answer changes
     /// nothing.
     pub explain: Option<String>,
-    /// The look-up of the payment that the operation acts on, which comes before it: it must be
+    /// The lookup of the payment that the operation acts on, which comes before it: it must be
     /// there, and it says how much may be given back.
-    pub payment: Option<PaymentLookup>,
+    pub lookup: Option<PaymentLookup>,
     /// A question about the payer, asked once the order shows at the gateway. Its answer is kept
     /// and decides nothing.
     pub payer_check: Option<PayerCheck>,

@@ -119,7 +119,7 @@ fn row(
     }
     let lane = match text_of(node, "lane") {
         Some("stop") => LaneEffect::Stop,
-        Some("hold") => LaneEffect::Hold,
+        Some("suspend") => LaneEffect::Suspend,
         Some(_) | None => LaneEffect::None,
     };
     let mut outcomes = Vec::new();
@@ -243,11 +243,11 @@ fn misplaced(meaning: OutcomeMeaning, table: OutcomeTable) -> Option<&'static st
             "a query cannot tell that the effect was not processed; use unknown with cause not_asked",
         ),
         OutcomeMeaning::Nothing if table.effect => {
-            Some("nothing belongs to look-ups: there is nothing to be had")
+            Some("nothing belongs to lookups: there is nothing to be had")
         }
         OutcomeMeaning::Absent if !table.is_query => Some("absent belongs in the query table only"),
         OutcomeMeaning::Unknown(_) if !table.effect => {
-            Some("a look-up that says nothing may be repeated: use not_processed")
+            Some("a lookup that says nothing may be repeated: use not_processed")
         }
         OutcomeMeaning::Done
         | OutcomeMeaning::Nothing

@@ -132,7 +132,7 @@ static OUTCOME: [FieldSpec; 20] = [
     ),
     FieldSpec::optional(
         "lane",
-        ValueShape::Word(&["stop", "hold"]),
+        ValueShape::Word(&["stop", "suspend"]),
         "What it does to the lane.",
     ),
     FieldSpec::optional(
@@ -142,7 +142,7 @@ static OUTCOME: [FieldSpec; 20] = [
     ),
     FieldSpec::optional(
         "contract",
-        ValueShape::Word(&["ended", "paused"]),
+        ValueShape::Word(&["ended", "suspended"]),
         "What a decline does to a contract that is kept in payrun: it ends, or waits for a person.",
     ),
     FieldSpec::optional(
@@ -175,7 +175,7 @@ static OUTCOMES: [FieldSpec; 2] = [
     ),
 ];
 
-static PAYMENT: [FieldSpec; 4] = [
+static LOOKUP: [FieldSpec; 4] = [
     FieldSpec::required(
         "operation",
         ValueShape::Text,
@@ -271,9 +271,9 @@ static OPERATIONS: [FieldSpec; 17] = [
         "The operation that explains a decline.",
     ),
     FieldSpec::optional(
-        "payment",
-        ValueShape::Fields(&PAYMENT),
-        "The payment that is acted on, looked up before.",
+        "lookup",
+        ValueShape::Fields(&LOOKUP),
+        "The lookup of the payment that is acted on, before anything is sent.",
     ),
     FieldSpec::optional(
         "payer_check",
@@ -357,8 +357,8 @@ pub static RETRY: [FieldSpec; 3] = [
     FieldSpec::optional("max", ValueShape::Duration, "The longest wait."),
 ];
 
-/// Resolve, as job kinds and workflows write it.
-pub static RESOLVE: [FieldSpec; 3] = [
+/// The query policy, as job kinds and workflows write it.
+pub static QUERY: [FieldSpec; 3] = [
     FieldSpec::optional(
         "schedule",
         ValueShape::List(&ValueShape::Duration),
@@ -372,7 +372,7 @@ pub static RESOLVE: [FieldSpec; 3] = [
     FieldSpec::optional(
         "horizon",
         ValueShape::Duration,
-        "How long to ask; then a person is needed.",
+        "How long to query; then a person is needed.",
     ),
 ];
 
@@ -383,9 +383,9 @@ static POLICY: [FieldSpec; 3] = [
         "Sending again when certainly nothing happened.",
     ),
     FieldSpec::required(
-        "resolve",
-        ValueShape::Fields(&RESOLVE),
-        "Asking when it is not known what happened.",
+        "query",
+        ValueShape::Fields(&QUERY),
+        "Querying when it is not known what happened.",
     ),
     FieldSpec::required(
         "dunning",
@@ -512,7 +512,7 @@ pub static JOB_KIND: [FieldSpec; 20] = [
     FieldSpec::optional(
         "order_number",
         ValueShape::Text,
-        "The field that is the order number of a look-up.",
+        "The field that is the order number of a query.",
     ),
     FieldSpec::optional(
         "in_statement",

@@ -125,7 +125,7 @@ jobs:
     limits: { items: 50000, total: { HKD: "5000000.00" } }
     dunning: [1d, 3d, 7d]
 alerts:
-  - { on: parked, to: [billing@example.com] }
+  - { on: needs_review, to: [billing@example.com] }
   - { on: failed, after: 1d, to: [billing@example.com] }
 "#;
 

@@ -134,7 +134,7 @@ pub struct Job {
     pub rate: Option<Rate>,
     /// A smaller concurrency than the gateway account's.
     pub concurrency: Option<u32>,
-    /// Retry, resolve and dunning, the job kind's where the workflow gives none.
+    /// Retry, query and dunning, the job kind's where the workflow gives none.
     pub policy: Policy,
 }
 

@@ -1,7 +1,7 @@
 //! The fields of a workflow file, declared.
 
 use crate::config::WORKFLOW_RULE;
-use crate::job_kinds::spec::{RESOLVE, RETRY};
+use crate::job_kinds::spec::{QUERY, RETRY};
 use payrun_yaml::fields::{FieldSpec, ValueShape};
 
 static SCHEDULE: [FieldSpec; 10] = [
@@ -72,7 +72,7 @@ static PARAM: [FieldSpec; 3] = [
 ];
 
 /// The states whose items another job may take.
-const STATES: ValueShape = ValueShape::Word(&["succeeded", "failed", "parked", "cancelled"]);
+const STATES: ValueShape = ValueShape::Word(&["succeeded", "failed", "needs_review", "cancelled"]);
 
 static ITEMS: [FieldSpec; 11] = [
     FieldSpec::optional(
@@ -233,9 +233,9 @@ pub static JOB: [FieldSpec; 15] = [
         "Sending again when certainly nothing happened.",
     ),
     FieldSpec::optional(
-        "resolve",
-        ValueShape::Fields(&RESOLVE),
-        "Asking when it is not known what happened.",
+        "query",
+        ValueShape::Fields(&QUERY),
+        "Querying when it is not known what happened.",
     ),
     FieldSpec::optional(
         "dunning",

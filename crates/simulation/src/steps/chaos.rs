@@ -65,7 +65,7 @@ impl Simulation {
             State::Sending,
             State::Pending,
             State::Unknown,
-            State::Parked,
+            State::NeedsReview,
         ];
         let filter = ItemFilter {
             states: states.to_vec(),

@@ -297,7 +297,13 @@ impl Simulation {
     /// What the records alone do not show: items that never came to rest, moves that the state
     /// machine does not know, and what the gateways hold against us.
     pub fn left_open(&self, told: &CollectedRecords) -> Vec<Violation> {
-        let open = ["held", "planned", "sending", "pending", "unknown"];
+        let open = [
+            "awaiting_approval",
+            "planned",
+            "sending",
+            "pending",
+            "unknown",
+        ];
         let mut broken = Vec::new();
         for (state, items) in told
             .states
@@ -329,7 +335,7 @@ impl Simulation {
             .workflow
             .jobs
             .iter()
-            .map(|job| job.policy.resolve.grace.as_millis());
+            .map(|job| job.policy.query.grace.as_millis());
         graces
             .min()
             .and_then(|grace| i64::try_from(grace).ok())

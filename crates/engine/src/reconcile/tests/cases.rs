@@ -246,8 +246,8 @@ async fn a_refund_that_did_not_arrive_differs_and_one_under_way_counts_as_done()
 }
 
 #[tokio::test]
-async fn a_line_closes_what_was_unknown_pending_or_parked() {
-    for fate in [Fate::Unknown, Fate::Pending, Fate::Parked] {
+async fn a_line_closes_what_was_unknown_or_pending_or_needs_review() {
+    for fate in [Fate::Unknown, Fate::Pending, Fate::NeedsReview] {
         let world = with(&[("A", "12.50 HKD", fate)], vec![paid(7, "A", "12.50 HKD")]).await;
         assert_eq!(
             world.reconcile(DAY, DAY, "").await.state,

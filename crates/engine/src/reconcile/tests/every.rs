@@ -41,7 +41,7 @@ fn story() -> impl Strategy<Value = Story> {
         Fate::Succeeds,
         Fate::Unknown,
         Fate::Pending,
-        Fate::Parked,
+        Fate::NeedsReview,
         Fate::Fails,
         Fate::Planned,
         Fate::NextNumber,

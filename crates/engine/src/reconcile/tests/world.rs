@@ -38,7 +38,7 @@ pub enum Fate {
     Succeeds,
     Unknown,
     Pending,
-    Parked,
+    NeedsReview,
     Fails,
     /// It is never sent.
     Planned,
@@ -477,7 +477,7 @@ fn answer(key: &str, fate: Fate) -> Answer {
             code: String::new(),
         },
         Fate::Pending => Answer::Accepted,
-        Fate::Parked => declined(DeclineClass::Person, NumberRule::Same),
+        Fate::NeedsReview => declined(DeclineClass::Person, NumberRule::Same),
         Fate::Fails => declined(DeclineClass::Hard, NumberRule::Same),
         Fate::NextNumber => declined(DeclineClass::Soft, NumberRule::Next),
         Fate::Planned => unreachable!("it is never sent"),

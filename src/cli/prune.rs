@@ -1,4 +1,4 @@
-//! `payrun forget`
+//! `payrun prune`
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
 
-/// Arguments of `payrun forget`.
+/// Arguments of `payrun prune`.
 #[derive(Debug, Args)]
-pub(super) struct ForgetArgs {
+pub(super) struct PruneArgs {
     /// Count only
     #[arg(long)]
     dry_run: bool,
@@ -25,23 +25,23 @@ pub(super) struct ForgetArgs {
 /// What is told of uploaded files.
 const UPLOADS: &str = "uploaded files";
 
-pub(super) async fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let engine = project.engine(ledger, Clock::of_machine()).await?;
     let counts = if args.dry_run {
         old(&engine).await?
     } else {
-        forget(&engine).await?
+        prune(&engine).await?
     };
     if args.json {
         say_json(&counts.into());
         return Ok(Exit::Success);
     }
     let verb = if args.dry_run {
-        "would be forgotten"
+        "would be pruned"
     } else {
-        "forgotten"
+        "pruned"
     };
     for (what, gone) in &counts {
         say(format!(
@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Fa
 type RowCounts = serde_json::Map<String, serde_json::Value>;
 
 async fn old(engine: &Engine) -> Result<RowCounts, Failure> {
-    let rows = engine.forgettable().await?;
+    let rows = engine.prunable().await?;
     let files = engine
         .old_uploads()
         .await
@@ -70,18 +70,18 @@ async fn old(engine: &Engine) -> Result<RowCounts, Failure> {
         .collect())
 }
 
-async fn forget(engine: &Engine) -> Result<RowCounts, Failure> {
+async fn prune(engine: &Engine) -> Result<RowCounts, Failure> {
     let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
     loop {
-        let forgotten = engine.forget().await?;
+        let pruned = engine.prune().await?;
         let files = engine
-            .forget_uploads()
+            .prune_uploads()
             .await
             .map_err(|error| Failure::internal(&error))?;
-        for (what, gone) in forgotten.rows.into_iter().chain([(UPLOADS, files)]) {
+        for (what, gone) in pruned.rows.into_iter().chain([(UPLOADS, files)]) {
             *sums.entry(what).or_default() += gone;
         }
-        if !forgotten.more && files == 0 {
+        if !pruned.more && files == 0 {
             return Ok(sums
                 .into_iter()
                 .map(|(what, gone)| (what.to_owned(), gone.into()))

@@ -1,8 +1,8 @@
-//! What is forgotten when its time is over, some rows a commit, so that nobody waits for it.
+//! What is pruned when its time is over, some rows a commit, so that nobody waits for it.
 //!
 //! Nothing here touches what is still to happen: a notification that waits to be applied, an
-//! occurrence that is due, a mail that waits to be sent. Evidence goes in `forget_evidence.rs`. A
-//! key and the state of its item are never forgotten.
+//! occurrence that is due, a mail that waits to be sent. Evidence goes in `prune_evidence.rs`. A
+//! key and the state of its item are never pruned.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use super::error::LedgerError;
 use super::item_rows::list;
 use payrun_domain::time::Timestamp;
 
-/// What can be forgotten. The API's idempotency keys cannot: a run keeps its key's name, and a key
+/// What can be pruned. The API's idempotency keys cannot: a run keeps its key's name, and a key
 /// that is used again for another run has to be refused as long as it would be taken for that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Forgettable {
+pub enum Prunable {
     /// Mails that have ended, and troubles that are over.
     Alerts,
     /// Notifications that have come to an end.
@@ -31,7 +31,7 @@ pub enum Forgettable {
     StatementLines,
 }
 
-impl Forgettable {
+impl Prunable {
     /// All of it, in the order in which it is told.
     pub const ALL: [Self; 6] = [
         Self::Alerts,
@@ -55,7 +55,7 @@ impl Forgettable {
     }
 }
 
-const DOING: &str = "forgetting what is old";
+const DOING: &str = "pruning what is old";
 
 /// The most that is counted.
 const COUNTED: i64 = 1_000_000;
@@ -67,25 +67,25 @@ const OCCURRENCES: &str = "select workflow, nominal, at from occurrences where a
     order by at, workflow, nominal limit $2";
 
 impl Ledger {
-    /// Forgets some of what is older than `before`; says how many rows, zero when there are none
+    /// Prunes some of what is older than `before`; says how many rows, zero when there are none
     /// left. `limit`: about how many rows a commit changes at most.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn forget(
+    pub async fn prune(
         &self,
-        what: Forgettable,
+        what: Prunable,
         before: Timestamp,
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         match what {
-            Forgettable::Alerts => self.forget_alerts(before).await,
-            Forgettable::Notifications => self.forget_notifications(before, limit).await,
-            Forgettable::Occurrences => self.forget_occurrences(before, limit).await,
-            Forgettable::Buckets => self.forget_by(BUCKETS, before, limit).await,
-            Forgettable::Evidence => self.forget_evidence(before, limit, now).await,
-            Forgettable::StatementLines => self.forget_statement_lines(before, limit, now).await,
+            Prunable::Alerts => self.prune_alerts(before).await,
+            Prunable::Notifications => self.prune_notifications(before, limit).await,
+            Prunable::Occurrences => self.prune_occurrences(before, limit).await,
+            Prunable::Buckets => self.prune_by(BUCKETS, before, limit).await,
+            Prunable::Evidence => self.prune_evidence(before, limit, now).await,
+            Prunable::StatementLines => self.prune_statement_lines(before, limit, now).await,
         }
     }
 
@@ -93,11 +93,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn forgettable(
-        &self,
-        what: Forgettable,
-        before: Timestamp,
-    ) -> Result<u64, LedgerError> {
+    pub async fn prunable(&self, what: Prunable, before: Timestamp) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of("counting what is old", source);
         let query = sqlx::query(count_of(what))
             .bind(before.millis())
@@ -106,7 +102,7 @@ impl Ledger {
         Ok(u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0))
     }
 
-    async fn forget_by(
+    async fn prune_by(
         &self,
         statement: &'static str,
         before: Timestamp,
@@ -127,7 +123,7 @@ impl Ledger {
 
     /// A time whose row is gone must not come again when the clock is set back: the schedule begins
     /// behind it.
-    async fn forget_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
+    async fn prune_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
         let mut turn = self.turn(DOING).await?;
         let old = sqlx::query(OCCURRENCES)
@@ -164,24 +160,24 @@ impl Ledger {
     }
 }
 
-fn count_of(what: Forgettable) -> &'static str {
+fn count_of(what: Prunable) -> &'static str {
     match what {
-        Forgettable::Alerts => {
+        Prunable::Alerts => {
             "select (select count(*) from (select 1 from mails where ended_at < $1 limit $2) as m) \
                + (select count(*) from (select 1 from episodes where closed_at < $1 limit $2) as e)"
         }
-        Forgettable::Notifications => {
+        Prunable::Notifications => {
             "select count(*) from (select 1 from notifications where received_at < $1 and next_at is null limit $2) as n"
         }
-        Forgettable::Occurrences => {
+        Prunable::Occurrences => {
             "select count(*) from (select 1 from occurrences where at < $1 and state not in ('due', 'queued') limit $2) as o"
         }
-        Forgettable::Buckets => {
+        Prunable::Buckets => {
             "select count(*) from (select 1 from buckets as b cross join jobs as j where b.name > 'job:' and b.name < 'job;' \
                and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2) as f"
         }
-        Forgettable::Evidence => super::forget_evidence::COUNT,
-        Forgettable::StatementLines => {
+        Prunable::Evidence => super::prune_evidence::COUNT,
+        Prunable::StatementLines => {
             "select count(*) from (select 1 from statements as s cross join statement_lines as l \
                where s.fetched_at < $1 and l.statement_id = s.id limit $2) as s"
         }

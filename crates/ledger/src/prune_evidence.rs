@@ -3,7 +3,7 @@
 //!
 //! What stays, for ever, is the item itself: key, content hash, order number, state, amount and
 //! receipt. A key may happen at most once for ever, so it must be known for ever. A run of which
-//! anything is open, held or parked is left as a whole.
+//! anything is open, awaits approval or needs review is left as a whole.
 
 use sqlx::{Row, query as sql};
 
@@ -13,19 +13,19 @@ use super::item_rows::list;
 use super::write_tx::WriteTx;
 use payrun_domain::time::Timestamp;
 
-const DOING: &str = "forgetting evidence";
+const DOING: &str = "pruning evidence";
 
 /// About how many rows of history an item has.
 const ROWS_OF_AN_ITEM: u32 = 5;
 
 /// The oldest run that still has evidence, and of which nothing is under way.
-const RUN: &str = "select r.id from runs as r where r.finished_at < $1 and r.finished_at is not null and r.forgotten_at is null \
+const RUN: &str = "select r.id from runs as r where r.finished_at < $1 and r.finished_at is not null and r.pruned_at is null \
     and not exists (select 1 from jobs as j cross join totals as t where j.run_id = r.id and t.job_id = j.id and t.items > 0 \
-      and t.state in ('held', 'planned', 'sending', 'pending', 'unknown', 'parked')) order by r.finished_at limit 1";
+      and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown', 'needs_review')) order by r.finished_at limit 1";
 
 /// A job of a run of which items have evidence, and the ids between which they are.
-const JOB: &str = "select id, coalesce(forgotten_to, first_item - 1) as behind, last_item from jobs \
-    where run_id = $1 and last_item is not null and (forgotten_to is null or forgotten_to < last_item) order by id limit 1";
+const JOB: &str = "select id, coalesce(pruned_to, first_item - 1) as behind, last_item from jobs \
+    where run_id = $1 and last_item is not null and (pruned_to is null or pruned_to < last_item) order by id limit 1";
 
 const ITEMS: &str =
     "select id from items where id > $1 and id <= $2 and job_id = $3 order by id limit $4";
@@ -43,10 +43,10 @@ const INPUT: &str = "update items set input = '{}', result = null from json_each
 
 /// How many items of how many runs have evidence that is old.
 pub(super) const COUNT: &str = "select count(*) from (select 1 from runs as r cross join jobs as j cross join items as i \
-    where r.finished_at < $1 and r.finished_at is not null and r.forgotten_at is null and j.run_id = r.id \
-      and i.id > coalesce(j.forgotten_to, j.first_item - 1) and i.id <= j.last_item and i.job_id = j.id \
+    where r.finished_at < $1 and r.finished_at is not null and r.pruned_at is null and j.run_id = r.id \
+      and i.id > coalesce(j.pruned_to, j.first_item - 1) and i.id <= j.last_item and i.job_id = j.id \
       and not exists (select 1 from jobs as o cross join totals as t where o.run_id = r.id and t.job_id = o.id and t.items > 0 \
-        and t.state in ('held', 'planned', 'sending', 'pending', 'unknown', 'parked')) limit $2) as e";
+        and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown', 'needs_review')) limit $2) as e";
 
 fn failed(source: sqlx::Error) -> LedgerError {
     LedgerError::of(DOING, source)
@@ -55,7 +55,7 @@ fn failed(source: sqlx::Error) -> LedgerError {
 impl Ledger {
     /// Takes one step; says how many items it was about, or 1 for a run that is done, and zero when
     /// there is nothing left.
-    pub(super) async fn forget_evidence(
+    pub(super) async fn prune_evidence(
         &self,
         before: Timestamp,
         limit: u32,
@@ -78,7 +78,7 @@ impl Ledger {
 
     /// The lines of the oldest statement, and with the last of them the statement: its day can be
     /// fetched again.
-    pub(super) async fn forget_statement_lines(
+    pub(super) async fn prune_statement_lines(
         &self,
         before: Timestamp,
         limit: u32,
@@ -94,8 +94,7 @@ impl Ledger {
             return Ok(0);
         };
         // From here on nobody compares with what is left of it.
-        let mark =
-            sql("update statements set forgotten_at = $2 where id = $1 and forgotten_at is null");
+        let mark = sql("update statements set pruned_at = $2 where id = $1 and pruned_at is null");
         mark.bind(id)
             .bind(now.millis())
             .execute(turn.connection())
@@ -131,7 +130,7 @@ async fn step(
         .await
         .map_err(failed)?
     else {
-        let done = sql("update runs set forgotten_at = $2 where id = $1")
+        let done = sql("update runs set pruned_at = $2 where id = $1")
             .bind(run)
             .bind(now.millis());
         done.execute(turn.connection()).await.map_err(failed)?;
@@ -150,14 +149,14 @@ async fn step(
         .fetch_all(turn.connection())
         .await;
     let moved: Vec<i64> = moved.map_err(failed)?;
-    let forgotten: Vec<i64> = items
+    let pruned: Vec<i64> = items
         .iter()
         .copied()
         .filter(|item| !moved.contains(item))
         .collect();
     for statement in [EVENTS, ATTEMPTS, INPUT] {
         sql(statement)
-            .bind(list(&forgotten))
+            .bind(list(&pruned))
             .execute(turn.connection())
             .await
             .map_err(failed)?;
@@ -165,7 +164,7 @@ async fn step(
     // A page that is not full was the last.
     let full = i64::try_from(items.len()).is_ok_and(|found| found == limit);
     let to = items.last().copied().filter(|_| full).unwrap_or(last);
-    let mark = sql("update jobs set forgotten_to = $2 where id = $1")
+    let mark = sql("update jobs set pruned_to = $2 where id = $1")
         .bind(id)
         .bind(to);
     mark.execute(turn.connection()).await.map_err(failed)?;
