@@ -203,7 +203,7 @@ impl From<&ApprovalRow> for ApprovalView {
                 .iter()
                 .map(|(code, minor)| (code.clone(), sum_text(code, *minor)))
                 .collect(),
-            hash: approval.print.clone(),
+            hash: approval.content_hash.clone(),
             asked_at: approval.asked_at.to_string(),
             expires_at: approval.expires_at.to_string(),
             decided_at: approval.decided_at.map(|at| at.to_string()),

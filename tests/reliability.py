@@ -114,9 +114,9 @@ class Kept:
 
 def added(parts):
     """Several simulations of one workflow as one."""
-    whole = {"troubles": {}, "items": {}, "longest_unknown_ms": 0}
+    whole = {"disruptions": {}, "items": {}, "longest_unknown_ms": 0}
     for told in parts:
-        for counts in ("troubles", "items"):
+        for counts in ("disruptions", "items"):
             for word, times in told[counts].items():
                 whole[counts][word] = whole[counts].get(word, 0) + times
         for number in ("seeds", "failed_seeds", "double_effects", "lost", "calls", "unknown_items", "seconds"):
@@ -199,10 +199,10 @@ def main():
     kept = Kept(head)
 
     plays = simulate(payrun, chosen.seeds, kept)
-    troubles = {}
+    disruptions = {}
     for _, told in plays:
-        for word, times in told["troubles"].items():
-            troubles[word] = troubles.get(word, 0) + times
+        for word, times in told["disruptions"].items():
+            disruptions[word] = disruptions.get(word, 0) + times
     planting = ["cargo", "test", "--locked", "--features", "planted", "--test", "planted", "--", "--nocapture"]
     planted, _ = kept.part("planted", lambda: run(planting))
     planted = [line for line in planted.splitlines() if line.startswith("|")]
@@ -230,7 +230,7 @@ def main():
                 thousands(told["calls"]), thousands(told["unknown_items"]), f"{told['longest_unknown_ms'] // 1000} s",
                 told["seconds"]) for name, told in plays]),
         "What went wrong in these plays, and how often:",
-        table(["Trouble", "Times"], [(word, thousands(times)) for word, times in sorted(troubles.items())]),
+        table(["Disruption", "Times"], [(word, thousands(times)) for word, times in sorted(disruptions.items())]),
         "## Real processes",
         f"The release binary with its named fail points, SQLite with one process and PostgreSQL with three nodes beside each run; "
         f"`kill -9` at random moments and at each place, and a process that stood still beyond its leases on either engine. Judged "

@@ -71,7 +71,7 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
                     key_hash: KeyHash::of("hk", "deduct", &key),
                     content_hash: KeyHash::of("i", "d", &key),
                     exclusive_key: Some(KeyHash::of("hk", "contract", &format!("C-{line:08}"))),
-                    custom_no: None,
+                    custom_order_no: None,
                     amount: Amount::from_minor(1000, hkd).ok(),
                     shared: false,
                     again: payrun::ledger::ReplacementCheck::Never,

@@ -10,11 +10,11 @@ create table notifications (
   body         text   not null,           -- base64; sealed where personal data is
   sealed       bigint not null,
   order_no     text collate "C",          -- whose order it names
-  outcome      text collate "C" not null, -- open, applied, asked, nothing_new, contradicts, mismatch, unknown_order, unread
+  outcome      text collate "C" not null, -- open, applied, queried, no_change, contradicts, mismatch, unknown_order, unreadable
   detail       text,
   item_id      bigint,
   tries        bigint not null default 0, -- how often it was looked at in vain
-  next_at       bigint,                   -- when it is looked at again; none once that has ended
+  next_at      bigint,                   -- when it is looked at again; none once that has ended
   unique (lane, digest)
 );
 create index notifications_due on notifications (next_at) where next_at is not null;

@@ -3,12 +3,12 @@
 
 -- How far the times of a workflow's schedule have been noted.
 create table schedules (
-  workflow     text collate "C" primary key,
-  rule         text   not null, -- the rule and time zone it was last seen with; none or paused where it is off
-  moves        text   not null, -- fingerprint of the calendars that move its dates
-  since        bigint not null, -- times up to this instant are none of its
-  noted_until  bigint not null, -- times up to this instant have their rows
-  resumed_at   bigint           -- when a person last resumed it: what was due before is missed, however short the pause
+  workflow       text collate "C" primary key,
+  rule           text   not null, -- the rule and time zone it was last seen with; none or paused where it is off
+  calendar_hash  text   not null, -- fingerprint of the calendars that move its dates
+  since          bigint not null, -- times up to this instant are none of its
+  recorded_until bigint not null, -- times up to this instant have their rows
+  resumed_at     bigint           -- when a person last resumed it: what was due before is missed, however short the pause
 );
 
 -- The times of the schedules, and what became of each.

@@ -15,7 +15,7 @@ create table runs (
   author_user  text,                       -- the user of the machine, who is compared at an approval; none if the name was proved
   started_at   integer not null,
   finished_at  integer,
-  pruned_at integer,                    -- since when it has no evidence any more
+  pruned_at    integer,                    -- since when it has no evidence any more
   unique (workflow, occurrence)
 );
 create index runs_unfinished on runs (id) where finished_at is null;
@@ -43,7 +43,7 @@ create table jobs (
   last_item    integer,                    -- to here; between them may be others of plans made at the same time
   started      integer not null default 0, -- 1 once the jobs it needs have ended
   finished_at  integer,
-  pruned_to integer,                    -- its items up to this id have no evidence any more
+  pruned_to    integer,                    -- its items up to this id have no evidence any more
   unique (run_id, name)
 );
 create index jobs_unfinished on jobs (lane) where finished_at is null;
@@ -70,9 +70,9 @@ create table items (
   key_hash         blob,                       -- its fingerprint; none for rows that were refused or skipped
   content_hash     blob,                       -- fingerprint of what must be equal where the key is
   exclusive_key    blob,                       -- fingerprint of what may be in flight once at a time: a contract
-  taken_from       blob,                       -- fingerprint of the payment its amount is taken from, set before anything is sent
+  refunded_payment blob,                       -- fingerprint of the payment its amount is taken from, set before anything is sent
   order_no         text,                       -- what the gateway sees; stored before it is sent
-  custom_no        text,                       -- the order number the user gave; none where it is derived
+  custom_order_no  text,                       -- the order number the user gave; none where it is derived
   generation       integer not null default 1, -- how many order numbers it has had
   recalled         integer,                    -- the generation that was asked about before it was sent, after a restore
   state            text    not null,
@@ -98,7 +98,7 @@ create table items (
   result           text                        -- JSON object of facts from the reply
 );
 create unique index items_key on items (key_hash) where key_hash is not null;
-create unique index items_custom_no on items (custom_no) where custom_no is not null;
+create unique index items_custom_order_no on items (custom_order_no) where custom_order_no is not null;
 -- One contract, one call: the database itself refuses a second one in flight.
 create unique index items_in_flight on items (exclusive_key) where state in ('sending', 'pending', 'unknown', 'needs_review');
 create index items_due on items (job_id, next_at) where next_at is not null;
@@ -106,14 +106,14 @@ create index items_due on items (job_id, next_at) where next_at is not null;
 create index items_leased on items (job_id, lease_until) where lease_until is not null;
 -- What a dead process left is found without reading every item.
 create index items_claimed on items (node) where node is not null;
-create index items_taken_from on items (taken_from) where taken_from is not null;
+create index items_refunded_payment on items (refunded_payment) where refunded_payment is not null;
 -- What is planned of a contract or waits for approval, so that it is found when the contract is stopped, and what was put off of it.
 create index items_waiting on items (exclusive_key) where state in ('planned', 'awaiting_approval');
-create index items_put_off on items (exclusive_key) where state = 'planned' and reason_code is not null;
+create index items_postponed on items (exclusive_key) where state = 'planned' and reason_code is not null;
 -- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
-create index items_troubled on items (id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
-create index items_asked on items (id) where state in ('pending', 'unknown');
-create index items_named on items (key);
+create index items_with_problems on items (id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
+create index items_queried on items (id) where state in ('pending', 'unknown');
+create index items_by_key on items (key);
 create index items_needing_review on items (job_id) where state = 'needs_review';
 create index items_unknown on items (unresolved_since) where state = 'unknown';
 -- Whoever approves a batch is shown which of its rows say the same of the same payment or contract as an earlier one.
@@ -158,7 +158,7 @@ create table events (
 create index events_alarms on events (at) where alarm is not null;
 
 -- The token bucket of a gateway account (lane:NAME) or a slower job (job:ID), shared by all nodes.
-create table buckets (
+create table token_buckets (
   name         text    primary key,
   tokens       integer not null,           -- in thousandths of a call
   filled_at    integer not null
@@ -190,17 +190,17 @@ create trigger jobs_of_unfinished_plans after insert on jobs
   begin select raise(abort, 'a plan under way has this number'); end;
 
 -- Proof that the key for personal data is the one the ledger was begun with.
-create table vault (
+create table encryption_key_check (
   id           integer primary key check (id = 1),
   proof        text    not null
 );
 
 -- A restored ledger does not know what was sent since the backup: what it is about to send is asked about first.
 create table restores (
-  id           integer primary key check (id = 1),
-  backup_at    integer not null,           -- what happened since is not here
-  at           integer not null,
-  asks_until   integer not null            -- runs that are planned before are asked about first
+  id            integer primary key check (id = 1),
+  backup_at     integer not null,           -- what happened since is not here
+  at            integer not null,
+  queries_until integer not null            -- runs that are planned before are asked about first
 );
 
 -- A ledger that was moved to another database, or is a backup, is never written. The triggers that see to it are made with the row

@@ -3,12 +3,12 @@
 
 -- How far the times of a workflow's schedule have been noted.
 create table schedules (
-  workflow     text    primary key,
-  rule         text    not null,           -- the rule and time zone it was last seen with; none or paused where it is off
-  moves        text    not null,           -- fingerprint of the calendars that move its dates
-  since        integer not null,           -- times up to this instant are none of its
-  noted_until  integer not null,           -- times up to this instant have their rows
-  resumed_at   integer                     -- when a person last resumed it: what was due before is missed, however short the pause
+  workflow       text    primary key,
+  rule           text    not null,           -- the rule and time zone it was last seen with; none or paused where it is off
+  calendar_hash  text    not null,           -- fingerprint of the calendars that move its dates
+  since          integer not null,           -- times up to this instant are none of its
+  recorded_until integer not null,           -- times up to this instant have their rows
+  resumed_at     integer                     -- when a person last resumed it: what was due before is missed, however short the pause
 ) without rowid;
 
 -- The times of the schedules, and what became of each.

@@ -29,32 +29,32 @@ create index contracts_overdue on contracts (next_due, account) where state = 'a
 
 -- One row for each period that is accounted for: planned as an item, or never to be charged. No period has two.
 create table contract_periods (
-  contract_id  integer not null,
-  period       text    not null,           -- 2026-03, or 2026-03-31 where weeks are counted
-  due          text    not null,
-  pay_by       text,                       -- until when it may be charged after it had lapsed and a person reopened it
-  state        text    not null,           -- planned, paid, failed, cancelled: as its item; lapsed, waived: without one
-  item_id      integer,                    -- the item that has its key
-  amount       integer not null,
-  reason       text,
-  noted_at     integer not null,
-  news         integer not null default 0, -- 1: its item has failed, and the contract has not heard of it
+  contract_id         integer not null,
+  period              text    not null,           -- 2026-03, or 2026-03-31 where weeks are counted
+  due                 text    not null,
+  pay_by              text,                       -- until when it may be charged after it had lapsed and a person reopened it
+  state               text    not null,           -- planned, paid, failed, cancelled: as its item; lapsed, waived: without one
+  item_id             integer,                    -- the item that has its key
+  amount              integer not null,
+  reason              text,
+  recorded_at         integer not null,
+  failure_unprocessed integer not null default 0, -- 1: its item has failed, and the contract has not heard of it
   primary key (contract_id, period)
 ) without rowid;
 create index contract_periods_item on contract_periods (item_id) where item_id is not null;
-create index contract_periods_news on contract_periods (item_id) where news = 1;
+create index contract_periods_failure_unprocessed on contract_periods (item_id) where failure_unprocessed = 1;
 
 -- One row for each change of a contract. Never changed.
 create table contract_changes (
   id           integer primary key,
   contract_id  integer not null,
   at           integer not null,
-  who          text    not null,
-  what         text    not null,           -- imported, changed, suspended, resumed, ended
-  why          text    not null,
+  actor        text    not null,
+  change       text    not null,           -- imported, changed, suspended, resumed, ended
+  reason       text    not null,
   before       text,                       -- JSON object; none for a new contract
   after        text    not null
 );
 create index contract_changes_by_contract on contract_changes (contract_id, id);
 -- Contracts that payrun stopped by itself.
-create index contract_changes_of_payrun on contract_changes (at) where who = 'payrun';
+create index contract_changes_of_payrun on contract_changes (at) where actor = 'payrun';

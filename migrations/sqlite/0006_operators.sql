@@ -7,7 +7,7 @@ create table audit (
   at           integer not null,
   actor        text    not null,
   via          text    not null,
-  verb         text    not null,
+  action       text    not null,
   target       text    not null,
   reason       text    not null,
   before       text    not null,           -- JSON object
@@ -63,7 +63,7 @@ create table approvals (
   state        text    not null,           -- waiting, approved, rejected, expired, void
   author       text    not null,
   needed       integer not null,           -- how many persons
-  print        text    not null,           -- SHA-256 of rows, sums and workflow
+  content_hash text    not null,           -- SHA-256 of rows, sums and workflow
   items        integer not null,
   sums         text    not null,           -- JSON object: minor units by currency
   asked_at     integer not null,
@@ -73,7 +73,7 @@ create table approvals (
 create index approvals_open on approvals (expires_at) where state in ('waiting', 'void');
 
 -- Who has approved.
-create table votes (
+create table approval_votes (
   approval_id  integer not null references approvals (id),
   person       text    not null,           -- the name in lower case
   actor        text    not null,
@@ -96,11 +96,11 @@ create table tokens (
 );
 
 -- Runs that were asked for by the API, by the caller's Idempotency-Key: asked again, the same run is the answer.
-create table requests (
+create table idempotency_keys (
   caller       text    not null,
   key          text    not null,
   fingerprint  blob    not null,           -- of what was asked: another request under this key is refused
   created_at   integer not null,
   primary key (caller, key)
 ) without rowid;
-create index requests_by_time on requests (created_at);
+create index idempotency_keys_by_time on idempotency_keys (created_at);

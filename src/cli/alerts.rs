@@ -15,7 +15,7 @@ use crate::alerts::{AlertInputs, Alerts, SendOutcome, preview};
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::alert::AlertRule;
-use crate::ledger::{EpisodeRow, Ledger, MailRow, MailState};
+use crate::ledger::{IncidentRow, Ledger, MailRow, MailState};
 use crate::workflow::Workflow;
 
 /// How far back `resend` goes.
@@ -34,9 +34,9 @@ enum AlertsCommand {
     Test(TestArgs),
     /// Show what is open, and the mails that wait or were given up
     List(AlertListArgs),
-    /// Show who is told of what
+    /// Show the rules: which incidents and events are mailed to whom
     Rules(RulesArgs),
-    /// Look for troubles once and send what is due, as the service does all the time; for cron
+    /// Look for incidents once and send what is due, as the service does all the time; for cron
     /// where no service runs
     Run,
     /// Have the mails of the last 30 days sent again that were refused or given up
@@ -153,11 +153,11 @@ fn everybody(project: &Project) -> Result<Vec<String>, Failure> {
 
 async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> {
     let ledger = project.ledger().await?;
-    let open: Vec<EpisodeRow> = ledger
-        .open_episodes()
+    let open: Vec<IncidentRow> = ledger
+        .open_incidents()
         .await?
         .into_iter()
-        .filter(|episode| episode.opened_at.is_some())
+        .filter(|incident| incident.opened_at.is_some())
         .collect();
     let mails = ledger.undelivered_mails(args.before, args.limit).await?;
     let waiting = ledger.waiting_notices().await?;
@@ -166,12 +166,12 @@ async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> 
             |(to, number, due)| json!({ "to": to, "notices": number, "due_at": due.to_string() }),
         );
         say_json(&json!({
-            "open": open.iter().map(episode_json).collect::<Vec<_>>(),
+            "open": open.iter().map(incident_json).collect::<Vec<_>>(),
             "waiting": notices.collect::<Vec<_>>(),
             "mails": mails.iter().map(mail_json).collect::<Vec<_>>(),
         }));
     } else {
-        print_episodes(&open);
+        print_incidents(&open);
         for (to, number, due) in &waiting {
             say(format!(
                 "{} for {to} in the next mail, not before {due}",
@@ -190,17 +190,17 @@ async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> 
     })
 }
 
-fn title(episode: &EpisodeRow) -> String {
-    let told: Value = serde_json::from_str(&episode.told).unwrap_or_default();
-    told["title"].as_str().unwrap_or_default().to_owned()
+fn title(incident: &IncidentRow) -> String {
+    let payload: Value = serde_json::from_str(&incident.payload).unwrap_or_default();
+    payload["title"].as_str().unwrap_or_default().to_owned()
 }
 
-fn episode_json(episode: &EpisodeRow) -> Value {
+fn incident_json(incident: &IncidentRow) -> Value {
     json!({
-        "episode": episode.id,
-        "kind": episode.kind.as_str(),
-        "since": episode.since.to_string(),
-        "title": title(episode),
+        "incident": incident.id,
+        "kind": incident.kind.as_str(),
+        "since": incident.since.to_string(),
+        "title": title(incident),
     })
 }
 
@@ -217,16 +217,16 @@ fn mail_json(row: &MailRow) -> Value {
     })
 }
 
-fn print_episodes(open: &[EpisodeRow]) {
+fn print_incidents(open: &[IncidentRow]) {
     if open.is_empty() {
         return say("nothing is open");
     }
     let mut rows = table(&["since", "kind", "what"]);
-    for episode in open {
+    for incident in open {
         rows.add_row([
-            episode.since.to_string(),
-            episode.kind.as_str().to_owned(),
-            cut(&title(episode), 100),
+            incident.since.to_string(),
+            incident.kind.as_str().to_owned(),
+            cut(&title(incident), 100),
         ]);
     }
     print_table(&rows);

@@ -101,7 +101,7 @@ async fn print(
     ));
     say(format!(
         "started by {}; hash {}",
-        approval.author, approval.print
+        approval.author, approval.content_hash
     ));
     for vote in &approval.votes {
         say(format!(

@@ -223,7 +223,7 @@ fn outcome(approval: &ApprovalRow, decided: &DecisionOutcome) -> (String, bool) 
         } => {
             let text = format!(
                 "its approval is revoked, and nothing more of it is sent: {} cancelled, {} withdrawn that may be under way \
-                 and are asked about",
+                 and are queried",
                 counted(*cancelled, "item"),
                 count(*under_way)
             );

@@ -27,7 +27,7 @@ pub(super) struct LaneArgs {
 
 #[derive(Debug, Subcommand)]
 enum LaneCommand {
-    /// List the lanes: whether calls go out, how fast, and whose word that is
+    /// List the lanes: open, suspended or stopped, how fast, by whom and why
     List {
         /// Print JSON
         #[arg(long)]

@@ -169,7 +169,7 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Show who did what and why: list, verify, export
     Audit(audit::AuditArgs),
-    /// Show who is told of what and what is open; try the mail server; send what is due
+    /// Show alert rules, open incidents and mails; test the mail server; send what is due
     Alerts(alerts::AlertsArgs),
     /// Make, list and revoke the tokens by which the API knows who is calling
     Tokens(tokens::TokensArgs),

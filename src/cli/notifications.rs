@@ -33,9 +33,9 @@ pub(super) struct NotificationsArgs {
 enum NotificationsCommand {
     /// List notifications, newest first
     List(NotificationListArgs),
-    /// Show one with what it says; what names a person is masked
+    /// Show one notification; values that name a person are masked
     Show(NotificationShowArgs),
-    /// Apply kept notifications once more; what they have told already changes nothing
+    /// Apply kept notifications again; what is known already changes nothing
     Replay(ReplayArgs),
 }
 

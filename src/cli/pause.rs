@@ -73,9 +73,9 @@ async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit
     .map_err(failed)?;
     say(match (pause, changed) {
         (true, true) if matches!(meant, Paused::Contract { .. }) => {
-            "paused: nothing new of it is sent, here or in runs to come; what is open is still asked about"
+            "paused: nothing new of it is sent, here or in runs to come; what is open is still queried"
         }
-        (true, true) => "paused: nothing new of it is sent; what is open is still asked about",
+        (true, true) => "paused: nothing new of it is sent; what is open is still queried",
         (true, false) => "it is paused already",
         (false, true) => "resumed",
         (false, false) => "it was not paused",

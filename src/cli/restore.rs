@@ -88,13 +88,13 @@ fn tell(restored: &RestoreReport) {
     let of = |state: State| restored.items.get(&state).copied().unwrap_or(0);
     let open = of(State::Sending) + of(State::Pending) + of(State::Unknown);
     say(format!(
-        "{} planned, {} under way: all of them are asked about before anything is sent,",
+        "{} planned, {} under way: all of them are queried before anything is sent,",
         count(of(State::Planned)),
         count(open)
     ));
     say(format!(
         "and so is whatever is planned until {}",
-        restored.asks_until
+        restored.queries_until
     ));
     say(
         "what else was done since then is gone: revoke tokens again, look at contracts, and reconcile the days since",

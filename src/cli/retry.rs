@@ -75,7 +75,7 @@ pub(super) struct ItemSelection {
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Failure> {
     let (exit, done) = wish(context, &args.which, &OperatorAction::Retry).await?;
     if done && !args.which.json && exit == Exit::Success {
-        say("`payrun run --resume` carries them out; what was sent before is asked about first");
+        say("`payrun run --resume` carries them out; what was sent before is queried first");
     }
     Ok(exit)
 }
@@ -224,7 +224,7 @@ pub(super) fn failed(error: BulkError) -> Failure {
     }
 }
 
-const NEEDS_REVIEW: &str = "it needs review, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
+const NEEDS_REVIEW: &str = "it needs review, and nothing more of it is sent; nobody queries it any more: say what became of it with `payrun resolve`";
 
 /// Why an item was left as it is.
 pub(super) fn refusal(refused: &ActionResult) -> String {
@@ -233,7 +233,7 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
         ActionResult::Withdrawn(State::NeedsReview) => NEEDS_REVIEW.to_owned(),
         ActionResult::Withdrawn(state) => {
             format!(
-                "it {}: nothing more of it is sent, and what is under way is asked about until it has ended",
+                "it {}: nothing more of it is sent, and what is under way is queried until it has ended",
                 state.predicate()
             )
         }
@@ -319,7 +319,7 @@ impl ActionCounts {
                     continue;
                 }
                 say(format!(
-                    "{} withdrawn and {}: nothing more is sent, and what is under way is asked about until it has ended",
+                    "{} withdrawn and {}: nothing more is sent, and what is under way is queried until it has ended",
                     count(*items),
                     state.label()
                 ));

@@ -15,7 +15,7 @@ use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
 use super::plan::{RunOptions, failed, plan_json, print_changed, print_refusals, summary};
 use super::run_progress::{ExecutionEnd, Runs, carry_out, exit_of, out_of_reach};
 use super::run_report::Report;
-use super::show::print_troubled;
+use super::show::print_problems;
 use super::signals::stop_switch;
 use crate::app::Project;
 use crate::clock::Clock;
@@ -69,7 +69,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let asked = engine.take_over(engine.clock.now()).await?;
     if asked > 0 && !args.json {
         note(format!(
-            "a process died with {} calls under way; they are asked about before anything is sent",
+            "a process died with {} calls under way; they are queried before anything is sent",
             count(asked)
         ));
     }
@@ -258,7 +258,7 @@ async fn tell(
     }
     for report in &reports {
         report.print(&engine.job_kinds, context.colour);
-        print_troubled(&engine.ledger, report.run.id, context.colour).await?;
+        print_problems(&engine.ledger, report.run.id, context.colour).await?;
         for job in report.jobs.iter().filter(|job| job.kind == "reconcile") {
             print_reports(&engine.ledger, job).await?;
         }

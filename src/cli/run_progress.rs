@@ -117,7 +117,7 @@ fn ledger_failure(error: &RunError) -> Failure {
         message: chain(error),
         help: None,
     };
-    failure.help("what was under way will be asked about before anything is sent; mend this and `payrun run --resume`")
+    failure.help("what was under way will be queried before anything is sent; mend this and `payrun run --resume`")
 }
 
 fn lanes(engine: &Engine) -> BTreeSet<String> {

@@ -38,7 +38,7 @@ impl Report {
             alarms,
         };
         if report.in_state(State::Skipped) > 0 {
-            report.before = ledger.troubled_before(report.run.id).await?;
+            report.before = ledger.problems_before(report.run.id).await?;
         }
         Ok(report)
     }

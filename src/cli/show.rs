@@ -15,8 +15,8 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
 use crate::view::{AttemptView, EventView};
 
-/// How many troubled items are shown with a run.
-const TROUBLED: u32 = 10;
+/// How many items that went wrong are shown with a run.
+const PROBLEMS: u32 = 10;
 
 /// Arguments of `payrun show`.
 #[derive(Debug, Args)]
@@ -94,11 +94,11 @@ async fn show_run(
         }
         print_table(&rows);
     }
-    print_troubled(ledger, report.run.id, colour).await
+    print_problems(ledger, report.run.id, colour).await
 }
 
 /// The first items that a person should look at.
-pub(super) async fn print_troubled(
+pub(super) async fn print_problems(
     ledger: &Ledger,
     run_id: i64,
     colour: bool,
@@ -109,7 +109,7 @@ pub(super) async fn print_troubled(
         states,
         ..ItemFilter::default()
     };
-    let items = ledger.items(&filter, 0, TROUBLED).await?;
+    let items = ledger.items(&filter, 0, PROBLEMS).await?;
     if items.is_empty() {
         return Ok(Exit::Success);
     }
@@ -214,7 +214,7 @@ fn to_do(item: &ItemRow, kind: &str) -> String {
             format!("the withdrawal was too late: {}", remedy(kind, id))
         }
         (State::Sending | State::Pending | State::Unknown, true) => {
-            "nothing: it is being asked about, and nothing new of it is sent".to_owned()
+            "nothing: it is being queried, and nothing new of it is sent".to_owned()
         }
         (State::Sending | State::Pending | State::Unknown, false)
         | (

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::output::note_lines;
 
 /// Turns true at the first Ctrl-C or SIGTERM. The second ends the process at once: what was under
-/// way is asked about at the next start.
+/// way is queried at the next start.
 pub(super) fn stop_switch() -> watch::Receiver<bool> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -25,7 +25,7 @@ pub(super) fn stop_switch() -> watch::Receiver<bool> {
             }
             if second {
                 note_lines(
-                    "\nstopped at once; what was under way will be asked about at the next start",
+                    "\nstopped at once; what was under way will be queried at the next start",
                 );
                 std::process::exit(Exit::Open as i32);
             }

@@ -67,7 +67,7 @@ struct SimulationTotals {
     played: u64,
     calls: u64,
     states: BTreeMap<String, u64>,
-    troubles: BTreeMap<String, u64>,
+    disruptions: BTreeMap<String, u64>,
     unknown: (u64, u64),
     longest_unknown: u64,
     /// Items that were charged twice, and items that vanished.
@@ -270,7 +270,7 @@ impl SimulationTotals {
         self.calls += outcome.calls;
         for (sum, counts) in [
             (&mut self.states, &outcome.states),
-            (&mut self.troubles, &outcome.troubles),
+            (&mut self.disruptions, &outcome.disruptions),
         ] {
             counts
                 .iter()
@@ -311,7 +311,7 @@ impl SimulationTotals {
             "lost": self.lost,
             "calls": self.calls,
             "items": self.states,
-            "troubles": self.troubles,
+            "disruptions": self.disruptions,
             "unknown_items": self.unknown.0,
             "unknown_ms": self.unknown.1,
             "longest_unknown_ms": self.longest_unknown,
@@ -388,11 +388,11 @@ fn tell(args: &SimulateArgs, sum: &SimulationTotals, seconds: u64) {
     if sum.alone {
         tell_of_each(&sum.items);
     }
-    let mut troubles = table(&["what went wrong", "times"]);
-    for (word, times) in &sum.troubles {
-        troubles.add_row([word.clone(), count(*times)]);
+    let mut disruptions = table(&["what went wrong", "times"]);
+    for (word, times) in &sum.disruptions {
+        disruptions.add_row([word.clone(), count(*times)]);
     }
-    super::output::print_table(&troubles);
+    super::output::print_table(&disruptions);
     say(format!(
         "double effects: {}; lost: {}",
         count(sum.doubled),

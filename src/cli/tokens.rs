@@ -25,9 +25,9 @@ pub(super) struct TokensArgs {
 
 #[derive(Debug, Subcommand)]
 enum TokensCommand {
-    /// Make a token and print it, once: only its fingerprint is kept
+    /// Make a token and print it once: only its hash is kept
     Create(CreateArgs),
-    /// List tokens, without what makes them tokens
+    /// List tokens; the secret of a token is never shown again
     List {
         /// Print JSON
         #[arg(long)]

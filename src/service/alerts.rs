@@ -1,4 +1,4 @@
-//! Alerts: troubles are looked for, mails are delivered, and what breaks the ledger itself is told
+//! Alerts: incidents are looked for, mails are delivered, and what breaks the ledger itself is told
 //! without it. Three duties, since a mail server that hangs must not keep anybody from looking.
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(super) async fn keep(service: Service, tellers: AlertSenders, stop: watch::R
         Ok(TICK)
     });
     let telling = super::periodic::keep(&health, "disk and database", stop, || async {
-        tellers.direct.tell(&troubles(&service).await).await;
+        tellers.direct.tell(&emergencies(&service).await).await;
         Ok(TICK)
     });
     tokio::join!(looking, delivering, telling);
@@ -93,7 +93,7 @@ async fn refused(service: &Service, now: Timestamp) -> Result<Vec<RefusedRun>, L
         match removed.iter().find(|(_, path)| *path == file) {
             Some((workflow, _)) => {
                 let reason =
-                    format!("{name} is gone; nothing new of {workflow} is sent, what is under way is asked about");
+                    format!("{name} is gone; nothing new of {workflow} is sent, what is under way is queried");
                 let (workflow, removed) = (workflow.clone(), Some(decide_about(workflow)));
                 RefusedRun { workflow, occurrence, at: now, limit: false, reason, removed }
             }
@@ -111,16 +111,16 @@ fn short(mistakes: &str) -> String {
 }
 
 /// What is wrong at this moment with what everything else needs.
-async fn troubles(service: &Service) -> Vec<Emergency> {
+async fn emergencies(service: &Service) -> Vec<Emergency> {
     let engine = &service.engine;
-    let mut troubles = Vec::new();
+    let mut emergencies = Vec::new();
     if let Some(left) = engine
         .ledger
         .folder()
         .and_then(|folder| room(&folder))
         .filter(|left| *left < ROOM)
     {
-        troubles.push(Emergency::Disk(format!(
+        emergencies.push(Emergency::Disk(format!(
             "the disk of the ledger has {} MiB left",
             left / 1_048_576
         )));
@@ -131,13 +131,13 @@ async fn troubles(service: &Service) -> Vec<Emergency> {
         .into_iter()
         .find(|duty| duty.failure.is_some() && duty.since > PATIENCE);
     if let Some(duty) = failing {
-        troubles.push(Emergency::Database(format!(
+        emergencies.push(Emergency::Database(format!(
             "{}: {}",
             duty.duty,
             duty.failure.unwrap_or_default()
         )));
     }
-    troubles
+    emergencies
 }
 
 /// How many bytes a disk has left for us.

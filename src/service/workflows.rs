@@ -129,7 +129,7 @@ impl Workflows {
             let path = &removal.path;
             let gone = if path.exists() { "it has another workflow now" } else { "the file is gone" };
             let why = format!(
-                "{}: {gone}, and the workflow {name} is paused: nothing new of it is sent, and what is under way is asked about. {}",
+                "{}: {gone}, and the workflow {name} is paused: nothing new of it is sent, and what is under way is queried. {}",
                 path.display(),
                 decide_about(name)
             );

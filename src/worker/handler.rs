@@ -24,7 +24,7 @@ pub(super) async fn handle(claimed: Claimed, lane: Data<Arc<Lane>>) -> Result<()
     );
     if let Err(panic) = tokio::spawn(attempt(lane, claimed).instrument(span)).await {
         // Its lease will run out; then it is asked about.
-        tracing::error!(item.id = id, error = %panic, "an attempt panicked; the item will be asked about");
+        tracing::error!(item.id = id, error = %panic, "an attempt panicked; the item will be queried");
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ async fn attempt(lane: Arc<Lane>, claimed: Claimed) {
             }
         }
         Err(illegal) => {
-            tracing::error!(item.id = claimed.id(), error = %illegal, "a defect of payrun: the item will be asked about");
+            tracing::error!(item.id = claimed.id(), error = %illegal, "a defect of payrun: the item will be queried");
         }
     }
 }

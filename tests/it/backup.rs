@@ -199,7 +199,7 @@ fn restored() -> App {
     lose_the_ledger(&app);
     app.payrun(&["restore", "kept.db"])
         .exits(0)
-        .says("asked about before anything is sent");
+        .says("queried before anything is sent");
     app
 }
 
@@ -213,7 +213,7 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
         .histories()
         .into_iter()
         .filter(|(_, events)| events.iter().any(|event| event.event == EventKind::Recall));
-    assert!(asked.count() > 0, "what was planned was asked about");
+    assert!(asked.count() > 0, "what was planned was queried");
     assert!(app.path("kept.db").exists());
 }
 
@@ -260,7 +260,7 @@ fn a_run_that_the_restored_ledger_has_forgotten_is_asked_about_when_it_is_planne
         assert_eq!(
             words,
             ["recall", "claim", "done"],
-            "item {}: it was asked about and never sent",
+            "item {}: it was queried and never sent",
             item.id
         );
     }
@@ -319,13 +319,15 @@ fn a_ledger_that_came_back_by_other_means_asks_first_when_it_is_told() {
             assert_eq!(
                 words,
                 ["recall", "claim", "done"],
-                "item {}: it was asked about and never sent",
+                "item {}: it was queried and never sent",
                 item.id
             );
         }
         let audit = app.json_lines(&["audit", "export"]);
         assert!(
-            audit.iter().any(|entry| entry["verb"] == "ledger.restore"),
+            audit
+                .iter()
+                .any(|entry| entry["action"] == "ledger.restore"),
             "{audit:#?}"
         );
     }
@@ -419,7 +421,7 @@ async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent(
     let desk = Desk { ledger, node, job };
     assert!(
         desk.claim(at(101), 10).await.is_empty(),
-        "they are asked about before they are sent"
+        "they are queried before they are sent"
     );
     let asked = desk.claim(at(102), 10).await;
     assert!(

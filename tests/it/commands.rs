@@ -89,7 +89,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       resolve        Say what became of an item where queries could not tell; kept as evidence with name
                      and reason
       audit          Show who did what and why: list, verify, export
-      alerts         Show who is told of what and what is open; try the mail server; send what is due
+      alerts         Show alert rules, open incidents and mails; test the mail server; send what is due
       tokens         Make, list and revoke the tokens by which the API knows who is calling
       backup         Copy the ledger into a file while work goes on; the copy is checked
       restore        Put a backup in the place of a ledger that was lost; what may have been sent since
@@ -590,7 +590,7 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     app.payrun(&["retry", "C-0005-terminated/2026-03", "--reason", "a test"])
         .exits(0)
         .says("1 now pending")
-        .says("asked about first");
+        .says("queried first");
     app.payrun(&["run", "--resume"]).exits(3);
     let (_, events) = app
         .histories()

@@ -35,7 +35,7 @@ fn ends(fault: Fault) -> Ends {
         | Fault::WrongSignature
         | Fault::Truncated
         | Fault::OtherAmount
-        | Fault::UnlistedCode
+        | Fault::UnmappedCode
         | Fault::LateVisible
         | Fault::SoftDecline
         | Fault::Slow => Ends::Charged,

@@ -114,6 +114,6 @@ fn a_second_ctrl_c_ends_at_once_and_the_next_start_asks_before_it_sends() {
     .exits(0);
     app.payrun(&["run", "--resume"])
         .exits(0)
-        .says("calls under way; they are asked about before anything is sent");
+        .says("calls under way; they are queried before anything is sent");
     app.wire().assert_asked_before_sent_again();
 }

@@ -417,7 +417,7 @@ fn what_comes_out_of_order_or_names_another_amount_closes_nothing_and_lowers_not
             assert!(text_of(&item, "reason").contains("ours is"), "{item}");
             assert_eq!(
                 outcome(Some(NotificationFlaw::Early)).await,
-                NotificationOutcome::Asked,
+                NotificationOutcome::Queried,
                 "{gateway}"
             );
             assert_eq!(
@@ -509,12 +509,12 @@ fn by_command_notifications_are_listed_shown_without_persons_and_replayed_withou
         (code, outcomes),
         (
             Some(0),
-            BTreeMap::from([("applied".into(), 4), ("asked".into(), 4)])
+            BTreeMap::from([("applied".into(), 4), ("queried".into(), 4)])
         )
     );
     let (_, before) = rig.payrun(&["journal"]);
     let (code, text) = rig.payrun(&["notifications", "replay", "--since", "1h"]);
-    assert_eq!((code, text.as_str()), (Some(0), "4 asked\n4 nothing_new\n"));
+    assert_eq!((code, text.as_str()), (Some(0), "4 no_change\n4 queried\n"));
     assert_eq!(rig.payrun(&["journal"]).1, before);
     let (code, text) = rig.payrun(&["notifications", "list", "--gateway", "wechat", "--json"]);
     let rows: Vec<Value> = text
@@ -735,7 +735,7 @@ fn what_names_a_person_is_masked_where_it_is_shown_and_not_kept_without_a_key_to
             seen.evidence
         );
         sealed.hear().await;
-        assert_eq!(sealed.kept().await[0].outcome, NotificationOutcome::Asked);
+        assert_eq!(sealed.kept().await[0].outcome, NotificationOutcome::Queried);
         sealed.engine.ledger.clone().close().await;
     });
 }
@@ -761,7 +761,7 @@ fn a_payment_to_another_merchant_under_our_number_has_ours_asked_about_and_close
             let kept = service.kept().await.remove(0);
             assert_eq!(
                 (kept.outcome, kept.detail.as_deref()),
-                (NotificationOutcome::Asked, Some("unknown")),
+                (NotificationOutcome::Queried, Some("unknown")),
                 "{kept:?}"
             );
             let item = rig.items_of("hipopay").remove(0);
@@ -930,7 +930,7 @@ fn a_payment_with_a_price_in_cny_is_asked_about_whichever_currency_its_notificat
                 .kept()
                 .await
                 .iter()
-                .all(|row| row.outcome == NotificationOutcome::Asked)
+                .all(|row| row.outcome == NotificationOutcome::Queried)
         );
         service.engine.ledger.clone().close().await;
     });

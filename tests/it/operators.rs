@@ -198,10 +198,10 @@ fn assert_withdrawn_by_bob(app: &App) {
     let log = app.json_lines(&["audit", "export"]);
     let late = log
         .iter()
-        .find(|entry| entry["verb"] == "item.cancel")
+        .find(|entry| entry["action"] == "item.cancel")
         .unwrap();
     assert_eq!(late["actor"], "bob", "{late}");
-    let rejected = |entry: &&Value| entry["verb"] == "approval.reject";
+    let rejected = |entry: &&Value| entry["action"] == "approval.reject";
     let rejected = log.iter().find(rejected).unwrap();
     assert_eq!(rejected["after"], r#"{"state":"revoked"}"#, "{rejected}");
     assert_nothing_is_sent_again(app);
@@ -248,7 +248,7 @@ fn a_token_proves_who_rejects_a_batch_after_its_release() {
         let log = app.json_lines(&["audit", "export"]);
         assert!(
             log.iter()
-                .any(|entry| entry["verb"] == "pause" && entry["actor"] == "ann"),
+                .any(|entry| entry["action"] == "pause" && entry["actor"] == "ann"),
             "{log:?}"
         );
     }
@@ -398,7 +398,7 @@ fn what_is_paused_or_held_by_a_person_stays_so_when_somebody_runs() {
         .exits(0);
     app.payrun(&by("ann", &["pause", "gateway", "hk"]))
         .exits(0)
-        .says("still asked about");
+        .says("still queried");
     app.run().exits(4).says("paused by ann: gateway hk, a test");
     app.payrun(&["pause"]).exits(0).says("gateway").says("ann");
     app.payrun(&by("bob", &["resume", "gateway", "hk"]))

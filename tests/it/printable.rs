@@ -94,14 +94,14 @@ const KEPT: &[(&str, &str)] = &[
     ("notifications", "detail"),
     ("contracts", "description"),
     ("contracts", "reason"),
-    ("contract_changes", "why"),
+    ("contract_changes", "reason"),
     ("audit", "reason"),
     ("audit", "target"),
     ("tokens", "name"),
     ("occurrences", "reason"),
     ("mails", "subject"),
     ("mails", "answer"),
-    ("unlisted", "code"),
+    ("unmapped_codes", "code"),
 ];
 
 /// Whether a character steers, turns, or cannot be seen. On its own: the code under test is not
@@ -161,7 +161,7 @@ fn spoil(app: &App) {
 
 /// A project in which all has a row that can be spoiled.
 fn project(more: &str) -> App {
-    let faults = FaultPlan::only(Fault::UnlistedCode);
+    let faults = FaultPlan::only(Fault::UnmappedCode);
     let rows = [
         ("C-1", "basic", "38.00"),
         ("C-2", NASTY, "39.00"),
@@ -290,7 +290,7 @@ fn no_mail_shows_a_character_that_turns_text_or_cannot_be_seen() {
         "lane_stopped",
         "alarm",
         "needs_review",
-        "unlisted",
+        "unmapped_code",
         "failed",
     ]
     .map(rule)

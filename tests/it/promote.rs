@@ -271,7 +271,7 @@ fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     on_the_server(
         &app,
         &schema,
-        "insert into vault (id, proof) values (1, 'x')",
+        "insert into encryption_key_check (id, proof) values (1, 'x')",
     );
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
@@ -280,7 +280,7 @@ fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     on_the_server(
         &app,
         &schema,
-        "delete from vault; create function spoil() returns trigger language plpgsql as $$ begin new.detail = 'spoilt'; \
+        "delete from encryption_key_check; create function spoil() returns trigger language plpgsql as $$ begin new.detail = 'spoilt'; \
          return new; end $$; create trigger spoilt before insert on events for each row execute function spoil()",
     );
     app.payrun(&["promote", "--to", "server.yaml"])

@@ -259,7 +259,7 @@ fn a_refund_that_is_limited_is_unknown_and_is_asked_about_also_when_it_is_withdr
     let id = rig.items_of("refund")[0]["item"].to_string();
     let (code, text) = rig.payrun(&["cancel", &id, "--reason", "changed my mind"]);
     assert!(
-        code == Some(0) && text.contains("asked about until it has ended"),
+        code == Some(0) && text.contains("queried until it has ended"),
         "{text}"
     );
     assert_eq!(rig.items_of("refund")[0]["state"], "unknown");

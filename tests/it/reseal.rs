@@ -295,7 +295,8 @@ fn what_was_sealed_before_keys_had_ids_opens_and_is_sealed_again() {
                 file = Some(sqlx::SqliteConnection::connect(&url).await.unwrap());
             }
             let proof = sealed_before_ids(1, "payrun personal data", b"payrun personal data");
-            let keep = format!("insert into vault (id, proof) values (1, '{proof}')");
+            let keep =
+                format!("insert into encryption_key_check (id, proof) values (1, '{proof}')");
             for item in &items {
                 let key: KeyHash = item.key_hash.unwrap();
                 let bound_to = [&b"auth_code\0"[..], key.as_bytes()].concat();

@@ -168,7 +168,7 @@ fn what_nobody_could_find_out_is_resolved_with_what_was_found_and_can_be_retried
     assert_eq!(
         (retried.status, &retried.body["state"]),
         (200, &json!("unknown")),
-        "it is asked about first"
+        "it is queried first"
     );
     let verbs = service.get(&token, "/api/v1/audit").body["entries"].to_string();
     assert!(
@@ -339,7 +339,7 @@ fn who_withdraws_what_is_under_way_is_told_that_it_is_still_asked_about() {
             told["withdrawn"]["now"]
                 .as_str()
                 .unwrap()
-                .contains("still being asked about"),
+                .contains("still being queried"),
             "{told}"
         );
     }

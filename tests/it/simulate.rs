@@ -35,7 +35,7 @@ fn every_promise_is_kept_when_everything_fails() {
             (&Value::from(25), &Value::from(0)),
             "{told:#}"
         );
-        for trouble in [
+        for disruption in [
             "died",
             "stood still",
             "clock jumped",
@@ -43,8 +43,8 @@ fn every_promise_is_kept_when_everything_fails() {
             "timed out",
         ] {
             assert!(
-                told["troubles"][trouble].as_u64() > Some(0),
-                "nothing {trouble}: {told:#}"
+                told["disruptions"][disruption].as_u64() > Some(0),
+                "nothing {disruption}: {told:#}"
             );
         }
     }
@@ -67,7 +67,7 @@ fn a_seed_goes_the_same_way_again_alone_or_among_others() {
     let first = alone(&[]);
     assert_eq!(first, alone(&["--threads", "1"]));
     let other = simulated(&app, WORKFLOW, &["--seed", "8", "--seeds", "1"]);
-    assert_ne!(first["troubles"], other["troubles"]);
+    assert_ne!(first["disruptions"], other["disruptions"]);
     let both = simulated(
         &app,
         WORKFLOW,
@@ -78,11 +78,11 @@ fn a_seed_goes_the_same_way_again_alone_or_among_others() {
         number(&both["calls"]),
         number(&first["calls"]) + number(&other["calls"])
     );
-    for (trouble, times) in both["troubles"].as_object().unwrap() {
+    for (disruption, times) in both["disruptions"].as_object().unwrap() {
         assert_eq!(
             number(times),
-            number(&first["troubles"][trouble]) + number(&other["troubles"][trouble]),
-            "{trouble}"
+            number(&first["disruptions"][disruption]) + number(&other["disruptions"][disruption]),
+            "{disruption}"
         );
     }
 }
@@ -96,7 +96,7 @@ fn in_calm_only_the_gateway_fails() {
         &["--calm", "--faults", "some", "--seeds", "5"],
     );
     assert_eq!(told["failed_seeds"], 0);
-    let others: Vec<&String> = told["troubles"]
+    let others: Vec<&String> = told["disruptions"]
         .as_object()
         .unwrap()
         .keys()

@@ -184,7 +184,7 @@ fn what_is_exported_can_be_taken_in_again() {
         .map(|entry| {
             format!(
                 "{} {}",
-                entry["verb"].as_str().unwrap(),
+                entry["action"].as_str().unwrap(),
                 entry["actor"].as_str().unwrap()
             )
         })
@@ -667,7 +667,7 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
             "the payer asked",
         ])
         .exits(0)
-        .says("asked about");
+        .says("queried");
         let log = app.json_lines(&["audit", "export"]);
         let after: Vec<&str> = log
             .iter()

@@ -32,7 +32,7 @@ pub(super) struct Day {
     /// Until when.
     pub to: String,
     /// What is wrong at present, one line each.
-    pub troubles: Vec<String>,
+    pub incidents: Vec<String>,
     /// Of runs that have ended.
     pub ended: Vec<DailyRow>,
     /// Of runs that have not.
@@ -93,12 +93,12 @@ impl Alerts {
         let from = from.unwrap_or(due);
         let ended = rows(&self.ledger.sums(SummedRuns::Ended(from, due)).await?);
         let open = rows(&self.ledger.sums(SummedRuns::Open).await?);
-        let episodes = self.ledger.open_episodes().await?;
-        let open_ones = episodes
+        let incidents = self.ledger.open_incidents().await?;
+        let open_ones = incidents
             .iter()
-            .filter(|episode| episode.opened_at.is_some());
-        let troubles = open_ones
-            .map(|episode| facts::headline(&episode.told))
+            .filter(|incident| incident.opened_at.is_some());
+        let incidents = open_ones
+            .map(|incident| facts::headline(&incident.payload))
             .take(50)
             .collect();
         Ok(day(
@@ -108,7 +108,7 @@ impl Alerts {
                 now,
                 zone: self.zone,
             },
-            troubles,
+            incidents,
             ended,
             open,
             self.ledger.name(),
@@ -127,7 +127,7 @@ pub(super) struct DailySpan {
 
 pub(super) fn day(
     span: DailySpan,
-    troubles: Vec<String>,
+    incidents: Vec<String>,
     ended: Vec<DailyRow>,
     open: Vec<DailyRow>,
     ledger: &str,
@@ -142,22 +142,22 @@ pub(super) fn day(
         .filter(|row| bad.contains(&row.state))
         .map(|row| row.items)
         .sum();
-    let quiet = troubles.is_empty() && went_wrong == 0;
-    let subject = match (quiet, troubles.len()) {
+    let quiet = incidents.is_empty() && went_wrong == 0;
+    let subject = match (quiet, incidents.len()) {
         (true, _) => "[payrun] all quiet, and the sums of the day".to_owned(),
         (false, 0) => format!(
             "[payrun] the sums of the day; {} did not go well",
             facts::counted(went_wrong, "item")
         ),
-        (false, 1) => "[payrun] the sums of the day; 1 trouble is open".to_owned(),
-        (false, many) => format!("[payrun] the sums of the day; {many} troubles are open"),
+        (false, 1) => "[payrun] the sums of the day; 1 incident is open".to_owned(),
+        (false, many) => format!("[payrun] the sums of the day; {many} incidents are open"),
     };
     Day {
         subject,
         quiet,
         from: shown(span.from, span.zone),
         to: shown(span.to, span.zone),
-        troubles,
+        incidents,
         ended,
         open,
         made_at: shown(span.now, span.zone),

@@ -96,7 +96,7 @@ impl Alerts {
         }
         let told: Vec<(i64, AlertEvent)> = notices
             .iter()
-            .map(|notice| (notice.episode_id, notice.news))
+            .map(|notice| (notice.incident_id, notice.event))
             .collect();
         let letter = letter(&notices, self.ledger.name(), now, self.zone);
         let (plain, html) = self.templates.render(MailKind::Alert, &letter);

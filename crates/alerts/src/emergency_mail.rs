@@ -1,4 +1,4 @@
-//! Telling that the disk or the ledger is in trouble, without either: mailed at once, remembered in
+//! Telling that the disk or the ledger cannot be used, without either: mailed at once, remembered in
 //! this process only.
 //!
 //! Each process tells for itself, at most once an hour for each kind, and once that it is over.
@@ -20,7 +20,7 @@ use payrun_ledger::NewMail;
 use payrun_project::config::{AlertsConfig, Config};
 use payrun_system::clock::Clock;
 
-/// How often one trouble is told.
+/// How often one incident is told.
 const AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How long after a mail that did not go out another is tried.
@@ -43,15 +43,15 @@ impl Emergency {
         }
     }
 
-    fn told(&self) -> FactText {
+    fn payload(&self) -> FactText {
         let (title, what, advice) = match self {
             Self::Disk(what) => (
-                "the disk is in trouble",
+                "the disk is full or failing",
                 what,
                 "make room; nothing is sent while the ledger cannot be written",
             ),
             Self::Database(what) => (
-                "the ledger is in trouble",
+                "the ledger cannot be used",
                 what,
                 "nothing is sent while it cannot be written; `payrun doctor` says more",
             ),
@@ -79,7 +79,7 @@ pub struct EmergencyMailer {
     open: Mutex<HashMap<AlertKind, OpenEmergency>>,
 }
 
-/// A trouble that was seen.
+/// An incident that was seen.
 #[derive(Debug, Clone, Copy)]
 struct OpenEmergency {
     /// When it is told next if it lasts.
@@ -112,38 +112,38 @@ impl EmergencyMailer {
         })
     }
 
-    /// Tells of these troubles, and of those that were there before and are over; says how many
+    /// Tells of these emergencies, and of those that were there before and are over; says how many
     /// mails were taken.
     ///
     /// Meant to be called every few seconds with what is wrong at that moment, also with nothing.
-    pub async fn tell(&self, troubles: &[Emergency]) -> usize {
+    pub async fn tell(&self, emergencies: &[Emergency]) -> usize {
         let now = self.clock.now();
         let mut taken = 0;
-        for trouble in troubles {
-            if self.is_due(trouble.kind(), now) {
+        for emergency in emergencies {
+            if self.is_due(emergency.kind(), now) {
                 let letter = at_once(
-                    trouble.kind(),
-                    trouble.told(),
+                    emergency.kind(),
+                    emergency.payload(),
                     false,
                     &self.place,
                     now,
                     self.zone,
                 );
-                let sent = self.send(trouble.kind(), &letter, now).await;
-                self.note(trouble.kind(), sent > 0, now);
+                let sent = self.send(emergency.kind(), &letter, now).await;
+                self.note(emergency.kind(), sent > 0, now);
                 taken += sent;
             }
         }
-        let there: BTreeSet<AlertKind> = troubles.iter().map(Emergency::kind).collect();
+        let there: BTreeSet<AlertKind> = emergencies.iter().map(Emergency::kind).collect();
         for kind in self.over(&there) {
-            let told = FactText {
+            let payload = FactText {
                 title: over(kind).to_owned(),
                 ..FactText::default()
             };
             taken += self
                 .send(
                     kind,
-                    &at_once(kind, told, true, &self.place, now, self.zone),
+                    &at_once(kind, payload, true, &self.place, now, self.zone),
                     now,
                 )
                 .await;
@@ -224,8 +224,8 @@ impl EmergencyMailer {
 
 fn over(kind: AlertKind) -> &'static str {
     if kind == AlertKind::Disk {
-        "the disk is in trouble"
+        "the disk is full or failing"
     } else {
-        "the ledger is in trouble"
+        "the ledger cannot be used"
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be changed: what is wanted held against the episodes that are open. Pure.
+//! What is to be changed: what is wanted held against the incidents that are open. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use super::facts::headline;
 use super::rules::{ScopedRule, WantedFact};
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Change, EpisodeRow};
+use payrun_ledger::{Change, IncidentRow};
 
 /// What is to be changed.
 #[derive(Debug, Default)]
 pub(super) struct IncidentChanges<'a, 'b> {
-    /// New episodes.
+    /// New incidents.
     pub begin: Vec<&'a WantedFact<'b>>,
-    /// Episodes that have lasted for long enough.
+    /// Incidents that have lasted for long enough.
     pub open: Vec<(i64, &'a WantedFact<'b>)>,
-    /// Episodes of which something else is to be said by now.
+    /// Incidents of which something else is to be said by now.
     pub tell: Vec<(i64, &'a WantedFact<'b>)>,
-    /// Episodes that are over.
+    /// Incidents that are over.
     pub close: Vec<(i64, AlertKind)>,
     /// What needs nothing more.
     pub changes: Vec<Change>,
 }
 
 /// How long something must not have been seen before it is over: what comes and goes is one
-/// trouble.
+/// incident.
 const fn settled_after(kind: AlertKind) -> Duration {
     match kind {
         // It ends by itself, and comes again with the next call if our balance is as small as
@@ -42,7 +42,7 @@ const fn settled_after(kind: AlertKind) -> Duration {
         | AlertKind::LaneStopped
         | AlertKind::GatewayUnreachable
         | AlertKind::Certificate
-        | AlertKind::Unlisted
+        | AlertKind::UnmappedCode
         | AlertKind::PayerDiffers
         | AlertKind::Alarm
         | AlertKind::Difference
@@ -56,11 +56,12 @@ const fn settled_after(kind: AlertKind) -> Duration {
 /// Plans the changes.
 pub(super) fn plan<'a, 'b>(
     wanted: &'a [WantedFact<'b>],
-    open: &[EpisodeRow],
+    open: &[IncidentRow],
     rules: &[ScopedRule<'_>],
     now: Timestamp,
 ) -> IncidentChanges<'a, 'b> {
-    let rows: HashMap<&str, &EpisodeRow> = open.iter().map(|row| (row.key.as_str(), row)).collect();
+    let rows: HashMap<&str, &IncidentRow> =
+        open.iter().map(|row| (row.key.as_str(), row)).collect();
     let seen: HashMap<&str, &WantedFact<'_>> = wanted
         .iter()
         .map(|wanted| (wanted.key.as_str(), wanted))
@@ -82,7 +83,7 @@ pub(super) fn plan<'a, 'b>(
 }
 
 impl<'a, 'b> IncidentChanges<'a, 'b> {
-    fn go_on(&mut self, wanted: &'a WantedFact<'b>, row: &EpisodeRow, now: Timestamp) {
+    fn go_on(&mut self, wanted: &'a WantedFact<'b>, row: &IncidentRow, now: Timestamp) {
         if row.gone_since.is_some() {
             self.changes.push(Change::Meet(row.id));
         }
@@ -91,12 +92,12 @@ impl<'a, 'b> IncidentChanges<'a, 'b> {
         {
             self.open.push((row.id, wanted));
         }
-        if headline(&row.told) != wanted.fact.told.title {
+        if headline(&row.payload) != wanted.fact.payload.title {
             self.tell.push((row.id, wanted));
         }
     }
 
-    fn missing(&mut self, row: &EpisodeRow, rules: &[ScopedRule<'_>], now: Timestamp) {
+    fn missing(&mut self, row: &IncidentRow, rules: &[ScopedRule<'_>], now: Timestamp) {
         let ruled = rules.iter().any(|ScopedRule { rule, .. }| {
             rule.on == row.kind
                 && row

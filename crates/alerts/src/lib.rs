@@ -1,7 +1,7 @@
-//! Telling people: rules over facts of the ledger, episodes, and mails.
+//! Telling people: rules over facts of the ledger, incidents, and mails.
 //!
-//! [`Alerts::look`] asks the ledger for troubles and news, and makes *episodes* of what a rule is
-//! about: one trouble from its beginning to its end. [`Alerts::deliver`] gathers what is due for a
+//! [`Alerts::look`] asks the ledger for what lasts and what happened, and makes *incidents* of what a rule is
+//! about: one incident from its beginning to its end. [`Alerts::deliver`] gathers what is due for a
 //! person into one mail and sends what waits in the outbox. Both may be called by several processes
 //! at once: every step is a change of a row that only one of them makes. A mail goes out at least
 //! once; its message id stays the same.
@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use payrun_domain::alert::ExpiringCredential;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Change, Ledger, LedgerError, NewEpisode, Recipients};
+use payrun_ledger::{Change, Ledger, LedgerError, NewIncident, Recipients};
 use payrun_project::config::{AlertsConfig, Config};
 use payrun_project::workflow::Workflow;
 use payrun_system::clock::Clock;
@@ -46,14 +46,14 @@ use mailer::Mailer;
 use rules::{WantedFact, scoped, wanted};
 use templates::Templates;
 
-/// How far back news are looked for when they never were.
+/// How far back events are looked for when they never were.
 const FIRST_LOOK: Duration = Duration::from_secs(86_400);
 
 /// What is looked at once more: a commit may come later than the instant it speaks of, and clocks
 /// differ.
 const OVERLAP: Duration = Duration::from_secs(600);
 
-/// How often is noted up to when news were looked for.
+/// How often is noted up to when events were looked for.
 const NOTE: Duration = Duration::from_secs(300);
 
 /// The most changes of one commit.
@@ -117,7 +117,7 @@ impl Alerts {
         })
     }
 
-    /// Looks for troubles and news and writes down what people are to hear of; says how many
+    /// Looks for incidents and events and writes down what people are to hear of; says how many
     /// changes that made.
     ///
     /// Meant to be called every few seconds. Cheap where nothing is wrong.
@@ -130,7 +130,7 @@ impl Alerts {
         let mut made = 0;
         if !rules.is_empty() {
             let noted = self.ledger.looked_until().await?;
-            // A mark in the future was made by a clock that was ahead: what comes before it is news
+            // A mark in the future was made by a clock that was ahead: what comes before it is new
             // all the same.
             let after = noted
                 .map_or(now.minus(FIRST_LOOK), |noted| noted.min(now))
@@ -138,7 +138,7 @@ impl Alerts {
             let window = InstantRange { after, until: now };
             let facts = facts::gather(&self.ledger, &rules, watched, window).await?;
             let wanted = wanted(&rules, &facts, now);
-            let planned = plan(&wanted, &self.ledger.open_episodes().await?, &rules, now);
+            let planned = plan(&wanted, &self.ledger.open_incidents().await?, &rules, now);
             made = self.carry_out(planned, now).await?;
             if noted.is_none_or(|noted| now.since(noted) >= NOTE || noted > now) {
                 self.ledger.note_look(now).await?;
@@ -171,11 +171,11 @@ impl Alerts {
             .into_iter()
             .filter(|wanted| !known.contains(&wanted.key))
         {
-            changes.push(Change::Begin(NewEpisode {
+            changes.push(Change::Begin(NewIncident {
                 key: wanted.key.clone(),
                 kind: wanted.fact.kind,
                 since: wanted.fact.since.unwrap_or(now),
-                told: facts::told(&self.ledger, wanted.fact).await?,
+                payload: facts::payload(&self.ledger, wanted.fact).await?,
                 hearing: wanted.is_ripe().then(|| self.hearing(wanted, now)),
             }));
         }
@@ -185,7 +185,7 @@ impl Alerts {
         for (id, wanted) in planned.tell {
             changes.push(Change::Tell(
                 id,
-                facts::told(&self.ledger, wanted.fact).await?,
+                facts::payload(&self.ledger, wanted.fact).await?,
             ));
         }
         for (id, kind) in planned.close {
@@ -201,7 +201,7 @@ impl Alerts {
         }
         let mut made = 0;
         for some in changes.chunks(CHANGES_MAX) {
-            made += self.ledger.change_episodes(some, now).await?;
+            made += self.ledger.change_incidents(some, now).await?;
         }
         Ok(made)
     }
@@ -237,7 +237,7 @@ impl Alerts {
     /// # Errors
     /// Whatever the ledger says.
     pub async fn prune(&self, older_than: Duration) -> Result<u64, LedgerError> {
-        // News that could be found again must stay known.
+        // Events that could be found again must stay known.
         const LEAST: Duration = Duration::from_secs(60 * 86_400);
         self.ledger
             .prune_alerts(self.clock.now().minus(older_than.max(LEAST)))

@@ -12,7 +12,7 @@ use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{AlertEvent, NoticeRow};
 
-/// How many episodes one mail tells in full; the others are counted.
+/// How many incidents one mail tells in full; the others are counted.
 const TOLD_MAX: usize = 30;
 
 /// What an alert mail says; templates see these names.
@@ -32,7 +32,7 @@ pub(super) struct MailBody {
     pub ledger: String,
 }
 
-/// One episode.
+/// One incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct IncidentEntry {
     /// `new`, `over`, or `passed`: new and over since the last mail.
@@ -60,10 +60,10 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
     let mut entries: Vec<IncidentEntry> = Vec::new();
     let mut places: BTreeMap<i64, usize> = BTreeMap::new();
     for notice in notices {
-        match places.get(&notice.episode_id) {
+        match places.get(&notice.incident_id) {
             Some(place) => entries[*place].state = "passed",
             None => {
-                places.insert(notice.episode_id, entries.len());
+                places.insert(notice.incident_id, entries.len());
                 entries.push(entry(notice, zone));
             }
         }
@@ -85,24 +85,24 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
 }
 
 fn entry(notice: &NoticeRow, zone: Tz) -> IncidentEntry {
-    let told = facts::read(&notice.told);
+    let payload = facts::read(&notice.payload);
     IncidentEntry {
-        state: match notice.news {
+        state: match notice.event {
             AlertEvent::Opened => "new",
             AlertEvent::Closed => "over",
         },
         kind: notice.kind.as_str(),
         urgent: notice.kind.is_urgent(),
-        title: told.title,
+        title: payload.title,
         since: shown(notice.since, zone),
         until: notice
             .closed_at
             .filter(|_| notice.kind.is_lasting())
             .map(|at| shown(at, zone))
             .unwrap_or_default(),
-        facts: told.facts,
-        lines: told.lines,
-        advice: told.advice,
+        facts: payload.facts,
+        lines: payload.lines,
+        advice: payload.advice,
     }
 }
 
@@ -152,15 +152,15 @@ pub(super) fn shown(at: Timestamp, zone: Tz) -> String {
 /// What is told without the ledger.
 pub(super) fn at_once(
     kind: AlertKind,
-    told: facts::FactText,
+    payload: facts::FactText,
     over: bool,
     ledger: &str,
     now: Timestamp,
     zone: Tz,
 ) -> MailBody {
     let notice = NoticeRow {
-        episode_id: 0,
-        news: if over {
+        incident_id: 0,
+        event: if over {
             AlertEvent::Closed
         } else {
             AlertEvent::Opened
@@ -168,7 +168,7 @@ pub(super) fn at_once(
         kind,
         since: now,
         closed_at: over.then_some(now),
-        told: serde_json::to_string(&told).unwrap_or_default(),
+        payload: serde_json::to_string(&payload).unwrap_or_default(),
     };
     letter(&[notice], ledger, now, zone)
 }
@@ -177,19 +177,19 @@ pub(super) fn at_once(
 mod tests {
     use super::*;
 
-    fn notice(id: i64, news: AlertEvent, kind: AlertKind, title: &str) -> NoticeRow {
-        let told = facts::FactText {
+    fn notice(id: i64, event: AlertEvent, kind: AlertKind, title: &str) -> NoticeRow {
+        let payload = facts::FactText {
             title: title.to_owned(),
             advice: "look".to_owned(),
             ..facts::FactText::default()
         };
         NoticeRow {
-            episode_id: id,
-            news,
+            incident_id: id,
+            event,
             kind,
             since: Timestamp::from_millis(0),
-            closed_at: (news == AlertEvent::Closed).then_some(Timestamp::from_millis(60_000)),
-            told: serde_json::to_string(&told).unwrap(),
+            closed_at: (event == AlertEvent::Closed).then_some(Timestamp::from_millis(60_000)),
+            payload: serde_json::to_string(&payload).unwrap(),
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_came_and_went_is_told_once_and_asks_for_nothing() {
-        let told = letter_of(&[
+        let letter = letter_of(&[
             notice(
                 1,
                 AlertEvent::Opened,
@@ -219,16 +219,16 @@ mod tests {
             ),
         ]);
         assert_eq!(
-            (told.entries.len(), told.entries[0].state, told.urgent),
+            (letter.entries.len(), letter.entries[0].state, letter.urgent),
             (1, "passed", false)
         );
-        assert_eq!(told.entries[0].advice, "");
-        assert_eq!(told.subject, "[payrun] over: hk is stopped");
+        assert_eq!(letter.entries[0].advice, "");
+        assert_eq!(letter.subject, "[payrun] over: hk is stopped");
     }
 
     #[test]
     fn the_subject_names_what_is_new_and_counts_the_rest() {
-        let told = letter_of(&[
+        let letter = letter_of(&[
             notice(
                 1,
                 AlertEvent::Closed,
@@ -237,8 +237,11 @@ mod tests {
             ),
             notice(2, AlertEvent::Opened, AlertKind::Alarm, "charged twice"),
         ]);
-        assert_eq!(told.subject, "[payrun] URGENT: charged twice (and 1 more)");
-        assert!(told.urgent);
+        assert_eq!(
+            letter.subject,
+            "[payrun] URGENT: charged twice (and 1 more)"
+        );
+        assert!(letter.urgent);
     }
 
     #[test]
@@ -253,11 +256,11 @@ mod tests {
                 )
             })
             .collect();
-        let told = letter_of(&many);
+        let letter = letter_of(&many);
         assert_eq!(
-            (told.entries.len(), told.more),
+            (letter.entries.len(), letter.more),
             (30, vec!["20 × needs_review".to_owned()])
         );
-        assert_eq!(told.subject, "[payrun] needs review (and 49 more)");
+        assert_eq!(letter.subject, "[payrun] needs review (and 49 more)");
     }
 }

@@ -28,7 +28,7 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
         (name, text, html)
     };
     let over = NoticeRow {
-        news: AlertEvent::Closed,
+        event: AlertEvent::Closed,
         closed_at: Some(AT),
         ..stopped()
     };
@@ -49,8 +49,8 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
 /// A digest.
 pub(super) fn letter() -> MailBody {
     let over = NoticeRow {
-        episode_id: 4,
-        news: AlertEvent::Closed,
+        incident_id: 4,
+        event: AlertEvent::Closed,
         closed_at: Some(AT),
         ..stopped()
     };
@@ -64,13 +64,13 @@ pub(super) fn letter() -> MailBody {
 
 /// What `payrun alerts test` sends.
 pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> MailBody {
-    let told = FactText {
+    let payload = FactText {
         title: "this is a test".to_owned(),
         lines: vec!["Mails of payrun reach you.".to_owned()],
         ..FactText::default()
     };
     let mut letter = compose(
-        &[notice(1, AlertKind::NeedsReview, &told)],
+        &[notice(1, AlertKind::NeedsReview, &payload)],
         ledger,
         now,
         zone,
@@ -82,18 +82,18 @@ pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> 
     letter
 }
 
-fn notice(episode_id: i64, kind: AlertKind, told: &FactText) -> NoticeRow {
+fn notice(incident_id: i64, kind: AlertKind, payload: &FactText) -> NoticeRow {
     NoticeRow {
-        episode_id,
-        news: AlertEvent::Opened,
+        incident_id,
+        event: AlertEvent::Opened,
         kind,
         since: AT.minus(std::time::Duration::from_secs(5_400)),
         closed_at: None,
-        told: serde_json::to_string(told).unwrap_or_default(),
+        payload: serde_json::to_string(payload).unwrap_or_default(),
     }
 }
 
-fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> FactText {
+fn payload(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> FactText {
     FactText {
         title: title.to_owned(),
         facts: facts
@@ -106,7 +106,7 @@ fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> Fa
 }
 
 fn stopped() -> NoticeRow {
-    let told = told(
+    let payload = payload(
         "hk is stopped: nothing is sent until a person has mended it",
         &[
             ("gateway", "hk"),
@@ -116,13 +116,13 @@ fn stopped() -> NoticeRow {
             ),
         ],
         &[],
-        "mend what the reason says (key, certificate, permission); what was sent is asked about; `payrun lane release hk` lets it go on",
+        "mend what the reason says (key, certificate, permission); what was sent is queried; `payrun lane release hk` lets it go on",
     );
-    notice(1, AlertKind::LaneStopped, &told)
+    notice(1, AlertKind::LaneStopped, &payload)
 }
 
 fn alarm() -> NoticeRow {
-    let told = told(
+    let payload = payload(
         "monthly-deductions: a second receipt for an item that had succeeded: it may be charged twice",
         &[
             ("workflow", "monthly-deductions"),
@@ -133,11 +133,11 @@ fn alarm() -> NoticeRow {
         &["alarm: second_receipt"],
         "`payrun show --item 4711` has every answer; compare with the gateway's own records",
     );
-    notice(2, AlertKind::Alarm, &told)
+    notice(2, AlertKind::Alarm, &payload)
 }
 
 fn needing_review() -> NoticeRow {
-    let told = told(
+    let payload = payload(
         "monthly-deductions: 3 items need a person",
         &[
             ("workflow", "monthly-deductions"),
@@ -150,7 +150,7 @@ fn needing_review() -> NoticeRow {
         ],
         "look with `payrun show --item KEY`, then decide; `payrun items --run 7 --state needs_review` names all",
     );
-    notice(3, AlertKind::NeedsReview, &told)
+    notice(3, AlertKind::NeedsReview, &payload)
 }
 
 /// A day on which something went wrong.

@@ -75,7 +75,7 @@ impl ScopedRule<'_> {
 /// A fact that rules want told.
 #[derive(Debug, Clone)]
 pub(super) struct WantedFact<'a> {
-    /// What the episode is known by.
+    /// What the incident is known by.
     pub key: String,
     pub fact: &'a Fact,
     /// How long it must have lasted.
@@ -91,7 +91,7 @@ impl WantedFact<'_> {
     }
 }
 
-/// What is wanted of these facts. Two rules that say the same of time share an episode.
+/// What is wanted of these facts. Two rules that say the same of time share an incident.
 pub(super) fn wanted<'a>(
     rules: &[ScopedRule<'_>],
     facts: &'a [Fact],
@@ -122,7 +122,7 @@ pub(super) fn wanted<'a>(
     all.into_values().collect()
 }
 
-/// What an episode is known by.
+/// What an incident is known by.
 pub(super) fn key(fact: &Fact, spec: &str) -> String {
     format!("{}/{}/{spec}", fact.kind.as_str(), fact.subject)
 }

@@ -1,6 +1,6 @@
 //! What people are told of, by which rules, and when they do not want to be woken.
 //!
-//! A *lasting* trouble goes on until it is over, and both are told. Everything else is *news*: it
+//! A *lasting* incident goes on until it is over, and both are told. Everything else is an *event*: it
 //! happened, and is told once.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub enum AlertKind {
     /// A certificate or key expires soon.
     Certificate,
     /// A gateway answered what no outcome table lists, or what no page of it attests.
-    Unlisted,
+    UnmappedCode,
     /// The buyer that was declared to customs is not the payer.
     PayerDiffers,
     /// Answers contradict each other: money may have moved twice, or not at all.
@@ -71,7 +71,7 @@ impl AlertKind {
         Self::LaneStopped,
         Self::GatewayUnreachable,
         Self::Certificate,
-        Self::Unlisted,
+        Self::UnmappedCode,
         Self::PayerDiffers,
         Self::Alarm,
         Self::Difference,
@@ -107,7 +107,7 @@ impl AlertKind {
             Self::LaneStopped => "lane_stopped",
             Self::GatewayUnreachable => "gateway_unreachable",
             Self::Certificate => "certificate",
-            Self::Unlisted => "unlisted",
+            Self::UnmappedCode => "unmapped_code",
             Self::PayerDiffers => "payer_differs",
             Self::Alarm => "alarm",
             Self::Difference => "difference",
@@ -141,7 +141,7 @@ impl AlertKind {
             | Self::NeedsReview
             | Self::LaneSuspended
             | Self::Certificate
-            | Self::Unlisted
+            | Self::UnmappedCode
             | Self::PayerDiffers
             | Self::Difference
             | Self::ContractStopped
@@ -167,7 +167,7 @@ impl AlertKind {
             | Self::Rejected
             | Self::Refused
             | Self::Limit
-            | Self::Unlisted
+            | Self::UnmappedCode
             | Self::PayerDiffers
             | Self::Alarm
             | Self::Difference
@@ -190,7 +190,7 @@ impl AlertKind {
             | Self::Refused
             | Self::Limit
             | Self::Certificate
-            | Self::Unlisted
+            | Self::UnmappedCode
             | Self::PayerDiffers
             | Self::Alarm
             | Self::Difference

@@ -26,7 +26,7 @@ pub enum Answer {
     /// A query's answer only: the gateway has no such order, or has it unpaid. It counts after the
     /// grace period, since an order may show up late.
     Absent,
-    /// Everything else: time-out after sending, reset, 5xx, unreadable, unverifiable, unlisted,
+    /// Everything else: time-out after sending, reset, 5xx, unreadable, unverifiable, unmapped,
     /// contradictory.
     Unknown {
         /// What made it unknown.
@@ -181,6 +181,30 @@ pub enum DeclineClass {
     Funds,
 }
 
+impl DeclineClass {
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::Soft,
+        Self::Hard,
+        Self::Spent,
+        Self::Person,
+        Self::Config,
+        Self::Funds,
+    ];
+
+    /// The word for this class, as outcome tables and the ledger spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+            Self::Spent => "spent",
+            Self::Person => "person",
+            Self::Config => "config",
+            Self::Funds => "funds",
+        }
+    }
+}
+
 /// What a refusal does to the order number. The gateway's rule, not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -211,7 +235,7 @@ pub enum Cause {
     /// The reply's signature could not be verified.
     Unverified,
     /// A code no outcome table lists.
-    Unlisted,
+    Unmapped,
     /// The reply names another order, amount or currency than ours.
     Mismatch,
     /// The outcome table says that only a query tells.
@@ -230,7 +254,7 @@ impl Cause {
             Self::GatewayFailed => "gateway_failed",
             Self::Unreadable => "unreadable",
             Self::Unverified => "unverified",
-            Self::Unlisted => "unlisted",
+            Self::Unmapped => "unmapped",
             Self::Mismatch => "mismatch",
             Self::Ambiguous => "ambiguous",
             Self::Abandoned => "abandoned",

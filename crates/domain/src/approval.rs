@@ -85,7 +85,7 @@ pub struct BatchRow<'a> {
     /// The key's fingerprint, of which the order number is made.
     pub key_hash: KeyHash,
     /// The order number that the user gave.
-    pub custom_no: Option<&'a str>,
+    pub custom_order_no: Option<&'a str>,
     /// Its amount.
     pub amount: Option<Amount>,
     /// Its checked fields, a JSON object.
@@ -129,7 +129,7 @@ impl BatchRow<'_> {
             &line,
             self.key,
             &key_hash,
-            self.custom_no.unwrap_or_default(),
+            self.custom_order_no.unwrap_or_default(),
             &minor,
             code,
             &lasting(self.input),
@@ -230,7 +230,7 @@ mod tests {
             line,
             key: "R-1",
             key_hash: KeyHash::of("hk", "refund", "R-1"),
-            custom_no: None,
+            custom_order_no: None,
             amount,
             input,
         }
@@ -256,7 +256,7 @@ mod tests {
                 &ORIGIN,
                 &[
                     BatchRow {
-                        custom_no: Some("A-1"),
+                        custom_order_no: Some("A-1"),
                         ..rows[0]
                     },
                     rows[1],

@@ -18,7 +18,7 @@ pub struct AuditEntry {
     /// Which way it came.
     pub via: String,
     /// What was done, such as `lane.suspend`.
-    pub verb: String,
+    pub action: String,
     /// Of what, such as `lane hk` or `item 12`.
     pub target: String,
     /// Why.
@@ -50,7 +50,7 @@ impl Link {
             &at,
             &entry.actor,
             &entry.via,
-            &entry.verb,
+            &entry.action,
             &entry.target,
         ];
         for part in parts
@@ -98,7 +98,7 @@ mod tests {
             at: Timestamp::from_millis(5),
             actor: "ann".into(),
             via: "cli (ann)".into(),
-            verb: "pause".into(),
+            action: "pause".into(),
             target: "all".into(),
             reason: "a test".into(),
             before: "{}".into(),
@@ -114,7 +114,7 @@ mod tests {
             |entry| entry.at = Timestamp::from_millis(6),
             |entry| entry.actor = "bob".into(),
             |entry| entry.via = "api".into(),
-            |entry| entry.verb = "resume".into(),
+            |entry| entry.action = "resume".into(),
             |entry| entry.target = "gateway hk".into(),
             |entry| entry.reason = "another".into(),
             |entry| entry.before = "{\"a\":1}".into(),

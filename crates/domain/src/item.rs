@@ -330,7 +330,7 @@ pub enum QueryPurpose {
     /// believed at once.
     ResendDeclined,
     /// What became of the order, which was answered with this code that no outcome table lists.
-    Unlisted(String),
+    Unmapped(String),
 }
 
 /// What happens to an item.
@@ -385,7 +385,7 @@ impl Event {
             Self::Expire => EventKind::Expire,
             Self::Resolve(_) => EventKind::Resolve,
             Self::Recall => EventKind::Recall,
-            Self::Park => EventKind::RequireReview,
+            Self::RequireReview => EventKind::RequireReview,
         }
     }
 }
@@ -814,7 +814,7 @@ fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
                 "verifying: it is sent again when the gateway says that it has no such order{late}"
             ))
         }
-        QueryPurpose::Outcome | QueryPurpose::Number(_) | QueryPurpose::Unlisted(_) => None,
+        QueryPurpose::Outcome | QueryPurpose::Number(_) | QueryPurpose::Unmapped(_) => None,
     }
 }
 
@@ -875,9 +875,9 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
             Some(not_processed(item, code, *after, policy, now))
         }
         Answer::Unknown { cause, code } => {
-            let unlisted = *cause == Cause::Unlisted && !code.is_empty();
-            let purpose = if unlisted {
-                QueryPurpose::Unlisted(code.clone())
+            let unmapped = *cause == Cause::Unmapped && !code.is_empty();
+            let purpose = if unmapped {
+                QueryPurpose::Unmapped(code.clone())
             } else {
                 QueryPurpose::Outcome
             };
@@ -888,7 +888,7 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
             } else {
                 moved.next_at
             };
-            let reason = if unlisted {
+            let reason = if unmapped {
                 format!("{}: {code}", cause.as_str())
             } else {
                 cause.as_str().to_owned()
@@ -940,7 +940,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Declined(told), QueryPurpose::Resend | QueryPurpose::ResendDeclined) => {
             Some(resend(item, told.number, now))
         }
-        (Answer::Declined(decline), QueryPurpose::Outcome | QueryPurpose::Unlisted(_)) => {
+        (Answer::Declined(decline), QueryPurpose::Outcome | QueryPurpose::Unmapped(_)) => {
             Some(declined(item, decline, policy, now))
         }
         (Answer::Absent, QueryPurpose::ResendDeclined) => Some(resend(item, NumberRule::Same, now)),
@@ -967,7 +967,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         }
         // It was answered so before, and nothing came of it then either: a person has to find out
         // what the code means.
-        (Answer::Absent, QueryPurpose::Unlisted(code))
+        (Answer::Absent, QueryPurpose::Unmapped(code))
             if grace_is_over(item, policy, now) && item.submit_count > 1 =>
         {
             let reason = format!(
@@ -975,7 +975,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             );
             Some(at_rest(item, State::NeedsReview, Some(reason)))
         }
-        (Answer::Absent, QueryPurpose::Outcome | QueryPurpose::Unlisted(_))
+        (Answer::Absent, QueryPurpose::Outcome | QueryPurpose::Unmapped(_))
             if grace_is_over(item, policy, now) =>
         {
             Some(send_again(item, policy, now))
@@ -1269,7 +1269,7 @@ fn query_or_review(
         return ask_later(item, state, purpose, policy, now);
     }
     let answered = match &purpose {
-        QueryPurpose::Unlisted(code) => {
+        QueryPurpose::Unmapped(code) => {
             format!("; it was answered {code}, which no outcome table lists")
         }
         QueryPurpose::Outcome
@@ -1397,7 +1397,7 @@ mod tests {
                 "about-number" => item.query_purpose = QueryPurpose::Number(decline("soft", "ask")),
                 "about-resend" => item.query_purpose = QueryPurpose::Resend,
                 "about-declined" => item.query_purpose = QueryPurpose::ResendDeclined,
-                "about-unlisted" => item.query_purpose = QueryPurpose::Unlisted("40003".into()),
+                "about-unmapped" => item.query_purpose = QueryPurpose::Unmapped("40003".into()),
                 "last-send" => item.submit_count = 3,
                 "never-sent" => (item.submit_count, item.sent_at) = (0, None),
                 "ladder-end" => item.decline_count = 2,

@@ -98,7 +98,7 @@ impl<'a> Journal<'a> {
                 "needed": approval.needed,
                 "by": by,
                 "origin": origin.print().to_string(),
-                "print": approval.print,
+                "print": approval.content_hash,
                 "items": approval.items,
                 "decided_at": approval.decided_at.map(Timestamp::millis),
             });
@@ -114,7 +114,7 @@ fn print(item: &ItemRow) -> Option<ContentHash> {
         line: item.line,
         key: &item.key,
         key_hash: item.key_hash?,
-        custom_no: item.custom_no.as_deref(),
+        custom_order_no: item.custom_order_no.as_deref(),
         amount: item.amount,
         input: &item.input,
     };

@@ -291,13 +291,13 @@ impl Engine {
             }
             // Somebody may put back a key or an account.
             (_, Err(UnreadableReason::Lacking(why))) => {
-                return Ok(wait_or_end(row, now, NotificationOutcome::Unread, &why));
+                return Ok(wait_or_end(row, now, NotificationOutcome::Unreadable, &why));
             }
             (None, Ok(_)) => {
                 return Ok(wait_or_end(
                     row,
                     now,
-                    NotificationOutcome::Unread,
+                    NotificationOutcome::Unreadable,
                     "there is no such gateway",
                 ));
             }
@@ -310,7 +310,7 @@ impl Engine {
                 "a notification cannot be read"
             );
             return Ok(Interpretation::Ends(
-                NotificationOutcome::Unread,
+                NotificationOutcome::Unreadable,
                 why.clone(),
                 None,
             ));
@@ -330,7 +330,7 @@ impl Engine {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
         let items = self
             .ledger
-            .items_named(&account.name, &names, &[number.as_str()])
+            .items_by_order_no(&account.name, &names, &[number.as_str()])
             .await?;
         let item = items.iter().find(|item| item.has_had(number.as_str()));
         let Some((item, kind)) =
@@ -554,10 +554,10 @@ fn tell(row: &NotificationRow, outcome: NotificationOutcome) {
         }
         NotificationOutcome::Open
         | NotificationOutcome::Applied
-        | NotificationOutcome::Asked
-        | NotificationOutcome::NothingNew
+        | NotificationOutcome::Queried
+        | NotificationOutcome::NoChange
         | NotificationOutcome::UnknownOrder
-        | NotificationOutcome::Unread => {}
+        | NotificationOutcome::Unreadable => {}
     }
 }
 

@@ -138,7 +138,7 @@ impl Engine {
         if freed > 0 {
             tracing::warn!(
                 items = freed,
-                "a process died with calls under way; they are asked about before anything is sent"
+                "a process died with calls under way; they are queried before anything is sent"
             );
         }
         Ok(freed)

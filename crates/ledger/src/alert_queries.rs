@@ -76,7 +76,7 @@ pub struct RunRef {
     pub occurrence: String,
 }
 
-/// Items of a run that are in trouble.
+/// Items of a run that need a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunWithProblems {
     /// Their run.
@@ -415,7 +415,7 @@ impl Ledger {
         let doing = "noting an answer that no page attests";
         // No database takes the character NUL as text.
         let code = code.replace('\0', "\u{fffd}");
-        let fresh = "select 1 as one from unlisted where lane = $1 and kind = $2 and code = $3 and last_at > $4";
+        let fresh = "select 1 as one from unmapped_codes where lane = $1 and kind = $2 and code = $3 and last_at > $4";
         let query = sqlx::query(fresh)
             .bind(lane)
             .bind(kind)
@@ -431,7 +431,7 @@ impl Ledger {
             return Ok(());
         }
         let mut turn = self.turn(doing).await?;
-        let note = "insert into unlisted (lane, kind, code, first_at, last_at, item_id, assumed) \
+        let note = "insert into unmapped_codes (lane, kind, code, first_at, last_at, item_id, assumed) \
                     values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";
         let noted = sqlx::query(note)
@@ -453,17 +453,17 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn unlisted(
+    pub async fn unmapped_codes(
         &self,
         after: Timestamp,
         limit: u32,
     ) -> Result<Vec<UnmappedCode>, LedgerError> {
-        let query = "select lane, kind, code, first_at, item_id, assumed from unlisted where first_at > $1 order by first_at limit $2";
+        let query = "select lane, kind, code, first_at, item_id, assumed from unmapped_codes where first_at > $1 order by first_at limit $2";
         let query = sqlx::query(query)
             .bind(after.millis())
             .bind(i64::from(limit));
-        let rows = self.facts("looking for unlisted answers", query).await?;
-        let unlisted = |row: &AnyRow| {
+        let rows = self.facts("looking for unmapped codes", query).await?;
+        let unmapped = |row: &AnyRow| {
             Ok(UnmappedCode {
                 lane: text(row, 0)?,
                 kind: text(row, 1)?,
@@ -473,7 +473,7 @@ impl Ledger {
                 assumed: row.try_get(5).map_err(failed)?,
             })
         };
-        rows.iter().map(unlisted).collect()
+        rows.iter().map(unmapped).collect()
     }
 
     /// How many runs of a workflow began at an instant or later, and how many of them have ended;
@@ -528,7 +528,7 @@ impl Ledger {
 }
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of("reading what is troubled", source)
+    LedgerError::of("reading what went wrong", source)
 }
 
 fn text(row: &AnyRow, column: usize) -> Result<String, LedgerError> {

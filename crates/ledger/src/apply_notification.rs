@@ -68,7 +68,7 @@ impl Ledger {
         let makes_work = |outcome: &NotificationOutcome| {
             !matches!(
                 outcome,
-                NotificationOutcome::Open | NotificationOutcome::NothingNew
+                NotificationOutcome::Open | NotificationOutcome::NoChange
             )
         };
         if outcomes.iter().any(makes_work) {
@@ -119,7 +119,7 @@ async fn apply_one(
         words: words(&found, said),
     };
     let (outcome, detail, next_at) = match follow(&found.stored, &news, &found.policy, said.now)? {
-        Consequence::Ignore => (NotificationOutcome::NothingNew, None, None),
+        Consequence::Ignore => (NotificationOutcome::NoChange, None, None),
         Consequence::Wait => {
             let waits = "waits for a call that is under way".to_owned();
             let again = said.now.plus(CALL_UNDER_WAY);
@@ -128,7 +128,7 @@ async fn apply_one(
         Consequence::QueryNow => {
             ask(turn, &found, said).await?;
             let says = said.answer.as_str().to_owned();
-            (NotificationOutcome::Asked, Some(says), None)
+            (NotificationOutcome::Queried, Some(says), None)
         }
         Consequence::Move(moved) => {
             let stays = moved.item.state == found.stored.item.state;
@@ -136,7 +136,7 @@ async fn apply_one(
             let outcome = match (stays, told) {
                 (true, true) if is_mismatch => NotificationOutcome::Mismatch,
                 (true, true) => NotificationOutcome::Contradicts,
-                (true, false) => NotificationOutcome::NothingNew,
+                (true, false) => NotificationOutcome::NoChange,
                 (false, _) => NotificationOutcome::Applied,
             };
             (outcome, moved.reason, None)

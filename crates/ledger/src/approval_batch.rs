@@ -30,7 +30,7 @@ pub struct NewApproval {
 
 /// Items that were never sent, and now never will be, give key and number back.
 pub(super) async fn let_go(turn: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
-    let query = "update items set key_hash = null, order_no = null, custom_no = null \
+    let query = "update items set key_hash = null, order_no = null, custom_order_no = null \
                  where id in (select cast(atom as bigint) from json_each($1)) and state = 'cancelled' and submit_count = 0";
     let done = sqlx::query(query)
         .bind(list(items))
@@ -169,7 +169,7 @@ pub(super) async fn keep_asked(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("asking for approval", source);
-    let insert = "insert into approvals (job_id, state, author, needed, print, items, sums, asked_at, expires_at) \
+    let insert = "insert into approvals (job_id, state, author, needed, content_hash, items, sums, asked_at, expires_at) \
                   select $1, 'waiting', coalesce(r.author, ''), $2, $3, $4, $5, $6, $7 from jobs as j \
                   join runs as r on r.id = j.run_id where j.id = $1";
     sqlx::query(insert)
@@ -231,7 +231,7 @@ fn add(batch: &mut Batch, row: &AnyRow) -> Result<(), LedgerError> {
         line: row.try_get("line").map_err(failed)?,
         key: row.try_get("key").map_err(failed)?,
         key_hash: key_hash.ok_or_else(|| LedgerError::corrupt("items", id, "key_hash"))?,
-        custom_no: row.try_get("custom_no").map_err(failed)?,
+        custom_order_no: row.try_get("custom_order_no").map_err(failed)?,
         amount: amount_of(row, id)?,
         input: row.try_get("input").map_err(failed)?,
     });

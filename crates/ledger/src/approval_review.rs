@@ -243,7 +243,7 @@ impl Ledger {
         let rows: Vec<(String, String)> = transactions.iter().map(of).collect();
         let query = format!(
             "select n.value ->> 1, cast(sum(items.amount) as bigint), count(*) from json_each($1) as n cross join items \
-             where items.taken_from = unhex(n.value ->> 0) and {COUNTS} group by n.value ->> 1"
+             where items.refunded_payment = unhex(n.value ->> 0) and {COUNTS} group by n.value ->> 1"
         );
         let of = |row: &AnyRow| {
             let times: i64 = row.try_get(2)?;
@@ -443,7 +443,7 @@ const CHARGES: &str = "\
       join jobs as j on j.id = i.job_id where i.key_hash = unhex(n.value ->> 1) and j.account = $2 and j.kind in ('deduct', 'pay') \
     union all \
     select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
-      join jobs as j on j.id = i.job_id where i.custom_no = n.value ->> 0 and j.account = $2 and j.kind in ('deduct', 'pay')";
+      join jobs as j on j.id = i.job_id where i.custom_order_no = n.value ->> 0 and j.account = $2 and j.kind in ('deduct', 'pay')";
 
 const CHARGES_BY_TRANSACTION: &str = "\
     select n.atom as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
@@ -469,7 +469,7 @@ mod tests {
         place(&charges, "SEARCH i USING INDEX items_key (key_hash=?)");
         place(
             &charges,
-            "SEARCH i USING INDEX items_custom_no (custom_no=?)",
+            "SEARCH i USING INDEX items_custom_order_no (custom_order_no=?)",
         );
         place(
             &steps(CHARGES_BY_TRANSACTION).await,
@@ -477,7 +477,7 @@ mod tests {
         );
         place(
             &steps(&pairs()).await,
-            "SEARCH b USING INDEX items_named (key=?)",
+            "SEARCH b USING INDEX items_by_key (key=?)",
         );
     }
 }

@@ -94,7 +94,7 @@ pub struct ApprovalRow {
     /// How many persons must approve.
     pub needed: u32,
     /// The hash that it is bound to: 64 digits.
-    pub print: String,
+    pub content_hash: String,
     /// How many items.
     pub items: u64,
     /// Their money: minor units by currency code.
@@ -237,7 +237,7 @@ impl Ledger {
         let mut approvals = Vec::with_capacity(rows.len());
         for row in &rows {
             let mut approval = approval_row(row)?;
-            let votes = "select actor, person, at, reason from votes where approval_id = $1 order by at, person limit 100";
+            let votes = "select actor, person, at, reason from approval_votes where approval_id = $1 order by at, person limit 100";
             let votes = sqlx::query(votes)
                 .bind(approval.id)
                 .fetch_all(&self.read)
@@ -381,10 +381,10 @@ async fn approve(
         ApprovalRight::Incomparable => return Ok(DecisionOutcome::Incomparable),
         ApprovalRight::Own | ApprovalRight::Approves => {}
     }
-    if shown.is_some_and(|shown| shown != approval.print) {
+    if shown.is_some_and(|shown| shown != approval.content_hash) {
         return Ok(DecisionOutcome::NotAsShown);
     }
-    if contents(turn, approval.job_id).await?.print().to_string() != approval.print {
+    if contents(turn, approval.job_id).await?.print().to_string() != approval.content_hash {
         void_of_job(turn, approval.job_id).await?;
         let after = json!({ "state": "void" });
         turn.note(note(&approval, "approval.void", by, after, now))
@@ -393,14 +393,15 @@ async fn approve(
     }
     let given = 1 + votes(turn, id).await?;
     let released = given >= approval.needed;
-    let mut after = json!({ "print": approval.print, "given": given, "needed": approval.needed });
+    let mut after =
+        json!({ "content_hash": approval.content_hash, "given": given, "needed": approval.needed });
     if released {
         after["released"] = json!(approval.items);
     }
     let audit = turn
         .note(note(&approval, "approval.approve", by, after, now))
         .await?;
-    let insert = "insert into votes (approval_id, person, actor, at, reason, audit) values ($1, $2, $3, $4, $5, $6) \
+    let insert = "insert into approval_votes (approval_id, person, actor, at, reason, audit) values ($1, $2, $3, $4, $5, $6) \
                   on conflict do nothing";
     let voted = sqlx::query(insert)
         .bind(id)
@@ -434,7 +435,7 @@ async fn approve(
 }
 
 async fn votes(turn: &mut WriteTx, id: i64) -> Result<u32, LedgerError> {
-    let query = "select count(*) from votes where approval_id = $1";
+    let query = "select count(*) from approval_votes where approval_id = $1";
     let given: i64 = sqlx::query_scalar(query)
         .bind(id)
         .fetch_one(turn.connection())
@@ -456,7 +457,7 @@ async fn withdraw(
     if !approval.state.is_open() {
         return Ok(DecisionOutcome::NotWaiting(approval.state));
     }
-    let (state, verb, why) = if *event == Event::Expire {
+    let (state, action, why) = if *event == Event::Expire {
         (
             ApprovalState::Expired,
             "approval.expire",
@@ -473,7 +474,7 @@ async fn withdraw(
     decide_as(turn, id, state, now).await?;
     turn.note(note(
         &approval,
-        verb,
+        action,
         by,
         json!({ "state": state.as_str(), "withdrawn": items }),
         now,
@@ -484,7 +485,7 @@ async fn withdraw(
 
 fn note<'a>(
     approval: &ApprovalRow,
-    verb: &'static str,
+    action: &'static str,
     by: &'a Authorization,
     after: serde_json::Value,
     at: Timestamp,
@@ -492,7 +493,7 @@ fn note<'a>(
     let before = json!({ "state": approval.state.as_str(), "items": approval.items, "minor": approval.sums });
     NewAuditEntry {
         by,
-        verb,
+        action,
         target: format!("run {} job {}", approval.run_id, approval.job),
         before,
         after,
@@ -567,7 +568,7 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
         author: row.try_get("author").map_err(failed)?,
         author_user: row.try_get("author_user").map_err(failed)?,
         needed: u32::try_from(needed).map_err(|_| corrupt("needed"))?,
-        print: row.try_get("print").map_err(failed)?,
+        content_hash: row.try_get("content_hash").map_err(failed)?,
         items: u64::try_from(items).map_err(|_| corrupt("items"))?,
         sums: serde_json::from_str(row.try_get("sums").map_err(failed)?)
             .map_err(|_| corrupt("sums"))?,

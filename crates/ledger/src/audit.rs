@@ -20,7 +20,7 @@ use payrun_domain::time::Timestamp;
 pub(super) struct NewAuditEntry<'a> {
     pub by: &'a Authorization,
     /// What was done, such as `lane.suspend`.
-    pub verb: &'static str,
+    pub action: &'static str,
     /// Of what, such as `lane hk`.
     pub target: String,
     /// What was before: an object, or nothing.
@@ -59,20 +59,20 @@ impl WriteTx {
             at: note.at,
             actor: note.by.actor.name().to_owned(),
             via: note.by.actor.via().to_owned(),
-            verb: note.verb.to_owned(),
+            action: note.action.to_owned(),
             target: note.target,
             reason: note.by.reason.as_str().to_owned(),
             before: object(&note.before),
             after: object(&note.after),
         };
-        let insert = "insert into audit (seq, at, actor, via, verb, target, reason, before, after, hash) \
+        let insert = "insert into audit (seq, at, actor, via, action, target, reason, before, after, hash) \
                       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         sqlx::query(insert)
             .bind(entry.seq)
             .bind(entry.at.millis())
             .bind(&entry.actor)
             .bind(&entry.via)
-            .bind(&entry.verb)
+            .bind(&entry.action)
             .bind(&entry.target)
             .bind(&entry.reason)
             .bind(&entry.before)
@@ -138,7 +138,7 @@ impl Ledger {
     pub async fn audit_named(&self) -> Result<i64, LedgerError> {
         let query = "select cast(coalesce(max(audit), 0) as bigint) from (select audit from pauses \
                      union all select audit from paused_contracts union all select audit from lane_limits \
-                     union all select audit from votes) as named";
+                     union all select audit from approval_votes) as named";
         let named = sqlx::query_scalar(query).fetch_one(&self.read).await;
         named.map_err(|source| LedgerError::of("reading the audit log", source))
     }
@@ -168,7 +168,7 @@ fn audit_row(row: &AnyRow) -> Result<AuditRow, LedgerError> {
             .map_err(failed)?,
         actor: row.try_get("actor").map_err(failed)?,
         via: row.try_get("via").map_err(failed)?,
-        verb: row.try_get("verb").map_err(failed)?,
+        action: row.try_get("action").map_err(failed)?,
         target: row.try_get("target").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
         before: row.try_get("before").map_err(failed)?,

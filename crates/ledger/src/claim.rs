@@ -157,7 +157,7 @@ pub(super) struct Claims {
 /// What is due of a job: to be sent, or to be asked about.
 pub(super) const DUE: &str = "\
     select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at, \
-      unresolved_since, query_purpose, receipt, order_no, custom_no, key_hash, amount, currency, input, exclusive_key, result, \
+      unresolved_since, query_purpose, receipt, order_no, custom_order_no, key_hash, amount, currency, input, exclusive_key, result, \
       withdrawn, \
       (select b.state from items as b where b.exclusive_key = items.exclusive_key \
          and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as in_flight, \
@@ -168,18 +168,18 @@ pub(super) const DUE: &str = "\
         end as moved, \
       coalesce(recalled, 0) as recalled, \
       (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
-         and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
+         and u.id = j.run_id and (u.started_at < r.queries_until or u.at < r.at)) as restored \
     from items where job_id = $1 and next_at <= $2 order by next_at limit $3";
 
 /// What is to be asked about of a job that may send nothing: found among what is open, however much
 /// waits to be sent.
 pub(super) const ASKED: &str = "\
     select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at, \
-      unresolved_since, query_purpose, receipt, order_no, custom_no, key_hash, amount, currency, input, exclusive_key, result, \
+      unresolved_since, query_purpose, receipt, order_no, custom_order_no, key_hash, amount, currency, input, exclusive_key, result, \
       withdrawn, null as in_flight, null as paused, null as ending, \
       coalesce(recalled, 0) as recalled, \
       (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
-         and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
+         and u.id = j.run_id and (u.started_at < r.queries_until or u.at < r.at)) as restored \
     from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +next_at <= $2 \
       union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +next_at <= $2) \
     order by next_at limit $3";
@@ -776,7 +776,7 @@ impl ClaimedLane {
             "select l.state, l.until, b.tokens, b.filled_at, m.rate_calls, m.rate_per, \
                (select count(*) from pauses where scope = 'all' or (scope = 'gateway' and name = $1)) as paused, \
                (select count(*) from pauses where scope = 'workflow') as workflows \
-             from (select 1 as one) as always left join lanes as l on l.name = $1 left join buckets as b on b.name = $2 \
+             from (select 1 as one) as always left join lanes as l on l.name = $1 left join token_buckets as b on b.name = $2 \
                left join lane_limits as m on m.name = $1",
         )
         .bind(&request.lane)
@@ -840,7 +840,7 @@ impl Tokens {
         };
         let name = format!("job:{}", want.job_id);
         let failed = |source| LedgerError::of("reading the job's rate", source);
-        let row = sqlx::query("select tokens, filled_at from buckets where name = $1")
+        let row = sqlx::query("select tokens, filled_at from token_buckets where name = $1")
             .bind(&name)
             .fetch_optional(turn.connection())
             .await
@@ -915,7 +915,7 @@ impl Tokens {
 
     async fn write(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
         sqlx::query(
-            "insert into buckets (name, tokens, filled_at) values ($1, $2, $3) \
+            "insert into token_buckets (name, tokens, filled_at) values ($1, $2, $3) \
              on conflict (name) do update set tokens = excluded.tokens, filled_at = excluded.filled_at",
         )
         .bind(&self.name)

@@ -18,7 +18,7 @@ const FENCED: &[&str] = &[
     "occurrences",
     "contracts",
     "mails",
-    "episodes",
+    "incidents",
     "notifications",
     "audit",
     "unfinished_plans",

@@ -1,4 +1,4 @@
-//! Episodes: a trouble from its beginning to its end, or a piece of news; and who is to hear of it.
+//! Incidents: from their beginning to their end, or what happens once; and who is to hear of it.
 //!
 //! Every change is made once, whoever makes it first: what finds the row as it is no longer changes
 //! nothing.
@@ -15,20 +15,20 @@ use super::write_tx::WriteTx;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 
-/// Before the names of workflows in `looks`.
+/// Before the names of workflows in `alert_checkpoints`.
 const WORKFLOW: &str = "workflow/";
 
-/// How many episodes are open at most that are looked at.
+/// How many incidents are open at most that are looked at.
 const OPEN_MAX: i64 = 5_000;
 
-/// An episode that is not over.
+/// An incident that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpisodeRow {
+pub struct IncidentRow {
     /// Its id.
     pub id: i64,
     /// What it is about.
     pub key: String,
-    /// What kind of trouble it is.
+    /// What kind it is.
     pub kind: AlertKind,
     /// Since when it lasts.
     pub since: Timestamp,
@@ -37,20 +37,20 @@ pub struct EpisodeRow {
     /// Since when it has not been seen.
     pub gone_since: Option<Timestamp>,
     /// What a mail says of it, as JSON.
-    pub told: String,
+    pub payload: String,
 }
 
-/// An episode to be.
+/// An incident to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEpisode {
+pub struct NewIncident {
     /// What it is about.
     pub key: String,
-    /// What kind of trouble it is.
+    /// What kind it is.
     pub kind: AlertKind,
     /// Since when it lasts.
     pub since: Timestamp,
     /// What a mail says of it, as JSON.
-    pub told: String,
+    pub payload: String,
     /// Who hears of it; none while it has not lasted for long enough.
     pub hearing: Option<Recipients>,
 }
@@ -64,11 +64,11 @@ pub struct Recipients {
     pub due_at: Timestamp,
 }
 
-/// What becomes of an episode.
+/// What becomes of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// It begins.
-    Begin(NewEpisode),
+    Begin(NewIncident),
     /// It has lasted for long enough.
     Open(i64, Recipients),
     /// What is said of it is another thing now.
@@ -85,29 +85,29 @@ pub enum Change {
 }
 
 impl Ledger {
-    /// The episodes that are not over, oldest first.
+    /// The incidents that are not over, oldest first.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn open_episodes(&self) -> Result<Vec<EpisodeRow>, LedgerError> {
-        let failed = |source| LedgerError::of("reading episodes", source);
-        let query = "select id, key, kind, since, opened_at, gone_since, told from episodes where closed_at is null \
+    pub async fn open_incidents(&self) -> Result<Vec<IncidentRow>, LedgerError> {
+        let failed = |source| LedgerError::of("reading incidents", source);
+        let query = "select id, key, kind, since, opened_at, gone_since, payload from incidents where closed_at is null \
                      order by id limit $1";
         let rows = sqlx::query(query)
             .bind(OPEN_MAX)
             .fetch_all(&self.read)
             .await
             .map_err(failed)?;
-        rows.iter().map(episode_row).collect()
+        rows.iter().map(incident_row).collect()
     }
 
-    /// Which of these news were told before.
+    /// Which of these events were told before.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn known_news(&self, keys: &[&str]) -> Result<Vec<String>, LedgerError> {
-        let failed = |source| LedgerError::of("reading episodes", source);
-        let query = "select e.key from json_each($1) as l cross join episodes as e \
+        let failed = |source| LedgerError::of("reading incidents", source);
+        let query = "select e.key from json_each($1) as l cross join incidents as e \
                      where e.key = l.atom and (e.closed_at is null or e.lasting = 0)";
         let known = sqlx::query_scalar(query)
             .bind(list(keys))
@@ -120,12 +120,12 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn change_episodes(
+    pub async fn change_incidents(
         &self,
         changes: &[Change],
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
-        let mut turn = self.turn("changing episodes").await?;
+        let mut turn = self.turn("changing incidents").await?;
         let mut made = 0;
         for change in changes {
             made += usize::from(make(&mut turn, change, now).await?);
@@ -134,15 +134,16 @@ impl Ledger {
         Ok(made)
     }
 
-    /// Up to when news were looked for; none if never.
+    /// Up to when events were looked for; none if never.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn looked_until(&self) -> Result<Option<Timestamp>, LedgerError> {
-        let at: Option<i64> = sqlx::query_scalar("select at from looks where name = 'news'")
-            .fetch_optional(&self.read)
-            .await
-            .map_err(|source| LedgerError::of("reading when news were looked for", source))?;
+        let at: Option<i64> =
+            sqlx::query_scalar("select at from alert_checkpoints where name = 'events'")
+                .fetch_optional(&self.read)
+                .await
+                .map_err(|source| LedgerError::of("reading when events were looked for", source))?;
         Ok(at.map(Timestamp::from_millis))
     }
 
@@ -160,7 +161,7 @@ impl Ledger {
             .iter()
             .map(|name| format!("{WORKFLOW}{name}"))
             .collect();
-        let query = "select s.name, s.at from json_each($1) as l cross join looks as s where s.name = l.atom";
+        let query = "select s.name, s.at from json_each($1) as l cross join alert_checkpoints as s where s.name = l.atom";
         let known = sqlx::query(query)
             .bind(list(&names))
             .fetch_all(&self.read)
@@ -183,7 +184,7 @@ impl Ledger {
             .collect();
         if !new.is_empty() {
             let mut turn = self.turn("noting what is watched").await?;
-            let note = "insert into looks (name, at) select atom, cast($2 as bigint) from json_each($1) where true \
+            let note = "insert into alert_checkpoints (name, at) select atom, cast($2 as bigint) from json_each($1) where true \
                         on conflict do nothing";
             let noted = sqlx::query(note).bind(list(&new)).bind(now.millis());
             noted.execute(turn.connection()).await.map_err(failed)?;
@@ -196,46 +197,46 @@ impl Ledger {
         Ok(since)
     }
 
-    /// Notes up to when news were looked for.
+    /// Notes up to when events were looked for.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn note_look(&self, until: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self.turn("noting when news were looked for").await?;
-        let note = "insert into looks (name, at) values ('news', $1) \
+        let mut turn = self.turn("noting when events were looked for").await?;
+        let note = "insert into alert_checkpoints (name, at) values ('events', $1) \
                     on conflict (name) do update set at = excluded.at";
         let noted = sqlx::query(note)
             .bind(until.millis())
             .execute(turn.connection())
             .await;
-        noted.map_err(|source| LedgerError::of("noting when news were looked for", source))?;
+        noted.map_err(|source| LedgerError::of("noting when events were looked for", source))?;
         turn.commit().await
     }
 }
 
 /// Makes one change; says whether it was not made before.
 async fn make(turn: &mut WriteTx, change: &Change, now: Timestamp) -> Result<bool, LedgerError> {
-    let failed = |source| LedgerError::of("changing episodes", source);
+    let failed = |source| LedgerError::of("changing incidents", source);
     let at = now.millis();
     let query = match change {
-        Change::Begin(episode) => return begin(turn, episode, now).await,
+        Change::Begin(incident) => return begin(turn, incident, now).await,
         Change::Open(id, hearing) => return open(turn, *id, hearing, now).await,
         Change::Close(id, due) => return close(turn, *id, *due, now).await,
-        Change::Tell(id, told) => {
-            sqlx::query("update episodes set told = $2 where id = $1 and closed_at is null")
+        Change::Tell(id, payload) => {
+            sqlx::query("update incidents set payload = $2 where id = $1 and closed_at is null")
                 .bind(*id)
-                .bind(told)
+                .bind(payload)
         }
         Change::Miss(id) => {
-            let miss = "update episodes set gone_since = $2 where id = $1 and gone_since is null and closed_at is null";
+            let miss = "update incidents set gone_since = $2 where id = $1 and gone_since is null and closed_at is null";
             sqlx::query(miss).bind(*id).bind(at)
         }
-        Change::Meet(id) => {
-            sqlx::query("update episodes set gone_since = null where id = $1 and closed_at is null")
-                .bind(*id)
-        }
+        Change::Meet(id) => sqlx::query(
+            "update incidents set gone_since = null where id = $1 and closed_at is null",
+        )
+        .bind(*id),
         Change::Drop(id) => {
-            sqlx::query("update episodes set closed_at = $2 where id = $1 and closed_at is null")
+            sqlx::query("update incidents set closed_at = $2 where id = $1 and closed_at is null")
                 .bind(*id)
                 .bind(at)
         }
@@ -246,27 +247,27 @@ async fn make(turn: &mut WriteTx, change: &Change, now: Timestamp) -> Result<boo
 
 async fn begin(
     turn: &mut WriteTx,
-    episode: &NewEpisode,
+    incident: &NewIncident,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let failed = |source| LedgerError::of("beginning an episode", source);
-    let lasting = episode.kind.is_lasting();
-    let opened_at = episode.hearing.as_ref().map(|_| now.millis());
-    let insert = "insert into episodes (key, kind, lasting, since, opened_at, closed_at, told) \
+    let failed = |source| LedgerError::of("beginning an incident", source);
+    let lasting = incident.kind.is_lasting();
+    let opened_at = incident.hearing.as_ref().map(|_| now.millis());
+    let insert = "insert into incidents (key, kind, lasting, since, opened_at, closed_at, payload) \
                   values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning id";
     let id: Option<i64> = sqlx::query_scalar(insert)
-        .bind(&episode.key)
-        .bind(episode.kind.as_str())
+        .bind(&incident.key)
+        .bind(incident.kind.as_str())
         .bind(i64::from(lasting))
-        .bind(episode.since.millis())
+        .bind(incident.since.millis())
         .bind(opened_at)
         .bind(opened_at.filter(|_| !lasting))
-        .bind(&episode.told)
+        .bind(&incident.payload)
         .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;
-    if let (Some(id), Some(hearing)) = (id, &episode.hearing) {
-        notify(turn, id, hearing, episode.kind).await?;
+    if let (Some(id), Some(hearing)) = (id, &incident.hearing) {
+        notify(turn, id, hearing, incident.kind).await?;
     }
     Ok(id.is_some())
 }
@@ -277,8 +278,8 @@ async fn open(
     hearing: &Recipients,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let failed = |source| LedgerError::of("opening an episode", source);
-    let open = "update episodes set opened_at = $2 where id = $1 and opened_at is null and closed_at is null returning kind";
+    let failed = |source| LedgerError::of("opening an incident", source);
+    let open = "update incidents set opened_at = $2 where id = $1 and opened_at is null and closed_at is null returning kind";
     let row = sqlx::query(open)
         .bind(id)
         .bind(now.millis())
@@ -296,7 +297,7 @@ async fn notify(
     hearing: &Recipients,
     kind: AlertKind,
 ) -> Result<(), LedgerError> {
-    let notify = "insert into notices (episode_id, recipient, news, due_at, urgent) \
+    let notify = "insert into notices (incident_id, recipient, phase, due_at, urgent) \
                   select cast($1 as bigint), atom, 'opened', cast($3 as bigint), cast($4 as bigint) \
                   from json_each($2) where true on conflict do nothing";
     let notified = sqlx::query(notify)
@@ -308,7 +309,7 @@ async fn notify(
         .await;
     notified
         .map(|_| ())
-        .map_err(|source| LedgerError::of("opening an episode", source))
+        .map_err(|source| LedgerError::of("opening an incident", source))
 }
 
 async fn close(
@@ -317,8 +318,8 @@ async fn close(
     due: Timestamp,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let failed = |source| LedgerError::of("closing an episode", source);
-    let close = "update episodes set closed_at = $2 where id = $1 and closed_at is null";
+    let failed = |source| LedgerError::of("closing an incident", source);
+    let close = "update incidents set closed_at = $2 where id = $1 and closed_at is null";
     let closed = sqlx::query(close)
         .bind(id)
         .bind(now.millis())
@@ -328,9 +329,9 @@ async fn close(
     if closed.rows_affected() == 0 {
         return Ok(false);
     }
-    let notify = "insert into notices (episode_id, recipient, news, due_at, urgent) \
-                  select n.episode_id, n.recipient, 'closed', cast($2 as bigint), 0 from notices as n \
-                  where n.episode_id = $1 and n.news = 'opened' on conflict do nothing";
+    let notify = "insert into notices (incident_id, recipient, phase, due_at, urgent) \
+                  select n.incident_id, n.recipient, 'closed', cast($2 as bigint), 0 from notices as n \
+                  where n.incident_id = $1 and n.phase = 'opened' on conflict do nothing";
     sqlx::query(notify)
         .bind(id)
         .bind(due.millis())
@@ -343,26 +344,26 @@ async fn close(
 pub(super) fn kind_of(row: &AnyRow, column: usize) -> Result<AlertKind, LedgerError> {
     let word: &str = row
         .try_get(column)
-        .map_err(|source| LedgerError::of("reading episodes", source))?;
+        .map_err(|source| LedgerError::of("reading incidents", source))?;
     AlertKind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
         what: format!("the kind of alert \"{word}\""),
     })
 }
 
-fn episode_row(row: &AnyRow) -> Result<EpisodeRow, LedgerError> {
-    let failed = |source| LedgerError::of("reading episodes", source);
+fn incident_row(row: &AnyRow) -> Result<IncidentRow, LedgerError> {
+    let failed = |source| LedgerError::of("reading incidents", source);
     let instant = |column: usize| {
         row.try_get::<Option<i64>, _>(column)
             .map_err(failed)
             .map(|at| at.map(Timestamp::from_millis))
     };
-    Ok(EpisodeRow {
+    Ok(IncidentRow {
         id: row.try_get(0).map_err(failed)?,
         key: row.try_get(1).map_err(failed)?,
         kind: kind_of(row, 2)?,
         since: row.try_get(3).map(Timestamp::from_millis).map_err(failed)?,
         opened_at: instant(4)?,
         gone_since: instant(5)?,
-        told: row.try_get(6).map_err(failed)?,
+        payload: row.try_get(6).map_err(failed)?,
     })
 }

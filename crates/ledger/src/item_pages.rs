@@ -17,7 +17,7 @@ use payrun_domain::item::State;
 /// States of which there are few, and the index that has them.
 const FEW: [(&str, &[State]); 2] = [
     (
-        "items_troubled",
+        "items_with_problems",
         &[
             State::Failed,
             State::NeedsReview,
@@ -26,7 +26,7 @@ const FEW: [(&str, &[State]); 2] = [
             State::Cancelled,
         ],
     ),
-    ("items_asked", &[State::Pending, State::Unknown]),
+    ("items_queried", &[State::Pending, State::Unknown]),
 ];
 
 const DOING: &str = "listing items";
@@ -148,7 +148,7 @@ mod tests {
         };
         place(
             &steps_of(failed).await,
-            "SEARCH i USING INDEX items_troubled (id>? AND id<?)",
+            "SEARCH i USING INDEX items_with_problems (id>? AND id<?)",
         );
         let unknown = ItemFilter {
             states: vec![State::Unknown],
@@ -156,7 +156,7 @@ mod tests {
         };
         place(
             &steps_of(unknown).await,
-            "SEARCH i USING INDEX items_asked (id>? AND id<?)",
+            "SEARCH i USING INDEX items_queried (id>? AND id<?)",
         );
         let key = ItemFilter {
             key: Some("A/1".to_owned()),
@@ -164,7 +164,7 @@ mod tests {
         };
         place(
             &steps_of(key).await,
-            "SEARCH i USING INDEX items_named (key=? AND rowid>? AND rowid<?)",
+            "SEARCH i USING INDEX items_by_key (key=? AND rowid>? AND rowid<?)",
         );
         let mixed = ItemFilter {
             states: vec![State::Failed, State::Unknown],

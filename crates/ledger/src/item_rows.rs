@@ -28,7 +28,7 @@ pub(super) struct ItemRecord {
     pub version: i64,
     pub item: Item,
     pub order_no: OrderNumber,
-    pub custom_no: Option<OrderNumber>,
+    pub custom_order_no: Option<OrderNumber>,
     pub key: KeyHash,
     pub amount: Option<Amount>,
     pub input: String,
@@ -68,7 +68,7 @@ impl ItemRecord {
                 .map_err(|_| corrupt("order_no"))
         };
         let key: Option<&[u8]> = row.try_get("key_hash").map_err(get)?;
-        let custom_no = parsed(row.try_get("custom_no").map_err(get)?)?;
+        let custom_order_no = parsed(row.try_get("custom_order_no").map_err(get)?)?;
         let order_no = parsed(row.try_get("order_no").map_err(get)?)?;
         let item = Item {
             state: State::parse(state).ok_or_else(|| corrupt("state"))?,
@@ -97,7 +97,7 @@ impl ItemRecord {
             version: number("version")?,
             item,
             order_no: order_no.ok_or_else(|| corrupt("order_no"))?,
-            custom_no,
+            custom_order_no,
             key: key
                 .and_then(KeyHash::from_bytes)
                 .ok_or_else(|| corrupt("key_hash"))?,
@@ -127,7 +127,7 @@ impl ItemRecord {
 
     /// The order number of a generation.
     pub fn number_of(&self, generation: u16) -> Result<OrderNumber, LedgerError> {
-        number_of(self.key, self.custom_no.as_ref(), generation).map_err(|error| {
+        number_of(self.key, self.custom_order_no.as_ref(), generation).map_err(|error| {
             LedgerError::Inconsistent {
                 what: format!("item {}: {error}", self.id),
             }
@@ -138,10 +138,10 @@ impl ItemRecord {
 /// The order number of a generation: the derived one, or the user's with the generation behind it.
 pub(super) fn number_of(
     key: KeyHash,
-    custom_no: Option<&OrderNumber>,
+    custom_order_no: Option<&OrderNumber>,
     generation: u16,
 ) -> Result<OrderNumber, OrderNumberError> {
-    match custom_no {
+    match custom_order_no {
         None => Ok(OrderNumber::derive(key, generation)),
         Some(own) if generation == 1 => Ok(own.clone()),
         Some(own) => OrderNumber::parse(&format!("{own}-{generation}")),
@@ -422,7 +422,7 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<ItemLine<'a>, LedgerErro
         purpose @ (QueryPurpose::Number(_)
         | QueryPurpose::Resend
         | QueryPurpose::ResendDeclined
-        | QueryPurpose::Unlisted(_)) => serde_json::to_string(purpose).ok(),
+        | QueryPurpose::Unmapped(_)) => serde_json::to_string(purpose).ok(),
     };
     Ok(ItemLine {
         id: stored.id,

@@ -30,6 +30,9 @@ pub enum LaneState {
 }
 
 impl LaneState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Suspended, Self::Stopped];
+
     /// The word for this state, as the ledger spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -227,7 +230,7 @@ impl Ledger {
         let after = json!({ "state": "suspended", "until": until.map(|until| until.to_string()) });
         let note = NewAuditEntry {
             by,
-            verb: "lane.suspend",
+            action: "lane.suspend",
             target: target(name),
             before: shown(before.as_ref()),
             after,
@@ -260,7 +263,7 @@ impl Ledger {
         let after = json!({ "state": "open" });
         let note = NewAuditEntry {
             by,
-            verb: "lane.release",
+            action: "lane.release",
             target: target(name),
             before: shown(Some(&before)),
             after,
@@ -319,7 +322,7 @@ impl Ledger {
         let audit = turn
             .note(NewAuditEntry {
                 by,
-                verb: "lane.limit",
+                action: "lane.limit",
                 target,
                 before,
                 after,

@@ -87,7 +87,7 @@ pub use contracts::{
     UpsertOutcome,
 };
 pub use error::LedgerError;
-pub use incidents::{Change, EpisodeRow, NewEpisode, Recipients};
+pub use incidents::{Change, IncidentRow, NewIncident, Recipients};
 pub use lanes::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
 use location::DatabaseLocation;
 pub use location::unverified_server;

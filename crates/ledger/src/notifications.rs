@@ -45,9 +45,9 @@ pub enum NotificationOutcome {
     /// It told what had happened to an item.
     Applied,
     /// It was reason to ask the gateway.
-    Asked,
+    Queried,
     /// It changes nothing.
-    NothingNew,
+    NoChange,
     /// It contradicts what was known; the alarm is written down.
     Contradicts,
     /// It names another amount or currency than ours; the alarm is written down.
@@ -55,7 +55,7 @@ pub enum NotificationOutcome {
     /// Nobody here has such an order.
     UnknownOrder,
     /// It could not be read.
-    Unread,
+    Unreadable,
 }
 
 impl NotificationOutcome {
@@ -63,12 +63,12 @@ impl NotificationOutcome {
     pub const ALL: [Self; 8] = [
         Self::Open,
         Self::Applied,
-        Self::Asked,
-        Self::NothingNew,
+        Self::Queried,
+        Self::NoChange,
         Self::Contradicts,
         Self::Mismatch,
         Self::UnknownOrder,
-        Self::Unread,
+        Self::Unreadable,
     ];
 
     /// The word for it, as tables and the ledger spell it.
@@ -76,12 +76,12 @@ impl NotificationOutcome {
         match self {
             Self::Open => "open",
             Self::Applied => "applied",
-            Self::Asked => "asked",
-            Self::NothingNew => "nothing_new",
+            Self::Queried => "queried",
+            Self::NoChange => "no_change",
             Self::Contradicts => "contradicts",
             Self::Mismatch => "mismatch",
             Self::UnknownOrder => "unknown_order",
-            Self::Unread => "unread",
+            Self::Unreadable => "unreadable",
         }
     }
 
@@ -381,7 +381,7 @@ pub(super) async fn end(
 ) -> Result<(), LedgerError> {
     let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), next_at = $5, \
                     tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \
-                      or $2 not in ('open', 'nothing_new', 'unknown_order', 'unread'))";
+                      or $2 not in ('open', 'no_change', 'unknown_order', 'unreadable'))";
     let update = sqlx::query(update)
         .bind(id)
         .bind(ending.outcome.as_str())

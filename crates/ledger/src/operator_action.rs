@@ -47,7 +47,7 @@ impl OperatorAction {
         }
     }
 
-    const fn verb(&self) -> &'static str {
+    const fn action(&self) -> &'static str {
         match self {
             Self::Cancel => "item.cancel",
             Self::Retry => "item.retry",
@@ -206,7 +206,7 @@ impl Ledger {
         }
         turn.note(NewAuditEntry {
             by,
-            verb: wish.verb(),
+            action: wish.action(),
             target,
             before,
             after,
@@ -274,7 +274,7 @@ impl Ledger {
         let before = json!({ "chosen": chosen, "items": items.len() });
         turn.note(NewAuditEntry {
             by,
-            verb: wish.verb(),
+            action: wish.action(),
             target: "items".to_owned(),
             before,
             after,
@@ -327,7 +327,7 @@ async fn grant(
            (select min(b.id) from items as b where b.exclusive_key = i.exclusive_key and b.id <> i.id \
               and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as busy_with, \
            (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id \
-              and (u.started_at < x.asks_until or u.at < x.at)) as restored \
+              and (u.started_at < x.queries_until or u.at < x.at)) as restored \
          from items as i join jobs as j on j.id = i.job_id where i.id = $1",
     )
     .bind(id)

@@ -18,7 +18,7 @@ use payrun_domain::time::Timestamp;
 /// The longest answer of a server that is kept, in characters.
 const ANSWER_MAX: usize = 500;
 
-/// Whether an episode was opened, or is over.
+/// Whether an incident was opened, or is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlertEvent {
     /// Opened.
@@ -48,21 +48,21 @@ pub struct DueRecipient {
     pub last_mail: Option<Timestamp>,
 }
 
-/// One notice with its episode.
+/// One notice with its incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeRow {
-    /// The episode.
-    pub episode_id: i64,
+    /// The incident.
+    pub incident_id: i64,
     /// What happened to it.
-    pub news: AlertEvent,
-    /// What kind of trouble it is.
+    pub event: AlertEvent,
+    /// What kind it is.
     pub kind: AlertKind,
     /// Since when it lasts.
     pub since: Timestamp,
     /// When it was over; none while it lasts.
     pub closed_at: Option<Timestamp>,
     /// What a mail says of it, as JSON.
-    pub told: String,
+    pub payload: String,
 }
 
 /// A mail to be.
@@ -206,10 +206,10 @@ impl Ledger {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<NoticeRow>, LedgerError> {
-        let query = "select n.episode_id, n.news, e.kind, e.since, e.closed_at, e.told from notices as n \
-                     join episodes as e on e.id = n.episode_id \
+        let query = "select n.incident_id, n.phase, e.kind, e.since, e.closed_at, e.payload from notices as n \
+                     join incidents as e on e.id = n.incident_id \
                      where n.recipient = $1 and n.mail_id is null and n.due_at <= $2 \
-                     order by n.urgent desc, n.episode_id, n.news desc limit $3";
+                     order by n.urgent desc, n.incident_id, n.phase desc limit $3";
         let rows = sqlx::query(query)
             .bind(recipient)
             .bind(now.millis())
@@ -253,11 +253,11 @@ impl Ledger {
         };
         let told: Vec<(i64, &str)> = notices
             .iter()
-            .map(|(episode, news)| (*episode, news.as_str()))
+            .map(|(incident, event)| (*incident, event.as_str()))
             .collect();
         let tell = "update notices set mail_id = $1 where recipient = $2 and mail_id is null and exists \
-                    (select 1 from json_each($3) as l where cast(l.value ->> 0 as bigint) = notices.episode_id \
-                       and l.value ->> 1 = notices.news)";
+                    (select 1 from json_each($3) as l where cast(l.value ->> 0 as bigint) = notices.incident_id \
+                       and l.value ->> 1 = notices.phase)";
         let tell = sqlx::query(tell)
             .bind(id)
             .bind(&mail.recipient)
@@ -409,7 +409,7 @@ impl Ledger {
         Ok(again.rows_affected())
     }
 
-    /// Deletes mails and episodes that ended before an instant, some at a time; says how many.
+    /// Deletes mails and incidents that ended before an instant, some at a time; says how many.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -419,9 +419,9 @@ impl Ledger {
         let mut pruned = 0;
         for delete in [
             "delete from mails where id in (select id from mails where ended_at < $1 limit $2)",
-            "delete from notices where episode_id in (select id from episodes where closed_at < $1 order by closed_at limit $2)",
-            "delete from episodes where id in (select e.id from episodes as e where e.closed_at < $1 and not exists \
-               (select 1 from notices as n where n.episode_id = e.id) order by e.closed_at limit $2)",
+            "delete from notices where incident_id in (select id from incidents where closed_at < $1 order by closed_at limit $2)",
+            "delete from incidents where id in (select e.id from incidents as e where e.closed_at < $1 and not exists \
+               (select 1 from notices as n where n.incident_id = e.id) order by e.closed_at limit $2)",
         ] {
             let done = sqlx::query(delete)
                 .bind(before.millis())
@@ -439,10 +439,10 @@ impl Ledger {
 
 fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
     let failed = |source| LedgerError::of("reading notices", source);
-    let news: &str = row.try_get(1).map_err(failed)?;
+    let event: &str = row.try_get(1).map_err(failed)?;
     Ok(NoticeRow {
-        episode_id: row.try_get(0).map_err(failed)?,
-        news: if news == AlertEvent::Opened.as_str() {
+        incident_id: row.try_get(0).map_err(failed)?,
+        event: if event == AlertEvent::Opened.as_str() {
             AlertEvent::Opened
         } else {
             AlertEvent::Closed
@@ -453,7 +453,7 @@ fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
             .try_get::<Option<i64>, _>(4)
             .map_err(failed)?
             .map(Timestamp::from_millis),
-        told: row.try_get(5).map_err(failed)?,
+        payload: row.try_get(5).map_err(failed)?,
     })
 }
 

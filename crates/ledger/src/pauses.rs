@@ -138,7 +138,7 @@ impl Ledger {
         let audit = turn
             .note(NewAuditEntry {
                 by,
-                verb: "pause",
+                action: "pause",
                 target: scope.to_string(),
                 before,
                 after,
@@ -210,7 +210,7 @@ impl Ledger {
         let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
         turn.note(NewAuditEntry {
             by,
-            verb: "resume",
+            action: "resume",
             target: scope.to_string(),
             before,
             after,
@@ -251,7 +251,7 @@ impl Ledger {
         at: Timestamp,
     ) -> Result<Option<(Timestamp, String, String)>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a pause", source);
-        let query = "select at, actor, reason, verb from audit where verb in ('pause', 'resume') and target = $1 and at <= $2 \
+        let query = "select at, actor, reason, action from audit where action in ('pause', 'resume') and target = $1 and at <= $2 \
                      order by seq desc limit 1";
         let last = sqlx::query(query)
             .bind(PauseTarget::Workflow(workflow.to_owned()).to_string())
@@ -259,7 +259,7 @@ impl Ledger {
         let Some(row) = last.fetch_optional(&self.read).await.map_err(failed)? else {
             return Ok(None);
         };
-        let verb: String = row.try_get("verb").map_err(failed)?;
+        let action: String = row.try_get("action").map_err(failed)?;
         let since = row
             .try_get("at")
             .map(Timestamp::from_millis)
@@ -268,7 +268,7 @@ impl Ledger {
             row.try_get("actor").map_err(failed)?,
             row.try_get("reason").map_err(failed)?,
         );
-        Ok((verb == "pause").then_some((since, actor, reason)))
+        Ok((action == "pause").then_some((since, actor, reason)))
     }
 
     /// Whether there is a contract of this id, or an item that is about one. Reads all items only

@@ -144,7 +144,7 @@ impl Ledger {
             .execute(turn.connection())
             .await
             .map_err(failed)?;
-        let known = "select id, order_no, transaction_id, amount, currency, other_amount, other_currency from payments \
+        let known = "select id, order_no, transaction_id, amount, currency, conflicting_amount, conflicting_currency from payments \
                      where account = $1 and order_no = $2 and transaction_id = $3";
         let known = sqlx::query(known)
             .bind(account.as_bytes().to_vec())
@@ -159,7 +159,7 @@ impl Ledger {
         };
         let known = told(payment_row(&row)?, payment.amount, for_person);
         sqlx::query(
-            "update payments set amount = $2, currency = $3, other_amount = $4, other_currency = $5, seen_at = $6 \
+            "update payments set amount = $2, currency = $3, conflicting_amount = $4, conflicting_currency = $5, seen_at = $6 \
              where id = $1",
         )
         .bind(row.try_get::<i64, _>("id").map_err(failed)?)
@@ -224,7 +224,7 @@ impl Ledger {
         let Some(payment) = self.payment(account, Some(order_no), None).await? else {
             return Ok(false);
         };
-        let query = "select count(*) from items where taken_from = $1 \
+        let query = "select count(*) from items where refunded_payment = $1 \
                      and state in ('sending', 'pending', 'unknown', 'needs_review', 'succeeded')";
         let taken = fingerprint(account, &payment.transaction_id)
             .as_bytes()
@@ -286,15 +286,14 @@ const OTHERS: &str = "\
       max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
         and e.from_state in ('planned', 'sending', 'unknown', 'needs_review') \
         and e.to_state in ('pending', 'unknown', 'needs_review', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
-    from items where taken_from = $1 and id <> $2";
+    from items where refunded_payment = $1 and id <> $2";
 
 /// Of what its amount counts against its payment: money may have moved, or be moving.
 pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown', 'needs_review', 'succeeded') \
     or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
 
 /// What is known of a payment.
-pub(super) const PAYMENT_COLUMNS: &str =
-    "p.id, p.order_no, p.transaction_id, p.amount, p.currency, p.other_amount, p.other_currency";
+pub(super) const PAYMENT_COLUMNS: &str = "p.id, p.order_no, p.transaction_id, p.amount, p.currency, p.conflicting_amount, p.conflicting_currency";
 
 /// The interval between two refunds is longer by this part of it, since the clocks of nodes differ,
 /// and a gateway may count in whole seconds.
@@ -346,7 +345,7 @@ async fn room(
         return Ok(RefundCapacity::Exceeded);
     }
     let noted = sqlx::query(
-        "update items set taken_from = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null",
+        "update items set refunded_payment = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null",
     )
     .bind(fingerprint.as_bytes().to_vec())
     .bind(claimed.id())
@@ -377,6 +376,6 @@ pub(super) fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
         order_no: row.try_get("order_no").map_err(failed)?,
         transaction_id: row.try_get("transaction_id").map_err(failed)?,
         amount: amount_of(row, id)?.ok_or_else(corrupt)?,
-        other: amount_in(row, id, ("other_amount", "other_currency"))?,
+        other: amount_in(row, id, ("conflicting_amount", "conflicting_currency"))?,
     })
 }

@@ -112,7 +112,7 @@ pub struct NewItem {
     /// Fingerprint of what may be in flight once at a time.
     pub exclusive_key: Option<KeyHash>,
     /// The order number the user gave.
-    pub custom_no: Option<OrderNumber>,
+    pub custom_order_no: Option<OrderNumber>,
     /// Its amount.
     pub amount: Option<Amount>,
     /// Whether other rows stand for it too, so that none of them says it twice.
@@ -711,7 +711,7 @@ impl PlanWriter {
         let failed = |source| LedgerError::of("refusing a row that another contradicts", source);
         let keys: Vec<String> = rows.iter().map(|(key, _)| hex(*key)).collect();
         let reject = "update items set state = 'rejected', reason = $3, next_at = null, key_hash = null, content_hash = null, \
-                        exclusive_key = null, order_no = null, custom_no = null, input = '{}' \
+                        exclusive_key = null, order_no = null, custom_order_no = null, input = '{}' \
                       where job_id = $2 and state = 'planned' and key_hash in (select unhex(atom) from json_each($1)) \
                       returning id, line, key, amount, currency";
         let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
@@ -760,7 +760,7 @@ impl PlanWriter {
             ..contradicts(&first, item.line)
         };
         let reject = "update items set state = 'rejected', reason = $2, next_at = null, key_hash = null, content_hash = null, \
-                        exclusive_key = null, order_no = null, custom_no = null, input = '{}' where id = $1";
+                        exclusive_key = null, order_no = null, custom_order_no = null, input = '{}' where id = $1";
         let rejected = sqlx::query(reject)
             .bind(holder.id)
             .bind(&refusal.reason)
@@ -934,10 +934,10 @@ impl PlanWriter {
                     hex(hash(item)),
                     hex(item.content_hash),
                     item.exclusive_key.map(hex),
-                    item.custom_no
+                    item.custom_order_no
                         .clone()
                         .unwrap_or_else(|| OrderNumber::derive(hash(item), 1)),
-                    item.custom_no.as_ref(),
+                    item.custom_order_no.as_ref(),
                     item.amount.map(Amount::minor),
                     item.amount.map(|amount| amount.currency().code()),
                     &item.input,
@@ -946,7 +946,7 @@ impl PlanWriter {
             })
             .collect();
         let inserted = sqlx::query(
-            "insert into items (job_id, line, key, key_hash, content_hash, exclusive_key, order_no, custom_no, amount, \
+            "insert into items (job_id, line, key, key_hash, content_hash, exclusive_key, order_no, custom_order_no, amount, \
                currency, input, result, state, next_at) \
              select $2, cast(value ->> 0 as bigint), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), \
                unhex(value ->> 4), value ->> 5, value ->> 6, cast(value ->> 7 as bigint), value ->> 8, value ->> 9, \
@@ -1164,7 +1164,10 @@ fn twice(item: &NewItem, line: u64) -> RejectedRow {
 }
 
 fn number_taken(item: &NewItem) -> RejectedRow {
-    let number = item.custom_no.as_ref().map_or("", OrderNumber::as_str);
+    let number = item
+        .custom_order_no
+        .as_ref()
+        .map_or("", OrderNumber::as_str);
     RejectedRow {
         reason: format!("the order number {number} belongs to another item"),
         ..refusal_of(item)

@@ -267,13 +267,13 @@ impl StoredPlan {
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let numbers: Vec<&str> = items
             .iter()
-            .filter_map(|item| item.custom_no.as_ref())
+            .filter_map(|item| item.custom_order_no.as_ref())
             .map(OrderNumber::as_str)
             .collect();
         let query = "select 1 from json_each($1) as k cross join items as i \
                      where i.key_hash = unhex(k.atom) and i.job_id between $3 and $4 \
                      union all select 1 from json_each($2) as n cross join items as i \
-                     where i.custom_no = n.atom and i.job_id between $3 and $4 limit 1";
+                     where i.custom_order_no = n.atom and i.job_id between $3 and $4 limit 1";
         let found = sqlx::query(query)
             .bind(list(&keys))
             .bind(list(&numbers))

@@ -17,7 +17,7 @@ use payrun_domain::time::Timestamp;
 /// that is used again for another run has to be refused as long as it would be taken for that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Prunable {
-    /// Mails that have ended, and troubles that are over.
+    /// Mails that have ended, and incidents that are over.
     Alerts,
     /// Notifications that have come to an end.
     Notifications,
@@ -45,7 +45,7 @@ impl Prunable {
     /// The words for it.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Alerts => "mails and troubles",
+            Self::Alerts => "mails and incidents",
             Self::Notifications => "notifications",
             Self::Occurrences => "occurrences",
             Self::Buckets => "rates of ended jobs",
@@ -60,7 +60,7 @@ const DOING: &str = "pruning what is old";
 /// The most that is counted.
 const COUNTED: i64 = 1_000_000;
 
-const BUCKETS: &str = "delete from buckets where name in (select b.name from buckets as b cross join jobs as j \
+const BUCKETS: &str = "delete from token_buckets where name in (select b.name from token_buckets as b cross join jobs as j \
     where b.name > 'job:' and b.name < 'job;' and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2)";
 
 const OCCURRENCES: &str = "select workflow, nominal, at from occurrences where at < $1 and state not in ('due', 'queued') \
@@ -164,7 +164,7 @@ fn count_of(what: Prunable) -> &'static str {
     match what {
         Prunable::Alerts => {
             "select (select count(*) from (select 1 from mails where ended_at < $1 limit $2) as m) \
-               + (select count(*) from (select 1 from episodes where closed_at < $1 limit $2) as e)"
+               + (select count(*) from (select 1 from incidents where closed_at < $1 limit $2) as e)"
         }
         Prunable::Notifications => {
             "select count(*) from (select 1 from notifications where received_at < $1 and next_at is null limit $2) as n"
@@ -173,7 +173,7 @@ fn count_of(what: Prunable) -> &'static str {
             "select count(*) from (select 1 from occurrences where at < $1 and state not in ('due', 'queued') limit $2) as o"
         }
         Prunable::Buckets => {
-            "select count(*) from (select 1 from buckets as b cross join jobs as j where b.name > 'job:' and b.name < 'job;' \
+            "select count(*) from (select 1 from token_buckets as b cross join jobs as j where b.name > 'job:' and b.name < 'job;' \
                and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2) as f"
         }
         Prunable::Evidence => super::prune_evidence::COUNT,

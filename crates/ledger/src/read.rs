@@ -151,7 +151,7 @@ pub struct ItemRow {
     /// What the gateway sees.
     pub order_no: Option<String>,
     /// The order number that the user gave.
-    pub custom_no: Option<String>,
+    pub custom_order_no: Option<String>,
     /// Its version: grows with each move.
     pub version: i64,
     /// Its state.
@@ -382,7 +382,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn troubled_before(&self, run_id: i64) -> Result<Vec<EarlierProblems>, LedgerError> {
+    pub async fn problems_before(&self, run_id: i64) -> Result<Vec<EarlierProblems>, LedgerError> {
         let failed = |source| {
             LedgerError::of(
                 "looking for items that have the keys of skipped rows",
@@ -565,7 +565,7 @@ impl Ledger {
                 return item_row(row).map(Some);
             }
         }
-        let ways = "i.id in (select id from items where id = $1 union select id from items where custom_no = $2 \
+        let ways = "i.id in (select id from items where id = $1 union select id from items where custom_order_no = $2 \
                       union select id from items where key = $2)";
         let query = sqlx::query(AssertSqlSafe(format!(
             "{columns} where {ways} order by i.id = $1 desc, i.key_hash is null, i.id limit 1"
@@ -832,7 +832,7 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
             .map_err(failed)?
             .and_then(KeyHash::from_bytes),
         order_no: row.try_get("order_no").map_err(failed)?,
-        custom_no: row.try_get("custom_no").map_err(failed)?,
+        custom_order_no: row.try_get("custom_order_no").map_err(failed)?,
         version: row.try_get("version").map_err(failed)?,
         state: State::parse(word).ok_or_else(|| LedgerError::corrupt("items", id, "state"))?,
         amount: amount_of(row, id)?,

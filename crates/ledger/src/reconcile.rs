@@ -38,13 +38,13 @@ pub struct BookedItem {
     /// Which order number is in use.
     pub generation: u16,
     key: KeyHash,
-    custom_no: Option<OrderNumber>,
+    custom_order_no: Option<OrderNumber>,
 }
 
 impl BookedItem {
     /// The order number of a generation; none if the user's own has no room for one.
     pub fn number(&self, generation: u16) -> Option<OrderNumber> {
-        number_of(self.key, self.custom_no.as_ref(), generation).ok()
+        number_of(self.key, self.custom_order_no.as_ref(), generation).ok()
     }
 
     /// Every number it has had.
@@ -129,7 +129,7 @@ pub struct TimeSpan {
 }
 
 /// The columns of an item that [`booked`] reads.
-const COLUMNS: &str = "i.id, i.state, i.generation, i.key_hash, i.custom_no, i.amount, i.currency, i.receipt, i.sent_at, j.kind";
+const COLUMNS: &str = "i.id, i.state, i.generation, i.key_hash, i.custom_order_no, i.amount, i.currency, i.receipt, i.sent_at, j.kind";
 
 /// Items of the derived numbers, and of the users' own.
 fn named_query() -> String {
@@ -139,7 +139,7 @@ fn named_query() -> String {
         "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
            where i.key_hash = unhex(n.atom) {of_lane} union all \
          select {COLUMNS} from json_each($2) as n cross join items as i cross join jobs as j \
-           where i.custom_no = n.atom {of_lane}"
+           where i.custom_order_no = n.atom {of_lane}"
     )
 }
 
@@ -147,7 +147,7 @@ fn named_query() -> String {
 fn refunds_query() -> String {
     format!(
         "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
-         where i.taken_from = unhex(n.value ->> 0) and i.receipt = n.value ->> 1 and j.id = i.job_id and j.lane = $2 and j.kind in (select atom from json_each($3))"
+         where i.refunded_payment = unhex(n.value ->> 0) and i.receipt = n.value ->> 1 and j.id = i.job_id and j.lane = $2 and j.kind in (select atom from json_each($3))"
     )
 }
 
@@ -184,7 +184,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn items_named(
+    pub async fn items_by_order_no(
         &self,
         lane: &str,
         kinds: &[&str],
@@ -392,7 +392,7 @@ fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
     let corrupt = |column| LedgerError::corrupt("items", id, column);
     let word: &str = row.try_get("state").map_err(failed)?;
     let key: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
-    let custom: Option<&str> = row.try_get("custom_no").map_err(failed)?;
+    let custom: Option<&str> = row.try_get("custom_order_no").map_err(failed)?;
     let generation: i64 = row.try_get("generation").map_err(failed)?;
     Ok(BookedItem {
         id,
@@ -408,10 +408,10 @@ fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
         key: key
             .and_then(KeyHash::from_bytes)
             .ok_or_else(|| corrupt("key_hash"))?,
-        custom_no: custom
+        custom_order_no: custom
             .map(OrderNumber::parse)
             .transpose()
-            .map_err(|_| corrupt("custom_no"))?,
+            .map_err(|_| corrupt("custom_order_no"))?,
     })
 }
 
@@ -424,7 +424,10 @@ mod tests {
     async fn pages_of_numbers_find_items_and_lines_by_their_indexes() {
         let named = steps(&named_query()).await;
         place(&named, "SEARCH i USING INDEX items_key (key_hash=?)");
-        place(&named, "SEARCH i USING INDEX items_custom_no (custom_no=?)");
+        place(
+            &named,
+            "SEARCH i USING INDEX items_custom_order_no (custom_order_no=?)",
+        );
         place(
             &steps(&refunds_query()).await,
             "SEARCH i USING INDEX items_receipt (receipt=?)",

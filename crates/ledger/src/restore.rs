@@ -29,7 +29,7 @@ pub struct RestoreReport {
     /// When the backup was made: what was done since is not in it.
     pub backup_at: Timestamp,
     /// Until when the runs that are planned are asked about before anything of them is sent.
-    pub asks_until: Timestamp,
+    pub queries_until: Timestamp,
     /// How many items are in each state.
     pub items: BTreeMap<State, u64>,
 }
@@ -214,26 +214,26 @@ async fn mark(
     let failed = |source| LedgerError::of("marking the ledger as restored", source);
     let restored = RestoreReport {
         backup_at,
-        asks_until: now.plus(ASKS_FOR),
+        queries_until: now.plus(ASKS_FOR),
         items: states(ledger).await?,
     };
     let mut turn = ledger.turn("marking the ledger as restored").await?;
     sqlx::query(
-        "insert into restores (id, backup_at, at, asks_until) values (1, $1, $2, $3) on conflict (id) do update \
-         set backup_at = excluded.backup_at, at = excluded.at, asks_until = excluded.asks_until",
+        "insert into restores (id, backup_at, at, queries_until) values (1, $1, $2, $3) on conflict (id) do update \
+         set backup_at = excluded.backup_at, at = excluded.at, queries_until = excluded.queries_until",
     )
     .bind(restored.backup_at.millis())
     .bind(now.millis())
-    .bind(restored.asks_until.millis())
+    .bind(restored.queries_until.millis())
     .execute(turn.connection())
     .await
     .map_err(failed)?;
     let forget = sqlx::query("update items set recalled = null where recalled is not null");
     forget.execute(turn.connection()).await.map_err(failed)?;
-    let after = json!({ "lost_since": backup_at.to_string(), "asks_until": restored.asks_until.to_string() });
+    let after = json!({ "lost_since": backup_at.to_string(), "queries_until": restored.queries_until.to_string() });
     let note = NewAuditEntry {
         by,
-        verb: "ledger.restore",
+        action: "ledger.restore",
         target: "ledger".to_owned(),
         before: json!({}),
         after,

@@ -20,11 +20,11 @@ pub struct ScheduleRow {
     /// The rule and its time zone, or a word where it is off.
     pub rule: String,
     /// Fingerprint of the calendars.
-    pub moves: String,
+    pub calendar_hash: String,
     /// Times up to this instant are none of its.
     pub since: Timestamp,
     /// Times up to this instant have their rows.
-    pub noted_until: Timestamp,
+    pub recorded_until: Timestamp,
 }
 
 /// A time that gets its row.
@@ -68,7 +68,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ScheduleRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading schedules", source);
-        let query = "select workflow, rule, moves, since, noted_until from schedules where workflow > $1 \
+        let query = "select workflow, rule, calendar_hash, since, recorded_until from schedules where workflow > $1 \
                      order by workflow limit $2";
         let rows = sqlx::query(query)
             .bind(after)
@@ -88,8 +88,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn schedule(&self, workflow: &str) -> Result<Option<ScheduleRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading a schedule", source);
-        let query =
-            "select workflow, rule, moves, since, noted_until from schedules where workflow = $1";
+        let query = "select workflow, rule, calendar_hash, since, recorded_until from schedules where workflow = $1";
         let row = sqlx::query(query)
             .bind(workflow)
             .fetch_optional(&self.read)
@@ -135,27 +134,27 @@ async fn mark(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, Ledge
     let after = &noting.after;
     let query = match &noting.before {
         None => sqlx::query(
-            "insert into schedules (workflow, rule, moves, since, noted_until) values ($1, $2, $3, $4, $5) \
+            "insert into schedules (workflow, rule, calendar_hash, since, recorded_until) values ($1, $2, $3, $4, $5) \
              on conflict do nothing",
         ),
         Some(_) => sqlx::query(
-            "update schedules set rule = $2, moves = $3, since = $4, noted_until = $5 \
-             where workflow = $1 and rule = $6 and moves = $7 and since = $8 and noted_until = $9",
+            "update schedules set rule = $2, calendar_hash = $3, since = $4, recorded_until = $5 \
+             where workflow = $1 and rule = $6 and calendar_hash = $7 and since = $8 and recorded_until = $9",
         ),
     };
     let query = query
         .bind(&after.workflow)
         .bind(&after.rule)
-        .bind(&after.moves)
+        .bind(&after.calendar_hash)
         .bind(after.since.millis())
-        .bind(after.noted_until.millis());
+        .bind(after.recorded_until.millis());
     let query = match &noting.before {
         None => query,
         Some(before) => query
             .bind(&before.rule)
-            .bind(&before.moves)
+            .bind(&before.calendar_hash)
             .bind(before.since.millis())
-            .bind(before.noted_until.millis()),
+            .bind(before.recorded_until.millis()),
     };
     let done = query
         .execute(turn.connection())
@@ -198,8 +197,8 @@ fn schedule_row(row: &AnyRow) -> Result<ScheduleRow, sqlx::Error> {
     Ok(ScheduleRow {
         workflow: row.try_get("workflow")?,
         rule: row.try_get("rule")?,
-        moves: row.try_get("moves")?,
+        calendar_hash: row.try_get("calendar_hash")?,
         since: Timestamp::from_millis(row.try_get("since")?),
-        noted_until: Timestamp::from_millis(row.try_get("noted_until")?),
+        recorded_until: Timestamp::from_millis(row.try_get("recorded_until")?),
     })
 }

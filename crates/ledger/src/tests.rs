@@ -72,7 +72,7 @@ async fn leases_that_ran_out_are_found_by_their_index() {
 #[tokio::test]
 async fn what_is_asked_about_is_found_however_much_waits_to_be_sent() {
     let steps = steps(ASKED).await;
-    place(&steps, "SCAN items USING INDEX items_asked");
+    place(&steps, "SCAN items USING INDEX items_queried");
     place(&steps, "items_claimed");
     assert!(
         steps.iter().all(|step| !step.contains("items_due")),
@@ -83,5 +83,5 @@ async fn what_is_asked_about_is_found_however_much_waits_to_be_sent() {
 #[tokio::test]
 async fn what_was_put_off_for_a_contract_is_found_by_its_contract() {
     let steps = steps(WAKE).await;
-    place(&steps, "USING INDEX items_put_off (exclusive_key=?)");
+    place(&steps, "USING INDEX items_postponed (exclusive_key=?)");
 }

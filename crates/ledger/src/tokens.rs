@@ -94,10 +94,10 @@ impl Ledger {
             return Ok(false);
         }
         let after = json!({ "role": token.role.as_str(), "expires_at": token.expires_at.map(|at| at.to_string()) });
-        let (verb, target) = ("token.create", format!("token {}", token.name));
+        let (action, target) = ("token.create", format!("token {}", token.name));
         turn.note(NewAuditEntry {
             by,
-            verb,
+            action,
             target,
             before: Value::Null,
             after,
@@ -138,10 +138,10 @@ impl Ledger {
             return Ok(false);
         }
         let after = json!({ "expires_at": expires_at.map(|at| at.to_string()) });
-        let (verb, target) = ("token.renew", format!("token {name}"));
+        let (action, target) = ("token.renew", format!("token {name}"));
         turn.note(NewAuditEntry {
             by,
-            verb,
+            action,
             target,
             before: Value::Null,
             after,
@@ -175,10 +175,10 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(false);
         }
-        let (verb, target) = ("token.revoke", format!("token {name}"));
+        let (action, target) = ("token.revoke", format!("token {name}"));
         turn.note(NewAuditEntry {
             by,
-            verb,
+            action,
             target,
             before: Value::Null,
             after: Value::Null,
@@ -235,7 +235,8 @@ impl Ledger {
         fingerprint: [u8; 32],
     ) -> Result<Option<IdempotencyCheck>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a request", source);
-        let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
+        let query =
+            sqlx::query("select fingerprint from idempotency_keys where caller = $1 and key = $2");
         let row = query
             .bind(caller)
             .bind(key)
@@ -259,7 +260,7 @@ impl Ledger {
     pub async fn forget_asked(&self, caller: &str, key: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("forgetting a request", source);
         let mut turn = self.turn("forgetting a request").await?;
-        let forget = sqlx::query("delete from requests where caller = $1 and key = $2");
+        let forget = sqlx::query("delete from idempotency_keys where caller = $1 and key = $2");
         forget
             .bind(caller)
             .bind(key)
@@ -283,7 +284,7 @@ impl Ledger {
         let failed = |source| LedgerError::of("remembering a request", source);
         let mut turn = self.turn("remembering a request").await?;
         let inserted = sqlx::query(
-            "insert into requests (caller, key, fingerprint, created_at) values ($1, $2, $3, $4) on conflict do nothing",
+            "insert into idempotency_keys (caller, key, fingerprint, created_at) values ($1, $2, $3, $4) on conflict do nothing",
         )
         .bind(caller)
         .bind(key)
@@ -296,7 +297,8 @@ impl Ledger {
             turn.commit().await?;
             return Ok(IdempotencyCheck::First);
         }
-        let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
+        let query =
+            sqlx::query("select fingerprint from idempotency_keys where caller = $1 and key = $2");
         let row = query
             .bind(caller)
             .bind(key)

@@ -44,7 +44,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        let note = "insert into unreachable (lane, since, how) values ($1, $2, $3) \
+        let note = "insert into unreachable_gateways (lane, since, how) values ($1, $2, $3) \
                     on conflict (lane) do update set how = excluded.how";
         let noted = sqlx::query(note)
             .bind(lane)
@@ -62,7 +62,8 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn note_reached(&self, lane: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
-        let known = sqlx::query("select 1 as one from unreachable where lane = $1").bind(lane);
+        let known =
+            sqlx::query("select 1 as one from unreachable_gateways where lane = $1").bind(lane);
         if known
             .fetch_optional(&self.read)
             .await
@@ -72,7 +73,7 @@ impl Ledger {
             return Ok(());
         }
         let mut turn = self.turn(DOING).await?;
-        let delete = sqlx::query("delete from unreachable where lane = $1")
+        let delete = sqlx::query("delete from unreachable_gateways where lane = $1")
             .bind(lane)
             .execute(turn.connection());
         delete.await.map_err(failed)?;
@@ -84,7 +85,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unreachable(&self) -> Result<Vec<UnreachableRow>, LedgerError> {
-        let query = "select lane, since, how from unreachable order by lane limit 1000";
+        let query = "select lane, since, how from unreachable_gateways order by lane limit 1000";
         let failed =
             |source| LedgerError::of("looking for gateways that cannot be reached", source);
         let rows = sqlx::query(query)

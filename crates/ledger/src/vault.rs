@@ -172,7 +172,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn vault_proof(&self) -> Result<Option<String>, LedgerError> {
-        sqlx::query_scalar("select proof from vault where id = 1")
+        sqlx::query_scalar("select proof from encryption_key_check where id = 1")
             .fetch_optional(&self.read)
             .await
             .map_err(failed)

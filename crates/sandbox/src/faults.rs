@@ -35,7 +35,7 @@ pub enum Fault {
     /// The effect, and a reply that names another amount; queries name the right one.
     OtherAmount,
     /// A code no document lists; half of the time after the effect.
-    UnlistedCode,
+    UnmappedCode,
     /// `USERPAYING`; decided after some queries or some time, three times in four for success.
     Pending,
     /// The effect, a reset, and queries that say "no such order" for a while.
@@ -62,7 +62,7 @@ impl Fault {
         Self::WrongSignature,
         Self::Truncated,
         Self::OtherAmount,
-        Self::UnlistedCode,
+        Self::UnmappedCode,
         Self::Pending,
         Self::LateVisible,
         Self::SoftDecline,
@@ -96,7 +96,7 @@ impl Fault {
             Self::WrongSignature => "wrong_signature",
             Self::Truncated => "truncated",
             Self::OtherAmount => "other_amount",
-            Self::UnlistedCode => "unlisted_code",
+            Self::UnmappedCode => "unmapped_code",
             Self::Pending => "pending",
             Self::LateVisible => "late_visible",
             Self::SoftDecline => "soft_decline",
@@ -124,7 +124,7 @@ impl Fault {
             | Self::WrongSignature
             | Self::Truncated
             | Self::OtherAmount
-            | Self::UnlistedCode
+            | Self::UnmappedCode
             | Self::Pending
             | Self::LateVisible
             | Self::SoftDecline
@@ -138,7 +138,7 @@ impl Fault {
     pub(crate) const fn is_outcome(self) -> bool {
         match self {
             Self::OtherAmount
-            | Self::UnlistedCode
+            | Self::UnmappedCode
             | Self::Pending
             | Self::LateVisible
             | Self::SoftDecline

@@ -61,7 +61,7 @@ pub struct SeedOutcome {
     /// How many items ended in each state.
     pub states: BTreeMap<String, u64>,
     /// How often each thing went wrong: at the gateways, and in this play.
-    pub troubles: BTreeMap<String, u64>,
+    pub disruptions: BTreeMap<String, u64>,
     /// How many items were unknown at some time, and for how long in all, in milliseconds.
     pub unknown: (u64, u64),
     /// The longest time one item was unknown, in milliseconds.
@@ -142,7 +142,7 @@ pub async fn play(
         seed,
         broken,
         states: told.states,
-        troubles: play.troubles().await?,
+        disruptions: play.disruptions().await?,
         unknown: told.unknown,
         longest_unknown: told.longest_unknown,
         calls: play.calls_made(),

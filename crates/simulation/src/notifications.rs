@@ -23,7 +23,7 @@ pub(super) struct NotificationInTransit {
     pub headers: HeaderMap,
     pub body: Bytes,
     /// What is wrong with it, for the record.
-    pub trouble: Option<&'static str>,
+    pub disruption: Option<&'static str>,
     /// Whether nobody may believe that it is the gateway's.
     pub is_false: bool,
 }
@@ -79,7 +79,7 @@ impl PendingNotifications {
         Ok(news.map(|(headers, body)| NotificationInTransit {
             is_false: twist == Some(NotificationFlaw::Forged)
                 || (twist == Some(NotificationFlaw::Stale) && of.gateway == "wechat"),
-            trouble: trouble(twist),
+            disruption: disruption(twist),
             account,
             headers,
             body,
@@ -131,7 +131,7 @@ async fn of_any_order(
     }))
 }
 
-const fn trouble(twist: Option<NotificationFlaw>) -> Option<&'static str> {
+const fn disruption(twist: Option<NotificationFlaw>) -> Option<&'static str> {
     match twist {
         None => None,
         Some(NotificationFlaw::Forged) => Some("notification_forged"),

@@ -141,7 +141,7 @@ fn tell(id: &str, outcome: &Result<(u64, u64), String>, done: &str) {
     let mut text = format!("{id}: {done}");
     if cancelled > 0 {
         text.push_str(&format!(
-            "; {} withdrawn: nothing more is sent, and what may be under way is asked about",
+            "; {} withdrawn: nothing more is sent, and what may be under way is queried",
             counted(cancelled, "item")
         ));
     }

@@ -28,7 +28,7 @@ pub(super) struct ScheduleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ScheduleCommand {
-    /// What became of the times that have come, latest first
+    /// List past times and what became of each, latest first
     History(history::HistoryArgs),
     /// Fire a time that was missed, skipped or failed; what has a run keeps it
     Fire(fire::FireArgs),

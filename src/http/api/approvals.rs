@@ -67,7 +67,7 @@ pub(super) struct Reject {
 pub(super) struct DecidedView {
     job: String,
     /// `released`, `counted`, `withdrawn`, or `revoked`: it had been released, so what may be under
-    /// way is asked about.
+    /// way is queried.
     outcome: &'static str,
     /// How many items it is about.
     items: u64,
@@ -175,7 +175,7 @@ pub(super) async fn approve(
     views(run, decided)
 }
 
-/// Withdraws a run's batches: what was not sent never is, and what may be under way is asked about
+/// Withdraws a run's batches: what was not sent never is, and what may be under way is queried
 #[utoipa::path(post, path = "/runs/{run}/reject", tag = "approvals", request_body = Reject,
     params(("run" = i64, Path, description = "Its id")),
     responses((status = 200, body = Vec<DecidedView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),

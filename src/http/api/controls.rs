@@ -186,7 +186,7 @@ impl Pause {
     }
 }
 
-/// Pauses: nothing new is sent, and what is open is still asked about
+/// Pauses: nothing new is sent, and what is open is still queried
 #[utoipa::path(post, path = "/pauses", tag = "controls", request_body = Pause,
     responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
@@ -317,7 +317,7 @@ fn withdrawal(row: &ItemRow) -> Option<WithdrawalView> {
             "a person has to find out what became of it and say so (resolve); nothing new of it is sent"
         }
         Open::AwaitingApproval | Open::Planned | Open::Sending | Open::Pending | Open::Unknown => {
-            "what became of it is still being asked about; nothing new of it is sent"
+            "what became of it is still being queried; nothing new of it is sent"
         }
         Open::Succeeded | Open::Failed | Open::Cancelled | Open::Rejected | Open::Skipped => {
             return None;
@@ -333,7 +333,7 @@ fn withdrawal(row: &ItemRow) -> Option<WithdrawalView> {
     })
 }
 
-/// Has an item tried again; what was sent before is asked about first
+/// Has an item tried again; what was sent before is queried first
 #[utoipa::path(post, path = "/items/{item}/retry", tag = "controls", request_body = ReasonBody,
     params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),

@@ -157,7 +157,7 @@ pub(super) struct NotificationView {
     item: Option<i64>,
 }
 
-/// A trouble that lasts.
+/// An incident that lasts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AlertView {
     kind: &'static str,
@@ -192,7 +192,7 @@ pub(super) struct AuditView {
     at: String,
     actor: String,
     via: String,
-    verb: String,
+    action: String,
     target: String,
     reason: String,
     /// What was before, as JSON text.
@@ -364,10 +364,10 @@ pub(super) async fn notifications(
     }))
 }
 
-/// Troubles that last
+/// Incidents that last
 #[utoipa::path(get, path = "/alerts", tag = "alerts", responses((status = 200, body = Vec<AlertView>)))]
 pub(super) async fn alerts(State(app): State<App>) -> Result<Json<Vec<AlertView>>, ApiError> {
-    let open = app.engine().ledger.open_episodes().await?;
+    let open = app.engine().ledger.open_incidents().await?;
     let views = open.into_iter().map(|row| AlertView {
         kind: row.kind.as_str(),
         key: row.key,
@@ -413,7 +413,7 @@ pub(super) async fn audit(
         at: row.entry.at.to_string(),
         actor: row.entry.actor,
         via: row.entry.via,
-        verb: row.entry.verb,
+        action: row.entry.action,
         target: row.entry.target,
         reason: row.entry.reason,
         before: row.entry.before,

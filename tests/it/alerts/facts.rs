@@ -298,7 +298,7 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
 fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, &rules(&["unlisted"]), at(0)).await;
+        let office = Office::open(&place, &server, &rules(&["unmapped_code"]), at(0)).await;
         for seconds in [0, 1, 4_000] {
             office
                 .ledger
@@ -606,13 +606,13 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
         .into_iter()
         .map(|(_, subject)| subject)
         .collect();
-    assert_eq!(subjects[0], "[payrun] URGENT: the ledger is in trouble");
-    assert_eq!(subjects[2], "[payrun] over: the ledger is in trouble");
+    assert_eq!(subjects[0], "[payrun] URGENT: the ledger cannot be used");
+    assert_eq!(subjects[2], "[payrun] over: the ledger cannot be used");
     assert!(text(&server.mails()[0]).contains("pay-1"));
 }
 
 #[tokio::test]
-async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_back() {
+async fn an_incident_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_back() {
     let server = MailServer::plain(json!({ "greylist": 1 }));
     let clock = payrun::clock::Clock::driven(at(0));
     let direct = EmergencyMailer::new(

@@ -1,4 +1,4 @@
-//! One mail an episode: opened, gathered, over; quiet hours; and several processes.
+//! One mail an incident: opened, gathered, over; quiet hours; and several processes.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ fn subjects_to(server: &MailServer, whom: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
+fn an_incident_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
@@ -56,7 +56,7 @@ fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
         stop(&office, "hk").await;
         assert_eq!(office.after(5).await.sent, 1);
         for _ in 0..20 {
-            assert_eq!(office.after(600).await.sent, 0, "one mail an episode");
+            assert_eq!(office.after(600).await.sent, 0, "one mail an incident");
         }
         office.ledger.release_lane("hk").await.unwrap();
         assert_eq!(office.after(5).await.sent, 0, "it may come again at once");
@@ -84,14 +84,14 @@ fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
             "{}",
             text(&mails[1])
         );
-        // The same again is another episode.
+        // The same again is another incident.
         stop(&office, "hk").await;
         assert_eq!(office.after(700).await.sent, 1);
     });
 }
 
 #[test]
-fn what_comes_and_goes_and_comes_is_one_trouble() {
+fn what_comes_and_goes_and_comes_is_one_incident() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
@@ -214,7 +214,7 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
 }
 
 #[test]
-fn rules_that_are_gone_end_their_episodes_without_a_word() {
+fn rules_that_are_gone_end_their_incidents_without_a_word() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, RULES, at(0)).await;
@@ -230,7 +230,7 @@ fn rules_that_are_gone_end_their_episodes_without_a_word() {
         other.after(60).await;
         other.after(600).await;
         assert_eq!(server.mails().len(), 1);
-        assert_eq!(other.ledger.open_episodes().await.unwrap(), []);
+        assert_eq!(other.ledger.open_incidents().await.unwrap(), []);
     });
 }
 
@@ -300,7 +300,7 @@ fn a_gateway_that_is_not_reached_for_a_minute_is_told_of_and_that_it_is_reached_
         assert_eq!(
             office.after(5).await.sent,
             0,
-            "a moment is nobody's trouble"
+            "a moment is nobody's incident"
         );
         // Tried again, and in vain: since when stays.
         office

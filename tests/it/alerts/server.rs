@@ -256,8 +256,8 @@ fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
             (before, 1)
         );
         assert_eq!(
-            target.open_episodes().await.unwrap(),
-            office.ledger.open_episodes().await.unwrap()
+            target.open_incidents().await.unwrap(),
+            office.ledger.open_incidents().await.unwrap()
         );
         let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com] }\n";
         let moved = Office::open(&there, &server, rules, at(0)).await;

@@ -85,7 +85,7 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
         key_hash: KeyHash::of("hk", "deduct", key),
         content_hash: KeyHash::of("hk", "deduct", &format!("{key} {line}")),
         exclusive_key: Some(KeyHash::of("hk", "contract", contract)),
-        custom_no: None,
+        custom_order_no: None,
         amount: Amount::from_minor(1000, Currency::parse("HKD").unwrap()).ok(),
         shared: false,
         again: payrun::ledger::ReplacementCheck::Never,

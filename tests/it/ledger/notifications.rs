@@ -189,7 +189,7 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
             for digest in ["a", "b"] {
                 assert_eq!(
                     tell(&desk, &claimed, digest, done(), at(4)).await,
-                    NotificationOutcome::NothingNew
+                    NotificationOutcome::NoChange
                 );
             }
             assert_eq!(
@@ -263,7 +263,7 @@ fn whatever_else_a_notification_says_is_a_reason_to_ask_and_not_before_the_gatew
             let digest = format!("{place_of}");
             assert_eq!(
                 tell(&desk, &claimed, &digest, answer, at(2)).await,
-                NotificationOutcome::Asked
+                NotificationOutcome::Queried
             );
             let after = desk.items().await;
             assert_eq!(
@@ -282,16 +282,16 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
     on_every_engine(|place| async move {
         let (desk, claimed) = with_answer(&place, done()).await;
         for (digest, answer, outcome) in [
-            ("a", Answer::Accepted, NotificationOutcome::NothingNew),
-            ("b", Answer::Absent, NotificationOutcome::NothingNew),
+            ("a", Answer::Accepted, NotificationOutcome::NoChange),
+            ("b", Answer::Absent, NotificationOutcome::NoChange),
             (
                 "c",
-                Answer::from(Cause::Unlisted),
-                NotificationOutcome::NothingNew,
+                Answer::from(Cause::Unmapped),
+                NotificationOutcome::NoChange,
             ),
-            ("d", done(), NotificationOutcome::NothingNew),
+            ("d", done(), NotificationOutcome::NoChange),
             ("e", declined(), NotificationOutcome::Contradicts),
-            ("f", declined(), NotificationOutcome::NothingNew),
+            ("f", declined(), NotificationOutcome::NoChange),
             (
                 "g",
                 Answer::Done(Receipt("R2".into())),
@@ -300,7 +300,7 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
             (
                 "h",
                 Answer::Done(Receipt("R2".into())),
-                NotificationOutcome::NothingNew,
+                NotificationOutcome::NoChange,
             ),
         ] {
             assert_eq!(
@@ -333,13 +333,13 @@ fn another_amount_is_an_alarm_once_and_closes_nothing() {
         );
         assert_eq!(
             tell(&desk, &claimed, "b", Answer::from(Cause::Mismatch), at(4)).await,
-            NotificationOutcome::NothingNew
+            NotificationOutcome::NoChange
         );
         let row = desk.items().await.remove(0);
         assert_eq!(
             (row.state, row.next_at),
             (State::Unknown, Some(at(12))),
-            "it is asked about when the gateway allows"
+            "it is queried when the gateway allows"
         );
         assert!(
             row.reason

@@ -21,8 +21,8 @@ fn timed_out() -> Answer {
     Answer::from(Cause::TimedOut)
 }
 
-/// The entries' verbs, the chain followed.
-async fn verbs(ledger: &Ledger) -> Vec<String> {
+/// The entries' actions, the chain followed.
+async fn actions(ledger: &Ledger) -> Vec<String> {
     let mut head = Link::BEGIN;
     let rows = ledger.audit(0, 1000).await.unwrap();
     for (place, row) in rows.iter().enumerate() {
@@ -34,7 +34,7 @@ async fn verbs(ledger: &Ledger) -> Vec<String> {
         head = head.tie(&row.entry);
         assert_eq!(row.hash, head.to_string(), "{row:?}");
     }
-    rows.into_iter().map(|row| row.entry.verb).collect()
+    rows.into_iter().map(|row| row.entry.action).collect()
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
             ("Ann Lee", "a test")
         );
         assert_eq!(
-            (only.entry.verb.as_str(), only.entry.target.as_str()),
+            (only.entry.action.as_str(), only.entry.target.as_str()),
             ("pause", "all")
         );
         assert_eq!(
@@ -75,12 +75,12 @@ fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
         for change in [
             "update audit set actor = 'bob' where seq = 1",
             "delete from audit",
-            "insert into audit (seq, at, actor, via, verb, target, reason, before, after, hash) \
+            "insert into audit (seq, at, actor, via, action, target, reason, before, after, hash) \
              values (1, 0, 'x', 'x', 'x', 'x', 'x', '{}', '{}', 'x')",
         ] {
             assert!(place.refuses(change).await, "{change}");
         }
-        assert_eq!(verbs(&desk.ledger).await, ["pause"]);
+        assert_eq!(actions(&desk.ledger).await, ["pause"]);
     });
 }
 
@@ -234,7 +234,10 @@ fn what_a_person_holds_only_a_person_releases() {
                 .unwrap()
         );
         assert_eq!(desk.claim(at(5), 1).await.len(), 1);
-        assert_eq!(verbs(&desk.ledger).await, ["lane.suspend", "lane.release"]);
+        assert_eq!(
+            actions(&desk.ledger).await,
+            ["lane.suspend", "lane.release"]
+        );
     });
 }
 
@@ -367,7 +370,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         );
         desk.assert_sound().await;
         assert_eq!(
-            verbs(&desk.ledger).await,
+            actions(&desk.ledger).await,
             ["item.resolve", "item.resolve", "item.retry"]
         );
     });
@@ -517,7 +520,7 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
         assert_eq!(other, DecisionOutcome::NotAsShown);
         let decided = desk
             .ledger
-            .approve(waiting.id, Some(&waiting.print), &by("bob"), at(3))
+            .approve(waiting.id, Some(&waiting.content_hash), &by("bob"), at(3))
             .await
             .unwrap();
         assert_eq!(decided, DecisionOutcome::Released(3));
@@ -532,7 +535,7 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
         );
         assert_eq!(newest(&desk.ledger).await.votes[0].actor, "bob");
         desk.assert_sound().await;
-        assert_eq!(verbs(&desk.ledger).await, ["approval.approve"]);
+        assert_eq!(actions(&desk.ledger).await, ["approval.approve"]);
     });
 }
 
@@ -608,7 +611,7 @@ fn two_who_must_approve_are_two_different_persons() {
             DecisionOutcome::Released(3)
         );
         assert_eq!(
-            verbs(&desk.ledger).await,
+            actions(&desk.ledger).await,
             ["approval.approve", "approval.approve"]
         );
     });
@@ -653,7 +656,7 @@ fn a_row_that_was_changed_makes_the_approval_void() {
         );
         desk.assert_sound().await;
         assert_eq!(
-            verbs(&desk.ledger).await,
+            actions(&desk.ledger).await,
             ["approval.approve", "approval.void", "approval.reject"]
         );
     });
@@ -757,7 +760,7 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
         );
         desk.assert_sound().await;
         assert_eq!(
-            verbs(&desk.ledger).await,
+            actions(&desk.ledger).await,
             ["approval.approve", "approval.reject"]
         );
     });

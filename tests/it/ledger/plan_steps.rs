@@ -157,7 +157,7 @@ fn whoever_meets_a_key_of_a_plan_that_is_not_decided_waits_for_what_becomes_of_i
         let Place::Sqlite(_) = &place else { return };
         let (ledger, other) = (place.open().await, place.open().await);
         let own = |line| NewItem {
-            custom_no: Some(OrderNumber::parse("MINE-1").unwrap()),
+            custom_order_no: Some(OrderNumber::parse("MINE-1").unwrap()),
             ..item(line, "B")
         };
         for kept in [false, true] {
@@ -315,13 +315,13 @@ fn what_is_approved_is_the_same_in_steps_and_in_one_transaction() {
                 ]
             );
             let decided = ledger
-                .approve(waiting.id, Some(&waiting.print), &by("bob"), at(3))
+                .approve(waiting.id, Some(&waiting.content_hash), &by("bob"), at(3))
                 .await
                 .unwrap();
             assert_eq!(decided, DecisionOutcome::Released(4));
             assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
             prints.push((
-                waiting.print,
+                waiting.content_hash,
                 waiting.items,
                 waiting.sums["HKD"],
                 waiting.author,

@@ -324,8 +324,8 @@ fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
             state: State::Failed,
             items: 2,
         }];
-        assert_eq!(desk.ledger.troubled_before(run_id).await.unwrap(), expected);
-        assert_eq!(desk.ledger.troubled_before(1).await.unwrap(), []);
+        assert_eq!(desk.ledger.problems_before(run_id).await.unwrap(), expected);
+        assert_eq!(desk.ledger.problems_before(1).await.unwrap(), []);
     });
 }
 
@@ -441,7 +441,7 @@ fn an_order_number_that_a_user_gives_belongs_to_one_item() {
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
         let with_number = |line, key: &str| NewItem {
-            custom_no: OrderNumber::parse("own-1").ok(),
+            custom_order_no: OrderNumber::parse("own-1").ok(),
             ..item(line, key)
         };
         let refused = plan

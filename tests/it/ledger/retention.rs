@@ -205,9 +205,9 @@ fn a_pruned_time_does_not_come_again_when_the_clock_goes_back() {
         let schedule = |since: u64, until: u64| ScheduleRow {
             workflow: "w".into(),
             rule: "daily".into(),
-            moves: String::new(),
+            calendar_hash: String::new(),
             since: at(since),
-            noted_until: at(until),
+            recorded_until: at(until),
         };
         let time = |seconds: u64, state| NewOccurrence {
             nominal: format!("2023-11-{seconds:02}T00:00"),

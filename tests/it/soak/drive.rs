@@ -84,9 +84,9 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Lives until an instant; now and then through a sleep, with troubles also through deaths and
+    /// Lives until an instant; now and then through a sleep, with disruptions also through deaths and
     /// jumps at work.
-    pub fn until(&mut self, end: Timestamp, troubles: bool) {
+    pub fn until(&mut self, end: Timestamp, disruptions: bool) {
         while self.now() < end {
             self.rest();
             // A person looks now and then.
@@ -100,8 +100,8 @@ impl<'a> Drive<'a> {
                 continue;
             }
             self.world.hands.set(next.min(self.now().plus(HOUR * 3)));
-            if troubles {
-                self.trouble(end);
+            if disruptions {
+                self.disruption(end);
             }
         }
         self.end_beside();
@@ -121,7 +121,7 @@ impl<'a> Drive<'a> {
         self.lived.slept.push((from, self.now()));
     }
 
-    fn trouble(&mut self, end: Timestamp) {
+    fn disruption(&mut self, end: Timestamp) {
         if self.chance.once_in(5) {
             // Beyond a lease, and within what gateways take for our clock being wrong.
             self.real(400);

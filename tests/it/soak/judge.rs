@@ -210,7 +210,7 @@ pub fn notifications(world: &World) {
     }
     println!("notifications: {outcomes:?}");
     assert!(
-        !outcomes.contains_key("open") && outcomes.contains_key("nothing_new"),
+        !outcomes.contains_key("open") && outcomes.contains_key("no_change"),
         "{outcomes:?}"
     );
 }

@@ -68,7 +68,7 @@ impl Wire {
             let twice_unasked = deeds.windows(2).any(|two| two == [Deed::Sent, Deed::Sent]);
             assert!(
                 !twice_unasked,
-                "{order} was sent again before it was asked about: {deeds:?}"
+                "{order} was sent again before it was queried: {deeds:?}"
             );
         }
     }

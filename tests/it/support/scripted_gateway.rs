@@ -229,7 +229,7 @@ impl Teller {
                 key_hash: KeyHash::of("hk", kind, key),
                 content_hash: KeyHash::of("hk", kind, &format!("{key} {line}")),
                 exclusive_key: None,
-                custom_no: None,
+                custom_order_no: None,
                 amount: *amount,
                 shared: false,
                 again: payrun::ledger::ReplacementCheck::Never,

@@ -133,7 +133,7 @@ fn absence(rule: &AlertRule, workflow: &Workflow, deadline: Deadline) -> Fact {
         gateway: None,
         spec: Some(rule.spec()),
         since: Some(deadline.by),
-        told: FactText {
+        payload: FactText {
             title: format!("{name} {what} in time"),
             facts: vec![
                 ("workflow".to_owned(), name.clone()),

@@ -76,7 +76,7 @@ fn stopped_in(end: i64, what: AutomaticStop, stops: &[ContractStop]) -> Fact {
         gateway: None,
         spec: None,
         since: stops.first().map(|stop| stop.at),
-        told: FactText {
+        payload: FactText {
             title: format!("{number} {verb}, and no longer charged"),
             facts: Vec::new(),
             lines: named.chain(more).collect(),
@@ -106,7 +106,7 @@ fn overdue_at(account: &str, number: u64) -> Fact {
         gateway: None,
         spec: None,
         since: None,
-        told: FactText {
+        payload: FactText {
             title: format!("{} due and not charged", counted(number, "contract")),
             facts: vec![("account".to_owned(), account.to_owned())],
             lines: Vec::new(),

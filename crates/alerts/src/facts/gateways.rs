@@ -45,7 +45,7 @@ fn closed(lane: &LaneRow, kind: AlertKind) -> Fact {
         let mend = if of_job.is_some() {
             "mend what the reason says (workflow, columns), or cancel what is left;"
         } else {
-            "mend what the reason says (key, certificate, permission); what was sent is asked about;"
+            "mend what the reason says (key, certificate, permission); what was sent is queried;"
         };
         let advice = format!("{mend} `payrun lane release {}` lets it go on", lane.name);
         (
@@ -74,7 +74,7 @@ fn closed(lane: &LaneRow, kind: AlertKind) -> Fact {
         gateway: Some(gateway.to_owned()),
         spec: None,
         since: None,
-        told: FactText {
+        payload: FactText {
             title,
             facts,
             lines: Vec::new(),
@@ -112,7 +112,7 @@ fn not_reached(row: &UnreachableRow) -> Fact {
         gateway: Some(lane.clone()),
         spec: None,
         since: Some(*since),
-        told: FactText {
+        payload: FactText {
             title: format!("{lane} cannot be reached: {how}"),
             facts: vec![("gateway".to_owned(), lane.clone())],
             lines: Vec::new(),
@@ -145,7 +145,7 @@ fn expiring(certificate: &ExpiringCredential) -> Fact {
         gateway: Some(gateway.clone()),
         spec: None,
         since: Some(until.minus(BEFORE)),
-        told: FactText {
+        payload: FactText {
             title: format!("{gateway}: the {what} expires at {until}"),
             facts: vec![
                 ("gateway".to_owned(), gateway.clone()),
@@ -159,11 +159,11 @@ fn expiring(certificate: &ExpiringCredential) -> Fact {
 }
 
 /// Answers that no outcome table lists, seen for the first time.
-pub(super) async fn unlisted(
+pub(super) async fn unmapped_codes(
     ledger: &Ledger,
     window: InstantRange,
 ) -> Result<Vec<Fact>, LedgerError> {
-    let answers = ledger.unlisted(window.after, NEWS_MAX).await?;
+    let answers = ledger.unmapped_codes(window.after, NEWS_MAX).await?;
     Ok(answers.iter().map(new_answer).collect())
 }
 
@@ -181,7 +181,7 @@ fn new_answer(answer: &UnmappedCode) -> Fact {
         None => (
             format!("{lane} answers {shown} to {kind}, which no outcome table lists"),
             format!(
-                "it is taken for unknown and asked about; `payrun show --item {item_id}` has the answer. \
+                "it is taken for unknown and queried; `payrun show --item {item_id}` has the answer. \
                  Ask the gateway what it means, and list it in the job kind"
             ),
         ),
@@ -194,13 +194,13 @@ fn new_answer(answer: &UnmappedCode) -> Fact {
         ),
     };
     Fact {
-        kind: AlertKind::Unlisted,
+        kind: AlertKind::UnmappedCode,
         subject: format!("{lane} {kind} {code}"),
         workflow: None,
         gateway: Some(lane.clone()),
         spec: None,
         since: Some(*first_at),
-        told: FactText {
+        payload: FactText {
             title,
             facts: vec![
                 ("gateway".to_owned(), lane.clone()),

@@ -19,7 +19,7 @@ use payrun_ledger::{Ledger, LedgerError, RunRef};
 
 pub use runs::RefusedRun;
 
-/// The most news of one kind that one look takes up. More of a kind within minutes are nobody's to
+/// The most events of one kind that one look takes up. More of a kind within minutes are nobody's to
 /// read: the ledger has them.
 const NEWS_MAX: u32 = 5_000;
 
@@ -27,7 +27,7 @@ const NEWS_MAX: u32 = 5_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fact {
     pub kind: AlertKind,
-    /// What it is about: the same words, the same trouble.
+    /// What it is about: the same words, the same incident.
     pub subject: String,
     pub workflow: Option<String>,
     pub gateway: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Fact {
     pub spec: Option<String>,
     /// Since when, where that is known; else since it is first seen.
     pub since: Option<Timestamp>,
-    pub told: FactText,
+    pub payload: FactText,
     /// What is looked up before it is told.
     pub more: DetailLookup,
 }
@@ -104,7 +104,7 @@ pub(super) async fn gather(
                 facts.extend(tokens::ending(ledger, window.until).await?);
                 facts
             }
-            AlertKind::Unlisted => gateways::unlisted(ledger, window).await?,
+            AlertKind::UnmappedCode => gateways::unmapped_codes(ledger, window).await?,
             AlertKind::PayerDiffers => money::other_payers(ledger, window).await?,
             AlertKind::Alarm => money::alarms(ledger, window).await?,
             AlertKind::Difference => money::differences(ledger, window).await?,
@@ -118,24 +118,24 @@ pub(super) async fn gather(
 }
 
 /// What a mail says of a fact, as JSON, with what is looked up for it.
-pub(super) async fn told(ledger: &Ledger, fact: &Fact) -> Result<String, LedgerError> {
-    let mut told = fact.told.clone();
-    told.lines.extend(match fact.more {
+pub(super) async fn payload(ledger: &Ledger, fact: &Fact) -> Result<String, LedgerError> {
+    let mut payload = fact.payload.clone();
+    payload.lines.extend(match fact.more {
         DetailLookup::Nothing => Vec::new(),
         DetailLookup::Failures(run) => runs::failures(ledger, run).await?,
         DetailLookup::NeedsReview(run) => runs::examples(ledger, run).await?,
     });
-    Ok(serde_json::to_string(&told).unwrap_or_default())
+    Ok(serde_json::to_string(&payload).unwrap_or_default())
 }
 
 /// The title of what was told before.
-pub(super) fn headline(told: &str) -> String {
-    read(told).title
+pub(super) fn headline(payload: &str) -> String {
+    read(payload).title
 }
 
 /// What was told before.
-pub(super) fn read(told: &str) -> FactText {
-    serde_json::from_str(told).unwrap_or_default()
+pub(super) fn read(payload: &str) -> FactText {
+    serde_json::from_str(payload).unwrap_or_default()
 }
 
 /// `3 items`, `1 item`.

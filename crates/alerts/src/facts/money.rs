@@ -40,10 +40,10 @@ pub(super) async fn other_payers(
         };
         Fact {
             kind: AlertKind::PayerDiffers,
-            told: FactText {
+            payload: FactText {
                 lines: Vec::new(),
                 advice,
-                ..fact.told
+                ..fact.payload
             },
             ..fact
         }
@@ -83,7 +83,7 @@ fn alarm(alarmed: &AlarmedItem) -> Fact {
         gateway: None,
         spec: None,
         since: Some(*at),
-        told: FactText {
+        payload: FactText {
             title: format!("{}: {}", run.workflow, Alarm::meaning_of(alarm)),
             facts,
             lines: [format!("alarm: {alarm}")]
@@ -134,7 +134,7 @@ fn difference(found: &ReconcileDifference) -> Fact {
         gateway: Some(found.lane.clone()),
         spec: None,
         since: Some(found.at),
-        told: FactText {
+        payload: FactText {
             title,
             facts,
             lines: counts(&result),

@@ -71,13 +71,13 @@ fn failure(ended: &FinishedRun, spec: &str) -> Fact {
     let (id, workflow) = (run.run_id, &run.workflow);
     Fact {
         kind: AlertKind::Failed,
-        // A run that was taken up again and failed again is other news.
+        // A run that was taken up again and failed again is another event.
         subject: format!("run {id} ended {}", ended.finished_at.millis()),
         workflow: Some(workflow.clone()),
         gateway: None,
         spec: Some(spec.to_owned()),
         since: Some(ended.finished_at),
-        told: FactText {
+        payload: FactText {
             title: format!("{workflow}: a run ended, and {}", parts.join(", ")),
             facts: of_run(run),
             lines: Vec::new(),
@@ -148,7 +148,7 @@ fn rejection(RunWithProblems { run, items, .. }: &RunWithProblems, now: Timestam
         gateway: None,
         spec: None,
         since: Some(now),
-        told: FactText {
+        payload: FactText {
             title: format!("{workflow}: {} refused; the others go on", rows(*items)),
             facts: of_run(run),
             lines: Vec::new(),
@@ -204,7 +204,7 @@ fn refusal(refused: &RefusedRun, kind: AlertKind) -> Fact {
         gateway: None,
         spec: None,
         since: Some(*at),
-        told: FactText {
+        payload: FactText {
             title,
             facts: vec![
                 ("workflow".to_owned(), workflow.clone()),
@@ -257,7 +257,7 @@ fn not_known(troubled: &RunWithProblems, after: std::time::Duration) -> Fact {
         DetailLookup::Nothing,
         {
             format!(
-                "they are asked about by themselves; `payrun items --run {id} --state unknown` names them"
+                "they are queried by themselves; `payrun items --run {id} --state unknown` names them"
             )
         },
     )
@@ -308,7 +308,7 @@ fn about_items(
         gateway: None,
         spec: None,
         since,
-        told: FactText {
+        payload: FactText {
             title,
             facts,
             lines: Vec::new(),

@@ -31,7 +31,7 @@ fn expiring(token: &TokenRow) -> Fact {
         gateway: None,
         spec: None,
         since: token.ends_soon_from(),
-        told: FactText {
+        payload: FactText {
             title: format!("the token of {name} expires at {until}"),
             facts: vec![
                 ("token".to_owned(), format!("{name} ({role})")),

@@ -40,7 +40,7 @@ pub(crate) async fn decide(
     )?;
     let moved = spaced(context.account, is_query, moved, ended_at);
     let moved = quoted(moved, &judged, &observed.result);
-    let moved = unlisted(moved, &judged, claimed, &mut observed.result);
+    let moved = unmapped(moved, &judged, claimed, &mut observed.result);
     let (moved, word) = explained(&context, &judged, &call, moved).await;
     let moved = payer_check::told(moved, claimed.result(), &observed.result);
     let moved = advised(moved, judged.advice.as_deref());
@@ -74,7 +74,7 @@ pub(crate) fn unsent(moved: Move, reached: &Delivery, is_query: bool) -> Move {
         Delivery::Unreachable(how, _) => unreached(*how, moved),
         Delivery::NotSent(why) => {
             let what = if is_query {
-                "it could not be asked about"
+                "it could not be queried"
             } else {
                 "nothing was sent"
             };
@@ -158,20 +158,20 @@ pub(crate) fn quoted(moved: Move, judged: &Judgement, seen: &Map<String, Value>)
 }
 
 /// The fact that keeps what the gateway said beside a code that no table lists.
-pub(crate) const UNLISTED: &str = "unlisted_message";
+pub(crate) const UNMAPPED: &str = "unmapped_message";
 
 /// Keeps the gateway's own words beside a code that no table lists, and says them again where a
 /// person gets the item for that code.
-pub(crate) fn unlisted(
+pub(crate) fn unmapped(
     moved: Move,
     judged: &Judgement,
     claimed: &Claimed,
     seen: &mut Map<String, Value>,
 ) -> Move {
-    let is_unlisted = matches!(
+    let is_unmapped = matches!(
         &judged.answer,
         Answer::Unknown {
-            cause: Cause::Unlisted,
+            cause: Cause::Unmapped,
             ..
         }
     );
@@ -179,26 +179,26 @@ pub(crate) fn unlisted(
         .message
         .as_deref()
         .map(|message| message.replace(char::is_control, ""));
-    if let Some(message) = message.filter(|message| is_unlisted && !message.is_empty()) {
-        seen.insert(UNLISTED.to_owned(), message.into());
+    if let Some(message) = message.filter(|message| is_unmapped && !message.is_empty()) {
+        seen.insert(UNMAPPED.to_owned(), message.into());
         return moved;
     }
     let needs_review = moved.item.state == State::NeedsReview
-        && matches!(claimed.item.query_purpose, QueryPurpose::Unlisted(_));
+        && matches!(claimed.item.query_purpose, QueryPurpose::Unmapped(_));
     let known = claimed
         .result()
-        .filter(|known| needs_review && known.contains(UNLISTED));
+        .filter(|known| needs_review && known.contains(UNMAPPED));
     let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
     if claimed.doing == ClaimKind::Submit
         && claimed
             .result()
-            .is_some_and(|known| known.contains(UNLISTED))
+            .is_some_and(|known| known.contains(UNMAPPED))
     {
-        seen.insert(UNLISTED.to_owned(), Value::Null);
+        seen.insert(UNMAPPED.to_owned(), Value::Null);
     }
     match (
         moved.reason,
-        known.as_ref().and_then(|known| known[UNLISTED].as_str()),
+        known.as_ref().and_then(|known| known[UNMAPPED].as_str()),
     ) {
         (Some(reason), Some(message)) => Move {
             reason: Some(format!("{reason}; its words were: {message}")),

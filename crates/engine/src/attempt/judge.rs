@@ -100,7 +100,7 @@ pub(crate) fn expected(
         accepted: scene.claimed.item.state == State::Pending
             && matches!(
                 scene.claimed.item.query_purpose,
-                QueryPurpose::Outcome | QueryPurpose::Unlisted(_)
+                QueryPurpose::Outcome | QueryPurpose::Unmapped(_)
             ),
         exists: number_exists(scene.claimed),
         named: !scene.operations.named_by.is_empty(),

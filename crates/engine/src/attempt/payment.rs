@@ -540,7 +540,7 @@ pub(crate) async fn too_young(
     let made = match scene
         .engine
         .ledger
-        .items_named(&scene.account.name, &kinds, &[order_no])
+        .items_by_order_no(&scene.account.name, &kinds, &[order_no])
         .await
     {
         Ok(items) => items

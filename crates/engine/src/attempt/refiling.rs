@@ -439,10 +439,10 @@ fn follow(
     }
     item.key_hash = scope.key_of(&item.key, generation);
     item.input = resealed(scope, &item.input, of, item.key_hash)?;
-    if let Some(own) = &item.custom_no {
+    if let Some(own) = &item.custom_order_no {
         // Where the user's number leaves no room, it is derived: the gateway knows a declaration by
         // its payment and customs.
-        item.custom_no = OrderNumber::parse(&format!("{own}-{generation}")).ok();
+        item.custom_order_no = OrderNumber::parse(&format!("{own}-{generation}")).ok();
     }
     let same_terms = earlier.content_hash() == Some(item.content_hash);
     item.again = ReplacementCheck::Replaces(Box::new(ReplacedItem {

@@ -122,7 +122,7 @@ impl ItemBuilder {
                 .map(|value| KeyHash::one_at_a_time(&self.account, &self.one_at_a_time, &value)),
             // A lookup's number belongs to an order of somebody else's; it is no claim to that
             // number.
-            custom_no: rendered.order_number.filter(|_| self.run.is_none()),
+            custom_order_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
             shared: rendered.shared,
             again: ReplacementCheck::Never,

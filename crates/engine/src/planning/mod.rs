@@ -1019,7 +1019,7 @@ fn rejected(line: u64, reason: String) -> RejectedRow {
 
 /// The order number an item will have.
 pub fn first_number(item: &NewItem) -> OrderNumber {
-    item.custom_no
+    item.custom_order_no
         .clone()
         .unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1))
 }

@@ -440,7 +440,7 @@ mod tests {
                 content_hash: KeyHash::of("hk", "refund", &key),
                 key,
                 exclusive_key: None,
-                custom_no: None,
+                custom_order_no: None,
                 amount: None,
                 shared: false,
                 again: payrun_ledger::ReplacementCheck::Never,

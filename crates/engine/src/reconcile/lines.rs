@@ -137,8 +137,16 @@ impl BookedItems {
             .refunds_with_receipt(lane, &desk.refunds, desk.payments_of, &nameless)
             .await?;
         Ok(Self {
-            payments: by_number(ledger.items_named(lane, &desk.payments, &orders).await?),
-            refunds: by_number(ledger.items_named(lane, &desk.refunds, &refunds).await?),
+            payments: by_number(
+                ledger
+                    .items_by_order_no(lane, &desk.payments, &orders)
+                    .await?,
+            ),
+            refunds: by_number(
+                ledger
+                    .items_by_order_no(lane, &desk.refunds, &refunds)
+                    .await?,
+            ),
             receipts: receipts
                 .into_iter()
                 .filter_map(|item| Some((item.receipt.clone()?, item)))

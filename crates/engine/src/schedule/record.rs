@@ -89,9 +89,9 @@ fn step(
     let fresh = ScheduleRow {
         workflow: workflow.name.clone(),
         rule: rule(workflow),
-        moves: timetable.map(Timetable::moves).unwrap_or_default(),
+        calendar_hash: timetable.map(Timetable::moves).unwrap_or_default(),
         since: now,
-        noted_until: now,
+        recorded_until: now,
     };
     let Some(known) = known else {
         return workflow.schedule.as_ref().map(|_| ScheduleUpdate {
@@ -118,7 +118,7 @@ fn step(
         let since = if OFF.contains(&known.rule.as_str()) {
             now
         } else {
-            known.noted_until.min(now).max(now.minus(READ_WITHIN))
+            known.recorded_until.min(now).max(now.minus(READ_WITHIN))
         };
         let occurrences = timetable
             .map(|timetable| come(timetable, since, now))
@@ -126,27 +126,28 @@ fn step(
         return noting(ScheduleRow { since, ..fresh }, occurrences);
     }
     let timetable = timetable?;
-    if known.noted_until.since(now) > LATE {
-        tracing::warn!(workflow = workflow.name, noted_until = %known.noted_until, since = %known.since, "the clock went back");
+    if known.recorded_until.since(now) > LATE {
+        tracing::warn!(workflow = workflow.name, recorded_until = %known.recorded_until, since = %known.since, "the clock went back");
         return noting(
             ScheduleRow {
-                noted_until: now,
+                recorded_until: now,
                 ..known.clone()
             },
             Vec::new(),
         );
     }
     let occurrences = come(timetable, start(known, &fresh, now), now);
-    let same =
-        known.moves == fresh.moves && occurrences.is_empty() && now.since(known.noted_until) < DAY;
-    let noted_until = known.noted_until.max(now);
+    let same = known.calendar_hash == fresh.calendar_hash
+        && occurrences.is_empty()
+        && now.since(known.recorded_until) < DAY;
+    let recorded_until = known.recorded_until.max(now);
     if same {
         None
     } else {
         noting(
             ScheduleRow {
                 since: known.since,
-                noted_until,
+                recorded_until,
                 ..fresh
             },
             occurrences,
@@ -169,11 +170,11 @@ fn rule(workflow: &Workflow) -> String {
 /// From where on times are looked at.
 fn start(known: &ScheduleRow, fresh: &ScheduleRow, now: Timestamp) -> Timestamp {
     let reach = DAY * (u32::try_from(REACH).unwrap_or(u32::MAX) + 1);
-    let moved = known.moves != fresh.moves;
+    let moved = known.calendar_hash != fresh.calendar_hash;
     let from = if moved {
-        known.noted_until.minus(reach)
+        known.recorded_until.minus(reach)
     } else {
-        known.noted_until
+        known.recorded_until
     };
     from.max(known.since).max(now.minus(WINDOW))
 }

@@ -326,7 +326,7 @@ impl Keyring {
                 held.error = None;
             }
             Err(error) => {
-                // A thousand items in a row meet the same trouble; it is told once.
+                // A thousand items in a row meet the same failure; it is told once.
                 if held.error.as_ref() != Some(&error) {
                     let instead = if self.fixed.is_empty() {
                         "nothing is sent without them"

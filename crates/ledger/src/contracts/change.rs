@@ -155,7 +155,7 @@ impl Ledger {
             |source| LedgerError::of("looking for what contracts have not heard of", source);
         let query = "select p.contract_id, c.contract, p.item_id, i.decline_count, i.reason, i.result, j.policy \
                      from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
-                     where p.news = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
+                     where p.failure_unprocessed = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
                      order by p.item_id limit $1";
         let rows = sqlx::query(query)
             .bind(i64::from(limit))
@@ -181,8 +181,9 @@ impl Ledger {
         let mut turn = WriteTx::take_long(&self.write, "telling a contract").await?;
         let contracts = locked(&mut turn, &[news.contract_id]).await?;
         turn.line_up().await?;
-        let heard =
-            sqlx::query("update contract_periods set news = 0 where item_id = $1 and news = 1");
+        let heard = sqlx::query(
+            "update contract_periods set failure_unprocessed = 0 where item_id = $1 and failure_unprocessed = 1",
+        );
         let heard = heard.bind(news.item_id).execute(turn.connection()).await;
         let heard = heard
             .map_err(|source| LedgerError::of("telling a contract", source))?
@@ -204,7 +205,7 @@ impl Ledger {
             return Ok(());
         }
         let mut turn = self.turn("telling contracts").await?;
-        let heard = "update contract_periods set news = 0 where news = 1 \
+        let heard = "update contract_periods set failure_unprocessed = 0 where failure_unprocessed = 1 \
                      and item_id in (select cast(atom as bigint) from json_each($1))";
         let heard = sqlx::query(heard)
             .bind(list(items))
@@ -303,7 +304,7 @@ async fn apply(
     };
     if change.who.is_person() {
         let by = signed(&change.who, &change.why)?;
-        let verb = match change.what {
+        let action = match change.what {
             ContractAction::Suspend => "contract.suspend",
             ContractAction::Resume => "contract.resume",
             ContractAction::End | ContractAction::EndOn(_) => "contract.end",
@@ -317,7 +318,7 @@ async fn apply(
         let target = format!("contract {}", contract.contract);
         turn.note(NewAuditEntry {
             by: &by,
-            verb,
+            action,
             target,
             before,
             after,

@@ -90,13 +90,13 @@ pub(super) const NEXT: &str = "\
 
 pub(super) fn note() -> String {
     format!(
-        "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, noted_at) \
+        "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, recorded_at) \
          select cast(v.value ->> 0 as bigint), v.value ->> 1, v.value ->> 2, \
            case when v.value ->> 5 is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 3 as bigint), \
            v.value ->> 5, cast($2 as bigint) \
          from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 4) where true \
          on conflict (contract_id, period) do update set state = excluded.state, item_id = excluded.item_id, \
-           amount = excluded.amount, reason = excluded.reason, noted_at = excluded.noted_at \
+           amount = excluded.amount, reason = excluded.reason, recorded_at = excluded.recorded_at \
          where contract_periods.state = 'reopened'"
     )
 }

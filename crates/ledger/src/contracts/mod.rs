@@ -293,7 +293,7 @@ async fn note_changes(
         )
     };
     let rows: Vec<_> = changes.iter().map(row).collect();
-    let insert = "insert into contract_changes (contract_id, at, who, what, why, before, after) \
+    let insert = "insert into contract_changes (contract_id, at, actor, change, reason, before, after) \
                   select cast(value ->> 0 as bigint), cast($2 as bigint), $3, value ->> 1, $4, value ->> 2, value ->> 3 \
                   from json_each($1)";
     let noted = sqlx::query(insert)
@@ -325,11 +325,11 @@ async fn note_waived(
             )
         })
         .collect();
-    let insert = "insert into contract_periods (contract_id, period, due, state, amount, reason, noted_at) \
+    let insert = "insert into contract_periods (contract_id, period, due, state, amount, reason, recorded_at) \
                   select cast($2 as bigint), value ->> 0, value ->> 1, 'waived', cast(value ->> 2 as bigint), value ->> 3, \
                     cast($3 as bigint) from json_each($1) where true \
                   on conflict (contract_id, period) do update set state = excluded.state, reason = excluded.reason, \
-                    noted_at = excluded.noted_at where contract_periods.state = 'reopened'";
+                    recorded_at = excluded.recorded_at where contract_periods.state = 'reopened'";
     let noted = sqlx::query(insert)
         .bind(list(&rows))
         .bind(contract)

@@ -14,7 +14,7 @@ type PeriodMove = (i64, &'static str, u8);
 pub(super) const MOVED: &str = "\
     update contract_periods set state = case when v.value ->> 1 = 'cancelled' and exists (select 1 from contracts as c \
         where c.id = contract_periods.contract_id and (c.state <> 'active' or contract_periods.due > c.end_on)) \
-      then 'waived' else v.value ->> 1 end, news = cast(v.value ->> 2 as bigint) \
+      then 'waived' else v.value ->> 1 end, failure_unprocessed = cast(v.value ->> 2 as bigint) \
     from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 0 as bigint)";
 
 /// The list of what periods are after these moves; none where no period can be among them.

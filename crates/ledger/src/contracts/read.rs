@@ -105,9 +105,9 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ContractStop>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that were stopped", source);
-        let query = "select c.contract, h.at, h.what, h.why from contract_changes as h join contracts as c on c.id = h.contract_id \
-                     where h.who = 'payrun' and h.what in ('suspended', 'ended') and h.at > $1 and h.at <= $2 \
-                       and h.why not like $3 || '%' order by h.at, h.id limit $4";
+        let query = "select c.contract, h.at, h.change, h.reason from contract_changes as h join contracts as c on c.id = h.contract_id \
+                     where h.actor = 'payrun' and h.change in ('suspended', 'ended') and h.at > $1 and h.at <= $2 \
+                       and h.reason not like $3 || '%' order by h.at, h.id limit $4";
         let query = sqlx::query(query)
             .bind(after.millis())
             .bind(until.millis())
@@ -254,7 +254,7 @@ impl Ledger {
             "$1 is null"
         };
         let query = format!(
-            "select h.id, c.contract, h.at, h.who, h.what, h.why, h.before, h.after from contract_changes as h \
+            "select h.id, c.contract, h.at, h.actor, h.change, h.reason, h.before, h.after from contract_changes as h \
              join contracts as c on c.id = h.contract_id where {of} and h.id > $2 order by h.id limit $3"
         );
         let rows = sqlx::query(AssertSqlSafe(query))
@@ -306,9 +306,9 @@ fn change_row(row: &AnyRow) -> Result<ChangeRow, sqlx::Error> {
         id: row.try_get("id")?,
         contract: row.try_get("contract")?,
         at: Timestamp::from_millis(row.try_get("at")?),
-        who: row.try_get("who")?,
-        what: row.try_get("what")?,
-        why: row.try_get("why")?,
+        who: row.try_get("actor")?,
+        what: row.try_get("change")?,
+        why: row.try_get("reason")?,
         before: row.try_get("before")?,
         after: row.try_get("after")?,
     })

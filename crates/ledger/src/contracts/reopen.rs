@@ -65,7 +65,7 @@ impl Ledger {
             ..
         } = reopening;
         let failed = |source| LedgerError::of("reopening a period", source);
-        let reopen = "update contract_periods set state = 'reopened', pay_by = $3, reason = $4, noted_at = cast($5 as bigint) \
+        let reopen = "update contract_periods set state = 'reopened', pay_by = $3, reason = $4, recorded_at = cast($5 as bigint) \
                       where contract_id = $1 and period = $2 and state in ('lapsed', 'reopened') returning due";
         let reopened = sqlx::query(reopen)
             .bind(id)
@@ -103,7 +103,7 @@ impl Ledger {
         let target = format!("contract {}, period {period}", contract.contract);
         let note = NewAuditEntry {
             by: &signed(who, why)?,
-            verb: "contract.reopen",
+            action: "contract.reopen",
             target,
             before,
             after,

@@ -50,10 +50,10 @@ async fn lists_are_read_first_and_rows_found_by_index() {
 #[tokio::test]
 async fn news_are_found_without_reading_every_period() {
     let news = steps(
-        "select item_id from contract_periods as p where p.news = 1 order by p.item_id limit 5",
+        "select item_id from contract_periods as p where p.failure_unprocessed = 1 order by p.item_id limit 5",
     )
     .await;
-    place(&news, "contract_periods_news");
+    place(&news, "contract_periods_failure_unprocessed");
     let open = steps(OPEN).await;
     place(&open, "items_waiting (exclusive_key=?)");
     place(&open, "items_in_flight (exclusive_key=?)");

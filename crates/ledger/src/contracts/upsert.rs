@@ -96,10 +96,10 @@ impl Ledger {
         if import.who.is_person() && fresh.len() + changed.len() > 0 {
             let by = signed(&import.who, &import.why)?;
             let after = json!({ "new": fresh.len(), "changed": changed.len(), "withdrawn": named(&withdrawn) });
-            let (verb, target) = ("contract.import", "contracts".to_owned());
+            let (action, target) = ("contract.import", "contracts".to_owned());
             turn.note(NewAuditEntry {
                 by: &by,
-                verb,
+                action,
                 target,
                 before: json!({}),
                 after,

@@ -18,7 +18,7 @@ use payrun_domain::schedule::{FiringInterval, Schedule};
 use payrun_yaml::fields::{FieldSpec, SECRET, ValueShape, duration_of, integer_of, text_of};
 use payrun_yaml::node::{Position, YamlNode};
 
-/// The longest `after`: news older than this are not looked for.
+/// The longest `after`: events older than this are not looked for.
 const AFTER_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// The most addresses of one rule.

@@ -31,7 +31,7 @@ static CUSTOMS: [FieldSpec; 6] = [
     FieldSpec::optional(
         "query_path",
         ValueShape::Text,
-        "Where it is asked about; a guess, …/retrieve_customs_declare, if not given.",
+        "Where it is queried; a guess, …/retrieve_customs_declare, if not given.",
     ),
     FieldSpec::optional(
         "redeclare_path",
@@ -134,12 +134,12 @@ pub static FIELDS: [FieldSpec; 22] = [
     FieldSpec::optional(
         "refund_query_path",
         ValueShape::Text,
-        "Where refunds are asked about; a guess, /mch-api/v1/pa/refunds/query, if not given.",
+        "Where refunds are queried; a guess, /mch-api/v1/pa/refunds/query, if not given.",
     ),
     FieldSpec::optional(
         "not_found_code",
         ValueShape::Scalar,
-        "The code of a reply that says there is no such order; not documented, so every code is asked about if not given.",
+        "The code of a reply that says there is no such order; not documented, so every code is queried if not given.",
     ),
     FieldSpec::optional(
         "customs",

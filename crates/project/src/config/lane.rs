@@ -65,7 +65,7 @@ static STOP_AFTER_FIELDS: [FieldSpec; 2] = [
 pub(super) const STOP_AFTER: FieldSpec = FieldSpec::optional(
     "stop_after",
     ValueShape::Fields(&STOP_AFTER_FIELDS),
-    "After how much trouble in a row nothing more is sent until a person has looked.",
+    "After how many failures in a row nothing more is sent until a person has looked.",
 );
 
 pub(super) const WITHDRAW_AT_ONCE: FieldSpec = FieldSpec::optional(

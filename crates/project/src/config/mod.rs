@@ -160,7 +160,7 @@ pub struct GatewayConfig {
     pub funds_interval: Duration,
     /// How many calls beyond the rate may fall into one span of it.
     pub burst: u32,
-    /// After how much trouble nothing more is sent.
+    /// After how many failures nothing more is sent.
     pub stop_after: StopAfter,
     /// Whether orders may be withdrawn right after they were made.
     pub withdraw_at_once: bool,
@@ -170,7 +170,7 @@ pub struct GatewayConfig {
     pub kind: GatewayKind,
 }
 
-/// After how much trouble in a row nothing more is sent until a person has looked.
+/// After how many failures in a row nothing more is sent until a person has looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopAfter {
     /// Replies that cannot be verified: the account's lane is stopped.

@@ -248,7 +248,7 @@ fn replied(
             };
         }
         let answer = Answer::Unknown {
-            cause: Cause::Unlisted,
+            cause: Cause::Unmapped,
             code: code_of(seen),
         };
         let lane = if refuses_us(seen) {
@@ -540,25 +540,25 @@ mod tests {
             200 - NOTPAY                 | unknown ambiguous           | absent
             200 - CLOSED                 | declined soft ask           | declined soft next
             200 - PAYERROR               | declined soft ask           | declined soft next
-            200 - NEWSTATE               | unknown unlisted            | unknown unlisted
-            202 - -                      | accepted                    | unknown unlisted
-            202 USERPAYING -             | accepted                    | unknown unlisted
+            200 - NEWSTATE               | unknown unmapped            | unknown unmapped
+            202 - -                      | accepted                    | unknown unmapped
+            202 USERPAYING -             | accepted                    | unknown unmapped
             400 PARAM_ERROR -            | declined hard ask           | unknown not_asked
             400 INVALID_REQUEST -        | declined hard ask           | unknown not_asked
             401 SIGN_ERROR -             | declined config same stop   | unknown not_asked stop
             403 NO_AUTH -                | declined config same stop   | unknown not_asked stop
-            403 NOT_ENOUGH -             | declined soft ask           | unknown unlisted
-            403 RULE_LIMIT -             | declined soft ask           | unknown unlisted
-            403 CONTRACT_NOT_EXIST -     | declined hard ask explain   | unknown unlisted
-            403 USER_ACCOUNT_ABNORMAL -  | declined hard ask explain   | unknown unlisted
-            403 BANK_ERROR -             | unknown ambiguous           | unknown unlisted
-            403 ORDERPAID -              | unknown ambiguous           | unknown unlisted
-            403 OUT_TRADE_NO_USED -      | unknown ambiguous           | unknown unlisted
-            403 ORDER_CLOSED -           | declined spent ask          | unknown unlisted
-            404 ORDER_NOT_EXIST -        | unknown unlisted            | absent
-            404 - -                      | unknown unlisted            | unknown unlisted
+            403 NOT_ENOUGH -             | declined soft ask           | unknown unmapped
+            403 RULE_LIMIT -             | declined soft ask           | unknown unmapped
+            403 CONTRACT_NOT_EXIST -     | declined hard ask explain   | unknown unmapped
+            403 USER_ACCOUNT_ABNORMAL -  | declined hard ask explain   | unknown unmapped
+            403 BANK_ERROR -             | unknown ambiguous           | unknown unmapped
+            403 ORDERPAID -              | unknown ambiguous           | unknown unmapped
+            403 OUT_TRADE_NO_USED -      | unknown ambiguous           | unknown unmapped
+            403 ORDER_CLOSED -           | declined spent ask          | unknown unmapped
+            404 ORDER_NOT_EXIST -        | unknown unmapped            | absent
+            404 - -                      | unknown unmapped            | unknown unmapped
             429 FREQUENCY_LIMITED -      | not_processed               | unknown not_asked
-            429 - -                      | unknown unlisted            | unknown unlisted
+            429 - -                      | unknown unmapped            | unknown unmapped
             500 SYSTEM_ERROR -           | unknown gateway_failed      | unknown gateway_failed
             503 SERVICE_UNAVAILABLE -    | unknown gateway_failed      | unknown gateway_failed
             504 - -                      | unknown gateway_failed      | unknown gateway_failed

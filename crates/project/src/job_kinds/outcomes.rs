@@ -194,7 +194,7 @@ fn meaning(node: &YamlNode) -> Result<OutcomeMeaning, &'static str> {
     }
     if node.get("cause").is_some() != (answer == Some("unknown")) {
         return Err(
-            "cause belongs to unknown, and unknown needs one: ambiguous, gateway_failed, not_asked or unlisted",
+            "cause belongs to unknown, and unknown needs one: ambiguous, gateway_failed, not_asked or unmapped",
         );
     }
     match answer {
@@ -232,7 +232,7 @@ fn cause(node: &YamlNode) -> Cause {
     match text_of(node, "cause") {
         Some("gateway_failed") => Cause::GatewayFailed,
         Some("not_asked") => Cause::NotAsked,
-        Some("unlisted") => Cause::Unlisted,
+        Some("unmapped") => Cause::Unmapped,
         Some(_) | None => Cause::Ambiguous,
     }
 }

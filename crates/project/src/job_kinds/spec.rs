@@ -127,7 +127,7 @@ static OUTCOME: [FieldSpec; 20] = [
     ),
     FieldSpec::optional(
         "cause",
-        ValueShape::Word(&["ambiguous", "gateway_failed", "not_asked", "unlisted"]),
+        ValueShape::Word(&["ambiguous", "gateway_failed", "not_asked", "unmapped"]),
         "Why it is unknown.",
     ),
     FieldSpec::optional(

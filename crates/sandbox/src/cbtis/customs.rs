@@ -155,7 +155,7 @@ fn said(key: &Key, outcome: DeclarationOutcome) -> SubjectReply {
         DeclarationResult::Absent => error(404_001),
         DeclarationResult::Soft => error(429_001),
         DeclarationResult::Hard => error(403_001),
-        DeclarationResult::Unlisted => error(999_999),
+        DeclarationResult::Unmapped => error(999_999),
         DeclarationResult::Full => error(500_001),
     };
     (key.number().to_owned(), body, fault)

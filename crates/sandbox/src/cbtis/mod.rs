@@ -270,7 +270,7 @@ impl Cbtis {
                 )
             }
             TransactionResult::Hard => error(403_001),
-            TransactionResult::Unlisted => error(999_999),
+            TransactionResult::Unmapped => error(999_999),
             TransactionResult::OtherBody => error(409_001),
             TransactionResult::NoPayment => error(404_001),
             TransactionResult::WrongState => error(409_002),

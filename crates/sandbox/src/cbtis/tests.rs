@@ -219,7 +219,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Fault::OtherAmount => {
                 seen.state.as_deref() == Some("PENDING") && seen.amount.is_none() && exists
             }
-            Fault::UnlistedCode => seen.code.as_deref() == Some("999999"),
+            Fault::UnmappedCode => seen.code.as_deref() == Some("999999"),
             Fault::Pending => seen.state.as_deref() == Some("PENDING") && exists,
             Fault::SoftDecline => seen.state.as_deref() == Some("FAILED") && !exists,
             Fault::HardDecline => seen.code.as_deref() == Some("403001") && !exists,

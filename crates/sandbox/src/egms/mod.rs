@@ -225,7 +225,7 @@ impl Egms {
             ),
             TransactionResult::Soft => failed("P0001"),
             TransactionResult::Hard => result("B0005"),
-            TransactionResult::Unlisted => result("X9999"),
+            TransactionResult::Unmapped => result("X9999"),
             TransactionResult::OtherBody => result("C0009"),
             TransactionResult::NoPayment => result("B0014"),
             TransactionResult::WrongState => result("B0012"),

@@ -259,7 +259,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && exists,
             Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && exists,
             Fault::OtherAmount => seen.amount == Some(Ok(usd("4.01"))) && exists,
-            Fault::UnlistedCode => seen.code.as_deref() == Some("X9999"),
+            Fault::UnmappedCode => seen.code.as_deref() == Some("X9999"),
             Fault::Pending => {
                 exists
                     && (seen.state.as_deref() == Some("Received")

@@ -275,7 +275,7 @@ fn said(
         DeclarationResult::Hard => refused("the customs are not configured"),
         DeclarationResult::Absent => (200, not_found().body),
         DeclarationResult::Soft => (429, error("FREQUENCY_LIMITED", "declared too often")),
-        DeclarationResult::Unlisted => (200, error("SANDBOX_UNLISTED", "a code no document lists")),
+        DeclarationResult::Unmapped => (200, error("SANDBOX_UNMAPPED", "a code no document lists")),
         DeclarationResult::Full => (200, error("SYSTEM_ERROR", "the book is full")),
     };
     CustomsReply {

@@ -248,7 +248,7 @@ impl Hipopay {
                 "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
                 "This currency is not supported",
             ),
-            TransactionResult::Unlisted => error("SANDBOX_UNLISTED", "a code no document lists"),
+            TransactionResult::Unmapped => error("SANDBOX_UNMAPPED", "a code no document lists"),
             TransactionResult::OtherBody => error(
                 "OUT_TRADE_ID_USED",
                 "this number belongs to another payment",
@@ -344,7 +344,7 @@ impl Hipopay {
             TransactionResult::Transaction(entry) => show_refund(&entry, &payment_no, fault),
             TransactionResult::Soft => failed("0011"),
             TransactionResult::Hard => failed("0105"),
-            TransactionResult::Unlisted => failed("9999"),
+            TransactionResult::Unmapped => failed("9999"),
             TransactionResult::OtherBody => failed("0119"),
             TransactionResult::NoPayment => failed("0002"),
             TransactionResult::WrongState => failed("0004"),

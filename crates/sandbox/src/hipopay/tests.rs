@@ -192,7 +192,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
                 matches!(seen.reached, Delivery::Unreadable(_)) && moved == 1
             }
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && moved == 1,
-            Fault::UnlistedCode => seen.code.as_deref() == Some("9999"),
+            Fault::UnmappedCode => seen.code.as_deref() == Some("9999"),
             Fault::Pending => seen.state.as_deref() == Some("PROCESSING") && moved == 0,
             Fault::SoftDecline => seen.code.as_deref() == Some("0011") && moved == 0,
             Fault::HardDecline => seen.code.as_deref() == Some("0105") && moved == 0,

@@ -108,7 +108,7 @@ impl Responder {
             }
             Some(
                 Fault::OtherAmount
-                | Fault::UnlistedCode
+                | Fault::UnmappedCode
                 | Fault::Pending
                 | Fault::SoftDecline
                 | Fault::HardDecline

@@ -181,8 +181,8 @@ pub(crate) enum TransactionResult {
     Soft,
     /// The fault [`Fault::HardDecline`]: nothing was created.
     Hard,
-    /// The fault [`Fault::UnlistedCode`].
-    Unlisted,
+    /// The fault [`Fault::UnmappedCode`].
+    Unmapped,
     /// The books are full.
     Full,
 }
@@ -344,7 +344,7 @@ impl TransactionStore {
         match fault {
             Some(Fault::SoftDecline) => return TransactionResult::Soft,
             Some(Fault::HardDecline) => return TransactionResult::Hard,
-            Some(Fault::UnlistedCode) if !coin => return TransactionResult::Unlisted,
+            Some(Fault::UnmappedCode) if !coin => return TransactionResult::Unmapped,
             Some(
                 Fault::Refused
                 | Fault::ResetBefore
@@ -357,7 +357,7 @@ impl TransactionStore {
                 | Fault::WrongSignature
                 | Fault::Truncated
                 | Fault::OtherAmount
-                | Fault::UnlistedCode
+                | Fault::UnmappedCode
                 | Fault::Pending
                 | Fault::LateVisible
                 | Fault::Slow,
@@ -385,8 +385,8 @@ impl TransactionStore {
         if fault == Some(Fault::LateVisible) {
             entry.hidden_until = now.plus(settings.late);
         }
-        if fault == Some(Fault::UnlistedCode) {
-            TransactionResult::Unlisted
+        if fault == Some(Fault::UnmappedCode) {
+            TransactionResult::Unmapped
         } else {
             TransactionResult::Transaction(entry.clone())
         }

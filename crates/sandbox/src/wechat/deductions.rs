@@ -182,12 +182,12 @@ impl Sandbox {
                 order.queries_left = 1 + u32::from(coin);
                 Ok(WechatReply::order(self.show(order), fault))
             }
-            Some(Fault::UnlistedCode) => {
+            Some(Fault::UnmappedCode) => {
                 if coin {
                     self.charge(order, now, books);
                 }
                 Ok(
-                    WechatReply::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+                    WechatReply::error(403, "SANDBOX_UNMAPPED", "a code no document lists")
                         .with(fault),
                 )
             }

@@ -295,7 +295,7 @@ impl Sandbox {
                 Fault::HardDecline,
                 WechatReply::error(403, "NO_AUTH", "not this one"),
             ),
-            (Fault::UnlistedCode, unlisted()),
+            (Fault::UnmappedCode, unmapped()),
         ];
         let refused = refusals
             .into_iter()
@@ -421,6 +421,6 @@ fn broken() -> WechatReply {
     WechatReply::error(500, "SYSTEM_ERROR", "system error")
 }
 
-fn unlisted() -> WechatReply {
-    WechatReply::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+fn unmapped() -> WechatReply {
+    WechatReply::error(403, "SANDBOX_UNMAPPED", "a code no document lists")
 }

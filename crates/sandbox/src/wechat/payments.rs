@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::body::Micropay;
 use super::withdrawals::{closing, reversal};
-use super::{OrderName, OrderReply, broken, either, no_such_order, unlisted};
+use super::{OrderName, OrderReply, broken, either, no_such_order, unmapped};
 use crate::Sandbox;
 use crate::faults::Fault;
 use crate::shared::transactions::{
@@ -65,7 +65,7 @@ impl Sandbox {
             (TransactionResult::Hard, _) => {
                 WechatReply::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account")
             }
-            (TransactionResult::Unlisted, _) => unlisted(),
+            (TransactionResult::Unmapped, _) => unmapped(),
             (TransactionResult::OtherBody, _) => number_used(),
             (
                 TransactionResult::Transaction(_)

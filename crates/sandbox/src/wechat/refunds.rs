@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::body::Refund;
 use super::query::Query;
 use super::replies::NO_SUCH_PATH;
-use super::{OrderName, OrderReply, Refunds, broken, either, no_such_order, unlisted};
+use super::{OrderName, OrderReply, Refunds, broken, either, no_such_order, unmapped};
 use crate::Sandbox;
 use crate::faults::Fault;
 use crate::shared::transactions::{
@@ -87,7 +87,7 @@ impl Sandbox {
             TransactionResult::Hard => {
                 WechatReply::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account")
             }
-            TransactionResult::Unlisted => unlisted(),
+            TransactionResult::Unmapped => unmapped(),
             TransactionResult::OtherBody => number_used(),
             TransactionResult::NoPayment if !exists => no_such_refund(),
             TransactionResult::NoPayment | TransactionResult::WrongState => {

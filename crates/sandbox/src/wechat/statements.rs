@@ -143,7 +143,7 @@ impl Sandbox {
             ) => Value::Null,
             Some(
                 Fault::OtherAmount
-                | Fault::UnlistedCode
+                | Fault::UnmappedCode
                 | Fault::Pending
                 | Fault::SoftDecline
                 | Fault::HardDecline

@@ -241,7 +241,7 @@ async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
             Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && moved == 1,
             Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && moved == 1,
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("10.01"))) && moved == 1,
-            Fault::UnlistedCode => seen.code.as_deref() == Some("SANDBOX_UNLISTED"),
+            Fault::UnmappedCode => seen.code.as_deref() == Some("SANDBOX_UNMAPPED"),
             Fault::Pending => seen.state.as_deref() == Some("USERPAYING") && moved == 0,
             Fault::SoftDecline => seen.code.as_deref() == Some("NOT_ENOUGH") && moved == 0,
             Fault::HardDecline => {
@@ -388,7 +388,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && created,
             Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && created,
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && created,
-            Fault::UnlistedCode => seen.code.as_deref() == Some("SANDBOX_UNLISTED"),
+            Fault::UnmappedCode => seen.code.as_deref() == Some("SANDBOX_UNMAPPED"),
             Fault::Pending => seen.http == Some(200) && created,
             Fault::SoftDecline => said(&seen) == refused(403, "NOT_ENOUGH") && !created,
             Fault::HardDecline => said(&seen) == refused(403, "USER_ACCOUNT_ABNORMAL") && !created,

@@ -5,7 +5,7 @@
 //! A quick payment is reversed at most once and not beside refunds; the money is in the books like
 //! a refund's.
 
-use super::{OrderName, OrderReply, broken, either, no_such_deduction, no_such_order, unlisted};
+use super::{OrderName, OrderReply, broken, either, no_such_deduction, no_such_order, unmapped};
 use crate::Sandbox;
 use crate::shared::statements::REVERSAL;
 use crate::shared::transactions::{
@@ -85,7 +85,7 @@ impl Sandbox {
         let said = match (what, standing) {
             (TransactionResult::Soft, _) => broken(),
             (TransactionResult::Hard, _) => invalid("not this one"),
-            (TransactionResult::Unlisted, _) => unlisted(),
+            (TransactionResult::Unmapped, _) => unmapped(),
             (_, TransactionState::Done) => {
                 WechatReply::error(400, "ORDERPAID", "this order is paid")
             }
@@ -131,7 +131,7 @@ impl Sandbox {
             TransactionResult::Hard
             | TransactionResult::TooMuch
             | TransactionResult::WrongState => invalid("it cannot be reversed"),
-            TransactionResult::Unlisted => unlisted(),
+            TransactionResult::Unmapped => unmapped(),
             TransactionResult::Transaction(entry) if entry.standing == TransactionState::Failed => {
                 invalid("it cannot be reversed")
             }

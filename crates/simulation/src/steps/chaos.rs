@@ -86,7 +86,7 @@ impl Simulation {
             .ledger
             .wish(item.id, &OperatorAction::Cancel, &by, self.now())
             .await?;
-        self.trouble(match granted {
+        self.disruption(match granted {
             ActionResult::Withdrawn(_) => "withdrawn_while_under_way",
             ActionResult::Moved(_)
             | ActionResult::Refused(_)
@@ -120,7 +120,7 @@ impl Simulation {
                 .map_err(|error| SimulationError::Twin(error.to_string()))?,
             reason: reason("the batch was a mistake")?,
         };
-        self.trouble("rejected_after_its_approval");
+        self.disruption("rejected_after_its_approval");
         let process = &self.processes[place];
         process.look_at_the_clock(self.now());
         process
@@ -170,7 +170,7 @@ impl Simulation {
             .or_default()
             .extend(vec![now; claimed.len()]);
         if self.chaos && self.chance.per_mille(25) {
-            self.trouble("died_after_a_claim");
+            self.disruption("died_after_a_claim");
             return self.replace(place).await;
         }
         let in_hand = claimed
@@ -199,7 +199,7 @@ impl Simulation {
         match (claimed, fault) {
             (Ok(claimed), _) => Ok(claimed),
             (Err(_), Some(fault)) => {
-                self.trouble(match fault {
+                self.disruption(match fault {
                     CommitFault::Lost => "claim_lost_on_its_way",
                     CommitFault::Untold => "claim_committed_and_not_told",
                     CommitFault::Refused => "claim_refused_by_the_database",
@@ -339,7 +339,7 @@ impl Simulation {
         } else {
             Reaction::Silence
         };
-        self.trouble("connection_lost");
+        self.disruption("connection_lost");
         self.break_off(place, id, with).await;
     }
 
@@ -373,7 +373,7 @@ impl Simulation {
             })
             .collect();
         for (place, id) in late {
-            self.trouble("timed_out");
+            self.disruption("timed_out");
             self.break_off(place, id, Reaction::Silence).await;
         }
     }
@@ -385,11 +385,11 @@ impl Simulation {
         }
         let place = usize::try_from(self.chance.below(self.orphans.len() as u64)).unwrap_or(0);
         let (sends, parcel) = self.orphans.swap_remove(place);
-        self.trouble("arrived_after_its_caller_had_gone");
+        self.disruption("arrived_after_its_caller_had_gone");
         if let Some(sending) = sends.filter(|sending| self.counts_as_absent(sending))
             && !self.has_moved(&sending.number).await?
         {
-            self.trouble("arrived_after_its_grace_period");
+            self.disruption("arrived_after_its_grace_period");
             self.too_late.insert(sending.number);
         }
         drop(parcel.arrive().await);
@@ -429,7 +429,7 @@ impl Simulation {
             return Ok(());
         };
         if self.chaos && self.chance.per_mille(25) {
-            self.trouble("died_before_a_settle");
+            self.disruption("died_before_a_settle");
             return self.replace(place).await;
         }
         let fault = self.draws_commit_fault(60);
@@ -440,7 +440,7 @@ impl Simulation {
         let Some(fault) = fault else {
             return settled.map(|_| ()).map_err(SimulationError::from);
         };
-        self.trouble(match fault {
+        self.disruption(match fault {
             CommitFault::Lost => "settle_lost_on_its_way",
             CommitFault::Untold => "settle_committed_and_not_told",
             CommitFault::Refused => "settle_refused_by_the_database",
@@ -451,7 +451,7 @@ impl Simulation {
 
     /// A process dies as by `kill -9`, and another is started.
     pub(super) async fn die(&mut self, place: usize) -> Result<(), SimulationError> {
-        self.trouble("died");
+        self.disruption("died");
         self.replace(place).await
     }
 
@@ -470,7 +470,7 @@ impl Simulation {
 
     /// A process stands still, perhaps beyond its leases.
     pub(super) fn stand_still(&mut self, place: usize) {
-        self.trouble("stood_still");
+        self.disruption("stood_still");
         let time = Duration::from_secs(5 + self.chance.below(180));
         self.processes[place].still_until = self.now().plus(time);
     }
@@ -480,7 +480,7 @@ impl Simulation {
         if self.clocks_agree {
             return;
         }
-        self.trouble("clock_jumped");
+        self.disruption("clock_jumped");
         let most = i64::try_from(JUMP.as_millis()).unwrap_or(0);
         let drawn = i64::try_from(self.chance.below(JUMP.as_millis() as u64 * 2)).unwrap_or(0);
         self.processes[place].skew = if self.chance.per_mille(300) {
@@ -500,17 +500,19 @@ impl Simulation {
             return Ok(());
         };
         if self.is_still(place) || self.chance.per_mille(100) {
-            self.trouble("notification_lost");
+            self.disruption("notification_lost");
             return Ok(());
         }
         let NotificationInTransit {
             account,
             headers,
             body,
-            trouble,
+            disruption,
             is_false,
         } = letter;
-        trouble.into_iter().for_each(|what| self.trouble(what));
+        disruption
+            .into_iter()
+            .for_each(|what| self.disruption(what));
         let process = &self.processes[place];
         process.look_at_the_clock(self.now());
         match process.engine.receive(&account, &headers, body).await {
@@ -526,7 +528,7 @@ impl Simulation {
             Err(error) => return Err(SimulationError::Twin(error.to_string())),
         }
         if self.chance.per_mille(50) {
-            self.trouble("died_after_a_notification");
+            self.disruption("died_after_a_notification");
             return self.replace(place).await;
         }
         if self.chance.per_mille(500) {
@@ -562,7 +564,7 @@ impl Simulation {
                 Some(_) | None => known_like(&author, &colleague, &colleague)?,
             };
             if tries {
-                self.trouble("author_tried_to_approve");
+                self.disruption("author_tried_to_approve");
             }
             let by = Authorization {
                 actor,

@@ -29,7 +29,7 @@ impl Simulation {
             }
             self.look(0).await?;
             for lane in self.ledger.closed_lanes(self.now()).await? {
-                self.trouble("lane_closed");
+                self.disruption("lane_closed");
                 self.ledger.release_lane(&lane.name).await?;
             }
             if self.at_rest().await? {

@@ -70,7 +70,7 @@ pub(super) struct Simulation {
     /// Numbers that were sent by such a request when "no such order" counted.
     too_late: BTreeSet<String>,
     news: PendingNotifications,
-    troubles: BTreeMap<&'static str, u64>,
+    disruptions: BTreeMap<&'static str, u64>,
     illegal: Vec<String>,
     given: Vec<(String, String)>,
     chaos: bool,
@@ -136,7 +136,7 @@ impl Simulation {
             orphans: Vec::new(),
             too_late: BTreeSet::new(),
             news: PendingNotifications::default(),
-            troubles: BTreeMap::new(),
+            disruptions: BTreeMap::new(),
             illegal: Vec::new(),
             given: Vec::new(),
             chaos: what.chaos,
@@ -277,8 +277,8 @@ impl Simulation {
         Ok(self.ledger.unfinished_runs().await?.is_empty())
     }
 
-    fn trouble(&mut self, what: &'static str) {
-        *self.troubles.entry(what).or_default() += 1;
+    fn disruption(&mut self, what: &'static str) {
+        *self.disruptions.entry(what).or_default() += 1;
     }
 
     fn now(&self) -> Timestamp {
@@ -382,18 +382,18 @@ impl Simulation {
     }
 
     /// What went wrong, by its name.
-    pub async fn troubles(&self) -> Result<BTreeMap<String, u64>, SimulationError> {
-        let (mut troubles, _) = met(&self.places).await?;
-        troubles = troubles
+    pub async fn disruptions(&self) -> Result<BTreeMap<String, u64>, SimulationError> {
+        let (mut disruptions, _) = met(&self.places).await?;
+        disruptions = disruptions
             .into_iter()
             .map(|(word, times)| (format!("gateway: {word}"), times))
             .collect();
-        troubles.extend(
-            self.troubles
+        disruptions.extend(
+            self.disruptions
                 .iter()
                 .map(|(word, times)| (word.replace('_', " "), *times)),
         );
-        Ok(troubles)
+        Ok(disruptions)
     }
 
     /// How many calls were made.

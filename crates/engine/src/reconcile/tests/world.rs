@@ -383,7 +383,7 @@ impl World {
             content_hash: KeyHash::of("hk", "content", &key),
             key: key.clone(),
             exclusive_key: None,
-            custom_no: None,
+            custom_order_no: None,
             amount: None,
             shared: false,
             again: payrun_ledger::ReplacementCheck::Never,
@@ -452,7 +452,7 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
         key_hash: KeyHash::of("hk", kind, key),
         content_hash: KeyHash::of("hk", "content", key),
         exclusive_key: None,
-        custom_no: key
+        custom_order_no: key
             .strip_prefix("own:")
             .map(|own| OrderNumber::parse(own).unwrap()),
         amount: Some(money(amount)),

@@ -215,7 +215,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
                 matches!(seen.reached, Delivery::Unreadable(_)) && filed == 1
             }
             Fault::OtherAmount => seen.amount == Some(Ok(cny("46.45"))) && filed == 1,
-            Fault::UnlistedCode => code == Some("SANDBOX_UNLISTED"),
+            Fault::UnmappedCode => code == Some("SANDBOX_UNMAPPED"),
             Fault::Pending => seen.state.as_deref() == Some("UNDECLARED") && filed == 1,
             Fault::SoftDecline => {
                 seen.http == Some(429) && code == Some("FREQUENCY_LIMITED") && filed == 0

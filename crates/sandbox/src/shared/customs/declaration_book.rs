@@ -62,8 +62,8 @@ pub(crate) enum DeclarationResult {
     Soft,
     /// The fault [`Fault::HardDecline`]: the customs are not configured, nothing was filed.
     Hard,
-    /// The fault [`Fault::UnlistedCode`].
-    Unlisted,
+    /// The fault [`Fault::UnmappedCode`].
+    Unmapped,
     /// The book is full.
     Full,
 }
@@ -423,7 +423,7 @@ fn perform(
     match fault {
         Some(Fault::SoftDecline) => return DeclarationResult::Soft,
         Some(Fault::HardDecline) => return DeclarationResult::Hard,
-        Some(Fault::UnlistedCode) if !coin => return DeclarationResult::Unlisted,
+        Some(Fault::UnmappedCode) if !coin => return DeclarationResult::Unmapped,
         Some(
             Fault::Refused
             | Fault::ResetBefore
@@ -436,7 +436,7 @@ fn perform(
             | Fault::WrongSignature
             | Fault::Truncated
             | Fault::OtherAmount
-            | Fault::UnlistedCode
+            | Fault::UnmappedCode
             | Fault::Pending
             | Fault::LateVisible
             | Fault::Slow,
@@ -444,8 +444,8 @@ fn perform(
         | None => {}
     }
     file(entry);
-    if fault == Some(Fault::UnlistedCode) {
-        DeclarationResult::Unlisted
+    if fault == Some(Fault::UnmappedCode) {
+        DeclarationResult::Unmapped
     } else {
         shown(entry)
     }

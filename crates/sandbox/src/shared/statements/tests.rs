@@ -366,7 +366,7 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
                     | Fault::SilentAfter
                     | Fault::ErrorAfter
                     | Fault::OtherAmount
-                    | Fault::UnlistedCode
+                    | Fault::UnmappedCode
                     | Fault::Pending
                     | Fault::LateVisible
                     | Fault::SoftDecline

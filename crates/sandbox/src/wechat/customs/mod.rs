@@ -334,8 +334,8 @@ impl Sandbox {
                 WechatReply::error(429, "FREQUENCY_LIMITED", "declared too often")
             }
             DeclarationResult::Hard => refused("the customs are not configured"),
-            DeclarationResult::Unlisted => {
-                WechatReply::error(403, "SANDBOX_UNLISTED", "a code no document lists")
+            DeclarationResult::Unmapped => {
+                WechatReply::error(403, "SANDBOX_UNMAPPED", "a code no document lists")
             }
             DeclarationResult::Full => WechatReply::error(500, "SYSTEM_ERROR", "the book is full"),
         };

@@ -154,7 +154,7 @@ async fn meet(rig: &Rig, fault: Fault) {
                 && seen.amount.as_ref().unwrap().as_ref().unwrap().minor() == 1_251
                 && charged == 1
         }
-        Fault::UnlistedCode => replied && code == Some("SANDBOX_UNLISTED"),
+        Fault::UnmappedCode => replied && code == Some("SANDBOX_UNMAPPED"),
         Fault::Pending => replied && seen.state.as_deref() == Some("USERPAYING") && charged == 0,
         Fault::SoftDecline => replied && code == Some("NOT_ENOUGH") && charged == 0,
         Fault::HardDecline => replied && seen.http == Some(403) && charged == 0,

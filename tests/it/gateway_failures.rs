@@ -1,4 +1,4 @@
-//! A gateway or a key in trouble stops the batch, and somebody is told: by the command, against the
+//! A gateway or a key that fails stops the batch, and somebody is told: by the command, against the
 //! sandbox on loopback.
 
 use std::fs;
