@@ -57,7 +57,8 @@ pub use payrun_alerts as alerts;
 #[cfg(feature = "sandbox")]
 pub use payrun_checker as checker;
 pub use payrun_domain as domain;
-pub use payrun_domain::planted;
+#[cfg(feature = "mutation")]
+pub use payrun_domain::mutation;
 pub use payrun_engine as engine;
 pub use payrun_engine::file_store;
 pub use payrun_gateway as gateway;

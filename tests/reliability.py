@@ -203,7 +203,7 @@ def main():
     for _, told in plays:
         for word, times in told["disruptions"].items():
             disruptions[word] = disruptions.get(word, 0) + times
-    planting = ["cargo", "test", "--locked", "--features", "planted", "--test", "planted", "--", "--nocapture"]
+    planting = ["cargo", "test", "--locked", "--features", "mutation", "--test", "mutation", "--", "--nocapture"]
     planted, _ = kept.part("planted", lambda: run(planting))
     planted = [line for line in planted.splitlines() if line.startswith("|")]
     kills = {"PAYRUN_RIG_KILLS": str(chosen.kills)}

@@ -2,7 +2,7 @@
 # Runs every test on a machine that may have nothing yet. As root on Debian or Ubuntu it installs what is missing.
 #
 #   tests/run.sh              every step
-#   tests/run.sh --only STEP  one step: tests, doc-examples, demo, seeds, kills, interop, api, planted
+#   tests/run.sh --only STEP  one step: tests, doc-examples, demo, seeds, kills, interop, api, mutation
 #   tests/run.sh --install    only what is missing
 #   tests/run.sh FILTER       the tests whose name contains FILTER, with cargo-nextest
 #
@@ -175,10 +175,10 @@ step_api() {
     tests/api.sh "$binary" "$beside/api"
 }
 
-# Faults planted one by one, in a build of their own: the rig must notice each.
-step_planted() { cargo test --locked --features planted --test planted -- --nocapture | grep -v "^running\|^$"; }
+# Seeded faults, activated one by one, in a build of their own: the rig must notice each.
+step_mutation() { cargo test --locked --features mutation --test mutation -- --nocapture | grep -v "^running\|^$"; }
 
-steps=(tests doc-examples demo seeds kills interop api planted)
+steps=(tests doc-examples demo seeds kills interop api mutation)
 
 install_packages
 [ -n "${PAYRUN_TEST_SMTP:-}" ] || install_mail_server

@@ -248,4 +248,30 @@ mod tests {
         assert!(ann.is("ann lee") && ann.is(" ANN LEE ") && !ann.is("annlee"));
         assert!(!Actor::schedule().is_person() && ann.is_person());
     }
+
+    #[test]
+    fn the_longest_name_and_the_longest_reason_are_taken() {
+        assert!(Actor::person(&"a".repeat(64), "cli").is_ok());
+        assert!(Reason::parse(&"a".repeat(500)).is_ok());
+    }
+
+    #[test]
+    fn who_acts_is_shown_with_the_way_and_told_apart_by_the_user() {
+        let bob = Actor::at_console("Bob", "Ann").unwrap();
+        assert_eq!(
+            (bob.name(), bob.via(), bob.user()),
+            ("Bob", "cli (Ann)", Some("Ann"))
+        );
+        assert_eq!(bob.identity(), "ann");
+        let carl = Actor::person("Carl", "api (operator)").unwrap();
+        assert_eq!(
+            (carl.via(), carl.identity()),
+            ("api (operator)", "carl".to_owned())
+        );
+        let authorization = Authorization {
+            actor: carl,
+            reason: Reason::parse("wrong file").unwrap(),
+        };
+        assert_eq!(authorization.words(), "Carl: wrong file");
+    }
 }

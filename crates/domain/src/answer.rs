@@ -274,3 +274,33 @@ pub enum LaneEffect {
     /// Our balance is too small: wait and tell someone.
     Suspend,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_shows_its_word_and_the_gateways_code_or_the_cause() {
+        let unknown = |code: &str| Answer::Unknown {
+            cause: Cause::TimedOut,
+            code: code.to_owned(),
+        };
+        let shown = |answer: &Answer| format!("{} {}", answer.as_str(), answer.code());
+        assert_eq!(shown(&Answer::Accepted), "accepted ");
+        assert_eq!(shown(&Answer::Absent), "absent ");
+        assert_eq!(shown(&unknown("")), "unknown timed_out");
+        assert_eq!(shown(&unknown("SYSTEM_ERROR")), "unknown SYSTEM_ERROR");
+    }
+
+    #[test]
+    fn a_receipt_is_short_and_can_be_seen() {
+        let long = |length| "7".repeat(length);
+        assert_eq!(Receipt::named("T-1"), Some(Receipt("T-1".to_owned())));
+        assert_eq!(Receipt::named(""), None);
+        assert_eq!(Receipt::named("T\u{200b}1"), None);
+        assert_eq!(Receipt::named(&long(128)), Some(Receipt(long(128))));
+        assert_eq!(Receipt::named(&long(129)), None);
+        assert_eq!(Receipt::found(" T-1 "), Ok(Receipt("T-1".to_owned())));
+        assert!(Receipt::found("  ").is_err());
+    }
+}

@@ -213,6 +213,52 @@ mod tests {
     use super::super::money::Currency;
     use super::*;
 
+    /// An approver (name, user of the machine), the author, and the author's user: what follows.
+    const RIGHTS: &[(&str, &str, &str, &str, ApprovalRight)] = &[
+        ("bob", "", "ann", "", ApprovalRight::Approves),
+        ("ann", "", "ann", "", ApprovalRight::Own),
+        (" Ann ", "", "aNN", "", ApprovalRight::Own),
+        ("bob", "bob", "ann", "ann", ApprovalRight::Approves),
+        // Under another name, at the same desk.
+        ("bob", "ann", "carl", "ann", ApprovalRight::Own),
+        ("bob", "Ann ", "carl", " ann", ApprovalRight::Own),
+        // The desk of one is the name of the other.
+        ("bob", "ann", "ann", "carl", ApprovalRight::Own),
+        ("bob", "dora", "ann", "bob", ApprovalRight::Own),
+        // A token and a desk: who they are cannot be compared.
+        ("bob", "bob", "ann", "", ApprovalRight::Incomparable),
+        ("bob", "", "ann", "ann", ApprovalRight::Incomparable),
+        // A schedule has begun it; payrun approves nothing.
+        ("bob", "", "schedule", "", ApprovalRight::Approves),
+        ("bob", "bob", "schedule", "", ApprovalRight::Approves),
+        ("bob", "", "payrun", "ann", ApprovalRight::Approves),
+    ];
+
+    #[test]
+    fn nobody_approves_their_own_batch_by_whatever_name() {
+        for (name, user, author, author_user, right_of) in RIGHTS {
+            let approver = if user.is_empty() {
+                Actor::person(name, "a token")
+            } else {
+                Actor::at_console(name, user)
+            };
+            let author_user = Some(*author_user).filter(|user| !user.is_empty());
+            let found = right(&approver.unwrap(), author, author_user);
+            assert_eq!(found, *right_of, "{name} {user} {author} {author_user:?}");
+        }
+        assert_eq!(right(&Actor::payrun(), "ann", None), ApprovalRight::Own);
+    }
+
+    #[test]
+    fn a_hash_is_written_in_hex() {
+        let written = ORIGIN.print().to_string();
+        assert_eq!(written.len(), 64);
+        assert!(written.chars().all(|c| c.is_ascii_hexdigit()));
+        let digits = KeyDigits(KeyHash::of("account", "deduct", "key")).to_string();
+        assert_eq!(digits.len(), 32);
+        assert_ne!(digits, written);
+    }
+
     const ORIGIN: BatchOrigin<'static> = BatchOrigin {
         workflow: "refunds",
         occurrence: "1",

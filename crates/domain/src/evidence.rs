@@ -39,7 +39,6 @@
 
 use super::answer::{Answer, Cause};
 use super::item::{Alarm, Event, IllegalMove, Item, Move, State, apply};
-use super::planted::{Mutation, is};
 use super::policy::Policy;
 use super::time::Timestamp;
 
@@ -147,10 +146,6 @@ fn weigh_late_reply(item: &Item, news: &Evidence<'_>) -> EvidenceVerdict {
 }
 
 fn weigh_notification(item: &Item, news: &Evidence<'_>) -> EvidenceVerdict {
-    let lowers = matches!(news.answer, Answer::Accepted | Answer::Declined(_));
-    if lowers && is(Mutation::NotificationLowersState) {
-        return EvidenceVerdict::Apply;
-    }
     match (news.answer, item.state) {
         (
             Answer::Unknown {
@@ -218,7 +213,10 @@ pub fn follow(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Consequence, IllegalMove> {
-    Ok(match weigh(item, news) {
+    let verdict = weigh(item, news);
+    #[cfg(feature = "mutation")]
+    let verdict = crate::mutation::weighed(verdict, news);
+    Ok(match verdict {
         EvidenceVerdict::Ignore => Consequence::Ignore,
         EvidenceVerdict::Wait => Consequence::Wait,
         EvidenceVerdict::QueryNow => Consequence::QueryNow,
@@ -239,8 +237,8 @@ pub fn follow(
         }
         EvidenceVerdict::Apply => {
             let moved = apply(item, &Event::Answered(news.answer.clone()), policy, now)?;
-            #[cfg(feature = "planted")]
-            let moved = lowered(moved, news);
+            #[cfg(feature = "mutation")]
+            let moved = crate::mutation::lowered(moved, news);
             if moved.item.state == item.state && moved.alarm.is_none() {
                 return Ok(Consequence::Ignore);
             }
@@ -252,21 +250,6 @@ pub fn follow(
             })
         }
     })
-}
-
-/// The fault: whatever a notification says is the state then.
-#[cfg(feature = "planted")]
-fn lowered(moved: Move, news: &Evidence<'_>) -> Move {
-    let lowers = news.source == EvidenceSource::Notification
-        && matches!(news.answer, Answer::Accepted | Answer::Declined(_));
-    if !(lowers && is(Mutation::NotificationLowersState) && moved.item.state == State::Succeeded) {
-        return moved;
-    }
-    let item = Item {
-        state: State::Failed,
-        ..moved.item.clone()
-    };
-    Move { item, ..moved }
 }
 
 #[cfg(test)]

@@ -604,8 +604,8 @@ pub fn apply(
     now: Timestamp,
 ) -> Result<Move, IllegalMove> {
     let moved = applied(item, event, policy, now);
-    #[cfg(feature = "planted")]
-    let moved = moved.map(|moved| crate::planted::bend(item, event, moved, now));
+    #[cfg(feature = "mutation")]
+    let moved = moved.map(|moved| crate::mutation::moved(item, event, moved, now));
     moved
 }
 

@@ -16,8 +16,9 @@ pub mod identity_card;
 pub mod ids;
 pub mod item;
 pub mod money;
+#[cfg(feature = "mutation")]
+pub mod mutation;
 pub mod occurrence;
-pub mod planted;
 pub mod policy;
 pub mod reason;
 pub mod role;

@@ -9,6 +9,8 @@ pub mod contracts;
 pub mod file_store;
 pub mod journal;
 pub mod maintenance;
+#[cfg(feature = "mutation")]
+mod mutation;
 pub mod notifications;
 pub mod operator;
 pub mod planning;

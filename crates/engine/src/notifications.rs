@@ -21,7 +21,6 @@ use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::notification::{Notification, OrderKind};
 use payrun_gateway::redaction::names_person;
@@ -503,11 +502,12 @@ fn answer(
             code: String::new(),
         };
     };
+    let amount = item.amount;
+    #[cfg(feature = "mutation")]
+    let amount = crate::mutation::expected(amount);
     let expected = ExpectedReply {
         order_no: Some(number.clone()),
-        amount: item
-            .amount
-            .filter(|_| !is(Mutation::NotifiedAmountNotCompared)),
+        amount,
         amount_may_lack: false,
         accepted: item.state == State::Pending,
         named: !operations.named_by.is_empty(),

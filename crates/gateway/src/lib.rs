@@ -26,6 +26,8 @@ pub mod hipopay;
 pub mod in_process;
 pub mod key_check;
 mod keys;
+#[cfg(feature = "mutation")]
+mod mutation;
 pub mod notification;
 pub mod redaction;
 pub mod statement;

@@ -20,7 +20,6 @@ use super::write_tx::WriteTx;
 use payrun_domain::actor::Authorization;
 use payrun_domain::approval::{ApprovalRight, right};
 use payrun_domain::item::Event;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// How many approvals are listed with a run at most: one a job.
@@ -374,12 +373,13 @@ async fn approve(
     if approval.expires_at <= now {
         return Ok(DecisionOutcome::NotWaiting(ApprovalState::Expired));
     }
-    match right(&by.actor, &approval.author, approval.author_user.as_deref()) {
-        ApprovalRight::Own if !is(Mutation::AuthorApproves) => {
-            return Ok(DecisionOutcome::OwnBatch);
-        }
+    let right = right(&by.actor, &approval.author, approval.author_user.as_deref());
+    #[cfg(feature = "mutation")]
+    let right = crate::mutation::approval_right(right);
+    match right {
+        ApprovalRight::Own => return Ok(DecisionOutcome::OwnBatch),
         ApprovalRight::Incomparable => return Ok(DecisionOutcome::Incomparable),
-        ApprovalRight::Own | ApprovalRight::Approves => {}
+        ApprovalRight::Approves => {}
     }
     if shown.is_some_and(|shown| shown != approval.content_hash) {
         return Ok(DecisionOutcome::NotAsShown);

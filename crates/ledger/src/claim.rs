@@ -27,7 +27,6 @@ use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, Item, Move, State, apply};
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
@@ -408,11 +407,14 @@ async fn claim_from(
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
         let is_ending = &*want.kind != TERMINATION && is_there(row, "ending").map_err(failed)?;
+        let is_withdrawn = stored.withdrawn.is_some() || stopped.contains_key(&stored.id);
+        #[cfg(feature = "mutation")]
+        let is_withdrawn = crate::mutation::is_withdrawn(is_withdrawn);
+        let is_exclusive = stored.exclusive_key.is_some();
+        #[cfg(feature = "mutation")]
+        let is_exclusive = crate::mutation::is_exclusive(is_exclusive);
         match stored.item.state {
-            State::Planned
-                if (stored.withdrawn.is_some() || stopped.contains_key(&stored.id))
-                    && !is(Mutation::WithdrawalForgotten) =>
-            {
+            State::Planned if is_withdrawn => {
                 if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
                     sorted.recall(stored, want, request.now)?;
                 } else {
@@ -422,10 +424,7 @@ async fn claim_from(
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, WaitReason::Paused)),
             State::Planned if is_ending => sorted.blocked.push((stored.id, WaitReason::Ending)),
-            State::Planned if is(Mutation::ContractNotChecked) => {
-                sorted.claim(stored, want, request.now)?
-            }
-            State::Planned if in_flight.is_some() => {
+            State::Planned if is_exclusive && in_flight.is_some() => {
                 let needs_review = in_flight == Some(State::NeedsReview.as_str());
                 sorted.blocked.push((
                     stored.id,
@@ -437,10 +436,11 @@ async fn claim_from(
                 ));
             }
             State::Planned
-                if !stored
-                    .exclusive_key
-                    .as_ref()
-                    .is_none_or(|key| exclusive_keys.insert(key.clone())) =>
+                if is_exclusive
+                    && !stored
+                        .exclusive_key
+                        .as_ref()
+                        .is_none_or(|key| exclusive_keys.insert(key.clone())) =>
             {
                 sorted.blocked.push((stored.id, WaitReason::Busy));
             }
@@ -464,9 +464,7 @@ async fn claim_from(
             | State::Skipped => sorted.claim(stored, want, request.now)?,
         }
     }
-    if !is(Mutation::ClaimNotWritten) {
-        sorted.write(turn, request, lease_until).await?;
-    }
+    sorted.write(turn, request, lease_until).await?;
     let taken = sorted.claims.len();
     claimed.extend(
         sorted
@@ -592,6 +590,10 @@ impl DueItems {
         request: &ClaimRequest,
         lease_until: Timestamp,
     ) -> Result<(), LedgerError> {
+        #[cfg(feature = "mutation")]
+        if crate::mutation::claim_is_lost() {
+            return Ok(());
+        }
         let lease = Lease {
             node: request.node.0,
             until: lease_until,
@@ -897,9 +899,9 @@ impl Tokens {
     }
 
     fn take(&mut self, calls: usize) {
-        if !is(Mutation::RateNotKept) {
-            self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;
-        }
+        #[cfg(feature = "mutation")]
+        let calls = crate::mutation::taken(calls);
+        self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;
     }
 
     fn next_whole(&self, now: Timestamp) -> Timestamp {

@@ -15,7 +15,6 @@ use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use payrun_domain::item::{Alarm, Item, Move, QueryPurpose, State, heeding};
 use payrun_domain::money::{Amount, Currency};
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::Policy;
 use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
@@ -212,11 +211,10 @@ pub(super) struct ItemChange<'a> {
 impl<'a> ItemChange<'a> {
     /// What the move is, where a person has withdrawn the item.
     fn heeded(&self) -> Option<Move> {
-        let wish = self
-            .stored
-            .withdrawn
-            .as_ref()
-            .filter(|_| !is(Mutation::WithdrawalForgotten))?;
+        let wish = self.stored.withdrawn.as_ref();
+        #[cfg(feature = "mutation")]
+        let wish = wish.filter(|_| crate::mutation::is_withdrawn(true));
+        let wish = wish?;
         // The next number may have been sent by the ledger that was lost: the claim has it asked
         // about before it is cancelled.
         if self.moved.item.state == State::Planned
@@ -281,24 +279,13 @@ impl ChangeBatch {
         let mut shifts = TotalsDelta::default();
         for written in &moves {
             items.push(item_line(written)?);
-            if !is(Mutation::EventsNotKept) {
-                events.push(event_line(written));
-            }
+            events.push(event_line(written));
             let (stored, to) = (written.stored, written.moved.item.state);
             shifts.shift(stored.job_id, stored.amount, stored.item.state, to);
         }
-        let mut totals = shifts.lines();
-        if is(Mutation::TotalsNotKept) {
-            totals.clear();
-        }
-        if is(Mutation::MoneyNotCounted) {
-            totals.iter_mut().for_each(|total| total.minor = 0);
-        }
-        let attempts = if is(Mutation::AttemptsNotKept) {
-            &[]
-        } else {
-            attempts
-        };
+        let totals = shifts.lines();
+        #[cfg(feature = "mutation")]
+        let (events, attempts, totals) = crate::mutation::batch(events, attempts, totals);
         let rows = items.len() + events.len() + attempts.len() + totals.len();
         Ok(Self {
             items: list(&items),
@@ -314,6 +301,8 @@ impl ChangeBatch {
     /// not, some of it has been written all the same and the caller must roll back.
     pub async fn execute(self, turn: &mut WriteTx) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("writing what became of items", source);
+        #[cfg(feature = "mutation")]
+        crate::mutation::force_versions(turn, &self.items, &self.events).await?;
         let periods = self.periods.clone();
         let query = |text: &str| {
             sqlx::query(AssertSqlSafe(text.to_owned()))
@@ -322,16 +311,6 @@ impl ChangeBatch {
                 .bind(self.attempts)
                 .bind(self.totals)
         };
-        if is(Mutation::VersionNotChecked) {
-            let unchecked = WRITE
-                .replace("and items.version = m.value ->> 'version'", "")
-                .replace("or ignore", "or replace");
-            query(&unchecked)
-                .execute(turn.connection())
-                .await
-                .map_err(failed)?;
-            return Ok(true);
-        }
         let changed = match turn.engine() {
             DbKind::Sqlite => query(WRITE)
                 .execute(turn.connection())
@@ -481,7 +460,7 @@ pub(super) struct TotalLine {
     state: &'static str,
     currency: &'static str,
     items: i64,
-    minor: i64,
+    pub minor: i64,
 }
 
 /// Writes [`ChangeBatch`]. Only statements that change rows: the sum of the changed rows tells

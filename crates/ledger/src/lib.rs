@@ -31,6 +31,8 @@ mod lanes;
 mod listen;
 mod location;
 mod metrics_queries;
+#[cfg(feature = "mutation")]
+mod mutation;
 mod node;
 mod notifications;
 mod occurrences;

@@ -23,7 +23,6 @@ use payrun_domain::approval::{ApprovalRight, right};
 use payrun_domain::history::AttemptKind;
 use payrun_domain::item::{Event, IllegalMove, Move, Resolution, State, apply, heeding};
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
 
@@ -230,7 +229,10 @@ impl Ledger {
             .fetch_one(&self.read)
             .await;
         let found = found.map_err(|source| LedgerError::of("looking for a withdrawal", source))?;
-        Ok(found > 0 && !is(Mutation::WithdrawalForgotten))
+        let is_withdrawn = found > 0;
+        #[cfg(feature = "mutation")]
+        let is_withdrawn = crate::mutation::is_withdrawn(is_withdrawn);
+        Ok(is_withdrawn)
     }
 
     /// Does what a person wants of some items that were chosen together, each as it was then

@@ -17,7 +17,6 @@ use super::write_tx::WriteTx;
 use payrun_domain::history::EventKind;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// A payment as a gateway shows it.
@@ -306,13 +305,7 @@ async fn room(
 ) -> Result<RefundCapacity, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
     let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
-    let forgets = is(Mutation::RefundSumForgetsUnknown);
-    let counts = if forgets {
-        COUNTS.replace("'unknown', 'needs_review', 'succeeded'", "'succeeded'")
-    } else {
-        COUNTS.to_owned()
-    };
-    let others = format!("{OTHERS} and {counts}");
+    let others = format!("{OTHERS} and {COUNTS}");
     let row = sqlx::query(AssertSqlSafe(others))
         .bind(fingerprint.as_bytes().to_vec())
         .bind(claimed.id())
@@ -325,7 +318,12 @@ async fn room(
     );
     let last: Option<i64> = row.try_get("last").map_err(failed)?;
     let unknown: i64 = row.try_get("unknown").map_err(failed)?;
-    if (busy > 0 || unknown > 0) && !forgets {
+    #[cfg(feature = "mutation")]
+    let (sum, busy, unknown) = {
+        let of = (fingerprint.as_bytes().as_slice(), claimed.id());
+        crate::mutation::other_refunds(turn, (sum, busy, unknown), of).await?
+    };
+    if busy > 0 || unknown > 0 {
         let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
         return Ok(if busy > 0 {
             RefundCapacity::Busy
@@ -339,9 +337,10 @@ async fn room(
         return Ok(RefundCapacity::TooSoon(until));
     }
     let ours = claimed.amount().map_or(0, Amount::minor);
-    if sum.saturating_add(ours) > taking.payment.amount.minor()
-        && !is(Mutation::RefundSumNotChecked)
-    {
+    let exceeds = sum.saturating_add(ours) > taking.payment.amount.minor();
+    #[cfg(feature = "mutation")]
+    let exceeds = crate::mutation::exceeds(exceeds);
+    if exceeds {
         return Ok(RefundCapacity::Exceeded);
     }
     let noted = sqlx::query(

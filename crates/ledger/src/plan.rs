@@ -25,7 +25,6 @@ use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Move, State};
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
@@ -530,13 +529,12 @@ impl PlanWriter {
         job_id: i64,
         items: &[NewItem],
     ) -> Result<Vec<RejectedRow>, LedgerError> {
+        #[cfg(feature = "mutation")]
+        let items = &crate::mutation::keyed(items)[..];
         let mut refused = Vec::new();
         let mut first_with: HashMap<KeyHash, &NewItem> = HashMap::with_capacity(items.len());
         for item in items {
-            let first = first_with
-                .get(&item.key_hash)
-                .copied()
-                .filter(|_| !is(Mutation::KeyWithLine));
+            let first = first_with.get(&item.key_hash).copied();
             match (self.contradicted.get(&item.key_hash), first) {
                 (Some(line), _) => refused.push(contradicts(item, *line)),
                 (None, Some(first))
@@ -558,7 +556,7 @@ impl PlanWriter {
             let first = first_with
                 .get(&item.key_hash)
                 .is_some_and(|first| std::ptr::eq(*first, *item));
-            (first || is(Mutation::KeyWithLine)) && !self.contradicted.contains_key(&item.key_hash)
+            first && !self.contradicted.contains_key(&item.key_hash)
         };
         let fresh: Vec<&NewItem> = items.iter().filter(is_first).collect();
         if self.steps.is_none() {
@@ -784,7 +782,11 @@ impl PlanWriter {
         job_id: i64,
         refusals: &[RejectedRow],
     ) -> Result<(), LedgerError> {
-        if refusals.is_empty() || is(Mutation::RefusedRowsDropped) {
+        #[cfg(feature = "mutation")]
+        if crate::mutation::rows_are_dropped() {
+            return Ok(());
+        }
+        if refusals.is_empty() {
             return Ok(());
         }
         let rows: Vec<_> = refusals
@@ -920,23 +922,18 @@ impl PlanWriter {
 
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
         let due = self.now.millis();
-        let hash = |item: &NewItem| {
-            let with_line = is(Mutation::KeyWithLine)
-                .then(|| KeyHash::of("", &item.line.to_string(), &item.key));
-            with_line.unwrap_or(item.key_hash)
-        };
         let rows: Vec<_> = items
             .iter()
             .map(|item| {
                 (
                     item.line,
                     &item.key,
-                    hex(hash(item)),
+                    hex(item.key_hash),
                     hex(item.content_hash),
                     item.exclusive_key.map(hex),
                     item.custom_order_no
                         .clone()
-                        .unwrap_or_else(|| OrderNumber::derive(hash(item), 1)),
+                        .unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1)),
                     item.custom_order_no.as_ref(),
                     item.amount.map(Amount::minor),
                     item.amount.map(|amount| amount.currency().code()),

@@ -1,10 +1,7 @@
 //! Jobs and runs that come to their end.
 
-use sqlx::AssertSqlSafe;
-
 use super::Ledger;
 use super::error::LedgerError;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 const FINISH_JOBS: &str = "\
@@ -45,25 +42,22 @@ impl Ledger {
     pub async fn advance(&self, now: Timestamp) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("ending jobs", source);
         // Asked many times for each time that there is something: looking takes no turn.
-        let looks = !is(Mutation::EndsWithUnknown);
-        if looks
-            && sqlx::query(ADVANCEABLE)
-                .fetch_optional(&self.read)
-                .await
-                .map_err(failed)?
-                .is_none()
-        {
+        let is_idle = sqlx::query(ADVANCEABLE)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?
+            .is_none();
+        #[cfg(feature = "mutation")]
+        let is_idle = crate::mutation::is_idle(is_idle);
+        if is_idle {
             return Ok(());
         }
         let mut turn = self.turn("ending jobs").await?;
         let (mut changed, mut woken) = (0, 0);
         loop {
-            let finish = if is(Mutation::EndsWithUnknown) {
-                FINISH_JOBS.replace(", 'unknown'", "")
-            } else {
-                FINISH_JOBS.to_owned()
-            };
-            let ended = sqlx::query(AssertSqlSafe(finish))
+            #[cfg(feature = "mutation")]
+            crate::mutation::end_jobs(&mut turn, now).await?;
+            let ended = sqlx::query(FINISH_JOBS)
                 .bind(now.millis())
                 .execute(turn.connection())
                 .await

@@ -23,7 +23,6 @@ use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
 use payrun_domain::history::{AttemptKind, EventKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Move, State};
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// What became of a claim.
@@ -182,7 +181,10 @@ pub(super) async fn still_theirs<'a>(
     turn: &mut WriteTx,
     untold: &'a [UncertainClaim],
 ) -> Result<Vec<&'a Settlement>, LedgerError> {
-    if untold.is_empty() || is(Mutation::ClaimOfOthersGivenBack) {
+    let are_ours = untold.is_empty();
+    #[cfg(feature = "mutation")]
+    let are_ours = crate::mutation::are_ours(are_ours);
+    if are_ours {
         return Ok(untold.iter().map(|one| &one.settlement).collect());
     }
     let claims: Vec<_> = untold

@@ -20,7 +20,6 @@ use super::settle::{SettleOutcome, Settlement, settle, still_theirs};
 use super::write_tx::{CommitFault, WriteConnection, WriteTx, unless_silent};
 use super::{Claimed, Ledger};
 use payrun_domain::item::{Event, apply};
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 /// How many deeds may wait.
@@ -271,7 +270,8 @@ impl CommitGroup {
         let (settled, claimed) =
             unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
         payrun_system::failpoint::hit("before_commit");
-        if is(Mutation::SettleNotSynced) && !settled.is_empty() {
+        #[cfg(feature = "mutation")]
+        if crate::mutation::settle_is_lost() && !settled.is_empty() {
             turn.rollback().await?;
             return Ok((settled, claimed));
         }

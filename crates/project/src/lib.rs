@@ -3,4 +3,6 @@
 
 pub mod config;
 pub mod job_kinds;
+#[cfg(feature = "mutation")]
+mod mutation;
 pub mod workflow;

@@ -11,10 +11,7 @@ use super::{CallOutcome, Exchange, give_back, lane_effects, local_operations, pa
 use crate::vault::open_input;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
-use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::{Event, IllegalMove, State, apply};
-use payrun_domain::money::Amount;
-use payrun_domain::planted;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, NoConnection, Observation};
 use payrun_ledger::{ClaimKind, Claimed, Settlement};
@@ -148,7 +145,11 @@ pub(crate) async fn may_still_be_sent(scene: &AttemptContext<'_>) -> bool {
         return true;
     }
     match scene.engine.ledger.is_withdrawn(claimed.id()).await {
-        Ok(withdrawn) => !withdrawn || planted::is(planted::Mutation::WithdrawalNotReadAgain),
+        Ok(withdrawn) => {
+            #[cfg(feature = "mutation")]
+            let withdrawn = crate::mutation::withdrawn(withdrawn);
+            !withdrawn
+        }
         Err(error) => {
             tracing::warn!(item.id = claimed.id(), %error, "the ledger could not be asked; nothing is sent");
             false
@@ -162,8 +163,10 @@ pub(crate) fn is_too_late(scene: &AttemptContext<'_>) -> bool {
 }
 
 pub(crate) fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
-    engine.clock.now().plus(account.timeout) >= claimed.lease_until
-        && !planted::is(planted::Mutation::LeaseNotChecked)
+    let outlives = engine.clock.now().plus(account.timeout) >= claimed.lease_until;
+    #[cfg(feature = "mutation")]
+    let outlives = crate::mutation::outlives(outlives);
+    outlives
 }
 
 pub(crate) fn call_of(
@@ -173,22 +176,16 @@ pub(crate) fn call_of(
     claimed: &Claimed,
     operation: &str,
 ) -> Result<Call, String> {
-    let mut order_no = claimed.order_no().clone();
-    if planted::is(planted::Mutation::NumberOfItsOwn) {
-        order_no = OrderNumber::derive(claimed.key(), 90);
-    }
-    let mut amount = claimed.amount();
-    if planted::is(planted::Mutation::AmountPlusOne) {
-        amount = amount
-            .and_then(|amount| Amount::from_minor(amount.minor() + 1, amount.currency()).ok());
-    }
-    Ok(Call {
+    let call = Call {
         operation: operation.to_owned(),
-        order_no,
+        order_no: claimed.order_no().clone(),
         input: input(engine, work, claimed)?,
-        amount,
+        amount: claimed.amount(),
         timeout: account.timeout,
-    })
+    };
+    #[cfg(feature = "mutation")]
+    let call = crate::mutation::call(call, claimed);
+    Ok(call)
 }
 
 /// Nothing can be sent, and why: it is tried again for a while, since somebody may mend it.

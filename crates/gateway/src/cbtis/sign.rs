@@ -3,19 +3,17 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
-use payrun_domain::planted::{Mutation, is};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The signature of a body: hex, lower case.
 pub fn signature(body: &[u8], key: &SecretString) -> String {
-    let (mut first, mut last) = (body, key.expose_secret().as_bytes());
-    if is(Mutation::DigestKeyFirst) {
-        std::mem::swap(&mut first, &mut last);
-    }
+    let key = key.expose_secret().as_bytes();
+    #[cfg(feature = "mutation")]
+    let (body, key) = crate::mutation::digest_of(body, key);
     let mut context = Context::new(&SHA256);
-    context.update(first);
+    context.update(body);
     context.update(b".");
-    context.update(last);
+    context.update(key);
     hex::encode(context.finish())
 }
 

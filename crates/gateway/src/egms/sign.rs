@@ -15,7 +15,6 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::account::SignType;
-use payrun_domain::planted::{Mutation, is};
 
 /// What a signature covers, beside the key.
 #[derive(Debug, Clone, Copy)]
@@ -55,13 +54,12 @@ impl SignKey {
         let Message {
             method,
             target,
-            mut date_time,
-            mut msg_id,
+            date_time,
+            msg_id,
             body,
         } = message;
-        if is(Mutation::DigestPartsSwapped) {
-            std::mem::swap(&mut date_time, &mut msg_id);
-        }
+        #[cfg(feature = "mutation")]
+        let (date_time, msg_id) = crate::mutation::digest_parts(date_time, msg_id);
         let key = self.key.expose_secret();
         let mut text = Zeroizing::new(Vec::with_capacity(256 + body.len()));
         text.extend_from_slice(format!("{method}\n{target}\n{date_time}\n").as_bytes());

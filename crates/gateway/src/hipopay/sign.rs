@@ -9,18 +9,19 @@ use std::borrow::Cow;
 
 use super::account::Encoding;
 use crate::keys::VerifyingKey;
-use payrun_domain::planted::{Mutation, is};
 
 impl Encoding {
     fn keeps(self, byte: u8) -> bool {
-        match byte {
+        let keeps = match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => true,
-            b'~' if is(Mutation::TildeEncoded) => false,
             b'~' => matches!(self, Self::Rfc3986 | Self::Node),
             b'*' => matches!(self, Self::Java | Self::Node),
             b'!' | b'\'' | b'(' | b')' => matches!(self, Self::Node),
             _ => false,
-        }
+        };
+        #[cfg(feature = "mutation")]
+        let keeps = crate::mutation::keeps(keeps, byte);
+        keeps
     }
 
     /// Percent-encodes a text.
@@ -52,9 +53,9 @@ fn sorted(params: &[(String, String)], timestamp: &str, encode: impl Fn(&str) ->
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    if !is(Mutation::ParametersNotSorted) {
-        pairs.sort_unstable();
-    }
+    pairs.sort_unstable();
+    #[cfg(feature = "mutation")]
+    let pairs = crate::mutation::pairs(pairs, params);
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(name, value)| format!("{}={}", encode(name), encode(value)))

@@ -3,7 +3,6 @@
 //! What is signed or verified is always the bytes on the wire: the path as it is sent, the body as
 //! it came.
 
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 pub use crate::keys::{KeyError, SignError, SigningKey, VerifyingKey, nonce};
@@ -52,10 +51,8 @@ impl Merchant {
         body: &[u8],
         now: Timestamp,
     ) -> Result<String, SignError> {
-        let target = match target.split_once('?') {
-            Some((path, _)) if is(Mutation::QueryNotSigned) => path,
-            Some(_) | None => target,
-        };
+        #[cfg(feature = "mutation")]
+        let target = crate::mutation::signed_target(target);
         let nonce = nonce()?;
         let seconds = now.seconds();
         let used = self.key_at(now).ok_or(SignError::Refused)?;

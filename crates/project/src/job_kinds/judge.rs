@@ -13,7 +13,6 @@ use payrun_domain::answer::{
 };
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
-use payrun_domain::planted::{Mutation, is};
 use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Delivery, Observation};
 
@@ -121,19 +120,14 @@ pub fn judge(
             code: UNREACHABLE.to_owned(),
             after: None,
         }),
-        Delivery::TimedOut if is(Mutation::SilentIsNotSent) => Judgement::plain(not_sent()),
-        Delivery::Lost(_) if is(Mutation::LostIsNotSent) => Judgement::plain(not_sent()),
-        Delivery::Replied
-            if is(Mutation::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) =>
-        {
-            Judgement::plain(unsendable())
-        }
         Delivery::TimedOut => unknown(Cause::TimedOut),
         Delivery::Lost(_) => unknown(Cause::ConnectionLost),
         Delivery::Unreadable(_) => unknown(Cause::Unreadable),
         Delivery::Unverified(_) | Delivery::NoKeys(_) => unverified(outcomes, seen),
         Delivery::Replied => replied(outcomes, seen, expected, effect, is_query),
     };
+    #[cfg(feature = "mutation")]
+    let judged = crate::mutation::judged(judged, seen);
     let judged = Judgement {
         message: seen.message.clone(),
         ..judged
@@ -146,7 +140,7 @@ pub fn judge(
 }
 
 impl Judgement {
-    const fn plain(answer: Answer) -> Self {
+    pub(crate) const fn plain(answer: Answer) -> Self {
         Self {
             answer,
             lane: LaneEffect::None,
@@ -189,7 +183,7 @@ fn refused(asks: bool, seen: &Observation) -> Judgement {
     }
 }
 
-fn not_sent() -> Answer {
+pub(crate) fn not_sent() -> Answer {
     Answer::NotProcessed {
         code: "not_sent".to_owned(),
         after: None,
@@ -220,7 +214,7 @@ fn unverified(outcomes: &[OutcomeRow], seen: &Observation) -> Judgement {
 }
 
 /// It was not sent and cannot be. An earlier attempt may have been, with another configuration.
-fn unsendable() -> Answer {
+pub(crate) fn unsendable() -> Answer {
     Answer::Declined(Decline {
         code: "unsendable".to_owned(),
         class: DeclineClass::Hard,

@@ -1,8 +1,8 @@
-//! Would the rig notice? Deliberate faults are planted one by one, and seeds are played until a
+//! Would the rig notice? Seeded faults are activated one by one, and seeds are played until a
 //! promise is seen broken. A fault of what is signed is shown by the gateway's other side, which
 //! builds what it verifies from the gateway's page.
 //!
-//! `cargo test --features planted --test planted -- --nocapture` prints the table of seeds to
+//! `cargo test --features mutation --test mutation -- --nocapture` prints the table of seeds to
 //! detection.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -22,7 +22,7 @@ use payrun::engine::planning::RunRequest;
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Call, Delivery, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::job_kinds::JobKinds;
-use payrun::planted::{ALL, Mutation, OF_SIGNATURES, sow};
+use payrun::mutation::{ALL, Mutation, OF_SIGNATURES, activate};
 use payrun::sandbox::faults::Level;
 use payrun::sandbox::{Identity, Sandbox, Settings, SignsWith};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
@@ -127,7 +127,7 @@ fn detect(
     bug: Option<Mutation>,
     seeds: u64,
 ) -> Option<(u64, String)> {
-    sow(bug);
+    activate(bug);
     let (next, found) = (AtomicU64::new(1), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
@@ -155,15 +155,15 @@ fn detect(
             });
         }
     });
-    sow(None);
+    activate(None);
     found.into_inner().unwrap().pop_first()
 }
 
-/// The fault that is planted is one of this process: one test at a time.
+/// The fault that is active is one of this process: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
-fn every_planted_fault_is_noticed_and_without_one_nothing_is() {
+fn every_seeded_fault_is_noticed_and_without_one_nothing_is() {
     let _alone = ONE_AT_A_TIME.lock();
     // In memory where there is such a place: what is played is not the disk.
     let folder = tempfile::tempdir_in("/dev/shm")
@@ -173,7 +173,7 @@ fn every_planted_fault_is_noticed_and_without_one_nothing_is() {
     assert_eq!(
         detect(&plays, &twins, None, 40),
         None,
-        "nothing is planted, and something is seen"
+        "no fault is active, and something is seen"
     );
     let mut missed = Vec::new();
     println!("| Planted | Seeds to detection | First seen as |\n|---|---|---|");
@@ -295,9 +295,9 @@ fn every_fault_of_a_signature_is_refused_and_without_one_nothing_is() {
     assert_eq!(runtime.block_on(gateways.refused()), Vec::<&str>::new());
     println!("| Planted | Refused by |\n|---|---|");
     for (bug, gateway, what) in OF_SIGNATURES {
-        sow(Some(bug));
+        activate(Some(bug));
         let refused = runtime.block_on(gateways.refused());
-        sow(None);
+        activate(None);
         println!("| {what} | {} |", refused.join(", "));
         assert_eq!(refused, [gateway], "{what}");
     }

@@ -1,13 +1,21 @@
-//! Deliberate faults, to find out whether the rig would notice them. Only in test builds with the
-//! feature `planted`; any other build has none of this code.
+//! Seeded faults, to find out whether the rig would notice them. Each layer has one such file, in
+//! test builds with the feature `mutation` alone: it bends a value where that layer decides, by a
+//! line under `#[cfg(feature = "mutation")]`. Any other build has none of it.
 //!
-//! Each fault is one that a hurried change could bring in. `tests/planted.rs` plants them one by
+//! Each fault is one that a hurried change could bring in. `tests/mutation.rs` activates them one by
 //! one and plays seeds until a promise is seen broken.
 
-#[cfg(all(feature = "planted", not(debug_assertions)))]
-compile_error!("the feature `planted` is for test builds: no release may have it");
+#[cfg(not(debug_assertions))]
+compile_error!("the feature `mutation` is for test builds: no release may have it");
 
-/// A fault that can be planted.
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::answer::{Answer, Cause};
+use crate::evidence::{Evidence, EvidenceSource, EvidenceVerdict};
+use crate::item::{Event, Item, Move, State};
+use crate::time::Timestamp;
+
+/// A fault that can be activated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(
@@ -233,121 +241,123 @@ pub const ALL: [(Mutation, &str); 39] = [
     ),
 ];
 
-/// Whether this fault is planted.
-#[cfg(not(feature = "planted"))]
-pub const fn is(_bug: Mutation) -> bool {
-    false
+static ACTIVE: AtomicU8 = AtomicU8::new(0);
+
+/// Activates a fault of this process in place of the one before.
+pub fn activate(fault: Option<Mutation>) {
+    ACTIVE.store(fault.map_or(0, |fault| fault as u8), Ordering::SeqCst);
 }
 
-#[cfg(feature = "planted")]
-mod sown {
-    use std::sync::atomic::{AtomicU8, Ordering};
+/// Whether this fault is active.
+pub fn is(fault: Mutation) -> bool {
+    ACTIVE.load(Ordering::SeqCst) == fault as u8
+}
 
-    use super::Mutation;
-    use crate::answer::{Answer, Cause};
-    use crate::item::{Event, Item, Move, State};
-
-    static SOWN: AtomicU8 = AtomicU8::new(0);
-
-    /// Plants a fault in place of the one before.
-    pub fn sow(bug: Option<Mutation>) {
-        SOWN.store(bug.map_or(0, |bug| bug as u8), Ordering::SeqCst);
-    }
-
-    /// Whether this fault is planted.
-    pub fn is(bug: Mutation) -> bool {
-        SOWN.load(Ordering::SeqCst) == bug as u8
-    }
-
-    /// What the state machine would say with the fault in it.
-    pub fn bend(item: &Item, event: &Event, moved: Move, now: crate::time::Timestamp) -> Move {
-        let to = moved.item.state;
-        let went = |state, next_at| Move {
-            item: Item {
-                state,
-                ..moved.item.clone()
-            },
-            next_at,
-            ..moved.clone()
-        };
-        let answer = if let Event::Answered(answer) = event {
-            Some(answer)
-        } else {
-            None
-        };
-        let timed_out = matches!(
-            answer,
-            Some(Answer::Unknown {
-                cause: Cause::TimedOut | Cause::ConnectionLost,
-                ..
-            })
-        );
-        let abandoned = matches!(
-            answer,
-            Some(Answer::Unknown {
-                cause: Cause::Abandoned,
-                ..
-            })
-        );
-        let absent = matches!(answer, Some(Answer::Absent));
-        let sent_again =
-            to == State::Planned && matches!(item.state, State::Sending | State::Unknown);
-        match () {
-            () if is(Mutation::NewNumberOnRetry)
-                && sent_again
-                && !matches!(event, Event::Unsent) =>
-            {
-                Move {
-                    item: Item {
-                        generation: item.generation + 1,
-                        ..moved.item.clone()
-                    },
-                    ..moved
-                }
-            }
-            () if is(Mutation::AbandonedIsPlanned) && abandoned => went(State::Planned, Some(now)),
-            () if is(Mutation::AbandonedIsFailed) && abandoned => went(State::Failed, None),
-            () if is(Mutation::TimeoutIsFailed) && timed_out && item.state == State::Sending => {
-                went(State::Failed, None)
-            }
-            () if is(Mutation::TimeoutIsPlanned) && timed_out && item.state == State::Sending => {
-                went(State::Planned, Some(now))
-            }
-            () if is(Mutation::UnknownClosedByTime)
-                && to == State::Unknown
-                && item.query_count > 1 =>
-            {
-                went(State::Failed, None)
-            }
-            () if is(Mutation::UnknownSucceedsByTime)
-                && to == State::Unknown
-                && item.query_count > 1 =>
-            {
-                went(State::Succeeded, None)
-            }
-            () if is(Mutation::AbsentIsFailed) && absent => went(State::Failed, None),
-            () if is(Mutation::AbsentAtOnce) && absent && to == State::Unknown => {
-                went(State::Planned, Some(now))
-            }
-            () if is(Mutation::AcceptedIsDone) && matches!(answer, Some(Answer::Accepted)) => {
-                went(State::Succeeded, None)
-            }
-            () if is(Mutation::PendingForgotten) && to == State::Pending => Move {
-                next_at: None,
+/// What the state machine would say with the fault in it.
+pub(crate) fn moved(item: &Item, event: &Event, moved: Move, now: Timestamp) -> Move {
+    let to = moved.item.state;
+    let went = |state, next_at| Move {
+        item: Item {
+            state,
+            ..moved.item.clone()
+        },
+        next_at,
+        ..moved.clone()
+    };
+    let answer = if let Event::Answered(answer) = event {
+        Some(answer)
+    } else {
+        None
+    };
+    let timed_out = matches!(
+        answer,
+        Some(Answer::Unknown {
+            cause: Cause::TimedOut | Cause::ConnectionLost,
+            ..
+        })
+    );
+    let abandoned = matches!(
+        answer,
+        Some(Answer::Unknown {
+            cause: Cause::Abandoned,
+            ..
+        })
+    );
+    let absent = matches!(answer, Some(Answer::Absent));
+    let sent_again = to == State::Planned && matches!(item.state, State::Sending | State::Unknown);
+    match () {
+        () if is(Mutation::NewNumberOnRetry) && sent_again && !matches!(event, Event::Unsent) => {
+            Move {
+                item: Item {
+                    generation: item.generation + 1,
+                    ..moved.item.clone()
+                },
                 ..moved
-            },
-            () if is(Mutation::UnknownForgotten) && to == State::Unknown => Move {
-                next_at: None,
-                ..moved
-            },
-            () if is(Mutation::PlannedForgotten) && to == State::Planned => Move {
-                next_at: None,
-                ..moved
-            },
-            () => moved,
+            }
         }
+        () if is(Mutation::AbandonedIsPlanned) && abandoned => went(State::Planned, Some(now)),
+        () if is(Mutation::AbandonedIsFailed) && abandoned => went(State::Failed, None),
+        () if is(Mutation::TimeoutIsFailed) && timed_out && item.state == State::Sending => {
+            went(State::Failed, None)
+        }
+        () if is(Mutation::TimeoutIsPlanned) && timed_out && item.state == State::Sending => {
+            went(State::Planned, Some(now))
+        }
+        () if is(Mutation::UnknownClosedByTime) && to == State::Unknown && item.query_count > 1 => {
+            went(State::Failed, None)
+        }
+        () if is(Mutation::UnknownSucceedsByTime)
+            && to == State::Unknown
+            && item.query_count > 1 =>
+        {
+            went(State::Succeeded, None)
+        }
+        () if is(Mutation::AbsentIsFailed) && absent => went(State::Failed, None),
+        () if is(Mutation::AbsentAtOnce) && absent && to == State::Unknown => {
+            went(State::Planned, Some(now))
+        }
+        () if is(Mutation::AcceptedIsDone) && matches!(answer, Some(Answer::Accepted)) => {
+            went(State::Succeeded, None)
+        }
+        () if is(Mutation::PendingForgotten) && to == State::Pending => Move {
+            next_at: None,
+            ..moved
+        },
+        () if is(Mutation::UnknownForgotten) && to == State::Unknown => Move {
+            next_at: None,
+            ..moved
+        },
+        () if is(Mutation::PlannedForgotten) && to == State::Planned => Move {
+            next_at: None,
+            ..moved
+        },
+        () => moved,
     }
 }
 
-#[cfg(feature = "planted")]
-pub use sown::{bend, is, sow};
+/// What is made of a notification that says less than is known.
+pub(crate) fn weighed(verdict: EvidenceVerdict, news: &Evidence<'_>) -> EvidenceVerdict {
+    if lowers(news) {
+        EvidenceVerdict::Apply
+    } else {
+        verdict
+    }
+}
+
+/// Whatever a notification says is the state then.
+pub(crate) fn lowered(moved: Move, news: &Evidence<'_>) -> Move {
+    if !(lowers(news) && moved.item.state == State::Succeeded) {
+        return moved;
+    }
+    let item = Item {
+        state: State::Failed,
+        ..moved.item.clone()
+    };
+    Move { item, ..moved }
+}
+
+fn lowers(news: &Evidence<'_>) -> bool {
+    is(Mutation::NotificationLowersState)
+        && news.source == EvidenceSource::Notification
+        && matches!(news.answer, Answer::Accepted | Answer::Declined(_))
+}
