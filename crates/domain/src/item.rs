@@ -1393,6 +1393,8 @@ mod tests {
                 "about-hard" => item.query_purpose = QueryPurpose::Number(decline("hard", "ask")),
                 "sent-twice" => item.submit_count = 2,
                 "closed-numbers" => item.generation = 4,
+                "three-numbers" => item.generation = 3,
+                "asked-twice" => item.query_count = 2,
                 "about-spent" => item.query_purpose = QueryPurpose::Number(decline("spent", "ask")),
                 "about-number" => item.query_purpose = QueryPurpose::Number(decline("soft", "ask")),
                 "about-resend" => item.query_purpose = QueryPurpose::Resend,
@@ -1448,6 +1450,11 @@ mod tests {
                 after: Some(seconds.parse::<u64>().expect("seconds") * 1000),
             },
             ["unknown"] => Answer::from(Cause::TimedOut),
+            ["unmapped"] => Answer::from(Cause::Unmapped),
+            ["unmapped", code] => Answer::Unknown {
+                cause: Cause::Unmapped,
+                code: (*code).into(),
+            },
             ["not_asked"] => Answer::from(Cause::NotAsked),
             ["abandoned"] => Answer::from(Cause::Abandoned),
             other => panic!("no event {other:?}"),
@@ -1534,6 +1541,63 @@ mod tests {
                 assert!(there, "no row for {state} | {event}");
             }
         }
+    }
+
+    /// Everything that each row of the table makes of an item, and what becomes of that where a
+    /// person had withdrawn it: counts, times, purposes and words too.
+    #[test]
+    fn every_move_in_whole() {
+        let mut lines = Vec::new();
+        let rows = include_str!("item_moves.txt").lines();
+        for row in rows.filter(|row| !row.starts_with('#')) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [from, what, _] = cells[..] else { continue };
+            let (before, now) = (item(from), Timestamp::from_millis(NOW));
+            let Ok(moved) = apply(&before, &event(what), &policy(), now) else {
+                continue;
+            };
+            lines.push(format!("{from} | {what}\n    {moved:?}"));
+            let heeded = heeding("ann: wrong file", &before, moved.clone());
+            if heeded != moved {
+                lines.push(format!("  withdrawn\n    {heeded:?}"));
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn an_alarm_is_known_by_its_word_and_says_what_it_means() {
+        for alarm in Alarm::ALL {
+            assert_eq!(Alarm::parse(alarm.as_str()), Some(alarm));
+            assert_eq!(Alarm::meaning_of(alarm.as_str()), alarm.meaning());
+        }
+        assert_eq!(Alarm::parse("no_such_alarm"), None);
+        let meanings: Vec<&str> = Alarm::ALL.into_iter().map(Alarm::meaning).collect();
+        let unknown = Alarm::meaning_of("no_such_alarm");
+        insta::assert_snapshot!(format!(
+            "{}\nof another version: {unknown}",
+            meanings.join("\n")
+        ));
+    }
+
+    #[test]
+    fn a_move_that_is_not_in_the_table_says_what_can_be_asked_for() {
+        let events = ["cancel", "retry", "resolve done", "approve", "claim"];
+        let refused = events.map(|what| {
+            apply(&item("succeeded"), &event(what), &policy(), at(0))
+                .err()
+                .map_or_else(|| "a move".to_owned(), |error| error.to_string())
+        });
+        insta::assert_snapshot!(refused.join("\n"));
+    }
+
+    #[test]
+    fn a_move_can_be_given_another_reason_and_time() {
+        let noted = Move::noted(&item("failed"), "the first".into());
+        let again = noted.clone().because(Some("another".into()));
+        assert_eq!(again.reason.as_deref(), Some("another"));
+        assert_eq!(noted.with_next_at(at(0)).next_at, Some(at(0)));
+        assert_eq!(State::NeedsReview.to_string(), "needs_review");
     }
 
     #[test]

@@ -387,6 +387,13 @@ mod tests {
     }
 
     #[test]
+    fn a_currency_is_listed_and_an_amount_names_it() {
+        assert!(Currency::codes().any(|code| code == "HKD"));
+        let amount = Amount::parse("12.5", currency("HKD")).unwrap();
+        assert_eq!(amount.to_string(), "12.50 HKD");
+    }
+
+    #[test]
     fn what_is_not_an_amount_is_refused_by_its_own_name() {
         let hkd = currency("HKD");
         assert!(matches!(

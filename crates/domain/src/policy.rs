@@ -132,6 +132,8 @@ mod tests {
             per: Duration::from_secs(seconds),
         };
         assert_eq!(per(100, 60).slower(per(2, 1)), per(100, 60));
+        assert!(per(2, 1).is_faster_than(per(100, 60)) && !per(100, 60).is_faster_than(per(2, 1)));
+        assert!(per(9, 10).is_faster_than(per(3, 5)) && !per(3, 5).is_faster_than(per(9, 10)));
         assert_eq!(
             per(2, 1).slower(per(7200, 3600)),
             per(2, 1),
