@@ -26,7 +26,7 @@ use payrun::mutation::{ALL, Mutation, OF_SIGNATURES, activate};
 use payrun::sandbox::faults::Level;
 use payrun::sandbox::{Identity, Sandbox, Settings, SignsWith};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
-use payrun::simulation::{BEGIN, FakeGateways, SimulationSetup, play};
+use payrun::simulation::{BEGIN, FakeGateways, SimulationSetup, simulate};
 
 /// The most seeds a fault may hide in.
 const SEEDS: u64 = 400;
@@ -116,7 +116,7 @@ fn plays(folder: &Path) -> Vec<SimulationSetup> {
     };
     [("deductions.yaml", DEDUCTIONS), ("refunds.yaml", REFUNDS)]
         .into_iter()
-        .map(play)
+        .map(simulate)
         .collect()
 }
 
@@ -142,7 +142,7 @@ fn detect(
                         return;
                     }
                     let what = &plays[usize::try_from(seed).unwrap() % plays.len()];
-                    let how = match runtime.block_on(play(what, twins, seed)) {
+                    let how = match runtime.block_on(simulate(what, twins, seed)) {
                         // The database itself refuses: that is noticed too.
                         Err(error) => Some(format!("it stops: {error}")),
                         Ok(told) => told

@@ -194,7 +194,7 @@ async fn tell(engine: &Engine, run: i64, decided: &[BatchDecision]) -> Result<Ex
         }
     }
     // Withdrawn batches may be the end of their run.
-    engine.go_on(engine.clock.now()).await?;
+    engine.advance_runs(engine.clock.now()).await?;
     Ok(exit)
 }
 

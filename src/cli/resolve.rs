@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         .clone()
         .map_or(Resolution::Failed, Resolution::Succeeded);
     match ledger
-        .wish(
+        .apply_action(
             item.id,
             &OperatorAction::Resolve(found),
             &by,

@@ -101,7 +101,11 @@ pub(super) async fn wish(
     let mut outcome = ActionCounts::default();
     for name in &which.items {
         match ledger.find_item(name).await? {
-            Some(item) => outcome.grant(&ledger, item.id, name, wish, &by).await?,
+            Some(item) => {
+                outcome
+                    .apply_action(&ledger, item.id, name, wish, &by)
+                    .await?
+            }
             None => outcome.refuse(name, "there is no such item"),
         }
     }
@@ -272,7 +276,7 @@ impl ActionCounts {
         }
     }
 
-    async fn grant(
+    async fn apply_action(
         &mut self,
         ledger: &Ledger,
         id: i64,
@@ -280,7 +284,10 @@ impl ActionCounts {
         wish: &OperatorAction,
         by: &Authorization,
     ) -> Result<(), LedgerError> {
-        match ledger.wish(id, wish, by, Clock::of_machine().now()).await? {
+        match ledger
+            .apply_action(id, wish, by, Clock::of_machine().now())
+            .await?
+        {
             ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,
             ActionResult::Withdrawn(state) => *self.withdrawn.entry(state).or_default() += 1,
             refused @ (ActionResult::Refused(_)

@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
         .ledger
         .join(rand::random(), engine.clock.now())
         .await?;
-    let asked = engine.take_over(engine.clock.now()).await?;
+    let asked = engine.reap_dead_nodes(engine.clock.now()).await?;
     if asked > 0 && !args.json {
         note(format!(
             "a process died with {} calls under way; they are queried before anything is sent",

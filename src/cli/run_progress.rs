@@ -142,7 +142,7 @@ async fn look(
 ) -> Result<RunsStatus, LedgerError> {
     let now = engine.clock.now();
     if ticks.is_multiple_of(TAKE_OVER_TICKS) {
-        engine.take_over(now).await?;
+        engine.reap_dead_nodes(now).await?;
     }
     let closed = engine.ledger.closed_lanes(now).await?;
     // What a person has suspended calls nothing; of everything else that is closed what was sent is asked

@@ -19,7 +19,7 @@ use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::app::Project;
 use crate::engine::vault::Vault;
-use crate::simulation::{BEGIN, FakeGateways, ItemTrace, SeedOutcome, SimulationSetup, play};
+use crate::simulation::{BEGIN, FakeGateways, ItemTrace, SeedOutcome, SimulationSetup, simulate};
 
 /// The most items that are told of one by one.
 const MOST_EACH: usize = 100;
@@ -246,7 +246,7 @@ fn play_all(
                     if place >= seeds || stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let played = runtime.block_on(play(what, twins, first + place));
+                    let played = runtime.block_on(simulate(what, twins, first + place));
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                     match played {
                         Ok(outcome) => sum.add(outcome),

@@ -48,7 +48,7 @@ impl ServerCertificate {
     }
 
     /// Takes it up anew whenever it is renewed.
-    pub async fn keep(mut self) -> Infallible {
+    pub async fn renew_forever(mut self) -> Infallible {
         loop {
             tokio::time::sleep(TICK).await;
             let now = changed(&self.file);

@@ -178,7 +178,7 @@ impl Connections {
     }
 
     /// A place for whoever comes from there.
-    fn take(&self, address: IpAddr) -> Admission {
+    fn admit(&self, address: IpAddr) -> Admission {
         let mut taken = self.taken();
         let now = tokio::time::Instant::now();
         let count = |places: &Vec<Arc<Connection>>, kept: bool| {
@@ -239,7 +239,7 @@ impl Connections {
         let ends = tokio::time::Instant::now() + PATIENCE;
         let mut _waits = None;
         loop {
-            match self.take(address) {
+            match self.admit(address) {
                 Admission::Entered(place) => return Some(place),
                 Admission::Waits(until) if until < ends => {
                     if _waits.is_none() {
@@ -357,7 +357,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Fails for whoever has lost the place, and wakes when that happens.
-    fn keep(&self, cx: &Context<'_>) -> io::Result<()> {
+    fn check_open(&self, cx: &Context<'_>) -> io::Result<()> {
         self.place.waker.register(cx.waker());
         if self.place.lost.load(Ordering::Acquire) {
             Err(self.cut(io::ErrorKind::ConnectionAborted))
@@ -409,7 +409,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.keep(cx)?;
+        self.check_open(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
@@ -420,7 +420,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.keep(cx)?;
+        self.check_open(cx)?;
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(cx, polled)
     }
@@ -430,7 +430,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.keep(cx)?;
+        self.check_open(cx)?;
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
         self.wrote(cx, polled)
     }

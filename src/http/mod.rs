@@ -214,7 +214,7 @@ impl Listener {
                 let acceptor = tls.acceptor();
                 tokio::select! {
                     served = http1(server.map(|door| acceptor.acceptor(door))).serve(service) => served,
-                    never = tls.keep() => match never {},
+                    never = tls.renew_forever() => match never {},
                 }
             }
             None => http1(server).serve(service).await,

@@ -131,7 +131,7 @@ enum WebhookOutcome {
 
 type WebhookState = (Arc<Engine>, Arc<WebhookLimiter>);
 
-/// The route. What is kept here is applied by [`Engine::hear_notifications`].
+/// The route. What is kept here is applied by [`Engine::process_notifications`].
 pub fn router<Outer: Clone + Send + Sync + 'static>(
     engine: Arc<Engine>,
     door: Arc<WebhookLimiter>,
@@ -151,7 +151,7 @@ async fn answer(
     };
     let manners = known.gateway.manners();
     let place = request.extensions().get::<Arc<Connection>>().cloned();
-    let taking = take(
+    let taking = receive(
         &engine,
         &door,
         &account,
@@ -174,7 +174,7 @@ async fn answer(
     }
 }
 
-async fn take(
+async fn receive(
     engine: &Engine,
     door: &WebhookLimiter,
     account: &str,

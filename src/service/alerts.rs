@@ -34,17 +34,17 @@ pub struct AlertSenders {
     pub direct: Arc<EmergencyMailer>,
 }
 
-pub(super) async fn keep(service: Service, tellers: AlertSenders, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, tellers: AlertSenders, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    let looking = super::periodic::keep(&health, "alerts", stop.clone(), || {
+    let looking = super::periodic::run_periodically(&health, "alerts", stop.clone(), || {
         look(&service, &tellers.notices)
     });
-    let delivering = super::periodic::keep(&health, "mails", stop.clone(), || async {
+    let delivering = super::periodic::run_periodically(&health, "mails", stop.clone(), || async {
         tellers.notices.deliver().await?;
         Ok(TICK)
     });
-    let telling = super::periodic::keep(&health, "disk and database", stop, || async {
-        tellers.direct.tell(&emergencies(&service).await).await;
+    let telling = super::periodic::run_periodically(&health, "disk and database", stop, || async {
+        tellers.direct.report(&emergencies(&service).await).await;
         Ok(TICK)
     });
     tokio::join!(looking, delivering, telling);

@@ -99,7 +99,7 @@ impl Health {
         let mut trying = write
             .under_way
             .take()
-            .unwrap_or_else(|| tokio::spawn(async move { ledger.try_turn().await.is_ok() }));
+            .unwrap_or_else(|| tokio::spawn(async move { ledger.try_begin_write().await.is_ok() }));
         let well = match tokio::time::timeout(WRITTEN, &mut trying).await {
             Ok(tried) => tried.unwrap_or(false),
             Err(_) => {

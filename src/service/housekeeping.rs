@@ -12,9 +12,9 @@ use crate::ledger::LedgerError;
 const TICK: Duration = Duration::from_secs(3_600);
 const MORE: Duration = Duration::from_secs(1);
 
-pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::periodic::keep(&health, "housekeeping", stop, || prune(&service)).await;
+    super::periodic::run_periodically(&health, "housekeeping", stop, || prune(&service)).await;
 }
 
 async fn prune(service: &Service) -> Result<Duration, LedgerError> {

@@ -58,9 +58,9 @@ impl Service {
     /// settled.
     pub async fn run(&self, tellers: AlertSenders, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
-        duties.spawn(alerts::keep(self.clone(), tellers, stop.clone()));
-        duties.spawn(schedules::keep(self.clone(), stop.clone()));
-        duties.spawn(housekeeping::keep(self.clone(), stop.clone()));
+        duties.spawn(alerts::run(self.clone(), tellers, stop.clone()));
+        duties.spawn(schedules::run(self.clone(), stop.clone()));
+        duties.spawn(housekeeping::run(self.clone(), stop.clone()));
         self.keep(duties, stop).await;
     }
 
@@ -70,10 +70,10 @@ impl Service {
     }
 
     async fn keep(&self, mut duties: JoinSet<()>, stop: watch::Receiver<bool>) {
-        duties.spawn(workflows::keep(self.clone(), stop.clone()));
-        duties.spawn(workers::keep(self.clone(), stop.clone()));
-        duties.spawn(notifications::keep(self.clone(), stop.clone()));
-        duties.spawn(runs::keep(self.clone(), stop));
+        duties.spawn(workflows::run(self.clone(), stop.clone()));
+        duties.spawn(workers::run(self.clone(), stop.clone()));
+        duties.spawn(notifications::run(self.clone(), stop.clone()));
+        duties.spawn(runs::run(self.clone(), stop));
         while let Some(ended) = duties.join_next().await {
             if let Err(error) = ended {
                 // A duty never ends by itself: this is a defect, and the process must not go on

@@ -1,4 +1,4 @@
-//! A duty: something done again and again until the service stops.
+//! Something done again and again until the service stops.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,18 +13,18 @@ const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Does it, sleeps as long as it says, and does it again; after a failure a little later.
-pub(super) async fn keep<ClaimKind, Done>(
+pub(super) async fn run_periodically<Work, Done>(
     health: &Health,
     name: &'static str,
     mut stop: watch::Receiver<bool>,
-    mut deed: ClaimKind,
+    mut work: Work,
 ) where
-    ClaimKind: FnMut() -> Done,
+    Work: FnMut() -> Done,
     Done: Future<Output = Result<Duration, LedgerError>>,
 {
     let mut failures: u32 = 0;
     while !*stop.borrow() {
-        let wait = match deed().await {
+        let wait = match work().await {
             Ok(wait) => {
                 failures = 0;
                 health.done(name, wait);

@@ -15,15 +15,15 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often leases of dead processes are looked for.
 const TAKE_OVER: Duration = Duration::from_secs(2);
 
-pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
     let engine = Arc::clone(&service.engine);
-    let ending = super::periodic::keep(&health, "runs", stop.clone(), || async {
-        engine.go_on(engine.clock.now()).await?;
+    let ending = super::periodic::run_periodically(&health, "runs", stop.clone(), || async {
+        engine.advance_runs(engine.clock.now()).await?;
         Ok::<_, LedgerError>(TICK)
     });
-    let burying = super::periodic::keep(&health, "dead processes", stop, || async {
-        engine.take_over(engine.clock.now()).await?;
+    let burying = super::periodic::run_periodically(&health, "dead processes", stop, || async {
+        engine.reap_dead_nodes(engine.clock.now()).await?;
         Ok(TAKE_OVER)
     });
     tokio::join!(ending, burying);

@@ -12,9 +12,9 @@ use crate::ledger::LedgerError;
 /// How often it is looked at the latest: a workflow that changed may be due sooner than the others.
 const TICK: Duration = Duration::from_secs(1);
 
-pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::periodic::keep(&health, "schedules", stop, || look(&service)).await;
+    super::periodic::run_periodically(&health, "schedules", stop, || look(&service)).await;
 }
 
 /// Fires what is due; says how long to sleep until more is.

@@ -14,9 +14,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Where no gateway is configured nobody works.
 const NOBODY: Duration = Duration::from_secs(3_600);
 
-pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, stop: watch::Receiver<bool>) {
     let health = std::sync::Arc::clone(&service.health);
-    super::periodic::keep(&health, "workers", stop.clone(), || {
+    super::periodic::run_periodically(&health, "workers", stop.clone(), || {
         work(&service, stop.clone())
     })
     .await;

@@ -567,9 +567,9 @@ fn stamp(path: &Path) -> FileStamp {
     Some((data.modified().ok()?, data.len()))
 }
 
-pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    super::periodic::keep(&health, "workflows", stop, || async {
+    super::periodic::run_periodically(&health, "workflows", stop, || async {
         let workflows = Arc::clone(&service.workflows);
         // Files are read, which a task must not do.
         if let Err(error) = tokio::task::spawn_blocking(move || workflows.look()).await {

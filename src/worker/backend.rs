@@ -194,7 +194,7 @@ async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> FetchResult {
     let mut failures = 0;
     let mut jobs = jobs;
     loop {
-        let woken = lane.engine.ledger.woken();
+        let woken = lane.engine.ledger.work_may_be_due();
         match try_fetch(&lane, &mut jobs, missing).await {
             Ok((claimed, idle)) => {
                 return FetchResult {
@@ -227,7 +227,7 @@ async fn try_fetch(
     jobs: &mut Jobs,
     missing: usize,
 ) -> Result<(Vec<Claimed>, Option<Duration>), LedgerError> {
-    if let Some(time) = lane.account.watch.rests() {
+    if let Some(time) = lane.account.watch.paused_for() {
         return Ok((Vec::new(), Some(time.min(IDLE))));
     }
     let now = lane.engine.clock.now();

@@ -8,7 +8,7 @@ use apalis::prelude::Data;
 use tracing::Instrument as _;
 
 use super::lane::Lane;
-use crate::engine::attempt::{perform, settle};
+use crate::engine::attempt::{execute, settle};
 use crate::ledger::Claimed;
 
 /// Handles one claim, on a task of its own so that all cores sign and verify.
@@ -37,7 +37,7 @@ async fn attempt(lane: Arc<Lane>, claimed: Claimed) {
     let Some(work) = lane.work_of(claimed.job_id()) else {
         return;
     };
-    match perform(&lane.engine, &lane.account, &work, &claimed, || drop(slot)).await {
+    match execute(&lane.engine, &lane.account, &work, &claimed, || drop(slot)).await {
         Ok(settlement) => {
             if let Err(error) = settle(&lane.engine, settlement).await {
                 lane.fail(error);

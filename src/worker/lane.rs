@@ -109,7 +109,7 @@ impl Lane {
     }
 
     fn tell_of_another_account(&self, job: &OpenJob) {
-        if self.strangers().insert(job.id) {
+        if self.foreign_jobs().insert(job.id) {
             tracing::error!(
                 lane.name = self.account.name,
                 job.id = job.id,
@@ -118,7 +118,7 @@ impl Lane {
         }
     }
 
-    fn strangers(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+    fn foreign_jobs(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
         self.strangers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

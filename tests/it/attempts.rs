@@ -41,7 +41,7 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
                     ledger
                         .get()
                         .unwrap()
-                        .wish(1, &OperatorAction::Cancel, &by("ann"), now)
+                        .apply_action(1, &OperatorAction::Cancel, &by("ann"), now)
                         .await
                         .unwrap();
                     let mut seen = shows("Pending");
@@ -88,7 +88,7 @@ fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
         let claimed = teller.claim(job, "terminate", 1).await.remove(0);
         teller
             .ledger()
-            .wish(1, &OperatorAction::Cancel, &by("ann"), teller.now())
+            .apply_action(1, &OperatorAction::Cancel, &by("ann"), teller.now())
             .await
             .unwrap();
         teller.set(1);
@@ -162,7 +162,7 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
         for id in [1, 2] {
             teller
                 .ledger()
-                .wish(id, &OperatorAction::Retry, &by("ann"), teller.now())
+                .apply_action(id, &OperatorAction::Retry, &by("ann"), teller.now())
                 .await
                 .unwrap();
         }

@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 struct Recorder(Mutex<Vec<Request>>);
 
 impl FakeGateway for Recorder {
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         self.0.lock().unwrap().push(request);
         Box::pin(async { Reaction::Reset })
     }
@@ -696,7 +696,7 @@ async fn every_request_of_the_other_clients_is_as_its_page_says_and_the_fakes_re
 }
 
 async fn is_refused_for_its_shape(other: &Other, request: Request) -> bool {
-    let Reaction::Reply(reply) = other.fake.take(request).await else {
+    let Reaction::Reply(reply) = other.fake.handle(request).await else {
         panic!("{} says nothing", other.gateway)
     };
     let said: Value = serde_json::from_slice(reply.body()).unwrap_or_default();

@@ -59,7 +59,7 @@ fn a_plan_of_many_rows_keeps_no_other_process_waiting_for_its_end() {
     let (mut longest, mut turns) = (Duration::ZERO, 0);
     while !planning.has_ended() {
         let asked = Instant::now();
-        app.wait_for(ledger.try_turn()).unwrap();
+        app.wait_for(ledger.try_begin_write()).unwrap();
         (longest, turns) = (longest.max(asked.elapsed()), turns + 1);
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -82,7 +82,7 @@ fn a_process_hears_of_what_another_has_planned() {
     });
     // It only listens, so that nothing else could wake it.
     let ledger = app.wait_for(app.ledger());
-    let woken = ledger.woken();
+    let woken = ledger.work_may_be_due();
     until("it listens", || {
         app.wait_for(async {
             let listening = "select count(*) from pg_stat_activity \

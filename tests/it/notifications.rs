@@ -133,7 +133,7 @@ pub async fn news(
     twist: Option<NotificationFlaw>,
 ) -> (HeaderMap, Bytes) {
     rig.gateways
-        .news(of, twist, SIGNED_PATH)
+        .notification(of, twist, SIGNED_PATH)
         .await
         .unwrap()
         .unwrap()

@@ -171,7 +171,7 @@ impl Keeper {
         {
             self.engine
                 .ledger
-                .wish(
+                .apply_action(
                     item.id,
                     &OperatorAction::Cancel,
                     &crate::support::by("ann"),
@@ -849,7 +849,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
         let nominal = NominalTime::parse("2026-11-02T09:30").unwrap();
         let fired = keeper
             .engine
-            .fire_by_hand(
+            .fire_manually(
                 &daily,
                 nominal,
                 &crate::support::by("ann").actor,
@@ -860,7 +860,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
         assert!(matches!(fired, ManualFiring::Fired(_)), "{fired:?}");
         let again = keeper
             .engine
-            .fire_by_hand(
+            .fire_manually(
                 &daily,
                 nominal,
                 &crate::support::by("ann").actor,
@@ -876,7 +876,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
         ] {
             let refused = keeper
                 .engine
-                .fire_by_hand(
+                .fire_manually(
                     &daily,
                     NominalTime::parse(time).unwrap(),
                     &crate::support::by("ann").actor,
@@ -897,7 +897,7 @@ fn a_time_before_the_schedule_was_seen_fires_only_by_hand_and_then_never_by_itse
         let nominal = NominalTime::parse("2026-11-01T09:30").unwrap();
         keeper
             .engine
-            .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now)
+            .fire_manually(&daily, nominal, &crate::support::by("ann").actor, now)
             .await
             .unwrap();
         keeper.keep(&daily, now).await;

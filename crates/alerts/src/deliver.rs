@@ -89,7 +89,7 @@ impl Alerts {
         }
         let notices = self
             .ledger
-            .notices_of(&waiting.recipient, now, NOTICES_MAX)
+            .due_notices(&waiting.recipient, now, NOTICES_MAX)
             .await?;
         if notices.is_empty() {
             return Ok(false);

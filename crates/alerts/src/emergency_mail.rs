@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::NoticeError;
 use super::deliver::letterhead;
 use super::facts::FactText;
-use super::mail_body::{MailBody, at_once};
+use super::mail_body::{MailBody, emergency_body};
 use super::mailer::{Mailer, SendOutcome};
 use super::mask::masked;
 use super::templates::{MailKind, Templates};
@@ -116,12 +116,12 @@ impl EmergencyMailer {
     /// mails were taken.
     ///
     /// Meant to be called every few seconds with what is wrong at that moment, also with nothing.
-    pub async fn tell(&self, emergencies: &[Emergency]) -> usize {
+    pub async fn report(&self, emergencies: &[Emergency]) -> usize {
         let now = self.clock.now();
         let mut taken = 0;
         for emergency in emergencies {
             if self.is_due(emergency.kind(), now) {
-                let letter = at_once(
+                let letter = emergency_body(
                     emergency.kind(),
                     emergency.payload(),
                     false,
@@ -143,7 +143,7 @@ impl EmergencyMailer {
             taken += self
                 .send(
                     kind,
-                    &at_once(kind, payload, true, &self.place, now, self.zone),
+                    &emergency_body(kind, payload, true, &self.place, now, self.zone),
                     now,
                 )
                 .await;

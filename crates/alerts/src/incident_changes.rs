@@ -70,7 +70,7 @@ pub(super) fn plan<'a, 'b>(
     for wanted in wanted {
         match rows.get(wanted.key.as_str()) {
             None => planned.begin.push(wanted),
-            Some(row) => planned.go_on(wanted, row, now),
+            Some(row) => planned.continue_incident(wanted, row, now),
         }
     }
     for row in open
@@ -83,7 +83,7 @@ pub(super) fn plan<'a, 'b>(
 }
 
 impl<'a, 'b> IncidentChanges<'a, 'b> {
-    fn go_on(&mut self, wanted: &'a WantedFact<'b>, row: &IncidentRow, now: Timestamp) {
+    fn continue_incident(&mut self, wanted: &'a WantedFact<'b>, row: &IncidentRow, now: Timestamp) {
         if row.gone_since.is_some() {
             self.changes.push(Change::Meet(row.id));
         }

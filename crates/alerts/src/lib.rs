@@ -129,7 +129,7 @@ impl Alerts {
         let rules = scoped(&self.alerts, watched.workflows);
         let mut made = 0;
         if !rules.is_empty() {
-            let noted = self.ledger.looked_until().await?;
+            let noted = self.ledger.checked_until().await?;
             // A mark in the future was made by a clock that was ahead: what comes before it is new
             // all the same.
             let after = noted
@@ -141,7 +141,7 @@ impl Alerts {
             let planned = plan(&wanted, &self.ledger.open_incidents().await?, &rules, now);
             made = self.carry_out(planned, now).await?;
             if noted.is_none_or(|noted| now.since(noted) >= NOTE || noted > now) {
-                self.ledger.note_look(now).await?;
+                self.ledger.store_checked_until(now).await?;
             }
         }
         if self.mailer.is_some() {
@@ -163,7 +163,7 @@ impl Alerts {
         let known = if keys.is_empty() {
             Vec::new()
         } else {
-            self.ledger.known_news(&keys).await?
+            self.ledger.known_events(&keys).await?
         };
         let mut changes = planned.changes;
         for wanted in planned

@@ -150,7 +150,7 @@ pub(super) fn shown(at: Timestamp, zone: Tz) -> String {
 }
 
 /// What is told without the ledger.
-pub(super) fn at_once(
+pub(super) fn emergency_body(
     kind: AlertKind,
     payload: facts::FactText,
     over: bool,

@@ -102,7 +102,7 @@ impl Mailer {
         };
         let mut connection = match connection {
             Some(open) => open,
-            None => match self.within(self.connect()).await {
+            None => match self.with_timeout(self.connect()).await {
                 Ok(open) => open,
                 Err(why) => return (SendOutcome::NoServer(why), None),
             },
@@ -129,7 +129,10 @@ impl Mailer {
         )
     }
 
-    async fn within<T>(&self, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    async fn with_timeout<T>(
+        &self,
+        work: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
         let waited = tokio::time::timeout(self.config.timeout, work).await;
         waited.unwrap_or_else(|_| {
             Err(format!(
@@ -247,7 +250,7 @@ async fn talk(
         return judged("the mail", &error);
     }
     match connection.message(mail).await {
-        Ok(response) => SendOutcome::Taken(said(&response)),
+        Ok(response) => SendOutcome::Taken(response_text(&response)),
         Err(error) => judged("the mail", &error),
     }
 }
@@ -261,7 +264,7 @@ fn judged(what: &str, error: &Error) -> SendOutcome {
     }
 }
 
-fn said(response: &Response) -> String {
+fn response_text(response: &Response) -> String {
     let words: Vec<&str> = response.message().collect();
     printable(&format!("{} {}", response.code(), words.join(" ")))
 }

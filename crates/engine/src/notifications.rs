@@ -3,7 +3,7 @@
 //!
 //! What is not the gateway's is refused and leaves nothing behind. What is kept is read again from
 //! storage when it is applied, by the same way as a replay: the acknowledgement waits for the disk
-//! only. What a notification may do to an item is decided in the ledger's `notified.rs` and by the
+//! only. What a notification may do to an item is decided in the ledger's `verify_notification.rs` and by the
 //! state machine.
 
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ impl Engine {
             body,
             received_at: self.clock.now(),
         };
-        let seen = account.gateway.notified(&notice).await;
+        let seen = account.gateway.verify_notification(&notice).await;
         match seen.reached {
             Delivery::Unverified(why) => return Ok(ReceiveOutcome::Refused(why)),
             Delivery::NoKeys(why) => return Ok(ReceiveOutcome::NoKeys(why)),
@@ -149,12 +149,12 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says; what was not applied stays due.
-    pub async fn hear_notifications(&self) -> Result<usize, LedgerError> {
+    pub async fn process_notifications(&self) -> Result<usize, LedgerError> {
         let due = self
             .ledger
             .notifications_due(self.clock.now(), PAGE)
             .await?;
-        self.hear(&due).await?;
+        self.process(&due).await?;
         Ok(due.len())
     }
 
@@ -166,7 +166,7 @@ impl Engine {
         &self,
         rows: &[NotificationRow],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
-        self.hear(rows).await
+        self.process(rows).await
     }
 
     /// What a kept notification says, sensitive fields masked.
@@ -183,7 +183,7 @@ impl Engine {
             .notice_of(row, account)
             .await
             .map_err(UnreadableReason::Lacking)?;
-        let seen = account.gateway.notified(&notice).await;
+        let seen = account.gateway.verify_notification(&notice).await;
         match seen.reached {
             Delivery::Unverified(why) => Err(UnreadableReason::Lacking(format!(
                 "it is no longer verified: {why}"
@@ -200,7 +200,7 @@ impl Engine {
         }
     }
 
-    async fn hear(
+    async fn process(
         &self,
         rows: &[NotificationRow],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
@@ -222,15 +222,15 @@ impl Engine {
                 Err(error) => outcomes[place] = self.put_off(row.id, &error).await?,
             }
         }
-        for (place, outcome) in places.into_iter().zip(self.believe(&all).await?) {
-            tell(&rows[place], outcome);
+        for (place, outcome) in places.into_iter().zip(self.apply(&all).await?) {
+            warn_of(&rows[place], outcome);
             outcomes[place] = outcome;
         }
         Ok(outcomes)
     }
 
     /// All in one commit; one by one where one of them will not be taken.
-    async fn believe(
+    async fn apply(
         &self,
         all: &[NotificationClaim],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
@@ -331,7 +331,7 @@ impl Engine {
             .ledger
             .items_by_order_no(&account.name, &names, &[number.as_str()])
             .await?;
-        let item = items.iter().find(|item| item.has_had(number.as_str()));
+        let item = items.iter().find(|item| item.has_used(number.as_str()));
         let Some((item, kind)) =
             item.and_then(|item| Some((item, kinds.iter().find(|kind| kind.name == item.kind)?)))
         else {
@@ -342,7 +342,7 @@ impl Engine {
                 "nobody here has such an order",
             ));
         };
-        Ok(Interpretation::Says(Box::new(said(
+        Ok(Interpretation::Says(Box::new(notification_claim(
             account, kind, item, number, row.id, seen, now,
         ))))
     }
@@ -461,7 +461,7 @@ fn look_again(row: &NotificationRow, now: Timestamp) -> Timestamp {
     now.plus(now.since(row.received_at).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1))
 }
 
-fn said(
+fn notification_claim(
     account: &Account,
     kind: &JobKind,
     item: &BookedItem,
@@ -539,7 +539,7 @@ fn answer(
 }
 
 /// What a person should look at.
-fn tell(row: &NotificationRow, outcome: NotificationOutcome) {
+fn warn_of(row: &NotificationRow, outcome: NotificationOutcome) {
     match outcome {
         NotificationOutcome::Contradicts | NotificationOutcome::Mismatch => {
             let (lane, order) = (row.lane.as_str(), row.order_no.as_deref());

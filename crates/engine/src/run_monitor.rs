@@ -38,14 +38,14 @@ impl Engine {
     ) -> Result<RunStatus, LedgerError> {
         let now = self.clock.now();
         let all = loop {
-            self.go_on(now).await?;
+            self.advance_runs(now).await?;
             let all = self.work(runs, lanes, only_ask).await?;
             if all.open > 0 {
                 break all;
             }
             // An item that ended after the jobs were looked at may have been the last that a later
             // job waits for.
-            if self.go_on(now).await? == 0 {
+            if self.advance_runs(now).await? == 0 {
                 return Ok(RunStatus::AtRest);
             }
         };
@@ -67,7 +67,7 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn go_on(&self, now: Timestamp) -> Result<usize, LedgerError> {
+    pub async fn advance_runs(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
         self.expire_approvals(now).await?;
         self.keep_contracts(now).await?;
@@ -133,7 +133,7 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn take_over(&self, now: Timestamp) -> Result<u64, LedgerError> {
+    pub async fn reap_dead_nodes(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let freed = self.ledger.bury_dead_nodes(now).await?;
         if freed > 0 {
             tracing::warn!(

@@ -171,7 +171,7 @@ impl RefilingMethod {
 mod tests {
     use super::*;
 
-    fn which(sub_order_no: Option<&str>) -> DeclarationIds {
+    fn declaration_ids(sub_order_no: Option<&str>) -> DeclarationIds {
         DeclarationIds {
             out_trade_no: Some("P-1".into()),
             transaction_id: Some("42".into()),
@@ -188,7 +188,7 @@ mod tests {
             transaction_id: Some(payment),
             sub_order_no: sub_order,
         };
-        let ours = which(Some("S-1"));
+        let ours = declaration_ids(Some("S-1"));
         assert_eq!(ours.check(&named("SHENZHEN", "42", Some("S-1"))), Ok(()));
         assert_eq!(ours.check(&NamedDeclaration::default()), Ok(()));
         assert!(
@@ -207,7 +207,7 @@ mod tests {
                 .contains("another sub-order")
         );
         assert!(
-            which(None)
+            declaration_ids(None)
                 .check(&named("SHENZHEN", "42", Some("S-2")))
                 .is_err()
         );
@@ -220,7 +220,10 @@ mod tests {
             ..NamedDeclaration::default()
         };
         assert_eq!(
-            (which(Some("S-1")).number(&said), which(None).number(&said)),
+            (
+                declaration_ids(Some("S-1")).number(&said),
+                declaration_ids(None).number(&said)
+            ),
             (None, Some("P-1".into()))
         );
     }

@@ -29,5 +29,5 @@ pub enum Reaction {
 /// The other side of a gateway, which takes requests without sockets.
 pub trait FakeGateway: std::fmt::Debug + Send + Sync {
     /// Takes a request in, has its effect, and says what comes of it.
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>>;
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>>;
 }

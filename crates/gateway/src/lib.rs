@@ -249,7 +249,7 @@ pub trait Gateway: Send + Sync {
 
     /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is
     /// an observation too.
-    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation>;
+    fn verify_notification<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation>;
 
     /// What of a notification's body its signature covers: two bodies with the same are one
     /// notification. The body itself, where the gateway signs that.

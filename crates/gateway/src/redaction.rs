@@ -63,7 +63,7 @@ impl fmt::Debug for RedactedInput<'_> {
 
 /// The observation without the call's personal texts, should the gateway have echoed them. What
 /// decides (state, code, numbers) is left alone: those are the gateway's words.
-pub(super) fn taken_out(call: &Call, mut seen: Observation) -> Observation {
+pub(super) fn redact(call: &Call, mut seen: Observation) -> Observation {
     for personal in FIELDS.into_iter().filter_map(|field| text(call, field)) {
         seen.evidence = without(&seen.evidence, personal);
         seen.message = seen.message.map(|message| without(&message, personal));
@@ -139,7 +139,7 @@ mod tests {
             r#"{"a":"李四","b":"\u674e\u56db","c":"\u674E\u56DB","d":"510921199308772318"}"#.into();
         seen.result
             .insert("explanation".into(), "李四 is another".into());
-        let seen = taken_out(&call, seen);
+        let seen = redact(&call, seen);
         assert_eq!(
             seen.evidence,
             r#"{"a":"***","b":"***","c":"***","d":"***"}"#

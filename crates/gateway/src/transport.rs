@@ -162,7 +162,7 @@ async fn in_process(
     request: Request,
     max: usize,
 ) -> Result<Response, TransportFailure> {
-    match sandbox.take(request).await {
+    match sandbox.handle(request).await {
         Reaction::Reply(response) if response.body().len() > max => Err(TransportFailure::Broken {
             status: response.status().as_u16(),
             why: too_long(max),

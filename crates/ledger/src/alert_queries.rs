@@ -430,7 +430,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut turn = self.turn(doing).await?;
+        let mut turn = self.begin_write(doing).await?;
         let note = "insert into unmapped_codes (lane, kind, code, first_at, last_at, item_id, assumed) \
                     values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";

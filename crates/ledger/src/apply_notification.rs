@@ -9,13 +9,13 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
-use super::approvals::void_of_job;
+use super::approvals::void_stale_approval;
 use super::claim::follow;
 use super::error::LedgerError;
 use super::item_rows::{ItemChange, ItemRecord, policy_of};
 use super::notifications::{NotificationEnd, NotificationOutcome, end};
 use super::settle::Attempt;
-use super::statement_line::write_told;
+use super::statement_line::write_evidence;
 use super::write_tx::WriteTx;
 use payrun_domain::answer::{Answer, Cause, Receipt};
 use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
@@ -60,7 +60,7 @@ impl Ledger {
         &self,
         all: &[NotificationClaim],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let mut outcomes = Vec::with_capacity(all.len());
         for said in all {
             outcomes.push(apply_one(&mut turn, said).await?);
@@ -253,9 +253,9 @@ async fn write(
         at: said.now,
     };
     let attempts = [attempt.line(stored.id, stored.version, &said.order_no, false)];
-    write_told(turn, written, &attempts).await?;
+    write_evidence(turn, written, &attempts).await?;
     if stored.item.state == State::AwaitingApproval {
-        void_of_job(turn, stored.job_id).await?;
+        void_stale_approval(turn, stored.job_id).await?;
     }
     Ok(())
 }

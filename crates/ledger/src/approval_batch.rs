@@ -29,7 +29,7 @@ pub struct NewApproval {
 }
 
 /// Items that were never sent, and now never will be, give key and number back.
-pub(super) async fn let_go(turn: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
+pub(super) async fn release_keys(turn: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
     let query = "update items set key_hash = null, order_no = null, custom_order_no = null \
                  where id in (select cast(atom as bigint) from json_each($1)) and state = 'cancelled' and submit_count = 0";
     let done = sqlx::query(query)
@@ -90,7 +90,7 @@ pub(super) async fn move_awaiting(
         }
         if *event != Event::Approve {
             let ids: Vec<i64> = moved.iter().map(|(stored, _)| stored.id).collect();
-            let_go(turn, &ids).await?;
+            release_keys(turn, &ids).await?;
         }
         items += moved.len() as u64;
     }
@@ -129,7 +129,7 @@ pub(super) async fn ask(
         .await
         .map_err(failed)?;
     let batch = contents(turn, job_id).await?;
-    keep_asked(turn, job_id, new, &batch, now).await
+    store_approval(turn, job_id, new, &batch, now).await
 }
 
 /// Holds a job's items of these numbers, nobody has seen them yet, and adds them to the batch.
@@ -161,7 +161,7 @@ pub(super) async fn hold_some(
 }
 
 /// Keeps what is asked for, of a job that is there.
-pub(super) async fn keep_asked(
+pub(super) async fn store_approval(
     turn: &mut WriteTx,
     job_id: i64,
     new: &NewApproval,

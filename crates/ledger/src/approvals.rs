@@ -264,7 +264,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DecisionOutcome, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let decided = approve(&mut turn, approval_id, shown, by, now).await?;
         self.end(turn, &decided).await?;
         Ok(decided)
@@ -280,7 +280,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DecisionOutcome, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let decided = withdraw(&mut turn, approval_id, &Event::Reject, by, now).await?;
         self.end(turn, &decided).await?;
         Ok(decided)
@@ -297,7 +297,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let approval = read(&mut turn, approval_id).await?;
         let Some(approval) = approval.filter(|known| known.state == ApprovalState::Approved) else {
             turn.rollback().await?;
@@ -329,7 +329,7 @@ impl Ledger {
             .map_err(|source| LedgerError::of(DOING, source))?;
         let mut expired = 0;
         for id in over {
-            let mut turn = self.turn(DOING).await?;
+            let mut turn = self.begin_write(DOING).await?;
             let decided = withdraw(&mut turn, id, &Event::Expire, by, now).await?;
             expired += u64::from(matches!(decided, DecisionOutcome::Withdrawn(_)));
             self.end(turn, &decided).await?;
@@ -385,7 +385,7 @@ async fn approve(
         return Ok(DecisionOutcome::NotAsShown);
     }
     if contents(turn, approval.job_id).await?.print().to_string() != approval.content_hash {
-        void_of_job(turn, approval.job_id).await?;
+        void_stale_approval(turn, approval.job_id).await?;
         let after = json!({ "state": "void" });
         turn.note(note(&approval, "approval.void", by, after, now))
             .await?;
@@ -531,7 +531,10 @@ async fn decide_as(
 }
 
 /// An approval that still waits is for other rows than these.
-pub(super) async fn void_of_job(turn: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
+pub(super) async fn void_stale_approval(
+    turn: &mut WriteTx,
+    job_id: i64,
+) -> Result<(), LedgerError> {
     let query = "update approvals set state = 'void' where job_id = $1 and state = 'waiting'";
     let done = sqlx::query(query)
         .bind(job_id)

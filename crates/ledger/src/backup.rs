@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, DbKind, beside, make_private};
+use super::location::{DatabaseLocation, DbKind, make_private, sibling_file};
 use payrun_domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
@@ -64,7 +64,7 @@ impl Ledger {
             path: path.to_owned(),
             source,
         };
-        let half = beside(path, ".half");
+        let half = sibling_file(path, ".half");
         remove(&half).map_err(failed)?;
         copy(&mut self.home.connect().await?, &half).await?;
         if let Err(error) = checked(&half, self.name(), now).await {
@@ -137,9 +137,9 @@ pub(super) async fn before_migration(
         return Ok(());
     }
     // Of several processes each makes its own, and one of them stays.
-    let half = beside(file, &format!(".{:016x}", rand::random::<u64>()));
+    let half = sibling_file(file, &format!(".{:016x}", rand::random::<u64>()));
     copy(connection, &half).await?;
-    let kept = beside(file, &format!(".schema-{version}"));
+    let kept = sibling_file(file, &format!(".schema-{version}"));
     match schema_of(&half).await {
         // Another process has begun to migrate meanwhile: it has made its copy before.
         Ok(copied) if copied != version => remove(&half).ok(),
@@ -168,7 +168,7 @@ async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
 
 fn remove(path: &Path) -> std::io::Result<()> {
     for ending in ["", "-wal", "-shm"] {
-        match std::fs::remove_file(beside(path, ending)) {
+        match std::fs::remove_file(sibling_file(path, ending)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }

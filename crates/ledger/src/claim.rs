@@ -297,9 +297,9 @@ pub(super) async fn claim(
             one.tries_funds = true;
             tried[place].1 = true;
         }
-        lane_tokens.take(taken);
+        lane_tokens.spend(taken);
         if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
-            tokens.take(taken);
+            tokens.spend(taken);
             tokens.write(turn).await?;
         }
         if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
@@ -647,7 +647,7 @@ impl DueItems {
             });
         }
         self.note_recalled(turn).await?;
-        self.bump(turn, request.now).await
+        self.postpone_overdue(turn, request.now).await
     }
 
     async fn note_recalled(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
@@ -664,7 +664,11 @@ impl DueItems {
             .map_err(|source| LedgerError::of("asking about what may have been sent", source))
     }
 
-    async fn bump(&self, turn: &mut WriteTx, now: Timestamp) -> Result<(), LedgerError> {
+    async fn postpone_overdue(
+        &self,
+        turn: &mut WriteTx,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         if self.blocked.is_empty() {
             return Ok(());
         }
@@ -898,7 +902,7 @@ impl Tokens {
         usize::try_from(self.milli / 1000).unwrap_or(0)
     }
 
-    fn take(&mut self, calls: usize) {
+    fn spend(&mut self, calls: usize) {
         #[cfg(feature = "mutation")]
         let calls = crate::mutation::taken(calls);
         self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;

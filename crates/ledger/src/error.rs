@@ -160,7 +160,7 @@ impl LedgerError {
     }
 
     /// Whether it may be the fault of what was to be written, and not of the database's condition.
-    pub(super) const fn may_be_of_one(&self) -> bool {
+    pub(super) const fn may_be_of_one_request(&self) -> bool {
         matches!(
             self,
             Self::Database { .. } | Self::Corrupt { .. } | Self::Inconsistent { .. }

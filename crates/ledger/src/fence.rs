@@ -30,7 +30,7 @@ const FENCING: &str = "fencing the ledger";
 impl Ledger {
     /// Makes it impossible to write to the file.
     pub(super) async fn fence(&self, moved_to: &str, now: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self.turn(FENCING).await?;
+        let mut turn = self.begin_write(FENCING).await?;
         put_fence(&mut turn, moved_to, now).await?;
         turn.commit().await
     }
@@ -38,7 +38,7 @@ impl Ledger {
     /// Takes the fence away that says this; says whether it did.
     pub(super) async fn unfence(&self, moved_to: &str) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("taking the fence away", source);
-        let mut turn = self.turn("taking the fence away").await?;
+        let mut turn = self.begin_write("taking the fence away").await?;
         let taken = sqlx::query("delete from fence where moved_to = $1").bind(moved_to);
         if taken
             .execute(turn.connection())

@@ -105,7 +105,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn known_news(&self, keys: &[&str]) -> Result<Vec<String>, LedgerError> {
+    pub async fn known_events(&self, keys: &[&str]) -> Result<Vec<String>, LedgerError> {
         let failed = |source| LedgerError::of("reading incidents", source);
         let query = "select e.key from json_each($1) as l cross join incidents as e \
                      where e.key = l.atom and (e.closed_at is null or e.lasting = 0)";
@@ -125,7 +125,7 @@ impl Ledger {
         changes: &[Change],
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
-        let mut turn = self.turn("changing incidents").await?;
+        let mut turn = self.begin_write("changing incidents").await?;
         let mut made = 0;
         for change in changes {
             made += usize::from(make(&mut turn, change, now).await?);
@@ -138,7 +138,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn looked_until(&self) -> Result<Option<Timestamp>, LedgerError> {
+    pub async fn checked_until(&self) -> Result<Option<Timestamp>, LedgerError> {
         let at: Option<i64> =
             sqlx::query_scalar("select at from alert_checkpoints where name = 'events'")
                 .fetch_optional(&self.read)
@@ -183,7 +183,7 @@ impl Ledger {
             .filter(|name| !since.contains_key(&name[WORKFLOW.len()..]))
             .collect();
         if !new.is_empty() {
-            let mut turn = self.turn("noting what is watched").await?;
+            let mut turn = self.begin_write("noting what is watched").await?;
             let note = "insert into alert_checkpoints (name, at) select atom, cast($2 as bigint) from json_each($1) where true \
                         on conflict do nothing";
             let noted = sqlx::query(note).bind(list(&new)).bind(now.millis());
@@ -201,8 +201,10 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn note_look(&self, until: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self.turn("noting when events were looked for").await?;
+    pub async fn store_checked_until(&self, until: Timestamp) -> Result<(), LedgerError> {
+        let mut turn = self
+            .begin_write("noting when events were looked for")
+            .await?;
         let note = "insert into alert_checkpoints (name, at) values ('events', $1) \
                     on conflict (name) do update set at = excluded.at";
         let noted = sqlx::query(note)

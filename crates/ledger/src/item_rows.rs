@@ -237,7 +237,7 @@ impl<'a> ItemChange<'a> {
 }
 
 /// Writes the move of one item in the transaction that read it.
-pub(super) async fn write_one(
+pub(super) async fn write_change(
     turn: &mut WriteTx,
     written: ItemChange<'_>,
     attempts: &[AttemptLine<'_>],

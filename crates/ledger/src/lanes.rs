@@ -107,7 +107,7 @@ impl Ledger {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("closing a lane").await?;
+        let mut turn = self.begin_write("closing a lane").await?;
         let closed = sqlx::query(
             "insert into lanes (name, state, reason, until) values ($1, $2, $3, $4) on conflict (name) do update set \
                state = excluded.state, reason = excluded.reason, until = excluded.until, author = null \
@@ -171,7 +171,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn release_lane(&self, name: &str) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("releasing a lane").await?;
+        let mut turn = self.begin_write("releasing a lane").await?;
         let released = sqlx::query("delete from lanes where name = $1 and author is null")
             .bind(name)
             .execute(turn.connection())
@@ -188,7 +188,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn end_trial(&self, name: &str, now: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self.turn("opening a lane").await?;
+        let mut turn = self.begin_write("opening a lane").await?;
         let ended = "delete from lanes where name = $1 and state = 'suspended' and author is null and until <= $2";
         let ended = sqlx::query(ended)
             .bind(name)
@@ -213,7 +213,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn("suspending a lane").await?;
+        let mut turn = self.begin_write("suspending a lane").await?;
         let before = lane(&mut turn, name).await?;
         sqlx::query(
             "insert into lanes (name, state, reason, until, author) values ($1, 'suspended', $2, $3, $4) \
@@ -250,7 +250,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("releasing a lane").await?;
+        let mut turn = self.begin_write("releasing a lane").await?;
         let Some(before) = lane(&mut turn, name).await? else {
             turn.rollback().await?;
             return Ok(false);
@@ -305,7 +305,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("changing the limits of a lane", source);
-        let mut turn = self.turn("changing the limits of a lane").await?;
+        let mut turn = self.begin_write("changing the limits of a lane").await?;
         let query = "select * from lane_limits where name = $1";
         let row = sqlx::query(query)
             .bind(name)

@@ -6,7 +6,7 @@
 //! (`writer.rs`). A state changes only as [`payrun_domain::item::apply`] says, by compare-and-set
 //! on the item's version, with its event in the same commit. No transaction is open during a call.
 //!
-//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `turn.rs`): a list is
+//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `begin_write.rs`): a list is
 //! JSON, read by `json_each`, which PostgreSQL's migrations define as far as it is needed here;
 //! `value ->> n` is its n-th field, cast where it is a number.
 //!
@@ -158,23 +158,23 @@ impl Ledger {
     }
 
     /// A transaction that nobody writes beside.
-    async fn turn(&self, doing: &'static str) -> Result<write_tx::WriteTx, LedgerError> {
-        write_tx::WriteTx::take(&self.write, doing).await
+    async fn begin_write(&self, doing: &'static str) -> Result<write_tx::WriteTx, LedgerError> {
+        write_tx::WriteTx::begin(&self.write, doing).await
     }
 
     /// Takes the turn to write and gives it back.
     ///
     /// # Errors
     /// Whatever keeps this process from writing.
-    pub async fn try_turn(&self) -> Result<(), LedgerError> {
-        self.turn("looking whether it can be written to")
+    pub async fn try_begin_write(&self) -> Result<(), LedgerError> {
+        self.begin_write("looking whether it can be written to")
             .await?
             .rollback()
             .await
     }
 
     /// Ends with the next commit from now on that may have made work due.
-    pub fn woken(&self) -> OwnedNotified {
+    pub fn work_may_be_due(&self) -> OwnedNotified {
         Arc::clone(&self.woken).notified_owned()
     }
 }

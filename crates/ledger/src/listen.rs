@@ -33,7 +33,7 @@ pub(super) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc
     let (address, woken) = (home.address().to_owned(), Arc::clone(woken));
     let task = tokio::spawn(async move {
         loop {
-            if let Err(error) = hear(&address, &woken).await {
+            if let Err(error) = wait_for_notify(&address, &woken).await {
                 tracing::debug!(%error, "not listening to the ledger at present");
             }
             tokio::time::sleep(AGAIN).await;
@@ -42,7 +42,7 @@ pub(super) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc
     Some(Arc::new(ListenGuard(task.abort_handle())))
 }
 
-async fn hear(address: &str, woken: &Notify) -> Result<(), sqlx::Error> {
+async fn wait_for_notify(address: &str, woken: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect(address).await?;
     listener.listen("payrun").await?;
     loop {

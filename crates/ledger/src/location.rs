@@ -216,7 +216,7 @@ pub(super) fn make_private(file: &Path) {
 }
 
 /// What lies beside a file, with a name that goes on so.
-pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(super) fn sibling_file(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, DbKind, beside};
+use super::location::{DatabaseLocation, DbKind, sibling_file};
 use super::write_tx::{SILENT, WriteTx, unless_silent};
 use payrun_domain::time::Timestamp;
 
@@ -124,7 +124,7 @@ impl Ledger {
     async fn bury_by_files(&self, folder: &Path, now: Timestamp) -> Result<u64, LedgerError> {
         let mut freed = 0;
         for (id, path) in dead_nodes(folder) {
-            let mut turn = self.turn(BURYING).await?;
+            let mut turn = self.begin_write(BURYING).await?;
             freed += expire(&mut turn, id, now).await?;
             turn.commit().await?;
             std::fs::remove_file(path).ok();
@@ -145,7 +145,7 @@ impl Ledger {
         if known.is_empty() {
             return Ok(0);
         }
-        let mut turn = self.turn(BURYING).await?;
+        let mut turn = self.begin_write(BURYING).await?;
         let mut freed = 0;
         for id in known {
             let locked = "select case when pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1)) then 1 else 0 end";
@@ -189,7 +189,7 @@ async fn expire(turn: &mut WriteTx, id: i64, now: Timestamp) -> Result<u64, Ledg
 pub(super) fn locks(file: &Path) -> PathBuf {
     // All who have the file have one folder, by whatever link they came.
     let real = file.canonicalize();
-    beside(real.as_deref().unwrap_or(file), "-nodes")
+    sibling_file(real.as_deref().unwrap_or(file), "-nodes")
 }
 
 pub(super) fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {

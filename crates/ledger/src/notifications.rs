@@ -243,7 +243,7 @@ impl Ledger {
         detail: &str,
         next_at: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let ending = NotificationEnd {
             outcome,
             detail: Some(detail),
@@ -264,7 +264,7 @@ impl Ledger {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let delete = "delete from notifications where id in (select id from notifications \
                         where received_at < $1 and next_at is null order by received_at limit $2)";
         let delete = sqlx::query(delete)

@@ -197,7 +197,7 @@ impl Ledger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         sqlx::query(
             "update occurrences set state = 'missed', reason = $3, changed_at = $4 \
              where workflow = $1 and nominal in (select atom from json_each($2)) and state = 'due' \
@@ -223,7 +223,7 @@ impl Ledger {
         run_id: i64,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         sqlx::query(
             "insert into occurrences (workflow, nominal, at, timezone, state, run_id, reason, changed_at) \
              values ($1, $2, $3, $4, 'fired', $5, $6, $7) \
@@ -254,7 +254,7 @@ impl Ledger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         sqlx::query(
             "update occurrences set state = $3, reason = $4, changed_at = $5, failure_code = $6 \
              where workflow = $1 and nominal = $2 and state in ('due', 'queued')",

@@ -7,11 +7,11 @@ use serde_json::json;
 use sqlx::Row;
 
 use super::Ledger;
-use super::approval_batch::let_go;
-use super::approvals::void_of_job;
+use super::approval_batch::release_keys;
+use super::approvals::void_stale_approval;
 use super::audit::NewAuditEntry;
 use super::error::LedgerError;
-use super::item_rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_one};
+use super::item_rows::{ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_change};
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
 use super::settle::Attempt;
@@ -147,7 +147,7 @@ pub(super) async fn cancel_with_contract(
         via: "contract",
         why,
     };
-    grant(turn, (item_id, None), &OperatorAction::Cancel, by, now)
+    move_item(turn, (item_id, None), &OperatorAction::Cancel, by, now)
         .await
         .map(|granted| granted.is_ok())
 }
@@ -176,22 +176,22 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn wish(
+    pub async fn apply_action(
         &self,
         item_id: i64,
         wish: &OperatorAction,
         by: &Authorization,
         now: Timestamp,
     ) -> Result<ActionResult, LedgerError> {
-        let mut turn = self.turn("changing an item").await?;
-        let moved = match grant(&mut turn, (item_id, None), wish, ActionAuthor::of(by), now).await?
-        {
-            Ok(moved) => moved,
-            Err(refused) => {
-                turn.rollback().await?;
-                return Ok(refused);
-            }
-        };
+        let mut turn = self.begin_write("changing an item").await?;
+        let moved =
+            match move_item(&mut turn, (item_id, None), wish, ActionAuthor::of(by), now).await? {
+                Ok(moved) => moved,
+                Err(refused) => {
+                    turn.rollback().await?;
+                    return Ok(refused);
+                }
+            };
         let (before, target) = (
             json!({ "state": moved.change.0.as_str() }),
             format!("item {item_id}"),
@@ -241,18 +241,18 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing of these has changed.
-    pub async fn wish_all(
+    pub async fn apply_actions(
         &self,
         items: &[(i64, i64)],
         wish: &OperatorAction,
         (by, chosen): (&Authorization, &str),
         now: Timestamp,
     ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
-        let mut turn = self.turn("changing items").await?;
+        let mut turn = self.begin_write("changing items").await?;
         let mut outcome = Vec::with_capacity(items.len());
         let mut moved = Vec::new();
         for (id, version) in items {
-            match grant(
+            match move_item(
                 &mut turn,
                 (*id, Some(*version)),
                 wish,
@@ -316,7 +316,7 @@ fn summed(moved: &[(i64, MovedItem)]) -> serde_json::Value {
 }
 
 /// Moves an item, if that may be and it has this version.
-async fn grant(
+async fn move_item(
     turn: &mut WriteTx,
     (id, version): (i64, Option<i64>),
     wish: &OperatorAction,
@@ -557,7 +557,7 @@ async fn write(
         .iter()
         .map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false))
         .collect();
-    write_one(turn, written, &attempts).await?;
+    write_change(turn, written, &attempts).await?;
     if let Some(exclusive_key) = stored
         .exclusive_key
         .as_ref()
@@ -566,8 +566,8 @@ async fn write(
         wake_contract(turn, exclusive_key, now).await?;
     }
     if stored.item.state == State::AwaitingApproval {
-        let_go(turn, &[stored.id]).await?;
-        void_of_job(turn, stored.job_id).await?;
+        release_keys(turn, &[stored.id]).await?;
+        void_stale_approval(turn, stored.job_id).await?;
     }
     if moved.item.state.is_open() {
         reopen(turn, stored.job_id).await?;

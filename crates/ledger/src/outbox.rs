@@ -200,7 +200,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn notices_of(
+    pub async fn due_notices(
         &self,
         recipient: &str,
         now: Timestamp,
@@ -233,7 +233,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("posting a mail", source);
-        let mut turn = self.turn("posting a mail").await?;
+        let mut turn = self.begin_write("posting a mail").await?;
         let insert = "insert into mails (name, recipient, message_id, subject, plain, html, created_at, state, next_at) \
                       values ($1, $2, $3, $4, $5, $6, $7, 'waiting', $7) on conflict do nothing returning id";
         let id: Option<i64> = sqlx::query_scalar(insert)
@@ -319,7 +319,7 @@ impl Ledger {
         {
             return Ok(Vec::new());
         }
-        let mut turn = self.turn("claiming mails").await?;
+        let mut turn = self.begin_write("claiming mails").await?;
         let ids = query().fetch_all(turn.connection()).await.map_err(failed)?;
         let mut claimed = Vec::with_capacity(ids.len());
         for id in ids {
@@ -351,7 +351,7 @@ impl Ledger {
             DeliveryOutcome::Ended(state) => (*state, None, Some(now.millis())),
             DeliveryOutcome::Again(due) => (MailState::Waiting, Some(due.millis()), None),
         };
-        let mut turn = self.turn("noting what became of a mail").await?;
+        let mut turn = self.begin_write("noting what became of a mail").await?;
         let settle = "update mails set state = $3, next_at = coalesce($4, next_at), ended_at = $5, answer = $6, \
                       lease = null, lease_until = null where id = $1 and lease = $2";
         let settled = sqlx::query(settle)
@@ -396,7 +396,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn resend_mails(&self, since: Timestamp, now: Timestamp) -> Result<u64, LedgerError> {
-        let mut turn = self.turn("sending mails again").await?;
+        let mut turn = self.begin_write("sending mails again").await?;
         let again = "update mails set state = 'waiting', next_at = $2, created_at = $2, tries = 0, ended_at = null \
                      where state in ('refused', 'expired') and created_at >= $1";
         let again = sqlx::query(again)
@@ -415,7 +415,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn prune_alerts(&self, before: Timestamp) -> Result<u64, LedgerError> {
         const SOME: i64 = 500;
-        let mut turn = self.turn("pruning alerts").await?;
+        let mut turn = self.begin_write("pruning alerts").await?;
         let mut pruned = 0;
         for delete in [
             "delete from mails where id in (select id from mails where ended_at < $1 limit $2)",

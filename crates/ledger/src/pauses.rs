@@ -122,7 +122,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let paused_by = paused_by(&mut turn, scope).await?;
         if let Some(before) = &paused_by {
             if is_person(before) || !by.actor.is_person() {
@@ -187,7 +187,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("resuming").await?;
+        let mut turn = self.begin_write("resuming").await?;
         if !unpause(&mut turn, scope, by).await? {
             turn.rollback().await?;
             return Ok(false);
@@ -349,7 +349,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn forget_files(&self, workflow: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("resuming", source);
-        let mut turn = self.turn("resuming").await?;
+        let mut turn = self.begin_write("resuming").await?;
         let forget = "update runs set file = null where workflow = $1 and finished_at is null and file is not null";
         sqlx::query(forget)
             .bind(workflow)

@@ -130,7 +130,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Option<Payment>, LedgerError> {
         let failed = |source| LedgerError::of("remembering a payment", source);
-        let mut turn = self.turn("remembering a payment").await?;
+        let mut turn = self.begin_write("remembering a payment").await?;
         let insert = "insert into payments (account, order_no, transaction_id, amount, currency, seen_at) \
                       values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
         sqlx::query(insert)
@@ -156,7 +156,7 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(None);
         };
-        let known = told(payment_row(&row)?, payment.amount, for_person);
+        let known = with_paid_amount(payment_row(&row)?, payment.amount, for_person);
         sqlx::query(
             "update payments set amount = $2, currency = $3, conflicting_amount = $4, conflicting_currency = $5, seen_at = $6 \
              where id = $1",
@@ -241,12 +241,12 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing may be sent.
-    pub async fn take_from(
+    pub async fn reserve_refund(
         &self,
         claimed: &Claimed,
         taking: RefundReservation<'_>,
     ) -> Result<RefundCapacity, LedgerError> {
-        let mut turn = self.turn("taking from a payment").await?;
+        let mut turn = self.begin_write("taking from a payment").await?;
         let room = room(&mut turn, claimed, taking).await?;
         if room == RefundCapacity::Taken {
             turn.commit().await
@@ -258,7 +258,7 @@ impl Ledger {
 }
 
 /// What is known of a payment when it is said that so much was paid.
-fn told(known: Payment, amount: Amount, for_person: bool) -> Payment {
+fn with_paid_amount(known: Payment, amount: Amount, for_person: bool) -> Payment {
     let other = match known.other {
         None => Some(amount).filter(|amount| *amount != known.amount),
         Some(other) if for_person && (amount == other || amount == known.amount) => {

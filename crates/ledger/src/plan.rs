@@ -459,9 +459,9 @@ impl PlanWriter {
     }
 
     /// The transaction; a plan that is made in several begins the next one.
-    pub(super) async fn turn(&mut self) -> Result<&mut WriteTx, LedgerError> {
+    pub(super) async fn write_tx(&mut self) -> Result<&mut WriteTx, LedgerError> {
         if let (None, Some(steps)) = (&self.turn, &mut self.steps) {
-            let mut turn = WriteTx::take(&self.ledger.write, "planning a run").await?;
+            let mut turn = WriteTx::begin(&self.ledger.write, "planning a run").await?;
             steps.begin(&mut turn).await?;
             self.turn = Some(turn);
         }
@@ -480,7 +480,7 @@ impl PlanWriter {
             return Ok(steps.job(job));
         }
         let run_id = self.run_id;
-        insert_job(self.turn().await?, None, run_id, &job).await
+        insert_job(self.write_tx().await?, None, run_id, &job).await
     }
 
     /// Ends the planning of a job whose items are those behind `before`, or which has none because
@@ -500,7 +500,7 @@ impl PlanWriter {
             return Ok(());
         }
         let last = self.newest_item().await?;
-        job_is_planned(self.turn().await?, job_id, (before + 1, last), failure).await
+        job_is_planned(self.write_tx().await?, job_id, (before + 1, last), failure).await
     }
 
     /// Holds all items of a job, which has been planned by now, until they are approved as they
@@ -513,7 +513,7 @@ impl PlanWriter {
             self.hold_in_steps(job_id, approval).await?;
         } else {
             let now = self.now;
-            ask(self.turn().await?, job_id, approval, now).await?;
+            ask(self.write_tx().await?, job_id, approval, now).await?;
         }
         self.shifts.hold(job_id);
         Ok(())
@@ -540,7 +540,7 @@ impl PlanWriter {
                 (None, Some(first))
                     if first.content_hash == item.content_hash && !item.contradicts() =>
                 {
-                    refused.push(twice(item, first.line))
+                    refused.push(duplicate_in_run(item, first.line))
                 }
                 // Which of them is meant, nobody can tell.
                 (None, Some(first)) => {
@@ -677,7 +677,7 @@ impl PlanWriter {
             })
             .collect();
         if ChangeBatch::of(&written, &[])?
-            .execute(self.turn().await?)
+            .execute(self.write_tx().await?)
             .await?
         {
             return Ok(());
@@ -841,7 +841,7 @@ impl PlanWriter {
         let failed = |source| LedgerError::of("committing a plan", source);
         let totals = list(&std::mem::take(&mut self.shifts).lines());
         self.step().await?;
-        self.turn().await?.line_up().await?;
+        self.write_tx().await?.acquire_write_lock().await?;
         if let Some(before) = self.before_periods {
             self.look_at_holders(before).await?;
         }
@@ -854,7 +854,7 @@ impl PlanWriter {
             .await
             .map_err(failed)?;
         let (run_id, now) = (self.run_id, self.now);
-        withdraw_what_has_ended(self.turn().await?, run_id, now, now).await?;
+        withdraw_what_has_ended(self.write_tx().await?, run_id, now, now).await?;
         if self.steps.is_some() {
             payrun_system::failpoint::hit("plan_step");
         }
@@ -871,7 +871,7 @@ impl PlanWriter {
 
     /// The connection, within the plan's transaction.
     pub(super) async fn connection(&mut self) -> Result<&mut AnyConnection, LedgerError> {
-        Ok(self.turn().await?.connection())
+        Ok(self.write_tx().await?.connection())
     }
 
     /// When this is planned.
@@ -1050,7 +1050,7 @@ impl ExistingKey {
 
     fn refuse(&self, item: &NewItem, run_id: i64) -> RejectedRow {
         if self.run_id == run_id {
-            return twice(item, self.first_line());
+            return duplicate_in_run(item, self.first_line());
         }
         let same = self.content_hash == Some(item.content_hash);
         let (run, id, state) = (self.run_id, self.id, &self.state);
@@ -1145,7 +1145,7 @@ fn contradicts(item: &NewItem, line: u64) -> RejectedRow {
     }
 }
 
-fn twice(item: &NewItem, line: u64) -> RejectedRow {
+fn duplicate_in_run(item: &NewItem, line: u64) -> RejectedRow {
     let reason = format!("the key \"{}\" stands in line {line} already", item.key);
     // What one row writes out and another stands for is the same thing, done once.
     let state = if item.shared {

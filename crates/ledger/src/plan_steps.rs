@@ -16,7 +16,7 @@ use sqlx::any::AnyRow;
 use tokio::time::Instant;
 
 use super::Ledger;
-use super::approval_batch::{NewApproval, hold_some, keep_asked};
+use super::approval_batch::{NewApproval, hold_some, store_approval};
 use super::error::LedgerError;
 use super::item_rows::list;
 use super::location::DbKind;
@@ -110,7 +110,7 @@ impl Ledger {
             locks(file),
         );
         let (lock, lock_at) = (lock_file(&folder, id)?, lock_path(&folder, id));
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let exists = sqlx::query("select 1 from runs where workflow = $1 and occurrence = $2");
         let exists = exists
             .bind(&run.workflow)
@@ -193,7 +193,7 @@ impl Ledger {
         let mut behind = first - 1;
         // Others may have put millions between: those are passed over beside the writer.
         while let Some(next) = self.next_of(plan, behind).await? {
-            let mut turn = self.turn(CLEARING).await?;
+            let mut turn = self.begin_write(CLEARING).await?;
             let since = tokio::time::Instant::now();
             behind = next + PAGE - 1;
             let delete = "delete from items where id between $1 and $2 and job_id between $3 and $4 \
@@ -207,7 +207,7 @@ impl Ledger {
             turn.commit().await?;
             rest(since).await;
         }
-        let mut turn = self.turn(CLEARING).await?;
+        let mut turn = self.begin_write(CLEARING).await?;
         let gone = sqlx::query("delete from unfinished_plans where id = $1").bind(plan.id);
         gone.execute(turn.connection()).await.map_err(failed)?;
         turn.commit().await
@@ -217,7 +217,7 @@ impl Ledger {
     /// commits nothing more. Says where its items begin; nothing where it was committed, or taken
     /// away, or the file was moved.
     async fn mark_given_up(&self, plan: &StoredPlan) -> Result<Option<i64>, LedgerError> {
-        let mut turn = self.turn(CLEARING).await?;
+        let mut turn = self.begin_write(CLEARING).await?;
         if Self::moved_to(turn.connection()).await?.is_some() {
             turn.rollback().await?;
             return Ok(None);
@@ -395,7 +395,7 @@ impl PlanSteps {
             }
         }
         for (job_id, approval, batch) in &self.approvals {
-            keep_asked(turn, *job_id, approval, batch, run.now).await?;
+            store_approval(turn, *job_id, approval, batch, run.now).await?;
         }
         Ok(())
     }
@@ -455,7 +455,7 @@ impl PlanWriter {
         }
         let own = self.steps.as_ref().map_or(0, |steps| steps.plan.id);
         let query = "select id, run_id, first_job, last_job, first_item from unfinished_plans where id <> $1";
-        let turn = self.turn().await?;
+        let turn = self.write_tx().await?;
         let others = sqlx::query(query)
             .bind(own)
             .fetch_all(turn.connection())
@@ -513,7 +513,7 @@ impl PlanWriter {
         let mut after = first - 1;
         while after < last {
             let to = last.min(after + PAGE);
-            hold_some(self.turn().await?, job_id, (after, to), &mut batch).await?;
+            hold_some(self.write_tx().await?, job_id, (after, to), &mut batch).await?;
             self.step().await?;
             after = to;
         }

@@ -83,11 +83,11 @@ impl Ledger {
             return Err(PromoteError::AtWork);
         }
         // Whoever was at it before has ended by now, one way or the other.
-        let mut turn = server.turn(COPYING).await?;
+        let mut turn = server.begin_write(COPYING).await?;
         let to = place(server.name(), &mut turn).await?;
         let moving = format!("{to}{UNFINISHED}{}", identity(&mut turn).await?);
         let ours = format!("{moving} {:016x})", rand::random::<u64>());
-        let mut file = self.turn(COPYING).await?;
+        let mut file = self.begin_write(COPYING).await?;
         let before = Self::moved_to(file.connection()).await?;
         match &before {
             Some(fence) if !fence.starts_with(&moving) => {
@@ -121,7 +121,7 @@ impl Ledger {
         match self.copy_to(&tables, &mut turn, &ours, told).await {
             Ok(promoted) => {
                 turn.commit_and_tell().await?;
-                let mut file = self.turn(COPYING).await?;
+                let mut file = self.begin_write(COPYING).await?;
                 put_fence(&mut file, &to, now).await?;
                 file.commit().await?;
                 Ok(promoted)

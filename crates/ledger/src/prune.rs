@@ -108,7 +108,7 @@ impl Ledger {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let gone = sqlx::query(statement)
             .bind(before.millis())
             .bind(i64::from(limit))
@@ -125,7 +125,7 @@ impl Ledger {
     /// behind it.
     async fn prune_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let old = sqlx::query(OCCURRENCES)
             .bind(before.millis())
             .bind(i64::from(limit))

@@ -61,7 +61,7 @@ impl Ledger {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let run: Option<i64> = sqlx::query_scalar(RUN)
             .bind(before.millis())
             .fetch_optional(turn.connection())
@@ -84,7 +84,7 @@ impl Ledger {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let oldest = "select id from statements where fetched_at < $1 order by fetched_at limit 1";
         let oldest = sqlx::query_scalar(oldest)
             .bind(before.millis())

@@ -58,7 +58,7 @@ impl BookedItem {
     }
 
     /// Whether this number is one it has had.
-    pub fn has_had(&self, number: &str) -> bool {
+    pub fn has_used(&self, number: &str) -> bool {
         self.numbers().any(|own| own.as_str() == number)
     }
 

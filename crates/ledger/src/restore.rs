@@ -13,7 +13,7 @@ use super::Ledger;
 use super::audit::NewAuditEntry;
 use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
-use super::location::{beside, make_private};
+use super::location::{make_private, sibling_file};
 use super::node::has_nodes;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
@@ -88,7 +88,7 @@ impl Ledger {
             move |source| RestoreError::File { path, source }
         };
         // What is left of another ledger would be taken for a part of this one.
-        let parts = ["-wal", "-shm"].map(|ending| beside(to, ending));
+        let parts = ["-wal", "-shm"].map(|ending| sibling_file(to, ending));
         if let Some(path) = [to]
             .into_iter()
             .chain(parts.iter().map(PathBuf::as_path))
@@ -217,7 +217,7 @@ async fn mark(
         queries_until: now.plus(ASKS_FOR),
         items: states(ledger).await?,
     };
-    let mut turn = ledger.turn("marking the ledger as restored").await?;
+    let mut turn = ledger.begin_write("marking the ledger as restored").await?;
     sqlx::query(
         "insert into restores (id, backup_at, at, queries_until) values (1, $1, $2, $3) on conflict (id) do update \
          set backup_at = excluded.backup_at, at = excluded.at, queries_until = excluded.queries_until",

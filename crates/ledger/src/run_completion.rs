@@ -52,7 +52,7 @@ impl Ledger {
         if is_idle {
             return Ok(());
         }
-        let mut turn = self.turn("ending jobs").await?;
+        let mut turn = self.begin_write("ending jobs").await?;
         let (mut changed, mut woken) = (0, 0);
         loop {
             #[cfg(feature = "mutation")]

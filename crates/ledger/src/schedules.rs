@@ -119,7 +119,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing was noted.
     pub async fn note(&self, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         if !mark(&mut turn, noting).await? {
             turn.rollback().await?;
             return Ok(false);

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Connection as _, Row};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::LedgerError;
-use super::location::{DatabaseLocation, DbKind, beside};
+use super::location::{DatabaseLocation, DbKind, sibling_file};
 use super::write_tx::WriteConnection;
 use super::{Ledger, backup, listen, writer};
 use payrun_system::private_files::take_from_others;
@@ -63,7 +63,7 @@ impl Ledger {
             // What SQLite makes beside it has the mode of the file.
             ["", "-wal", "-shm", "-nodes"]
                 .iter()
-                .for_each(|ending| take_from_others(&beside(file, ending)));
+                .for_each(|ending| take_from_others(&sibling_file(file, ending)));
         }
         let mut connection = home.connect().await?;
         migrate(&home, &mut connection).await?;

@@ -11,11 +11,11 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::approvals::void_of_job;
+use super::approvals::void_stale_approval;
 use super::claim::{Claimed, follow};
 use super::error::LedgerError;
 use super::item_rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
-use super::statement_line::write_told;
+use super::statement_line::write_evidence;
 use super::write_tx::WriteTx;
 use super::writer::UncertainClaim;
 use payrun_domain::answer::{Answer, AnswerKind, Cause};
@@ -177,7 +177,7 @@ pub enum SettleOutcome {
 
 /// Of claims in doubt, those that were made and not taken over: where the commit did not happen
 /// another node may have claimed the item, which then has the same version.
-pub(super) async fn still_theirs<'a>(
+pub(super) async fn still_claimed<'a>(
     turn: &mut WriteTx,
     untold: &'a [UncertainClaim],
 ) -> Result<Vec<&'a Settlement>, LedgerError> {
@@ -403,9 +403,9 @@ async fn apply_late_reply(
         result: None,
         at: one.at,
     };
-    write_told(turn, written, &[]).await?;
+    write_evidence(turn, written, &[]).await?;
     if stored.item.state == State::AwaitingApproval {
-        void_of_job(turn, stored.job_id).await?;
+        void_stale_approval(turn, stored.job_id).await?;
     }
     Ok(())
 }

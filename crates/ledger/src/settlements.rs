@@ -43,7 +43,7 @@ impl Ledger {
             )
         };
         let rows: Vec<_> = batches.iter().map(row).collect();
-        let mut turn = self.turn("keeping settlements").await?;
+        let mut turn = self.begin_write("keeping settlements").await?;
         sqlx::query(
             "insert into settlements (lane, batch_id, state, facts, first_seen, last_seen) \
              select $1, value ->> 0, value ->> 1, value ->> 2, cast($3 as bigint), cast($3 as bigint) from json_each($2) where true \

@@ -6,7 +6,7 @@ use sqlx::Row;
 use super::Ledger;
 use super::claim::follow;
 use super::error::LedgerError;
-use super::item_rows::{ItemChange, ItemRecord, policy_of, write_one};
+use super::item_rows::{ItemChange, ItemRecord, policy_of, write_change};
 use super::pauses::wake_contract;
 use super::settle::{Attempt, AttemptLine};
 use super::write_tx::WriteTx;
@@ -59,7 +59,7 @@ impl Ledger {
         item_id: i64,
         shown: &StatementEvidence,
     ) -> Result<EvidenceOutcome, LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         match apply_line(&mut turn, item_id, shown).await? {
             EvidenceOutcome::Unchanged(state) => {
                 turn.rollback().await?;
@@ -148,18 +148,18 @@ async fn write(
         at: shown.now,
     };
     let attempts = [attempt.line(stored.id, stored.version, &shown.order_no, false)];
-    write_told(turn, written, &attempts).await
+    write_evidence(turn, written, &attempts).await
 }
 
 /// Writes what was told of an item that nobody had asked about; what waits for the contract of one
 /// that needed review looks again.
-pub(super) async fn write_told(
+pub(super) async fn write_evidence(
     turn: &mut WriteTx,
     written: ItemChange<'_>,
     attempts: &[AttemptLine<'_>],
 ) -> Result<(), LedgerError> {
     let (stored, now) = (written.stored, written.at);
-    write_one(turn, written, attempts).await?;
+    write_change(turn, written, attempts).await?;
     match stored
         .exclusive_key
         .as_ref()

@@ -130,7 +130,7 @@ impl Ledger {
         statement: &NewStatement,
         lines: impl IntoIterator<Item = StatementLine, IntoIter: Send> + Send,
     ) -> Result<StatementKept, LedgerError> {
-        let mut turn = self.turn("keeping a statement").await?;
+        let mut turn = self.begin_write("keeping a statement").await?;
         let kept = keep(&mut turn, statement, lines.into_iter()).await?;
         if kept == StatementKept::Other {
             turn.rollback().await

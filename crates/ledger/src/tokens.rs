@@ -75,7 +75,7 @@ impl Ledger {
         hash: [u8; 32],
         by: &Authorization,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("making a token").await?;
+        let mut turn = self.begin_write("making a token").await?;
         let inserted = sqlx::query(
             "insert into tokens (name, role, hash, created_at, created_by, expires_at) select $1, $2, $3, $4, $5, $6 \
              where not exists (select 1 from tokens where lower(name) = lower($1)) on conflict do nothing",
@@ -121,7 +121,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("renewing a token").await?;
+        let mut turn = self.begin_write("renewing a token").await?;
         let renew = "update tokens set hash = $2, created_at = $3, created_by = $4, expires_at = $5 \
                      where name = $1 and revoked_at is null";
         let renewed = sqlx::query(renew)
@@ -162,7 +162,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.turn("revoking a token").await?;
+        let mut turn = self.begin_write("revoking a token").await?;
         let revoke =
             sqlx::query("update tokens set revoked_at = $2 where name = $1 and revoked_at is null");
         let revoked = revoke
@@ -259,7 +259,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn forget_asked(&self, caller: &str, key: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("forgetting a request", source);
-        let mut turn = self.turn("forgetting a request").await?;
+        let mut turn = self.begin_write("forgetting a request").await?;
         let forget = sqlx::query("delete from idempotency_keys where caller = $1 and key = $2");
         forget
             .bind(caller)
@@ -282,7 +282,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<IdempotencyCheck, LedgerError> {
         let failed = |source| LedgerError::of("remembering a request", source);
-        let mut turn = self.turn("remembering a request").await?;
+        let mut turn = self.begin_write("remembering a request").await?;
         let inserted = sqlx::query(
             "insert into idempotency_keys (caller, key, fingerprint, created_at) values ($1, $2, $3, $4) on conflict do nothing",
         )

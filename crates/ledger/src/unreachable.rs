@@ -43,7 +43,7 @@ impl Ledger {
         how: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let note = "insert into unreachable_gateways (lane, since, how) values ($1, $2, $3) \
                     on conflict (lane) do update set how = excluded.how";
         let noted = sqlx::query(note)
@@ -72,7 +72,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut turn = self.turn(DOING).await?;
+        let mut turn = self.begin_write(DOING).await?;
         let delete = sqlx::query("delete from unreachable_gateways where lane = $1")
             .bind(lane)
             .execute(turn.connection());

@@ -189,7 +189,7 @@ impl Ledger {
         limit: u32,
         reseal: ResealRow<'_>,
     ) -> Result<ResealedPage, LedgerError> {
-        let mut turn = self.turn("sealing under another key").await?;
+        let mut turn = self.begin_write("sealing under another key").await?;
         let page = sqlx::query(AssertSqlSafe(what.page()))
             .bind(key.to_owned())
             .bind(after)

@@ -119,7 +119,7 @@ pub(super) struct WriteTx {
 
 impl WriteTx {
     /// Waits for the turn and begins.
-    pub async fn take(
+    pub async fn begin(
         writing: &Arc<Mutex<WriteConnection>>,
         doing: &'static str,
     ) -> Result<Self, LedgerError> {
@@ -135,14 +135,14 @@ impl WriteTx {
         })
     }
 
-    /// Begins what may take long: on a server it holds nobody up until [`WriteTx::line_up`].
+    /// Begins what may take long: on a server it holds nobody up until [`WriteTx::acquire_write_lock`].
     pub async fn take_long(
         writing: &Arc<Mutex<WriteConnection>>,
         doing: &'static str,
     ) -> Result<Self, LedgerError> {
         let home = writing.lock().await.home.clone();
         match home.engine {
-            DbKind::Sqlite => Self::take(writing, doing).await,
+            DbKind::Sqlite => Self::begin(writing, doing).await,
             DbKind::Postgres => {
                 let mut own = WriteConnection::new(home, None).lock_owned().await;
                 own.begin(BEGIN, doing).await?;
@@ -155,7 +155,7 @@ impl WriteTx {
     }
 
     /// Makes a long transaction the one that has its turn.
-    pub async fn line_up(&mut self) -> Result<(), LedgerError> {
+    pub async fn acquire_write_lock(&mut self) -> Result<(), LedgerError> {
         match self.engine() {
             DbKind::Sqlite => Ok(()),
             DbKind::Postgres => {

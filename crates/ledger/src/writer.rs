@@ -16,7 +16,7 @@ use super::claim::{ClaimRequest, Claims, claim};
 use super::error::LedgerError;
 use super::node::NodeId;
 use super::notifications::{NewNotification, keep};
-use super::settle::{SettleOutcome, Settlement, settle, still_theirs};
+use super::settle::{SettleOutcome, Settlement, settle, still_claimed};
 use super::write_tx::{CommitFault, WriteConnection, WriteTx, unless_silent};
 use super::{Claimed, Ledger};
 use payrun_domain::item::{Event, apply};
@@ -166,7 +166,7 @@ impl CommitGroup {
 
     /// Every deed in a group of its own, what gives back first; what is told when all is done comes
     /// last.
-    fn apart(self) -> Vec<Self> {
+    fn split(self) -> Vec<Self> {
         let settles = self.settles.into_iter().map(|one| Self {
             settles: vec![one],
             ..Self::default()
@@ -229,16 +229,18 @@ impl CommitGroup {
                     }
                 }
                 // One deed that the database will not take must not hold up the others.
-                Err(FailedGroup { error, untold }) if self.len() > 1 && error.may_be_of_one() => {
+                Err(FailedGroup { error, untold })
+                    if self.len() > 1 && error.may_be_of_one_request() =>
+                {
                     doubtful.extend(untold);
-                    for one in self.apart() {
+                    for one in self.split() {
                         Box::pin(one.commit(writing, woken, well, doubtful)).await;
                     }
                     return;
                 }
                 Err(FailedGroup { error, untold }) => {
                     // What the database will not take by itself is left to its lease.
-                    if !error.may_be_of_one() {
+                    if !error.may_be_of_one_request() {
                         doubtful.append(&mut self.untold);
                     }
                     doubtful.extend(untold);
@@ -266,7 +268,7 @@ impl CommitGroup {
         &self,
         writing: &Arc<Mutex<WriteConnection>>,
     ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), FailedGroup> {
-        let mut turn = WriteTx::take(writing, DOING).await?;
+        let mut turn = WriteTx::begin(writing, DOING).await?;
         let (settled, claimed) =
             unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
         payrun_system::failpoint::hit("before_commit");
@@ -288,7 +290,7 @@ impl CommitGroup {
         &self,
         turn: &mut WriteTx,
     ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), LedgerError> {
-        let back = still_theirs(turn, &self.untold).await?;
+        let back = still_claimed(turn, &self.untold).await?;
         let settlements: Vec<&Settlement> = self
             .settles
             .iter()

@@ -288,7 +288,7 @@ impl FaultPlan {
     }
 
     /// Whether a fault that may go either way goes the first way for this order.
-    pub(crate) fn coin(&self, order_no: &str) -> bool {
+    pub(crate) fn coin_flip(&self, order_no: &str) -> bool {
         self.draw(order_no, "coin", 0).is_multiple_of(2)
     }
 

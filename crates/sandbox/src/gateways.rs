@@ -82,7 +82,7 @@ impl Gateways {
             .filter_map(|name| self.counter(name).map(|counter| (*name, counter)))
         {
             // A deduction that is given back is taken over into the other books.
-            let of = counter.till().lines(gateway).into_iter();
+            let of = counter.transactions().lines(gateway).into_iter();
             lines.extend(
                 of.filter(|line| line.sort != "payment" || !deducted.contains(&line.number)),
             );
@@ -94,7 +94,7 @@ impl Gateways {
     ///
     /// # Errors
     /// If the books of WeChat Pay cannot be read.
-    pub async fn met(&self) -> Result<(EventCounts, EventCounts), StoreError> {
+    pub async fn fault_counts(&self) -> Result<(EventCounts, EventCounts), StoreError> {
         let (mut faults, mut violations) = (EventCounts::new(), EventCounts::new());
         let mut add = |some: EventCounts, others: EventCounts| {
             for (sum, counts) in [(&mut faults, some), (&mut violations, others)] {

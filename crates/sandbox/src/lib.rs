@@ -1,6 +1,6 @@
 //! The gateways' other sides: strict fakes of WeChat Pay Global, HipoPay, EGMS and CBTIS, each for
 //! one merchant, with faults on demand and books of the money that really moved. They are the same
-//! in-process ([`FakeGateway::take`]) and over sockets ([`server`]).
+//! in-process ([`FakeGateway::handle`]) and over sockets ([`server`]).
 //!
 //! They are written apart from the clients: they share no message types with these, and neither the
 //! strings that are signed nor the keys that verify and seal ([`shared::keys`], [`wechat::auth`]).

@@ -154,7 +154,7 @@ async fn answer(
         return Ok(about(sandbox, &parts, &body).await);
     };
     let request = http::Request::from_parts(parts, body);
-    match twin.take(request).await {
+    match twin.handle(request).await {
         Reaction::Reply(response) => Ok(response.map(full)),
         Reaction::Truncate(response) => Ok(half(response)),
         Reaction::Refuse => Err(io::Error::other("closed without a byte")),

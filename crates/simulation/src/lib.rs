@@ -122,15 +122,15 @@ pub enum SimulationError {
 ///
 /// # Errors
 /// What has nothing to do with the play: a workflow that cannot be planned, a disk that fails.
-pub async fn play(
+pub async fn simulate(
     what: &SimulationSetup,
     twins: &FakeGateways,
     seed: u64,
 ) -> Result<SeedOutcome, SimulationError> {
     let mut play = steps::Simulation::set_up(what, twins, seed).await?;
     let rows = play.plan().await?;
-    play.act().await?;
-    let told = play.tell().await?;
+    play.run().await?;
+    let told = play.collect().await?;
     let known = CheckContext {
         rows,
         grace: play.grace(),

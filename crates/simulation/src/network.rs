@@ -43,7 +43,7 @@ pub(super) struct InFlightRequest {
 impl InFlightRequest {
     /// Arrives: whatever it does is done.
     pub async fn arrive(&self) -> Reaction {
-        self.twin.take(Request::clone(&self.request)).await
+        self.twin.handle(Request::clone(&self.request)).await
     }
 }
 
@@ -68,7 +68,7 @@ impl Network {
     }
 
     /// What a call waits for.
-    pub fn take(&self, call: CallId) -> Option<WaitingRequest> {
+    pub fn remove(&self, call: CallId) -> Option<WaitingRequest> {
         self.inner().waiting.remove(&call)
     }
 }
@@ -81,10 +81,10 @@ pub(super) struct NetworkLink {
 }
 
 impl FakeGateway for NetworkLink {
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(async move {
             if is_of_the_account(request.uri().path()) {
-                return self.twin.take(request).await;
+                return self.twin.handle(request).await;
             }
             let (answer, answered) = oneshot::channel();
             {

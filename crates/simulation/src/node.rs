@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::network::{CallId, Network};
 use payrun_domain::item::IllegalMove;
 use payrun_domain::time::Timestamp;
-use payrun_engine::attempt::{JobContext, perform};
+use payrun_engine::attempt::{JobContext, execute};
 use payrun_engine::{Account, Engine};
 use payrun_ledger::{
     ClaimKind, ClaimRequest, Claimed, JobQuota, LedgerError, Node, OpenJob, Settlement,
@@ -142,7 +142,7 @@ impl SimNode {
         })
     }
 
-    /// Begins a call; nothing of it happens before [`SimNode::go_on`].
+    /// Begins a call; nothing of it happens before [`SimNode::advance`].
     pub fn begin(
         &mut self,
         id: CallId,
@@ -156,7 +156,7 @@ impl SimNode {
         let deadline = now.plus(account.timeout + Duration::from_millis(250));
         let sends = PendingSubmission::of(&claimed, &work);
         let performing =
-            Box::pin(async move { perform(&engine, &account, &work, &claimed, || {}).await });
+            Box::pin(async move { execute(&engine, &account, &work, &claimed, || {}).await });
         self.calls.insert(
             id,
             PendingCall {
@@ -169,7 +169,7 @@ impl SimNode {
     }
 
     /// Goes on with a call until it waits for the network or has ended.
-    pub async fn go_on(&mut self, id: CallId, network: &Network) -> Option<CallStep> {
+    pub async fn advance(&mut self, id: CallId, network: &Network) -> Option<CallStep> {
         let call = self.calls.get_mut(&id)?;
         let came = poll_fn(|cx| {
             network.work_on(id);

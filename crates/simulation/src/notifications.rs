@@ -74,7 +74,10 @@ impl PendingNotifications {
         let Some(place) = places.get(&account) else {
             return Ok(None);
         };
-        let news = place.gateways.news(&of, twist, place.signed_path()).await;
+        let news = place
+            .gateways
+            .notification(&of, twist, place.signed_path())
+            .await;
         let news = news.map_err(|error| SimulationError::Twin(error.to_string()))?;
         Ok(news.map(|(headers, body)| NotificationInTransit {
             is_false: twist == Some(NotificationFlaw::Forged)

@@ -29,7 +29,7 @@ pub(super) struct CollectedRecords {
 
 /// Reads both sides. `given`: payments that were in the books before anything began, by account and
 /// number.
-pub(super) async fn tell(
+pub(super) async fn collect(
     ledger: &Ledger,
     places: &BTreeMap<String, SimAccount>,
     given: &[(String, String)],
@@ -151,7 +151,7 @@ pub(super) async fn met(
     for place in places.values() {
         let met = place
             .gateways
-            .met()
+            .fault_counts()
             .await
             .map_err(|error| SimulationError::Twin(error.to_string()))?;
         for (sum, counts) in [(&mut faults, met.0), (&mut violations, met.1)] {

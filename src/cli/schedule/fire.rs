@@ -41,7 +41,7 @@ pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Fail
     let author = args.author.proven(&ledger, Role::Operator).await?;
     let engine = project.engine(ledger, Clock::System).await?;
     let outcome = engine
-        .fire_by_hand(&workflow, args.time, &author, engine.clock.now())
+        .fire_manually(&workflow, args.time, &author, engine.clock.now())
         .await
         .map_err(failed)?;
     let (row, text) = match &outcome {

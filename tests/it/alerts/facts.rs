@@ -156,7 +156,7 @@ fn failures_that_were_retried_in_time_are_not_told() {
         assert_eq!(office.after(80_000).await.sent, 0);
         for id in [1, 2] {
             desk.ledger
-                .wish(
+                .apply_action(
                     id,
                     &payrun::ledger::OperatorAction::Retry,
                     &by_ann(),
@@ -212,7 +212,7 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
         );
         for id in [1, 2] {
             desk.ledger
-                .wish(
+                .apply_action(
                     id,
                     &payrun::ledger::OperatorAction::Retry,
                     &by_ann(),
@@ -588,19 +588,19 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
     let config = config(&yaml(&server, &rules(&["database", "disk"])));
     let direct = EmergencyMailer::new(&config, "pay-1", clock.clone()).unwrap();
     let pass = |seconds| clock.set(clock.now().plus(Duration::from_secs(seconds)));
-    assert_eq!(direct.tell(&[]).await, 0);
+    assert_eq!(direct.report(&[]).await, 0);
     let down = [Emergency::Database(
         "the disk of the ledger is full: settling".to_owned(),
     )];
-    assert_eq!(direct.tell(&down).await, 1);
+    assert_eq!(direct.report(&down).await, 1);
     for _ in 0..100 {
         pass(5);
-        assert_eq!(direct.tell(&down).await, 0);
+        assert_eq!(direct.report(&down).await, 0);
     }
     pass(3_600);
-    assert_eq!(direct.tell(&down).await, 1, "once an hour while it lasts");
-    assert_eq!(direct.tell(&[]).await, 1);
-    assert_eq!(direct.tell(&[]).await, 0);
+    assert_eq!(direct.report(&down).await, 1, "once an hour while it lasts");
+    assert_eq!(direct.report(&[]).await, 1);
+    assert_eq!(direct.report(&[]).await, 0);
     let subjects: Vec<String> = server
         .subjects()
         .into_iter()
@@ -622,11 +622,15 @@ async fn an_incident_that_nobody_could_be_told_of_is_told_when_the_mail_server_i
     )
     .unwrap();
     let full = [Emergency::Disk("97 % of the disk is used".to_owned())];
-    assert_eq!(direct.tell(&full).await, 0);
+    assert_eq!(direct.report(&full).await, 0);
     clock.set(at(30));
-    assert_eq!(direct.tell(&full).await, 0, "it is left alone for a minute");
+    assert_eq!(
+        direct.report(&full).await,
+        0,
+        "it is left alone for a minute"
+    );
     clock.set(at(61));
-    assert_eq!(direct.tell(&full).await, 1);
+    assert_eq!(direct.report(&full).await, 1);
 }
 
 #[test]

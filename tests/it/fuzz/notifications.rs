@@ -182,7 +182,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     let doorway = rig.wait_for(Doorway::of(rig, Clock::System));
     let account = Arc::clone(&doorway.engine.accounts[gateway]);
     let read = |headers: HeaderMap, body: Vec<u8>| {
-        let seen = rig.wait_for(account.gateway.notified(&Notification {
+        let seen = rig.wait_for(account.gateway.verify_notification(&Notification {
             headers,
             body: Bytes::from(body),
             received_at: at,
@@ -202,7 +202,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     ]
     .into_iter()
     .filter_map(|twist| {
-        rig.wait_for(rig.gateways.news(&payment, twist, SIGNED_PATH))
+        rig.wait_for(rig.gateways.notification(&payment, twist, SIGNED_PATH))
             .unwrap()
     });
     let told: Vec<(HeaderMap, Bytes)> = told.collect();

@@ -238,7 +238,7 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
             "the grace period is over"
         );
         desk.ledger
-            .wish(
+            .apply_action(
                 claimed[1].id(),
                 &OperatorAction::Cancel,
                 &by("ann"),
@@ -293,7 +293,7 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
             .unwrap();
         for one in &claimed[..3] {
             desk.ledger
-                .wish(one.id(), &OperatorAction::Cancel, &by("ann"), at(20_001))
+                .apply_action(one.id(), &OperatorAction::Cancel, &by("ann"), at(20_001))
                 .await
                 .unwrap();
         }
@@ -365,7 +365,7 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             );
             if state == State::NeedsReview {
                 desk.ledger
-                    .wish(1, &OperatorAction::Retry, &by("ann"), at(401))
+                    .apply_action(1, &OperatorAction::Retry, &by("ann"), at(401))
                     .await
                     .unwrap();
             }
@@ -397,7 +397,7 @@ async fn twice_sent(desk: &Desk, state: State) -> (Claimed, Claimed) {
         .await
         .unwrap();
     desk.ledger
-        .wish(1, &OperatorAction::Retry, &by("ann"), at(3))
+        .apply_action(1, &OperatorAction::Retry, &by("ann"), at(3))
         .await
         .unwrap();
     let question = desk.claim(at(4), 1).await.remove(0);
@@ -741,7 +741,7 @@ fn what_needs_review_and_is_withdrawn_holds_its_contract_until_a_person_says_wha
                 .unwrap();
             let cancel = desk
                 .ledger
-                .wish(1, &OperatorAction::Cancel, &by("ann"), at(3))
+                .apply_action(1, &OperatorAction::Cancel, &by("ann"), at(3))
                 .await
                 .unwrap();
             assert_eq!(cancel, ActionResult::Withdrawn(State::NeedsReview));
@@ -751,7 +751,7 @@ fn what_needs_review_and_is_withdrawn_holds_its_contract_until_a_person_says_wha
             );
             let resolved = desk
                 .ledger
-                .wish(1, &OperatorAction::Resolve(finding), &by("ann"), at(11))
+                .apply_action(1, &OperatorAction::Resolve(finding), &by("ann"), at(11))
                 .await
                 .unwrap();
             assert_eq!(resolved, ActionResult::Moved(end));
@@ -773,7 +773,7 @@ fn a_person_cancels_what_was_not_sent_at_once_and_what_was_sent_when_it_is_known
         let claimed = desk.claim(at(1), 1).await.remove(0);
         let cancel = async |id| {
             desk.ledger
-                .wish(id, &OperatorAction::Cancel, &by("ann"), at(2))
+                .apply_action(id, &OperatorAction::Cancel, &by("ann"), at(2))
                 .await
                 .unwrap()
         };
@@ -848,7 +848,7 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             claimed.sort_by_key(Claimed::id);
             for one in &claimed {
                 desk.ledger
-                    .wish(one.id(), &OperatorAction::Cancel, &by("ann"), at(2))
+                    .apply_action(one.id(), &OperatorAction::Cancel, &by("ann"), at(2))
                     .await
                     .unwrap();
             }
@@ -864,7 +864,7 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             // Given back before anything was sent: the last item's claim.
             let last = desk.claim(at(3), 1).await.remove(0);
             desk.ledger
-                .wish(last.id(), &OperatorAction::Cancel, &by("ann"), at(3))
+                .apply_action(last.id(), &OperatorAction::Cancel, &by("ann"), at(3))
                 .await
                 .unwrap();
             desk.ledger.settle(unsent(&last, at(4))).await.unwrap();
@@ -897,7 +897,7 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             // A person who wants it again is asked about what was sent before, and then it is sent.
             let wished = desk
                 .ledger
-                .wish(
+                .apply_action(
                     claimed[0].id(),
                     &OperatorAction::Retry,
                     &by("ann"),
@@ -926,7 +926,7 @@ fn a_process_that_dies_with_what_was_withdrawn_leaves_it_to_be_asked_about() {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
         desk.ledger
-            .wish(claimed.id(), &OperatorAction::Cancel, &by("ann"), at(2))
+            .apply_action(claimed.id(), &OperatorAction::Cancel, &by("ann"), at(2))
             .await
             .unwrap();
         desk.claim(at(61), 1).await;

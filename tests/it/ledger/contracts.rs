@@ -439,7 +439,7 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
                 let wish = world
                     .engine
                     .ledger
-                    .wish(item.id, &OperatorAction::Retry, &by("ann"), now)
+                    .apply_action(item.id, &OperatorAction::Retry, &by("ann"), now)
                     .await
                     .unwrap();
                 assert!(matches!(wish, ActionResult::Stopped(_)), "{wish:?}");
@@ -531,7 +531,7 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
             world
                 .engine
                 .ledger
-                .wish(
+                .apply_action(
                     items[1].id,
                     &OperatorAction::Retry,
                     &crate::support::by("ann"),

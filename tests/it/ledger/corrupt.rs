@@ -71,7 +71,7 @@ fn what_is_known_of_an_item_is_not_written_over_where_it_cannot_be_read() {
         let desk = Desk::with_items(&place, 1).await;
         let cancelled = desk
             .ledger
-            .wish(1, &OperatorAction::Cancel, &by("ann"), at(1))
+            .apply_action(1, &OperatorAction::Cancel, &by("ann"), at(1))
             .await;
         assert!(cancelled.is_ok(), "{cancelled:?}");
         place
@@ -79,7 +79,7 @@ fn what_is_known_of_an_item_is_not_written_over_where_it_cannot_be_read() {
             .await;
         let retried = desk
             .ledger
-            .wish(1, &OperatorAction::Retry, &by("ann"), at(2))
+            .apply_action(1, &OperatorAction::Retry, &by("ann"), at(2))
             .await;
         assert_eq!(place_of(retried), "items 1 result");
         assert_eq!(desk.states().await, [State::Cancelled]);

@@ -306,7 +306,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         let happened = OperatorAction::Resolve(Resolution::Succeeded(Receipt("R-7".into())));
         let refused = desk
             .ledger
-            .wish(1, &happened, &by("ann"), at(1))
+            .apply_action(1, &happened, &by("ann"), at(1))
             .await
             .unwrap();
         assert!(
@@ -324,7 +324,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         let asked = desk.claim(at(4), 9).await;
         assert_eq!(
             desk.ledger
-                .wish(1, &happened, &by("ann"), at(5))
+                .apply_action(1, &happened, &by("ann"), at(5))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Succeeded)
@@ -332,7 +332,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         let did_not = OperatorAction::Resolve(Resolution::Failed);
         assert_eq!(
             desk.ledger
-                .wish(3, &did_not, &by("ann"), at(5))
+                .apply_action(3, &did_not, &by("ann"), at(5))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Failed)
@@ -363,7 +363,7 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         );
         assert_eq!(
             desk.ledger
-                .wish(3, &OperatorAction::Retry, &by("ann"), at(7))
+                .apply_action(3, &OperatorAction::Retry, &by("ann"), at(7))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Unknown)
@@ -389,7 +389,7 @@ fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
         desk.claim(at(1), 1).await;
         let done = desk
             .ledger
-            .wish_all(
+            .apply_actions(
                 &counted,
                 &OperatorAction::Cancel,
                 (&by("ann"), "state planned"),
@@ -428,7 +428,7 @@ fn the_audit_log_tells_withdrawals_of_what_was_under_way_from_items_that_were_ca
             .collect();
         let done = desk
             .ledger
-            .wish_all(&chosen, &OperatorAction::Cancel, (&by("ann"), "all"), at(2))
+            .apply_actions(&chosen, &OperatorAction::Cancel, (&by("ann"), "all"), at(2))
             .await
             .unwrap();
         assert_eq!(done[0], (1, ActionResult::Withdrawn(State::Sending)));
@@ -678,7 +678,7 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
         );
         assert_eq!(
             desk.ledger
-                .wish(1, &OperatorAction::Retry, &by("ann"), at(2))
+                .apply_action(1, &OperatorAction::Retry, &by("ann"), at(2))
                 .await
                 .unwrap(),
             ActionResult::NeverApproved
@@ -742,7 +742,7 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
         assert_eq!(settled, SettleOutcome::Applied);
         for item in 1..=3 {
             let again = ledger
-                .wish(item, &OperatorAction::Retry, &bob, at(8))
+                .apply_action(item, &OperatorAction::Retry, &bob, at(8))
                 .await
                 .unwrap();
             let ActionResult::Stopped(stopped) = again else {
@@ -772,14 +772,14 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
         let desk = batch(&place, 1).await;
         assert_eq!(
             desk.ledger
-                .wish(2, &OperatorAction::Cancel, &by("ann"), at(1))
+                .apply_action(2, &OperatorAction::Cancel, &by("ann"), at(1))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Cancelled)
         );
         assert_eq!(
             desk.ledger
-                .wish(2, &OperatorAction::Retry, &by("ann"), at(2))
+                .apply_action(2, &OperatorAction::Retry, &by("ann"), at(2))
                 .await
                 .unwrap(),
             ActionResult::NeverApproved
@@ -808,8 +808,12 @@ fn what_was_withdrawn_from_an_approved_batch_is_not_sent_again_by_who_started_it
             DecisionOutcome::Released(3)
         );
         let ledger = &desk.ledger;
-        let wish =
-            |wish, name| async move { ledger.wish(2, &wish, &by(name), at(2)).await.unwrap() };
+        let wish = |wish, name| async move {
+            ledger
+                .apply_action(2, &wish, &by(name), at(2))
+                .await
+                .unwrap()
+        };
         assert_eq!(
             wish(OperatorAction::Cancel, "cleo").await,
             ActionResult::Moved(State::Cancelled)

@@ -342,7 +342,7 @@ fn others_write_while_a_plan_is_made() {
                 .unwrap();
             plan.step().await.unwrap();
             // Between two of its commits nobody is kept out, and nobody waits for its end.
-            let turn = tokio::time::timeout(Duration::from_secs(10), other.try_turn()).await;
+            let turn = tokio::time::timeout(Duration::from_secs(10), other.try_begin_write()).await;
             turn.expect("others write while a plan is made").unwrap();
         }
         plan.abandon().await.unwrap();

@@ -286,7 +286,7 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
         };
         let retried = desk
             .ledger
-            .wish(old.id, &OperatorAction::Retry, &by, at(3))
+            .apply_action(old.id, &OperatorAction::Retry, &by, at(3))
             .await
             .unwrap();
         assert_eq!(retried, ActionResult::FiledAgain(new.id));

@@ -141,7 +141,7 @@ fn what_moved_although_it_failed_keeps_its_evidence() {
 
 async fn wish(desk: &Desk, item: i64) -> ActionResult {
     desk.ledger
-        .wish(
+        .apply_action(
             item,
             &payrun::ledger::OperatorAction::Retry,
             &by("ann"),

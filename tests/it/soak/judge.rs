@@ -132,7 +132,10 @@ pub fn books(world: &World) {
         checker::check(&journal, &books, &totals, &CheckContext::default()),
         Vec::new()
     );
-    let (faults, violations) = world.rig.wait_for(world.rig.gateways.met()).unwrap();
+    let (faults, violations) = world
+        .rig
+        .wait_for(world.rig.gateways.fault_counts())
+        .unwrap();
     assert!(
         violations.is_empty(),
         "promises to a gateway were broken: {violations:?}"

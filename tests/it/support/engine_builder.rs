@@ -89,7 +89,7 @@ impl Doorway {
 
     /// Applies what is due, as the supervising loop does.
     pub async fn hear(&self) {
-        while self.engine.hear_notifications().await.unwrap() > 0 {}
+        while self.engine.process_notifications().await.unwrap() > 0 {}
     }
 
     /// Everything that was kept, the newest first.

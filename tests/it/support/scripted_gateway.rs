@@ -12,7 +12,7 @@ use payrun::domain::ids::KeyHash;
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate};
 use payrun::domain::time::Timestamp;
-use payrun::engine::attempt::{JobContext, perform};
+use payrun::engine::attempt::{JobContext, execute};
 use payrun::engine::{Account, Engine};
 use payrun::file_store::Files;
 use payrun::gateway::notification::{Notification, NotificationProtocol, NotificationReply};
@@ -40,7 +40,7 @@ impl Gateway for Scripted {
         (self.says.lock().unwrap())(call.clone())
     }
 
-    fn notified<'a>(&'a self, _notice: &'a Notification) -> BoxFuture<'a, Observation> {
+    fn verify_notification<'a>(&'a self, _notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(async { Observation::of(Delivery::Unverified("nobody notifies".to_owned())) })
     }
 
@@ -281,7 +281,7 @@ impl Teller {
             policy,
             kind: Arc::clone(&self.engine.job_kinds.by_name[kind]),
         };
-        let settlement = perform(&self.engine, &self.account, &work, claimed, || {})
+        let settlement = execute(&self.engine, &self.account, &work, claimed, || {})
             .await
             .unwrap();
         self.ledger().settle(settlement).await.unwrap();

@@ -121,7 +121,7 @@ impl AccountWatch {
 
     /// For how long nothing is called, since what every call needs beforehand could not be had just
     /// now.
-    pub fn rests(&self) -> Option<Duration> {
+    pub fn paused_for(&self) -> Option<Duration> {
         let failed = self.seen().unprepared?;
         Some(UNPREPARED_PAUSE.saturating_sub(failed.elapsed())).filter(|left| !left.is_zero())
     }

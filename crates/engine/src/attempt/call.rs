@@ -27,7 +27,7 @@ pub(crate) async fn call<'a>(
 ) -> Result<CallOutcome<'a>, IllegalMove> {
     let started_at = engine.clock.now();
     let goes = !outlives(engine, account, claimed)
-        && account.watch.rests().is_none()
+        && account.watch.paused_for().is_none()
         && !lane_effects::is_closed_since_the_claim(account, &work.kind, claimed);
     let filing = Filing::of(claimed);
     let Some(operations) = filing
@@ -43,7 +43,7 @@ pub(crate) async fn call<'a>(
             return unsendable(claimed, work, operation, why, started_at).map(CallOutcome::settled);
         }
     };
-    filing.note_way(&mut call);
+    filing.set_refiling_method(&mut call);
     let context = AttemptContext {
         engine,
         account,
@@ -57,7 +57,7 @@ pub(crate) async fn call<'a>(
     let ready = if work.kind.here {
         Ok(())
     } else {
-        turn(engine, account).await
+        wait_for_rate(engine, account).await
     };
     if !may_still_be_sent(&context).await {
         return give_back(claimed, work, engine.clock.now()).map(CallOutcome::settled);
@@ -98,12 +98,12 @@ pub(crate) async fn precheck(
     // Nothing of the item's own was tried yet: that uses up none of its attempts.
     if !is_query
         && !work.kind.here
-        && let Err(unprepared) = prepared(engine, account).await
+        && let Err(unprepared) = prepare_account(engine, account).await
         && let Some(why) = not_begun(&unprepared.reached)
     {
         let (item, now) = (&claimed.item, engine.clock.now());
         let until = now.plus(work.policy.retry.wait(item.submit_count, item.jitter));
-        return payment::given_back(context, until, &why, now).map(Some);
+        return payment::give_back_until(context, until, &why, now).map(Some);
     }
     if filing == Filing::Ask {
         return refiling::ask(context, call).await.map(Some);
@@ -260,8 +260,8 @@ pub(crate) async fn in_time(account: &Account, call: &Call) -> Observation {
 }
 
 /// The same when its turn has come by the account's rate; what it says of the lane is remembered.
-pub(crate) async fn within(engine: &Engine, account: &Account, call: &Call) -> Observation {
-    match turn(engine, account).await {
+pub(crate) async fn call_at_rate(engine: &Engine, account: &Account, call: &Call) -> Observation {
+    match wait_for_rate(engine, account).await {
         Ok(()) => noted(engine, account, call).await,
         Err(unprepared) => unprepared,
     }
@@ -269,16 +269,16 @@ pub(crate) async fn within(engine: &Engine, account: &Account, call: &Call) -> O
 
 /// Waits until a call may be made by the account's rate. What is needed beforehand is got before,
 /// so that calls do not gather there; where it cannot be had, this is what came of the call.
-pub(crate) async fn turn(engine: &Engine, account: &Account) -> Result<(), Observation> {
-    prepared(engine, account).await?;
+pub(crate) async fn wait_for_rate(engine: &Engine, account: &Account) -> Result<(), Observation> {
+    prepare_account(engine, account).await?;
     if let Some(pace) = &account.pace {
-        pace.turn().await;
+        pace.wait().await;
     }
     Ok(())
 }
 
 /// Gets what every call of the account needs beforehand.
-pub(crate) async fn prepared(engine: &Engine, account: &Account) -> Result<(), Observation> {
+pub(crate) async fn prepare_account(engine: &Engine, account: &Account) -> Result<(), Observation> {
     if account.pace.is_none() {
         return Ok(());
     }

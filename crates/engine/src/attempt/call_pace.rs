@@ -38,7 +38,7 @@ impl CallPace {
     }
 
     /// Waits until a call may begin.
-    pub async fn turn(&self) {
+    pub async fn wait(&self) {
         let at = {
             let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
             let now = tokio::time::Instant::now();
@@ -62,7 +62,7 @@ mod tests {
     async fn most_in_a_span(pace: CallPace, span: Duration, calls: usize) -> usize {
         let mut at = Vec::new();
         for _ in 0..calls {
-            pace.turn().await;
+            pace.wait().await;
             at.push(tokio::time::Instant::now());
         }
         let within = |first| {

@@ -38,11 +38,11 @@ pub(crate) async fn decide(
         &context.work.policy,
         ended_at,
     )?;
-    let moved = spaced(context.account, is_query, moved, ended_at);
+    let moved = apply_query_interval(context.account, is_query, moved, ended_at);
     let moved = quoted(moved, &judged, &observed.result);
     let moved = unmapped(moved, &judged, claimed, &mut observed.result);
     let (moved, word) = explained(&context, &judged, &call, moved).await;
-    let moved = payer_check::told(moved, claimed.result(), &observed.result);
+    let moved = payer_check::with_payer_reason(moved, claimed.result(), &observed.result);
     let moved = advised(moved, judged.advice.as_deref());
     let moved = advised(
         moved,
@@ -52,7 +52,7 @@ pub(crate) async fn decide(
         .alarm
         .or_else(|| payer_check::warning(claimed.result(), &observed.result));
     let moved = unsent(Move { alarm, ..moved }, &observed.reached, is_query);
-    note_word(&mut observed.result, claimed, word);
+    note_contract_signal(&mut observed.result, claimed, word);
     note_exists(&mut observed.result, claimed, judged.exists);
     let result = merged(claimed.result(), std::mem::take(&mut observed.result));
     let attempt = attempt_of(
@@ -92,7 +92,7 @@ pub(crate) fn unsent(moved: Move, reached: &Delivery, is_query: bool) -> Move {
 
 /// Keeps what a refusal says of the contract; what an earlier one said does not outlive the next
 /// submission.
-pub(crate) fn note_word(
+pub(crate) fn note_contract_signal(
     result: &mut Map<String, Value>,
     claimed: &Claimed,
     word: Option<ContractSignal>,
@@ -309,7 +309,12 @@ pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
 }
 
 /// One order is not asked about more often than the account allows.
-pub(crate) fn spaced(account: &Account, is_query: bool, moved: Move, now: Timestamp) -> Move {
+pub(crate) fn apply_query_interval(
+    account: &Account,
+    is_query: bool,
+    moved: Move,
+    now: Timestamp,
+) -> Move {
     let asks_again = matches!(moved.item.state, State::Pending | State::Unknown);
     if !(is_query && asks_again) {
         return moved;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::Account;
-use crate::attempt::{AttemptContext, in_time, within};
+use crate::attempt::{AttemptContext, call_at_rate, in_time};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::Move;
 use payrun_domain::subscription::ContractSignal;
@@ -32,7 +32,7 @@ pub(crate) async fn explained(
         amount: None,
         ..call.clone()
     };
-    let told = within(scene.engine, scene.account, &question).await;
+    let told = call_at_rate(scene.engine, scene.account, &question).await;
     if told.state.is_none() {
         return (moved, judged.contract);
     }

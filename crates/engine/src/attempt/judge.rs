@@ -42,7 +42,7 @@ pub(crate) async fn judge_reply(exchange: &mut Exchange<'_>) -> Judgement {
         observed,
         &expected,
     );
-    let judged = persist::kept(context, call, observed, judged).await;
+    let judged = persist::persist(context, call, observed, judged).await;
     let judged = payer_check::checked(context, call, observed, judged).await;
     let judged = payment::doubted(context, call, judged).await;
     declared_payment::offer_to_modify(context, call, observed, &judged).await;
@@ -67,7 +67,7 @@ pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judgement) {
         judged.answer.code(),
         ended_at.since(*started_at),
     );
-    tell(account, claimed, judged);
+    log_answer(account, claimed, judged);
     note_unattested(context, &context.work.kind, judged, ended_at).await;
     lane_effects::close(context, judged, observed, ended_at).await;
     lane_effects::note_refusal(context, judged, ended_at).await;
@@ -175,7 +175,7 @@ pub(crate) async fn note_unattested(
     }
 }
 
-pub(crate) fn tell(account: &Account, claimed: &Claimed, judged: &Judgement) {
+pub(crate) fn log_answer(account: &Account, claimed: &Claimed, judged: &Judgement) {
     let (lane, item, order) = (
         account.name.as_str(),
         claimed.id(),

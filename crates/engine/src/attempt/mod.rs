@@ -22,11 +22,11 @@ pub(crate) mod refiling;
 pub mod trial_calls;
 
 use call::call;
-pub(crate) use call::{in_time, is_too_late, within};
+pub(crate) use call::{call_at_rate, in_time, is_too_late};
 pub use context::JobContext;
 pub(crate) use context::{AttemptContext, LONG_LEASE};
 use decide::decide;
-pub(crate) use decide::{SUB_CODE, advised, attempt_of, merged, spaced};
+pub(crate) use decide::{SUB_CODE, advised, apply_query_interval, attempt_of, merged};
 use judge::{act_on, judge_reply};
 pub(crate) use judge::{day_end, day_over, expected, note_unattested};
 use std::time::Duration;
@@ -47,7 +47,7 @@ use payrun_project::job_kinds::OutcomeRow;
 /// # Errors
 /// [`IllegalMove`] if the state machine does not know the move: a defect of payrun. The lease then
 /// runs out and the item is asked about.
-pub async fn perform(
+pub async fn execute(
     engine: &Engine,
     account: &Account,
     work: &JobContext,

@@ -10,7 +10,7 @@
 use serde_json::{Map, Value};
 
 use crate::attempt::lane_effects;
-use crate::attempt::{AttemptContext, is_too_late, note_unattested, within};
+use crate::attempt::{AttemptContext, call_at_rate, is_too_late, note_unattested};
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
 use payrun_gateway::{Call, Delivery, Observation};
@@ -67,7 +67,7 @@ pub(crate) async fn checked(
                 amount: None,
                 ..call.clone()
             };
-            let told = within(scene.engine, scene.account, &question).await;
+            let told = call_at_rate(scene.engine, scene.account, &question).await;
             if told.result.contains_key(RESULT) {
                 seen.result
                     .extend(told.result.into_iter().filter(|(name, _)| name == RESULT));
@@ -151,7 +151,11 @@ pub(crate) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<
 
 /// A reason that says so where the buyer is not the payer: of what ended, and of what the customs
 /// refuse.
-pub(crate) fn told(moved: Move, known: Option<&str>, seen: &Map<String, Value>) -> Move {
+pub(crate) fn with_payer_reason(
+    moved: Move,
+    known: Option<&str>,
+    seen: &Map<String, Value>,
+) -> Move {
     let says_so =
         |facts: &Map<String, Value>| facts.get(RESULT).and_then(Value::as_str) == Some(DIFFERENT);
     let differs = if seen.contains_key(RESULT) {

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::attempt::lane_effects;
 use crate::attempt::{
-    AttemptContext, SUB_CODE, advised, attempt_of, is_too_late, merged, note_unattested, within,
+    AttemptContext, SUB_CODE, advised, attempt_of, call_at_rate, is_too_late, merged,
+    note_unattested,
 };
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun_domain::ids::KeyHash;
@@ -78,7 +79,12 @@ pub(crate) async fn prepare(
         interval: scene.account.refund_interval,
         now,
     };
-    match scene.engine.ledger.take_from(scene.claimed, taking).await {
+    match scene
+        .engine
+        .ledger
+        .reserve_refund(scene.claimed, taking)
+        .await
+    {
         Ok(RefundCapacity::Taken) => {}
         Ok(RefundCapacity::Exceeded) => {
             let ours = call
@@ -168,7 +174,7 @@ async fn may_act(
     }
     let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
-    let observed = within(scene.engine, scene.account, &question).await;
+    let observed = call_at_rate(scene.engine, scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(
         &lookup.outcomes,
@@ -284,7 +290,7 @@ async fn look_up(
 ) -> Result<PaymentCheck, IllegalMove> {
     let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
-    let observed = within(scene.engine, scene.account, &question).await;
+    let observed = call_at_rate(scene.engine, scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(
         &lookup.outcomes,
@@ -394,7 +400,7 @@ pub(crate) async fn doubted(
         return judged;
     };
     let question = question(lookup, call);
-    let observed = within(scene.engine, scene.account, &question).await;
+    let observed = call_at_rate(scene.engine, scene.account, &question).await;
     let shown = judge(
         &lookup.outcomes,
         false,
@@ -545,7 +551,7 @@ pub(crate) async fn too_young(
     {
         Ok(items) => items
             .iter()
-            .find(|item| item.has_had(order_no))
+            .find(|item| item.has_used(order_no))
             .and_then(|item| item.sent_at),
         Err(error) => return not_known(scene, &error, now).map(Some),
     };
@@ -559,7 +565,7 @@ pub(crate) async fn too_young(
         )
     };
     until
-        .map(|until| given_back(scene, until, &why(), now))
+        .map(|until| give_back_until(scene, until, &why(), now))
         .transpose()
 }
 
@@ -597,12 +603,12 @@ fn wait(
     why: &str,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
-    Ok(PaymentCheck::Not(Box::new(given_back(
+    Ok(PaymentCheck::Not(Box::new(give_back_until(
         scene, until, why, now,
     )?)))
 }
 
-pub(crate) fn given_back(
+pub(crate) fn give_back_until(
     scene: &AttemptContext<'_>,
     until: Timestamp,
     why: &str,
@@ -632,7 +638,7 @@ fn not_known(
     now: Timestamp,
 ) -> Result<Settlement, IllegalMove> {
     tracing::warn!(item.id = scene.claimed.id(), error = %error, "the payment could not be checked; nothing is sent");
-    given_back(
+    give_back_until(
         scene,
         now.plus(BUSY),
         "waits: the ledger could not be asked",

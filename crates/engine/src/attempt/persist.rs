@@ -14,7 +14,7 @@ use std::fmt::Display;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::attempt::{AttemptContext, day_end, day_over, within};
+use crate::attempt::{AttemptContext, call_at_rate, day_end, day_over};
 use crate::file_store::FilesError;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun_gateway::statement::{
@@ -26,7 +26,7 @@ use payrun_project::job_kinds::ReplyStorage;
 use payrun_project::job_kinds::judge::{Judgement, NOTHING};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
-pub(crate) async fn kept(
+pub(crate) async fn persist(
     scene: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
@@ -154,7 +154,7 @@ async fn came_twice(
             .position(|byte| *byte == b'\n')
             .map(|end| file.slice(end..))
     };
-    let again = within(scene.engine, scene.account, call).await;
+    let again = call_at_rate(scene.engine, scene.account, call).await;
     match again.file {
         Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
         Some(_) => Err(PersistFailure::now(

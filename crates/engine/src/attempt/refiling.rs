@@ -17,7 +17,8 @@ use thiserror::Error;
 
 use crate::attempt::lane_effects;
 use crate::attempt::{
-    AttemptContext, attempt_of, expected, merged, note_unattested, spaced, within,
+    AttemptContext, apply_query_interval, attempt_of, call_at_rate, expected, merged,
+    note_unattested,
 };
 use crate::planning::item_builder::ItemBuilder;
 use crate::vault::{self, VaultError};
@@ -99,7 +100,7 @@ impl Filing {
     }
 
     /// Says in a call in which way what the gateway has is filed again.
-    pub(crate) fn note_way(self, call: &mut Call) {
+    pub(crate) fn set_refiling_method(self, call: &mut Call) {
         if let Self::Again(way) = self {
             call.input.insert("way".to_owned(), way.into());
         }
@@ -119,7 +120,7 @@ pub(crate) async fn ask(
         ..call.clone()
     };
     let started_at = scene.engine.clock.now();
-    let mut observed = within(scene.engine, scene.account, &question).await;
+    let mut observed = call_at_rate(scene.engine, scene.account, &question).await;
     let now = scene.engine.clock.now();
     // Another amount than the mended one is no contradiction here.
     let expected = ExpectedReply {
@@ -142,7 +143,7 @@ pub(crate) async fn ask(
     observed.result.clear();
     observed
         .result
-        .extend(found.way().map(|way| (FILED_AS.to_owned(), way.into())));
+        .extend(found.method().map(|way| (FILED_AS.to_owned(), way.into())));
     let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
     let (item, policy) = (&scene.claimed.item, &scene.work.policy);
     let Some(answer) = found.hindrance(policy) else {
@@ -204,7 +205,7 @@ fn asked_unsent(
         &scene.work.policy,
         now,
     )?;
-    let moved = spaced(scene.account, true, moved, now);
+    let moved = apply_query_interval(scene.account, true, moved, now);
     observed.result.clear();
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
     Ok(Settlement::answered(
@@ -265,7 +266,7 @@ impl FiledState {
         }
     }
 
-    const fn way(&self) -> Option<&'static str> {
+    const fn method(&self) -> Option<&'static str> {
         match self {
             Self::Way(way) => Some(way),
             Self::Successful | Self::UnderWay | Self::Unanswered(_) => None,

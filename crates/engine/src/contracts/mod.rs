@@ -22,7 +22,7 @@ use payrun_gateway::Call;
 use payrun_ledger::{ContractAction, ContractChange, ContractNews, LAST_DAY, LedgerError};
 
 pub use import::{ImportError, ImportOptions, ImportReport, RejectedContract};
-pub(super) use planning::{note, take};
+pub(super) use planning::{claim_contracts, note};
 pub(super) use rows::ContractRows;
 
 /// The fact of an item's result that keeps what the gateway's last refusal says of the contract.
@@ -91,7 +91,7 @@ impl Engine {
                 today: self.day(now),
                 now,
             };
-            if self.ledger.tell_contract(news, &change).await? {
+            if self.ledger.apply_to_contract(news, &change).await? {
                 tracing::warn!(
                     contract = news.contract,
                     item.id = news.item_id,
@@ -106,7 +106,7 @@ impl Engine {
                 }
             }
         }
-        self.ledger.leave_contracts(&unmoved).await
+        self.ledger.dismiss_contract_news(&unmoved).await
     }
 
     async fn end_those_that_are_over(&self, now: Timestamp) -> Result<u64, LedgerError> {

@@ -15,7 +15,7 @@ use payrun_ledger::{
 };
 
 /// Takes contracts for a plan. What is left alone makes no item, and says so.
-pub(crate) async fn take(
+pub(crate) async fn claim_contracts(
     planning: &mut PlanWriter,
     contracts: &mut Vec<PlannedContract>,
     items: &mut Vec<NewItem>,

@@ -143,7 +143,7 @@ impl Engine {
         for chunk in chosen.each.chunks(CHUNK) {
             for (id, granted) in self
                 .ledger
-                .wish_all(chunk, wish, (by, words), self.clock.now())
+                .apply_actions(chunk, wish, (by, words), self.clock.now())
                 .await?
             {
                 match granted {

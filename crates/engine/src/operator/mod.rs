@@ -405,7 +405,7 @@ impl Engine {
         by: &Authorization,
     ) -> Result<ActionResult, LedgerError> {
         self.ledger
-            .wish(item_id, &OperatorAction::Cancel, by, self.clock.now())
+            .apply_action(item_id, &OperatorAction::Cancel, by, self.clock.now())
             .await
     }
 
@@ -419,7 +419,7 @@ impl Engine {
         by: &Authorization,
     ) -> Result<ActionResult, LedgerError> {
         self.ledger
-            .wish(item_id, &OperatorAction::Retry, by, self.clock.now())
+            .apply_action(item_id, &OperatorAction::Retry, by, self.clock.now())
             .await
     }
 
@@ -435,7 +435,7 @@ impl Engine {
         by: &Authorization,
     ) -> Result<ActionResult, LedgerError> {
         self.ledger
-            .wish(
+            .apply_action(
                 item_id,
                 &OperatorAction::Resolve(found),
                 by,

@@ -727,7 +727,7 @@ async fn write(
             },
         })?;
     }
-    contracts::take(
+    contracts::claim_contracts(
         planning,
         &mut chunk.contracts,
         &mut chunk.items,

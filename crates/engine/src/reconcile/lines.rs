@@ -277,7 +277,7 @@ async fn judge(
             return Ok(());
         }
         LineVerdict::Evidence => match item {
-            Some(item) if believe(desk, day, line, item, found).await? => {}
+            Some(item) if apply_evidence(desk, day, line, item, found).await? => {}
             Some(_) | None => return Ok(()),
         },
     }
@@ -300,7 +300,7 @@ async fn judge(
 }
 
 /// Puts the line to the item's state machine; says whether they agree now.
-async fn believe(
+async fn apply_evidence(
     desk: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,

@@ -51,7 +51,7 @@ impl Engine {
         } else {
             self.ledger.resumed_at(&workflow.name).await?
         };
-        let (late, open) = late(scheduling.missed, open, resumed, now);
+        let (late, open) = split_late(scheduling.missed, open, resumed, now);
         decided.extend(
             self.give_up_late(workflow, scheduling.missed, late, resumed, now)
                 .await?,
@@ -310,7 +310,7 @@ fn decided(
 }
 
 /// Those that are given up, and the others. What waits in the queue is not late.
-fn late(
+fn split_late(
     missed: MissedPolicy,
     open: Vec<OccurrenceRow>,
     resumed: Option<Timestamp>,

@@ -75,7 +75,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`ManualFiringError`]; then nothing was planned.
-    pub async fn fire_by_hand(
+    pub async fn fire_manually(
         &self,
         workflow: &Arc<Workflow>,
         nominal: NominalTime,

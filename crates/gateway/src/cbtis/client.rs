@@ -203,10 +203,10 @@ impl Gateway for Client {
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
-        Box::pin(async move { redaction::taken_out(call, self.observe(call).await) })
+        Box::pin(async move { redaction::redact(call, self.observe(call).await) })
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
+    fn verify_notification<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
     }
 

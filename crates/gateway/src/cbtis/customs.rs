@@ -33,13 +33,13 @@ pub(super) fn prepare(call: &Call, config: &CbtisCustoms) -> Option<Result<Prepa
 /// when it is modified.
 fn declare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     let mut body = terms(call, config)?;
-    if which(call)?.sub_order_no.is_some() {
+    if declaration_ids(call)?.sub_order_no.is_some() {
         body.insert(config.name("fee_type"), CURRENCY.into());
     }
     prepared(
         &config.create_path,
         &Value::Object(body),
-        ReplyData::Customs(which(call)?),
+        ReplyData::Customs(declaration_ids(call)?),
     )
 }
 
@@ -47,7 +47,7 @@ fn modify(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     prepared(
         &config.update_path,
         &Value::Object(terms(call, config)?),
-        ReplyData::Customs(which(call)?),
+        ReplyData::Customs(declaration_ids(call)?),
     )
 }
 
@@ -55,7 +55,7 @@ fn terms(call: &Call, config: &CbtisCustoms) -> Result<Map<String, Value>, Strin
     if text(call, "cert_id").is_some() || text(call, "name").is_some() {
         return Err("CBTIS documents no field for the buyer; leave cert_id and name out".into());
     }
-    let which = which(call)?;
+    let which = declaration_ids(call)?;
     let mut body = named(&which, config)?;
     body.insert(
         "merchant_customs_no".into(),
@@ -97,7 +97,7 @@ fn sub_order(
 }
 
 fn query(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
-    let which = which(call)?;
+    let which = declaration_ids(call)?;
     let body = named(&which, config)?;
     prepared(
         &config.query_path,
@@ -110,7 +110,7 @@ fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     match RefilingMethod::of(call)? {
         RefilingMethod::Modify => modify(call, config),
         RefilingMethod::Redeclare => {
-            let which = which(call)?;
+            let which = declaration_ids(call)?;
             let mut body = named(&which, config)?;
             body.insert(
                 "merchant_customs_no".into(),
@@ -126,7 +126,7 @@ fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
 }
 
 /// The payment's number is the input's, whether or not it is split.
-fn which(call: &Call) -> Result<DeclarationIds, String> {
+fn declaration_ids(call: &Call) -> Result<DeclarationIds, String> {
     Ok(DeclarationIds {
         out_trade_no: Some(required(call, "out_trade_no")?.to_owned()),
         ..DeclarationIds::of(call)?

@@ -97,7 +97,7 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
         store_info: text(call, "merchant_category_code").map(|mcc| StoreInfo { mcc }),
         trans_amount: TransAmount::of(amount),
         valid_time,
-        return_url: within(call, "return_url", URL_MAX)?,
+        return_url: bounded_text(call, "return_url", URL_MAX)?,
         payment_method: PaymentMethod {
             kind: "e-wallet",
             e_wallet: EWallet {
@@ -129,7 +129,7 @@ fn undo(
     let body = UndoBody {
         merchant_trans_info: trans_info(call, date_time),
         trans_amount,
-        initiating_reason: within(call, "reason", REASON_MAX)?,
+        initiating_reason: bounded_text(call, "reason", REASON_MAX)?,
         webhook: &config.notify_url,
     };
     let payment = percent_encode(required(call, "out_trade_no")?);
@@ -149,7 +149,7 @@ fn post(call: &Call, target: String, body: Bytes, about: ReplyData) -> Prepared 
 }
 
 /// A text of at most so many bytes, where there is one.
-fn within<'a>(call: &'a Call, field: &str, most: usize) -> Result<Option<&'a str>, String> {
+fn bounded_text<'a>(call: &'a Call, field: &str, most: usize) -> Result<Option<&'a str>, String> {
     match text(call, field) {
         Some(text) if text.len() > most => Err(format!(
             "{field} has {} bytes, and EGMS takes {most}",

@@ -34,7 +34,7 @@ pub(super) fn prepare(call: &Call) -> Option<Result<Prepared, String>> {
 /// `POST /wechatpay/declaration`. To modify, HipoPay wants all parameters of the first declaration
 /// again.
 fn declare(call: &Call, action_type: &str) -> Result<Prepared, String> {
-    let which = which(call)?;
+    let which = declaration_ids(call)?;
     let fees = SubOrderFees::of(call)?;
     let currency = fees.order.currency();
     if currency.code() != "CNY" {
@@ -74,7 +74,7 @@ fn person(call: &Call) -> Result<Vec<(String, String)>, String> {
 
 /// `GET /wechatpay/declaration`.
 fn query(call: &Call) -> Result<Prepared, String> {
-    let which = which(call)?;
+    let which = declaration_ids(call)?;
     let params = vec![
         pair("sub_order_no", sub_order(&which)),
         pair("customs", &which.customs),
@@ -87,7 +87,7 @@ fn redeclare(call: &Call) -> Result<Prepared, String> {
     match RefilingMethod::of(call)? {
         RefilingMethod::Modify => declare(call, "MODIFY"),
         RefilingMethod::Redeclare => {
-            let which = which(call)?;
+            let which = declaration_ids(call)?;
             let params = vec![
                 pair("sub_order_no", sub_order(&which)),
                 pair("customs", &which.customs),
@@ -104,7 +104,7 @@ fn redeclare(call: &Call) -> Result<Prepared, String> {
 }
 
 /// Every declaration is of a sub-order here, so the payment's number is the input's or not known.
-fn which(call: &Call) -> Result<DeclarationIds, String> {
+fn declaration_ids(call: &Call) -> Result<DeclarationIds, String> {
     let which = DeclarationIds::of(call)?;
     let sub_order_no = which
         .sub_order_no

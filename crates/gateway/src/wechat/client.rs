@@ -430,7 +430,7 @@ impl Gateway for Client {
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             };
-            redaction::taken_out(call, seen)
+            redaction::redact(call, seen)
         })
     }
 
@@ -457,7 +457,7 @@ impl Gateway for Client {
             .collect()
     }
 
-    fn notified<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
+    fn verify_notification<'a>(&'a self, notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(self.read_notification(&notice.headers, &notice.body, notice.received_at))
     }
 

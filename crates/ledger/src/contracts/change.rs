@@ -117,7 +117,7 @@ impl Ledger {
     ) -> Result<ContractChangeOutcome, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "changing a contract").await?;
         let contracts = locked(&mut turn, &[id]).await?;
-        turn.line_up().await?;
+        turn.acquire_write_lock().await?;
         let changed = match contracts.first() {
             Some(contract) => apply(&mut turn, contract, change).await?,
             None => ContractChangeOutcome::NoSuchContract,
@@ -141,7 +141,7 @@ impl Ledger {
             self.change_contract(known.id, change).await?;
         }
         let mut turn = WriteTx::take_long(&self.write, "ending a contract").await?;
-        turn.line_up().await?;
+        turn.acquire_write_lock().await?;
         withdraw(&mut turn, (account, contract), change).await?;
         turn.commit_and_tell().await
     }
@@ -173,14 +173,14 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn tell_contract(
+    pub async fn apply_to_contract(
         &self,
         news: &ContractNews,
         change: &ContractChange,
     ) -> Result<bool, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "telling a contract").await?;
         let contracts = locked(&mut turn, &[news.contract_id]).await?;
-        turn.line_up().await?;
+        turn.acquire_write_lock().await?;
         let heard = sqlx::query(
             "update contract_periods set failure_unprocessed = 0 where item_id = $1 and failure_unprocessed = 1",
         );
@@ -200,11 +200,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing is noted.
-    pub async fn leave_contracts(&self, items: &[i64]) -> Result<(), LedgerError> {
+    pub async fn dismiss_contract_news(&self, items: &[i64]) -> Result<(), LedgerError> {
         if items.is_empty() {
             return Ok(());
         }
-        let mut turn = self.turn("telling contracts").await?;
+        let mut turn = self.begin_write("telling contracts").await?;
         let heard = "update contract_periods set failure_unprocessed = 0 where failure_unprocessed = 1 \
                      and item_id in (select cast(atom as bigint) from json_each($1))";
         let heard = sqlx::query(heard)

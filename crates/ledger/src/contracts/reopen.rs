@@ -41,7 +41,7 @@ impl Ledger {
     ) -> Result<ContractChangeOutcome, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "reopening a period").await?;
         let contracts = locked(&mut turn, &[id]).await?;
-        turn.line_up().await?;
+        turn.acquire_write_lock().await?;
         let Some(contract) = contracts.first() else {
             return Ok(ContractChangeOutcome::NoSuchContract);
         };

@@ -68,7 +68,7 @@ impl Ledger {
     ) -> Result<Vec<UpsertOutcome>, LedgerError> {
         let mut turn = WriteTx::take_long(&self.write, "importing contracts").await?;
         let known = known(&mut turn, rows, &import.account).await?;
-        turn.line_up().await?;
+        turn.acquire_write_lock().await?;
         let mut kept = Vec::with_capacity(rows.len());
         let (mut fresh, mut changed): (Vec<&NewContract>, Vec<(&ContractRow, Subscription)>) =
             Default::default();

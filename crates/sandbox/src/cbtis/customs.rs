@@ -132,7 +132,7 @@ impl Cbtis {
 
     /// A payment by its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<PaidPayment> {
-        let till = self.counter.till();
+        let till = self.counter.transactions();
         let entry = till.entry(TransactionKind::Payment, number)?;
         let fits = entry.standing == TransactionState::Done
             && theirs.is_none_or(|theirs| entry.theirs == theirs);

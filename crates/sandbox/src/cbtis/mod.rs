@@ -102,7 +102,7 @@ impl Cbtis {
     /// A refund as it stands in the books.
     pub fn refund(&self, merchant_refund_id: &str) -> Option<Transaction> {
         self.counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Refund, merchant_refund_id)
             .cloned()
     }
@@ -117,7 +117,7 @@ impl Cbtis {
                 (subject, if made { 201 } else { 200 }, body, fault)
             }
             Err(refused) => {
-                self.counter.till().refuse(refused.reason);
+                self.counter.transactions().refuse(refused.reason);
                 (String::new(), refused.http, error(refused.code), None)
             }
         };
@@ -226,7 +226,7 @@ impl Cbtis {
     fn take_refund(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let refund = body::refund(bytes)?;
         let payment = {
-            let till = self.counter.till();
+            let till = self.counter.transactions();
             let number = match &refund.of {
                 body::PaymentId::Ours(number) => number.clone(),
                 body::PaymentId::Theirs(theirs) => till
@@ -247,10 +247,11 @@ impl Cbtis {
     fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
         let (sort, number) = (asked.sort, asked.number.clone());
         let (currency, minor) = (asked.currency.clone(), asked.minor);
-        let TransactionOutcome { what, fault } =
-            self.counter
-                .till()
-                .submit(asked, &self.counter.settings, self.counter.clock.now());
+        let TransactionOutcome { what, fault } = self.counter.transactions().submit(
+            asked,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
             TransactionResult::Transaction(entry) if sort == TransactionKind::Refund => {
@@ -281,7 +282,7 @@ impl Cbtis {
     }
 
     fn query(&self, bytes: &[u8], sort: TransactionKind) -> Result<SubjectReply, RequestRefusal> {
-        let mut till = self.counter.till();
+        let mut till = self.counter.transactions();
         let number = match body::which(bytes, sort)? {
             body::PaymentId::Ours(number) => number,
             body::PaymentId::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
@@ -298,7 +299,7 @@ impl Cbtis {
 }
 
 impl FakeGateway for Cbtis {
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
 }

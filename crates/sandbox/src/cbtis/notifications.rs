@@ -15,15 +15,15 @@ impl Cbtis {
     pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
         let paid = self
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, merchant_order_id)
             .cloned()?;
-        self.tell(TransactionKind::Payment, &paid)
+        self.notification_of(TransactionKind::Payment, &paid)
     }
 
     /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
     /// of how it stands but its type.
-    pub(crate) fn tell(
+    pub(crate) fn notification_of(
         &self,
         sort: TransactionKind,
         entry: &Transaction,

@@ -80,7 +80,7 @@ impl Egms {
     /// A refund as it stands in the books.
     pub fn refund(&self, merchant_trans_id: &str) -> Option<Transaction> {
         self.counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Refund, merchant_trans_id)
             .cloned()
     }
@@ -98,7 +98,7 @@ impl Egms {
         let (subject, body, fault) = match said {
             Ok(said) => said,
             Err(refused) => {
-                self.counter.till().refuse(refused.reason);
+                self.counter.transactions().refuse(refused.reason);
                 (String::new(), result(refused.code), None)
             }
         };
@@ -172,7 +172,7 @@ impl Egms {
             (&Method::POST, TransactionKind::Cancel | TransactionKind::Refund, Some(payment)) => {
                 let currency = self
                     .counter
-                    .till()
+                    .transactions()
                     .entry(TransactionKind::Payment, &payment)
                     .map(|entry| entry.currency.clone());
                 self.submit(keyed(
@@ -194,12 +194,12 @@ impl Egms {
 
     fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
         let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
-        let mut till = self.counter.till();
+        let mut till = self.counter.transactions();
         let TransactionOutcome { what, fault } =
             till.submit(asked, &self.counter.settings, self.counter.clock.now());
         let failed = |code: &str| {
             let mut body = result("S0000");
-            body[word(sort)] = json!({
+            body[status_word(sort)] = json!({
                 "status": "Failed", "failureCode": code, "failureReason": "a reason in words",
                 "merchantTransInfo": { "merchantTransID": number },
             });
@@ -236,7 +236,7 @@ impl Egms {
     }
 
     fn query(&self, sort: TransactionKind, number: String) -> SubjectReply {
-        let mut till = self.counter.till();
+        let mut till = self.counter.transactions();
         let (seen, fault) = till.query(
             sort,
             &number,
@@ -282,7 +282,7 @@ impl Egms {
 }
 
 impl FakeGateway for Egms {
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
 }
@@ -305,7 +305,7 @@ fn keyed(
     }
 }
 
-const fn word(sort: TransactionKind) -> &'static str {
+const fn status_word(sort: TransactionKind) -> &'static str {
     match sort {
         TransactionKind::Payment => "payment",
         TransactionKind::Refund => "refund",
@@ -325,7 +325,7 @@ fn shown(
     if let Some(payment) = payment {
         body["payment"] = show(payment, TransactionKind::Payment, None);
     }
-    body[word(sort)] = show(entry, sort, fault);
+    body[status_word(sort)] = show(entry, sort, fault);
     if sort == TransactionKind::Payment && entry.standing == TransactionState::Open {
         body["action"] = json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
     }

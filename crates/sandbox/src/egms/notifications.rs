@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::json;
 
-use super::{Egms, show, word};
+use super::{Egms, show, status_word};
 use crate::shared::transactions::{Transaction, TransactionKind};
 use payrun_domain::time::Timestamp;
 
@@ -14,10 +14,10 @@ impl Egms {
     pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, merchant_trans_id)
             .cloned()?;
-        self.tell(
+        self.notification_of(
             TransactionKind::Payment,
             &payment,
             path,
@@ -27,7 +27,7 @@ impl Egms {
 
     /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS
     /// tells of ends only.
-    pub(crate) fn tell(
+    pub(crate) fn notification_of(
         &self,
         sort: TransactionKind,
         entry: &Transaction,
@@ -39,7 +39,7 @@ impl Egms {
             TransactionKind::Refund => "Refund",
             TransactionKind::Cancel => "Cancel",
         };
-        let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
+        let body = json!({ "eventCode": event, status_word(sort): show(entry, sort, None) });
         let body = Bytes::from(body.to_string());
         let mut headers = HeaderMap::new();
         self.sign_into("POST", path, &body, signed_at, &mut headers)?;

@@ -560,7 +560,7 @@ async fn code(
         .header("authorization", hex::encode(Sha256::digest(covered)))
         .body(Bytes::new())
         .unwrap();
-    match rig.twin.take(request).await {
+    match rig.twin.handle(request).await {
         Reaction::Reply(reply) => {
             let body: Value = serde_json::from_slice(reply.body()).unwrap();
             body["result"]["code"].clone()

@@ -18,7 +18,7 @@ use super::{Hipopay, error};
 use crate::Reaction;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::responder::json_reply;
-use crate::shared::statements::{Trade, TradeSort, compact, day_of, of_till, parse_day, written};
+use crate::shared::statements::{Trade, TradeSort, compact, day_of, of_store, parse_day, written};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_gateway::FILE_MAX;
 use payrun_gateway::transport::Response;
@@ -42,12 +42,14 @@ impl Hipopay {
         );
         let (before, fault) = self.looks.note(&subject, &self.counter.settings);
         let file = {
-            let mut till = self.counter.till();
+            let mut till = self.counter.transactions();
             if let Some(fault) = fault {
                 till.meet(fault);
             }
             let there = self.counter.settings.statements.is_there(before);
-            there.then(|| write(&days, of_till(&till, &days))).flatten()
+            there
+                .then(|| write(&days, of_store(&till, &days)))
+                .flatten()
         };
         let body = match file {
             Some(_) => Value::Null,

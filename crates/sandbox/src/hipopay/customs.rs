@@ -157,7 +157,7 @@ impl Hipopay {
 
     /// A payment by both its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: &str) -> Option<PaidPayment> {
-        let till = self.counter.till();
+        let till = self.counter.transactions();
         let entry = till.entry(TransactionKind::Payment, number)?;
         (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| PaidPayment {
             theirs: entry.theirs.clone(),

@@ -101,7 +101,7 @@ impl Hipopay {
     /// A refund as it stands in the books.
     pub fn refund(&self, out_refund_id: &str) -> Option<Transaction> {
         self.counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Refund, out_refund_id)
             .cloned()
     }
@@ -189,7 +189,7 @@ impl Hipopay {
     }
 
     async fn refuse(&self, refused: RequestRefusal) -> Reaction {
-        self.counter.till().refuse(refused.reason);
+        self.counter.transactions().refuse(refused.reason);
         self.respond("", error(refused.code, refused.reason), None)
             .await
     }
@@ -230,10 +230,11 @@ impl Hipopay {
             body: params.bytes(),
             waits: true,
         };
-        let TransactionOutcome { what, fault } =
-            self.counter
-                .till()
-                .submit(asked, &self.counter.settings, self.counter.clock.now());
+        let TransactionOutcome { what, fault } = self.counter.transactions().submit(
+            asked,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
         let body = match what {
             TransactionResult::Transaction(entry) => {
                 let mut shown = self.show_payment(&entry, fault);
@@ -286,7 +287,7 @@ impl Hipopay {
             "payment_no",
         )?;
         let now = self.counter.clock.now();
-        let (seen, fault) = self.counter.till().query(
+        let (seen, fault) = self.counter.transactions().query(
             TransactionKind::Payment,
             &number,
             &self.counter.settings,
@@ -302,7 +303,7 @@ impl Hipopay {
     fn take_refund(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
         let payment_no = params.must("payment_no")?.to_owned();
         let number = params.number("out_refund_id")?;
-        let mut till = self.counter.till();
+        let mut till = self.counter.transactions();
         let payment = till.number_of(TransactionKind::Payment, &payment_no);
         let payment =
             payment.and_then(|number| till.entry(TransactionKind::Payment, &number).cloned());
@@ -376,7 +377,7 @@ impl Hipopay {
         if let Some(failed) = self.asked().spent.get(&number) {
             return Ok((number, failed.clone(), None));
         }
-        let mut till = self.counter.till();
+        let mut till = self.counter.transactions();
         let (seen, fault) = till.query(
             TransactionKind::Refund,
             &number,
@@ -407,7 +408,7 @@ impl Hipopay {
         match (params.get(theirs), params.get(ours)) {
             (Some(theirs), _) => Ok(self
                 .counter
-                .till()
+                .transactions()
                 .number_of(sort, theirs)
                 .unwrap_or_else(|| theirs.to_owned())),
             (None, Some(ours)) => Ok(ours.to_owned()),
@@ -417,7 +418,7 @@ impl Hipopay {
 }
 
 impl FakeGateway for Hipopay {
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
 }

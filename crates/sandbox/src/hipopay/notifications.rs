@@ -14,18 +14,18 @@ impl Hipopay {
     pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, out_trade_id)
             .cloned()?;
         let minor = payment.minor;
-        self.tell(
-            &payment.pretended(TransactionState::Done, minor),
+        self.notification_of(
+            &payment.pretending(TransactionState::Done, minor),
             self.counter.clock.now(),
         )
     }
 
     /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
-    pub(crate) fn tell(
+    pub(crate) fn notification_of(
         &self,
         paid: &Transaction,
         signed_at: Timestamp,

@@ -551,7 +551,7 @@ async fn answered(rig: &Rig, query: &str, message: &str) -> Value {
         .header("signature", signature.unwrap())
         .body(Bytes::new())
         .unwrap();
-    match rig.twin.take(request).await {
+    match rig.twin.handle(request).await {
         Reaction::Reply(reply) => serde_json::from_slice(reply.body()).unwrap(),
         other @ (Reaction::Refuse
         | Reaction::Reset

@@ -50,7 +50,7 @@ impl Gateways {
             let Some(counter) = self.counter(gateway) else {
                 continue;
             };
-            let mut till = counter.till();
+            let mut till = counter.transactions();
             let ended = till.take_ended(&counter.settings, counter.clock.now());
             let told = ended.into_iter().filter(|(sort, number)| {
                 let standing = till.entry(*sort, number).map(|entry| entry.standing);
@@ -70,7 +70,7 @@ impl Gateways {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn news(
+    pub async fn notification(
         &self,
         of: &FinishedOrder,
         twist: Option<NotificationFlaw>,
@@ -82,12 +82,12 @@ impl Gateways {
         let minor = entry.minor;
         let entry = match twist {
             Some(NotificationFlaw::OtherAmount) => {
-                entry.pretended(TransactionState::Done, minor + 1)
+                entry.pretending(TransactionState::Done, minor + 1)
             }
-            Some(NotificationFlaw::Early) => entry.pretended(TransactionState::Open, minor),
+            Some(NotificationFlaw::Early) => entry.pretending(TransactionState::Open, minor),
             Some(NotificationFlaw::Forged | NotificationFlaw::Stale) | None => entry,
         };
-        let told = self.tell(of, &entry, twist == Some(NotificationFlaw::Stale), path);
+        let told = self.notification_of(of, &entry, twist == Some(NotificationFlaw::Stale), path);
         Ok(told.map(|(headers, body)| {
             let forged = twist == Some(NotificationFlaw::Forged);
             (
@@ -106,11 +106,11 @@ impl Gateways {
             (Some(wechat), "wechat", TransactionKind::Payment) => wechat.payment(&of.number).await,
             _ => Ok(self
                 .counter(of.gateway)
-                .and_then(|counter| counter.till().entry(of.sort, &of.number).cloned())),
+                .and_then(|counter| counter.transactions().entry(of.sort, &of.number).cloned())),
         }
     }
 
-    fn tell(
+    fn notification_of(
         &self,
         of: &FinishedOrder,
         entry: &Transaction,
@@ -121,17 +121,17 @@ impl Gateways {
         match of.gateway {
             "wechat" => {
                 let twin = self.wechat.as_ref()?;
-                twin.tell(of.sort, entry, signed_at(twin.desk.counter.clock.now()))
+                twin.notification_of(of.sort, entry, signed_at(twin.desk.counter.clock.now()))
             }
             "hipopay" => {
                 let twin = self.hipopay.as_ref()?;
-                twin.tell(entry, signed_at(twin.counter.clock.now()))
+                twin.notification_of(entry, signed_at(twin.counter.clock.now()))
             }
             "egms" => {
                 let twin = self.egms.as_ref()?;
-                twin.tell(of.sort, entry, path, signed_at(twin.counter.clock.now()))
+                twin.notification_of(of.sort, entry, path, signed_at(twin.counter.clock.now()))
             }
-            "cbtis" => self.cbtis.as_ref()?.tell(of.sort, entry),
+            "cbtis" => self.cbtis.as_ref()?.notification_of(of.sort, entry),
             _ => None,
         }
     }

@@ -219,12 +219,12 @@ impl NotificationSender {
             };
             self.sent.requests += 1;
             self.sent.taken += u64::from(taken);
-            self.go_on(delivery, taken);
+            self.requeue(delivery, taken);
         }
         Ok(())
     }
 
-    fn go_on(&mut self, delivery: QueuedNotification, taken: bool) {
+    fn requeue(&mut self, delivery: QueuedNotification, taken: bool) {
         let tries = delivery.tries + 1;
         // What is forged or stale is not sent again: it was never meant to be taken.
         let again = !taken
@@ -266,7 +266,7 @@ impl NotificationSender {
         let path = self.address.signed_path.as_deref().unwrap_or(&own_path);
         let Some((mut headers, body)) = self
             .gateways
-            .news(&delivery.of, delivery.twist, path)
+            .notification(&delivery.of, delivery.twist, path)
             .await?
         else {
             return Ok(None);

@@ -19,7 +19,7 @@ use payrun_system::clock::Clock;
 pub(crate) struct Responder {
     pub settings: Settings,
     pub clock: Clock,
-    till: Mutex<TransactionStore>,
+    transactions: Mutex<TransactionStore>,
     declarations: Mutex<DeclarationBook>,
 }
 
@@ -28,13 +28,15 @@ impl Responder {
         Self {
             settings,
             clock,
-            till: Mutex::default(),
+            transactions: Mutex::default(),
             declarations: Mutex::default(),
         }
     }
 
-    pub(crate) fn till(&self) -> MutexGuard<'_, TransactionStore> {
-        self.till.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn transactions(&self) -> MutexGuard<'_, TransactionStore> {
+        self.transactions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The book of customs declarations, of the twins that take any.
@@ -45,7 +47,7 @@ impl Responder {
     }
 
     pub(crate) fn totals(&self) -> TillTotals {
-        let mut totals = self.till().totals();
+        let mut totals = self.transactions().totals();
         totals.customs = self
             .declarations()
             .totals(&mut totals.faults, &mut totals.violations);

@@ -15,7 +15,7 @@ impl Responder {
     /// Puts a paid payment into the books, as if its payer had just paid; the gateway's number of
     /// it.
     pub(crate) fn seed(&self, number: &str, amount: Amount) -> String {
-        self.till().seed(
+        self.transactions().seed(
             number,
             amount.currency().code(),
             amount.minor(),

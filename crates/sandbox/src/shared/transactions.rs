@@ -73,12 +73,12 @@ pub struct Transaction {
     decide_at: Timestamp,
     queries_left: u32,
     hidden_until: Timestamp,
-    lies: bool,
+    may_fail: bool,
 }
 
 impl Transaction {
     /// Something open that stands in other books.
-    pub(crate) fn shadow(asked: &TransactionRequest) -> Self {
+    pub(crate) fn external(asked: &TransactionRequest) -> Self {
         Self {
             standing: TransactionState::Open,
             ..seen(asked, short_hash(&asked.body), Timestamp::default())
@@ -86,7 +86,7 @@ impl Transaction {
     }
 
     /// The same, as if it stood elsewhere and were about another amount.
-    pub(crate) fn pretended(self, standing: TransactionState, minor: i64) -> Self {
+    pub(crate) fn pretending(self, standing: TransactionState, minor: i64) -> Self {
         let theirs = if self.theirs.is_empty() {
             format!("9{}", self.number)
         } else {
@@ -101,7 +101,7 @@ impl Transaction {
     }
 
     /// Whether it stands in other books.
-    pub(crate) fn is_shadow(&self) -> bool {
+    pub(crate) fn is_external(&self) -> bool {
         self.at == Timestamp::default()
     }
 }
@@ -340,7 +340,7 @@ impl TransactionStore {
         if let Some(refused) = self.forbidden(asked, settings, now) {
             return refused;
         }
-        let coin = settings.plan.coin(&asked.number);
+        let coin = settings.plan.coin_flip(&asked.number);
         match fault {
             Some(Fault::SoftDecline) => return TransactionResult::Soft,
             Some(Fault::HardDecline) => return TransactionResult::Hard,
@@ -375,7 +375,7 @@ impl TransactionStore {
             entry.decide_at = now.plus(settings.pending);
             entry.queries_left = 1 + u32::from(coin);
             // Under the fault, what was accepted may still fail.
-            entry.lies = fault == Some(Fault::Pending);
+            entry.may_fail = fault == Some(Fault::Pending);
             if settings.notes_ends {
                 self.open.insert((asked.sort, asked.number.clone()));
             }
@@ -531,7 +531,12 @@ impl TransactionStore {
 
     /// Takes a paid payment over from other books, where its money is counted. One that is there
     /// already stays as it is.
-    pub(crate) fn adopt(&mut self, asked: &TransactionRequest, theirs: &str, at: Timestamp) {
+    pub(crate) fn import_deduction(
+        &mut self,
+        asked: &TransactionRequest,
+        theirs: &str,
+        at: Timestamp,
+    ) {
         if self
             .entry(TransactionKind::Payment, &asked.number)
             .is_none()
@@ -555,7 +560,7 @@ impl TransactionStore {
     }
 
     /// A payment as it stands now, after being looked at once more; nothing bends the look.
-    pub(crate) fn press(
+    pub(crate) fn force_query(
         &mut self,
         number: &str,
         settings: &Settings,
@@ -594,7 +599,7 @@ impl TransactionStore {
         {
             return;
         }
-        let fails = entry.lies
+        let fails = entry.may_fail
             && settings
                 .plan
                 .draw(&entry.number, "outcome", 0)
@@ -706,7 +711,7 @@ fn seen(asked: &TransactionRequest, body: [u8; 16], now: Timestamp) -> Transacti
         decide_at: now,
         queries_left: 0,
         hidden_until: Timestamp::default(),
-        lies: false,
+        may_fail: false,
     }
 }
 

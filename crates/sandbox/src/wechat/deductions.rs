@@ -64,7 +64,7 @@ impl Sandbox {
             Err(refusal) => return self.refuse(refusal).await,
         };
         if self.desk.has_payment(&body.out_trade_no) {
-            self.desk.counter.till().violate("two_bodies");
+            self.desk.counter.transactions().violate("two_bodies");
             let used = WechatReply::error(
                 400,
                 "OUT_TRADE_NO_USED",
@@ -162,7 +162,7 @@ impl Sandbox {
             let message = "another deduction of this contract has not ended";
             return Ok(WechatReply::error(429, "FREQUENCY_LIMITED", message));
         }
-        let coin = self.settings.plan.coin(&order.number);
+        let coin = self.settings.plan.coin_flip(&order.number);
         match fault {
             Some(Fault::SoftDecline) => {
                 order.state = OrderState::NotPay;
@@ -332,7 +332,7 @@ impl Sandbox {
         if self.settings.notes_ends {
             self.desk
                 .counter
-                .till()
+                .transactions()
                 .note_end(TransactionKind::Payment, &order.number);
         }
     }

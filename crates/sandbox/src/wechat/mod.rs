@@ -134,7 +134,7 @@ impl Payments {
         !self.notes().deductions.contains(number)
             && self
                 .counter
-                .till()
+                .transactions()
                 .entry(TransactionKind::Payment, number)
                 .is_some()
     }
@@ -143,7 +143,7 @@ impl Payments {
     pub(crate) fn paid(&self, number: &str) -> Option<Transaction> {
         let payment = self
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, number)
             .cloned();
         payment.filter(|payment| {
@@ -154,7 +154,7 @@ impl Payments {
     /// Whether money of this payment is given back, or is about to be.
     pub(crate) fn gives_back(&self, number: &str) -> bool {
         self.counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, number)
             .is_some_and(|payment| payment.given_back > 0)
     }
@@ -207,7 +207,7 @@ impl Sandbox {
     pub fn refund(&self, out_refund_no: &str) -> Option<Transaction> {
         self.desk
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Refund, out_refund_no)
             .cloned()
     }
@@ -287,7 +287,7 @@ impl Sandbox {
         let fault = ending.calls.submit(&self.settings.plan, id, false);
         ending.calls.note(fault);
         if let Some(fault) = fault {
-            self.desk.counter.till().meet(fault);
+            self.desk.counter.transactions().meet(fault);
         }
         let refusals = [
             (Fault::SoftDecline, broken()),
@@ -334,10 +334,11 @@ impl Sandbox {
                 body: Vec::new(),
                 waits: false,
             };
-            self.desk
-                .counter
-                .till()
-                .adopt(&asked, &order.transaction_id, order.effect_at);
+            self.desk.counter.transactions().import_deduction(
+                &asked,
+                &order.transaction_id,
+                order.effect_at,
+            );
             self.desk.notes().deductions.insert(order.number.clone());
         }
         Ok(Some((order.number, true)))
@@ -373,7 +374,7 @@ impl Sandbox {
 
 impl Payments {
     fn number_of(&self, name: &OrderName) -> Option<String> {
-        let till = self.counter.till();
+        let till = self.counter.transactions();
         match name {
             OrderName::Theirs(id) => till.number_of(TransactionKind::Payment, id),
             OrderName::Ours(number) => {

@@ -30,15 +30,13 @@ impl Sandbox {
         let paid = self
             .desk
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, out_trade_no)
             .cloned();
         let paid = paid.filter(|payment| payment.standing == TransactionState::Done);
-        Ok(
-            paid.and_then(|payment| {
-                self.tell(TransactionKind::Payment, &payment, self.clock.now())
-            }),
-        )
+        Ok(paid.and_then(|payment| {
+            self.notification_of(TransactionKind::Payment, &payment, self.clock.now())
+        }))
     }
 
     /// The notification of a refund that has been decided: its headers and body.
@@ -49,7 +47,7 @@ impl Sandbox {
             TransactionState::Seen | TransactionState::Open
         );
         if decided {
-            self.tell(TransactionKind::Refund, &refund, self.clock.now())
+            self.notification_of(TransactionKind::Refund, &refund, self.clock.now())
         } else {
             None
         }
@@ -57,7 +55,7 @@ impl Sandbox {
 
     /// The notification of a payment or refund as it stands, signed at an instant. The real WeChat
     /// Pay tells of ends only.
-    pub(crate) fn tell(
+    pub(crate) fn notification_of(
         &self,
         sort: TransactionKind,
         entry: &Transaction,
@@ -94,7 +92,7 @@ impl Sandbox {
         if let Some(entry) = self
             .desk
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, number)
             .cloned()
         {
@@ -125,7 +123,7 @@ impl Sandbox {
         let payment = self
             .desk
             .counter
-            .till()
+            .transactions()
             .entry(TransactionKind::Payment, &refund.of)
             .cloned()?;
         let mut resource = json!({
@@ -147,7 +145,7 @@ impl Sandbox {
     /// An order as notifications show it: its number is called `transaction_id` here.
     fn told_order(&self, payment: &Transaction) -> Value {
         let deduction =
-            payment.is_shadow() || self.desk.notes().deductions.contains(&payment.number);
+            payment.is_external() || self.desk.notes().deductions.contains(&payment.number);
         let mut shown = self.show_payment(payment, None);
         if let Some(fields) = shown.as_object_mut() {
             fields.remove("id");
@@ -206,7 +204,7 @@ impl Sandbox {
 
 /// A deduction that is not decided, as the till would have it.
 fn undecided(order: &Order) -> Transaction {
-    Transaction::shadow(&TransactionRequest {
+    Transaction::external(&TransactionRequest {
         sort: TransactionKind::Payment,
         number: order.number.clone(),
         of: String::new(),

@@ -26,7 +26,7 @@ impl Sandbox {
         let said = match self.books.lock().await.get(&number).await {
             Err(error) => Err(error),
             Ok(Some(_)) => {
-                self.desk.counter.till().violate("two_bodies");
+                self.desk.counter.transactions().violate("two_bodies");
                 Ok(number_used())
             }
             Ok(None) => Ok(self.take_payment(&body, bytes, now)),
@@ -44,7 +44,7 @@ impl Sandbox {
             body: bytes.to_vec(),
             waits: body.payer.auth_code.ends_with("0000") || body.payer.auth_code.ends_with("0001"),
         };
-        let mut till = self.desk.counter.till();
+        let mut till = self.desk.counter.transactions();
         let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         if body.payer.auth_code.ends_with("0001") && !matches!(what, TransactionResult::OtherBody) {
             till.fail(&body.out_trade_no);
@@ -86,7 +86,7 @@ impl Sandbox {
             OrderName::Ours(number) => number.clone(),
         };
         let said = if self.desk.has_payment(&subject) {
-            let (seen, fault) = self.desk.counter.till().query(
+            let (seen, fault) = self.desk.counter.transactions().query(
                 TransactionKind::Payment,
                 &subject,
                 &self.settings,
@@ -196,7 +196,7 @@ impl Sandbox {
     fn stands(&self, sort: TransactionKind, number: &str) -> Option<TransactionState> {
         self.desk
             .counter
-            .till()
+            .transactions()
             .entry(sort, number)
             .map(|entry| entry.standing)
     }

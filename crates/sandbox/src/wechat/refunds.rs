@@ -59,7 +59,7 @@ impl Sandbox {
             return said;
         }
         let (number, of) = (asked.number.clone(), asked.of.clone());
-        let mut till = self.desk.counter.till();
+        let mut till = self.desk.counter.transactions();
         let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         let accepted = till
             .entry(TransactionKind::Refund, &number)
@@ -108,7 +108,7 @@ impl Sandbox {
         now: Timestamp,
     ) -> Option<WechatReply> {
         let notes = self.desk.notes();
-        let mut till = self.desk.counter.till();
+        let mut till = self.desk.counter.transactions();
         if till
             .entry(TransactionKind::Refund, &asked.number)
             .is_some_and(|entry| entry.standing != TransactionState::Seen)
@@ -162,7 +162,7 @@ impl Sandbox {
         number: &str,
         now: Timestamp,
     ) -> Result<OrderReply, Refusal> {
-        let mut till = self.desk.counter.till();
+        let mut till = self.desk.counter.transactions();
         let number = match kind {
             "out-refund-no" => number.to_owned(),
             "id" => till
@@ -221,7 +221,7 @@ impl Sandbox {
             .map(|(number, _)| number)
             .unwrap_or_default();
         let notes = self.desk.notes();
-        let mut till = self.desk.counter.till();
+        let mut till = self.desk.counter.transactions();
         let (payment, fault) = till.query(
             TransactionKind::Payment,
             &number,

@@ -53,7 +53,7 @@ pub struct Sandbox {
 }
 
 impl FakeGateway for Sandbox {
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+    fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
 }

@@ -12,7 +12,7 @@ use crate::wechat::query::Query;
 use std::collections::BTreeMap;
 
 use crate::faults::Fault;
-use crate::shared::statements::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
+use crate::shared::statements::{BEIJING, DAY, TradeSort, compact, of_store, parse_day};
 use crate::shared::transactions::TransactionStore;
 use crate::wechat::Refusal;
 use crate::wechat::deductions::WechatReply;
@@ -109,7 +109,7 @@ impl Sandbox {
         let mut batches = Vec::new();
         if settled == asked.settled {
             let charged = self.books.lock().await.day_sums().await?;
-            for sum in with_till(charged, &self.desk.counter.till()) {
+            for sum in with_till(charged, &self.desk.counter.transactions()) {
                 let Some(day) = day(sum.day) else { continue };
                 if asked
                     .window
@@ -144,7 +144,7 @@ fn with_till(charged: Vec<DaySum>, till: &TransactionStore) -> Vec<DaySum> {
         .map(|sum| ((sum.day, sum.currency.clone()), sum))
         .collect();
     let all = NaiveDate::MIN..=NaiveDate::MAX;
-    for trade in of_till(till, &all) {
+    for trade in of_store(till, &all) {
         let day = (trade.at.millis() + BEIJING).div_euclid(DAY);
         let fresh = || DaySum {
             day,

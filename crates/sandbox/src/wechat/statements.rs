@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::statements::{
-    Trade, TradeSort, bounds, compact, day_of, of_till, parse_day, written,
+    Trade, TradeSort, bounds, compact, day_of, of_store, parse_day, written,
 };
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
@@ -113,7 +113,7 @@ impl Sandbox {
             }
         }
         let days = day..=day;
-        of_till(&self.desk.counter.till(), &days).for_each(|trade| file.add(&trade));
+        of_store(&self.desk.counter.transactions(), &days).for_each(|trade| file.add(&trade));
         Ok((file.count > 0).then(|| file.finish()))
     }
 

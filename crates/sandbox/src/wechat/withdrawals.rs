@@ -54,7 +54,7 @@ impl Sandbox {
                 let payment = self
                     .desk
                     .counter
-                    .till()
+                    .transactions()
                     .entry(TransactionKind::Payment, &number)
                     .cloned();
                 let said = payment.map_or_else(no_such_order, |payment| match way {
@@ -71,7 +71,7 @@ impl Sandbox {
             return invalid("too early to be closed");
         }
         let number = payment.number.as_str();
-        let mut till = self.desk.counter.till();
+        let mut till = self.desk.counter.transactions();
         let asked = TransactionRequest {
             sort: TransactionKind::Cancel,
             number: closing(number),
@@ -101,8 +101,8 @@ impl Sandbox {
         if now < payment.at.plus(self.settings.reverse_after) {
             return invalid("too early to be reversed");
         }
-        let mut till = self.desk.counter.till();
-        let Some(payment) = till.press(&payment.number, &self.settings, now) else {
+        let mut till = self.desk.counter.transactions();
+        let Some(payment) = till.force_query(&payment.number, &self.settings, now) else {
             return no_such_order();
         };
         let known = till

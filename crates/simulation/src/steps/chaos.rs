@@ -27,7 +27,7 @@ impl Simulation {
                 Ok(())
             }
             48..=67 => {
-                self.hear(place).await;
+                self.receive(place).await;
                 Ok(())
             }
             68..=82 => self.settle(place).await,
@@ -84,7 +84,7 @@ impl Simulation {
         let granted = self.processes[place]
             .engine
             .ledger
-            .wish(item.id, &OperatorAction::Cancel, &by, self.now())
+            .apply_action(item.id, &OperatorAction::Cancel, &by, self.now())
             .await?;
         self.disruption(match granted {
             ActionResult::Withdrawn(_) => "withdrawn_while_under_way",
@@ -230,16 +230,16 @@ impl Simulation {
             self.calls_made += 1;
             let now = self.now();
             self.processes[place].begin(id, &account, work, one, now);
-            self.go_on(place, id).await;
+            self.advance(place, id).await;
         }
     }
 
     /// Goes on with a call as far as it comes.
-    pub(super) async fn go_on(&mut self, place: usize, id: CallId) {
+    pub(super) async fn advance(&mut self, place: usize, id: CallId) {
         let now = self.now();
         let process = &mut self.processes[place];
         process.look_at_the_clock(now);
-        match process.go_on(id, &self.network).await {
+        match process.advance(id, &self.network).await {
             None | Some(CallStep::Waits) => {}
             Some(CallStep::Ended(settlement)) => process.settlements.push_back(*settlement),
             Some(CallStep::Illegal(illegal)) => self.illegal.push(format!("call {id}: {illegal}")),
@@ -276,7 +276,7 @@ impl Simulation {
         {
             return;
         }
-        let Some(waiting) = self.network.take(id) else {
+        let Some(waiting) = self.network.remove(id) else {
             return;
         };
         let reaction = waiting.parcel.arrive().await;
@@ -287,7 +287,7 @@ impl Simulation {
     }
 
     /// A process hears what came back.
-    pub(super) async fn hear(&mut self, place: usize) {
+    pub(super) async fn receive(&mut self, place: usize) {
         if self.is_still(place) {
             return;
         }
@@ -309,7 +309,7 @@ impl Simulation {
         let Some(reaction) = call.reply.take() else {
             return;
         };
-        let Some(waiting) = self.network.take(id) else {
+        let Some(waiting) = self.network.remove(id) else {
             return;
         };
         let heard = match reaction {
@@ -322,7 +322,7 @@ impl Simulation {
             | Reaction::Truncate(_)) => other,
         };
         waiting.answer.send(heard).ok();
-        self.go_on(place, id).await;
+        self.advance(place, id).await;
     }
 
     /// A call breaks: before its request has arrived or after.
@@ -345,7 +345,7 @@ impl Simulation {
 
     /// The caller hears no more of it; what has not arrived may still do so.
     pub(super) async fn break_off(&mut self, place: usize, id: CallId, with: Reaction) {
-        let Some(waiting) = self.network.take(id) else {
+        let Some(waiting) = self.network.remove(id) else {
             return;
         };
         if let Some(call) = self.processes[place].calls.get_mut(&id)
@@ -356,7 +356,7 @@ impl Simulation {
                 .push((call.sends.clone(), waiting.parcel.clone()));
         }
         waiting.answer.send(with).ok();
-        self.go_on(place, id).await;
+        self.advance(place, id).await;
     }
 
     /// A caller that is awake waits no longer than it said.
@@ -457,7 +457,7 @@ impl Simulation {
 
     pub(super) async fn replace(&mut self, place: usize) -> Result<(), SimulationError> {
         for (id, call) in std::mem::take(&mut self.processes[place].calls) {
-            if let Some(waiting) = self.network.take(id)
+            if let Some(waiting) = self.network.remove(id)
                 && call.reply.is_none()
                 && self.chance.per_mille(500)
             {
@@ -532,7 +532,7 @@ impl Simulation {
             return self.replace(place).await;
         }
         if self.chance.per_mille(500) {
-            self.processes[place].engine.hear_notifications().await?;
+            self.processes[place].engine.process_notifications().await?;
         }
         Ok(())
     }
@@ -545,9 +545,9 @@ impl Simulation {
         let process = &self.processes[place];
         process.look_at_the_clock(self.now());
         let now = process.engine.clock.now();
-        process.engine.take_over(now).await?;
-        process.engine.hear_notifications().await?;
-        process.engine.go_on(now).await?;
+        process.engine.reap_dead_nodes(now).await?;
+        process.engine.process_notifications().await?;
+        process.engine.advance_runs(now).await?;
         self.approve(place).await
     }
 

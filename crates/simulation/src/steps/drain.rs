@@ -4,7 +4,7 @@ use super::*;
 
 impl Simulation {
     /// Nothing goes wrong any more but at the gateways; ends when everything is at rest.
-    pub(super) async fn calm(&mut self, rounds: u64) -> Result<(), SimulationError> {
+    pub(super) async fn drain(&mut self, rounds: u64) -> Result<(), SimulationError> {
         self.chaos = false;
         for process in &mut self.processes {
             process.skew = 0;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::network::{CallId, InFlightRequest, Network};
 use super::node::{CallStep, PendingSubmission, SimNode};
 use super::notifications::{NotificationInTransit, PendingNotifications};
-use super::records::{CollectedRecords, met, tell};
+use super::records::{CollectedRecords, collect, met};
 use super::rng::Rng;
 use super::world::{FakeGateways, SimAccount, places};
 use super::{BEGIN, SimulationError, SimulationSetup};
@@ -256,7 +256,7 @@ impl Simulation {
     }
 
     /// Plays.
-    pub async fn act(&mut self) -> Result<(), SimulationError> {
+    pub async fn run(&mut self) -> Result<(), SimulationError> {
         let items = self
             .ledger
             .items(&ItemFilter::default(), 0, 10_000)
@@ -270,7 +270,7 @@ impl Simulation {
                 }
             }
         }
-        self.calm(CALM + CALM_AN_ITEM * items).await
+        self.drain(CALM + CALM_AN_ITEM * items).await
     }
 
     async fn at_rest(&self) -> Result<bool, LedgerError> {
@@ -290,8 +290,8 @@ impl Simulation {
     }
 
     /// Both sides' records.
-    pub async fn tell(&self) -> Result<CollectedRecords, SimulationError> {
-        tell(&self.ledger, &self.places, &self.given).await
+    pub async fn collect(&self) -> Result<CollectedRecords, SimulationError> {
+        collect(&self.ledger, &self.places, &self.given).await
     }
 
     /// What the records alone do not show: items that never came to rest, moves that the state

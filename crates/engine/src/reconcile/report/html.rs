@@ -209,7 +209,10 @@ fn shown(sum: CountAndSum, code: &str) -> String {
         .strip_prefix('-')
         .map_or(("", whole), |digits| ("−", digits));
     let point = if fraction.is_empty() { "" } else { "." };
-    escape(&format!("{sign}{}{point}{fraction}", apart(digits)))
+    escape(&format!(
+        "{sign}{}{point}{fraction}",
+        with_separators(digits)
+    ))
 }
 
 fn charts(found: &Findings) -> String {
@@ -426,10 +429,10 @@ pub(super) fn escape(text: &str) -> String {
 
 /// A count with its thousands apart.
 fn grouped(count: u64) -> String {
-    apart(&count.to_string())
+    with_separators(&count.to_string())
 }
 
-fn apart(digits: &str) -> String {
+fn with_separators(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::attempt::day_end;
-use crate::attempt::{JobContext, perform};
+use crate::attempt::{JobContext, execute};
 use crate::file_store::Files;
 use crate::{Account, Engine};
 use payrun_domain::actor::Actor;
@@ -53,7 +53,7 @@ impl Gateway for Nobody {
         Box::pin(async { Observation::of(Delivery::NotSent("nobody is there".to_owned())) })
     }
 
-    fn notified<'a>(&'a self, _notice: &'a Notification) -> BoxFuture<'a, Observation> {
+    fn verify_notification<'a>(&'a self, _notice: &'a Notification) -> BoxFuture<'a, Observation> {
         Box::pin(async { Observation::of(Delivery::Unverified("nobody is there".to_owned())) })
     }
 
@@ -301,7 +301,7 @@ impl World {
         assert_eq!(
             self.engine
                 .ledger
-                .take_from(&claimed, taking)
+                .reserve_refund(&claimed, taking)
                 .await
                 .unwrap(),
             RefundCapacity::Taken
@@ -398,7 +398,7 @@ impl World {
             policy: Arc::new(kind.policy.clone()),
             kind,
         };
-        let settlement = perform(&self.engine, &self.account, &work, claimed, || {})
+        let settlement = execute(&self.engine, &self.account, &work, claimed, || {})
             .await
             .unwrap();
         self.engine.ledger.settle(settlement).await.unwrap();

@@ -64,7 +64,7 @@ impl Declaration {
         settings: &Settings,
         now: Timestamp,
     ) {
-        let coin = settings.plan.coin(self.key.number());
+        let coin = settings.plan.coin_flip(self.key.number());
         let longer = u32::from(fault == Some(Fault::Pending)) * (1 + u32::from(coin));
         self.state = state;
         self.modified_at = now;

@@ -419,7 +419,7 @@ fn perform(
     settings: &Settings,
     file: impl FnOnce(&mut Declaration),
 ) -> DeclarationResult {
-    let coin = settings.plan.coin(entry.key.number());
+    let coin = settings.plan.coin_flip(entry.key.number());
     match fault {
         Some(Fault::SoftDecline) => return DeclarationResult::Soft,
         Some(Fault::HardDecline) => return DeclarationResult::Hard,

@@ -113,7 +113,7 @@ pub(crate) enum TradeSort {
 pub(crate) const REVERSAL: &str = "reverse ";
 
 /// What a till did within some days.
-pub(crate) fn of_till<'a>(
+pub(crate) fn of_store<'a>(
     till: &'a TransactionStore,
     days: &'a RangeInclusive<NaiveDate>,
 ) -> impl Iterator<Item = Trade> + 'a {
