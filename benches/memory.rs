@@ -16,7 +16,7 @@ use payrun::clock::Clock;
 use payrun::engine::Account;
 use payrun::gateway::wechat::client::Client;
 use payrun::gateway::wechat::transport::Transport;
-use payrun::sandbox::{Identity, Sandbox, Settings};
+use payrun::sandbox::{FakeWechat, Identity, Settings};
 
 #[tokio::main]
 async fn main() {
@@ -32,7 +32,7 @@ async fn main() {
         books: Some(folder.path().join("books.db")),
         ..Settings::default()
     };
-    let sandbox = Sandbox::open(identity, settings, Clock::System)
+    let sandbox = FakeWechat::open(identity, settings, Clock::System)
         .await
         .expect("a sandbox");
     let mut engine = engine_of(&config).await;

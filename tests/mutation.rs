@@ -24,7 +24,7 @@ use payrun::gateway::{Call, Delivery, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::job_kinds::JobKinds;
 use payrun::mutation::{ALL, Mutation, OF_SIGNATURES, activate};
 use payrun::sandbox::faults::Level;
-use payrun::sandbox::{Identity, Sandbox, Settings, SignsWith};
+use payrun::sandbox::{FakeWechat, Identity, Settings, SignsWith};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use payrun::simulation::{BEGIN, FakeGateways, SimulationSetup, simulate};
 
@@ -123,7 +123,7 @@ fn plays(folder: &Path) -> Vec<SimulationSetup> {
 /// The first seed that shows the fault, and how.
 fn detect(
     plays: &[SimulationSetup],
-    twins: &FakeGateways,
+    fakes: &FakeGateways,
     bug: Option<Mutation>,
     seeds: u64,
 ) -> Option<(u64, String)> {
@@ -142,7 +142,7 @@ fn detect(
                         return;
                     }
                     let what = &plays[usize::try_from(seed).unwrap() % plays.len()];
-                    let how = match runtime.block_on(simulate(what, twins, seed)) {
+                    let how = match runtime.block_on(simulate(what, fakes, seed)) {
                         // The database itself refuses: that is noticed too.
                         Err(error) => Some(format!("it stops: {error}")),
                         Ok(told) => told
@@ -169,16 +169,16 @@ fn every_seeded_fault_is_noticed_and_without_one_nothing_is() {
     let folder = tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap();
-    let (plays, twins) = (plays(folder.path()), FakeGateways::generate().unwrap());
+    let (plays, fakes) = (plays(folder.path()), FakeGateways::generate().unwrap());
     assert_eq!(
-        detect(&plays, &twins, None, 40),
+        detect(&plays, &fakes, None, 40),
         None,
         "no fault is active, and something is seen"
     );
     let mut missed = Vec::new();
     println!("| Planted | Seeds to detection | First seen as |\n|---|---|---|");
     for (bug, what) in ALL {
-        match detect(&plays, &twins, Some(bug), SEEDS) {
+        match detect(&plays, &fakes, Some(bug), SEEDS) {
             Some((seed, how)) => println!(
                 "| {what} | {seed} | {} |",
                 how.chars().take(110).collect::<String>()
@@ -195,7 +195,7 @@ fn every_seeded_fault_is_noticed_and_without_one_nothing_is() {
 /// An account at each gateway, and its other side in this process.
 struct Gateways {
     clients: Vec<(Box<dyn Gateway>, Call)>,
-    cbtis: (cbtis::Client, Arc<cbtis_fake::Cbtis>),
+    cbtis: (cbtis::Client, Arc<cbtis_fake::FakeCbtis>),
 }
 
 impl Gateways {
@@ -203,23 +203,23 @@ impl Gateways {
         let (base, clock) = ("https://sandbox.invalid", || Clock::System);
         let settings = Settings::default;
         let own = Identity::generate().unwrap();
-        let fake = Sandbox::open(own.clone(), settings(), clock())
+        let fake = FakeWechat::open(own.clone(), settings(), clock())
             .await
             .unwrap();
         fake.sign_with(SignsWith::PublicKey);
         let config = own.wechat_config_with_public_key(base);
         let wechat = wechat::Client::new(&config, Transport::InProcess(fake), clock()).unwrap();
         let own = hipopay_fake::Identity::generate().unwrap();
-        let fake = hipopay_fake::Hipopay::open(&own, settings(), clock()).unwrap();
+        let fake = hipopay_fake::FakeHipopay::open(&own, settings(), clock()).unwrap();
         let transport = Transport::InProcess(fake);
         let hipopay = hipopay::Client::new(&own.config(base), transport, clock()).unwrap();
         let own = egms_fake::Identity::generate().unwrap();
-        let fake = egms_fake::Egms::open(&own, settings(), clock());
+        let fake = egms_fake::FakeEgms::open(&own, settings(), clock());
         let transport = Transport::InProcess(fake);
         let egms = egms::Client::new(&own.config(base), transport, clock()).unwrap();
         let own = cbtis_fake::Identity::generate().unwrap();
         let hour = Duration::from_secs(3_600);
-        let fake = cbtis_fake::Cbtis::open(&own, settings(), hour, clock());
+        let fake = cbtis_fake::FakeCbtis::open(&own, settings(), hour, clock());
         let transport = Transport::InProcess(fake.clone());
         let cbtis = cbtis::Client::new(&own.config(base), transport, clock()).unwrap();
         fake.seed("P-1", hkd());

@@ -6,7 +6,7 @@ use super::exit::Failure;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::ledger::{ItemFilter, JobRow, Ledger};
-use crate::sandbox::Sandbox;
+use crate::sandbox::FakeWechat;
 
 /// How many orders or items are read at a time.
 const PAGE: u32 = 1000;
@@ -47,7 +47,7 @@ struct ChargedTotal {
 /// Compares a job's deductions with the sandbox's orders.
 pub(super) async fn compare(
     ledger: &Ledger,
-    sandbox: &Sandbox,
+    sandbox: &FakeWechat,
     job: &JobRow,
 ) -> Result<Comparison, Failure> {
     let mut comparison = Comparison::default();
@@ -97,7 +97,7 @@ fn key_of(number: &str) -> Option<KeyHash> {
 }
 
 async fn charges(
-    sandbox: &Sandbox,
+    sandbox: &FakeWechat,
     comparison: &mut Comparison,
 ) -> Result<HashMap<KeyHash, ChargedTotal>, Failure> {
     let mut charged: HashMap<KeyHash, ChargedTotal> = HashMap::new();

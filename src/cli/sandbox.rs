@@ -19,7 +19,7 @@ use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
 use crate::sandbox::notifications::sender::{Address, NotificationSender};
 use crate::sandbox::{
-    Gateways, Identity, IdentityError, Sandbox, Settings, StatementDelay, cbtis, egms, hipopay,
+    FakeWechat, Gateways, Identity, IdentityError, Settings, StatementDelay, cbtis, egms, hipopay,
     server,
 };
 
@@ -161,7 +161,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         .map(|url| address(context, url, args.notify_faster))
         .transpose()?;
     let others = others(&keys, &settings)?;
-    let sandbox = Sandbox::open(identity, settings, Clock::of_machine())
+    let sandbox = FakeWechat::open(identity, settings, Clock::of_machine())
         .await
         .map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
@@ -283,13 +283,13 @@ pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gate
     let invalid = |error: IdentityError| Failure::invalid(super::exit::chain(&error));
     if let Some(folder) = at("hipopay") {
         let identity = hipopay::Identity::load(&folder).map_err(invalid)?;
-        let twin = hipopay::Hipopay::open(&identity, settings.clone(), Clock::of_machine())
+        let fake = hipopay::FakeHipopay::open(&identity, settings.clone(), Clock::of_machine())
             .map_err(invalid)?;
-        gateways.hipopay = Some(twin);
+        gateways.hipopay = Some(fake);
     }
     if let Some(folder) = at("egms") {
         let identity = egms::Identity::load(&folder).map_err(invalid)?;
-        gateways.egms = Some(egms::Egms::open(
+        gateways.egms = Some(egms::FakeEgms::open(
             &identity,
             settings.clone(),
             Clock::of_machine(),
@@ -297,7 +297,7 @@ pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gate
     }
     if let Some(folder) = at("cbtis") {
         let identity = cbtis::Identity::load(&folder).map_err(invalid)?;
-        gateways.cbtis = Some(cbtis::Cbtis::open(
+        gateways.cbtis = Some(cbtis::FakeCbtis::open(
             &identity,
             settings.clone(),
             TOKEN_LIFETIME,

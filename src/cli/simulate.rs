@@ -101,7 +101,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         chaos: !args.calm,
         folder: scratch.0.clone(),
     };
-    let twins = Arc::new(FakeGateways::generate().map_err(|error| Failure::internal(&error))?);
+    let fakes = Arc::new(FakeGateways::generate().map_err(|error| Failure::internal(&error))?);
     let began = tokio::time::Instant::now();
     let progress = SimulationProgressBar::new(&args);
     let stop = Arc::new(AtomicBool::new(false));
@@ -115,7 +115,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     let seeds = (args.seed, args.seeds);
     let threads = args.threads.map_or_else(processors, usize::from);
     let played = tokio::task::spawn_blocking(move || {
-        play_all(&what, &twins, seeds, threads, &stop, &progress)
+        play_all(&what, &fakes, seeds, threads, &stop, &progress)
     })
     .await;
     let sum = played.map_err(|error| Failure::internal(&error))?;
@@ -219,7 +219,7 @@ impl SimulationProgressBar {
 /// Plays all seeds on some threads, each with a runtime of its own: a seed is one thread's.
 fn play_all(
     what: &SimulationSetup,
-    twins: &FakeGateways,
+    fakes: &FakeGateways,
     (first, seeds): (u64, u64),
     threads: usize,
     stop: &AtomicBool,
@@ -246,7 +246,7 @@ fn play_all(
                     if place >= seeds || stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let played = runtime.block_on(simulate(what, twins, first + place));
+                    let played = runtime.block_on(simulate(what, fakes, first + place));
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                     match played {
                         Ok(outcome) => sum.add(outcome),

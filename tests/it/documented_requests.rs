@@ -20,7 +20,7 @@ use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::sandbox::shared::keys::SandboxSigningKey;
 use payrun::sandbox::shared::request_table::RequestTable;
 use payrun::sandbox::wechat::auth::{SCHEME, request_message};
-use payrun::sandbox::{FakeGateway, Identity, Reaction, Sandbox, Settings};
+use payrun::sandbox::{FakeGateway, FakeWechat, Identity, Reaction, Settings};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use serde_json::{Map, Value, json};
 
@@ -292,7 +292,7 @@ impl Merchant {
 
 /// The message of a refusal and its parameter, or nothing.
 async fn refused(
-    sandbox: &Sandbox,
+    sandbox: &FakeWechat,
     merchant: &Merchant,
     method: &Method,
     target: &str,
@@ -340,7 +340,7 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
             settlements_by_sub_merchant: by_sub_merchant,
             ..Settings::default()
         };
-        let sandbox = Sandbox::open(identity.clone(), settings, Clock::System)
+        let sandbox = FakeWechat::open(identity.clone(), settings, Clock::System)
             .await
             .unwrap();
         let mchid = match &ids {
@@ -569,7 +569,7 @@ fn others() -> Vec<Other> {
         table: RequestTable::hipopay(),
         client: Box::new(hipopay::Client::new(&config, into(&to_hipopay), clock()).unwrap()),
         recorder: to_hipopay,
-        fake: hipopay_fake::Hipopay::open(&identity, Settings::default(), clock()).unwrap(),
+        fake: hipopay_fake::FakeHipopay::open(&identity, Settings::default(), clock()).unwrap(),
         sign: Box::new(move |request| {
             let timestamp = request.headers()["timestamp"].to_str().unwrap().to_owned();
             let pairs = hipopay_fake::auth::parse_form(form(request).as_bytes()).unwrap();
@@ -588,7 +588,7 @@ fn others() -> Vec<Other> {
         table: RequestTable::egms(),
         client: Box::new(egms::Client::new(&config, into(&to_egms), clock()).unwrap()),
         recorder: to_egms,
-        fake: egms_fake::Egms::open(&identity, Settings::default(), clock()),
+        fake: egms_fake::FakeEgms::open(&identity, Settings::default(), clock()),
         sign: Box::new(move |request| {
             let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
             let (date_time, msg_id, target) = (
@@ -618,7 +618,7 @@ fn others() -> Vec<Other> {
         table: RequestTable::cbtis(),
         client: Box::new(cbtis::Client::new(&config, into(&to_cbtis), clock()).unwrap()),
         recorder: to_cbtis,
-        fake: cbtis_fake::Cbtis::open(
+        fake: cbtis_fake::FakeCbtis::open(
             &identity,
             Settings::default(),
             Duration::from_secs(3_600),

@@ -1,4 +1,4 @@
-//! The shipped workflows, with the columns that their comments name, against the twins.
+//! The shipped workflows, with the columns that their comments name, against the fakes.
 
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::cbtis::Cbtis;
-use crate::egms::Egms;
-use crate::hipopay::Hipopay;
+use crate::cbtis::FakeCbtis;
+use crate::egms::FakeEgms;
+use crate::hipopay::FakeHipopay;
 use crate::shared::responder::Responder;
-use crate::{BookLine, FakeGateway, Sandbox, StoreError};
+use crate::{BookLine, FakeGateway, FakeWechat, StoreError};
 use payrun_domain::money::Amount;
 
 /// The kinds of gateway.
@@ -23,17 +23,17 @@ pub type EventCounts = BTreeMap<String, u64>;
 #[derive(Debug, Clone, Default)]
 pub struct Gateways {
     /// WeChat Pay Global.
-    pub wechat: Option<Arc<Sandbox>>,
+    pub wechat: Option<Arc<FakeWechat>>,
     /// HipoPay.
-    pub hipopay: Option<Arc<Hipopay>>,
+    pub hipopay: Option<Arc<FakeHipopay>>,
     /// EGMS.
-    pub egms: Option<Arc<Egms>>,
+    pub egms: Option<Arc<FakeEgms>>,
     /// CBTIS.
-    pub cbtis: Option<Arc<Cbtis>>,
+    pub cbtis: Option<Arc<FakeCbtis>>,
 }
 
-impl From<Arc<Sandbox>> for Gateways {
-    fn from(wechat: Arc<Sandbox>) -> Self {
+impl From<Arc<FakeWechat>> for Gateways {
+    fn from(wechat: Arc<FakeWechat>) -> Self {
         Self {
             wechat: Some(wechat),
             ..Self::default()
@@ -43,26 +43,26 @@ impl From<Arc<Sandbox>> for Gateways {
 
 impl Gateways {
     /// Who answers on this path.
-    pub(crate) fn twin_of(&self, path: &str) -> Option<&dyn FakeGateway> {
+    pub(crate) fn fake_of(&self, path: &str) -> Option<&dyn FakeGateway> {
         let first = path
             .trim_start_matches('/')
             .split('/')
             .next()
             .unwrap_or_default();
         match first {
-            "v3" => self.wechat.as_deref().map(|twin| twin as &dyn FakeGateway),
+            "v3" => self.wechat.as_deref().map(|fake| fake as &dyn FakeGateway),
             "payment" | "payment_refund" | "wechatpay" | "download_bill" => {
-                self.hipopay.as_deref().map(|twin| twin as &dyn FakeGateway)
+                self.hipopay.as_deref().map(|fake| fake as &dyn FakeGateway)
             }
-            "g2" => self.egms.as_deref().map(|twin| twin as &dyn FakeGateway),
-            "mch-api" => self.cbtis.as_deref().map(|twin| twin as &dyn FakeGateway),
+            "g2" => self.egms.as_deref().map(|fake| fake as &dyn FakeGateway),
+            "mch-api" => self.cbtis.as_deref().map(|fake| fake as &dyn FakeGateway),
             _ => None,
         }
     }
 
     /// Puts a paid payment into a gateway's books, as if its payer had just paid.
     pub fn seed(&self, gateway: &str, number: &str, amount: Amount) {
-        if let Some(counter) = self.counter(gateway) {
+        if let Some(counter) = self.responder(gateway) {
             counter.seed(number, amount);
         }
     }
@@ -79,7 +79,7 @@ impl Gateways {
         let deducted: HashSet<String> = lines.iter().map(|line| line.number.clone()).collect();
         for (gateway, counter) in GATEWAYS
             .iter()
-            .filter_map(|name| self.counter(name).map(|counter| (*name, counter)))
+            .filter_map(|name| self.responder(name).map(|counter| (*name, counter)))
         {
             // A deduction that is given back is taken over into the other books.
             let of = counter.transactions().lines(gateway).into_iter();
@@ -110,7 +110,7 @@ impl Gateways {
         for counter in GATEWAYS
             .iter()
             .filter(|name| **name != "wechat")
-            .filter_map(|name| self.counter(name))
+            .filter_map(|name| self.responder(name))
         {
             let totals = counter.totals();
             add(totals.faults, totals.violations);
@@ -118,17 +118,17 @@ impl Gateways {
         Ok((faults, violations))
     }
 
-    pub(crate) fn counter(&self, gateway: &str) -> Option<&Responder> {
+    pub(crate) fn responder(&self, gateway: &str) -> Option<&Responder> {
         match gateway {
-            "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
-            "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
-            "egms" => self.egms.as_ref().map(|twin| &twin.counter),
-            "cbtis" => self.cbtis.as_ref().map(|twin| &twin.counter),
+            "wechat" => self.wechat.as_ref().map(|fake| &fake.payments.responder),
+            "hipopay" => self.hipopay.as_ref().map(|fake| &fake.responder),
+            "egms" => self.egms.as_ref().map(|fake| &fake.responder),
+            "cbtis" => self.cbtis.as_ref().map(|fake| &fake.responder),
             _ => None,
         }
     }
 
-    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all
+    /// What a fake says of itself; none if the path is of none of them. Of WeChat Pay these are all
     /// payments but deductions, which have books of their own.
     pub(crate) fn about(
         &self,
@@ -141,7 +141,7 @@ impl Gateways {
             return None;
         }
         Some(
-            self.counter(gateway)
+            self.responder(gateway)
                 .ok_or(StatusCode::NOT_FOUND)
                 .and_then(|counter| counter.about(method, page, body)),
         )

@@ -27,9 +27,9 @@ pub use shared::customs::CustomsTotals;
 pub use shared::key_files::IdentityError;
 pub use shared::statements::StatementDelay;
 pub use shared::transactions::{
-    BookLine, TillTotals, Transaction, TransactionKind, TransactionState,
+    BookLine, Transaction, TransactionKind, TransactionState, TransactionTotals,
 };
+pub use wechat::fake::{FakeWechat, SandboxError};
 pub use wechat::identity::Identity;
 pub use wechat::order_book::{ChargedSum, Line, OrderPage, OrderState, Totals};
 pub use wechat::order_store::StoreError;
-pub use wechat::sandbox::{Sandbox, SandboxError};

@@ -150,11 +150,11 @@ async fn answer(
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()));
     };
     let body = body.to_bytes();
-    let Some(twin) = sandbox.twin_of(parts.uri.path()) else {
+    let Some(fake) = sandbox.fake_of(parts.uri.path()) else {
         return Ok(about(sandbox, &parts, &body).await);
     };
     let request = http::Request::from_parts(parts, body);
-    match twin.handle(request).await {
+    match fake.handle(request).await {
         Reaction::Reply(response) => Ok(response.map(full)),
         Reaction::Truncate(response) => Ok(half(response)),
         Reaction::Refuse => Err(io::Error::other("closed without a byte")),

@@ -112,7 +112,7 @@ pub enum SimulationError {
     Plan(#[from] PlanError),
     /// The gateways' other sides cannot be made.
     #[error("a gateway's other side cannot be made: {0}")]
-    Twin(String),
+    Sandbox(String),
     /// A folder cannot be made.
     #[error("the folder {0} cannot be made")]
     Folder(PathBuf, #[source] std::io::Error),
@@ -124,10 +124,10 @@ pub enum SimulationError {
 /// What has nothing to do with the play: a workflow that cannot be planned, a disk that fails.
 pub async fn simulate(
     what: &SimulationSetup,
-    twins: &FakeGateways,
+    fakes: &FakeGateways,
     seed: u64,
 ) -> Result<SeedOutcome, SimulationError> {
-    let mut play = steps::Simulation::set_up(what, twins, seed).await?;
+    let mut play = steps::Simulation::set_up(what, fakes, seed).await?;
     let rows = play.plan().await?;
     play.run().await?;
     let told = play.collect().await?;

@@ -37,13 +37,13 @@ pub(super) struct WaitingRequest {
 #[derive(Debug, Clone)]
 pub(super) struct InFlightRequest {
     request: Arc<Request>,
-    twin: Arc<dyn FakeGateway>,
+    fake: Arc<dyn FakeGateway>,
 }
 
 impl InFlightRequest {
     /// Arrives: whatever it does is done.
     pub async fn arrive(&self) -> Reaction {
-        self.twin.handle(Request::clone(&self.request)).await
+        self.fake.handle(Request::clone(&self.request)).await
     }
 }
 
@@ -77,14 +77,14 @@ impl Network {
 #[derive(Debug)]
 pub(super) struct NetworkLink {
     pub network: Arc<Network>,
-    pub twin: Arc<dyn FakeGateway>,
+    pub fake: Arc<dyn FakeGateway>,
 }
 
 impl FakeGateway for NetworkLink {
     fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(async move {
             if is_of_the_account(request.uri().path()) {
-                return self.twin.handle(request).await;
+                return self.fake.handle(request).await;
             }
             let (answer, answered) = oneshot::channel();
             {
@@ -92,7 +92,7 @@ impl FakeGateway for NetworkLink {
                 let call = inner.current;
                 let parcel = InFlightRequest {
                     request: Arc::new(request),
-                    twin: Arc::clone(&self.twin),
+                    fake: Arc::clone(&self.fake),
                 };
                 inner
                     .waiting

@@ -46,7 +46,7 @@ impl PendingNotifications {
                 .gateways
                 .ended()
                 .await
-                .map_err(|error| SimulationError::Twin(error.to_string()))?;
+                .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
             let room = REMEMBERED.saturating_sub(self.0.len());
             self.0.extend(
                 ended
@@ -78,7 +78,7 @@ impl PendingNotifications {
             .gateways
             .notification(&of, twist, place.signed_path())
             .await;
-        let news = news.map_err(|error| SimulationError::Twin(error.to_string()))?;
+        let news = news.map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         Ok(news.map(|(headers, body)| NotificationInTransit {
             is_false: twist == Some(NotificationFlaw::Forged)
                 || (twist == Some(NotificationFlaw::Stale) && of.gateway == "wechat"),

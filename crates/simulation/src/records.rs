@@ -79,7 +79,7 @@ async fn books(
             .gateways
             .lines()
             .await
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         for line in lines {
             if line.sort == "cancel"
                 || given
@@ -153,7 +153,7 @@ pub(super) async fn met(
             .gateways
             .fault_counts()
             .await
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         for (sum, counts) in [(&mut faults, met.0), (&mut violations, met.1)] {
             counts
                 .into_iter()

@@ -12,7 +12,7 @@ use payrun_gateway::transport::Transport;
 use payrun_project::config::{Config, GatewayConfig, GatewayKind};
 use payrun_project::workflow::Workflow;
 use payrun_sandbox::faults::{FaultPlan, Level};
-use payrun_sandbox::{FakeGateway, Gateways, Identity, Sandbox, Settings, SignsWith};
+use payrun_sandbox::{FakeGateway, FakeWechat, Gateways, Identity, Settings, SignsWith};
 use payrun_system::clock::Clock;
 
 /// How long an access token lives.
@@ -38,7 +38,7 @@ impl FakeGateways {
     /// If the machine has no randomness to give.
     pub fn generate() -> Result<Self, SimulationError> {
         let failed =
-            |error: payrun_sandbox::IdentityError| SimulationError::Twin(error.to_string());
+            |error: payrun_sandbox::IdentityError| SimulationError::Sandbox(error.to_string());
         Ok(Self {
             wechat: Identity::generate().map_err(failed)?,
             hipopay: payrun_sandbox::hipopay::Identity::generate().map_err(failed)?,
@@ -55,7 +55,7 @@ pub(super) struct SimAccount {
     /// Which account it is in `payrun.yaml`.
     identity: String,
     pub gateways: Gateways,
-    twin: Arc<dyn FakeGateway>,
+    fake: Arc<dyn FakeGateway>,
 }
 
 /// The other sides of the accounts that a workflow names, by their names: what nothing is sent to
@@ -63,14 +63,14 @@ pub(super) struct SimAccount {
 pub(super) async fn places(
     config: &Config,
     workflow: &Workflow,
-    twins: &FakeGateways,
+    fakes: &FakeGateways,
     plan: FaultPlan,
     clock: &Clock,
 ) -> Result<BTreeMap<String, SimAccount>, SimulationError> {
     let mut places = BTreeMap::new();
     for (name, account) in &config.gateways {
         if workflow.jobs.iter().any(|job| job.gateway == *name) {
-            places.insert(name.clone(), place(account, twins, plan, clock).await?);
+            places.insert(name.clone(), place(account, fakes, plan, clock).await?);
         }
     }
     Ok(places)
@@ -78,7 +78,7 @@ pub(super) async fn places(
 
 async fn place(
     account: &GatewayConfig,
-    twins: &FakeGateways,
+    fakes: &FakeGateways,
     plan: FaultPlan,
     clock: &Clock,
 ) -> Result<SimAccount, SimulationError> {
@@ -93,37 +93,37 @@ async fn place(
         notes_ends: true,
         ..Settings::default()
     };
-    let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| SimulationError::Sandbox(error.to_string());
     let mut gateways = Gateways::default();
     let clock = clock.clone();
-    let (twin, kind): (Arc<dyn FakeGateway>, GatewayKind) = match &account.kind {
+    let (fake, kind): (Arc<dyn FakeGateway>, GatewayKind) = match &account.kind {
         GatewayKind::Wechat(theirs) => {
-            let mut identity = twins.wechat.clone();
+            let mut identity = fakes.wechat.clone();
             identity.mode = theirs.mode.clone();
             let config = identity.wechat_config_with_public_key(BASE);
-            let twin = Sandbox::open(identity, settings, clock)
+            let fake = FakeWechat::open(identity, settings, clock)
                 .await
                 .map_err(|error| failed(&error))?;
-            gateways.wechat = Some(Arc::clone(&twin));
-            (twin, GatewayKind::Wechat(config))
+            gateways.wechat = Some(Arc::clone(&fake));
+            (fake, GatewayKind::Wechat(config))
         }
         GatewayKind::Hipopay(_) => {
-            let twin = payrun_sandbox::hipopay::Hipopay::open(&twins.hipopay, settings, clock);
-            let twin = twin.map_err(|error| failed(&error))?;
-            gateways.hipopay = Some(Arc::clone(&twin));
-            (twin, GatewayKind::Hipopay(twins.hipopay.config(BASE)))
+            let fake = payrun_sandbox::hipopay::FakeHipopay::open(&fakes.hipopay, settings, clock);
+            let fake = fake.map_err(|error| failed(&error))?;
+            gateways.hipopay = Some(Arc::clone(&fake));
+            (fake, GatewayKind::Hipopay(fakes.hipopay.config(BASE)))
         }
         GatewayKind::Egms(_) => {
-            let twin = payrun_sandbox::egms::Egms::open(&twins.egms, settings, clock);
-            gateways.egms = Some(Arc::clone(&twin));
-            (twin, GatewayKind::Egms(twins.egms.config(BASE)))
+            let fake = payrun_sandbox::egms::FakeEgms::open(&fakes.egms, settings, clock);
+            gateways.egms = Some(Arc::clone(&fake));
+            (fake, GatewayKind::Egms(fakes.egms.config(BASE)))
         }
         GatewayKind::Cbtis(_) => {
-            let twin = payrun_sandbox::cbtis::Cbtis::open(&twins.cbtis, settings, TOKEN, clock);
-            gateways.cbtis = Some(Arc::clone(&twin));
+            let fake = payrun_sandbox::cbtis::FakeCbtis::open(&fakes.cbtis, settings, TOKEN, clock);
+            gateways.cbtis = Some(Arc::clone(&fake));
             (
-                twin,
-                GatewayKind::Cbtis(twins.cbtis.config_with_fixed_token(BASE)),
+                fake,
+                GatewayKind::Cbtis(fakes.cbtis.config_with_fixed_token(BASE)),
             )
         }
     };
@@ -131,7 +131,7 @@ async fn place(
         config: account.with(kind),
         identity: account.identity(),
         gateways,
-        twin,
+        fake,
     })
 }
 
@@ -157,11 +157,11 @@ impl SimAccount {
     ) -> Result<Account, SimulationError> {
         let line = NetworkLink {
             network: Arc::clone(network),
-            twin: Arc::clone(&self.twin),
+            fake: Arc::clone(&self.fake),
         };
         let (transport, clock) = (Transport::InProcess(Arc::new(line)), clock.clone());
         let account = Account::open(&self.config, transport, clock)
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         Ok(Account {
             identity: self.identity.clone(),
             withdraw_at_once: true,

@@ -97,9 +97,9 @@ pub(super) async fn figures(
 async fn theirs(stage: &DemoGateways, job: &JobRow) -> Result<Option<SumsByCurrency>, Failure> {
     let others = &stage.gateways;
     let till = match job.lane.as_str() {
-        "hipopay" => others.hipopay.as_ref().map(|twin| twin.totals()),
-        "egms" => others.egms.as_ref().map(|twin| twin.totals()),
-        "cbtis" => others.cbtis.as_ref().map(|twin| twin.totals()),
+        "hipopay" => others.hipopay.as_ref().map(|fake| fake.totals()),
+        "egms" => others.egms.as_ref().map(|fake| fake.totals()),
+        "cbtis" => others.cbtis.as_ref().map(|fake| fake.totals()),
         _ => None,
     };
     let wide = |sums: BTreeMap<String, (u64, i64)>| -> SumsByCurrency {

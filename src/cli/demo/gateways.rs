@@ -20,7 +20,7 @@ use crate::cli::schema;
 use crate::cli::write_new::write_new;
 use crate::clock::Clock;
 use crate::sandbox::faults::FaultPlan;
-use crate::sandbox::{Gateways, Sandbox, Settings, StatementDelay, server};
+use crate::sandbox::{FakeWechat, Gateways, Settings, StatementDelay, server};
 
 /// The demo's folder, and the file by which it is known to be ours to replace.
 pub(super) const FOLDER: &str = "payrun-demo";
@@ -45,7 +45,7 @@ const ROTATION: Duration = Duration::from_secs(1);
 
 /// The gateways, and where they listen.
 pub(super) struct DemoGateways {
-    pub sandbox: Arc<Sandbox>,
+    pub sandbox: Arc<FakeWechat>,
     pub gateways: Gateways,
     pub address: SocketAddr,
 }
@@ -91,7 +91,7 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<DemoGateway
         ..Settings::default()
     };
     let others = others(&folder.join(KEYS), &settings)?;
-    let sandbox = Sandbox::open(identity, settings, Clock::of_machine())
+    let sandbox = FakeWechat::open(identity, settings, Clock::of_machine())
         .await
         .map_err(|error| Failure::internal(&error))?;
     let gateways = Gateways {
@@ -136,7 +136,7 @@ fn clear(folder: &Path) -> Result<(), Failure> {
 }
 
 /// The gateway changes its certificate in the middle of the day.
-async fn rotate(sandbox: Arc<Sandbox>) {
+async fn rotate(sandbox: Arc<FakeWechat>) {
     tokio::time::sleep(ROTATION).await;
     if let Err(error) = sandbox.rotate_platform() {
         tracing::warn!(error = %error, "the demo's gateway keeps its certificate");

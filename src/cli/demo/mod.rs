@@ -147,9 +147,9 @@ async fn faults(stage: &DemoGateways) -> Result<FaultsMet, Failure> {
     };
     let others = &stage.gateways;
     let others = [
-        others.hipopay.as_ref().map(|twin| twin.totals()),
-        others.egms.as_ref().map(|twin| twin.totals()),
-        others.cbtis.as_ref().map(|twin| twin.totals()),
+        others.hipopay.as_ref().map(|fake| fake.totals()),
+        others.egms.as_ref().map(|fake| fake.totals()),
+        others.cbtis.as_ref().map(|fake| fake.totals()),
     ];
     for totals in others.into_iter().flatten() {
         let sums = [

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use payrun::domain::item::State;
 use payrun::ledger::{ItemFilter, ItemRow, Ledger};
-use payrun::sandbox::{Line, Sandbox};
+use payrun::sandbox::{FakeWechat, Line};
 
 const PAGE: u32 = 1000;
 
 /// What must be true when everything has ended.
-pub async fn assert_match(ledger: &Ledger, sandbox: &Sandbox, refusals: bool) {
+pub async fn assert_match(ledger: &Ledger, sandbox: &FakeWechat, refusals: bool) {
     let books = Books::read(ledger, sandbox).await;
     books.assert_nothing_wrong_yet();
     for item in books.items.iter().filter(|item| item.kind == "deduct") {
@@ -32,7 +32,7 @@ pub async fn assert_match(ledger: &Ledger, sandbox: &Sandbox, refusals: bool) {
 }
 
 /// What must be true at every moment.
-pub async fn assert_nothing_wrong_yet(ledger: &Ledger, sandbox: &Sandbox) {
+pub async fn assert_nothing_wrong_yet(ledger: &Ledger, sandbox: &FakeWechat) {
     Books::read(ledger, sandbox)
         .await
         .assert_nothing_wrong_yet();
@@ -56,7 +56,7 @@ struct Item {
 }
 
 impl Books {
-    async fn read(ledger: &Ledger, sandbox: &Sandbox) -> Self {
+    async fn read(ledger: &Ledger, sandbox: &FakeWechat) -> Self {
         Self {
             before: orders(sandbox).await,
             items: items(ledger).await,
@@ -151,7 +151,7 @@ async fn items(ledger: &Ledger) -> Vec<Item> {
     }
 }
 
-async fn orders(sandbox: &Sandbox) -> HashMap<String, Line> {
+async fn orders(sandbox: &FakeWechat) -> HashMap<String, Line> {
     let mut orders = HashMap::new();
     let mut after = String::new();
     loop {

@@ -16,7 +16,8 @@ use payrun::gateway::wechat::{Client, Transport};
 use payrun::gateway::{Call, Gateway};
 use payrun::sandbox::faults::{Fault, FaultPlan};
 use payrun::sandbox::{
-    ChargedSum, Gateways, Identity, Sandbox, Settings, TillTotals, cbtis, egms, hipopay, server,
+    ChargedSum, FakeWechat, Gateways, Identity, Settings, TransactionTotals, cbtis, egms, hipopay,
+    server,
 };
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -91,7 +92,7 @@ impl Rig {
     }
 
     /// A gateway's books in sum; of WeChat Pay's without deductions, which are [`Rig::charged`].
-    pub fn totals(&self, gateway: &str) -> TillTotals {
+    pub fn totals(&self, gateway: &str) -> TransactionTotals {
         let Gateways {
             wechat,
             hipopay,
@@ -104,7 +105,7 @@ impl Rig {
                     .runtime
                     .block_on(wechat.as_ref().unwrap().totals())
                     .unwrap();
-                TillTotals {
+                TransactionTotals {
                     paid: totals.paid.into_iter().map(sum).collect(),
                     refunded: totals.refunded.into_iter().map(sum).collect(),
                     faults: totals.faults,
@@ -310,14 +311,16 @@ async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
     );
     std::fs::write(folder.join("payrun.yaml"), yaml).unwrap();
     std::fs::write(folder.join("keys/personal.key"), personal_key(7)).unwrap();
-    let sandbox = Sandbox::open(wechat.clone(), settings.clone(), clock.clone())
+    let sandbox = FakeWechat::open(wechat.clone(), settings.clone(), clock.clone())
         .await
         .unwrap();
     let gateways = Gateways {
         wechat: Some(Arc::clone(&sandbox)),
-        hipopay: Some(hipopay::Hipopay::open(&hipopay, settings.clone(), clock.clone()).unwrap()),
-        egms: Some(egms::Egms::open(&egms, settings.clone(), clock.clone())),
-        cbtis: Some(cbtis::Cbtis::open(
+        hipopay: Some(
+            hipopay::FakeHipopay::open(&hipopay, settings.clone(), clock.clone()).unwrap(),
+        ),
+        egms: Some(egms::FakeEgms::open(&egms, settings.clone(), clock.clone())),
+        cbtis: Some(cbtis::FakeCbtis::open(
             &cbtis,
             settings,
             Duration::from_secs(3_600),

@@ -22,7 +22,7 @@ use payrun::clock::Clock;
 use payrun::domain::actor::{Actor, Authorization, Reason};
 use payrun::ledger::{EventRow, ItemFilter, ItemRow, Ledger};
 use payrun::sandbox::faults::FaultPlan;
-use payrun::sandbox::{Identity, Sandbox, Settings, server};
+use payrun::sandbox::{FakeWechat, Identity, Settings, server};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -86,7 +86,7 @@ impl Default for Setup {
 pub struct App {
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<FakeWechat>,
     wire: Option<Arc<Wire>>,
     refusals: bool,
     /// Where the ledger is, if it is on a server.
@@ -119,7 +119,7 @@ impl App {
             ..Settings::default()
         };
         let (sandbox, address, wire) = runtime.block_on(async {
-            let sandbox = Sandbox::open(identity(), settings, Clock::System)
+            let sandbox = FakeWechat::open(identity(), settings, Clock::System)
                 .await
                 .unwrap();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -260,12 +260,12 @@ impl App {
     }
 
     /// The gateway.
-    pub fn sandbox_shared(&self) -> Arc<Sandbox> {
+    pub fn sandbox_shared(&self) -> Arc<FakeWechat> {
         Arc::clone(&self.sandbox)
     }
 
     /// The gateway's other side.
-    pub fn sandbox(&self) -> &Sandbox {
+    pub fn sandbox(&self) -> &FakeWechat {
         &self.sandbox
     }
 

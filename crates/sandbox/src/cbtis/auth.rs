@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Cbtis, RequestRefusal, SubjectReply, ok};
+use super::{FakeCbtis, RequestRefusal, SubjectReply, ok};
 use crate::shared::keys::nonce;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
@@ -15,7 +15,7 @@ use payrun_gateway::transport::Request;
 /// How many issued tokens are kept; older ones are forgotten.
 const TOKENS_MAX: usize = 1_000;
 
-impl Cbtis {
+impl FakeCbtis {
     /// How many tokens were issued and are not forgotten.
     pub fn tokens_issued(&self) -> usize {
         self.issued
@@ -37,7 +37,7 @@ impl Cbtis {
         self.identity.is_token(token)
             || issued
                 .get(token)
-                .is_some_and(|until| self.counter.clock.now() < *until)
+                .is_some_and(|until| self.responder.clock.now() < *until)
     }
 
     pub(super) fn issue(&self, body: &[u8]) -> Result<SubjectReply, RequestRefusal> {
@@ -75,7 +75,7 @@ impl Cbtis {
         if !known {
             return Err(refused);
         }
-        let until = self.counter.clock.now().plus(self.lifetime);
+        let until = self.responder.clock.now().plus(self.lifetime);
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         while issued.len() >= TOKENS_MAX {
             issued.pop_first();

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::read;
-use super::{Cbtis, RequestRefusal, SubjectReply, error, ok};
+use super::{FakeCbtis, RequestRefusal, SubjectReply, error, ok};
 use crate::Settings;
 use crate::faults::Fault;
 use crate::shared::customs::{
     Declaration, DeclarationOutcome, DeclarationResult, DeclaredFees, DeclaredTerms, Key,
     PaidPayment,
 };
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::transactions::{TransactionKind, TransactionState};
 use crate::wechat::customs::CUSTOMS;
 
@@ -84,44 +85,49 @@ impl Body {
     }
 }
 
-impl Cbtis {
+impl FakeCbtis {
     pub(super) fn declare(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
-        let (body, key) = Body::of(bytes, &self.counter.settings)?;
+        let (body, key) = Body::of(bytes, &self.responder.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
-        let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let outcome =
-            self.counter
-                .declarations()
-                .declare(&key, body.terms()?, paid.as_ref(), settings, now);
+        let (settings, now) = (&self.responder.settings, self.responder.clock.now());
+        let outcome = self.responder.declarations().declare(
+            &key,
+            body.terms()?,
+            paid.as_ref(),
+            settings,
+            now,
+        );
         Ok(said(&key, outcome))
     }
 
     pub(super) fn modify(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
-        let (body, key) = Body::of(bytes, &self.counter.settings)?;
+        let (body, key) = Body::of(bytes, &self.responder.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
-        let (settings, now) = (&self.counter.settings, self.counter.clock.now());
+        let (settings, now) = (&self.responder.settings, self.responder.clock.now());
         let outcome =
-            self.counter
+            self.responder
                 .declarations()
                 .modify(&key, body.terms()?, paid.as_ref(), settings, now);
         Ok(said(&key, outcome))
     }
 
     pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
-        let (body, key) = Body::of(bytes, &self.counter.settings)?;
-        let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let outcome =
-            self.counter
-                .declarations()
-                .redeclare(&key, body.merchant_customs_no()?, settings, now);
+        let (body, key) = Body::of(bytes, &self.responder.settings)?;
+        let (settings, now) = (&self.responder.settings, self.responder.clock.now());
+        let outcome = self.responder.declarations().redeclare(
+            &key,
+            body.merchant_customs_no()?,
+            settings,
+            now,
+        );
         Ok(said(&key, outcome))
     }
 
     pub(super) fn query_declaration(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
-        let (_, key) = Body::of(bytes, &self.counter.settings)?;
-        let (settings, now) = (&self.counter.settings, self.counter.clock.now());
+        let (_, key) = Body::of(bytes, &self.responder.settings)?;
+        let (settings, now) = (&self.responder.settings, self.responder.clock.now());
         let (mut seen, fault) =
-            self.counter
+            self.responder
                 .declarations()
                 .query(std::slice::from_ref(&key), settings, now);
         let body = seen
@@ -132,7 +138,7 @@ impl Cbtis {
 
     /// A payment by its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<PaidPayment> {
-        let till = self.counter.transactions();
+        let till = self.responder.transactions();
         let entry = till.entry(TransactionKind::Payment, number)?;
         let fits = entry.standing == TransactionState::Done
             && theirs.is_none_or(|theirs| entry.theirs == theirs);
@@ -153,9 +159,9 @@ fn said(key: &Key, outcome: DeclarationOutcome) -> SubjectReply {
         DeclarationResult::TooMany | DeclarationResult::TooMuch => error(409_003),
         DeclarationResult::WrongState => error(409_002),
         DeclarationResult::Absent => error(404_001),
-        DeclarationResult::Soft => error(429_001),
-        DeclarationResult::Hard => error(403_001),
-        DeclarationResult::Unmapped => error(999_999),
+        DeclarationResult::Faulty(FaultReply::Soft) => error(429_001),
+        DeclarationResult::Faulty(FaultReply::Hard) => error(403_001),
+        DeclarationResult::Faulty(FaultReply::Unmapped) => error(999_999),
         DeclarationResult::Full => error(500_001),
     };
     (key.number().to_owned(), body, fault)

@@ -1,4 +1,4 @@
-//! Who the twin and its one merchant are: a generated token, credentials and API key, worth nothing
+//! Who the fake and its one merchant are: a generated token, credentials and API key, worth nothing
 //! at CBTIS.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use payrun_project::config::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,
 };
 
-/// Where the twin issues tokens; CBTIS's own place is not documented.
+/// Where the fake issues tokens; CBTIS's own place is not documented.
 pub const TOKEN_PATH: &str = "/mch-api/v1/auth/token";
 
 /// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md
@@ -70,7 +70,7 @@ impl Identity {
         })
     }
 
-    /// The account a client is configured with; its token is fetched from the twin.
+    /// The account a client is configured with; its token is fetched from the fake.
     pub fn config(&self, base_url: &str) -> CbtisConfig {
         let request = TokenRequest {
             path: TOKEN_PATH.into(),

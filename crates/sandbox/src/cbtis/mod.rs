@@ -1,7 +1,7 @@
-//! The other side of CBTIS: payment intents, refunds as this twin has them, access tokens,
+//! The other side of CBTIS: payment intents, refunds as this fake has them, access tokens,
 //! notifications.
 //!
-//! What CBTIS does not document the twin had to make up: every `code` but 0, the refund calls (by
+//! What CBTIS does not document the fake had to make up: every `code` but 0, the refund calls (by
 //! analogy with payments), the states of refunds, the token request `POST /mch-api/v1/auth/token`
 //! with a body (and `…/authentication/login` with headers), and of customs declarations all but
 //! where one is created and its four fields. It is strict about what is documented. Replies are not
@@ -26,12 +26,13 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::request_table::RequestTable;
 use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::transactions::{
-    TillTotals, Transaction, TransactionKind, TransactionOutcome, TransactionRequest,
-    TransactionResult, TransactionState,
+    Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
+    TransactionState, TransactionTotals,
 };
 use crate::{FakeGateway, Reaction, Settings};
 pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
@@ -42,8 +43,8 @@ use payrun_system::clock::Clock;
 
 /// CBTIS's other side.
 #[derive(Debug)]
-pub struct Cbtis {
-    pub(crate) counter: Responder,
+pub struct FakeCbtis {
+    pub(crate) responder: Responder,
     identity: Identity,
     lifetime: Duration,
     /// Issued tokens, and until when they are good.
@@ -72,7 +73,7 @@ impl RequestRefusal {
 /// Whose order it is about, what is said, and what bends it.
 type SubjectReply = (String, Value, Option<Fault>);
 
-impl Cbtis {
+impl FakeCbtis {
     /// Opens it with empty books; the tokens it issues live for `lifetime`.
     pub fn open(
         identity: &Identity,
@@ -82,7 +83,7 @@ impl Cbtis {
     ) -> Arc<Self> {
         let counter = Responder::new(settings, clock);
         Arc::new(Self {
-            counter,
+            responder: counter,
             identity: identity.clone(),
             lifetime,
             issued: Mutex::default(),
@@ -90,18 +91,18 @@ impl Cbtis {
     }
 
     /// Everything that moved, and everything that went wrong.
-    pub fn totals(&self) -> TillTotals {
-        self.counter.totals()
+    pub fn totals(&self) -> TransactionTotals {
+        self.responder.totals()
     }
 
     /// Puts a paid payment into the books; its `order_id`.
     pub fn seed(&self, merchant_order_id: &str, amount: Amount) -> String {
-        self.counter.seed(merchant_order_id, amount)
+        self.responder.seed(merchant_order_id, amount)
     }
 
     /// A refund as it stands in the books.
     pub fn refund(&self, merchant_refund_id: &str) -> Option<Transaction> {
-        self.counter
+        self.responder
             .transactions()
             .entry(TransactionKind::Refund, merchant_refund_id)
             .cloned()
@@ -117,7 +118,7 @@ impl Cbtis {
                 (subject, if made { 201 } else { 200 }, body, fault)
             }
             Err(refused) => {
-                self.counter.transactions().refuse(refused.reason);
+                self.responder.transactions().refuse(refused.reason);
                 (String::new(), refused.http, error(refused.code), None)
             }
         };
@@ -125,11 +126,11 @@ impl Cbtis {
             if forged {
                 Some(stray_page())
             } else {
-                json_reply(http, body, &self.counter.clock)
+                json_reply(http, body, &self.responder.clock)
             }
         };
         let (broken, busy) = (error(500_001), error(429_001));
-        self.counter
+        self.responder
             .respond(Reply {
                 subject: &subject,
                 http,
@@ -226,7 +227,7 @@ impl Cbtis {
     fn take_refund(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
         let refund = body::refund(bytes)?;
         let payment = {
-            let till = self.counter.transactions();
+            let till = self.responder.transactions();
             let number = match &refund.of {
                 body::PaymentId::Ours(number) => number.clone(),
                 body::PaymentId::Theirs(theirs) => till
@@ -247,10 +248,10 @@ impl Cbtis {
     fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
         let (sort, number) = (asked.sort, asked.number.clone());
         let (currency, minor) = (asked.currency.clone(), asked.minor);
-        let TransactionOutcome { what, fault } = self.counter.transactions().submit(
+        let TransactionOutcome { what, fault } = self.responder.transactions().submit(
             asked,
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
@@ -260,18 +261,18 @@ impl Cbtis {
                 ok(shown)
             }
             TransactionResult::Transaction(entry) => ok(show(&entry, sort, fault)),
-            TransactionResult::Soft if sort == TransactionKind::Refund => {
+            TransactionResult::Faulty(FaultReply::Soft) if sort == TransactionKind::Refund => {
                 ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
             }
-            TransactionResult::Soft => {
+            TransactionResult::Faulty(FaultReply::Soft) => {
                 let (ours, _) = names(sort);
                 let amount = shown_amount(minor, &currency, None);
                 ok(
                     json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(sort) }),
                 )
             }
-            TransactionResult::Hard => error(403_001),
-            TransactionResult::Unmapped => error(999_999),
+            TransactionResult::Faulty(FaultReply::Hard) => error(403_001),
+            TransactionResult::Faulty(FaultReply::Unmapped) => error(999_999),
             TransactionResult::OtherBody => error(409_001),
             TransactionResult::NoPayment => error(404_001),
             TransactionResult::WrongState => error(409_002),
@@ -282,7 +283,7 @@ impl Cbtis {
     }
 
     fn query(&self, bytes: &[u8], sort: TransactionKind) -> Result<SubjectReply, RequestRefusal> {
-        let mut till = self.counter.transactions();
+        let mut till = self.responder.transactions();
         let number = match body::which(bytes, sort)? {
             body::PaymentId::Ours(number) => number,
             body::PaymentId::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
@@ -290,15 +291,15 @@ impl Cbtis {
         let (seen, fault) = till.query(
             sort,
             &number,
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         let body = seen.map_or_else(|| error(404_001), |entry| ok(show(&entry, sort, fault)));
         Ok((number, body, fault))
     }
 }
 
-impl FakeGateway for Cbtis {
+impl FakeGateway for FakeCbtis {
     fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }

@@ -6,15 +6,15 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::auth::signature;
-use super::{Cbtis, names};
+use super::{FakeCbtis, names};
 use crate::shared::responder::shown_amount;
 use crate::shared::transactions::{Transaction, TransactionKind};
 
-impl Cbtis {
+impl FakeCbtis {
     /// The notification of a payment: its headers and body.
     pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
         let paid = self
-            .counter
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, merchant_order_id)
             .cloned()?;

@@ -1,4 +1,4 @@
-//! Client and twin against each other, in process.
+//! Client and fake against each other, in process.
 
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,7 @@ fn hkd(text: &str) -> Amount {
 }
 
 struct Rig {
-    twin: Arc<Cbtis>,
+    fake: Arc<FakeCbtis>,
     client: Client,
     clock: Clock,
 }
@@ -34,8 +34,8 @@ impl Rig {
             pending: Duration::ZERO,
             ..Settings::default()
         };
-        let twin = Cbtis::open(&identity, settings, HOUR, clock.clone());
-        let transport = Transport::InProcess(twin.clone());
+        let fake = FakeCbtis::open(&identity, settings, HOUR, clock.clone());
+        let transport = Transport::InProcess(fake.clone());
         let client = Client::new(
             &identity.config("https://sandbox.invalid"),
             transport,
@@ -43,7 +43,7 @@ impl Rig {
         )
         .unwrap();
         Self {
-            twin,
+            fake,
             client,
             clock,
         }
@@ -131,29 +131,29 @@ async fn an_intent_is_created_paid_and_refunded() {
         said(&rig.refund("R-2", "P-1", "6.01").await),
         (None, Some("409003"))
     );
-    assert_eq!(rig.twin.totals().refunded["HKD"], (1, 400));
+    assert_eq!(rig.fake.totals().refunded["HKD"], (1, 400));
 }
 
 #[tokio::test]
 async fn a_token_is_fetched_once_renewed_in_time_and_again_after_it_was_refused() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", hkd("1"));
+    rig.fake.seed("P-1", hkd("1"));
     for _ in 0..3 {
         assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
     }
-    assert_eq!(rig.twin.tokens_issued(), 1);
+    assert_eq!(rig.fake.tokens_issued(), 1);
     let later = rig.clock.now().plus(HOUR - Duration::from_secs(30));
     rig.clock.set(later);
     assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
-    assert_eq!(rig.twin.tokens_issued(), 2);
-    rig.twin.revoke_tokens();
+    assert_eq!(rig.fake.tokens_issued(), 2);
+    rig.fake.revoke_tokens();
     let refused = rig.query("P-1").await;
     assert_eq!(
         (refused.http, refused.code.as_deref()),
         (Some(401), Some("401001"))
     );
     assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
-    assert_eq!(rig.twin.tokens_issued(), 3);
+    assert_eq!(rig.fake.tokens_issued(), 3);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
         .config("https://sandbox.invalid");
     let stranger = Client::new(
         &config,
-        Transport::InProcess(rig.twin.clone()),
+        Transport::InProcess(rig.fake.clone()),
         rig.clock.clone(),
     )
     .unwrap();
@@ -177,28 +177,28 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
         matches!(&seen.reached, Delivery::Refused(why) if why == "no access token: HTTP 401"),
         "{seen:?}"
     );
-    assert_eq!(rig.twin.totals().refused["wrong_credentials"], 1);
+    assert_eq!(rig.fake.totals().refused["wrong_credentials"], 1);
     assert!(rig.client.probe().await[0].found.is_err());
 }
 
 #[tokio::test]
 async fn a_fixed_token_is_sent_as_it_is() {
     let identity = Identity::generate().unwrap();
-    let twin = Cbtis::open(&identity, Settings::default(), HOUR, Clock::System);
+    let fake = FakeCbtis::open(&identity, Settings::default(), HOUR, Clock::System);
     let config = identity.config_with_fixed_token("https://sandbox.invalid");
-    let client = Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+    let client = Client::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
     assert!(client.probe().await.iter().all(|probe| probe.found.is_ok()));
-    assert_eq!(twin.tokens_issued(), 0);
+    assert_eq!(fake.tokens_issued(), 0);
 }
 
 #[tokio::test]
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
         let rig = Rig::new(FaultPlan::only(fault));
-        rig.twin.seed("P-1", hkd("10.00"));
+        rig.fake.seed("P-1", hkd("10.00"));
         let seen = rig.refund("R-1", "P-1", "4.00").await;
         let exists = rig
-            .twin
+            .fake
             .refund("R-1")
             .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let fits = match fault {
@@ -231,16 +231,16 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Delivery::Replied,
             "{fault}"
         );
-        assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
-        assert!(rig.twin.totals().violations.is_empty(), "{fault}");
+        assert!(rig.fake.refund("R-1").unwrap().moved <= 1, "{fault}");
+        assert!(rig.fake.totals().violations.is_empty(), "{fault}");
     }
 }
 
 #[tokio::test]
 async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", hkd("10.00"));
-    let (headers, body) = rig.twin.notification("P-1").unwrap();
+    rig.fake.seed("P-1", hkd("10.00"));
+    let (headers, body) = rig.fake.notification("P-1").unwrap();
     let seen = rig.client.read_notification(&headers, &body);
     assert_eq!(
         (said(&seen), seen.order_no.as_deref()),
@@ -273,20 +273,20 @@ async fn while_the_api_key_is_changed_either_verifies() {
         api_keys: [keys(&new), keys(&old)].concat(),
         ..new.config("https://sandbox.invalid")
     };
-    let twins = [&new, &old].map(|identity| {
-        Cbtis::open(
+    let fakes = [&new, &old].map(|identity| {
+        FakeCbtis::open(
             identity,
             Settings::default(),
             Duration::from_secs(600),
             Clock::System,
         )
     });
-    for (at, twin) in twins.iter().enumerate() {
-        twin.seed("P-1", hkd("10.00"));
-        let (headers, body) = twin.notification("P-1").unwrap();
+    for (at, fake) in fakes.iter().enumerate() {
+        fake.seed("P-1", hkd("10.00"));
+        let (headers, body) = fake.notification("P-1").unwrap();
         let read = |config: &CbtisConfig| {
             let client =
-                Client::new(config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+                Client::new(config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
             client.read_notification(&headers, &body).reached
         };
         assert_eq!(read(&config), Delivery::Replied);
@@ -301,7 +301,7 @@ async fn while_the_api_key_is_changed_either_verifies() {
 async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
     let identity = Identity::generate().unwrap();
     let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));
-    let twin = Cbtis::open(
+    let fake = FakeCbtis::open(
         &identity,
         Settings {
             timeout: TIMEOUT,
@@ -310,7 +310,7 @@ async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
         HOUR,
         clock.clone(),
     );
-    let transport = Transport::InProcess(twin.clone());
+    let transport = Transport::InProcess(fake.clone());
     let client = Client::new(
         &identity.config_with_login("https://sandbox.invalid"),
         transport,
@@ -318,23 +318,23 @@ async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
     )
     .unwrap();
     let rig = Rig {
-        twin,
+        fake,
         client,
         clock,
     };
-    rig.twin.seed("P-1", hkd("1"));
+    rig.fake.seed("P-1", hkd("1"));
     for (after, issued) in [(0, 1), (3_500, 1), (60, 2)] {
         rig.clock
             .set(rig.clock.now().plus(Duration::from_secs(after)));
         assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
-        assert_eq!(rig.twin.tokens_issued(), issued, "after {after} s");
+        assert_eq!(rig.fake.tokens_issued(), issued, "after {after} s");
     }
 }
 
 #[tokio::test]
 async fn a_payment_is_declared_modified_and_pushed_again() {
     let rig = Rig::new(FaultPlan::NONE);
-    let theirs = rig.twin.seed("P-1", hkd("100"));
+    let theirs = rig.fake.seed("P-1", hkd("100"));
     let whole = json!({
         "out_trade_no": "P-1", "transaction_id": theirs, "customs": "SHANGHAI_ZS", "mch_customs_no": "123456"
     });
@@ -355,7 +355,7 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
         said(&rig.call("redeclare", "E-1", None, whole.clone()).await).0,
         Some("UNDECLARED")
     );
-    assert_eq!(rig.twin.totals().customs.redeclared, 1);
+    assert_eq!(rig.fake.totals().customs.redeclared, 1);
     let mut split = whole.clone();
     split["sub_order_no"] = json!("S-1");
     split["product_fee"] = json!("20.00");
@@ -373,7 +373,7 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
         (said(&filed).0, filed.order_no.as_deref()),
         (Some("UNDECLARED"), Some("P-1"))
     );
-    assert_eq!(rig.twin.totals().customs.filed_twice, 0);
+    assert_eq!(rig.fake.totals().customs.filed_twice, 0);
     let mut named = whole.clone();
     named["cert_id"] = json!("510921199308772318");
     let seen = rig.client.call(&call("declare", &named)).await;
@@ -394,7 +394,7 @@ async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_wr
     };
     let client = Client::new(
         &config,
-        Transport::InProcess(rig.twin.clone()),
+        Transport::InProcess(rig.fake.clone()),
         rig.clock.clone(),
     )
     .unwrap();
@@ -421,13 +421,13 @@ async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss()
     use secrecy::ExposeSecret as _;
     use sha2::{Digest, Sha256};
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", hkd("10.00"));
-    let (headers, body) = rig.twin.notification("P-1").unwrap();
+    rig.fake.seed("P-1", hkd("10.00"));
+    let (headers, body) = rig.fake.notification("P-1").unwrap();
     assert_eq!(
         rig.client.read_notification(&headers, &body).reached,
         Delivery::Replied
     );
-    let key = rig.twin.identity.api_key();
+    let key = rig.fake.identity.api_key();
     let (key, body_text) = (key.expose_secret(), std::str::from_utf8(&body).unwrap());
     for covered in [
         format!("{key}.{body_text}"),

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use rsa::sha2::{Digest, Sha256, Sha512};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Egms, RequestRefusal};
+use super::{FakeEgms, RequestRefusal};
 use crate::shared::keys::nonce;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::egms::account::SignType;
@@ -95,7 +95,7 @@ impl fmt::Debug for SignKey {
     }
 }
 
-impl Egms {
+impl FakeEgms {
     /// Lets a request in or says why not (docs/gateways/egms.md).
     pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), RequestRefusal> {
         let header = |name| {

@@ -1,4 +1,4 @@
-//! Who the twin and its one merchant are: a generated key, worth nothing at EGMS.
+//! Who the fake and its one merchant are: a generated key, worth nothing at EGMS.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const SIGN_KEY: &str = "sign_key.txt";
 pub struct Identity {
     /// The merchant's id.
     pub sid: String,
-    /// Which digest both sides use; change it before the twin is opened.
+    /// Which digest both sides use; change it before the fake is opened.
     pub sign_type: SignType,
     key: SecretString,
 }
@@ -85,5 +85,5 @@ impl Identity {
     }
 }
 
-/// The twin's one merchant.
+/// The fake's one merchant.
 const SID: &str = "S000001";

@@ -23,13 +23,14 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::fault_flow::Reply;
 use crate::shared::percent_decoding::decode;
 use crate::shared::request_table::{Issue, RequestTable};
 use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::transactions::{
-    TillTotals, Transaction, TransactionKind, TransactionOutcome, TransactionRequest,
-    TransactionResult, TransactionState,
+    Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
+    TransactionState, TransactionTotals,
 };
 use crate::{FakeGateway, Reaction, Settings};
 use auth::SignKey;
@@ -40,8 +41,8 @@ use payrun_system::clock::Clock;
 
 /// EGMS's other side.
 #[derive(Debug)]
-pub struct Egms {
-    pub(crate) counter: Responder,
+pub struct FakeEgms {
+    pub(crate) responder: Responder,
     sid: String,
     key: SignKey,
 }
@@ -57,29 +58,29 @@ pub(crate) struct RequestRefusal {
 /// Whose order it is about, what is said, and what bends it.
 type SubjectReply = (String, Value, Option<Fault>);
 
-impl Egms {
+impl FakeEgms {
     /// Opens it with empty books.
     pub fn open(identity: &Identity, settings: Settings, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            counter: Responder::new(settings, clock),
+            responder: Responder::new(settings, clock),
             sid: identity.sid.clone(),
             key: identity.sign_key(),
         })
     }
 
     /// Everything that moved, and everything that went wrong.
-    pub fn totals(&self) -> TillTotals {
-        self.counter.totals()
+    pub fn totals(&self) -> TransactionTotals {
+        self.responder.totals()
     }
 
     /// Puts a captured payment into the books; its `evoTransID`.
     pub fn seed(&self, merchant_trans_id: &str, amount: Amount) -> String {
-        self.counter.seed(merchant_trans_id, amount)
+        self.responder.seed(merchant_trans_id, amount)
     }
 
     /// A refund as it stands in the books.
     pub fn refund(&self, merchant_trans_id: &str) -> Option<Transaction> {
-        self.counter
+        self.responder
             .transactions()
             .entry(TransactionKind::Refund, merchant_trans_id)
             .cloned()
@@ -98,7 +99,7 @@ impl Egms {
         let (subject, body, fault) = match said {
             Ok(said) => said,
             Err(refused) => {
-                self.counter.transactions().refuse(refused.reason);
+                self.responder.transactions().refuse(refused.reason);
                 (String::new(), result(refused.code), None)
             }
         };
@@ -112,7 +113,7 @@ impl Egms {
         } else {
             200
         };
-        self.counter
+        self.responder
             .respond(Reply {
                 subject: &subject,
                 http,
@@ -171,7 +172,7 @@ impl Egms {
             }
             (&Method::POST, TransactionKind::Cancel | TransactionKind::Refund, Some(payment)) => {
                 let currency = self
-                    .counter
+                    .responder
                     .transactions()
                     .entry(TransactionKind::Payment, &payment)
                     .map(|entry| entry.currency.clone());
@@ -194,9 +195,9 @@ impl Egms {
 
     fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
         let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
-        let mut till = self.counter.transactions();
+        let mut till = self.responder.transactions();
         let TransactionOutcome { what, fault } =
-            till.submit(asked, &self.counter.settings, self.counter.clock.now());
+            till.submit(asked, &self.responder.settings, self.responder.clock.now());
         let failed = |code: &str| {
             let mut body = result("S0000");
             body[status_word(sort)] = json!({
@@ -209,7 +210,7 @@ impl Egms {
             TransactionResult::Transaction(entry)
                 if fault == Some(Fault::Pending)
                     && self
-                        .counter
+                        .responder
                         .settings
                         .plan
                         .draw(&entry.number, "in progress", 0)
@@ -223,9 +224,9 @@ impl Egms {
                 till.entry(TransactionKind::Payment, &of),
                 fault,
             ),
-            TransactionResult::Soft => failed("P0001"),
-            TransactionResult::Hard => result("B0005"),
-            TransactionResult::Unmapped => result("X9999"),
+            TransactionResult::Faulty(FaultReply::Soft) => failed("P0001"),
+            TransactionResult::Faulty(FaultReply::Hard) => result("B0005"),
+            TransactionResult::Faulty(FaultReply::Unmapped) => result("X9999"),
             TransactionResult::OtherBody => result("C0009"),
             TransactionResult::NoPayment => result("B0014"),
             TransactionResult::WrongState => result("B0012"),
@@ -236,12 +237,12 @@ impl Egms {
     }
 
     fn query(&self, sort: TransactionKind, number: String) -> SubjectReply {
-        let mut till = self.counter.transactions();
+        let mut till = self.responder.transactions();
         let (seen, fault) = till.query(
             sort,
             &number,
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         let body = match seen {
             Some(entry) => shown(
@@ -264,7 +265,7 @@ impl Egms {
         body: &Value,
         forged: bool,
     ) -> Option<Response> {
-        let mut response = json_reply(http, body, &self.counter.clock)?;
+        let mut response = json_reply(http, body, &self.responder.clock)?;
         let signed = if forged {
             Bytes::from_static(b"{}")
         } else {
@@ -274,14 +275,14 @@ impl Egms {
             method.as_str(),
             target,
             &signed,
-            self.counter.clock.now(),
+            self.responder.clock.now(),
             response.headers_mut(),
         )?;
         Some(response)
     }
 }
 
-impl FakeGateway for Egms {
+impl FakeGateway for FakeEgms {
     fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }

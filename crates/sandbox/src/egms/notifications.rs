@@ -4,16 +4,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::json;
 
-use super::{Egms, show, status_word};
+use super::{FakeEgms, show, status_word};
 use crate::shared::transactions::{Transaction, TransactionKind};
 use payrun_domain::time::Timestamp;
 
-impl Egms {
+impl FakeEgms {
     /// The notification of a payment as it stands, signed for the webhook at `path`: its headers
     /// and body.
     pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self
-            .counter
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, merchant_trans_id)
             .cloned()?;
@@ -21,7 +21,7 @@ impl Egms {
             TransactionKind::Payment,
             &payment,
             path,
-            self.counter.clock.now(),
+            self.responder.clock.now(),
         )
     }
 

@@ -1,4 +1,4 @@
-//! Client and twin against each other, in process.
+//! Client and fake against each other, in process.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn usd(text: &str) -> Amount {
 }
 
 struct Rig {
-    twin: Arc<Egms>,
+    fake: Arc<FakeEgms>,
     client: Client,
 }
 
@@ -40,15 +40,15 @@ impl Rig {
             pending: Duration::ZERO,
             ..Settings::default()
         };
-        let twin = Egms::open(&identity, settings, Clock::System);
-        let transport = Transport::InProcess(twin.clone());
+        let fake = FakeEgms::open(&identity, settings, Clock::System);
+        let transport = Transport::InProcess(fake.clone());
         let client = Client::new(
             &identity.config("https://sandbox.invalid"),
             transport,
             Clock::System,
         )
         .unwrap();
-        Self { twin, client }
+        Self { fake, client }
     }
 
     async fn call(
@@ -125,7 +125,7 @@ async fn a_payment_is_created_captured_and_refunded_under_every_digest() {
             (said(&refunded), refunded.order_no.as_deref()),
             ((Some("Success"), None), Some("R-1"))
         );
-        assert_eq!(rig.twin.totals().refunded["USD"], (1, 400));
+        assert_eq!(rig.fake.totals().refunded["USD"], (1, 400));
         assert!(
             rig.client
                 .probe()
@@ -144,15 +144,15 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
         ..Settings::default()
     };
     let identity = Identity::generate().unwrap();
-    let twin = Egms::open(&identity, settings, Clock::System);
-    let transport = Transport::InProcess(twin.clone());
+    let fake = FakeEgms::open(&identity, settings, Clock::System);
+    let transport = Transport::InProcess(fake.clone());
     let client = Client::new(
         &identity.config("https://sandbox.invalid"),
         transport,
         Clock::System,
     )
     .unwrap();
-    let rig = Rig { twin, client };
+    let rig = Rig { fake, client };
     let payment = json!({ "platform": "MINI", "openid": "o1", "appid": "wx1" });
     assert_eq!(
         said(&rig.call("payment", "P-1", Some("10.00"), payment).await).0,
@@ -175,7 +175,7 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
         said(&rig.call("payment_query", "P-1", None, json!({})).await).0,
         Some("Cancelled")
     );
-    rig.twin.seed("P-2", usd("5"));
+    rig.fake.seed("P-2", usd("5"));
     let late = rig
         .call("cancel", "C-2", None, json!({ "out_trade_no": "P-2" }))
         .await;
@@ -189,7 +189,7 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
 #[tokio::test]
 async fn success_around_a_failed_refund_is_seen_through() {
     let rig = Rig::new(FaultPlan::only(Fault::SoftDecline));
-    rig.twin.seed("P-1", usd("10.00"));
+    rig.fake.seed("P-1", usd("10.00"));
     assert_eq!(
         said(&rig.refund("R-1", "P-1", "4.00").await),
         (Some("Failed"), Some("P0001"))
@@ -199,7 +199,7 @@ async fn success_around_a_failed_refund_is_seen_through() {
         Some("Received")
     );
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", usd("10.00"));
+    rig.fake.seed("P-1", usd("10.00"));
     assert_eq!(
         said(&rig.refund("R-1", "P-1", "10.01").await),
         (None, Some("B0013"))
@@ -213,7 +213,7 @@ async fn success_around_a_failed_refund_is_seen_through() {
 #[tokio::test]
 async fn a_received_refund_may_still_fail() {
     let rig = Rig::new(FaultPlan::only(Fault::Pending));
-    rig.twin.seed("P-1", usd("10.00"));
+    rig.fake.seed("P-1", usd("10.00"));
     let mut ends = std::collections::BTreeSet::new();
     for n in 0..20 {
         let number = format!("R-{n}");
@@ -239,10 +239,10 @@ async fn a_received_refund_may_still_fail() {
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
         let rig = Rig::new(FaultPlan::only(fault));
-        rig.twin.seed("P-1", usd("10.00"));
+        rig.fake.seed("P-1", usd("10.00"));
         let seen = rig.refund("R-1", "P-1", "4.00").await;
         let exists = rig
-            .twin
+            .fake
             .refund("R-1")
             .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let fits = match fault {
@@ -275,8 +275,8 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Delivery::Replied,
             "{fault}"
         );
-        assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
-        assert!(rig.twin.totals().violations.is_empty(), "{fault}");
+        assert!(rig.fake.refund("R-1").unwrap().moved <= 1, "{fault}");
+        assert!(rig.fake.totals().violations.is_empty(), "{fault}");
     }
 }
 
@@ -288,7 +288,7 @@ async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
     });
     for n in 0..20 {
         let number = format!("P-{n}");
-        rig.twin.seed(&number, usd("1"));
+        rig.fake.seed(&number, usd("1"));
         let seen = rig.call("payment_query", &number, None, json!({})).await;
         if seen.http == Some(502) {
             assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
@@ -309,13 +309,13 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
     let (after, before) = (Rig::of(new, FaultPlan::NONE), Rig::of(old, FaultPlan::NONE));
     let client = Client::new(
         &config,
-        Transport::InProcess(after.twin.clone()),
+        Transport::InProcess(after.fake.clone()),
         Clock::System,
     )
     .unwrap();
-    for twin in [&before.twin, &after.twin] {
-        twin.seed("P-1", usd("10.00"));
-        let (headers, body) = twin.notification("P-1", "/payrun/notify/egms").unwrap();
+    for fake in [&before.fake, &after.fake] {
+        fake.seed("P-1", usd("10.00"));
+        let (headers, body) = fake.notification("P-1", "/payrun/notify/egms").unwrap();
         assert_eq!(
             client
                 .read_notification(&headers, &body, Clock::System.now())
@@ -324,7 +324,7 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
         );
     }
     let (headers, body) = before
-        .twin
+        .fake
         .notification("P-1", "/payrun/notify/egms")
         .unwrap();
     assert!(matches!(
@@ -345,8 +345,8 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
 #[tokio::test]
 async fn notifications_are_verified_with_our_public_path() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", usd("10.00"));
-    let (headers, body) = rig.twin.notification("P-1", "/payrun/notify/egms").unwrap();
+    rig.fake.seed("P-1", usd("10.00"));
+    let (headers, body) = rig.fake.notification("P-1", "/payrun/notify/egms").unwrap();
     let seen = rig
         .client
         .read_notification(&headers, &body, Clock::System.now());
@@ -355,7 +355,7 @@ async fn notifications_are_verified_with_our_public_path() {
         ((Some("Captured"), None), Some("P-1"))
     );
     assert_eq!(seen.amount, Some(Ok(usd("10.00"))));
-    let (headers, body) = rig.twin.notification("P-1", "/behind/a/proxy").unwrap();
+    let (headers, body) = rig.fake.notification("P-1", "/behind/a/proxy").unwrap();
     assert!(matches!(
         rig.client
             .read_notification(&headers, &body, Clock::System.now())
@@ -389,19 +389,19 @@ async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_
         said(&pay("10.00", "2026-11-22T10:00:01+08:00").await).1,
         Some("C0009")
     );
-    assert_eq!(rig.twin.totals().violations["two_bodies"], 2);
+    assert_eq!(rig.fake.totals().violations["two_bodies"], 2);
 }
 
 #[tokio::test]
 async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", usd("10.00"));
+    rig.fake.seed("P-1", usd("10.00"));
     let stranger = Identity::generate()
         .unwrap()
         .config("https://sandbox.invalid");
     let client = Client::new(
         &stranger,
-        Transport::InProcess(rig.twin.clone()),
+        Transport::InProcess(rig.fake.clone()),
         Clock::System,
     )
     .unwrap();
@@ -455,7 +455,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
 #[tokio::test]
 async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", usd("10.00"));
+    rig.fake.seed("P-1", usd("10.00"));
     let refund = |reason: String| {
         rig.call(
             "refund",
@@ -490,7 +490,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
         ..Settings::default()
     };
     let identity = Identity::generate().unwrap();
-    let twin = Egms::open(&identity, settings, Clock::System);
+    let fake = FakeEgms::open(&identity, settings, Clock::System);
     let with = |cancel_when: &[&str]| {
         let cancel_when = cancel_when.iter().map(|word| (*word).to_owned()).collect();
         let config = payrun_project::config::EgmsConfig {
@@ -498,9 +498,9 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
             ..identity.config("https://sandbox.invalid")
         };
         let client =
-            Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+            Client::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
         Rig {
-            twin: twin.clone(),
+            fake: fake.clone(),
             client,
         }
     };
@@ -516,7 +516,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
             for n in 0..10 {
                 let number = format!("{at}{n}{kind}");
                 match kind {
-                    "P-paid" => drop(twin.seed(&number, usd("1.00"))),
+                    "P-paid" => drop(fake.seed(&number, usd("1.00"))),
                     "P-gone" => {}
                     _ => drop(rig.call("payment", &number, Some("1.00"), json!({})).await),
                 }
@@ -560,7 +560,7 @@ async fn code(
         .header("authorization", hex::encode(Sha256::digest(covered)))
         .body(Bytes::new())
         .unwrap();
-    match rig.twin.handle(request).await {
+    match rig.fake.handle(request).await {
         Reaction::Reply(reply) => {
             let body: Value = serde_json::from_slice(reply.body()).unwrap();
             body["result"]["code"].clone()
@@ -607,6 +607,6 @@ async fn only_the_parts_in_the_order_of_the_page_are_signed_as_documented() {
     for (name, covered) in cases {
         assert_eq!(code(&rig, &identity, covered).await, "V0010", "{name}");
     }
-    let totals = rig.twin.totals();
+    let totals = rig.fake.totals();
     assert_eq!(totals.refused["wrong_signature"], 6);
 }

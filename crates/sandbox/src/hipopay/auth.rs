@@ -11,7 +11,7 @@ use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 
-/// How far a request's timestamp may be from the twin's clock, in seconds. HipoPay's own window is
+/// How far a request's timestamp may be from the fake's clock, in seconds. HipoPay's own window is
 /// not documented.
 const WINDOW: i64 = 300;
 /// The most parameters a form may have.

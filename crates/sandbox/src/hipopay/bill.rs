@@ -14,7 +14,7 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::auth::{Params, RequestRefusal};
-use super::{Hipopay, error};
+use super::{FakeHipopay, error};
 use crate::Reaction;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::responder::json_reply;
@@ -28,7 +28,7 @@ const MONTHS: u32 = 3;
 
 const HEADER: &str = "Transaction Type,Transaction Time,Order No.,External order No.,Credit,Debit,Balance,Transaction Amount,Exchange Rate Adopted for Settlement,Service Fee,Refund Amount,Refund Order,External Refund Order No.,Fee for Withdrawal,Converted Currency,Exchange Rate Adopted for Conversion,Amount After Conversion,Payment Channel";
 
-impl Hipopay {
+impl FakeHipopay {
     /// `GET /download_bill`.
     pub(super) async fn bill(&self, params: &Params) -> Reaction {
         let days = match self.asked_days(params) {
@@ -40,13 +40,13 @@ impl Hipopay {
             compact(*days.start()),
             compact(*days.end())
         );
-        let (before, fault) = self.looks.note(&subject, &self.counter.settings);
+        let (before, fault) = self.looks.note(&subject, &self.responder.settings);
         let file = {
-            let mut till = self.counter.transactions();
+            let mut till = self.responder.transactions();
             if let Some(fault) = fault {
                 till.meet(fault);
             }
-            let there = self.counter.settings.statements.is_there(before);
+            let there = self.responder.settings.statements.is_there(before);
             there
                 .then(|| write(&days, of_store(&till, &days)))
                 .flatten()
@@ -58,13 +58,13 @@ impl Hipopay {
         let say = |http, body: &Value, forged: bool| match &file {
             _ if forged => Some(stray_page()),
             Some(file) if body.is_null() => Some(text(file.clone())),
-            Some(_) | None => json_reply(http, body, &self.counter.clock),
+            Some(_) | None => json_reply(http, body, &self.responder.clock),
         };
         let (broken, busy) = (
             error("SYSTEM_ERROR", "system error"),
             error("FREQUENCY_LIMITED", "slow down"),
         );
-        self.counter
+        self.responder
             .respond(Reply {
                 subject: &subject,
                 http: 200,
@@ -88,7 +88,7 @@ impl Hipopay {
                 .and_then(|text| parse_day(text).ok_or(wrong))
         };
         let (from, to) = (day("start_date")?, day("end_date")?);
-        let today = day_of(self.counter.clock.now());
+        let today = day_of(self.responder.clock.now());
         let oldest = today
             .checked_sub_months(Months::new(MONTHS))
             .unwrap_or(NaiveDate::MIN);

@@ -1,19 +1,20 @@
 //! HipoPay's customs declarations (the HipoPay document, "WeChat Pay Interface for Customs
 //! Declaration" and after).
 //!
-//! Strict as the rest of this twin. Which errors HipoPay gives is not documented \[C\]: they are
+//! Strict as the rest of this fake. Which errors HipoPay gives is not documented \[C\]: they are
 //! WeChat Pay's words, which stands behind it, and `DECLARATION_NOT_FOUND`. `raw_response` echoes
 //! the person on purpose, for nobody to keep.
 
 use serde_json::{Value, json};
 
 use super::auth::{Params, RequestRefusal};
-use super::{Hipopay, error};
+use super::{FakeHipopay, error};
 use crate::faults::Fault;
 use crate::shared::customs::{
     Declaration, DeclarationBook, DeclarationOutcome, DeclarationResult, DeclaredFees,
     DeclaredTerms, Key, PaidPayment,
 };
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::keys::nonce;
 use crate::shared::responder::{json_reply, shown_amount};
@@ -46,7 +47,7 @@ struct CustomsReply {
     fault: Option<Fault>,
 }
 
-impl Hipopay {
+impl FakeHipopay {
     pub(super) async fn take_declaration(&self, params: &Params) -> Reaction {
         self.answer(self.declare(params)).await
     }
@@ -73,12 +74,12 @@ impl Hipopay {
             if forged {
                 Some(stray_page())
             } else {
-                json_reply(http, body, &self.counter.clock)
+                json_reply(http, body, &self.responder.clock)
             }
         };
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
-        self.counter
+        self.responder
             .respond(Reply {
                 subject: &subject,
                 http,
@@ -95,12 +96,12 @@ impl Hipopay {
         let key = Key {
             order: params.number("out_order_no")?,
             sub_order: params.number("sub_order_no")?,
-            customs: customs(params, &self.counter.settings)?,
+            customs: customs(params, &self.responder.settings)?,
         };
         let terms = terms(params)?;
         let paid = self.paid(&key.order, params.must("payment_no")?);
-        let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let mut book = self.counter.declarations();
+        let (settings, now) = (&self.responder.settings, self.responder.clock.now());
+        let mut book = self.responder.declarations();
         let outcome = match params.get("action_type") {
             None | Some("ADD") => book.declare(&key, terms, paid.as_ref(), settings, now),
             Some("MODIFY") => book.modify(&key, terms, paid.as_ref(), settings, now),
@@ -114,29 +115,29 @@ impl Hipopay {
 
     fn redeclare(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
         let number = merchant_customs_no(params)?;
-        let mut book = self.counter.declarations();
-        let Some(key) = which(&book, params, &self.counter.settings)? else {
+        let mut book = self.responder.declarations();
+        let Some(key) = which(&book, params, &self.responder.settings)? else {
             return Ok(not_found());
         };
         let outcome = book.redeclare(
             &key,
             &number,
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         drop(book);
         Ok(said(&key, outcome, brief))
     }
 
     fn query_declaration(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
-        let mut book = self.counter.declarations();
-        let Some(key) = which(&book, params, &self.counter.settings)? else {
+        let mut book = self.responder.declarations();
+        let Some(key) = which(&book, params, &self.responder.settings)? else {
             return Ok(not_found());
         };
         let (mut seen, fault) = book.query(
             std::slice::from_ref(&key),
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         drop(book);
         let subject = key.number().to_owned();
@@ -157,7 +158,7 @@ impl Hipopay {
 
     /// A payment by both its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: &str) -> Option<PaidPayment> {
-        let till = self.counter.transactions();
+        let till = self.responder.transactions();
         let entry = till.entry(TransactionKind::Payment, number)?;
         (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| PaidPayment {
             theirs: entry.theirs.clone(),
@@ -272,10 +273,14 @@ fn said(
         DeclarationResult::WrongState => {
             refused("the declaration is not in a state that allows this")
         }
-        DeclarationResult::Hard => refused("the customs are not configured"),
+        DeclarationResult::Faulty(FaultReply::Hard) => refused("the customs are not configured"),
         DeclarationResult::Absent => (200, not_found().body),
-        DeclarationResult::Soft => (429, error("FREQUENCY_LIMITED", "declared too often")),
-        DeclarationResult::Unmapped => (200, error("SANDBOX_UNMAPPED", "a code no document lists")),
+        DeclarationResult::Faulty(FaultReply::Soft) => {
+            (429, error("FREQUENCY_LIMITED", "declared too often"))
+        }
+        DeclarationResult::Faulty(FaultReply::Unmapped) => {
+            (200, error("SANDBOX_UNMAPPED", "a code no document lists"))
+        }
         DeclarationResult::Full => (200, error("SYSTEM_ERROR", "the book is full")),
     };
     CustomsReply {

@@ -1,4 +1,4 @@
-//! Who the twin and its one merchant are: generated keys, worth nothing at HipoPay.
+//! Who the fake and its one merchant are: generated keys, worth nothing at HipoPay.
 
 use std::path::Path;
 
@@ -88,5 +88,5 @@ impl Identity {
     }
 }
 
-/// The twin's one merchant.
+/// The fake's one merchant.
 const MERCHANT_NO: &str = "HP0000000001";

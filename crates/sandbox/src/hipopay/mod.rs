@@ -26,14 +26,15 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Fault;
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::key_files::IdentityError;
 use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
 use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::statements::QueryCounts;
 use crate::shared::transactions::{
-    TillTotals, Transaction, TransactionKind, TransactionOutcome, TransactionRequest,
-    TransactionResult, TransactionState,
+    Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
+    TransactionState, TransactionTotals,
 };
 use crate::{FakeGateway, Reaction, Settings};
 use auth::{Params, RequestRefusal};
@@ -46,8 +47,8 @@ use payrun_system::clock::Clock;
 
 /// HipoPay's other side.
 #[derive(Debug)]
-pub struct Hipopay {
-    pub(crate) counter: Responder,
+pub struct FakeHipopay {
+    pub(crate) responder: Responder,
     merchant_no: String,
     merchant: MerchantVerifyingKey,
     platform: SandboxSigningKey,
@@ -68,7 +69,7 @@ struct PaymentNotes {
 /// How much of it is kept.
 const ASKED_MAX: usize = 1_000_000;
 
-impl Hipopay {
+impl FakeHipopay {
     /// Opens it with empty books.
     ///
     /// # Errors
@@ -79,7 +80,7 @@ impl Hipopay {
         clock: Clock,
     ) -> Result<Arc<Self>, IdentityError> {
         Ok(Arc::new(Self {
-            counter: Responder::new(settings, clock),
+            responder: Responder::new(settings, clock),
             merchant_no: identity.merchant_no.clone(),
             merchant: identity.merchant_key()?,
             platform: identity.platform_key()?,
@@ -89,18 +90,18 @@ impl Hipopay {
     }
 
     /// Everything that moved, and everything that went wrong.
-    pub fn totals(&self) -> TillTotals {
-        self.counter.totals()
+    pub fn totals(&self) -> TransactionTotals {
+        self.responder.totals()
     }
 
     /// Puts a paid payment into the books; its `payment_no`.
     pub fn seed(&self, out_trade_id: &str, amount: Amount) -> String {
-        self.counter.seed(out_trade_id, amount)
+        self.responder.seed(out_trade_id, amount)
     }
 
     /// A refund as it stands in the books.
     pub fn refund(&self, out_refund_id: &str) -> Option<Transaction> {
-        self.counter
+        self.responder
             .transactions()
             .entry(TransactionKind::Refund, out_refund_id)
             .cloned()
@@ -118,7 +119,7 @@ impl Hipopay {
             .get(&entry.number)
             .and_then(|(settled_in, _)| *settled_in);
         let says_settlement = self
-            .counter
+            .responder
             .settings
             .plan
             .draw(&entry.number, "currency", 0)
@@ -133,7 +134,7 @@ impl Hipopay {
             &request,
             &self.merchant_no,
             &self.merchant,
-            self.counter.clock.now(),
+            self.responder.clock.now(),
         ) {
             Ok(params) => params,
             Err(refused) => return self.refuse(refused).await,
@@ -170,12 +171,12 @@ impl Hipopay {
             if forged {
                 Some(stray_page())
             } else {
-                json_reply(http, body, &self.counter.clock)
+                json_reply(http, body, &self.responder.clock)
             }
         };
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
-        self.counter
+        self.responder
             .respond(Reply {
                 subject,
                 http: 200,
@@ -189,7 +190,7 @@ impl Hipopay {
     }
 
     async fn refuse(&self, refused: RequestRefusal) -> Reaction {
-        self.counter.transactions().refuse(refused.reason);
+        self.responder.transactions().refuse(refused.reason);
         self.respond("", error(refused.code, refused.reason), None)
             .await
     }
@@ -230,10 +231,10 @@ impl Hipopay {
             body: params.bytes(),
             waits: true,
         };
-        let TransactionOutcome { what, fault } = self.counter.transactions().submit(
+        let TransactionOutcome { what, fault } = self.responder.transactions().submit(
             asked,
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         let body = match what {
             TransactionResult::Transaction(entry) => {
@@ -244,12 +245,14 @@ impl Hipopay {
                 });
                 shown
             }
-            TransactionResult::Soft => failed_payment(&number, amount),
-            TransactionResult::Hard => error(
+            TransactionResult::Faulty(FaultReply::Soft) => failed_payment(&number, amount),
+            TransactionResult::Faulty(FaultReply::Hard) => error(
                 "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
                 "This currency is not supported",
             ),
-            TransactionResult::Unmapped => error("SANDBOX_UNMAPPED", "a code no document lists"),
+            TransactionResult::Faulty(FaultReply::Unmapped) => {
+                error("SANDBOX_UNMAPPED", "a code no document lists")
+            }
             TransactionResult::OtherBody => error(
                 "OUT_TRADE_ID_USED",
                 "this number belongs to another payment",
@@ -286,11 +289,11 @@ impl Hipopay {
             "out_trade_id",
             "payment_no",
         )?;
-        let now = self.counter.clock.now();
-        let (seen, fault) = self.counter.transactions().query(
+        let now = self.responder.clock.now();
+        let (seen, fault) = self.responder.transactions().query(
             TransactionKind::Payment,
             &number,
-            &self.counter.settings,
+            &self.responder.settings,
             now,
         );
         let body = match seen {
@@ -303,7 +306,7 @@ impl Hipopay {
     fn take_refund(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
         let payment_no = params.must("payment_no")?.to_owned();
         let number = params.number("out_refund_id")?;
-        let mut till = self.counter.transactions();
+        let mut till = self.responder.transactions();
         let payment = till.number_of(TransactionKind::Payment, &payment_no);
         let payment =
             payment.and_then(|number| till.entry(TransactionKind::Payment, &number).cloned());
@@ -339,13 +342,13 @@ impl Hipopay {
             waits: false,
         };
         let TransactionOutcome { what, fault } =
-            till.submit(asked, &self.counter.settings, self.counter.clock.now());
+            till.submit(asked, &self.responder.settings, self.responder.clock.now());
         let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
         let body = match what {
             TransactionResult::Transaction(entry) => show_refund(&entry, &payment_no, fault),
-            TransactionResult::Soft => failed("0011"),
-            TransactionResult::Hard => failed("0105"),
-            TransactionResult::Unmapped => failed("9999"),
+            TransactionResult::Faulty(FaultReply::Soft) => failed("0011"),
+            TransactionResult::Faulty(FaultReply::Hard) => failed("0105"),
+            TransactionResult::Faulty(FaultReply::Unmapped) => failed("9999"),
             TransactionResult::OtherBody => failed("0119"),
             TransactionResult::NoPayment => failed("0002"),
             TransactionResult::WrongState => failed("0004"),
@@ -377,12 +380,12 @@ impl Hipopay {
         if let Some(failed) = self.asked().spent.get(&number) {
             return Ok((number, failed.clone(), None));
         }
-        let mut till = self.counter.transactions();
+        let mut till = self.responder.transactions();
         let (seen, fault) = till.query(
             TransactionKind::Refund,
             &number,
-            &self.counter.settings,
-            self.counter.clock.now(),
+            &self.responder.settings,
+            self.responder.clock.now(),
         );
         let body = match seen {
             Some(entry) => {
@@ -407,7 +410,7 @@ impl Hipopay {
     ) -> Result<String, RequestRefusal> {
         match (params.get(theirs), params.get(ours)) {
             (Some(theirs), _) => Ok(self
-                .counter
+                .responder
                 .transactions()
                 .number_of(sort, theirs)
                 .unwrap_or_else(|| theirs.to_owned())),
@@ -417,7 +420,7 @@ impl Hipopay {
     }
 }
 
-impl FakeGateway for Hipopay {
+impl FakeGateway for FakeHipopay {
     fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }

@@ -4,23 +4,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::auth::notification_message;
-use super::{Hipopay, status};
+use super::{FakeHipopay, status};
 use crate::shared::responder::shown_amount;
 use crate::shared::transactions::{Transaction, TransactionKind, TransactionState};
 use payrun_domain::time::Timestamp;
 
-impl Hipopay {
+impl FakeHipopay {
     /// The notification of a payment that is paid: its headers and body.
     pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self
-            .counter
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, out_trade_id)
             .cloned()?;
         let minor = payment.minor;
         self.notification_of(
             &payment.pretending(TransactionState::Done, minor),
-            self.counter.clock.now(),
+            self.responder.clock.now(),
         )
     }
 

@@ -1,4 +1,4 @@
-//! Client and twin against each other, in process.
+//! Client and fake against each other, in process.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn hkd(text: &str) -> Amount {
 }
 
 pub(super) struct Rig {
-    pub(super) twin: Arc<Hipopay>,
+    pub(super) fake: Arc<FakeHipopay>,
     client: Client,
 }
 
@@ -38,15 +38,15 @@ impl Rig {
             pending: Duration::ZERO,
             ..Settings::default()
         };
-        let twin = Hipopay::open(&identity(), settings, Clock::System).unwrap();
-        let transport = Transport::InProcess(twin.clone());
+        let fake = FakeHipopay::open(&identity(), settings, Clock::System).unwrap();
+        let transport = Transport::InProcess(fake.clone());
         let client = Client::new(
             &identity().config("https://sandbox.invalid"),
             transport,
             Clock::System,
         )
         .unwrap();
-        Self { twin, client }
+        Self { fake, client }
     }
 
     pub(super) async fn call(
@@ -128,22 +128,22 @@ async fn a_payment_is_created_asked_about_and_paid() {
 #[tokio::test]
 async fn an_envelope_of_success_around_a_failed_refund_is_seen_through() {
     let rig = Rig::new(FaultPlan::only(Fault::SoftDecline));
-    let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+    let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let refused = rig.refund("R-1", &payment_no, "4.00").await;
     assert_eq!(said(&refused), (Some("FAIL"), Some("0011")));
-    assert_eq!(rig.twin.totals().refunded.len(), 0);
+    assert_eq!(rig.fake.totals().refunded.len(), 0);
     let again = rig.refund("R-1", &payment_no, "4.00").await;
     assert_eq!(
         (said(&again), again.amount.clone()),
         ((Some("SUCCESS"), Some("0000")), Some(Ok(hkd("4.00"))))
     );
-    assert_eq!(rig.twin.totals().refunded["HKD"], (1, 400));
+    assert_eq!(rig.fake.totals().refunded["HKD"], (1, 400));
 }
 
 #[tokio::test]
 async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
     let rig = Rig::new(FaultPlan::only(Fault::Pending));
-    let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+    let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let mut ends = Vec::new();
     for n in 0..20 {
         let number = format!("R-{n}");
@@ -174,9 +174,9 @@ async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
         let rig = Rig::new(FaultPlan::only(fault));
-        let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+        let payment_no = rig.fake.seed("P-1", hkd("10.00"));
         let seen = rig.refund("R-1", &payment_no, "4.00").await;
-        let moved = rig.twin.refund("R-1").map_or(0, |refund| refund.moved);
+        let moved = rig.fake.refund("R-1").map_or(0, |refund| refund.moved);
         let fits = match fault {
             Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && moved == 0,
             Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && moved == 0,
@@ -204,15 +204,15 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Delivery::Replied,
             "{fault}"
         );
-        assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
-        assert!(rig.twin.totals().violations.is_empty(), "{fault}");
+        assert!(rig.fake.refund("R-1").unwrap().moved <= 1, "{fault}");
+        assert!(rig.fake.totals().violations.is_empty(), "{fault}");
     }
 }
 
 #[tokio::test]
 async fn a_number_with_another_body_and_a_refund_above_the_payment_are_refused_and_counted() {
     let rig = Rig::new(FaultPlan::NONE);
-    let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+    let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     assert_eq!(
         said(&rig.refund("R-1", &payment_no, "4.00").await).0,
         Some("SUCCESS")
@@ -229,7 +229,7 @@ async fn a_number_with_another_body_and_a_refund_above_the_payment_are_refused_a
         said(&rig.refund("R-3", "404", "1.00").await),
         (Some("FAIL"), Some("0002"))
     );
-    let totals = rig.twin.totals();
+    let totals = rig.fake.totals();
     assert_eq!(
         totals.violations.into_keys().collect::<Vec<_>>(),
         ["refund_above_payment", "two_bodies"]
@@ -268,7 +268,7 @@ async fn rates_are_text_to_the_last_digit_and_the_probe_finds_wrong_credentials(
     };
     let stranger = Client::new(
         &config,
-        Transport::InProcess(rig.twin.clone()),
+        Transport::InProcess(rig.fake.clone()),
         Clock::System,
     )
     .unwrap();
@@ -298,14 +298,14 @@ async fn while_hipopays_key_is_changed_either_verifies() {
         platform_public_keys,
         ..new.config("https://sandbox.invalid")
     };
-    let twins = [&new, &old]
-        .map(|identity| Hipopay::open(identity, Settings::default(), Clock::System).unwrap());
-    for (at, twin) in twins.iter().enumerate() {
-        twin.seed("P-1", hkd("10.00"));
-        let (headers, body) = twin.notification("P-1").unwrap();
+    let fakes = [&new, &old]
+        .map(|identity| FakeHipopay::open(identity, Settings::default(), Clock::System).unwrap());
+    for (at, fake) in fakes.iter().enumerate() {
+        fake.seed("P-1", hkd("10.00"));
+        let (headers, body) = fake.notification("P-1").unwrap();
         let read = |config: &HipopayConfig| {
             let client =
-                Client::new(config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+                Client::new(config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
             client
                 .read_notification(&headers, &body, Clock::System.now())
                 .reached
@@ -321,8 +321,8 @@ async fn while_hipopays_key_is_changed_either_verifies() {
 #[tokio::test]
 async fn notifications_are_verified_before_they_are_read() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.twin.seed("P-1", hkd("10.00"));
-    let (headers, body) = rig.twin.notification("P-1").unwrap();
+    rig.fake.seed("P-1", hkd("10.00"));
+    let (headers, body) = rig.fake.notification("P-1").unwrap();
     let seen = rig
         .client
         .read_notification(&headers, &body, Clock::System.now());
@@ -369,7 +369,7 @@ async fn a_call_that_cannot_be_made_is_not_sent_and_says_why() {
             "{seen:?}"
         );
     }
-    assert_eq!(rig.twin.totals(), TillTotals::default());
+    assert_eq!(rig.fake.totals(), TransactionTotals::default());
 }
 
 fn cny(text: &str) -> Amount {
@@ -417,7 +417,7 @@ async fn a_price_in_cny_goes_out_with_the_currency_of_settlement_and_comes_back_
             (Some("PAID"), Some(Ok(cny("88.50"))))
         );
         named.insert(paid.evidence.contains(r#""currency":"JPY""#));
-        let (headers, body) = rig.twin.notification(&number).unwrap();
+        let (headers, body) = rig.fake.notification(&number).unwrap();
         let told = rig
             .client
             .read_notification(&headers, &body, Clock::System.now());
@@ -428,7 +428,7 @@ async fn a_price_in_cny_goes_out_with_the_currency_of_settlement_and_comes_back_
         );
     }
     assert_eq!(named.len(), 2, "both were played");
-    assert_eq!(rig.twin.totals().paid["CNY"], (12, 12 * 8_850));
+    assert_eq!(rig.fake.totals().paid["CNY"], (12, 12 * 8_850));
 }
 
 #[tokio::test]
@@ -454,13 +454,13 @@ async fn a_price_in_cny_of_an_amount_in_another_currency_is_not_sent() {
         matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("belongs to is_rmb TRUE")),
         "{seen:?}"
     );
-    assert_eq!(rig.twin.totals(), TillTotals::default());
+    assert_eq!(rig.fake.totals(), TransactionTotals::default());
 }
 
 #[tokio::test]
 async fn a_number_that_is_spent_fails_and_exists_when_it_is_sent_again() {
     let rig = Rig::new(FaultPlan::NONE);
-    let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+    let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let send = || rig.refund("R-1-spent", &payment_no, "4.00");
     assert_eq!(said(&send().await), (Some("FAIL"), Some("0104")));
     assert_eq!(said(&send().await), (Some("FAIL"), Some("0001")));
@@ -468,7 +468,7 @@ async fn a_number_that_is_spent_fails_and_exists_when_it_is_sent_again() {
         .call("refund_query", "R-1-spent", Some(hkd("4.00")), json!({}))
         .await;
     assert_eq!(said(&asked), (Some("FAIL"), Some("0104")));
-    assert!(rig.twin.totals().refunded.is_empty());
+    assert!(rig.fake.totals().refunded.is_empty());
 }
 
 #[test]
@@ -551,7 +551,7 @@ async fn answered(rig: &Rig, query: &str, message: &str) -> Value {
         .header("signature", signature.unwrap())
         .body(Bytes::new())
         .unwrap();
-    match rig.twin.handle(request).await {
+    match rig.fake.handle(request).await {
         Reaction::Reply(reply) => serde_json::from_slice(reply.body()).unwrap(),
         other @ (Reaction::Refuse
         | Reaction::Reset

@@ -47,7 +47,7 @@ impl Gateways {
         }
         let mut all = Vec::new();
         for gateway in crate::gateways::GATEWAYS {
-            let Some(counter) = self.counter(gateway) else {
+            let Some(counter) = self.responder(gateway) else {
                 continue;
             };
             let mut till = counter.transactions();
@@ -105,7 +105,7 @@ impl Gateways {
         match (&self.wechat, of.gateway, of.sort) {
             (Some(wechat), "wechat", TransactionKind::Payment) => wechat.payment(&of.number).await,
             _ => Ok(self
-                .counter(of.gateway)
+                .responder(of.gateway)
                 .and_then(|counter| counter.transactions().entry(of.sort, &of.number).cloned())),
         }
     }
@@ -120,16 +120,20 @@ impl Gateways {
         let signed_at = |now: Timestamp| if stale { now.minus(STALE) } else { now };
         match of.gateway {
             "wechat" => {
-                let twin = self.wechat.as_ref()?;
-                twin.notification_of(of.sort, entry, signed_at(twin.desk.counter.clock.now()))
+                let fake = self.wechat.as_ref()?;
+                fake.notification_of(
+                    of.sort,
+                    entry,
+                    signed_at(fake.payments.responder.clock.now()),
+                )
             }
             "hipopay" => {
-                let twin = self.hipopay.as_ref()?;
-                twin.notification_of(entry, signed_at(twin.counter.clock.now()))
+                let fake = self.hipopay.as_ref()?;
+                fake.notification_of(entry, signed_at(fake.responder.clock.now()))
             }
             "egms" => {
-                let twin = self.egms.as_ref()?;
-                twin.notification_of(of.sort, entry, path, signed_at(twin.counter.clock.now()))
+                let fake = self.egms.as_ref()?;
+                fake.notification_of(of.sort, entry, path, signed_at(fake.responder.clock.now()))
             }
             "cbtis" => self.cbtis.as_ref()?.notification_of(of.sort, entry),
             _ => None,

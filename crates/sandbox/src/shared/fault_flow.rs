@@ -1,6 +1,6 @@
 //! Faults, the same for all gateways: which one a call meets, and how it bends the reply (whether
-//! there is one at all, when, and whether it is whole and signed rightly). What the fault does to
-//! the books is decided between the two, where the books are.
+//! there is one at all, when, and whether it is whole and signed rightly). Between the two the books
+//! have the effect of a submission, or not, as [`SubmitEffect`] has it.
 
 use std::time::Duration;
 
@@ -51,7 +51,59 @@ impl Calls {
     }
 }
 
-/// What a twin has to say, and how it says it.
+/// How a reply says what a fault made of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultReply {
+    /// The fault [`Fault::SoftDecline`]: the same number may be sent again.
+    Soft,
+    /// The fault [`Fault::HardDecline`].
+    Hard,
+    /// The fault [`Fault::UnmappedCode`].
+    Unmapped,
+}
+
+/// What a fault makes of a submission that was let in and that the books allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubmitEffect {
+    /// It happens, and is shown as it stands.
+    Happens,
+    /// It happens, and the reply has a code that no document lists.
+    HappensUnmapped,
+    /// Nothing happens, and the reply says so.
+    Declined(FaultReply),
+}
+
+impl SubmitEffect {
+    /// The effect under a fault; `coin`: the plan's flip for this order, by which an unlisted code
+    /// stands for one or the other. What bends the reply alone is for [`Responder::respond`].
+    pub(crate) const fn of(fault: Option<Fault>, coin: bool) -> Self {
+        match fault {
+            Some(Fault::SoftDecline) => Self::Declined(FaultReply::Soft),
+            Some(Fault::HardDecline) => Self::Declined(FaultReply::Hard),
+            Some(Fault::UnmappedCode) if coin => Self::HappensUnmapped,
+            Some(Fault::UnmappedCode) => Self::Declined(FaultReply::Unmapped),
+            Some(
+                Fault::Refused
+                | Fault::ResetBefore
+                | Fault::SilentBefore
+                | Fault::ErrorBefore
+                | Fault::Limited
+                | Fault::ResetAfter
+                | Fault::SilentAfter
+                | Fault::ErrorAfter
+                | Fault::WrongSignature
+                | Fault::Truncated
+                | Fault::OtherAmount
+                | Fault::Pending
+                | Fault::LateVisible
+                | Fault::Slow,
+            )
+            | None => Self::Happens,
+        }
+    }
+}
+
+/// What a gateway has to say, and how it says it.
 pub(crate) struct Reply<'a> {
     /// Whose order it is about; faults are drawn by it.
     pub subject: &'a str,

@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::Settings;
 use crate::faults::Fault;
 use crate::shared::customs::DeclarationBook;
-use crate::shared::transactions::{TillTotals, TransactionStore};
+use crate::shared::transactions::{TransactionStore, TransactionTotals};
 use payrun_domain::money::Currency;
 use payrun_gateway::transport::Response;
 use payrun_system::clock::Clock;
 
-/// What every twin has.
+/// What every fake has.
 #[derive(Debug)]
 pub(crate) struct Responder {
     pub settings: Settings,
@@ -39,14 +39,14 @@ impl Responder {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The book of customs declarations, of the twins that take any.
+    /// The book of customs declarations, of the fakes that take any.
     pub(crate) fn declarations(&self) -> MutexGuard<'_, DeclarationBook> {
         self.declarations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn totals(&self) -> TillTotals {
+    pub(crate) fn totals(&self) -> TransactionTotals {
         let mut totals = self.transactions().totals();
         totals.customs = self
             .declarations()

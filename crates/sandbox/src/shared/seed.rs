@@ -23,7 +23,7 @@ impl Responder {
         )
     }
 
-    /// What is said about the twin itself: `GET books`, and `POST payments` to put paid payments
+    /// What is said about the fake itself: `GET books`, and `POST payments` to put paid payments
     /// into them.
     pub(crate) fn about(
         &self,

@@ -1,10 +1,10 @@
-//! What the twins have in common: payments and refunds that exist, the faults they meet, and books
+//! What the fakes have in common: payments and refunds that exist, the faults they meet, and books
 //! of the money that really moved. (Deductions of WeChat Pay have books of their own, on disk; one
 //! that is refunded is taken over from there.)
 //!
 //! Here stand the rules all share: a number belongs to one body for ever, moves money at most once,
 //! and what is refunded never exceeds what was paid. How a thing is asked for and shown is each
-//! twin's own business. The books are in memory and bounded; they are gone when the twin is.
+//! fake's own business. The books are in memory and bounded; they are gone when the fake is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
 use crate::shared::customs::CustomsTotals;
-use crate::shared::fault_flow::Calls;
+use crate::shared::fault_flow::{Calls, FaultReply, SubmitEffect};
 use payrun_domain::time::Timestamp;
 
 /// How many payments and refunds are kept; more are refused.
@@ -177,19 +177,15 @@ pub(crate) enum TransactionResult {
     WrongState,
     /// More would be given back than was paid.
     TooMuch,
-    /// The fault [`Fault::SoftDecline`]: nothing was created, the same number may be sent again.
-    Soft,
-    /// The fault [`Fault::HardDecline`]: nothing was created.
-    Hard,
-    /// The fault [`Fault::UnmappedCode`].
-    Unmapped,
+    /// A fault of the outcome: nothing was created, or the code does not say what was.
+    Faulty(FaultReply),
     /// The books are full.
     Full,
 }
 
 /// Everything that moved, and everything that went wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct TillTotals {
+pub struct TransactionTotals {
     /// Payments that were paid, by currency: how many and how much, in minor units.
     pub paid: BTreeMap<String, (u64, i64)>,
     /// Refunds that were made, by currency.
@@ -204,7 +200,7 @@ pub struct TillTotals {
     pub customs: CustomsTotals,
 }
 
-/// The books of one twin.
+/// The books of one fake.
 #[derive(Debug, Default)]
 pub(crate) struct TransactionStore {
     entries: BTreeMap<(TransactionKind, String), Transaction>,
@@ -276,7 +272,7 @@ impl TransactionStore {
         }
     }
 
-    /// Remembers the body of a submission that is refused for a reason of the twin's own; whether
+    /// Remembers the body of a submission that is refused for a reason of the fake's own; whether
     /// that can be done.
     pub(crate) fn remember(&mut self, asked: &TransactionRequest, now: Timestamp) -> bool {
         let begun = self.begin(asked, now);
@@ -341,28 +337,9 @@ impl TransactionStore {
             return refused;
         }
         let coin = settings.plan.coin_flip(&asked.number);
-        match fault {
-            Some(Fault::SoftDecline) => return TransactionResult::Soft,
-            Some(Fault::HardDecline) => return TransactionResult::Hard,
-            Some(Fault::UnmappedCode) if !coin => return TransactionResult::Unmapped,
-            Some(
-                Fault::Refused
-                | Fault::ResetBefore
-                | Fault::SilentBefore
-                | Fault::ErrorBefore
-                | Fault::Limited
-                | Fault::ResetAfter
-                | Fault::SilentAfter
-                | Fault::ErrorAfter
-                | Fault::WrongSignature
-                | Fault::Truncated
-                | Fault::OtherAmount
-                | Fault::UnmappedCode
-                | Fault::Pending
-                | Fault::LateVisible
-                | Fault::Slow,
-            )
-            | None => {}
+        let effect = SubmitEffect::of(fault, coin);
+        if let SubmitEffect::Declined(reply) = effect {
+            return TransactionResult::Faulty(reply);
         }
         let draw = |purpose| settings.plan.draw(&asked.number, purpose, 0) % 1_000_000_000_000;
         entry.theirs = format!("{:012}{:012}", draw("high"), draw("low"));
@@ -385,8 +362,8 @@ impl TransactionStore {
         if fault == Some(Fault::LateVisible) {
             entry.hidden_until = now.plus(settings.late);
         }
-        if fault == Some(Fault::UnmappedCode) {
-            TransactionResult::Unmapped
+        if effect == SubmitEffect::HappensUnmapped {
+            TransactionResult::Faulty(FaultReply::Unmapped)
         } else {
             TransactionResult::Transaction(entry.clone())
         }
@@ -672,12 +649,12 @@ impl TransactionStore {
     }
 
     /// The books in sum.
-    pub(crate) fn totals(&self) -> TillTotals {
-        let mut totals = TillTotals {
+    pub(crate) fn totals(&self) -> TransactionTotals {
+        let mut totals = TransactionTotals {
             faults: self.faults.clone(),
             refused: self.refused.clone(),
             violations: self.violations.clone(),
-            ..TillTotals::default()
+            ..TransactionTotals::default()
         };
         for ((sort, _), entry) in &self.entries {
             let moved = match sort {

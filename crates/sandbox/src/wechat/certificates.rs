@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::json;
 
+use super::fake::{FakeWechat, SandboxError};
 use super::identity::CertifiedKey;
-use super::sandbox::{Sandbox, SandboxError};
 use crate::SignsWith;
 use crate::shared::fault_flow::unsigned_502;
 use crate::shared::keys::{SandboxSigningKey, nonce};
@@ -23,7 +23,7 @@ pub(super) struct Platform {
     pub(super) public_id: String,
 }
 
-impl Sandbox {
+impl FakeWechat {
     /// Signs with a new platform key from now on, by a certificate of its own and an id of its own;
     /// the old ones stay in the list.
     ///

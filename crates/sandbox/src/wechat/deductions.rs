@@ -7,13 +7,13 @@
 use serde_json::{Value, json};
 
 use crate::faults::{CallKind, Fault};
-use crate::shared::fault_flow::Calls;
+use crate::shared::fault_flow::{Calls, FaultReply, SubmitEffect};
 use crate::shared::transactions::TransactionKind;
 use crate::wechat::body::Deduction;
-use crate::wechat::contracts;
-use crate::wechat::order_book::{Books, Counter, Order, OrderState, short_hash};
+use crate::wechat::order_book::{Counter, Order, OrderBook, OrderState, short_hash};
 use crate::wechat::order_store::StoreError;
-use crate::{Reaction, Sandbox};
+use crate::wechat::{contracts, unmapped};
+use crate::{FakeWechat, Reaction};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
 use payrun_project::config::WechatMode;
@@ -57,14 +57,14 @@ impl WechatReply {
     }
 }
 
-impl Sandbox {
+impl FakeWechat {
     pub(super) async fn take_deduction(&self, request: &Request) -> Reaction {
         let body = match Deduction::read(request.body()) {
             Ok(body) => body,
             Err(refusal) => return self.refuse(refusal).await,
         };
-        if self.desk.has_payment(&body.out_trade_no) {
-            self.desk.counter.transactions().violate("two_bodies");
+        if self.payments.has_payment(&body.out_trade_no) {
+            self.payments.responder.transactions().violate("two_bodies");
             let used = WechatReply::error(
                 400,
                 "OUT_TRADE_NO_USED",
@@ -137,7 +137,7 @@ impl Sandbox {
         order: &mut Order,
         fault: Option<Fault>,
         now: Timestamp,
-        books: &mut Books,
+        books: &mut OrderBook,
     ) -> Result<WechatReply, StoreError> {
         if order.contract.ends_with("-invalid") {
             let detail =
@@ -150,7 +150,7 @@ impl Sandbox {
             });
         }
         let ended = self
-            .desk
+            .payments
             .has_ended(&order.contract)
             .then_some(("CONTRACT_NOT_EXIST", OrderState::Seen));
         if let Some((code, state)) = ended.or_else(|| contracts::refusal(&order.contract)) {
@@ -163,63 +163,43 @@ impl Sandbox {
             return Ok(WechatReply::error(429, "FREQUENCY_LIMITED", message));
         }
         let coin = self.settings.plan.coin_flip(&order.number);
-        match fault {
-            Some(Fault::SoftDecline) => {
+        let reply = match SubmitEffect::of(fault, coin) {
+            SubmitEffect::Declined(FaultReply::Soft) => {
                 order.state = OrderState::NotPay;
-                Ok(WechatReply::error(403, "NOT_ENOUGH", "balance not enough").with(fault))
+                WechatReply::error(403, "NOT_ENOUGH", "balance not enough")
             }
-            Some(Fault::HardDecline) => {
+            SubmitEffect::Declined(FaultReply::Hard) => {
                 let code = if coin {
                     "CONTRACT_NOT_EXIST"
                 } else {
                     "USER_ACCOUNT_ABNORMAL"
                 };
-                Ok(WechatReply::error(403, code, "the user or the contract").with(fault))
+                WechatReply::error(403, code, "the user or the contract")
             }
-            Some(Fault::Pending) => {
-                order.state = OrderState::Processing;
-                order.decide_at = now.plus(self.settings.pending);
-                order.queries_left = 1 + u32::from(coin);
-                Ok(WechatReply::order(self.show(order), fault))
+            SubmitEffect::Declined(FaultReply::Unmapped) => unmapped(),
+            SubmitEffect::HappensUnmapped => {
+                self.charge(order, now, books);
+                unmapped()
             }
-            Some(Fault::UnmappedCode) => {
-                if coin {
+            SubmitEffect::Happens => {
+                if fault == Some(Fault::Pending) {
+                    order.state = OrderState::Processing;
+                    order.decide_at = now.plus(self.settings.pending);
+                    order.queries_left = 1 + u32::from(coin);
+                } else {
                     self.charge(order, now, books);
                 }
-                Ok(
-                    WechatReply::error(403, "SANDBOX_UNMAPPED", "a code no document lists")
-                        .with(fault),
-                )
-            }
-            Some(Fault::LateVisible) => {
-                self.charge(order, now, books);
-                order.hidden_until = now.plus(self.settings.late);
-                Ok(WechatReply::order(self.show(order), fault))
-            }
-            Some(Fault::OtherAmount) => {
-                self.charge(order, now, books);
+                if fault == Some(Fault::LateVisible) {
+                    order.hidden_until = now.plus(self.settings.late);
+                }
                 let mut shown = self.show(order);
-                shown["amount"]["total"] = json!(order.minor.checked_add(1).unwrap_or(1));
-                Ok(WechatReply::order(shown, fault))
+                if fault == Some(Fault::OtherAmount) {
+                    shown["amount"]["total"] = json!(order.minor.checked_add(1).unwrap_or(1));
+                }
+                WechatReply::order(shown, fault)
             }
-            Some(
-                Fault::Refused
-                | Fault::ResetBefore
-                | Fault::SilentBefore
-                | Fault::ErrorBefore
-                | Fault::Limited
-                | Fault::ResetAfter
-                | Fault::SilentAfter
-                | Fault::ErrorAfter
-                | Fault::WrongSignature
-                | Fault::Truncated
-                | Fault::Slow,
-            )
-            | None => {
-                self.charge(order, now, books);
-                Ok(WechatReply::order(self.show(order), fault))
-            }
-        }
+        };
+        Ok(reply.with(fault))
     }
 
     /// A query by our number.
@@ -248,7 +228,7 @@ impl Sandbox {
         &self,
         order: Option<Order>,
         now: Timestamp,
-        books: &mut Books,
+        books: &mut OrderBook,
     ) -> Result<WechatReply, StoreError> {
         let absent = crate::wechat::no_such_deduction;
         // A number that was never submitted is not remembered: a probe must not fill the books.
@@ -276,7 +256,7 @@ impl Sandbox {
 
     /// Decides an order that is being decided, if its time or its last query has come: three in
     /// four succeed.
-    pub(crate) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
+    pub(crate) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut OrderBook) {
         if order.state != OrderState::Processing
             || (now < order.decide_at && order.queries_left > 0)
         {
@@ -299,7 +279,7 @@ impl Sandbox {
         &self,
         order: &Order,
         now: Timestamp,
-        books: &mut Books,
+        books: &mut OrderBook,
     ) -> Result<bool, StoreError> {
         if self.in_flight.holds_other(&order.contract, &order.number) {
             return Ok(true);
@@ -317,7 +297,7 @@ impl Sandbox {
     }
 
     /// The effect: money moves.
-    fn charge(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
+    fn charge(&self, order: &mut Order, now: Timestamp, books: &mut OrderBook) {
         let part = |purpose| {
             self.settings
                 .plan
@@ -330,8 +310,8 @@ impl Sandbox {
         order.effect_at = now;
         books.charge(order);
         if self.settings.notes_ends {
-            self.desk
-                .counter
+            self.payments
+                .responder
                 .transactions()
                 .note_end(TransactionKind::Payment, &order.number);
         }
@@ -340,7 +320,7 @@ impl Sandbox {
     /// An order as replies show it.
     fn show(&self, order: &Order) -> Value {
         let (trade_state, description) = match order.state {
-            OrderState::Success if self.desk.gives_back(&order.number) => {
+            OrderState::Success if self.payments.gives_back(&order.number) => {
                 ("REFUND", "Transfer to refund")
             }
             OrderState::Success => ("SUCCESS", "Payment success"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use crate::{Identity, Sandbox, Settings, SignsWith};
+use crate::{FakeWechat, Identity, Settings, SignsWith};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
@@ -26,34 +26,34 @@ fn identity() -> Identity {
 
 /// A gateway with a paid payment P-1, and the clock of both sides.
 struct Rig {
-    twin: Arc<Sandbox>,
+    fake: Arc<FakeWechat>,
     clock: Clock,
 }
 
 impl Rig {
     async fn new() -> Self {
         let clock = Clock::driven(NOW);
-        let twin = Sandbox::open(identity(), Settings::default(), clock.clone())
+        let fake = FakeWechat::open(identity(), Settings::default(), clock.clone())
             .await
             .unwrap();
-        twin.seed(
+        fake.seed(
             "P-1",
             Amount::parse("10.00", Currency::parse("HKD").unwrap()).unwrap(),
         );
-        Self { twin, clock }
+        Self { fake, clock }
     }
 
     fn client(&self, config: &WechatConfig) -> Client {
         Client::new(
             config,
-            Transport::InProcess(self.twin.clone()),
+            Transport::InProcess(self.fake.clone()),
             self.clock.clone(),
         )
         .unwrap()
     }
 
     async fn notice(&self) -> (HeaderMap, Bytes) {
-        self.twin.notification("P-1").await.unwrap().unwrap()
+        self.fake.notification("P-1").await.unwrap().unwrap()
     }
 
     async fn told(&self, client: &Client) -> Delivery {
@@ -97,7 +97,7 @@ fn with(platform: Platform) -> WechatConfig {
 async fn while_certificates_give_way_to_a_public_key_either_verifies_and_requests_name_the_public_key()
  {
     let rig = Rig::new().await;
-    let public_key = rig.twin.public_key().unwrap();
+    let public_key = rig.fake.public_key().unwrap();
     let both = with(Platform {
         certificates: true,
         public_keys: vec![public_key.clone()],
@@ -111,20 +111,20 @@ async fn while_certificates_give_way_to_a_public_key_either_verifies_and_request
     .into_iter()
     .enumerate()
     {
-        rig.twin.sign_with(signs_with);
+        rig.fake.sign_with(signs_with);
         assert_eq!(
             pay(&client, &format!("B-{at}")).await.reached,
             Delivery::Replied,
             "{signs_with:?}"
         );
-        assert_eq!(rig.twin.named_key().as_ref(), Some(&public_key.id));
+        assert_eq!(rig.fake.named_key().as_ref(), Some(&public_key.id));
         assert_eq!(rig.told(&client).await, Delivery::Replied, "{signs_with:?}");
     }
-    assert_eq!(rig.twin.downloads(), 1);
+    assert_eq!(rig.fake.downloads(), 1);
     // One alone does not verify what the other has signed.
     let certificates = rig.client(&with(Platform::certificates()));
     assert_eq!(rig.told(&certificates).await, Delivery::Replied);
-    rig.twin.sign_with(SignsWith::PublicKey);
+    rig.fake.sign_with(SignsWith::PublicKey);
     assert!(
         matches!(rig.told(&certificates).await, Delivery::Unverified(why) if why.contains("PUB_KEY_ID_"))
     );
@@ -133,15 +133,15 @@ async fn while_certificates_give_way_to_a_public_key_either_verifies_and_request
 #[tokio::test]
 async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_named() {
     let rig = Rig::new().await;
-    rig.twin.sign_with(SignsWith::PublicKey);
-    let old = rig.twin.public_key().unwrap();
+    rig.fake.sign_with(SignsWith::PublicKey);
+    let old = rig.fake.public_key().unwrap();
     let only_old = rig.client(&with(Platform {
         certificates: false,
         public_keys: vec![old.clone()],
     }));
     assert_eq!(rig.told(&only_old).await, Delivery::Replied);
-    rig.twin.rotate_platform().unwrap();
-    let new = rig.twin.public_key().unwrap();
+    rig.fake.rotate_platform().unwrap();
+    let new = rig.fake.public_key().unwrap();
     assert_ne!(new.id, old.id);
     let both = rig.client(&with(Platform {
         certificates: false,
@@ -149,17 +149,17 @@ async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_na
     }));
     assert_eq!(rig.told(&both).await, Delivery::Replied);
     assert_eq!(pay(&both, "R-1").await.reached, Delivery::Replied);
-    assert_eq!(rig.twin.named_key(), Some(new.id));
+    assert_eq!(rig.fake.named_key(), Some(new.id));
     assert!(matches!(rig.told(&only_old).await, Delivery::Unverified(_)));
-    assert_eq!(rig.twin.downloads(), 0);
+    assert_eq!(rig.fake.downloads(), 0);
 }
 
 #[tokio::test]
 async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_being_sent() {
     let rig = Rig::new().await;
-    rig.twin.sign_with(SignsWith::PublicKey);
-    rig.twin.hide_certificates(true);
-    let public_keys = vec![rig.twin.public_key().unwrap()];
+    rig.fake.sign_with(SignsWith::PublicKey);
+    rig.fake.hide_certificates(true);
+    let public_keys = vec![rig.fake.public_key().unwrap()];
     let client = rig.client(&with(Platform {
         certificates: true,
         public_keys,
@@ -170,10 +170,10 @@ async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_be
             Delivery::Replied
         );
     }
-    assert_eq!(rig.twin.downloads(), 1);
+    assert_eq!(rig.fake.downloads(), 1);
     rig.pass(61);
     assert_eq!(pay(&client, "F-20").await.reached, Delivery::Replied);
-    assert_eq!(rig.twin.downloads(), 2);
+    assert_eq!(rig.fake.downloads(), 2);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_merchant_key_is_used_from_its_time_on() {
     let mut config = identity().wechat_config(BASE);
     config
         .merchant_keys
-        .push(rig.twin.add_merchant_key(Some(change)).unwrap());
+        .push(rig.fake.add_merchant_key(Some(change)).unwrap());
     let client = rig.client(&config);
     assert_eq!(pay(&client, "M-1").await.reached, Delivery::Replied);
     let found = async || {
@@ -202,7 +202,7 @@ async fn a_merchant_key_is_used_from_its_time_on() {
     );
     rig.clock.set(change);
     // The gateway may have forgotten the old one by now.
-    rig.twin
+    rig.fake
         .forget_merchant_key(&config.merchant_keys[0].serial);
     assert_eq!(pay(&client, "M-2").await.state.as_deref(), Some("SUCCESS"));
     assert!(
@@ -220,7 +220,7 @@ async fn our_certificate_that_expires_before_its_key_is_replaced_is_told_of() {
         let mut config = identity().wechat_config(BASE);
         config
             .merchant_keys
-            .push(rig.twin.add_merchant_key(Some(at(100))).unwrap());
+            .push(rig.fake.add_merchant_key(Some(at(100))).unwrap());
         (config.merchant_keys[0].until, config.merchant_keys[1].until) =
             (Some(at(old_until)), Some(at(new_until)));
         rig.client(&config).certificates()
@@ -234,21 +234,21 @@ async fn a_notification_under_a_certificate_that_cannot_be_had_just_now_is_neith
  {
     let rig = Rig::new().await;
     let client = rig.client(&with(Platform::certificates()));
-    rig.twin.hide_certificates(true);
+    rig.fake.hide_certificates(true);
     // Nothing is known yet, and nothing can be had.
     assert!(matches!(rig.told(&client).await, Delivery::NoKeys(why) if why.contains("HTTP 502")));
-    rig.twin.hide_certificates(false);
+    rig.fake.hide_certificates(false);
     // For a minute nobody may ask again: whether there is such a certificate is still not known.
     assert!(matches!(rig.told(&client).await, Delivery::NoKeys(_)));
-    assert_eq!(rig.twin.downloads(), 1);
+    assert_eq!(rig.fake.downloads(), 1);
     rig.pass(61);
     assert_eq!(rig.told(&client).await, Delivery::Replied);
     // A rotation that begins right after a download for the sake of a serial is waited for, too.
-    rig.twin.rotate_platform().unwrap();
+    rig.fake.rotate_platform().unwrap();
     assert!(matches!(rig.told(&client).await, Delivery::NoKeys(_)));
     rig.pass(61);
     assert_eq!(rig.told(&client).await, Delivery::Replied);
-    assert_eq!(rig.twin.downloads(), 3);
+    assert_eq!(rig.fake.downloads(), 3);
 }
 
 #[tokio::test]
@@ -274,12 +274,12 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
             assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
         }
     };
-    rig.twin.hide_certificates(true);
+    rig.fake.hide_certificates(true);
     refused(&forged).await;
     refused(b"no JSON").await;
-    rig.twin.hide_certificates(false);
+    rig.fake.hide_certificates(false);
     refused(&forged).await;
-    assert_eq!(rig.twin.downloads(), 0);
+    assert_eq!(rig.fake.downloads(), 0);
     // Who has caught a true one can send it under a serial of their own: that costs a download a
     // minute.
     for n in 0..50 {
@@ -296,7 +296,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
             "{seen:?}"
         );
     }
-    assert_eq!(rig.twin.downloads(), 1);
+    assert_eq!(rig.fake.downloads(), 1);
     // And its own serial makes a forged one no better.
     let seen = client
         .read_notification(&headers, &forged, rig.clock.now())

@@ -32,6 +32,7 @@ mod certificates;
 mod contracts;
 pub(crate) mod customs;
 pub(crate) mod deductions;
+pub(crate) mod fake;
 pub mod identity;
 pub(crate) mod in_flight;
 #[cfg(test)]
@@ -44,7 +45,6 @@ mod payments;
 mod query;
 mod refunds;
 mod replies;
-pub(crate) mod sandbox;
 mod settlements;
 pub(crate) mod statements;
 #[cfg(test)]
@@ -67,7 +67,7 @@ use crate::shared::transactions::{
 use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::{ChargedSum, OrderState, Totals};
 use crate::wechat::order_store::StoreError;
-use crate::{Sandbox, Settings};
+use crate::{FakeWechat, Settings};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
@@ -79,7 +79,7 @@ use withdrawals::WithdrawMethod;
 /// The till, and what is noted beside it.
 #[derive(Debug)]
 pub(crate) struct Payments {
-    pub(crate) counter: Responder,
+    pub(crate) responder: Responder,
     notes: Mutex<OrderNotes>,
 }
 
@@ -120,7 +120,7 @@ enum OrderName {
 impl Payments {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
         Self {
-            counter: Responder::new(settings, clock),
+            responder: Responder::new(settings, clock),
             notes: Mutex::default(),
         }
     }
@@ -133,7 +133,7 @@ impl Payments {
     pub(crate) fn has_payment(&self, number: &str) -> bool {
         !self.notes().deductions.contains(number)
             && self
-                .counter
+                .responder
                 .transactions()
                 .entry(TransactionKind::Payment, number)
                 .is_some()
@@ -142,7 +142,7 @@ impl Payments {
     /// A paid payment that is no deduction.
     pub(crate) fn paid(&self, number: &str) -> Option<Transaction> {
         let payment = self
-            .counter
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, number)
             .cloned();
@@ -153,7 +153,7 @@ impl Payments {
 
     /// Whether money of this payment is given back, or is about to be.
     pub(crate) fn gives_back(&self, number: &str) -> bool {
-        self.counter
+        self.responder
             .transactions()
             .entry(TransactionKind::Payment, number)
             .is_some_and(|payment| payment.given_back > 0)
@@ -169,7 +169,7 @@ impl Payments {
 
     /// The books of deductions with what the till holds beside them.
     pub(crate) fn add_to(&self, mut totals: Totals) -> Totals {
-        let till = self.counter.totals();
+        let till = self.responder.totals();
         let moved = |sums: BTreeMap<String, (u64, i64)>| {
             sums.into_iter()
                 .map(|(currency, (count, minor))| {
@@ -197,16 +197,16 @@ impl Payments {
     }
 }
 
-impl Sandbox {
+impl FakeWechat {
     /// Puts a paid payment into the books, as if its payer had just paid; its transaction id.
     pub fn seed(&self, out_trade_no: &str, amount: Amount) -> String {
-        self.desk.counter.seed(out_trade_no, amount)
+        self.payments.responder.seed(out_trade_no, amount)
     }
 
     /// A refund as it stands in the books.
     pub fn refund(&self, out_refund_no: &str) -> Option<Transaction> {
-        self.desk
-            .counter
+        self.payments
+            .responder
             .transactions()
             .entry(TransactionKind::Refund, out_refund_no)
             .cloned()
@@ -261,7 +261,7 @@ impl Sandbox {
     /// A contract as its query shows it.
     pub(crate) fn contract(&self, id: &str) -> WechatReply {
         let ended = self
-            .desk
+            .payments
             .notes()
             .contracts
             .get(id)
@@ -282,12 +282,12 @@ impl Sandbox {
         if contracts::show(id, None).is_none() {
             return WechatReply::error(403, "CONTRACT_NOT_EXIST", "there is no such contract");
         }
-        let mut notes = self.desk.notes();
+        let mut notes = self.payments.notes();
         let ending = notes.contracts.entry(id.to_owned()).or_default();
         let fault = ending.calls.submit(&self.settings.plan, id, false);
         ending.calls.note(fault);
         if let Some(fault) = fault {
-            self.desk.counter.transactions().meet(fault);
+            self.payments.responder.transactions().meet(fault);
         }
         let refusals = [
             (Fault::SoftDecline, broken()),
@@ -312,8 +312,8 @@ impl Sandbox {
     /// The merchant's number of an order that exists, and whether it is a deduction. A deduction
     /// that is paid is taken over into the till, under its own transaction id.
     async fn find(&self, name: &OrderName) -> Result<Option<(String, bool)>, StoreError> {
-        if let Some(number) = self.desk.number_of(name) {
-            let deduction = self.desk.notes().deductions.contains(&number);
+        if let Some(number) = self.payments.number_of(name) {
+            let deduction = self.payments.notes().deductions.contains(&number);
             return Ok(Some((number, deduction)));
         }
         let mut books = self.books.lock().await;
@@ -334,12 +334,15 @@ impl Sandbox {
                 body: Vec::new(),
                 waits: false,
             };
-            self.desk.counter.transactions().import_deduction(
+            self.payments.responder.transactions().import_deduction(
                 &asked,
                 &order.transaction_id,
                 order.effect_at,
             );
-            self.desk.notes().deductions.insert(order.number.clone());
+            self.payments
+                .notes()
+                .deductions
+                .insert(order.number.clone());
         }
         Ok(Some((order.number, true)))
     }
@@ -374,7 +377,7 @@ impl Sandbox {
 
 impl Payments {
     fn number_of(&self, name: &OrderName) -> Option<String> {
-        let till = self.counter.transactions();
+        let till = self.responder.transactions();
         match name {
             OrderName::Theirs(id) => till.number_of(TransactionKind::Payment, id),
             OrderName::Ours(number) => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::OrderName;
 use super::refunds::{amount, status};
-use crate::Sandbox;
+use crate::FakeWechat;
 use crate::shared::keys::nonce;
 use crate::shared::transactions::{
     Transaction, TransactionKind, TransactionRequest, TransactionState,
@@ -16,7 +16,7 @@ use crate::wechat::order_book::Order;
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
-impl Sandbox {
+impl FakeWechat {
     /// The notification of an order that is paid, a deduction or not: its headers and body. None if
     /// it is not paid.
     ///
@@ -28,8 +28,8 @@ impl Sandbox {
     ) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
         self.find(&OrderName::Ours(out_trade_no.to_owned())).await?;
         let paid = self
-            .desk
-            .counter
+            .payments
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, out_trade_no)
             .cloned();
@@ -90,8 +90,8 @@ impl Sandbox {
     pub(crate) async fn payment(&self, number: &str) -> Result<Option<Transaction>, StoreError> {
         self.find(&OrderName::Ours(number.to_owned())).await?;
         if let Some(entry) = self
-            .desk
-            .counter
+            .payments
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, number)
             .cloned()
@@ -121,8 +121,8 @@ impl Sandbox {
 
     fn told_refund(&self, refund: &Transaction) -> Option<Value> {
         let payment = self
-            .desk
-            .counter
+            .payments
+            .responder
             .transactions()
             .entry(TransactionKind::Payment, &refund.of)
             .cloned()?;
@@ -145,7 +145,7 @@ impl Sandbox {
     /// An order as notifications show it: its number is called `transaction_id` here.
     fn told_order(&self, payment: &Transaction) -> Value {
         let deduction =
-            payment.is_external() || self.desk.notes().deductions.contains(&payment.number);
+            payment.is_external() || self.payments.notes().deductions.contains(&payment.number);
         let mut shown = self.show_payment(payment, None);
         if let Some(fields) = shown.as_object_mut() {
             fields.remove("id");

@@ -135,7 +135,7 @@ impl Counter {
 
 /// The books.
 #[derive(Debug)]
-pub(crate) struct Books {
+pub(crate) struct OrderBook {
     store: OrderStore,
     young: HashMap<String, Order>,
     old: HashMap<String, Order>,
@@ -147,7 +147,7 @@ pub(crate) struct Books {
     counters: BTreeMap<(&'static str, String), u64>,
 }
 
-impl Books {
+impl OrderBook {
     /// Opens the books at a path, or temporary ones.
     pub(crate) async fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let mut store = OrderStore::open(path).await?;
@@ -496,7 +496,7 @@ mod tests {
 
     #[tokio::test]
     async fn orders_beyond_the_cache_are_found_summed_and_paged() {
-        let mut books = Books::open(None).await.unwrap();
+        let mut books = OrderBook::open(None).await.unwrap();
         for n in 0..10_000 {
             books.charge(&order(n));
             books.put(order(n)).await.unwrap();
@@ -537,7 +537,7 @@ mod tests {
 
     #[tokio::test]
     async fn charges_come_in_pages_within_a_time_and_summed_up_by_day() {
-        let mut books = Books::open(None).await.unwrap();
+        let mut books = OrderBook::open(None).await.unwrap();
         let day = |n: usize| Timestamp::from_millis(if n < 1_500 { 5 } else { 16 * 3_600_000 });
         for n in 0..2_000 {
             books.charge(&Order {
@@ -573,14 +573,14 @@ mod tests {
     async fn books_with_a_path_survive_being_closed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("books.sqlite");
-        let mut books = Books::open(Some(&path)).await.unwrap();
+        let mut books = OrderBook::open(Some(&path)).await.unwrap();
         let mut pending = order(1);
         pending.state = OrderState::Processing;
         books.put(pending.clone()).await.unwrap();
         books.count(Counter::Fault, "slow");
         books.flush().await.unwrap();
         drop(books);
-        let mut books = Books::open(Some(&path)).await.unwrap();
+        let mut books = OrderBook::open(Some(&path)).await.unwrap();
         assert_eq!(books.get("o000001").await.unwrap(), Some(pending));
         assert_eq!(books.processing["c1"], "o000001");
         assert_eq!(books.totals().await.unwrap().faults["slow"], 1);

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::body::Micropay;
 use super::withdrawals::{closing, reversal};
 use super::{OrderName, OrderReply, broken, either, no_such_order, unmapped};
-use crate::Sandbox;
+use crate::FakeWechat;
 use crate::faults::Fault;
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::transactions::{
     Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
     TransactionState,
@@ -18,7 +19,7 @@ use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
-impl Sandbox {
+impl FakeWechat {
     /// A payment by code.
     pub(super) async fn pay(&self, bytes: &[u8], now: Timestamp) -> Result<OrderReply, Refusal> {
         let body = Micropay::read(bytes)?;
@@ -26,7 +27,7 @@ impl Sandbox {
         let said = match self.books.lock().await.get(&number).await {
             Err(error) => Err(error),
             Ok(Some(_)) => {
-                self.desk.counter.transactions().violate("two_bodies");
+                self.payments.responder.transactions().violate("two_bodies");
                 Ok(number_used())
             }
             Ok(None) => Ok(self.take_payment(&body, bytes, now)),
@@ -44,7 +45,7 @@ impl Sandbox {
             body: bytes.to_vec(),
             waits: body.payer.auth_code.ends_with("0000") || body.payer.auth_code.ends_with("0001"),
         };
-        let mut till = self.desk.counter.transactions();
+        let mut till = self.payments.responder.transactions();
         let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         if body.payer.auth_code.ends_with("0001") && !matches!(what, TransactionResult::OtherBody) {
             till.fail(&body.out_trade_no);
@@ -59,13 +60,13 @@ impl Sandbox {
                 body: self.show_payment(&entry, fault),
                 fault: None,
             },
-            (TransactionResult::Soft, _) => {
+            (TransactionResult::Faulty(FaultReply::Soft), _) => {
                 WechatReply::error(403, "NOT_ENOUGH", "balance not enough")
             }
-            (TransactionResult::Hard, _) => {
+            (TransactionResult::Faulty(FaultReply::Hard), _) => {
                 WechatReply::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account")
             }
-            (TransactionResult::Unmapped, _) => unmapped(),
+            (TransactionResult::Faulty(FaultReply::Unmapped), _) => unmapped(),
             (TransactionResult::OtherBody, _) => number_used(),
             (
                 TransactionResult::Transaction(_)
@@ -82,11 +83,11 @@ impl Sandbox {
     /// A query of an order, of whatever kind.
     pub(super) async fn show_order(&self, name: OrderName, now: Timestamp) -> OrderReply {
         let subject = match &name {
-            OrderName::Theirs(id) => self.desk.number_of(&name).unwrap_or_else(|| id.clone()),
+            OrderName::Theirs(id) => self.payments.number_of(&name).unwrap_or_else(|| id.clone()),
             OrderName::Ours(number) => number.clone(),
         };
-        let said = if self.desk.has_payment(&subject) {
-            let (seen, fault) = self.desk.counter.transactions().query(
+        let said = if self.payments.has_payment(&subject) {
+            let (seen, fault) = self.payments.responder.transactions().query(
                 TransactionKind::Payment,
                 &subject,
                 &self.settings,
@@ -194,8 +195,8 @@ impl Sandbox {
     }
 
     fn stands(&self, sort: TransactionKind, number: &str) -> Option<TransactionState> {
-        self.desk
-            .counter
+        self.payments
+            .responder
             .transactions()
             .entry(sort, number)
             .map(|entry| entry.standing)

@@ -7,8 +7,9 @@ use super::body::Refund;
 use super::query::Query;
 use super::replies::NO_SUCH_PATH;
 use super::{OrderName, OrderReply, Refunds, broken, either, no_such_order, unmapped};
-use crate::Sandbox;
+use crate::FakeWechat;
 use crate::faults::Fault;
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::transactions::{
     Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
     TransactionState,
@@ -24,7 +25,7 @@ const MOST: usize = 50;
 /// How many refunds a page has at most.
 const PAGE_MAX: usize = 20;
 
-impl Sandbox {
+impl FakeWechat {
     /// A refund.
     pub(super) async fn take_refund(
         &self,
@@ -59,7 +60,7 @@ impl Sandbox {
             return said;
         }
         let (number, of) = (asked.number.clone(), asked.of.clone());
-        let mut till = self.desk.counter.transactions();
+        let mut till = self.payments.responder.transactions();
         let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
         let accepted = till
             .entry(TransactionKind::Refund, &number)
@@ -79,15 +80,15 @@ impl Sandbox {
                 body: accepted_refund(&entry, fault),
                 fault: None,
             },
-            TransactionResult::Soft => WechatReply::error(
+            TransactionResult::Faulty(FaultReply::Soft) => WechatReply::error(
                 403,
                 "NOT_ENOUGH",
                 "the account has not enough to refund from",
             ),
-            TransactionResult::Hard => {
+            TransactionResult::Faulty(FaultReply::Hard) => {
                 WechatReply::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account")
             }
-            TransactionResult::Unmapped => unmapped(),
+            TransactionResult::Faulty(FaultReply::Unmapped) => unmapped(),
             TransactionResult::OtherBody => number_used(),
             TransactionResult::NoPayment if !exists => no_such_refund(),
             TransactionResult::NoPayment | TransactionResult::WrongState => {
@@ -107,8 +108,8 @@ impl Sandbox {
         total: i64,
         now: Timestamp,
     ) -> Option<WechatReply> {
-        let notes = self.desk.notes();
-        let mut till = self.desk.counter.transactions();
+        let notes = self.payments.notes();
+        let mut till = self.payments.responder.transactions();
         if till
             .entry(TransactionKind::Refund, &asked.number)
             .is_some_and(|entry| entry.standing != TransactionState::Seen)
@@ -144,7 +145,7 @@ impl Sandbox {
     }
 
     fn note(&self, number: &str, of: String, now: Timestamp) {
-        let mut notes = self.desk.notes();
+        let mut notes = self.payments.notes();
         let refunds = notes.refunds.entry(of).or_insert_with(|| Refunds {
             last: now,
             ..Refunds::default()
@@ -162,7 +163,7 @@ impl Sandbox {
         number: &str,
         now: Timestamp,
     ) -> Result<OrderReply, Refusal> {
-        let mut till = self.desk.counter.transactions();
+        let mut till = self.payments.responder.transactions();
         let number = match kind {
             "out-refund-no" => number.to_owned(),
             "id" => till
@@ -220,8 +221,8 @@ impl Sandbox {
             .await?
             .map(|(number, _)| number)
             .unwrap_or_default();
-        let notes = self.desk.notes();
-        let mut till = self.desk.counter.transactions();
+        let notes = self.payments.notes();
+        let mut till = self.payments.responder.transactions();
         let (payment, fault) = till.query(
             TransactionKind::Payment,
             &number,

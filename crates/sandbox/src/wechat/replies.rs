@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::auth::{SCHEME, reply_message};
 use super::deductions::WechatReply;
+use super::fake::FakeWechat;
 use super::order_book::Counter;
 use super::order_store::StoreError;
-use super::sandbox::Sandbox;
 use crate::shared::customs::{NO_RECORD, NOT_DECLARED};
 use crate::shared::fault_flow::Reply;
 use crate::shared::keys::nonce;
@@ -34,7 +34,7 @@ pub(super) const NO_SUCH_PATH: Refusal = Refusal {
     reason: "no_such_path",
 };
 
-impl Sandbox {
+impl FakeWechat {
     /// Says it, or that the books failed.
     pub(super) async fn react(
         &self,
@@ -72,7 +72,7 @@ impl Sandbox {
             broken: json!({ "code": "SYSTEM_ERROR", "message": "system error" }),
             busy: json!({ "code": "FREQUENCY_LIMITED", "message": "slow down" }),
         };
-        self.desk.counter.respond(reply).await
+        self.payments.responder.respond(reply).await
     }
 
     /// A parameter that the page of the call does not list, or that it requires.

@@ -18,7 +18,7 @@ use crate::wechat::Refusal;
 use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
-use crate::{Reaction, Sandbox};
+use crate::{FakeWechat, Reaction};
 
 /// The most batches a page may be asked for.
 const LIMIT_MAX: usize = 30;
@@ -45,7 +45,7 @@ pub(crate) struct DaySum {
     pub refund: i128,
 }
 
-impl Sandbox {
+impl FakeWechat {
     /// `GET /v3/global/settle/settlements`.
     pub(crate) async fn settlement_page(&self, query: &str) -> Reaction {
         let asked = match self.asked_page(query) {
@@ -109,7 +109,7 @@ impl Sandbox {
         let mut batches = Vec::new();
         if settled == asked.settled {
             let charged = self.books.lock().await.day_sums().await?;
-            for sum in with_till(charged, &self.desk.counter.transactions()) {
+            for sum in with_transactions(charged, &self.payments.responder.transactions()) {
                 let Some(day) = day(sum.day) else { continue };
                 if asked
                     .window
@@ -138,7 +138,7 @@ impl Sandbox {
 }
 
 /// The sums with what the till holds beside the charges.
-fn with_till(charged: Vec<DaySum>, till: &TransactionStore) -> Vec<DaySum> {
+fn with_transactions(charged: Vec<DaySum>, till: &TransactionStore) -> Vec<DaySum> {
     let mut sums: BTreeMap<(i64, String), DaySum> = charged
         .into_iter()
         .map(|sum| ((sum.day, sum.currency.clone()), sum))

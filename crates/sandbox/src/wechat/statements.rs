@@ -21,7 +21,7 @@ use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
 use crate::wechat::query::Query;
-use crate::{Reaction, Sandbox};
+use crate::{FakeWechat, Reaction};
 use payrun_domain::money::Currency;
 use payrun_gateway::FILE_MAX;
 use payrun_gateway::transport::Response;
@@ -36,7 +36,7 @@ const HEADER: &str = "交易时间,公众账号ID,商户号,子商户号,设备�
 const CAPTIONS: &str =
     "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额";
 
-impl Sandbox {
+impl FakeWechat {
     /// `GET /v3/global/statements`.
     pub(crate) async fn statement(&self, query: &str) -> Reaction {
         let day = match self.asked_day(query) {
@@ -113,7 +113,7 @@ impl Sandbox {
             }
         }
         let days = day..=day;
-        of_store(&self.desk.counter.transactions(), &days).for_each(|trade| file.add(&trade));
+        of_store(&self.payments.responder.transactions(), &days).for_each(|trade| file.add(&trade));
         Ok((file.count > 0).then(|| file.finish()))
     }
 

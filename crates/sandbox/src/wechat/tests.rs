@@ -1,4 +1,4 @@
-//! Client and twin against each other, in process.
+//! Client and fake against each other, in process.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn at_once() -> Settings {
 }
 
 struct Rig {
-    twin: Arc<Sandbox>,
+    fake: Arc<FakeWechat>,
     client: Client,
     clock: Clock,
 }
@@ -68,15 +68,15 @@ impl Rig {
             timeout: TIMEOUT,
             ..settings
         };
-        let twin = Sandbox::open(identity.clone(), settings, clock.clone())
+        let fake = FakeWechat::open(identity.clone(), settings, clock.clone())
             .await
             .unwrap();
         let config = identity.wechat_config("https://sandbox.invalid");
         let client =
-            Client::new(&config, Transport::InProcess(twin.clone()), clock.clone()).unwrap();
+            Client::new(&config, Transport::InProcess(fake.clone()), clock.clone()).unwrap();
         client.probe().await;
         Self {
-            twin,
+            fake,
             client,
             clock,
         }
@@ -147,11 +147,11 @@ impl Rig {
     }
 
     async fn totals(&self) -> Totals {
-        self.twin.totals().await.unwrap()
+        self.fake.totals().await.unwrap()
     }
 
     fn moved(&self, number: &str) -> u32 {
-        self.twin.refund(number).map_or(0, |refund| refund.moved)
+        self.fake.refund(number).map_or(0, |refund| refund.moved)
     }
 }
 
@@ -288,7 +288,7 @@ async fn a_number_is_a_deductions_or_a_quick_payments_and_never_both() {
 async fn a_refund_is_accepted_first_and_made_later() {
     for identity in [identity(), institution()] {
         let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
-        let id = rig.twin.seed("P-1", hkd("10.00"));
+        let id = rig.fake.seed("P-1", hkd("10.00"));
         let accepted = rig.refund("R-1", &id, "4.00").await;
         assert_eq!(said(&accepted), (Some(200), None, None));
         assert_eq!(
@@ -368,10 +368,10 @@ async fn a_deduction_is_refunded_under_its_own_number_and_counts_once() {
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
         let rig = Rig::new(FaultPlan::only(fault)).await;
-        let id = rig.twin.seed("P-1", hkd("10.00"));
+        let id = rig.fake.seed("P-1", hkd("10.00"));
         let seen = rig.refund("R-1", &id, "4.00").await;
         let created = rig
-            .twin
+            .fake
             .refund("R-1")
             .is_some_and(|refund| refund.standing != TransactionState::Seen);
         let lost = matches!(seen.reached, Delivery::Lost(_));
@@ -413,7 +413,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
 #[tokio::test]
 async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
     let rig = Rig::new(FaultPlan::only(Fault::Pending)).await;
-    let id = rig.twin.seed("P-1", hkd("10.00"));
+    let id = rig.fake.seed("P-1", hkd("10.00"));
     let mut failed = 0;
     for n in 0..20 {
         let number = format!("R-{n}");
@@ -447,7 +447,7 @@ async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
 async fn whatever_goes_wrong_no_more_is_given_back_than_was_paid() {
     for seed in 0..3 {
         let rig = Rig::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
-        let id = rig.twin.seed("P-1", hkd("10.00"));
+        let id = rig.fake.seed("P-1", hkd("10.00"));
         let numbers: Vec<String> = (0..8).map(|n| format!("R-{seed}-{n}")).collect();
         for _ in 0..2 {
             futures_util::future::join_all(
@@ -472,7 +472,7 @@ async fn whatever_goes_wrong_no_more_is_given_back_than_was_paid() {
 #[tokio::test]
 async fn refunds_that_break_a_rule_are_refused_and_counted() {
     let rig = Rig::new(FaultPlan::NONE).await;
-    let id = rig.twin.seed("P-1", hkd("10.00"));
+    let id = rig.fake.seed("P-1", hkd("10.00"));
     rig.refund("R-1", &id, "4.00").await;
     assert_eq!(
         said(&rig.refund("R-1", &id, "5.00").await),
@@ -519,8 +519,8 @@ async fn two_refunds_of_a_payment_are_as_far_apart_as_is_asked_for() {
     };
     let rig = Rig::with(identity(), FaultPlan::NONE, settings, clock.clone()).await;
     let (id, other) = (
-        rig.twin.seed("P-1", hkd("10.00")),
-        rig.twin.seed("P-2", hkd("10.00")),
+        rig.fake.seed("P-1", hkd("10.00")),
+        rig.fake.seed("P-2", hkd("10.00")),
     );
     rig.refund("R-1", &id, "1.00").await;
     assert_eq!(said(&rig.refund("R-1", &id, "1.00").await).0, Some(200));
@@ -537,7 +537,7 @@ async fn two_refunds_of_a_payment_are_as_far_apart_as_is_asked_for() {
 #[tokio::test]
 async fn all_refunds_of_a_payment_come_page_after_page_and_there_are_fifty_at_most() {
     let rig = Rig::with(institution(), FaultPlan::NONE, at_once(), Clock::System).await;
-    let id = rig.twin.seed("P-1", hkd("10.00"));
+    let id = rig.fake.seed("P-1", hkd("10.00"));
     let none = rig
         .call("refunds", "x", None, json!({ "transaction_id": id }))
         .await;
@@ -598,7 +598,7 @@ async fn a_list_of_which_a_page_does_not_come_is_not_given_out() {
             ..FaultPlan::only(fault)
         };
         let rig = Rig::new(plan).await;
-        let id = rig.twin.seed("P-1", hkd("10.00"));
+        let id = rig.fake.seed("P-1", hkd("10.00"));
         rig.refund("R-1", &id, "1.00").await;
         let seen = rig
             .call("refunds", "x", None, json!({ "transaction_id": id }))
@@ -763,7 +763,7 @@ async fn the_reversal_of_a_deduction_closes_an_unpaid_one_and_gives_no_money_bac
 async fn every_fault_of_a_reversal_gives_back_at_most_once() {
     for fault in Fault::ALL {
         let rig = Rig::new(FaultPlan::only(fault)).await;
-        rig.twin.seed("P-1", hkd("10.00"));
+        rig.fake.seed("P-1", hkd("10.00"));
         let mut last = rig.cancel("reverse", "P-1").await;
         for _ in 0..3 {
             last = rig.cancel("reverse", "P-1").await;
@@ -791,7 +791,7 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
             timeout: TIMEOUT,
             ..at_once()
         };
-        let twin = Sandbox::open(identity(), settings, Clock::System)
+        let fake = FakeWechat::open(identity(), settings, Clock::System)
             .await
             .unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -799,16 +799,16 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
             identity().wechat_config(&format!("http://{}", listener.local_addr().unwrap()));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async move { stopped.await.unwrap_or(()) };
-        tokio::spawn(crate::server::serve(twin.clone(), listener, shutdown));
+        tokio::spawn(crate::server::serve(fake.clone(), listener, shutdown));
         let client =
             Client::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System).unwrap();
         client.probe().await;
         let rig = Rig {
-            twin,
+            fake,
             client,
             clock: Clock::System,
         };
-        rig.twin.seed("P-1", hkd("10.00"));
+        rig.fake.seed("P-1", hkd("10.00"));
         let first = rig.cancel("reverse", "P-1").await;
         if fault == Fault::WrongSignature {
             assert!(
@@ -929,7 +929,7 @@ async fn an_ended_contract_says_so_and_is_deducted_from_no_more() {
             DONE,
             "{fault}"
         );
-        assert!(rig.twin.desk.has_ended("C-1"), "{fault}");
+        assert!(rig.fake.payments.has_ended("C-1"), "{fault}");
     }
 }
 
@@ -954,7 +954,7 @@ async fn notifications_read_like_queries_of_the_same_thing() {
         rig.pay("Q-1", PAYS).await;
         rig.deduct("D-1", "C").await;
         for number in ["Q-1", "D-1"] {
-            let (headers, body) = rig.twin.notification(number).await.unwrap().unwrap();
+            let (headers, body) = rig.fake.notification(number).await.unwrap().unwrap();
             same(
                 rig.client
                     .read_notification(&headers, &body, rig.clock.now())
@@ -964,9 +964,9 @@ async fn notifications_read_like_queries_of_the_same_thing() {
         }
         let id = rig.order("Q-1").await.receipt.unwrap();
         rig.refund("R-1", &id, "4.00").await;
-        assert!(rig.twin.refund_notification("R-1").is_none());
+        assert!(rig.fake.refund_notification("R-1").is_none());
         let asked = rig.call("refund_query", "R-1", None, json!({})).await;
-        let (headers, body) = rig.twin.refund_notification("R-1").unwrap();
+        let (headers, body) = rig.fake.refund_notification("R-1").unwrap();
         let notified = rig
             .client
             .read_notification(&headers, &body, rig.clock.now())
@@ -985,7 +985,7 @@ async fn notifications_read_like_queries_of_the_same_thing() {
                 ..asked
             },
         );
-        assert!(rig.twin.notification("Q-2").await.unwrap().is_none());
+        assert!(rig.fake.notification("Q-2").await.unwrap().is_none());
     }
 }
 
@@ -1000,7 +1000,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     )
     .await;
     rig.pay("Q-1", PAYS).await;
-    let (headers, body) = rig.twin.notification("Q-1").await.unwrap().unwrap();
+    let (headers, body) = rig.fake.notification("Q-1").await.unwrap().unwrap();
     let unverified = async |headers: &HeaderMap, body: &[u8]| {
         let seen = rig
             .client
@@ -1027,7 +1027,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     let stranger = institution().wechat_config("https://sandbox.invalid");
     let stranger = Client::new(
         &stranger,
-        Transport::InProcess(rig.twin.clone()),
+        Transport::InProcess(rig.fake.clone()),
         clock.clone(),
     )
     .unwrap();
@@ -1037,7 +1037,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     // The gateway refuses it the certificates.
     assert!(matches!(&seen.reached, Delivery::NoKeys(_)), "{seen:?}");
     let (own, text) = rig
-        .twin
+        .fake
         .notice(
             "PAYSCORE.USER_OPEN_SERVICE",
             "payscore",
@@ -1052,7 +1052,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         Delivery::Unreadable(_)
     ));
     let (other, text) = rig
-        .twin
+        .fake
         .notice(
             "REFUND.SUCCESS",
             "refund",
@@ -1076,10 +1076,10 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     );
     clock.set(clock.now().plus(Duration::from_secs(300)));
     unverified(&headers, &body).await;
-    let (ahead, body) = rig.twin.notification("Q-1").await.unwrap().unwrap();
+    let (ahead, body) = rig.fake.notification("Q-1").await.unwrap().unwrap();
     let late = Client::new(
         &identity().wechat_config("https://sandbox.invalid"),
-        Transport::InProcess(rig.twin.clone()),
+        Transport::InProcess(rig.fake.clone()),
         Clock::driven(NOW),
     );
     assert!(matches!(
@@ -1098,13 +1098,13 @@ async fn in_public_key_mode_notifications_are_verified_and_opened_too() {
         signs_with: SignsWith::PublicKey,
         ..Settings::default()
     };
-    let twin = Sandbox::open(identity(), settings, Clock::System)
+    let fake = FakeWechat::open(identity(), settings, Clock::System)
         .await
         .unwrap();
-    twin.seed("P-1", hkd("10.00"));
+    fake.seed("P-1", hkd("10.00"));
     let config = identity().wechat_config_with_public_key("https://sandbox.invalid");
-    let client = Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
-    let (headers, body) = twin.notification("P-1").await.unwrap().unwrap();
+    let client = Client::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
+    let (headers, body) = fake.notification("P-1").await.unwrap().unwrap();
     assert_eq!(
         said(
             &client
@@ -1139,7 +1139,7 @@ async fn requests_that_are_not_as_documented_are_refused() {
         let request = headers.into_iter().fold(request, |request, (name, value)| {
             request.header(name, value)
         });
-        match rig.twin.handle(request.body(body).unwrap()).await {
+        match rig.fake.handle(request.body(body).unwrap()).await {
             Reaction::Reply(reply) => {
                 let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
                 body["message"].as_str().unwrap_or_default().to_owned()
@@ -1249,18 +1249,18 @@ async fn the_books_of_other_payments_are_shown_and_filled_beside_those_of_deduct
     let rig = Rig::new(FaultPlan::NONE).await;
     let seeds = br#"[{"number":"P-1","amount":"10.00","currency":"HKD"}]"#;
     let put = rig
-        .twin
-        .desk
-        .counter
+        .fake
+        .payments
+        .responder
         .about(&Method::POST, "payments", seeds)
         .unwrap();
     rig.refund("R-1", put[0]["gateway_number"].as_str().unwrap(), "4.00")
         .await;
     rig.refund_state("R-1").await;
     let books = rig
-        .twin
-        .desk
-        .counter
+        .fake
+        .payments
+        .responder
         .about(&Method::GET, "books", b"")
         .unwrap();
     assert_eq!(

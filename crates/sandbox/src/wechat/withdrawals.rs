@@ -6,7 +6,8 @@
 //! a refund's.
 
 use super::{OrderName, OrderReply, broken, either, no_such_deduction, no_such_order, unmapped};
-use crate::Sandbox;
+use crate::FakeWechat;
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::statements::REVERSAL;
 use crate::shared::transactions::{
     Transaction, TransactionKind, TransactionOutcome, TransactionRequest, TransactionResult,
@@ -36,7 +37,7 @@ pub(super) fn reversal(number: &str) -> String {
     format!("{REVERSAL}{number}")
 }
 
-impl Sandbox {
+impl FakeWechat {
     /// Withdraws an order.
     pub(super) async fn withdraw(
         &self,
@@ -52,8 +53,8 @@ impl Sandbox {
             Ok(Some((number, true))) => (number, Ok(no_such_order())),
             Ok(Some((number, false))) => {
                 let payment = self
-                    .desk
-                    .counter
+                    .payments
+                    .responder
                     .transactions()
                     .entry(TransactionKind::Payment, &number)
                     .cloned();
@@ -71,7 +72,7 @@ impl Sandbox {
             return invalid("too early to be closed");
         }
         let number = payment.number.as_str();
-        let mut till = self.desk.counter.transactions();
+        let mut till = self.payments.responder.transactions();
         let asked = TransactionRequest {
             sort: TransactionKind::Cancel,
             number: closing(number),
@@ -83,9 +84,9 @@ impl Sandbox {
             .entry(TransactionKind::Payment, number)
             .map_or(TransactionState::Seen, |payment| payment.standing);
         let said = match (what, standing) {
-            (TransactionResult::Soft, _) => broken(),
-            (TransactionResult::Hard, _) => invalid("not this one"),
-            (TransactionResult::Unmapped, _) => unmapped(),
+            (TransactionResult::Faulty(FaultReply::Soft), _) => broken(),
+            (TransactionResult::Faulty(FaultReply::Hard), _) => invalid("not this one"),
+            (TransactionResult::Faulty(FaultReply::Unmapped), _) => unmapped(),
             (_, TransactionState::Done) => {
                 WechatReply::error(400, "ORDERPAID", "this order is paid")
             }
@@ -101,7 +102,7 @@ impl Sandbox {
         if now < payment.at.plus(self.settings.reverse_after) {
             return invalid("too early to be reversed");
         }
-        let mut till = self.desk.counter.transactions();
+        let mut till = self.payments.responder.transactions();
         let Some(payment) = till.force_query(&payment.number, &self.settings, now) else {
             return no_such_order();
         };
@@ -128,15 +129,15 @@ impl Sandbox {
             TransactionResult::Transaction(entry) if entry.standing == TransactionState::Done => {
                 WechatReply::nothing(None)
             }
-            TransactionResult::Hard
+            TransactionResult::Faulty(FaultReply::Hard)
             | TransactionResult::TooMuch
             | TransactionResult::WrongState => invalid("it cannot be reversed"),
-            TransactionResult::Unmapped => unmapped(),
+            TransactionResult::Faulty(FaultReply::Unmapped) => unmapped(),
             TransactionResult::Transaction(entry) if entry.standing == TransactionState::Failed => {
                 invalid("it cannot be reversed")
             }
             TransactionResult::Transaction(_)
-            | TransactionResult::Soft
+            | TransactionResult::Faulty(FaultReply::Soft)
             | TransactionResult::OtherBody
             | TransactionResult::NoPayment
             | TransactionResult::Full => broken(),

@@ -76,7 +76,7 @@ impl Simulation {
             return Ok(());
         };
         let actor = Actor::person("simulated", "simulation")
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         let by = Authorization {
             actor,
             reason: reason("the payer has changed his mind")?,
@@ -117,7 +117,7 @@ impl Simulation {
         let (run, job) = (approval.run_id, approval.job.clone());
         let by = Authorization {
             actor: Actor::person("simulated", "simulation")
-                .map_err(|error| SimulationError::Twin(error.to_string()))?,
+                .map_err(|error| SimulationError::Sandbox(error.to_string()))?,
             reason: reason("the batch was a mistake")?,
         };
         self.disruption("rejected_after_its_approval");
@@ -127,7 +127,7 @@ impl Simulation {
             .engine
             .reject_run(run, Some(&job), &by)
             .await
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         Ok(())
     }
 
@@ -412,7 +412,7 @@ impl Simulation {
                 .gateways
                 .lines()
                 .await
-                .map_err(|error| SimulationError::Twin(error.to_string()))?;
+                .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
             if lines.iter().any(|line| line.number == number) {
                 return Ok(true);
             }
@@ -525,7 +525,7 @@ impl Simulation {
                 | ReceiveOutcome::NoKeys(_)
                 | ReceiveOutcome::NoSuchGateway,
             ) => {}
-            Err(error) => return Err(SimulationError::Twin(error.to_string())),
+            Err(error) => return Err(SimulationError::Sandbox(error.to_string())),
         }
         if self.chance.per_mille(50) {
             self.disruption("died_after_a_notification");

@@ -86,11 +86,11 @@ fn known_like(other: &Actor, name: &str, user: &str) -> Result<Actor, Simulation
         None => Actor::person(name, "simulation"),
         Some(_) => Actor::at_console(name, user),
     };
-    actor.map_err(|error| SimulationError::Twin(error.to_string()))
+    actor.map_err(|error| SimulationError::Sandbox(error.to_string()))
 }
 
 fn reason(text: &str) -> Result<Reason, SimulationError> {
-    Reason::parse(text).map_err(|error| SimulationError::Twin(error.to_string()))
+    Reason::parse(text).map_err(|error| SimulationError::Sandbox(error.to_string()))
 }
 
 /// A folder that is gone when it is no longer needed.
@@ -106,7 +106,7 @@ impl Simulation {
     /// Sets everything up: ledger, gateways, two to five processes (one if there is no chaos).
     pub async fn set_up(
         what: &SimulationSetup,
-        twins: &FakeGateways,
+        fakes: &FakeGateways,
         seed: u64,
     ) -> Result<Self, SimulationError> {
         let path = what
@@ -118,7 +118,7 @@ impl Simulation {
         let mut chance = Rng::new(seed);
         let clock = Clock::driven(BEGIN);
         let plan = FaultPlan::new(seed, what.faults);
-        let places = places(&what.config, &what.request.workflow, twins, plan, &clock).await?;
+        let places = places(&what.config, &what.request.workflow, fakes, plan, &clock).await?;
         let ledger = Ledger::open(&folder.0.join(LEDGER)).await?;
         let processes = if what.chaos { 2 + chance.below(4) } else { 1 };
         let clocks_agree = !what.chaos || chance.per_mille(500);
@@ -164,7 +164,7 @@ impl Simulation {
         let ledger = Ledger::open(&self.folder.0.join(LEDGER)).await?;
         let node = ledger.join(self.chance.next(), self.clock.now()).await?;
         let files = Files::open("files", &self.folder.0)
-            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+            .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         let engine = Engine {
             vault: self.what.vault.clone(),
             ..Engine::new(

@@ -1,4 +1,4 @@
-//! Customs declarations: HipoPay's client and twin against each other, in process.
+//! Customs declarations: HipoPay's client and fake against each other, in process.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn cny(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("CNY").unwrap()).unwrap()
 }
 
-/// A twin with the payment `P-1` of 100.00 CNY.
+/// A fake with the payment `P-1` of 100.00 CNY.
 struct Customs {
     rig: Rig,
     payment_no: String,
@@ -27,7 +27,7 @@ struct Customs {
 impl Customs {
     fn new(plan: FaultPlan) -> Self {
         let rig = Rig::new(plan);
-        let payment_no = rig.twin.seed("P-1", cny("100.00"));
+        let payment_no = rig.fake.seed("P-1", cny("100.00"));
         Self { rig, payment_no }
     }
 
@@ -63,8 +63,8 @@ impl Customs {
             customs: "SHENZHEN".into(),
         };
         self.rig
-            .twin
-            .counter
+            .fake
+            .responder
             .declarations()
             .entry(&key)
             .map_or(0, |entry| entry.filed)
@@ -97,7 +97,7 @@ async fn a_sub_order_is_declared_under_the_items_own_number() {
         ((Some("SUCCESS"), None), 1)
     );
     assert_eq!(
-        customs.rig.twin.totals().customs.filed["SHENZHEN"]["SUCCESS"],
+        customs.rig.fake.totals().customs.filed["SHENZHEN"]["SUCCESS"],
         1
     );
 }
@@ -127,7 +127,7 @@ async fn a_person_is_checked_with_the_declaration_and_found_nowhere() {
         half.reached,
         Delivery::Unsendable("the call has a cert_id and no name".into())
     );
-    assert!(!format!("{:?}", customs.rig.twin).contains(NAME));
+    assert!(!format!("{:?}", customs.rig.fake).contains(NAME));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn what_failed_is_modified_and_what_was_lost_is_redeclared() {
         assert_eq!(said(&again), (Some(then), None));
         assert_eq!(said(&customs.ask(number).await).0, Some("SUCCESS"));
     }
-    let totals = customs.rig.twin.totals();
+    let totals = customs.rig.fake.totals();
     assert_eq!((totals.customs.redeclared, totals.customs.modified), (1, 1));
     assert!(totals.violations.is_empty() && customs.filed("S-fail") == 1);
 }
@@ -158,7 +158,7 @@ async fn other_terms_under_one_number_are_refused_and_counted() {
         .call("declare", "S-1", json!({ "duty": "0.89" }))
         .await;
     assert_eq!(said(&refused), (None, Some("INVALID_REQUEST")));
-    assert_eq!(customs.rig.twin.totals().violations["two_declarations"], 1);
+    assert_eq!(customs.rig.fake.totals().violations["two_declarations"], 1);
     for wrong in [
         json!({ "customs": "FUZHOU" }),
         json!({ "product_fee": "23.23" }),
@@ -230,7 +230,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
             "{fault}"
         );
         assert_eq!(customs.filed("S-1"), 1, "{fault}");
-        assert!(customs.rig.twin.totals().violations.is_empty(), "{fault}");
+        assert!(customs.rig.fake.totals().violations.is_empty(), "{fault}");
     }
 }
 
@@ -286,8 +286,8 @@ async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
             let now = Clock::System.now();
             customs
                 .rig
-                .twin
-                .counter
+                .fake
+                .responder
                 .declarations()
                 .declare(&key, terms, Some(&paid), &calm, now);
             let first = customs
@@ -310,7 +310,7 @@ async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
                 Some("SUCCESS"),
                 "{fault} {way}"
             );
-            let totals = customs.rig.twin.totals().customs;
+            let totals = customs.rig.fake.totals().customs;
             let counted = if way == "modify" { (0, 1) } else { (1, 0) };
             assert_eq!(
                 (totals.redeclared, totals.modified, totals.filed_twice),

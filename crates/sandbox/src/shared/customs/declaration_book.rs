@@ -2,14 +2,14 @@
 //!
 //! The invariant: one payment, sub-order and customs is filed once by being declared, however often
 //! that is asked for; filing again has its own ways and its own counts. Declarations are in memory
-//! and bounded; they are gone when the twin is.
+//! and bounded; they are gone when the fake is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CustomsTotals, Declaration, DeclarationState, DeclaredTerms, Key, PaidPayment};
 use crate::Settings;
 use crate::faults::{CallKind, Fault};
-use crate::shared::fault_flow::Calls;
+use crate::shared::fault_flow::{Calls, FaultReply, SubmitEffect};
 use payrun_domain::time::Timestamp;
 
 /// How many declarations are kept; more are refused.
@@ -17,7 +17,7 @@ const MOST: usize = 1_000_000;
 /// How many sub-orders a payment may have.
 const SUB_ORDERS_MAX: usize = 50;
 
-/// The declarations of one twin.
+/// The declarations of one fake.
 #[derive(Debug, Default)]
 pub(crate) struct DeclarationBook {
     declarations: BTreeMap<Key, Declaration>,
@@ -58,12 +58,9 @@ pub(crate) enum DeclarationResult {
     WrongState,
     /// There is no such declaration.
     Absent,
-    /// The fault [`Fault::SoftDecline`]: asked too often, nothing was filed.
-    Soft,
-    /// The fault [`Fault::HardDecline`]: the customs are not configured, nothing was filed.
-    Hard,
-    /// The fault [`Fault::UnmappedCode`].
-    Unmapped,
+    /// A fault of the outcome: asked too often or customs that are not configured, and nothing was
+    /// filed; or a code that does not say what was.
+    Faulty(FaultReply),
     /// The book is full.
     Full,
 }
@@ -303,7 +300,7 @@ impl DeclarationBook {
         self.declarations.get(key)
     }
 
-    /// The book in sum; what went wrong is added to the counts of the twin.
+    /// The book in sum; what went wrong is added to the counts of the fake.
     pub(crate) fn totals(
         &self,
         faults: &mut BTreeMap<String, u64>,
@@ -420,32 +417,13 @@ fn perform(
     file: impl FnOnce(&mut Declaration),
 ) -> DeclarationResult {
     let coin = settings.plan.coin_flip(entry.key.number());
-    match fault {
-        Some(Fault::SoftDecline) => return DeclarationResult::Soft,
-        Some(Fault::HardDecline) => return DeclarationResult::Hard,
-        Some(Fault::UnmappedCode) if !coin => return DeclarationResult::Unmapped,
-        Some(
-            Fault::Refused
-            | Fault::ResetBefore
-            | Fault::SilentBefore
-            | Fault::ErrorBefore
-            | Fault::Limited
-            | Fault::ResetAfter
-            | Fault::SilentAfter
-            | Fault::ErrorAfter
-            | Fault::WrongSignature
-            | Fault::Truncated
-            | Fault::OtherAmount
-            | Fault::UnmappedCode
-            | Fault::Pending
-            | Fault::LateVisible
-            | Fault::Slow,
-        )
-        | None => {}
+    let effect = SubmitEffect::of(fault, coin);
+    if let SubmitEffect::Declined(reply) = effect {
+        return DeclarationResult::Faulty(reply);
     }
     file(entry);
-    if fault == Some(Fault::UnmappedCode) {
-        DeclarationResult::Unmapped
+    if effect == SubmitEffect::HappensUnmapped {
+        DeclarationResult::Faulty(FaultReply::Unmapped)
     } else {
         shown(entry)
     }

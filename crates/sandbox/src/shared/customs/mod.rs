@@ -1,4 +1,4 @@
-//! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The
+//! What two fakes, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The
 //! rules are in `declaration_book`, what becomes of one in `clearance`; how a gateway is spoken to
 //! is in its own folder.
 //!

@@ -1,4 +1,4 @@
-//! The book's promises, and WeChat Pay's client and twin against each other.
+//! The book's promises, and WeChat Pay's client and fake against each other.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::shared::fault_flow::Calls;
 use crate::shared::keys::nonce;
 use crate::wechat::auth::{authorization, request_message};
 use crate::wechat::order_book::{Order, OrderState};
-use crate::{Identity, Reaction, Sandbox, Settings, server};
+use crate::{FakeWechat, Identity, Reaction, Settings, server};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::wechat::{Client, Transport};
@@ -35,7 +35,7 @@ fn cny(text: &str) -> Amount {
 }
 
 struct Rig {
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<FakeWechat>,
     client: Client,
     /// The gateway's number of the payment `P-1`, of 10.00 CNY.
     payment: String,
@@ -53,7 +53,7 @@ impl Rig {
             late: Duration::ZERO,
             ..Settings::default()
         };
-        let sandbox = Sandbox::open(identity(), settings, Clock::System)
+        let sandbox = FakeWechat::open(identity(), settings, Clock::System)
             .await
             .unwrap();
         let client =
@@ -525,7 +525,7 @@ async fn a_person_is_checked_under_both_kinds_of_platform_key_and_found_nowhere(
             },
             ..Settings::default()
         };
-        let sandbox = Sandbox::open(account.clone(), settings, Clock::System)
+        let sandbox = FakeWechat::open(account.clone(), settings, Clock::System)
             .await
             .unwrap();
         let client = Client::new(
@@ -584,7 +584,7 @@ async fn after_a_rotation_a_person_is_checked_under_the_newest_key() {
 
 #[tokio::test]
 async fn over_sockets_a_declaration_is_filed_modified_and_shown_in_the_books() {
-    let sandbox = Sandbox::open(identity(), Settings::default(), Clock::System)
+    let sandbox = FakeWechat::open(identity(), Settings::default(), Clock::System)
         .await
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,7 +1,7 @@
-//! What the twins' statements have in common: the days they are of, what is listed in them, and
+//! What the fakes' statements have in common: the days they are of, what is listed in them, and
 //! when they are there.
 //!
-//! How a file looks is each twin's own business. Both days and times are Beijing's: of WeChat Pay
+//! How a file looks is each fake's own business. Both days and times are Beijing's: of WeChat Pay
 //! that is documented (docs/gateways/wechat.md), of HipoPay it is an assumption \[C\].
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What the twins write is what the parser reads; client and twin against each other, in process.
+//! What the fakes write is what the parser reads; client and fake against each other, in process.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::faults::FaultPlan;
-use crate::hipopay::{self, Hipopay};
-use crate::{Identity, Sandbox};
+use crate::hipopay::{self, FakeHipopay};
+use crate::{FakeWechat, Identity};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::statement::{self, StatementFormat, StatementLineKind};
@@ -56,7 +56,7 @@ fn identity() -> Identity {
 }
 
 struct Wechat {
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<FakeWechat>,
     client: wechat_client::Client,
 }
 
@@ -67,7 +67,7 @@ impl Wechat {
 
     async fn of(identity: Identity, settings: Settings) -> Self {
         let config = identity.wechat_config("https://sandbox.invalid");
-        let sandbox = Sandbox::open(identity, settings, Clock::System)
+        let sandbox = FakeWechat::open(identity, settings, Clock::System)
             .await
             .unwrap();
         let transport = Transport::InProcess(sandbox.clone());
@@ -114,18 +114,18 @@ fn hipopay_identity() -> hipopay::Identity {
 }
 
 struct Hipo {
-    twin: Arc<Hipopay>,
+    fake: Arc<FakeHipopay>,
     client: hipopay_client::Client,
 }
 
 impl Hipo {
     fn new(settings: Settings) -> Self {
         let identity = hipopay_identity();
-        let twin = Hipopay::open(&identity, settings, Clock::System).unwrap();
-        let transport = Transport::InProcess(twin.clone());
+        let fake = FakeHipopay::open(&identity, settings, Clock::System).unwrap();
+        let transport = Transport::InProcess(fake.clone());
         let config = identity.config("https://sandbox.invalid");
         Self {
-            twin,
+            fake,
             client: hipopay_client::Client::new(&config, transport, Clock::System).unwrap(),
         }
     }
@@ -195,7 +195,7 @@ async fn wechats_statement_lists_what_was_charged_and_passes_for_nothing_else() 
 async fn hipopays_bill_lists_payments_and_refunds() {
     let rig = Hipo::new(settings(FaultPlan::NONE));
     assert_eq!(code(&rig.statement(0).await), Some("BILL_NOT_FOUND"));
-    let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+    let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let mut refund = call("refund", json!({ "transaction_id": payment_no }));
     refund.amount = Some(hkd("4.00"));
     assert_eq!(
@@ -217,7 +217,7 @@ async fn hipopays_bill_lists_payments_and_refunds() {
             (StatementLineKind::Refund, "P-1", Some(hkd("4.00")))
         ]
     );
-    assert_eq!(lines[1].refund_id, rig.twin.refund("S-1").unwrap().theirs);
+    assert_eq!(lines[1].refund_id, rig.fake.refund("S-1").unwrap().theirs);
     assert_eq!(lines[1].transaction_id, payment_no);
     assert_eq!(code(&rig.statement(120).await), Some("PARAM_ERROR"));
 }
@@ -225,12 +225,12 @@ async fn hipopays_bill_lists_payments_and_refunds() {
 #[tokio::test]
 async fn a_file_may_be_longer_than_any_other_reply() {
     let identity = hipopay_identity();
-    let twin = Hipopay::open(&identity, settings(FaultPlan::NONE), Clock::System).unwrap();
-    (0..3_000).for_each(|n| drop(twin.seed(&format!("P-{n}"), hkd("10.00"))));
+    let fake = FakeHipopay::open(&identity, settings(FaultPlan::NONE), Clock::System).unwrap();
+    (0..3_000).for_each(|n| drop(fake.seed(&format!("P-{n}"), hkd("10.00"))));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = identity.config(&format!("http://{}", listener.local_addr().unwrap()));
     let served = crate::Gateways {
-        hipopay: Some(twin),
+        hipopay: Some(fake),
         ..Default::default()
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -314,7 +314,7 @@ async fn a_late_statement_is_refused_until_it_is_there() {
     assert_eq!(code(&rig.statement(0).await), Some("STATEMENT_CREATING"));
     assert!(rig.statement(0).await.file.is_some());
     let rig = Hipo::new(late);
-    rig.twin.seed("P-1", hkd("10.00"));
+    rig.fake.seed("P-1", hkd("10.00"));
     assert_eq!(code(&rig.statement(0).await), Some("BILL_NOT_FOUND"));
     assert_eq!(code(&rig.statement(0).await), Some("BILL_NOT_FOUND"));
     assert!(rig.statement(0).await.file.is_some());
@@ -335,7 +335,7 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
             let wechat = Wechat::new(settings.clone()).await;
             wechat.charge(1).await;
             let hipopay = Hipo::new(settings);
-            hipopay.twin.seed("P-1", hkd("10.00"));
+            hipopay.fake.seed("P-1", hkd("10.00"));
             for (seen, format) in [
                 (wechat.statement(0).await, StatementFormat::Wechat),
                 (hipopay.statement(0).await, StatementFormat::Hipopay),

@@ -1,4 +1,4 @@
-//! How WeChat Pay's twin is spoken to about customs declarations (docs/gateways/wechat.md).
+//! How WeChat Pay's fake is spoken to about customs declarations (docs/gateways/wechat.md).
 //!
 //! Strict: mistyped fields, and customs that are not in the gateway's list, are refused; which
 //! fields there may be is in the table of requests. Which code goes with which refusal is only
@@ -15,6 +15,7 @@ use crate::shared::customs::{
     Declaration, DeclarationOutcome, DeclarationResult, DeclarationState, Key, NO_RECORD,
     NOT_DECLARED, PaidPayment,
 };
+use crate::shared::fault_flow::FaultReply;
 use crate::shared::keys::FieldKey;
 use crate::wechat::Refusal;
 use crate::wechat::body::{param, parse};
@@ -22,7 +23,7 @@ use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::OrderState;
 use crate::wechat::order_store::StoreError;
 use crate::wechat::replies::NO_SUCH_PATH;
-use crate::{Reaction, Sandbox};
+use crate::{FakeWechat, Reaction};
 use body::{Body, CustomsRequest, DeclarationQuery, ids};
 pub(crate) use body::{CUSTOMS, is_card};
 use payrun_domain::time::Timestamp;
@@ -31,7 +32,7 @@ use payrun_gateway::transport::Request;
 /// Whose it is, what is said, and what bends it.
 type CustomsResult = Result<(String, WechatReply), Refusal>;
 
-impl Sandbox {
+impl FakeWechat {
     /// A request under `/v3/global/customs/`.
     pub(crate) async fn take_customs(&self, rest: &[&str], request: &Request) -> Reaction {
         let now = self.clock.now();
@@ -86,7 +87,7 @@ impl Sandbox {
     /// A payment by the merchant's number, if it was paid. Every kind of order that can be paid is
     /// looked up here.
     async fn paid(&self, number: &str) -> Result<Option<PaidPayment>, StoreError> {
-        if let Some(payment) = self.desk.paid(number) {
+        if let Some(payment) = self.payments.paid(number) {
             return Ok(Some(PaidPayment {
                 theirs: payment.theirs,
                 currency: payment.currency,
@@ -330,11 +331,13 @@ impl Sandbox {
                 refused("the declaration is not in a state that allows this")
             }
             DeclarationResult::Absent => missing("", NOT_DECLARED),
-            DeclarationResult::Soft => {
+            DeclarationResult::Faulty(FaultReply::Soft) => {
                 WechatReply::error(429, "FREQUENCY_LIMITED", "declared too often")
             }
-            DeclarationResult::Hard => refused("the customs are not configured"),
-            DeclarationResult::Unmapped => {
+            DeclarationResult::Faulty(FaultReply::Hard) => {
+                refused("the customs are not configured")
+            }
+            DeclarationResult::Faulty(FaultReply::Unmapped) => {
                 WechatReply::error(403, "SANDBOX_UNMAPPED", "a code no document lists")
             }
             DeclarationResult::Full => WechatReply::error(500, "SYSTEM_ERROR", "the book is full"),

@@ -41,13 +41,13 @@ fn with_plan(plan: FaultPlan) -> Settings {
 
 /// A client and its sandbox; over sockets the server stops when this is dropped.
 struct Rig {
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<FakeWechat>,
     client: Client,
     _stop: Option<oneshot::Sender<()>>,
 }
 
-async fn open(settings: Settings, clock: Clock) -> Arc<Sandbox> {
-    Sandbox::open(identity(), settings, clock).await.unwrap()
+async fn open(settings: Settings, clock: Clock) -> Arc<FakeWechat> {
+    FakeWechat::open(identity(), settings, clock).await.unwrap()
 }
 
 async fn in_process(settings: Settings) -> Rig {
@@ -411,7 +411,7 @@ async fn an_institution_is_served_under_its_own_ids() {
         sub_mchid: "10000097".into(),
         sub_appid: None,
     };
-    let sandbox = Sandbox::open(
+    let sandbox = FakeWechat::open(
         institution.clone(),
         with_plan(FaultPlan::NONE),
         Clock::System,
@@ -473,7 +473,7 @@ async fn in_public_key_mode_nothing_is_downloaded_and_no_other_key_is_accepted()
 }
 
 /// A client and a sandbox with a clock each.
-async fn with_clocks(theirs: Clock, ours: Clock) -> (Arc<Sandbox>, Client) {
+async fn with_clocks(theirs: Clock, ours: Clock) -> (Arc<FakeWechat>, Client) {
     let sandbox = open(with_plan(FaultPlan::NONE), theirs).await;
     let config = identity().wechat_config("https://sandbox.invalid");
     let client = Client::new(&config, Transport::InProcess(sandbox.clone()), ours).unwrap();
@@ -875,7 +875,7 @@ impl Raw {
     }
 }
 
-async fn refusal(sandbox: &Sandbox, request: Request) -> (u16, String) {
+async fn refusal(sandbox: &FakeWechat, request: Request) -> (u16, String) {
     match sandbox.handle(request).await {
         Reaction::Reply(response) => {
             let body: Value = serde_json::from_slice(response.body()).unwrap();

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::certificates::Platform;
 use super::identity::{CertifiedKey, Identity, PUBLIC_KEY_ID};
-use super::order_book::{Books, Order, OrderPage, Totals};
+use super::order_book::{Order, OrderBook, OrderPage, Totals};
 use super::order_store::StoreError;
 use super::replies::NO_SUCH_PATH;
 use super::{Payments, auth, body, in_flight};
@@ -33,7 +33,7 @@ mod tests;
 
 /// WeChat Pay Global, for one merchant: strict, with faults on demand and books of its own.
 #[derive(Debug)]
-pub struct Sandbox {
+pub struct FakeWechat {
     pub(crate) identity: Identity,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
@@ -41,9 +41,9 @@ pub struct Sandbox {
     gate: auth::MerchantAuth,
     /// Platform keys in force, the newest last.
     pub(super) platform: RwLock<Vec<Arc<Platform>>>,
-    pub(crate) books: Mutex<Books>,
+    pub(crate) books: Mutex<OrderBook>,
     pub(crate) in_flight: in_flight::InFlight,
-    pub(crate) desk: Payments,
+    pub(crate) payments: Payments,
     pub(crate) downloads: AtomicU64,
     pub(crate) hides_certificates: AtomicBool,
     pub(crate) signs_with: RwLock<SignsWith>,
@@ -52,13 +52,13 @@ pub struct Sandbox {
     pub(crate) looks: QueryCounts,
 }
 
-impl FakeGateway for Sandbox {
+impl FakeGateway for FakeWechat {
     fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
         Box::pin(self.handle(request))
     }
 }
 
-impl Sandbox {
+impl FakeWechat {
     /// Opens a sandbox: reads its keys and opens its books.
     ///
     /// # Errors
@@ -94,9 +94,9 @@ impl Sandbox {
             api_key: ApiKey::new(identity.api_v3_key()).map_err(SandboxError::ApiKey)?,
             gate,
             platform: RwLock::new(vec![Arc::new(platform)]),
-            books: Mutex::new(Books::open(settings.books.as_deref()).await?),
+            books: Mutex::new(OrderBook::open(settings.books.as_deref()).await?),
             in_flight: in_flight::InFlight::default(),
-            desk: Payments::new(settings.clone(), clock.clone()),
+            payments: Payments::new(settings.clone(), clock.clone()),
             downloads: AtomicU64::new(0),
             hides_certificates: AtomicBool::new(false),
             signs_with: RwLock::new(settings.signs_with),
@@ -145,7 +145,9 @@ impl Sandbox {
     /// # Errors
     /// If the books cannot be read.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        Ok(self.desk.add_to(self.books.lock().await.totals().await?))
+        Ok(self
+            .payments
+            .add_to(self.books.lock().await.totals().await?))
     }
 
     /// A page of the orders that exist, by order number, after `after` (empty for the first);
@@ -201,7 +203,7 @@ impl Sandbox {
     }
 
     pub(crate) fn declarations(&self) -> MutexGuard<'_, DeclarationBook> {
-        self.desk.counter.declarations()
+        self.payments.responder.declarations()
     }
 
     /// Takes a request in, has its effect, and says what comes of it.
