@@ -105,6 +105,7 @@ const FILES_TELL_NOTHING: &[&str] = &[
     "parts",
     "person",
     "places",
+    "planted",
     "play",
     "pulse",
     "seen",
