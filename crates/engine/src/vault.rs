@@ -389,6 +389,9 @@ pub enum VaultError {
     /// There are no keys.
     #[error("personal data needs encryption_key in payrun.yaml")]
     NoVault,
+    /// An item's input is no JSON object.
+    #[error("its input in the ledger cannot be read")]
+    Unreadable,
     /// It is not sealed, and should be.
     #[error(
         "{field} is personal data, and stands in the ledger unsealed: it was changed there, or its kind of job did not call it \

@@ -265,7 +265,7 @@ fn merged(stored: &ItemRecord, facts: &Map<String, Value>) -> Result<Option<Stri
     if facts.is_empty() {
         return Ok(None);
     }
-    let mut result = stored.facts()?;
+    let mut result = stored.facts.clone();
     result.extend(facts.clone());
     Ok(Some(Value::Object(result).to_string()))
 }

@@ -125,9 +125,9 @@ impl Claimed {
         self.stored.key
     }
 
-    /// What is known of its result, a JSON object.
-    pub fn result(&self) -> Option<&str> {
-        self.stored.result.as_deref()
+    /// What is known of its result.
+    pub const fn facts(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.stored.facts
     }
 
     /// Its checked input fields, a JSON object.

@@ -33,6 +33,8 @@ pub(super) struct ItemRecord {
     pub input: String,
     pub exclusive_key: Option<Vec<u8>>,
     pub result: Option<String>,
+    /// The same, read: what is known of its result.
+    pub facts: serde_json::Map<String, serde_json::Value>,
     /// Who has withdrawn it while it may have been under way, and why.
     pub withdrawn: Option<String>,
     /// The generation that was asked about since this ledger took the place of a lost one; none
@@ -69,6 +71,11 @@ impl ItemRecord {
         let key: Option<&[u8]> = row.try_get("key_hash").map_err(get)?;
         let custom_order_no = parsed(row.try_get("custom_order_no").map_err(get)?)?;
         let order_no = parsed(row.try_get("order_no").map_err(get)?)?;
+        let result: Option<String> = row.try_get("result").map_err(get)?;
+        let facts = match &result {
+            None => serde_json::Map::new(),
+            Some(text) => serde_json::from_str(text).map_err(|_| corrupt("result"))?,
+        };
         let item = Item {
             state: State::parse(state).ok_or_else(|| corrupt("state"))?,
             generation: u16::try_from(number("generation")?).map_err(|_| corrupt("generation"))?,
@@ -103,7 +110,8 @@ impl ItemRecord {
             amount: amount_of(row, id)?,
             input: row.try_get("input").map_err(get)?,
             exclusive_key: row.try_get("exclusive_key").map_err(get)?,
-            result: row.try_get("result").map_err(get)?,
+            result,
+            facts,
             withdrawn: row.try_get("withdrawn").map_err(get)?,
             // Only who asks whether the ledger was restored reads these.
             recalled: match row.try_get::<i64, _>("restored") {
@@ -114,14 +122,6 @@ impl ItemRecord {
                 Ok(_) | Err(_) => None,
             },
         })
-    }
-
-    /// What is known of its result.
-    pub fn facts(&self) -> Result<serde_json::Map<String, serde_json::Value>, LedgerError> {
-        let Some(known) = self.result.as_deref() else {
-            return Ok(serde_json::Map::new());
-        };
-        serde_json::from_str(known).map_err(|_| LedgerError::corrupt("items", self.id, "result"))
     }
 
     /// The order number of a generation.
@@ -342,17 +342,20 @@ fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
     let reason = written.moved.reason.as_deref();
     let state = written.moved.item.state;
     let in_vain = written.moved.code == Some(ReasonCode::AskedInVain);
-    let result = written.result.or(written.stored.result.as_deref());
-    let result =
-        result.filter(|result| (state.is_open() || in_vain) && result.contains(TOLD_BEFORE));
-    let result: Option<serde_json::Value> =
-        result.and_then(|result| serde_json::from_str(result).ok());
-    match (
-        reason,
-        result
-            .as_ref()
-            .and_then(|result| result[TOLD_BEFORE].as_str()),
-    ) {
+    // What is written is put together by payrun, and what was stored has been read.
+    let written_facts = written
+        .result
+        .filter(|result| result.contains(TOLD_BEFORE))
+        .and_then(|result| serde_json::from_str::<serde_json::Value>(result).ok());
+    let before = match (&written_facts, written.result) {
+        (Some(facts), _) => facts.get(TOLD_BEFORE),
+        (None, Some(_)) => None,
+        (None, None) => written.stored.facts.get(TOLD_BEFORE),
+    };
+    let before = before
+        .and_then(serde_json::Value::as_str)
+        .filter(|_| state.is_open() || in_vain);
+    match (reason, before) {
         (Some(reason), Some(before)) => Some(Cow::Owned(format!("{reason}; before: {before}"))),
         (None, Some(before)) => Some(Cow::Owned(format!("before: {before}"))),
         (reason, None) => reason.map(Cow::Borrowed),

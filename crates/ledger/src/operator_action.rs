@@ -516,7 +516,7 @@ fn keeping_words(
     reason: Option<&str>,
     code: Option<ReasonCode>,
 ) -> Result<Option<String>, LedgerError> {
-    let mut result = stored.facts()?;
+    let mut result = stored.facts.clone();
     let refusal = match code {
         Some(ReasonCode::Declined | ReasonCode::NeedsDecision) => reason,
         // It was asked about since, and nobody answered: the words are still the last.

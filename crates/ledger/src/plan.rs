@@ -656,7 +656,7 @@ impl PlanWriter {
                 continue;
             };
             let EarlierItem { stored, reason, .. } = &of.earlier;
-            let mut result = stored.facts()?;
+            let mut result = stored.facts.clone();
             result.insert(ReplacedItem::BY.to_owned(), by.into());
             let reason = format!(
                 "{}; filed again with other content as item {by}",

@@ -11,6 +11,7 @@ use sqlx::{AnyConnection, Row};
 use crate::approvals::ApprovalState;
 use crate::claim::TERMINATION;
 use crate::contracts::CONTRACT;
+use crate::error::undecodable;
 use crate::item_rows::list;
 use crate::plan::filed_again_as;
 use crate::{Ledger, LedgerError};
@@ -202,20 +203,20 @@ struct ContractItem {
 
 impl ContractItem {
     fn read(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
+        let item: i64 = row.try_get("id")?;
         let input: Option<serde_json::Value> = row
             .try_get::<Option<&str>, _>("input")?
-            .and_then(|input| serde_json::from_str(input).ok());
+            .map(|input| {
+                serde_json::from_str(input).map_err(|_| undecodable("items", item, "input"))
+            })
+            .transpose()?;
         let contract = input
             .as_ref()
             .and_then(|input| input.get(CONTRACT)?.as_str());
         let Some(contract) = contract.map(str::to_owned) else {
             return Ok(None);
         };
-        let (item, account, due) = (
-            row.try_get("id")?,
-            row.try_get("account")?,
-            row.try_get("due")?,
-        );
+        let (account, due) = (row.try_get("account")?, row.try_get("due")?);
         Ok(Some(Self {
             item,
             contract,

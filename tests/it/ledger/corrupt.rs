@@ -3,10 +3,11 @@
 
 use std::fmt::Debug;
 
+use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::item::State;
 use payrun::ledger::{LedgerError, OperatorAction};
 
-use super::ledger_fixture::{Desk, at, by};
+use super::ledger_fixture::{Desk, answered, at, by};
 use super::on_every_engine;
 
 /// Where the value is that cannot be read.
@@ -27,6 +28,8 @@ fn a_row_of_an_item_that_cannot_be_read_is_claimed_by_nobody() {
             ("key_hash = null", "key_hash"),
             ("query_purpose = '{'", "query_purpose"),
             ("order_no = 'no number'", "order_no"),
+            ("result = '{'", "result"),
+            ("result = '[]'", "result"),
         ] {
             let place = place.fresh().await;
             let desk = Desk::with_items(&place, 1).await;
@@ -83,6 +86,44 @@ fn what_is_known_of_an_item_is_not_written_over_where_it_cannot_be_read() {
             .await;
         assert_eq!(place_of(retried), "items 1 result");
         assert_eq!(desk.states().await, [State::Cancelled]);
+    });
+}
+
+#[test]
+fn words_that_steer_are_not_guessed() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await;
+        let answer = Answer::Declined(Decline {
+            code: "NO".to_owned(),
+            class: DeclineClass::Hard,
+            number: NumberRule::Same,
+        });
+        let settled = desk
+            .ledger
+            .settle(answered(&claimed[0], answer, at(2)))
+            .await;
+        assert!(settled.is_ok(), "{settled:?}");
+        let job = desk.ledger.item(1).await.unwrap().unwrap().job_id;
+        for change in [
+            "update events set event = 'something' where item_id = 1 and version = 1",
+            "update attempts set kind = 'something' where item_id = 1",
+            "update items set reason_code = 'something' where id = 1",
+            "update jobs set failure_code = 'something'",
+        ] {
+            place.run(change).await;
+        }
+        let ledger = &desk.ledger;
+        assert_eq!(place_of(ledger.events(1).await), "events 1 event");
+        assert_eq!(place_of(ledger.attempts(1).await), "attempts 1 kind");
+        let retried = ledger
+            .wish(1, &OperatorAction::Retry, &by("ann"), at(3))
+            .await;
+        assert_eq!(place_of(retried), "items 1 reason_code");
+        assert_eq!(
+            place_of(ledger.jobs(1).await),
+            format!("jobs {job} failure_code")
+        );
     });
 }
 

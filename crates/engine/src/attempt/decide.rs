@@ -42,7 +42,7 @@ pub(crate) async fn decide(
     let moved = quoted(moved, &judged, &observed.result);
     let moved = unmapped(moved, &judged, claimed, &mut observed.result);
     let (moved, word) = explained(&context, &judged, &call, moved).await;
-    let moved = payer_check::with_payer_reason(moved, claimed.result(), &observed.result);
+    let moved = payer_check::with_payer_reason(moved, claimed.facts(), &observed.result);
     let moved = advised(moved, judged.advice.as_deref());
     let moved = advised(
         moved,
@@ -50,11 +50,11 @@ pub(crate) async fn decide(
     );
     let alarm = moved
         .alarm
-        .or_else(|| payer_check::warning(claimed.result(), &observed.result));
+        .or_else(|| payer_check::warning(claimed.facts(), &observed.result));
     let moved = unsent(Move { alarm, ..moved }, &observed.reached, is_query);
     note_contract_signal(&mut observed.result, claimed, word);
     note_exists(&mut observed.result, claimed, judged.exists);
-    let result = merged(claimed.result(), std::mem::take(&mut observed.result));
+    let result = merged(claimed.facts(), std::mem::take(&mut observed.result));
     let attempt = attempt_of(
         &call.operation,
         started_at,
@@ -97,11 +97,7 @@ pub(crate) fn note_contract_signal(
     claimed: &Claimed,
     word: Option<ContractSignal>,
 ) {
-    let said_before = || {
-        claimed
-            .result()
-            .is_some_and(|known| known.contains(CONTRACT_IS))
-    };
+    let said_before = || claimed.facts().contains_key(CONTRACT_IS);
     if let Some(word) = word {
         result.insert(CONTRACT_IS.to_owned(), word.as_str().into());
     } else if claimed.doing == ClaimKind::Submit && said_before() {
@@ -123,11 +119,7 @@ pub(crate) fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, ex
 }
 
 pub(crate) fn number_exists(claimed: &Claimed) -> bool {
-    let known = claimed
-        .result()
-        .filter(|known| known.contains(NUMBER_EXISTS));
-    let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
-    known.is_some_and(|known| known[NUMBER_EXISTS] == true)
+    claimed.facts().get(NUMBER_EXISTS) == Some(&Value::Bool(true))
 }
 
 /// A reason with the gateway's own words, where it refuses: its message, or what the customs say of
@@ -185,21 +177,12 @@ pub(crate) fn unmapped(
     }
     let needs_review = moved.item.state == State::NeedsReview
         && matches!(claimed.item.query_purpose, QueryPurpose::Unmapped(_));
-    let known = claimed
-        .result()
-        .filter(|known| needs_review && known.contains(UNMAPPED));
-    let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
-    if claimed.doing == ClaimKind::Submit
-        && claimed
-            .result()
-            .is_some_and(|known| known.contains(UNMAPPED))
-    {
+    let known = claimed.facts().get(UNMAPPED);
+    if claimed.doing == ClaimKind::Submit && known.is_some() {
         seen.insert(UNMAPPED.to_owned(), Value::Null);
     }
-    match (
-        moved.reason,
-        known.as_ref().and_then(|known| known[UNMAPPED].as_str()),
-    ) {
+    let known = known.and_then(Value::as_str).filter(|_| needs_review);
+    match (moved.reason, known) {
         (Some(reason), Some(message)) => Move {
             reason: Some(format!("{reason}; its words were: {message}")),
             ..moved
@@ -234,10 +217,8 @@ pub(crate) const SUB_CODE: &str = "sub_code";
 
 /// What was known of the result, and what is known now: an action to be taken stays when a later
 /// reply no longer names it. The code of an earlier refusal does not.
-pub(crate) fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
-    let mut result: Map<String, Value> = known
-        .and_then(|known| serde_json::from_str(known).ok())
-        .unwrap_or_default();
+pub(crate) fn merged(known: &Map<String, Value>, seen: Map<String, Value>) -> Option<String> {
+    let mut result = known.clone();
     let stale = result.remove(SUB_CODE).is_some();
     if seen.is_empty() && !stale {
         return None;

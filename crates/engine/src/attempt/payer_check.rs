@@ -76,7 +76,7 @@ pub(crate) async fn checked(
             }
             seen.result.insert(ERROR.to_owned(), instead(&told).into());
             let refusals =
-                refusals(scene.claimed.result()) + u64::from(is_refused(scene, check, &told).await);
+                refusals(scene.claimed.facts()) + u64::from(is_refused(scene, check, &told).await);
             seen.result.insert(REFUSALS.to_owned(), refusals.into());
             if !matches!(judged.answer, Answer::Done(_)) {
                 judged
@@ -136,16 +136,15 @@ fn is_past_horizon(scene: &AttemptContext<'_>) -> bool {
 
 /// What a person has to hear of, if this reply is the first that says it: that the buyer is not the
 /// payer, or that nobody could find out.
-pub(crate) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<Alarm> {
+pub(crate) fn warning(known: &Map<String, Value>, seen: &Map<String, Value>) -> Option<Alarm> {
     let says =
         |facts: &Map<String, Value>, word| facts.get(RESULT).and_then(Value::as_str) == Some(word);
-    let known = facts(known);
     [
         (DIFFERENT, Alarm::PayerDiffers),
         (UNANSWERED, Alarm::PayerUnknown),
     ]
     .into_iter()
-    .find(|(word, _)| says(seen, word) && !says(&known, word))
+    .find(|(word, _)| says(seen, word) && !says(known, word))
     .map(|(_, alarm)| alarm)
 }
 
@@ -153,7 +152,7 @@ pub(crate) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<
 /// refuse.
 pub(crate) fn with_payer_reason(
     moved: Move,
-    known: Option<&str>,
+    known: &Map<String, Value>,
     seen: &Map<String, Value>,
 ) -> Move {
     let says_so =
@@ -161,7 +160,7 @@ pub(crate) fn with_payer_reason(
     let differs = if seen.contains_key(RESULT) {
         says_so(seen)
     } else {
-        says_so(&facts(known))
+        says_so(known)
     };
     if moved.item.state.is_open() || !differs {
         return moved;
@@ -190,20 +189,11 @@ fn is_due(scene: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {
         .identity_card
         .as_ref()
         .is_none_or(|card| card.is_card(text));
-    given && is_card && !facts(scene.claimed.result()).contains_key(RESULT)
+    given && is_card && !scene.claimed.facts().contains_key(RESULT)
 }
 
-fn refusals(known: Option<&str>) -> u64 {
-    facts(known)
-        .get(REFUSALS)
-        .and_then(Value::as_u64)
-        .unwrap_or(0)
-}
-
-fn facts(known: Option<&str>) -> Map<String, Value> {
-    known
-        .and_then(|known| serde_json::from_str(known).ok())
-        .unwrap_or_default()
+fn refusals(known: &Map<String, Value>) -> u64 {
+    known.get(REFUSALS).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// What came in place of an answer: the gateway's codes, or how far the question came.

@@ -449,7 +449,7 @@ async fn ended(
     let answer = judged.answer;
     // Of what the lookup shows, only the gateway's finer code is about this item.
     observed.result.retain(|name, _| name == SUB_CODE);
-    let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
+    let result = merged(scene.claimed.facts(), std::mem::take(&mut observed.result));
     let moved = apply(
         &scene.claimed.item,
         &Event::Answered(answer.clone()),

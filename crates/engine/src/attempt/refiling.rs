@@ -68,12 +68,7 @@ pub(crate) enum Filing {
 impl Filing {
     /// As the item's result says.
     pub(crate) fn of(claimed: &Claimed) -> Self {
-        let known = claimed
-            .result()
-            .filter(|known| known.contains(ReplacedItem::FACT));
-        let known: Map<String, Value> = known
-            .and_then(|known| serde_json::from_str(known).ok())
-            .unwrap_or_default();
+        let known = claimed.facts();
         if !known.contains_key(ReplacedItem::FACT) {
             return Self::First;
         }
@@ -144,7 +139,7 @@ pub(crate) async fn ask(
     observed
         .result
         .extend(found.method().map(|way| (FILED_AS.to_owned(), way.into())));
-    let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
+    let result = merged(scene.claimed.facts(), std::mem::take(&mut observed.result));
     let (item, policy) = (&scene.claimed.item, &scene.work.policy);
     let Some(answer) = found.hindrance(policy) else {
         let moved = apply(item, &Event::Unsent, policy, now)?;
@@ -294,11 +289,7 @@ impl FiledState {
 /// customs lost, and changes nothing of it: right where only the buyer was mended, and the gateway
 /// has no buyer in its declaration.
 fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
-    let known: Map<String, Value> = scene
-        .claimed
-        .result()
-        .and_then(|known| serde_json::from_str(known).ok())
-        .unwrap_or_default();
+    let known = scene.claimed.facts();
     let is_same = known.get(ReplacedItem::SAME_TERMS) == Some(&Value::Bool(true));
     let is_lost = seen.state.as_deref() == Some(LOST);
     if is_same && is_lost && scene.operations.payer_check.is_some() {
@@ -401,7 +392,8 @@ fn personal(
     input: &str,
     key: KeyHash,
 ) -> Result<Map<String, Value>, VaultError> {
-    let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+    let sealed: Map<String, Value> =
+        serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
     let mut open = scope.opened(input, key)?;
     open.retain(|name, _| {
         sealed
@@ -472,7 +464,8 @@ fn resealed(
     of: KeyHash,
     to: KeyHash,
 ) -> Result<String, VaultError> {
-    let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+    let sealed: Map<String, Value> =
+        serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
     let Some(vault) = scope
         .vault()
         .filter(|_| sealed.values().any(|value| vault::sealed(value).is_some()))

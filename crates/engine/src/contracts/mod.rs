@@ -153,13 +153,9 @@ pub(super) async fn is_ended(scene: &AttemptContext<'_>, call: &Call, now: Times
 }
 
 fn failed(news: &ContractNews) -> FailedItem {
-    let result: Option<Value> = news
-        .result
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok());
-    let word = result
-        .as_ref()
-        .and_then(|result| result.get(CONTRACT_IS))
+    let word = news
+        .facts
+        .get(CONTRACT_IS)
         .and_then(Value::as_str)
         .and_then(ContractSignal::parse);
     FailedItem {

@@ -88,8 +88,8 @@ impl ItemBuilder {
         input: &str,
         key: KeyHash,
     ) -> Result<Map<String, Value>, VaultError> {
-        // Written by the planner, from checked fields.
-        let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+        let input: Map<String, Value> =
+            serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
         open_input(self.vault(), input, &self.kind.fields, key)
     }
 

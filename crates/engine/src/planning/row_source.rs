@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::contracts::ContractRows;
-use crate::vault::{Vault, open_input, sealed};
+use crate::vault::{Vault, VaultError, open_input, sealed};
 use payrun_domain::item::State;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, PlannedContract, RejectedRow, filed_again_as};
 use payrun_project::job_kinds::JobKind;
@@ -203,7 +203,8 @@ impl ItemRows {
     }
 
     fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
-        let mut input: Map<String, Value> = serde_json::from_str(&item.input).unwrap_or_default();
+        let mut input: Map<String, Value> =
+            serde_json::from_str(&item.input).map_err(|_| VaultError::Unreadable.to_string())?;
         let fields = self
             .items
             .jobs
@@ -232,11 +233,11 @@ impl ItemRows {
             input = open_input(self.vault.as_deref(), input, fields, key)
                 .map_err(|error| error.to_string())?;
         }
-        let result: Map<String, Value> = item
-            .result
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
+        let result: Map<String, Value> = match item.result.as_deref() {
+            None => Map::new(),
+            Some(text) => serde_json::from_str(text)
+                .map_err(|_| "its result in the ledger cannot be read".to_owned())?,
+        };
         Ok(self
             .columns
             .iter()

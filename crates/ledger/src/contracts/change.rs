@@ -86,8 +86,8 @@ pub struct ContractNews {
     pub steps: usize,
     /// Why it failed.
     pub reason: String,
-    /// Facts of the gateway's replies, a JSON object.
-    pub result: Option<String>,
+    /// Facts of the gateway's replies.
+    pub facts: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A contract as it is after a change, and what goes with it.
@@ -230,10 +230,12 @@ impl Ledger {
             .bind(i64::from(limit));
         let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
         let over = |row: &AnyRow| {
-            Ok((
-                row.try_get(0)?,
-                row.try_get::<String, _>(1)?.parse().unwrap_or(today),
-            ))
+            let id: i64 = row.try_get(0)?;
+            let end_on: &str = row.try_get(1)?;
+            let end_on = end_on
+                .parse()
+                .map_err(|_| undecodable("contracts", id, "end_on"))?;
+            Ok((id, end_on))
         };
         rows.iter()
             .map(over)
@@ -257,7 +259,12 @@ fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
         reason: row
             .try_get::<Option<String>, _>("reason")?
             .unwrap_or_default(),
-        result: row.try_get("result")?,
+        facts: match row.try_get::<Option<&str>, _>("result")? {
+            None => serde_json::Map::new(),
+            Some(result) => {
+                serde_json::from_str(result).map_err(|_| undecodable("items", item_id, "result"))?
+            }
+        },
     })
 }
 
