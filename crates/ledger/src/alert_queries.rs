@@ -17,20 +17,9 @@ const NEEDS_REVIEW: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.it
                      where t.state = 'needs_review' and t.items > 0 and j.id = t.job_id and r.id = j.run_id \
                      group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
 
-const UNKNOWN: &str = "select r.id, r.workflow, r.occurrence, cast(count(*) as bigint), min(u.unresolved_since) from \
-                       (select job_id, unresolved_since from items where state = 'unknown' and unresolved_since <= $1 \
-                          order by unresolved_since limit 10000) as u \
-                     cross join jobs as j cross join runs as r where j.id = u.job_id and r.id = j.run_id \
-                     group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
+const UNKNOWN: &str = include_str!("unknown_of_runs.sql");
 
-const ENDED: &str = "select r.id, r.workflow, r.occurrence, r.finished_at, \
-                       (select cast(coalesce(sum(t.items), 0) as bigint) from jobs as j cross join totals as t \
-                          where j.run_id = r.id and t.job_id = j.id and t.state = 'failed'), \
-                       (select cast(coalesce(sum(t.items), 0) as bigint) from jobs as j cross join totals as t \
-                          where j.run_id = r.id and t.job_id = j.id and t.state = 'rejected'), \
-                       (select cast(count(*) as bigint) from jobs as j where j.run_id = r.id and j.failure is not null) \
-                     from runs as r where r.finished_at > $1 and r.finished_at <= $2 \
-                     order by r.finished_at, r.id limit $3";
+const ENDED: &str = include_str!("ended_runs.sql");
 
 const REJECTED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items) as bigint) \
                      from runs as r cross join jobs as j cross join totals as t \
@@ -55,11 +44,7 @@ const ALARMS_OF_RUN: &str = "select e.alarm, cast(count(distinct i.id) as bigint
                      where e.alarm is not null and e.at >= $2 and i.id = e.item_id and j.id = i.job_id and j.run_id = $1 \
                      group by e.alarm order by e.alarm";
 
-const DIFFERENCES: &str = "select r.id, r.workflow, r.occurrence, i.id, j.lane, j.finished_at, coalesce(i.result, '{}') \
-                     from jobs as j cross join runs as r cross join items as i \
-                     where j.kind = 'reconcile' and j.finished_at > $1 and j.finished_at <= $2 and r.id = j.run_id \
-                       and i.id >= coalesce(j.first_item, 0) and i.id <= coalesce(j.last_item, 9223372036854775807) \
-                       and i.job_id = j.id and i.state = 'failed' order by j.finished_at, i.id limit $3";
+const DIFFERENCES: &str = include_str!("differences.sql");
 
 const BEGAN: &str = "select cast(count(*) as bigint), cast(count(finished_at) as bigint) from \
                        (select finished_at from runs where workflow = $1 and started_at >= $2 \

@@ -406,13 +406,7 @@ fn pairs() -> String {
 }
 
 /// By what must be equal where a key is: the payment or contract, and the amount.
-const REPEATED: &str = "\
-    select g.id, g.times, g.latest, j.run_id, l.key, l.state from ( \
-      select i.id as id, count(*) as times, max(o.id) as latest \
-      from json_each($1) as k cross join items as i cross join items as o join jobs as j on j.id = $2 \
-      where i.id = cast(k.value ->> 0 as bigint) and o.content_hash = coalesce(unhex(k.value ->> 1), i.content_hash) and (o.id < coalesce(j.first_item, i.id) or (o.id < i.id and o.job_id <> i.job_id)) \
-        and o.state not in ('rejected', 'skipped', 'cancelled') and exists (select 1 from jobs as oj where oj.id = o.job_id) group by i.id) as g \
-    join items as l on l.id = g.latest join jobs as j on j.id = l.job_id";
+const REPEATED: &str = include_str!("repeated.sql");
 
 /// An item that charged, with the number by which it was looked for.
 fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
@@ -438,12 +432,7 @@ fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
     ))
 }
 
-const CHARGES: &str = "\
-    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
-      join jobs as j on j.id = i.job_id where i.key_hash = unhex(n.value ->> 1) and j.account = $2 and j.kind in ('deduct', 'pay') \
-    union all \
-    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
-      join jobs as j on j.id = i.job_id where i.custom_order_no = n.value ->> 0 and j.account = $2 and j.kind in ('deduct', 'pay')";
+const CHARGES: &str = include_str!("charges.sql");
 
 const CHARGES_BY_TRANSACTION: &str = "\
     select n.atom as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row, ValueRef};
 
@@ -154,34 +155,11 @@ pub(super) struct Claims {
 }
 
 /// What is due of a job: to be sent, or to be asked about.
-pub(super) const DUE: &str = "\
-    select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at, \
-      unresolved_since, query_purpose, receipt, order_no, custom_order_no, key_hash, amount, currency, input, exclusive_key, result, \
-      withdrawn, \
-      (select b.state from items as b where b.exclusive_key = items.exclusive_key \
-         and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as in_flight, \
-      (select 1 from paused_contracts as p where p.exclusive_key = items.exclusive_key) as paused, \
-      (select 1 from items as t cross join jobs as k where t.exclusive_key = items.exclusive_key and t.state in ('planned', 'awaiting_approval') \
-         and t.id <> items.id and k.id = t.job_id and k.kind = 'terminate' limit 1) as ending, \
-      case when generation > 1 then (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved' limit 1) \
-        end as moved, \
-      coalesce(recalled, 0) as recalled, \
-      (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
-         and u.id = j.run_id and (u.started_at < r.queries_until or u.at < r.at)) as restored \
-    from items where job_id = $1 and next_at <= $2 order by next_at limit $3";
+pub(super) const DUE: &str = include_str!("due.sql");
 
 /// What is to be asked about of a job that may send nothing: found among what is open, however much
 /// waits to be sent.
-pub(super) const ASKED: &str = "\
-    select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at, \
-      unresolved_since, query_purpose, receipt, order_no, custom_order_no, key_hash, amount, currency, input, exclusive_key, result, \
-      withdrawn, null as in_flight, null as paused, null as ending, \
-      coalesce(recalled, 0) as recalled, \
-      (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
-         and u.id = j.run_id and (u.started_at < r.queries_until or u.at < r.at)) as restored \
-    from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +next_at <= $2 \
-      union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +next_at <= $2) \
-    order by next_at limit $3";
+pub(super) const ASKED: &str = include_str!("due_to_ask.sql");
 
 /// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim
 /// waiting.
@@ -192,9 +170,9 @@ pub(super) const RECALLED: &str = "\
     update items set recalled = generation from json_each($1) as r where items.id = cast(r.atom as bigint)";
 
 pub(super) const BUMP: &str = "\
-    update items set next_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2, reason_code = b.value ->> 3 \
-    from json_each($1) as b \
-    where items.id = cast(b.value ->> 0 as bigint)";
+    update items set next_at = cast(b.value ->> 'next_at' as bigint), reason = b.value ->> 'reason', \
+      reason_code = b.value ->> 'reason_code' \
+    from json_each($1) as b where items.id = cast(b.value ->> 'id' as bigint)";
 
 /// What keeps an item from being sent, and for how long it is put off: a person's deed ends the
 /// longer waits at once.
@@ -676,8 +654,12 @@ impl DueItems {
             .blocked
             .iter()
             .map(|(id, waits)| {
-                let until = now.plus(waits.time()).millis();
-                (id, until, waits.sentence(), waits.code().as_str())
+                json!({
+                    "id": id,
+                    "next_at": now.plus(waits.time()).millis(),
+                    "reason": waits.sentence(),
+                    "reason_code": waits.code().as_str(),
+                })
             })
             .collect();
         sqlx::query(BUMP)

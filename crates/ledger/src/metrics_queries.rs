@@ -45,13 +45,7 @@ impl Ledger {
         now: Timestamp,
         before: Timestamp,
     ) -> Result<Option<String>, LedgerError> {
-        let query = "select j.lane from jobs as j join runs as r on r.id = j.run_id where j.finished_at is null and j.started = 1 \
-                       and exists (select 1 from items as i where i.job_id = j.id and i.next_at < $2 and i.node is null) \
-                       and not exists (select 1 from lanes as l where l.name in (j.lane, j.lane || '/' || j.kind, j.lane || '/' || j.kind || '/' || j.id) \
-                                         and l.state <> 'open' and (l.until is null or l.until > $1)) \
-                       and not exists (select 1 from pauses as p where p.scope = 'all' \
-                         or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
-                       and coalesce((select b.filled_at from token_buckets as b where b.name = 'lane:' || j.lane), 0) < $2 limit 1";
+        let query = include_str!("neglected_lane.sql");
         let row = sqlx::query(query)
             .bind(now.millis())
             .bind(before.millis())
@@ -68,12 +62,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn lane_pulses(&self) -> Result<Vec<LaneHealth>, LedgerError> {
-        let query = "select l.lane, (select b.tokens from token_buckets as b where b.name = 'lane:' || l.lane) as tokens, \
-                       (select min((select min(i.next_at) from items as i \
-                                     where i.job_id = j.id and i.next_at is not null and i.node is null)) \
-                          from jobs as j where j.lane = l.lane and j.finished_at is null and j.started = 1) as due \
-                     from (select lane from jobs where finished_at is null and started = 1 \
-                             union select substr(name, 6) from token_buckets where name like 'lane:%') as l order by 1 limit 1000";
+        let query = include_str!("lane_health.sql");
         let failed = |source| LedgerError::of("looking at the lanes", source);
         let rows = sqlx::query(query)
             .fetch_all(&self.read)

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use tokio::sync::oneshot;
@@ -148,12 +149,7 @@ pub(super) struct NotificationEnd<'a> {
     pub next_at: Option<Timestamp>,
 }
 
-/// A body again is counted. One commit holds no body twice: a server would not take that.
-const KEEP: &str = "\
-    insert into notifications (lane, digest, received_at, repeats, headers, body, sealed, order_no, outcome, next_at) \
-    select value ->> 0, value ->> 1, cast(value ->> 2 as bigint), cast(value ->> 3 as bigint), value ->> 4, value ->> 5, \
-      cast(value ->> 6 as bigint), value ->> 7, 'open', cast(value ->> 2 as bigint) from json_each($1) where true \
-    on conflict (lane, digest) do update set repeats = notifications.repeats + excluded.repeats + 1";
+const KEEP: &str = include_str!("keep_notifications.sql");
 
 const DUE: &str = "select * from notifications where next_at <= $1 order by next_at limit $2";
 
@@ -352,16 +348,16 @@ pub(super) async fn keep(turn: &mut WriteTx, all: &[&NewNotification]) -> Result
                 sealed,
                 order_no,
             } = new;
-            (
-                lane,
-                digest,
-                received_at.millis(),
-                repeats,
-                headers,
-                body,
-                u8::from(*sealed),
-                order_no,
-            )
+            json!({
+                "lane": lane,
+                "digest": digest,
+                "received_at": received_at.millis(),
+                "repeats": repeats,
+                "headers": headers,
+                "body": body,
+                "sealed": u8::from(*sealed),
+                "order_no": order_no,
+            })
         })
         .collect();
     sqlx::query(KEEP)

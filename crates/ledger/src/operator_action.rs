@@ -324,18 +324,11 @@ async fn move_item(
     now: Timestamp,
 ) -> Result<Result<MovedItem, ActionResult>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
-    let row = sqlx::query(
-        "select i.*, j.policy, j.run_id, j.pruned_to, \
-           (select min(b.id) from items as b where b.exclusive_key = i.exclusive_key and b.id <> i.id \
-              and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as busy_with, \
-           (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id \
-              and (u.started_at < x.queries_until or u.at < x.at)) as restored \
-         from items as i join jobs as j on j.id = i.job_id where i.id = $1",
-    )
-    .bind(id)
-    .fetch_optional(turn.connection())
-    .await
-    .map_err(failed)?;
+    let row = sqlx::query(include_str!("item_of_action.sql"))
+        .bind(id)
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(failed)?;
     let Some(row) = row else {
         return Ok(Err(ActionResult::NoSuchItem));
     };

@@ -277,15 +277,7 @@ fn with_paid_amount(known: Payment, amount: Amount, for_person: bool) -> Payment
 /// Items of the same payment: how much they are, whether one is under way, and when it was known of
 /// the last that the gateway had it: by the reply to it, or, where that was lost, by what told of
 /// it later.
-const OTHERS: &str = "\
-    select cast(coalesce(sum(amount), 0) as bigint) as sum, \
-      coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy, \
-      coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown, \
-      max(case when state = 'unknown' and node is null then next_at end) as asked_at, \
-      max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
-        and e.from_state in ('planned', 'sending', 'unknown', 'needs_review') \
-        and e.to_state in ('pending', 'unknown', 'needs_review', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
-    from items where refunded_payment = $1 and id <> $2";
+const OTHERS: &str = include_str!("refunds_of_payment.sql");
 
 /// Of what its amount counts against its payment: money may have moved, or be moving.
 pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown', 'needs_review', 'succeeded') \

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
@@ -793,27 +794,23 @@ impl PlanWriter {
             .iter()
             .map(|refusal| {
                 self.shifts.add(job_id, refusal.amount, refusal.state, 1);
-                (
-                    job_id,
-                    refusal.line,
-                    &refusal.key,
-                    refusal.state.as_str(),
-                    &refusal.reason,
-                    refusal.duplicate_of,
-                    refusal.amount.map(Amount::minor),
-                    refusal.amount.map(|amount| amount.currency().code()),
-                )
+                json!({
+                    "job_id": job_id,
+                    "line": refusal.line,
+                    "key": refusal.key,
+                    "state": refusal.state.as_str(),
+                    "reason": refusal.reason,
+                    "duplicate_of": refusal.duplicate_of,
+                    "amount": refusal.amount.map(Amount::minor),
+                    "currency": refusal.amount.map(|amount| amount.currency().code()),
+                })
             })
             .collect();
-        sqlx::query(
-            "insert into items (job_id, line, key, state, reason, duplicate_of, amount, currency, input) \
-             select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), value ->> 2, value ->> 3, value ->> 4, \
-               cast(value ->> 5 as bigint), cast(value ->> 6 as bigint), value ->> 7, '{}' from json_each($1)",
-        )
-        .bind(list(&rows))
-        .execute(self.connection().await?)
-        .await
-        .map_err(|source| LedgerError::of("keeping refused rows", source))?;
+        sqlx::query(include_str!("keep_refused_rows.sql"))
+            .bind(list(&rows))
+            .execute(self.connection().await?)
+            .await
+            .map_err(|source| LedgerError::of("keeping refused rows", source))?;
         Ok(())
     }
 
@@ -924,37 +921,30 @@ impl PlanWriter {
         let due = self.now.millis();
         let rows: Vec<_> = items
             .iter()
-            .map(|item| {
-                (
-                    item.line,
-                    &item.key,
-                    hex(item.key_hash),
-                    hex(item.content_hash),
-                    item.exclusive_key.map(hex),
-                    item.custom_order_no
-                        .clone()
-                        .unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1)),
-                    item.custom_order_no.as_ref(),
-                    item.amount.map(Amount::minor),
-                    item.amount.map(|amount| amount.currency().code()),
-                    &item.input,
-                    item.again.replaces().map(ReplacedItem::result),
-                )
+            .map(|item| PlannedLine {
+                line: item.line,
+                key: &item.key,
+                key_hash: hex(item.key_hash),
+                content_hash: hex(item.content_hash),
+                exclusive_key: item.exclusive_key.map(hex),
+                order_no: item
+                    .custom_order_no
+                    .clone()
+                    .unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1)),
+                custom_order_no: item.custom_order_no.as_ref(),
+                amount: item.amount.map(Amount::minor),
+                currency: item.amount.map(|amount| amount.currency().code()),
+                input: &item.input,
+                result: item.again.replaces().map(ReplacedItem::result),
             })
             .collect();
-        let inserted = sqlx::query(
-            "insert into items (job_id, line, key, key_hash, content_hash, exclusive_key, order_no, custom_order_no, amount, \
-               currency, input, result, state, next_at) \
-             select $2, cast(value ->> 0 as bigint), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), \
-               unhex(value ->> 4), value ->> 5, value ->> 6, cast(value ->> 7 as bigint), value ->> 8, value ->> 9, \
-               value ->> 10, 'planned', $3 from json_each($1) where true on conflict do nothing",
-        )
-        .bind(list(&rows))
-        .bind(job_id)
-        .bind(due)
-        .execute(self.connection().await?)
-        .await
-        .map_err(|source| LedgerError::of("planning items", source))?;
+        let inserted = sqlx::query(include_str!("plan_items.sql"))
+            .bind(list(&rows))
+            .bind(job_id)
+            .bind(due)
+            .execute(self.connection().await?)
+            .await
+            .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(inserted.rows_affected())
     }
 
@@ -1003,6 +993,22 @@ const SHIFT_TOTALS: &str = "\
     select cast(value ->> 'job_id' as bigint), value ->> 'state', value ->> 'currency', cast(value ->> 'items' as bigint), \
       cast(value ->> 'minor' as bigint) \
     from json_each($1)";
+
+/// A new row of `items`, as `plan_items.sql` reads it: the fields go by their names.
+#[derive(Debug, Serialize)]
+struct PlannedLine<'a> {
+    line: u64,
+    key: &'a str,
+    key_hash: String,
+    content_hash: String,
+    exclusive_key: Option<String>,
+    order_no: OrderNumber,
+    custom_order_no: Option<&'a OrderNumber>,
+    amount: Option<i64>,
+    currency: Option<&'static str>,
+    input: &'a str,
+    result: Option<String>,
+}
 
 /// The item that has a key.
 #[derive(Debug)]

@@ -42,11 +42,7 @@ const INPUT: &str = "update items set input = '{}', result = null from json_each
     and items.state in ('succeeded', 'failed', 'cancelled', 'rejected', 'skipped')";
 
 /// How many items of how many runs have evidence that is old.
-pub(super) const COUNT: &str = "select count(*) from (select 1 from runs as r cross join jobs as j cross join items as i \
-    where r.finished_at < $1 and r.finished_at is not null and r.pruned_at is null and j.run_id = r.id \
-      and i.id > coalesce(j.pruned_to, j.first_item - 1) and i.id <= j.last_item and i.job_id = j.id \
-      and not exists (select 1 from jobs as o cross join totals as t where o.run_id = r.id and t.job_id = o.id and t.items > 0 \
-        and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown', 'needs_review')) limit $2) as e";
+pub(super) const COUNT: &str = include_str!("evidence_to_prune.sql");
 
 fn failed(source: sqlx::Error) -> LedgerError {
     LedgerError::of(DOING, source)

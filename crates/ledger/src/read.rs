@@ -266,11 +266,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
-        let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency, \
-                       (select min(d.at) from (select min(i.next_at) as at from items as i where i.job_id = jobs.id and i.next_at is not null \
-                         union all select min(i.lease_until) from items as i where i.job_id = jobs.id and i.lease_until is not null) as d) \
-                         as due \
-                     from jobs where lane = $1 and finished_at is null and started = 1 order by due nulls last, id limit 1000";
+        let query = include_str!("open_jobs.sql");
         let query = sqlx::query(query).bind(lane.to_owned());
         let rows = self.rows("listing open jobs", query).await?;
         rows.iter().map(open_job).collect()
@@ -389,12 +385,7 @@ impl Ledger {
                 source,
             )
         };
-        let query = "select t.run_id, e.state, count(*) as items, t.kind from (select s.duplicate_of from jobs as j \
-                       cross join items as s where j.run_id = $1 and s.job_id = j.id and s.duplicate_of is not null \
-                         and s.state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled') and s.state = 'skipped' \
-                       limit 100000) as d cross join items as e join jobs as t on t.id = e.job_id \
-                     where e.id = d.duplicate_of and e.state in ('failed', 'needs_review') \
-                     group by t.run_id, t.kind, e.state order by t.run_id, t.kind, e.state limit 100";
+        let query = include_str!("earlier_problems.sql");
         let rows = self.rows(
             "looking for items that have the keys of skipped rows",
             sqlx::query(query).bind(run_id),
@@ -429,22 +420,7 @@ impl Ledger {
         only_ask: &BTreeSet<String>,
     ) -> Result<RunProgress, LedgerError> {
         let doing = "looking for work";
-        let query = "select cast(coalesce(sum(t.items), 0) as bigint), cast(coalesce(sum(case when t.state = 'sending' \
-                         and j.lane in (select atom from json_each($2)) then t.items end), 0) as bigint), \
-                       (select min(case when exists (select 1 from pauses as p where p.scope = 'all' \
-                              or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
-                              or exists (select 1 from json_each($3) as a where a.atom in (j.lane, j.lane || '/' || j.kind, \
-                                j.lane || '/' || j.kind || '/' || j.id)) \
-                            then (select min(coalesce(i.next_at, i.lease_until)) from items as i \
-                              where i.job_id = j.id and i.state in ('pending', 'unknown')) \
-                            else (select min(d.at) from (select min(i.next_at) as at from items as i \
-                                where i.job_id = j.id and i.next_at is not null \
-                              union all select min(i.lease_until) from items as i \
-                                where i.job_id = j.id and i.lease_until is not null) as d) end) \
-                          from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
-                             and j.lane in (select atom from json_each($2))) \
-                     from jobs as j cross join totals as t \
-                     where t.job_id = j.id and j.run_id = $1 and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown')";
+        let query = include_str!("run_progress.sql");
         let rows = self
             .rows(
                 doing,

@@ -2,6 +2,7 @@
 //! the row and the mark behind it go down in one commit, by compare-and-set, so that many processes
 //! may note at once.
 
+use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -165,31 +166,23 @@ async fn mark(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, Ledge
 
 async fn write(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<(), LedgerError> {
     let row = |one: &NewOccurrence| {
-        (
-            one.nominal.clone(),
-            one.at.millis(),
-            one.timezone.clone(),
-            one.state.as_str(),
-            one.reason.clone(),
-        )
+        json!({
+            "nominal": one.nominal,
+            "at": one.at.millis(),
+            "timezone": one.timezone,
+            "state": one.state.as_str(),
+            "reason": one.reason,
+        })
     };
     let rows: Vec<_> = noting.occurrences.iter().map(row).collect();
-    sqlx::query(
-        "insert into occurrences (workflow, nominal, at, timezone, state, reason, changed_at) \
-         select $1, value ->> 0, cast(value ->> 1 as bigint), value ->> 2, value ->> 3, value ->> 4, cast($3 as bigint) \
-         from json_each($2) where true \
-         on conflict (workflow, nominal) do update set state = excluded.state, at = excluded.at, \
-           reason = excluded.reason, changed_at = excluded.changed_at \
-         where excluded.state = 'due' and occurrences.state in ('missed', 'skipped') \
-           and occurrences.changed_at > excluded.changed_at + $4",
-    )
-    .bind(&noting.after.workflow)
-    .bind(list(&rows))
-    .bind(noting.now.millis())
-    .bind(i64::try_from(LATE.as_millis()).unwrap_or(i64::MAX))
-    .execute(turn.connection())
-    .await
-    .map_err(|source| LedgerError::of(DOING, source))?;
+    sqlx::query(include_str!("note_occurrences.sql"))
+        .bind(&noting.after.workflow)
+        .bind(list(&rows))
+        .bind(noting.now.millis())
+        .bind(i64::try_from(LATE.as_millis()).unwrap_or(i64::MAX))
+        .execute(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of(DOING, source))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Settlement batches as they were last seen: one row each, by the gateway's id.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::Row;
 
 use super::Ledger;
@@ -36,26 +36,21 @@ impl Ledger {
             batch.get(name).and_then(Value::as_str).map(str::to_owned)
         };
         let row = |batch| {
-            (
-                text(batch, "batch_id"),
-                text(batch, "settle_state"),
-                Value::Object(batch.clone()).to_string(),
-            )
+            json!({
+                "batch_id": text(batch, "batch_id"),
+                "state": text(batch, "settle_state"),
+                "facts": Value::Object(batch.clone()).to_string(),
+            })
         };
         let rows: Vec<_> = batches.iter().map(row).collect();
         let mut turn = self.begin_write("keeping settlements").await?;
-        sqlx::query(
-            "insert into settlements (lane, batch_id, state, facts, first_seen, last_seen) \
-             select $1, value ->> 0, value ->> 1, value ->> 2, cast($3 as bigint), cast($3 as bigint) from json_each($2) where true \
-             on conflict (lane, batch_id) do update set state = excluded.state, facts = excluded.facts, \
-               last_seen = excluded.last_seen where settlements.state <> 'SETTLED' or excluded.state = 'SETTLED'",
-        )
-        .bind(lane)
-        .bind(list(&rows))
-        .bind(now.millis())
-        .execute(turn.connection())
-        .await
-        .map_err(|source| LedgerError::of("keeping settlements", source))?;
+        sqlx::query(include_str!("keep_settlements.sql"))
+            .bind(lane)
+            .bind(list(&rows))
+            .bind(now.millis())
+            .execute(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of("keeping settlements", source))?;
         turn.commit().await
     }
 

@@ -3,6 +3,7 @@
 //! A day is kept once, with all its lines or not at all. What the lines mean for our items is not
 //! known here; `reconcile.rs` holds them against each other.
 
+use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -291,36 +292,30 @@ async fn insert_lines(
     let rows: Vec<_> = lines
         .iter()
         .map(|line| {
-            (
-                line.line,
-                line.kind.as_str(),
-                &line.time,
-                &line.order_no,
-                &line.transaction_id,
-                &line.refund_no,
-                &line.refund_id,
-                &line.state,
-                line.amount.map(Amount::minor),
-                line.amount.map(|amount| amount.currency().code()),
-                minor_of(line.fee),
-                code_of(line.fee),
-                minor_of(line.settled),
-                code_of(line.settled),
-            )
+            json!({
+                "line": line.line,
+                "kind": line.kind.as_str(),
+                "time": line.time,
+                "order_no": line.order_no,
+                "transaction_id": line.transaction_id,
+                "refund_no": line.refund_no,
+                "refund_id": line.refund_id,
+                "state": line.state,
+                "amount": line.amount.map(Amount::minor),
+                "currency": line.amount.map(|amount| amount.currency().code()),
+                "fee": minor_of(line.fee),
+                "fee_currency": code_of(line.fee),
+                "settled": minor_of(line.settled),
+                "settled_currency": code_of(line.settled),
+            })
         })
         .collect();
-    sqlx::query(
-        "insert into statement_lines (statement_id, line, kind, time, order_no, transaction_id, refund_no, refund_id, state, \
-           amount, currency, fee, fee_currency, settled, settled_currency) \
-         select $2, cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-           value ->> 7, cast(value ->> 8 as bigint), value ->> 9, cast(value ->> 10 as bigint), value ->> 11, \
-           cast(value ->> 12 as bigint), value ->> 13 from json_each($1)",
-    )
-    .bind(list(&rows))
-    .bind(statement_id)
-    .execute(turn.connection())
-    .await
-    .map_err(|source| LedgerError::of("keeping the lines of a statement", source))?;
+    sqlx::query(include_str!("keep_lines.sql"))
+        .bind(list(&rows))
+        .bind(statement_id)
+        .execute(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of("keeping the lines of a statement", source))?;
     Ok(())
 }
 

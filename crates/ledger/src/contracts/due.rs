@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -91,10 +92,10 @@ pub(super) const NEXT: &str = "\
 pub(super) fn note() -> String {
     format!(
         "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, recorded_at) \
-         select cast(v.value ->> 0 as bigint), v.value ->> 1, v.value ->> 2, \
-           case when v.value ->> 5 is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 3 as bigint), \
-           v.value ->> 5, cast($2 as bigint) \
-         from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 4) where true \
+         select cast(v.value ->> 'contract_id' as bigint), v.value ->> 'period', v.value ->> 'due', \
+           case when v.value ->> 'lapsed' is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 'amount' as bigint), \
+           v.value ->> 'lapsed', cast($2 as bigint) \
+         from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 'key_hash') where true \
          on conflict (contract_id, period) do update set state = excluded.state, item_id = excluded.item_id, \
            amount = excluded.amount, reason = excluded.reason, recorded_at = excluded.recorded_at \
          where contract_periods.state = 'reopened'"
@@ -258,14 +259,14 @@ impl PlanWriter {
                 PeriodOutcome::Lapsed(reason) => (None, Some(reason.clone())),
             };
             let taken = noted.taken;
-            (
-                noted.contract_id,
-                taken.period.name.clone(),
-                taken.period.due,
-                taken.amount.minor(),
-                key_text(key),
-                lapsed,
-            )
+            json!({
+                "contract_id": noted.contract_id,
+                "period": taken.period.name,
+                "due": taken.period.due,
+                "amount": taken.amount.minor(),
+                "key_hash": key_text(key),
+                "lapsed": lapsed,
+            })
         };
         let rows: Vec<_> = periods.iter().map(row).collect();
         let now = self.now().millis();

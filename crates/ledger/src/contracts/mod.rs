@@ -210,11 +210,33 @@ fn standing(row: &AnyRow) -> Result<Option<ContractStanding>, sqlx::Error> {
     })
 }
 
-/// What of a contract may change, as [`UPDATE`] and the insert of a new one want it.
+/// What of a contract may change, as [`UPDATE`] and the insert of a new one read it: the fields go
+/// by their names.
+#[derive(Debug, Serialize)]
+struct ContractLine<'a> {
+    /// Of one that is there.
+    id: Option<i64>,
+    /// Of one that is new.
+    contract: Option<&'a str>,
+    state: &'static str,
+    since: Option<NaiveDate>,
+    reason: Option<&'a str>,
+    currency: &'static str,
+    prices: String,
+    every: &'static str,
+    anchor: u8,
+    start_on: NaiveDate,
+    end_on: Option<NaiveDate>,
+    pay_within: u16,
+    description: &'a str,
+    next_due: Option<NaiveDate>,
+}
+
 fn line<'a>(
+    (id, contract): (Option<i64>, Option<&'a str>),
     subscription: &'a Subscription,
     next_due: Option<NaiveDate>,
-) -> impl Serialize + use<'a> {
+) -> ContractLine<'a> {
     let (terms, standing) = (&subscription.terms, &subscription.standing);
     let since = match standing {
         ContractStanding::Active => None,
@@ -226,30 +248,25 @@ fn line<'a>(
         .steps()
         .map(|(day, amount)| (day, amount.minor()))
         .collect();
-    (
-        standing.as_str(),
+    ContractLine {
+        id,
+        contract,
+        state: standing.as_str(),
         since,
-        standing.reason(),
-        subscription.prices.currency().code(),
-        serde_json::to_string(&steps).unwrap_or_default(),
-        terms.every().as_str(),
-        terms.anchor().number(),
-        terms.start(),
-        terms.end(),
-        terms.pay_within(),
-        &subscription.description,
+        reason: standing.reason(),
+        currency: subscription.prices.currency().code(),
+        prices: serde_json::to_string(&steps).unwrap_or_default(),
+        every: terms.every().as_str(),
+        anchor: terms.anchor().number(),
+        start_on: terms.start(),
+        end_on: terms.end(),
+        pay_within: terms.pay_within(),
+        description: &subscription.description,
         next_due,
-    )
+    }
 }
 
-/// `[id, line]` each.
-const UPDATE: &str = "\
-    update contracts set version = contracts.version + 1, state = v.value -> 1 ->> 0, since = v.value -> 1 ->> 1, \
-      reason = v.value -> 1 ->> 2, currency = v.value -> 1 ->> 3, prices = v.value -> 1 ->> 4, \
-      every = v.value -> 1 ->> 5, anchor = cast(v.value -> 1 ->> 6 as bigint), start_on = v.value -> 1 ->> 7, \
-      end_on = v.value -> 1 ->> 8, pay_within = cast(v.value -> 1 ->> 9 as bigint), description = v.value -> 1 ->> 10, \
-      next_due = v.value -> 1 ->> 11 \
-    from json_each($1) as v where contracts.id = cast(v.value ->> 0 as bigint)";
+const UPDATE: &str = include_str!("update.sql");
 
 async fn update(
     turn: &mut WriteTx,
@@ -257,7 +274,7 @@ async fn update(
 ) -> Result<(), LedgerError> {
     let lines: Vec<_> = rows
         .iter()
-        .map(|(id, subscription, next)| (id, line(subscription, *next)))
+        .map(|(id, subscription, next)| line((Some(*id), None), subscription, *next))
         .collect();
     let update = sqlx::query(UPDATE)
         .bind(list(&lines))
@@ -285,17 +302,17 @@ async fn note_changes(
 ) -> Result<(), LedgerError> {
     let text = |value: &Value| value.to_string();
     let row = |one: &History| {
-        (
-            one.contract_id,
-            one.what,
-            one.before.as_ref().map(text),
-            text(&one.after),
-        )
+        json!({
+            "contract_id": one.contract_id,
+            "what": one.what,
+            "before": one.before.as_ref().map(text),
+            "after": text(&one.after),
+        })
     };
     let rows: Vec<_> = changes.iter().map(row).collect();
     let insert = "insert into contract_changes (contract_id, at, actor, change, reason, before, after) \
-                  select cast(value ->> 0 as bigint), cast($2 as bigint), $3, value ->> 1, $4, value ->> 2, value ->> 3 \
-                  from json_each($1)";
+                  select cast(value ->> 'contract_id' as bigint), cast($2 as bigint), $3, value ->> 'what', $4, \
+                    value ->> 'before', value ->> 'after' from json_each($1)";
     let noted = sqlx::query(insert)
         .bind(list(&rows))
         .bind(now.millis())
@@ -317,20 +334,15 @@ async fn note_waived(
     let rows: Vec<_> = waived
         .iter()
         .map(|one| {
-            (
-                &one.period.name,
-                one.period.due,
-                one.amount.minor(),
-                &one.reason,
-            )
+            json!({
+                "period": one.period.name,
+                "due": one.period.due,
+                "amount": one.amount.minor(),
+                "reason": one.reason,
+            })
         })
         .collect();
-    let insert = "insert into contract_periods (contract_id, period, due, state, amount, reason, recorded_at) \
-                  select cast($2 as bigint), value ->> 0, value ->> 1, 'waived', cast(value ->> 2 as bigint), value ->> 3, \
-                    cast($3 as bigint) from json_each($1) where true \
-                  on conflict (contract_id, period) do update set state = excluded.state, reason = excluded.reason, \
-                    recorded_at = excluded.recorded_at where contract_periods.state = 'reopened'";
-    let noted = sqlx::query(insert)
+    let noted = sqlx::query(include_str!("waive_periods.sql"))
         .bind(list(&rows))
         .bind(contract)
         .bind(now.millis());

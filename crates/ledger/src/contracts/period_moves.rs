@@ -5,17 +5,23 @@ use crate::LedgerError;
 use crate::item_rows::list;
 use crate::write_tx::WriteTx;
 use payrun_domain::item::State;
+use serde::Serialize;
 
 /// The item, the period's state, and whether its contract must hear of it.
-type PeriodMove = (i64, &'static str, u8);
+#[derive(Debug, Serialize)]
+struct PeriodMove {
+    item_id: i64,
+    state: &'static str,
+    failure_unprocessed: u8,
+}
 
-/// `[item, state, news]` each. Few items have a period, so the list comes first. What is withdrawn
+/// A [`PeriodMove`] each. Few items have a period, so the list comes first. What is withdrawn
 /// of a contract that is not charged is waived with it.
 pub(super) const MOVED: &str = "\
-    update contract_periods set state = case when v.value ->> 1 = 'cancelled' and exists (select 1 from contracts as c \
+    update contract_periods set state = case when v.value ->> 'state' = 'cancelled' and exists (select 1 from contracts as c \
         where c.id = contract_periods.contract_id and (c.state <> 'active' or contract_periods.due > c.end_on)) \
-      then 'waived' else v.value ->> 1 end, failure_unprocessed = cast(v.value ->> 2 as bigint) \
-    from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 0 as bigint)";
+      then 'waived' else v.value ->> 'state' end, failure_unprocessed = cast(v.value ->> 'failure_unprocessed' as bigint) \
+    from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 'item_id' as bigint)";
 
 /// The list of what periods are after these moves; none where no period can be among them.
 pub(crate) fn periods_of(moves: &[ItemChange<'_>]) -> Option<String> {
@@ -52,7 +58,11 @@ fn moved(written: &ItemChange<'_>) -> Option<PeriodMove> {
         | State::Rejected
         | State::Skipped => return None,
     };
-    Some((stored.id, state, news))
+    Some(PeriodMove {
+        item_id: stored.id,
+        state,
+        failure_unprocessed: news,
+    })
 }
 
 /// Writes what [`periods_of`] says.

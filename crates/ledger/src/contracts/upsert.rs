@@ -155,16 +155,10 @@ async fn insert(
     let lines: Vec<_> = fresh
         .iter()
         .zip(&subscriptions)
-        .map(|(row, one)| (&row.contract, line(one, next(one))))
+        .map(|(row, one)| line((None, Some(&row.contract)), one, next(one)))
         .collect();
     // Another process may import the same: what it has made is there already, and has its history.
-    let insert = "insert into contracts (contract, account, created_at, state, since, reason, currency, prices, every, anchor, \
-                    start_on, end_on, pay_within, description, next_due) \
-                  select v.value ->> 0, $2, cast($3 as bigint), v.value -> 1 ->> 0, v.value -> 1 ->> 1, v.value -> 1 ->> 2, \
-                    v.value -> 1 ->> 3, v.value -> 1 ->> 4, v.value -> 1 ->> 5, cast(v.value -> 1 ->> 6 as bigint), \
-                    v.value -> 1 ->> 7, v.value -> 1 ->> 8, cast(v.value -> 1 ->> 9 as bigint), v.value -> 1 ->> 10, \
-                    v.value -> 1 ->> 11 from json_each($1) as v where true on conflict do nothing returning id, contract";
-    let made = sqlx::query(insert)
+    let made = sqlx::query(include_str!("insert.sql"))
         .bind(list(&lines))
         .bind(&import.account)
         .bind(import.now.millis());
