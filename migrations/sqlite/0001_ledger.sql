@@ -204,7 +204,7 @@ create table restores (
 );
 
 -- A ledger that was moved to another database, or is a backup, is never written. The triggers that see to it are made with the row
--- (crates/ledger/src/fence.rs), so that they hold for every process that has it open.
+-- (crates/ledger/src/admin/fence.rs), so that they hold for every process that has it open.
 create table fence (
   id           integer primary key check (id = 1),
   moved_to     text    not null,           -- without user and password

@@ -8,9 +8,9 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::Ledger;
-use super::error::LedgerError;
-use super::write_tx::WriteTx;
+use crate::Ledger;
+use crate::db::write_tx::WriteTx;
+use crate::error::LedgerError;
 use payrun_domain::actor::Authorization;
 use payrun_domain::audit::{AuditEntry, Link};
 use payrun_domain::time::Timestamp;

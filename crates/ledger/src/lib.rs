@@ -3,7 +3,7 @@
 //! Two deeds carry the promises. *Claim is intent*: one commit turns due items to `sending`, with
 //! order number and lease, before anybody sees them. *Settle is outcome*: answer, new state, totals
 //! and history go down in one commit. Both go through one writer that commits in groups
-//! (`writer.rs`). A state changes only as [`payrun_domain::item::apply`] says, by compare-and-set
+//! (`db/writer.rs`). A state changes only as [`payrun_domain::item::apply`] says, by compare-and-set
 //! on the item's version, with its event in the same commit. No transaction is open during a call.
 //!
 //! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `begin_write.rs`): a list is
@@ -12,57 +12,24 @@
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 
-mod alert_queries;
-mod apply_notification;
-mod approval_batch;
-mod approval_review;
+mod admin;
+mod alerts;
 mod approvals;
 mod audit;
-mod backup;
-mod claim;
 mod contracts;
-mod copied_table;
+mod db;
 mod error;
-mod fence;
-mod incidents;
-mod item_pages;
-mod item_rows;
+mod items;
 mod lanes;
-mod listen;
-mod location;
-mod metrics_queries;
-#[cfg(feature = "mutation")]
-mod mutation;
-mod node;
 mod notifications;
-mod occurrences;
-mod operator_action;
-mod outbox;
-mod pauses;
-mod payment;
-mod plan;
-mod plan_steps;
-mod promote;
-mod prune;
-mod prune_evidence;
-mod read;
-mod reconcile;
-mod restore;
-mod run_completion;
+mod planning;
+mod reads;
+mod refunds;
 mod schedules;
-mod schema;
-mod settle;
-mod settlements;
-mod statement_line;
 mod statements;
-mod stop_reasons;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod unreachable;
-mod vault;
-mod write_tx;
-mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -71,74 +38,76 @@ use sqlx::AnyPool;
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use alert_queries::{
+pub use admin::backup::BackupError;
+pub use admin::promote::{PromoteError, PromotionReport};
+pub use admin::prune::Prunable;
+pub use admin::restore::{RestoreError, RestoreReport};
+pub use admin::vault::{ResealRow, ResealedPage, SealedKind, SealedRow, UNNAMED};
+pub use alerts::alert_queries::{
     AlarmedItem, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, StateSum, SummedRuns,
     UnmappedCode,
 };
-pub use apply_notification::NotificationClaim;
-pub use approval_batch::NewApproval;
-pub use approval_review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
-pub use approvals::{ApprovalRow, ApprovalState, DecisionOutcome, RunOrigin, Vote};
+pub use alerts::incidents::{Change, IncidentRow, NewIncident, Recipients};
+pub use alerts::outbox::{
+    AlertEvent, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail, NoticeRow,
+};
+pub use approvals::approval_batch::NewApproval;
+pub use approvals::approval_review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
+pub use approvals::votes::{ApprovalRow, ApprovalState, DecisionOutcome, RunOrigin, Vote};
 pub use audit::AuditRow;
-pub use backup::BackupError;
-pub use claim::{ClaimKind, ClaimRequest, Claimed, JobQuota};
+pub use contracts::stop_reasons::StopReason;
 pub use contracts::{
     AccountedPeriod, AutomaticStop, ChangeRow, ContractAction, ContractChange,
     ContractChangeOutcome, ContractFilter, ContractNews, ContractRow, ContractStop, Import,
     LAST_DAY, NewContract, PeriodOutcome, PeriodRow, PlannedContract, PlannedPeriod, ReopenRequest,
     UpsertOutcome,
 };
+use db::location::DatabaseLocation;
+pub use db::location::unverified_server;
+pub use db::node::{Node, NodeId};
+pub use db::unreachable::UnreachableRow;
+pub use db::write_tx::CommitFault;
 pub use error::LedgerError;
-pub use incidents::{Change, IncidentRow, NewIncident, Recipients};
-pub use lanes::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
-use location::DatabaseLocation;
-pub use location::unverified_server;
-pub use metrics_queries::{LaneHealth, UnknownAges};
-pub use node::{Node, NodeId};
-pub use notifications::{
+pub use items::apply_notification::NotificationClaim;
+pub use items::claim::{ClaimKind, ClaimRequest, Claimed, JobQuota};
+pub use items::operator_action::{ActionResult, OperatorAction};
+pub use items::settle::{Attempt, SettleOutcome, Settlement};
+pub use items::statement_line::{EvidenceOutcome, StatementEvidence};
+pub use lanes::lane_states::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
+pub use lanes::pauses::{PauseRow, PauseTarget, decide_about};
+pub use notifications::notification_queue::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
-pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
-pub use operator_action::{ActionResult, OperatorAction};
-pub use outbox::{
-    AlertEvent, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail, NoticeRow,
-};
-pub use pauses::{PauseRow, PauseTarget, decide_about};
-pub use payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
-pub use plan::{
+pub use planning::plan::{
     DependentJob, EarlierItem, NewItem, NewJob, NewRun, PlanWriter, RejectedRow, ReplacedItem,
     ReplacementCheck, filed_again_as,
 };
-pub use promote::{PromoteError, PromotionReport};
-pub use prune::Prunable;
-pub use read::{
+pub use reads::metrics_queries::{LaneHealth, UnknownAges};
+pub use reads::read::{
     AttemptRow, EarlierProblems, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunProgress,
     RunRow, Total, WhoseJob,
 };
-pub use reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
-pub use restore::{RestoreError, RestoreReport};
-pub use schedules::{NewOccurrence, ScheduleRow, ScheduleUpdate};
-pub use settle::{Attempt, SettleOutcome, Settlement};
-pub use settlements::SettlementRow;
-pub use statement_line::{EvidenceOutcome, StatementEvidence};
-pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
-pub use stop_reasons::StopReason;
+pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
+pub use schedules::occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
+pub use schedules::schedule_state::{NewOccurrence, ScheduleRow, ScheduleUpdate};
+pub use statements::reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
+pub use statements::settlements::SettlementRow;
+pub use statements::statement_files::{
+    LineKind, NewStatement, StatementKept, StatementLine, StatementRow,
+};
 pub use tokens::{IdempotencyCheck, TokenRow};
-pub use unreachable::UnreachableRow;
-pub use vault::{ResealRow, ResealedPage, SealedKind, SealedRow, UNNAMED};
-pub use write_tx::CommitFault;
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     home: DatabaseLocation,
     read: AnyPool,
-    write: Arc<Mutex<write_tx::WriteConnection>>,
-    deeds: mpsc::Sender<writer::WriteRequest>,
+    write: Arc<Mutex<db::write_tx::WriteConnection>>,
+    deeds: mpsc::Sender<db::writer::WriteRequest>,
     woken: Arc<Notify>,
     /// Whether this process holds its lock on the server.
     held: Arc<AtomicBool>,
-    _listening: Option<Arc<listen::ListenGuard>>,
+    _listening: Option<Arc<db::listen::ListenGuard>>,
 }
 
 impl Ledger {
@@ -158,8 +127,8 @@ impl Ledger {
     }
 
     /// A transaction that nobody writes beside.
-    async fn begin_write(&self, doing: &'static str) -> Result<write_tx::WriteTx, LedgerError> {
-        write_tx::WriteTx::begin(&self.write, doing).await
+    async fn begin_write(&self, doing: &'static str) -> Result<db::write_tx::WriteTx, LedgerError> {
+        db::write_tx::WriteTx::begin(&self.write, doing).await
     }
 
     /// Takes the turn to write and gives it back.

@@ -8,8 +8,8 @@ use payrun_domain::time::Timestamp;
 
 use crate::NewItem;
 use crate::error::LedgerError;
-use crate::item_rows::TotalLine;
-use crate::write_tx::WriteTx;
+use crate::items::item_rows::TotalLine;
+use crate::db::write_tx::WriteTx;
 
 /// Authors approve.
 pub(crate) fn approval_right(right: ApprovalRight) -> ApprovalRight {

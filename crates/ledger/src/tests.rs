@@ -3,10 +3,10 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::Ledger;
-use super::claim::{ASKED, BUMP, DUE, EXPIRE_LEASES, RECALLED};
-use super::item_rows::WRITE;
-use super::pauses::WAKE;
+use crate::Ledger;
+use crate::items::claim::{ASKED, BUMP, DUE, EXPIRE_LEASES, RECALLED};
+use crate::items::item_rows::WRITE;
+use crate::lanes::pauses::WAKE;
 
 /// The steps of a statement, as `explain query plan` tells them.
 pub(super) async fn steps(statement: &str) -> Vec<String> {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::Ledger;
-use super::audit::NewAuditEntry;
-use super::error::LedgerError;
+use crate::Ledger;
+use crate::audit::NewAuditEntry;
+use crate::error::LedgerError;
 use payrun_domain::actor::Authorization;
 use payrun_domain::role::Role;
 use payrun_domain::time::Timestamp;

@@ -10,10 +10,10 @@ use sqlx::any::AnyRow;
 
 use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
 use crate::audit::NewAuditEntry;
+use crate::db::write_tx::WriteTx;
 use crate::error::undecodable;
-use crate::item_rows::list;
-use crate::operator_action::cancel_with_contract;
-use crate::write_tx::WriteTx;
+use crate::items::item_rows::list;
+use crate::items::operator_action::cancel_with_contract;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;

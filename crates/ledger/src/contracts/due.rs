@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{COLUMNS, ContractRow, key_text, read_contract};
-use crate::item_rows::list;
+use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError, PlanWriter};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;

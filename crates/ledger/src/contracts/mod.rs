@@ -9,6 +9,7 @@ mod due;
 mod period_moves;
 mod read;
 mod reopen;
+pub(crate) mod stop_reasons;
 #[cfg(test)]
 mod tests;
 mod upsert;
@@ -21,10 +22,10 @@ use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::error::{LedgerError, undecodable};
-use super::item_rows::list;
-use super::location::DbKind;
-use super::write_tx::WriteTx;
+use crate::db::location::DbKind;
+use crate::db::write_tx::WriteTx;
+use crate::error::{LedgerError, undecodable};
+use crate::items::item_rows::list;
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
@@ -411,5 +412,5 @@ fn put_in(contracts: &mut [ContractRow], rows: &[AnyRow]) -> Result<(), sqlx::Er
 
 /// Two digits a byte, where there is a key.
 fn key_text(key: Option<KeyHash>) -> Option<String> {
-    key.map(super::plan::hex)
+    key.map(crate::planning::plan::hex)
 }

@@ -1,9 +1,9 @@
 //! What became of an item is what became of its period: in the same commit as the move.
 
-use super::super::item_rows::ItemChange;
 use crate::LedgerError;
-use crate::item_rows::list;
-use crate::write_tx::WriteTx;
+use crate::db::write_tx::WriteTx;
+use crate::items::item_rows::ItemChange;
+use crate::items::item_rows::list;
 use payrun_domain::item::State;
 use serde::Serialize;
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{ACCOUNTED, COLUMNS, ContractRow, put_in, read_contract};
 use crate::error::undecodable;
-use crate::item_rows::list;
+use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;

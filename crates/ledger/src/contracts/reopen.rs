@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{ContractChangeOutcome, History, locked, note_changes, signed, update};
 use crate::audit::NewAuditEntry;
-use crate::write_tx::WriteTx;
+use crate::db::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::ContractStanding;

@@ -1,0 +1,208 @@
+//! What is pruned when its time is over, some rows a commit, so that nobody waits for it.
+//!
+//! Nothing here touches what is still to happen: a notification that waits to be applied, an
+//! occurrence that is due, a mail that waits to be sent. Evidence goes in `admin/prune_evidence.rs`. A
+//! key and the state of its item are never pruned.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row;
+
+use crate::Ledger;
+use crate::error::LedgerError;
+use crate::items::item_rows::list;
+use payrun_domain::time::Timestamp;
+
+/// What can be pruned. The API's idempotency keys cannot: a run keeps its key's name, and a key
+/// that is used again for another run has to be refused as long as it would be taken for that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prunable {
+    /// Mails that have ended, and incidents that are over.
+    Alerts,
+    /// Notifications that have come to an end.
+    Notifications,
+    /// Times of schedules that were decided.
+    Occurrences,
+    /// Rates of jobs that have ended.
+    Buckets,
+    /// What was sent and answered of finished runs, and their items' input.
+    Evidence,
+    /// Lines of statements.
+    StatementLines,
+}
+
+impl Prunable {
+    /// All of it, in the order in which it is told.
+    pub const ALL: [Self; 6] = [
+        Self::Alerts,
+        Self::Notifications,
+        Self::Occurrences,
+        Self::Buckets,
+        Self::Evidence,
+        Self::StatementLines,
+    ];
+
+    /// The words for it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Alerts => "mails and incidents",
+            Self::Notifications => "notifications",
+            Self::Occurrences => "occurrences",
+            Self::Buckets => "rates of ended jobs",
+            Self::Evidence => "items' evidence",
+            Self::StatementLines => "statement lines",
+        }
+    }
+}
+
+const DOING: &str = "pruning what is old";
+
+/// The most that is counted.
+const COUNTED: i64 = 1_000_000;
+
+const BUCKETS: &str = "delete from token_buckets where name in (select b.name from token_buckets as b cross join jobs as j \
+    where b.name > 'job:' and b.name < 'job;' and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2)";
+
+const OCCURRENCES: &str = "select workflow, nominal, at from occurrences where at < $1 and state not in ('due', 'queued') \
+    order by at, workflow, nominal limit $2";
+
+impl Ledger {
+    /// Prunes some of what is older than `before`; says how many rows, zero when there are none
+    /// left. `limit`: about how many rows a commit changes at most.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn prune(
+        &self,
+        what: Prunable,
+        before: Timestamp,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
+        match what {
+            Prunable::Alerts => self.prune_alerts(before).await,
+            Prunable::Notifications => self.prune_notifications(before, limit).await,
+            Prunable::Occurrences => self.prune_occurrences(before, limit).await,
+            Prunable::Buckets => self.prune_by(BUCKETS, before, limit).await,
+            Prunable::Evidence => self.prune_evidence(before, limit, now).await,
+            Prunable::StatementLines => self.prune_statement_lines(before, limit, now).await,
+        }
+    }
+
+    /// How much of it is older than `before`; of very much no more than a million is counted.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn prunable(&self, what: Prunable, before: Timestamp) -> Result<u64, LedgerError> {
+        let failed = |source| LedgerError::of("counting what is old", source);
+        let query = sqlx::query(count_of(what))
+            .bind(before.millis())
+            .bind(COUNTED);
+        let row = query.fetch_one(&self.read).await.map_err(failed)?;
+        Ok(u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0))
+    }
+
+    async fn prune_by(
+        &self,
+        statement: &'static str,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, LedgerError> {
+        let mut turn = self.begin_write(DOING).await?;
+        let gone = sqlx::query(statement)
+            .bind(before.millis())
+            .bind(i64::from(limit))
+            .execute(turn.connection());
+        let gone = gone
+            .await
+            .map_err(|source| LedgerError::of(DOING, source))?
+            .rows_affected();
+        turn.commit().await?;
+        Ok(gone)
+    }
+
+    /// A time whose row is gone must not come again when the clock is set back: the schedule begins
+    /// behind it.
+    async fn prune_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
+        let failed = |source| LedgerError::of(DOING, source);
+        let mut turn = self.begin_write(DOING).await?;
+        let old = sqlx::query(OCCURRENCES)
+            .bind(before.millis())
+            .bind(i64::from(limit))
+            .fetch_all(turn.connection());
+        let (mut gone, mut since) = (Vec::new(), BTreeMap::new());
+        for row in old.await.map_err(failed)? {
+            let (workflow, nominal): (String, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
+            // The newest is last.
+            since.insert(workflow.clone(), row.try_get::<i64, _>(2).map_err(failed)?);
+            gone.push((workflow, nominal));
+        }
+        let since: Vec<_> = since.into_iter().collect();
+        let begin = "update schedules set since = cast(s.value ->> 1 as bigint) from json_each($1) as s \
+                     where schedules.workflow = s.value ->> 0 and schedules.since < cast(s.value ->> 1 as bigint)";
+        sqlx::query(begin)
+            .bind(list(&since))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
+        let delete = "delete from occurrences where (workflow, nominal) in \
+                      (select value ->> 0, value ->> 1 from json_each($1)) and state not in ('due', 'queued')";
+        let deleted = sqlx::query(delete)
+            .bind(list(&gone))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
+        turn.commit().await?;
+        Ok(deleted.rows_affected())
+    }
+}
+
+fn count_of(what: Prunable) -> &'static str {
+    match what {
+        Prunable::Alerts => {
+            "select (select count(*) from (select 1 from mails where ended_at < $1 limit $2) as m) \
+               + (select count(*) from (select 1 from incidents where closed_at < $1 limit $2) as e)"
+        }
+        Prunable::Notifications => {
+            "select count(*) from (select 1 from notifications where received_at < $1 and next_at is null limit $2) as n"
+        }
+        Prunable::Occurrences => {
+            "select count(*) from (select 1 from occurrences where at < $1 and state not in ('due', 'queued') limit $2) as o"
+        }
+        Prunable::Buckets => {
+            "select count(*) from (select 1 from token_buckets as b cross join jobs as j where b.name > 'job:' and b.name < 'job;' \
+               and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2) as f"
+        }
+        Prunable::Evidence => crate::admin::prune_evidence::COUNT,
+        Prunable::StatementLines => {
+            "select count(*) from (select 1 from statements as s cross join statement_lines as l \
+               where s.fetched_at < $1 and l.statement_id = s.id limit $2) as s"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{place, steps};
+
+    #[tokio::test]
+    async fn what_is_old_is_found_by_an_index() {
+        for (statement, index) in [
+            (BUCKETS, "(name>? AND name<?)"),
+            (OCCURRENCES, "occurrences_by_time (at<?)"),
+        ] {
+            let steps = steps(statement).await;
+            place(&steps, index);
+            assert!(
+                steps
+                    .iter()
+                    .all(|step| !step.starts_with("SCAN") && !step.contains("TEMP B-TREE")),
+                "{steps:#?}"
+            );
+        }
+    }
+}

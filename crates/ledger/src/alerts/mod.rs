@@ -1,0 +1,5 @@
+//! Alerts: what is worth one, and the mails that tell of it.
+
+pub(crate) mod alert_queries;
+pub(crate) mod incidents;
+pub(crate) mod outbox;

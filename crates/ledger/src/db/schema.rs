@@ -1,0 +1,175 @@
+//! Opening a ledger: its schema is brought up to date, its writer started.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{AnyConnection, Connection as _, Row};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::Ledger;
+use crate::admin::backup;
+use crate::db::location::{DatabaseLocation, DbKind, sibling_file};
+use crate::db::write_tx::WriteConnection;
+use crate::db::{listen, writer};
+use crate::error::LedgerError;
+use payrun_system::private_files::take_from_others;
+
+static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
+static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// How long a connection waits for another process's write before it gives up.
+const BUSY: Duration = Duration::from_secs(20);
+
+/// How often migrating is tried while another process is at it, and the wait between.
+const MIGRATION_TRIES: u32 = 20;
+const MIGRATION_WAIT: Duration = Duration::from_millis(100);
+
+impl Ledger {
+    /// Opens the SQLite ledger at `path`, makes it if it is not there, and brings its schema up to
+    /// date.
+    ///
+    /// # Errors
+    /// [`LedgerError::Newer`] if a newer payrun wrote it, and whatever keeps it from being opened
+    /// or written.
+    pub async fn open(path: &Path) -> Result<Self, LedgerError> {
+        Self::open_waiting(path, BUSY).await
+    }
+
+    /// As [`Ledger::open`], with another bound on waiting for other processes.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn open_waiting(path: &Path, busy: Duration) -> Result<Self, LedgerError> {
+        Self::at(DatabaseLocation::file(path, busy)?, false).await
+    }
+
+    /// As [`Ledger::open`], also where the ledger was moved to another database.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn open_fenced(path: &Path) -> Result<Self, LedgerError> {
+        Self::at(DatabaseLocation::file(path, BUSY)?, true).await
+    }
+
+    /// Opens the ledger in a PostgreSQL database (`postgres://…`) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn connect(address: &str) -> Result<Self, LedgerError> {
+        Self::at(DatabaseLocation::server(address, BUSY)?, false).await
+    }
+
+    async fn at(home: DatabaseLocation, fenced: bool) -> Result<Self, LedgerError> {
+        if let Some(file) = &home.file {
+            // What SQLite makes beside it has the mode of the file.
+            ["", "-wal", "-shm", "-nodes"]
+                .iter()
+                .for_each(|ending| take_from_others(&sibling_file(file, ending)));
+        }
+        let mut connection = home.connect().await?;
+        migrate(&home, &mut connection).await?;
+        if home.engine == DbKind::Sqlite
+            && !fenced
+            && let Some(to) = Self::moved_to(&mut connection).await?
+        {
+            return Err(LedgerError::Moved {
+                place: home.name().to_owned(),
+                to,
+            });
+        }
+        let read = home.readers().await?;
+        let write = WriteConnection::new(home.clone(), Some(connection));
+        let woken = Arc::new(Notify::new());
+        let (deeds, inbox) = mpsc::channel(writer::BACKLOG);
+        tokio::spawn(writer::run(Arc::clone(&write), inbox, Arc::clone(&woken)));
+        let listening = listen::listen(&home, &woken);
+        Ok(Self {
+            home,
+            read,
+            write,
+            deeds,
+            woken,
+            held: Arc::default(),
+            _listening: listening,
+        })
+    }
+
+    /// Waits until everything given to the writer is on disk or refused, then closes the
+    /// connections.
+    pub async fn close(self) {
+        let (done, finished) = oneshot::channel();
+        if self
+            .deeds
+            .send(writer::WriteRequest::Flush(done))
+            .await
+            .is_ok()
+        {
+            finished.await.ok();
+        }
+        self.read.close().await;
+        self.write.lock().await.close().await;
+    }
+}
+
+async fn migrate(
+    home: &DatabaseLocation,
+    connection: &mut AnyConnection,
+) -> Result<(), LedgerError> {
+    let migrations = match home.engine {
+        DbKind::Sqlite => &SQLITE,
+        DbKind::Postgres => &POSTGRES,
+    };
+    let known = migrations
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
+    let found = newest_migration(connection).await;
+    let place = || home.name().to_owned();
+    if found > known {
+        return Err(LedgerError::Newer {
+            place: place(),
+            found,
+            known,
+        });
+    }
+    if found == known {
+        return Ok(());
+    }
+    if found > 0 {
+        backup::before_migration(home, connection, found).await?;
+    }
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let Err(source) = migrations.run(&mut *connection).await else {
+            return Ok(());
+        };
+        // It may have left a transaction open, and what is done within that is not there for
+        // anybody else.
+        let failed = std::mem::replace(connection, home.connect().await?);
+        failed.close().await.ok();
+        // Another process may have done it meanwhile, or be at it: of several migrations it may
+        // have done some.
+        if newest_migration(connection).await == known {
+            return Ok(());
+        }
+        let error = LedgerError::of_migration(place(), source);
+        if tries >= MIGRATION_TRIES || !matches!(error, LedgerError::Migrate { .. }) {
+            return Err(error);
+        }
+        tokio::time::sleep(MIGRATION_WAIT).await;
+    }
+}
+
+/// Zero where there is none yet.
+pub(crate) async fn newest_migration(connection: &mut AnyConnection) -> i64 {
+    let applied = sqlx::query("select max(version) from _sqlx_migrations where success")
+        .fetch_one(connection)
+        .await;
+    applied
+        .ok()
+        .and_then(|row| row.try_get::<Option<i64>, _>(0).ok().flatten())
+        .unwrap_or(0)
+}

@@ -1,0 +1,589 @@
+//! What persons do to items: withdraw them, have them tried again, or say what became of them. The
+//! state machine decides whether that may be; the audit log has it in the same commit.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::Row;
+
+use crate::Ledger;
+use crate::approvals::approval_batch::release_keys;
+use crate::approvals::votes::void_stale_approval;
+use crate::audit::NewAuditEntry;
+use crate::contracts::stop_reasons::{StopReason, stopped_items};
+use crate::db::write_tx::WriteTx;
+use crate::error::LedgerError;
+use crate::items::item_rows::{
+    ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_change,
+};
+use crate::items::settle::Attempt;
+use crate::lanes::pauses::wake_contract;
+use crate::planning::plan::filed_again_as;
+use payrun_domain::actor::{Actor, Authorization};
+use payrun_domain::answer::AnswerKind;
+use payrun_domain::approval::{ApprovalRight, right};
+use payrun_domain::history::AttemptKind;
+use payrun_domain::item::{Event, IllegalMove, Move, Resolution, State, apply, heeding};
+use payrun_domain::money::Amount;
+use payrun_domain::reason::ReasonCode;
+use payrun_domain::time::Timestamp;
+
+/// What a person wants of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorAction {
+    /// Never to be sent.
+    Cancel,
+    /// To be tried again, once it is certain that this is safe.
+    Retry,
+    /// To be taken for what a person has found out about it.
+    Resolve(Resolution),
+}
+
+impl OperatorAction {
+    fn event(&self) -> Event {
+        match self {
+            Self::Cancel => Event::Cancel,
+            Self::Retry => Event::Retry,
+            Self::Resolve(finding) => Event::Resolve(finding.clone()),
+        }
+    }
+
+    const fn action(&self) -> &'static str {
+        match self {
+            Self::Cancel => "item.cancel",
+            Self::Retry => "item.retry",
+            Self::Resolve(_) => "item.resolve",
+        }
+    }
+
+    const fn done(&self) -> &'static str {
+        match self {
+            Self::Cancel => "cancelled",
+            Self::Retry => "to be tried again",
+            Self::Resolve(_) => "resolved",
+        }
+    }
+
+    /// What is kept as evidence, where there is any.
+    fn attempt(&self, by: ActionAuthor<'_>, now: Timestamp) -> Option<Attempt> {
+        let Self::Resolve(finding) = self else {
+            return None;
+        };
+        let (answer, found) = match finding {
+            Resolution::Succeeded(receipt) => {
+                (AnswerKind::Done, format!("it happened, {}", receipt.0))
+            }
+            Resolution::Failed => (AnswerKind::Declined, "it did not happen".to_owned()),
+        };
+        Some(Attempt {
+            kind: AttemptKind::Person,
+            operation: AttemptKind::Person.as_str().to_owned(),
+            started_at: now,
+            ended_at: now,
+            answer,
+            code: String::new(),
+            http: None,
+            evidence: format!("{}: {}, {}; {found}", by.who, by.why, by.via),
+        })
+    }
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionResult {
+    /// The item is in this state now.
+    Moved(State),
+    /// It may be under way, and stays in this state until that is known; nothing more of it is
+    /// sent.
+    Withdrawn(State),
+    /// The state machine does not allow it.
+    Refused(IllegalMove),
+    /// Another item of its contract is in flight.
+    ContractBusy,
+    /// It was withdrawn before it was approved, and gave its key back: it can be planned anew.
+    NeverApproved,
+    /// It is not what it was when it was chosen.
+    Changed,
+    /// What it was answered is no longer kept, and without that nothing can be tried again.
+    EvidenceGone,
+    /// It is done again with other content, as this item.
+    FiledAgain(i64),
+    /// Nothing more of it is sent.
+    Stopped(StopReason),
+    /// There is no such item.
+    NoSuchItem,
+}
+
+/// Who wants it, which way it came, and why.
+#[derive(Debug, Clone, Copy)]
+struct ActionAuthor<'a> {
+    /// None where a contract takes its items with it.
+    actor: Option<&'a Actor>,
+    who: &'a str,
+    via: &'a str,
+    why: &'a str,
+}
+
+impl<'a> ActionAuthor<'a> {
+    fn of(by: &'a Authorization) -> Self {
+        Self {
+            actor: Some(&by.actor),
+            who: by.actor.name(),
+            via: by.actor.via(),
+            why: by.reason.as_str(),
+        }
+    }
+}
+
+/// Withdraws an item with the contract it belongs to, whose history says who and why; false if it
+/// cannot be withdrawn.
+pub(crate) async fn cancel_with_contract(
+    turn: &mut WriteTx,
+    item_id: i64,
+    (who, why): (&str, &str),
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let by = ActionAuthor {
+        actor: None,
+        who,
+        via: "contract",
+        why,
+    };
+    move_item(turn, (item_id, None), &OperatorAction::Cancel, by, now)
+        .await
+        .map(|granted| granted.is_ok())
+}
+
+/// An item that was moved.
+struct MovedItem {
+    to: State,
+    amount: Option<Amount>,
+    change: (State, i64),
+    /// Whether only the wish was noted, since it may be under way.
+    is_wish: bool,
+}
+
+impl MovedItem {
+    const fn granted(&self) -> ActionResult {
+        if self.is_wish {
+            ActionResult::Withdrawn(self.to)
+        } else {
+            ActionResult::Moved(self.to)
+        }
+    }
+}
+
+impl Ledger {
+    /// Does what a person wants of one item.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn apply_action(
+        &self,
+        item_id: i64,
+        wish: &OperatorAction,
+        by: &Authorization,
+        now: Timestamp,
+    ) -> Result<ActionResult, LedgerError> {
+        let mut turn = self.begin_write("changing an item").await?;
+        let moved =
+            match move_item(&mut turn, (item_id, None), wish, ActionAuthor::of(by), now).await? {
+                Ok(moved) => moved,
+                Err(refused) => {
+                    turn.rollback().await?;
+                    return Ok(refused);
+                }
+            };
+        let (before, target) = (
+            json!({ "state": moved.change.0.as_str() }),
+            format!("item {item_id}"),
+        );
+        let mut after = json!({ "state": moved.to.as_str(), "version": moved.change.1 });
+        if moved.is_wish {
+            after["withdrawn"] = json!(true);
+        }
+        if let OperatorAction::Resolve(Resolution::Succeeded(receipt)) = wish {
+            after["receipt"] = json!(receipt.0);
+        }
+        turn.note(NewAuditEntry {
+            by,
+            action: wish.action(),
+            target,
+            before,
+            after,
+            at: now,
+        })
+        .await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(moved.granted())
+    }
+
+    /// Whether a person has withdrawn an item that may be under way: nothing new of it is to be
+    /// sent.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing may be sent.
+    pub async fn is_withdrawn(&self, item_id: i64) -> Result<bool, LedgerError> {
+        let query = "select count(*) from items where id = $1 and withdrawn is not null";
+        let found = sqlx::query_scalar::<_, i64>(query)
+            .bind(item_id)
+            .fetch_one(&self.read)
+            .await;
+        let found = found.map_err(|source| LedgerError::of("looking for a withdrawal", source))?;
+        let is_withdrawn = found > 0;
+        #[cfg(feature = "mutation")]
+        let is_withdrawn = crate::mutation::is_withdrawn(is_withdrawn);
+        Ok(is_withdrawn)
+    }
+
+    /// Does what a person wants of some items that were chosen together, each as it was then
+    /// (`(item, version)`), in one commit with one entry of the audit log. `chosen`: in words, how
+    /// they were.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing of these has changed.
+    pub async fn apply_actions(
+        &self,
+        items: &[(i64, i64)],
+        wish: &OperatorAction,
+        (by, chosen): (&Authorization, &str),
+        now: Timestamp,
+    ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
+        let mut turn = self.begin_write("changing items").await?;
+        let mut outcome = Vec::with_capacity(items.len());
+        let mut moved = Vec::new();
+        for (id, version) in items {
+            match move_item(
+                &mut turn,
+                (*id, Some(*version)),
+                wish,
+                ActionAuthor::of(by),
+                now,
+            )
+            .await?
+            {
+                Ok(one) => {
+                    outcome.push((*id, one.granted()));
+                    moved.push((*id, one));
+                }
+                Err(refused) => outcome.push((*id, refused)),
+            }
+        }
+        if moved.is_empty() {
+            turn.rollback().await?;
+            return Ok(outcome);
+        }
+        let after = summed(&moved);
+        let before = json!({ "chosen": chosen, "items": items.len() });
+        turn.note(NewAuditEntry {
+            by,
+            action: wish.action(),
+            target: "items".to_owned(),
+            before,
+            after,
+            at: now,
+        })
+        .await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(outcome)
+    }
+}
+
+fn summed(moved: &[(i64, MovedItem)]) -> serde_json::Value {
+    let (mut states, mut withdrawn, mut sums) = (
+        BTreeMap::new(),
+        BTreeMap::new(),
+        BTreeMap::<&str, i64>::new(),
+    );
+    for (_, one) in moved {
+        // What may be under way stays in its state until that is known.
+        let counted = if one.is_wish {
+            &mut withdrawn
+        } else {
+            &mut states
+        };
+        *counted.entry(one.to.as_str()).or_insert(0_u64) += 1;
+        if let Some(amount) = one.amount {
+            *sums.entry(amount.currency().code()).or_default() += amount.minor();
+        }
+    }
+    let ids: Vec<i64> = moved.iter().map(|(id, _)| *id).collect();
+    let mut after = json!({ "states": states, "minor": sums, "ids": ids });
+    if !withdrawn.is_empty() {
+        after["withdrawn"] = json!(withdrawn);
+    }
+    after
+}
+
+/// Moves an item, if that may be and it has this version.
+async fn move_item(
+    turn: &mut WriteTx,
+    (id, version): (i64, Option<i64>),
+    wish: &OperatorAction,
+    by: ActionAuthor<'_>,
+    now: Timestamp,
+) -> Result<Result<MovedItem, ActionResult>, LedgerError> {
+    let failed = |source| LedgerError::of("changing an item", source);
+    let row = sqlx::query(include_str!("item_of_action.sql"))
+        .bind(id)
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(failed)?;
+    let Some(row) = row else {
+        return Ok(Err(ActionResult::NoSuchItem));
+    };
+    let state: &str = row.try_get("state").map_err(failed)?;
+    if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
+        return Ok(Err(ActionResult::Refused(IllegalMove {
+            state,
+            event: wish.event().kind(),
+        })));
+    }
+    if row
+        .try_get::<Option<&[u8]>, _>("key_hash")
+        .map_err(failed)?
+        .is_none()
+    {
+        return Ok(Err(ActionResult::NeverApproved));
+    }
+    if row
+        .try_get::<Option<i64>, _>("pruned_to")
+        .map_err(failed)?
+        .is_some()
+    {
+        return Ok(Err(ActionResult::EvidenceGone));
+    }
+    let stored = ItemRecord::read(&row)?;
+    if version.is_some_and(|version| version != stored.version) {
+        return Ok(Err(ActionResult::Changed));
+    }
+    if *wish == OperatorAction::Retry
+        && let Some(by) = filed_again_as(stored.result.as_deref())
+        && has_key(turn, by).await?
+    {
+        return Ok(Err(ActionResult::FiledAgain(by)));
+    }
+    let stopped = match wish {
+        OperatorAction::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
+        OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
+    };
+    // What needs review may have happened: it is asked about, and stays withdrawn.
+    let asks_only =
+        stopped.is_some() && stored.item.state == State::NeedsReview && stored.withdrawn.is_some();
+    if let Some(stopped) = stopped.filter(|_| !asks_only) {
+        return Ok(Err(ActionResult::Stopped(stopped)));
+    }
+    let is_withdrawn = stored.item.state == State::Cancelled || stored.withdrawn.is_some();
+    if *wish == OperatorAction::Retry
+        && is_withdrawn
+        && let Some(own) = own_batch(turn, stored.job_id, by).await?
+    {
+        return Ok(Err(ActionResult::Stopped(own)));
+    }
+    let stored = ItemRecord {
+        withdrawn: stored
+            .withdrawn
+            .filter(|_| *wish != OperatorAction::Retry || asks_only),
+        ..stored
+    };
+    // What is planned may have been sent by the ledger that was lost: the claim has it asked about
+    // first.
+    let may_be_under_way = stored.item.state.is_in_flight()
+        || (stored.item.state == State::Planned && stored.may_be_forgotten(stored.item.generation));
+    if *wish == OperatorAction::Cancel && may_be_under_way {
+        if stored.withdrawn.is_some() {
+            return Ok(Err(ActionResult::Withdrawn(stored.item.state)));
+        }
+        note_wish(turn, id, Some(&by), now).await?;
+        let change = (stored.item.state, stored.version);
+        return Ok(Ok(MovedItem {
+            to: stored.item.state,
+            amount: stored.amount,
+            change,
+            is_wish: true,
+        }));
+    }
+    let moved = match apply(&stored.item, &wish.event(), &policy_of(&row, id)?, now) {
+        Ok(moved) => {
+            // What follows of a retry: whether it is asked about first, and until when.
+            let follows = moved
+                .reason
+                .as_ref()
+                .filter(|_| matches!(wish, OperatorAction::Retry));
+            let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
+            moved.because(Some(format!(
+                "{} by {}: {}{follows}",
+                wish.done(),
+                by.who,
+                by.why
+            )))
+        }
+        Err(illegal) => return Ok(Err(ActionResult::Refused(illegal))),
+    };
+    let busy: Option<i64> = row.try_get("busy_with").map_err(failed)?;
+    if moved.item.state.is_in_flight() && busy.is_some() {
+        return Ok(Err(ActionResult::ContractBusy));
+    }
+    let result = match wish {
+        OperatorAction::Retry => keeping_words(
+            &stored,
+            row.try_get::<Option<&str>, _>("reason").map_err(failed)?,
+            reason_code(&row, id)?,
+        )?,
+        OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
+    };
+    write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
+    if *wish == OperatorAction::Retry && !asks_only {
+        note_wish(turn, id, None, now).await?;
+    }
+    let change = (stored.item.state, stored.version + 1);
+    let to = stored.withdrawn.as_ref().map_or(moved.item.state, |wish| {
+        heeding(wish, &stored.item, moved.clone()).item.state
+    });
+    Ok(Ok(MovedItem {
+        to,
+        amount: stored.amount,
+        change,
+        is_wish: false,
+    }))
+}
+
+/// What was withdrawn from an approved batch is not what was approved any more: whoever started the
+/// batch does not send it again.
+async fn own_batch(
+    turn: &mut WriteTx,
+    job_id: i64,
+    by: ActionAuthor<'_>,
+) -> Result<Option<StopReason>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for the batch of an item", source);
+    let query = "select a.author, r.author_user from approvals as a join jobs as j on j.id = a.job_id \
+                   join runs as r on r.id = j.run_id where a.job_id = $1";
+    let row = sqlx::query(query)
+        .bind(job_id)
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(failed)?;
+    let (Some(row), Some(actor)) = (row, by.actor) else {
+        return Ok(None);
+    };
+    let author: String = row.try_get("author").map_err(failed)?;
+    let author_user: Option<String> = row.try_get("author_user").map_err(failed)?;
+    let may_approve = right(actor, &author, author_user.as_deref()) == ApprovalRight::Approves;
+    Ok((!may_approve).then_some(StopReason::OwnBatch { author }))
+}
+
+/// Whether an item was not let go before anything came of it.
+async fn has_key(turn: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
+    let query = sqlx::query("select id from items where id = $1 and key_hash is not null").bind(id);
+    let found = query.fetch_optional(turn.connection()).await;
+    found
+        .map(|row| row.is_some())
+        .map_err(|source| LedgerError::of("changing an item", source))
+}
+
+/// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the
+/// item goes on, and heeds it when the answer is written.
+async fn note_wish(
+    turn: &mut WriteTx,
+    id: i64,
+    by: Option<&ActionAuthor<'_>>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let words = by.map(|by| format!("{}: {}", by.who, by.why));
+    let note = "update items set withdrawn = $2, withdrawn_at = $3, \
+                  next_at = case when state = 'planned' and $3 is not null then $3 else next_at end where id = $1";
+    let noted = sqlx::query(note)
+        .bind(id)
+        .bind(&words)
+        .bind(words.as_ref().map(|_| now.millis()));
+    let noted = noted.execute(turn.connection()).await;
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("withdrawing an item", source))
+}
+
+/// The result of an item with the words by which it was refused, so that they stand in its reason
+/// until a new answer replaces them; none where nothing changes.
+fn keeping_words(
+    stored: &ItemRecord,
+    reason: Option<&str>,
+    code: Option<ReasonCode>,
+) -> Result<Option<String>, LedgerError> {
+    let mut result = stored.facts.clone();
+    let refusal = match code {
+        Some(ReasonCode::Declined | ReasonCode::NeedsDecision) => reason,
+        // It was asked about since, and nobody answered: the words are still the last.
+        Some(ReasonCode::AskedInVain) => return Ok(None),
+        Some(
+            ReasonCode::ContractBusy
+            | ReasonCode::ContractNeedsReview
+            | ReasonCode::ContractPaused
+            | ReasonCode::ContractEnding,
+        )
+        | None => None,
+    };
+    let stale = result.remove(TOLD_BEFORE).is_some();
+    if let Some(refusal) = refusal {
+        result.insert(TOLD_BEFORE.to_owned(), refusal.into());
+    }
+    Ok((refusal.is_some() || stale).then(|| serde_json::Value::Object(result).to_string()))
+}
+
+async fn write(
+    turn: &mut WriteTx,
+    (stored, result): (&ItemRecord, Option<&str>),
+    moved: &Move,
+    wish: &OperatorAction,
+    by: ActionAuthor<'_>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let written = ItemChange {
+        stored,
+        event: wish.event().kind(),
+        moved,
+        lease: None,
+        result,
+        at: now,
+    };
+    let attempt = wish.attempt(by, now);
+    let attempts: Vec<_> = attempt
+        .iter()
+        .map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false))
+        .collect();
+    write_change(turn, written, &attempts).await?;
+    if let Some(exclusive_key) = stored
+        .exclusive_key
+        .as_ref()
+        .filter(|_| stored.item.state == State::NeedsReview)
+    {
+        wake_contract(turn, exclusive_key, now).await?;
+    }
+    if stored.item.state == State::AwaitingApproval {
+        release_keys(turn, &[stored.id]).await?;
+        void_stale_approval(turn, stored.job_id).await?;
+    }
+    if moved.item.state.is_open() {
+        reopen(turn, stored.job_id).await?;
+    }
+    Ok(())
+}
+
+async fn reopen(turn: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("opening a job again", source);
+    let job = "update jobs set finished_at = null where id = $1";
+    sqlx::query(job)
+        .bind(job_id)
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+    let run =
+        "update runs set finished_at = null where id = (select run_id from jobs where id = $1)";
+    sqlx::query(run)
+        .bind(job_id)
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Pages of items: of a run, of a job, on a lane, in some states, with a key or a reason. Each
+//! finds its rows without reading what is not asked for, however many items there are.
+//!
+//! The items of a job have ids from one to another, so a run is a span of ids. What went wrong and
+//! what is being asked about are few among many that went well, and have indexes of their own; the
+//! states in those must be written out, or they are not used.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::Ledger;
+use crate::db::location::DbKind;
+use crate::error::LedgerError;
+use crate::items::item_rows::list;
+use crate::reads::read::{ItemFilter, ItemRow, item_row};
+use payrun_domain::item::State;
+
+/// States of which there are few, and the index that has them.
+const FEW: [(&str, &[State]); 2] = [
+    (
+        "items_with_problems",
+        &[
+            State::Failed,
+            State::NeedsReview,
+            State::Rejected,
+            State::Skipped,
+            State::Cancelled,
+        ],
+    ),
+    ("items_queried", &[State::Pending, State::Unknown]),
+];
+
+const DOING: &str = "listing items";
+
+impl Ledger {
+    /// Items from behind `after` on, in the order of their ids.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn items(
+        &self,
+        filter: &ItemFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ItemRow>, LedgerError> {
+        let failed = |source| LedgerError::of(DOING, source);
+        let (first, last) = self.span(filter).await?;
+        let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+        let query = sqlx::query(AssertSqlSafe(statement(self.home.engine, filter)))
+            .bind(after.max(first - 1))
+            .bind(last)
+            .bind(list(&states))
+            .bind(i64::try_from(states.len()).unwrap_or(0))
+            .bind(filter.key.clone())
+            .bind(filter.run_id)
+            .bind(filter.job.clone())
+            .bind(i64::from(limit))
+            .bind(filter.lane.clone())
+            .bind(filter.reason.clone())
+            .bind(filter.workflow.clone());
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(item_row)
+            .collect()
+    }
+
+    /// Between which ids the items of a run are; all ids where no run is meant.
+    async fn span(&self, filter: &ItemFilter) -> Result<(i64, i64), LedgerError> {
+        let Some(run) = filter.run_id else {
+            return Ok((0, i64::MAX));
+        };
+        let failed = |source| LedgerError::of(DOING, source);
+        let span = "select min(coalesce(first_item, 0)), max(coalesce(last_item, 9223372036854775807)) from jobs \
+                    where run_id = $1 and planned = 1 and ($2 is null or name = $2)";
+        let row = sqlx::query(span)
+            .bind(run)
+            .bind(filter.job.clone())
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed)?;
+        let ends: (Option<i64>, Option<i64>) = (
+            row.try_get(0).map_err(failed)?,
+            row.try_get(1).map_err(failed)?,
+        );
+        // A run whose jobs have no items yet has none to list.
+        Ok((ends.0.unwrap_or(1), ends.1.unwrap_or(0)))
+    }
+}
+
+fn statement(engine: DbKind, filter: &ItemFilter) -> String {
+    let meant = |states: &[State]| {
+        !filter.states.is_empty() && filter.states.iter().all(|state| states.contains(state))
+    };
+    let few = FEW
+        .iter()
+        .find(|(_, states)| meant(states) && filter.key.is_none());
+    let (index, written_out) = match few {
+        None => (String::new(), String::new()),
+        Some((name, states)) => {
+            let words: Vec<String> = states
+                .iter()
+                .map(|state| format!("'{}'", state.as_str()))
+                .collect();
+            // SQLite would read all ids in their order; PostgreSQL knows how many there are of each
+            // state.
+            let index = if engine == DbKind::Sqlite {
+                format!("indexed by {name}")
+            } else {
+                String::new()
+            };
+            (index, format!("and i.state in ({})", words.join(", ")))
+        }
+    };
+    let of_key = if filter.key.is_some() {
+        "i.key = $5"
+    } else {
+        "$5 is null"
+    };
+    format!(
+        "select i.*, j.run_id, j.name as job from items as i {index} cross join jobs as j where j.id = i.job_id \
+           and i.id > $1 and i.id <= $2 {written_out} and ($4 = 0 or i.state in (select atom from json_each($3))) \
+           and {of_key} and ($6 is null or j.run_id = $6) and ($7 is null or j.name = $7) and ($9 is null or j.lane = $9) \
+           and ($10 is null or replace(i.reason, $10, '') <> i.reason) \
+           and ($11 is null or exists (select 1 from runs as r where r.id = j.run_id and r.workflow = $11)) order by i.id limit $8"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{place, steps};
+
+    async fn steps_of(filter: ItemFilter) -> Vec<String> {
+        steps(&statement(DbKind::Sqlite, &filter)).await
+    }
+
+    #[tokio::test]
+    async fn every_list_finds_its_rows_by_an_index_and_sorts_nothing_long() {
+        place(
+            &steps_of(ItemFilter::default()).await,
+            "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        );
+        let failed = ItemFilter {
+            states: vec![State::Failed, State::NeedsReview],
+            ..ItemFilter::default()
+        };
+        place(
+            &steps_of(failed).await,
+            "SEARCH i USING INDEX items_with_problems (id>? AND id<?)",
+        );
+        let unknown = ItemFilter {
+            states: vec![State::Unknown],
+            ..ItemFilter::default()
+        };
+        place(
+            &steps_of(unknown).await,
+            "SEARCH i USING INDEX items_queried (id>? AND id<?)",
+        );
+        let key = ItemFilter {
+            key: Some("A/1".to_owned()),
+            ..ItemFilter::default()
+        };
+        place(
+            &steps_of(key).await,
+            "SEARCH i USING INDEX items_by_key (key=? AND rowid>? AND rowid<?)",
+        );
+        let mixed = ItemFilter {
+            states: vec![State::Failed, State::Unknown],
+            ..ItemFilter::default()
+        };
+        place(
+            &steps_of(mixed).await,
+            "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        );
+    }
+}

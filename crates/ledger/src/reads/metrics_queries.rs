@@ -1,0 +1,143 @@
+//! What tells whether the work is done, and how much of it there is: for readiness and metrics.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::Ledger;
+use crate::error::LedgerError;
+use crate::reads::read::Total;
+use payrun_domain::item::State;
+use payrun_domain::money::Currency;
+use payrun_domain::time::Timestamp;
+
+/// A lane at this moment.
+#[derive(Debug, Clone)]
+pub struct LaneHealth {
+    /// Its name.
+    pub name: String,
+    /// Calls that could be made at once, in thousandths, when they were last counted.
+    pub tokens: Option<i64>,
+    /// Since when the item has been due that is due longest and not claimed.
+    pub due_since: Option<Timestamp>,
+}
+
+/// How many items have been unknown for how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnknownAges {
+    /// All of them.
+    pub all: u64,
+    /// For more than ten minutes.
+    pub ten_minutes: u64,
+    /// For more than an hour.
+    pub hour: u64,
+    /// For more than a day.
+    pub day: u64,
+}
+
+impl Ledger {
+    /// A lane that is open and not paused, has had something due since before an instant, and from
+    /// which nothing was claimed since.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn idle_lane(
+        &self,
+        now: Timestamp,
+        before: Timestamp,
+    ) -> Result<Option<String>, LedgerError> {
+        let query = include_str!("neglected_lane.sql");
+        let row = sqlx::query(query)
+            .bind(now.millis())
+            .bind(before.millis())
+            .fetch_optional(&self.read)
+            .await;
+        let failed = |source| LedgerError::of("looking for work that nobody does", source);
+        row.map_err(failed)?
+            .map(|row| row.try_get(0).map_err(failed))
+            .transpose()
+    }
+
+    /// The lanes that have open jobs, or ever had a call.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn lane_pulses(&self) -> Result<Vec<LaneHealth>, LedgerError> {
+        let query = include_str!("lane_health.sql");
+        let failed = |source| LedgerError::of("looking at the lanes", source);
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let pulse = |row: &AnyRow| {
+            Ok(LaneHealth {
+                name: row.try_get(0).map_err(failed)?,
+                tokens: row.try_get(1).map_err(failed)?,
+                due_since: row
+                    .try_get::<Option<i64>, _>(2)
+                    .map_err(failed)?
+                    .map(Timestamp::from_millis),
+            })
+        };
+        rows.iter().map(pulse).collect()
+    }
+
+    /// All items and their money by state and currency, as the commits kept them; the job of each
+    /// is 0.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn grand_totals(&self) -> Result<Vec<Total>, LedgerError> {
+        let failed = |source| LedgerError::of("adding up", source);
+        let query = "select state, currency, cast(sum(items) as bigint), cast(sum(minor) as bigint) from totals \
+                     where items <> 0 group by state, currency order by 1, 2 limit 10000";
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let total = |row: &AnyRow| {
+            let (word, code): (String, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
+            let state = State::parse(&word);
+            let items: i64 = row.try_get(2).map_err(failed)?;
+            Ok(Total {
+                job_id: 0,
+                state: state.ok_or_else(|| LedgerError::Inconsistent {
+                    what: format!("the state \"{word}\""),
+                })?,
+                currency: Currency::parse(&code).ok(),
+                items: u64::try_from(items).unwrap_or(0),
+                minor: row.try_get(3).map_err(failed)?,
+            })
+        };
+        rows.iter().map(total).collect()
+    }
+
+    /// How long items have been unknown.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn unknown_ages(&self, now: Timestamp) -> Result<UnknownAges, LedgerError> {
+        let failed = |source| LedgerError::of("looking at what is unknown", source);
+        let query = "select count(*), count(case when unresolved_since < $1 - 600000 then 1 end), \
+                       count(case when unresolved_since < $1 - 3600000 then 1 end), \
+                       count(case when unresolved_since < $1 - 86400000 then 1 end) \
+                     from items where state in ('pending', 'unknown') and state = 'unknown'";
+        let row = sqlx::query(query)
+            .bind(now.millis())
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed)?;
+        let number = |column: usize| {
+            let number: i64 = row.try_get(column).map_err(failed)?;
+            Ok::<_, LedgerError>(u64::try_from(number).unwrap_or(0))
+        };
+        Ok(UnknownAges {
+            all: number(0)?,
+            ten_minutes: number(1)?,
+            hour: number(2)?,
+            day: number(3)?,
+        })
+    }
+}
