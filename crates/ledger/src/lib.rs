@@ -6,9 +6,10 @@
 //! (`db/writer.rs`). A state changes only as [`payrun_domain::item::apply`] says, by compare-and-set
 //! on the item's version, with its event in the same commit. No transaction is open during a call.
 //!
-//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `begin_write.rs`): a list is
-//! JSON, read by `json_each`, which PostgreSQL's migrations define as far as it is needed here;
-//! `value ->> n` is its n-th field, cast where it is a number.
+//! Two engines, SQLite and PostgreSQL, run the same statements (`db/location.rs`,
+//! `db/write_tx.rs`): a list is JSON, read by `json_each`, which PostgreSQL's migrations define as
+//! far as it is needed here. Its fields go by their names, cast where they are numbers; pairs, and
+//! what is written with every call, go by position.
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 

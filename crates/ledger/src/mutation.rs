@@ -7,9 +7,9 @@ use payrun_domain::mutation::{Mutation, is};
 use payrun_domain::time::Timestamp;
 
 use crate::NewItem;
+use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::TotalLine;
-use crate::db::write_tx::WriteTx;
 
 /// Authors approve.
 pub(crate) fn approval_right(right: ApprovalRight) -> ApprovalRight {
@@ -107,7 +107,7 @@ pub(crate) async fn other_refunds(
     }
     let sum: i64 = sqlx::query_scalar(
         "select cast(coalesce(sum(amount), 0) as bigint) from items \
-         where taken_from = $1 and id <> $2 and state in ('sending', 'succeeded')",
+         where refunded_payment = $1 and id <> $2 and state in ('sending', 'succeeded')",
     )
     .bind(payment.to_vec())
     .bind(item)
@@ -126,9 +126,10 @@ pub(crate) async fn force_versions(
     if !is(Mutation::VersionNotChecked) {
         return Ok(());
     }
-    let later = "from json_each($1) as m where m.value ->> 'item_id' = item_id and m.value ->> 'version' = version";
+    // The lists go by position: the item comes first, its version second.
+    let later = "from json_each($1) as m where m.value ->> 0 = item_id and m.value ->> 1 = version";
     let steps = [
-        ("update items set version = m.value ->> 'version' from json_each($1) as m where items.id = m.value ->> 'id'".to_owned(), items),
+        ("update items set version = m.value ->> 1 from json_each($1) as m where items.id = m.value ->> 0".to_owned(), items),
         (format!("delete from events where exists (select 1 {later})"), events),
         (format!("delete from attempts where exists (select 1 {later})"), events),
     ];

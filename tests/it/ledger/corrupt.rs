@@ -117,7 +117,7 @@ fn words_that_steer_are_not_guessed() {
         assert_eq!(place_of(ledger.events(1).await), "events 1 event");
         assert_eq!(place_of(ledger.attempts(1).await), "attempts 1 kind");
         let retried = ledger
-            .wish(1, &OperatorAction::Retry, &by("ann"), at(3))
+            .apply_action(1, &OperatorAction::Retry, &by("ann"), at(3))
             .await;
         assert_eq!(place_of(retried), "items 1 reason_code");
         assert_eq!(

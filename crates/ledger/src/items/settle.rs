@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -108,23 +107,22 @@ pub struct Attempt {
     pub evidence: String,
 }
 
-/// One row of `attempts`, as [`WRITE`](crate::items::item_rows::WRITE) reads it: the fields go by their names.
-#[derive(Debug, Serialize)]
-pub(crate) struct AttemptLine<'a> {
-    item_id: i64,
-    version: i64,
-    kind: &'static str,
-    operation: &'a str,
-    order_no: &'a OrderNumber,
-    started_at: i64,
-    ended_at: i64,
-    answer: &'a str,
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http: Option<u16>,
-    late: u8,
-    evidence: &'a str,
-}
+/// One row of `attempts`, as [`WRITE`](crate::items::item_rows::WRITE) reads it by position: item,
+/// version, kind, operation, order number, begin, end, answer, code, HTTP status, late, evidence.
+pub(crate) type AttemptLine<'a> = (
+    i64,
+    i64,
+    &'static str,
+    &'a str,
+    &'a OrderNumber,
+    i64,
+    i64,
+    &'static str,
+    &'a str,
+    Option<u16>,
+    u8,
+    &'a str,
+);
 
 impl Attempt {
     /// The attempt of a process that did not live to tell.
@@ -149,20 +147,20 @@ impl Attempt {
         order_no: &'a OrderNumber,
         late: bool,
     ) -> AttemptLine<'a> {
-        AttemptLine {
+        (
             item_id,
             version,
-            kind: self.kind.as_str(),
-            operation: &self.operation,
+            self.kind.as_str(),
+            &self.operation,
             order_no,
-            started_at: self.started_at.millis(),
-            ended_at: self.ended_at.millis(),
-            answer: self.answer.as_str(),
-            code: &self.code,
-            http: self.http,
-            late: u8::from(late),
-            evidence: &self.evidence,
-        }
+            self.started_at.millis(),
+            self.ended_at.millis(),
+            self.answer.as_str(),
+            &self.code,
+            self.http,
+            u8::from(late),
+            &self.evidence,
+        )
     }
 }
 

@@ -3,38 +3,37 @@ with
 moved as (
   update items set
     version          = items.version + 1,
-    state            = m.value ->> 'state',
-    generation       = cast(m.value ->> 'generation' as bigint),
-    order_no         = m.value ->> 'order_no',
-    next_at          = cast(m.value ->> 'next_at' as bigint),
-    lease_until      = cast(m.value ->> 'lease_until' as bigint),
-    node             = cast(m.value ->> 'node' as bigint),
-    submit_count     = cast(m.value ->> 'submit_count' as bigint),
-    query_count      = cast(m.value ->> 'query_count' as bigint),
-    decline_count    = cast(m.value ->> 'decline_count' as bigint),
-    sent_at          = cast(m.value ->> 'sent_at' as bigint),
-    unresolved_since = cast(m.value ->> 'unresolved_since' as bigint),
-    query_purpose    = m.value ->> 'query_purpose',
-    receipt          = m.value ->> 'receipt',
-    result           = m.value ->> 'result',
-    reason           = coalesce(m.value ->> 'reason',
-      case when items.state = m.value ->> 'state' and items.state in ('pending', 'unknown') then items.reason end),
-    reason_code      = case when m.value ->> 'reason' is null and items.state = m.value ->> 'state' and items.state in ('pending', 'unknown')
-      then items.reason_code else m.value ->> 'reason_code' end
+    state            = m.value ->> 2,
+    generation       = cast(m.value ->> 3 as bigint),
+    order_no         = m.value ->> 4,
+    next_at          = cast(m.value ->> 12 as bigint),
+    lease_until      = cast(m.value ->> 10 as bigint),
+    node             = cast(m.value ->> 11 as bigint),
+    submit_count     = cast(m.value ->> 5 as bigint),
+    query_count      = cast(m.value ->> 6 as bigint),
+    decline_count    = cast(m.value ->> 7 as bigint),
+    sent_at          = cast(m.value ->> 8 as bigint),
+    unresolved_since = cast(m.value ->> 16 as bigint),
+    query_purpose    = m.value ->> 17,
+    receipt          = m.value ->> 9,
+    result           = m.value ->> 13,
+    reason           = coalesce(m.value ->> 14,
+      case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end),
+    reason_code      = m.value ->> 15
   from json_each($1) as m
-  where items.id = cast(m.value ->> 'id' as bigint) and items.version = cast(m.value ->> 'version' as bigint)
+  where items.id = cast(m.value ->> 0 as bigint) and items.version = cast(m.value ->> 1 as bigint)
   returning 1),
 told as (
   insert into events (item_id, version, at, event, from_state, to_state, detail, alarm)
-  select cast(value ->> 'item_id' as bigint), cast(value ->> 'version' as bigint), cast(value ->> 'at' as bigint), value ->> 'event',
-    value ->> 'from_state', value ->> 'to_state', value ->> 'detail', value ->> 'alarm'
+  select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint), value ->> 3,
+    value ->> 4, value ->> 5, value ->> 6, value ->> 7
   from json_each($2) on conflict do nothing
   returning 1),
 attempted as (
   insert into attempts (item_id, version, kind, operation, order_no, started_at, ended_at, answer, code, http, late, evidence)
-  select cast(value ->> 'item_id' as bigint), cast(value ->> 'version' as bigint), value ->> 'kind', value ->> 'operation', value ->> 'order_no',
-    cast(value ->> 'started_at' as bigint), cast(value ->> 'ended_at' as bigint), value ->> 'answer', value ->> 'code',
-    cast(value ->> 'http' as bigint), cast(value ->> 'late' as bigint), value ->> 'evidence'
+  select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), value ->> 2, value ->> 3, value ->> 4,
+    cast(value ->> 5 as bigint), cast(value ->> 6 as bigint), value ->> 7, value ->> 8,
+    cast(value ->> 9 as bigint), cast(value ->> 10 as bigint), value ->> 11
   from json_each($3) on conflict do nothing
   returning 1),
 counted as (
