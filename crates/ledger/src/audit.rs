@@ -145,9 +145,7 @@ impl Ledger {
 }
 
 fn link(digits: &str) -> Result<Link, LedgerError> {
-    Link::parse(digits).ok_or_else(|| LedgerError::Inconsistent {
-        what: "the hash of the last audit entry".to_owned(),
-    })
+    Link::parse(digits).ok_or_else(|| LedgerError::corrupt("audit", "the last entry", "hash"))
 }
 
 fn object(value: &Value) -> String {

@@ -153,3 +153,25 @@ fn facts_of_settlements_and_remarks_of_statements_are_not_made_up() {
         );
     });
 }
+
+#[test]
+fn totals_lanes_notifications_and_policies_that_cannot_be_read_are_told_by_their_place() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        place
+            .run("insert into totals (job_id, state, currency, items, minor) values (1, 'succeeded', 'X?', 1, 5)")
+            .await;
+        assert_eq!(place_of(desk.ledger.totals(1).await), "totals 1 currency");
+        place
+            .run("insert into lanes (name, state, reason) values ('hk/deduct', 'zz', 'a test')")
+            .await;
+        let lanes = desk.ledger.closed_lanes(at(1)).await;
+        assert_eq!(place_of(lanes), "lanes hk/deduct state");
+        place.run("update jobs set policy = '{' where id = 1").await;
+        let cancel = desk
+            .ledger
+            .apply_action(1, &OperatorAction::Cancel, &by("ann"), at(2))
+            .await;
+        assert_eq!(place_of(cancel), "jobs 1 policy");
+    });
+}

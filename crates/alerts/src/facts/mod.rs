@@ -133,9 +133,15 @@ pub(super) fn headline(payload: &str) -> String {
     read(payload).title
 }
 
+/// The title of what cannot be read: an alert still says that there is something.
+const UNREADABLE: &str = "what this alert was about cannot be read in the ledger; restore it from a backup";
+
 /// What was told before.
 pub(super) fn read(payload: &str) -> FactText {
-    serde_json::from_str(payload).unwrap_or_default()
+    serde_json::from_str(payload).unwrap_or_else(|_| FactText {
+        title: UNREADABLE.to_owned(),
+        ..FactText::default()
+    })
 }
 
 /// `3 items`, `1 item`.

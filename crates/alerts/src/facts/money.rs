@@ -113,9 +113,15 @@ pub(super) async fn differences(
 }
 
 fn difference(found: &ReconcileDifference) -> Fact {
-    let result: Map<String, Value> = serde_json::from_str(&found.result).unwrap_or_default();
+    let read: Option<Map<String, Value>> = serde_json::from_str(&found.result).ok();
+    let is_readable = read.is_some();
+    let result = read.unwrap_or_default();
     let differences = result.get("differences").and_then(Value::as_u64);
     let title = match differences {
+        None if !is_readable => format!(
+            "{}: what the reconciliation found cannot be read in the ledger; restore it from a backup",
+            found.lane
+        ),
         Some(number) => format!("{}: {number} differences from the statement", found.lane),
         None => format!("{}: the books could not be compared", found.lane),
     };

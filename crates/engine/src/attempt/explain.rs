@@ -69,7 +69,9 @@ pub async fn explain(
     input: &str,
 ) -> Option<Result<String, String>> {
     let operation = kind.gateways.get(account.kind)?.explain.clone()?;
-    let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+    let Ok(input) = serde_json::from_str::<Map<String, Value>>(input) else {
+        return Some(Err("its fields cannot be read in the ledger".to_owned()));
+    };
     let subject = kind
         .one_at_a_time
         .as_ref()

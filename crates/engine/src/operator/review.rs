@@ -210,11 +210,14 @@ impl<'a> BatchReview<'a> {
             return Ok(review);
         }
         let compared = |input: &str| {
-            let mut fields = fields(input, self.kind);
+            let mut fields = fields(0, input, self.kind).ok()?;
             fields.retain(|name, _| !self.is_of_run(name));
-            fields
+            Some(fields)
         };
-        let is_same = |one: &str, other: &str| one == other || compared(one) == compared(other);
+        // What cannot be read is shown as different.
+        let is_same = |one: &str, other: &str| {
+            one == other || compared(one).is_some_and(|one| Some(one) == compared(other))
+        };
         review.differences = self
             .engine
             .ledger
@@ -264,8 +267,8 @@ impl<'a> BatchReview<'a> {
             (last, rows) = (end.id, rows + page.len() as u64);
             let fields: Vec<_> = page
                 .iter()
-                .map(|item| fields(&item.input, self.kind))
-                .collect();
+                .map(|item| fields(item.id, &item.input, self.kind))
+                .collect::<Result<_, _>>()?;
             let known = self.known(&fields).await?;
             for (item, fields) in page.iter().zip(&fields) {
                 if let Some(number) = known.names(fields).number() {
@@ -309,8 +312,8 @@ impl<'a> BatchReview<'a> {
         let ids: Vec<i64> = items.iter().map(|item| item.id).collect();
         let fields: Vec<_> = items
             .iter()
-            .map(|item| fields(&item.input, self.kind))
-            .collect();
+            .map(|item| fields(item.id, &item.input, self.kind))
+            .collect::<Result<_, _>>()?;
         let known = if self.takes {
             self.known(&fields).await?
         } else {
@@ -517,16 +520,21 @@ const ORDER_NO: &str = "out_trade_no";
 const TRANSACTION: &str = "transaction_id";
 
 /// The fields of an item's input that are not personal.
-fn fields(input: &str, kind: Option<&JobKind>) -> Map<String, Value> {
-    let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+fn fields(
+    item: i64,
+    input: &str,
+    kind: Option<&JobKind>,
+) -> Result<Map<String, Value>, LedgerError> {
+    let input: Map<String, Value> = serde_json::from_str(input)
+        .map_err(|_| LedgerError::corrupt("items", item, "input"))?;
     let is_open = |name: &str, value: &Value| {
         let known = kind.and_then(|kind| kind.fields.iter().find(|field| field.name == name));
         sealed(value).is_none() && known.is_some_and(|field| !field.sensitive)
     };
-    input
+    Ok(input
         .into_iter()
         .filter(|(name, value)| is_open(name, value))
-        .collect()
+        .collect())
 }
 
 fn number<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
@@ -633,6 +641,7 @@ mod tests {
         let job_kinds = JobKinds::built_in();
         let input = r#"{"out_trade_no":"O-1","cert_id":"110101199003074530","name":{"sealed":"AAAA"},"unheard_of":"x"}"#;
         let shown = fields(
+            1,
             input,
             job_kinds
                 .by_name
@@ -640,9 +649,10 @@ mod tests {
                 .map(std::convert::AsRef::as_ref),
         );
         assert_eq!(
-            Value::Object(shown).to_string(),
+            Value::Object(shown.unwrap()).to_string(),
             r#"{"out_trade_no":"O-1"}"#
         );
-        assert!(fields(input, None).is_empty());
+        assert!(fields(1, input, None).unwrap().is_empty());
+        assert!(fields(1, "{", None).is_err());
     }
 }

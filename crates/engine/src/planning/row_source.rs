@@ -180,9 +180,13 @@ impl ItemRows {
                     self.is_last_page = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
                     self.after = page.last().map_or(self.after, |item| item.id);
                     // What is filed again with other content is the other item's by now.
-                    let is_current =
-                        |item: &ItemRow| filed_again_as(item.result.as_deref()).is_none();
-                    self.page = page.into_iter().filter(is_current).collect();
+                    for item in page {
+                        match filed_again_as(item.id, item.result.as_deref()) {
+                            Ok(None) => self.page.push_back(item),
+                            Ok(Some(_)) => {}
+                            Err(error) => return Some(Err(RowReadError::Ledger(error))),
+                        }
+                    }
                 }
                 Err(error) => return Some(Err(RowReadError::Ledger(error))),
             }

@@ -4,6 +4,7 @@
 //! occurrence that is due, a mail that waits to be sent. Evidence goes in `admin/prune_evidence.rs`. A
 //! key and the state of its item are never pruned.
 
+use crate::db::stored;
 use std::collections::BTreeMap;
 
 use sqlx::Row;
@@ -99,7 +100,8 @@ impl Ledger {
             .bind(before.millis())
             .bind(COUNTED);
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0))
+        let rows: i64 = row.try_get(0).map_err(failed)?;
+        stored::unsigned(rows, ("items", &rows, "id"))
     }
 
     async fn prune_by(

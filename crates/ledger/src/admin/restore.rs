@@ -2,6 +2,7 @@
 //! forgotten every call that was made since, and knows that it has: what it is about to send it
 //! asks about first (`items/claim.rs`), under the number that the lost ledger would have used.
 
+use crate::db::stored;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -194,11 +195,9 @@ async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
         .map_err(failed)?;
     let state = |row: &sqlx::any::AnyRow| {
         let word: &str = row.try_get(0).map_err(failed)?;
-        let state = State::parse(word).ok_or_else(|| LedgerError::Inconsistent {
-            what: format!("the state \"{word}\""),
-        })?;
         let items: i64 = row.try_get(1).map_err(failed)?;
-        Ok((state, u64::try_from(items).unwrap_or(0)))
+        let items = stored::unsigned(items, ("totals", &word, "items"))?;
+        Ok((stored::state(word, ("totals", &word, "state"))?, items))
     };
     rows.iter().map(state).collect()
 }

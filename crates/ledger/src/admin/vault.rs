@@ -1,6 +1,7 @@
 //! What is sealed in the ledger, and under which keys. How it is sealed is not known here; only
 //! that a sealed value begins with the id of its key (`domain/sealed.rs`).
 
+use crate::db::stored;
 use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, Row};
@@ -164,7 +165,7 @@ impl Ledger {
     pub async fn sealed_under(&self, what: SealedKind, key: &str) -> Result<u64, LedgerError> {
         let count = sqlx::query_scalar(AssertSqlSafe(what.count())).bind(key.to_owned());
         let count: i64 = count.fetch_one(&self.read).await.map_err(failed)?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        stored::unsigned(count, ("items", &key, "input"))
     }
 
     /// The proof of the one key that a ledger was begun with before keys had ids.

@@ -3,6 +3,7 @@
 //!
 //! No input of an item is read here: what goes into a mail is keys, counts, sums and reasons.
 
+use crate::db::stored;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -521,9 +522,8 @@ fn text(row: &AnyRow, column: usize) -> Result<String, LedgerError> {
 }
 
 fn number(row: &AnyRow, column: usize) -> Result<u64, LedgerError> {
-    row.try_get::<i64, _>(column)
-        .map(|number| u64::try_from(number).unwrap_or(0))
-        .map_err(failed)
+    let number: i64 = row.try_get(column).map_err(failed)?;
+    stored::unsigned(number, ("totals", &number, "items"))
 }
 
 fn instant(row: &AnyRow, column: usize) -> Result<Timestamp, LedgerError> {
@@ -544,10 +544,8 @@ fn sum(row: &AnyRow) -> Result<StateSum, LedgerError> {
     let word = text(row, 1)?;
     Ok(StateSum {
         workflow: text(row, 0)?,
-        state: State::parse(&word).ok_or_else(|| LedgerError::Inconsistent {
-            what: format!("the state \"{word}\" of a total"),
-        })?,
-        currency: Currency::parse(&text(row, 2)?).ok(),
+        state: stored::state(&word, ("totals", &word, "state"))?,
+        currency: stored::total_currency(&text(row, 2)?, &word)?,
         items: number(row, 3)?,
         minor: row.try_get(4).map_err(failed)?,
     })

@@ -347,9 +347,7 @@ pub(crate) fn kind_of(row: &AnyRow, column: usize) -> Result<AlertKind, LedgerEr
     let word: &str = row
         .try_get(column)
         .map_err(|source| LedgerError::of("reading incidents", source))?;
-    AlertKind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
-        what: format!("the kind of alert \"{word}\""),
-    })
+    AlertKind::parse(word).ok_or_else(|| LedgerError::corrupt("incidents", word, "kind"))
 }
 
 fn incident_row(row: &AnyRow) -> Result<IncidentRow, LedgerError> {

@@ -5,6 +5,7 @@
 //! sent again under the same message id. What a server refused for good, or did not take for days,
 //! stays here for people to see.
 
+use crate::db::stored;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -479,11 +480,7 @@ fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
         created_at: instant(7)?,
         state: MailState::parse(&state)
             .ok_or_else(|| LedgerError::corrupt("mails", id, "state"))?,
-        tries: row
-            .try_get::<i64, _>(9)
-            .map_err(failed)?
-            .try_into()
-            .unwrap_or(u32::MAX),
+        tries: stored::unsigned(row.try_get(9).map_err(failed)?, ("mails", &id, "tries"))?,
         next_at: instant(10)?,
         answer: row.try_get(11).map_err(failed)?,
     })

@@ -1,6 +1,7 @@
 //! What whoever approves a batch is shown of it: its rows by size, and what the ledger knows beside
 //! them. Nothing here changes anything.
 
+use crate::db::stored;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -412,9 +413,7 @@ const REPEATED: &str = include_str!("repeated.sql");
 fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
     let item: i64 = row.try_get("id").map_err(failed)?;
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state = State::parse(word).ok_or_else(|| LedgerError::Inconsistent {
-        what: format!("item {item} is \"{word}\""),
-    })?;
+    let state = stored::state(word, ("items", &item, "state"))?;
     let amount = amount_of(row, item)?;
     let (order_no, transaction_id) = (
         row.try_get("order_no").map_err(failed)?,

@@ -287,8 +287,9 @@ async fn filed_again(
     let mut again = BTreeMap::new();
     for row in &results {
         let result: &str = row.try_get("result").map_err(failed)?;
-        if let Some(by) = filed_again_as(Some(result)) {
-            again.insert(by, row.try_get("id").map_err(failed)?);
+        let id: i64 = row.try_get("id").map_err(failed)?;
+        if let Some(by) = filed_again_as(id, Some(result))? {
+            again.insert(by, id);
         }
     }
     let with_keys = "select i.id from json_each($1) as k cross join items as i \

@@ -167,7 +167,7 @@ async fn find(turn: &mut WriteTx, item_id: i64) -> Result<NotifiedItem, LedgerEr
     };
     Ok(NotifiedItem {
         stored: ItemRecord::read(&row)?,
-        policy: policy_of(&row, item_id)?,
+        policy: policy_of(&row)?,
         next_at: instant(&row, "next_at")?.or(instant(&row, "lease_until")?),
         claimed: row
             .try_get::<Option<i64>, _>("node")

@@ -148,11 +148,11 @@ pub(crate) fn number_of(
 }
 
 /// The policy of an item's job, which its row was joined with.
-pub(crate) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerError> {
-    let text: &str = row
-        .try_get("policy")
-        .map_err(|source| LedgerError::of("reading an item", source))?;
-    serde_json::from_str(text).map_err(|_| LedgerError::corrupt("items", item_id, "policy"))
+pub(crate) fn policy_of(row: &AnyRow) -> Result<Policy, LedgerError> {
+    let failed = |source| LedgerError::of("reading an item", source);
+    let text: &str = row.try_get("policy").map_err(failed)?;
+    let job: i64 = row.try_get("job_id").map_err(failed)?;
+    serde_json::from_str(text).map_err(|_| LedgerError::corrupt("jobs", job, "policy"))
 }
 
 /// What follows from the reason of an item's row.

@@ -360,7 +360,7 @@ async fn move_item(
         return Ok(Err(ActionResult::Changed));
     }
     if *wish == OperatorAction::Retry
-        && let Some(by) = filed_again_as(stored.result.as_deref())
+        && let Some(by) = filed_again_as(id, stored.result.as_deref())?
         && has_key(turn, by).await?
     {
         return Ok(Err(ActionResult::FiledAgain(by)));
@@ -405,7 +405,7 @@ async fn move_item(
             is_wish: true,
         }));
     }
-    let moved = match apply(&stored.item, &wish.event(), &policy_of(&row, id)?, now) {
+    let moved = match apply(&stored.item, &wish.event(), &policy_of(&row)?, now) {
         Ok(moved) => {
             // What follows of a retry: whether it is asked about first, and until when.
             let follows = moved

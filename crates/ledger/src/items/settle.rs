@@ -377,7 +377,7 @@ async fn apply_late_reply(
         query_at: one.at,
         words,
     };
-    let Consequence::Move(moved) = follow(&stored, &news, &policy_of(&row, stored.id)?, one.at)?
+    let Consequence::Move(moved) = follow(&stored, &news, &policy_of(&row)?, one.at)?
     else {
         return Ok(());
     };

@@ -105,7 +105,7 @@ async fn apply_line(
         query_at: shown.now,
         words: words(shown),
     };
-    match follow(&stored, &news, &policy_of(&row, stored.id)?, shown.now)? {
+    match follow(&stored, &news, &policy_of(&row)?, shown.now)? {
         Consequence::Move(moved) => {
             write(turn, &stored, &moved, shown).await?;
             Ok(if moved.alarm.is_some() {

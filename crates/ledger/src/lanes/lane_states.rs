@@ -41,6 +41,11 @@ impl LaneState {
             Self::Stopped => "stopped",
         }
     }
+
+    /// The state of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 }
 
 /// A gateway account as the ledger knows it.
@@ -423,13 +428,11 @@ async fn lane(turn: &mut WriteTx, name: &str) -> Result<Option<LaneRow>, LedgerE
 fn lane_row(row: &AnyRow) -> Result<LaneRow, LedgerError> {
     let failed = |source| LedgerError::of("listing lanes", source);
     let word: &str = row.try_get("state").map_err(failed)?;
+    let name: String = row.try_get("name").map_err(failed)?;
+    let state = LaneState::parse(word).ok_or_else(|| LedgerError::corrupt("lanes", &name, "state"));
     Ok(LaneRow {
-        name: row.try_get("name").map_err(failed)?,
-        state: if word == LaneState::Stopped.as_str() {
-            LaneState::Stopped
-        } else {
-            LaneState::Suspended
-        },
+        state: state?,
+        name,
         reason: row.try_get("reason").map_err(failed)?,
         until: row
             .try_get::<Option<i64>, _>("until")

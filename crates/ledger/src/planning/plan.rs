@@ -6,6 +6,7 @@
 //! item that has the key, or as `rejected` if it says something else under the same key, or stands
 //! twice in its own run.
 
+use crate::db::stored;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -163,12 +164,16 @@ impl ReplacedItem {
 }
 
 /// The item that files this one again with other content, as its result says.
-pub fn filed_again_as(result: Option<&str>) -> Option<i64> {
-    let result = result.filter(|result| result.contains(ReplacedItem::BY))?;
-    serde_json::from_str::<serde_json::Value>(result)
-        .ok()?
-        .get(ReplacedItem::BY)?
-        .as_i64()
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] if the result cannot be read.
+pub fn filed_again_as(item: i64, result: Option<&str>) -> Result<Option<i64>, LedgerError> {
+    let Some(result) = result.filter(|result| result.contains(ReplacedItem::BY)) else {
+        return Ok(None);
+    };
+    let result: serde_json::Value = serde_json::from_str(result)
+        .map_err(|_| LedgerError::corrupt("items", item, "result"))?;
+    Ok(result.get(ReplacedItem::BY).and_then(serde_json::Value::as_i64))
 }
 
 /// An item that has a key already, with its content.
@@ -728,7 +733,10 @@ impl PlanWriter {
             self.shifts.add(job_id, amount, State::Planned, -1);
             self.shifts.add(job_id, amount, State::Rejected, 1);
             refusals.push(RejectedRow {
-                line: u64::try_from(row.try_get::<i64, _>("line").map_err(failed)?).unwrap_or(0),
+                line: stored::unsigned(
+                    row.try_get("line").map_err(failed)?,
+                    ("items", &row.try_get::<i64, _>("id").map_err(failed)?, "line"),
+                )?,
                 key: row.try_get("key").map_err(failed)?,
                 state: State::Rejected,
                 reason: reason.to_owned(),

@@ -1,5 +1,6 @@
 //! What tells whether the work is done, and how much of it there is: for readiness and metrics.
 
+use crate::db::stored;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -99,15 +100,12 @@ impl Ledger {
                 row.try_get(0).map_err(failed)?,
                 row.try_get(1).map_err(failed)?,
             );
-            let state = State::parse(&word);
             let items: i64 = row.try_get(2).map_err(failed)?;
             Ok(Total {
                 job_id: 0,
-                state: state.ok_or_else(|| LedgerError::Inconsistent {
-                    what: format!("the state \"{word}\""),
-                })?,
-                currency: Currency::parse(&code).ok(),
-                items: u64::try_from(items).unwrap_or(0),
+                state: stored::state(&word, ("totals", &word, "state"))?,
+                currency: stored::total_currency(&code, &word)?,
+                items: stored::unsigned(items, ("totals", &word, "items"))?,
                 minor: row.try_get(3).map_err(failed)?,
             })
         };
@@ -131,7 +129,7 @@ impl Ledger {
             .map_err(failed)?;
         let number = |column: usize| {
             let number: i64 = row.try_get(column).map_err(failed)?;
-            Ok::<_, LedgerError>(u64::try_from(number).unwrap_or(0))
+            stored::unsigned(number, ("items", &column, "unresolved_since"))
         };
         Ok(UnknownAges {
             all: number(0)?,

@@ -1,5 +1,6 @@
 //! Looking into the ledger. Every list has a bound and goes on from a key, never from an offset.
 
+use crate::db::stored::{self, total_currency};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -392,9 +393,7 @@ impl Ledger {
         );
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
-            let state = State::parse(state).ok_or_else(|| LedgerError::Inconsistent {
-                what: format!("the state {state:?}"),
-            })?;
+            let state = stored::state(state, ("items", &state, "state"))?;
             let items = row.try_get::<i64, _>(2).map_err(failed)?.unsigned_abs();
             let kind = row.try_get(3).map_err(failed)?;
             Ok(EarlierProblems {
@@ -664,9 +663,7 @@ impl Ledger {
             let word: &str = row
                 .try_get(0)
                 .map_err(|source| LedgerError::of(doing, source))?;
-            EventKind::parse(word).ok_or_else(|| LedgerError::Inconsistent {
-                what: format!("the event \"{word}\""),
-            })
+            EventKind::parse(word).ok_or_else(|| LedgerError::corrupt("events", word, "event"))
         };
         rows.iter()
             .map(|row| {
@@ -786,10 +783,11 @@ fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
     let doing = "reading totals";
     let failed = |source| LedgerError::of(doing, source);
     let code: &str = row.try_get("currency").map_err(failed)?;
+    let job_id: i64 = row.try_get("job_id").map_err(failed)?;
     Ok(Total {
-        job_id: row.try_get("job_id").map_err(failed)?,
+        job_id,
         state: state(row, 1, doing)?,
-        currency: Currency::parse(code).ok(),
+        currency: total_currency(code, &job_id)?,
         items: unsigned(row, 3, doing)?,
         minor: row.try_get("minor").map_err(failed)?,
     })
@@ -893,16 +891,12 @@ fn state(row: &AnyRow, column: usize, doing: &'static str) -> Result<State, Ledg
     let word: &str = row
         .try_get(column)
         .map_err(|source| LedgerError::of(doing, source))?;
-    State::parse(word).ok_or_else(|| LedgerError::Inconsistent {
-        what: format!("the state \"{word}\""),
-    })
+    stored::state(word, ("totals", &word, "state"))
 }
 
 fn unsigned(row: &AnyRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
     let number: i64 = row
         .try_get(column)
         .map_err(|source| LedgerError::of(doing, source))?;
-    u64::try_from(number).map_err(|_| LedgerError::Inconsistent {
-        what: format!("a negative count, {doing}"),
-    })
+    stored::unsigned(number, ("totals", &number, "items"))
 }

@@ -295,20 +295,17 @@ fn occurrence_rows(
 fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an occurrence", source);
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state = OccurrenceState::parse(word).ok_or_else(|| LedgerError::Inconsistent {
-        what: format!("an occurrence is \"{word}\""),
-    })?;
+    let (workflow, nominal): (String, String) = (
+        row.try_get("workflow").map_err(failed)?,
+        row.try_get("nominal").map_err(failed)?,
+    );
+    let corrupt = |column| LedgerError::corrupt("occurrences", format!("{workflow} {nominal}"), column);
+    let state = OccurrenceState::parse(word).ok_or_else(|| corrupt("state"))?;
     let code: Option<&str> = row.try_get("failure_code").map_err(failed)?;
     let code = code
-        .map(|code| {
-            FailureCode::parse(code).ok_or_else(|| LedgerError::Inconsistent {
-                what: format!("an occurrence failed by \"{code}\""),
-            })
-        })
+        .map(|code| FailureCode::parse(code).ok_or_else(|| corrupt("failure_code")))
         .transpose()?;
     Ok(OccurrenceRow {
-        workflow: row.try_get("workflow").map_err(failed)?,
-        nominal: row.try_get("nominal").map_err(failed)?,
         at: Timestamp::from_millis(row.try_get("at").map_err(failed)?),
         timezone: row.try_get("timezone").map_err(failed)?,
         state,
@@ -316,6 +313,8 @@ fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
         reason: row.try_get("reason").map_err(failed)?,
         failure_code: code,
         changed_at: Timestamp::from_millis(row.try_get("changed_at").map_err(failed)?),
+        workflow,
+        nominal,
     })
 }
 

@@ -294,9 +294,7 @@ impl Ledger {
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
         let read = |row: &AnyRow| {
             let place: String = row.try_get(1).map_err(failed)?;
-            let corrupt = || LedgerError::Inconsistent {
-                what: format!("a statement has the day and line {place}"),
-            };
+            let corrupt = || LedgerError::corrupt("statement_lines", &place, "line");
             let (day, line) = place.split_at_checked(10).ok_or_else(corrupt)?;
             let first = LineRef {
                 day: day.to_owned(),

@@ -1,0 +1,36 @@
+//! What was stored, read back. A value that payrun never wrote is [`LedgerError::Corrupt`], with
+//! the place where it lies: nothing is made up in its stead.
+
+use payrun_domain::item::State;
+use payrun_domain::money::Currency;
+
+use crate::error::LedgerError;
+
+/// Where a value lies: the table, what names the row, the column.
+pub(crate) type Place<'a> = (&'static str, &'a dyn ToString, &'static str);
+
+fn corrupt((table, id, column): Place<'_>) -> LedgerError {
+    LedgerError::corrupt(table, id.to_string(), column)
+}
+
+/// A number that is never negative.
+pub(crate) fn unsigned<N: TryFrom<i64>>(number: i64, place: Place<'_>) -> Result<N, LedgerError> {
+    N::try_from(number).map_err(|_| corrupt(place))
+}
+
+/// The state of an item.
+pub(crate) fn state(word: &str, place: Place<'_>) -> Result<State, LedgerError> {
+    State::parse(word).ok_or_else(|| corrupt(place))
+}
+
+/// The currency of a total: none of items that move no money.
+pub(crate) fn total_currency(
+    code: &str,
+    id: &dyn ToString,
+) -> Result<Option<Currency>, LedgerError> {
+    if code.is_empty() {
+        return Ok(None);
+    }
+    let currency = Currency::parse(code);
+    currency.map(Some).map_err(|_| corrupt(("totals", id, "currency")))
+}
