@@ -25,7 +25,7 @@ pub(super) struct PauseArgs {
     /// The gateway account of the contract, if there are several
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
-    /// Pause a contract that payrun has not met yet: one of a file to come
+    /// A contract that payrun has not met yet: one of a file to come
     #[arg(long)]
     ahead: bool,
     #[command(flatten)]
