@@ -192,7 +192,9 @@ async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> 
 
 fn title(incident: &IncidentRow) -> String {
     let payload: Option<Value> = serde_json::from_str(&incident.payload).ok();
-    let title = payload.as_ref().and_then(|payload| payload["title"].as_str());
+    let title = payload
+        .as_ref()
+        .and_then(|payload| payload["title"].as_str());
     let unreadable = "what it is about cannot be read in the ledger; restore it from a backup";
     title.unwrap_or(unreadable).to_owned()
 }

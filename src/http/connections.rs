@@ -161,9 +161,9 @@ impl Connection {
     /// Counts a request, until it is known; when it has its turn.
     fn turn(&self) -> Instant {
         let mut conduct = self.conduct();
-        let turn = conduct.next.max(tokio::time::Instant::now());
-        conduct.next = turn + PACE;
-        turn - PACE * EARLY
+        let tx = conduct.next.max(tokio::time::Instant::now());
+        conduct.next = tx + PACE;
+        tx - PACE * EARLY
     }
 
     fn lose(&self) {

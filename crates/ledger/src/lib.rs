@@ -132,7 +132,7 @@ impl Ledger {
         db::write_tx::WriteTx::begin(&self.write, doing).await
     }
 
-    /// Takes the turn to write and gives it back.
+    /// Takes the write lock and gives it back.
     ///
     /// # Errors
     /// Whatever keeps this process from writing.

@@ -98,7 +98,7 @@ pub(crate) fn exceeds(exceeds: bool) -> bool {
 /// The sum of a payment's other refunds, how many are under way, and how many are unknown: without
 /// those that are unknown.
 pub(crate) async fn other_refunds(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     others: (i64, i64, i64),
     (payment, item): (&[u8], i64),
 ) -> Result<(i64, i64, i64), LedgerError> {
@@ -111,7 +111,7 @@ pub(crate) async fn other_refunds(
     )
     .bind(payment.to_vec())
     .bind(item)
-    .fetch_one(turn.connection())
+    .fetch_one(tx.connection())
     .await
     .map_err(|source| LedgerError::of("summing refunds", source))?;
     Ok((sum, 0, 0))
@@ -119,7 +119,7 @@ pub(crate) async fn other_refunds(
 
 /// Items have the version that a move was made of, and nothing of what came after it.
 pub(crate) async fn force_versions(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     items: &str,
     events: &str,
 ) -> Result<(), LedgerError> {
@@ -136,7 +136,7 @@ pub(crate) async fn force_versions(
     for (step, lines) in steps {
         sqlx::query(sqlx::AssertSqlSafe(step))
             .bind(lines.to_owned())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of("forcing versions", source))?;
     }
@@ -149,7 +149,7 @@ pub(crate) fn is_idle(is_idle: bool) -> bool {
 }
 
 /// Ends jobs whose items are at rest or unknown.
-pub(crate) async fn end_jobs(turn: &mut WriteTx, now: Timestamp) -> Result<(), LedgerError> {
+pub(crate) async fn end_jobs(tx: &mut WriteTx, now: Timestamp) -> Result<(), LedgerError> {
     if !is(Mutation::EndsWithUnknown) {
         return Ok(());
     }
@@ -158,7 +158,7 @@ pub(crate) async fn end_jobs(turn: &mut WriteTx, now: Timestamp) -> Result<(), L
            (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 and t.state in ('planned', 'sending', 'pending'))",
     )
     .bind(now.millis())
-    .execute(turn.connection())
+    .execute(tx.connection())
     .await
     .map_err(|source| LedgerError::of("ending jobs", source))?;
     Ok(())

@@ -75,7 +75,7 @@ impl Ledger {
         hash: [u8; 32],
         by: &Authorization,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("making a token").await?;
+        let mut tx = self.begin_write("making a token").await?;
         let inserted = sqlx::query(
             "insert into tokens (name, role, hash, created_at, created_by, expires_at) select $1, $2, $3, $4, $5, $6 \
              where not exists (select 1 from tokens where lower(name) = lower($1)) on conflict do nothing",
@@ -86,16 +86,16 @@ impl Ledger {
         .bind(token.created_at.millis())
         .bind(&token.created_by)
         .bind(token.expires_at.map(Timestamp::millis))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of("making a token", source))?;
         if inserted.rows_affected() == 0 {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         }
         let after = json!({ "role": token.role.as_str(), "expires_at": token.expires_at.map(|at| at.to_string()) });
         let (action, target) = ("token.create", format!("token {}", token.name));
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by,
             action,
             target,
@@ -104,7 +104,7 @@ impl Ledger {
             at: token.created_at,
         })
         .await?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -121,7 +121,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("renewing a token").await?;
+        let mut tx = self.begin_write("renewing a token").await?;
         let renew = "update tokens set hash = $2, created_at = $3, created_by = $4, expires_at = $5 \
                      where name = $1 and revoked_at is null";
         let renewed = sqlx::query(renew)
@@ -130,16 +130,16 @@ impl Ledger {
             .bind(now.millis())
             .bind(by.actor.name())
             .bind(expires_at.map(Timestamp::millis))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of("renewing a token", source))?;
         if renewed.rows_affected() == 0 {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         }
         let after = json!({ "expires_at": expires_at.map(|at| at.to_string()) });
         let (action, target) = ("token.renew", format!("token {name}"));
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by,
             action,
             target,
@@ -148,7 +148,7 @@ impl Ledger {
             at: now,
         })
         .await?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -162,21 +162,21 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("revoking a token").await?;
+        let mut tx = self.begin_write("revoking a token").await?;
         let revoke =
             sqlx::query("update tokens set revoked_at = $2 where name = $1 and revoked_at is null");
         let revoked = revoke
             .bind(name)
             .bind(now.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         let revoked = revoked.map_err(|source| LedgerError::of("revoking a token", source))?;
         if revoked.rows_affected() == 0 {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         }
         let (action, target) = ("token.revoke", format!("token {name}"));
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by,
             action,
             target,
@@ -185,7 +185,7 @@ impl Ledger {
             at: now,
         })
         .await?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -259,15 +259,15 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn forget_asked(&self, caller: &str, key: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("forgetting a request", source);
-        let mut turn = self.begin_write("forgetting a request").await?;
+        let mut tx = self.begin_write("forgetting a request").await?;
         let forget = sqlx::query("delete from idempotency_keys where caller = $1 and key = $2");
         forget
             .bind(caller)
             .bind(key)
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// Remembers what a caller asks under a key, or says what was asked before.
@@ -282,7 +282,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<IdempotencyCheck, LedgerError> {
         let failed = |source| LedgerError::of("remembering a request", source);
-        let mut turn = self.begin_write("remembering a request").await?;
+        let mut tx = self.begin_write("remembering a request").await?;
         let inserted = sqlx::query(
             "insert into idempotency_keys (caller, key, fingerprint, created_at) values ($1, $2, $3, $4) on conflict do nothing",
         )
@@ -290,11 +290,11 @@ impl Ledger {
         .bind(key)
         .bind(fingerprint.to_vec())
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
         if inserted.rows_affected() > 0 {
-            turn.commit().await?;
+            tx.commit().await?;
             return Ok(IdempotencyCheck::First);
         }
         let query =
@@ -302,11 +302,11 @@ impl Ledger {
         let row = query
             .bind(caller)
             .bind(key)
-            .fetch_one(turn.connection())
+            .fetch_one(tx.connection())
             .await
             .map_err(failed)?;
         let known: Vec<u8> = row.try_get(0).map_err(failed)?;
-        turn.rollback().await?;
+        tx.rollback().await?;
         Ok(if known == fingerprint {
             IdempotencyCheck::Again
         } else {

@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::runs::page_size;
+use super::page::page_size;
 use crate::engine::operator::approve::BatchDecision;
 use crate::http::App;
 use crate::http::auth::Caller;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::runs::page_size;
+use super::page::page_size;
 use crate::domain::item::State as ItemState;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};

@@ -1,16 +1,23 @@
 //! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI
 //! document, which is made of the same declarations. Each group of paths is for one role.
 
+mod alerts;
 mod approvals;
+mod audit;
 mod bulk;
-mod controls;
+mod contracts;
+mod item_actions;
 mod items;
-mod lists;
-mod project;
+mod lanes;
+mod notifications;
+mod page;
+mod pauses;
 mod query_check;
 mod runs;
+mod schedule;
 mod start_run;
 mod uploads;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -118,18 +125,18 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(runs::events))
         .routes(routes!(items::list))
         .routes(routes!(items::show))
-        .routes(routes!(project::workflows))
-        .routes(routes!(project::lanes))
+        .routes(routes!(workflows::workflows))
+        .routes(routes!(lanes::lanes))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::of_run))
         .routes(routes!(approvals::batch))
-        .routes(routes!(lists::schedule))
-        .routes(routes!(lists::occurrences))
-        .routes(routes!(lists::contracts))
-        .routes(routes!(lists::notifications))
-        .routes(routes!(lists::alerts))
-        .routes(routes!(lists::pauses))
-        .routes(routes!(lists::audit))
+        .routes(routes!(schedule::schedule))
+        .routes(routes!(schedule::occurrences))
+        .routes(routes!(contracts::contracts))
+        .routes(routes!(notifications::notifications))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(pauses::pauses))
+        .routes(routes!(audit::audit))
 }
 
 /// What is for approvers.
@@ -143,14 +150,14 @@ fn approves() -> OpenApiRouter<App> {
 fn operates() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(start_run::create))
-        .routes(routes!(controls::pause))
-        .routes(routes!(controls::resume))
-        .routes(routes!(controls::suspend))
-        .routes(routes!(controls::release))
-        .routes(routes!(controls::limit))
-        .routes(routes!(controls::cancel))
-        .routes(routes!(controls::retry))
-        .routes(routes!(controls::resolve))
+        .routes(routes!(pauses::pause))
+        .routes(routes!(pauses::resume))
+        .routes(routes!(lanes::suspend))
+        .routes(routes!(lanes::release))
+        .routes(routes!(lanes::limit))
+        .routes(routes!(item_actions::cancel))
+        .routes(routes!(item_actions::retry))
+        .routes(routes!(item_actions::resolve))
         .routes(routes!(bulk::bulk))
         .routes(routes!(uploads::upload))
 }

@@ -10,7 +10,6 @@ use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PAGE, PAGE_MAX};
 use crate::domain::text::escaped;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -39,16 +38,6 @@ pub(super) struct RunsPage {
     runs: Vec<RunView>,
     /// Give it as `before` for the next page; none if this is the last.
     next_before: Option<i64>,
-}
-
-/// How many rows of a page are meant.
-pub(super) fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
-    let size = limit.unwrap_or(PAGE);
-    if (1..=PAGE_MAX).contains(&size) {
-        Ok(size)
-    } else {
-        Err(ApiError::invalid(format!("limit is 1 to {PAGE_MAX}")))
-    }
 }
 
 /// Runs, newest first

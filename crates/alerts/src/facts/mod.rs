@@ -134,7 +134,8 @@ pub(super) fn headline(payload: &str) -> String {
 }
 
 /// The title of what cannot be read: an alert still says that there is something.
-const UNREADABLE: &str = "what this alert was about cannot be read in the ledger; restore it from a backup";
+const UNREADABLE: &str =
+    "what this alert was about cannot be read in the ledger; restore it from a backup";
 
 /// What was told before.
 pub(super) fn read(payload: &str) -> FactText {

@@ -129,22 +129,22 @@ pub(crate) const FRESH: Duration = Duration::from_millis(100);
 /// Whether what was claimed may be sent now: the claim holds for longer than the call, and nobody
 /// has withdrawn the item. That is read again where something was asked since the claim, or the
 /// claim is no longer fresh. A question may always be asked.
-pub(crate) async fn may_still_be_sent(scene: &AttemptContext<'_>) -> bool {
-    if is_too_late(scene) {
+pub(crate) async fn may_still_be_sent(context: &AttemptContext<'_>) -> bool {
+    if is_too_late(context) {
         return false;
     }
-    let (claimed, now) = (scene.claimed, scene.engine.clock.now());
+    let (claimed, now) = (context.claimed, context.engine.clock.now());
     let fresh = claimed
         .item
         .sent_at
         .is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
     if claimed.doing == ClaimKind::Query
-        || !scene.work.kind.effect
-        || (fresh && scene.operations.lookup.is_none())
+        || !context.work.kind.effect
+        || (fresh && context.operations.lookup.is_none())
     {
         return true;
     }
-    match scene.engine.ledger.is_withdrawn(claimed.id()).await {
+    match context.engine.ledger.is_withdrawn(claimed.id()).await {
         Ok(withdrawn) => {
             #[cfg(feature = "mutation")]
             let withdrawn = crate::mutation::withdrawn(withdrawn);
@@ -158,8 +158,8 @@ pub(crate) async fn may_still_be_sent(scene: &AttemptContext<'_>) -> bool {
 }
 
 /// Whether a call that begins now could outlive the claim.
-pub(crate) fn is_too_late(scene: &AttemptContext<'_>) -> bool {
-    outlives(scene.engine, scene.account, scene.claimed)
+pub(crate) fn is_too_late(context: &AttemptContext<'_>) -> bool {
+    outlives(context.engine, context.account, context.claimed)
 }
 
 pub(crate) fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {

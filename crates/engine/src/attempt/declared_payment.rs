@@ -19,12 +19,12 @@ const NAMED_MAX: u32 = 50;
 /// have happened, since whoever tells of its end (a notification, a statement, a person) knows
 /// nothing of customs.
 pub(crate) async fn offer_to_modify(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     judged: &Judgement,
 ) {
-    let is_refund = scene.work.kind.in_statement == Some(StatementRole::Refund);
+    let is_refund = context.work.kind.in_statement == Some(StatementRole::Refund);
     if !is_refund
         || !matches!(
             judged.answer,
@@ -33,15 +33,15 @@ pub(crate) async fn offer_to_modify(
     {
         return;
     }
-    let (ledger, id) = (&scene.engine.ledger, scene.claimed.id());
-    let found = match payment::known(scene, call).await {
+    let (ledger, id) = (&context.engine.ledger, context.claimed.id());
+    let found = match payment::known(context, call).await {
         Ok(Some(payment))
             if call
                 .amount
                 .is_some_and(|amount| amount.minor() < payment.amount.minor()) =>
         {
             ledger
-                .declarations_of(&scene.account.name, &payment.order_no, NAMED_MAX)
+                .declarations_of(&context.account.name, &payment.order_no, NAMED_MAX)
                 .await
         }
         Ok(_) => return,

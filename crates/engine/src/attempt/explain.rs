@@ -19,12 +19,17 @@ const SIGNED: &str = "SIGNED";
 /// A refusal in words, where the gateway can say more than its code; and what it says of the
 /// contract.
 pub(crate) async fn explained(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     judged: &Judgement,
     call: &Call,
     moved: Move,
 ) -> (Move, Option<ContractSignal>) {
-    let Some(operation) = scene.operations.explain.as_ref().filter(|_| judged.explain) else {
+    let Some(operation) = context
+        .operations
+        .explain
+        .as_ref()
+        .filter(|_| judged.explain)
+    else {
         return (moved, judged.contract);
     };
     let question = Call {
@@ -32,7 +37,7 @@ pub(crate) async fn explained(
         amount: None,
         ..call.clone()
     };
-    let told = call_at_rate(scene.engine, scene.account, &question).await;
+    let told = call_at_rate(context.engine, context.account, &question).await;
     if told.state.is_none() {
         return (moved, judged.contract);
     }

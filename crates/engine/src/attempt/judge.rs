@@ -81,7 +81,7 @@ pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judgement) {
 
 /// What a reply is held against.
 pub(crate) fn expected(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     outcomes: &[OutcomeRow],
     call: &Call,
 ) -> ExpectedReply {
@@ -93,18 +93,18 @@ pub(crate) fn expected(
             Map::new()
         },
         refunded: false,
-        order_no: expected_number(scene, call),
-        amount: scene.claimed.amount(),
-        amount_may_lack: scene.operations.names_no_amount,
+        order_no: expected_number(context, call),
+        amount: context.claimed.amount(),
+        amount_may_lack: context.operations.names_no_amount,
         // An item is pending too while a refusal is asked about: that the gateway had accepted.
-        accepted: scene.claimed.item.state == State::Pending
+        accepted: context.claimed.item.state == State::Pending
             && matches!(
-                scene.claimed.item.query_purpose,
+                context.claimed.item.query_purpose,
                 QueryPurpose::Outcome | QueryPurpose::Unmapped(_)
             ),
-        exists: number_exists(scene.claimed),
-        named: !scene.operations.named_by.is_empty(),
-        day_over: day_over(call, scene.engine.clock.now()),
+        exists: number_exists(context.claimed),
+        named: !context.operations.named_by.is_empty(),
+        day_over: day_over(call, context.engine.clock.now()),
     }
 }
 
@@ -127,11 +127,11 @@ pub(crate) fn day_end(day: &str) -> Option<Timestamp> {
 }
 
 /// The number that a reply must name. A lookup may be of somebody else's; an effect never is.
-pub(crate) fn expected_number(scene: &AttemptContext<'_>, call: &Call) -> Option<OrderNumber> {
-    if !scene.work.kind.effect {
+pub(crate) fn expected_number(context: &AttemptContext<'_>, call: &Call) -> Option<OrderNumber> {
+    if !context.work.kind.effect {
         return None;
     }
-    let names = &scene.operations.named_by;
+    let names = &context.operations.named_by;
     if names.is_empty() {
         return Some(call.order_no.clone());
     }
@@ -147,7 +147,7 @@ pub(crate) fn expected_number(scene: &AttemptContext<'_>, call: &Call) -> Option
 /// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for
 /// people to hear of. What a sandbox on this machine answers says nothing about the gateway.
 pub(crate) async fn note_unattested(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     kind: &JobKind,
     judged: &Judgement,
     now: Timestamp,
@@ -155,7 +155,7 @@ pub(crate) async fn note_unattested(
     let assumed = judged
         .assumed
         .as_deref()
-        .filter(|_| scene.account.is_remote);
+        .filter(|_| context.account.is_remote);
     let code = if judged.code.is_empty() {
         judged.answer.code()
     } else {
@@ -164,8 +164,8 @@ pub(crate) async fn note_unattested(
     if (judged.listed && assumed.is_none()) || code.is_empty() {
         return;
     }
-    let (lane, id) = (&scene.account.name, scene.claimed.id());
-    let noted = scene
+    let (lane, id) = (&context.account.name, context.claimed.id());
+    let noted = context
         .engine
         .ledger
         .note_unattested(lane, &kind.name, code, assumed, id, now)

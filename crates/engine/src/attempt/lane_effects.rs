@@ -28,12 +28,12 @@ struct LaneClosure {
 /// Closes the lane, if that is what an answer does to it, or if too many replies in a row could not
 /// be verified.
 pub(crate) async fn close(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     judged: &Judgement,
     observed: &Observation,
     now: Timestamp,
 ) {
-    let (account, kind) = (scene.account, &scene.work.kind.name);
+    let (account, kind) = (context.account, &context.work.kind.name);
     let stop = |reason: String| LaneClosure {
         name: account.name.clone(),
         state: LaneState::Stopped,
@@ -67,16 +67,16 @@ pub(crate) async fn close(
         }
         (LaneEffect::None, _) => return,
     };
-    closed(scene.engine, account, &closing, now).await;
+    closed(context.engine, account, &closing, now).await;
 }
 
 /// Stops the job whose items are refused for the same fault of the request, one after the other,
 /// before any went well.
-pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judgement, now: Timestamp) {
-    if scene.claimed.doing == ClaimKind::Query {
+pub(crate) async fn note_refusal(context: &AttemptContext<'_>, judged: &Judgement, now: Timestamp) {
+    if context.claimed.doing == ClaimKind::Query {
         return;
     }
-    let (account, job_id) = (scene.account, scene.claimed.job_id());
+    let (account, job_id) = (context.account, context.claimed.job_id());
     let said = match &judged.answer {
         Answer::Declined(decline) if judged.request_fault => Some(decline.code.as_str()),
         // What is not known, or was not processed, ends no row.
@@ -87,11 +87,11 @@ pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judgement,
         return;
     };
     // What was claimed ahead waits while the ledger is asked.
-    let name = name_of_job(account, &scene.work.kind, job_id);
+    let name = name_of_job(account, &context.work.kind, job_id);
     account
         .watch
         .close(&name, Some(job_id), now, account.lease());
-    let job = match scene.engine.ledger.job_without_success(job_id).await {
+    let job = match context.engine.ledger.job_without_success(job_id).await {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(error) => {
@@ -113,7 +113,7 @@ pub(crate) async fn note_refusal(scene: &AttemptContext<'_>, judged: &Judgement,
         until: None,
         job_id: Some(job_id),
     };
-    closed(scene.engine, account, &closing, now).await;
+    closed(context.engine, account, &closing, now).await;
 }
 
 /// What one job of a lane is closed as.
@@ -191,9 +191,9 @@ pub(crate) async fn note_reached(engine: &Engine, account: &Account, observed: &
 }
 
 /// Our balance was large enough for the one that tried: the others of its kind follow.
-pub(crate) async fn end_trial(scene: &AttemptContext<'_>, now: Timestamp) {
-    let name = format!("{}/{}", scene.account.name, scene.work.kind.name);
-    match scene.engine.ledger.end_trial(&name, now).await {
+pub(crate) async fn end_trial(context: &AttemptContext<'_>, now: Timestamp) {
+    let name = format!("{}/{}", context.account.name, context.work.kind.name);
+    match context.engine.ledger.end_trial(&name, now).await {
         Ok(()) => tracing::info!(
             lane.name = name,
             "our balance is large enough again; the lane is open"

@@ -5,9 +5,9 @@ use crate::reconcile;
 use payrun_gateway::{Call, Delivery, Observation};
 
 /// Does it, and says what was found as a gateway would.
-pub(crate) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation {
+pub(crate) async fn work(context: &AttemptContext<'_>, call: &Call) -> Observation {
     match call.operation.as_str() {
-        "reconcile" => reconcile::work(scene, call).await,
+        "reconcile" => reconcile::work(context, call).await,
         other => Observation::of(Delivery::NotSent(format!(
             "payrun itself has no operation {other}"
         ))),

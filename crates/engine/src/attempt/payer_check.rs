@@ -34,40 +34,40 @@ const REFUSALS_MAX: u64 = 8;
 
 /// Asks about the payer, where that is due, and keeps the answer with what was seen.
 pub(crate) async fn checked(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     judged: Judgement,
 ) -> Judgement {
-    let Some(check) = scene
+    let Some(check) = context
         .operations
         .payer_check
         .as_ref()
-        .filter(|check| is_due(scene, check, call))
+        .filter(|check| is_due(context, check, call))
     else {
         return judged;
     };
     let shows = seen.reached == Delivery::Replied && seen.state.is_some();
     match &judged.answer {
         // Nothing is declared before a query has shown it.
-        Answer::Done(_) if scene.claimed.doing == ClaimKind::Submit => Judgement {
+        Answer::Done(_) if context.claimed.doing == ClaimKind::Submit => Judgement {
             answer: Answer::Accepted,
             ..judged
         },
-        _ if scene.claimed.doing == ClaimKind::Submit => judged,
-        Answer::Done(_) if is_too_late(scene) => Judgement {
+        _ if context.claimed.doing == ClaimKind::Submit => judged,
+        Answer::Done(_) if is_too_late(context) => Judgement {
             answer: Answer::Accepted,
             ..judged
         },
         Answer::Done(_) | Answer::Accepted | Answer::Declined(_)
-            if shows && !is_too_late(scene) =>
+            if shows && !is_too_late(context) =>
         {
             let question = Call {
                 operation: check.operation.clone(),
                 amount: None,
                 ..call.clone()
             };
-            let told = call_at_rate(scene.engine, scene.account, &question).await;
+            let told = call_at_rate(context.engine, context.account, &question).await;
             if told.result.contains_key(RESULT) {
                 seen.result
                     .extend(told.result.into_iter().filter(|(name, _)| name == RESULT));
@@ -75,12 +75,12 @@ pub(crate) async fn checked(
                 return judged;
             }
             seen.result.insert(ERROR.to_owned(), instead(&told).into());
-            let refusals =
-                refusals(scene.claimed.facts()) + u64::from(is_refused(scene, check, &told).await);
+            let refusals = refusals(context.claimed.facts())
+                + u64::from(is_refused(context, check, &told).await);
             seen.result.insert(REFUSALS.to_owned(), refusals.into());
             if !matches!(judged.answer, Answer::Done(_)) {
                 judged
-            } else if refusals < REFUSALS_MAX && !is_past_horizon(scene) {
+            } else if refusals < REFUSALS_MAX && !is_past_horizon(context) {
                 Judgement {
                     answer: Answer::Accepted,
                     ..judged
@@ -101,13 +101,13 @@ pub(crate) async fn checked(
 
 /// Whether the question was refused, rather than to be asked again later. What the refusal does to
 /// the lane, and that no page attests it, is as with any other call.
-async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Observation) -> bool {
+async fn is_refused(context: &AttemptContext<'_>, check: &PayerCheck, told: &Observation) -> bool {
     let asks = |kind: &&JobKind| {
         kind.gateways
-            .get(scene.account.kind)
+            .get(context.account.kind)
             .is_some_and(|operations| operations.submit == check.operation)
     };
-    let Some(kind) = scene
+    let Some(kind) = context
         .engine
         .job_kinds
         .by_name
@@ -117,21 +117,21 @@ async fn is_refused(scene: &AttemptContext<'_>, check: &PayerCheck, told: &Obser
     else {
         return true;
     };
-    let outcomes = &kind.gateways[scene.account.kind].submit_outcomes;
+    let outcomes = &kind.gateways[context.account.kind].submit_outcomes;
     let judged = judge(outcomes, false, false, told, &ExpectedReply::default());
-    let now = scene.engine.clock.now();
-    note_unattested(scene, kind, &judged, now).await;
-    lane_effects::close(scene, &judged, told, now).await;
+    let now = context.engine.clock.now();
+    note_unattested(context, kind, &judged, now).await;
+    lane_effects::close(context, &judged, told, now).await;
     matches!(judged.answer, Answer::Declined(_))
 }
 
-fn is_past_horizon(scene: &AttemptContext<'_>) -> bool {
-    let horizon = scene.work.policy.query.horizon;
-    scene
+fn is_past_horizon(context: &AttemptContext<'_>) -> bool {
+    let horizon = context.work.policy.query.horizon;
+    context
         .claimed
         .item
         .unresolved_since
-        .is_some_and(|since| scene.engine.clock.now().since(since) >= horizon)
+        .is_some_and(|since| context.engine.clock.now().since(since) >= horizon)
 }
 
 /// What a person has to hear of, if this reply is the first that says it: that the buyer is not the
@@ -175,7 +175,7 @@ pub(crate) fn with_payer_reason(
     }
 }
 
-fn is_due(scene: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {
+fn is_due(context: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {
     let given = call
         .input
         .get(&check.given)
@@ -183,13 +183,13 @@ fn is_due(scene: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {
         .is_some_and(|text| !text.is_empty());
     let text = |name: &str| call.input.get(name).and_then(Value::as_str);
     // The gateway compares identity cards only.
-    let is_card = scene
+    let is_card = context
         .work
         .kind
         .identity_card
         .as_ref()
         .is_none_or(|card| card.is_card(text));
-    given && is_card && !scene.claimed.facts().contains_key(RESULT)
+    given && is_card && !context.claimed.facts().contains_key(RESULT)
 }
 
 fn refusals(known: &Map<String, Value>) -> u64 {

@@ -41,48 +41,55 @@ pub(crate) enum PaymentCheck {
 
 /// Finds the payment, notes what is taken from it, and completes the call with its numbers.
 pub(crate) async fn prepare(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &mut Call,
 ) -> Result<PaymentCheck, IllegalMove> {
     if !lookup.takes {
-        return may_act(scene, lookup, call).await;
+        return may_act(context, lookup, call).await;
     }
-    let now = scene.engine.clock.now();
-    let account = account(scene);
-    let known = match known(scene, call).await {
+    let now = context.engine.clock.now();
+    let account = account(context);
+    let known = match known(context, call).await {
         Ok(known) => known,
-        Err(error) => return not_now(scene, &error, now),
+        Err(error) => return not_now(context, &error, now),
     };
     let Some(payment) = known else {
-        return look_up(scene, lookup, call, account, LookUpPurpose::First).await;
+        return look_up(context, lookup, call, account, LookUpPurpose::First).await;
     };
-    match scene
+    match context
         .engine
         .ledger
-        .is_to_look_up_again(scene.claimed.id())
+        .is_to_look_up_again(context.claimed.id())
         .await
     {
         Ok(false) => {}
-        Ok(true) => return look_up(scene, lookup, call, account, LookUpPurpose::ForPerson).await,
-        Err(error) => return not_now(scene, &error, now),
+        Ok(true) => return look_up(context, lookup, call, account, LookUpPurpose::ForPerson).await,
+        Err(error) => return not_now(context, &error, now),
     }
     if let Some(refusal) = two_answers(&payment) {
-        return refuse(scene, refusal, now);
+        return refuse(context, refusal, now);
     }
     if let Some(refusal) = contradiction(&payment, call) {
-        return look_up(scene, lookup, call, account, LookUpPurpose::Before(refusal)).await;
+        return look_up(
+            context,
+            lookup,
+            call,
+            account,
+            LookUpPurpose::Before(refusal),
+        )
+        .await;
     }
     let taking = RefundReservation {
         payment: &payment,
         account,
-        interval: scene.account.refund_interval,
+        interval: context.account.refund_interval,
         now,
     };
-    match scene
+    match context
         .engine
         .ledger
-        .reserve_refund(scene.claimed, taking)
+        .reserve_refund(context.claimed, taking)
         .await
     {
         Ok(RefundCapacity::Taken) => {}
@@ -95,23 +102,30 @@ pub(crate) async fn prepare(
                 payment.amount
             );
             let refusal = PaymentRefusal::of("EXCEEDS_PAYMENT", words);
-            return look_up(scene, lookup, call, account, LookUpPurpose::Before(refusal)).await;
+            return look_up(
+                context,
+                lookup,
+                call,
+                account,
+                LookUpPurpose::Before(refusal),
+            )
+            .await;
         }
         Ok(RefundCapacity::Busy) => {
             // Apart from each other, so that those that wait together do not meet again.
-            let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.jitter));
+            let until = now.plus(BUSY + BUSY / 256 * u32::from(context.claimed.item.jitter));
             return wait(
-                scene,
+                context,
                 until,
                 "waits: another refund of the same payment is under way",
                 now,
             );
         }
         Ok(RefundCapacity::Unknown(asked_at)) => {
-            let soon = now.plus(scene.account.query_interval.max(BUSY));
+            let soon = now.plus(context.account.query_interval.max(BUSY));
             let until = asked_at.map_or(soon, |asked_at| asked_at.max(soon));
             return wait(
-                scene,
+                context,
                 until,
                 "waits: it is not known what became of another refund of the same payment",
                 now,
@@ -119,13 +133,13 @@ pub(crate) async fn prepare(
         }
         Ok(RefundCapacity::TooSoon(until)) => {
             return wait(
-                scene,
+                context,
                 until,
                 "waits: an interval after the last refund of the same payment",
                 now,
             );
         }
-        Err(error) => return not_now(scene, &error, now),
+        Err(error) => return not_now(context, &error, now),
     }
     let numbers = [
         ("out_trade_no", &payment.order_no),
@@ -142,26 +156,26 @@ pub(crate) async fn prepare(
 
 /// The payment as it was looked up before, if it was.
 pub(crate) async fn known(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
 ) -> Result<Option<Payment>, LedgerError> {
     let (order_no, transaction_id) = (text(call, "out_trade_no"), text(call, "transaction_id"));
-    scene
+    context
         .engine
         .ledger
-        .payment(account(scene), order_no, transaction_id)
+        .payment(account(context), order_no, transaction_id)
         .await
 }
 
 /// Whose payments are meant: the account's, as the gateway tells accounts apart.
-fn account(scene: &AttemptContext<'_>) -> KeyHash {
-    KeyHash::of(&scene.account.identity, "payment", "")
+fn account(context: &AttemptContext<'_>) -> KeyHash {
+    KeyHash::of(&context.account.identity, "payment", "")
 }
 
 /// Whether a payment may be acted on as it is now: asked right before, since that changes, and
 /// nothing of it is remembered.
 async fn may_act(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &Call,
 ) -> Result<PaymentCheck, IllegalMove> {
@@ -173,9 +187,9 @@ async fn may_act(
         return Ok(PaymentCheck::Send);
     }
     let question = question(lookup, call);
-    let started_at = scene.engine.clock.now();
-    let observed = call_at_rate(scene.engine, scene.account, &question).await;
-    let now = scene.engine.clock.now();
+    let started_at = context.engine.clock.now();
+    let observed = call_at_rate(context.engine, context.account, &question).await;
+    let now = context.engine.clock.now();
     let judged = judge(
         &lookup.outcomes,
         false,
@@ -183,11 +197,11 @@ async fn may_act(
         &observed,
         &ExpectedReply::default(),
     );
-    note_unattested(scene, &scene.work.kind, &judged, now).await;
+    note_unattested(context, &context.work.kind, &judged, now).await;
     if matches!(judged.answer, Answer::Done(_)) {
         return Ok(PaymentCheck::Send);
     }
-    ended(scene, &question, judged, observed, started_at, now).await
+    ended(context, &question, judged, observed, started_at, now).await
 }
 
 /// Why nothing is sent.
@@ -282,16 +296,16 @@ enum LookUpPurpose {
 
 /// The lookup: one call, after which the item is given back, or ends.
 async fn look_up(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     lookup: &PaymentLookup,
     call: &Call,
     account: KeyHash,
     why: LookUpPurpose,
 ) -> Result<PaymentCheck, IllegalMove> {
     let question = question(lookup, call);
-    let started_at = scene.engine.clock.now();
-    let observed = call_at_rate(scene.engine, scene.account, &question).await;
-    let now = scene.engine.clock.now();
+    let started_at = context.engine.clock.now();
+    let observed = call_at_rate(context.engine, context.account, &question).await;
+    let now = context.engine.clock.now();
     let judged = judge(
         &lookup.outcomes,
         false,
@@ -299,13 +313,13 @@ async fn look_up(
         &observed,
         &ExpectedReply::default(),
     );
-    note_unattested(scene, &scene.work.kind, &judged, now).await;
+    note_unattested(context, &context.work.kind, &judged, now).await;
     let Answer::Done(receipt) = &judged.answer else {
-        return ended(scene, &question, judged, observed, started_at, now).await;
+        return ended(context, &question, judged, observed, started_at, now).await;
     };
     let for_person = matches!(why, LookUpPurpose::ForPerson);
     let known = match found(&observed, receipt, call) {
-        Ok(payment) => scene
+        Ok(payment) => context
             .engine
             .ledger
             .record_payment(account, &payment, for_person, now)
@@ -325,7 +339,7 @@ async fn look_up(
         Err(refusal) => Ok(Err(refusal)),
     };
     let refusal = match (known, why) {
-        (Err(error), _) => return not_now(scene, &error, now),
+        (Err(error), _) => return not_now(context, &error, now),
         (Ok(Err(refusal)), _) => Some(refusal),
         // What the row says of it is compared by the next claim, which asks once more before it
         // refuses.
@@ -343,7 +357,7 @@ async fn look_up(
             advice: Some(refusal.words),
             ..judged
         };
-        return ended(scene, &question, judged, observed, started_at, now).await;
+        return ended(context, &question, judged, observed, started_at, now).await;
     }
     let shown = observed
         .amount
@@ -352,7 +366,12 @@ async fn look_up(
         .filter(|_| for_person);
     let looked_up =
         shown.map(|amount| format!("its payment was looked up again: {amount} was paid"));
-    let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
+    let moved = apply(
+        &context.claimed.item,
+        &Event::Unsent,
+        &context.work.policy,
+        now,
+    )?;
     let moved = Move {
         reason: looked_up,
         ..moved
@@ -365,7 +384,7 @@ async fn look_up(
         observed,
     );
     Ok(PaymentCheck::Not(Box::new(Settlement::looked_up(
-        scene.claimed,
+        context.claimed,
         moved,
         attempt,
         None,
@@ -385,22 +404,22 @@ fn question(lookup: &PaymentLookup, call: &Call) -> Call {
 /// payment is looked up once more, and where the gateway now says another amount, a person has to
 /// find out which is so.
 pub(crate) async fn doubted(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
     judged: Judgement,
 ) -> Judgement {
-    let lookup = scene
+    let lookup = context
         .operations
         .lookup
         .as_ref()
-        .filter(|lookup| lookup.takes && scene.claimed.doing == ClaimKind::Submit);
+        .filter(|lookup| lookup.takes && context.claimed.doing == ClaimKind::Submit);
     let refused =
         matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
-    let Some(lookup) = lookup.filter(|_| refused && !is_too_late(scene)) else {
+    let Some(lookup) = lookup.filter(|_| refused && !is_too_late(context)) else {
         return judged;
     };
     let question = question(lookup, call);
-    let observed = call_at_rate(scene.engine, scene.account, &question).await;
+    let observed = call_at_rate(context.engine, context.account, &question).await;
     let shown = judge(
         &lookup.outcomes,
         false,
@@ -414,11 +433,11 @@ pub(crate) async fn doubted(
     let Ok(payment) = found(&observed, receipt, call) else {
         return judged;
     };
-    let now = scene.engine.clock.now();
-    match scene
+    let now = context.engine.clock.now();
+    match context
         .engine
         .ledger
-        .record_payment(account(scene), &payment, false, now)
+        .record_payment(account(context), &payment, false, now)
         .await
     {
         Ok(known) => match known.as_ref().and_then(two_answers) {
@@ -430,7 +449,7 @@ pub(crate) async fn doubted(
             None => judged,
         },
         Err(error) => {
-            tracing::warn!(item.id = scene.claimed.id(), %error, "what was paid could not be compared");
+            tracing::warn!(item.id = context.claimed.id(), %error, "what was paid could not be compared");
             judged
         }
     }
@@ -438,28 +457,31 @@ pub(crate) async fn doubted(
 
 /// The lookup says that nothing can be sent, or not now.
 async fn ended(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     question: &Call,
     judged: Judgement,
     mut observed: Observation,
     started_at: Timestamp,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
-    lane_effects::close(scene, &judged, &observed, now).await;
+    lane_effects::close(context, &judged, &observed, now).await;
     let answer = judged.answer;
     // Of what the lookup shows, only the gateway's finer code is about this item.
     observed.result.retain(|name, _| name == SUB_CODE);
-    let result = merged(scene.claimed.facts(), std::mem::take(&mut observed.result));
+    let result = merged(
+        context.claimed.facts(),
+        std::mem::take(&mut observed.result),
+    );
     let moved = apply(
-        &scene.claimed.item,
+        &context.claimed.item,
         &Event::Answered(answer.clone()),
-        &scene.work.policy,
+        &context.work.policy,
         now,
     )?;
     let moved = advised(moved, judged.advice.as_deref());
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
     Ok(PaymentCheck::Not(Box::new(Settlement::answered(
-        scene.claimed,
+        context.claimed,
         moved,
         attempt,
         result,
@@ -491,22 +513,22 @@ fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, 
 
 /// It ends without anything being sent.
 fn refuse(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     refusal: PaymentRefusal,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
     let answer = refusal.answer();
     let moved = apply(
-        &scene.claimed.item,
+        &context.claimed.item,
         &Event::Answered(answer.clone()),
-        &scene.work.policy,
+        &context.work.policy,
         now,
     )?;
     let moved = advised(moved, Some(&refusal.words));
     let why = Delivery::NotSent("nothing was sent".to_owned());
     let attempt = attempt_of("check", now, now, &answer, Observation::of(why));
     Ok(PaymentCheck::Not(Box::new(Settlement::answered(
-        scene.claimed,
+        context.claimed,
         moved,
         attempt,
         None,
@@ -519,14 +541,14 @@ fn refuse(
 ///
 /// When the gateway had the payment is known no better than by the longest call that made it.
 pub(crate) async fn too_young(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
 ) -> Result<Option<Settlement>, IllegalMove> {
-    let Some(not_before) = scene
+    let Some(not_before) = context
         .operations
         .not_before
         .as_ref()
-        .filter(|_| !scene.account.withdraw_at_once)
+        .filter(|_| !context.account.withdraw_at_once)
     else {
         return Ok(None);
     };
@@ -534,8 +556,8 @@ pub(crate) async fn too_young(
     let (Some(age), Some(order_no)) = (not_before.ages.get(way), text(call, "out_trade_no")) else {
         return Ok(None);
     };
-    let now = scene.engine.clock.now();
-    let kinds: Vec<&str> = scene
+    let now = context.engine.clock.now();
+    let kinds: Vec<&str> = context
         .engine
         .job_kinds
         .by_name
@@ -543,20 +565,20 @@ pub(crate) async fn too_young(
         .filter(|kind| kind.in_statement == Some(StatementRole::Payment))
         .map(|kind| kind.name.as_str())
         .collect();
-    let made = match scene
+    let made = match context
         .engine
         .ledger
-        .items_by_order_no(&scene.account.name, &kinds, &[order_no])
+        .items_by_order_no(&context.account.name, &kinds, &[order_no])
         .await
     {
         Ok(items) => items
             .iter()
             .find(|item| item.has_used(order_no))
             .and_then(|item| item.sent_at),
-        Err(error) => return not_known(scene, &error, now).map(Some),
+        Err(error) => return not_known(context, &error, now).map(Some),
     };
     let until = made
-        .map(|made| made.plus(scene.account.timeout + *age))
+        .map(|made| made.plus(context.account.timeout + *age))
         .filter(|until| *until > now);
     let why = || {
         format!(
@@ -565,14 +587,14 @@ pub(crate) async fn too_young(
         )
     };
     until
-        .map(|until| give_back_until(scene, until, &why(), now))
+        .map(|until| give_back_until(context, until, &why(), now))
         .transpose()
 }
 
 /// Whether payrun knows of a refund of the payment that was asked about, or cannot tell; asked only
 /// where the answer depends on it.
 pub(crate) async fn is_refunded(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     outcomes: &[OutcomeRow],
     call: &Call,
     seen: &Observation,
@@ -585,61 +607,66 @@ pub(crate) async fn is_refunded(
     else {
         return false;
     };
-    let known = scene
+    let known = context
         .engine
         .ledger
-        .is_refunded(account(scene), order_no)
+        .is_refunded(account(context), order_no)
         .await;
     known.unwrap_or_else(|error| {
-        tracing::warn!(item.id = scene.claimed.id(), %error, "refunds of the payment could not be looked for");
+        tracing::warn!(item.id = context.claimed.id(), %error, "refunds of the payment could not be looked for");
         true
     })
 }
 
 /// It is given back until an instant.
 fn wait(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     until: Timestamp,
     why: &str,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
     Ok(PaymentCheck::Not(Box::new(give_back_until(
-        scene, until, why, now,
+        context, until, why, now,
     )?)))
 }
 
 pub(crate) fn give_back_until(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     until: Timestamp,
     why: &str,
     now: Timestamp,
 ) -> Result<Settlement, IllegalMove> {
-    let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
+    let moved = apply(
+        &context.claimed.item,
+        &Event::Unsent,
+        &context.work.policy,
+        now,
+    )?;
     let moved = Move {
         next_at: Some(until),
         reason: Some(why.to_owned()),
         ..moved
     };
-    Ok(Settlement::unsent(scene.claimed, moved, now))
+    Ok(Settlement::unsent(context.claimed, moved, now))
 }
 
 /// The ledger could not be asked: nothing is sent without it.
 fn not_now(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     error: &LedgerError,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
-    Ok(PaymentCheck::Not(Box::new(not_known(scene, error, now)?)))
+    Ok(PaymentCheck::Not(Box::new(not_known(context, error, now)?)))
 }
 
 fn not_known(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     error: &LedgerError,
     now: Timestamp,
 ) -> Result<Settlement, IllegalMove> {
-    tracing::warn!(item.id = scene.claimed.id(), error = %error, "the payment could not be checked; nothing is sent");
+    tracing::warn!(item.id = context.claimed.id(), error = %error, "the payment could not be checked; nothing is sent");
     give_back_until(
-        scene,
+        context,
         now.plus(BUSY),
         "waits: the ledger could not be asked",
         now,

@@ -27,20 +27,20 @@ use payrun_project::job_kinds::judge::{Judgement, NOTHING};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
 pub(crate) async fn persist(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     judged: Judgement,
 ) -> Judgement {
-    let Some(keeps) = scene.operations.keeps else {
+    let Some(keeps) = context.operations.keeps else {
         return judged;
     };
     let answer = match (keeps, &judged.answer) {
         (ReplyStorage::Statement, Answer::Done(receipt)) => {
-            keep_statement(scene, call, seen, &receipt.0).await
+            keep_statement(context, call, seen, &receipt.0).await
         }
         (ReplyStorage::Settlements, Answer::Done(_) | Answer::Accepted) => {
-            keep_settlements(scene, seen).await
+            keep_settlements(context, seen).await
         }
         (ReplyStorage::Statement | ReplyStorage::Settlements, _) => Ok(()),
     };
@@ -74,14 +74,14 @@ impl PersistFailure {
 }
 
 async fn keep_statement(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
     seen: &mut Observation,
     receipt: &str,
 ) -> Result<(), PersistFailure> {
     if receipt == NOTHING {
         return keep_lines(
-            scene,
+            context,
             (day(call), NOTHING.to_owned(), Vec::new()),
             Vec::new(),
             seen,
@@ -94,13 +94,13 @@ async fn keep_statement(
         .take()
         .ok_or_else(|| PersistFailure::now("the reply holds no file"))?;
     let day = day(call);
-    let is_open = day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero());
+    let is_open = day_over(call, context.engine.clock.now()).is_none_or(|over| over.is_zero());
     if is_open && !keeps_open_day(call) {
         return Err(PersistFailure::now(
             "the day is not over; its statement may lack trades",
         ));
     }
-    let (format, ending) = match scene.account.kind {
+    let (format, ending) = match context.account.kind {
         "wechat" => (StatementFormat::Wechat, "csv"),
         "hipopay" => (StatementFormat::Hipopay, "txt"),
         other => {
@@ -110,17 +110,17 @@ async fn keep_statement(
         }
     };
     if format == StatementFormat::Hipopay {
-        came_twice(scene, call, &file).await?;
+        came_twice(context, call, &file).await?;
     }
     let Statement { lines, totals } =
-        read(format, scene.account.gateway.bill_names(), file.clone()).await?;
+        read(format, context.account.gateway.bill_names(), file.clone()).await?;
     let part = if is_open {
         format!("-open-{}", receipt.chars().take(12).collect::<String>())
     } else {
         String::new()
     };
-    let name = format!("statements/{}/{day}{part}.{ending}", scene.account.name);
-    let location = scene
+    let name = format!("statements/{}/{day}{part}.{ending}", context.account.name);
+    let location = context
         .engine
         .files
         .keep(&name, file)
@@ -133,7 +133,7 @@ async fn keep_statement(
         })?;
     let remarks = totals.map(|totals| totals.differs).unwrap_or_default();
     keep_lines(
-        scene,
+        context,
         (day, receipt.to_owned(), remarks),
         lines,
         seen,
@@ -145,7 +145,7 @@ async fn keep_statement(
 /// Fetches the file once more: what was cut on its way is another file then. The title may tell
 /// when it was made.
 async fn came_twice(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
     file: &Bytes,
 ) -> Result<(), PersistFailure> {
@@ -154,7 +154,7 @@ async fn came_twice(
             .position(|byte| *byte == b'\n')
             .map(|end| file.slice(end..))
     };
-    let again = call_at_rate(scene.engine, scene.account, call).await;
+    let again = call_at_rate(context.engine, context.account, call).await;
     match again.file {
         Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
         Some(_) => Err(PersistFailure::now(
@@ -181,16 +181,16 @@ fn day(call: &Call) -> String {
 
 /// Keeps a day's lines; none, and no file, where there was no trade.
 async fn keep_lines(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     (day, sha256, remarks): (String, String, Vec<String>),
     lines: Vec<Line>,
     seen: &mut Observation,
     location: Option<String>,
 ) -> Result<(), PersistFailure> {
-    let now = scene.engine.clock.now();
+    let now = context.engine.clock.now();
     let day_ends = day_end(&day).ok_or_else(|| PersistFailure::never("the call names no day"))?;
     let statement = NewStatement {
-        lane: scene.account.name.clone(),
+        lane: context.account.name.clone(),
         day,
         sha256,
         location: location.clone().unwrap_or_default(),
@@ -199,7 +199,7 @@ async fn keep_lines(
         remarks,
     };
     let count = lines.len();
-    let kept = scene
+    let kept = context
         .engine
         .ledger
         .keep_statement(&statement, lines.into_iter().map(line))
@@ -251,14 +251,14 @@ fn line(line: Line) -> StatementLine {
 }
 
 async fn keep_settlements(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     seen: &Observation,
 ) -> Result<(), PersistFailure> {
-    let now = scene.engine.clock.now();
-    scene
+    let now = context.engine.clock.now();
+    context
         .engine
         .ledger
-        .keep_settlements(&scene.account.name, &seen.records, now)
+        .keep_settlements(&context.account.name, &seen.records, now)
         .await
         .map_err(PersistFailure::now)
 }

@@ -105,42 +105,45 @@ impl Filing {
 /// Asks the gateway what it has of a declaration that is to be filed again. Nothing of the item
 /// itself is sent.
 pub(crate) async fn ask(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     call: &Call,
 ) -> Result<Settlement, IllegalMove> {
-    let operation = scene.operations.query.clone().unwrap_or_default();
+    let operation = context.operations.query.clone().unwrap_or_default();
     let question = Call {
         operation,
         amount: None,
         ..call.clone()
     };
-    let started_at = scene.engine.clock.now();
-    let mut observed = call_at_rate(scene.engine, scene.account, &question).await;
-    let now = scene.engine.clock.now();
+    let started_at = context.engine.clock.now();
+    let mut observed = call_at_rate(context.engine, context.account, &question).await;
+    let now = context.engine.clock.now();
     // Another amount than the mended one is no contradiction here.
     let expected = ExpectedReply {
         amount: None,
-        ..expected(scene, &scene.operations.query_outcomes, call)
+        ..expected(context, &context.operations.query_outcomes, call)
     };
     let judged = judge(
-        &scene.operations.query_outcomes,
+        &context.operations.query_outcomes,
         true,
         true,
         &observed,
         &expected,
     );
-    note_unattested(scene, &scene.work.kind, &judged, now).await;
-    lane_effects::close(scene, &judged, &observed, now).await;
-    let found = FiledState::of(scene, &judged.answer, &observed);
-    if scene.claimed.doing == ClaimKind::Query {
-        return asked_unsent(scene, &question, &found, observed, started_at);
+    note_unattested(context, &context.work.kind, &judged, now).await;
+    lane_effects::close(context, &judged, &observed, now).await;
+    let found = FiledState::of(context, &judged.answer, &observed);
+    if context.claimed.doing == ClaimKind::Query {
+        return asked_unsent(context, &question, &found, observed, started_at);
     }
     observed.result.clear();
     observed
         .result
         .extend(found.method().map(|way| (FILED_AS.to_owned(), way.into())));
-    let result = merged(scene.claimed.facts(), std::mem::take(&mut observed.result));
-    let (item, policy) = (&scene.claimed.item, &scene.work.policy);
+    let result = merged(
+        context.claimed.facts(),
+        std::mem::take(&mut observed.result),
+    );
+    let (item, policy) = (&context.claimed.item, &context.work.policy);
     let Some(answer) = found.hindrance(policy) else {
         let moved = apply(item, &Event::Unsent, policy, now)?;
         let attempt = attempt_of(
@@ -151,7 +154,7 @@ pub(crate) async fn ask(
             observed,
         );
         return Ok(Settlement::looked_up(
-            scene.claimed,
+            context.claimed,
             moved,
             attempt,
             result,
@@ -168,7 +171,7 @@ pub(crate) async fn ask(
     };
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
     Ok(Settlement::answered(
-        scene.claimed,
+        context.claimed,
         moved,
         attempt,
         result,
@@ -180,13 +183,13 @@ pub(crate) async fn ask(
 /// looked for, or the ledger was restored. Whatever the gateway has is what was filed before; once
 /// the grace period is over, the lookup comes again.
 fn asked_unsent(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     question: &Call,
     found: &FiledState,
     mut observed: Observation,
     started_at: Timestamp,
 ) -> Result<Settlement, IllegalMove> {
-    let now = scene.engine.clock.now();
+    let now = context.engine.clock.now();
     let answer = match found {
         FiledState::Way(_) | FiledState::Successful | FiledState::UnderWay => Answer::Absent,
         FiledState::Unanswered(code) => Answer::Unknown {
@@ -195,16 +198,16 @@ fn asked_unsent(
         },
     };
     let moved = apply(
-        &scene.claimed.item,
+        &context.claimed.item,
         &Event::Answered(answer.clone()),
-        &scene.work.policy,
+        &context.work.policy,
         now,
     )?;
-    let moved = apply_query_interval(scene.account, true, moved, now);
+    let moved = apply_query_interval(context.account, true, moved, now);
     observed.result.clear();
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
     Ok(Settlement::answered(
-        scene.claimed,
+        context.claimed,
         moved,
         attempt,
         None,
@@ -225,10 +228,10 @@ enum FiledState {
 }
 
 impl FiledState {
-    fn of(scene: &AttemptContext<'_>, answer: &Answer, seen: &Observation) -> Self {
+    fn of(context: &AttemptContext<'_>, answer: &Answer, seen: &Observation) -> Self {
         match answer {
             Answer::Absent => Self::Way(DECLARE),
-            Answer::Declined(_) => Self::Way(again(scene, seen)),
+            Answer::Declined(_) => Self::Way(again(context, seen)),
             Answer::Done(_) => Self::Successful,
             Answer::Accepted => Self::UnderWay,
             Answer::NotProcessed { .. } | Answer::Unknown { .. } => {
@@ -288,11 +291,11 @@ impl FiledState {
 /// How the gateway takes again what it has and the customs refuse. Pushing it again is for what the
 /// customs lost, and changes nothing of it: right where only the buyer was mended, and the gateway
 /// has no buyer in its declaration.
-fn again(scene: &AttemptContext<'_>, seen: &Observation) -> &'static str {
-    let known = scene.claimed.facts();
+fn again(context: &AttemptContext<'_>, seen: &Observation) -> &'static str {
+    let known = context.claimed.facts();
     let is_same = known.get(ReplacedItem::SAME_TERMS) == Some(&Value::Bool(true));
     let is_lost = seen.state.as_deref() == Some(LOST);
-    if is_same && is_lost && scene.operations.payer_check.is_some() {
+    if is_same && is_lost && context.operations.payer_check.is_some() {
         REDECLARE
     } else {
         MODIFY

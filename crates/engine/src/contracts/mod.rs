@@ -129,13 +129,18 @@ impl Engine {
 
 /// The gateway has ended a contract as it was asked to: payrun charges it no more. Until the item
 /// itself has ended it is asked about again, so nothing is lost where this fails.
-pub(super) async fn is_ended(scene: &AttemptContext<'_>, call: &Call, now: Timestamp) {
-    let field = scene.work.kind.one_at_a_time.as_deref().unwrap_or_default();
+pub(super) async fn is_ended(context: &AttemptContext<'_>, call: &Call, now: Timestamp) {
+    let field = context
+        .work
+        .kind
+        .one_at_a_time
+        .as_deref()
+        .unwrap_or_default();
     let Some(contract) = call.input.get(field).and_then(Value::as_str) else {
         return;
     };
-    let engine = scene.engine;
-    let why = format!("terminated at the gateway (item {})", scene.claimed.id());
+    let engine = context.engine;
+    let why = format!("terminated at the gateway (item {})", context.claimed.id());
     let change = ContractChange {
         what: ContractAction::End,
         who: Actor::payrun(),
@@ -145,10 +150,10 @@ pub(super) async fn is_ended(scene: &AttemptContext<'_>, call: &Call, now: Times
     };
     if let Err(error) = engine
         .ledger
-        .contract_is_ended(&scene.account.identity, contract, &change)
+        .contract_is_ended(&context.account.identity, contract, &change)
         .await
     {
-        tracing::error!(item.id = scene.claimed.id(), contract, %error, "the end of a contract could not be kept");
+        tracing::error!(item.id = context.claimed.id(), contract, %error, "the end of a contract could not be kept");
     }
 }
 

@@ -525,8 +525,8 @@ fn fields(
     input: &str,
     kind: Option<&JobKind>,
 ) -> Result<Map<String, Value>, LedgerError> {
-    let input: Map<String, Value> = serde_json::from_str(input)
-        .map_err(|_| LedgerError::corrupt("items", item, "input"))?;
+    let input: Map<String, Value> =
+        serde_json::from_str(input).map_err(|_| LedgerError::corrupt("items", item, "input"))?;
     let is_open = |name: &str, value: &Value| {
         let known = kind.and_then(|kind| kind.fields.iter().find(|field| field.name == name));
         sealed(value).is_none() && known.is_some_and(|field| !field.sensitive)

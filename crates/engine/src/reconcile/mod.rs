@@ -113,7 +113,7 @@ impl Order {
 }
 
 /// Reconciles, and says what was found as a gateway would.
-pub(super) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation {
+pub(super) async fn work(context: &AttemptContext<'_>, call: &Call) -> Observation {
     let order = match Order::read(call) {
         Ok(order) => order,
         Err(mistake) => {
@@ -123,18 +123,18 @@ pub(super) async fn work(scene: &AttemptContext<'_>, call: &Call) -> Observation
             );
         }
     };
-    match reconcile(scene, order).await {
+    match reconcile(context, order).await {
         Ok(observation) => observation,
         Err(stopped) => {
             let error: &dyn std::error::Error = &stopped;
-            tracing::warn!(item.id = scene.claimed.id(), error, "not reconciled");
+            tracing::warn!(item.id = context.claimed.id(), error, "not reconciled");
             Observation::of(Delivery::NotSent(stopped.to_string()))
         }
     }
 }
 
 async fn reconcile(
-    scene: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     order: Order,
 ) -> Result<Observation, ReconcileFailure> {
     let Engine {
@@ -143,8 +143,8 @@ async fn reconcile(
         files,
         job_kinds,
         ..
-    } = scene.engine;
-    let lane = scene.account.name.as_str();
+    } = context.engine;
+    let lane = context.account.name.as_str();
     let ends = order.window.ends();
     let statements = ledger.statements(lane, &ends.0, &ends.1).await?;
     let missing = missing(order.window, &statements);
@@ -175,7 +175,7 @@ async fn reconcile(
         ledger,
         clock,
         lane,
-        payments_of: KeyHash::of(&scene.account.identity, "payment", ""),
+        payments_of: KeyHash::of(&context.account.identity, "payment", ""),
         payments: of_kind(StatementRole::Payment),
         refunds: of_kind(StatementRole::Refund),
         reversals: job_kinds
@@ -184,7 +184,7 @@ async fn reconcile(
             .map(|kind| &**kind)
             .filter(is_reversal)
             .collect(),
-        account: &scene.account.identity,
+        account: &context.account.identity,
         window: order.window,
         open_since: open_days(&statements),
         day_before: !ledger
@@ -197,7 +197,7 @@ async fn reconcile(
             .is_empty(),
         ends,
         fee_rate: order.fee_rate,
-        until: scene.claimed.lease_until,
+        until: context.claimed.lease_until,
     };
     let mut found = Findings::default();
     lines::read(&desk, &statements, &mut found).await?;

@@ -32,7 +32,7 @@ pub(super) struct TokenCache {
     /// How many requests for one failed, and why the last did.
     failed: StdMutex<(u64, Option<NoToken>)>,
     /// Held while a token is being fetched, so that there is one request at a time.
-    turn: Mutex<()>,
+    tx: Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl TokenCache {
             source,
             held: StdMutex::default(),
             failed: StdMutex::default(),
-            turn: Mutex::default(),
+            tx: Mutex::default(),
         }
     }
 
@@ -93,7 +93,7 @@ impl TokenCache {
             return Ok(token);
         }
         let seen = self.failed().0;
-        let _turn = self.turn.lock().await;
+        let _turn = self.tx.lock().await;
         if let Some(token) = self.valid(clock.now()) {
             return Ok(token);
         }

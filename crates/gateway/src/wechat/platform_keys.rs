@@ -68,7 +68,7 @@ pub(super) struct Keyring {
     fixed: Vec<Arc<PlatformKey>>,
     held: RwLock<HeldKeys>,
     /// Held while a download is under way, so that there is one at a time.
-    turn: Mutex<()>,
+    tx: Mutex<()>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -94,7 +94,7 @@ impl Keyring {
             api_key,
             fixed,
             held: RwLock::default(),
-            turn: Mutex::default(),
+            tx: Mutex::default(),
         })
     }
 
@@ -151,7 +151,7 @@ impl Keyring {
         }
         if !self.fixed.is_empty() {
             // A public key will do, so nobody waits for another's download, nor long for their own.
-            if let Ok(_turn) = self.turn.try_lock() {
+            if let Ok(_turn) = self.tx.try_lock() {
                 self.try_noted(channel.clock.now());
                 let downloading =
                     tokio::time::timeout(REFRESH_WITHIN, self.download(api_key, channel)).await;
@@ -162,7 +162,7 @@ impl Keyring {
             }
             return Ok(());
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.tx.lock().await;
         let now = channel.clock.now();
         if self.is_due(now) && !self.failed_meanwhile(seen) {
             let downloading =
@@ -245,7 +245,7 @@ impl Keyring {
             return Ok(());
         }
         let seen = self.held().ended;
-        let _turn = self.turn.lock().await;
+        let _turn = self.tx.lock().await;
         let now = channel.clock.now();
         if self.find(serial, now).is_some() {
             return Ok(());

@@ -30,24 +30,24 @@ const FENCING: &str = "fencing the ledger";
 impl Ledger {
     /// Makes it impossible to write to the file.
     pub(crate) async fn fence(&self, moved_to: &str, now: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write(FENCING).await?;
-        put_fence(&mut turn, moved_to, now).await?;
-        turn.commit().await
+        let mut tx = self.begin_write(FENCING).await?;
+        put_fence(&mut tx, moved_to, now).await?;
+        tx.commit().await
     }
 
     /// Takes the fence away that says this; says whether it did.
     pub(crate) async fn unfence(&self, moved_to: &str) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("taking the fence away", source);
-        let mut turn = self.begin_write("taking the fence away").await?;
+        let mut tx = self.begin_write("taking the fence away").await?;
         let taken = sqlx::query("delete from fence where moved_to = $1").bind(moved_to);
         if taken
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?
             .rows_affected()
             == 0
         {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         }
         for (table, deed) in FENCED
@@ -56,11 +56,11 @@ impl Ledger {
         {
             let drop = AssertSqlSafe(format!("drop trigger if exists fence_{table}_{deed}"));
             sqlx::raw_sql(drop)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?;
         }
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -75,9 +75,9 @@ impl Ledger {
     }
 }
 
-/// Fences within a turn, in place of the fence that there may be.
+/// Fences within a transaction, in place of the fence that there may be.
 pub(crate) async fn put_fence(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     moved_to: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
@@ -87,25 +87,25 @@ pub(crate) async fn put_fence(
     sqlx::query(fence)
         .bind(moved_to)
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     for (table, deed) in FENCED
         .iter()
         .flat_map(|table| DEEDS.map(|deed| (table, deed)))
     {
-        make_trigger(turn, table, deed).await.map_err(failed)?;
+        make_trigger(tx, table, deed).await.map_err(failed)?;
     }
     Ok(())
 }
 
-async fn make_trigger(turn: &mut WriteTx, table: &str, deed: &str) -> Result<(), sqlx::Error> {
+async fn make_trigger(tx: &mut WriteTx, table: &str, deed: &str) -> Result<(), sqlx::Error> {
     let trigger = format!(
         "create trigger if not exists fence_{table}_{deed} before {deed} on {table} \
          begin select raise(abort, 'this ledger was moved to another database'); end"
     );
     sqlx::raw_sql(AssertSqlSafe(trigger))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map(|_| ())
 }

@@ -83,9 +83,9 @@ impl Ledger {
             return Err(PromoteError::AtWork);
         }
         // Whoever was at it before has ended by now, one way or the other.
-        let mut turn = server.begin_write(COPYING).await?;
-        let to = place(server.name(), &mut turn).await?;
-        let moving = format!("{to}{UNFINISHED}{}", identity(&mut turn).await?);
+        let mut tx = server.begin_write(COPYING).await?;
+        let to = place(server.name(), &mut tx).await?;
+        let moving = format!("{to}{UNFINISHED}{}", identity(&mut tx).await?);
         let ours = format!("{moving} {:016x})", rand::random::<u64>());
         let mut file = self.begin_write(COPYING).await?;
         let before = Self::moved_to(file.connection()).await?;
@@ -97,7 +97,7 @@ impl Ledger {
                 }
                 .into());
             }
-            Some(fence) if has_ended(&mut turn, fence).await? => {
+            Some(fence) if has_ended(&mut tx, fence).await? => {
                 put_fence(&mut file, &to, now).await?;
                 file.commit().await?;
                 return Ok(PromotionReport {
@@ -108,7 +108,7 @@ impl Ledger {
             Some(_) | None => {}
         }
         let tables = copied_tables(file.connection()).await?;
-        if let Some(table) = first_with_rows(&tables, &mut turn).await? {
+        if let Some(table) = first_with_rows(&tables, &mut tx).await? {
             file.rollback().await?;
             // The move before this one has not ended, and cannot any more.
             if let Some(fence) = before {
@@ -118,16 +118,16 @@ impl Ledger {
         }
         put_fence(&mut file, &ours, now).await?;
         file.commit().await?;
-        match self.copy_to(&tables, &mut turn, &ours, told).await {
+        match self.copy_to(&tables, &mut tx, &ours, told).await {
             Ok(promoted) => {
-                turn.commit_and_tell().await?;
+                tx.commit_and_tell().await?;
                 let mut file = self.begin_write(COPYING).await?;
                 put_fence(&mut file, &to, now).await?;
                 file.commit().await?;
                 Ok(promoted)
             }
             Err(error) => {
-                drop(turn);
+                drop(tx);
                 // Nothing has come to be on the server, and nothing will; unless another has taken
                 // the move over.
                 self.unfence(&ours).await?;
@@ -139,20 +139,20 @@ impl Ledger {
     async fn copy_to(
         &self,
         tables: &[CopiedTable],
-        turn: &mut WriteTx,
+        tx: &mut WriteTx,
         ours: &str,
         mut told: impl FnMut(&str, u64),
     ) -> Result<PromotionReport, PromoteError> {
         let mut from = self.home.connect().await?;
         let mut promoted = PromotionReport::default();
         for table in tables {
-            table.copy(&mut from, turn.connection()).await?;
-            let rows = table.compare(&mut from, turn.connection()).await?;
+            table.copy(&mut from, tx.connection()).await?;
+            let rows = table.compare(&mut from, tx.connection()).await?;
             told(&table.name, rows);
             promoted.rows.push((table.name.clone(), rows));
         }
         let mark = sqlx::query("insert into moved_here (move) values ($1)").bind(ours);
-        mark.execute(turn.connection())
+        mark.execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of(COPYING, source))?;
         Ok(promoted)
@@ -160,9 +160,9 @@ impl Ledger {
 }
 
 /// A server's ledger by its name, with the schema where that is not the usual one.
-async fn place(name: &str, turn: &mut WriteTx) -> Result<String, LedgerError> {
+async fn place(name: &str, tx: &mut WriteTx) -> Result<String, LedgerError> {
     let schema = sqlx::query_scalar("select cast(current_schema() as text)")
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await;
     let schema: String = schema.map_err(|source| LedgerError::of(COPYING, source))?;
     Ok(if schema == "public" {
@@ -173,15 +173,15 @@ async fn place(name: &str, turn: &mut WriteTx) -> Result<String, LedgerError> {
 }
 
 /// Which database a server's is, whatever it is called by.
-async fn identity(turn: &mut WriteTx) -> Result<String, LedgerError> {
+async fn identity(tx: &mut WriteTx) -> Result<String, LedgerError> {
     let failed = |source| LedgerError::of(COPYING, source);
     let oid = sqlx::query_scalar(
         "select cast(oid as text) from pg_database where datname = current_database()",
     );
-    let oid: String = oid.fetch_one(turn.connection()).await.map_err(failed)?;
+    let oid: String = oid.fetch_one(tx.connection()).await.map_err(failed)?;
     let may = "select case when has_function_privilege('pg_control_system()', 'execute') then 1 else 0 end";
     let may: i32 = sqlx::query_scalar(may)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     if may == 0 {
@@ -189,15 +189,15 @@ async fn identity(turn: &mut WriteTx) -> Result<String, LedgerError> {
     }
     let system =
         sqlx::query_scalar("select cast(system_identifier as text) from pg_control_system()");
-    let system: String = system.fetch_one(turn.connection()).await.map_err(failed)?;
+    let system: String = system.fetch_one(tx.connection()).await.map_err(failed)?;
     Ok(format!("{system}.{oid}"))
 }
 
 /// Whether the move with this fence got to its end on the server.
-async fn has_ended(turn: &mut WriteTx, fence: &str) -> Result<bool, LedgerError> {
+async fn has_ended(tx: &mut WriteTx, fence: &str) -> Result<bool, LedgerError> {
     let mark = sqlx::query("select move from moved_here where move = $1").bind(fence.to_owned());
     let mark = mark
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(|source| LedgerError::of(COPYING, source))?;
     Ok(mark.is_some())
@@ -206,14 +206,14 @@ async fn has_ended(turn: &mut WriteTx, fence: &str) -> Result<bool, LedgerError>
 /// A table that is not empty on the server, if one is.
 async fn first_with_rows(
     tables: &[CopiedTable],
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
 ) -> Result<Option<String>, LedgerError> {
     for table in tables {
         let any = AssertSqlSafe(format!(
             "select cast(1 as bigint) from {} limit 1",
             table.name
         ));
-        let any = sqlx::query(any).fetch_optional(turn.connection()).await;
+        let any = sqlx::query(any).fetch_optional(tx.connection()).await;
         if any
             .map_err(|source| LedgerError::of(COPYING, source))?
             .is_some()

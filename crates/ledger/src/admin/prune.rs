@@ -110,16 +110,16 @@ impl Ledger {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let gone = sqlx::query(statement)
             .bind(before.millis())
             .bind(i64::from(limit))
-            .execute(turn.connection());
+            .execute(tx.connection());
         let gone = gone
             .await
             .map_err(|source| LedgerError::of(DOING, source))?
             .rows_affected();
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(gone)
     }
 
@@ -127,11 +127,11 @@ impl Ledger {
     /// behind it.
     async fn prune_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let old = sqlx::query(OCCURRENCES)
             .bind(before.millis())
             .bind(i64::from(limit))
-            .fetch_all(turn.connection());
+            .fetch_all(tx.connection());
         let (mut gone, mut since) = (Vec::new(), BTreeMap::new());
         for row in old.await.map_err(failed)? {
             let (workflow, nominal): (String, String) = (
@@ -147,17 +147,17 @@ impl Ledger {
                      where schedules.workflow = s.value ->> 0 and schedules.since < cast(s.value ->> 1 as bigint)";
         sqlx::query(begin)
             .bind(list(&since))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
         let delete = "delete from occurrences where (workflow, nominal) in \
                       (select value ->> 0, value ->> 1 from json_each($1)) and state not in ('due', 'queued')";
         let deleted = sqlx::query(delete)
             .bind(list(&gone))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(deleted.rows_affected())
     }
 }

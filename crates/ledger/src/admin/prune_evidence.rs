@@ -57,18 +57,18 @@ impl Ledger {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let run: Option<i64> = sqlx::query_scalar(RUN)
             .bind(before.millis())
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?;
         let Some(run) = run else {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(0);
         };
-        let gone = step(&mut turn, run, limit / ROWS_OF_AN_ITEM, now).await?;
-        turn.commit().await?;
+        let gone = step(&mut tx, run, limit / ROWS_OF_AN_ITEM, now).await?;
+        tx.commit().await?;
         Ok(gone)
     }
 
@@ -80,20 +80,20 @@ impl Ledger {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let oldest = "select id from statements where fetched_at < $1 order by fetched_at limit 1";
         let oldest = sqlx::query_scalar(oldest)
             .bind(before.millis())
-            .fetch_optional(turn.connection());
+            .fetch_optional(tx.connection());
         let Some(id): Option<i64> = oldest.await.map_err(failed)? else {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(0);
         };
         // From here on nobody compares with what is left of it.
         let mark = sql("update statements set pruned_at = $2 where id = $1 and pruned_at is null");
         mark.bind(id)
             .bind(now.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
         let lines = "delete from statement_lines where statement_id = $1 and line in \
@@ -101,35 +101,30 @@ impl Ledger {
         let gone = sql(lines)
             .bind(id)
             .bind(i64::from(limit))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
         if gone.rows_affected() < u64::from(limit) {
             let delete = sql("delete from statements where id = $1").bind(id);
-            delete.execute(turn.connection()).await.map_err(failed)?;
+            delete.execute(tx.connection()).await.map_err(failed)?;
         }
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(gone.rows_affected().max(1))
     }
 }
 
-async fn step(
-    turn: &mut WriteTx,
-    run: i64,
-    limit: u32,
-    now: Timestamp,
-) -> Result<u64, LedgerError> {
+async fn step(tx: &mut WriteTx, run: i64, limit: u32, now: Timestamp) -> Result<u64, LedgerError> {
     let limit = i64::from(limit.max(1));
     let Some(job) = sql(JOB)
         .bind(run)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(failed)?
     else {
         let done = sql("update runs set pruned_at = $2 where id = $1")
             .bind(run)
             .bind(now.millis());
-        done.execute(turn.connection()).await.map_err(failed)?;
+        done.execute(tx.connection()).await.map_err(failed)?;
         return Ok(1);
     };
     let number = |name: &str| job.try_get::<i64, _>(name).map_err(failed);
@@ -139,10 +134,10 @@ async fn step(
         .bind(last)
         .bind(id)
         .bind(limit);
-    let items: Vec<i64> = items.fetch_all(turn.connection()).await.map_err(failed)?;
+    let items: Vec<i64> = items.fetch_all(tx.connection()).await.map_err(failed)?;
     let moved = sqlx::query_scalar(MOVED)
         .bind(list(&items))
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await;
     let moved: Vec<i64> = moved.map_err(failed)?;
     let pruned: Vec<i64> = items
@@ -153,7 +148,7 @@ async fn step(
     for statement in [EVENTS, ATTEMPTS, INPUT] {
         sql(statement)
             .bind(list(&pruned))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
     }
@@ -163,7 +158,7 @@ async fn step(
     let mark = sql("update jobs set pruned_to = $2 where id = $1")
         .bind(id)
         .bind(to);
-    mark.execute(turn.connection()).await.map_err(failed)?;
+    mark.execute(tx.connection()).await.map_err(failed)?;
     Ok((items.len() as u64).max(1))
 }
 

@@ -216,7 +216,7 @@ async fn mark(
         queries_until: now.plus(ASKS_FOR),
         items: states(ledger).await?,
     };
-    let mut turn = ledger.begin_write("marking the ledger as restored").await?;
+    let mut tx = ledger.begin_write("marking the ledger as restored").await?;
     sqlx::query(
         "insert into restores (id, backup_at, at, queries_until) values (1, $1, $2, $3) on conflict (id) do update \
          set backup_at = excluded.backup_at, at = excluded.at, queries_until = excluded.queries_until",
@@ -224,11 +224,11 @@ async fn mark(
     .bind(restored.backup_at.millis())
     .bind(now.millis())
     .bind(restored.queries_until.millis())
-    .execute(turn.connection())
+    .execute(tx.connection())
     .await
     .map_err(failed)?;
     let forget = sqlx::query("update items set recalled = null where recalled is not null");
-    forget.execute(turn.connection()).await.map_err(failed)?;
+    forget.execute(tx.connection()).await.map_err(failed)?;
     let after = json!({ "lost_since": backup_at.to_string(), "queries_until": restored.queries_until.to_string() });
     let note = NewAuditEntry {
         by,
@@ -238,7 +238,7 @@ async fn mark(
         after,
         at: now,
     };
-    turn.note(note).await?;
-    turn.commit().await?;
+    tx.note(note).await?;
+    tx.commit().await?;
     Ok(restored)
 }

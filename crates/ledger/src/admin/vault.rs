@@ -190,12 +190,12 @@ impl Ledger {
         limit: u32,
         reseal: ResealRow<'_>,
     ) -> Result<ResealedPage, LedgerError> {
-        let mut turn = self.begin_write("sealing under another key").await?;
+        let mut tx = self.begin_write("sealing under another key").await?;
         let page = sqlx::query(AssertSqlSafe(what.page()))
             .bind(key.to_owned())
             .bind(after)
             .bind(i64::from(limit));
-        let rows = page.fetch_all(turn.connection()).await.map_err(failed)?;
+        let rows = page.fetch_all(tx.connection()).await.map_err(failed)?;
         let (mut page, mut new) = (ResealedPage::default(), Vec::with_capacity(rows.len()));
         for row in &rows {
             let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
@@ -214,15 +214,15 @@ impl Ledger {
             }
         }
         if new.is_empty() {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(page);
         }
         sqlx::query(what.replace())
             .bind(list(&new))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(page)
     }
 }

@@ -416,7 +416,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut turn = self.begin_write(doing).await?;
+        let mut tx = self.begin_write(doing).await?;
         let note = "insert into unmapped_codes (lane, kind, code, first_at, last_at, item_id, assumed) \
                     values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";
@@ -428,10 +428,10 @@ impl Ledger {
             .bind(item_id)
             .bind(assumed);
         noted
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of(doing, source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// Answers that no outcome table lists, or whose meaning is only assumed, first seen after an

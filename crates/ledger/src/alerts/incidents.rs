@@ -125,12 +125,12 @@ impl Ledger {
         changes: &[Change],
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
-        let mut turn = self.begin_write("changing incidents").await?;
+        let mut tx = self.begin_write("changing incidents").await?;
         let mut made = 0;
         for change in changes {
-            made += usize::from(make(&mut turn, change, now).await?);
+            made += usize::from(make(&mut tx, change, now).await?);
         }
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(made)
     }
 
@@ -183,12 +183,12 @@ impl Ledger {
             .filter(|name| !since.contains_key(&name[WORKFLOW.len()..]))
             .collect();
         if !new.is_empty() {
-            let mut turn = self.begin_write("noting what is watched").await?;
+            let mut tx = self.begin_write("noting what is watched").await?;
             let note = "insert into alert_checkpoints (name, at) select atom, cast($2 as bigint) from json_each($1) where true \
                         on conflict do nothing";
             let noted = sqlx::query(note).bind(list(&new)).bind(now.millis());
-            noted.execute(turn.connection()).await.map_err(failed)?;
-            turn.commit().await?;
+            noted.execute(tx.connection()).await.map_err(failed)?;
+            tx.commit().await?;
             since.extend(
                 new.iter()
                     .map(|name| (name[WORKFLOW.len()..].to_owned(), now)),
@@ -202,28 +202,28 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn store_checked_until(&self, until: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self
+        let mut tx = self
             .begin_write("noting when events were looked for")
             .await?;
         let note = "insert into alert_checkpoints (name, at) values ('events', $1) \
                     on conflict (name) do update set at = excluded.at";
         let noted = sqlx::query(note)
             .bind(until.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         noted.map_err(|source| LedgerError::of("noting when events were looked for", source))?;
-        turn.commit().await
+        tx.commit().await
     }
 }
 
 /// Makes one change; says whether it was not made before.
-async fn make(turn: &mut WriteTx, change: &Change, now: Timestamp) -> Result<bool, LedgerError> {
+async fn make(tx: &mut WriteTx, change: &Change, now: Timestamp) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("changing incidents", source);
     let at = now.millis();
     let query = match change {
-        Change::Begin(incident) => return begin(turn, incident, now).await,
-        Change::Open(id, hearing) => return open(turn, *id, hearing, now).await,
-        Change::Close(id, due) => return close(turn, *id, *due, now).await,
+        Change::Begin(incident) => return begin(tx, incident, now).await,
+        Change::Open(id, hearing) => return open(tx, *id, hearing, now).await,
+        Change::Close(id, due) => return close(tx, *id, *due, now).await,
         Change::Tell(id, payload) => {
             sqlx::query("update incidents set payload = $2 where id = $1 and closed_at is null")
                 .bind(*id)
@@ -243,12 +243,12 @@ async fn make(turn: &mut WriteTx, change: &Change, now: Timestamp) -> Result<boo
                 .bind(at)
         }
     };
-    let made = query.execute(turn.connection()).await.map_err(failed)?;
+    let made = query.execute(tx.connection()).await.map_err(failed)?;
     Ok(made.rows_affected() > 0)
 }
 
 async fn begin(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     incident: &NewIncident,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
@@ -265,17 +265,17 @@ async fn begin(
         .bind(opened_at)
         .bind(opened_at.filter(|_| !lasting))
         .bind(&incident.payload)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(failed)?;
     if let (Some(id), Some(hearing)) = (id, &incident.hearing) {
-        notify(turn, id, hearing, incident.kind).await?;
+        notify(tx, id, hearing, incident.kind).await?;
     }
     Ok(id.is_some())
 }
 
 async fn open(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     hearing: &Recipients,
     now: Timestamp,
@@ -285,16 +285,16 @@ async fn open(
     let row = sqlx::query(open)
         .bind(id)
         .bind(now.millis())
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(failed)?;
     let Some(row) = row else { return Ok(false) };
-    notify(turn, id, hearing, kind_of(&row, 0)?).await?;
+    notify(tx, id, hearing, kind_of(&row, 0)?).await?;
     Ok(true)
 }
 
 async fn notify(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     hearing: &Recipients,
     kind: AlertKind,
@@ -307,7 +307,7 @@ async fn notify(
         .bind(list(&hearing.to))
         .bind(hearing.due_at.millis())
         .bind(i64::from(kind.is_urgent()))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     notified
         .map(|_| ())
@@ -315,7 +315,7 @@ async fn notify(
 }
 
 async fn close(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     due: Timestamp,
     now: Timestamp,
@@ -325,7 +325,7 @@ async fn close(
     let closed = sqlx::query(close)
         .bind(id)
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     if closed.rows_affected() == 0 {
@@ -337,7 +337,7 @@ async fn close(
     sqlx::query(notify)
         .bind(id)
         .bind(due.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     Ok(true)

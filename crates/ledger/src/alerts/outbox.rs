@@ -234,7 +234,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("posting a mail", source);
-        let mut turn = self.begin_write("posting a mail").await?;
+        let mut tx = self.begin_write("posting a mail").await?;
         let insert = "insert into mails (name, recipient, message_id, subject, plain, html, created_at, state, next_at) \
                       values ($1, $2, $3, $4, $5, $6, $7, 'waiting', $7) on conflict do nothing returning id";
         let id: Option<i64> = sqlx::query_scalar(insert)
@@ -245,11 +245,11 @@ impl Ledger {
             .bind(&mail.plain)
             .bind(&mail.html)
             .bind(now.millis())
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?;
         let Some(id) = id else {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         };
         let told: Vec<(i64, &str)> = notices
@@ -264,15 +264,15 @@ impl Ledger {
             .bind(&mail.recipient)
             .bind(list(&told));
         let marked = tell
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?
             .rows_affected();
         if marked != told.len() as u64 {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         }
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -311,7 +311,7 @@ impl Ledger {
                 .bind(i64::from(limit))
                 .bind(until.millis())
         };
-        // Asked many times for each time that there is something: looking takes no turn.
+        // Asked many times for each time that there is something: looking takes no write lock.
         if query()
             .fetch_optional(&self.read)
             .await
@@ -320,18 +320,18 @@ impl Ledger {
         {
             return Ok(Vec::new());
         }
-        let mut turn = self.begin_write("claiming mails").await?;
-        let ids = query().fetch_all(turn.connection()).await.map_err(failed)?;
+        let mut tx = self.begin_write("claiming mails").await?;
+        let ids = query().fetch_all(tx.connection()).await.map_err(failed)?;
         let mut claimed = Vec::with_capacity(ids.len());
         for id in ids {
             let claim = "update mails set lease = $2, lease_until = $3, tries = tries + 1 where id = $1 returning ";
             let claim = sqlx::AssertSqlSafe(format!("{claim}{MAIL}"));
             let row = sqlx::query(claim).bind(id).bind(lease).bind(until.millis());
             claimed.push(mail_row(
-                &row.fetch_one(turn.connection()).await.map_err(failed)?,
+                &row.fetch_one(tx.connection()).await.map_err(failed)?,
             )?);
         }
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(claimed)
     }
 
@@ -352,7 +352,7 @@ impl Ledger {
             DeliveryOutcome::Ended(state) => (*state, None, Some(now.millis())),
             DeliveryOutcome::Again(due) => (MailState::Waiting, Some(due.millis()), None),
         };
-        let mut turn = self.begin_write("noting what became of a mail").await?;
+        let mut tx = self.begin_write("noting what became of a mail").await?;
         let settle = "update mails set state = $3, next_at = coalesce($4, next_at), ended_at = $5, answer = $6, \
                       lease = null, lease_until = null where id = $1 and lease = $2";
         let settled = sqlx::query(settle)
@@ -362,10 +362,10 @@ impl Ledger {
             .bind(due)
             .bind(ended)
             .bind(answer)
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of("noting what became of a mail", source))?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(settled.rows_affected() > 0)
     }
 
@@ -397,16 +397,16 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn resend_mails(&self, since: Timestamp, now: Timestamp) -> Result<u64, LedgerError> {
-        let mut turn = self.begin_write("sending mails again").await?;
+        let mut tx = self.begin_write("sending mails again").await?;
         let again = "update mails set state = 'waiting', next_at = $2, created_at = $2, tries = 0, ended_at = null \
                      where state in ('refused', 'expired') and created_at >= $1";
         let again = sqlx::query(again)
             .bind(since.millis())
             .bind(now.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         let again = again.map_err(|source| LedgerError::of("sending mails again", source))?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(again.rows_affected())
     }
 
@@ -416,7 +416,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn prune_alerts(&self, before: Timestamp) -> Result<u64, LedgerError> {
         const SOME: i64 = 500;
-        let mut turn = self.begin_write("pruning alerts").await?;
+        let mut tx = self.begin_write("pruning alerts").await?;
         let mut pruned = 0;
         for delete in [
             "delete from mails where id in (select id from mails where ended_at < $1 limit $2)",
@@ -427,13 +427,13 @@ impl Ledger {
             let done = sqlx::query(delete)
                 .bind(before.millis())
                 .bind(SOME)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await;
             pruned += done
                 .map_err(|source| LedgerError::of("pruning alerts", source))?
                 .rows_affected();
         }
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(pruned)
     }
 }

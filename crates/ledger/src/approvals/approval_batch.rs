@@ -29,12 +29,12 @@ pub struct NewApproval {
 }
 
 /// Items that were never sent, and now never will be, give key and number back.
-pub(crate) async fn release_keys(turn: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
+pub(crate) async fn release_keys(tx: &mut WriteTx, items: &[i64]) -> Result<(), LedgerError> {
     let query = "update items set key_hash = null, order_no = null, custom_order_no = null \
                  where id in (select cast(atom as bigint) from json_each($1)) and state = 'cancelled' and submit_count = 0";
     let done = sqlx::query(query)
         .bind(list(items))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     done.map(|_| ())
         .map_err(|source| LedgerError::of(DOING, source))
@@ -42,7 +42,7 @@ pub(crate) async fn release_keys(turn: &mut WriteTx, items: &[i64]) -> Result<()
 
 /// Moves all items of a job that wait for approval; says how many.
 pub(crate) async fn move_awaiting(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     job_id: i64,
     event: &Event,
     why: &str,
@@ -51,7 +51,7 @@ pub(crate) async fn move_awaiting(
     let failed = |source| LedgerError::of(DOING, source);
     let job =
         sqlx::query("select policy, first_item, last_item from jobs where id = $1").bind(job_id);
-    let job = job.fetch_one(turn.connection()).await.map_err(failed)?;
+    let job = job.fetch_one(tx.connection()).await.map_err(failed)?;
     let policy: Policy = serde_json::from_str(job.try_get(0).map_err(failed)?)
         .map_err(|_| LedgerError::corrupt("jobs", job_id, "policy"))?;
     let (first, last): (i64, i64) = (
@@ -60,7 +60,7 @@ pub(crate) async fn move_awaiting(
     );
     let (mut after, mut items) = (first - 1, 0);
     loop {
-        let rows = awaiting_page(turn, job_id, after, last).await?;
+        let rows = awaiting_page(tx, job_id, after, last).await?;
         let Some(end) = rows.last() else {
             return Ok(items);
         };
@@ -83,21 +83,21 @@ pub(crate) async fn move_awaiting(
             .iter()
             .map(|(stored, moved)| written((stored, moved)))
             .collect();
-        if !ChangeBatch::of(&written, &[])?.execute(turn).await? {
+        if !ChangeBatch::of(&written, &[])?.execute(tx).await? {
             let what =
                 format!("an item of job {job_id} changed within the transaction that read it");
             return Err(LedgerError::Inconsistent { what });
         }
         if *event != Event::Approve {
             let ids: Vec<i64> = moved.iter().map(|(stored, _)| stored.id).collect();
-            release_keys(turn, &ids).await?;
+            release_keys(tx, &ids).await?;
         }
         items += moved.len() as u64;
     }
 }
 
 async fn awaiting_page(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     job_id: i64,
     after: i64,
     last: i64,
@@ -108,14 +108,14 @@ async fn awaiting_page(
         .bind(last)
         .bind(job_id)
         .bind(PAGE)
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await;
     rows.map_err(|source| LedgerError::of(DOING, source))
 }
 
 /// Holds the items of a job that was just planned, and asks for approval of what they are now.
 pub(crate) async fn ask(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     job_id: i64,
     new: &NewApproval,
     now: Timestamp,
@@ -125,16 +125,16 @@ pub(crate) async fn ask(
     let hold = "update items set state = 'awaiting_approval', next_at = null where job_id = $1 and next_at is not null and state = 'planned'";
     sqlx::query(hold)
         .bind(job_id)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
-    let batch = contents(turn, job_id).await?;
-    store_approval(turn, job_id, new, &batch, now).await
+    let batch = contents(tx, job_id).await?;
+    store_approval(tx, job_id, new, &batch, now).await
 }
 
 /// Holds a job's items of these numbers, nobody has seen them yet, and adds them to the batch.
 pub(crate) async fn hold_some(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     job_id: i64,
     (after, to): (i64, i64),
     batch: &mut Batch,
@@ -146,12 +146,12 @@ pub(crate) async fn hold_some(
         .bind(after)
         .bind(to)
         .bind(job_id)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     moved.map_err(failed)?;
     let mut after = after;
     loop {
-        let rows = awaiting_page(turn, job_id, after, to).await?;
+        let rows = awaiting_page(tx, job_id, after, to).await?;
         let Some(end) = rows.last() else {
             return Ok(());
         };
@@ -162,7 +162,7 @@ pub(crate) async fn hold_some(
 
 /// Keeps what is asked for, of a job that is there.
 pub(crate) async fn store_approval(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     job_id: i64,
     new: &NewApproval,
     batch: &Batch,
@@ -180,20 +180,20 @@ pub(crate) async fn store_approval(
         .bind(json!(batch.sums()).to_string())
         .bind(now.millis())
         .bind(new.expires_at.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     Ok(())
 }
 
 /// The content of a job's items that wait for approval, as it is now.
-pub(crate) async fn contents(turn: &mut WriteTx, job_id: i64) -> Result<Batch, LedgerError> {
+pub(crate) async fn contents(tx: &mut WriteTx, job_id: i64) -> Result<Batch, LedgerError> {
     let failed = |source| LedgerError::of("reading a batch", source);
     let query = "select r.workflow, r.occurrence, r.source, r.params, j.name, j.kind, j.lane, coalesce(j.account, '') as account, \
                    j.first_item, j.last_item from jobs as j join runs as r on r.id = j.run_id where j.id = $1";
     let row = sqlx::query(query)
         .bind(job_id)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     let text = |name: &str| row.try_get::<&str, _>(name).map_err(failed);
@@ -213,7 +213,7 @@ pub(crate) async fn contents(turn: &mut WriteTx, job_id: i64) -> Result<Batch, L
     );
     let mut after = first - 1;
     loop {
-        let rows = awaiting_page(turn, job_id, after, last).await?;
+        let rows = awaiting_page(tx, job_id, after, last).await?;
         let Some(end) = rows.last() else {
             return Ok(batch);
         };

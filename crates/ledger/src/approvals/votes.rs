@@ -264,9 +264,9 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DecisionOutcome, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
-        let decided = approve(&mut turn, approval_id, shown, by, now).await?;
-        self.end(turn, &decided).await?;
+        let mut tx = self.begin_write(DOING).await?;
+        let decided = approve(&mut tx, approval_id, shown, by, now).await?;
+        self.end(tx, &decided).await?;
         Ok(decided)
     }
 
@@ -280,9 +280,9 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DecisionOutcome, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
-        let decided = withdraw(&mut turn, approval_id, &Event::Reject, by, now).await?;
-        self.end(turn, &decided).await?;
+        let mut tx = self.begin_write(DOING).await?;
+        let decided = withdraw(&mut tx, approval_id, &Event::Reject, by, now).await?;
+        self.end(tx, &decided).await?;
         Ok(decided)
     }
 
@@ -297,17 +297,17 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
-        let approval = read(&mut turn, approval_id).await?;
+        let mut tx = self.begin_write(DOING).await?;
+        let approval = read(&mut tx, approval_id).await?;
         let Some(approval) = approval.filter(|known| known.state == ApprovalState::Approved) else {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(false);
         };
-        decide_as(&mut turn, approval_id, ApprovalState::Revoked, now).await?;
+        decide_as(&mut tx, approval_id, ApprovalState::Revoked, now).await?;
         let after = json!({ "state": ApprovalState::Revoked.as_str() });
-        turn.note(note(&approval, "approval.reject", by, after, now))
+        tx.note(note(&approval, "approval.reject", by, after, now))
             .await?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -321,7 +321,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         let query = "select id from approvals where state in ('waiting', 'void') and expires_at <= $1 order by id limit 100";
-        // Looked at often, and hardly ever to be done: looking takes no turn.
+        // Looked at often, and hardly ever to be done: looking takes no write lock.
         let over: Vec<i64> = sqlx::query_scalar(query)
             .bind(now.millis())
             .fetch_all(&self.read)
@@ -329,42 +329,42 @@ impl Ledger {
             .map_err(|source| LedgerError::of(DOING, source))?;
         let mut expired = 0;
         for id in over {
-            let mut turn = self.begin_write(DOING).await?;
-            let decided = withdraw(&mut turn, id, &Event::Expire, by, now).await?;
+            let mut tx = self.begin_write(DOING).await?;
+            let decided = withdraw(&mut tx, id, &Event::Expire, by, now).await?;
             expired += u64::from(matches!(decided, DecisionOutcome::Withdrawn(_)));
-            self.end(turn, &decided).await?;
+            self.end(tx, &decided).await?;
         }
         Ok(expired)
     }
 
-    async fn end(&self, turn: WriteTx, decided: &DecisionOutcome) -> Result<(), LedgerError> {
+    async fn end(&self, tx: WriteTx, decided: &DecisionOutcome) -> Result<(), LedgerError> {
         match decided {
             DecisionOutcome::Released(_) | DecisionOutcome::Withdrawn(_) => {
-                turn.commit_and_tell().await?;
+                tx.commit_and_tell().await?;
                 self.woken.notify_waiters();
                 Ok(())
             }
-            DecisionOutcome::Counted { .. } | DecisionOutcome::Changed => turn.commit().await,
+            DecisionOutcome::Counted { .. } | DecisionOutcome::Changed => tx.commit().await,
             DecisionOutcome::OwnBatch
             | DecisionOutcome::Incomparable
             | DecisionOutcome::VotedBefore
             | DecisionOutcome::NotAsShown
             | DecisionOutcome::NotWaiting(_)
             | DecisionOutcome::Revoked { .. }
-            | DecisionOutcome::NoSuchApproval => turn.rollback().await,
+            | DecisionOutcome::NoSuchApproval => tx.rollback().await,
         }
     }
 }
 
 async fn approve(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     shown: Option<&str>,
     by: &Authorization,
     now: Timestamp,
 ) -> Result<DecisionOutcome, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
-    let Some(approval) = read(turn, id).await? else {
+    let Some(approval) = read(tx, id).await? else {
         return Ok(DecisionOutcome::NoSuchApproval);
     };
     if approval.state != ApprovalState::Waiting {
@@ -384,21 +384,21 @@ async fn approve(
     if shown.is_some_and(|shown| shown != approval.content_hash) {
         return Ok(DecisionOutcome::NotAsShown);
     }
-    if contents(turn, approval.job_id).await?.print().to_string() != approval.content_hash {
-        void_stale_approval(turn, approval.job_id).await?;
+    if contents(tx, approval.job_id).await?.print().to_string() != approval.content_hash {
+        void_stale_approval(tx, approval.job_id).await?;
         let after = json!({ "state": "void" });
-        turn.note(note(&approval, "approval.void", by, after, now))
+        tx.note(note(&approval, "approval.void", by, after, now))
             .await?;
         return Ok(DecisionOutcome::Changed);
     }
-    let given = 1 + votes(turn, id).await?;
+    let given = 1 + votes(tx, id).await?;
     let released = given >= approval.needed;
     let mut after =
         json!({ "content_hash": approval.content_hash, "given": given, "needed": approval.needed });
     if released {
         after["released"] = json!(approval.items);
     }
-    let audit = turn
+    let audit = tx
         .note(note(&approval, "approval.approve", by, after, now))
         .await?;
     let insert = "insert into approval_votes (approval_id, person, actor, at, reason, audit) values ($1, $2, $3, $4, $5, $6) \
@@ -410,7 +410,7 @@ async fn approve(
         .bind(now.millis())
         .bind(by.reason.as_str())
         .bind(audit)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     if voted.rows_affected() == 0 {
@@ -423,35 +423,35 @@ async fn approve(
         });
     }
     let items = move_awaiting(
-        turn,
+        tx,
         approval.job_id,
         &Event::Approve,
         &format!("approved by {}", by.words()),
         now,
     )
     .await?;
-    decide_as(turn, id, ApprovalState::Approved, now).await?;
+    decide_as(tx, id, ApprovalState::Approved, now).await?;
     Ok(DecisionOutcome::Released(items))
 }
 
-async fn votes(turn: &mut WriteTx, id: i64) -> Result<u32, LedgerError> {
+async fn votes(tx: &mut WriteTx, id: i64) -> Result<u32, LedgerError> {
     let query = "select count(*) from approval_votes where approval_id = $1";
     let given: i64 = sqlx::query_scalar(query)
         .bind(id)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
     Ok(u32::try_from(given).unwrap_or(u32::MAX - 1))
 }
 
 async fn withdraw(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     event: &Event,
     by: &Authorization,
     now: Timestamp,
 ) -> Result<DecisionOutcome, LedgerError> {
-    let Some(approval) = read(turn, id).await? else {
+    let Some(approval) = read(tx, id).await? else {
         return Ok(DecisionOutcome::NoSuchApproval);
     };
     if !approval.state.is_open() {
@@ -470,9 +470,9 @@ async fn withdraw(
             format!("the batch was rejected by {}", by.words()),
         )
     };
-    let items = move_awaiting(turn, approval.job_id, event, &why, now).await?;
-    decide_as(turn, id, state, now).await?;
-    turn.note(note(
+    let items = move_awaiting(tx, approval.job_id, event, &why, now).await?;
+    decide_as(tx, id, state, now).await?;
+    tx.note(note(
         &approval,
         action,
         by,
@@ -501,11 +501,11 @@ fn note<'a>(
     }
 }
 
-async fn read(turn: &mut WriteTx, id: i64) -> Result<Option<ApprovalRow>, LedgerError> {
+async fn read(tx: &mut WriteTx, id: i64) -> Result<Option<ApprovalRow>, LedgerError> {
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} where a.id = $1"));
     let row = sqlx::query(query)
         .bind(id)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await;
     row.map_err(|source| LedgerError::of(DOING, source))?
         .as_ref()
@@ -514,7 +514,7 @@ async fn read(turn: &mut WriteTx, id: i64) -> Result<Option<ApprovalRow>, Ledger
 }
 
 async fn decide_as(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     state: ApprovalState,
     now: Timestamp,
@@ -524,21 +524,18 @@ async fn decide_as(
         .bind(id)
         .bind(state.as_str())
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     done.map(|_| ())
         .map_err(|source| LedgerError::of(DOING, source))
 }
 
 /// An approval that still waits is for other rows than these.
-pub(crate) async fn void_stale_approval(
-    turn: &mut WriteTx,
-    job_id: i64,
-) -> Result<(), LedgerError> {
+pub(crate) async fn void_stale_approval(tx: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
     let query = "update approvals set state = 'void' where job_id = $1 and state = 'waiting'";
     let done = sqlx::query(query)
         .bind(job_id)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     done.map(|_| ())
         .map_err(|source| LedgerError::of(DOING, source))

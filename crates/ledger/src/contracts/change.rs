@@ -115,14 +115,14 @@ impl Ledger {
         id: i64,
         change: &ContractChange,
     ) -> Result<ContractChangeOutcome, LedgerError> {
-        let mut turn = WriteTx::take_long(&self.write, "changing a contract").await?;
-        let contracts = locked(&mut turn, &[id]).await?;
-        turn.acquire_write_lock().await?;
+        let mut tx = WriteTx::take_long(&self.write, "changing a contract").await?;
+        let contracts = locked(&mut tx, &[id]).await?;
+        tx.acquire_write_lock().await?;
         let changed = match contracts.first() {
-            Some(contract) => apply(&mut turn, contract, change).await?,
+            Some(contract) => apply(&mut tx, contract, change).await?,
             None => ContractChangeOutcome::NoSuchContract,
         };
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         Ok(changed)
     }
 
@@ -140,10 +140,10 @@ impl Ledger {
         for known in self.contracts_called(contract, Some(account)).await? {
             self.change_contract(known.id, change).await?;
         }
-        let mut turn = WriteTx::take_long(&self.write, "ending a contract").await?;
-        turn.acquire_write_lock().await?;
-        withdraw(&mut turn, (account, contract), change).await?;
-        turn.commit_and_tell().await
+        let mut tx = WriteTx::take_long(&self.write, "ending a contract").await?;
+        tx.acquire_write_lock().await?;
+        withdraw(&mut tx, (account, contract), change).await?;
+        tx.commit_and_tell().await
     }
 
     /// Failed items of which contracts have not heard, oldest first.
@@ -178,21 +178,21 @@ impl Ledger {
         news: &ContractNews,
         change: &ContractChange,
     ) -> Result<bool, LedgerError> {
-        let mut turn = WriteTx::take_long(&self.write, "telling a contract").await?;
-        let contracts = locked(&mut turn, &[news.contract_id]).await?;
-        turn.acquire_write_lock().await?;
+        let mut tx = WriteTx::take_long(&self.write, "telling a contract").await?;
+        let contracts = locked(&mut tx, &[news.contract_id]).await?;
+        tx.acquire_write_lock().await?;
         let heard = sqlx::query(
             "update contract_periods set failure_unprocessed = 0 where item_id = $1 and failure_unprocessed = 1",
         );
-        let heard = heard.bind(news.item_id).execute(turn.connection()).await;
+        let heard = heard.bind(news.item_id).execute(tx.connection()).await;
         let heard = heard
             .map_err(|source| LedgerError::of("telling a contract", source))?
             .rows_affected()
             > 0;
         if let (true, Some(contract)) = (heard, contracts.first()) {
-            apply(&mut turn, contract, change).await?;
+            apply(&mut tx, contract, change).await?;
         }
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         Ok(heard)
     }
 
@@ -204,15 +204,15 @@ impl Ledger {
         if items.is_empty() {
             return Ok(());
         }
-        let mut turn = self.begin_write("telling contracts").await?;
+        let mut tx = self.begin_write("telling contracts").await?;
         let heard = "update contract_periods set failure_unprocessed = 0 where failure_unprocessed = 1 \
                      and item_id in (select cast(atom as bigint) from json_each($1))";
         let heard = sqlx::query(heard)
             .bind(list(items))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         heard.map_err(|source| LedgerError::of("telling contracts", source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// Contracts whose last day is over and of which nothing is open: by number, with that day.
@@ -269,7 +269,7 @@ fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
 }
 
 async fn apply(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     contract: &ContractRow,
     change: &ContractChange,
 ) -> Result<ContractChangeOutcome, LedgerError> {
@@ -280,8 +280,8 @@ async fn apply(
     let mut accounted = contract.accounted.clone();
     accounted.extend(after.waived.iter().map(|waived| waived.period.name.clone()));
     let next_due = after.subscription.next_due(contract.open(), &accounted);
-    note_waived(turn, contract.id, &after.waived, change.now).await?;
-    update(turn, &[(contract.id, &after.subscription, next_due)]).await?;
+    note_waived(tx, contract.id, &after.waived, change.now).await?;
+    update(tx, &[(contract.id, &after.subscription, next_due)]).await?;
     let (before, now) = (Some(contract.json()), shown(&after.subscription));
     let history = History {
         contract_id: contract.id,
@@ -289,12 +289,12 @@ async fn apply(
         before,
         after: now,
     };
-    note_changes(turn, &[history], change.who.name(), &change.why, change.now).await?;
+    note_changes(tx, &[history], change.who.name(), &change.why, change.now).await?;
     let charged = after.subscription.standing == ContractStanding::Active;
     let withdrawn = match change.what {
         ContractAction::EndOn(day) => {
             withdraw_after(
-                turn,
+                tx,
                 contract.id,
                 day,
                 (change.who.name(), &change.why),
@@ -306,7 +306,7 @@ async fn apply(
             Vec::new()
         }
         ContractAction::Suspend | ContractAction::Resume | ContractAction::End => {
-            withdraw(turn, (&contract.account, &contract.contract), change).await?
+            withdraw(tx, (&contract.account, &contract.contract), change).await?
         }
     };
     if change.who.is_person() {
@@ -323,7 +323,7 @@ async fn apply(
         );
         after["withdrawn"] = named(&withdrawn);
         let target = format!("contract {}", contract.contract);
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by: &by,
             action,
             target,
@@ -407,23 +407,23 @@ pub(super) const OPEN: &str = "\
 /// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items
 /// that were.
 async fn withdraw(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     (account, contract): (&str, &str),
     change: &ContractChange,
 ) -> Result<Vec<i64>, LedgerError> {
     let exclusive_key = KeyHash::one_at_a_time(account, CONTRACT, contract);
     let items = sqlx::query_scalar(OPEN)
         .bind(exclusive_key.as_bytes().to_vec())
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await;
     let items: Vec<i64> = items.map_err(failed_withdrawal)?;
-    withdraw_items(turn, &items, change.who.name(), &change.why, change.now).await
+    withdraw_items(tx, &items, change.who.name(), &change.why, change.now).await
 }
 
 /// Withdraws what is open of a contract's periods that fall due after its last day; says which
 /// items that were.
 pub(super) async fn withdraw_after(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     contract: i64,
     last: NaiveDate,
     (who, why): (&str, &str),
@@ -435,9 +435,9 @@ pub(super) async fn withdraw_after(
     let items = sqlx::query_scalar(query)
         .bind(contract)
         .bind(last.to_string())
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await;
-    withdraw_items(turn, &items.map_err(failed_withdrawal)?, who, why, now).await
+    withdraw_items(tx, &items.map_err(failed_withdrawal)?, who, why, now).await
 }
 
 fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
@@ -447,25 +447,25 @@ fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
 /// Withdraws what a run that is being planned has of contracts whose end the gateway has confirmed
 /// meanwhile: nobody who ended them could see its items.
 pub async fn withdraw_what_has_ended(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     run_id: i64,
     began: Timestamp,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let ended = sqlx::query_scalar(ENDED_SINCE)
         .bind(began.millis())
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await;
     let ended: Vec<Vec<u8>> = ended.map_err(failed_withdrawal)?;
     for exclusive_key in ended {
         let items = sqlx::query_scalar(OPEN_OF_RUN)
             .bind(exclusive_key)
             .bind(run_id)
-            .fetch_all(turn.connection())
+            .fetch_all(tx.connection())
             .await;
         let items: Vec<i64> = items.map_err(failed_withdrawal)?;
         withdraw_items(
-            turn,
+            tx,
             &items,
             Actor::payrun().name(),
             "terminated at the gateway while this was planned",
@@ -488,7 +488,7 @@ const OPEN_OF_RUN: &str = "\
       and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
 
 async fn withdraw_items(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     items: &[i64],
     who: &str,
     why: &str,
@@ -496,7 +496,7 @@ async fn withdraw_items(
 ) -> Result<Vec<i64>, LedgerError> {
     let mut withdrawn = Vec::new();
     for item in items {
-        if cancel_with_contract(turn, *item, (who, why), now).await? {
+        if cancel_with_contract(tx, *item, (who, why), now).await? {
             withdrawn.push(*item);
         }
     }

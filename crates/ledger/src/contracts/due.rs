@@ -286,7 +286,7 @@ impl PlanWriter {
     }
 
     /// Items that had a period's key before this plan may have come to rest while it was made:
-    /// their periods say so. To be done in the plan's turn.
+    /// their periods say so. To be done in the plan's transaction.
     pub(crate) async fn look_at_holders(&mut self, before: i64) -> Result<(), LedgerError> {
         let holders = format!(
             "update contract_periods set state = {AS_ITEM} from items as i where i.id = contract_periods.item_id \

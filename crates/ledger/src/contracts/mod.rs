@@ -1,8 +1,8 @@
 //! Contracts in the ledger: what they owe, what became of their periods, and who changed what.
 //!
 //! A period is accounted for by one row, which no other can be beside. Whoever changes a contract
-//! locks its row before taking the turn, since a plan that is long under way holds the rows of the
-//! contracts it plans and takes its turn last.
+//! locks its row before taking the write lock, since a plan that is long under way holds the rows of the
+//! contracts it plans and takes the write lock last.
 
 mod change;
 mod due;
@@ -270,7 +270,7 @@ fn line<'a>(
 const UPDATE: &str = include_str!("update.sql");
 
 async fn update(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     rows: &[(i64, &Subscription, Option<NaiveDate>)],
 ) -> Result<(), LedgerError> {
     let lines: Vec<_> = rows
@@ -279,7 +279,7 @@ async fn update(
         .collect();
     let update = sqlx::query(UPDATE)
         .bind(list(&lines))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     update
         .map(|_| ())
@@ -295,7 +295,7 @@ struct History {
 }
 
 async fn note_changes(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     changes: &[History],
     who: &str,
     why: &str,
@@ -319,7 +319,7 @@ async fn note_changes(
         .bind(now.millis())
         .bind(who)
         .bind(why);
-    let noted = noted.execute(turn.connection()).await;
+    let noted = noted.execute(tx.connection()).await;
     noted
         .map(|_| ())
         .map_err(|source| LedgerError::of("keeping a contract's history", source))
@@ -327,7 +327,7 @@ async fn note_changes(
 
 /// Notes periods that will never be charged.
 async fn note_waived(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     contract: i64,
     waived: &[WaivedPeriod],
     now: Timestamp,
@@ -347,16 +347,16 @@ async fn note_waived(
         .bind(list(&rows))
         .bind(contract)
         .bind(now.millis());
-    let noted = noted.execute(turn.connection()).await;
+    let noted = noted.execute(tx.connection()).await;
     noted
         .map(|_| ())
         .map_err(|source| LedgerError::of("keeping a contract's periods", source))
 }
 
 /// Reads contracts by their numbers and keeps others from changing them until the transaction ends.
-async fn locked(turn: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
+async fn locked(tx: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
     let failed = |source| LedgerError::of("reading contracts", source);
-    let lock = if turn.engine() == DbKind::Postgres {
+    let lock = if tx.engine() == DbKind::Postgres {
         "for update of c"
     } else {
         ""
@@ -367,7 +367,7 @@ async fn locked(turn: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, Led
     );
     let rows = sqlx::query(AssertSqlSafe(query))
         .bind(list(ids))
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await
         .map_err(failed)?;
     let mut contracts = rows
@@ -376,7 +376,7 @@ async fn locked(turn: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, Led
         .collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query(ACCOUNTED)
         .bind(list(ids))
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await
         .map_err(failed)?;
     put_in(&mut contracts, &rows).map_err(failed)?;

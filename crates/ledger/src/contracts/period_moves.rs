@@ -66,10 +66,10 @@ fn moved(written: &ItemChange<'_>) -> Option<PeriodMove> {
 }
 
 /// Writes what [`periods_of`] says.
-pub(crate) async fn note_moved(turn: &mut WriteTx, periods: String) -> Result<(), LedgerError> {
+pub(crate) async fn note_moved(tx: &mut WriteTx, periods: String) -> Result<(), LedgerError> {
     let noted = sqlx::query(MOVED)
         .bind(periods)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     noted
         .map(|_| ())

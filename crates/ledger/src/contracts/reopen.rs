@@ -39,9 +39,9 @@ impl Ledger {
         id: i64,
         reopening: &ReopenRequest,
     ) -> Result<ContractChangeOutcome, LedgerError> {
-        let mut turn = WriteTx::take_long(&self.write, "reopening a period").await?;
-        let contracts = locked(&mut turn, &[id]).await?;
-        turn.acquire_write_lock().await?;
+        let mut tx = WriteTx::take_long(&self.write, "reopening a period").await?;
+        let contracts = locked(&mut tx, &[id]).await?;
+        tx.acquire_write_lock().await?;
         let Some(contract) = contracts.first() else {
             return Ok(ContractChangeOutcome::NoSuchContract);
         };
@@ -74,7 +74,7 @@ impl Ledger {
             .bind(why)
             .bind(now.millis());
         let Some(row) = reopened
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?
         else {
@@ -88,7 +88,7 @@ impl Ledger {
             .parse()
             .ok();
         update(
-            &mut turn,
+            &mut tx,
             &[(
                 id,
                 &contract.subscription,
@@ -109,7 +109,7 @@ impl Ledger {
             after,
             at: *now,
         };
-        turn.note(note).await?;
+        tx.note(note).await?;
         let after = json!({ "period": period, "until": until.to_string() });
         let history = History {
             contract_id: id,
@@ -117,8 +117,8 @@ impl Ledger {
             before: None,
             after,
         };
-        note_changes(&mut turn, &[history], who.name(), why, *now).await?;
-        turn.commit_and_tell().await?;
+        note_changes(&mut tx, &[history], who.name(), why, *now).await?;
+        tx.commit_and_tell().await?;
         Ok(ContractChangeOutcome::Done {
             cancelled: 0,
             waived: 0,

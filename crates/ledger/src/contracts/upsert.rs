@@ -66,9 +66,9 @@ impl Ledger {
         rows: &[NewContract],
         import: &Import,
     ) -> Result<Vec<UpsertOutcome>, LedgerError> {
-        let mut turn = WriteTx::take_long(&self.write, "importing contracts").await?;
-        let known = known(&mut turn, rows, &import.account).await?;
-        turn.acquire_write_lock().await?;
+        let mut tx = WriteTx::take_long(&self.write, "importing contracts").await?;
+        let known = known(&mut tx, rows, &import.account).await?;
+        tx.acquire_write_lock().await?;
         let mut kept = Vec::with_capacity(rows.len());
         let (mut fresh, mut changed): (Vec<&NewContract>, Vec<(&ContractRow, Subscription)>) =
             Default::default();
@@ -91,13 +91,13 @@ impl Ledger {
                 },
             });
         }
-        insert(&mut turn, &fresh, import).await?;
-        let withdrawn = change(&mut turn, &changed, import).await?;
+        insert(&mut tx, &fresh, import).await?;
+        let withdrawn = change(&mut tx, &changed, import).await?;
         if import.who.is_person() && fresh.len() + changed.len() > 0 {
             let by = signed(&import.who, &import.why)?;
             let after = json!({ "new": fresh.len(), "changed": changed.len(), "withdrawn": named(&withdrawn) });
             let (action, target) = ("contract.import", "contracts".to_owned());
-            turn.note(NewAuditEntry {
+            tx.note(NewAuditEntry {
                 by: &by,
                 action,
                 target,
@@ -108,9 +108,9 @@ impl Ledger {
             .await?;
         }
         if import.commit {
-            turn.commit().await?
+            tx.commit().await?
         } else {
-            turn.rollback().await?
+            tx.rollback().await?
         }
         Ok(kept)
     }
@@ -121,7 +121,7 @@ pub(super) const KNOWN: &str = "\
 
 /// Those that are there, kept from changing meanwhile.
 async fn known(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     rows: &[NewContract],
     account: &str,
 ) -> Result<BTreeMap<String, ContractRow>, LedgerError> {
@@ -129,10 +129,10 @@ async fn known(
     let ids = sqlx::query_scalar(KNOWN)
         .bind(list(&names))
         .bind(account)
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await;
     let ids: Vec<i64> = ids.map_err(|source| LedgerError::of("looking for contracts", source))?;
-    Ok(locked(turn, &ids)
+    Ok(locked(tx, &ids)
         .await?
         .into_iter()
         .map(|row| (row.contract.clone(), row))
@@ -140,7 +140,7 @@ async fn known(
 }
 
 async fn insert(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     fresh: &[&NewContract],
     import: &Import,
 ) -> Result<(), LedgerError> {
@@ -162,7 +162,7 @@ async fn insert(
         .bind(list(&lines))
         .bind(&import.account)
         .bind(import.now.millis());
-    let made = made.fetch_all(turn.connection()).await.map_err(failed)?;
+    let made = made.fetch_all(tx.connection()).await.map_err(failed)?;
     let mut ids: BTreeMap<String, i64> = BTreeMap::new();
     for row in &made {
         ids.insert(
@@ -184,12 +184,12 @@ async fn insert(
         .zip(&subscriptions)
         .filter_map(history)
         .collect();
-    note_changes(turn, &history, import.who.name(), &import.why, import.now).await
+    note_changes(tx, &history, import.who.name(), &import.why, import.now).await
 }
 
 /// Changes them; says which items were withdrawn because of it.
 async fn change(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     changed: &[(&ContractRow, Subscription)],
     import: &Import,
 ) -> Result<Vec<i64>, LedgerError> {
@@ -209,7 +209,7 @@ async fn change(
         .iter()
         .map(|(row, one)| (row.id, one, next(row, one)))
         .collect();
-    update(turn, &rows).await?;
+    update(tx, &rows).await?;
     let history = |(row, one): &(&ContractRow, Subscription)| History {
         contract_id: row.id,
         what: "changed",
@@ -217,7 +217,7 @@ async fn change(
         after: shown(one),
     };
     let history: Vec<History> = changed.iter().map(history).collect();
-    note_changes(turn, &history, import.who.name(), &import.why, import.now).await?;
+    note_changes(tx, &history, import.who.name(), &import.why, import.now).await?;
     // An earlier end is a withdrawal of what falls due after it.
     let mut withdrawn = Vec::new();
     for (row, one) in changed {
@@ -230,7 +230,7 @@ async fn change(
         if let Some(last) = last {
             let why = format!("the contract ends on {last}: {}", import.why);
             withdrawn.extend(
-                withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?,
+                withdraw_after(tx, row.id, last, (import.who.name(), &why), import.now).await?,
             );
         }
     }

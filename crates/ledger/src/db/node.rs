@@ -124,9 +124,9 @@ impl Ledger {
     async fn bury_by_files(&self, folder: &Path, now: Timestamp) -> Result<u64, LedgerError> {
         let mut freed = 0;
         for (id, path) in dead_nodes(folder) {
-            let mut turn = self.begin_write(BURYING).await?;
-            freed += expire(&mut turn, id, now).await?;
-            turn.commit().await?;
+            let mut tx = self.begin_write(BURYING).await?;
+            freed += expire(&mut tx, id, now).await?;
+            tx.commit().await?;
             std::fs::remove_file(path).ok();
         }
         Ok(freed)
@@ -135,7 +135,7 @@ impl Ledger {
     /// Taking the lock of a node is the proof; it is let go again with the transaction.
     async fn bury_by_locks(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(BURYING, source);
-        // Nobody dies often: looking takes no turn.
+        // Nobody dies often: looking takes no write lock.
         let dead =
             format!("select n.id from nodes as n where not exists ({LOCK_OF_NODE}) limit 100");
         let known: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(dead))
@@ -145,22 +145,22 @@ impl Ledger {
         if known.is_empty() {
             return Ok(0);
         }
-        let mut turn = self.begin_write(BURYING).await?;
+        let mut tx = self.begin_write(BURYING).await?;
         let mut freed = 0;
         for id in known {
             let locked = "select case when pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1)) then 1 else 0 end";
             let locked: i32 = sqlx::query_scalar(locked)
                 .bind(id)
-                .fetch_one(turn.connection())
+                .fetch_one(tx.connection())
                 .await
                 .map_err(failed)?;
             if locked == 1 {
-                freed += expire(&mut turn, id, now).await?;
+                freed += expire(&mut tx, id, now).await?;
                 let gone = sqlx::query("delete from nodes where id = $1").bind(id);
-                gone.execute(turn.connection()).await.map_err(failed)?;
+                gone.execute(tx.connection()).await.map_err(failed)?;
             }
         }
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         Ok(freed)
     }
 }
@@ -173,13 +173,13 @@ const LOCK_OF_NODE: &str = "\
       and l.database = (select oid from pg_database where datname = current_database()) \
       and (cast(l.classid as bigint) << 32) | cast(l.objid as bigint) = hashtextextended(current_schema(), n.id)";
 
-async fn expire(turn: &mut WriteTx, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
+async fn expire(tx: &mut WriteTx, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
     let expire = "update items set next_at = $2, lease_until = null where state in ('sending', 'pending', 'unknown', 'needs_review') and node = $1 \
                   and lease_until > $2";
     let expired = sqlx::query(expire)
         .bind(id)
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     expired
         .map(|done| done.rows_affected())

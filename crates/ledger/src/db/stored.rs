@@ -32,5 +32,7 @@ pub(crate) fn total_currency(
         return Ok(None);
     }
     let currency = Currency::parse(code);
-    currency.map(Some).map_err(|_| corrupt(("totals", id, "currency")))
+    currency
+        .map(Some)
+        .map_err(|_| corrupt(("totals", id, "currency")))
 }

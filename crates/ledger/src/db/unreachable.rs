@@ -43,17 +43,17 @@ impl Ledger {
         how: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let note = "insert into unreachable_gateways (lane, since, how) values ($1, $2, $3) \
                     on conflict (lane) do update set how = excluded.how";
         let noted = sqlx::query(note)
             .bind(lane)
             .bind(now.millis())
             .bind(how)
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         noted.map_err(|source| LedgerError::of(DOING, source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// Notes that a gateway is reached.
@@ -72,12 +72,12 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let delete = sqlx::query("delete from unreachable_gateways where lane = $1")
             .bind(lane)
-            .execute(turn.connection());
+            .execute(tx.connection());
         delete.await.map_err(failed)?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// The gateways to which there is no connection.

@@ -1,11 +1,11 @@
-//! A turn to write: one transaction that no other write of any process comes between.
+//! A write transaction: one that no other write of any process comes between.
 //!
 //! SQLite has one writer at a time anyway (`begin immediate`). On PostgreSQL a lock that ends with
-//! the transaction does the same, so that what was thought through once holds on both: what a turn
-//! reads stays true until it commits. Turns are short; only a plan is long, and it takes its turn
+//! the transaction does the same, so that what was thought through once holds on both: what it
+//! reads stays true until it commits. It is short; only a plan is long, and it takes the write lock
 //! no earlier than with its commit, on a connection of its own.
 //!
-//! A connection that failed is never trusted again: the next turn makes a new one. Neither is one
+//! A connection that failed is never trusted again: the next transaction makes a new one. Neither is one
 //! that is silent: a server that vanished without a word would otherwise be waited for as long as
 //! the operating system does, or for ever.
 
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::db::location::{DatabaseLocation, DbKind};
 use crate::error::LedgerError;
 
-/// Waits until no other transaction of this ledger (a schema of a database) has its turn.
+/// Waits until no other transaction of this ledger (a schema of a database) has the write lock.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
 
 /// A standby refuses to begin this, so that it is never taken for the ledger. Each statement sees
@@ -57,7 +57,7 @@ pub enum CommitFault {
 }
 
 impl WriteConnection {
-    /// Nothing is connected before the first turn.
+    /// Nothing is connected before the first transaction.
     pub fn new(home: DatabaseLocation, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             home,
@@ -71,7 +71,7 @@ impl WriteConnection {
         self.fault = fault;
     }
 
-    /// Lets the connection go, and waits until it is gone; a later turn would make another.
+    /// Lets the connection go, and waits until it is gone; a later transaction would make another.
     pub async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.close().await.ok();
@@ -112,13 +112,13 @@ impl WriteConnection {
 /// A transaction under way. Dropped without an end, it is rolled back.
 #[derive(Debug)]
 pub(crate) struct WriteTx {
-    /// There until the turn has ended.
+    /// There until the transaction has ended.
     writing: Option<OwnedMutexGuard<WriteConnection>>,
     doing: &'static str,
 }
 
 impl WriteTx {
-    /// Waits for the turn and begins.
+    /// Waits for the write lock and begins.
     pub async fn begin(
         writing: &Arc<Mutex<WriteConnection>>,
         doing: &'static str,
@@ -154,7 +154,7 @@ impl WriteTx {
         }
     }
 
-    /// Makes a long transaction the one that has its turn.
+    /// Makes a long transaction the one that has the write lock.
     pub async fn acquire_write_lock(&mut self) -> Result<(), LedgerError> {
         match self.engine() {
             DbKind::Sqlite => Ok(()),
@@ -169,7 +169,7 @@ impl WriteTx {
     pub fn engine(&self) -> DbKind {
         self.writing
             .as_ref()
-            .expect("a turn that has not ended")
+            .expect("a transaction that has not ended")
             .home
             .engine
     }
@@ -179,11 +179,11 @@ impl WriteTx {
         let writing = self
             .writing
             .as_mut()
-            .expect("a turn that has not ended holds its connection");
+            .expect("a transaction that has not ended holds its connection");
         writing
             .connection
             .as_mut()
-            .expect("a turn begins with a connection")
+            .expect("a transaction begins with a connection")
     }
 
     /// Makes it real. On an error it is not known whether it is: the connection is given up.
@@ -207,11 +207,11 @@ impl WriteTx {
 
     async fn end(mut self, statement: &'static str) -> Result<(), LedgerError> {
         let doing = self.doing;
-        let mut writing = self.writing.take().expect("a turn ends once");
+        let mut writing = self.writing.take().expect("a transaction ends once");
         let mut connection = writing
             .connection
             .take()
-            .expect("a turn begins with a connection");
+            .expect("a transaction begins with a connection");
         let engine = writing.home.engine;
         let fault = if statement == "commit" {
             writing.fault.take()
@@ -251,7 +251,7 @@ impl Drop for WriteTx {
         let Some(mut connection) = writing.connection.take() else {
             return;
         };
-        // The next turn waits until that is done, so that nobody writes into this transaction.
+        // The next transaction waits until that is done, so that nobody writes into this transaction.
         if let Ok(runtime) = Handle::try_current() {
             let engine = writing.home.engine;
             runtime.spawn(async move {

@@ -128,7 +128,7 @@ struct CommitGroup {
     claims: Vec<(ClaimRequest, ResultSender<Claims>)>,
     notifications: Vec<(NewNotification, ResultSender<()>)>,
     flushes: Vec<oneshot::Sender<()>>,
-    untold: Vec<UncertainClaim>,
+    uncertain: Vec<UncertainClaim>,
 }
 
 /// Gives back what a commit may have claimed of which nobody was told.
@@ -142,14 +142,14 @@ pub(crate) struct UncertainClaim {
 #[derive(Debug)]
 struct FailedGroup {
     error: LedgerError,
-    untold: Vec<UncertainClaim>,
+    uncertain: Vec<UncertainClaim>,
 }
 
 impl From<LedgerError> for FailedGroup {
     fn from(error: LedgerError) -> Self {
         Self {
             error,
-            untold: Vec::new(),
+            uncertain: Vec::new(),
         }
     }
 }
@@ -179,15 +179,15 @@ impl CommitGroup {
             notifications: vec![one],
             ..Self::default()
         });
-        let untold = self.untold.into_iter().map(|one| Self {
-            untold: vec![one],
+        let uncertain = self.uncertain.into_iter().map(|one| Self {
+            uncertain: vec![one],
             ..Self::default()
         });
         let flushes = std::iter::once(Self {
             flushes: self.flushes,
             ..Self::default()
         });
-        untold
+        uncertain
             .chain(settles)
             .chain(claims)
             .chain(notifications)
@@ -196,7 +196,7 @@ impl CommitGroup {
     }
 
     const fn len(&self) -> usize {
-        self.settles.len() + self.claims.len() + self.notifications.len() + self.untold.len()
+        self.settles.len() + self.claims.len() + self.notifications.len() + self.uncertain.len()
     }
 
     /// `well`: whether the last commit went well. What fails is given again soon, and is told of
@@ -208,7 +208,7 @@ impl CommitGroup {
         well: &mut bool,
         doubtful: &mut Vec<UncertainClaim>,
     ) {
-        self.untold.append(doubtful);
+        self.uncertain.append(doubtful);
         if self.len() > 0 {
             match self.write(writing).await {
                 Ok((settled, claimed)) => {
@@ -229,21 +229,21 @@ impl CommitGroup {
                     }
                 }
                 // One deed that the database will not take must not hold up the others.
-                Err(FailedGroup { error, untold })
+                Err(FailedGroup { error, uncertain })
                     if self.len() > 1 && error.may_be_of_one_request() =>
                 {
-                    doubtful.extend(untold);
+                    doubtful.extend(uncertain);
                     for one in self.split() {
                         Box::pin(one.commit(writing, woken, well, doubtful)).await;
                     }
                     return;
                 }
-                Err(FailedGroup { error, untold }) => {
+                Err(FailedGroup { error, uncertain }) => {
                     // What the database will not take by itself is left to its lease.
                     if !error.may_be_of_one_request() {
-                        doubtful.append(&mut self.untold);
+                        doubtful.append(&mut self.uncertain);
                     }
-                    doubtful.extend(untold);
+                    doubtful.extend(uncertain);
                     if std::mem::take(well) {
                         tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
                     }
@@ -268,29 +268,29 @@ impl CommitGroup {
         &self,
         writing: &Arc<Mutex<WriteConnection>>,
     ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), FailedGroup> {
-        let mut turn = WriteTx::begin(writing, DOING).await?;
+        let mut tx = WriteTx::begin(writing, DOING).await?;
         let (settled, claimed) =
-            unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
+            unless_silent(tx.engine(), FILLED, DOING, self.fill(&mut tx)).await?;
         payrun_system::failpoint::hit("before_commit");
         #[cfg(feature = "mutation")]
         if crate::mutation::settle_is_lost() && !settled.is_empty() {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok((settled, claimed));
         }
-        match turn.commit().await {
+        match tx.commit().await {
             Ok(()) => Ok((settled, claimed)),
             Err(error) => Err(FailedGroup {
                 error,
-                untold: self.give_back(&claimed),
+                uncertain: self.give_back(&claimed),
             }),
         }
     }
 
     async fn fill(
         &self,
-        turn: &mut WriteTx,
+        tx: &mut WriteTx,
     ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), LedgerError> {
-        let back = still_claimed(turn, &self.untold).await?;
+        let back = still_claimed(tx, &self.uncertain).await?;
         let settlements: Vec<&Settlement> = self
             .settles
             .iter()
@@ -300,16 +300,16 @@ impl CommitGroup {
         let settled = if settlements.is_empty() {
             Vec::new()
         } else {
-            settle(turn, &settlements).await?
+            settle(tx, &settlements).await?
         };
         let notifications: Vec<&NewNotification> =
             self.notifications.iter().map(|(new, _)| new).collect();
         if !notifications.is_empty() {
-            keep(turn, &notifications).await?;
+            keep(tx, &notifications).await?;
         }
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (request, _) in &self.claims {
-            claimed.push(claim(turn, request).await?);
+            claimed.push(claim(tx, request).await?);
         }
         Ok((settled, claimed))
     }

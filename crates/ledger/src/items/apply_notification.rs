@@ -60,10 +60,10 @@ impl Ledger {
         &self,
         all: &[NotificationClaim],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let mut outcomes = Vec::with_capacity(all.len());
         for said in all {
-            outcomes.push(apply_one(&mut turn, said).await?);
+            outcomes.push(apply_one(&mut tx, said).await?);
         }
         let makes_work = |outcome: &NotificationOutcome| {
             !matches!(
@@ -72,10 +72,10 @@ impl Ledger {
             )
         };
         if outcomes.iter().any(makes_work) {
-            turn.commit_and_tell().await?;
+            tx.commit_and_tell().await?;
             self.woken.notify_waiters();
         } else {
-            turn.commit().await?;
+            tx.commit().await?;
         }
         Ok(outcomes)
     }
@@ -97,10 +97,10 @@ struct NotifiedItem {
 }
 
 async fn apply_one(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     said: &NotificationClaim,
 ) -> Result<NotificationOutcome, LedgerError> {
-    let found = find(turn, said.item_id).await?;
+    let found = find(tx, said.item_id).await?;
     let is_mismatch = matches!(
         said.answer,
         Answer::Unknown {
@@ -126,13 +126,13 @@ async fn apply_one(
             (NotificationOutcome::Open, Some(waits), Some(again))
         }
         Consequence::QueryNow => {
-            ask(turn, &found, said).await?;
+            ask(tx, &found, said).await?;
             let says = said.answer.as_str().to_owned();
             (NotificationOutcome::Queried, Some(says), None)
         }
         Consequence::Move(moved) => {
             let stays = moved.item.state == found.stored.item.state;
-            let told = tell_once(turn, &found, &moved, said).await?;
+            let told = tell_once(tx, &found, &moved, said).await?;
             let outcome = match (stays, told) {
                 (true, true) if is_mismatch => NotificationOutcome::Mismatch,
                 (true, true) => NotificationOutcome::Contradicts,
@@ -148,16 +148,16 @@ async fn apply_one(
         item_id: Some(said.item_id),
         next_at,
     };
-    end(turn, said.notification, &ending).await?;
+    end(tx, said.notification, &ending).await?;
     Ok(outcome)
 }
 
-async fn find(turn: &mut WriteTx, item_id: i64) -> Result<NotifiedItem, LedgerError> {
+async fn find(tx: &mut WriteTx, item_id: i64) -> Result<NotifiedItem, LedgerError> {
     let query = "select i.*, j.policy, (select max(a.ended_at) from attempts as a where a.item_id = i.id) as last_call \
                    from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
         .bind(item_id)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     let instant = |row: &AnyRow, name: &str| {
@@ -186,7 +186,7 @@ fn asked_at(found: &NotifiedItem, said: &NotificationClaim) -> Timestamp {
 
 /// Has the item asked about. Not a move, so no event.
 async fn ask(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     found: &NotifiedItem,
     said: &NotificationClaim,
 ) -> Result<(), LedgerError> {
@@ -194,13 +194,13 @@ async fn ask(
     let sooner = sqlx::query(sooner)
         .bind(said.item_id)
         .bind(asked_at(found, said).millis());
-    sooner.execute(turn.connection()).await.map_err(failed)?;
+    sooner.execute(tx.connection()).await.map_err(failed)?;
     Ok(())
 }
 
 /// Writes a move; one that only raises an alarm is written once. Says whether it was written.
 async fn tell_once(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     found: &NotifiedItem,
     moved: &Move,
     said: &NotificationClaim,
@@ -215,16 +215,16 @@ async fn tell_once(
             .bind(stored.id)
             .bind(alarm.as_str())
             .bind(moved.reason.clone());
-        if before.fetch_one(turn.connection()).await.map_err(failed)? > 0 {
+        if before.fetch_one(tx.connection()).await.map_err(failed)? > 0 {
             return Ok(false);
         }
     }
-    write(turn, stored, moved, said).await?;
+    write(tx, stored, moved, said).await?;
     Ok(true)
 }
 
 async fn write(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     stored: &ItemRecord,
     moved: &Move,
     said: &NotificationClaim,
@@ -253,9 +253,9 @@ async fn write(
         at: said.now,
     };
     let attempts = [attempt.line(stored.id, stored.version, &said.order_no, false)];
-    write_evidence(turn, written, &attempts).await?;
+    write_evidence(tx, written, &attempts).await?;
     if stored.item.state == State::AwaitingApproval {
-        void_stale_approval(turn, stored.job_id).await?;
+        void_stale_approval(tx, stored.job_id).await?;
     }
     Ok(())
 }

@@ -218,28 +218,25 @@ impl WaitReason {
     }
 }
 
-pub(crate) async fn claim(
-    turn: &mut WriteTx,
-    request: &ClaimRequest,
-) -> Result<Claims, LedgerError> {
+pub(crate) async fn claim(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Claims, LedgerError> {
     let Some(ClaimedLane {
         tokens: mut lane_tokens,
         paused,
         some_jobs,
-    }) = ClaimedLane::read(turn, request).await?
+    }) = ClaimedLane::read(tx, request).await?
     else {
         return Ok(Claims::default());
     };
     let mut claims = Claims::default();
     let mut waiting = None;
-    let closed = closed_kinds(turn, request).await?;
-    let mut tried = tried_kinds(turn, request).await?;
+    let closed = closed_kinds(tx, request).await?;
+    let mut tried = tried_kinds(tx, request).await?;
     let paused_jobs = if some_jobs {
-        paused_jobs(turn, request).await?
+        paused_jobs(tx, request).await?
     } else {
         Vec::new()
     };
-    expire_leases(turn, request).await?;
+    expire_leases(tx, request).await?;
     for want in &request.wants {
         let is_closed =
             |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
@@ -249,7 +246,7 @@ pub(crate) async fn claim(
             || closed.iter().any(is_closed)
             || paused_jobs.contains(&want.job_id)
             || is_tried;
-        let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
+        let mut job_tokens = Tokens::of_job(tx, want, request.now).await?;
         let allowed = job_tokens
             .as_ref()
             .map_or(usize::MAX, Tokens::whole)
@@ -264,7 +261,7 @@ pub(crate) async fn claim(
         let taken = if slots == 0 {
             0
         } else {
-            claim_from(turn, request, want, slots, asks_only, &mut claims.claimed).await?
+            claim_from(tx, request, want, slots, asks_only, &mut claims.claimed).await?
         };
         if let Some(place) = trial.filter(|_| taken > 0 && !asks_only)
             && let Some(one) = claims
@@ -278,10 +275,10 @@ pub(crate) async fn claim(
         lane_tokens.spend(taken);
         if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
             tokens.spend(taken);
-            tokens.write(turn).await?;
+            tokens.write(tx).await?;
         }
         if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
-            let due = next_due(turn, want.job_id)
+            let due = next_due(tx, want.job_id)
                 .await?
                 .map(|due| due.max(request.now));
             let filled = job_tokens
@@ -294,7 +291,7 @@ pub(crate) async fn claim(
         }
     }
     if !claims.claimed.is_empty() {
-        lane_tokens.write(turn).await?;
+        lane_tokens.write(tx).await?;
     }
     claims.next = waiting;
     Ok(claims)
@@ -303,7 +300,7 @@ pub(crate) async fn claim(
 /// The kinds of job, and the jobs (`KIND/JOB`), of which nothing is sent on this lane at present;
 /// what is open of them is still asked about.
 async fn closed_kinds(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     request: &ClaimRequest,
 ) -> Result<Vec<String>, LedgerError> {
     let query = "select substr(name, length($1) + 2) from lanes where name > $1 || '/' and name < $1 || '0' \
@@ -311,7 +308,7 @@ async fn closed_kinds(
     let closed = sqlx::query_scalar(query)
         .bind(&request.lane)
         .bind(request.now.millis())
-        .fetch_all(turn.connection());
+        .fetch_all(tx.connection());
     closed
         .await
         .map_err(|source| LedgerError::of("reading the lane", source))
@@ -320,7 +317,7 @@ async fn closed_kinds(
 /// The kinds of job of this lane for which our balance was too small until a while ago, and whether
 /// an item of each is being sent now. One at a time tries whether it is large enough again.
 async fn tried_kinds(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     request: &ClaimRequest,
 ) -> Result<Vec<(String, bool)>, LedgerError> {
     let failed = |source| LedgerError::of("reading the lane", source);
@@ -331,7 +328,7 @@ async fn tried_kinds(
     let rows = sqlx::query(query)
         .bind(&request.lane)
         .bind(request.now.millis())
-        .fetch_all(turn.connection());
+        .fetch_all(tx.connection());
     let rows = rows.await.map_err(failed)?;
     let read = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? > 0));
     rows.iter()
@@ -341,19 +338,19 @@ async fn tried_kinds(
 }
 
 /// The jobs of this lane whose workflows are paused.
-async fn paused_jobs(turn: &mut WriteTx, request: &ClaimRequest) -> Result<Vec<i64>, LedgerError> {
+async fn paused_jobs(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Vec<i64>, LedgerError> {
     let query = "select j.id from pauses as p join runs as r on r.workflow = p.name join jobs as j on j.run_id = r.id \
                  where p.scope = 'workflow' and j.lane = $1 and j.finished_at is null and r.finished_at is null limit 10000";
     let paused = sqlx::query_scalar(query)
         .bind(&request.lane)
-        .fetch_all(turn.connection());
+        .fetch_all(tx.connection());
     paused
         .await
         .map_err(|source| LedgerError::of("reading what is paused", source))
 }
 
 async fn claim_from(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     request: &ClaimRequest,
     want: &JobQuota,
     slots: usize,
@@ -362,7 +359,7 @@ async fn claim_from(
 ) -> Result<usize, LedgerError> {
     let failed = |source| LedgerError::of("claiming what is due", source);
     let due = if asks_only { ASKED } else { DUE };
-    let due = match turn.engine() {
+    let due = match tx.engine() {
         DbKind::Sqlite => due.to_owned(),
         DbKind::Postgres => format!("{due}{NOT_LOCKED}"),
     };
@@ -370,7 +367,7 @@ async fn claim_from(
         .bind(want.job_id)
         .bind(request.now.millis())
         .bind(i64::try_from(slots).unwrap_or(i64::MAX))
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await
         .map_err(failed)?;
     let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
@@ -380,7 +377,7 @@ async fn claim_from(
         .iter()
         .map(ItemRecord::read)
         .collect::<Result<_, _>>()?;
-    let stopped = stopped_of(turn, &due).await?;
+    let stopped = stopped_of(tx, &due).await?;
     for (row, stored) in rows.iter().zip(due) {
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
@@ -442,7 +439,7 @@ async fn claim_from(
             | State::Skipped => sorted.claim(stored, want, request.now)?,
         }
     }
-    sorted.write(turn, request, lease_until).await?;
+    sorted.write(tx, request, lease_until).await?;
     let taken = sorted.claims.len();
     claimed.extend(
         sorted
@@ -461,7 +458,7 @@ async fn claim_from(
 
 /// Those of what is due to be sent of which nothing is sent, whatever has planned them.
 async fn stopped_of(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     due: &[ItemRecord],
 ) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let sent = due
@@ -471,7 +468,7 @@ async fn stopped_of(
     if sent.is_empty() {
         Ok(BTreeMap::new())
     } else {
-        stopped_items(turn.connection(), &sent).await
+        stopped_items(tx.connection(), &sent).await
     }
 }
 
@@ -564,7 +561,7 @@ impl DueItems {
 
     async fn write(
         &self,
-        turn: &mut WriteTx,
+        tx: &mut WriteTx,
         request: &ClaimRequest,
         lease_until: Timestamp,
     ) -> Result<(), LedgerError> {
@@ -619,34 +616,30 @@ impl DueItems {
             .iter()
             .map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false))
             .collect();
-        if !moves.is_empty() && !ChangeBatch::of(&moves, &attempts)?.execute(turn).await? {
+        if !moves.is_empty() && !ChangeBatch::of(&moves, &attempts)?.execute(tx).await? {
             return Err(LedgerError::Inconsistent {
                 what: "an item changed within the transaction that claims it".to_owned(),
             });
         }
-        self.note_recalled(turn).await?;
-        self.postpone_overdue(turn, request.now).await
+        self.note_recalled(tx).await?;
+        self.postpone_overdue(tx, request.now).await
     }
 
-    async fn note_recalled(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
+    async fn note_recalled(&self, tx: &mut WriteTx) -> Result<(), LedgerError> {
         if self.recalled.is_empty() {
             return Ok(());
         }
         let ids: Vec<i64> = self.recalled.iter().map(|(stored, _)| stored.id).collect();
         let noted = sqlx::query(RECALLED)
             .bind(list(&ids))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         noted
             .map(|_| ())
             .map_err(|source| LedgerError::of("asking about what may have been sent", source))
     }
 
-    async fn postpone_overdue(
-        &self,
-        turn: &mut WriteTx,
-        now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    async fn postpone_overdue(&self, tx: &mut WriteTx, now: Timestamp) -> Result<(), LedgerError> {
         if self.blocked.is_empty() {
             return Ok(());
         }
@@ -664,7 +657,7 @@ impl DueItems {
             .collect();
         sqlx::query(BUMP)
             .bind(list(&rows))
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of("putting off what waits for its contract", source))?;
         Ok(())
@@ -700,11 +693,11 @@ const NEXT_OF_JOB: &str = "\
     select min(d.at) from (select min(next_at) as at from items where job_id = $1 and next_at is not null \
       union all select min(lease_until) from items where job_id = $1 and lease_until is not null) as d";
 
-async fn next_due(turn: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
+async fn next_due(tx: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
     let failed = |source| LedgerError::of("looking for the next due item", source);
     let next: Option<i64> = sqlx::query_scalar(NEXT_OF_JOB)
         .bind(job_id)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     Ok(next.map(Timestamp::from_millis))
@@ -716,7 +709,7 @@ pub(crate) const EXPIRE_LEASES: &str = "\
     update items set next_at = lease_until, lease_until = null \
     where job_id in (select cast(atom as bigint) from json_each($1)) and lease_until <= $2";
 
-async fn expire_leases(turn: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
+async fn expire_leases(tx: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
     let jobs: Vec<i64> = request
         .wants
         .iter()
@@ -726,7 +719,7 @@ async fn expire_leases(turn: &mut WriteTx, request: &ClaimRequest) -> Result<(),
     let expired = sqlx::query(EXPIRE_LEASES)
         .bind(list(&jobs))
         .bind(request.now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     expired
         .map(|_| ())
@@ -757,7 +750,7 @@ struct ClaimedLane {
 
 impl ClaimedLane {
     /// None if a person has suspended the lane. What payrun stopped sends nothing; it still asks.
-    async fn read(turn: &mut WriteTx, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
+    async fn read(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let failed = |source| LedgerError::of("reading the lane", source);
         let name = format!("lane:{}", request.lane);
         let row = sqlx::query(
@@ -769,7 +762,7 @@ impl ClaimedLane {
         )
         .bind(&request.lane)
         .bind(&name)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
         let state: Option<&str> = row.try_get(0).map_err(failed)?;
@@ -819,7 +812,7 @@ const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Tokens {
     async fn of_job(
-        turn: &mut WriteTx,
+        tx: &mut WriteTx,
         want: &JobQuota,
         now: Timestamp,
     ) -> Result<Option<Self>, LedgerError> {
@@ -830,7 +823,7 @@ impl Tokens {
         let failed = |source| LedgerError::of("reading the job's rate", source);
         let row = sqlx::query("select tokens, filled_at from token_buckets where name = $1")
             .bind(&name)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?;
         let kept = match row {
@@ -901,7 +894,7 @@ impl Tokens {
         }
     }
 
-    async fn write(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
+    async fn write(&self, tx: &mut WriteTx) -> Result<(), LedgerError> {
         sqlx::query(
             "insert into token_buckets (name, tokens, filled_at) values ($1, $2, $3) \
              on conflict (name) do update set tokens = excluded.tokens, filled_at = excluded.filled_at",
@@ -909,7 +902,7 @@ impl Tokens {
         .bind(&self.name)
         .bind(self.milli)
         .bind(self.filled_at.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of("keeping the rate", source))?;
         Ok(())

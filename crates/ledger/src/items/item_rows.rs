@@ -238,12 +238,12 @@ impl<'a> ItemChange<'a> {
 
 /// Writes the move of one item in the transaction that read it.
 pub(crate) async fn write_change(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     written: ItemChange<'_>,
     attempts: &[AttemptLine<'_>],
 ) -> Result<(), LedgerError> {
     let id = written.stored.id;
-    if ChangeBatch::of(&[written], attempts)?.execute(turn).await? {
+    if ChangeBatch::of(&[written], attempts)?.execute(tx).await? {
         return Ok(());
     }
     Err(LedgerError::Inconsistent {
@@ -299,10 +299,10 @@ impl ChangeBatch {
 
     /// Writes, if every item still has the version it was read with. Returns whether all had; if
     /// not, some of it has been written all the same and the caller must roll back.
-    pub async fn execute(self, turn: &mut WriteTx) -> Result<bool, LedgerError> {
+    pub async fn execute(self, tx: &mut WriteTx) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("writing what became of items", source);
         #[cfg(feature = "mutation")]
-        crate::mutation::force_versions(turn, &self.items, &self.events).await?;
+        crate::mutation::force_versions(tx, &self.items, &self.events).await?;
         let periods = self.periods.clone();
         let query = |text: &str| {
             sqlx::query(AssertSqlSafe(text.to_owned()))
@@ -311,15 +311,15 @@ impl ChangeBatch {
                 .bind(self.attempts)
                 .bind(self.totals)
         };
-        let changed = match turn.engine() {
+        let changed = match tx.engine() {
             DbKind::Sqlite => query(WRITE)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?
                 .rows_affected(),
             DbKind::Postgres => {
                 let row = query(WRITE_AT_ONCE)
-                    .fetch_one(turn.connection())
+                    .fetch_one(tx.connection())
                     .await
                     .map_err(failed)?;
                 u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0)
@@ -327,7 +327,7 @@ impl ChangeBatch {
         };
         let written = changed == self.rows;
         if let Some(periods) = periods.filter(|_| written) {
-            crate::contracts::note_moved(turn, periods).await?;
+            crate::contracts::note_moved(tx, periods).await?;
         }
         Ok(written)
     }

@@ -138,7 +138,7 @@ impl<'a> ActionAuthor<'a> {
 /// Withdraws an item with the contract it belongs to, whose history says who and why; false if it
 /// cannot be withdrawn.
 pub(crate) async fn cancel_with_contract(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     item_id: i64,
     (who, why): (&str, &str),
     now: Timestamp,
@@ -149,7 +149,7 @@ pub(crate) async fn cancel_with_contract(
         via: "contract",
         why,
     };
-    move_item(turn, (item_id, None), &OperatorAction::Cancel, by, now)
+    move_item(tx, (item_id, None), &OperatorAction::Cancel, by, now)
         .await
         .map(|granted| granted.is_ok())
 }
@@ -185,12 +185,12 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<ActionResult, LedgerError> {
-        let mut turn = self.begin_write("changing an item").await?;
+        let mut tx = self.begin_write("changing an item").await?;
         let moved =
-            match move_item(&mut turn, (item_id, None), wish, ActionAuthor::of(by), now).await? {
+            match move_item(&mut tx, (item_id, None), wish, ActionAuthor::of(by), now).await? {
                 Ok(moved) => moved,
                 Err(refused) => {
-                    turn.rollback().await?;
+                    tx.rollback().await?;
                     return Ok(refused);
                 }
             };
@@ -205,7 +205,7 @@ impl Ledger {
         if let OperatorAction::Resolve(Resolution::Succeeded(receipt)) = wish {
             after["receipt"] = json!(receipt.0);
         }
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by,
             action: wish.action(),
             target,
@@ -214,7 +214,7 @@ impl Ledger {
             at: now,
         })
         .await?;
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(moved.granted())
     }
@@ -250,12 +250,12 @@ impl Ledger {
         (by, chosen): (&Authorization, &str),
         now: Timestamp,
     ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
-        let mut turn = self.begin_write("changing items").await?;
+        let mut tx = self.begin_write("changing items").await?;
         let mut outcome = Vec::with_capacity(items.len());
         let mut moved = Vec::new();
         for (id, version) in items {
             match move_item(
-                &mut turn,
+                &mut tx,
                 (*id, Some(*version)),
                 wish,
                 ActionAuthor::of(by),
@@ -271,12 +271,12 @@ impl Ledger {
             }
         }
         if moved.is_empty() {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(outcome);
         }
         let after = summed(&moved);
         let before = json!({ "chosen": chosen, "items": items.len() });
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by,
             action: wish.action(),
             target: "items".to_owned(),
@@ -285,7 +285,7 @@ impl Ledger {
             at: now,
         })
         .await?;
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(outcome)
     }
@@ -319,7 +319,7 @@ fn summed(moved: &[(i64, MovedItem)]) -> serde_json::Value {
 
 /// Moves an item, if that may be and it has this version.
 async fn move_item(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     (id, version): (i64, Option<i64>),
     wish: &OperatorAction,
     by: ActionAuthor<'_>,
@@ -328,7 +328,7 @@ async fn move_item(
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(include_str!("item_of_action.sql"))
         .bind(id)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(failed)?;
     let Some(row) = row else {
@@ -361,12 +361,12 @@ async fn move_item(
     }
     if *wish == OperatorAction::Retry
         && let Some(by) = filed_again_as(id, stored.result.as_deref())?
-        && has_key(turn, by).await?
+        && has_key(tx, by).await?
     {
         return Ok(Err(ActionResult::FiledAgain(by)));
     }
     let stopped = match wish {
-        OperatorAction::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
+        OperatorAction::Retry => stopped_items(tx.connection(), &[id]).await?.remove(&id),
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
     // What needs review may have happened: it is asked about, and stays withdrawn.
@@ -378,7 +378,7 @@ async fn move_item(
     let is_withdrawn = stored.item.state == State::Cancelled || stored.withdrawn.is_some();
     if *wish == OperatorAction::Retry
         && is_withdrawn
-        && let Some(own) = own_batch(turn, stored.job_id, by).await?
+        && let Some(own) = own_batch(tx, stored.job_id, by).await?
     {
         return Ok(Err(ActionResult::Stopped(own)));
     }
@@ -396,7 +396,7 @@ async fn move_item(
         if stored.withdrawn.is_some() {
             return Ok(Err(ActionResult::Withdrawn(stored.item.state)));
         }
-        note_wish(turn, id, Some(&by), now).await?;
+        note_wish(tx, id, Some(&by), now).await?;
         let change = (stored.item.state, stored.version);
         return Ok(Ok(MovedItem {
             to: stored.item.state,
@@ -434,9 +434,9 @@ async fn move_item(
         )?,
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
-    write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
+    write(tx, (&stored, result.as_deref()), &moved, wish, by, now).await?;
     if *wish == OperatorAction::Retry && !asks_only {
-        note_wish(turn, id, None, now).await?;
+        note_wish(tx, id, None, now).await?;
     }
     let change = (stored.item.state, stored.version + 1);
     let to = stored.withdrawn.as_ref().map_or(moved.item.state, |wish| {
@@ -453,7 +453,7 @@ async fn move_item(
 /// What was withdrawn from an approved batch is not what was approved any more: whoever started the
 /// batch does not send it again.
 async fn own_batch(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     job_id: i64,
     by: ActionAuthor<'_>,
 ) -> Result<Option<StopReason>, LedgerError> {
@@ -462,7 +462,7 @@ async fn own_batch(
                    join runs as r on r.id = j.run_id where a.job_id = $1";
     let row = sqlx::query(query)
         .bind(job_id)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(failed)?;
     let (Some(row), Some(actor)) = (row, by.actor) else {
@@ -475,9 +475,9 @@ async fn own_batch(
 }
 
 /// Whether an item was not let go before anything came of it.
-async fn has_key(turn: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
+async fn has_key(tx: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
     let query = sqlx::query("select id from items where id = $1 and key_hash is not null").bind(id);
-    let found = query.fetch_optional(turn.connection()).await;
+    let found = query.fetch_optional(tx.connection()).await;
     found
         .map(|row| row.is_some())
         .map_err(|source| LedgerError::of("changing an item", source))
@@ -486,7 +486,7 @@ async fn has_key(turn: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
 /// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the
 /// item goes on, and heeds it when the answer is written.
 async fn note_wish(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     by: Option<&ActionAuthor<'_>>,
     now: Timestamp,
@@ -498,7 +498,7 @@ async fn note_wish(
         .bind(id)
         .bind(&words)
         .bind(words.as_ref().map(|_| now.millis()));
-    let noted = noted.execute(turn.connection()).await;
+    let noted = noted.execute(tx.connection()).await;
     noted
         .map(|_| ())
         .map_err(|source| LedgerError::of("withdrawing an item", source))
@@ -532,7 +532,7 @@ fn keeping_words(
 }
 
 async fn write(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     (stored, result): (&ItemRecord, Option<&str>),
     moved: &Move,
     wish: &OperatorAction,
@@ -552,37 +552,37 @@ async fn write(
         .iter()
         .map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false))
         .collect();
-    write_change(turn, written, &attempts).await?;
+    write_change(tx, written, &attempts).await?;
     if let Some(exclusive_key) = stored
         .exclusive_key
         .as_ref()
         .filter(|_| stored.item.state == State::NeedsReview)
     {
-        wake_contract(turn, exclusive_key, now).await?;
+        wake_contract(tx, exclusive_key, now).await?;
     }
     if stored.item.state == State::AwaitingApproval {
-        release_keys(turn, &[stored.id]).await?;
-        void_stale_approval(turn, stored.job_id).await?;
+        release_keys(tx, &[stored.id]).await?;
+        void_stale_approval(tx, stored.job_id).await?;
     }
     if moved.item.state.is_open() {
-        reopen(turn, stored.job_id).await?;
+        reopen(tx, stored.job_id).await?;
     }
     Ok(())
 }
 
-async fn reopen(turn: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
+async fn reopen(tx: &mut WriteTx, job_id: i64) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("opening a job again", source);
     let job = "update jobs set finished_at = null where id = $1";
     sqlx::query(job)
         .bind(job_id)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     let run =
         "update runs set finished_at = null where id = (select run_id from jobs where id = $1)";
     sqlx::query(run)
         .bind(job_id)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     Ok(())

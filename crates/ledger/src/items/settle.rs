@@ -176,16 +176,16 @@ pub enum SettleOutcome {
 /// Of claims in doubt, those that were made and not taken over: where the commit did not happen
 /// another node may have claimed the item, which then has the same version.
 pub(crate) async fn still_claimed<'a>(
-    turn: &mut WriteTx,
-    untold: &'a [UncertainClaim],
+    tx: &mut WriteTx,
+    uncertain: &'a [UncertainClaim],
 ) -> Result<Vec<&'a Settlement>, LedgerError> {
-    let are_ours = untold.is_empty();
+    let are_ours = uncertain.is_empty();
     #[cfg(feature = "mutation")]
     let are_ours = crate::mutation::are_ours(are_ours);
     if are_ours {
-        return Ok(untold.iter().map(|one| &one.settlement).collect());
+        return Ok(uncertain.iter().map(|one| &one.settlement).collect());
     }
-    let claims: Vec<_> = untold
+    let claims: Vec<_> = uncertain
         .iter()
         .map(|one| {
             (
@@ -201,7 +201,7 @@ pub(crate) async fn still_claimed<'a>(
     let failed = |source| LedgerError::of("looking for claims in doubt", source);
     let rows = sqlx::query(query)
         .bind(list(&claims))
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await
         .map_err(failed)?;
     let get = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
@@ -210,7 +210,7 @@ pub(crate) async fn still_claimed<'a>(
         .map(get)
         .collect::<Result<_, _>>()
         .map_err(failed)?;
-    let theirs = untold
+    let theirs = uncertain
         .iter()
         .zip(claims)
         .filter(|(_, claim)| made.contains(claim));
@@ -219,32 +219,32 @@ pub(crate) async fn still_claimed<'a>(
 
 /// Settles all together, or one by one where some are late.
 pub(crate) async fn settle(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     batch: &[&Settlement],
 ) -> Result<Vec<SettleOutcome>, LedgerError> {
-    let heeding = withdrawn_meanwhile(turn, batch).await?;
+    let heeding = withdrawn_meanwhile(tx, batch).await?;
     let batch: Vec<&Settlement> = batch
         .iter()
         .enumerate()
         .map(|(at, one)| heeding.get(&at).unwrap_or(one))
         .collect();
     let batch = &batch[..];
-    run(turn, "savepoint everyone").await?;
-    if writes(batch)?.execute(turn).await? {
+    run(tx, "savepoint everyone").await?;
+    if writes(batch)?.execute(tx).await? {
         return Ok(vec![SettleOutcome::Applied; batch.len()]);
     }
-    run(turn, "rollback to everyone").await?;
+    run(tx, "rollback to everyone").await?;
     let mut settled = Vec::with_capacity(batch.len());
     for one in batch {
-        run(turn, "savepoint one").await?;
-        if writes(std::slice::from_ref(one))?.execute(turn).await? {
+        run(tx, "savepoint one").await?;
+        if writes(std::slice::from_ref(one))?.execute(tx).await? {
             settled.push(SettleOutcome::Applied);
         } else {
-            run(turn, "rollback to one").await?;
-            record_late(turn, one).await?;
+            run(tx, "rollback to one").await?;
+            record_late(tx, one).await?;
             settled.push(SettleOutcome::Late);
         }
-        run(turn, "release one").await?;
+        run(tx, "release one").await?;
     }
     Ok(settled)
 }
@@ -252,7 +252,7 @@ pub(crate) async fn settle(
 /// Those, by their place, of which a person said, while they were under way, that nothing more is
 /// to be sent.
 async fn withdrawn_meanwhile(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     batch: &[&Settlement],
 ) -> Result<HashMap<usize, Settlement>, LedgerError> {
     let failed = |source| LedgerError::of("looking for what was withdrawn", source);
@@ -261,7 +261,7 @@ async fn withdrawn_meanwhile(
                  where i.withdrawn is not null";
     let rows = sqlx::query(query)
         .bind(list(&ids))
-        .fetch_all(turn.connection())
+        .fetch_all(tx.connection())
         .await
         .map_err(failed)?;
     let mut withdrawn = HashMap::new();
@@ -308,7 +308,7 @@ fn writes(batch: &[&Settlement]) -> Result<ChangeBatch, LedgerError> {
     ChangeBatch::of(&moves, &attempts)
 }
 
-async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerError> {
+async fn record_late(tx: &mut WriteTx, one: &Settlement) -> Result<(), LedgerError> {
     let told_before = "select count(*) from attempts where item_id = $1 and version = $2 and ended_at = $3 and answer = $4";
     if let Some(attempt) = &one.attempt {
         // The same settlement given again is no second answer.
@@ -317,20 +317,20 @@ async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerE
             .bind(one.stored.version)
             .bind(attempt.ended_at.millis())
             .bind(attempt.answer.as_str())
-            .fetch_one(turn.connection())
+            .fetch_one(tx.connection())
             .await
             .map_err(|source| LedgerError::of("looking for a late answer", source))?;
         if known == 0 {
             let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
-            ChangeBatch::of(&[], &attempts)?.execute(turn).await?;
-            apply_late_reply(turn, one, attempt).await?;
+            ChangeBatch::of(&[], &attempts)?.execute(tx).await?;
+            apply_late_reply(tx, one, attempt).await?;
         }
     }
     // What came late may be the truth: ask at once. Not a move, so no event.
     sqlx::query("update items set next_at = $2 where id = $1 and state in ('pending', 'unknown') and node is null")
         .bind(one.stored.id)
         .bind(one.at.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of("asking about a late answer", source))?;
     Ok(())
@@ -339,7 +339,7 @@ async fn record_late(turn: &mut WriteTx, one: &Settlement) -> Result<(), LedgerE
 /// What came late of an item that is at rest, or about to be sent again, nobody would ask about:
 /// there the table of evidence decides.
 async fn apply_late_reply(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     one: &Settlement,
     attempt: &Attempt,
 ) -> Result<(), LedgerError> {
@@ -353,7 +353,7 @@ async fn apply_late_reply(
     let row = sqlx::query(query)
         .bind(one.stored.id)
         .bind(one.stored.order_no.as_str());
-    let row = row.fetch_one(turn.connection()).await.map_err(failed)?;
+    let row = row.fetch_one(tx.connection()).await.map_err(failed)?;
     let stored = ItemRecord::read(&row)?;
     let was_declined = row.try_get::<i64, _>("declined").map_err(failed)? > 0;
     let number = &one.stored.order_no;
@@ -377,8 +377,7 @@ async fn apply_late_reply(
         query_at: one.at,
         words,
     };
-    let Consequence::Move(moved) = follow(&stored, &news, &policy_of(&row)?, one.at)?
-    else {
+    let Consequence::Move(moved) = follow(&stored, &news, &policy_of(&row)?, one.at)? else {
         return Ok(());
     };
     if let Some(alarm) = moved.alarm {
@@ -401,9 +400,9 @@ async fn apply_late_reply(
         result: None,
         at: one.at,
     };
-    write_evidence(turn, written, &[]).await?;
+    write_evidence(tx, written, &[]).await?;
     if stored.item.state == State::AwaitingApproval {
-        void_stale_approval(turn, stored.job_id).await?;
+        void_stale_approval(tx, stored.job_id).await?;
     }
     Ok(())
 }
@@ -430,8 +429,8 @@ fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
     })
 }
 
-async fn run(turn: &mut WriteTx, statement: &'static str) -> Result<(), LedgerError> {
-    let done = sqlx::raw_sql(statement).execute(turn.connection()).await;
+async fn run(tx: &mut WriteTx, statement: &'static str) -> Result<(), LedgerError> {
+    let done = sqlx::raw_sql(statement).execute(tx.connection()).await;
     done.map(|_| ())
         .map_err(|source| LedgerError::of("settling", source))
 }

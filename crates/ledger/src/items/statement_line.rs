@@ -59,14 +59,14 @@ impl Ledger {
         item_id: i64,
         shown: &StatementEvidence,
     ) -> Result<EvidenceOutcome, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
-        match apply_line(&mut turn, item_id, shown).await? {
+        let mut tx = self.begin_write(DOING).await?;
+        match apply_line(&mut tx, item_id, shown).await? {
             EvidenceOutcome::Unchanged(state) => {
-                turn.rollback().await?;
+                tx.rollback().await?;
                 Ok(EvidenceOutcome::Unchanged(state))
             }
             applied @ (EvidenceOutcome::Closed | EvidenceOutcome::Contradicted) => {
-                turn.commit_and_tell().await?;
+                tx.commit_and_tell().await?;
                 self.woken.notify_waiters();
                 Ok(applied)
             }
@@ -75,7 +75,7 @@ impl Ledger {
 }
 
 async fn apply_line(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     item_id: i64,
     shown: &StatementEvidence,
 ) -> Result<EvidenceOutcome, LedgerError> {
@@ -84,7 +84,7 @@ async fn apply_line(
                    and a.kind = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
         .bind(item_id)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     let stored = ItemRecord::read(&row)?;
@@ -107,7 +107,7 @@ async fn apply_line(
     };
     match follow(&stored, &news, &policy_of(&row)?, shown.now)? {
         Consequence::Move(moved) => {
-            write(turn, &stored, &moved, shown).await?;
+            write(tx, &stored, &moved, shown).await?;
             Ok(if moved.alarm.is_some() {
                 EvidenceOutcome::Contradicted
             } else {
@@ -121,7 +121,7 @@ async fn apply_line(
 }
 
 async fn write(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     stored: &ItemRecord,
     moved: &Move,
     shown: &StatementEvidence,
@@ -148,24 +148,24 @@ async fn write(
         at: shown.now,
     };
     let attempts = [attempt.line(stored.id, stored.version, &shown.order_no, false)];
-    write_evidence(turn, written, &attempts).await
+    write_evidence(tx, written, &attempts).await
 }
 
 /// Writes what was told of an item that nobody had asked about; what waits for the contract of one
 /// that needed review looks again.
 pub(crate) async fn write_evidence(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     written: ItemChange<'_>,
     attempts: &[AttemptLine<'_>],
 ) -> Result<(), LedgerError> {
     let (stored, now) = (written.stored, written.at);
-    write_change(turn, written, attempts).await?;
+    write_change(tx, written, attempts).await?;
     match stored
         .exclusive_key
         .as_ref()
         .filter(|_| stored.item.state == State::NeedsReview)
     {
-        Some(exclusive_key) => wake_contract(turn, exclusive_key, now).await,
+        Some(exclusive_key) => wake_contract(tx, exclusive_key, now).await,
         None => Ok(()),
     }
 }

@@ -112,7 +112,7 @@ impl Ledger {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("closing a lane").await?;
+        let mut tx = self.begin_write("closing a lane").await?;
         let closed = sqlx::query(
             "insert into lanes (name, state, reason, until) values ($1, $2, $3, $4) on conflict (name) do update set \
                state = excluded.state, reason = excluded.reason, until = excluded.until, author = null \
@@ -124,10 +124,10 @@ impl Ledger {
         .bind(reason)
         .bind(until.map(Timestamp::millis))
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of("closing a lane", source))?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(closed.rows_affected() > 0)
     }
 
@@ -176,13 +176,13 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn release_lane(&self, name: &str) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("releasing a lane").await?;
+        let mut tx = self.begin_write("releasing a lane").await?;
         let released = sqlx::query("delete from lanes where name = $1 and author is null")
             .bind(name)
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of("releasing a lane", source))?;
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(released.rows_affected() > 0)
     }
@@ -193,15 +193,15 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn end_trial(&self, name: &str, now: Timestamp) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write("opening a lane").await?;
+        let mut tx = self.begin_write("opening a lane").await?;
         let ended = "delete from lanes where name = $1 and state = 'suspended' and author is null and until <= $2";
         let ended = sqlx::query(ended)
             .bind(name)
             .bind(now.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         ended.map_err(|source| LedgerError::of("opening a lane", source))?;
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(())
     }
@@ -218,8 +218,8 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write("suspending a lane").await?;
-        let before = lane(&mut turn, name).await?;
+        let mut tx = self.begin_write("suspending a lane").await?;
+        let before = lane(&mut tx, name).await?;
         sqlx::query(
             "insert into lanes (name, state, reason, until, author) values ($1, 'suspended', $2, $3, $4) \
              on conflict (name) do update set state = excluded.state, reason = excluded.reason, until = excluded.until, \
@@ -229,7 +229,7 @@ impl Ledger {
         .bind(by.reason.as_str())
         .bind(until.map(Timestamp::millis))
         .bind(by.actor.name())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of("suspending a lane", source))?;
         let after = json!({ "state": "suspended", "until": until.map(|until| until.to_string()) });
@@ -241,8 +241,8 @@ impl Ledger {
             after,
             at: now,
         };
-        turn.note(note).await?;
-        turn.commit().await
+        tx.note(note).await?;
+        tx.commit().await
     }
 
     /// Opens a lane by a person's word, whoever closed it; false if it was open.
@@ -255,14 +255,14 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("releasing a lane").await?;
-        let Some(before) = lane(&mut turn, name).await? else {
-            turn.rollback().await?;
+        let mut tx = self.begin_write("releasing a lane").await?;
+        let Some(before) = lane(&mut tx, name).await? else {
+            tx.rollback().await?;
             return Ok(false);
         };
         let delete = sqlx::query("delete from lanes where name = $1")
             .bind(name)
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await;
         delete.map_err(|source| LedgerError::of("releasing a lane", source))?;
         let after = json!({ "state": "open" });
@@ -274,8 +274,8 @@ impl Ledger {
             after,
             at: now,
         };
-        turn.note(note).await?;
-        turn.commit_and_tell().await?;
+        tx.note(note).await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(true)
     }
@@ -310,11 +310,11 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("changing the limits of a lane", source);
-        let mut turn = self.begin_write("changing the limits of a lane").await?;
+        let mut tx = self.begin_write("changing the limits of a lane").await?;
         let query = "select * from lane_limits where name = $1";
         let row = sqlx::query(query)
             .bind(name)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?;
         let before = row
@@ -324,7 +324,7 @@ impl Ledger {
             .map(|row| row.limits)
             .unwrap_or_default();
         let (target, before, after) = (target(name), limits_shown(before), limits_shown(limits));
-        let audit = turn
+        let audit = tx
             .note(NewAuditEntry {
                 by,
                 action: "lane.limit",
@@ -335,7 +335,7 @@ impl Ledger {
             })
             .await?;
         let delete = sqlx::query("delete from lane_limits where name = $1").bind(name);
-        delete.execute(turn.connection()).await.map_err(failed)?;
+        delete.execute(tx.connection()).await.map_err(failed)?;
         if limits != LaneLimits::default() {
             let insert = "insert into lane_limits (name, rate_calls, rate_per, concurrency, at, actor, reason, audit) \
                           values ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -352,11 +352,11 @@ impl Ledger {
                 .bind(by.actor.name())
                 .bind(by.reason.as_str())
                 .bind(audit)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?;
         }
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(())
     }
@@ -413,11 +413,11 @@ pub(crate) fn rate_of(
     }))
 }
 
-async fn lane(turn: &mut WriteTx, name: &str) -> Result<Option<LaneRow>, LedgerError> {
+async fn lane(tx: &mut WriteTx, name: &str) -> Result<Option<LaneRow>, LedgerError> {
     let query = "select name, state, reason, until, author from lanes where name = $1";
     let row = sqlx::query(query)
         .bind(name)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await;
     row.map_err(|source| LedgerError::of("reading a lane", source))?
         .as_ref()

@@ -122,20 +122,20 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
-        let paused_by = paused_by(&mut turn, scope).await?;
+        let mut tx = self.begin_write(DOING).await?;
+        let paused_by = paused_by(&mut tx, scope).await?;
         if let Some(before) = &paused_by {
             if is_person(before) || !by.actor.is_person() {
-                turn.rollback().await?;
+                tx.rollback().await?;
                 return Ok(false);
             }
-            unpause(&mut turn, scope, by).await?;
+            unpause(&mut tx, scope, by).await?;
         }
         let (before, after) = (
             json!({ "paused": paused_by.is_some() }),
             json!({ "paused": true }),
         );
-        let audit = turn
+        let audit = tx
             .note(NewAuditEntry {
                 by,
                 action: "pause",
@@ -170,10 +170,10 @@ impl Ledger {
             .bind(by.reason.as_str())
             .bind(audit);
         insert
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of(DOING, source))?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -187,28 +187,28 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write("resuming").await?;
-        if !unpause(&mut turn, scope, by).await? {
-            turn.rollback().await?;
+        let mut tx = self.begin_write("resuming").await?;
+        if !unpause(&mut tx, scope, by).await? {
+            tx.rollback().await?;
             return Ok(false);
         }
         match scope {
             PauseTarget::Contract { exclusive_key, .. } => {
-                wake_contract(&mut turn, exclusive_key.as_bytes(), now).await?
+                wake_contract(&mut tx, exclusive_key.as_bytes(), now).await?
             }
             PauseTarget::Workflow(name) => {
                 let query = "update schedules set resumed_at = $2 where workflow = $1";
                 let updated = sqlx::query(query)
                     .bind(name)
                     .bind(now.millis())
-                    .execute(turn.connection())
+                    .execute(tx.connection())
                     .await;
                 updated.map_err(|source| LedgerError::of("resuming", source))?;
             }
             PauseTarget::All | PauseTarget::Gateway(_) => {}
         }
         let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
-        turn.note(NewAuditEntry {
+        tx.note(NewAuditEntry {
             by,
             action: "resume",
             target: scope.to_string(),
@@ -217,7 +217,7 @@ impl Ledger {
             at: now,
         })
         .await?;
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(true)
     }
@@ -349,14 +349,14 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn forget_files(&self, workflow: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("resuming", source);
-        let mut turn = self.begin_write("resuming").await?;
+        let mut tx = self.begin_write("resuming").await?;
         let forget = "update runs set file = null where workflow = $1 and finished_at is null and file is not null";
         sqlx::query(forget)
             .bind(workflow)
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// The workflows that are paused by name: a scheduler fires none of them.
@@ -378,7 +378,7 @@ pub(crate) const WAKE: &str = "\
 /// What waits for a contract looks again. What has an appointment of its own, such as a dunning
 /// date, keeps it.
 pub(crate) async fn wake_contract(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     exclusive_key: &[u8],
     now: Timestamp,
 ) -> Result<(), LedgerError> {
@@ -391,7 +391,7 @@ pub(crate) async fn wake_contract(
         .bind(exclusive_key.to_vec())
         .bind(now.millis())
         .bind(list(&codes))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await;
     woken
         .map(|_| ())
@@ -399,7 +399,7 @@ pub(crate) async fn wake_contract(
 }
 
 /// Who has paused it, if it is paused.
-async fn paused_by(turn: &mut WriteTx, scope: &PauseTarget) -> Result<Option<String>, LedgerError> {
+async fn paused_by(tx: &mut WriteTx, scope: &PauseTarget) -> Result<Option<String>, LedgerError> {
     let query = match scope {
         PauseTarget::Contract { exclusive_key, .. } => {
             sqlx::query_scalar("select actor from paused_contracts where exclusive_key = $1")
@@ -412,13 +412,13 @@ async fn paused_by(turn: &mut WriteTx, scope: &PauseTarget) -> Result<Option<Str
                 .bind(name)
         }
     };
-    let found = query.fetch_optional(turn.connection()).await;
+    let found = query.fetch_optional(tx.connection()).await;
     found.map_err(|source| LedgerError::of(DOING, source))
 }
 
 /// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.
 async fn unpause(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     scope: &PauseTarget,
     by: &Authorization,
 ) -> Result<bool, LedgerError> {
@@ -440,7 +440,7 @@ async fn unpause(
             sqlx::query(AssertSqlSafe(of_others)).bind(scope).bind(name)
         }
     };
-    let deleted = delete.execute(turn.connection()).await;
+    let deleted = delete.execute(tx.connection()).await;
     Ok(deleted
         .map_err(|source| LedgerError::of("resuming", source))?
         .rows_affected()

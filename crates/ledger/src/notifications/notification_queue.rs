@@ -240,15 +240,15 @@ impl Ledger {
         detail: &str,
         next_at: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let ending = NotificationEnd {
             outcome,
             detail: Some(detail),
             item_id: None,
             next_at,
         };
-        end(&mut turn, id, &ending).await?;
-        turn.commit().await
+        end(&mut tx, id, &ending).await?;
+        tx.commit().await
     }
 
     /// Deletes notifications that ended and came in before an instant, at most so many; says how
@@ -261,18 +261,18 @@ impl Ledger {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let delete = "delete from notifications where id in (select id from notifications \
                         where received_at < $1 and next_at is null order by received_at limit $2)";
         let delete = sqlx::query(delete)
             .bind(before.millis())
             .bind(i64::from(limit));
         let gone = delete
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?
             .rows_affected();
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(gone)
     }
 
@@ -322,7 +322,7 @@ fn statement(filter: &NotificationFilter) -> String {
 }
 
 /// Keeps what one commit was given.
-pub(crate) async fn keep(turn: &mut WriteTx, all: &[&NewNotification]) -> Result<(), LedgerError> {
+pub(crate) async fn keep(tx: &mut WriteTx, all: &[&NewNotification]) -> Result<(), LedgerError> {
     let mut lines = Vec::with_capacity(all.len());
     let mut places: HashMap<(&str, &str), usize> = HashMap::new();
     let mut repeats: Vec<u64> = Vec::with_capacity(all.len());
@@ -363,7 +363,7 @@ pub(crate) async fn keep(turn: &mut WriteTx, all: &[&NewNotification]) -> Result
         .collect();
     sqlx::query(KEEP)
         .bind(list(&rows))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
     Ok(())
@@ -372,7 +372,7 @@ pub(crate) async fn keep(turn: &mut WriteTx, all: &[&NewNotification]) -> Result
 /// Writes down how a notification ended, or until when it waits. What it once did stays written:
 /// applied again, by another process or by a person, it does nothing.
 pub(crate) async fn end(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     ending: &NotificationEnd<'_>,
 ) -> Result<(), LedgerError> {
@@ -386,7 +386,7 @@ pub(crate) async fn end(
     let update = update
         .bind(ending.item_id)
         .bind(ending.next_at.map(Timestamp::millis));
-    update.execute(turn.connection()).await.map_err(failed)?;
+    update.execute(tx.connection()).await.map_err(failed)?;
     Ok(())
 }
 

@@ -171,9 +171,11 @@ pub fn filed_again_as(item: i64, result: Option<&str>) -> Result<Option<i64>, Le
     let Some(result) = result.filter(|result| result.contains(ReplacedItem::BY)) else {
         return Ok(None);
     };
-    let result: serde_json::Value = serde_json::from_str(result)
-        .map_err(|_| LedgerError::corrupt("items", item, "result"))?;
-    Ok(result.get(ReplacedItem::BY).and_then(serde_json::Value::as_i64))
+    let result: serde_json::Value =
+        serde_json::from_str(result).map_err(|_| LedgerError::corrupt("items", item, "result"))?;
+    Ok(result
+        .get(ReplacedItem::BY)
+        .and_then(serde_json::Value::as_i64))
 }
 
 /// An item that has a key already, with its content.
@@ -254,7 +256,7 @@ pub struct RejectedRow {
 pub struct PlanWriter {
     pub(crate) ledger: Ledger,
     /// There, but between two commits of a plan that is made in several.
-    pub(crate) turn: Option<WriteTx>,
+    pub(crate) tx: Option<WriteTx>,
     /// Of a plan that is made in several commits.
     pub(crate) steps: Option<PlanSteps>,
     run_id: i64,
@@ -273,15 +275,15 @@ impl Ledger {
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
     pub async fn plan(&self, run: NewRun) -> Result<PlanWriter, LedgerError> {
         self.clear_dead_plans().await?;
-        let mut turn = WriteTx::take_long(&self.write, "planning a run").await?;
-        let Some(run_id) = insert_run(&mut turn, None, &run).await? else {
-            turn.rollback().await?;
+        let mut tx = WriteTx::take_long(&self.write, "planning a run").await?;
+        let Some(run_id) = insert_run(&mut tx, None, &run).await? else {
+            tx.rollback().await?;
             return Err(LedgerError::RunExists {
                 workflow: run.workflow,
                 occurrence: run.occurrence,
             });
         };
-        Ok(PlanWriter::new(self, Some(turn), run_id, run.now))
+        Ok(PlanWriter::new(self, Some(tx), run_id, run.now))
     }
 
     /// Jobs that have started and are not planned: those they take their items from have ended.
@@ -326,21 +328,21 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Option<PlanWriter>, LedgerError> {
         let failed = |source| LedgerError::of("beginning to plan a job", source);
-        let mut turn = WriteTx::take_long(&self.write, "planning a job").await?;
+        let mut tx = WriteTx::take_long(&self.write, "planning a job").await?;
         // Whoever else is at it holds the row until its plan has ended.
         let mine =
             sqlx::query("update jobs set planned = 0 where id = $1 and planned = 0").bind(job.id);
         if mine
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?
             .rows_affected()
             == 0
         {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(None);
         }
-        Ok(Some(PlanWriter::new(self, Some(turn), job.run_id, now)))
+        Ok(Some(PlanWriter::new(self, Some(tx), job.run_id, now)))
     }
 }
 
@@ -361,11 +363,11 @@ fn number(engine: DbKind, given: Option<i64>, next: &str) -> String {
 
 /// Makes a run; none if there is one of this occurrence.
 pub(crate) async fn insert_run(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: Option<i64>,
     run: &NewRun,
 ) -> Result<Option<i64>, LedgerError> {
-    let id = number(turn.engine(), id, NEXT_RUN);
+    let id = number(tx.engine(), id, NEXT_RUN);
     let insert = format!(
         "insert into runs (id, workflow, occurrence, source, params, started_at, at, timezone, author, author_user, file) \
          values ({id}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (workflow, occurrence) do nothing returning id"
@@ -381,14 +383,14 @@ pub(crate) async fn insert_run(
         .bind(run.author.name())
         .bind(run.author.user())
         .bind(&run.file)
-        .fetch_optional(turn.connection())
+        .fetch_optional(tx.connection())
         .await
         .map_err(|source| LedgerError::of("beginning a plan", source))
 }
 
 /// Makes a job; returns its id.
 pub(crate) async fn insert_job(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: Option<i64>,
     run_id: i64,
     job: &NewJob,
@@ -397,7 +399,7 @@ pub(crate) async fn insert_job(
         list(&job.needs),
         serde_json::to_string(&job.policy).unwrap_or_default(),
     );
-    let id = number(turn.engine(), id, NEXT_JOB);
+    let id = number(tx.engine(), id, NEXT_JOB);
     let insert = format!(
         "insert into jobs (id, run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
            account) \
@@ -419,14 +421,14 @@ pub(crate) async fn insert_job(
         .bind(i64::from(job.needs.is_empty()))
         .bind(i64::from(job.at_once))
         .bind(&job.account)
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(|source| LedgerError::of("planning a job", source))
 }
 
 /// A job has been planned: its items have these numbers.
 pub(crate) async fn job_is_planned(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     id: i64,
     (first, last): (i64, i64),
     failure: Option<(FailureCode, &str)>,
@@ -439,7 +441,7 @@ pub(crate) async fn job_is_planned(
     .bind(last)
     .bind(failure.map(|(code, _)| code.as_str()))
     .bind(failure.map(|(_, why)| why))
-    .execute(turn.connection())
+    .execute(tx.connection())
     .await
     .map(|_| ())
     .map_err(|source| LedgerError::of("planning a job", source))
@@ -451,10 +453,10 @@ impl PlanWriter {
         self.run_id
     }
 
-    pub(crate) fn new(ledger: &Ledger, turn: Option<WriteTx>, run_id: i64, now: Timestamp) -> Self {
+    pub(crate) fn new(ledger: &Ledger, tx: Option<WriteTx>, run_id: i64, now: Timestamp) -> Self {
         Self {
             ledger: ledger.clone(),
-            turn,
+            tx,
             steps: None,
             run_id,
             now,
@@ -466,13 +468,13 @@ impl PlanWriter {
 
     /// The transaction; a plan that is made in several begins the next one.
     pub(crate) async fn write_tx(&mut self) -> Result<&mut WriteTx, LedgerError> {
-        if let (None, Some(steps)) = (&self.turn, &mut self.steps) {
-            let mut turn = WriteTx::begin(&self.ledger.write, "planning a run").await?;
-            steps.begin(&mut turn).await?;
-            self.turn = Some(turn);
+        if let (None, Some(steps)) = (&self.tx, &mut self.steps) {
+            let mut tx = WriteTx::begin(&self.ledger.write, "planning a run").await?;
+            steps.begin(&mut tx).await?;
+            self.tx = Some(tx);
         }
         Ok(self
-            .turn
+            .tx
             .as_mut()
             .expect("a plan in one transaction has it until it ends"))
     }
@@ -735,7 +737,11 @@ impl PlanWriter {
             refusals.push(RejectedRow {
                 line: stored::unsigned(
                     row.try_get("line").map_err(failed)?,
-                    ("items", &row.try_get::<i64, _>("id").map_err(failed)?, "line"),
+                    (
+                        "items",
+                        &row.try_get::<i64, _>("id").map_err(failed)?,
+                        "line",
+                    ),
                 )?,
                 key: row.try_get("key").map_err(failed)?,
                 state: State::Rejected,
@@ -850,8 +856,8 @@ impl PlanWriter {
         if let Some(before) = self.before_periods {
             self.look_at_holders(before).await?;
         }
-        if let (Some(steps), Some(turn)) = (&self.steps, &mut self.turn) {
-            steps.finish(turn).await?;
+        if let (Some(steps), Some(tx)) = (&self.steps, &mut self.tx) {
+            steps.finish(tx).await?;
         }
         sqlx::query(SHIFT_TOTALS)
             .bind(totals)
@@ -863,9 +869,9 @@ impl PlanWriter {
         if self.steps.is_some() {
             payrun_system::failpoint::hit("plan_step");
         }
-        self.turn
+        self.tx
             .take()
-            .expect("the turn that was just taken")
+            .expect("the transaction that was just begun")
             .commit_and_tell()
             .await?;
         if self.steps.is_some() {
@@ -906,8 +912,8 @@ impl PlanWriter {
     }
 
     async fn end_turn(&mut self) -> Result<(), LedgerError> {
-        match self.turn.take() {
-            Some(turn) => turn.rollback().await,
+        match self.tx.take() {
+            Some(tx) => tx.rollback().await,
             None => Ok(()),
         }
     }

@@ -110,15 +110,15 @@ impl Ledger {
             locks(file),
         );
         let (lock, lock_at) = (lock_file(&folder, id)?, lock_path(&folder, id));
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         let exists = sqlx::query("select 1 from runs where workflow = $1 and occurrence = $2");
         let exists = exists
             .bind(&run.workflow)
             .bind(&run.occurrence)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await;
         if exists.map_err(failed)?.is_some() {
-            turn.rollback().await?;
+            tx.rollback().await?;
             std::fs::remove_file(lock_at).ok();
             return Err(LedgerError::RunExists {
                 workflow: run.workflow,
@@ -135,11 +135,11 @@ impl Ledger {
         let row = sqlx::query(begin)
             .bind(id)
             .bind(jobs)
-            .fetch_one(turn.connection())
+            .fetch_one(tx.connection())
             .await
             .map_err(failed)?;
         let plan = StoredPlan::read(&row).map_err(failed)?;
-        turn.commit().await?;
+        tx.commit().await?;
         let (run_id, now) = (plan.run_id, run.now);
         let steps = PlanSteps {
             plan,
@@ -193,7 +193,7 @@ impl Ledger {
         let mut behind = first - 1;
         // Others may have put millions between: those are passed over beside the writer.
         while let Some(next) = self.next_of(plan, behind).await? {
-            let mut turn = self.begin_write(CLEARING).await?;
+            let mut tx = self.begin_write(CLEARING).await?;
             let since = tokio::time::Instant::now();
             behind = next + PAGE - 1;
             let delete = "delete from items where id between $1 and $2 and job_id between $3 and $4 \
@@ -203,32 +203,32 @@ impl Ledger {
                 .bind(behind)
                 .bind(plan.first_job)
                 .bind(plan.last_job);
-            delete.execute(turn.connection()).await.map_err(failed)?;
-            turn.commit().await?;
+            delete.execute(tx.connection()).await.map_err(failed)?;
+            tx.commit().await?;
             rest(since).await;
         }
-        let mut turn = self.begin_write(CLEARING).await?;
+        let mut tx = self.begin_write(CLEARING).await?;
         let gone = sqlx::query("delete from unfinished_plans where id = $1").bind(plan.id);
-        gone.execute(turn.connection()).await.map_err(failed)?;
-        turn.commit().await
+        gone.execute(tx.connection()).await.map_err(failed)?;
+        tx.commit().await
     }
 
     /// Before the first item goes: whoever is making the plan, and lives after all, finds it, and
     /// commits nothing more. Says where its items begin; nothing where it was committed, or taken
     /// away, or the file was moved.
     async fn mark_given_up(&self, plan: &StoredPlan) -> Result<Option<i64>, LedgerError> {
-        let mut turn = self.begin_write(CLEARING).await?;
-        if Self::moved_to(turn.connection()).await?.is_some() {
-            turn.rollback().await?;
+        let mut tx = self.begin_write(CLEARING).await?;
+        if Self::moved_to(tx.connection()).await?.is_some() {
+            tx.rollback().await?;
             return Ok(None);
         }
         let mark = "update unfinished_plans set given_up = 1 where id = $1 returning first_item";
         let first = sqlx::query_scalar(mark)
             .bind(plan.id)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await;
         let first = first.map_err(|source| LedgerError::of(CLEARING, source))?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(first)
     }
 
@@ -263,7 +263,7 @@ impl StoredPlan {
     }
 
     /// Whether it has a key, or a number of the user's, of these.
-    async fn has(&self, turn: &mut WriteTx, items: &[NewItem]) -> Result<bool, LedgerError> {
+    async fn has(&self, tx: &mut WriteTx, items: &[NewItem]) -> Result<bool, LedgerError> {
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let numbers: Vec<&str> = items
             .iter()
@@ -279,7 +279,7 @@ impl StoredPlan {
             .bind(list(&numbers))
             .bind(self.first_job)
             .bind(self.last_job);
-        let found = found.fetch_optional(turn.connection()).await;
+        let found = found.fetch_optional(tx.connection()).await;
         found
             .map(|row| row.is_some())
             .map_err(|source| LedgerError::of("looking for keys that are being planned", source))
@@ -288,12 +288,12 @@ impl StoredPlan {
 
 impl PlanSteps {
     /// A commit begins: its items will have the numbers behind the newest.
-    pub async fn begin(&mut self, turn: &mut WriteTx) -> Result<(), LedgerError> {
+    pub async fn begin(&mut self, tx: &mut WriteTx) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
         let query = "select (select coalesce(max(id), 0) from items) from unfinished_plans where id = $1 and given_up = 0";
         let newest = sqlx::query_scalar(query)
             .bind(self.plan.id)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await;
         let Some(newest) = newest.map_err(failed)? else {
             let what = "a plan under way was taken for one of a dead process, and nothing of it is kept; plan the run once more".to_owned();
@@ -308,7 +308,7 @@ impl PlanSteps {
             let lower = lower
                 .bind(self.plan.id)
                 .bind(self.plan.first_item)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await;
             lower.map_err(failed)?;
         }
@@ -316,9 +316,9 @@ impl PlanSteps {
     }
 
     /// A commit ends: what is newer than when it began is of this plan.
-    async fn end(&mut self, turn: &mut WriteTx) -> Result<(), LedgerError> {
+    async fn end(&mut self, tx: &mut WriteTx) -> Result<(), LedgerError> {
         let newest = sqlx::query_scalar("select coalesce(max(id), 0) from items")
-            .fetch_one(turn.connection())
+            .fetch_one(tx.connection())
             .await;
         let newest: i64 = newest.map_err(|source| LedgerError::of(DOING, source))?;
         if newest > self.newest {
@@ -370,32 +370,29 @@ impl PlanSteps {
     }
 
     /// Makes the run, its jobs and what they wait for, and the plan is none any more.
-    pub async fn finish(&self, turn: &mut WriteTx) -> Result<(), LedgerError> {
+    pub async fn finish(&self, tx: &mut WriteTx) -> Result<(), LedgerError> {
         let (failed, run) = (
             |source| LedgerError::of("committing a plan", source),
             &self.run,
         );
         // First: nobody else may make a job of a number that is kept.
         let done = sqlx::query("delete from unfinished_plans where id = $1").bind(self.plan.id);
-        done.execute(turn.connection()).await.map_err(failed)?;
-        if insert_run(turn, Some(self.plan.run_id), run)
-            .await?
-            .is_none()
-        {
+        done.execute(tx.connection()).await.map_err(failed)?;
+        if insert_run(tx, Some(self.plan.run_id), run).await?.is_none() {
             return Err(LedgerError::RunExists {
                 workflow: run.workflow.clone(),
                 occurrence: run.occurrence.clone(),
             });
         }
         for DeferredJob { id, job, planned } in &self.jobs {
-            insert_job(turn, Some(*id), self.plan.run_id, job).await?;
+            insert_job(tx, Some(*id), self.plan.run_id, job).await?;
             if let Some((span, failure)) = planned {
                 let failure = failure.as_ref().map(|(code, why)| (*code, why.as_str()));
-                job_is_planned(turn, *id, *span, failure).await?;
+                job_is_planned(tx, *id, *span, failure).await?;
             }
         }
         for (job_id, approval, batch) in &self.approvals {
-            store_approval(turn, *job_id, approval, batch, run.now).await?;
+            store_approval(tx, *job_id, approval, batch, run.now).await?;
         }
         Ok(())
     }
@@ -418,7 +415,7 @@ impl PlanSteps {
 }
 
 impl PlanWriter {
-    /// Ends a commit, where the plan is made in several, and leaves others their turn.
+    /// Ends a commit, where the plan is made in several, and leaves others the write lock.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
@@ -426,13 +423,13 @@ impl PlanWriter {
         let Some(steps) = &mut self.steps else {
             return Ok(());
         };
-        let Some(mut turn) = self.turn.take() else {
+        let Some(mut tx) = self.tx.take() else {
             return Ok(());
         };
         let since = steps.since;
-        steps.end(&mut turn).await?;
+        steps.end(&mut tx).await?;
         payrun_system::failpoint::hit("plan_step");
-        turn.commit().await?;
+        tx.commit().await?;
         payrun_system::failpoint::hit("plan_step");
         rest(since).await;
         Ok(())
@@ -455,10 +452,10 @@ impl PlanWriter {
         }
         let own = self.steps.as_ref().map_or(0, |steps| steps.plan.id);
         let query = "select id, run_id, first_job, last_job, first_item from unfinished_plans where id <> $1";
-        let turn = self.write_tx().await?;
+        let tx = self.write_tx().await?;
         let others = sqlx::query(query)
             .bind(own)
-            .fetch_all(turn.connection())
+            .fetch_all(tx.connection())
             .await;
         let others = others.and_then(|rows| {
             rows.iter()
@@ -467,7 +464,7 @@ impl PlanWriter {
         });
         let mut met = None;
         for other in others.map_err(|source| LedgerError::of(DOING, source))? {
-            if other.has(turn, items).await? {
+            if other.has(tx, items).await? {
                 met = Some(other);
                 break;
             }

@@ -34,7 +34,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn advance(&self, now: Timestamp) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("ending jobs", source);
-        // Asked many times for each time that there is something: looking takes no turn.
+        // Asked many times for each time that there is something: looking takes no write lock.
         let is_idle = sqlx::query(ADVANCEABLE)
             .fetch_optional(&self.read)
             .await
@@ -45,29 +45,29 @@ impl Ledger {
         if is_idle {
             return Ok(());
         }
-        let mut turn = self.begin_write("ending jobs").await?;
+        let mut tx = self.begin_write("ending jobs").await?;
         let (mut changed, mut woken) = (0, 0);
         loop {
             #[cfg(feature = "mutation")]
-            crate::mutation::end_jobs(&mut turn, now).await?;
+            crate::mutation::end_jobs(&mut tx, now).await?;
             let ended = sqlx::query(FINISH_JOBS)
                 .bind(now.millis())
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?;
             if ended.rows_affected() > 0 {
                 sqlx::query(OPEN_ENDED)
-                    .execute(turn.connection())
+                    .execute(tx.connection())
                     .await
                     .map_err(failed)?;
             }
             let started = sqlx::query(START_JOBS)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?;
             let runs = sqlx::query(FINISH_RUNS)
                 .bind(now.millis())
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?;
             changed += ended.rows_affected() + started.rows_affected() + runs.rows_affected();
@@ -77,9 +77,9 @@ impl Ledger {
             }
         }
         if changed == 0 {
-            return turn.rollback().await;
+            return tx.rollback().await;
         }
-        turn.commit_and_tell().await?;
+        tx.commit_and_tell().await?;
         if woken > 0 {
             self.woken.notify_waiters();
         }

@@ -130,7 +130,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Option<Payment>, LedgerError> {
         let failed = |source| LedgerError::of("remembering a payment", source);
-        let mut turn = self.begin_write("remembering a payment").await?;
+        let mut tx = self.begin_write("remembering a payment").await?;
         let insert = "insert into payments (account, order_no, transaction_id, amount, currency, seen_at) \
                       values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
         sqlx::query(insert)
@@ -140,7 +140,7 @@ impl Ledger {
             .bind(payment.amount.minor())
             .bind(payment.amount.currency().code())
             .bind(now.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(failed)?;
         let known = "select id, order_no, transaction_id, amount, currency, conflicting_amount, conflicting_currency from payments \
@@ -149,11 +149,11 @@ impl Ledger {
             .bind(account.as_bytes().to_vec())
             .bind(&payment.order_no)
             .bind(&payment.transaction_id)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?;
         let Some(row) = known else {
-            turn.rollback().await?;
+            tx.rollback().await?;
             return Ok(None);
         };
         let known = with_paid_amount(payment_row(&row)?, payment.amount, for_person);
@@ -167,10 +167,10 @@ impl Ledger {
         .bind(known.other.map(Amount::minor))
         .bind(known.other.map(|other| other.currency().code().to_owned()))
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(failed)?;
-        turn.commit().await?;
+        tx.commit().await?;
         Ok(Some(known))
     }
 
@@ -246,12 +246,12 @@ impl Ledger {
         claimed: &Claimed,
         taking: RefundReservation<'_>,
     ) -> Result<RefundCapacity, LedgerError> {
-        let mut turn = self.begin_write("taking from a payment").await?;
-        let room = room(&mut turn, claimed, taking).await?;
+        let mut tx = self.begin_write("taking from a payment").await?;
+        let room = room(&mut tx, claimed, taking).await?;
         if room == RefundCapacity::Taken {
-            turn.commit().await
+            tx.commit().await
         } else {
-            turn.rollback().await
+            tx.rollback().await
         }
         .map(|()| room)
     }
@@ -291,7 +291,7 @@ pub(crate) const PAYMENT_COLUMNS: &str = "p.id, p.order_no, p.transaction_id, p.
 const MARGIN: u32 = 20;
 
 async fn room(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     claimed: &Claimed,
     taking: RefundReservation<'_>,
 ) -> Result<RefundCapacity, LedgerError> {
@@ -301,7 +301,7 @@ async fn room(
     let row = sqlx::query(AssertSqlSafe(others))
         .bind(fingerprint.as_bytes().to_vec())
         .bind(claimed.id())
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     let (sum, busy): (i64, i64) = (
@@ -313,7 +313,7 @@ async fn room(
     #[cfg(feature = "mutation")]
     let (sum, busy, unknown) = {
         let of = (fingerprint.as_bytes().as_slice(), claimed.id());
-        crate::mutation::other_refunds(turn, (sum, busy, unknown), of).await?
+        crate::mutation::other_refunds(tx, (sum, busy, unknown), of).await?
     };
     if busy > 0 || unknown > 0 {
         let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
@@ -341,7 +341,7 @@ async fn room(
     .bind(fingerprint.as_bytes().to_vec())
     .bind(claimed.id())
     .bind(claimed.version())
-    .execute(turn.connection())
+    .execute(tx.connection())
     .await
     .map_err(failed)?;
     // The claim is no longer ours, since the lease has run out; or a person has just withdrawn the

@@ -197,7 +197,7 @@ impl Ledger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         sqlx::query(
             "update occurrences set state = 'missed', reason = $3, changed_at = $4 \
              where workflow = $1 and nominal in (select atom from json_each($2)) and state = 'due' \
@@ -207,10 +207,10 @@ impl Ledger {
         .bind(list(nominals))
         .bind(reason)
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// Tells an occurrence that it has a run, whatever was thought of it before.
@@ -223,7 +223,7 @@ impl Ledger {
         run_id: i64,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         sqlx::query(
             "insert into occurrences (workflow, nominal, at, timezone, state, run_id, reason, changed_at) \
              values ($1, $2, $3, $4, 'fired', $5, $6, $7) \
@@ -237,10 +237,10 @@ impl Ledger {
         .bind(run_id)
         .bind(occurrence.reason.clone())
         .bind(now.millis())
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// Moves an occurrence that is due or queued; what somebody else has decided meanwhile stays.
@@ -254,7 +254,7 @@ impl Ledger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(DOING).await?;
         sqlx::query(
             "update occurrences set state = $3, reason = $4, changed_at = $5, failure_code = $6 \
              where workflow = $1 and nominal = $2 and state in ('due', 'queued')",
@@ -265,10 +265,10 @@ impl Ledger {
         .bind(reason)
         .bind(now.millis())
         .bind(failure_code.map(FailureCode::as_str))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// The oldest run of a workflow that has not ended.
@@ -299,7 +299,8 @@ fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
         row.try_get("workflow").map_err(failed)?,
         row.try_get("nominal").map_err(failed)?,
     );
-    let corrupt = |column| LedgerError::corrupt("occurrences", format!("{workflow} {nominal}"), column);
+    let corrupt =
+        |column| LedgerError::corrupt("occurrences", format!("{workflow} {nominal}"), column);
     let state = OccurrenceState::parse(word).ok_or_else(|| corrupt("state"))?;
     let code: Option<&str> = row.try_get("failure_code").map_err(failed)?;
     let code = code

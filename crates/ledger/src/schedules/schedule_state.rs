@@ -120,18 +120,18 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing was noted.
     pub async fn note(&self, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
-        let mut turn = self.begin_write(DOING).await?;
-        if !mark(&mut turn, noting).await? {
-            turn.rollback().await?;
+        let mut tx = self.begin_write(DOING).await?;
+        if !mark(&mut tx, noting).await? {
+            tx.rollback().await?;
             return Ok(false);
         }
-        write(&mut turn, noting).await?;
-        turn.commit().await?;
+        write(&mut tx, noting).await?;
+        tx.commit().await?;
         Ok(true)
     }
 }
 
-async fn mark(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
+async fn mark(tx: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
     let after = &noting.after;
     let query = match &noting.before {
         None => sqlx::query(
@@ -158,13 +158,13 @@ async fn mark(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, Ledge
             .bind(before.recorded_until.millis()),
     };
     let done = query
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
     Ok(done.rows_affected() == 1)
 }
 
-async fn write(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<(), LedgerError> {
+async fn write(tx: &mut WriteTx, noting: &ScheduleUpdate) -> Result<(), LedgerError> {
     let row = |one: &NewOccurrence| {
         json!({
             "nominal": one.nominal,
@@ -180,7 +180,7 @@ async fn write(turn: &mut WriteTx, noting: &ScheduleUpdate) -> Result<(), Ledger
         .bind(list(&rows))
         .bind(noting.now.millis())
         .bind(i64::try_from(LATE.as_millis()).unwrap_or(i64::MAX))
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of(DOING, source))?;
     Ok(())

@@ -43,15 +43,15 @@ impl Ledger {
             })
         };
         let rows: Vec<_> = batches.iter().map(row).collect();
-        let mut turn = self.begin_write("keeping settlements").await?;
+        let mut tx = self.begin_write("keeping settlements").await?;
         sqlx::query(include_str!("keep_settlements.sql"))
             .bind(lane)
             .bind(list(&rows))
             .bind(now.millis())
-            .execute(turn.connection())
+            .execute(tx.connection())
             .await
             .map_err(|source| LedgerError::of("keeping settlements", source))?;
-        turn.commit().await
+        tx.commit().await
     }
 
     /// The batches of a lane, by their ids, from behind one on.

@@ -131,12 +131,12 @@ impl Ledger {
         statement: &NewStatement,
         lines: impl IntoIterator<Item = StatementLine, IntoIter: Send> + Send,
     ) -> Result<StatementKept, LedgerError> {
-        let mut turn = self.begin_write("keeping a statement").await?;
-        let kept = keep(&mut turn, statement, lines.into_iter()).await?;
+        let mut tx = self.begin_write("keeping a statement").await?;
+        let kept = keep(&mut tx, statement, lines.into_iter()).await?;
         if kept == StatementKept::Other {
-            turn.rollback().await
+            tx.rollback().await
         } else {
-            turn.commit().await
+            tx.commit().await
         }
         .map(|()| kept)
     }
@@ -206,7 +206,7 @@ impl Ledger {
 }
 
 async fn keep(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     statement: &NewStatement,
     lines: impl Iterator<Item = StatementLine> + Send,
 ) -> Result<StatementKept, LedgerError> {
@@ -215,7 +215,7 @@ async fn keep(
         sqlx::query("select id, sha256, fetched_at from statements where lane = $1 and day = $2")
             .bind(&statement.lane)
             .bind(&statement.day)
-            .fetch_optional(turn.connection())
+            .fetch_optional(tx.connection())
             .await
             .map_err(failed)?;
     if let Some(known) = known {
@@ -234,7 +234,7 @@ async fn keep(
                     .bind(id)
                     .bind(statement.fetched_at.millis())
                     .bind(&statement.location);
-                again.execute(turn.connection()).await.map_err(failed)?;
+                again.execute(tx.connection()).await.map_err(failed)?;
             }
             return Ok(StatementKept::Known);
         }
@@ -248,7 +248,7 @@ async fn keep(
         ] {
             sqlx::query(delete)
                 .bind(id)
-                .execute(turn.connection())
+                .execute(tx.connection())
                 .await
                 .map_err(failed)?;
         }
@@ -262,7 +262,7 @@ async fn keep(
         .bind(&statement.location)
         .bind(statement.fetched_at.millis())
         .bind((!statement.remarks.is_empty()).then(|| list(&statement.remarks)))
-        .fetch_one(turn.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(failed)?;
     let (mut count, mut chunk) = (0_i64, Vec::with_capacity(CHUNK));
@@ -270,20 +270,20 @@ async fn keep(
         count += 1;
         chunk.push(line);
         if chunk.len() == CHUNK {
-            insert_lines(turn, id, &chunk).await?;
+            insert_lines(tx, id, &chunk).await?;
             chunk.clear();
         }
     }
-    insert_lines(turn, id, &chunk).await?;
+    insert_lines(tx, id, &chunk).await?;
     let counted = sqlx::query("update statements set lines = $2 where id = $1")
         .bind(id)
         .bind(count);
-    counted.execute(turn.connection()).await.map_err(failed)?;
+    counted.execute(tx.connection()).await.map_err(failed)?;
     Ok(StatementKept::New)
 }
 
 async fn insert_lines(
-    turn: &mut WriteTx,
+    tx: &mut WriteTx,
     statement_id: i64,
     lines: &[StatementLine],
 ) -> Result<(), LedgerError> {
@@ -313,7 +313,7 @@ async fn insert_lines(
     sqlx::query(include_str!("keep_lines.sql"))
         .bind(list(&rows))
         .bind(statement_id)
-        .execute(turn.connection())
+        .execute(tx.connection())
         .await
         .map_err(|source| LedgerError::of("keeping the lines of a statement", source))?;
     Ok(())

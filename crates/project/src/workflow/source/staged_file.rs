@@ -2,7 +2,7 @@
 //! nobody else can change.
 //!
 //! A file may be slow, or never answer: a pipe, a share that hangs, a disk that fails. So it is
-//! read to its end into a file without a name before a plan takes its turn at the ledger. The copy
+//! read to its end into a file without a name before a plan takes the ledger's write lock. The copy
 //! goes with the process, however that ends.
 
 use std::fs::File;

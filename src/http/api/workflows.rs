@@ -1,4 +1,4 @@
-//! What is configured, and what is in force: workflows and lanes.
+//! The workflows in force.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,8 +6,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::App;
-use crate::http::error::ApiError;
-use crate::ledger::{LaneRow, LaneState};
 
 /// A workflow in force.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,25 +52,6 @@ pub(super) struct RefusedView {
     mistakes: String,
 }
 
-/// A lane.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct LaneView {
-    /// The gateway account, `GATEWAY/KIND` of one kind of job, or `GATEWAY/KIND/JOB` of one job.
-    name: String,
-    /// `open`, `suspended` or `stopped`.
-    state: &'static str,
-    /// Why it is not open.
-    reason: Option<String>,
-    /// Until when.
-    until: Option<String>,
-    /// The person who suspended it; none where payrun closed it.
-    by: Option<String>,
-    /// Since when there has been no connection to the gateway.
-    unreachable_since: Option<String>,
-    /// Which way connections fail.
-    unreachable_how: Option<String>,
-}
-
 /// The workflows in force
 #[utoipa::path(get, path = "/workflows", tag = "project", responses((status = 200, body = WorkflowsView)))]
 pub(super) async fn workflows(State(app): State<App>) -> Json<WorkflowsView> {
@@ -109,37 +88,4 @@ pub(super) async fn workflows(State(app): State<App>) -> Json<WorkflowsView> {
             })
             .collect(),
     })
-}
-
-/// The lanes: one a gateway account, and those kinds of job and jobs of which nothing is sent
-#[utoipa::path(get, path = "/lanes", tag = "project", responses((status = 200, body = Vec<LaneView>)))]
-pub(super) async fn lanes(State(app): State<App>) -> Result<Json<Vec<LaneView>>, ApiError> {
-    let engine = app.engine();
-    let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
-    let unreachable = engine.ledger.unreachable().await?;
-    let view = |name: &str, lane: Option<&LaneRow>| {
-        let lost = unreachable.iter().find(|row| row.lane == name);
-        LaneView {
-            name: name.to_owned(),
-            state: lane.map_or(LaneState::Open, |lane| lane.state).as_str(),
-            reason: lane.and_then(|lane| lane.reason.clone()),
-            until: lane
-                .and_then(|lane| lane.until)
-                .map(|until| until.to_string()),
-            by: lane.and_then(|lane| lane.author.clone()),
-            unreachable_since: lost.map(|row| row.since.to_string()),
-            unreachable_how: lost.map(|row| row.how.clone()),
-        }
-    };
-    let mut lanes: Vec<LaneView> = closed
-        .iter()
-        .map(|lane| view(&lane.name, Some(lane)))
-        .collect();
-    let open = engine
-        .accounts
-        .keys()
-        .filter(|name| closed.iter().all(|lane| lane.name != **name));
-    lanes.extend(open.map(|name| view(name, None)));
-    lanes.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Json(lanes))
 }
