@@ -275,7 +275,7 @@ fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     );
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("holds a ledger already: vault has rows");
+        .says("holds a ledger already: encryption_key_check has rows");
     // Something that the copy runs into.
     on_the_server(
         &app,

@@ -261,6 +261,6 @@ mod tests {
             (letter.entries.len(), letter.more),
             (30, vec!["20 × needs_review".to_owned()])
         );
-        assert_eq!(letter.subject, "[payrun] needs review (and 49 more)");
+        assert_eq!(letter.subject, "[payrun] needs_review (and 49 more)");
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::operator::OperateError;
 use crate::engine::operator::Paused;
 use crate::http::App;
 use crate::http::auth::Caller;
+use crate::http::error::ApiError;
 use crate::http::error::ErrorBody;
 use crate::http::extract::JsonBody;
 

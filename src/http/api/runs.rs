@@ -10,6 +10,7 @@ use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::page::page_size;
 use crate::domain::text::escaped;
 use crate::http::App;
 use crate::http::auth::Caller;

@@ -259,7 +259,10 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
             (State::Failed, State::Planned, &item(1, "A").input)
         );
         assert_ne!(old.order_no, new.order_no);
-        assert_eq!(filed_again_as(old.result.as_deref()), Some(new.id));
+        assert_eq!(
+            filed_again_as(old.id, old.result.as_deref()).unwrap(),
+            Some(new.id)
+        );
         assert!(
             old.reason
                 .as_deref()

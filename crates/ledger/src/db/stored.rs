@@ -7,19 +7,22 @@ use payrun_domain::money::Currency;
 use crate::error::LedgerError;
 
 /// Where a value lies: the table, what names the row, the column.
-pub(crate) type Place<'a> = (&'static str, &'a dyn ToString, &'static str);
+pub(crate) type StoredAt<'a> = (&'static str, &'a dyn ToString, &'static str);
 
-fn corrupt((table, id, column): Place<'_>) -> LedgerError {
+fn corrupt((table, id, column): StoredAt<'_>) -> LedgerError {
     LedgerError::corrupt(table, id.to_string(), column)
 }
 
 /// A number that is never negative.
-pub(crate) fn unsigned<N: TryFrom<i64>>(number: i64, place: Place<'_>) -> Result<N, LedgerError> {
+pub(crate) fn unsigned<N: TryFrom<i64>>(
+    number: i64,
+    place: StoredAt<'_>,
+) -> Result<N, LedgerError> {
     N::try_from(number).map_err(|_| corrupt(place))
 }
 
 /// The state of an item.
-pub(crate) fn state(word: &str, place: Place<'_>) -> Result<State, LedgerError> {
+pub(crate) fn state(word: &str, place: StoredAt<'_>) -> Result<State, LedgerError> {
     State::parse(word).ok_or_else(|| corrupt(place))
 }
 

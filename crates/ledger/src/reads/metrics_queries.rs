@@ -7,8 +7,6 @@ use sqlx::any::AnyRow;
 use crate::Ledger;
 use crate::error::LedgerError;
 use crate::reads::read::Total;
-use payrun_domain::item::State;
-use payrun_domain::money::Currency;
 use payrun_domain::time::Timestamp;
 
 /// A lane at this moment.
