@@ -116,7 +116,7 @@ fn plays(folder: &Path) -> Vec<SimulationSetup> {
     };
     [("deductions.yaml", DEDUCTIONS), ("refunds.yaml", REFUNDS)]
         .into_iter()
-        .map(simulate)
+        .map(play)
         .collect()
 }
 
@@ -176,7 +176,7 @@ fn every_seeded_fault_is_noticed_and_without_one_nothing_is() {
         "no fault is active, and something is seen"
     );
     let mut missed = Vec::new();
-    println!("| Planted | Seeds to detection | First seen as |\n|---|---|---|");
+    println!("| Seeded fault | Seeds to detection | First seen as |\n|---|---|---|");
     for (bug, what) in ALL {
         match detect(&plays, &fakes, Some(bug), SEEDS) {
             Some((seed, how)) => println!(
@@ -293,7 +293,7 @@ fn every_fault_of_a_signature_is_refused_and_without_one_nothing_is() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let gateways = runtime.block_on(Gateways::open());
     assert_eq!(runtime.block_on(gateways.refused()), Vec::<&str>::new());
-    println!("| Planted | Refused by |\n|---|---|");
+    println!("| Seeded fault | Refused by |\n|---|---|");
     for (bug, gateway, what) in OF_SIGNATURES {
         activate(Some(bug));
         let refused = runtime.block_on(gateways.refused());

@@ -22,6 +22,8 @@ mod db;
 mod error;
 mod items;
 mod lanes;
+#[cfg(feature = "mutation")]
+mod mutation;
 mod notifications;
 mod planning;
 mod reads;
