@@ -132,9 +132,9 @@ impl std::error::Error for FileError {}
 /// ```
 /// use payrun_gateway::statement::{StatementFormat, StatementLineKind, read};
 /// let file = "Test: company's reconciliation report of 20190101 to 20190101\n\
-///     TransactionBody Type,TransactionBody Time,DeclaredOrder No.,External order No.,Credit,Debit,Balance,TransactionBody Amount,\
-///     Exchange ExchangeRate Adopted for Settlement,Service Fee,Refund Amount,Refund DeclaredOrder,External Refund DeclaredOrder No.,\
-///     Fee for Withdrawal,Converted Currency,Exchange ExchangeRate Adopted for Conversion,Amount After Conversion,Payment Channel\n\
+///     Transaction Type,Transaction Time,Order No.,External order No.,Credit,Debit,Balance,Transaction Amount,\
+///     Exchange Rate Adopted for Settlement,Service Fee,Refund Amount,Refund Order,External Refund Order No.,\
+///     Fee for Withdrawal,Converted Currency,Exchange Rate Adopted for Conversion,Amount After Conversion,Payment Channel\n\
 ///     Collection via WeChat Pay,2019-01-01 10:55:10,`2019,`P-1,0.99 HKD,-,1.06 HKD,1.00 HKD,1,0.01 HKD,-,-,-,-,-,-,-,WECHATPAYCN\n";
 /// let line = &read(StatementFormat::Hipopay, file.as_bytes()).unwrap().lines[0];
 /// assert_eq!((line.kind, line.order_no.as_str(), line.amount.unwrap().minor()), (StatementLineKind::Payment, "P-1", 100));
