@@ -1596,6 +1596,13 @@ mod tests {
         let noted = Move::noted(&item("failed"), "the first".into());
         let again = noted.clone().because(Some("another".into()));
         assert_eq!(again.reason.as_deref(), Some("another"));
+        let coded = Move {
+            code: Some(crate::reason::ReasonCode::AskedInVain),
+            ..noted.clone()
+        };
+        assert_eq!(coded.because(None).code, None, "it belonged to the reason");
+        assert_eq!(State::NeedsReview.label(), "needs review");
+        assert_eq!(State::Planned.label(), "planned");
         assert_eq!(noted.with_next_at(at(0)).next_at, Some(at(0)));
         assert_eq!(State::NeedsReview.to_string(), "needs_review");
     }
