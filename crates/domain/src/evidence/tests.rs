@@ -310,3 +310,23 @@ fn after_an_alarm_what_is_open_is_asked_about_and_the_rest_is_done_at_its_time()
         }
     }
 }
+
+#[test]
+fn a_success_closes_what_is_open_and_alarms_nobody() {
+    let done = Answer::Done(Receipt("R2".into()));
+    // A late reply is recorded; what it says of the number in use is queried.
+    for &(source, name) in &SOURCES[1..] {
+        for state in [State::Pending, State::Unknown] {
+            let news = news(source, &done, true, false);
+            let followed = follow(&item(state), &news, &policy(), Timestamp::from_millis(9));
+            let Ok(Consequence::Move(moved)) = followed else {
+                panic!("{name} of {state}: {followed:?}");
+            };
+            assert_eq!(
+                (moved.item.state, moved.alarm),
+                (State::Succeeded, None),
+                "{name} of {state}"
+            );
+        }
+    }
+}
