@@ -52,9 +52,16 @@ pub(crate) fn is_withdrawn(is_withdrawn: bool) -> bool {
     is_withdrawn && !is(Mutation::WithdrawalForgotten)
 }
 
-/// Two items of a contract are claimed together.
-pub(crate) fn is_exclusive(is_exclusive: bool) -> bool {
-    is_exclusive && !is(Mutation::ContractNotChecked)
+/// Two items of a contract are claimed together: nobody looks at what of it is in flight.
+pub(crate) fn exclusive<'a, F, K>(
+    in_flight: Option<F>,
+    key: Option<&'a K>,
+) -> (Option<F>, Option<&'a K>) {
+    if is(Mutation::ContractNotChecked) {
+        (None, None)
+    } else {
+        (in_flight, key)
+    }
 }
 
 /// A claim is handed out without its intent on disk.

@@ -12,8 +12,9 @@ use payrun::ledger::{
 use super::ledger_fixture::{
     Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent,
 };
-use super::on_every_engine;
+use super::{Place, on_every_engine};
 use payrun::domain::history::EventKind;
+use sqlx::{AssertSqlSafe, Executor};
 
 fn timed_out() -> Answer {
     Answer::from(Cause::TimedOut)
@@ -1027,5 +1028,37 @@ fn a_job_with_something_due_is_worked_on_however_many_wait_for_a_later_day() {
         let open = desk.ledger.open_jobs("hk").await.unwrap();
         assert_eq!((open.len(), open[0].id), (1_000, last));
         assert_eq!(desk.ledger.unfinished_runs().await.unwrap().len(), 1_003);
+    });
+}
+
+#[test]
+fn a_row_that_somebody_else_holds_keeps_no_claim_waiting() {
+    on_every_engine(|place| async move {
+        // Only a server has locks of rows.
+        let Place::Postgres(schema) = &place else {
+            return;
+        };
+        let desk = Desk::with_items(&place, 2).await;
+        let first = desk.claim(at(1), 1).await;
+        let after = first[0].lease_until;
+        let mut console = schema.connect().await;
+        let held = format!(
+            "begin; select 1 from items where id = {} for update",
+            first[0].id()
+        );
+        console.execute(AssertSqlSafe(held)).await.unwrap();
+        let claim = desk.claim(after, 2);
+        let claimed = tokio::time::timeout(Duration::from_secs(10), claim).await;
+        let claimed = claimed.expect("it waits for nobody");
+        assert_eq!(claimed.iter().map(Claimed::id).collect::<Vec<_>>(), [2]);
+        assert_eq!(desk.states().await[0], State::Sending);
+        console.execute("rollback").await.unwrap();
+        desk.claim(after, 2).await;
+        assert_eq!(
+            desk.states().await[0],
+            State::Unknown,
+            "it is looked at when it is free"
+        );
+        desk.assert_sound().await;
     });
 }

@@ -385,9 +385,9 @@ async fn claim_from(
         let is_withdrawn = stored.withdrawn.is_some() || stopped.contains_key(&stored.id);
         #[cfg(feature = "mutation")]
         let is_withdrawn = crate::mutation::is_withdrawn(is_withdrawn);
-        let is_exclusive = stored.exclusive_key.is_some();
+        let exclusive_key = stored.exclusive_key.as_ref();
         #[cfg(feature = "mutation")]
-        let is_exclusive = crate::mutation::is_exclusive(is_exclusive);
+        let (in_flight, exclusive_key) = crate::mutation::exclusive(in_flight, exclusive_key);
         match stored.item.state {
             State::Planned if is_withdrawn => {
                 if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
@@ -399,7 +399,7 @@ async fn claim_from(
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, WaitReason::Paused)),
             State::Planned if is_ending => sorted.blocked.push((stored.id, WaitReason::Ending)),
-            State::Planned if is_exclusive && in_flight.is_some() => {
+            State::Planned if in_flight.is_some() => {
                 let needs_review = in_flight == Some(State::NeedsReview.as_str());
                 sorted.blocked.push((
                     stored.id,
@@ -411,11 +411,7 @@ async fn claim_from(
                 ));
             }
             State::Planned
-                if is_exclusive
-                    && !stored
-                        .exclusive_key
-                        .as_ref()
-                        .is_none_or(|key| exclusive_keys.insert(key.clone())) =>
+                if !exclusive_key.is_none_or(|key| exclusive_keys.insert(key.clone())) =>
             {
                 sorted.blocked.push((stored.id, WaitReason::Busy));
             }
@@ -706,8 +702,13 @@ async fn next_due(tx: &mut WriteTx, job_id: i64) -> Result<Option<Timestamp>, Le
 /// What is claimed and whose lease has run out is due: it was to be looked at then. Its claim stands
 /// until somebody takes it; a settle that comes before is in time.
 pub(crate) const EXPIRE_LEASES: &str = "\
-    update items set next_at = lease_until, lease_until = null \
-    where job_id in (select cast(atom as bigint) from json_each($1)) and lease_until <= $2";
+    update items set next_at = lease_until, lease_until = null where id in (select id from items \
+      where job_id in (select cast(atom as bigint) from json_each($1)) and lease_until <= $2)";
+
+/// The same where rows have locks: one that somebody else holds keeps no claim waiting.
+const EXPIRE_LEASES_NOT_LOCKED: &str = "\
+    update items set next_at = lease_until, lease_until = null where id in (select id from items \
+      where job_id in (select cast(atom as bigint) from json_each($1)) and lease_until <= $2 for update skip locked)";
 
 async fn expire_leases(tx: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
     let jobs: Vec<i64> = request
@@ -716,7 +717,11 @@ async fn expire_leases(tx: &mut WriteTx, request: &ClaimRequest) -> Result<(), L
         .filter(|want| want.slots > 0)
         .map(|want| want.job_id)
         .collect();
-    let expired = sqlx::query(EXPIRE_LEASES)
+    let expire = match tx.engine() {
+        DbKind::Sqlite => EXPIRE_LEASES,
+        DbKind::Postgres => EXPIRE_LEASES_NOT_LOCKED,
+    };
+    let expired = sqlx::query(expire)
         .bind(list(&jobs))
         .bind(request.now.millis())
         .execute(tx.connection())
