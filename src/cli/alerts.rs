@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
-use crate::alerts::{AlertInputs, Alerts, SendOutcome, preview};
+use crate::alerts::{AlertInputs, Alerts, SendOutcome, headline, preview};
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::alert::AlertRule;
@@ -190,21 +190,12 @@ async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> 
     })
 }
 
-fn title(incident: &IncidentRow) -> String {
-    let payload: Option<Value> = serde_json::from_str(&incident.payload).ok();
-    let title = payload
-        .as_ref()
-        .and_then(|payload| payload["title"].as_str());
-    let unreadable = "what it is about cannot be read in the ledger; restore it from a backup";
-    title.unwrap_or(unreadable).to_owned()
-}
-
 fn incident_json(incident: &IncidentRow) -> Value {
     json!({
         "incident": incident.id,
         "kind": incident.kind.as_str(),
         "since": incident.since.to_string(),
-        "title": title(incident),
+        "title": headline(&incident.payload),
     })
 }
 
@@ -230,7 +221,7 @@ fn print_incidents(open: &[IncidentRow]) {
         rows.add_row([
             incident.since.to_string(),
             incident.kind.as_str().to_owned(),
-            cut(&title(incident), 100),
+            cut(&headline(&incident.payload), 100),
         ]);
     }
     print_table(&rows);

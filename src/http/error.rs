@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::engine::operator::OperateError;
 use crate::errors::chain;
 use crate::ledger::LedgerError;
 
@@ -147,6 +148,32 @@ impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
         tracing::error!(error = chain(&error), "a request failed");
         Self::unavailable("the ledger cannot be used at present; the log says why")
+    }
+}
+
+impl From<OperateError> for ApiError {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Ledger(error) => error.into(),
+            error @ (OperateError::NoSuchGateway { .. }
+            | OperateError::NoSuchKind { .. }
+            | OperateError::NoSuchJob { .. }) => Self::refused("no_such_lane", error.to_string()),
+            error @ OperateError::Name => Self::refused("invalid_name", error.to_string()),
+            error @ OperateError::NoSuchContract { .. } => Self::refused(
+                "no_such_contract",
+                error.to_string(),
+            )
+            .help("look at the id again; `\"ahead\": true` pauses one that payrun has not met yet"),
+            error @ OperateError::NoSuchWorkflow { .. } => {
+                Self::refused("no_such_workflow", error.to_string())
+            }
+            error @ OperateError::WhichGateway { .. } => {
+                Self::refused("which_gateway", error.to_string())
+            }
+            error @ OperateError::AboveAccount { .. } => {
+                Self::refused("above_account", error.to_string())
+            }
+        }
     }
 }
 

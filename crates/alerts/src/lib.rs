@@ -36,7 +36,7 @@ use payrun_system::clock::Clock;
 
 pub use deliver::DeliveryCounts;
 pub use emergency_mail::{Emergency, EmergencyMailer};
-pub use facts::RefusedRun;
+pub use facts::{RefusedRun, headline};
 pub use mailer::SendOutcome;
 pub use templates::TemplateError;
 

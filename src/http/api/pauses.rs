@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::operator::OperateError;
 use crate::engine::operator::Paused;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -57,32 +56,6 @@ pub(super) enum PauseScope {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChangeView {
     pub changed: bool,
-}
-
-impl From<OperateError> for ApiError {
-    fn from(error: OperateError) -> Self {
-        match error {
-            OperateError::Ledger(error) => error.into(),
-            error @ (OperateError::NoSuchGateway { .. }
-            | OperateError::NoSuchKind { .. }
-            | OperateError::NoSuchJob { .. }) => Self::refused("no_such_lane", error.to_string()),
-            error @ OperateError::Name => Self::refused("invalid_name", error.to_string()),
-            error @ OperateError::NoSuchContract { .. } => Self::refused(
-                "no_such_contract",
-                error.to_string(),
-            )
-            .help("look at the id again; `\"ahead\": true` pauses one that payrun has not met yet"),
-            error @ OperateError::NoSuchWorkflow { .. } => {
-                Self::refused("no_such_workflow", error.to_string())
-            }
-            error @ OperateError::WhichGateway { .. } => {
-                Self::refused("which_gateway", error.to_string())
-            }
-            error @ OperateError::AboveAccount { .. } => {
-                Self::refused("above_account", error.to_string())
-            }
-        }
-    }
 }
 
 impl Pause {

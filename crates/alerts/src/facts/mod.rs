@@ -128,13 +128,13 @@ pub(super) async fn payload(ledger: &Ledger, fact: &Fact) -> Result<String, Ledg
     Ok(serde_json::to_string(&payload).unwrap_or_default())
 }
 
-/// The title of what was told before.
-pub(super) fn headline(payload: &str) -> String {
+/// The title of an incident, by its payload.
+pub fn headline(payload: &str) -> String {
     read(payload).title
 }
 
 /// The title of what cannot be read: an alert still says that there is something.
-const UNREADABLE: &str =
+pub(super) const UNREADABLE: &str =
     "what this alert was about cannot be read in the ledger; restore it from a backup";
 
 /// What was told before.

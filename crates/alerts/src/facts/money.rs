@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, of_run};
+use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, UNREADABLE, of_run};
 use crate::mask::masked;
 use crate::withdrawal::remedy;
 use payrun_domain::alert::AlertKind;
@@ -113,18 +113,14 @@ pub(super) async fn differences(
 }
 
 fn difference(found: &ReconcileDifference) -> Fact {
-    let read: Option<Map<String, Value>> = serde_json::from_str(&found.result).ok();
-    let is_readable = read.is_some();
-    let result = read.unwrap_or_default();
-    let differences = result.get("differences").and_then(Value::as_u64);
-    let title = match differences {
-        None if !is_readable => format!(
-            "{}: what the reconciliation found cannot be read in the ledger; restore it from a backup",
-            found.lane
-        ),
-        Some(number) => format!("{}: {number} differences from the statement", found.lane),
-        None => format!("{}: the books could not be compared", found.lane),
+    let result: serde_json::Result<Map<String, Value>> = serde_json::from_str(&found.result);
+    let count = |result: &Map<String, Value>| result.get("differences").and_then(Value::as_u64);
+    let title = match result.as_ref().map(count) {
+        Err(_) => format!("{}: {UNREADABLE}", found.lane),
+        Ok(Some(number)) => format!("{}: {number} differences from the statement", found.lane),
+        Ok(None) => format!("{}: the books could not be compared", found.lane),
     };
+    let result = result.unwrap_or_default();
     let mut facts = of_run(&found.run);
     facts.push(("gateway".to_owned(), found.lane.clone()));
     facts.extend(

@@ -210,7 +210,7 @@ impl<'a> BatchReview<'a> {
             return Ok(review);
         }
         let compared = |input: &str| {
-            let mut fields = fields(0, input, self.kind).ok()?;
+            let mut fields = fields(input, self.kind).ok()?;
             fields.retain(|name, _| !self.is_of_run(name));
             Some(fields)
         };
@@ -258,6 +258,10 @@ impl<'a> BatchReview<'a> {
             .await
     }
 
+    fn fields_of(&self, item: &ItemRow) -> Result<Map<String, Value>, LedgerError> {
+        fields(&item.input, self.kind).map_err(|_| LedgerError::corrupt("items", item.id, "input"))
+    }
+
     /// What rows take together from one payment.
     async fn add_up(&mut self) -> Result<(), LedgerError> {
         let (mut sums, mut rows, mut last) = (HashMap::<String, (i64, u32)>::new(), 0, 0);
@@ -267,7 +271,7 @@ impl<'a> BatchReview<'a> {
             (last, rows) = (end.id, rows + page.len() as u64);
             let fields: Vec<_> = page
                 .iter()
-                .map(|item| fields(item.id, &item.input, self.kind))
+                .map(|item| self.fields_of(item))
                 .collect::<Result<_, _>>()?;
             let known = self.known(&fields).await?;
             for (item, fields) in page.iter().zip(&fields) {
@@ -312,7 +316,7 @@ impl<'a> BatchReview<'a> {
         let ids: Vec<i64> = items.iter().map(|item| item.id).collect();
         let fields: Vec<_> = items
             .iter()
-            .map(|item| fields(item.id, &item.input, self.kind))
+            .map(|item| self.fields_of(item))
             .collect::<Result<_, _>>()?;
         let known = if self.takes {
             self.known(&fields).await?
@@ -520,13 +524,8 @@ const ORDER_NO: &str = "out_trade_no";
 const TRANSACTION: &str = "transaction_id";
 
 /// The fields of an item's input that are not personal.
-fn fields(
-    item: i64,
-    input: &str,
-    kind: Option<&JobKind>,
-) -> Result<Map<String, Value>, LedgerError> {
-    let input: Map<String, Value> =
-        serde_json::from_str(input).map_err(|_| LedgerError::corrupt("items", item, "input"))?;
+fn fields(input: &str, kind: Option<&JobKind>) -> serde_json::Result<Map<String, Value>> {
+    let input: Map<String, Value> = serde_json::from_str(input)?;
     let is_open = |name: &str, value: &Value| {
         let known = kind.and_then(|kind| kind.fields.iter().find(|field| field.name == name));
         sealed(value).is_none() && known.is_some_and(|field| !field.sensitive)
@@ -641,7 +640,6 @@ mod tests {
         let job_kinds = JobKinds::built_in();
         let input = r#"{"out_trade_no":"O-1","cert_id":"110101199003074530","name":{"sealed":"AAAA"},"unheard_of":"x"}"#;
         let shown = fields(
-            1,
             input,
             job_kinds
                 .by_name
@@ -652,7 +650,7 @@ mod tests {
             Value::Object(shown.unwrap()).to_string(),
             r#"{"out_trade_no":"O-1"}"#
         );
-        assert!(fields(1, input, None).unwrap().is_empty());
-        assert!(fields(1, "{", None).is_err());
+        assert!(fields(input, None).unwrap().is_empty());
+        assert!(fields("{", None).is_err());
     }
 }

@@ -101,7 +101,7 @@ impl Ledger {
             .bind(COUNTED);
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
         let rows: i64 = row.try_get(0).map_err(failed)?;
-        stored::unsigned(rows, ("items", &rows, "id"))
+        stored::count(rows, "counting what is old")
     }
 
     async fn prune_by(

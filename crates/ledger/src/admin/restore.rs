@@ -196,7 +196,7 @@ async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
     let state = |row: &sqlx::any::AnyRow| {
         let word: &str = row.try_get(0).map_err(failed)?;
         let items: i64 = row.try_get(1).map_err(failed)?;
-        let items = stored::unsigned(items, ("totals", &word, "items"))?;
+        let items = stored::count(items, "reading the backup")?;
         Ok((stored::state(word, ("totals", &word, "state"))?, items))
     };
     rows.iter().map(state).collect()

@@ -165,7 +165,7 @@ impl Ledger {
     pub async fn sealed_under(&self, what: SealedKind, key: &str) -> Result<u64, LedgerError> {
         let count = sqlx::query_scalar(AssertSqlSafe(what.count())).bind(key.to_owned());
         let count: i64 = count.fetch_one(&self.read).await.map_err(failed)?;
-        stored::unsigned(count, ("items", &key, "input"))
+        stored::count(count, "counting what is sealed")
     }
 
     /// The proof of the one key that a ledger was begun with before keys had ids.

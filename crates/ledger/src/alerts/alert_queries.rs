@@ -178,15 +178,7 @@ impl Ledger {
                 sqlx::query(NEEDS_REVIEW),
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RunWithProblems {
-                    run: of_run(row)?,
-                    items: number(row, 3)?,
-                    since: None,
-                })
-            })
-            .collect()
+        rows.iter().map(with_problems).collect()
     }
 
     /// The keys and reasons of some items of a run that need review.
@@ -224,13 +216,11 @@ impl Ledger {
                 sqlx::query(UNKNOWN).bind(before.millis()),
             )
             .await?;
-        let since = |row| Ok::<_, LedgerError>(Some(instant(row, 4)?));
         rows.iter()
             .map(|row| {
                 Ok(RunWithProblems {
-                    run: of_run(row)?,
-                    items: number(row, 3)?,
-                    since: since(row)?,
+                    since: Some(instant(row, 4)?),
+                    ..with_problems(row)?
                 })
             })
             .collect()
@@ -272,15 +262,7 @@ impl Ledger {
         let rows = self
             .facts("looking for refused rows", sqlx::query(REJECTED))
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RunWithProblems {
-                    run: of_run(row)?,
-                    items: number(row, 3)?,
-                    since: None,
-                })
-            })
-            .collect()
+        rows.iter().map(with_problems).collect()
     }
 
     /// Answers that contradicted what was known, after an instant.
@@ -523,13 +505,21 @@ fn text(row: &AnyRow, column: usize) -> Result<String, LedgerError> {
 
 fn number(row: &AnyRow, column: usize) -> Result<u64, LedgerError> {
     let number: i64 = row.try_get(column).map_err(failed)?;
-    stored::unsigned(number, ("totals", &number, "items"))
+    stored::count(number, "reading what went wrong")
 }
 
 fn instant(row: &AnyRow, column: usize) -> Result<Timestamp, LedgerError> {
     row.try_get(column)
         .map(Timestamp::from_millis)
         .map_err(failed)
+}
+
+fn with_problems(row: &AnyRow) -> Result<RunWithProblems, LedgerError> {
+    Ok(RunWithProblems {
+        run: of_run(row)?,
+        items: number(row, 3)?,
+        since: None,
+    })
 }
 
 fn of_run(row: &AnyRow) -> Result<RunRef, LedgerError> {

@@ -21,6 +21,13 @@ pub(crate) fn unsigned<N: TryFrom<i64>>(
     N::try_from(number).map_err(|_| corrupt(place))
 }
 
+/// A count or sum over rows, none of which is negative; `doing`: what it was counted for.
+pub(crate) fn count(number: i64, doing: &str) -> Result<u64, LedgerError> {
+    u64::try_from(number).map_err(|_| LedgerError::Inconsistent {
+        what: format!("a negative count, {doing}"),
+    })
+}
+
 /// The state of an item.
 pub(crate) fn state(word: &str, place: StoredAt<'_>) -> Result<State, LedgerError> {
     State::parse(word).ok_or_else(|| corrupt(place))

@@ -103,7 +103,7 @@ impl Ledger {
                 job_id: 0,
                 state: stored::state(&word, ("totals", &word, "state"))?,
                 currency: stored::total_currency(&code, &word)?,
-                items: stored::unsigned(items, ("totals", &word, "items"))?,
+                items: stored::count(items, "summing totals")?,
                 minor: row.try_get(3).map_err(failed)?,
             })
         };
@@ -127,7 +127,7 @@ impl Ledger {
             .map_err(failed)?;
         let number = |column: usize| {
             let number: i64 = row.try_get(column).map_err(failed)?;
-            stored::unsigned(number, ("items", &column, "unresolved_since"))
+            stored::count(number, "looking at what is unknown")
         };
         Ok(UnknownAges {
             all: number(0)?,

@@ -665,12 +665,18 @@ impl Ledger {
                 .map_err(|source| LedgerError::of(doing, source))?;
             EventKind::parse(word).ok_or_else(|| LedgerError::corrupt("events", word, "event"))
         };
+        let state = |row: &AnyRow, column: usize, name: &'static str| {
+            let word: &str = row
+                .try_get(column)
+                .map_err(|source| LedgerError::of(doing, source))?;
+            stored::state(word, ("events", &word, name))
+        };
         rows.iter()
             .map(|row| {
                 Ok((
                     event(row)?,
-                    state(row, 1, doing)?,
-                    state(row, 2, doing)?,
+                    state(row, 1, "from_state")?,
+                    state(row, 2, "to_state")?,
                     unsigned(row, 3, doing)?,
                 ))
             })
@@ -782,11 +788,14 @@ pub(crate) fn failure_code(
 fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
     let doing = "reading totals";
     let failed = |source| LedgerError::of(doing, source);
-    let code: &str = row.try_get("currency").map_err(failed)?;
+    let (word, code): (&str, &str) = (
+        row.try_get("state").map_err(failed)?,
+        row.try_get("currency").map_err(failed)?,
+    );
     let job_id: i64 = row.try_get("job_id").map_err(failed)?;
     Ok(Total {
         job_id,
-        state: state(row, 1, doing)?,
+        state: stored::state(word, ("totals", &job_id, "state"))?,
         currency: total_currency(code, &job_id)?,
         items: unsigned(row, 3, doing)?,
         minor: row.try_get("minor").map_err(failed)?,
@@ -887,16 +896,9 @@ fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
     })
 }
 
-fn state(row: &AnyRow, column: usize, doing: &'static str) -> Result<State, LedgerError> {
-    let word: &str = row
-        .try_get(column)
-        .map_err(|source| LedgerError::of(doing, source))?;
-    stored::state(word, ("totals", &word, "state"))
-}
-
 fn unsigned(row: &AnyRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
     let number: i64 = row
         .try_get(column)
         .map_err(|source| LedgerError::of(doing, source))?;
-    stored::unsigned(number, ("totals", &number, "items"))
+    stored::count(number, doing)
 }
