@@ -1,10 +1,22 @@
 //! Jobs that take their items from other jobs of their run: planned once, when those have ended,
 //! whoever dies in between.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use payrun::engine::run_monitor::RunStatus;
+use payrun::ledger::NewJob;
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
+use crate::ledger::ledger_fixture::{answered, done, item, job, run};
+use crate::ledger::on_every_engine;
 use crate::support::gateways::{Rig, assert_at_rest, moved, text_of, under_each_fault};
+use crate::support::scripted_gateway::Teller;
+
+/// How often an end between two looks is tried.
+const ROUNDS: u64 = 60;
 
 /// How many contracts there are; the last one's payer has no money.
 const CONTRACTS: usize = 6;
@@ -214,4 +226,57 @@ fn a_column_that_the_items_of_a_job_do_not_have_is_found_when_the_file_is_read()
         text.contains("have no column amonut") && text.contains("did you mean \"amount\""),
         "{text}"
     );
+}
+
+/// What a run waits for may end between two looks at it: then there is something to be done, and
+/// nobody ends for want of it. Many times, since the moment is short.
+#[test]
+fn a_job_whose_last_need_ends_between_two_looks_is_not_waited_for_in_vain() {
+    on_every_engine(|place| async move {
+        let teller = Teller::at(&place, "wechat", |_| panic!("nobody calls")).await;
+        let lanes = BTreeSet::from(["hk".to_owned()]);
+        for round in 0..ROUNDS {
+            let mut planning = teller.ledger().plan(run(&round.to_string())).await.unwrap();
+            let run_id = planning.run_id();
+            let first = planning.job(job("first")).await.unwrap();
+            let second = NewJob {
+                needs: vec!["first".to_owned()],
+                ..job("second")
+            };
+            let second = planning.job(second).await.unwrap();
+            for (id, name) in [(first, "A"), (second, "B")] {
+                let before = planning.newest_item().await.unwrap();
+                let items = [item(1, &format!("{name}-{round}"))];
+                assert!(planning.items(id, &items).await.unwrap().is_empty());
+                planning.job_planned(id, before, None).await.unwrap();
+            }
+            planning.commit().await.unwrap();
+            let claimed = teller.claim(first, "deduct", 1).await.remove(0);
+            let settled = AtomicBool::new(false);
+            let settle = async {
+                tokio::time::sleep(Duration::from_micros(round * 50)).await;
+                let settlement = answered(&claimed, done(), teller.now());
+                teller.ledger().settle(settlement).await.unwrap();
+                settled.store(true, Ordering::SeqCst);
+            };
+            let follow = async {
+                loop {
+                    let was_settled = settled.load(Ordering::SeqCst);
+                    let status = teller
+                        .engine
+                        .follow(&[run_id], &lanes, &BTreeSet::new(), Duration::from_secs(60))
+                        .await
+                        .unwrap();
+                    assert!(
+                        matches!(status, RunStatus::Working(_)),
+                        "{round}: {status:?}"
+                    );
+                    if was_settled {
+                        break;
+                    }
+                }
+            };
+            tokio::join!(settle, follow);
+        }
+    });
 }

@@ -53,7 +53,9 @@ impl Engine {
         if soon || all.claimed > 0 || self.asks(runs, now, patience).await? {
             return Ok(RunStatus::Working(all));
         }
-        // A question that ended between the two looks has left something else to be done.
+        // What ended between the two looks has left something else to be done, or was what another
+        // job waits for.
+        self.advance_runs(now).await?;
         let again = self.work(runs, lanes, only_ask).await?;
         Ok(if again == all {
             RunStatus::Waiting(all)
