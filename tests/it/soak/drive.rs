@@ -8,7 +8,7 @@ use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{LaneState, Ledger};
 
-use super::timetable::Expected;
+use super::timetable::{Expected, WORKFLOWS};
 use super::world::World;
 use crate::support::gateways::GATEWAYS;
 use crate::support::process::Running;
@@ -68,11 +68,15 @@ pub struct Drive<'a> {
 }
 
 impl<'a> Drive<'a> {
-    /// With the service up.
+    /// With the service up, which has seen every schedule: a time that passes before that is nobody's.
     pub fn of(world: &'a World, expected: Vec<Expected>) -> Self {
         let service = Some(start(world, &["serve"]));
         let path = world.folder().join("payrun.db");
         let ledger = world.rig.wait_for(Ledger::open(&path)).unwrap();
+        until("every schedule is seen", || {
+            let seen = world.rig.wait_for(ledger.schedules("", 100)).unwrap();
+            seen.len() == WORKFLOWS.len()
+        });
         Self {
             world,
             ledger,
@@ -371,7 +375,7 @@ impl<'a> Drive<'a> {
         None
     }
 
-    /// When somebody has to do something next.
+    /// When somebody has to do something next; never before now.
     fn next(&self) -> Option<Timestamp> {
         let now = self.now();
         let items = self.world.rig.wait_for(async {
@@ -391,7 +395,8 @@ impl<'a> Drive<'a> {
             next
         });
         let schedule = self.expected.front().map(|first| first.at);
-        [items, schedule].into_iter().flatten().min()
+        let first = [items, schedule].into_iter().flatten().min();
+        first.map(|first| first.max(now))
     }
 
     /// The lanes that are open, and the kinds of job that are held.
