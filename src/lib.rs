@@ -28,7 +28,7 @@
 //! | [`http`] | the service, HTTP | SQL, apalis |
 //! | [`app`] | the parts, to put them together | SQL |
 //! | [`cli`] | all of them | SQL |
-//! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
+//! | [`sandbox`] | the fake gateways, with books of its own | the ledger, the engine |
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
 //! | [`checker`] | the promises, JSON | everything else |
 //!

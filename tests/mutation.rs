@@ -1,5 +1,5 @@
 //! Would the rig notice? Seeded faults are activated one by one, and seeds are played until a
-//! promise is seen broken. A fault of what is signed is shown by the gateway's other side, which
+//! promise is seen broken. A fault of what is signed is shown by the fake gateway, which
 //! builds what it verifies from the gateway's page.
 //!
 //! `cargo test --features mutation --test mutation -- --nocapture` prints the table of seeds to
@@ -192,7 +192,7 @@ fn every_seeded_fault_is_noticed_and_without_one_nothing_is() {
     assert_eq!(missed, Vec::<&str>::new(), "the rig does not notice these");
 }
 
-/// An account at each gateway, and its other side in this process.
+/// An account at each gateway, and its fake in this process.
 struct Gateways {
     clients: Vec<(Box<dyn Gateway>, Call)>,
     cbtis: (cbtis::Client, Arc<cbtis_fake::FakeCbtis>),

@@ -236,7 +236,7 @@ def main():
         "## Simulation",
         f"{thousands(seeds)} seeds, {failed} of them broke a promise; double effects: {doubled}; lost items: {lost}. Each seed plays "
         "a workflow with two to five processes on one thread under a driven clock, with the real engine, ledger, clients and "
-        "gateways' other sides. `payrun simulate WORKFLOW --seed N --seeds 1` replays one.",
+        "fake gateways. `payrun simulate WORKFLOW --seed N --seeds 1` replays one.",
         table(["Workflow", "Seeds", "Broken", "Items", "Calls", "Unknown at some time", "Longest unknown", "Seconds of a core"],
               [(name, thousands(told["seeds"]), told["failed_seeds"], thousands(sum(told["items"].values())),
                 thousands(told["calls"]), thousands(told["unknown_items"]), f"{told['longest_unknown_ms'] // 1000} s",

@@ -275,7 +275,7 @@ fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
     }
     print_table(&rows);
     if alerts.mail.is_none() {
-        say("payrun.yaml has no mail: nobody is told");
+        say("payrun.yaml has no mail: no alert is sent");
     }
     Ok(Exit::Success)
 }

@@ -186,7 +186,7 @@ enum Command {
     /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no
     /// longer be used then
     Promote(promote::PromoteArgs),
-    /// Serve a gateway's other side on loopback, strict and with faults, to develop against without
+    /// Serve a fake gateway on loopback, strict and with faults, to develop against without
     /// credentials
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::SandboxArgs),

@@ -166,7 +166,7 @@ impl Report {
             if job_kinds
                 .by_name
                 .get(&one.kind)
-                .is_some_and(|kind| kind.again.is_some())
+                .is_some_and(|kind| kind.redo_with.is_some())
             {
                 say(format!(
                     "or mend the rows and give them again: the gateway is asked what it has, and job kind {} files them with the new \

@@ -172,7 +172,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         .local_addr()
         .map_err(|error| Failure::internal(&error))?;
     say(format!(
-        "the gateway's other side listens on http://{bound}; its books are at http://{bound}/sandbox/books"
+        "the fake gateway listens on http://{bound}; its books are at http://{bound}/sandbox/books"
     ));
     say("Ctrl-C ends it");
     let mut stopped = stop_switch();
@@ -273,7 +273,7 @@ fn parse_local(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// How long the access tokens of CBTIS's other side live.
+/// How long the access tokens of The fake of CBTIS live.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The gateways other than WeChat Pay whose keys are there. Their books are in memory.

@@ -101,7 +101,9 @@ async fn look(
         match open(engine, ticks, &mut teller).await {
             Ok(0) if args.drain => break,
             Ok(_) => {}
-            Err(error) if error.is_transient() => tracing::debug!(%error, "looked in vain"),
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, "the ledger could not be read; tried again")
+            }
             Err(error) => return Err(error),
         }
     }

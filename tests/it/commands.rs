@@ -99,7 +99,7 @@ fn help_lists_every_command_and_the_exit_codes() {
                      others can be taken away
       promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
                      no longer be used then
-      sandbox        Serve a gateway's other side on loopback, strict and with faults, to develop
+      sandbox        Serve a fake gateway on loopback, strict and with faults, to develop
                      against without credentials
       simulate       Simulate a workflow from seeds: gateways that fail, processes that die, clocks that
                      jump. Nothing is sent

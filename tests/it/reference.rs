@@ -1,10 +1,11 @@
 //! The pages of the book that are made of the program's own declarations: `docs/cli.md`,
-//! `docs/configuration.md` and `docs/api-paths.md`. They are kept in the repository to be read
-//! there; `PAYRUN_WRITE_DOCS=1` writes them anew.
+//! `docs/configuration.md`, `docs/job-kinds.md` and `docs/api-paths.md`. They are kept in the
+//! repository to be read there; `PAYRUN_WRITE_DOCS=1` writes them anew.
 
 use std::fmt::Write as _;
 
 use clap::{Arg, Command, CommandFactory as _};
+use payrun::job_kinds::{FieldKind, InputField, JobKind, JobKinds};
 use serde_json::Value;
 
 use crate::support::root;
@@ -180,6 +181,104 @@ fn the_page_of_the_configuration_is_made_of_the_fields_that_are_checked() {
         .to_owned();
     section(&mut page, "", "", &schema);
     is_kept("configuration.md", &format!("{}\n", page.trim_end()));
+}
+
+#[test]
+fn the_page_of_the_job_kinds_is_made_of_their_files() {
+    let mut page = "# Job kinds\n\n\
+        Every field that may stand under `with:`, by job kind; [Workflows](workflows.md#what-does-each-job-kind-do) says what the kinds are\n\
+        for. A row that breaks a rule is rejected when it is planned. This page is made of the files in `jobs/`.\n\n"
+        .to_owned();
+    for kind in JobKinds::built_in().by_name.values() {
+        job_kind(&mut page, kind);
+    }
+    page += "# The file of a job kind\n\n\
+        What a file in `jobs/` may say, for whoever [replaces a job kind](workflows.md#how-do-i-replace-a-job-kind).\n\n";
+    section(
+        &mut page,
+        "",
+        "",
+        &payrun::workflow::schema::job_kind_schema(),
+    );
+    is_kept("job-kinds.md", &format!("{}\n", page.trim_end()));
+}
+
+fn job_kind(page: &mut String, kind: &JobKind) {
+    let gateways: Vec<&str> = kind.gateways.keys().map(String::as_str).collect();
+    write!(page, "## {}\n\n{}", kind.name, kind.description).unwrap();
+    if !gateways.is_empty() {
+        write!(page, " On {}.", gateways.join(", ")).unwrap();
+    }
+    if !kind.key.is_empty() {
+        write!(
+            page,
+            " Key unless the workflow says otherwise: `{}`.",
+            kind.key.join("`, `")
+        )
+        .unwrap();
+    }
+    page.push_str("\n\n| Field | Value | Meaning |\n|---|---|---|\n");
+    for field in &kind.fields {
+        let required = required(kind, field);
+        let personal = if field.sensitive {
+            " Personal data: sealed, never shown."
+        } else {
+            ""
+        };
+        writeln!(
+            page,
+            "| `{}` | {}{required} | {}{personal} |",
+            field.name,
+            cell(&held(field)),
+            cell(&field.doc)
+        )
+        .unwrap();
+    }
+    page.push('\n');
+    for (gateway, operations) in &kind.gateways {
+        for rule in &operations.rules {
+            writeln!(page, "- {gateway}: {}.", rule.remedy).unwrap();
+        }
+    }
+    let groups = [
+        ("exactly one of", &kind.one_of),
+        ("all or none of", &kind.all_or_none),
+    ];
+    for (what, groups) in groups {
+        for group in groups {
+            writeln!(page, "- {what} `{}`.", group.join("`, `")).unwrap();
+        }
+    }
+    if !page.ends_with("\n\n") {
+        page.push('\n');
+    }
+}
+
+/// Whether a field must be given: everywhere, or on some gateways.
+fn required(kind: &JobKind, field: &InputField) -> String {
+    let on: Vec<&str> = kind
+        .gateways
+        .iter()
+        .filter(|(_, operations)| operations.requires.contains(&field.name))
+        .map(|(gateway, _)| gateway.as_str())
+        .collect();
+    match (field.required, on.as_slice()) {
+        (true, _) => ", required".to_owned(),
+        (false, []) => String::new(),
+        (false, on) => format!(", required on {}", on.join(", ")),
+    }
+}
+
+/// What a field of a row may hold, in words.
+fn held(field: &InputField) -> String {
+    match &field.kind {
+        FieldKind::Text { min, max, .. } => format!("text, {min} to {max} characters"),
+        FieldKind::Choice(words) => format!("`{}`", words.join("`, `")),
+        FieldKind::Date => "date such as 2026-11-30".to_owned(),
+        FieldKind::Decimal => "decimal in main units".to_owned(),
+        FieldKind::Amount => "amount in main units".to_owned(),
+        FieldKind::Currency => "currency code".to_owned(),
+    }
 }
 
 /// The fields of an object, and then those of the objects in it. `kind`: of which kind of gateway

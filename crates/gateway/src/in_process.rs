@@ -1,4 +1,4 @@
-//! The other side of a gateway within this process: what a fake gateway does for the transport
+//! A fake gateway within this process: what a fake gateway does for the transport
 //! that has no sockets.
 
 use std::pin::Pin;
@@ -26,7 +26,7 @@ pub enum Reaction {
     Truncate(Response),
 }
 
-/// The other side of a gateway, which takes requests without sockets.
+/// A fake gateway, which takes requests without sockets.
 pub trait FakeGateway: std::fmt::Debug + Send + Sync {
     /// Takes a request in, has its effect, and says what comes of it.
     fn handle(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>>;

@@ -1,4 +1,4 @@
-//! Every gateway's other side, side by side: which of them a request is for.
+//! Every fake gateway, side by side: which of them a request is for.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The gateways' other sides: strict fakes of WeChat Pay Global, HipoPay, EGMS and CBTIS, each for
+//! The fake gateways, strict ones, of WeChat Pay Global, HipoPay, EGMS and CBTIS, each for
 //! one merchant, with faults on demand and books of the money that really moved. They are the same
 //! in-process ([`FakeGateway::handle`]) and over sockets ([`server`]).
 //!

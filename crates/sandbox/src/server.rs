@@ -1,4 +1,4 @@
-//! The sandbox over sockets: every gateway's other side on one port, told apart by path. Faults of
+//! The sandbox over sockets: every fake gateway on one port, told apart by path. Faults of
 //! the connection really happen to it: it is reset, held, or cut in the middle of a body.
 //!
 //! Under `/sandbox` it answers about itself: `GET /sandbox/books` (totals) and `GET

@@ -1,4 +1,4 @@
-//! How the gateways' other sides behave.
+//! How the fake gateways behave.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! that jump, a database that fails.
 //!
 //! Everything that happens is drawn from the seed, and time is driven, so a seed that fails replays
-//! alone. The engine, the ledger, the clients and the gateways' other sides are the real ones; only
+//! alone. The engine, the ledger, the clients and the fake gateways are the real ones; only
 //! the workers' scheduling is played here, since what comes when is what is tried. What came of it
 //! is judged by [`payrun_checker`], which knows none of this.
 
@@ -110,8 +110,8 @@ pub enum SimulationError {
     /// The workflow cannot be planned.
     #[error("the run cannot be planned")]
     Plan(#[from] PlanError),
-    /// The gateways' other sides cannot be made.
-    #[error("a gateway's other side cannot be made: {0}")]
+    /// The fake gateways cannot be made.
+    #[error("a fake gateway cannot be made: {0}")]
     Sandbox(String),
     /// A folder cannot be made.
     #[error("the folder {0} cannot be made")]

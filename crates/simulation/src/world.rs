@@ -1,4 +1,4 @@
-//! The world of a play: gateways' other sides with keys of their own, and the accounts that lead to
+//! The world of a play: fake gateways with keys of their own, and the accounts that lead to
 //! them.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const TOKEN: Duration = Duration::from_secs(86_400 * 3650);
 /// Where in-process requests are said to go.
 const BASE: &str = "https://simulated.invalid";
 
-/// Keys for the gateways' other sides. They take a while to make, so all seeds of a process share
+/// Keys for the fake gateways. They take a while to make, so all seeds of a process share
 /// them.
 #[derive(Debug)]
 pub struct FakeGateways {
@@ -48,7 +48,7 @@ impl FakeGateways {
     }
 }
 
-/// A gateway's other side, behind one account.
+/// A fake gateway, behind one account.
 pub(super) struct SimAccount {
     /// The account's lane, with the keys of the play in place of its own.
     config: GatewayConfig,
@@ -58,7 +58,7 @@ pub(super) struct SimAccount {
     fake: Arc<dyn FakeGateway>,
 }
 
-/// The other sides of the accounts that a workflow names, by their names: what nothing is sent to
+/// The fakes of the accounts that a workflow names, by their names: what nothing is sent to
 /// has no part in a play.
 pub(super) async fn places(
     config: &Config,

@@ -107,7 +107,7 @@ fn rules_of_a_workflow_file_are_checked_as_those_of_payrun_yaml() {
         .exits(0)
         .says("after 10m")
         .says("deductions")
-        .says("nobody is told");
+        .says("no alert is sent");
 }
 
 #[test]

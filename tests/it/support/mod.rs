@@ -264,7 +264,7 @@ impl App {
         Arc::clone(&self.sandbox)
     }
 
-    /// The gateway's other side.
+    /// The fake gateway.
     pub fn sandbox(&self) -> &FakeWechat {
         &self.sandbox
     }

@@ -54,7 +54,7 @@ pub(crate) async fn call<'a>(
     if let Some(settlement) = precheck(&context, filing, &mut call).await? {
         return Ok(CallOutcome::settled(settlement));
     }
-    let ready = if work.kind.here {
+    let ready = if work.kind.local {
         Ok(())
     } else {
         wait_for_rate(engine, account).await
@@ -65,7 +65,7 @@ pub(crate) async fn call<'a>(
     failpoint::hit("before_send");
     let observed = match ready {
         Err(unprepared) => unprepared,
-        Ok(()) if work.kind.here => local_operations::work(&context, &call).await,
+        Ok(()) if work.kind.local => local_operations::work(&context, &call).await,
         Ok(()) => noted(engine, account, &call).await,
     };
     failpoint::hit("after_send");
@@ -97,7 +97,7 @@ pub(crate) async fn precheck(
     let is_query = claimed.doing == ClaimKind::Query;
     // Nothing of the item's own was tried yet: that uses up none of its attempts.
     if !is_query
-        && !work.kind.here
+        && !work.kind.local
         && let Err(unprepared) = prepare_account(engine, account).await
         && let Some(why) = not_begun(&unprepared.reached)
     {

@@ -38,8 +38,8 @@ impl JobContext {
             .kind
             .gateways
             .get(account.kind)
-            .is_some_and(|operations| operations.keeps.is_some());
-        (self.kind.here || keeps).then_some(LONG_LEASE.max(account.lease()))
+            .is_some_and(|operations| operations.stores.is_some());
+        (self.kind.local || keeps).then_some(LONG_LEASE.max(account.lease()))
     }
 }
 

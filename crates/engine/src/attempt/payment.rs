@@ -45,7 +45,7 @@ pub(crate) async fn prepare(
     lookup: &PaymentLookup,
     call: &mut Call,
 ) -> Result<PaymentCheck, IllegalMove> {
-    if !lookup.takes {
+    if !lookup.reserves_amount {
         return may_act(context, lookup, call).await;
     }
     let now = context.engine.clock.now();
@@ -412,7 +412,7 @@ pub(crate) async fn doubted(
         .operations
         .lookup
         .as_ref()
-        .filter(|lookup| lookup.takes && context.claimed.doing == ClaimKind::Submit);
+        .filter(|lookup| lookup.reserves_amount && context.claimed.doing == ClaimKind::Submit);
     let refused =
         matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
     let Some(lookup) = lookup.filter(|_| refused && !is_too_late(context)) else {

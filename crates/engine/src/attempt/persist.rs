@@ -32,10 +32,10 @@ pub(crate) async fn persist(
     seen: &mut Observation,
     judged: Judgement,
 ) -> Judgement {
-    let Some(keeps) = context.operations.keeps else {
+    let Some(stores) = context.operations.stores else {
         return judged;
     };
-    let answer = match (keeps, &judged.answer) {
+    let answer = match (stores, &judged.answer) {
         (ReplyStorage::Statement, Answer::Done(receipt)) => {
             keep_statement(context, call, seen, &receipt.0).await
         }

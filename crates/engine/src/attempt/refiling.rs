@@ -89,7 +89,7 @@ impl Filing {
     ) -> Option<&'a Operations> {
         let kind = match self {
             Self::First | Self::Ask | Self::Declare => kind,
-            Self::Again(_) => engine.job_kinds.by_name.get(kind.again.as_ref()?)?,
+            Self::Again(_) => engine.job_kinds.by_name.get(kind.redo_with.as_ref()?)?,
         };
         kind.gateways.get(account.kind)
     }

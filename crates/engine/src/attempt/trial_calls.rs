@@ -65,7 +65,7 @@ pub fn queries(kind: &JobKind, gateway: &str) -> Vec<String> {
     let Some(operations) = kind.gateways.get(gateway) else {
         return Vec::new();
     };
-    let submit = (!kind.effect && !kind.here).then_some(&operations.submit);
+    let submit = (!kind.effect && !kind.local).then_some(&operations.submit);
     let lookup = operations.lookup.as_ref().map(|lookup| &lookup.operation);
     let check = operations
         .payer_check

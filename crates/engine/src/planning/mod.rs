@@ -596,7 +596,7 @@ impl Engine {
     fn files_again(&self, job: &Job) -> bool {
         let again = job
             .kind
-            .again
+            .redo_with
             .as_ref()
             .and_then(|kind| self.job_kinds.by_name.get(kind));
         let account = self.accounts.get(&job.gateway);

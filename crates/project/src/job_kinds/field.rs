@@ -53,13 +53,13 @@ impl InputField {
         if let Some(why) = &self.refused {
             return Err(format!("{} may not be given: {why}", self.name));
         }
-        let (min, max, alphabet, three_bytes) = match &self.kind {
+        let (min, max, alphabet, utf8mb3) = match &self.kind {
             FieldKind::Text {
                 min,
                 max,
                 alphabet,
-                three_bytes,
-            } => (min, max, alphabet, *three_bytes),
+                utf8mb3,
+            } => (min, max, alphabet, *utf8mb3),
             FieldKind::Choice(words) => {
                 return self
                     .one_of(words, value)
@@ -101,7 +101,7 @@ impl InputField {
                 let reason = format!("{} takes no character that cannot be seen", self.name);
                 return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));
             }
-            if three_bytes && c.len_utf8() > 3 {
+            if utf8mb3 && c.len_utf8() > 3 {
                 let reason = format!(
                     "{} takes no emoji and no rare hanzi (characters of four bytes)",
                     self.name
@@ -206,10 +206,8 @@ impl JobKind {
                         words.clone_from(known);
                     }
                 }
-                FieldKind::Text {
-                    max, three_bytes, ..
-                } => {
-                    *three_bytes = operations.three_byte_text;
+                FieldKind::Text { max, utf8mb3, .. } => {
+                    *utf8mb3 = operations.utf8mb3;
                     if let Some(most) = operations.max.get(&field.name) {
                         *max = *most;
                     }
@@ -346,7 +344,7 @@ mod tests {
             min: 1,
             max: 4,
             alphabet: Some(Alphabet::Ascii),
-            three_bytes: false,
+            utf8mb3: false,
         };
         InputField {
             name: "name".to_owned(),
@@ -408,7 +406,7 @@ mod tests {
             min: 1,
             max: 80,
             alphabet: None,
-            three_bytes: false,
+            utf8mb3: false,
         };
         reason.max_bytes = Some(64);
         assert_eq!(reason.check(&"退".repeat(21)), Ok(()));
@@ -554,7 +552,7 @@ mod tests {
             min: 1,
             max: 9,
             alphabet: None,
-            three_bytes: true,
+            utf8mb3: true,
         };
         let open = InputField {
             kind,

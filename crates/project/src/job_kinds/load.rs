@@ -194,7 +194,7 @@ pub fn read_kind(source: &SourceText) -> Result<JobKind, Diagnostics> {
         fields,
         one_at_a_time: text("one_at_a_time"),
         amount_is_sum_of: root.get("amount_is_sum_of").map_or_else(Vec::new, texts),
-        again: text("again"),
+        redo_with: text("redo_with"),
         identity_card: root.get("identity_card").map(|node| IdentityCard {
             number: text_of(node, "number").unwrap_or_default().to_owned(),
             document: text_of(node, "document").map(str::to_owned),
@@ -207,7 +207,7 @@ pub fn read_kind(source: &SourceText) -> Result<JobKind, Diagnostics> {
             .collect(),
         expand: root.get("expand").map(read_expand),
         not_older_than: root.get("not_older_than").map(read_not_older_than),
-        here: is_true(&root, "here"),
+        local: is_true(&root, "local"),
         approval: is_true(&root, "approval"),
         in_statement: match text_of(&root, "in_statement") {
             Some("payment") => Some(StatementRole::Payment),
@@ -216,7 +216,7 @@ pub fn read_kind(source: &SourceText) -> Result<JobKind, Diagnostics> {
             Some(_) | None => None,
         },
         one_of: groups(&root, "one_of"),
-        together: groups(&root, "together"),
+        all_or_none: groups(&root, "all_or_none"),
         key: root.get("key").map_or_else(Vec::new, texts),
         order_number: text("order_number"),
         gateways,
@@ -289,7 +289,7 @@ fn read_field(entry: &MappingEntry, source: &SourceText, found: &mut Diagnostics
                 min,
                 max: max.unwrap_or(min),
                 alphabet: text_of(node, "alphabet").map(alphabet),
-                three_bytes: false,
+                utf8mb3: false,
             }
         }
     };
@@ -348,7 +348,7 @@ fn check_names(
         .into_iter()
         .filter_map(|name| root.get(name));
     let keys = root.get("key").into_iter().flat_map(YamlNode::list);
-    let groups = ["one_of", "together"]
+    let groups = ["one_of", "all_or_none"]
         .into_iter()
         .filter_map(|name| root.get(name))
         .flat_map(YamlNode::list)
@@ -526,7 +526,7 @@ fn read_operations(
             .iter()
             .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.parse().ok()?)))
             .collect(),
-        three_byte_text: is_true(node, "three_byte_text"),
+        utf8mb3: is_true(node, "utf8mb3"),
         rules: node
             .get("rules")
             .map_or(&[][..], YamlNode::list)
@@ -539,7 +539,7 @@ fn read_operations(
             .collect(),
         not_before: node.get("not_before").map(read_not_before),
         statement_texts: node.get("statement_texts").map_or_else(Vec::new, texts),
-        keeps: match text_of(node, "keeps") {
+        stores: match text_of(node, "stores") {
             Some("statement") => Some(ReplyStorage::Statement),
             Some("settlements") => Some(ReplyStorage::Settlements),
             Some(_) | None => None,
@@ -600,7 +600,7 @@ fn read_lookup(node: &YamlNode, source: &SourceText, found: &mut Diagnostics) ->
             source,
             found,
         ),
-        takes: is_true(node, "takes"),
+        reserves_amount: is_true(node, "reserves_amount"),
     }
 }
 

@@ -45,12 +45,12 @@ pub struct JobKind {
     /// Groups of fields of which exactly one must be given.
     pub one_of: Vec<Vec<String>>,
     /// Groups of fields of which all are given or none.
-    pub together: Vec<Vec<String>>,
+    pub all_or_none: Vec<Vec<String>>,
     /// What must add up: the item's amount, and the fields it is the sum of.
     pub amount_is_sum_of: Vec<String>,
     /// The kind by whose operations an item is done again that the gateway has, where a row with
     /// other content under the same key does again what has failed.
-    pub again: Option<String>,
+    pub redo_with: Option<String>,
     /// The field that holds the number of an identity card.
     pub identity_card: Option<IdentityCard>,
     /// Fields of which one may not be above another: a number in another unit shows by that.
@@ -59,7 +59,7 @@ pub struct JobKind {
     /// filings.
     pub expand: Option<FieldExpansion>,
     /// Whether payrun does it by itself: no gateway is called.
-    pub here: bool,
+    pub local: bool,
     /// Whether its batches wait for somebody's approval unless the workflow says otherwise.
     pub approval: bool,
     /// As what its items stand in the gateway's statements; none if they do not.
@@ -200,7 +200,7 @@ pub enum FieldKind {
         /// Which characters; none: any but control characters.
         alphabet: Option<Alphabet>,
         /// Whether it takes only what UTF-8 writes in at most three bytes: no emoji, no rare hanzi.
-        three_bytes: bool,
+        utf8mb3: bool,
     },
     /// One of these words.
     Choice(Vec<String>),
@@ -257,7 +257,7 @@ pub struct Operations {
     /// By text field: the most characters that this gateway takes, where they are fewer.
     pub max: BTreeMap<String, usize>,
     /// Whether this gateway takes only texts that UTF-8 writes in at most three bytes a character.
-    pub three_byte_text: bool,
+    pub utf8mb3: bool,
     /// What fields ask of each other on this gateway.
     pub rules: Vec<FieldRule>,
     /// By field: the most bytes of UTF-8 that this gateway takes.
@@ -268,7 +268,7 @@ pub struct Operations {
     /// a back-tick.
     pub statement_texts: Vec<String>,
     /// What is kept of the replies beside the item's own result.
-    pub keeps: Option<ReplyStorage>,
+    pub stores: Option<ReplyStorage>,
     /// What the submit's observations mean.
     pub submit_outcomes: Vec<OutcomeRow>,
     /// What the query's observations mean.
@@ -298,7 +298,7 @@ pub struct PaymentLookup {
     pub outcomes: Vec<OutcomeRow>,
     /// Whether the item's amount is taken from the payment: it must be in its currency, and all of
     /// them together not above it.
-    pub takes: bool,
+    pub reserves_amount: bool,
 }
 
 /// How old a payment that payrun made must be before this is sent; earlier the gateway refuses it.

@@ -187,7 +187,7 @@ static LOOKUP: [FieldSpec; 4] = [
         "The field without which nothing is looked up.",
     ),
     FieldSpec::optional(
-        "takes",
+        "reserves_amount",
         ValueShape::Boolean,
         "Whether the item's amount is taken from it, and must not exceed it.",
     ),
@@ -306,7 +306,7 @@ static OPERATIONS: [FieldSpec; 17] = [
         "By text field: the most characters that this gateway takes.",
     ),
     FieldSpec::optional(
-        "three_byte_text",
+        "utf8mb3",
         ValueShape::Boolean,
         "Whether texts may have only characters of at most three bytes of UTF-8.",
     ),
@@ -331,7 +331,7 @@ static OPERATIONS: [FieldSpec; 17] = [
         "Text fields that stand in the gateway's statement, which separates values by a comma and a back-tick.",
     ),
     FieldSpec::optional(
-        "keeps",
+        "stores",
         ValueShape::Word(&["statement", "settlements"]),
         "What is kept of the replies.",
     ),
@@ -460,7 +460,7 @@ pub static JOB_KIND: [FieldSpec; 20] = [
         "Groups of fields of which exactly one is given.",
     ),
     FieldSpec::optional(
-        "together",
+        "all_or_none",
         ValueShape::List(&ValueShape::List(&ValueShape::Text)),
         "Groups of fields of which all are given or none.",
     ),
@@ -470,7 +470,7 @@ pub static JOB_KIND: [FieldSpec; 20] = [
         "Fields that must add up to the amount.",
     ),
     FieldSpec::optional(
-        "again",
+        "redo_with",
         ValueShape::Text,
         "The kind by which what failed is done again with other content under the same key, where the gateway has it.",
     ),
@@ -495,7 +495,7 @@ pub static JOB_KIND: [FieldSpec; 20] = [
         "How old a date field may be.",
     ),
     FieldSpec::optional(
-        "here",
+        "local",
         ValueShape::Boolean,
         "Whether payrun does it by itself, without calling a gateway.",
     ),

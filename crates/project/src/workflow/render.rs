@@ -496,7 +496,7 @@ impl<'a> Renderer<'a> {
     }
 
     fn check_together(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
-        for group in &self.job.kind.together {
+        for group in &self.job.kind.all_or_none {
             let (given, missing): (Vec<&str>, Vec<&str>) = group
                 .iter()
                 .map(String::as_str)

@@ -1,4 +1,4 @@
-//! The other side of CBTIS: payment intents, refunds as this fake has them, access tokens,
+//! The fake of CBTIS: payment intents, refunds as this fake has them, access tokens,
 //! notifications.
 //!
 //! What CBTIS does not document the fake had to make up: every `code` but 0, the refund calls (by
@@ -41,7 +41,7 @@ use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
-/// CBTIS's other side.
+/// The fake of CBTIS.
 #[derive(Debug)]
 pub struct FakeCbtis {
     pub(crate) responder: Responder,

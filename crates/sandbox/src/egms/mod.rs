@@ -1,4 +1,4 @@
-//! The other side of EGMS: strict about signatures, names and states, with books of its own.
+//! The fake of EGMS: strict about signatures, names and states, with books of its own.
 //!
 //! A payment is refunded only when it is captured and cancelled only while it is pending. Refunds
 //! and cancellations are `Received` first; one in two of those that are pending for long is
@@ -39,7 +39,7 @@ use payrun_domain::money::Amount;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
-/// EGMS's other side.
+/// The fake of EGMS.
 #[derive(Debug)]
 pub struct FakeEgms {
     pub(crate) responder: Responder,

@@ -1,4 +1,4 @@
-//! The other side of HipoPay: strict about names, signatures and amounts, with books of its own.
+//! The fake of HipoPay: strict about names, signatures and amounts, with books of its own.
 //!
 //! Its lies are HipoPay's: `is_success` around a refund that failed, and a refund that is accepted
 //! and fails later. Replies are not signed, so in place of a wrong signature it answers with a page
@@ -45,7 +45,7 @@ use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
 
-/// HipoPay's other side.
+/// The fake of HipoPay.
 #[derive(Debug)]
 pub struct FakeHipopay {
     pub(crate) responder: Responder,

@@ -1,4 +1,4 @@
-//! What the gateways' other sides have in common: transactions with the rules that all share, how a
+//! What the fake gateways have in common: transactions with the rules that all share, how a
 //! reply is bent by its fault, customs declarations, statements, keys, and the tables of requests.
 //! How each is spoken to is beside it.
 

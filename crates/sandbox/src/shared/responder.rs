@@ -1,4 +1,4 @@
-//! What every gateway's other side has: how it behaves, its clock, its transactions and
+//! What every fake gateway has: how it behaves, its clock, its transactions and
 //! declarations; and how it writes a reply. They differ in how they are spoken to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What is asked of a gateway's other side about itself: its books, and payments to be put into
+//! What is asked of a fake gateway about itself: its books, and payments to be put into
 //! them.
 
 use http::{Method, StatusCode};

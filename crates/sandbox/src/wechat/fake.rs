@@ -1,4 +1,4 @@
-//! WeChat Pay Global's other side: which call a request is, and who answers it.
+//! The fake of WeChat Pay Global: which call a request is, and who answers it.
 
 use std::future::Future;
 use std::pin::Pin;

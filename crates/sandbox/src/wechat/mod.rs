@@ -1,4 +1,4 @@
-//! WeChat Pay Global's other side: deductions, orders of every kind, quick pay, withdrawing,
+//! The fake of WeChat Pay Global: deductions, orders of every kind, quick pay, withdrawing,
 //! refunds, contracts, customs, statements, settlements, and notifications.
 //!
 //! Payments by code and refunds are in the till; deductions stay in their own books, on disk, and
