@@ -19,9 +19,7 @@ const DOING: &str = "pruning evidence";
 const ROWS_OF_AN_ITEM: u32 = 5;
 
 /// The oldest run that still has evidence, and of which nothing is under way.
-const RUN: &str = "select r.id from runs as r where r.finished_at < $1 and r.finished_at is not null and r.pruned_at is null \
-    and not exists (select 1 from jobs as j cross join totals as t where j.run_id = r.id and t.job_id = j.id and t.items > 0 \
-      and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown', 'needs_review')) order by r.finished_at limit 1";
+const RUN: &str = include_str!("run_to_prune.sql");
 
 /// A job of a run of which items have evidence, and the ids between which they are.
 const JOB: &str = "select id, coalesce(pruned_to, first_item - 1) as behind, last_item from jobs \

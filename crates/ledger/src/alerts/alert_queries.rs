@@ -22,23 +22,11 @@ const UNKNOWN: &str = include_str!("unknown_of_runs.sql");
 
 const ENDED: &str = include_str!("ended_runs.sql");
 
-const REJECTED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items) as bigint) \
-                     from runs as r cross join jobs as j cross join totals as t \
-                     where r.finished_at is null and j.run_id = r.id and t.job_id = j.id and t.state = 'rejected' \
-                       and t.items > 0 \
-                     group by r.id, r.workflow, r.occurrence order by r.id desc limit 100";
+const REJECTED: &str = include_str!("rejected_rows.sql");
 
-const ALARMS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm, coalesce(e.detail, ''), j.kind \
-                     from events as e cross join items as i cross join jobs as j cross join runs as r \
-                     where e.alarm is not null and e.alarm not in ('payer_differs', 'payer_unknown') and e.at > $1 \
-                       and i.id = e.item_id and j.id = i.job_id and r.id = j.run_id \
-                     order by e.at limit $2";
+const ALARMS: &str = include_str!("alarms.sql");
 
-const OTHER_PAYERS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm, coalesce(e.detail, ''), j.kind \
-                     from events as e cross join items as i cross join jobs as j cross join runs as r \
-                     where e.alarm in ('payer_differs', 'payer_unknown') and e.at > $1 and i.id = e.item_id \
-                       and j.id = i.job_id and r.id = j.run_id \
-                     order by e.at limit $2";
+const OTHER_PAYERS: &str = include_str!("other_payers.sql");
 
 const ALARMS_OF_RUN: &str = "select e.alarm, cast(count(distinct i.id) as bigint), min(i.id) \
                      from events as e cross join items as i cross join jobs as j \

@@ -20,9 +20,6 @@ use payrun_domain::money::Amount;
 /// How many rows of each sort are named where two batches differ.
 const NAMED: usize = 20;
 
-/// How many rows of two batches are compared at a time.
-const PAIRS: u32 = 2000;
-
 /// The place of a row in a batch that is listed by currency, the largest amount first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowPlace {
@@ -128,11 +125,12 @@ impl std::fmt::Display for RowPlace {
     }
 }
 
-/// The rows of a job that became items, wherever they are now.
+/// The rows of a job that became items, wherever they are now; `largest_rows.sql` and
+/// `pairs_by_key.sql` repeat it.
 const OF_JOB: &str = "j.id = $1 and i.id >= coalesce(j.first_item, 0) and i.id <= coalesce(j.last_item, 9223372036854775807) \
     and i.job_id = j.id and i.state not in ('rejected', 'skipped')";
 
-/// The same key in another batch.
+/// The same key in another batch; `pairs_by_key.sql` repeats it.
 const OTHER: &str = "b.key = i.key and b.job_id = $2 and b.state not in ('rejected', 'skipped')";
 
 const DOING: &str = "reviewing a batch";
@@ -148,12 +146,7 @@ impl Ledger {
         after: Option<&RowPlace>,
         limit: u32,
     ) -> Result<Vec<ItemRow>, LedgerError> {
-        let query = format!(
-            "select i.*, j.run_id, j.name as job from jobs as j cross join items as i where {OF_JOB} and (coalesce(i.currency, '') > $2 or (coalesce(i.currency, '') = $2 \
-               and (coalesce(i.amount, -1) < $3 or (coalesce(i.amount, -1) = $3 and i.id > $4)))) \
-             order by coalesce(i.currency, ''), coalesce(i.amount, -1) desc, i.id limit $5"
-        );
-        let query = sqlx::query(AssertSqlSafe(query))
+        let query = sqlx::query(include_str!("largest_rows.sql"))
             .bind(job_id)
             .bind(after.map_or("", |place| place.currency.as_str()))
             .bind(after.map_or(i64::MAX, |place| place.minor.0))
@@ -342,7 +335,7 @@ impl Ledger {
         };
         let mut last = 0;
         loop {
-            let query = sqlx::query(AssertSqlSafe(pairs()))
+            let query = sqlx::query(PAIRS)
                 .bind(approval.job_id)
                 .bind(before)
                 .bind(last);
@@ -397,14 +390,7 @@ impl Ledger {
 
 /// The rows of a job of which another has the key: whether key fields and amounts are equal, and
 /// what both say.
-fn pairs() -> String {
-    format!(
-        "select i.id, i.key, cast(case when b.amount is not distinct from i.amount and b.currency is not distinct from i.currency \
-           and b.content_hash is not distinct from i.content_hash then 1 else 0 end as bigint), i.input, b.input \
-         from jobs as j cross join items as i cross join items as b where {OF_JOB} and i.id > $3 and {OTHER} \
-         order by i.id limit {PAIRS}"
-    )
-}
+const PAIRS: &str = include_str!("pairs_by_key.sql");
 
 /// By what must be equal where a key is: the payment or contract, and the amount.
 const REPEATED: &str = include_str!("repeated.sql");
@@ -464,7 +450,7 @@ mod tests {
             "SEARCH i USING INDEX items_receipt (receipt=?)",
         );
         place(
-            &steps(&pairs()).await,
+            &steps(PAIRS).await,
             "SEARCH b USING INDEX items_by_key (key=?)",
         );
     }

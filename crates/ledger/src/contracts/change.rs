@@ -153,10 +153,7 @@ impl Ledger {
     pub async fn contract_news(&self, limit: u32) -> Result<Vec<ContractNews>, LedgerError> {
         let failed =
             |source| LedgerError::of("looking for what contracts have not heard of", source);
-        let query = "select p.contract_id, c.contract, p.item_id, i.decline_count, i.reason, i.result, j.policy \
-                     from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
-                     where p.failure_unprocessed = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
-                     order by p.item_id limit $1";
+        let query = include_str!("contract_news.sql");
         let rows = sqlx::query(query)
             .bind(i64::from(limit))
             .fetch_all(&self.read)
@@ -397,12 +394,7 @@ fn after(
 
 /// What is open of a contract, its termination aside, by the states of the two indexes that have
 /// it.
-pub(super) const OPEN: &str = "\
-    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'awaiting_approval') \
-      and j.id = i.job_id and j.kind <> 'terminate' \
-    union all select i.id from items as i cross join jobs as j where i.exclusive_key = $1 \
-      and i.state in ('sending', 'pending', 'unknown', 'needs_review') and j.id = i.job_id and j.kind <> 'terminate' \
-    order by 1 limit 10000";
+pub(super) const OPEN: &str = include_str!("open_items.sql");
 
 /// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items
 /// that were.

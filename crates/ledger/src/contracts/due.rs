@@ -74,10 +74,6 @@ pub(super) const STOPPED: &str = "\
     select c.contract, c.state, c.since, c.reason from json_each($1) as k cross join contracts as c \
     where c.contract = k.atom and c.account = $2 and c.state in ('suspended', 'ended')";
 
-/// What the items that have the keys say of the periods.
-const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
-     else 'planned' end";
-
 /// The version alone says that a contract is as it was read, and so active: with its state in the
 /// condition SQLite would go through all that are.
 pub(super) const TAKE: &str = "\
@@ -89,18 +85,8 @@ pub(super) const NEXT: &str = "\
     update contracts set next_due = v.value ->> 1 from json_each($1) as v \
     where contracts.id = cast(v.value ->> 0 as bigint)";
 
-pub(super) fn note() -> String {
-    format!(
-        "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, recorded_at) \
-         select cast(v.value ->> 'contract_id' as bigint), v.value ->> 'period', v.value ->> 'due', \
-           case when v.value ->> 'lapsed' is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 'amount' as bigint), \
-           v.value ->> 'lapsed', cast($2 as bigint) \
-         from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 'key_hash') where true \
-         on conflict (contract_id, period) do update set state = excluded.state, item_id = excluded.item_id, \
-           amount = excluded.amount, reason = excluded.reason, recorded_at = excluded.recorded_at \
-         where contract_periods.state = 'reopened'"
-    )
-}
+/// Notes periods that a plan accounts for; one that was accounted for before stays as it is.
+pub(super) const KEEP: &str = include_str!("keep_periods.sql");
 
 impl Ledger {
     /// Active contracts of an account that have a period due on a day or before, from behind one of
@@ -270,9 +256,7 @@ impl PlanWriter {
         };
         let rows: Vec<_> = periods.iter().map(row).collect();
         let now = self.now().millis();
-        let insert = sqlx::query(AssertSqlSafe(note()))
-            .bind(list(&rows))
-            .bind(now);
+        let insert = sqlx::query(KEEP).bind(list(&rows)).bind(now);
         insert
             .execute(self.connection().await?)
             .await
@@ -288,14 +272,8 @@ impl PlanWriter {
     /// Items that had a period's key before this plan may have come to rest while it was made:
     /// their periods say so. To be done in the plan's transaction.
     pub(crate) async fn look_at_holders(&mut self, before: i64) -> Result<(), LedgerError> {
-        let holders = format!(
-            "update contract_periods set state = {AS_ITEM} from items as i where i.id = contract_periods.item_id \
-               and contract_periods.state = 'planned' and contract_periods.item_id in \
-                 (select d.duplicate_of from items as d cross join jobs as j where j.id = d.job_id and j.run_id = $1 \
-                    and d.state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
-        );
         let run = self.run_id();
-        let looked = sqlx::query(AssertSqlSafe(holders))
+        let looked = sqlx::query(include_str!("update_held_periods.sql"))
             .bind(run)
             .bind(before)
             .execute(self.connection().await?)

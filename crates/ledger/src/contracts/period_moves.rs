@@ -17,11 +17,7 @@ struct PeriodMove {
 
 /// A [`PeriodMove`] each. Few items have a period, so the list comes first. What is withdrawn
 /// of a contract that is not charged is waived with it.
-pub(super) const MOVED: &str = "\
-    update contract_periods set state = case when v.value ->> 'state' = 'cancelled' and exists (select 1 from contracts as c \
-        where c.id = contract_periods.contract_id and (c.state <> 'active' or contract_periods.due > c.end_on)) \
-      then 'waived' else v.value ->> 'state' end, failure_unprocessed = cast(v.value ->> 'failure_unprocessed' as bigint) \
-    from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 'item_id' as bigint)";
+pub(super) const MOVED: &str = include_str!("move_periods.sql");
 
 /// The list of what periods are after these moves; none where no period can be among them.
 pub(crate) fn periods_of(moves: &[ItemChange<'_>]) -> Option<String> {

@@ -221,11 +221,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<PeriodRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing a contract's periods", source);
-        let query = "select p.period, p.due, p.state, p.item_id, p.amount, coalesce(p.reason, i.reason) as reason, \
-                       i.state as item_state, p.pay_by, \
-                       cast(case when i.withdrawn is null then 0 else 1 end as bigint) as is_withdrawn \
-                     from contract_periods as p left join items as i on i.id = p.item_id \
-                     where p.contract_id = $1 and p.period > $2 order by p.period limit $3";
+        let query = include_str!("list_periods.sql");
         let rows = sqlx::query(query)
             .bind(id)
             .bind(after)

@@ -1,7 +1,7 @@
 //! How the statements about contracts find their rows among a million.
 
 use super::change::{OPEN, OVER};
-use super::due::{DUE, NEXT, STOPPED, TAKE, note};
+use super::due::{DUE, KEEP, NEXT, STOPPED, TAKE};
 use super::period_moves::MOVED;
 use super::upsert::KNOWN;
 use super::{ACCOUNTED, COLUMNS, UPDATE};
@@ -21,27 +21,23 @@ async fn due_contracts_are_found_by_their_index_in_order() {
 
 #[tokio::test]
 async fn lists_are_read_first_and_rows_found_by_index() {
-    let plain = str::to_owned;
     for (statement, search) in [
-        (plain(MOVED), "INDEX contract_periods_item (item_id=?)"),
-        (plain(UPDATE), "SEARCH contracts USING INTEGER PRIMARY KEY"),
-        (plain(TAKE), "SEARCH contracts USING INTEGER PRIMARY KEY"),
-        (plain(NEXT), "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (MOVED, "INDEX contract_periods_item (item_id=?)"),
+        (UPDATE, "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (TAKE, "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (NEXT, "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (ACCOUNTED, "SEARCH p USING PRIMARY KEY (contract_id=?)"),
         (
-            plain(ACCOUNTED),
-            "SEARCH p USING PRIMARY KEY (contract_id=?)",
-        ),
-        (
-            plain(KNOWN),
+            KNOWN,
             "SEARCH c USING COVERING INDEX sqlite_autoindex_contracts_1 (contract=? AND account=?)",
         ),
         (
-            plain(STOPPED),
+            STOPPED,
             "SEARCH c USING INDEX sqlite_autoindex_contracts_1 (contract=? AND account=?)",
         ),
-        (note(), "SEARCH i USING INDEX items_key (key_hash=?)"),
+        (KEEP, "SEARCH i USING INDEX items_key (key_hash=?)"),
     ] {
-        let steps = steps(&statement).await;
+        let steps = steps(statement).await;
         let list = place(&steps, "VIRTUAL TABLE");
         assert!(list < place(&steps, search), "{steps:#?}");
     }

@@ -321,10 +321,7 @@ async fn tried_kinds(
     request: &ClaimRequest,
 ) -> Result<Vec<(String, bool)>, LedgerError> {
     let failed = |source| LedgerError::of("reading the lane", source);
-    let query = "select k.kind, (select count(*) from items as i cross join jobs as j where i.node is not null \
-                   and i.state = 'sending' and j.id = i.job_id and j.lane = $1 and j.kind = k.kind) as sending \
-                 from (select substr(name, length($1) + 2) as kind from lanes where name > $1 || '/' and name < $1 || '0' \
-                   and state = 'suspended' and author is null and until <= $2 limit 100) as k";
+    let query = include_str!("tried_kinds.sql");
     let rows = sqlx::query(query)
         .bind(&request.lane)
         .bind(request.now.millis())
@@ -758,18 +755,12 @@ impl ClaimedLane {
     async fn read(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let failed = |source| LedgerError::of("reading the lane", source);
         let name = format!("lane:{}", request.lane);
-        let row = sqlx::query(
-            "select l.state, l.until, b.tokens, b.filled_at, m.rate_calls, m.rate_per, \
-               (select count(*) from pauses where scope = 'all' or (scope = 'gateway' and name = $1)) as paused, \
-               (select count(*) from pauses where scope = 'workflow') as workflows \
-             from (select 1 as one) as always left join lanes as l on l.name = $1 left join token_buckets as b on b.name = $2 \
-               left join lane_limits as m on m.name = $1",
-        )
-        .bind(&request.lane)
-        .bind(&name)
-        .fetch_one(tx.connection())
-        .await
-        .map_err(failed)?;
+        let row = sqlx::query(include_str!("lane_to_claim_from.sql"))
+            .bind(&request.lane)
+            .bind(&name)
+            .fetch_one(tx.connection())
+            .await
+            .map_err(failed)?;
         let state: Option<&str> = row.try_get(0).map_err(failed)?;
         let until: Option<i64> = row.try_get(1).map_err(failed)?;
         let is_over = until.is_some_and(|until| until <= request.now.millis());

@@ -113,20 +113,15 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut tx = self.begin_write("closing a lane").await?;
-        let closed = sqlx::query(
-            "insert into lanes (name, state, reason, until) values ($1, $2, $3, $4) on conflict (name) do update set \
-               state = excluded.state, reason = excluded.reason, until = excluded.until, author = null \
-             where lanes.until <= $5 or (lanes.author is null and (lanes.state <> excluded.state \
-               or coalesce(lanes.until, 0) < coalesce(excluded.until, 0) - 60000))",
-        )
-        .bind(name)
-        .bind(state.as_str())
-        .bind(reason)
-        .bind(until.map(Timestamp::millis))
-        .bind(now.millis())
-        .execute(tx.connection())
-        .await
-        .map_err(|source| LedgerError::of("closing a lane", source))?;
+        let closed = sqlx::query(include_str!("close_lane.sql"))
+            .bind(name)
+            .bind(state.as_str())
+            .bind(reason)
+            .bind(until.map(Timestamp::millis))
+            .bind(now.millis())
+            .execute(tx.connection())
+            .await
+            .map_err(|source| LedgerError::of("closing a lane", source))?;
         tx.commit().await?;
         Ok(closed.rows_affected() > 0)
     }

@@ -716,10 +716,7 @@ impl PlanWriter {
         }
         let failed = |source| LedgerError::of("refusing a row that another contradicts", source);
         let keys: Vec<String> = rows.iter().map(|(key, _)| hex(*key)).collect();
-        let reject = "update items set state = 'rejected', reason = $3, next_at = null, key_hash = null, content_hash = null, \
-                        exclusive_key = null, order_no = null, custom_order_no = null, input = '{}' \
-                      where job_id = $2 and state = 'planned' and key_hash in (select unhex(atom) from json_each($1)) \
-                      returning id, line, key, amount, currency";
+        let reject = include_str!("reject_contradicted.sql");
         let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
         let rejected = sqlx::query(reject)
             .bind(list(&keys))

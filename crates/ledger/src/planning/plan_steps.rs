@@ -125,12 +125,7 @@ impl Ledger {
                 occurrence: run.occurrence,
             });
         }
-        let begin = "insert into unfinished_plans (id, run_id, first_job, last_job, first_item) select $1, \
-                       1 + max(coalesce((select max(id) from runs), 0), coalesce((select max(run_id) from unfinished_plans), 0)), \
-                       n.job + 1, n.job + $2, 1 + coalesce((select max(id) from items), 0) \
-                     from (select max(coalesce((select max(id) from jobs), 0), \
-                       coalesce((select max(last_job) from unfinished_plans), 0)) as job) as n \
-                     returning id, run_id, first_job, last_job, first_item";
+        let begin = include_str!("begin_unfinished_plan.sql");
         let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
         let row = sqlx::query(begin)
             .bind(id)

@@ -118,12 +118,21 @@ fn statement(engine: DbKind, filter: &ItemFilter) -> String {
     } else {
         "$5 is null"
     };
+    // Put together here, since what decides which index is used cannot be a parameter. All other
+    // conditions are in every statement and hold where their parameter is null.
     format!(
-        "select i.*, j.run_id, j.name as job from items as i {index} cross join jobs as j where j.id = i.job_id \
-           and i.id > $1 and i.id <= $2 {written_out} and ($4 = 0 or i.state in (select atom from json_each($3))) \
-           and {of_key} and ($6 is null or j.run_id = $6) and ($7 is null or j.name = $7) and ($9 is null or j.lane = $9) \
+        "select i.*, j.run_id, j.name as job \
+         from items as i {index} cross join jobs as j \
+         where j.id = i.job_id and i.id > $1 and i.id <= $2 {written_out} \
+           and ($4 = 0 or i.state in (select atom from json_each($3))) \
+           and {of_key} \
+           and ($6 is null or j.run_id = $6) \
+           and ($7 is null or j.name = $7) \
+           and ($9 is null or j.lane = $9) \
            and ($10 is null or replace(i.reason, $10, '') <> i.reason) \
-           and ($11 is null or exists (select 1 from runs as r where r.id = j.run_id and r.workflow = $11)) order by i.id limit $8"
+           and ($11 is null or exists \
+             (select 1 from runs as r where r.id = j.run_id and r.workflow = $11)) \
+         order by i.id limit $8"
     )
 }
 

@@ -608,11 +608,7 @@ impl Ledger {
                 mistakes.push(found);
             }
         }
-        let query = "select job_id, state from \
-                       (select job_id, state, 1 as items, coalesce(amount, 0) as minor from items where not exists \
-                          (select 1 from unfinished_plans as u where items.job_id between u.first_job and u.last_job) \
-                        union all select job_id, state, -items, -minor from totals) as counted \
-                     group by job_id, state having sum(items) <> 0 or sum(minor) <> 0 limit 10";
+        let query = include_str!("wrong_totals.sql");
         for row in self.rows(doing, sqlx::query(query)).await? {
             let (job, word): (i64, String) = (
                 row.try_get(0).map_err(failed)?,

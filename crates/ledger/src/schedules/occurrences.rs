@@ -224,22 +224,17 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let mut tx = self.begin_write(DOING).await?;
-        sqlx::query(
-            "insert into occurrences (workflow, nominal, at, timezone, state, run_id, reason, changed_at) \
-             values ($1, $2, $3, $4, 'fired', $5, $6, $7) \
-             on conflict (workflow, nominal) do update set state = 'fired', run_id = excluded.run_id, \
-               reason = excluded.reason, changed_at = excluded.changed_at, failure_code = null where occurrences.state <> 'fired'",
-        )
-        .bind(&occurrence.workflow)
-        .bind(&occurrence.nominal)
-        .bind(occurrence.at.millis())
-        .bind(&occurrence.timezone)
-        .bind(run_id)
-        .bind(occurrence.reason.clone())
-        .bind(now.millis())
-        .execute(tx.connection())
-        .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
+        sqlx::query(include_str!("fire_occurrence.sql"))
+            .bind(&occurrence.workflow)
+            .bind(&occurrence.nominal)
+            .bind(occurrence.at.millis())
+            .bind(&occurrence.timezone)
+            .bind(run_id)
+            .bind(occurrence.reason.clone())
+            .bind(now.millis())
+            .execute(tx.connection())
+            .await
+            .map_err(|source| LedgerError::of(DOING, source))?;
         tx.commit().await
     }
 

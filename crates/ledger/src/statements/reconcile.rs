@@ -155,21 +155,26 @@ fn refunds_query() -> String {
 /// first.
 const NO_LINE: u64 = 1_000_000_000_000;
 
+/// Which of these numbers (`$1`) stand in statements of a lane (`$2`): where each does for the first
+/// time, and whether one of the days from `$3` to `$4` has it.
+///
+/// The column by which lines are looked for is a name, which no parameter can be; each has an index
+/// that leaves out what is empty, so that must be said too.
 fn listed_query(by: NumberKind) -> String {
     let column = by.column();
     format!(
-        "select n.atom, min(s.day || cast({NO_LINE} + l.line as text)), \
-           max(case when s.day between $3 and $4 then 1 else 0 end) from json_each($1) as n \
-         cross join statement_lines as l cross join statements as s where l.{column} = n.atom and l.{column} <> '' \
-           and l.kind in (select atom from json_each($5)) and s.id = l.statement_id and s.lane = $2 \
-           and s.pruned_at is null group by n.atom"
+        "select n.atom, \
+           min(s.day || cast({NO_LINE} + l.line as text)), \
+           max(case when s.day between $3 and $4 then 1 else 0 end) \
+         from json_each($1) as n cross join statement_lines as l cross join statements as s \
+         where l.{column} = n.atom and l.{column} <> '' \
+           and l.kind in (select atom from json_each($5)) \
+           and s.id = l.statement_id and s.lane = $2 and s.pruned_at is null \
+         group by n.atom"
     )
 }
 
-const JOBS: &str = "\
-    select j.id, j.kind, coalesce(j.first_item, 0), coalesce(j.last_item, 9223372036854775807) from jobs as j \
-    cross join runs as r where r.id = j.run_id and j.id > $1 and j.lane = $2 and j.kind in (select atom from json_each($3)) \
-      and j.planned = 1 and (j.finished_at is null or j.finished_at >= $4) and r.started_at < $5 order by j.id limit $6";
+const JOBS: &str = include_str!("jobs_to_compare.sql");
 
 fn sent_query() -> String {
     format!(
