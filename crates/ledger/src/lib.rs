@@ -85,11 +85,13 @@ pub use planning::plan::{
     DependentJob, EarlierItem, NewItem, NewJob, NewRun, PlanWriter, RejectedRow, ReplacedItem,
     ReplacementCheck, filed_again_as,
 };
+pub use reads::item::ItemRow;
+pub use reads::item_history::{AttemptRow, EventRow};
+pub use reads::item_pages::ItemFilter;
 pub use reads::metrics_queries::{LaneHealth, UnknownAges};
-pub use reads::read::{
-    AttemptRow, EarlierProblems, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunProgress,
-    RunRow, Total, WhoseJob,
-};
+pub use reads::open_jobs::{OpenJob, RunProgress};
+pub use reads::run_totals::{EarlierProblems, Total};
+pub use reads::runs::{JobRow, RunRow, WhoseJob};
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
 pub use schedules::occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use schedules::schedule_state::{NewOccurrence, ScheduleRow, ScheduleUpdate};

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::LedgerError;
 use crate::items::item_rows::{amount_of, list};
-use crate::reads::read::{ItemRow, item_row};
+use crate::reads::item::{ItemRow, item_row};
 use crate::refunds::payment::{COUNTS, PAYMENT_COLUMNS, Payment, fingerprint, payment_row};
 use crate::{ApprovalRow, Ledger};
 use payrun_domain::ids::{KeyHash, OrderNumber};

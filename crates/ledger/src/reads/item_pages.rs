@@ -11,8 +11,27 @@ use crate::Ledger;
 use crate::db::location::DbKind;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
-use crate::reads::read::{ItemFilter, ItemRow, item_row};
+use crate::reads::item::{ItemRow, item_row};
 use payrun_domain::item::State;
+
+/// Which items are meant.
+#[derive(Debug, Clone, Default)]
+pub struct ItemFilter {
+    /// Of this run.
+    pub run_id: Option<i64>,
+    /// Of runs of this workflow.
+    pub workflow: Option<String>,
+    /// Of jobs of this name.
+    pub job: Option<String>,
+    /// In these states; all if empty.
+    pub states: Vec<State>,
+    /// With this key.
+    pub key: Option<String>,
+    /// On this gateway account.
+    pub lane: Option<String>,
+    /// Whose reason has this text in it, such as a gateway's code.
+    pub reason: Option<String>,
+}
 
 /// States of which there are few, and the index that has them.
 const FEW: [(&str, &[State]); 2] = [
@@ -61,6 +80,36 @@ impl Ledger {
             .fetch_all(&self.read)
             .await
             .map_err(failed)?
+            .iter()
+            .map(item_row)
+            .collect()
+    }
+
+    /// Items of a job in some states, from behind `after` on, in the order of their ids.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn items_of_job(
+        &self,
+        job_id: i64,
+        states: &[State],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ItemRow>, LedgerError> {
+        let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+        let query = sqlx::query(
+            "select i.*, j.run_id, j.name as job from jobs as j cross join items as i \
+             where j.id = $1 and i.id >= coalesce(j.first_item, 0) and i.id > $3 \
+               and i.id <= coalesce(j.last_item, 9223372036854775807) and i.job_id = j.id \
+               and i.state in (select atom from json_each($2)) order by i.id limit $4",
+        );
+        let query = query
+            .bind(job_id)
+            .bind(list(&states))
+            .bind(after)
+            .bind(i64::from(limit));
+        self.rows("listing the items of a job", query)
+            .await?
             .iter()
             .map(item_row)
             .collect()

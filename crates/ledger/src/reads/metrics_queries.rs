@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::error::LedgerError;
-use crate::reads::read::Total;
+use crate::reads::run_totals::Total;
 use payrun_domain::time::Timestamp;
 
 /// A lane at this moment.

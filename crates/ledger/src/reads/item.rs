@@ -1,0 +1,158 @@
+//! One item as people see it, by its number or by what a person calls it.
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::Ledger;
+use crate::error::LedgerError;
+use crate::items::item_rows::amount_of;
+use payrun_domain::ids::{KeyHash, OrderNumber};
+use payrun_domain::item::State;
+use payrun_domain::money::Amount;
+use payrun_domain::time::Timestamp;
+
+/// An item as people see it.
+#[derive(Debug, Clone)]
+pub struct ItemRow {
+    /// Its id.
+    pub id: i64,
+    /// Its job.
+    pub job_id: i64,
+    /// Its run.
+    pub run_id: i64,
+    /// The name of its job in the workflow.
+    pub job: String,
+    /// Its line in the file.
+    pub line: i64,
+    /// What may happen at most once.
+    pub key: String,
+    /// The key's fingerprint; none for rows that made no item.
+    pub key_hash: Option<KeyHash>,
+    /// What the gateway sees.
+    pub order_no: Option<String>,
+    /// The order number that the user gave.
+    pub custom_order_no: Option<String>,
+    /// Its version: grows with each move.
+    pub version: i64,
+    /// Its state.
+    pub state: State,
+    /// Its amount.
+    pub amount: Option<Amount>,
+    /// When it is looked at next; none while it is claimed.
+    pub next_at: Option<Timestamp>,
+    /// While it is claimed: when the claim ends.
+    pub lease_until: Option<Timestamp>,
+    /// The gateway's number for what it did.
+    pub receipt: Option<String>,
+    /// Why, where the state alone does not say.
+    pub reason: Option<String>,
+    /// Who has withdrawn it while it may have been under way, and why.
+    pub withdrawn: Option<String>,
+    /// When.
+    pub withdrawn_at: Option<Timestamp>,
+    /// Facts from the reply, a JSON object.
+    pub result: Option<String>,
+    /// Its checked fields, a JSON object; may hold personal data.
+    pub input: String,
+    /// The item that has the key.
+    pub duplicate_of: Option<i64>,
+}
+
+impl ItemRow {
+    /// When it is looked at next: when it is due, or when its claim ends.
+    pub fn looked_at(&self) -> Option<Timestamp> {
+        self.next_at.or(self.lease_until)
+    }
+}
+
+impl Ledger {
+    /// One item.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn item(&self, id: i64) -> Result<Option<ItemRow>, LedgerError> {
+        let query = "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+        self.rows("reading an item", sqlx::query(query).bind(id))
+            .await?
+            .first()
+            .map(item_row)
+            .transpose()
+    }
+
+    /// The item a person means by this text: its id, its order number (of any generation), or its
+    /// key. Of several rows with a key the one that holds it is meant.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn find_item(&self, name: &str) -> Result<Option<ItemRow>, LedgerError> {
+        let columns =
+            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id";
+        let by_key_hash = OrderNumber::parse(name)
+            .ok()
+            .and_then(|number| number.key_hash());
+        if let Some(hash) = by_key_hash {
+            let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.key_hash = $1")));
+            let rows = self
+                .rows("finding an item", query.bind(hash.as_bytes().to_vec()))
+                .await?;
+            if let Some(row) = rows.first() {
+                return item_row(row).map(Some);
+            }
+        }
+        let ways = "i.id in (select id from items where id = $1 union select id from items where custom_order_no = $2 \
+                      union select id from items where key = $2)";
+        let query = sqlx::query(AssertSqlSafe(format!(
+            "{columns} where {ways} order by i.id = $1 desc, i.key_hash is null, i.id limit 1"
+        )));
+        let query = query
+            .bind(name.parse::<i64>().unwrap_or(-1))
+            .bind(name.to_owned());
+        self.rows("finding an item", query)
+            .await?
+            .first()
+            .map(item_row)
+            .transpose()
+    }
+}
+
+pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
+    let doing = "reading an item";
+    let failed = |source| LedgerError::of(doing, source);
+    let id = row.try_get("id").map_err(failed)?;
+    let word: &str = row.try_get("state").map_err(failed)?;
+    Ok(ItemRow {
+        id,
+        job_id: row.try_get("job_id").map_err(failed)?,
+        run_id: row.try_get("run_id").map_err(failed)?,
+        job: row.try_get("job").map_err(failed)?,
+        line: row.try_get("line").map_err(failed)?,
+        key: row.try_get("key").map_err(failed)?,
+        key_hash: row
+            .try_get::<Option<&[u8]>, _>("key_hash")
+            .map_err(failed)?
+            .and_then(KeyHash::from_bytes),
+        order_no: row.try_get("order_no").map_err(failed)?,
+        custom_order_no: row.try_get("custom_order_no").map_err(failed)?,
+        version: row.try_get("version").map_err(failed)?,
+        state: State::parse(word).ok_or_else(|| LedgerError::corrupt("items", id, "state"))?,
+        amount: amount_of(row, id)?,
+        next_at: row
+            .try_get::<Option<i64>, _>("next_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
+        lease_until: row
+            .try_get::<Option<i64>, _>("lease_until")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
+        receipt: row.try_get("receipt").map_err(failed)?,
+        reason: row.try_get("reason").map_err(failed)?,
+        withdrawn: row.try_get("withdrawn").map_err(failed)?,
+        withdrawn_at: row
+            .try_get::<Option<i64>, _>("withdrawn_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
+        result: row.try_get("result").map_err(failed)?,
+        input: row.try_get("input").map_err(failed)?,
+        duplicate_of: row.try_get("duplicate_of").map_err(failed)?,
+    })
+}

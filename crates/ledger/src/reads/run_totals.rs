@@ -1,0 +1,165 @@
+//! What a run adds up to: its totals, answers and moves, and what went wrong before with the keys
+//! that it met again.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::unsigned;
+use crate::Ledger;
+use crate::db::stored::{self, total_currency};
+use crate::error::LedgerError;
+use payrun_domain::history::EventKind;
+use payrun_domain::item::State;
+use payrun_domain::money::Currency;
+
+/// How many items of a state there are, and how much money they are, in one currency.
+#[derive(Debug, Clone)]
+pub struct Total {
+    /// The job.
+    pub job_id: i64,
+    /// The state.
+    pub state: State,
+    /// The currency; none where items have no amount.
+    pub currency: Option<Currency>,
+    /// How many.
+    pub items: u64,
+    /// How much, in minor units.
+    pub minor: i64,
+}
+
+/// Items that failed or need review, and have keys that another run met again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierProblems {
+    /// Their run.
+    pub run_id: i64,
+    /// Of which kind of job.
+    pub kind: String,
+    /// `failed` or `needs_review`.
+    pub state: State,
+    /// How many.
+    pub items: u64,
+}
+
+impl Ledger {
+    /// The totals of a run's jobs, as every commit keeps them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn totals(&self, run_id: i64) -> Result<Vec<Total>, LedgerError> {
+        let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
+                     cross join totals as t where t.job_id = j.id and j.run_id = $1 and t.items <> 0 limit 100000";
+        self.rows("reading totals", sqlx::query(query).bind(run_id))
+            .await?
+            .iter()
+            .map(total_row)
+            .collect()
+    }
+
+    /// What did not go well of the items that have the keys of a run's skipped rows: in which run,
+    /// and how many of them failed or need review. Of many skipped rows only the first 100,000 are
+    /// looked at.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn problems_before(&self, run_id: i64) -> Result<Vec<EarlierProblems>, LedgerError> {
+        let failed = |source| {
+            LedgerError::of(
+                "looking for items that have the keys of skipped rows",
+                source,
+            )
+        };
+        let query = include_str!("earlier_problems.sql");
+        let rows = self.rows(
+            "looking for items that have the keys of skipped rows",
+            sqlx::query(query).bind(run_id),
+        );
+        let read = |row: &AnyRow| {
+            let state: &str = row.try_get(1).map_err(failed)?;
+            let state = stored::state(state, ("items", &state, "state"))?;
+            let items = row.try_get::<i64, _>(2).map_err(failed)?.unsigned_abs();
+            let kind = row.try_get(3).map_err(failed)?;
+            Ok(EarlierProblems {
+                run_id: row.try_get(0).map_err(failed)?,
+                kind,
+                state,
+                items,
+            })
+        };
+        rows.await?.iter().map(read).collect()
+    }
+
+    /// How often each answer was given in a run, by word and code.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn answers(&self, run_id: i64) -> Result<Vec<(String, String, u64)>, LedgerError> {
+        let doing = "counting answers";
+        let query = "select a.answer, a.code, count(*) from jobs as j cross join items as i \
+                     cross join attempts as a where i.job_id = j.id and a.item_id = i.id and j.run_id = $1 group by 1, 2 order by 3 desc limit 1000";
+        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let failed = |source| LedgerError::of(doing, source);
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get(0).map_err(failed)?,
+                    row.try_get(1).map_err(failed)?,
+                    unsigned(row, 2, doing)?,
+                ))
+            })
+            .collect()
+    }
+
+    /// How many moves led from one state to another by one event in a run: `(event, from, to,
+    /// moves)`.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn moves(
+        &self,
+        run_id: i64,
+    ) -> Result<Vec<(EventKind, State, State, u64)>, LedgerError> {
+        let doing = "counting moves";
+        let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i \
+                     cross join events as e where i.job_id = j.id and e.item_id = i.id and j.run_id = $1 group by 1, 2, 3 limit 1000";
+        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let event = |row: &AnyRow| {
+            let word: &str = row
+                .try_get(0)
+                .map_err(|source| LedgerError::of(doing, source))?;
+            EventKind::parse(word).ok_or_else(|| LedgerError::corrupt("events", word, "event"))
+        };
+        let state = |row: &AnyRow, column: usize, name: &'static str| {
+            let word: &str = row
+                .try_get(column)
+                .map_err(|source| LedgerError::of(doing, source))?;
+            stored::state(word, ("events", &word, name))
+        };
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    event(row)?,
+                    state(row, 1, "from_state")?,
+                    state(row, 2, "to_state")?,
+                    unsigned(row, 3, doing)?,
+                ))
+            })
+            .collect()
+    }
+}
+
+fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
+    let doing = "reading totals";
+    let failed = |source| LedgerError::of(doing, source);
+    let (word, code): (&str, &str) = (
+        row.try_get("state").map_err(failed)?,
+        row.try_get("currency").map_err(failed)?,
+    );
+    let job_id: i64 = row.try_get("job_id").map_err(failed)?;
+    Ok(Total {
+        job_id,
+        state: stored::state(word, ("totals", &job_id, "state"))?,
+        currency: total_currency(code, &job_id)?,
+        items: unsigned(row, 3, doing)?,
+        minor: row.try_get("minor").map_err(failed)?,
+    })
+}
