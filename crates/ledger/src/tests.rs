@@ -4,7 +4,8 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
-use crate::items::claim::{ASKED, BUMP, DUE, EXPIRE_LEASES, RECALLED};
+use crate::items::claim::{ASKED, DUE, EXPIRE_LEASES};
+use crate::items::due_items::{BUMP, RECALLED};
 use crate::items::item_rows::WRITE;
 use crate::lanes::pauses::WAKE;
 

@@ -6,8 +6,8 @@ use sqlx::any::AnyRow;
 
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
-use crate::items::claim::decide;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
+use crate::items::state_machine::decide;
 use payrun_domain::approval::{Batch, BatchOrigin, BatchRow as Content};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::Event;

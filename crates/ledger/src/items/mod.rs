@@ -2,7 +2,12 @@
 
 pub(crate) mod apply_notification;
 pub(crate) mod claim;
+pub(crate) mod claimed_item;
+mod claimed_lane;
+pub(crate) mod due_items;
 pub(crate) mod item_rows;
 pub(crate) mod operator_action;
 pub(crate) mod settle;
+pub(crate) mod state_machine;
 pub(crate) mod statement_line;
+mod token_bucket;

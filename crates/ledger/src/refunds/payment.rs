@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::Ledger;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
-use crate::items::claim::Claimed;
+use crate::items::claimed_item::Claimed;
 use crate::items::item_rows::{amount_in, amount_of};
 use payrun_domain::history::EventKind;
 use payrun_domain::ids::KeyHash;
