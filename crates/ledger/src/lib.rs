@@ -82,10 +82,12 @@ pub use lanes::pauses::{PauseRow, PauseTarget, decide_about};
 pub use notifications::notification_queue::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
-pub use planning::plan::{
-    DependentJob, EarlierItem, NewItem, NewJob, NewRun, PlanWriter, RejectedRow, ReplacedItem,
-    ReplacementCheck, filed_again_as,
-};
+pub use planning::dependent_jobs::DependentJob;
+pub use planning::plan::PlanWriter;
+pub use planning::planned_items::NewItem;
+pub use planning::rejected_rows::RejectedRow;
+pub use planning::replacement::{EarlierItem, ReplacedItem, ReplacementCheck, filed_again_as};
+pub use planning::run_rows::{NewJob, NewRun};
 pub use reads::item::ItemRow;
 pub use reads::item_history::{AttemptRow, EventRow};
 pub use reads::item_pages::ItemFilter;

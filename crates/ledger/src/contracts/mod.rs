@@ -25,7 +25,7 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::db::location::DbKind;
 use crate::db::write_tx::WriteTx;
 use crate::error::{LedgerError, undecodable};
-use crate::items::item_rows::list;
+use crate::items::item_rows::{hex, list};
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
@@ -412,5 +412,5 @@ fn put_in(contracts: &mut [ContractRow], rows: &[AnyRow]) -> Result<(), sqlx::Er
 
 /// Two digits a byte, where there is a key.
 fn key_text(key: Option<KeyHash>) -> Option<String> {
-    key.map(crate::planning::plan::hex)
+    key.map(hex)
 }

@@ -13,7 +13,7 @@ use crate::contracts::CONTRACT;
 use crate::error::undecodable;
 use crate::items::claim::TERMINATION;
 use crate::items::item_rows::list;
-use crate::planning::plan::filed_again_as;
+use crate::planning::replacement::filed_again_as;
 use crate::{Ledger, LedgerError};
 use payrun_domain::time::Timestamp;
 

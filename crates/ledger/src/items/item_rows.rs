@@ -558,6 +558,11 @@ pub(crate) fn list<T: Serialize>(rows: &[T]) -> String {
     without_nul(serde_json::to_string(rows).unwrap_or_default())
 }
 
+/// As text, for `unhex`.
+pub(crate) fn hex(hash: KeyHash) -> String {
+    hex::encode(hash.as_bytes())
+}
+
 /// No database takes the character NUL as text, and a gateway may send it: it becomes the
 /// replacement character.
 fn without_nul(json: String) -> String {

@@ -18,7 +18,7 @@ use crate::items::item_rows::{
 };
 use crate::items::settle::Attempt;
 use crate::lanes::pauses::wake_contract;
-use crate::planning::plan::filed_again_as;
+use crate::planning::replacement::filed_again_as;
 use payrun_domain::actor::{Actor, Authorization};
 use payrun_domain::answer::AnswerKind;
 use payrun_domain::approval::{ApprovalRight, right};

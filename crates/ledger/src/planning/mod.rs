@@ -1,4 +1,10 @@
 //! Planning: runs, jobs and items are made, in one transaction or in short steps.
 
+pub(crate) mod dependent_jobs;
+mod existing_key;
 pub(crate) mod plan;
 pub(crate) mod plan_steps;
+pub(crate) mod planned_items;
+pub(crate) mod rejected_rows;
+pub(crate) mod replacement;
+pub(crate) mod run_rows;

@@ -21,10 +21,10 @@ use crate::db::location::DbKind;
 use crate::db::node::{is_locked, lock_file, lock_path, locks};
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
-use crate::items::item_rows::list;
-use crate::planning::plan::{
-    NewItem, NewJob, NewRun, PlanWriter, hex, insert_job, insert_run, job_is_planned,
-};
+use crate::items::item_rows::{hex, list};
+use crate::planning::plan::PlanWriter;
+use crate::planning::planned_items::NewItem;
+use crate::planning::run_rows::{NewJob, NewRun, insert_job, insert_run, job_is_planned};
 use payrun_domain::approval::{Batch, BatchOrigin};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::reason::FailureCode;

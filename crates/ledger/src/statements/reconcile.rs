@@ -11,8 +11,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
 use crate::error::LedgerError;
-use crate::items::item_rows::{amount_of, list, number_of};
-use crate::planning::plan::hex;
+use crate::items::item_rows::{amount_of, hex, list, number_of};
 use crate::refunds::payment::fingerprint;
 use crate::statements::statement_files::LineKind;
 use payrun_domain::ids::{KeyHash, OrderNumber};

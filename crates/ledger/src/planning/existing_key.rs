@@ -1,0 +1,158 @@
+//! The item that has a key already, and why a row with that key is refused.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+
+use crate::error::LedgerError;
+use crate::items::item_rows::{amount_of, hex, list};
+use crate::planning::plan::PlanWriter;
+use crate::planning::planned_items::NewItem;
+use crate::planning::rejected_rows::{RejectedRow, duplicate_in_run, refusal_of};
+use crate::planning::replacement::ReplacementCheck;
+use payrun_domain::ids::KeyHash;
+use payrun_domain::item::State;
+use payrun_domain::money::Amount;
+
+/// The item that has a key.
+#[derive(Debug)]
+pub(super) struct ExistingKey {
+    pub(super) id: i64,
+    pub(super) job_id: i64,
+    run_id: i64,
+    line: i64,
+    state: String,
+    content_hash: Option<KeyHash>,
+    pub(super) amount: Option<Amount>,
+}
+
+impl ExistingKey {
+    /// Whether it says something else under the same key.
+    pub(super) fn contradicts(&self, item: &NewItem) -> bool {
+        self.content_hash != Some(item.content_hash) || item.contradicts()
+    }
+
+    /// Whether its order may still be carried out as it was planned.
+    fn is_open(&self) -> bool {
+        match State::parse(&self.state) {
+            Some(
+                State::Planned
+                | State::AwaitingApproval
+                | State::Sending
+                | State::Pending
+                | State::Unknown
+                | State::NeedsReview,
+            ) => true,
+            Some(
+                State::Succeeded
+                | State::Failed
+                | State::Cancelled
+                | State::Rejected
+                | State::Skipped,
+            )
+            | None => false,
+        }
+    }
+
+    /// Its line in the file, for people.
+    pub(super) fn first_line(&self) -> u64 {
+        u64::try_from(self.line).unwrap_or(0)
+    }
+
+    /// Why a row with this key makes no item in a run.
+    pub(super) fn refuse(&self, item: &NewItem, run_id: i64) -> RejectedRow {
+        if self.run_id == run_id {
+            return duplicate_in_run(item, self.first_line());
+        }
+        let same = self.content_hash == Some(item.content_hash);
+        let (run, id, state) = (self.run_id, self.id, &self.state);
+        let amount = self
+            .amount
+            .map(|amount| format!(", {amount}"))
+            .unwrap_or_default();
+        let open = if self.is_open() {
+            ", which is still open and is not changed by this row"
+        } else {
+            ""
+        };
+        let reason = if !same && !matches!(item.again, ReplacementCheck::Never) {
+            format!(
+                "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or needs review is filed \
+                 again with other content (what was accepted: job kind redeclare with way: modify)"
+            )
+        } else if matches!(item.again, ReplacementCheck::TooLate) {
+            format!(
+                "run {run} has this key with another buyer or other content beside it (item {id}, {state}): what this row says now is \
+                 not filed; only what has failed or needs review is filed again with other content (what was accepted: job kind \
+                 redeclare with way: modify, where its gateway takes a buyer; else it cannot be changed there)"
+            )
+        } else if same {
+            let mended = match (&item.again, self.state.as_str()) {
+                (ReplacementCheck::Possible, "failed" | "needs_review") => {
+                    "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
+                }
+                _ => "",
+            };
+            format!("run {run} has this key already (item {id}, {state}){mended}")
+        } else {
+            format!(
+                "run {run} has this key with other content (item {id}, {state}{amount}){open}; give a new key if it is another thing"
+            )
+        };
+        let state = if same {
+            State::Skipped
+        } else {
+            State::Rejected
+        };
+        let is_changed = same && matches!(item.again, ReplacementCheck::TooLate);
+        RejectedRow {
+            state,
+            reason,
+            duplicate_of: Some(self.id),
+            alarming: !same,
+            is_changed,
+            ..refusal_of(item)
+        }
+    }
+}
+
+impl PlanWriter {
+    /// Who has the keys of these items by now.
+    pub(super) async fn holders(
+        &mut self,
+        items: &[&NewItem],
+    ) -> Result<HashMap<KeyHash, ExistingKey>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for keys that were planned before", source);
+        let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
+        let own = self.run_id;
+        let rows = sqlx::query(
+            "select i.id, i.job_id, i.key_hash, i.content_hash, i.line, i.state, i.amount, i.currency, \
+               coalesce(j.run_id, $2) as run_id from json_each($1) as k \
+             cross join items as i left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)",
+        )
+        .bind(list(&keys))
+        .bind(own)
+        .fetch_all(self.connection().await?)
+        .await
+        .map_err(failed)?;
+        let mut holders = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let key: &[u8] = row.try_get("key_hash").map_err(failed)?;
+            let content_hash: &[u8] = row.try_get("content_hash").map_err(failed)?;
+            let id = row.try_get("id").map_err(failed)?;
+            let holder = ExistingKey {
+                id,
+                amount: amount_of(&row, id)?,
+                job_id: row.try_get("job_id").map_err(failed)?,
+                run_id: row.try_get("run_id").map_err(failed)?,
+                line: row.try_get("line").map_err(failed)?,
+                state: row.try_get("state").map_err(failed)?,
+                content_hash: KeyHash::from_bytes(content_hash),
+            };
+            if let Some(key) = KeyHash::from_bytes(key) {
+                holders.insert(key, holder);
+            }
+        }
+        Ok(holders)
+    }
+}

@@ -1,0 +1,224 @@
+//! Rows that make no item: they are kept, with the reason, and without a key, so that the right row
+//! may have it.
+
+use serde_json::json;
+use sqlx::Row;
+
+use crate::db::stored;
+use crate::error::LedgerError;
+use crate::items::item_rows::{amount_of, hex, list};
+use crate::planning::existing_key::ExistingKey;
+use crate::planning::plan::PlanWriter;
+use crate::planning::planned_items::NewItem;
+use payrun_domain::ids::{KeyHash, OrderNumber};
+use payrun_domain::item::State;
+use payrun_domain::money::Amount;
+
+/// Why a row makes no item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// Its line in the file.
+    pub line: u64,
+    /// Its key, where it has one.
+    pub key: String,
+    /// `rejected` or `skipped`.
+    pub state: State,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The item that has the key.
+    pub duplicate_of: Option<i64>,
+    /// Whether somebody should hear of it at once: the same key with other content.
+    pub alarming: bool,
+    /// Its amount, where it is known.
+    pub amount: Option<Amount>,
+    /// Whether it had been planned by this plan, before a later row contradicted it.
+    pub was_planned: bool,
+    /// Whether it is skipped though it says something else than the item that has its key, such as
+    /// another buyer.
+    pub is_changed: bool,
+}
+
+impl PlanWriter {
+    /// Keeps rows that were refused.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn refuse(
+        &mut self,
+        job_id: i64,
+        refusals: &[RejectedRow],
+    ) -> Result<(), LedgerError> {
+        #[cfg(feature = "mutation")]
+        if crate::mutation::rows_are_dropped() {
+            return Ok(());
+        }
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = refusals
+            .iter()
+            .map(|refusal| {
+                self.shifts.add(job_id, refusal.amount, refusal.state, 1);
+                json!({
+                    "job_id": job_id,
+                    "line": refusal.line,
+                    "key": refusal.key,
+                    "state": refusal.state.as_str(),
+                    "reason": refusal.reason,
+                    "duplicate_of": refusal.duplicate_of,
+                    "amount": refusal.amount.map(Amount::minor),
+                    "currency": refusal.amount.map(|amount| amount.currency().code()),
+                })
+            })
+            .collect();
+        sqlx::query(include_str!("keep_refused_rows.sql"))
+            .bind(list(&rows))
+            .execute(self.connection().await?)
+            .await
+            .map_err(|source| LedgerError::of("keeping refused rows", source))?;
+        Ok(())
+    }
+
+    /// Takes note of rows that cannot be read but for their keys. A row of the job with such a key
+    /// may not be the one that is meant: what was planned of it is refused after all, and so is
+    /// what is still to come.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn unreadable(
+        &mut self,
+        job_id: i64,
+        rows: &[(KeyHash, u64)],
+    ) -> Result<Vec<RejectedRow>, LedgerError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (key, line) in rows {
+            self.contradicted.entry(*key).or_insert(*line);
+        }
+        let failed = |source| LedgerError::of("refusing a row that another contradicts", source);
+        let keys: Vec<String> = rows.iter().map(|(key, _)| hex(*key)).collect();
+        let reject = include_str!("reject_contradicted.sql");
+        let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
+        let rejected = sqlx::query(reject)
+            .bind(list(&keys))
+            .bind(job_id)
+            .bind(reason);
+        let rejected = rejected
+            .fetch_all(self.connection().await?)
+            .await
+            .map_err(failed)?;
+        let mut refusals = Vec::with_capacity(rejected.len());
+        for row in &rejected {
+            let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
+            self.shifts.add(job_id, amount, State::Planned, -1);
+            self.shifts.add(job_id, amount, State::Rejected, 1);
+            refusals.push(RejectedRow {
+                line: stored::unsigned(
+                    row.try_get("line").map_err(failed)?,
+                    (
+                        "items",
+                        &row.try_get::<i64, _>("id").map_err(failed)?,
+                        "line",
+                    ),
+                )?,
+                key: row.try_get("key").map_err(failed)?,
+                state: State::Rejected,
+                reason: reason.to_owned(),
+                duplicate_of: None,
+                alarming: false,
+                amount,
+                was_planned: true,
+                is_changed: false,
+            });
+        }
+        Ok(refusals)
+    }
+
+    /// The row of this job that has a key which a later row contradicts is not planned after all.
+    /// Nobody has seen it yet.
+    pub(super) async fn reject_first(
+        &mut self,
+        holder: &ExistingKey,
+        item: &NewItem,
+    ) -> Result<RejectedRow, LedgerError> {
+        let first = NewItem {
+            line: holder.first_line(),
+            amount: holder.amount,
+            ..item.clone()
+        };
+        let refusal = RejectedRow {
+            was_planned: true,
+            ..contradicts(&first, item.line)
+        };
+        let reject = "update items set state = 'rejected', reason = $2, next_at = null, key_hash = null, content_hash = null, \
+                        exclusive_key = null, order_no = null, custom_order_no = null, input = '{}' where id = $1";
+        let rejected = sqlx::query(reject)
+            .bind(holder.id)
+            .bind(&refusal.reason)
+            .execute(self.connection().await?)
+            .await;
+        rejected
+            .map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
+        self.shifts
+            .add(holder.job_id, holder.amount, State::Planned, -1);
+        self.shifts
+            .add(holder.job_id, holder.amount, State::Rejected, 1);
+        Ok(refusal)
+    }
+}
+
+/// A row that is refused; why, its caller says.
+pub(super) fn refusal_of(item: &NewItem) -> RejectedRow {
+    RejectedRow {
+        line: item.line,
+        key: item.key.clone(),
+        state: State::Rejected,
+        reason: String::new(),
+        duplicate_of: None,
+        alarming: false,
+        amount: item.amount,
+        was_planned: false,
+        is_changed: false,
+    }
+}
+
+/// Its key stands in another line of the file, with other content.
+pub(super) fn contradicts(item: &NewItem, line: u64) -> RejectedRow {
+    let reason = format!(
+        "the key \"{}\" stands in line {line} too, with other content: neither row is sent; leave the right one alone in the file",
+        item.key
+    );
+    RejectedRow {
+        reason,
+        ..refusal_of(item)
+    }
+}
+
+/// Its key stands in an earlier line of the file, which says the same.
+pub(super) fn duplicate_in_run(item: &NewItem, line: u64) -> RejectedRow {
+    let reason = format!("the key \"{}\" stands in line {line} already", item.key);
+    // What one row writes out and another stands for is the same thing, done once.
+    let state = if item.shared {
+        State::Skipped
+    } else {
+        State::Rejected
+    };
+    RejectedRow {
+        state,
+        reason,
+        ..refusal_of(item)
+    }
+}
+
+/// The order number that the user gave it is that of another item.
+pub(super) fn number_taken(item: &NewItem) -> RejectedRow {
+    let number = item
+        .custom_order_no
+        .as_ref()
+        .map_or("", OrderNumber::as_str);
+    RejectedRow {
+        reason: format!("the order number {number} belongs to another item"),
+        ..refusal_of(item)
+    }
+}
