@@ -173,7 +173,7 @@ impl<'a> BatchReview<'a> {
         let lookups = kind.into_iter().flat_map(|kind| kind.gateways.values());
         let takes = lookups
             .filter_map(|gateway| gateway.lookup.as_ref())
-            .any(|payment| payment.takes);
+            .any(|payment| payment.reserves_amount);
         let (kind_name, account) = job
             .map(|job| (job.kind, job.account.unwrap_or_default()))
             .unwrap_or_default();
