@@ -372,6 +372,61 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_says_how_urgent_it_is_whether_it_lasts_and_what_a_rule_says_of_time() {
+        let of = |kind: &AlertKind| {
+            let urgent = if kind.is_urgent() { "urgent" } else { "-" };
+            let lasting = if kind.is_lasting() { "lasting" } else { "-" };
+            format!("{} {urgent} {lasting} {:?}", kind.as_str(), kind.timing())
+        };
+        let all: Vec<String> = AlertKind::ALL.iter().map(of).collect();
+        insta::assert_snapshot!(all.join("\n"), @r"
+        failed - - After
+        rejected - - AtOnce
+        refused - - AtOnce
+        limit - - AtOnce
+        not_started - lasting Needed
+        not_finished - lasting Needed
+        unknown - lasting After
+        needs_review - lasting After
+        lane_suspended - lasting After
+        lane_stopped urgent lasting After
+        gateway_unreachable urgent lasting After
+        certificate - lasting AtOnce
+        unmapped_code - - AtOnce
+        payer_differs - - AtOnce
+        alarm urgent - AtOnce
+        difference - - AtOnce
+        contract_stopped - - AtOnce
+        contract_overdue - lasting After
+        disk urgent lasting AtOnce
+        database urgent lasting AtOnce
+        ");
+    }
+
+    #[test]
+    fn a_rule_says_its_time_in_words() {
+        let rule = |after: u64, by: Option<&str>| AlertRule {
+            on: AlertKind::Failed,
+            after: Duration::from_millis(after),
+            by: by.and_then(time_of_day),
+            workflow: None,
+            to: Vec::new(),
+        };
+        for (rule, words) in [
+            (rule(0, None), "at once"),
+            (rule(900_000, None), "after 15m"),
+            (rule(0, Some("09:45")), "by 09:45"),
+            (rule(172_800_000, None), "after 2d"),
+            (rule(7_200_000, None), "after 2h"),
+            (rule(61_000, None), "after 61s"),
+            (rule(250, None), "after 250ms"),
+        ] {
+            assert_eq!(rule.spec(), words);
+        }
+        assert_eq!(time_of_day("9:45"), None);
+    }
+
+    #[test]
     fn quiet_hours_may_go_over_midnight_or_not() {
         let zone = chrono_tz::Asia::Hong_Kong;
         let night = QuietHours::new("22:00", "07:00", zone).unwrap();
