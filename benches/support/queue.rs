@@ -49,6 +49,7 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
     };
     let mut planning = ledger.plan(run).await.expect("a plan");
     let job = NewJob {
+        file: None,
         at_once: true,
         name: "charge".into(),
         kind: "deduct".into(),

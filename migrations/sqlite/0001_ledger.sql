@@ -44,6 +44,7 @@ create table jobs (
   started      integer not null default 0, -- 1 once the jobs it needs have ended
   finished_at  integer,
   pruned_to    integer,                    -- its items up to this id have no evidence any more
+  file         text,                       -- JSON: the file its rows came from, and how it was read: FileReading
   unique (run_id, name)
 );
 create index jobs_unfinished on jobs (lane) where finished_at is null;

@@ -21,7 +21,7 @@ use crate::domain::alert::{AlertRule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::attempt::explain::explain;
 use crate::engine::attempt::trial_calls::{self, TrialCall};
-use crate::engine::planning::{RunRequest, first_number};
+use crate::engine::planning::{RunRequest, first_number, wrong_files};
 use crate::gateway::Probe;
 use crate::workflow::Workflow;
 
@@ -30,6 +30,22 @@ const CONTRACT: &str = "contract";
 
 /// How many entries of a feed are named that decide nothing.
 const SOME: usize = 10;
+
+/// What is wrong with the item files that a workflow names by itself.
+fn files_in_vain(project: &Project, workflow: &Workflow) -> Vec<String> {
+    let Ok(workflow) = project.workflow(&workflow.path) else {
+        return Vec::new();
+    };
+    // A workflow with parameters that a run must give names no file yet.
+    let request = RunRequest::manual(
+        workflow,
+        &project.config,
+        &[],
+        Actor::payrun(),
+        Clock::of_machine().now(),
+    );
+    request.map_or_else(|_| Vec::new(), |request| wrong_files(&request))
+}
 
 /// Arguments of `payrun check`.
 #[derive(Debug, Args)]
@@ -81,6 +97,11 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     if all {
         mistakes.extend(rules_in_vain(&project, &workflows));
     }
+    mistakes.extend(
+        workflows
+            .iter()
+            .flat_map(|workflow| files_in_vain(&project, workflow)),
+    );
     let readings = readings(&workflows);
     let mut probes = if args.online {
         probe(&project).await?

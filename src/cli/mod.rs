@@ -38,6 +38,7 @@ mod reseal;
 mod resolve;
 mod restore;
 mod retry;
+mod rows;
 mod run;
 mod run_progress;
 mod run_report;
@@ -53,6 +54,7 @@ mod show;
 mod signals;
 #[cfg(feature = "simulation")]
 mod simulate;
+mod template;
 mod tokens;
 mod work;
 mod write_new;
@@ -126,6 +128,8 @@ enum Command {
     Init(init::InitArgs),
     /// Report every mistake in the configuration, the job kinds and the workflows
     Check(check::CheckArgs),
+    /// Make an item file without rows, with a note on each column, of a job kind or a workflow
+    Template(template::TemplateArgs),
     /// Plan a run without sending anything: what would be charged, rejected and skipped
     Plan(plan::PlanArgs),
     /// Plan a run and carry it out, after finishing what earlier runs left open
@@ -144,6 +148,9 @@ enum Command {
     Show(show::ShowArgs),
     /// List items
     Items(items::ItemsArgs),
+    /// Write the rejected rows of a run into a file like the one they came from, with the reasons,
+    /// to be mended and given again
+    Rows(rows::RowsArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever
     /// wants to check it
     Journal(journal::JournalArgs),
@@ -288,6 +295,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Work(args) => work::run(context, args).await,
         Command::Runs(args) => runs::run(context, &args).await,
         Command::Show(args) => show::run(context, &args).await,
+        Command::Rows(args) => rows::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
         Command::Schedule(args) => schedule::run(context, args).await,
         Command::Contracts(args) => contracts::run(context, args).await,
@@ -315,6 +323,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(context, args).await,
         Command::Schema(args) => schema::run(&args),
+        Command::Template(args) => template::run(context, &args),
         Command::Alerts(args) => alerts::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),

@@ -26,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 use crate::workflow::excluded_rows::ExcludedRows;
 use crate::workflow::render::TrimmedColumn;
+use crate::workflow::source::{FileKind, FileReading};
 
 /// Which workflow, for when, with what.
 #[derive(Debug, Args)]
@@ -55,11 +56,11 @@ pub(super) struct RunOptions {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     occasion: RunOptions,
-    /// How many rows to show of each kind, with whole reasons where more than the default; JSON has
-    /// at least 20
-    #[arg(long, default_value_t = ROWS, value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    rows: u32,
-    /// Show all rows, with whole reasons
+    /// How many rows to show of each kind, with whole reasons where more than 5: a number, or all.
+    /// If not given, 5, and all in JSON
+    #[arg(long, value_parser = rows)]
+    rows: Option<usize>,
+    /// The same as --rows all
     #[arg(long, conflicts_with = "rows")]
     all: bool,
     /// List the rows that the jobs' `where` leaves out
@@ -71,16 +72,25 @@ pub(super) struct PlanArgs {
 }
 
 /// How many rows of each kind are shown where nobody asks for more.
-const ROWS: u32 = 5;
+const ROWS: usize = 5;
 
 impl PlanArgs {
     /// How many rows to show of each kind.
     fn shown(&self) -> usize {
-        if self.all {
-            usize::MAX
-        } else {
-            usize::try_from(self.rows).unwrap_or(usize::MAX)
+        match self.rows {
+            Some(rows) => rows,
+            None if self.all || self.json => usize::MAX,
+            None => ROWS,
         }
+    }
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        number => number
+            .parse()
+            .map_err(|_| "give a number of rows, or all".to_owned()),
     }
 }
 
@@ -291,11 +301,7 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
     }
     let mut refused = table(&[">line", "state", "reason"]);
     // Who asks for more rows than usual wants to mend them: whole reasons, wherever they go.
-    let width = if rows > ROWS as usize {
-        usize::MAX
-    } else {
-        110
-    };
+    let width = if rows > ROWS { usize::MAX } else { 110 };
     let rows = rows.saturating_mul(2);
     for refusal in job.refusals.iter().take(rows) {
         refused.add_row([
@@ -308,7 +314,7 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
     let hidden = (job.skipped + job.rejected).saturating_sub(job.refusals.len().min(rows) as u64);
     if hidden > 0 {
         say(format!(
-            "and {} more: `payrun plan --all` shows all, with whole reasons",
+            "and {} more: `payrun plan --rows all` shows all, with whole reasons",
             count(hidden)
         ));
     }
@@ -384,6 +390,9 @@ pub(super) fn summary(job: &PlannedJob) -> String {
         job.gateway,
         parts.join(", ")
     );
+    if let Some(reading) = &job.reading {
+        text.push_str(&format!("\n  read as {reading}"));
+    }
     for one in &job.noted.trimmed {
         let (rows, column, first) = (counted(one.rows, "row"), &one.column, one.first);
         text.push_str(&format!(
@@ -418,6 +427,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "items": job.items,
         "later": job.late,
         "totals": totals,
+        "read_as": job.reading.as_ref().map(reading_json),
         "left_out": job.noted.left_out.rows,
         "left_out_by_value": job.noted.left_out.by_value,
         "trimmed": written_otherwise(&job.noted.trimmed),
@@ -435,6 +445,24 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
             "line": refusal.line, "key": refusal.key, "state": refusal.state.as_str(), "reason": refusal.reason,
             "duplicate_of": refusal.duplicate_of,
         })).collect::<Vec<_>>(),
+    })
+}
+
+/// How a file was understood.
+fn reading_json(reading: &FileReading) -> Value {
+    let (format, encoding, separator, sheet) = match &reading.kind {
+        FileKind::Csv(encoding, separator) => (
+            "csv",
+            Some(encoding.as_str()),
+            Some(separator.as_str()),
+            None,
+        ),
+        FileKind::JsonLines(encoding) => ("jsonl", Some(encoding.as_str()), None, None),
+        FileKind::Xlsx(sheet) => ("xlsx", None, None, Some(sheet)),
+    };
+    json!({
+        "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
+        "header_line": reading.header_line, "columns": reading.header,
     })
 }
 

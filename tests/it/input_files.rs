@@ -414,19 +414,19 @@ fn an_upload_that_is_not_what_it_is_called_is_refused_when_it_comes() {
             "csv",
             octets,
             b"id,plan\n1,a\n2,\xff\n",
-            "the file.csv:3: the line is not UTF-8 text",
+            "the file is not UTF-8 (line 3)",
         ),
         (
             "jsonl",
             octets,
             b"{\"id\":1}\n{\"id\":\"\xc3\"}\n",
-            ".jsonl:2: the line is not UTF-8 text",
+            "the file is not UTF-8 (line 2)",
         ),
         (
             "csv",
             octets,
             b"id,plan\n1,\xe9\xa6",
-            ".csv:2: the line is not UTF-8 text",
+            "the file is not UTF-8 (line 2)",
         ),
         (
             "xlsx",
@@ -442,7 +442,7 @@ fn an_upload_that_is_not_what_it_is_called_is_refused_when_it_comes() {
         ),
         ("csv", octets, &workbook, "this is a workbook or an archive"),
         ("csv", octets, b"[{\"contract_id\": 1}]", "this is JSON"),
-        ("csv", octets, b"\xff\xfei\0d\0\n\0", "this is UTF-16 text"),
+        ("csv", octets, b"id\n\xff\xff\n", "the file is not UTF-8"),
         ("csv", octets, b"id,id\n1,2\n", "two columns are called"),
         (
             "jsonl",

@@ -39,6 +39,7 @@ mod payments;
 mod personal_data;
 mod printable;
 mod promote;
+mod reading;
 mod reference;
 mod refunds;
 mod reseal;

@@ -254,7 +254,7 @@ fn a_workbook_that_was_cut_or_damaged_anywhere_is_refused_or_read_as_it_was() {
 fn a_header_that_is_missing_empty_or_repeated_refuses_the_file() {
     refused(
         &workbook(|_| {}),
-        &["contracts.xlsx:1: the sheet is empty; its first row must name the columns"],
+        &["contracts.xlsx:1: the sheet is empty; one of its first rows must name the columns"],
     );
     refused(
         &workbook(|sheet| {

@@ -215,6 +215,28 @@ fn looks_like(c: char) -> Option<String> {
     Some(format!("{what}, U+{:04X}", u32::from(c)))
 }
 
+/// Whether a name is what a spreadsheet makes of a long number: its first digits, and how many others
+/// there were.
+///
+/// ```
+/// use payrun_domain::text::is_shortened_number;
+/// assert!(is_shortened_number("2.01507E+17"));
+/// assert!(!is_shortened_number("A1E+17") && !is_shortened_number("2015E17"));
+/// ```
+pub fn is_shortened_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((mantissa, exponent)) = text.split_once(['E', 'e']) else {
+        return false;
+    };
+    let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let exponent = exponent.strip_prefix('+');
+    digits(whole) && digits(decimals) && exponent.is_some_and(digits)
+}
+
+/// What to do about it.
+pub const SHORTENED_NUMBER: &str = "is a number that a spreadsheet has shortened (such as 2.01507E+17), and its other digits are lost: format \
+     the column as text, and put the whole number in";
+
 /// The first character of a text that nobody sees, by its name and number: it tells nothing of what
 /// the text says.
 ///

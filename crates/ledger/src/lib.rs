@@ -90,7 +90,7 @@ pub use planning::replacement::{EarlierItem, ReplacedItem, ReplacementCheck, fil
 pub use planning::run_rows::{NewJob, NewRun};
 pub use reads::item::ItemRow;
 pub use reads::item_history::{AttemptRow, EventRow};
-pub use reads::item_pages::ItemFilter;
+pub use reads::item_pages::{ItemFilter, RejectedLine};
 pub use reads::metrics_queries::{LaneHealth, UnknownAges};
 pub use reads::open_jobs::{OpenJob, RunProgress};
 pub use reads::run_totals::{EarlierProblems, Total};

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
 use crate::engine::contracts::{ImportError, ImportOptions, ImportReport, RejectedContract};
+use crate::workflow::source::TextEncoding;
 
 /// Arguments of `payrun contracts import`.
 #[derive(Debug, Args)]
@@ -28,6 +29,12 @@ pub(super) struct ImportArgs {
     /// Keep nothing; only tell what would be done
     #[arg(long)]
     dry_run: bool,
+    /// The encoding of a CSV file that is not UTF-8
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(TextEncoding::WORDS))]
+    encoding: Option<String>,
+    /// Take hidden and filtered rows of an Excel sheet too
+    #[arg(long)]
+    include_hidden: bool,
     /// Why; the name of the file if not given
     #[arg(long, value_name = "WHY")]
     reason: Option<String>,
@@ -58,6 +65,8 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Fai
         why: why.as_str().to_owned(),
         commit: !args.dry_run,
         path: args.file,
+        encoding: args.encoding.as_deref().and_then(TextEncoding::parse),
+        include_hidden: args.include_hidden,
     };
     let json = args.json;
     let told = |row: RejectedContract| match json {

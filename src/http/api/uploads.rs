@@ -19,7 +19,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::Query;
-use crate::workflow::source::{GiveUp, SourceError, StagedFile};
+use crate::workflow::source::{FileOptions, GiveUp, SourceError, StagedFile, TextEncoding};
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;
@@ -33,6 +33,8 @@ const AGAIN: u64 = 10;
 pub(super) struct UploadQuery {
     /// csv, jsonl, ndjson or xlsx
     format: String,
+    /// The encoding of a text that is not UTF-8: gb18030, gbk, big5, utf-16le or utf-16be
+    encoding: Option<String>,
 }
 
 /// A file that is kept.
@@ -60,6 +62,7 @@ pub(super) async fn upload(
             FORMATS.join(", ")
         )));
     }
+    let encoding = query.encoding.as_deref().map(encoding_of).transpose()?;
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -88,7 +91,7 @@ pub(super) async fn upload(
     let _waits = give_up.when_dropped();
     // It has its places until it has ended, also where nobody waits for it any more.
     let kept = tokio::spawn(async move {
-        let kept = keep(&app, arrived, query.format, give_up).await;
+        let kept = keep(&app, arrived, (query.format, encoding), give_up).await;
         drop((share, place));
         kept
     });
@@ -102,7 +105,7 @@ pub(super) async fn upload(
 async fn keep(
     app: &App,
     arrived: File,
-    format: String,
+    (format, encoding): (String, Option<TextEncoding>),
     give_up: GiveUp,
 ) -> Result<UploadView, ApiError> {
     let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
@@ -111,11 +114,11 @@ async fn keep(
     }
     let file = arrived.try_clone().map_err(|error| failed(&error))?;
     let of = format.clone();
-    let checked = tokio::task::spawn_blocking(move || check(file, &of, &give_up)).await;
-    checked.map_err(|error| failed(&error))??;
+    let checked = tokio::task::spawn_blocking(move || check(file, &of, encoding, &give_up)).await;
+    let file = checked.map_err(|error| failed(&error))??;
     let file = app
         .engine()
-        .keep_upload(arrived, &format)
+        .keep_upload(file, &format)
         .await
         .map_err(not_kept)?;
     Ok(UploadView { file, bytes })
@@ -155,25 +158,50 @@ const BEGINNING: usize = 8 * 1024;
 /// How a file is sent.
 const AS_IT_IS: &str = "curl --data-binary @FILE -H 'Content-Type: application/octet-stream'";
 
-/// Refuses what is not of this format as soon as it comes.
-fn check(mut file: File, format: &str, give_up: &GiveUp) -> Result<(), ApiError> {
+fn encoding_of(word: &str) -> Result<TextEncoding, ApiError> {
+    TextEncoding::parse(word).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "encoding is one of {}",
+            TextEncoding::WORDS.join(", ")
+        ))
+    })
+}
+
+/// Refuses what is not of this format as soon as it comes. What is kept of a text is UTF-8.
+fn check(
+    mut file: File,
+    format: &str,
+    encoding: Option<TextEncoding>,
+    give_up: &GiveUp,
+) -> Result<File, ApiError> {
     let mut beginning = Vec::with_capacity(BEGINNING);
     file.rewind().map_err(|error| failed(&error))?;
     (&file)
         .take(BEGINNING as u64)
         .read_to_end(&mut beginning)
         .map_err(|error| failed(&error))?;
-    if let Some(what) = begins_otherwise(&beginning, format) {
+    if let Some(what) = begins_otherwise(&beginning, format, encoding) {
         return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
     }
-    match StagedFile::of_sent(&format!("the file.{format}"), file).check(give_up) {
-        Ok(()) => Ok(()),
+    let options = FileOptions {
+        encoding,
+        // Hidden rows are refused where they are planned: what a workflow says is not known here.
+        include_hidden: true,
+        ..FileOptions::default()
+    };
+    let sent = StagedFile::of_sent(&format!("the file.{format}"), file);
+    match sent
+        .check(&options, give_up)
+        .and_then(|()| sent.in_utf8(&options))
+    {
+        Ok(file) => Ok(file),
         Err(SourceError::Read { source, .. }) => Err(failed(&source)),
         Err(
             error @ (SourceError::Outside { .. }
             | SourceError::Format { .. }
             | SourceError::Header { .. }
-            | SourceError::Text { .. }
+            | SourceError::Encoding { .. }
+            | SourceError::Nul { .. }
             | SourceError::Workbook { .. }),
         ) => Err(ApiError::invalid(error.to_string())),
     }
@@ -181,7 +209,11 @@ fn check(mut file: File, format: &str, give_up: &GiveUp) -> Result<(), ApiError>
 
 /// What a file of lines is that begins as no such file does. A CSV file may begin with nearly
 /// anything.
-fn begins_otherwise(beginning: &[u8], format: &str) -> Option<&'static str> {
+fn begins_otherwise(
+    beginning: &[u8],
+    format: &str,
+    encoding: Option<TextEncoding>,
+) -> Option<&'static str> {
     let has = |word: &[u8]| {
         beginning
             .windows(word.len())
@@ -200,8 +232,12 @@ fn begins_otherwise(beginning: &[u8], format: &str) -> Option<&'static str> {
         [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => {
             Some("this is a workbook or an archive")
         }
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("this is UTF-16 text"),
-        _ if beginning.contains(&0) => Some("this is no text"),
+        // UTF-16, or what the caller says: whether it is that, shows when it is decoded.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => None,
+        _ if encoding.is_some() => None,
+        _ if beginning.contains(&0) => {
+            Some("this is no text, or UTF-16 without encoding: utf-16le")
+        }
         _ if text.starts_with(b"%PDF-") => Some("this is a PDF"),
         _ if text.starts_with(b"<") => Some("this is HTML or XML"),
         _ if text.starts_with(b"{") || text.starts_with(b"[") => {

@@ -121,7 +121,7 @@ fn rendered(workflow: &Workflow, config: &Config) -> String {
         let mut columns: Vec<String> = used.map(str::to_owned).collect();
         columns.sort();
         columns.dedup();
-        let renderer = Renderer::new(job, &columns, &run, &params)
+        let renderer = Renderer::new(job, &columns, None, &run, &params)
             .expect("every column that is used is there");
         for value in [
             "",

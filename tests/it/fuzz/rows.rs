@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use payrun::workflow::ItemFileFormat;
-use payrun::workflow::source::{self, FileRow, SourceError};
+use payrun::workflow::source::{self, FileOptions, FileRow, Separator, SourceError};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use zip::write::SimpleFileOptions;
@@ -31,8 +31,8 @@ struct ReadFile {
 }
 
 /// Reads a file; why it is refused.
-fn read(path: &Path, format: &ItemFileFormat) -> Result<ReadFile, String> {
-    let mut rows = source::open(path, Some(format)).map_err(|error| reason(&error))?;
+fn read(path: &Path, options: &FileOptions) -> Result<ReadFile, String> {
+    let mut rows = source::open(path, options).map_err(|error| reason(&error))?;
     let columns = rows.columns().to_vec();
     let mut seen = ReadFile {
         columns,
@@ -70,11 +70,13 @@ fn read(path: &Path, format: &ItemFileFormat) -> Result<ReadFile, String> {
 
 fn reason(error: &SourceError) -> String {
     let said = match error {
-        SourceError::Header { reason, .. } | SourceError::Workbook { reason, .. } => reason.clone(),
+        SourceError::Header { reason, .. }
+        | SourceError::Encoding { reason, .. }
+        | SourceError::Workbook { reason, .. } => reason.clone(),
         SourceError::Read { .. }
         | SourceError::Outside { .. }
         | SourceError::Format { .. }
-        | SourceError::Text { .. } => error.to_string(),
+        | SourceError::Nul { .. } => error.to_string(),
     };
     assert!(said.len() <= REASON_MAX, "{said}");
     said
@@ -87,11 +89,17 @@ fn csv() {
     let path = folder.path().join("items.csv");
     target.try_on(|input| {
         std::fs::write(&path, input).unwrap();
-        let seen = match read(&path, &ItemFileFormat::Csv) {
+        let lines = lines(input);
+        let options = FileOptions {
+            format: Some(ItemFileFormat::Csv),
+            separator: Some(Separator::Comma),
+            header_line: lines.first().map(|(number, _)| *number),
+            ..FileOptions::default()
+        };
+        let seen = match read(&path, &options) {
             Ok(seen) => seen,
             Err(why) => return why,
         };
-        let lines = lines(input);
         if !input.contains(&b'"') {
             // Without quotes a row is a line, and a value is what stands between commas.
             let expected: Vec<u64> = lines.iter().map(|(number, _)| *number).skip(1).collect();
@@ -161,7 +169,11 @@ fn json_lines() {
     let path = folder.path().join("items.jsonl");
     target.try_on(|input| {
         std::fs::write(&path, input).unwrap();
-        let seen = match read(&path, &ItemFileFormat::JsonLines) {
+        let options = FileOptions {
+            format: Some(ItemFileFormat::JsonLines),
+            ..FileOptions::default()
+        };
+        let seen = match read(&path, &options) {
             Ok(seen) => seen,
             Err(why) => return why,
         };

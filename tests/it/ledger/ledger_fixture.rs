@@ -60,6 +60,7 @@ pub fn run(occurrence: &str) -> NewRun {
 
 pub fn job(name: &str) -> NewJob {
     NewJob {
+        file: None,
         at_once: true,
         name: name.into(),
         kind: "deduct".into(),

@@ -15,7 +15,9 @@ use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_domain::subscription::{Anchor, BillingInterval, BillingTerms, ContractOffer};
 use payrun_domain::text;
 use payrun_ledger::{Import, LedgerError, NewContract, UpsertOutcome};
-use payrun_project::workflow::source::{self, FileRow, FileRows, RowError, SourceError};
+use payrun_project::workflow::source::{
+    self, FileOptions, FileRow, FileRows, RowError, SourceError, TextEncoding,
+};
 use payrun_project::workflow::{ItemSource, load};
 
 /// How many contracts are kept together.
@@ -59,6 +61,20 @@ pub struct ImportOptions {
     pub why: String,
     /// Whether to keep it; else it is only looked at.
     pub commit: bool,
+    /// The encoding of a text file that is not UTF-8.
+    pub encoding: Option<TextEncoding>,
+    /// Whether hidden rows and columns of a workbook count.
+    pub include_hidden: bool,
+}
+
+impl ImportOptions {
+    fn file(&self) -> FileOptions {
+        FileOptions {
+            encoding: self.encoding,
+            include_hidden: self.include_hidden,
+            ..FileOptions::of_columns(&COLUMNS[..REQUIRED])
+        }
+    }
 }
 
 /// What an import did, or would do.
@@ -97,10 +113,18 @@ pub enum ImportError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// It has not the columns.
-    #[error("the file has no column {column}; contracts have {}, and may have {}", COLUMNS[..REQUIRED].join(", "), COLUMNS[REQUIRED..].join(", "))]
+    #[error(
+        "the file has no column {columns}; it was read as {reading}: {header}. Contracts have {}, and may have {}",
+        COLUMNS[..REQUIRED].join(", "),
+        COLUMNS[REQUIRED..].join(", ")
+    )]
     Column {
-        /// Which one.
-        column: &'static str,
+        /// Which ones.
+        columns: String,
+        /// How the file was understood.
+        reading: String,
+        /// Its header.
+        header: String,
     },
     /// It becomes unreadable in the middle.
     #[error("{0}; the rows before it were taken")]
@@ -126,11 +150,15 @@ impl Engine {
         options: &ImportOptions,
         mut told: impl FnMut(RejectedContract),
     ) -> Result<ImportReport, ImportError> {
-        let mut reader =
-            ContractReader::of(source::open(&options.path, None)?, options.account.clone())?;
+        let mut reader = ContractReader::of(
+            source::open(&options.path, &options.file())?,
+            options.account.clone(),
+        )?;
         reader.limits = self.limits_of_contracts(&options.account);
-        let before =
-            ContractReader::of(source::open(&options.path, None)?, options.account.clone())?;
+        let before = ContractReader::of(
+            source::open(&options.path, &options.file())?,
+            options.account.clone(),
+        )?;
         let now = self.clock.now();
         let import = Import {
             account: options.account.clone(),
@@ -242,19 +270,33 @@ struct ContractReader {
 
 impl ContractReader {
     fn of(rows: FileRows, account: String) -> Result<Self, ImportError> {
-        let places = COLUMNS.map(|name| rows.columns().iter().position(|column| column == name));
-        if let Some((column, _)) = COLUMNS
-            .iter()
-            .zip(places)
-            .take(REQUIRED)
-            .find(|(_, place)| place.is_none())
-        {
-            return Err(ImportError::Column { column });
+        let places = COLUMNS.map(|name| {
+            let is_it = |column: &String| text::folded(column) == name;
+            rows.columns().iter().position(is_it)
+        });
+        let required = COLUMNS.iter().zip(places).take(REQUIRED);
+        let missing: Vec<&str> = required
+            .filter(|(_, place)| place.is_none())
+            .map(|(column, _)| *column)
+            .collect();
+        if !missing.is_empty() {
+            let header: Vec<String> = rows
+                .reading()
+                .header
+                .iter()
+                .take(30)
+                .map(|name| text::shown(name))
+                .collect();
+            return Err(ImportError::Column {
+                columns: missing.join(", "),
+                reading: rows.reading().to_string(),
+                header: header.join(", "),
+            });
         }
         let other_columns = rows
             .columns()
             .iter()
-            .filter(|column| !COLUMNS.contains(&column.as_str()))
+            .filter(|column| !COLUMNS.contains(&text::folded(column).as_str()))
             .cloned()
             .collect();
         Ok(Self {
@@ -322,6 +364,9 @@ impl ContractReader {
     fn contract(&mut self, row: &FileRow) -> Result<(NewContract, bool), String> {
         let cell = self.cell(row, "contract_id").unwrap_or_default();
         let contract = text::trimmed(cell).to_owned();
+        if text::is_shortened_number(&contract) {
+            return Err(format!("contract_id {}", text::SHORTENED_NUMBER));
+        }
         if let Some(what) = text::not_in_names(&contract) {
             return Err(format!("contract_id {what}: {}", text::NAME_REMEDY));
         }

@@ -5,12 +5,14 @@
 //! limit nothing is planned at all. A dry plan goes the same way and is rolled back at the end.
 //! Memory stays flat however long the file is.
 
+mod check_files;
 mod dependent_jobs;
 pub(crate) mod item_builder;
 pub(crate) mod plan_permits;
 mod request;
 pub(crate) mod row_source;
 
+pub use check_files::wrong_files;
 pub use request::{FileNamer, Input, RunRequest};
 
 use std::collections::BTreeMap;
@@ -44,7 +46,7 @@ use payrun_project::job_kinds::StatementRole;
 use payrun_project::workflow::params::RunValues;
 use payrun_project::workflow::render::{Renderer, RowNotices, render_constant};
 use payrun_project::workflow::source::{
-    self, FileReach, FileRow, RowError, SourceError, StagedFile,
+    self, FileReach, FileReading, FileRow, RowError, SourceError, StagedFile,
 };
 use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow};
 use payrun_yaml::diagnostics::Diagnostics;
@@ -101,6 +103,8 @@ pub struct PlannedJob {
     pub rejected: u64,
     /// Items that file again what has failed, with other content.
     pub filed_again: u64,
+    /// How its file was understood, where its items come from one.
+    pub reading: Option<FileReading>,
     /// Whether its items are planned later, when the job they come from has ended.
     pub late: bool,
     /// What its items wait for, if they need approval.
@@ -323,6 +327,9 @@ impl Engine {
             rate: job.rate,
             concurrency: job.concurrency,
             at_once: !late,
+            file: file
+                .as_ref()
+                .and_then(|rows| serde_json::to_string(rows.reading()).ok()),
         };
         let job_id = planning.job(new).await?;
         if late {
@@ -346,8 +353,9 @@ impl Engine {
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
         let before = planning.newest_item().await?;
+        let reading = file.as_ref().map(|rows| rows.reading().clone());
         let (chunks, mut inbox) = mpsc::channel(2);
-        let reading = {
+        let reader = {
             let (request, rows, engine, run_id) = (
                 request.clone(),
                 Arc::clone(rows),
@@ -367,6 +375,7 @@ impl Engine {
         };
         let mut planned = PlannedJob {
             shown: request.shown,
+            reading,
             ..PlannedJob::of(job)
         };
         let (again, personal) = (
@@ -393,7 +402,7 @@ impl Engine {
             }
         }
         drop(inbox);
-        let read = reading.await.map_err(|_| PlanError::Broken {
+        let read = reader.await.map_err(|_| PlanError::Broken {
             job: job.name.clone(),
         })?;
         written?;
@@ -457,19 +466,19 @@ impl Engine {
     ) -> Result<BTreeMap<String, source::FileRows>, PlanError> {
         let mut staged = BTreeMap::new();
         for job in &request.workflow.jobs {
-            let ItemSource::File { file, format } = &job.items.source else {
+            let ItemSource::File { file, options } = &job.items.source else {
                 continue;
             };
             let failed = |source| PlanError::Source {
                 job: job.name.clone(),
                 source,
             };
-            let (from, format) = (request.file_of(job, file, &self.config)?, format.clone());
+            let (from, options) = (request.file_of(job, file, &self.config)?, options.clone());
             let (max, ending) = (self.config.input_mib, self.places.ending());
             let opening = tokio::task::spawn_blocking(move || match from {
-                ItemFileOrigin::Copy(staged) => staged.rows(format.as_ref(), &ending),
+                ItemFileOrigin::Copy(staged) => staged.rows(&options, &ending),
                 ItemFileOrigin::Path(path, reach) => {
-                    StagedFile::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending)
+                    StagedFile::of(&path, &reach, max, &ending)?.rows(&options, &ending)
                 }
             });
             let opened = opening.await.map_err(|_| PlanError::Broken {
@@ -876,7 +885,7 @@ impl PlanReader<'_> {
             request.timezone,
         );
         let mut rows = self.open(job, file, &run)?;
-        let renderer = Renderer::new(job, &rows.columns(), &run, &request.params)
+        let renderer = Renderer::new(job, &rows.columns(), rows.reading(), &run, &request.params)
             .map_err(PlanError::Workflow)?;
         let mut row = FileRow::default();
         let mut chunk = RowChunk::default();
@@ -922,9 +931,13 @@ impl PlanReader<'_> {
     ) -> Result<RowStream, PlanError> {
         let request = self.request;
         match &job.items.source {
-            ItemSource::File { .. } => file.map(RowStream::File).ok_or_else(|| PlanError::Broken {
-                job: job.name.clone(),
-            }),
+            ItemSource::File { .. } => {
+                file.map(Box::new)
+                    .map(RowStream::File)
+                    .ok_or_else(|| PlanError::Broken {
+                        job: job.name.clone(),
+                    })
+            }
             ItemSource::Days(span) => Ok(RowStream::days(*span, &run.date)),
             ItemSource::Window(span) => Ok(RowStream::window(*span, &run.date)),
             ItemSource::Contracts => {

@@ -17,7 +17,7 @@ use crate::vault::{Vault, VaultError, open_input, sealed};
 use payrun_domain::item::State;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, PlannedContract, RejectedRow, filed_again_as};
 use payrun_project::job_kinds::JobKind;
-use payrun_project::workflow::source::{self, FileRow, RowError};
+use payrun_project::workflow::source::{self, FileReading, FileRow, RowError};
 use payrun_project::workflow::{CONTRACT_COLUMNS, DaySpan, Job, Template};
 
 /// How many items are read at a time.
@@ -26,7 +26,7 @@ const PAGE: u32 = 500;
 /// Rows on their way.
 pub(crate) enum RowStream {
     /// Of a file.
-    File(source::FileRows),
+    File(Box<source::FileRows>),
     /// Few enough to be made at once.
     Made {
         columns: Vec<String>,
@@ -126,6 +126,14 @@ impl RowStream {
             Self::Made { columns, .. } => columns.clone(),
             Self::Items(rows) => rows.columns.clone(),
             Self::Contracts(_) => CONTRACT_COLUMNS.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// How the file was understood, where it is one.
+    pub(crate) fn reading(&self) -> Option<&FileReading> {
+        match self {
+            Self::File(rows) => Some(rows.reading()),
+            Self::Made { .. } | Self::Items(_) | Self::Contracts(_) => None,
         }
     }
 
@@ -427,6 +435,7 @@ mod tests {
             dunning: Vec::new(),
         };
         let job = NewJob {
+            file: None,
             at_once: true,
             name: "j".to_owned(),
             kind: "refund".to_owned(),

@@ -56,6 +56,8 @@ pub struct NewJob {
     /// Whether its items are planned with the run; else when the jobs it takes them from have
     /// ended.
     pub at_once: bool,
+    /// The file its rows come from, and how it was read, as JSON; none where they come from no file.
+    pub file: Option<String>,
 }
 
 /// Numbers that a run and a job have in a file: also behind those that a plan under way has.
@@ -105,8 +107,8 @@ pub(crate) async fn insert_job(
     let id = number(tx.engine(), id, NEXT_JOB);
     let insert = format!(
         "insert into jobs (id, run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
-           account) \
-         values ({id}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id"
+           account, file) \
+         values ({id}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id"
     );
     sqlx::query_scalar(AssertSqlSafe(insert))
         .bind(run_id)
@@ -124,6 +126,7 @@ pub(crate) async fn insert_job(
         .bind(i64::from(job.needs.is_empty()))
         .bind(i64::from(job.at_once))
         .bind(&job.account)
+        .bind(&job.file)
         .fetch_one(tx.connection())
         .await
         .map_err(|source| LedgerError::of("planning a job", source))

@@ -5,6 +5,7 @@
 //! what is being asked about are few among many that went well, and have indexes of their own; the
 //! states in those must be written out, or they are not used.
 
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
@@ -49,6 +50,17 @@ const FEW: [(&str, &[State]); 2] = [
 ];
 
 const DOING: &str = "listing items";
+
+/// A row of a file that was rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedLine {
+    /// Its line.
+    pub line: i64,
+    /// The id of what is kept of it.
+    pub item: i64,
+    /// Why.
+    pub reason: String,
+}
 
 impl Ledger {
     /// Items from behind `after` on, in the order of their ids.
@@ -113,6 +125,40 @@ impl Ledger {
             .iter()
             .map(item_row)
             .collect()
+    }
+
+    /// The lines of a job's file whose rows were rejected, with the reasons, by line from behind one
+    /// on: at most so many.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn rejected_lines(
+        &self,
+        job_id: i64,
+        after: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<RejectedLine>, LedgerError> {
+        let query = sqlx::query(include_str!("rejected_lines.sql"))
+            .bind(job_id)
+            .bind(after.0)
+            .bind(after.1)
+            .bind(i64::from(limit));
+        let doing = "listing the rejected rows of a job";
+        let failed = |source| LedgerError::of(doing, source);
+        let line = |row: &AnyRow| -> Result<RejectedLine, sqlx::Error> {
+            let reason: Option<String> = row.try_get("reason")?;
+            Ok(RejectedLine {
+                line: row.try_get("line")?,
+                item: row.try_get("id")?,
+                reason: reason.unwrap_or_default(),
+            })
+        };
+        self.rows(doing, query)
+            .await?
+            .iter()
+            .map(line)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Between which ids the items of a run are; all ids where no run is meant.

@@ -49,6 +49,8 @@ pub struct JobRow {
     pub failure: Option<String>,
     /// The same for programs.
     pub failure_code: Option<FailureCode>,
+    /// The file its rows came from, and how it was read, as JSON.
+    pub file: Option<String>,
 }
 
 /// Whose job is meant.
@@ -139,7 +141,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query = "select id, run_id, name, kind, lane, account, finished_at, failure, failure_code from jobs where run_id = $1 order by id limit 1000";
+        let query = "select id, run_id, name, kind, lane, account, finished_at, failure, failure_code, file from jobs where run_id = $1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id))
             .await?
             .iter()
@@ -220,6 +222,7 @@ fn job_row(row: &AnyRow) -> Result<JobRow, LedgerError> {
             .map(Timestamp::from_millis),
         failure: row.try_get("failure").map_err(failed)?,
         failure_code: failure_code(row, ("jobs", row.try_get("id").map_err(failed)?))?,
+        file: row.try_get("file").map_err(failed)?,
     })
 }
 

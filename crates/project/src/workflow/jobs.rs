@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::compile::{Compiler, is_name};
 use super::expression::VariableName;
+use super::source::{ColumnAliases, FileOptions, Separator, TextEncoding};
 use super::template::TemplatePart;
 use super::{
     Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits, Template,
@@ -15,7 +16,7 @@ use crate::job_kinds::{FieldKind, InputField, JobKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, parse_minor};
-use payrun_domain::text::shown;
+use payrun_domain::text::{folded, shown, trimmed};
 use payrun_yaml::fields::{duration_of, integer_of, text_of};
 use payrun_yaml::node::{MappingEntry, YamlNode};
 use payrun_yaml::scalars;
@@ -45,6 +46,26 @@ fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
         Some(age) => kind.within(age),
         None => kind,
     }
+}
+
+/// Says which columns of a file a job uses, and which of them hold personal data.
+fn name_columns<'t>(
+    options: &mut FileOptions,
+    kind: &JobKind,
+    with: &'t BTreeMap<String, Template>,
+    open: impl Iterator<Item = &'t str>,
+) {
+    let mut used: BTreeSet<String> = open.map(str::to_owned).collect();
+    let mut personal = BTreeSet::new();
+    for (name, template) in with {
+        let columns = template.item_columns();
+        if kind.field(name).is_some_and(|field| field.sensitive) {
+            personal.extend(columns.iter().map(|&column| column.to_owned()));
+        }
+        used.extend(columns.into_iter().map(str::to_owned));
+    }
+    options.used = used.into_iter().collect();
+    options.personal = Some(personal.into_iter().collect());
 }
 
 impl<'a> Compiler<'a> {
@@ -101,6 +122,16 @@ impl<'a> Compiler<'a> {
         };
         let kind = kind?;
         self.check_private(&kind, &with, key.as_ref(), order_number.as_ref());
+        let mut items = items?;
+        if let ItemSource::File { options, .. } = &mut items.source {
+            let condition = items.condition.as_ref();
+            let open = key
+                .iter()
+                .chain(&order_number)
+                .flat_map(Template::item_columns);
+            let open = open.chain(condition.into_iter().flat_map(Condition::item_columns));
+            name_columns(options, &kind, &with, open);
+        }
         Some(Job {
             name: entry.key.clone(),
             policy: read_policy(node, &kind.policy),
@@ -110,7 +141,7 @@ impl<'a> Compiler<'a> {
                 .map(|gateway| gateway.name.clone())
                 .unwrap_or_default(),
             needs,
-            items: items?,
+            items,
             key,
             order_number,
             derives_empty_number: text_of(node, "empty_order_number") == Some("derive"),
@@ -172,6 +203,11 @@ impl<'a> Compiler<'a> {
         for (name, of) in [
             ("format", "file"),
             ("sheet", "file"),
+            ("encoding", "file"),
+            ("separator", "file"),
+            ("header", "file"),
+            ("hidden", "file"),
+            ("columns", "file"),
             ("state", "from"),
             ("until", "days or window"),
             ("due", "contracts"),
@@ -225,7 +261,75 @@ impl<'a> Compiler<'a> {
                 None
             }
         };
-        Some(ItemSource::File { file, format })
+        for (name, belongs) in [
+            (
+                "encoding",
+                !matches!(format, Some(ItemFileFormat::Xlsx { .. })),
+            ),
+            (
+                "separator",
+                matches!(format, None | Some(ItemFileFormat::Csv)),
+            ),
+            (
+                "hidden",
+                matches!(format, None | Some(ItemFileFormat::Xlsx { .. })),
+            ),
+        ] {
+            if let Some(odd) = node.get(name).filter(|_| !belongs) {
+                self.refuse(
+                    odd.at,
+                    format!("{name} does not belong to a file of this format"),
+                );
+            }
+        }
+        let options = FileOptions {
+            format,
+            encoding: text_of(node, "encoding").and_then(TextEncoding::parse),
+            separator: text_of(node, "separator").and_then(Separator::parse),
+            header_line: integer_of(node, "header").and_then(|line| u64::try_from(line).ok()),
+            include_hidden: text_of(node, "hidden") == Some("include"),
+            aliases: node
+                .get("columns")
+                .map_or_else(Vec::new, |node| self.aliases(node)),
+            used: Vec::new(),
+            personal: None,
+        };
+        Some(ItemSource::File { file, options })
+    }
+
+    /// What columns may be called in the file. A name that is given for two columns tells neither.
+    fn aliases(&mut self, node: &YamlNode) -> Vec<ColumnAliases> {
+        let (mut aliases, mut known) = (Vec::new(), BTreeMap::new());
+        for entry in node.entries() {
+            let names: Vec<&YamlNode> = match entry.value.list() {
+                [] => vec![&entry.value],
+                list => list.iter().collect(),
+            };
+            for name in &names {
+                let Some(text) = name.text() else {
+                    continue;
+                };
+                if trimmed(text).is_empty() {
+                    self.refuse(name.at, "the name of a column is not empty");
+                }
+                if let Some(other) = known.insert(folded(text), entry.key.clone())
+                    && other != entry.key
+                {
+                    self.refuse(
+                        name.at,
+                        format!("\"{}\" is a name of the column {other} too", shown(text)),
+                    );
+                }
+            }
+            aliases.push(ColumnAliases {
+                column: entry.key.clone(),
+                names: names
+                    .iter()
+                    .filter_map(|name| name.text().map(str::to_owned))
+                    .collect(),
+            });
+        }
+        aliases
     }
 
     fn from(&mut self, node: &YamlNode) -> Option<ItemSource> {

@@ -15,7 +15,9 @@ use payrun_domain::item::State;
 use payrun_domain::occurrence::{MissedPolicy, Overlap};
 use payrun_domain::policy::Policy;
 use payrun_domain::timetable::Timetable;
+use source::FileOptions;
 
+pub mod blank_file;
 mod comparison;
 mod compile;
 mod contracts;
@@ -154,8 +156,8 @@ pub enum ItemSource {
     File {
         /// The file, as the workflow names it; may use `params` and `run`.
         file: Template,
-        /// Its format; told from the name if not given.
-        format: Option<ItemFileFormat>,
+        /// How it is read.
+        options: FileOptions,
     },
     /// The items of another job.
     Job {

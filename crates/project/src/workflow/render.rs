@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -14,7 +14,7 @@ use minijinja::value::{Object, Value};
 use super::excluded_rows::{ExcludedRows, ExclusionFilter};
 use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
 use super::params::RunValues;
-use super::source::{FileRow, no_column};
+use super::source::{FileReading, FileRow, no_column};
 use super::template::{Template, TemplatePart};
 use super::{ItemSource, Job};
 use crate::job_kinds::{FieldKind, InputField, JobKind};
@@ -22,7 +22,7 @@ use payrun_domain::identity_card;
 use payrun_domain::ids::{KEY_MAX, OrderNumber};
 use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};
 use payrun_domain::text;
-use payrun_yaml::diagnostics::Diagnostics;
+use payrun_yaml::diagnostics::{Diagnostic, Diagnostics};
 
 /// A row as an item to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,9 @@ pub struct TrimmedColumn {
     pub first: u64,
 }
 
+/// How many columns of a file a message names.
+const COLUMNS_SHOWN: usize = 30;
+
 /// The values of a row's fields, sorted by name.
 type FieldValues<'v> = Vec<(&'v InputField, Cow<'v, str>)>;
 
@@ -166,6 +169,7 @@ impl<'a> Renderer<'a> {
     pub fn new(
         job: &'a Job,
         columns: &[String],
+        reading: Option<&FileReading>,
         run: &RunValues,
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
@@ -174,6 +178,8 @@ impl<'a> Renderer<'a> {
             run,
             params,
             found: Diagnostics::default(),
+            missing: BTreeSet::new(),
+            reading,
         };
         let named = job
             .with
@@ -211,11 +217,7 @@ impl<'a> Renderer<'a> {
         }
         if let Some(condition) = &job.items.condition {
             for column in condition.item_columns() {
-                if !preparing.has(column) {
-                    preparing
-                        .found
-                        .push(condition.diagnostic(no_column(column, columns)));
-                }
+                preparing.miss(column, |message| condition.diagnostic(message));
             }
         }
         let found = std::mem::take(&mut preparing.found);
@@ -255,7 +257,13 @@ impl<'a> Renderer<'a> {
             if name.len() != cell.len() {
                 changed.push((*index, name));
             }
-            if let Some(what) = text::not_in_names(name) {
+            if text::is_shortened_number(name) {
+                reasons.push(format!(
+                    "{} {}",
+                    self.columns[*index],
+                    text::SHORTENED_NUMBER
+                ));
+            } else if let Some(what) = text::not_in_names(name) {
                 reasons.push(format!(
                     "{} {what}: {}",
                     self.columns[*index],
@@ -714,19 +722,46 @@ struct RendererBuilder<'a> {
     run: &'a RunValues,
     params: &'a BTreeMap<String, String>,
     found: Diagnostics,
+    /// The columns that were told of.
+    missing: BTreeSet<String>,
+    /// How the file was understood that has the columns.
+    reading: Option<&'a FileReading>,
+}
+
+/// What a file's header says, and what to do where a column is missing.
+fn columns_of_file(reading: &FileReading, missing: &str) -> String {
+    let mut columns: Vec<String> = reading
+        .header
+        .iter()
+        .take(COLUMNS_SHOWN)
+        .map(|column| text::shown(column))
+        .collect();
+    if reading.header.len() > COLUMNS_SHOWN {
+        columns.push("…".to_owned());
+    }
+    format!(
+        "the file was read as {reading}: {}. Where a column has another name there, say so beside file: columns: {{ {missing}: [\"its name\"] }}",
+        columns.join(", ")
+    )
 }
 
 impl RendererBuilder<'_> {
-    fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|known| known == column)
+    /// Tells of a column that is not there, once however often it is used.
+    fn miss(&mut self, column: &str, at: impl Fn(String) -> Diagnostic) {
+        let is_known = self.columns.iter().any(|known| known == column);
+        if !is_known && self.missing.insert(column.to_owned()) {
+            let diagnostic = at(no_column(column, self.columns));
+            let is_first = self.missing.len() == 1;
+            self.found.push(match self.reading.filter(|_| is_first) {
+                Some(reading) => diagnostic.help(columns_of_file(reading, column)),
+                None => diagnostic,
+            });
+        }
     }
 
     fn plan<'a>(&mut self, template: &'a Template) -> Plan<'a> {
         for column in template.item_columns() {
-            if !self.has(column) {
-                self.found
-                    .push(template.diagnostic(no_column(column, self.columns)));
-            }
+            self.miss(column, |message| template.diagnostic(message));
         }
         let mut pieces: Vec<ValuePiece<'a>> = Vec::new();
         for part in template.parts() {
@@ -1057,7 +1092,7 @@ mod tests {
     ) -> Result<Option<RenderedItem>, Vec<String>> {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         let renderer =
-            Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
+            Renderer::new(&workflow.jobs[0], &columns, None, &run(), &BTreeMap::new()).unwrap();
         renderer
             .row(&FileRow::of(2, cells))
             .map(|rendered| rendered.into_iter().next())
@@ -1145,14 +1180,14 @@ mod tests {
     fn a_missing_column_is_shown_at_the_place_of_its_use() {
         let workflow = read(MONTHLY).unwrap();
         let columns = ["contract", "amount", "plan"].map(str::to_owned);
-        let found = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new())
+        let found = Renderer::new(&workflow.jobs[0], &columns, None, &run(), &BTreeMap::new())
             .err()
             .unwrap();
         let messages: Vec<String> = found
             .iter()
             .map(|d| format!("{}:{} {}", d.line, d.column, d.message))
             .collect();
-        assert_eq!(messages.len(), 3, "{found}");
+        assert_eq!(messages.len(), 2, "{found}");
         assert!(
             messages[0].contains("there is no column \"active\""),
             "{found}"

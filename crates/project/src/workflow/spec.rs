@@ -1,5 +1,6 @@
 //! The fields of a workflow file, declared.
 
+use super::source::{Separator, TextEncoding};
 use crate::config::WORKFLOW_RULE;
 use crate::job_kinds::spec::{QUERY, RETRY};
 use payrun_yaml::fields::{FieldSpec, ValueShape};
@@ -74,7 +75,7 @@ static PARAM: [FieldSpec; 3] = [
 /// The states whose items another job may take.
 const STATES: ValueShape = ValueShape::Word(&["succeeded", "failed", "needs_review", "cancelled"]);
 
-static ITEMS: [FieldSpec; 11] = [
+static ITEMS: [FieldSpec; 16] = [
     FieldSpec::optional(
         "file",
         ValueShape::Template,
@@ -89,6 +90,34 @@ static ITEMS: [FieldSpec; 11] = [
         "sheet",
         ValueShape::Text,
         "The sheet of an Excel file; the first that is not hidden if not given.",
+    ),
+    FieldSpec::optional(
+        "encoding",
+        ValueShape::Word(&TextEncoding::WORDS),
+        "The encoding of a text file that is not UTF-8, such as gb18030; a file that is UTF-8 is read as that.",
+    ),
+    FieldSpec::optional(
+        "separator",
+        ValueShape::Word(&Separator::WORDS),
+        "What separates the values of a CSV file; told from its header if not given.",
+    ),
+    FieldSpec::optional(
+        "header",
+        ValueShape::Integer(1, 1_048_576),
+        "The line that names the columns; if not given, the first that names every column that is used.",
+    ),
+    FieldSpec::optional(
+        "hidden",
+        ValueShape::Word(&["refuse", "include"]),
+        "Whether hidden and filtered rows and hidden columns of an Excel sheet count; the file is refused if not given.",
+    ),
+    FieldSpec::optional(
+        "columns",
+        ValueShape::Named(&ValueShape::Either(&[
+            ValueShape::Text,
+            ValueShape::List(&ValueShape::Text),
+        ])),
+        "By column: what it may be called in the file, such as out_trade_no: [订单号, Order No.]. Case, width and blanks around do not count.",
     ),
     FieldSpec::optional(
         "from",

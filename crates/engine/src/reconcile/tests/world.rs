@@ -206,6 +206,7 @@ impl World {
         };
         let mut planning = self.engine.ledger.plan(run).await.unwrap();
         let job = NewJob {
+            file: None,
             name: kind.to_owned(),
             kind: kind.to_owned(),
             lane: "hk".to_owned(),

@@ -10,9 +10,11 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::{FileRows, GiveUp, SourceError, format_of, rows_of, text_check};
+use super::FileOptions;
+use super::{FileRows, GiveUp, SourceError, format_of, nul_check, rows_of};
 use crate::workflow::ItemFileFormat;
 use payrun_system::regular_file;
+use sha2::{Digest as _, Sha256};
 
 /// How much of a file is copied at a time.
 const CHUNK: u64 = 8 * 1024 * 1024;
@@ -80,20 +82,25 @@ impl StagedFile {
     ///
     /// # Errors
     /// As [`super::open`].
-    pub fn rows(
-        &self,
-        format: Option<&ItemFileFormat>,
-        give_up: &GiveUp,
-    ) -> Result<FileRows, SourceError> {
-        rows_of(self.opened()?, &self.name, format, give_up)
+    pub fn rows(&self, options: &FileOptions, give_up: &GiveUp) -> Result<FileRows, SourceError> {
+        let unreadable = |source| SourceError::Read {
+            path: self.name.clone(),
+            source,
+        };
+        // Before anything is read: whoever reads the file shares its place in it.
+        let digest = self.sha256(give_up).map_err(unreadable)?;
+        let mut rows = rows_of(self.opened()?, &self.name, options, give_up)?;
+        rows.reading.name = self.name.display().to_string();
+        rows.reading.sha256 = Some(digest);
+        Ok(rows)
     }
 
     /// Whether it is what its name says, as far as that can be told without a workflow: of a
     /// workbook any sheet may be meant.
     ///
     /// # Errors
-    /// As [`super::open`]; [`SourceError::Text`].
-    pub fn check(&self, give_up: &GiveUp) -> Result<(), SourceError> {
+    /// As [`super::open`]; [`SourceError::Nul`].
+    pub fn check(&self, options: &FileOptions, give_up: &GiveUp) -> Result<(), SourceError> {
         let escaped = match format_of(&self.name) {
             Some(ItemFileFormat::Xlsx { .. }) => {
                 return super::Xlsx::open(self.opened()?, &self.name, None, give_up).map(drop);
@@ -101,19 +108,42 @@ impl StagedFile {
             Some(ItemFileFormat::JsonLines) => true,
             Some(ItemFileFormat::Csv) | None => false,
         };
-        self.rows(None, give_up)?;
+        self.rows(options, give_up)?;
         let unreadable = |source| SourceError::Read {
             path: self.name.clone(),
             source,
         };
-        match text_check::wrong(self.opened()?, escaped).map_err(unreadable)? {
+        let text = self.in_utf8(options)?;
+        match nul_check::line_with_nul(text, escaped).map_err(unreadable)? {
             None => Ok(()),
-            Some((line, reason)) => Err(SourceError::Text {
+            Some(line) => Err(SourceError::Nul {
                 path: self.name.clone(),
                 line,
-                reason,
             }),
         }
+    }
+
+    /// The text of it in UTF-8, from an encoding that was said; itself, if it is UTF-8 or no text.
+    ///
+    /// # Errors
+    /// [`SourceError::Encoding`], [`SourceError::Read`]
+    pub fn in_utf8(&self, options: &FileOptions) -> Result<File, SourceError> {
+        match options.format.clone().or_else(|| format_of(&self.name)) {
+            Some(ItemFileFormat::Xlsx { .. }) | None => self.opened(),
+            Some(ItemFileFormat::Csv | ItemFileFormat::JsonLines) => {
+                Ok(super::decoded(self.opened()?, &self.name, options)?.0)
+            }
+        }
+    }
+
+    /// SHA-256 of it, in hex.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub fn sha256(&self, give_up: &GiveUp) -> io::Result<String> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        digest(file, give_up)
     }
 
     /// The file, from its beginning.
@@ -126,6 +156,22 @@ impl StagedFile {
         file.rewind().map_err(unreadable)?;
         Ok(file)
     }
+}
+
+/// SHA-256 of a file, in hex.
+fn digest(mut file: File, give_up: &GiveUp) -> io::Result<String> {
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
+    loop {
+        if give_up.is_said() {
+            return Err(io::Error::other("the process is about to end"));
+        }
+        match file.read(&mut buffer)? {
+            0 => break,
+            read => digest.update(&buffer[..read]),
+        }
+    }
+    let hex = |out: String, byte: &u8| format!("{out}{byte:02x}");
+    Ok(digest.finalize().iter().fold(String::new(), hex))
 }
 
 /// A copy of a file of at most so many MiB. A file whose length says more is not copied at all.
@@ -208,7 +254,7 @@ mod tests {
             &GiveUp::default(),
         ) {
             Ok(staged) => staged
-                .rows(None, &GiveUp::default())
+                .rows(&FileOptions::default(), &GiveUp::default())
                 .unwrap()
                 .columns()
                 .join(","),

@@ -2,10 +2,10 @@
 //!
 //! A workbook is a zip file of XML that a stranger made. It is unpacked and read by a process of
 //! its own ([`child_process`]), the same program, whose memory is limited: what kills it refuses
-//! the file, and does no other harm. Rows come from it over a pipe. Rows and columns that are
-//! hidden or filtered away count like all others, formulas by the value that was stored last. How a
-//! number is shown counts only for dates: `007` is text or it is 7. Nothing of a value is ever in
-//! an error.
+//! the file, and does no other harm. Rows come from it over a pipe. What Excel shows is what is
+//! meant: a number is read as its format shows it, and rows and columns that are hidden or filtered
+//! away refuse the sheet unless they are said to count. Formulas count by the value that was stored
+//! last. Nothing of a value is ever in an error.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -17,12 +17,16 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::give_up::locked;
-use super::{FileRow, GiveUp, ROW_MAX, RowError, SourceError};
+use super::header::Header;
+use super::{FileOptions, FileRow, GiveUp, ROW_MAX, RowError, SourceError};
+use layout::SheetLayout;
 use payrun_domain::text::shown;
 
 mod cell;
 pub(super) mod child_process;
+mod layout;
 mod limits;
+mod number_format;
 mod sheet;
 
 /// The largest file, in bytes.
@@ -55,6 +59,7 @@ pub(super) struct Xlsx {
     line: Vec<u8>,
     /// The last row that came.
     at: u64,
+    layout: SheetLayout,
 }
 
 /// What the other process says, a line each.
@@ -62,6 +67,8 @@ pub(super) struct Xlsx {
 enum XlsxMessage {
     /// There is such a sheet.
     Opened,
+    /// What of it a person does not see as it is.
+    Layout(SheetLayout),
     /// There is none, or it is no workbook.
     Refused(String),
     /// Its line, the texts of its cells one behind the other, and where each of them ends.
@@ -117,12 +124,22 @@ impl Xlsx {
             lines,
             line: Vec::new(),
             at: 1,
+            layout: SheetLayout::default(),
         };
-        match opened.hear() {
-            Some(XlsxMessage::Opened) => Ok(opened),
+        // First that there is such a sheet, and then how it is laid out.
+        let said = match opened.hear() {
+            Some(XlsxMessage::Opened) => opened.hear(),
+            other => other,
+        };
+        match said {
+            Some(XlsxMessage::Layout(layout)) => {
+                opened.layout = layout;
+                Ok(opened)
+            }
             Some(XlsxMessage::Refused(reason)) => Err(refuse(&reason)),
             Some(
-                XlsxMessage::Row(..)
+                XlsxMessage::Opened
+                | XlsxMessage::Row(..)
                 | XlsxMessage::Wrong(_)
                 | XlsxMessage::Broken(_)
                 | XlsxMessage::End,
@@ -131,16 +148,25 @@ impl Xlsx {
         }
     }
 
-    pub(super) fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
+    /// The name of the sheet.
+    pub(super) fn sheet(&self) -> &str {
+        &self.layout.sheet
+    }
+
+    /// Refuses a sheet that shows a person something else than what is read.
+    pub(super) fn check_layout(
+        &self,
+        header: &Header,
+        options: &FileOptions,
+    ) -> Result<(), String> {
+        self.layout.check(header, options)
+    }
+
+    /// The next row as names of columns.
+    pub(super) fn header(&mut self) -> Option<Result<(Vec<String>, u64), RowError>> {
         let mut row = FileRow::default();
-        match self.next(&mut row, &[]) {
-            Some(Ok(())) => Ok((row.iter().map(str::to_owned).collect(), row.line)),
-            Some(Err(error)) => Err(error),
-            None => Err(RowError::at(
-                1,
-                "the sheet is empty; its first row must name the columns",
-            )),
-        }
+        let read = self.next(&mut row, &[])?;
+        Some(read.map(|()| (row.iter().map(str::to_owned).collect(), row.line)))
     }
 
     pub(super) fn read(
@@ -176,11 +202,13 @@ impl Xlsx {
             Some(XlsxMessage::End) => None,
             Some(XlsxMessage::Broken(line)) => Some(Err(broken(line))),
             // A process that died must not look like the end of the sheet.
-            Some(XlsxMessage::Opened | XlsxMessage::Refused(_)) | None => Some(Err(RowError {
-                line: self.at,
-                reason: self.why_it_died().to_owned(),
-                fatal: true,
-            })),
+            Some(XlsxMessage::Opened | XlsxMessage::Layout(_) | XlsxMessage::Refused(_)) | None => {
+                Some(Err(RowError {
+                    line: self.at,
+                    reason: self.why_it_died().to_owned(),
+                    fatal: true,
+                }))
+            }
         }
     }
 

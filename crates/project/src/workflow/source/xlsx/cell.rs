@@ -1,4 +1,4 @@
-//! A cell as text: exactly what a person means by it, or the reason why that cannot be told.
+//! A cell as text: exactly what a person sees of it, or the reason why that is not what it holds.
 //!
 //! Excel keeps numbers as binary fractions of 15 digits. A number that needs more is not what
 //! somebody typed, and is refused rather than rounded. Nothing is calculated here.
@@ -8,21 +8,23 @@ use std::borrow::Cow;
 use calamine::{DataRef, ExcelDateTime};
 use chrono::NaiveDate;
 
+use super::number_format::{self, ShownNumber};
+
 /// The digits that Excel keeps of a number.
 const DIGITS: usize = 15;
 
 /// The days that are dates in Excel, up to 9999-12-31.
 const DATES: std::ops::RangeInclusive<u32> = 1..=2_958_465;
 
-/// The text of a cell.
-pub(super) fn text<'a>(value: &'a DataRef<'_>) -> Result<Cow<'a, str>, &'static str> {
+/// The text of a cell whose numbers are shown by a format code.
+pub(super) fn text<'a>(value: &'a DataRef<'_>, format: &str) -> Result<Cow<'a, str>, &'static str> {
     match value {
         DataRef::Empty => Ok(Cow::Borrowed("")),
         DataRef::String(text) | DataRef::DateTimeIso(text) => Ok(Cow::Borrowed(text)),
         DataRef::SharedString(text) => Ok(Cow::Borrowed(text)),
         DataRef::Bool(value) => Ok(Cow::Borrowed(if *value { "true" } else { "false" })),
-        DataRef::Int(value) => number(value.to_string()).map(Cow::Owned),
-        DataRef::Float(value) => number(value.to_string()).map(Cow::Owned),
+        DataRef::Int(value) => as_shown(value.to_string(), format).map(Cow::Owned),
+        DataRef::Float(value) => as_shown(value.to_string(), format).map(Cow::Owned),
         DataRef::DateTime(value) => date(value).map(Cow::Owned),
         DataRef::DurationIso(_) => Err(DURATION),
         DataRef::Error(_) => Err("is an error of Excel's, such as #N/A; mend the formula"),
@@ -30,6 +32,16 @@ pub(super) fn text<'a>(value: &'a DataRef<'_>) -> Result<Cow<'a, str>, &'static 
 }
 
 const DURATION: &str = "is a duration; format the column as text";
+
+/// A number as its format shows it.
+fn as_shown(value: String, format: &str) -> Result<String, &'static str> {
+    let held = number(value)?;
+    match number_format::shown(&held, format) {
+        ShownNumber::AsHeld => Ok(held),
+        ShownNumber::Digits(digits) => Ok(digits),
+        ShownNumber::Otherwise(why) => Err(why),
+    }
+}
 
 /// A number, as it is printed: the shortest digits that give the same number back, without an
 /// exponent.
@@ -80,7 +92,7 @@ mod tests {
     use calamine::{CellErrorType, ExcelDateTimeType};
 
     fn of(value: &DataRef<'_>) -> String {
-        text(value).map_or_else(|reason| format!("! {reason}"), Cow::into_owned)
+        text(value, "General").map_or_else(|reason| format!("! {reason}"), Cow::into_owned)
     }
 
     fn day(value: f64) -> String {

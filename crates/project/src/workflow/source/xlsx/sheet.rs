@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
-use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx as Workbook};
+use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Style, Xlsx as Workbook};
 
-use super::{BadCell, NO_WORKBOOK, XlsxMessage, cell};
+use super::{BadCell, NO_WORKBOOK, XlsxMessage, cell, layout};
 use crate::workflow::source::{COLUMNS_MAX, FileRow, ROW_MAX};
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::nearest_name;
@@ -21,6 +21,7 @@ type RowSink<'a> = dyn FnMut(&XlsxMessage) -> io::Result<()> + 'a;
 
 /// Reads the whole sheet, or as much of it as somebody wants.
 pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io::Result<()> {
+    let again = file.try_clone()?;
     let Ok(mut workbook) = Workbook::new(BufReader::new(file)) else {
         return out(&XlsxMessage::Refused(NO_WORKBOOK.to_owned()));
     };
@@ -28,6 +29,10 @@ pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io
         Err(reason) => out(&XlsxMessage::Refused(reason)),
         Ok(sheet) => {
             out(&XlsxMessage::Opened)?;
+            match layout::read(&again, &sheet) {
+                Err(reason) => return out(&XlsxMessage::Refused(reason.to_owned())),
+                Ok(layout) => out(&XlsxMessage::Layout(layout))?,
+            }
             let last = read_rows(&mut workbook, &sheet, out)?;
             out(&last)
         }
@@ -63,6 +68,17 @@ fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<
     }
 }
 
+/// How a cell without a format shows numbers.
+const GENERAL: &str = "General";
+
+/// The format code of a style.
+fn format_of(style: &Style) -> String {
+    style
+        .number_format
+        .as_ref()
+        .map_or_else(|| GENERAL.to_owned(), |format| format.format_code.clone())
+}
+
 /// Says what the sheet ended with.
 fn read_rows<R: Read + Seek>(
     workbook: &mut Workbook<R>,
@@ -72,9 +88,10 @@ fn read_rows<R: Read + Seek>(
     let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else {
         return Ok(XlsxMessage::Broken(1));
     };
+    let formats: Vec<String> = cells.styles().iter().map(format_of).collect();
     let (mut under_way, mut before) = (CurrentRow::default(), None);
     loop {
-        let cell = match cells.next_cell() {
+        let (cell, style) = match cells.next_cell_with_style_id() {
             Ok(Some(cell)) => cell,
             Ok(None) => break,
             Err(_) => return Ok(XlsxMessage::Broken(under_way.row.line)),
@@ -95,7 +112,8 @@ fn read_rows<R: Read + Seek>(
         if line > under_way.row.line {
             out_with(&mut under_way, line, out)?;
         }
-        if !under_way.add(line, column, value) {
+        let format = formats.get(style).map_or(GENERAL, String::as_str);
+        if !under_way.add(line, column, (value, format)) {
             return Ok(XlsxMessage::Broken(line));
         }
     }
@@ -124,14 +142,14 @@ struct CurrentRow {
 
 impl CurrentRow {
     /// Takes a cell in. False if the sheet is not in order: a cell stands before one that was read.
-    fn add(&mut self, line: u64, column: u32, value: &DataRef<'_>) -> bool {
+    fn add(&mut self, line: u64, column: u32, cell: (&DataRef<'_>, &str)) -> bool {
         let Ok(column) = usize::try_from(column) else {
             return false;
         };
         if line < self.row.line || column < self.row.ends.len() {
             return false;
         }
-        if let Err(reason) = self.take(column, value) {
+        if let Err(reason) = self.take(column, cell) {
             self.wrong.get_or_insert(BadCell {
                 line,
                 column,
@@ -141,11 +159,15 @@ impl CurrentRow {
         true
     }
 
-    fn take(&mut self, column: usize, value: &DataRef<'_>) -> Result<(), &'static str> {
+    fn take(
+        &mut self,
+        column: usize,
+        (value, format): (&DataRef<'_>, &str),
+    ) -> Result<(), &'static str> {
         if column >= COLUMNS_MAX {
             return Err("stands behind the 1,000th column");
         }
-        let text = cell::text(value)?;
+        let text = cell::text(value, format)?;
         if text.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,162 @@
+//! The columns of an item file before it has rows, for people to fill in: of a job kind, by its
+//! fields, or of a job, as its workflow names them.
+
+use super::template::TemplatePart;
+use super::{ItemSource, Job, Template};
+use crate::job_kinds::{FieldKind, InputField, JobKind, chinese};
+
+/// In which language columns are named and explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    En,
+    /// Chinese.
+    Zh,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlankColumn {
+    /// How the workflow, or the job kind, names it.
+    pub column: String,
+    /// How it is called in the file.
+    pub name: String,
+    /// Whether no row may leave it empty.
+    pub required: bool,
+    /// What it holds.
+    pub holds: Holds,
+    /// What it means, for people.
+    pub doc: String,
+}
+
+/// What the values of a column are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holds {
+    /// Text: also every number of an order, which no spreadsheet may shorten.
+    Text,
+    /// A day.
+    Date,
+    /// Money in main units.
+    Amount,
+    /// One of these words.
+    Choice(Vec<String>),
+}
+
+/// The fields of a job kind.
+pub fn of_kind(kind: &JobKind, language: Language) -> Vec<BlankColumn> {
+    let fields = kind.fields.iter().filter(|field| field.refused.is_none());
+    fields
+        .map(|field| {
+            let label = chinese::of(&field.name).map(|(label, _)| label.to_owned());
+            BlankColumn {
+                column: field.name.clone(),
+                name: match language {
+                    Language::En => field.name.clone(),
+                    Language::Zh => label.unwrap_or_else(|| field.name.clone()),
+                },
+                required: field.required,
+                holds: holds(field),
+                doc: doc(field, language),
+            }
+        })
+        .collect()
+}
+
+/// The columns of a job's file; none where its items do not come from a file.
+pub fn of_job(job: &Job, language: Language) -> Option<Vec<BlankColumn>> {
+    let ItemSource::File { options, .. } = &job.items.source else {
+        return None;
+    };
+    // The fields in their order, and then what only the key or the condition uses.
+    let mut columns: Vec<BlankColumn> = Vec::new();
+    for field in &job.kind.fields {
+        let template = job.with.get(&field.name);
+        for column in template.into_iter().flat_map(Template::item_columns) {
+            if columns.iter().any(|known| known.column == column) {
+                continue;
+            }
+            let is_alone = template.is_some_and(|template| is_column(template, column));
+            columns.push(BlankColumn {
+                column: column.to_owned(),
+                name: name(job, column, language),
+                required: (is_alone && field.required) || is_in_key(job, column),
+                holds: if is_alone { holds(field) } else { Holds::Text },
+                doc: if is_alone {
+                    doc(field, language)
+                } else {
+                    part_of(field, language)
+                },
+            });
+        }
+    }
+    for column in &options.used {
+        if !columns.iter().any(|known| known.column == *column) {
+            columns.push(BlankColumn {
+                column: column.clone(),
+                name: name(job, column, language),
+                required: is_in_key(job, column),
+                holds: Holds::Text,
+                doc: match language {
+                    Language::En => "Used by the workflow's key or where.".to_owned(),
+                    Language::Zh => "工作流的 key 或 where 使用此列。".to_owned(),
+                },
+            });
+        }
+    }
+    Some(columns)
+}
+
+fn is_in_key(job: &Job, column: &str) -> bool {
+    let mut key = job.key.iter();
+    key.any(|key| key.item_columns().contains(column))
+}
+
+/// Whether a template is a column as it stands, and nothing else.
+fn is_column(template: &Template, column: &str) -> bool {
+    let [TemplatePart::Expression(expression)] = template.parts() else {
+        return false;
+    };
+    expression.text().trim().strip_prefix("item.") == Some(column)
+}
+
+/// How a column is called in the file: in Chinese by the name that the workflow gives, if there is
+/// one.
+fn name(job: &Job, column: &str, language: Language) -> String {
+    let ItemSource::File { options, .. } = &job.items.source else {
+        return column.to_owned();
+    };
+    let is_chinese = |name: &&String| name.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let chinese = options
+        .aliases
+        .iter()
+        .filter(|alias| alias.column == column)
+        .flat_map(|alias| &alias.names)
+        .find(is_chinese);
+    match (language, chinese) {
+        (Language::Zh, Some(name)) => name.clone(),
+        (Language::Zh, None) | (Language::En, _) => column.to_owned(),
+    }
+}
+
+fn holds(field: &InputField) -> Holds {
+    match &field.kind {
+        FieldKind::Text { .. } | FieldKind::Currency => Holds::Text,
+        FieldKind::Choice(words) => Holds::Choice(words.clone()),
+        FieldKind::Date => Holds::Date,
+        FieldKind::Decimal | FieldKind::Amount => Holds::Amount,
+    }
+}
+
+fn doc(field: &InputField, language: Language) -> String {
+    match (language, chinese::of(&field.name)) {
+        (Language::Zh, Some((_, doc))) => doc.to_owned(),
+        (Language::Zh, None) | (Language::En, _) => field.doc.clone(),
+    }
+}
+
+fn part_of(field: &InputField, language: Language) -> String {
+    match (language, chinese::of(&field.name)) {
+        (Language::Zh, Some((label, _))) => format!("“{label}”的一部分。"),
+        (Language::Zh, None) | (Language::En, _) => format!("Part of {}.", field.name),
+    }
+}

@@ -1,0 +1,225 @@
+//! How an item file is to be read, as a workflow or a command says it; and how it was understood.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::workflow::ItemFileFormat;
+
+/// How an item file is to be read. What is not said is found out, and what cannot be found out
+/// without a guess refuses the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileOptions {
+    /// Its format; told from the name if not given.
+    pub format: Option<ItemFileFormat>,
+    /// The encoding of a text file that is not UTF-8.
+    pub encoding: Option<TextEncoding>,
+    /// What separates the values of a CSV file.
+    pub separator: Option<Separator>,
+    /// The line, or row of the sheet, that names the columns, from 1.
+    pub header_line: Option<u64>,
+    /// Whether rows and columns of a workbook count that are hidden or filtered away.
+    pub include_hidden: bool,
+    /// What columns are called in the file, where that is not their own name.
+    pub aliases: Vec<ColumnAliases>,
+    /// The columns that are used.
+    pub used: Vec<String>,
+    /// Those of them that hold personal data, which no message may show; none: it is not known
+    /// which.
+    pub personal: Option<Vec<String>>,
+}
+
+impl FileOptions {
+    /// For a file whose columns are known, with nothing said about it.
+    pub fn of_columns(columns: &[&str]) -> Self {
+        Self {
+            used: columns.iter().map(|&column| column.to_owned()).collect(),
+            personal: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+}
+
+/// A column, and how else it may be called in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnAliases {
+    /// How the workflow names it.
+    pub column: String,
+    /// How it may be called in the file.
+    pub names: Vec<String>,
+}
+
+/// How a text file writes characters as bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextEncoding {
+    /// UTF-8.
+    Utf8,
+    /// GB18030, with GBK and GB2312.
+    Gb18030,
+    /// Big5, with the characters of Hong Kong (HKSCS).
+    Big5,
+    /// UTF-16, the lower byte first.
+    Utf16Le,
+    /// UTF-16, the higher byte first.
+    Utf16Be,
+}
+
+impl TextEncoding {
+    /// The words for them in YAML and on the command line.
+    pub const WORDS: [&str; 6] = ["utf-8", "gb18030", "gbk", "big5", "utf-16le", "utf-16be"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "utf-8" => Some(Self::Utf8),
+            "gb18030" | "gbk" => Some(Self::Gb18030),
+            "big5" => Some(Self::Big5),
+            "utf-16le" => Some(Self::Utf16Le),
+            "utf-16be" => Some(Self::Utf16Be),
+            _ => None,
+        }
+    }
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf-8",
+            Self::Gb18030 => "gb18030",
+            Self::Big5 => "big5",
+            Self::Utf16Le => "utf-16le",
+            Self::Utf16Be => "utf-16be",
+        }
+    }
+
+    /// As people write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Gb18030 => "GB18030 (GBK)",
+            Self::Big5 => "Big5",
+            Self::Utf16Le => "UTF-16LE",
+            Self::Utf16Be => "UTF-16BE",
+        }
+    }
+}
+
+/// What separates the values of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Separator {
+    /// `,`
+    Comma,
+    /// `;`
+    Semicolon,
+    /// A tab.
+    Tab,
+}
+
+impl Separator {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Comma, Self::Semicolon, Self::Tab];
+
+    /// The words for them in YAML.
+    pub const WORDS: [&str; 3] = ["comma", "semicolon", "tab"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Comma => "comma",
+            Self::Semicolon => "semicolon",
+            Self::Tab => "tab",
+        }
+    }
+
+    /// As it stands in the file.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Comma => b',',
+            Self::Semicolon => b';',
+            Self::Tab => b'\t',
+        }
+    }
+}
+
+/// How a file was understood. It is kept with the job, so that the same file can be read the same
+/// way again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReading {
+    /// The file, as people know it.
+    pub name: String,
+    /// SHA-256 of its bytes, in hex; none where nobody asks whether it is the same file later.
+    pub sha256: Option<String>,
+    /// What it is.
+    pub kind: FileKind,
+    /// The line, or row of the sheet, with the names of the columns, from 1.
+    pub header_line: u64,
+    /// The names of the columns as they stand there.
+    pub header: Vec<String>,
+}
+
+/// What a file is, with how its text is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// CSV.
+    Csv(TextEncoding, Separator),
+    /// JSON Lines.
+    JsonLines(TextEncoding),
+    /// The sheet of a workbook.
+    Xlsx(String),
+}
+
+impl FileReading {
+    /// What reads the same file in the same way.
+    pub fn options(&self) -> FileOptions {
+        let (format, encoding, separator) = match &self.kind {
+            FileKind::Csv(encoding, separator) => {
+                (ItemFileFormat::Csv, Some(*encoding), Some(*separator))
+            }
+            FileKind::JsonLines(encoding) => (ItemFileFormat::JsonLines, Some(*encoding), None),
+            FileKind::Xlsx(sheet) => {
+                let sheet = Some(sheet.clone());
+                (ItemFileFormat::Xlsx { sheet }, None, None)
+            }
+        };
+        let has_lines = !matches!(format, ItemFileFormat::JsonLines);
+        FileOptions {
+            format: Some(format),
+            encoding,
+            separator,
+            header_line: has_lines.then_some(self.header_line),
+            include_hidden: true,
+            ..FileOptions::default()
+        }
+    }
+}
+
+impl fmt::Display for FileReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.header_line;
+        match &self.kind {
+            FileKind::Csv(encoding, separator) => write!(
+                f,
+                "CSV in {}, separated by {}, columns named on line {line}",
+                encoding.name(),
+                match separator {
+                    Separator::Comma => "commas",
+                    Separator::Semicolon => "semicolons",
+                    Separator::Tab => "tabs",
+                }
+            ),
+            FileKind::JsonLines(encoding) => write!(f, "JSON Lines in {}", encoding.name()),
+            FileKind::Xlsx(sheet) => write!(
+                f,
+                "sheet \"{}\" of an Excel workbook, columns named in row {line}",
+                payrun_domain::text::shown(sheet)
+            ),
+        }
+    }
+}

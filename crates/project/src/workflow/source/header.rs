@@ -1,0 +1,259 @@
+//! Which line names the columns, and which of its names is which column: compared without case,
+//! width and blanks around, or by another name that the workflow gives.
+
+use super::RowError;
+use super::file_options::FileOptions;
+use payrun_domain::text::{folded, shown, trimmed};
+
+/// How many lines are looked at for the one that names the columns.
+const LOOKED_AT: usize = 20;
+
+/// The names of the columns.
+pub(super) struct Header {
+    /// As the workflow names them.
+    pub(super) columns: Vec<String>,
+    /// As the file does.
+    pub(super) as_written: Vec<String>,
+    pub(super) line: u64,
+}
+
+/// Finds it among the first lines: the first that has every column that is used, else the first of
+/// all. Where a line is said, that one.
+pub(super) fn find(
+    mut next: impl FnMut() -> Option<Result<(Vec<String>, u64), RowError>>,
+    options: &FileOptions,
+    empty: &'static str,
+) -> Result<Header, RowError> {
+    let mut first = None;
+    for _ in 0..LOOKED_AT.max(said_line(options)) {
+        let (cells, line) = match next() {
+            None => break,
+            Some(Ok(read)) => read,
+            Some(Err(error)) if first.is_none() || error.fatal => return Err(error),
+            // What stands above the header may be anything; rows below it are read anew.
+            Some(Err(_)) => continue,
+        };
+        if let Some(said) = options.header_line {
+            if line < said {
+                first.get_or_insert((cells, line));
+                continue;
+            }
+            if line > said {
+                return Err(RowError::at(
+                    said,
+                    "header: names this line, and it is empty",
+                ));
+            }
+            return header(cells, line, options);
+        }
+        if has_all(&cells, options) {
+            return header(cells, line, options);
+        }
+        // Where nobody says which columns there are, a title is what stands alone.
+        let is_title = cells
+            .iter()
+            .filter(|cell| !trimmed(cell).is_empty())
+            .count()
+            < 2;
+        if options.used.is_empty() && !(is_title && cells.len() > 1) {
+            return header(cells, line, options);
+        }
+        first.get_or_insert((cells, line));
+    }
+    if let Some(said) = options.header_line {
+        return Err(RowError::at(
+            said,
+            "header: names this line, and the file ends before it",
+        ));
+    }
+    let (cells, line) = first.ok_or_else(|| RowError::at(1, empty))?;
+    header(cells, line, options)
+}
+
+fn said_line(options: &FileOptions) -> usize {
+    options
+        .header_line
+        .map_or(0, |line| usize::try_from(line).unwrap_or(usize::MAX))
+}
+
+fn header(cells: Vec<String>, line: u64, options: &FileOptions) -> Result<Header, RowError> {
+    let as_written: Vec<String> = cells.iter().map(|cell| trimmed(cell).to_owned()).collect();
+    let mut columns = as_written.clone();
+    for used in names(options) {
+        match place(&as_written, used, options) {
+            ColumnMatch::At(index) => columns[index] = used.to_owned(),
+            ColumnMatch::Nowhere => {}
+            ColumnMatch::Ambiguous(one, other) => {
+                let reason = format!(
+                    "the column {used} may be \"{}\" or \"{}\"; keep one of them",
+                    shown(&as_written[one]),
+                    shown(&as_written[other])
+                );
+                return Err(RowError::at(line, reason));
+            }
+        }
+    }
+    Ok(Header {
+        columns,
+        as_written,
+        line,
+    })
+}
+
+/// Every column that has a name of its own.
+fn names(options: &FileOptions) -> impl Iterator<Item = &str> {
+    let used = options.used.iter().map(String::as_str);
+    let others = options.aliases.iter().map(|alias| alias.column.as_str());
+    used.chain(others.filter(|other| !options.used.iter().any(|used| used == other)))
+}
+
+/// Which of these cells names a column, if exactly one does.
+pub(super) fn index_of(cells: &[String], column: &str, options: &FileOptions) -> Option<usize> {
+    match place(cells, column, options) {
+        ColumnMatch::At(index) => Some(index),
+        ColumnMatch::Nowhere | ColumnMatch::Ambiguous(..) => None,
+    }
+}
+
+/// Whether these cells name every column that is used.
+pub(super) fn has_all(cells: &[String], options: &FileOptions) -> bool {
+    let cells: Vec<String> = cells.iter().map(|cell| trimmed(cell).to_owned()).collect();
+    !options.used.is_empty()
+        && options
+            .used
+            .iter()
+            .all(|used| matches!(place(&cells, used, options), ColumnMatch::At(_)))
+}
+
+enum ColumnMatch {
+    At(usize),
+    Nowhere,
+    /// Two of the file's columns may be meant.
+    Ambiguous(usize, usize),
+}
+
+/// Where a column is. Its own name, as it is written, goes before one that only means the same;
+/// another name that was given for it does not.
+fn place(cells: &[String], column: &str, options: &FileOptions) -> ColumnMatch {
+    let aliases = options
+        .aliases
+        .iter()
+        .filter(|alias| alias.column == column)
+        .flat_map(|alias| &alias.names);
+    let aliases: Vec<String> = aliases.map(|name| folded(name)).collect();
+    let own = folded(column);
+    let exact = cells.iter().position(|cell| cell == column);
+    let mut meant = cells.iter().enumerate().filter(|(index, cell)| {
+        let cell = folded(cell);
+        let is_own = match exact {
+            Some(exact) => exact == *index,
+            None => cell == own,
+        };
+        is_own || aliases.contains(&cell)
+    });
+    match (meant.next(), meant.next()) {
+        (None, _) => ColumnMatch::Nowhere,
+        (Some((index, _)), None) => ColumnMatch::At(index),
+        (Some((one, _)), Some((other, _))) => ColumnMatch::Ambiguous(one, other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::source::ColumnAliases;
+
+    fn found(lines: &[&str], options: &FileOptions) -> Result<(String, u64), String> {
+        let mut lines = lines.iter().zip(1_u64..);
+        let next = || {
+            let (line, number) = lines.next()?;
+            Some(Ok((line.split(',').map(str::to_owned).collect(), number)))
+        };
+        find(next, options, "empty")
+            .map(|header| (header.columns.join(","), header.line))
+            .map_err(|error| format!("{}: {}", error.line, error.reason))
+    }
+
+    fn options(used: &[&str], aliases: &[(&str, &[&str])]) -> FileOptions {
+        FileOptions {
+            aliases: aliases
+                .iter()
+                .map(|(column, names)| ColumnAliases {
+                    column: (*column).to_owned(),
+                    names: names.iter().map(|name| (*name).to_owned()).collect(),
+                })
+                .collect(),
+            ..FileOptions::of_columns(used)
+        }
+    }
+
+    #[test]
+    fn names_are_compared_without_case_width_and_blanks_around() {
+        let used = options(&["order_no", "amount"], &[]);
+        for header in [
+            "order_no,amount",
+            " Order_No ,AMOUNT",
+            "\u{feff}order_no,ａｍｏｕｎｔ",
+            "\u{3000}ORDER_NO,amount\u{a0}",
+        ] {
+            assert_eq!(
+                found(&[header], &used),
+                Ok(("order_no,amount".to_owned(), 1)),
+                "{header}"
+            );
+        }
+        // As it is written goes before what only means the same.
+        assert_eq!(
+            found(&["Amount,order_no,amount"], &used),
+            Ok(("Amount,order_no,amount".to_owned(), 1))
+        );
+    }
+
+    #[test]
+    fn another_name_is_taken_for_the_column_and_two_of_them_for_none() {
+        let used = options(&["order_no"], &[("order_no", &["订单号", "Order No."])]);
+        assert_eq!(
+            found(&["金额,订单号"], &used),
+            Ok(("金额,order_no".to_owned(), 1))
+        );
+        assert_eq!(
+            found(&["order no.,x"], &used),
+            Ok(("order_no,x".to_owned(), 1))
+        );
+        let both = found(&["order_no,订单号"], &used).unwrap_err();
+        assert_eq!(
+            both,
+            "1: the column order_no may be \"order_no\" or \"订单号\"; keep one of them"
+        );
+        assert!(found(&["Order No.,订单号"], &used).is_err());
+    }
+
+    #[test]
+    fn a_title_above_the_header_is_passed_over_where_the_columns_are_known() {
+        let used = options(&["id", "amount"], &[]);
+        let lines = ["Refunds of March,,", "made by,Wang,", "ID,Amount,x"];
+        assert_eq!(found(&lines, &used), Ok(("id,amount,x".to_owned(), 3)));
+        // Where a column is missing the first line is told of.
+        assert_eq!(
+            found(&["id,sum", "1,2"], &used),
+            Ok(("id,sum".to_owned(), 1))
+        );
+        assert_eq!(
+            found(&lines, &FileOptions::default()),
+            Ok(("made by,Wang,".to_owned(), 2))
+        );
+    }
+
+    #[test]
+    fn the_line_that_is_said_is_the_header() {
+        let mut said = options(&["id"], &[]);
+        said.header_line = Some(2);
+        assert_eq!(found(&["id", "ID", "3"], &said), Ok(("id".to_owned(), 2)));
+        said.header_line = Some(9);
+        assert!(
+            found(&["id", "1"], &said)
+                .unwrap_err()
+                .contains("the file ends before it")
+        );
+    }
+}

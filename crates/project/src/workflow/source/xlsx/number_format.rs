@@ -1,0 +1,279 @@
+//! How Excel shows a number: by a format code such as `0.00` or `0000000000`. What is shown is what
+//! a person means. So a number is read as it is shown, or refused where that says something else
+//! than what the cell holds.
+
+/// What a person sees of a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ShownNumber {
+    /// The number as it is held.
+    AsHeld,
+    /// These digits: with zeros before or behind that the cell does not hold.
+    Digits(String),
+    /// Something else, with what to do about it.
+    Otherwise(&'static str),
+}
+
+const ROUNDED: &str = "is shown rounded: Excel shows fewer digits than the cell holds; round it with ROUND, or show all its digits";
+const PERCENT: &str = "is shown as a percentage; format the column as text, or as a plain number";
+const SCIENTIFIC: &str =
+    "is shown in scientific notation; format the column as text, or as a plain number";
+const FRACTION: &str = "is shown as a fraction; format the column as text, or as a plain number";
+const SCALED: &str = "is shown in thousands: the number that is shown is not the one in the cell; take the comma off the end of the format";
+const HIDDEN: &str = "is not shown by its format; format the column as text, or as a plain number";
+const OTHER: &str = "is shown with signs that the cell does not hold; format the column as text, and write what is meant";
+
+/// What is seen of a number, which is given in plain digits, under a format code.
+pub(super) fn shown(number: &str, code: &str) -> ShownNumber {
+    let is_zero = number.chars().all(|c| matches!(c, '0' | '.' | '-'));
+    let section = section(code, number.starts_with('-'), is_zero);
+    if section.trim().eq_ignore_ascii_case("general") || section.trim() == "@" {
+        return ShownNumber::AsHeld;
+    }
+    match Pattern::parse(section) {
+        Ok(pattern) => pattern.shown(number, is_zero),
+        Err(why) => ShownNumber::Otherwise(why),
+    }
+}
+
+/// The section for a number: positive; negative; zero. With a condition of its own nobody can tell.
+fn section(code: &str, negative: bool, zero: bool) -> &str {
+    let sections = split(code);
+    match (sections.as_slice(), negative, zero) {
+        ([_, second, ..], true, false) => second,
+        ([_, _, third, ..], _, true) => third,
+        ([first, ..], _, _) => first,
+        ([], _, _) => "",
+    }
+}
+
+/// Splits a format code at the semicolons that are not quoted.
+fn split(code: &str) -> Vec<&str> {
+    let (mut sections, mut from, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, c) in code.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ';' if !quoted => {
+                sections.push(&code[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    sections.push(&code[from..]);
+    sections
+}
+
+/// A section of a format code for plain numbers.
+#[derive(Debug, Default)]
+struct Pattern {
+    /// The fewest digits before the point.
+    whole: usize,
+    /// The digits behind the point that always stand, and the most of them.
+    decimals: (usize, usize),
+    /// Whether there is a place for a digit at all.
+    has_digits: bool,
+    /// Digits or letters that are shown and not held.
+    literal: bool,
+}
+
+impl Pattern {
+    fn parse(section: &str) -> Result<Self, &'static str> {
+        let (mut pattern, mut in_decimals, mut commas) = (Self::default(), false, false);
+        let mut chars = section.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => {
+                    let text: String = chars.by_ref().take_while(|c| *c != '"').collect();
+                    pattern.add_literal(&text);
+                }
+                '\\' => {
+                    let text: String = chars.next().into_iter().collect();
+                    pattern.add_literal(&text);
+                }
+                // The width of the next character is left free; the next is repeated.
+                '_' | '*' => {
+                    chars.next();
+                }
+                '[' => {
+                    let text: String = chars.by_ref().take_while(|c| *c != ']').collect();
+                    if text.starts_with(['<', '>', '=']) {
+                        return Err(OTHER);
+                    }
+                    // A colour or a currency: `[$HK$-C04]`.
+                }
+                '0' => {
+                    pattern.has_digits = true;
+                    if in_decimals {
+                        pattern.decimals.1 += 1;
+                        pattern.decimals.0 = pattern.decimals.1;
+                    } else {
+                        pattern.whole += 1;
+                    }
+                    commas = false;
+                }
+                '#' | '?' => {
+                    pattern.has_digits = true;
+                    if in_decimals {
+                        pattern.decimals.1 += 1;
+                    }
+                    commas = false;
+                }
+                '.' => in_decimals = true,
+                ',' => commas = pattern.has_digits,
+                '%' => return Err(PERCENT),
+                'E' | 'e' => return Err(SCIENTIFIC),
+                '/' => return Err(FRACTION),
+                _ => pattern.add_literal(c.encode_utf8(&mut [0; 4])),
+            }
+            if commas && in_decimals && c == ',' {
+                return Err(SCALED);
+            }
+        }
+        if commas {
+            return Err(SCALED);
+        }
+        Ok(pattern)
+    }
+
+    /// What is shown beside the digits: a sign of a currency and brackets say nothing else than the
+    /// number does; digits, hyphens between them and words do.
+    fn add_literal(&mut self, text: &str) {
+        let harmless = |c: char| {
+            c.is_whitespace()
+                || matches!(
+                    c,
+                    '$' | '¥'
+                        | '￥'
+                        | '€'
+                        | '£'
+                        | '₩'
+                        | '₫'
+                        | '฿'
+                        | '₱'
+                        | '₹'
+                        | '('
+                        | ')'
+                        | '+'
+                        | '-'
+                        | '元'
+                )
+        };
+        let is_currency = |text: &str| {
+            let word = text.trim();
+            (2..=4).contains(&word.len())
+                && word.chars().all(|c| c.is_ascii_uppercase() || c == '$')
+        };
+        let hyphen_between = text.contains('-') && self.has_digits;
+        if hyphen_between || !(text.chars().all(harmless) || is_currency(text)) {
+            self.literal = true;
+        }
+    }
+
+    fn shown(&self, number: &str, is_zero: bool) -> ShownNumber {
+        if !self.has_digits {
+            // A dash for nothing is what bookkeepers write for zero.
+            return if is_zero && !self.literal {
+                ShownNumber::AsHeld
+            } else {
+                ShownNumber::Otherwise(HIDDEN)
+            };
+        }
+        if self.literal {
+            return ShownNumber::Otherwise(OTHER);
+        }
+        let (sign, digits) = match number.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", number),
+        };
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        if decimals.len() > self.decimals.1 {
+            return ShownNumber::Otherwise(ROUNDED);
+        }
+        let behind = format!("{decimals:0<width$}", width = self.decimals.0);
+        let before = format!("{whole:0>width$}", width = self.whole.max(1));
+        let point = if behind.is_empty() { "" } else { "." };
+        let shown = format!("{sign}{before}{point}{behind}");
+        if shown == number {
+            ShownNumber::AsHeld
+        } else {
+            ShownNumber::Digits(shown)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(number: &str, code: &str) -> String {
+        match shown(number, code) {
+            ShownNumber::AsHeld => number.to_owned(),
+            ShownNumber::Digits(digits) => digits,
+            ShownNumber::Otherwise(why) => format!("! {}", why.split([':', ';']).next().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_is_shown() {
+        for (number, code, expected) in [
+            ("1234", "0000000000", "0000001234"),
+            ("7", "000", "007"),
+            ("38", "0.00", "38.00"),
+            ("38.5", "#,##0.00", "38.50"),
+            ("1234567", "#,##0", "1234567"),
+            ("38.5", "General", "38.5"),
+            ("38", "@", "38"),
+            ("0.5", "#.00", "0.50"),
+            ("88", "\"HK$\"#,##0.00", "88.00"),
+            ("88", "[$¥-804]#,##0.00", "88.00"),
+            ("88", "#,##0.00\\ [$USD]", "88.00"),
+            ("-5", "#,##0.00_);[Red](#,##0.00)", "-5.00"),
+            (
+                "0",
+                "_(* #,##0.00_);_(* (#,##0.00);_(* \"-\"??_);_(@_)",
+                "0",
+            ),
+            ("12.5", "#,##0.##", "12.5"),
+        ] {
+            assert_eq!(seen(number, code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_shown_otherwise_is_refused() {
+        for (number, code, expected) in [
+            ("38.456", "0.00", "! is shown rounded"),
+            ("38.5", "0", "! is shown rounded"),
+            ("0.05", "0%", "! is shown as a percentage"),
+            ("201507", "0.00E+00", "! is shown in scientific notation"),
+            ("0.5", "# ?/?", "! is shown as a fraction"),
+            ("38000", "#,##0,", "! is shown in thousands"),
+            ("38000", "0.0,", "! is shown in thousands"),
+            ("38", ";;;", "! is not shown by its format"),
+            (
+                "123456",
+                "000-000",
+                "! is shown with signs that the cell does not hold",
+            ),
+            (
+                "123",
+                "\"A\"000",
+                "! is shown with signs that the cell does not hold",
+            ),
+            (
+                "123",
+                "\"1\"000",
+                "! is shown with signs that the cell does not hold",
+            ),
+            (
+                "5",
+                "[>9]0;0.0",
+                "! is shown with signs that the cell does not hold",
+            ),
+        ] {
+            assert_eq!(seen(number, code), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! What people have: files in the encodings, with the separators, titles and names of columns that
+//! Excel and other programs write, and workbooks that show something else than they hold. Each is
+//! read as it is meant, or refused with what to do.
+
+use encoding_rs::{BIG5, GB18030};
+use rust_xlsxwriter::{Format, Workbook, Worksheet};
+use serde_json::{Value, json};
+
+use crate::support::{App, DATE, WORKFLOW};
+
+const HEADER: &str = "contract_id,active,plan,amount,currency";
+
+/// A project whose contracts are this file; `say` stands beside `file:` in the workflow.
+fn app(name: &str, file: &[u8], say: &str) -> App {
+    let app = App::with_contracts("");
+    let beside = if say.is_empty() {
+        String::new()
+    } else {
+        format!("\n      {say}")
+    };
+    app.edit(WORKFLOW, "contracts.csv", &format!("{name}{beside}"));
+    app.write(&format!("data/{name}"), file);
+    app
+}
+
+fn plan(app: &App) -> Value {
+    app.json(&["plan", WORKFLOW, "--date", DATE, "--json"])["jobs"][0].clone()
+}
+
+/// These contracts are taken, and nothing is refused; how the file was understood.
+#[track_caller]
+fn taken(app: &App, contracts: &[&str]) -> Value {
+    let planned = plan(app);
+    let rows = planned["first"].as_array().unwrap().iter();
+    let keys: Vec<&str> = rows
+        .map(|row| row["key"].as_str().unwrap().split('/').next().unwrap())
+        .collect();
+    assert_eq!(keys, contracts, "{planned}");
+    assert_eq!(planned["rejected"], 0, "{planned}");
+    planned["read_as"].clone()
+}
+
+/// The file is refused whole, with these words, and nothing is planned of it.
+#[track_caller]
+fn refused(app: &App, words: &[&str]) -> String {
+    let ended = app.run().exits(2);
+    for word in words {
+        assert!(
+            ended.stderr.contains(word),
+            "{word:?} is not in\n{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(app.charges(), 0);
+    ended.stderr
+}
+
+fn rows(header: &str, separator: &str) -> String {
+    format!("{header}\nWxG1,yes,基础会员,38.00,HKD\nWxG2,yes,Basic,38.00,HKD\n")
+        .replace(',', separator)
+}
+
+fn utf16(text: &str, big: bool) -> Vec<u8> {
+    let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+    units
+        .flat_map(|unit| {
+            if big {
+                unit.to_be_bytes()
+            } else {
+                unit.to_le_bytes()
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn utf_8_with_and_without_a_mark_and_utf_16_with_one_are_read() {
+    let text = rows(HEADER, ",");
+    for (file, encoding) in [
+        (text.clone().into_bytes(), "utf-8"),
+        (format!("\u{feff}{text}").into_bytes(), "utf-8"),
+        (utf16(&text, false), "utf-16le"),
+        (utf16(&text, true), "utf-16be"),
+    ] {
+        let read = taken(&app("c.csv", &file, ""), &["WxG1", "WxG2"]);
+        assert_eq!(read["encoding"], encoding);
+        assert_eq!(read["separator"], "comma");
+    }
+}
+
+#[test]
+fn an_encoding_is_never_guessed_and_the_likely_one_is_named_with_what_it_reads() {
+    let header = "签约协议号,是否有效,套餐,金额,币种";
+    let gbk = GB18030.encode(&rows(header, ",")).0.into_owned();
+    let told = refused(
+        &app("c.csv", &gbk, ""),
+        &[
+            "c.csv: the file is not UTF-8 (line 1). In GB18030 (GBK) it reads",
+            "\"签约协议号,是否有效,套餐,金额,币种\" and \"WxG1,yes,基础会员,38.00,HKD\"",
+            "say encoding: gb18030 or big5 beside file:",
+        ],
+    );
+    assert!(!told.contains('\u{fffd}'), "{told}");
+    let big5 = BIG5
+        .encode("簽約協議號,active,方案,amount,currency\nWxG1,yes,基礎會員每月訂閱續費,38.00,HKD\n")
+        .0;
+    refused(
+        &app("c.csv", &big5, ""),
+        &["In Big5 it reads", "基礎會員", "say encoding: big5"],
+    );
+    let unmarked = &utf16(&rows(HEADER, ","), false)[2..];
+    refused(&app("c.csv", unmarked, ""), &["In UTF-16LE it reads"]);
+}
+
+#[test]
+fn an_encoding_that_is_said_is_taken_where_the_file_is_not_utf_8() {
+    let text = rows(HEADER, ",");
+    for (file, word) in [
+        (GB18030.encode(&text).0.into_owned(), "gb18030"),
+        (GB18030.encode(&text).0.into_owned(), "gbk"),
+        (utf16(&text, true)[2..].to_vec(), "utf-16be"),
+    ] {
+        let said = app("c.csv", &file, &format!("encoding: {word}"));
+        taken(&said, &["WxG1", "WxG2"]);
+    }
+    let hong_kong = format!("{HEADER}\nWxG1,yes,旺角𨋢,38.00,HKD\n");
+    let said = app("c.csv", &BIG5.encode(&hong_kong).0, "encoding: big5");
+    assert_eq!(taken(&said, &["WxG1"])["encoding"], "big5");
+    // UTF-8 is what a file is that is valid UTF-8, whatever is said.
+    let utf8 = taken(
+        &app("c.csv", text.as_bytes(), "encoding: gb18030"),
+        &["WxG1", "WxG2"],
+    );
+    assert_eq!(utf8["encoding"], "utf-8");
+    let mut broken = GB18030.encode(&text).0.into_owned();
+    broken.extend(b"WxG3,yes,\xff\xff,38.00,HKD\n");
+    refused(
+        &app("c.csv", &broken, "encoding: gb18030"),
+        &["line 4 is not text in GB18030"],
+    );
+}
+
+#[test]
+fn personal_data_is_not_shown_with_the_lines_of_an_unknown_encoding() {
+    let app = App::with_contracts("");
+    app.write(
+        "payrun.yaml",
+        std::fs::read_to_string(app.path("payrun.yaml")).unwrap()
+            + "encryption_key: { file: keys/personal.key }\n",
+    );
+    app.write(
+        "keys/personal.key",
+        "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n",
+    );
+    app.write(
+        "workflows/declare.yaml",
+        "workflow: declare\njobs:\n  declare:\n    uses: declare\n    gateway: hk\n    items:\n      file: ../data/subs.csv\n    \
+         with:\n      out_trade_no: \"{{ item.order }}\"\n      transaction_id: \"{{ item.transaction }}\"\n      \
+         customs: \"{{ item.customs }}\"\n      mch_customs_no: \"1\"\n      cert_id: \"{{ item.cert }}\"\n      name: \"{{ item.name }}\"\n",
+    );
+    let text = "order,transaction,customs,cert,name\nO-1,T-1,SHENZHEN,510921199308072310,李小明\n";
+    app.write("data/subs.csv", GB18030.encode(text).0);
+    let ended = app.payrun(&["plan", "workflows/declare.yaml"]).exits(2);
+    assert!(
+        ended.stderr.contains("\"O-1,T-1,SHENZHEN,…,…\""),
+        "{}",
+        ended.stderr
+    );
+    for secret in ["510921", "李"] {
+        assert!(!ended.stderr.contains(secret), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_separator_is_told_from_the_header_or_said() {
+    for (separator, word) in [(";", "semicolon"), ("\t", "tab"), (",", "comma")] {
+        let text = rows(HEADER, separator);
+        let read = taken(&app("c.csv", text.as_bytes(), ""), &["WxG1", "WxG2"]);
+        assert_eq!(read["separator"], word);
+        let said = format!("separator: {word}");
+        taken(&app("c.csv", text.as_bytes(), &said), &["WxG1", "WxG2"]);
+    }
+    let excel = format!("sep=;\r\n{}", rows(HEADER, ";").replace('\n', "\r\n"));
+    let read = taken(&app("c.csv", excel.as_bytes(), ""), &["WxG1", "WxG2"]);
+    assert_eq!(read["header_line"], 2);
+    // A comma within a value is no separator then.
+    let text = format!("{}\nWxG1;yes;a, b;38.00;HKD\n", HEADER.replace(',', ";"));
+    taken(&app("c.csv", text.as_bytes(), ""), &["WxG1"]);
+}
+
+#[test]
+fn columns_are_found_by_other_names_case_and_width_below_a_title() {
+    let say = "columns: { contract_id: [签约协议号, \"Contract No.\"], active: 有效, plan: 套餐, amount: 金额, currency: 币种 }";
+    let app = |text: &str| app("c.csv", text.as_bytes(), say);
+    for text in [
+        rows("签约协议号,有效,套餐,金额,币种", ","),
+        rows("contract no.,ACTIVE,Plan , Ａｍｏｕｎｔ,currency", ","),
+        format!(
+            "三月扣款,,,,\n制表人：王,,,,\n{}",
+            rows("签约协议号,有效,套餐,金额,币种", ",")
+        ),
+    ] {
+        taken(&app(&text), &["WxG1", "WxG2"]);
+    }
+    refused(
+        &app(&rows("签约协议号,contract_id,套餐,金额,币种", ",")),
+        &["the column contract_id may be \"签约协议号\" or \"contract_id\"; keep one of them"],
+    );
+}
+
+#[test]
+fn a_missing_column_is_told_once_with_those_that_are_there() {
+    let told = refused(
+        &app(
+            "c.csv",
+            rows("contract,active,plan,amount,currency", ",").as_bytes(),
+            "",
+        ),
+        &[
+            "there is no column \"contract_id\"",
+            "CSV in UTF-8, separated by commas, columns named on line 1: contract, active, plan, amount, currency",
+        ],
+    );
+    assert_eq!(told.matches("no column").count(), 1, "{told}");
+}
+
+#[test]
+fn check_opens_the_files_that_are_there_and_tells_what_a_plan_would() {
+    let missing = app(
+        "c.csv",
+        rows("contract,active,plan,amount,currency", ",").as_bytes(),
+        "",
+    );
+    let told = missing.payrun(&["check"]).exits(2);
+    let said = format!("{}{}", told.stdout, told.stderr);
+    assert!(
+        said.contains("there is no column \"contract_id\""),
+        "{said}"
+    );
+    let gbk = GB18030.encode(&rows(HEADER, ",")).0.into_owned();
+    let told = app("c.csv", &gbk, "").payrun(&["check"]).exits(2);
+    assert!(format!("{}{}", told.stdout, told.stderr).contains("In GB18030 (GBK) it reads"));
+    let none = app("c.csv", rows(HEADER, ",").as_bytes(), "");
+    none.payrun(&["check"]).exits(0);
+    std::fs::remove_file(none.path("data/c.csv")).unwrap();
+    none.payrun(&["check"]).exits(0);
+}
+
+/// A workbook whose sheet has the header in its first row, and is made by `fill`.
+fn workbook(fill: impl FnOnce(&mut Worksheet)) -> Vec<u8> {
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    sheet.write_row(0, 0, HEADER.split(',')).unwrap();
+    fill(sheet);
+    workbook.save_to_buffer().unwrap()
+}
+
+fn row(sheet: &mut Worksheet, at: u32, contract: &str) {
+    sheet
+        .write_row(at, 0, [contract, "yes", "Basic", "38.00", "HKD"])
+        .unwrap();
+}
+
+#[test]
+fn a_number_is_read_as_its_format_shows_it_or_refused() {
+    let number = |sheet: &mut Worksheet, at, column, number: f64, format: &str| {
+        let format = Format::new().set_num_format(format);
+        sheet
+            .write_number_with_format(at, column, number, &format)
+            .unwrap();
+    };
+    let file = workbook(|sheet| {
+        for at in 1..=6 {
+            row(sheet, at, &format!("C-{at}"));
+        }
+        number(sheet, 1, 0, 1234.0, "0000000000");
+        number(sheet, 2, 3, 1138.5, "#,##0.00");
+        number(sheet, 3, 3, 38.456, "0.00");
+        number(sheet, 4, 3, 0.38, "0%");
+        number(sheet, 5, 0, 2.015_07e17, "0.00E+00");
+        number(sheet, 6, 0, 123_456.0, "000-000");
+    });
+    let planned = plan(&app("c.xlsx", &file, ""));
+    let rows: Vec<_> = planned["first"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            (
+                row["key"].as_str().unwrap().split('/').next().unwrap(),
+                row["amount"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [("0000001234", json!("38.00")), ("C-2", json!("1138.50"))]
+    );
+    let told = planned["refusals"].to_string();
+    for words in [
+        "is shown rounded",
+        "is shown as a percentage",
+        "has more than 15 digits",
+        "is shown with signs that the cell does not hold",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
+fn what_nobody_sees_in_a_sheet_refuses_it_unless_it_is_said_to_count() {
+    let hidden = workbook(|sheet| {
+        (1..=4).for_each(|at| row(sheet, at, &format!("C-{at}")));
+        sheet.set_row_hidden(2).unwrap();
+        sheet.set_row_hidden(3).unwrap();
+    });
+    refused(
+        &app("c.xlsx", &hidden, ""),
+        &[
+            "these rows of sheet \"Sheet1\" are hidden",
+            ": 3 to 4.",
+            "hidden: include",
+        ],
+    );
+    taken(
+        &app("c.xlsx", &hidden, "hidden: include"),
+        &["C-1", "C-2", "C-3", "C-4"],
+    );
+    let column = workbook(|sheet| {
+        row(sheet, 1, "C-1");
+        sheet.set_column_hidden(3).unwrap();
+    });
+    refused(
+        &app("c.xlsx", &column, ""),
+        &["columns of the sheet are hidden, and are read: D."],
+    );
+    let unused = workbook(|sheet| {
+        row(sheet, 1, "C-1");
+        sheet.write_string(0, 5, "note").unwrap();
+        sheet.write_string(1, 5, "x").unwrap();
+        sheet.set_column_hidden(5).unwrap();
+    });
+    taken(&app("c.xlsx", &unused, ""), &["C-1"]);
+    let merged = workbook(|sheet| {
+        row(sheet, 1, "C-1");
+        row(sheet, 2, "C-2");
+        sheet
+            .merge_range(1, 2, 2, 2, "Basic", &Format::new())
+            .unwrap();
+    });
+    refused(
+        &app("c.xlsx", &merged, ""),
+        &["cells of the sheet are merged", "C2:C3"],
+    );
+}
+
+#[test]
+fn a_title_above_the_header_of_a_sheet_is_passed_over() {
+    let mut book = Workbook::new();
+    let sheet = book.add_worksheet().set_name("三月").unwrap();
+    sheet
+        .merge_range(0, 0, 0, 4, "三月扣款", &Format::new())
+        .unwrap();
+    sheet.write_row(2, 0, HEADER.split(',')).unwrap();
+    row(sheet, 3, "C-1");
+    let file = book.save_to_buffer().unwrap();
+    let read = taken(&app("c.xlsx", &file, ""), &["C-1"]);
+    assert_eq!(
+        (&read["sheet"], &read["header_line"]),
+        (&json!("三月"), &json!(3))
+    );
+    taken(&app("c.xlsx", &file, "header: 3"), &["C-1"]);
+    refused(&app("c.xlsx", &file, "header: 4"), &["there is no column"]);
+}
+
+#[test]
+fn contracts_are_imported_in_the_encoding_that_is_said_and_by_names_in_any_case() {
+    let app = App::with_contracts("");
+    let text =
+        "Contract_ID,AMOUNT,currency,start,description\nWxG1,38.00,HKD,2026-03-30,基础会员\n";
+    app.write("c.csv", GB18030.encode(text).0);
+    let told = app
+        .payrun(&["contracts", "import", "c.csv", "--dry-run"])
+        .exits(2);
+    assert!(told.stderr.contains("--encoding"), "{}", told.stderr);
+    let import = [
+        "contracts",
+        "import",
+        "c.csv",
+        "--encoding",
+        "gb18030",
+        "--dry-run",
+    ];
+    let told = app.payrun(&import).exits(0);
+    assert!(told.stdout.contains("1 new"), "{}", told.stdout);
+    app.write(
+        "c.csv",
+        "contract,amount,currency,start\nWxG1,38.00,HKD,2026-03-30\n",
+    );
+    let told = app.payrun(&["contracts", "import", "c.csv"]).exits(2);
+    assert!(
+        told.stderr
+            .contains("the file has no column contract_id; it was read as CSV in UTF-8"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn rejected_rows_come_back_as_the_file_they_came_from_with_reasons_and_can_be_given_again() {
+    let text = format!(
+        "签约协议号;{}\nWxG1;yes;基础会员;38.00;HKD\nWxG2;yes;Basic;-1;HKD\n=WxG3;yes;Basic;38.00;XXQ\n",
+        "active;plan;amount;currency"
+    );
+    let say = "columns: { contract_id: 签约协议号 }\n      encoding: gb18030";
+    let app = app("c.csv", &GB18030.encode(&text).0, say);
+    app.run().exits(3);
+    assert_eq!(app.charges(), 1);
+    app.payrun(&["rows", "1", "--rejected", "-o", "back.csv"])
+        .exits(0);
+    let back = std::fs::read_to_string(app.path("back.csv")).unwrap();
+    let lines: Vec<&str> = back.trim_start_matches('\u{feff}').lines().collect();
+    assert_eq!(
+        lines[0],
+        "签约协议号,active,plan,amount,currency,payrun_line,payrun_reason"
+    );
+    assert!(
+        lines[1].starts_with("WxG2,yes,Basic,-1,HKD,3,amount: the amount -1"),
+        "{back}"
+    );
+    assert!(
+        lines[2].starts_with("'=WxG3,yes,Basic,38.00,XXQ,4,"),
+        "{back}"
+    );
+    assert_eq!(lines.len(), 3);
+    // Mended and given again, what was rejected is charged, and nothing twice.
+    app.write("data/mended.csv", back.replace(",-1,", ",12.00,"));
+    app.payrun(&[
+        "run",
+        WORKFLOW,
+        "--date",
+        DATE,
+        "--input",
+        "data/mended.csv",
+        "--by",
+        "ann",
+    ])
+    .exits(3);
+    assert_eq!(app.charges(), 2);
+    app.payrun(&["rows", "1", "--rejected", "-o", "back.xlsx"])
+        .exits(0);
+    assert!(
+        std::fs::read(app.path("back.xlsx"))
+            .unwrap()
+            .starts_with(b"PK")
+    );
+    // Another file has other rows.
+    app.write("data/c.csv", "contract_id,active,plan,amount,currency\n");
+    let other = app
+        .payrun(&["rows", "1", "--rejected", "-o", "other.csv"])
+        .exits(2);
+    assert!(
+        other
+            .stderr
+            .contains("is not the file that the run has read"),
+        "{}",
+        other.stderr
+    );
+    assert!(!app.path("other.csv").exists());
+}
+
+#[test]
+fn a_template_is_read_back_as_the_workflow_it_was_made_of() {
+    let app = App::with_contracts("");
+    app.payrun(&["template", WORKFLOW, "-o", "data/t.csv"])
+        .exits(0);
+    let header = std::fs::read_to_string(app.path("data/t.csv")).unwrap();
+    assert!(header.starts_with('\u{feff}'), "{header}");
+    for name in HEADER.split(',') {
+        assert!(header.contains(name), "{header}");
+    }
+    app.payrun(&["template", WORKFLOW, "-o", "data/t.csv"])
+        .exits(2);
+    app.payrun(&["template", WORKFLOW, "-o", "data/contracts.xlsx"])
+        .exits(0);
+    app.edit(WORKFLOW, "contracts.csv", "contracts.xlsx");
+    taken(&app, &[]);
+    let listed = app.payrun(&["template", "refund", "--lang", "zh"]).exits(0);
+    assert!(listed.stdout.contains("商户订单号"), "{}", listed.stdout);
+    let unknown = app.payrun(&["template", "refunds"]).exits(2);
+    assert!(
+        unknown.stderr.contains("there is no job kind refunds"),
+        "{}",
+        unknown.stderr
+    );
+}
