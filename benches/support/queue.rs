@@ -75,6 +75,7 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
                     custom_order_no: None,
                     amount: Amount::from_minor(1000, hkd).ok(),
                     shared: false,
+                    references: Vec::new(),
                     again: payrun::ledger::ReplacementCheck::Never,
                     input: format!(r#"{{"contract_id":"C-{line:08}","description":"Membership November","merchant_category_code":"5815"}}"#),
                     key,

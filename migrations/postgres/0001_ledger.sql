@@ -61,6 +61,8 @@ create table jobs (
 create index jobs_unfinished on jobs (lane) where finished_at is null;
 create index jobs_unplanned on jobs (run_id) where planned = 0;
 create index jobs_reconciled on jobs (finished_at) where kind = 'reconcile' and finished_at is not null;
+-- Which accounts there have been, as the gateways tell them apart: a contract's fingerprint is made of one.
+create index jobs_by_account on jobs (account) where account is not null;
 
 -- What became of a job's items, kept by every commit that moves one, so that nothing ever has to be counted.
 create table totals (
@@ -138,6 +140,28 @@ create index items_receipt on items (receipt) where receipt is not null;
 -- key stands in the value itself (16 characters and a colon); '-' is a value from before keys had ids.
 create index items_sealed on items ((case when substr(input, instr(input, '{"sealed":"') + 27, 1) = ':'
     then substr(input, instr(input, '{"sealed":"') + 11, 16) else '-' end), id) where instr(input, '{"sealed":"') > 0;
+
+-- `payrun find`: every item of a contract, also those that ended long ago. `key_hash` is in the condition so that only the search takes
+-- this index: claims and pauses have smaller ones.
+create index items_of_contract on items (exclusive_key, id) where exclusive_key is not null and key_hash is not null;
+-- `payrun find --amount`: what was sent of an amount on a day, the newest first. `job_id` is in it so that the account is told apart
+-- without reading the items.
+create index items_sent on items (currency, amount, sent_at, job_id) where sent_at is not null;
+
+-- What a workflow declares `searchable`: by these texts an item is found. They go with the item's input when it is pruned.
+create table item_references (
+  item_id      bigint not null,
+  name         text collate "C" not null, -- the column of the row
+  hashed       bigint not null,           -- 1: the text is a keyed hash in hex; 0: it is the value itself, folded
+  text         text collate "C" not null,
+  primary key (item_id, name)
+);
+create index item_references_by_text on item_references (hashed, text, item_id);
+-- The key of those hashes: random, and sealed under `encryption_key`. It stays the same when that changes.
+create table reference_key (
+  id           bigint primary key check (id = 1),
+  sealed       text   not null
+);
 
 -- One row for each call that was answered, or that must be taken as unanswered. Never changed.
 create table attempts (

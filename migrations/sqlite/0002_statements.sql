@@ -54,6 +54,8 @@ create index statement_lines_by_order on statement_lines (order_no) where order_
 -- payment may have many refunds, so the payment's order number does not lead to them.
 create index statement_lines_by_refund on statement_lines (refund_no) where refund_no <> '';
 create index statement_lines_by_refund_id on statement_lines (refund_id) where refund_id <> '';
+-- `payrun find` by the gateway's number, also of payments that are not ours.
+create index statement_lines_by_transaction on statement_lines (transaction_id) where transaction_id <> '';
 
 -- Settlement batches as they were last seen.
 create table settlements (

@@ -168,6 +168,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
         | PlanError::NoSuchJob { .. }
         | PlanError::Late { .. }
         | PlanError::Sealed { .. }
+        | PlanError::References(_)
         | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),
         error @ PlanError::Future { .. } => {
             Failure::invalid(error.to_string()).help("say --allow-future if that is meant")

@@ -251,7 +251,7 @@ async fn every_column_of_every_table_moves_to_a_server_whatever_their_order_ther
             .into_iter()
             .collect();
         let rows = match table.as_str() {
-            "encryption_key_check" | "restores" => 1,
+            "encryption_key_check" | "reference_key" | "restores" => 1,
             // A hundred plans of dead processes were taken away before.
             "unfinished_plans" => 600,
             _ => 700,

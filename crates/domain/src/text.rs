@@ -272,6 +272,49 @@ pub fn folded(text: &str) -> String {
         .collect()
 }
 
+/// How many characters of a value are kept so that it can be looked for.
+const SEARCHABLE_MAX: usize = 200;
+
+/// A value as it is kept to be looked for, and as what is typed is compared with it: folded, and
+/// without what nobody sees.
+///
+/// ```
+/// use payrun_domain::text::searchable;
+/// assert_eq!(searchable(" Ｃ-１７ "), searchable("c-17"));
+/// ```
+pub fn searchable(text: &str) -> String {
+    folded(text)
+        .chars()
+        .filter(|c| !is_unseen(*c))
+        .take(SEARCHABLE_MAX)
+        .collect()
+}
+
+/// The smallest text that comes, byte by byte, after every text with this beginning; none if there
+/// is none.
+///
+/// ```
+/// use payrun_domain::text::after_beginning;
+/// assert_eq!(after_beginning("C-1").as_deref(), Some("C-2"));
+/// assert_eq!(after_beginning("50%").as_deref(), Some("50&"));
+/// assert_eq!(after_beginning(""), None);
+/// ```
+pub fn after_beginning(beginning: &str) -> Option<String> {
+    let mut rest = beginning.to_owned();
+    while let Some(last) = rest.pop() {
+        // UTF-8 is in the order of the characters' numbers, of which surrogates are none.
+        let next = (u32::from(last) + 1..).find_map(|next| match next {
+            0xd800..=0xdfff => None,
+            next => Some(char::from_u32(next)),
+        });
+        if let Some(Some(next)) = next {
+            rest.push(next);
+            return Some(rest);
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,5 +374,27 @@ mod tests {
             assert_eq!(folded(alike), "yes", "{alike:?}");
         }
         assert_ne!(folded("no"), folded("n o"));
+    }
+
+    #[test]
+    fn what_comes_after_a_beginning_comes_after_all_that_begins_so() {
+        for beginning in [
+            "C",
+            "C-9",
+            "%",
+            "_",
+            "a\u{d7ff}",
+            "\u{7f}",
+            "香",
+            "x\u{10ffff}",
+        ] {
+            let after = after_beginning(beginning).unwrap();
+            for more in ["", "/2026", "\u{10ffff}\u{10ffff}"] {
+                let text = format!("{beginning}{more}");
+                assert!(text.as_bytes() < after.as_bytes(), "{text:?}, {after:?}");
+            }
+        }
+        assert_eq!(after_beginning("x\u{10ffff}").as_deref(), Some("y"));
+        assert_eq!(after_beginning("\u{10ffff}"), None);
     }
 }

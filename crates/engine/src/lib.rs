@@ -15,13 +15,15 @@ pub mod notifications;
 pub mod operator;
 pub mod planning;
 mod reconcile;
+pub mod references;
 pub mod run_monitor;
 pub mod schedule;
+pub mod search;
 pub mod uploads;
 pub mod vault;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::file_store::Files;
 pub use account::Account;
@@ -35,6 +37,7 @@ use payrun_project::config::Config;
 use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
 pub use planning::plan_permits::{PlanPermit, PlanPermits};
+use references::ReferenceKey;
 use vault::Vault;
 
 /// Everything the use cases work with.
@@ -50,6 +53,8 @@ pub struct Engine {
     pub config: Arc<Config>,
     /// The keys for personal data, where there are any.
     pub vault: Option<Arc<Vault>>,
+    /// The key that personal references are hashed under, once it was read.
+    pub reference_key: Arc<OnceLock<Arc<ReferenceKey>>>,
     /// Where statements and reports are kept.
     pub files: Files,
     /// What is counted.
@@ -76,6 +81,7 @@ impl Engine {
             accounts,
             config,
             vault: None,
+            reference_key: Arc::default(),
             files,
             meter: Arc::default(),
             places: Arc::default(),

@@ -26,6 +26,9 @@ const PROOF: &str = "payrun personal data";
 /// What the id of a key is made of.
 const ID: &[u8] = b"payrun encryption key id";
 
+/// What the key of personal references is bound to.
+const REFERENCE_KEY: &[u8] = b"reference key";
+
 /// How many bytes more something has when it is sealed.
 pub(super) const SEALED_MORE: usize = NONCE_LEN + MAX_TAG_LEN;
 
@@ -167,6 +170,30 @@ impl Vault {
     /// As [`Vault::open_notification`].
     pub fn reseal_notification(&self, sealed: &str, digest: &str) -> Result<String, VaultError> {
         self.reseal(sealed, &of_notification(digest))
+    }
+
+    /// The key that personal references are hashed under.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`] if the crypto library refuses.
+    pub fn seal_reference_key(&self, key: &str) -> Result<String, VaultError> {
+        self.seal(key, REFERENCE_KEY)
+    }
+
+    /// The same, opened.
+    ///
+    /// # Errors
+    /// [`VaultError::Open`] if it is something else; [`VaultError::NoKey`].
+    pub fn open_reference_key(&self, sealed: &str) -> Result<String, VaultError> {
+        self.open(sealed, REFERENCE_KEY)
+    }
+
+    /// The same, sealed under the first key.
+    ///
+    /// # Errors
+    /// As [`Vault::open_reference_key`].
+    pub fn reseal_reference_key(&self, sealed: &str) -> Result<String, VaultError> {
+        self.reseal(sealed, REFERENCE_KEY)
     }
 
     /// A file as a whole, bound to its name, under the first key; in its memory, if that has room

@@ -29,6 +29,7 @@ mod planning;
 mod reads;
 mod refunds;
 mod schedules;
+mod search;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -85,6 +86,7 @@ pub use notifications::notification_queue::{
 pub use planning::dependent_jobs::DependentJob;
 pub use planning::plan::PlanWriter;
 pub use planning::planned_items::NewItem;
+pub use planning::references::ItemReference;
 pub use planning::rejected_rows::RejectedRow;
 pub use planning::replacement::{EarlierItem, ReplacedItem, ReplacementCheck, filed_again_as};
 pub use planning::run_rows::{NewJob, NewRun};
@@ -98,6 +100,10 @@ pub use reads::runs::{JobRow, RunRow, WhoseJob};
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
 pub use schedules::occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use schedules::schedule_state::{NewOccurrence, ScheduleRow, ScheduleUpdate};
+pub use search::{
+    FoundContract, FoundItem, FoundLine, FoundList, LOOKED_AT, MatchedBy, SearchDays, SearchFilter,
+    SearchQuery, SearchResults, SearchText,
+};
 pub use statements::reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
 pub use statements::settlements::SettlementRow;
 pub use statements::statement_files::{

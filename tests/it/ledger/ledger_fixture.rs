@@ -89,6 +89,7 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
         custom_order_no: None,
         amount: Amount::from_minor(1000, Currency::parse("HKD").unwrap()).ok(),
         shared: false,
+        references: Vec::new(),
         again: payrun::ledger::ReplacementCheck::Never,
         input: "{}".into(),
     }

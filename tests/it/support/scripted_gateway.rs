@@ -232,6 +232,7 @@ impl Teller {
                 custom_order_no: None,
                 amount: *amount,
                 shared: false,
+                references: Vec::new(),
                 again: payrun::ledger::ReplacementCheck::Never,
                 input: input.to_string(),
             };

@@ -210,5 +210,6 @@ fn resealed(vault: &Vault, what: SealedKind, row: &SealedRow) -> Result<String, 
         SealedKind::Notifications => {
             vault.reseal_notification(&row.text, row.digest.as_deref().unwrap_or_default())
         }
+        SealedKind::ReferenceKey => vault.reseal_reference_key(&row.text),
     }
 }

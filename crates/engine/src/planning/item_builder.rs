@@ -1,14 +1,17 @@
 //! From a rendered row to an item: within what its key may happen once, under which numbers, and
 //! its personal data sealed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::Engine;
+use crate::references::ReferenceKey;
 use crate::vault::{Vault, VaultError, open_input};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
-use payrun_ledger::{NewItem, ReplacementCheck};
+use payrun_domain::text::searchable;
+use payrun_ledger::{ItemReference, NewItem, ReplacementCheck};
 use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::Job;
 use payrun_project::workflow::render::{PersonalValues, RenderedItem};
@@ -31,6 +34,9 @@ pub(crate) struct ItemBuilder {
     generations: Option<&'static str>,
     /// Seals personal data.
     vault: Option<Arc<Vault>>,
+    /// Searchable columns that may be personal, and what hashes them.
+    hashed: BTreeSet<String>,
+    reference_key: Option<Arc<ReferenceKey>>,
 }
 
 impl ItemBuilder {
@@ -53,6 +59,14 @@ impl ItemBuilder {
                 .map_or(&job.gateway, |account| &account.identity)
                 .clone(),
             vault: engine.vault.clone(),
+            hashed: job
+                .items
+                .searchable
+                .iter()
+                .filter(|column| column.hashed)
+                .map(|column| column.name.clone())
+                .collect(),
+            reference_key: engine.reference_key.get().cloned(),
             kind: Arc::clone(&job.kind),
             run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
             one_at_a_time: job.kind.one_at_a_time.clone().unwrap_or_default(),
@@ -126,6 +140,7 @@ impl ItemBuilder {
             amount: rendered.amount,
             shared: rendered.shared,
             again: ReplacementCheck::Never,
+            references: self.references(&rendered.references)?,
             input: self.sealed(rendered.input, &rendered.private, key_hash)?,
             key,
         })
@@ -133,6 +148,24 @@ impl ItemBuilder {
 }
 
 impl ItemBuilder {
+    /// By what else the item is found: what may be personal as a keyed hash.
+    fn references(&self, values: &PersonalValues) -> Result<Vec<ItemReference>, String> {
+        let reference = |(column, value): (&str, &str)| {
+            let hashed = self.hashed.contains(column);
+            let text = match (hashed, &self.reference_key) {
+                (false, _) => searchable(value),
+                (true, Some(key)) => key.hash(value),
+                (true, None) => return Err(VaultError::NoVault.to_string()),
+            };
+            Ok(ItemReference {
+                column: column.to_owned(),
+                text,
+                hashed,
+            })
+        };
+        values.iter().map(reference).collect()
+    }
+
     /// The input with personal data in it, sealed.
     fn sealed(
         &self,

@@ -31,6 +31,7 @@ use crate::contracts::{self, ContractRows};
 use crate::operator::path_within;
 use crate::planning::item_builder::ItemBuilder;
 use crate::planning::row_source::{JobItems, RowReadError, RowStream, UsedColumns};
+use crate::references::ReferenceKeyError;
 use crate::vault::VaultError;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
@@ -185,6 +186,9 @@ pub enum PlanError {
         #[source]
         source: VaultError,
     },
+    /// What may be personal of the rows cannot be hashed.
+    #[error("searchable columns cannot be hashed; nothing was planned")]
+    References(#[source] VaultError),
     /// Over a limit of the workflow's.
     #[error("job {job} is over its limit: {what}; nothing was planned and nothing is sent")]
     Limit {
@@ -221,7 +225,7 @@ impl PlanError {
             }
             Self::Future { .. } => FailureCode::FutureDate,
             Self::NoSuchJob { .. } => FailureCode::NoSuchJob,
-            Self::Sealed { .. } => FailureCode::UnreadableHistory,
+            Self::Sealed { .. } | Self::References(_) => FailureCode::UnreadableHistory,
             Self::Ledger(_) | Self::Stopped { .. } | Self::Broken { .. } => {
                 FailureCode::Interrupted
             }
@@ -260,6 +264,11 @@ impl Engine {
             author: request.author.clone(),
             now: self.clock.now(),
         };
+        let hashing = self.reference_key_for(&request.workflow).await;
+        hashing.map_err(|error| match error {
+            ReferenceKeyError::Ledger(error) => PlanError::Ledger(error),
+            ReferenceKeyError::Vault(error) => PlanError::References(error),
+        })?;
         // Whatever a file does, nobody waits for the ledger because of it.
         let mut staged = self.stage(request).await?;
         let mut planning = match self.only_adds(&request.workflow) {

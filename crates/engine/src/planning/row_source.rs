@@ -457,6 +457,7 @@ mod tests {
                 custom_order_no: None,
                 amount: None,
                 shared: false,
+                references: Vec::new(),
                 again: payrun_ledger::ReplacementCheck::Never,
                 input: "{}".to_owned(),
             }

@@ -214,6 +214,7 @@ impl Engine {
                 | PlanError::NoSuchJob { .. }
                 | PlanError::Late { .. }
                 | PlanError::Sealed { .. }
+                | PlanError::References(_)
                 | PlanError::Limit { .. }
                 | PlanError::Broken { .. }),
             ) => self.failed(row, (error.code(), &chain(&error)), now).await,

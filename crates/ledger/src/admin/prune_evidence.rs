@@ -1,5 +1,5 @@
-//! Evidence whose time is over: what was sent and answered, the history and the input of items of
-//! finished runs, and the lines of statements.
+//! Evidence whose time is over: what was sent and answered, the history, the references and the
+//! input of items of finished runs, and the lines of statements.
 //!
 //! What stays, for ever, is the item itself: key, content hash, order number, state, amount and
 //! receipt. A key may happen at most once for ever, so it must be known for ever. A run of which
@@ -36,6 +36,9 @@ const EVENTS: &str =
     "delete from events where item_id in (select cast(atom as bigint) from json_each($1))";
 const ATTEMPTS: &str =
     "delete from attempts where item_id in (select cast(atom as bigint) from json_each($1))";
+/// What the item was found by, but for its key and numbers, which stay.
+const REFERENCES: &str =
+    "delete from item_references where item_id in (select cast(atom as bigint) from json_each($1))";
 const INPUT: &str = "update items set input = '{}', result = null from json_each($1) as k where items.id = cast(k.atom as bigint) \
     and items.state in ('succeeded', 'failed', 'cancelled', 'rejected', 'skipped')";
 
@@ -143,7 +146,7 @@ async fn step(tx: &mut WriteTx, run: i64, limit: u32, now: Timestamp) -> Result<
         .copied()
         .filter(|item| !moved.contains(item))
         .collect();
-    for statement in [EVENTS, ATTEMPTS, INPUT] {
+    for statement in [EVENTS, ATTEMPTS, REFERENCES, INPUT] {
         sql(statement)
             .bind(list(&pruned))
             .execute(tx.connection())
@@ -173,6 +176,10 @@ mod tests {
             (MOVED, "SEARCH events USING PRIMARY KEY (item_id=?)"),
             (EVENTS, "SEARCH events USING PRIMARY KEY (item_id=?)"),
             (ATTEMPTS, "(item_id=?)"),
+            (
+                REFERENCES,
+                "SEARCH item_references USING PRIMARY KEY (item_id=?)",
+            ),
             (INPUT, "SEARCH items USING INTEGER PRIMARY KEY (rowid=?)"),
         ] {
             place(&steps(statement).await, index);

@@ -36,17 +36,20 @@ pub enum SealedKind {
     Items,
     /// The bodies of notifications.
     Notifications,
+    /// The key that personal references are hashed under.
+    ReferenceKey,
 }
 
 impl SealedKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Items, Self::Notifications];
+    /// All of it.
+    pub const ALL: [Self; 3] = [Self::Items, Self::Notifications, Self::ReferenceKey];
 
     /// The words for it.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Items => "items",
             Self::Notifications => "notifications",
+            Self::ReferenceKey => "keys of references",
         }
     }
 
@@ -55,6 +58,7 @@ impl SealedKind {
         match self {
             Self::Items => "item",
             Self::Notifications => "notification",
+            Self::ReferenceKey => "key of references",
         }
     }
 
@@ -83,6 +87,9 @@ impl SealedKind {
             Self::Notifications => {
                 "id, null as key_hash, digest, body as text, cast(0 as bigint) as approved"
             }
+            Self::ReferenceKey => {
+                "id, null as key_hash, null as digest, sealed as text, cast(0 as bigint) as approved"
+            }
         };
         format!(
             "select {what} from {table} where {sealed} and {key} = $1 and id > $2 order by id limit $3"
@@ -93,6 +100,7 @@ impl SealedKind {
         match self {
             Self::Items => REPLACE_INPUT,
             Self::Notifications => REPLACE_BODY,
+            Self::ReferenceKey => REPLACE_REFERENCE_KEY,
         }
     }
 
@@ -100,6 +108,8 @@ impl SealedKind {
         match self {
             Self::Items => (ITEM_KEY, "items", ITEM_SEALED),
             Self::Notifications => (NOTIFICATION_KEY, "notifications", NOTIFICATION_SEALED),
+            // There is one row at most.
+            Self::ReferenceKey => ("substr(sealed, 1, 16)", "reference_key", "id = 1"),
         }
     }
 }
@@ -108,6 +118,9 @@ const REPLACE_INPUT: &str = "update items set input = s.value ->> 1 from json_ea
     where items.id = cast(s.value ->> 0 as bigint)";
 const REPLACE_BODY: &str = "update notifications set body = s.value ->> 1 from json_each($1) as s \
     where notifications.id = cast(s.value ->> 0 as bigint)";
+
+const REPLACE_REFERENCE_KEY: &str = "update reference_key set sealed = s.value ->> 1 from json_each($1) as s \
+    where reference_key.id = cast(s.value ->> 0 as bigint)";
 
 /// Something of the ledger that is sealed.
 #[derive(Debug)]

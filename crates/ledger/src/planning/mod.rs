@@ -5,6 +5,7 @@ mod existing_key;
 pub(crate) mod plan;
 pub(crate) mod plan_steps;
 pub(crate) mod planned_items;
+pub(crate) mod references;
 pub(crate) mod rejected_rows;
 pub(crate) mod replacement;
 pub(crate) mod run_rows;

@@ -93,6 +93,13 @@ struct DeferredJob {
     planned: Option<(ItemSpan, Option<PlanFailure>)>,
 }
 
+/// A page of what a plan that was given up has left: what its items are found by, and its items.
+const DELETE_REFERENCES: &str = "delete from item_references where item_id between $1 and $2 and exists \
+    (select 1 from items where items.id = item_references.item_id and items.job_id between $3 and $4 \
+       and not exists (select 1 from jobs where jobs.id = items.job_id))";
+const DELETE_ITEMS: &str = "delete from items where id between $1 and $2 and job_id between $3 and $4 \
+    and not exists (select 1 from jobs where jobs.id = items.job_id)";
+
 impl Ledger {
     /// Begins to plan a run of so many jobs that changes nothing of what was there before: no
     /// period of a contract, no item that is filed again. In a file that takes short commits only.
@@ -191,14 +198,14 @@ impl Ledger {
             let mut tx = self.begin_write(CLEARING).await?;
             let since = tokio::time::Instant::now();
             behind = next + PAGE - 1;
-            let delete = "delete from items where id between $1 and $2 and job_id between $3 and $4 \
-                          and not exists (select 1 from jobs where jobs.id = items.job_id)";
-            let delete = sqlx::query(delete)
-                .bind(next)
-                .bind(behind)
-                .bind(plan.first_job)
-                .bind(plan.last_job);
-            delete.execute(tx.connection()).await.map_err(failed)?;
+            for delete in [DELETE_REFERENCES, DELETE_ITEMS] {
+                let delete = sqlx::query(delete)
+                    .bind(next)
+                    .bind(behind)
+                    .bind(plan.first_job)
+                    .bind(plan.last_job);
+                delete.execute(tx.connection()).await.map_err(failed)?;
+            }
             tx.commit().await?;
             rest(since).await;
         }

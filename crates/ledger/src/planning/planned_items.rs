@@ -9,6 +9,7 @@ use sqlx::Row;
 use crate::error::LedgerError;
 use crate::items::item_rows::{hex, list};
 use crate::planning::plan::PlanWriter;
+use crate::planning::references::{ItemReference, keep_references};
 use crate::planning::rejected_rows::{RejectedRow, contradicts, duplicate_in_run, number_taken};
 use crate::planning::replacement::{ReplacedItem, ReplacementCheck};
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -36,6 +37,8 @@ pub struct NewItem {
     pub shared: bool,
     /// Its checked fields, a JSON object.
     pub input: String,
+    /// By what else it is found.
+    pub references: Vec<ItemReference>,
     /// Whether it does again what failed, with other content.
     pub again: ReplacementCheck,
 }
@@ -93,6 +96,7 @@ impl PlanWriter {
         }
         let before = self.newest_item().await?;
         let inserted = self.insert(job_id, &fresh).await?;
+        keep_references(self.connection().await?, job_id, &fresh, before).await?;
         let all_new = inserted == fresh.len() as u64;
         let holders = if all_new {
             HashMap::new()

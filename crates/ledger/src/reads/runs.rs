@@ -185,7 +185,7 @@ impl Ledger {
     }
 }
 
-fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
+pub(crate) fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
     let failed = |source| LedgerError::of("reading a run", source);
     Ok(RunRow {
         id: row.try_get("id").map_err(failed)?,

@@ -319,7 +319,7 @@ async fn insert_lines(
     Ok(())
 }
 
-fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine, LedgerError> {
+pub(crate) fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine, LedgerError> {
     let failed = |source| LedgerError::of("reading a line of a statement", source);
     let line: i64 = row.try_get("line").map_err(failed)?;
     let corrupt = |column| {

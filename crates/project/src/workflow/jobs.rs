@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::compile::{Compiler, is_name};
 use super::expression::VariableName;
 use super::source::{ColumnAliases, FileOptions, Separator, TextEncoding};
+use super::searchable::open_templates;
 use super::template::TemplatePart;
 use super::{
     Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits, Template,
@@ -122,7 +123,12 @@ impl<'a> Compiler<'a> {
         };
         let kind = kind?;
         self.check_private(&kind, &with, key.as_ref(), order_number.as_ref());
-        let mut items = items?;
+        let open = open_templates(&kind, &with, key.as_ref(), order_number.as_ref());
+        let searchable = self.searchable(node, open);
+        let mut items = ItemsSpec {
+            searchable,
+            ..items?
+        };
         if let ItemSource::File { options, .. } = &mut items.source {
             let condition = items.condition.as_ref();
             let open = key
@@ -131,6 +137,10 @@ impl<'a> Compiler<'a> {
                 .flat_map(Template::item_columns);
             let open = open.chain(condition.into_iter().flat_map(Condition::item_columns));
             name_columns(options, &kind, &with, open);
+            let searchable = items.searchable.iter().map(|column| column.name.clone());
+            options.used.extend(searchable);
+            options.used.sort();
+            options.used.dedup();
         }
         Some(Job {
             name: entry.key.clone(),
@@ -208,6 +218,7 @@ impl<'a> Compiler<'a> {
             ("header", "file"),
             ("hidden", "file"),
             ("columns", "file"),
+            ("searchable", "file"),
             ("state", "from"),
             ("until", "days or window"),
             ("due", "contracts"),
@@ -233,7 +244,11 @@ impl<'a> Compiler<'a> {
             "days" => ItemSource::Days(span(node, "days")?),
             _ => ItemSource::Window(span(node, "window")?),
         };
-        Some(ItemsSpec { source, condition })
+        Some(ItemsSpec {
+            source,
+            condition,
+            searchable: Vec::new(),
+        })
     }
 
     fn file(&mut self, node: &YamlNode) -> Option<ItemSource> {

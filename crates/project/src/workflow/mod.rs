@@ -29,11 +29,12 @@ pub mod params;
 pub mod render;
 mod schedule;
 pub mod schema;
+mod searchable;
 pub mod source;
 mod spec;
 pub mod template;
 
-pub use template::{Condition, Template};
+pub use template::{Condition, FilePlace, Template};
 
 /// A workflow file that may be planned.
 #[derive(Debug)]
@@ -147,6 +148,19 @@ pub struct ItemsSpec {
     pub source: ItemSource,
     /// Which rows are meant.
     pub condition: Option<Condition>,
+    /// By which columns an item is found, besides its key and its numbers.
+    pub searchable: Vec<SearchableColumn>,
+}
+
+/// A column by which items are found.
+#[derive(Debug)]
+pub struct SearchableColumn {
+    /// Its name.
+    pub name: String,
+    /// Whether a keyed hash of it is kept. What stands in the clear in the ledger all the same (in
+    /// the key, the order number or an open field) is kept as text; anything else may be personal.
+    pub hashed: bool,
+    place: FilePlace,
 }
 
 /// What the rows of a job are.

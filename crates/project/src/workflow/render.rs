@@ -36,6 +36,8 @@ pub struct RenderedItem {
     pub input: String,
     /// Personal data, by field.
     pub private: PersonalValues,
+    /// By what else it is found, by column.
+    pub references: PersonalValues,
     /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text,
     /// same thing.
     pub identity: String,
@@ -96,6 +98,8 @@ pub struct Renderer<'a> {
     /// names.
     names: Vec<usize>,
     condition: Option<ExclusionFilter<'a>>,
+    /// The columns by which an item is found, with their places in a row.
+    searchable: Vec<(&'a str, usize)>,
     noted: RefCell<RowNotices>,
 }
 
@@ -220,6 +224,15 @@ impl<'a> Renderer<'a> {
                 preparing.miss(column, |message| condition.diagnostic(message));
             }
         }
+        let mut searchable = Vec::with_capacity(job.items.searchable.len());
+        for column in &job.items.searchable {
+            match columns.iter().position(|name| *name == column.name) {
+                Some(place) => searchable.push((column.name.as_str(), place)),
+                None => preparing
+                    .found
+                    .push(column.place.diagnostic(no_column(&column.name, columns))),
+            }
+        }
         let found = std::mem::take(&mut preparing.found);
         found.or_value(Some(Self {
             job,
@@ -237,6 +250,7 @@ impl<'a> Renderer<'a> {
                 .condition
                 .as_ref()
                 .map(|condition| ExclusionFilter::new(condition, columns, params, &private)),
+            searchable,
             noted: RefCell::default(),
         }))
     }
@@ -353,7 +367,10 @@ impl<'a> Renderer<'a> {
         Ok(self
             .expanded(&values, key)
             .into_iter()
-            .map(|(values, key)| self.rendered(&values, key, &order_number, amount))
+            .map(|(values, key)| RenderedItem {
+                references: self.references(&row),
+                ..self.rendered(&values, key, &order_number, amount)
+            })
             .collect())
     }
 
@@ -432,11 +449,23 @@ impl<'a> Renderer<'a> {
                 .and_then(|name| find(values, name))
                 .map(str::to_owned),
             amount,
+            references: PersonalValues::default(),
             shared: self.job.kind.expand.as_ref().is_some_and(|expand| {
                 find(values, &expand.field)
                     .is_some_and(|value| expand.values.values().flatten().any(|of| of == value))
             }),
         }
+    }
+
+    /// By what else a row's items are found; what is empty finds nothing.
+    fn references(&self, row: &FileRow) -> PersonalValues {
+        let value = |(column, place): &(&str, usize)| {
+            let value = row
+                .get(*place)
+                .filter(|value| !text::searchable(value).is_empty())?;
+            Some(((*column).to_owned(), value.to_owned()))
+        };
+        PersonalValues(self.searchable.iter().filter_map(value).collect())
     }
 
     /// The values as they are; or once for each value that one of them stands for, with a key of

@@ -75,7 +75,7 @@ static PARAM: [FieldSpec; 3] = [
 /// The states whose items another job may take.
 const STATES: ValueShape = ValueShape::Word(&["succeeded", "failed", "needs_review", "cancelled"]);
 
-static ITEMS: [FieldSpec; 16] = [
+static ITEMS: [FieldSpec; 17] = [
     FieldSpec::optional(
         "file",
         ValueShape::Template,
@@ -158,6 +158,12 @@ static ITEMS: [FieldSpec; 16] = [
         "where",
         ValueShape::Condition,
         "Which rows are meant, such as item.active == \"yes\".",
+    ),
+    FieldSpec::optional(
+        "searchable",
+        ValueShape::List(&ValueShape::Text),
+        "Columns of the file by which payrun find finds an item, such as [customer_no, phone]. What may be personal is kept as a keyed \
+         hash only.",
     ),
 ];
 

@@ -38,6 +38,34 @@ pub struct Condition {
     expression: Expression,
 }
 
+/// A place of a file, to say what is wrong there.
+#[derive(Clone)]
+pub struct FilePlace {
+    source: Arc<SourceText>,
+    at: Position,
+}
+
+impl FilePlace {
+    /// Of this file.
+    pub fn new(source: &Arc<SourceText>, at: Position) -> Self {
+        Self {
+            source: Arc::clone(source),
+            at,
+        }
+    }
+
+    /// A diagnostic there.
+    pub fn diagnostic(&self, message: impl Into<String>) -> Diagnostic {
+        self.source.diagnostic(self.at, message)
+    }
+}
+
+impl fmt::Debug for FilePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FilePlace").field(&self.at).finish()
+    }
+}
+
 impl Template {
     /// Reads a template that stands at a place of a file.
     ///

@@ -387,6 +387,7 @@ impl World {
             custom_order_no: None,
             amount: None,
             shared: false,
+            references: Vec::new(),
             again: payrun_ledger::ReplacementCheck::Never,
             input: json!({ "from": from, "to": to, "fee_rate": rate }).to_string(),
         };
@@ -458,6 +459,7 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
             .map(|own| OrderNumber::parse(own).unwrap()),
         amount: Some(money(amount)),
         shared: false,
+        references: Vec::new(),
         again: payrun_ledger::ReplacementCheck::Never,
         input: "{}".to_owned(),
     }

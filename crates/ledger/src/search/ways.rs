@@ -1,0 +1,207 @@
+//! The statements by which things are looked for. Each goes by one index; a test holds each to it.
+
+/// Each account once: from one to the next by the index, however many jobs there are.
+pub(super) const ACCOUNTS: &str = "\
+    with recursive a (account) as (select min(account) from jobs where account is not null union all \
+      select (select min(j.account) from jobs as j where j.account > a.account) from a where a.account is not null) \
+    select account from a where account is not null limit 1000";
+
+pub(super) const BY_KEY: &str =
+    "select id, '' as what from items where key = $1 order by id desc limit $2";
+
+/// In the order of the keys: by their age all that begin so would have to be sorted.
+pub(super) const BY_KEY_BEGINNING: &str =
+    "select id, '' as what from items where key > $1 and key < $2 order by key limit $3";
+
+/// Items whose derived number, or whose own number of the user's, the text may be.
+pub(super) const BY_NUMBER: &str = "\
+    select i.id, i.key_hash, i.custom_order_no, i.generation from items as i where i.key_hash = unhex($1) union all \
+    select i.id, i.key_hash, i.custom_order_no, i.generation from json_each($2) as n cross join items as i \
+    where i.custom_order_no = n.atom";
+
+pub(super) const BY_RECEIPT: &str = "select id, '' as what from items where receipt = $1 and receipt is not null order by id desc limit $2";
+
+/// `$1`: pairs of a fingerprint and the field that it is of.
+pub(super) const BY_EXCLUSIVE_KEY: &str = "\
+    select i.id, k.value ->> 1 as what from json_each($1) as k cross join items as i \
+    where i.exclusive_key = unhex(k.value ->> 0) and i.exclusive_key is not null and i.key_hash is not null \
+    order by i.id desc limit $2";
+
+/// The gateway's numbers of payments that were looked up under the merchant's: `$1` accounts, `$2`
+/// the number.
+pub(super) const PAYMENTS: &str = "\
+    select k.atom, p.transaction_id from json_each($1) as k cross join payments as p \
+    where p.account = unhex(k.atom) and p.order_no = $2 limit 1000";
+
+pub(super) const BY_REFUNDED_PAYMENT: &str = "\
+    select i.id, '' as what from json_each($1) as k cross join items as i \
+    where i.refunded_payment = unhex(k.atom) and i.refunded_payment is not null order by i.id desc limit $2";
+
+/// `$1`: 1 for a keyed hash.
+pub(super) const BY_REFERENCE: &str = "\
+    select item_id as id, name as what from item_references where hashed = $1 and text = $2 order by item_id desc limit $3";
+
+pub(super) const BY_REFERENCE_BEGINNING: &str = "\
+    select item_id as id, name as what from item_references where hashed = 0 and text > $1 and text < $2 \
+    order by text limit $3";
+
+/// What was sent of an amount in a span of time. Only so many are looked at before the account is
+/// compared: another account may have sent as much as often.
+pub(super) const SENT: &str = "\
+    select s.id, j.lane as what from \
+      (select id, job_id, sent_at from items where currency = $1 and amount = $2 and sent_at >= $3 and sent_at < $4 \
+         and sent_at is not null order by sent_at desc limit $5) as s \
+    cross join jobs as j where j.id = s.job_id order by s.sent_at desc";
+
+pub(super) const CONTRACTS: &str =
+    "select contract, account, state from contracts where contract = $1 order by id desc limit 500";
+
+/// Lines with the text as one of their numbers, by its column, the newest statement first.
+pub(super) fn lines() -> String {
+    let one = |column: &str| {
+        format!(
+            "select s.lane, s.day, l.*, '{column}' as what from statement_lines as l cross join statements as s \
+             where l.{column} = $1 and l.{column} <> '' and s.id = l.statement_id and s.pruned_at is null \
+               and ($2 is null or s.lane = $2) and s.day between $3 and $4"
+        )
+    };
+    let all = ["order_no", "transaction_id", "refund_no", "refund_id"].map(one);
+    format!(
+        "select * from ({}) as found order by day desc, line limit $5",
+        all.join(" union all ")
+    )
+}
+
+/// Items with these derived numbers, numbers of the user's, or receipts (the gateway's numbers).
+pub(super) const OF_LINES: &str = "\
+    select i.id, i.key_hash, i.custom_order_no, i.generation, i.receipt, j.lane from json_each($1) as n cross join items as i \
+      cross join jobs as j where i.key_hash = unhex(n.atom) and j.id = i.job_id union all \
+    select i.id, i.key_hash, i.custom_order_no, i.generation, i.receipt, j.lane from json_each($2) as n cross join items as i \
+      cross join jobs as j where i.custom_order_no = n.atom and j.id = i.job_id union all \
+    select i.id, i.key_hash, i.custom_order_no, i.generation, i.receipt, j.lane from json_each($3) as n cross join items as i \
+      cross join jobs as j where i.receipt = n.atom and i.receipt is not null and j.id = i.job_id";
+
+pub(super) const RUNS: &str = "\
+    select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where workflow = $1 \
+      and started_at >= $2 and started_at < $3 \
+      and ($4 is null or exists (select 1 from jobs as j where j.run_id = runs.id and j.lane = $4)) \
+    order by started_at desc limit $5";
+
+/// Which of these items are meant, and when they were sent, or else planned. On a day is what was
+/// sent or asked then, and what was planned then and never sent.
+pub(super) const MEANT: &str = "\
+    select i.id, coalesce(i.sent_at, r.started_at) as at from json_each($1) as k cross join items as i \
+    cross join jobs as j cross join runs as r where i.id = cast(k.atom as bigint) and j.id = i.job_id and r.id = j.run_id \
+      and ($2 is null or j.lane = $2) and (cast($3 as bigint) is null or (i.amount = $3 and i.currency = $4)) \
+      and (cast($5 as bigint) is null or (coalesce(i.sent_at, r.started_at) >= $5 and coalesce(i.sent_at, r.started_at) < $6) \
+        or exists (select 1 from attempts as a where a.item_id = i.id and a.started_at >= $5 and a.started_at < $6))";
+
+pub(super) const FOUND: &str = "\
+    select i.*, j.run_id, j.name as job, j.lane, j.kind, r.workflow, r.started_at as planned_at from json_each($1) as k \
+    cross join items as i cross join jobs as j cross join runs as r \
+    where i.id = cast(k.atom as bigint) and j.id = i.job_id and r.id = j.run_id";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{place, steps};
+
+    /// The steps of a statement, none of which reads a whole table.
+    async fn searched(statement: &str) -> Vec<String> {
+        let steps = steps(statement).await;
+        let scans = |step: &&String| {
+            step.starts_with("SCAN")
+                && ![
+                    "VIRTUAL TABLE",
+                    "CONSTANT ROW",
+                    "SCAN a",
+                    "SCAN s",
+                    "SCAN found",
+                ]
+                .iter()
+                .any(|fine| step.contains(fine))
+        };
+        assert_eq!(steps.iter().find(scans), None, "{steps:#?}");
+        steps
+    }
+
+    #[tokio::test]
+    async fn every_way_of_looking_goes_by_its_index_and_reads_no_table_as_a_whole() {
+        let cases = [
+            (
+                ACCOUNTS,
+                "j USING COVERING INDEX jobs_by_account (account>?)",
+            ),
+            (BY_KEY, "items USING COVERING INDEX items_by_key (key=?)"),
+            (
+                BY_KEY_BEGINNING,
+                "items USING COVERING INDEX items_by_key (key>? AND key<?)",
+            ),
+            (BY_NUMBER, "i USING INDEX items_key (key_hash=?)"),
+            (
+                BY_NUMBER,
+                "i USING INDEX items_custom_order_no (custom_order_no=?)",
+            ),
+            (
+                BY_RECEIPT,
+                "items USING COVERING INDEX items_receipt (receipt=?)",
+            ),
+            (
+                BY_EXCLUSIVE_KEY,
+                "i USING INDEX items_of_contract (exclusive_key=?)",
+            ),
+            (
+                PAYMENTS,
+                "p USING INDEX sqlite_autoindex_payments_1 (account=? AND order_no=?)",
+            ),
+            (
+                BY_REFUNDED_PAYMENT,
+                "i USING COVERING INDEX items_refunded_payment (refunded_payment=?)",
+            ),
+            (
+                BY_REFERENCE,
+                "USING COVERING INDEX item_references_by_text (hashed=? AND text=?)",
+            ),
+            (
+                BY_REFERENCE_BEGINNING,
+                "USING COVERING INDEX item_references_by_text (hashed=? AND text>? AND text<?)",
+            ),
+            (
+                SENT,
+                "items USING COVERING INDEX items_sent (currency=? AND amount=? AND sent_at>? AND sent_at<?)",
+            ),
+            (
+                CONTRACTS,
+                "contracts USING INDEX sqlite_autoindex_contracts_1 (contract=?)",
+            ),
+            (OF_LINES, "i USING INDEX items_key (key_hash=?)"),
+            (
+                OF_LINES,
+                "i USING INDEX items_custom_order_no (custom_order_no=?)",
+            ),
+            (OF_LINES, "i USING INDEX items_receipt (receipt=?)"),
+            (
+                RUNS,
+                "runs USING INDEX runs_of_workflow (workflow=? AND started_at>? AND started_at<?)",
+            ),
+            (MEANT, "i USING INTEGER PRIMARY KEY (rowid=?)"),
+            (
+                MEANT,
+                "a USING INDEX sqlite_autoindex_attempts_1 (item_id=?)",
+            ),
+            (FOUND, "i USING INTEGER PRIMARY KEY (rowid=?)"),
+        ];
+        for (statement, step) in cases {
+            place(&searched(statement).await, step);
+        }
+        let found = searched(&lines()).await;
+        for index in [
+            "statement_lines_by_order (order_no=?)",
+            "statement_lines_by_transaction (transaction_id=?)",
+            "statement_lines_by_refund (refund_no=?)",
+            "statement_lines_by_refund_id (refund_id=?)",
+        ] {
+            place(&found, &format!("l USING INDEX {index}"));
+        }
+    }
+}
