@@ -48,6 +48,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod found;
 pub mod http;
 pub mod service;
 pub mod view;

@@ -20,6 +20,7 @@ mod contracts;
 mod demo;
 mod doctor;
 pub mod exit;
+mod find;
 #[cfg(feature = "sandbox")]
 mod init;
 mod items;
@@ -142,6 +143,9 @@ enum Command {
     Schedule(schedule::ScheduleArgs),
     /// Keep contracts in payrun, so that a workflow charges what is due of them
     Contracts(contracts::ContractsArgs),
+    /// Find a payment by its key, a number, its contract, a reference of the payer, or its amount and
+    /// day
+    Find(find::FindArgs),
     /// List runs, newest first
     Runs(runs::RunsArgs),
     /// Show a run, or one item with its whole history
@@ -293,6 +297,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Run(args) => run::run(context, args).await,
         Command::Serve(args) => serve::run(context, args).await,
         Command::Work(args) => work::run(context, args).await,
+        Command::Find(args) => find::run(context, args).await,
         Command::Runs(args) => runs::run(context, &args).await,
         Command::Show(args) => show::run(context, &args).await,
         Command::Rows(args) => rows::run(context, &args).await,

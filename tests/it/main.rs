@@ -20,6 +20,7 @@ mod documented_requests;
 mod duplicates;
 mod faults;
 mod files_at_rest;
+mod find;
 mod fuzz;
 mod gateway_failures;
 mod gateways;

@@ -15,6 +15,7 @@ mod pauses;
 mod query_check;
 mod runs;
 mod schedule;
+mod search;
 mod start_run;
 mod uploads;
 mod workflows;
@@ -125,6 +126,7 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(runs::events))
         .routes(routes!(items::list))
         .routes(routes!(items::show))
+        .routes(routes!(search::search))
         .routes(routes!(workflows::workflows))
         .routes(routes!(lanes::lanes))
         .routes(routes!(approvals::list))
