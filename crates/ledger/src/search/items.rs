@@ -263,16 +263,18 @@ impl Ledger {
             .bind(filter.amount.map(Amount::minor))
             .bind(filter.amount.map(|amount| amount.currency().code()))
             .bind(span.map(|span| span.from.millis()))
-            .bind(span.map(|span| span.until.millis()));
+            .bind(span.map(|span| span.until.millis()))
+            .bind(i64::from(query.limit));
         let rows = meant.fetch_all(&self.read).await.map_err(failed)?;
-        let mut meant: Vec<(i64, i64)> = rows
+        let ids: Vec<i64> = rows
             .iter()
-            .map(|row| Ok((row.try_get("at")?, row.try_get("id")?)))
+            .map(|row| row.try_get("id"))
             .collect::<Result<_, _>>()
             .map_err(failed)?;
-        meant.sort_unstable_by(|one, other| other.cmp(one));
-        let meant = FoundList::of(meant, query.limit);
-        let ids: Vec<i64> = meant.rows.iter().map(|(_, id)| *id).collect();
+        let every = rows
+            .first()
+            .map_or(Ok(0), |row| row.try_get::<i64, _>("every").map_err(failed))?;
+        let every = stored::count(every, DOING)?;
         let rows = sqlx::query(FOUND).bind(list(&ids)).fetch_all(&self.read);
         let mut found = BTreeMap::new();
         for row in &rows.await.map_err(failed)? {
@@ -281,7 +283,7 @@ impl Ledger {
         }
         Ok(FoundList {
             rows: ids.iter().filter_map(|id| found.remove(id)).collect(),
-            more: meant.more,
+            more: every.saturating_sub(ids.len() as u64),
         })
     }
 
