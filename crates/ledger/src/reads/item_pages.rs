@@ -51,6 +51,9 @@ const FEW: [(&str, &[State]); 2] = [
 
 const DOING: &str = "listing items";
 
+/// The columns of an item as people see it.
+pub(super) const ITEM: &str = "i.*, j.run_id, j.name as job";
+
 /// A row of a file that was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedLine {
@@ -73,10 +76,22 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<ItemRow>, LedgerError> {
-        let failed = |source| LedgerError::of(DOING, source);
+        let statement = statement(self.home.engine, filter, ITEM);
+        let rows = self.item_page(statement, filter, after, limit).await?;
+        rows.iter().map(item_row).collect()
+    }
+
+    /// The rows of a statement around [`statement`], from behind `after` on.
+    pub(super) async fn item_page(
+        &self,
+        statement: String,
+        filter: &ItemFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<AnyRow>, LedgerError> {
         let (first, last) = self.span(filter).await?;
         let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-        let query = sqlx::query(AssertSqlSafe(statement(self.home.engine, filter)))
+        let query = sqlx::query(AssertSqlSafe(statement))
             .bind(after.max(first - 1))
             .bind(last)
             .bind(list(&states))
@@ -88,13 +103,7 @@ impl Ledger {
             .bind(filter.lane.clone())
             .bind(filter.reason.clone())
             .bind(filter.workflow.clone());
-        query
-            .fetch_all(&self.read)
-            .await
-            .map_err(failed)?
-            .iter()
-            .map(item_row)
-            .collect()
+        self.rows(DOING, query).await
     }
 
     /// Items of a job in some states, from behind `after` on, in the order of their ids.
@@ -184,7 +193,8 @@ impl Ledger {
     }
 }
 
-fn statement(engine: DbKind, filter: &ItemFilter) -> String {
+/// The statement that finds a page of items, with these columns.
+pub(super) fn statement(engine: DbKind, filter: &ItemFilter, columns: &str) -> String {
     let meant = |states: &[State]| {
         !filter.states.is_empty() && filter.states.iter().all(|state| states.contains(state))
     };
@@ -216,7 +226,7 @@ fn statement(engine: DbKind, filter: &ItemFilter) -> String {
     // Put together here, since what decides which index is used cannot be a parameter. All other
     // conditions are in every statement and hold where their parameter is null.
     format!(
-        "select i.*, j.run_id, j.name as job \
+        "select {columns} \
          from items as i {index} cross join jobs as j \
          where j.id = i.job_id and i.id > $1 and i.id <= $2 {written_out} \
            and ($4 = 0 or i.state in (select atom from json_each($3))) \
@@ -237,7 +247,7 @@ mod tests {
     use crate::tests::{place, steps};
 
     async fn steps_of(filter: ItemFilter) -> Vec<String> {
-        steps(&statement(DbKind::Sqlite, &filter)).await
+        steps(&statement(DbKind::Sqlite, &filter, ITEM)).await
     }
 
     #[tokio::test]

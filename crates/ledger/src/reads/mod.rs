@@ -1,6 +1,7 @@
 //! What is read for people, pages and metrics; nothing here decides about money. Every list has a
 //! bound and goes on from a key, never from an offset.
 
+pub(crate) mod exported_items;
 pub(crate) mod integrity;
 pub(crate) mod item;
 pub(crate) mod item_history;

@@ -79,6 +79,29 @@ impl Ledger {
             .collect()
     }
 
+    /// Runs that were planned from one instant up to another, the second not included, behind
+    /// `after` on.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn runs_between(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, LedgerError> {
+        let query = sqlx::query(include_str!("runs_between.sql"))
+            .bind(from.millis())
+            .bind(to.millis())
+            .bind(after)
+            .bind(i64::from(limit));
+        self.rows("listing the runs of some days", query)
+            .await?
+            .iter()
+            .map(run_row)
+            .collect()
+    }
+
     /// Runs that are not finished, oldest first.
     ///
     /// # Errors

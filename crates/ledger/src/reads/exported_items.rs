@@ -1,0 +1,159 @@
+//! Items as they are written into files: with their workflow, their times and the last answer. And,
+//! before the first of them is written, which fields and facts there are.
+//!
+//! Both go over the same pages as [`crate::reads::item_pages`].
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::Ledger;
+use crate::db::stored;
+use crate::error::LedgerError;
+use crate::reads::item::{ItemRow, item_row};
+use crate::reads::item_pages::{ITEM, ItemFilter, statement};
+use payrun_domain::item::State;
+use payrun_domain::time::Timestamp;
+
+/// An item with what a file says beside it.
+#[derive(Debug, Clone)]
+pub struct ExportedItem {
+    /// The item.
+    pub item: ItemRow,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The kind of its job.
+    pub kind: String,
+    /// The gateway account.
+    pub lane: String,
+    /// When its run was planned.
+    pub planned_at: Timestamp,
+    /// When a number was last claimed for sending; none if never.
+    pub sent_at: Option<Timestamp>,
+    /// When it came to rest; none while it is open, and where no move tells.
+    pub ended_at: Option<Timestamp>,
+    /// The code of the last answer, or why there was none.
+    pub code: Option<String>,
+    /// The last reply or notification, with sensitive fields masked.
+    pub evidence: Option<String>,
+}
+
+/// What decides which columns a list of items has.
+#[derive(Debug, Clone)]
+pub struct ItemFacts {
+    /// The item.
+    pub id: i64,
+    /// Its state.
+    pub state: State,
+    /// The kind of its job.
+    pub kind: String,
+    /// The time zone of its run; none if that was not kept.
+    pub timezone: Option<String>,
+    /// Its checked fields, a JSON object; may hold personal data.
+    pub input: String,
+    /// Facts from the replies, a JSON object.
+    pub result: Option<String>,
+}
+
+/// The columns of [`ItemFacts`].
+const FACTS: &str = "i.id, i.state, i.input, i.result, j.kind, \
+    (select r.timezone from runs as r where r.id = j.run_id) as timezone";
+
+impl Ledger {
+    /// Items with what a file says beside them, from behind `after` on, in the order of their ids.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn exported_items(
+        &self,
+        filter: &ItemFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ExportedItem>, LedgerError> {
+        let statement = around(&statement(self.home.engine, filter, ITEM));
+        let rows = self.item_page(statement, filter, after, limit).await?;
+        rows.iter().map(exported_item).collect()
+    }
+
+    /// The fields and facts of items, from behind `after` on, in the order of their ids.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn item_facts(
+        &self,
+        filter: &ItemFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ItemFacts>, LedgerError> {
+        let statement = statement(self.home.engine, filter, FACTS);
+        let rows = self.item_page(statement, filter, after, limit).await?;
+        rows.iter().map(item_facts).collect()
+    }
+}
+
+fn around(items: &str) -> String {
+    include_str!("exported_items.sql").replace("{items}", items)
+}
+
+fn exported_item(row: &AnyRow) -> Result<ExportedItem, LedgerError> {
+    let failed = |source| LedgerError::of("reading an item", source);
+    let instant = |name: &str| {
+        row.try_get::<Option<i64>, _>(name)
+            .map_err(failed)
+            .map(|at| at.map(Timestamp::from_millis))
+    };
+    let item = item_row(row)?;
+    let moved_at = instant("moved_at")?;
+    Ok(ExportedItem {
+        workflow: row.try_get("workflow").map_err(failed)?,
+        kind: row.try_get("kind").map_err(failed)?,
+        lane: row.try_get("lane").map_err(failed)?,
+        planned_at: row
+            .try_get("planned_at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
+        sent_at: instant("sent_at")?,
+        ended_at: moved_at.filter(|_| !item.state.is_open()),
+        code: row.try_get("answer_code").map_err(failed)?,
+        evidence: row.try_get("answer_evidence").map_err(failed)?,
+        item,
+    })
+}
+
+fn item_facts(row: &AnyRow) -> Result<ItemFacts, LedgerError> {
+    let failed = |source| LedgerError::of("reading an item", source);
+    let id: i64 = row.try_get("id").map_err(failed)?;
+    Ok(ItemFacts {
+        id,
+        state: stored::state(
+            row.try_get("state").map_err(failed)?,
+            ("items", &id, "state"),
+        )?,
+        kind: row.try_get("kind").map_err(failed)?,
+        timezone: row.try_get("timezone").map_err(failed)?,
+        input: row.try_get("input").map_err(failed)?,
+        result: row.try_get("result").map_err(failed)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::location::DbKind;
+    use crate::tests::{place, steps};
+
+    #[tokio::test]
+    async fn moves_and_answers_of_an_item_are_found_by_its_id() {
+        let items = statement(DbKind::Sqlite, &ItemFilter::default(), ITEM);
+        let steps = steps(&around(&items)).await;
+        place(
+            &steps,
+            "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        );
+        place(&steps, "SEARCH e USING PRIMARY KEY (item_id=?)");
+        place(
+            &steps,
+            "SEARCH a USING INDEX sqlite_autoindex_attempts_1 (item_id=?)",
+        );
+        place(&steps, "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)");
+    }
+}
