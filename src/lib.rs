@@ -25,7 +25,8 @@
 //! | [`alerts`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
-//! | [`http`] | the service, HTTP | SQL, apalis |
+//! | [`export`] | the ledger, Excel, CSV, JSON | HTTP, SQL, the command line |
+//! | [`http`] | the service, the exports, HTTP | SQL, apalis |
 //! | [`app`] | the parts, to put them together | SQL |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the fake gateways, with books of its own | the ledger, the engine |
@@ -49,6 +50,7 @@
 pub mod app;
 pub mod cli;
 pub mod found;
+pub mod export;
 pub mod http;
 pub mod service;
 pub mod view;

@@ -465,6 +465,21 @@ fn by_state(totals: &[Total]) -> BTreeMap<String, u64> {
     sums
 }
 
+/// Why an item is in its state, in a sentence; of one that is withdrawn and may be under way, that
+/// first.
+pub fn reason_of(item: &ItemRow) -> String {
+    let reason = item.reason.clone().unwrap_or_default();
+    match item
+        .withdrawn
+        .as_ref()
+        .filter(|_| item.state.is_in_flight())
+    {
+        Some(withdrawn) if reason.is_empty() => format!("withdrawn by {withdrawn}"),
+        Some(withdrawn) => format!("withdrawn by {withdrawn}; {reason}"),
+        None => reason,
+    }
+}
+
 impl From<&ItemRow> for ItemView {
     fn from(item: &ItemRow) -> Self {
         Self {

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
+use super::export_file::{self, FormatArgs, OutputArgs};
 use super::output::{count, cut, print_table, say, say_json_line, table};
 use crate::app::Project;
 use crate::domain::audit::Link;
 use crate::engine::operator::audit::{AuditState, verify};
+use crate::export::ExportQuery;
 use crate::ledger::{AuditRow, Ledger};
 
 /// How many entries are read at a time.
@@ -39,11 +41,16 @@ enum AuditCommand {
         #[arg(long, value_name = "HASH", value_parser = link)]
         expect: Option<Link>,
     },
-    /// Print every entry, a JSON object a line, oldest first
+    /// Print every entry, a JSON object a line, oldest first: each part as it is hashed. Or write
+    /// them into a file for a spreadsheet
     Export {
         /// Only entries behind this one
         #[arg(long, value_name = "ENTRY", default_value_t = 0)]
         after: i64,
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        format: FormatArgs,
     },
 }
 
@@ -52,11 +59,22 @@ fn link(text: &str) -> Result<Link, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &AuditArgs) -> Result<Exit, Failure> {
-    let ledger = Project::open(&context.config)?.ledger().await?;
-    match args.command {
-        AuditCommand::List { before, limit } => list(&ledger, before, limit).await,
-        AuditCommand::Export { after } => export(&ledger, after).await,
-        AuditCommand::Verify { expect } => follow(&ledger, expect).await,
+    let project = Project::open(&context.config)?;
+    let ledger = project.ledger().await?;
+    match &args.command {
+        AuditCommand::List { before, limit } => list(&ledger, *before, *limit).await,
+        AuditCommand::Export {
+            after,
+            output,
+            format,
+        } => match output.target(format.table_format())? {
+            None => export(&ledger, *after).await,
+            Some(target) => {
+                let query = ExportQuery::Audit { after: *after };
+                export_file::write(&project, &ledger, query, &target, "row").await
+            }
+        },
+        AuditCommand::Verify { expect } => follow(&ledger, *expect).await,
     }
 }
 

@@ -5,12 +5,14 @@ use serde_json::Value;
 
 use super::Context;
 use super::exit::{Exit, Failure};
+use super::export_file::{self, OutputArgs, rows_wanted};
 use super::output::{Csv, cut, print_table, say, say_json_line, table};
 use super::run_report::painted;
 use crate::app::Project;
 use crate::domain::item::State;
+use crate::export::{ExportQuery, TableFormat};
 use crate::ledger::{ItemFilter, ItemRow, Ledger};
-use crate::view::ItemView;
+use crate::view::{ItemView, reason_of};
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;
@@ -18,6 +20,9 @@ const PAGE: u32 = 500;
 /// Arguments of `payrun items`.
 #[derive(Debug, Args)]
 pub(super) struct ItemsArgs {
+    /// Only items of this run
+    #[arg(value_name = "RUN", conflicts_with = "run")]
+    of_run: Option<i64>,
     /// Only items of this run
     #[arg(long, value_name = "RUN")]
     run: Option<i64>,
@@ -36,19 +41,22 @@ pub(super) struct ItemsArgs {
     /// Only items behind this one
     #[arg(long, value_name = "ITEM", default_value_t = 0)]
     after: i64,
-    /// How many at most; 0 for all
-    #[arg(long, short = 'n', default_value_t = 50)]
-    limit: u64,
-    /// How to print them
-    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
-    format: ListFormat,
+    /// How many at most; 0 for all. 50 if nothing is said, and all of them with -o
+    #[arg(long, short = 'n')]
+    limit: Option<u64>,
+    /// How to print them: a table if nothing is said. With -o: the format, where the file's name does
+    /// not say it
+    #[arg(long, value_enum)]
+    format: Option<ListFormat>,
     /// Write the CSV for a program: fields as they are, also those of which a spreadsheet would
     /// make a formula
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     raw: bool,
-    /// The same as --format json
-    #[arg(long)]
+    /// The same as --format ndjson
+    #[arg(long, conflicts_with_all = ["output", "format"])]
     json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// How lists are printed.
@@ -58,23 +66,30 @@ enum ListFormat {
     Table,
     /// For spreadsheets
     Csv,
-    /// One JSON object a line
+    /// One JSON object a line; with -o one array
     Json,
+    /// One JSON object a line
+    Ndjson,
+    /// An Excel workbook: with -o only
+    Xlsx,
 }
 
-/// Its reason; of what is withdrawn and may be under way, that first.
-fn why(item: &ItemRow) -> String {
-    let reason = item.reason.clone().unwrap_or_default();
-    match item
-        .withdrawn
-        .as_ref()
-        .filter(|_| item.state.is_in_flight())
-    {
-        Some(withdrawn) if reason.is_empty() => format!("withdrawn by {withdrawn}"),
-        Some(withdrawn) => format!("withdrawn by {withdrawn}; {reason}"),
-        None => reason,
+impl ListFormat {
+    /// As what it is written into a file.
+    fn table_format(self) -> Result<TableFormat, Failure> {
+        match self {
+            Self::Csv => Ok(TableFormat::Csv),
+            Self::Json => Ok(TableFormat::Json),
+            Self::Ndjson => Ok(TableFormat::Ndjson),
+            Self::Xlsx => Ok(TableFormat::Xlsx),
+            Self::Table => Err(Failure::invalid("--format table is for the screen")
+                .help("-o takes xlsx, csv, json or ndjson")),
+        }
     }
 }
+
+/// How many are listed if nothing is said.
+const LISTED: u64 = 50;
 
 /// A state's word.
 pub(super) fn parse_state(word: &str) -> Result<State, String> {
@@ -88,35 +103,62 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let filter = ItemFilter {
-        run_id: args.run,
+        run_id: args.of_run.or(args.run),
         workflow: args.workflow.clone(),
         job: args.job.clone(),
         states: args.state.clone(),
         key: args.key.clone(),
         ..ItemFilter::default()
     };
-    let form = if args.json {
-        ListFormat::Json
-    } else {
-        args.format
+    let format = match args.format {
+        Some(format) if args.output.is_given() => Some(format.table_format()?),
+        Some(_) | None => None,
     };
+    let target = args.output.target(format)?;
+    let limit = rows_wanted(args.limit, LISTED, target.as_ref());
+    if let Some(target) = target {
+        let query = ExportQuery::Items {
+            filter,
+            after: args.after,
+            limit,
+        };
+        return export_file::write(&project, &ledger, query, &target, "item").await;
+    }
+    let form = match args.format {
+        _ if args.json => ListFormat::Ndjson,
+        Some(form) => form,
+        None => ListFormat::Table,
+    };
+    if form == ListFormat::Xlsx {
+        return Err(Failure::invalid("a workbook goes into a file").help("-o FILE.xlsx"));
+    }
     if args.raw && form != ListFormat::Csv {
         return Err(Failure::invalid("--raw belongs to --format csv"));
     }
-    let mut printer = Printer::new(form, args.raw, context.colour);
+    list(&ledger, &filter, form, args, limit, context.colour).await
+}
+
+async fn list(
+    ledger: &Ledger,
+    filter: &ItemFilter,
+    form: ListFormat,
+    args: &ItemsArgs,
+    mut left: u64,
+    colour: bool,
+) -> Result<Exit, Failure> {
+    let mut printer = Printer::new(form, args.raw, colour);
     let mut after = args.after;
-    let mut left = if args.limit == 0 {
-        u64::MAX
-    } else {
-        args.limit
-    };
     while left > 0 {
         let wanted = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
-        let items = ledger.items(&filter, after, wanted).await?;
+        let items = ledger.items(filter, after, wanted).await?;
         let Some(last) = items.last() else { break };
         after = last.id;
         left = left.saturating_sub(items.len() as u64);
-        items.iter().try_for_each(|item| printer.item(item))?;
+        for item in &items {
+            if !printer.item(item)? {
+                return Ok(Exit::Success);
+            }
+        }
         if items.len() < wanted as usize {
             after = 0;
             break;
@@ -162,13 +204,16 @@ impl Printer {
         }
     }
 
-    fn item(&mut self, item: &ItemRow) -> Result<(), Failure> {
+    /// Prints an item. Tells whether anybody still reads.
+    fn item(&mut self, item: &ItemRow) -> Result<bool, Failure> {
+        let mut read = true;
         match self.form {
-            ListFormat::Json => say_json_line(&as_json(item)),
-            ListFormat::Csv => self
-                .csv_line(item)
-                .map_err(|error| Failure::internal(&error))?,
-            ListFormat::Table => {
+            ListFormat::Json | ListFormat::Ndjson => say_json_line(&as_json(item)),
+            ListFormat::Csv => {
+                let line = self.csv_line(item);
+                read = line.map_err(|error| Failure::internal(&error))?;
+            }
+            ListFormat::Table | ListFormat::Xlsx => {
                 self.rows.add_row([
                     item.id.to_string(),
                     item.run_id.to_string(),
@@ -180,17 +225,17 @@ impl Printer {
                     item.amount
                         .map(|amount| amount.to_string())
                         .unwrap_or_default(),
-                    cut(&why(item), 70),
+                    cut(&reason_of(item), 70),
                 ]);
             }
         }
         self.any = true;
-        Ok(())
+        Ok(read)
     }
 
-    fn csv_line(&mut self, item: &ItemRow) -> Result<(), csv::Error> {
+    fn csv_line(&mut self, item: &ItemRow) -> Result<bool, csv::Error> {
         let Some(csv) = &mut self.csv else {
-            return Ok(());
+            return Ok(true);
         };
         if !self.any {
             csv.record(COLUMNS)?;
@@ -213,7 +258,7 @@ impl Printer {
             item.looked_at()
                 .map(|at| at.to_string())
                 .unwrap_or_default(),
-            why(item),
+            reason_of(item),
             item.result.clone().unwrap_or_default(),
         ])
     }

@@ -21,6 +21,7 @@ mod demo;
 mod doctor;
 pub mod exit;
 mod find;
+mod export_file;
 #[cfg(feature = "sandbox")]
 mod init;
 mod items;
@@ -57,6 +58,7 @@ mod signals;
 mod simulate;
 mod template;
 mod tokens;
+mod totals;
 mod work;
 mod write_new;
 
@@ -150,11 +152,14 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Show a run, or one item with its whole history
     Show(show::ShowArgs),
-    /// List items
+    /// List items, or write them into a file for a spreadsheet
     Items(items::ItemsArgs),
     /// Write the rejected rows of a run into a file like the one they came from, with the reasons,
     /// to be mended and given again
     Rows(rows::RowsArgs),
+    /// Add up what was planned, succeeded, failed, is unknown or needs review: of a run, or of the
+    /// runs of a month
+    Totals(totals::TotalsArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever
     /// wants to check it
     Journal(journal::JournalArgs),
@@ -302,6 +307,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Show(args) => show::run(context, &args).await,
         Command::Rows(args) => rows::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
+        Command::Totals(args) => totals::run(context, &args).await,
         Command::Schedule(args) => schedule::run(context, args).await,
         Command::Contracts(args) => contracts::run(context, args).await,
         Command::Journal(args) => journal::run(context, args).await,

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde_json::Value;
@@ -173,24 +174,93 @@ fn print(text: &str) {
     writeln!(std::io::stdout().lock(), "{text}").ok();
 }
 
+/// Standard output for a list that is a file. What stands in it was made printable where it was
+/// written, or is a workbook.
+pub(super) struct PipeWriter {
+    out: std::io::Stdout,
+    closed: PipeState,
+}
+
+/// Whether whoever read standard output has gone away.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PipeState(Arc<AtomicBool>);
+
+impl PipeState {
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn look<T>(&self, done: std::io::Result<T>) -> std::io::Result<T> {
+        if let Err(error) = &done
+            && error.kind() == std::io::ErrorKind::BrokenPipe
+        {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+impl PipeWriter {
+    /// Standard output.
+    pub fn new() -> Self {
+        Self {
+            out: std::io::stdout(),
+            closed: PipeState::default(),
+        }
+    }
+
+    /// Tells, also when this is gone, whether anybody reads.
+    pub fn closed(&self) -> PipeState {
+        self.closed.clone()
+    }
+}
+
+impl Write for PipeWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.closed.look(self.out.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.closed.look(self.out.flush())
+    }
+}
+
 /// A CSV on standard output. Unless it is for a program, everything in it can be seen and a
 /// spreadsheet makes no formula of it.
 pub(super) struct Csv {
-    out: csv::Writer<std::io::Stdout>,
+    out: csv::Writer<PipeWriter>,
+    closed: PipeState,
     raw: bool,
 }
 
 impl Csv {
     /// `raw`: for a program, with the fields as they are.
     pub fn new(raw: bool) -> Self {
+        let pipe = PipeWriter::new();
         Self {
-            out: csv::Writer::from_writer(std::io::stdout()),
+            closed: pipe.closed(),
+            out: csv::Writer::from_writer(pipe),
             raw,
         }
     }
 
-    /// One more record.
+    /// One more record. Tells whether anybody still reads.
     pub fn record(
+        &mut self,
+        fields: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<bool, csv::Error> {
+        let written = self.write(fields);
+        self.unless_closed(written)
+    }
+
+    /// Writes what is left.
+    pub fn flush(&mut self) -> Result<bool, csv::Error> {
+        let written = self.out.flush().map_err(csv::Error::from);
+        self.unless_closed(written)
+    }
+
+    fn write(
         &mut self,
         fields: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<(), csv::Error> {
@@ -208,9 +278,13 @@ impl Csv {
         self.out.write_record(None::<&[u8]>)
     }
 
-    /// Writes what is left.
-    pub fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
+    /// A reader that has gone away is no error.
+    fn unless_closed(&self, written: Result<(), csv::Error>) -> Result<bool, csv::Error> {
+        if self.closed.is_closed() {
+            Ok(false)
+        } else {
+            written.map(|()| true)
+        }
     }
 }
 

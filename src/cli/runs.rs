@@ -5,9 +5,11 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::{Exit, Failure};
+use super::export_file::{self, FormatArgs, OutputArgs};
 use super::output::{count, print_table, say, say_json, table};
 use super::run_report::Report;
 use crate::app::Project;
+use crate::export::ExportQuery;
 
 /// Arguments of `payrun runs`.
 #[derive(Debug, Args)]
@@ -15,19 +17,36 @@ pub(super) struct RunsArgs {
     /// Only runs before this one
     #[arg(long, value_name = "RUN")]
     before: Option<i64>,
-    /// How many at most
-    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: u32,
+    /// How many at most. 20 if nothing is said, and all of them with -o
+    #[arg(long, short = 'n', value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: Option<u32>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    format: FormatArgs,
 }
+
+/// How many are listed if nothing is said.
+const LISTED: u32 = 20;
 
 pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
+    if let Some(target) = args.output.target(args.format.table_format())? {
+        let query = ExportQuery::Runs {
+            before: args.before,
+            limit: args.limit.map_or(u64::MAX, u64::from),
+        };
+        return export_file::write(&project, &ledger, query, &target, "row").await;
+    }
     let mut reports = Vec::new();
-    for run in ledger.runs(args.before, args.limit).await? {
+    for run in ledger
+        .runs(args.before, args.limit.unwrap_or(LISTED))
+        .await?
+    {
         reports.push(Report::of_run(&ledger, run).await?);
     }
     if args.json {

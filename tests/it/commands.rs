@@ -73,7 +73,9 @@ fn help_lists_every_command_and_the_exit_codes() {
       contracts      Keep contracts in payrun, so that a workflow charges what is due of them
       runs           List runs, newest first
       show           Show a run, or one item with its whole history
-      items          List items
+      items          List items, or write them into a file for a spreadsheet
+      totals         Add up what was planned, succeeded, failed, is unknown or needs review: of a run,
+                     or of the runs of a month
       journal        Print every item with all that was done and answered, a JSON object a line, for
                      whoever wants to check it
       notifications  List, show and replay the gateways' notifications
@@ -99,8 +101,8 @@ fn help_lists_every_command_and_the_exit_codes() {
                      others can be taken away
       promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
                      no longer be used then
-      sandbox        Serve a fake gateway on loopback, strict and with faults, to develop
-                     against without credentials
+      sandbox        Serve a fake gateway on loopback, strict and with faults, to develop against
+                     without credentials
       simulate       Simulate a workflow from seeds: gateways that fail, processes that die, clocks that
                      jump. Nothing is sent
       demo           Play a day against the sandbox's four gateways and compare the books

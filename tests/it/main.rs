@@ -18,6 +18,7 @@ mod dependent_jobs;
 mod docs;
 mod documented_requests;
 mod duplicates;
+mod exports;
 mod faults;
 mod files_at_rest;
 mod find;

@@ -255,6 +255,8 @@ fn leaves_nothing(plan: FaultPlan) -> Rig {
     for args in [
         &["items", "--json", "-n", "0"][..],
         &["items", "--format", "csv", "-n", "0"],
+        &["items", "-o", "-", "--format", "csv"],
+        &["items", "-o", "-", "--format", "ndjson"],
         &["items", "-n", "0"],
         &["show"],
         &["show", "--json"],

@@ -60,17 +60,16 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Fa
     };
     let mut out = Csv::new(args.raw);
     let written = |error: csv::Error| Failure::internal(&error);
-    out.record(COLUMNS).map_err(written)?;
-    let mut after = 0;
-    loop {
+    let (mut read, mut after) = (out.record(COLUMNS).map_err(written)?, 0);
+    while read {
         let page = ledger.contracts(&filter, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        page.iter()
-            .try_for_each(|row| out.record(record(&project, row)))
-            .map_err(written)?;
+        for row in &page {
+            read &= out.record(record(&project, row)).map_err(written)?;
+        }
     }
-    out.flush().map_err(|error| Failure::internal(&error))?;
+    out.flush().map_err(written)?;
     Ok(Exit::Success)
 }
 

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
+use super::super::export_file::{self, FormatArgs, OutputArgs, rows_wanted};
 use super::super::output::{cut, print_table, say, say_json_line, table};
 use super::{account_of, gateway_name, parse_state};
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::contracts::day_of;
+use crate::export::ExportQuery;
 use crate::ledger::{ContractFilter, ContractRow};
 
 /// How many rows are read at a time.
@@ -31,13 +33,20 @@ pub(super) struct ContractListArgs {
     /// Only those behind this number
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     after: i64,
-    /// How many at most; 0 for all
-    #[arg(long, short = 'n', default_value_t = 50)]
-    limit: u64,
+    /// How many at most; 0 for all. 50 if nothing is said, and all of them with -o
+    #[arg(long, short = 'n')]
+    limit: Option<u64>,
     /// Print a JSON object a line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    format: FormatArgs,
 }
+
+/// How many are listed if nothing is said.
+const LISTED: u64 = 50;
 
 pub(super) async fn run(context: &Context, args: &ContractListArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
@@ -53,17 +62,20 @@ pub(super) async fn run(context: &Context, args: &ContractListArgs) -> Result<Ex
         account,
         due_before: args.overdue.then_some(today),
     };
+    let target = args.output.target(args.format.table_format())?;
+    let limit = rows_wanted(args.limit, LISTED, target.as_ref());
+    if let Some(target) = target {
+        let query = ExportQuery::Contracts {
+            filter,
+            after: args.after,
+            limit,
+        };
+        return export_file::write(&project, &ledger, query, &target, "contract").await;
+    }
     let mut rows = table(&[
         ">number", "contract", "gateway", "state", ">amount", "every", "next due", "reason",
     ]);
-    let (mut after, mut left) = (
-        args.after,
-        if args.limit == 0 {
-            u64::MAX
-        } else {
-            args.limit
-        },
-    );
+    let (mut after, mut left) = (args.after, limit);
     let mut more = false;
     while left > 0 {
         let wanted = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);

@@ -1,0 +1,225 @@
+//! Lists as files, for people who work in a spreadsheet and for programs: items, runs, contracts,
+//! totals and the audit log, each as Excel, CSV, JSON or a JSON object a line.
+//!
+//! A list is read from the ledger page by page and written row by row, so the memory does not grow
+//! with it. What is personal is in no file. Nothing here knows where a file goes: a command, or the
+//! API, gives what is written to.
+
+mod audit;
+mod contracts;
+mod csv_table;
+mod item_columns;
+mod items;
+mod json_table;
+mod runs;
+mod state_groups;
+mod table;
+pub mod totals;
+mod xlsx_table;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::domain::time::Timestamp;
+use crate::job_kinds::JobKinds;
+use crate::ledger::{ContractFilter, ItemFilter, Ledger, LedgerError};
+use table::{TableCell, TableColumnKind, TableHead, TableWriter};
+pub use table::{TableEnd, TableFormat, TableOptions};
+use totals::TotalsQuery;
+
+/// How many rows are read at a time.
+const PAGE: u32 = 500;
+
+/// What a list is made of.
+#[derive(Debug, Clone)]
+pub struct ExportContext {
+    /// Where it is read.
+    pub ledger: Ledger,
+    /// Names of gateways, and the time zone where a list has no other.
+    pub config: Arc<Config>,
+    /// Which fields there are, and which are personal.
+    pub job_kinds: Arc<JobKinds>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Which list is meant.
+#[derive(Debug, Clone)]
+pub enum ExportQuery {
+    /// Items behind an id, so many at most.
+    Items {
+        /// Which items.
+        filter: ItemFilter,
+        /// Behind which id.
+        after: i64,
+        /// How many at most.
+        limit: u64,
+    },
+    /// Runs, newest first.
+    Runs {
+        /// Before which run.
+        before: Option<i64>,
+        /// How many at most.
+        limit: u64,
+    },
+    /// Contracts behind a number, so many at most.
+    Contracts {
+        /// Which contracts.
+        filter: ContractFilter,
+        /// Behind which number.
+        after: i64,
+        /// How many at most.
+        limit: u64,
+    },
+    /// Entries of the audit log behind a number, oldest first.
+    Audit {
+        /// Behind which entry.
+        after: i64,
+    },
+    /// Sums over runs.
+    Totals(TotalsQuery),
+}
+
+/// Why a list was not written.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What is written to takes no more.
+    #[error("the list cannot be written")]
+    Write(#[from] io::Error),
+    /// The workbook.
+    #[error("the workbook cannot be written")]
+    Workbook(#[from] rust_xlsxwriter::XlsxError),
+}
+
+/// Writes a list. `written` hears how many rows there are so far.
+///
+/// # Errors
+/// [`ExportError`].
+pub async fn write<W: Write + Send>(
+    context: &ExportContext,
+    query: ExportQuery,
+    options: &TableOptions,
+    out: W,
+    mut written: impl FnMut(u64),
+) -> Result<(W, TableEnd), ExportError> {
+    let mut pages = Pages::begin(context, query).await?;
+    let mut table = TableWriter::begin(out, pages.head(), options)?;
+    let mut rows = 0;
+    while let Some(page) = pages.next(context).await? {
+        for row in &page {
+            table.row(row)?;
+        }
+        rows += page.len() as u64;
+        written(rows);
+    }
+    table.finish()
+}
+
+/// Sums for the screen: their headings, those of numbers with a `>` before them, and their rows.
+/// Columns in which nothing is counted are left out.
+///
+/// # Errors
+/// Whatever the ledger says.
+pub async fn summary(
+    context: &ExportContext,
+    query: &TotalsQuery,
+) -> Result<(Vec<String>, Vec<Vec<String>>), LedgerError> {
+    let mut pages = totals::TotalsPages::begin(context, query).await?;
+    let (head, rows) = (pages.head(), pages.next().unwrap_or_default());
+    let is_shown = |place: usize| rows.iter().any(|row| row[place].is_something());
+    let shown: Vec<usize> = (0..head.columns.len())
+        .filter(|place| is_shown(*place))
+        .collect();
+    let names: Vec<String> = head.headings().collect();
+    let heading = |place: &usize| match head.columns[*place].kind {
+        TableColumnKind::Count | TableColumnKind::Money => format!(">{}", names[*place]),
+        TableColumnKind::Text
+        | TableColumnKind::Id
+        | TableColumnKind::Date
+        | TableColumnKind::Instant => names[*place].clone(),
+    };
+    let plain = |row: &Vec<TableCell>| {
+        let cells = shown.iter().map(|place| row[*place].plain(head.zone));
+        cells.collect()
+    };
+    Ok((
+        shown.iter().map(heading).collect(),
+        rows.iter().map(plain).collect(),
+    ))
+}
+
+/// A list that is being read.
+enum Pages {
+    Items(items::ItemPages),
+    Runs(runs::RunPages),
+    Contracts(contracts::ContractPages),
+    Audit(audit::AuditPages),
+    Totals(totals::TotalsPages),
+}
+
+impl Pages {
+    async fn begin(context: &ExportContext, query: ExportQuery) -> Result<Self, LedgerError> {
+        Ok(match query {
+            ExportQuery::Items {
+                filter,
+                after,
+                limit,
+            } => Self::Items(items::ItemPages::begin(context, filter, after, limit).await?),
+            ExportQuery::Runs { before, limit } => {
+                Self::Runs(runs::RunPages::begin(context, before, limit))
+            }
+            ExportQuery::Contracts {
+                filter,
+                after,
+                limit,
+            } => Self::Contracts(contracts::ContractPages::begin(
+                context, filter, after, limit,
+            )),
+            ExportQuery::Audit { after } => Self::Audit(audit::AuditPages::begin(context, after)),
+            ExportQuery::Totals(query) => {
+                Self::Totals(totals::TotalsPages::begin(context, &query).await?)
+            }
+        })
+    }
+
+    fn head(&self) -> TableHead {
+        match self {
+            Self::Items(pages) => pages.head(),
+            Self::Runs(pages) => pages.head(),
+            Self::Contracts(pages) => pages.head(),
+            Self::Audit(pages) => pages.head(),
+            Self::Totals(pages) => pages.head(),
+        }
+    }
+
+    /// The next rows; none at the end.
+    async fn next(
+        &mut self,
+        context: &ExportContext,
+    ) -> Result<Option<Vec<Vec<TableCell>>>, LedgerError> {
+        match self {
+            Self::Items(pages) => pages.next(context).await,
+            Self::Runs(pages) => pages.next(context).await,
+            Self::Contracts(pages) => pages.next(context).await,
+            Self::Audit(pages) => pages.next(context).await,
+            Self::Totals(pages) => Ok(pages.next()),
+        }
+    }
+}
+
+/// The project's time zone: that of lists that have no other.
+fn zone_of(context: &ExportContext) -> Tz {
+    context.config.timezone
+}
+
+/// How many rows the next page may have, of so many that are left.
+fn page_of(left: u64) -> u32 {
+    u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE)
+}

@@ -1,0 +1,398 @@
+//! A table as an Excel workbook: ids are text, amounts numbers with the decimals of their currency,
+//! days and instants dates. A row that is written is no longer in memory: it waits in a file without
+//! a name until the workbook is put together.
+//!
+//! A sheet has 1,048,576 rows; what is beyond goes on in another one, with the headings again.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use rust_decimal::Decimal;
+use rust_xlsxwriter::{ExcelDateTime, Format, IgnoreError, Workbook, Worksheet, XlsxError};
+
+use super::ExportError;
+use super::table::{TableCell, TableColumnKind, TableEnd, TableHead, on_clock};
+use crate::domain::money::{Currency, decimal_text};
+use crate::domain::text::visible;
+
+/// How many rows a sheet has, the headings counted.
+const SHEET_ROWS: u32 = 1_048_576;
+
+/// The most characters of a cell, as UTF-16 counts them.
+const CELL_MAX: usize = 32_767;
+
+/// From how many minor units on Excel would round an amount: it has 15 digits.
+const EXACT: u128 = 1_000_000_000_000_000;
+
+/// How many cells make a sheet that the plain form of the archive may not hold, which ends at
+/// 4 GiB: none is written with more than some 150 bytes but by very long texts.
+const MANY_CELLS: u64 = 25_000_000;
+
+pub(super) struct XlsxTable<W> {
+    out: W,
+    head: TableHead,
+    formats: SheetFormats,
+    workbook: Workbook,
+    sheet: Worksheet,
+    /// The row of the sheet that is written next.
+    next: u32,
+    sheet_rows: u32,
+    sheets: u32,
+    rows: u64,
+}
+
+/// How cells look.
+struct SheetFormats {
+    heading: Format,
+    id: Format,
+    date: Format,
+    instant: Format,
+    /// By how many decimals.
+    money: Vec<Format>,
+}
+
+impl SheetFormats {
+    fn new() -> Self {
+        let number = |pattern: &str| Format::new().set_num_format(pattern);
+        let money = |decimals: usize| match decimals {
+            0 => number("#,##0"),
+            _ => number(&format!("#,##0.{}", "0".repeat(decimals))),
+        };
+        Self {
+            heading: Format::new().set_bold(),
+            id: number("@"),
+            date: number("yyyy-mm-dd"),
+            instant: number("yyyy-mm-dd hh:mm:ss"),
+            money: (0..=4).map(money).collect(),
+        }
+    }
+}
+
+impl<W: Write + Send> XlsxTable<W> {
+    /// Begins the first sheet; `temporary`: where rows wait.
+    pub fn begin(out: W, head: TableHead, temporary: Option<&Path>) -> Result<Self, ExportError> {
+        Self::with_sheets_of(out, head, temporary, SHEET_ROWS)
+    }
+
+    fn with_sheets_of(
+        out: W,
+        head: TableHead,
+        temporary: Option<&Path>,
+        sheet_rows: u32,
+    ) -> Result<Self, ExportError> {
+        let mut workbook = Workbook::new();
+        if let Some(folder) = temporary {
+            workbook.set_tempdir(folder)?;
+        }
+        let formats = SheetFormats::new();
+        let sheet = begin_sheet(&mut workbook, &head, &formats, 1)?;
+        Ok(Self {
+            out,
+            head,
+            formats,
+            workbook,
+            sheet,
+            next: 1,
+            sheet_rows,
+            sheets: 1,
+            rows: 0,
+        })
+    }
+
+    pub fn row(&mut self, cells: &[TableCell]) -> Result<(), ExportError> {
+        if self.next == self.sheet_rows {
+            self.next_sheet()?;
+        }
+        for (place, cell) in (0_u16..).zip(cells) {
+            self.cell(place, cell)?;
+        }
+        self.next += 1;
+        self.rows += 1;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Result<(W, TableEnd), ExportError> {
+        end_sheet(&mut self.sheet, &self.head, self.next)?;
+        self.workbook.push_worksheet(self.sheet);
+        let rows_of_sheet = self.rows.min(u64::from(self.sheet_rows));
+        if rows_of_sheet * self.head.columns.len() as u64 > MANY_CELLS {
+            self.workbook.use_zip_large_file(true);
+        }
+        let out = QuietAfterError {
+            out: &mut self.out,
+            broken: false,
+        };
+        match self.workbook.save_to_writer(out) {
+            Ok(()) => {}
+            Err(XlsxError::IoError(error)) => return Err(error.into()),
+            Err(other) => return Err(other.into()),
+        }
+        self.out.flush()?;
+        let (rows, sheets) = (self.rows, self.sheets);
+        Ok((self.out, TableEnd { rows, sheets }))
+    }
+
+    fn next_sheet(&mut self) -> Result<(), ExportError> {
+        self.sheets += 1;
+        let next = begin_sheet(&mut self.workbook, &self.head, &self.formats, self.sheets)?;
+        let mut full = std::mem::replace(&mut self.sheet, next);
+        end_sheet(&mut full, &self.head, self.next)?;
+        self.workbook.push_worksheet(full);
+        self.next = 1;
+        Ok(())
+    }
+
+    fn cell(&mut self, column: u16, cell: &TableCell) -> Result<(), ExportError> {
+        let (row, formats) = (self.next, &self.formats);
+        let kind = self.head.columns.get(usize::from(column));
+        let is_id = kind.is_some_and(|column| column.kind == TableColumnKind::Id);
+        match cell {
+            TableCell::Empty => {}
+            TableCell::Text(text) if is_id => {
+                let text = shown(text);
+                self.sheet
+                    .write_string_with_format(row, column, text, &formats.id)?;
+            }
+            TableCell::Text(text) => {
+                self.sheet.write_string(row, column, shown(text))?;
+            }
+            TableCell::Count(count) => {
+                self.sheet.write(row, column, Decimal::from(*count))?;
+            }
+            TableCell::Money(minor, currency) => match exact(*minor, *currency) {
+                Some((number, format)) => {
+                    let format = formats.money.get(format).unwrap_or(&formats.money[2]);
+                    self.sheet.write_with_format(row, column, number, format)?;
+                }
+                None => {
+                    let text = decimal_text(*minor, *currency);
+                    self.sheet.write_string(row, column, text)?;
+                }
+            },
+            TableCell::Date(day) => {
+                let midnight = day.and_hms_opt(0, 0, 0).unwrap_or_default();
+                self.date(column, midnight.and_utc().timestamp(), cell)?;
+            }
+            TableCell::Instant(at) => match on_clock(*at, self.head.zone) {
+                Some(on) => self.date(column, on.and_utc().timestamp(), cell)?,
+                None => drop(self.sheet.write_string(row, column, at.to_string())?),
+            },
+        }
+        Ok(())
+    }
+
+    /// A date of Excel's, which has the years from 1900 to 9999; any other is text. `seconds`: of the
+    /// wall clock.
+    fn date(&mut self, column: u16, seconds: i64, cell: &TableCell) -> Result<(), ExportError> {
+        let format = match cell {
+            TableCell::Instant(_) => &self.formats.instant,
+            TableCell::Empty
+            | TableCell::Text(_)
+            | TableCell::Count(_)
+            | TableCell::Money(..)
+            | TableCell::Date(_) => &self.formats.date,
+        };
+        match ExcelDateTime::from_timestamp(seconds) {
+            Ok(date) => {
+                self.sheet
+                    .write_datetime_with_format(self.next, column, &date, format)?;
+            }
+            Err(_) => {
+                let text = cell.plain(self.head.zone);
+                self.sheet.write_string(self.next, column, text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is written to, until it takes no more: what comes after the error is dropped. The archive
+/// would write its end, fail once more, and say so on standard error.
+struct QuietAfterError<'a, W> {
+    out: &'a mut W,
+    broken: bool,
+}
+
+impl<W: Write> Write for QuietAfterError<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.broken {
+            return Ok(bytes.len());
+        }
+        let written = self.out.write(bytes);
+        self.broken = written.is_err();
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.broken {
+            return Ok(());
+        }
+        self.out.flush()
+    }
+}
+
+/// A sheet with its headings, which stay in sight.
+fn begin_sheet(
+    workbook: &mut Workbook,
+    head: &TableHead,
+    formats: &SheetFormats,
+    number: u32,
+) -> Result<Worksheet, ExportError> {
+    let mut sheet = workbook.new_worksheet_with_constant_memory()?;
+    let name = match number {
+        1 => head.title.to_owned(),
+        _ => format!("{} {number}", head.title),
+    };
+    sheet.set_name(name)?;
+    sheet.set_freeze_panes(1, 0)?;
+    for (place, (heading, column)) in (0_u16..).zip(head.headings().zip(&head.columns)) {
+        sheet.set_column_width(place, width(column.kind, &heading))?;
+        sheet.write_string_with_format(0, place, shown(&heading), &formats.heading)?;
+    }
+    Ok(sheet)
+}
+
+/// The headings filter the rows; `next`: the row behind the last. Ids of digits are text on purpose.
+fn end_sheet(sheet: &mut Worksheet, head: &TableHead, next: u32) -> Result<(), ExportError> {
+    let last = u16::try_from(head.columns.len().saturating_sub(1)).unwrap_or(0);
+    sheet.autofilter(0, 0, next.saturating_sub(1), last)?;
+    if next > 1 {
+        sheet.ignore_error_range(1, 0, next - 1, last, IgnoreError::NumberStoredAsText)?;
+    }
+    Ok(())
+}
+
+/// About as many characters as the cells of a column have, and no fewer than its heading with the
+/// filter's arrow.
+fn width(kind: TableColumnKind, heading: &str) -> u32 {
+    let usual = match kind {
+        TableColumnKind::Text => 22,
+        TableColumnKind::Id => 32,
+        TableColumnKind::Count => 9,
+        TableColumnKind::Money => 15,
+        TableColumnKind::Date => 12,
+        TableColumnKind::Instant => 20,
+    };
+    let heading = u32::try_from(heading.chars().count()).unwrap_or(0) + 3;
+    usual.max(heading.min(60))
+}
+
+/// The number of an amount, and how many decimals it has; none where Excel would round it.
+fn exact(minor: i128, currency: Currency) -> Option<(Decimal, usize)> {
+    let number = Decimal::try_from_i128_with_scale(minor, currency.exponent());
+    (minor.unsigned_abs() < EXACT).then_some((number.ok()?, currency.exponent() as usize))
+}
+
+/// The text with every character that nobody sees by its number, cut to what a cell takes.
+fn shown(text: &str) -> String {
+    let mut text = visible(text).into_owned();
+    if text.encode_utf16().count() <= CELL_MAX {
+        return text;
+    }
+    let mut units = 0;
+    let end = text
+        .char_indices()
+        .find(|(_, c)| {
+            units += c.len_utf16();
+            units >= CELL_MAX
+        })
+        .map_or(text.len(), |(at, _)| at);
+    text.truncate(end);
+    text.push('…');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use calamine::{Data, Reader as _, Xlsx, open_workbook_from_rs};
+
+    use super::super::table::TableColumn;
+    use super::*;
+
+    fn sheets(columns: Vec<TableColumn>, rows: &[Vec<TableCell>]) -> Vec<Vec<Vec<Data>>> {
+        let head = TableHead {
+            title: "items",
+            columns,
+            zone: chrono_tz::UTC,
+        };
+        let mut table = XlsxTable::with_sheets_of(Vec::new(), head, None, 3).unwrap();
+        rows.iter().for_each(|row| table.row(row).unwrap());
+        let (bytes, end) = table.finish().unwrap();
+        assert_eq!(end.rows, rows.len() as u64);
+        let mut workbook: Xlsx<_> = open_workbook_from_rs(std::io::Cursor::new(bytes)).unwrap();
+        let sheets = workbook.worksheets();
+        assert_eq!(sheets.len(), end.sheets as usize);
+        sheets
+            .into_iter()
+            .map(|(_, range)| range.rows().map(<[Data]>::to_vec).collect())
+            .collect()
+    }
+
+    #[test]
+    fn what_a_sheet_does_not_hold_goes_on_in_the_next_under_the_same_headings() {
+        let columns = vec![TableColumn::new("count", TableColumnKind::Count)];
+        let rows: Vec<_> = (1..=5).map(|n| vec![TableCell::Count(n)]).collect();
+        let sheets = sheets(columns, &rows);
+        let of = |sheet: &[Vec<Data>]| {
+            sheet
+                .iter()
+                .map(|row| row[0].to_string())
+                .collect::<Vec<_>>()
+        };
+        let shown: Vec<Vec<String>> = sheets.iter().map(|sheet| of(sheet)).collect();
+        let wanted = [
+            &["count", "1", "2"][..],
+            &["count", "3", "4"],
+            &["count", "5"],
+        ];
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn an_amount_is_the_number_that_is_written_and_text_where_excel_would_round_it() {
+        let currency = |code| Currency::parse(code).unwrap();
+        let columns = vec![TableColumn::new("amount", TableColumnKind::Money)];
+        let amounts = [
+            (1, "HKD"),
+            (999_999_999_999_999, "HKD"),
+            (1_000_000_000_000_000, "HKD"),
+            (-29, "USD"),
+            (1_234, "KWD"),
+            (12, "JPY"),
+        ];
+        let rows: Vec<_> = amounts
+            .iter()
+            .map(|(minor, code)| vec![TableCell::Money(*minor, currency(code))])
+            .collect();
+        let cells: Vec<Data> = sheets(columns, &rows)
+            .into_iter()
+            .flat_map(|sheet| sheet.into_iter().skip(1).map(|row| row[0].clone()))
+            .collect();
+        let texts: Vec<String> = cells.iter().map(ToString::to_string).collect();
+        let wanted = [
+            "0.01",
+            "9999999999999.99",
+            "10000000000000.00",
+            "-0.29",
+            "1.234",
+            "12",
+        ];
+        assert_eq!(texts, wanted);
+        assert!(matches!(cells[1], Data::Float(_)) && matches!(cells[2], Data::String(_)));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_what_is_no_date_of_excels_is_text() {
+        let columns = vec![
+            TableColumn::new("text", TableColumnKind::Text),
+            TableColumn::new("day", TableColumnKind::Date),
+        ];
+        let long = "会".repeat(40_000);
+        let day = "1850-01-01".parse().unwrap();
+        let rows = [vec![TableCell::Text(long), TableCell::Date(day)]];
+        let sheets = sheets(columns, &rows);
+        let row = &sheets[0][1];
+        assert_eq!(row[0].to_string().chars().count(), CELL_MAX);
+        assert_eq!(row[1], Data::String("1850-01-01".to_owned()));
+    }
+}

@@ -1,0 +1,358 @@
+//! Lists as files: what a clerk opens in Excel, what a program reads, and what nobody gets.
+
+use std::io::{Cursor, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use calamine::{Data, Reader as _, Xlsx, open_workbook_from_rs};
+use serde_json::Value;
+
+use crate::support::{App, DATE, Setup, WORKFLOW};
+
+/// Contracts whose plans are formulas and Chinese, one that is poor, and a row that is no amount.
+const CONTRACTS: &str = "contract_id,plan,amount,currency,active\n\
+    0000000000000012345,\"=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",38.00,HKD,yes\n\
+    C-0002,+1+1,68.50,HKD,yes\n\
+    C-0003,@SUM(1),1234567.89,HKD,yes\n\
+    C-0004-poor,会员月费,38.00,HKD,yes\n\
+    C-0005,\"家庭, \"\"全年\"\"\",128.50,HKD,yes\n\
+    C-0006,basic,thirty,HKD,yes\n";
+
+fn app() -> App {
+    let app = App::of(Setup {
+        contracts: CONTRACTS.to_owned(),
+        timeout: "20s",
+        ..Setup::default()
+    });
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
+    app
+}
+
+/// The first sheet of a workbook, headings first.
+fn sheet(bytes: &[u8]) -> Vec<Vec<Data>> {
+    let mut workbook: Xlsx<_> = open_workbook_from_rs(Cursor::new(bytes.to_vec())).unwrap();
+    let range = workbook.worksheet_range_at(0).unwrap().unwrap();
+    range.rows().map(<[Data]>::to_vec).collect()
+}
+
+fn headings(sheet: &[Vec<Data>]) -> Vec<String> {
+    sheet[0].iter().map(ToString::to_string).collect()
+}
+
+/// The cells of a column.
+#[track_caller]
+fn column(sheet: &[Vec<Data>], heading: &str) -> Vec<Data> {
+    let headings = headings(sheet);
+    let place = headings.iter().position(|one| one == heading);
+    let place = place.unwrap_or_else(|| panic!("no {heading} in {headings:?}"));
+    sheet[1..].iter().map(|row| row[place].clone()).collect()
+}
+
+fn texts(cells: &[Data]) -> Vec<String> {
+    cells.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_workbook_has_ids_as_text_amounts_as_numbers_and_times_as_dates_of_the_zone() {
+    let app = app();
+    let told = app.payrun(&["items", "1", "-o", "items.xlsx"]).exits(0);
+    assert_eq!(told.stdout, "6 items in items.xlsx\n");
+    let sheet = sheet(&std::fs::read(app.path("items.xlsx")).unwrap());
+    let first: Vec<String> = headings(&sheet).into_iter().take(8).collect();
+    let own = ["contract_id", "description", "merchant_category_code"];
+    let became = ["key", "amount", "currency", "state", "reason"];
+    assert_eq!(first, [&own[..], &became].concat());
+
+    let ids = column(&sheet, "contract_id");
+    assert_eq!(ids[0], Data::String("0000000000000012345".to_owned()));
+    let code = column(&sheet, "merchant_category_code");
+    assert_eq!(code[0], Data::String("4900".to_owned()));
+    let receipts = column(&sheet, "receipt");
+    assert!(matches!(&receipts[0], Data::String(receipt) if receipt.len() == 28));
+    let amounts = column(&sheet, "amount");
+    assert_eq!(amounts[1], Data::Float(68.5));
+    assert_eq!(amounts[2], Data::Float(1_234_567.89));
+    assert_eq!(amounts[5], Data::Empty);
+    for heading in ["planned", "last sent", "ended"] {
+        let heading = format!("{heading} (Asia/Hong_Kong)");
+        let cells = column(&sheet, &heading);
+        assert!(
+            matches!(cells[0], Data::DateTime(_)),
+            "{heading}: {cells:?}"
+        );
+    }
+    let fact = column(&sheet, "result_success_time (Asia/Hong_Kong)");
+    assert!(matches!(fact[0], Data::DateTime(_)), "{fact:?}");
+    assert_eq!(
+        texts(&column(&sheet, "state")),
+        [
+            "succeeded",
+            "succeeded",
+            "succeeded",
+            "failed",
+            "succeeded",
+            "rejected"
+        ]
+    );
+    let reasons = texts(&column(&sheet, "reason"));
+    assert!(reasons[3].contains("NOT_ENOUGH") && reasons[5].contains("is not a number"));
+    assert_eq!(texts(&column(&sheet, "last code"))[3], "NOT_ENOUGH");
+    assert!(!texts(&column(&sheet, "gateway's words"))[3].is_empty());
+    // What looks like a formula is text in a workbook, as it is.
+    let plans = texts(&column(&sheet, "description"));
+    assert_eq!(plans[0], "=HYPERLINK(\"http://x\",\"y\") 2026-03");
+    assert_eq!(plans[3], "会员月费 2026-03");
+    assert_eq!(plans[4], "家庭, \"全年\" 2026-03");
+}
+
+#[test]
+fn a_time_is_shown_on_the_clock_of_the_workflow_whose_zone_is_named() {
+    let app = App::with_contracts(CONTRACTS);
+    app.edit(
+        WORKFLOW,
+        "workflow: deductions\n",
+        "workflow: deductions\nschedule: { every: day, at: \"09:30\", timezone: America/New_York }\n",
+    );
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
+    app.payrun(&["items", "-o", "items.ndjson"]).exits(0);
+    app.payrun(&["items", "-o", "items.csv"]).exits(0);
+    let lines = std::fs::read_to_string(app.path("items.ndjson")).unwrap();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    let planned = first["planned_at"].as_str().unwrap();
+    assert!(
+        planned.ends_with("-05:00") || planned.ends_with("-04:00"),
+        "{planned}"
+    );
+    let csv = std::fs::read_to_string(app.path("items.csv")).unwrap();
+    assert!(csv.contains("planned (America/New_York)"), "{csv}");
+    let shown = planned[..19].replace('T', " ");
+    assert!(csv.contains(&shown), "{shown} is not in\n{csv}");
+}
+
+#[test]
+fn a_csv_is_quoted_makes_no_formula_and_begins_with_a_mark_if_asked_for() {
+    let app = app();
+    app.payrun(&["items", "-o", "items.csv", "--bom"]).exits(0);
+    let bytes = std::fs::read(app.path("items.csv")).unwrap();
+    assert!(bytes.starts_with(b"\xef\xbb\xbf"));
+    let mut reader = csv::Reader::from_reader(&bytes[3..]);
+    let headings = reader.headers().unwrap().clone();
+    let place = |name: &str| headings.iter().position(|one| one == name).unwrap();
+    let (plan, amount) = (place("description"), place("amount"));
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let plans: Vec<&str> = rows.iter().map(|row| &row[plan]).collect();
+    assert_eq!(plans[0], "'=HYPERLINK(\"http://x\",\"y\") 2026-03");
+    assert_eq!(plans[1], "'+1+1 2026-03");
+    assert_eq!(plans[2], "'@SUM(1) 2026-03");
+    assert_eq!(plans[4], "家庭, \"全年\" 2026-03");
+    assert_eq!(&rows[2][amount], "1234567.89");
+
+    let plain = app
+        .payrun(&["items", "-o", "-", "--format", "csv"])
+        .exits(0);
+    assert_eq!(plain.stdout.as_bytes(), &bytes[3..]);
+    assert_eq!(plain.stderr, "6 items\n");
+    app.payrun(&["items", "-o", "x.xlsx", "--bom"])
+        .exits(2)
+        .says("--bom belongs to a CSV");
+}
+
+#[test]
+fn json_is_an_array_or_an_object_a_line() {
+    let app = app();
+    app.payrun(&["items", "-o", "items.json"]).exits(0);
+    let text = std::fs::read_to_string(app.path("items.json")).unwrap();
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(all.len(), 6);
+    assert_eq!(all[2]["amount"], "1234567.89");
+    assert_eq!(all[0]["contract_id"], "0000000000000012345");
+    assert_eq!(all[0]["result_bank_type"], "WPHK");
+    assert_eq!(all[0]["run"], 1);
+    assert_eq!(all[5]["amount"], Value::Null);
+    let lines = app
+        .payrun(&[
+            "items", "-o", "-", "--format", "ndjson", "--state", "failed",
+        ])
+        .exits(0)
+        .stdout;
+    let one: Value = serde_json::from_str(lines.trim()).unwrap();
+    assert_eq!(one["key"], "C-0004-poor/2026-03");
+    assert_eq!(
+        one["ended_at"].as_str().unwrap().len(),
+        "2026-03-31T00:00:00+08:00".len()
+    );
+    app.payrun(&["items", "--state", "unknown", "-o", "none.json"])
+        .exits(0);
+    let none = std::fs::read_to_string(app.path("none.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&none).unwrap(),
+        serde_json::json!([])
+    );
+}
+
+#[test]
+fn a_file_that_is_there_stays_unless_it_is_meant_and_only_its_owner_reads_it() {
+    let app = app();
+    app.write("items.csv", "mine");
+    app.payrun(&["items", "-o", "items.csv"])
+        .exits(2)
+        .says("items.csv is there already");
+    assert_eq!(std::fs::read(app.path("items.csv")).unwrap(), b"mine");
+    app.payrun(&["items", "-o", "items.csv", "--force"])
+        .exits(0);
+    let written = std::fs::metadata(app.path("items.csv")).unwrap();
+    assert_eq!(written.permissions().mode() & 0o777, 0o600);
+    let left = std::fs::read_dir(app.path("")).unwrap();
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with(".payrun-")
+    });
+    assert_eq!(left.count(), 0, "the file beside it is gone");
+
+    app.payrun(&["items", "-o", "items"])
+        .exits(2)
+        .says("does not say by its end what to write");
+    app.payrun(&["items", "-o", "-"])
+        .exits(2)
+        .says("standard output has no name");
+    app.payrun(&["items", "-o", "nowhere/items.csv"])
+        .exits(2)
+        .says("nowhere/items.csv cannot be written");
+    app.payrun(&["items", "--format", "xlsx"])
+        .exits(2)
+        .says("a workbook goes into a file");
+    app.payrun(&["items", "-o", "x.csv", "--format", "table"])
+        .exits(2)
+        .says("is for the screen");
+}
+
+/// Runs a command whose reader goes away after one byte; its exit code and what it says.
+fn unread(app: &App, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = app.command(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    drop(out);
+    let ended = child.wait_with_output().unwrap();
+    (
+        ended.status.code(),
+        String::from_utf8(ended.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    // More than a pipe holds.
+    let rows: String = (0..1500)
+        .map(|n| format!("C-{n:04},{},38.00,HKD,no\n", "x".repeat(60)))
+        .collect();
+    let contracts = format!("contract_id,plan,amount,currency,active\n{rows}");
+    let app = App::with_contracts(&contracts.replace(",no\n", ",yes\n"));
+    app.payrun(&["pause", "all", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"])
+        .exits(4);
+    for args in [
+        &["items", "-n", "0", "--format", "csv"][..],
+        &["items", "-n", "0", "--json"],
+        &["items", "-o", "-", "--format", "csv"],
+        &["items", "-o", "-", "--format", "ndjson"],
+        &["items", "-o", "-", "--format", "xlsx"],
+    ] {
+        let (code, said) = unread(&app, args);
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn runs_contracts_totals_and_the_audit_log_go_into_files_too() {
+    let app = app();
+    app.write(
+        "data/subscriptions.csv",
+        "contract_id,amount,currency,start,anchor_day,description\n0012,38.00,HKD,2099-01-31,31,会员月费\n",
+    );
+    app.payrun(&[
+        "contracts",
+        "import",
+        "data/subscriptions.csv",
+        "--by",
+        "ann",
+    ])
+    .exits(0);
+    app.payrun(&["pause", "all", "--reason", "=1+1"]).exits(0);
+    let of = |args: &[&str], file: &str| {
+        let args: Vec<&str> = args.iter().copied().chain(["-o", file]).collect();
+        app.payrun(&args).exits(0);
+        sheet(&std::fs::read(app.path(file)).unwrap())
+    };
+
+    let runs = of(&["runs"], "runs.xlsx");
+    assert_eq!(
+        column(&runs, "items"),
+        [Data::Float(5.0), Data::Float(1.0)][..]
+            .to_vec()
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+    );
+    let contracts = of(&["contracts", "list"], "contracts.xlsx");
+    assert_eq!(
+        column(&contracts, "contract id")[0],
+        Data::String("0012".to_owned())
+    );
+    assert!(matches!(column(&contracts, "start")[0], Data::DateTime(_)));
+    assert_eq!(texts(&column(&contracts, "description")), ["会员月费"]);
+    let audit = of(&["audit", "export"], "audit.xlsx");
+    assert_eq!(
+        texts(&column(&audit, "reason")),
+        ["imported from subscriptions.csv", "=1+1"]
+    );
+    let totals = of(&["totals", "1", "--by", "account,kind,day"], "totals.xlsx");
+    assert_eq!(texts(&column(&totals, "account")), ["hk", "hk"]);
+    assert!(matches!(
+        column(&totals, "day (Asia/Hong_Kong)")[0],
+        Data::DateTime(_)
+    ));
+    assert_eq!(column(&totals, "succeeded")[1], Data::Float(4.0));
+    assert_eq!(
+        column(&totals, "succeeded amount")[1],
+        Data::Float(1_234_802.89)
+    );
+    assert_eq!(column(&totals, "failed amount")[1], Data::Float(38.0));
+}
+
+#[test]
+fn totals_add_up_a_run_or_a_month_by_what_is_asked_for() {
+    let app = app();
+    let of_run = app.payrun(&["totals", "1"]).exits(0).stdout;
+    let of_month = app.payrun(&["totals"]).exits(0).stdout;
+    let rows = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows(&of_run), rows(&of_month));
+    insta::assert_snapshot!(of_run, @r"
+    run 1
+    ACCOUNT  KIND    CURRENCY  ITEMS      AMOUNT  SUCCEEDED  SUCCEEDED AMOUNT  FAILED  FAILED AMOUNT  NOT SENT
+    hk       deduct                1                      0                         0                        1
+    hk       deduct  HKD           5  1234840.89          4        1234802.89       1          38.00         0
+    ");
+    let by_state = app
+        .payrun(&["totals", "1", "--by", "state"])
+        .exits(0)
+        .stdout;
+    insta::assert_snapshot!(by_state, @r"
+    run 1
+    STATE      CURRENCY  ITEMS      AMOUNT
+    failed     HKD           1       38.00
+    rejected                 1
+    succeeded  HKD           4  1234802.89
+    ");
+    app.payrun(&["totals", "--month", "2001-02"])
+        .exits(0)
+        .says("nothing was planned");
+    app.payrun(&["totals", "7"]).exits(2).says("no such run");
+    app.payrun(&["totals", "--month", "2026-13"])
+        .exits(2)
+        .says("a month is written like 2026-03");
+    app.payrun(&["totals", "--by", "colour"])
+        .exits(2)
+        .says("day, run, workflow, account, kind, state, currency");
+}
