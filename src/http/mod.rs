@@ -68,6 +68,8 @@ pub struct App {
     wrong: Arc<auth::WrongTokens>,
     /// Streams of events.
     streams: Arc<Quota>,
+    /// Lists that are written into files.
+    exports: Arc<Quota>,
     /// Files on their way.
     arriving: Arc<Quota>,
     uploads: Arc<tokio::sync::Semaphore>,
@@ -83,12 +85,14 @@ impl App {
     /// Of a service.
     pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
         let streams = Quota::new(api::STREAMS_OF_TOKEN, api::STREAMS);
+        let exports = Quota::new(api::EXPORTS_OF_TOKEN, api::EXPORTS);
         let arriving = Quota::new(api::ARRIVING_OF_TOKEN, api::ARRIVING);
         let uploads = Arc::new(tokio::sync::Semaphore::new(api::UPLOADS));
         Self {
             service,
             wrong: Arc::default(),
             streams,
+            exports,
             arriving,
             uploads,
             door: Arc::default(),

@@ -35,7 +35,7 @@ impl IntoResponse for Constant {
 
 /// Marks an answer that needs no look.
 #[derive(Debug, Clone, Copy)]
-struct Escaped;
+pub(super) struct Escaped;
 
 pub(super) async fn escape(request: Request, next: Next) -> Response {
     let response = next.run(request).await;

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use calamine::{Data, Reader as _, Xlsx, open_workbook_from_rs};
+use reqwest::Method;
 use serde_json::Value;
 
+use crate::support::service::Service;
 use crate::support::{App, DATE, Setup, WORKFLOW};
 
 /// Contracts whose plans are formulas and Chinese, one that is poor, and a row that is no amount.
@@ -355,4 +357,72 @@ fn totals_add_up_a_run_or_a_month_by_what_is_asked_for() {
     app.payrun(&["totals", "--by", "colour"])
         .exits(2)
         .says("day, run, workflow, account, kind, state, currency");
+}
+
+/// Status, headers and bytes of a request.
+fn fetch(app: &App, request: reqwest::RequestBuilder) -> (u16, String, String, Vec<u8>) {
+    app.wait_for(async {
+        let response = request.send().await.unwrap();
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+        };
+        let (status, kind) = (response.status().as_u16(), header("content-type"));
+        let disposition = header("content-disposition");
+        let bytes = response.bytes().await.unwrap().to_vec();
+        (status, kind, disposition, bytes)
+    })
+}
+
+#[test]
+fn the_api_gives_the_same_files_to_whoever_may_read() {
+    let app = app();
+    let service = Service::of(&app);
+    let viewer = service.token("vera", "viewer");
+    let get = |path: &str| {
+        let request = service.request(Method::GET, path).bearer_auth(&viewer);
+        fetch(&app, request)
+    };
+    let (status, kind, disposition, bytes) = get("/api/v1/exports/items?run=1");
+    assert_eq!(status, 200);
+    assert!(kind.contains("spreadsheetml"), "{kind}");
+    assert_eq!(disposition, "attachment; filename=\"items-of-run-1.xlsx\"");
+    let sheet = sheet(&bytes);
+    assert_eq!(sheet.len(), 7);
+    assert_eq!(column(&sheet, "amount")[1], Data::Float(68.5));
+
+    app.payrun(&["items", "-o", "items.csv"]).exits(0);
+    let (_, kind, _, bytes) = get("/api/v1/exports/items?format=csv");
+    assert_eq!(kind, "text/csv; charset=utf-8");
+    assert_eq!(bytes, std::fs::read(app.path("items.csv")).unwrap());
+    let (_, _, _, bytes) = get("/api/v1/exports/items?format=csv&bom=true");
+    assert!(bytes.starts_with(b"\xef\xbb\xbf"));
+    let (_, _, disposition, bytes) = get("/api/v1/exports/runs?format=json");
+    assert_eq!(disposition, "attachment; filename=\"runs.json\"");
+    assert!(serde_json::from_slice::<Value>(&bytes).unwrap().is_array());
+    for path in ["contracts", "audit", "totals?run=1"] {
+        let (status, ..) = get(&format!("/api/v1/exports/{path}"));
+        assert_eq!(status, 200, "{path}");
+    }
+
+    for (path, word) in [
+        (
+            "items?format=pdf",
+            "format is one of xlsx, csv, json, ndjson",
+        ),
+        ("items?bom=true", "bom belongs to format=csv"),
+        ("items?state=done", "state is one of"),
+        ("items?stat=failed", "stat"),
+        ("totals", "either run or month"),
+        ("totals?month=2026-13", "2026-03"),
+    ] {
+        let (status, _, _, bytes) = get(&format!("/api/v1/exports/{path}"));
+        let said = String::from_utf8(bytes).unwrap();
+        assert!(
+            status == 400 && said.contains(word),
+            "{path}: {status} {said}"
+        );
+    }
+    let nobody = service.request(Method::GET, "/api/v1/exports/items");
+    assert_eq!(fetch(&app, nobody).0, 401);
 }

@@ -80,7 +80,8 @@ pub(super) async fn list(
     }))
 }
 
-fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
+/// The states of these words.
+pub(super) fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
     let words = given.into_iter().flat_map(|words| words.split(','));
     words
         .map(|word| {

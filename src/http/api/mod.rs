@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod bulk;
 mod contracts;
+mod exports;
 mod item_actions;
 mod items;
 mod lanes;
@@ -44,6 +45,11 @@ pub(super) const UPLOADS: usize = 4;
 /// How many streams of events may be open at once, and of one token.
 pub(super) const STREAMS: usize = 100;
 pub(super) const STREAMS_OF_TOKEN: usize = 10;
+
+/// How many lists may be written into files at once, and for one token: each keeps a thread, and a
+/// workbook a processor.
+pub(super) const EXPORTS: usize = 4;
+pub(super) const EXPORTS_OF_TOKEN: usize = 2;
 
 /// The most rows of a page, and how many if nothing is said.
 const PAGE_MAX: u32 = 500;
@@ -139,6 +145,11 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(alerts::alerts))
         .routes(routes!(pauses::pauses))
         .routes(routes!(audit::audit))
+        .routes(routes!(exports::items))
+        .routes(routes!(exports::runs))
+        .routes(routes!(exports::contracts))
+        .routes(routes!(exports::audit))
+        .routes(routes!(exports::totals))
 }
 
 /// What is for approvers.

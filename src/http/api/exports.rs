@@ -1,0 +1,319 @@
+//! Lists as files: a workbook for a person, CSV or JSON for a program. They are streamed as they are
+//! read; a workbook begins to come when its last row is read. A list that breaks off breaks the
+//! connection off, so nobody takes a part for the whole.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::{block_in_place, spawn_blocking};
+use utoipa::IntoParams;
+
+use super::items::states;
+use crate::errors::chain;
+use crate::export::totals::{TotalsDimension, TotalsQuery, TotalsSpan, parse_month};
+use crate::export::{self, ExportContext, ExportQuery, TableFormat, TableOptions};
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::extract::Query;
+use crate::http::printable_json::Escaped;
+use crate::http::quota::QuotaPermit;
+use crate::ledger::{ContractFilter, ItemFilter};
+
+/// How much is sent at a time, and how many such pieces wait for a reader.
+const PIECE: usize = 64 * 1024;
+const PIECES: usize = 4;
+
+/// How a list is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportFormatQuery {
+    /// `xlsx` (if nothing is said), `csv`, `json` (an array) or `ndjson` (an object a line).
+    format: Option<String>,
+    /// Whether a CSV begins with a byte order mark, by which Excel knows UTF-8.
+    bom: Option<bool>,
+}
+
+/// Which items.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportItemsQuery {
+    /// Only of this run.
+    run: Option<i64>,
+    /// Only of runs of this workflow.
+    workflow: Option<String>,
+    /// Only of jobs of this name.
+    job: Option<String>,
+    /// Only in these states, separated by commas.
+    state: Option<String>,
+    /// Only with this key.
+    key: Option<String>,
+}
+
+/// Which runs are added up, and by what.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportTotalsQuery {
+    /// One run.
+    run: Option<i64>,
+    /// The runs that were planned in a month, `2026-03`, on the clock of payrun.yaml.
+    month: Option<String>,
+    /// By what sums are told apart, separated by commas: `day`, `run`, `workflow`, `account`, `kind`,
+    /// `state`; `account,kind` if nothing is said. The currency always is.
+    by: Option<String>,
+}
+
+/// Items as a file: the fields of their rows that are not personal, and what became of them
+#[utoipa::path(get, path = "/exports/items", tag = "exports", params(ExportItemsQuery, ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn items(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ExportItemsQuery>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    let filter = ItemFilter {
+        run_id: query.run,
+        workflow: query.workflow,
+        job: query.job,
+        states: states(query.state.as_deref())?,
+        key: query.key,
+        ..ItemFilter::default()
+    };
+    let name = match query.run {
+        Some(run) => format!("items-of-run-{run}"),
+        None => "items".to_owned(),
+    };
+    let query = ExportQuery::Items {
+        filter,
+        after: 0,
+        limit: u64::MAX,
+    };
+    send(app, caller, query, &format, &name)
+}
+
+/// Runs as a file, newest first, a row for each currency
+#[utoipa::path(get, path = "/exports/runs", tag = "exports", params(ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn runs(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    let query = ExportQuery::Runs {
+        before: None,
+        limit: u64::MAX,
+    };
+    send(app, caller, query, &format, "runs")
+}
+
+/// Contracts that live here, as a file
+#[utoipa::path(get, path = "/exports/contracts", tag = "exports", params(ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn contracts(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    let query = ExportQuery::Contracts {
+        filter: ContractFilter::default(),
+        after: 0,
+        limit: u64::MAX,
+    };
+    send(app, caller, query, &format, "contracts")
+}
+
+/// The audit log as a file, oldest first
+#[utoipa::path(get, path = "/exports/audit", tag = "exports", params(ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn audit(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    send(
+        app,
+        caller,
+        ExportQuery::Audit { after: 0 },
+        &format,
+        "audit-log",
+    )
+}
+
+/// Sums as a file: what was planned, succeeded, failed, is unknown or needs review
+#[utoipa::path(get, path = "/exports/totals", tag = "exports", params(ExportTotalsQuery, ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn totals(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ExportTotalsQuery>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    let span = match (query.run, query.month.as_deref()) {
+        (Some(run), None) => TotalsSpan::Run(run),
+        (None, Some(month)) => TotalsSpan::Month(
+            parse_month(month)
+                .ok_or_else(|| ApiError::invalid("a month is written like 2026-03"))?,
+        ),
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(ApiError::invalid("give either run or month"));
+        }
+    };
+    let by = dimensions(query.by.as_deref().unwrap_or("account,kind"))?;
+    let name = match query.month {
+        Some(month) => format!("totals-{month}"),
+        None => "totals".to_owned(),
+    };
+    let query = ExportQuery::Totals(TotalsQuery { span, by });
+    send(app, caller, query, &format, &name)
+}
+
+fn dimensions(words: &str) -> Result<Vec<TotalsDimension>, ApiError> {
+    let one = |word| {
+        TotalsDimension::parse(word).ok_or_else(|| {
+            let known = TotalsDimension::ALL.map(TotalsDimension::as_str);
+            ApiError::invalid(format!("by is of {}", known.join(", ")))
+        })
+    };
+    words.split(',').map(one).collect()
+}
+
+/// Begins a list; its file is called `name` and ends as its format.
+fn send(
+    app: App,
+    caller: Caller,
+    query: ExportQuery,
+    format: &ExportFormatQuery,
+    name: &str,
+) -> Result<Response, ApiError> {
+    let options = options(format)?;
+    let permit = app.exports.take(&caller.name).ok_or_else(|| {
+        ApiError::unavailable("too many lists are being written for this token, or for all")
+    })?;
+    let engine = app.engine();
+    let context = ExportContext {
+        ledger: engine.ledger.clone(),
+        config: Arc::clone(&engine.config),
+        job_kinds: Arc::clone(&engine.job_kinds),
+        now: engine.clock.now(),
+    };
+    let disposition = format!(
+        "attachment; filename=\"{name}.{}\"",
+        options.format.as_str()
+    );
+    let headers = [
+        (header::CONTENT_TYPE, options.format.media_type().to_owned()),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    let pieces = write_beside(context, query, options, permit);
+    let reader = ExportReader {
+        app,
+        caller,
+        pieces,
+    };
+    let body = Body::from_stream(stream::unfold(reader, next_piece));
+    Ok((Extension(Escaped), headers, body).into_response())
+}
+
+fn options(query: &ExportFormatQuery) -> Result<TableOptions, ApiError> {
+    let format = match query.format.as_deref() {
+        None => TableFormat::Xlsx,
+        Some(word) => TableFormat::parse(word).ok_or_else(|| {
+            let known = TableFormat::ALL.map(TableFormat::as_str);
+            ApiError::invalid(format!("format is one of {}", known.join(", ")))
+        })?,
+    };
+    let bom = query.bom.unwrap_or(false);
+    if bom && format != TableFormat::Csv {
+        return Err(ApiError::invalid("bom belongs to format=csv"));
+    }
+    Ok(TableOptions {
+        format,
+        bom,
+        temporary: None,
+    })
+}
+
+type Piece = io::Result<Bytes>;
+
+/// Writes a list on a thread of its own, since a workbook keeps a processor busy; never further
+/// ahead than a few pieces.
+fn write_beside(
+    context: ExportContext,
+    query: ExportQuery,
+    options: TableOptions,
+    permit: QuotaPermit,
+) -> mpsc::Receiver<Piece> {
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let runtime = Handle::current();
+    spawn_blocking(move || {
+        let _permit = permit;
+        let writer = PieceWriter(sender.clone());
+        let out = BufWriter::with_capacity(PIECE, writer);
+        let written = runtime.block_on(export::write(&context, query, &options, out, |_| {}));
+        let ended = written
+            .map_err(|error| chain(&error))
+            .and_then(|(mut out, _)| out.flush().map_err(|error| chain(&error)));
+        // A reader that has gone away is no error.
+        if let Err(error) = ended
+            && !sender.is_closed()
+        {
+            tracing::error!(error, "a list broke off");
+            let broken = io::Error::other("the list broke off");
+            sender.blocking_send(Err(broken)).ok();
+        }
+    });
+    pieces
+}
+
+/// Hands on what is written, and waits while the reader has enough.
+struct PieceWriter(mpsc::Sender<Piece>);
+
+impl Write for PieceWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(bytes);
+        let sent = block_in_place(|| self.0.blocking_send(Ok(piece)));
+        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Somebody who reads a list.
+struct ExportReader {
+    app: App,
+    caller: Caller,
+    pieces: mpsc::Receiver<Piece>,
+}
+
+/// The next piece, while the token is good and the service goes on.
+async fn next_piece(mut reader: ExportReader) -> Option<(Piece, ExportReader)> {
+    let mut stop = reader.app.stop.clone();
+    let piece = tokio::select! {
+        piece = reader.pieces.recv() => piece?,
+        _ = stop.wait_for(|stop| *stop) => Err(io::Error::other("the service ends")),
+    };
+    let good = reader.caller.is_good(&reader.app).await;
+    let piece = match good {
+        Ok(true) => piece,
+        Ok(false) | Err(_) => Err(io::Error::other("the token is no longer good")),
+    };
+    Some((piece, reader))
+}
