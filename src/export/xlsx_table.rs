@@ -21,6 +21,12 @@ const SHEET_ROWS: u32 = 1_048_576;
 /// The most characters of a cell, as UTF-16 counts them.
 const CELL_MAX: usize = 32_767;
 
+/// Excel's number for the paper.
+const A4: u8 = 9;
+
+/// How many characters beside each other can be read on a page.
+const READABLE: u32 = 220;
+
 /// From how many minor units on Excel would round an amount: it has 15 digits.
 const EXACT: u128 = 1_000_000_000_000_000;
 
@@ -245,6 +251,16 @@ fn begin_sheet(
     };
     sheet.set_name(name)?;
     sheet.set_freeze_panes(1, 0)?;
+    // On paper: A4 across, the headings on each page; as wide as the page where that can be read.
+    sheet
+        .set_paper_size(A4)
+        .set_landscape()
+        .set_repeat_rows(0, 0)?;
+    let widths = head.headings().zip(&head.columns);
+    let widths = widths.map(|(heading, column)| width(column.kind, &heading));
+    if widths.sum::<u32>() <= READABLE {
+        sheet.set_print_fit_to_pages(1, 0);
+    }
     for (place, (heading, column)) in (0_u16..).zip(head.headings().zip(&head.columns)) {
         sheet.set_column_width(place, width(column.kind, &heading))?;
         sheet.write_string_with_format(0, place, shown(&heading), &formats.heading)?;
