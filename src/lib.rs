@@ -49,8 +49,8 @@
 
 pub mod app;
 pub mod cli;
-pub mod found;
 pub mod export;
+pub mod found;
 pub mod http;
 pub mod service;
 pub mod view;

@@ -20,8 +20,8 @@ mod contracts;
 mod demo;
 mod doctor;
 pub mod exit;
-mod find;
 mod export_file;
+mod find;
 #[cfg(feature = "sandbox")]
 mod init;
 mod items;

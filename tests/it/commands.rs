@@ -65,15 +65,21 @@ fn help_lists_every_command_and_the_exit_codes() {
     Commands:
       init           Make a project folder: configuration, a workflow, sample contracts, sandbox keys
       check          Report every mistake in the configuration, the job kinds and the workflows
+      template       Make an item file without rows, with a note on each column, of a job kind or a
+                     workflow
       plan           Plan a run without sending anything: what would be charged, rejected and skipped
       run            Plan a run and carry it out, after finishing what earlier runs left open
       serve          Run as a service: schedules, workers and the API, day after day
       work           Work on whatever is open, beside other processes, until stopped
       schedule       List what fires next by itself; or what became of it, or fire it by hand
       contracts      Keep contracts in payrun, so that a workflow charges what is due of them
+      find           Find a payment by its key, a number, its contract, a reference of the payer, or its
+                     amount and day
       runs           List runs, newest first
       show           Show a run, or one item with its whole history
       items          List items, or write them into a file for a spreadsheet
+      rows           Write the rejected rows of a run into a file like the one they came from, with the
+                     reasons, to be mended and given again
       totals         Add up what was planned, succeeded, failed, is unknown or needs review: of a run,
                      or of the runs of a month
       journal        Print every item with all that was done and answered, a JSON object a line, for
@@ -169,6 +175,7 @@ fn plan_shows_what_would_happen_and_sends_and_keeps_nothing() {
     plan of deductions; nothing is sent
 
     job deduct (deduct on hk): 4 items, 272.50 HKD, 1 rejected, 1 left out by where (1 with active=no)
+      read as CSV in UTF-8, separated by commas, columns named on line 1
     LINE  KEY                        ORDER NUMBER                      AMOUNT
        2  C-0001/2026-03             4kxhbkhjrt4f4n4sjz2366dnz5-1   38.00 HKD
        3  C-0002/2026-03             73akvekhd5zdzwhdtn9vbmqeq9-1   68.00 HKD
@@ -232,6 +239,20 @@ fn plan_as_json_names_items_totals_and_refusals() {
           },
           "name": "deduct",
           "needs_approval": false,
+          "read_as": {
+            "columns": [
+              "contract_id",
+              "plan",
+              "amount",
+              "currency",
+              "active"
+            ],
+            "encoding": "utf-8",
+            "format": "csv",
+            "header_line": 1,
+            "separator": "comma",
+            "sheet": null
+          },
           "refusals": [
             {
               "duplicate_of": null,
@@ -263,6 +284,7 @@ fn a_plan_after_a_run_says_what_is_skipped() {
     plan of deductions; nothing is sent
 
     job deduct (deduct on hk): 0 items, 1 rejected, 4 skipped, planned before, 1 left out by where (1 with active=no)
+      read as CSV in UTF-8, separated by commas, columns named on line 1
     LINE  STATE     REASON
        2  skipped   run 1 has this key already (item 1, succeeded)
        3  skipped   run 1 has this key already (item 2, succeeded)

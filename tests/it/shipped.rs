@@ -168,7 +168,7 @@ fn a_months_end_charges_declares_and_fetches_the_statement() {
     let rig = Rig::new(FaultPlan::NONE);
     let header = "contract_id,plan,amount,sub_order,active\n";
     rig.write(
-        "contracts.csv",
+        "month-end.csv",
         format!("{header}M-1,basic,20.00,S-1,yes\nM-2,basic,21.00,S-2,no\nM-3-poor,basic,22.00,S-3,yes\n"),
     );
     let workflow = ship(&rig, "month-end");

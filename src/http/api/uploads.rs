@@ -190,10 +190,7 @@ fn check(
         ..FileOptions::default()
     };
     let sent = StagedFile::of_sent(&format!("the file.{format}"), file);
-    match sent
-        .check(&options, give_up)
-        .and_then(|()| sent.in_utf8(&options))
-    {
+    match sent.checked(&options, give_up) {
         Ok(file) => Ok(file),
         Err(SourceError::Read { source, .. }) => Err(failed(&source)),
         Err(

@@ -16,8 +16,8 @@ use super::{
 use crate::Ledger;
 use crate::db::stored;
 use crate::error::LedgerError;
-use crate::items::item_rows::{list, number_of};
 use crate::items::item_rows::hex;
+use crate::items::item_rows::{list, number_of};
 use crate::reads::item::item_row;
 use crate::reads::runs::{RunRow, run_row};
 use crate::refunds::payment::fingerprint;

@@ -11,8 +11,8 @@ use super::ways::{OF_LINES, lines};
 use super::{FoundLine, LOOKED_AT, SearchFilter, SearchText};
 use crate::Ledger;
 use crate::error::LedgerError;
-use crate::items::item_rows::list;
 use crate::items::item_rows::hex;
+use crate::items::item_rows::list;
 use crate::statements::statement_files::{LineKind, StatementLine, line_row};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 

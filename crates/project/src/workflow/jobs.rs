@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::compile::{Compiler, is_name};
 use super::expression::VariableName;
-use super::source::{ColumnAliases, FileOptions, Separator, TextEncoding};
 use super::searchable::open_templates;
+use super::source::{ColumnAliases, FileOptions, Separator, TextEncoding};
 use super::template::TemplatePart;
 use super::{
     Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits, Template,

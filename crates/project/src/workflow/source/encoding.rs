@@ -112,28 +112,42 @@ fn unmarked_utf16(beginning: &[u8]) -> Option<TextEncoding> {
 }
 
 fn first_line_not_utf8(file: &mut File) -> io::Result<Option<u64>> {
+    let Some(good) = length_in_utf8(file)? else {
+        return Ok(None);
+    };
+    file.rewind()?;
+    let (mut before, mut buffer, mut line) = (file.take(good), vec![0; CHUNK], 1);
+    loop {
+        match before.read(&mut buffer)? {
+            0 => return Ok(Some(line)),
+            read => line += newlines(&buffer[..read]),
+        }
+    }
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// How many bytes are UTF-8, up to what is none; nothing if all are.
+fn length_in_utf8(file: &mut File) -> io::Result<Option<u64>> {
     let mut buffer = vec![0; CHUNK];
     // What may be the beginning of a character is looked at with what follows.
-    let (mut kept, mut line) = (0, 1);
-    let breaks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let (mut kept, mut good) = (0, 0);
     loop {
         let read = file.read(&mut buffer[kept..])?;
         let end = kept + read;
-        match std::str::from_utf8(&buffer[..end]) {
+        let whole = match std::str::from_utf8(&buffer[..end]) {
             Ok(_) if read == 0 => return Ok(None),
-            Ok(_) => {
-                line += breaks(&buffer[..end]);
-                kept = 0;
-            }
+            Ok(_) => end,
             Err(error) if error.error_len().is_some() || read == 0 => {
-                return Ok(Some(line + breaks(&buffer[..error.valid_up_to()])));
+                return Ok(Some(good + error.valid_up_to() as u64));
             }
-            Err(error) => {
-                line += breaks(&buffer[..error.valid_up_to()]);
-                buffer.copy_within(error.valid_up_to()..end, 0);
-                kept = end - error.valid_up_to();
-            }
-        }
+            Err(error) => error.valid_up_to(),
+        };
+        good += whole as u64;
+        buffer.copy_within(whole..end, 0);
+        kept = end - whole;
     }
 }
 
@@ -177,10 +191,7 @@ fn transcode(
             );
             from += taken;
             out.write_all(&text[..written])?;
-            line += text[..written]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count() as u64;
+            line += newlines(&text[..written]);
             match result {
                 DecoderResult::InputEmpty => break,
                 DecoderResult::OutputFull => {}

@@ -96,42 +96,36 @@ impl StagedFile {
     }
 
     /// Whether it is what its name says, as far as that can be told without a workflow: of a
-    /// workbook any sheet may be meant.
+    /// workbook any sheet may be meant. It is given back as it should be kept: a text in UTF-8.
     ///
     /// # Errors
     /// As [`super::open`]; [`SourceError::Nul`].
-    pub fn check(&self, options: &FileOptions, give_up: &GiveUp) -> Result<(), SourceError> {
+    pub fn checked(&self, options: &FileOptions, give_up: &GiveUp) -> Result<File, SourceError> {
         let escaped = match format_of(&self.name) {
             Some(ItemFileFormat::Xlsx { .. }) => {
-                return super::Xlsx::open(self.opened()?, &self.name, None, give_up).map(drop);
+                super::Xlsx::open(self.opened()?, &self.name, None, give_up)?;
+                return self.opened();
             }
             Some(ItemFileFormat::JsonLines) => true,
             Some(ItemFileFormat::Csv) | None => false,
         };
-        self.rows(options, give_up)?;
         let unreadable = |source| SourceError::Read {
             path: self.name.clone(),
             source,
         };
-        let text = self.in_utf8(options)?;
-        match nul_check::line_with_nul(text, escaped).map_err(unreadable)? {
-            None => Ok(()),
+        let (mut text, _) = super::decoded(self.opened()?, &self.name, options)?;
+        let again = text.try_clone().map_err(unreadable)?;
+        rows_of(again, &self.name, options, give_up)?;
+        text.rewind().map_err(unreadable)?;
+        let again = text.try_clone().map_err(unreadable)?;
+        match nul_check::line_with_nul(again, escaped).map_err(unreadable)? {
             Some(line) => Err(SourceError::Nul {
                 path: self.name.clone(),
                 line,
             }),
-        }
-    }
-
-    /// The text of it in UTF-8, from an encoding that was said; itself, if it is UTF-8 or no text.
-    ///
-    /// # Errors
-    /// [`SourceError::Encoding`], [`SourceError::Read`]
-    pub fn in_utf8(&self, options: &FileOptions) -> Result<File, SourceError> {
-        match options.format.clone().or_else(|| format_of(&self.name)) {
-            Some(ItemFileFormat::Xlsx { .. }) | None => self.opened(),
-            Some(ItemFileFormat::Csv | ItemFileFormat::JsonLines) => {
-                Ok(super::decoded(self.opened()?, &self.name, options)?.0)
+            None => {
+                text.rewind().map_err(unreadable)?;
+                Ok(text)
             }
         }
     }
