@@ -12,7 +12,7 @@ use payrun::domain::item::{Event, apply};
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, QueryPolicy, Rate, Retry};
 use payrun::ledger::{
-    Attempt, ClaimRequest, JobQuota, Ledger, NewItem, NewJob, NewRun, Settlement,
+    Attempt, ClaimRequest, ItemReference, JobQuota, Ledger, NewItem, NewJob, NewRun, Settlement,
 };
 
 const REPLY: &str = r#"{"mchid":"10000091","appid":"wxcbda96de0b165486","out_trade_no":"1217752501201407033233368018","transaction_id":"1217752501201407033233368018","attach":"Custom data","trade_type":"PAP","bank_type":"WPHK","success_time":"2018-06-08T10:34:56+08:00","trade_state":"SUCCESS","trade_state_desc":"ok","merchant_category_code":"1011","amount":{"total":888,"payer_total":888,"currency":"CNY"}}"#;
@@ -36,6 +36,31 @@ fn policy() -> Policy {
 
 /// Plans a run of so many items; its job.
 pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i64 {
+    plan_referring(ledger, (occurrence, items), clock, false).await
+}
+
+/// The same; each item is found by two references too, if it is to be.
+pub async fn plan_referring(
+    ledger: &Ledger,
+    (occurrence, items): (&str, u64),
+    clock: &Clock,
+    refers: bool,
+) -> i64 {
+    let reference = |line: u64, column: &str, hashed: bool| ItemReference {
+        column: column.to_owned(),
+        text: match hashed {
+            true => hex::encode(KeyHash::of("hk", column, &line.to_string()).as_bytes()),
+            false => format!("cust-{line:08}"),
+        },
+        hashed,
+    };
+    let references = |line: u64| match refers {
+        true => vec![
+            reference(line, "customer_no", false),
+            reference(line, "phone", true),
+        ],
+        false => Vec::new(),
+    };
     let run = NewRun {
         author: Actor::payrun(),
         at: payrun::domain::time::Timestamp::from_millis(0),
@@ -75,7 +100,7 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
                     custom_order_no: None,
                     amount: Amount::from_minor(1000, hkd).ok(),
                     shared: false,
-                    references: Vec::new(),
+                    references: references(line),
                     again: payrun::ledger::ReplacementCheck::Never,
                     input: format!(r#"{{"contract_id":"C-{line:08}","description":"Membership November","merchant_category_code":"5815"}}"#),
                     key,
