@@ -1,12 +1,9 @@
 //! `payrun rows`: the rejected rows of a run, as a file like the one they came from.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rust_xlsxwriter::{Format, Workbook, Worksheet, XlsxError};
 use tokio::runtime::Handle;
 
 use super::Context;
@@ -14,8 +11,10 @@ use super::exit::{Exit, Failure, chain};
 use super::output::{counted, say};
 use super::write_new::create_file;
 use crate::app::Project;
-use crate::domain::text::inert;
 use crate::engine::Engine;
+use crate::export::{
+    TableCell, TableColumn, TableColumnKind, TableFormat, TableHead, TableOptions, TableWriter,
+};
 use crate::ledger::{JobRow, Ledger, RejectedLine};
 use crate::workflow::source::{FileReach, FileReading, FileRow, GiveUp, StagedFile};
 
@@ -25,9 +24,6 @@ const LINE: &str = "payrun_line";
 
 /// How many rejected rows are read at a time.
 const PAGE: u32 = 50_000;
-
-/// The most rows of a sheet below its header.
-const SHEET_MAX: u64 = 1_048_575;
 
 /// Arguments of `payrun rows`.
 #[derive(Debug, Args)]
@@ -56,6 +52,14 @@ pub(super) async fn run(context: &Context, args: &RowsArgs) -> Result<Exit, Fail
         return Err(Failure::invalid(format!("there is no run {}", args.run)).help("payrun runs"));
     }
     let jobs = ledger.jobs(args.run).await?;
+    let format = TableFormat::of_file(&args.output)
+        .filter(|format| matches!(format, TableFormat::Csv | TableFormat::Xlsx))
+        .ok_or_else(|| {
+            Failure::invalid(format!(
+                "{}: rejected rows are written as .csv or .xlsx",
+                args.output.display()
+            ))
+        })?;
     let (job, reading) = job_meant(&jobs, args.job.as_deref())?;
     let engine = project
         .engine(ledger.clone(), crate::clock::Clock::System)
@@ -73,7 +77,7 @@ pub(super) async fn run(context: &Context, args: &RowsArgs) -> Result<Exit, Fail
             page: VecDeque::new(),
             ended: false,
         };
-        write(&staged, &reading, rejected, &output)
+        write(&staged, &reading, rejected, (&output, format))
     });
     let written = writing
         .await
@@ -200,125 +204,53 @@ fn write(
     staged: &StagedFile,
     reading: &FileReading,
     mut rejected: RejectedLines,
-    output: &Path,
+    (output, format): (&Path, TableFormat),
 ) -> Result<u64, Failure> {
     let rows = staged.rows(&reading.options(), &GiveUp::default());
     let mut rows = rows.map_err(|error| Failure::invalid(chain(&error)))?;
-    let header: Vec<&str> = reading
-        .header
-        .iter()
-        .map(String::as_str)
-        .chain([LINE, REASON])
-        .collect();
-    let mut file = RejectedFile::new(output, &header)?;
-    let (mut row, mut written) = (FileRow::default(), 0);
-    let empty = vec![""; reading.header.len()];
+    let options = TableOptions {
+        format,
+        // Excel knows UTF-8 by it.
+        bom: true,
+        temporary: None,
+    };
+    let file = create_file(output)?;
+    let mut table =
+        TableWriter::begin(file, head(reading), &options).map_err(|error| unwritten(&error))?;
+    let mut row = FileRow::default();
     while let Some(read) = rows.read(&mut row) {
-        let (line, cells): (u64, Vec<&str>) = match &read {
-            Ok(()) => (row.line, row.iter().collect()),
-            // What of it could not be read cannot be written either.
-            Err(error) => (error.line, empty.clone()),
+        let line = read.as_ref().map_or_else(|error| error.line, |()| row.line);
+        let Some(reason) = rejected.reasons_of(line)? else {
+            continue;
         };
-        if let Some(reason) = rejected.reasons_of(line)? {
-            file.row(&cells, line, &reason)?;
-            written += 1;
-        }
+        // What of a row could not be read cannot be written either.
+        let mut cells: Vec<TableCell> = match read {
+            Ok(()) => row.iter().map(TableCell::text).collect(),
+            Err(_) => vec![TableCell::Empty; reading.header.len()],
+        };
+        cells.extend([TableCell::text(line.to_string()), TableCell::text(reason)]);
+        table.row(&cells).map_err(|error| unwritten(&error))?;
     }
-    file.end()?;
-    Ok(written)
+    let (_, end) = table.finish().map_err(|error| unwritten(&error))?;
+    Ok(end.rows)
 }
 
-/// The file that is written.
-enum RejectedFile {
-    Csv(Box<csv::Writer<File>>),
-    /// The workbook, its next row, and where it is written in the end.
-    Xlsx(Box<Workbook>, u32, File),
-}
-
-impl RejectedFile {
-    fn new(output: &Path, header: &[&str]) -> Result<Self, Failure> {
-        match output.extension().and_then(|end| end.to_str()) {
-            Some("csv") => {
-                let mut file = create_file(output)?;
-                // Excel knows UTF-8 by the byte order mark.
-                file.write_all("\u{feff}".as_bytes())
-                    .map_err(|error| unwritten(&error))?;
-                let mut writer = csv::WriterBuilder::new().from_writer(file);
-                let header: Vec<_> = header.iter().map(|name| inert(name)).collect();
-                writer
-                    .write_record(header.iter().map(|name| name.as_bytes()))
-                    .map_err(|error| unwritten(&error))?;
-                Ok(Self::Csv(Box::new(writer)))
-            }
-            Some("xlsx") => {
-                let file = create_file(output)?;
-                let mut book = Workbook::new();
-                let sheet = book
-                    .add_worksheet_with_constant_memory()
-                    .map_err(|error| unwritten(&error))?;
-                text_row(sheet, 0, header, Some(&Format::new().set_bold()))
-                    .map_err(|error| unwritten(&error))?;
-                Ok(Self::Xlsx(Box::new(book), 1, file))
-            }
-            _ => Err(Failure::invalid(format!(
-                "{}: rejected rows are written as .csv or .xlsx",
-                output.display()
-            ))),
-        }
+/// The columns of the first file, and what payrun adds.
+fn head(reading: &FileReading) -> TableHead {
+    let columns = reading.header.iter().map(String::as_str);
+    TableHead {
+        title: "rows",
+        columns: columns
+            .chain([LINE, REASON])
+            .map(|name| TableColumn {
+                name: name.to_owned(),
+                heading: name.to_owned(),
+                // A number of an order stays what it is.
+                kind: TableColumnKind::Id,
+            })
+            .collect(),
+        zone: chrono_tz::UTC,
     }
-
-    fn row(&mut self, cells: &[&str], line: u64, reason: &str) -> Result<(), Failure> {
-        let line = line.to_string();
-        let cells: Vec<&str> = cells
-            .iter()
-            .copied()
-            .chain([line.as_str(), reason])
-            .collect();
-        match self {
-            Self::Csv(writer) => {
-                let cells: Vec<_> = cells.iter().map(|cell| inert(cell)).collect();
-                writer
-                    .write_record(cells.iter().map(|cell| cell.as_bytes()))
-                    .map_err(|error| unwritten(&error))
-            }
-            Self::Xlsx(book, at, _) => {
-                if u64::from(*at) > SHEET_MAX {
-                    return Err(Failure::invalid(
-                        "a sheet takes no more rows; write a .csv file",
-                    ));
-                }
-                let sheet = book
-                    .worksheet_from_index(0)
-                    .map_err(|error| unwritten(&error))?;
-                text_row(sheet, *at, &cells, None).map_err(|error| unwritten(&error))?;
-                *at += 1;
-                Ok(())
-            }
-        }
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        match self {
-            Self::Csv(mut writer) => writer.flush().map_err(|error| unwritten(&error)),
-            Self::Xlsx(mut book, _, file) => {
-                book.save_to_writer(file).map_err(|error| unwritten(&error))
-            }
-        }
-    }
-}
-
-/// Text only: a number of an order stays what it is.
-fn text_row(
-    sheet: &mut Worksheet,
-    at: u32,
-    cells: &[&str],
-    format: Option<&Format>,
-) -> Result<(), XlsxError> {
-    let text = Format::new().set_num_format("@");
-    for (cell, column) in cells.iter().zip(0_u16..) {
-        sheet.write_string_with_format(at, column, *cell, format.unwrap_or(&text))?;
-    }
-    Ok(())
 }
 
 fn unwritten(error: &dyn std::error::Error) -> Failure {

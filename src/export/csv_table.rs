@@ -9,7 +9,7 @@ use crate::domain::text::inert;
 /// By which Excel knows UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-pub(super) struct CsvTable<W: Write> {
+pub(crate) struct CsvTable<W: Write> {
     out: csv::Writer<W>,
     head: TableHead,
     rows: u64,

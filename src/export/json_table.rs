@@ -9,14 +9,14 @@ use crate::domain::text::escaped;
 
 /// What stands around the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JsonLayout {
+pub(crate) enum JsonLayout {
     /// One array.
     Array,
     /// Nothing: an object a line.
     Lines,
 }
 
-pub(super) struct JsonTable<W> {
+pub(crate) struct JsonTable<W> {
     out: W,
     head: TableHead,
     layout: JsonLayout,

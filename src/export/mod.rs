@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::job_kinds::JobKinds;
 use crate::ledger::{ContractFilter, ItemFilter, Ledger, LedgerError};
-use table::{TableCell, TableColumnKind, TableHead, TableWriter};
+pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, TableWriter};
 pub use table::{TableEnd, TableFormat, TableOptions};
 use totals::TotalsQuery;
 

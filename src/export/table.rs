@@ -86,7 +86,7 @@ pub struct TableEnd {
 
 /// What the cells of a column hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TableColumnKind {
+pub(crate) enum TableColumnKind {
     /// Words.
     Text,
     /// A number that nobody calculates with, or a name: text, whatever it looks like.
@@ -103,7 +103,7 @@ pub(super) enum TableColumnKind {
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TableColumn {
+pub(crate) struct TableColumn {
     /// For programs: the name in JSON.
     pub name: String,
     /// For people: the heading, without the time zone.
@@ -126,7 +126,7 @@ impl TableColumn {
 
 /// What stands above the rows.
 #[derive(Debug, Clone)]
-pub(super) struct TableHead {
+pub(crate) struct TableHead {
     /// What the rows are: `items`.
     pub title: &'static str,
     pub columns: Vec<TableColumn>,
@@ -150,7 +150,7 @@ impl TableHead {
 
 /// What is in a cell. A text may stand in every column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TableCell {
+pub(crate) enum TableCell {
     Empty,
     Text(String),
     Count(i64),
@@ -245,7 +245,7 @@ pub(super) fn on_clock(at: Timestamp, zone: Tz) -> Option<NaiveDateTime> {
 }
 
 /// A table that is being written.
-pub(super) enum TableWriter<W: Write + Send> {
+pub(crate) enum TableWriter<W: Write + Send> {
     Xlsx(Box<XlsxTable<W>>),
     Csv(Box<CsvTable<W>>),
     Json(Box<JsonTable<W>>),

@@ -34,7 +34,7 @@ const EXACT: u128 = 1_000_000_000_000_000;
 /// 4 GiB: none is written with more than some 150 bytes but by very long texts.
 const MANY_CELLS: u64 = 25_000_000;
 
-pub(super) struct XlsxTable<W> {
+pub(crate) struct XlsxTable<W> {
     out: W,
     head: TableHead,
     formats: SheetFormats,

@@ -485,6 +485,10 @@ fn a_template_is_read_back_as_the_workflow_it_was_made_of() {
         .exits(0);
     app.edit(WORKFLOW, "contracts.csv", "contracts.xlsx");
     taken(&app, &[]);
+    let columns = app.payrun(&["template", WORKFLOW]).exits(0).stdout;
+    let amount = columns.lines().find(|line| line.starts_with("amount"));
+    let words: Vec<&str> = amount.unwrap().split_whitespace().take(3).collect();
+    assert_eq!(words, ["amount", "yes", "amount"], "{columns}");
     let listed = app.payrun(&["template", "refund", "--lang", "zh"]).exits(0);
     assert!(listed.stdout.contains("商户订单号"), "{}", listed.stdout);
     let unknown = app.payrun(&["template", "refunds"]).exits(2);

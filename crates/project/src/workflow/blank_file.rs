@@ -1,6 +1,7 @@
 //! The columns of an item file before it has rows, for people to fill in: of a job kind, by its
 //! fields, or of a job, as its workflow names them.
 
+use super::expression::VariableName;
 use super::template::TemplatePart;
 use super::{ItemSource, Job, Template};
 use crate::job_kinds::{FieldKind, InputField, JobKind, chinese};
@@ -113,10 +114,7 @@ fn is_in_key(job: &Job, column: &str) -> bool {
 
 /// Whether a template is a column as it stands, and nothing else.
 fn is_column(template: &Template, column: &str) -> bool {
-    let [TemplatePart::Expression(expression)] = template.parts() else {
-        return false;
-    };
-    expression.text().trim().strip_prefix("item.") == Some(column)
+    matches!(template.parts(), [TemplatePart::Name(VariableName::Item(name))] if name == column)
 }
 
 /// How a column is called in the file: in Chinese by the name that the workflow gives, if there is
