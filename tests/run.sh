@@ -146,11 +146,12 @@ step_demo() {
     done
 }
 
-# 1,000 seeds of bad days; tests/reliability.py plays more of them, with the release binary.
+# 300 seeds of bad days, or as many as PAYRUN_TEST_SEEDS says; tests/reliability.py plays more of them, with the release binary.
 step_seeds() {
     build_program
     (cd "$scratch" && "$binary" init p >init.txt && cd p && head -13 data/contracts.csv >few.csv &&
-        "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
+        "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 \
+            --seeds "${PAYRUN_TEST_SEEDS:-300}")
 }
 
 # At least 500 kills.
