@@ -17,8 +17,8 @@ pub(super) struct Header {
     pub(super) line: u64,
 }
 
-/// Finds it among the first lines: the first that has every column that is used, else the first of
-/// all. Where a line is said, that one.
+/// Finds it among the first lines: the first that has every column that is used, below nothing but
+/// titles, else the first of all. Where a line is said, that one.
 pub(super) fn find(
     mut next: impl FnMut() -> Option<Result<(Vec<String>, u64), RowError>>,
     options: &FileOptions,
@@ -29,9 +29,13 @@ pub(super) fn find(
         let (cells, line) = match next() {
             None => break,
             Some(Ok(read)) => read,
-            Some(Err(error)) if first.is_none() || error.fatal => return Err(error),
-            // What stands above the header may be anything; rows below it are read anew.
-            Some(Err(_)) => continue,
+            // What stands above the line that is said may be anything.
+            Some(Err(error))
+                if !error.fatal && options.header_line.is_some_and(|said| error.line < said) =>
+            {
+                continue;
+            }
+            Some(Err(error)) => return Err(error),
         };
         if let Some(said) = options.header_line {
             if line < said {
@@ -49,16 +53,20 @@ pub(super) fn find(
         if has_all(&cells, options) {
             return header(cells, line, options);
         }
-        // Where nobody says which columns there are, a title is what stands alone.
-        let is_title = cells
+        // A title has few values. What has as many as there are columns is a row, or the header of
+        // another file: nothing of that is passed over.
+        let filled = cells
             .iter()
             .filter(|cell| !trimmed(cell).is_empty())
-            .count()
-            < 2;
-        if options.used.is_empty() && !(is_title && cells.len() > 1) {
+            .count();
+        if options.used.is_empty() && (filled > 1 || cells.len() == 1) {
             return header(cells, line, options);
         }
+        let is_row = !options.used.is_empty() && filled >= options.used.len();
         first.get_or_insert((cells, line));
+        if is_row {
+            break;
+        }
     }
     if let Some(said) = options.header_line {
         return Err(RowError::at(
@@ -230,9 +238,18 @@ mod tests {
 
     #[test]
     fn a_title_above_the_header_is_passed_over_where_the_columns_are_known() {
-        let used = options(&["id", "amount"], &[]);
+        let used = options(&["id", "amount", "x"], &[]);
         let lines = ["Refunds of March,,", "made by,Wang,", "ID,Amount,x"];
         assert_eq!(found(&lines, &used), Ok(("id,amount,x".to_owned(), 3)));
+        // Rows below a header with other names are not passed over for one that fits.
+        assert_eq!(
+            found(&["id,sum,x", "1,2,3", "id,amount,x"], &used),
+            Ok(("id,sum,x".to_owned(), 1))
+        );
+        assert_eq!(
+            found(&["Refunds,,", "1,2,3", "id,amount,x"], &used),
+            Ok(("Refunds,,".to_owned(), 1))
+        );
         // Where a column is missing the first line is told of.
         assert_eq!(
             found(&["id,sum", "1,2"], &used),
