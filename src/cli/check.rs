@@ -32,13 +32,10 @@ const CONTRACT: &str = "contract";
 const SOME: usize = 10;
 
 /// What is wrong with the item files that a workflow names by itself.
-fn files_in_vain(project: &Project, workflow: &Workflow) -> Vec<String> {
-    let Ok(workflow) = project.workflow(&workflow.path) else {
-        return Vec::new();
-    };
+fn file_mistakes(project: &Project, workflow: &Arc<Workflow>) -> Vec<String> {
     // A workflow with parameters that a run must give names no file yet.
     let request = RunRequest::manual(
-        workflow,
+        Arc::clone(workflow),
         &project.config,
         &[],
         Actor::payrun(),
@@ -100,7 +97,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     mistakes.extend(
         workflows
             .iter()
-            .flat_map(|workflow| files_in_vain(&project, workflow)),
+            .flat_map(|workflow| file_mistakes(&project, workflow)),
     );
     let readings = readings(&workflows);
     let mut probes = if args.online {

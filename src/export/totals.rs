@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 
 use super::state_groups::StateSums;
@@ -15,6 +15,7 @@ use super::table::{TableCell, TableColumn, TableHead};
 use super::{ExportContext, PAGE, zone_of};
 use crate::domain::item::State;
 use crate::domain::money::Currency;
+use crate::domain::schedule::instant;
 use crate::domain::time::Timestamp;
 use crate::ledger::{JobRow, LedgerError, RunRow, Total};
 
@@ -184,13 +185,7 @@ fn sorted(by: &[TotalsDimension]) -> Vec<TotalsDimension> {
 
 /// From the first instant of a month to that of the next.
 fn instants_of(first: NaiveDate, zone: Tz) -> (Timestamp, Timestamp) {
-    let begins = |day: NaiveDate| {
-        // Where a clock skips midnight the day begins later.
-        let hours = (0..24).filter_map(|hour| day.and_hms_opt(hour, 0, 0));
-        let mut instants = hours.filter_map(|at| at.and_local_timezone(zone).earliest());
-        let at = instants.next().map(|at| at.timestamp_millis());
-        Timestamp::from_millis(at.unwrap_or_default())
-    };
+    let begins = |day: NaiveDate| instant(day.and_time(NaiveTime::MIN), zone).unwrap_or_default();
     let next = first.checked_add_months(chrono::Months::new(1));
     (begins(first), begins(next.unwrap_or(NaiveDate::MAX)))
 }

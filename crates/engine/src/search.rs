@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Days, LocalResult, NaiveDate, NaiveTime, TimeZone as _};
+use chrono::{Days, NaiveDate, NaiveTime};
 use thiserror::Error;
 
 use crate::Engine;
 use crate::references::ReferenceKeyError;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
+use payrun_domain::schedule::instant;
 use payrun_domain::text::{searchable, trimmed};
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{
@@ -260,17 +261,11 @@ fn days_of(terms: &SearchTerms, zone: chrono_tz::Tz) -> Result<Option<SearchDays
     }))
 }
 
-/// When a day begins on a wall clock; an hour later where its first hour is left out.
+/// When a day begins on a wall clock; of a day beyond what a calendar has, on that of UTC.
 fn start_of(day: NaiveDate, zone: chrono_tz::Tz) -> Timestamp {
     let midnight = day.and_time(NaiveTime::MIN);
-    let instant = match zone.from_local_datetime(&midnight) {
-        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at),
-        LocalResult::None => midnight
-            .checked_add_signed(chrono::Duration::hours(1))
-            .and_then(|later| zone.from_local_datetime(&later).earliest()),
-    };
-    let otherwise = midnight.and_utc().timestamp_millis();
-    Timestamp::from_millis(instant.map_or(otherwise, |at| at.timestamp_millis()))
+    let of_utc = || Timestamp::from_millis(midnight.and_utc().timestamp_millis());
+    instant(midnight, zone).unwrap_or_else(of_utc)
 }
 
 #[cfg(test)]
