@@ -44,6 +44,7 @@ async fn main() {
     .expect("a client");
     let account = Account {
         withdraw_at_once: true,
+        ownership: None,
         ..Account::over(&engine.config.gateways["hk"], Box::new(client))
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);

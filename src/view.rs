@@ -11,8 +11,8 @@ use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
-    ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, KeySample, Ledger, LedgerError, RunRow,
-    Total,
+    ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, ItemRow, JobRow,
+    KeySample, Ledger, LedgerError, RunRow, Total,
 };
 
 /// A run and what became of its items.
@@ -532,6 +532,122 @@ impl From<&EventRow> for EventView {
             to: event.to.clone(),
             why: event.detail.clone(),
             alarm: event.alarm.clone(),
+        }
+    }
+}
+
+/// A difference that a reconciliation found.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DifferenceView {
+    /// Its number.
+    pub difference: i64,
+    /// The gateway account.
+    pub gateway: String,
+    /// `open`, `explained`, `accepted` or `closed`.
+    pub state: &'static str,
+    /// Why it is one: `state`, `amount`, `currency`, `missing_here`, `refund_of_another_system`,
+    /// `missing_there`, `duplicate_line`, `fee`, `summary`, `timing` or `others`.
+    pub reason: &'static str,
+    /// What a person should do.
+    pub what_to_do: &'static str,
+    /// Who looks after it.
+    pub owner: Option<String>,
+    /// What a person said of it last.
+    pub note: Option<String>,
+    /// The day of the statement, or on which our item was sent.
+    pub day: String,
+    /// `payment`, `refund`, `reversal` or `other`.
+    pub kind: &'static str,
+    /// The merchant's number of the payment; empty where there is none, as those below.
+    pub order_no: String,
+    /// The merchant's number of the refund.
+    pub refund_no: String,
+    /// The gateway's number.
+    pub transaction_id: String,
+    /// Our amount, as decimal text.
+    pub ours: Option<String>,
+    /// Its currency.
+    pub our_currency: Option<&'static str>,
+    /// The gateway's amount.
+    pub theirs: Option<String>,
+    /// Its currency.
+    pub their_currency: Option<&'static str>,
+    /// The state of our item when it was last found.
+    pub our_state: Option<&'static str>,
+    /// The gateway's word for the state.
+    pub their_state: String,
+    /// Our item.
+    pub item: Option<i64>,
+    /// The line of the statement.
+    pub line: Option<u64>,
+    /// Where the reason alone does not say.
+    pub detail: String,
+    /// When it was found for the first time.
+    pub first_seen: String,
+    /// When it was found last.
+    pub last_seen: String,
+    /// When its state, owner or note changed last.
+    pub changed_at: String,
+}
+
+impl DifferenceView {
+    /// The difference as programs see it.
+    pub fn of(row: &DifferenceRow) -> Self {
+        let difference = &row.difference;
+        let code = |amount: Amount| amount.currency().code();
+        Self {
+            difference: row.id,
+            gateway: row.lane.clone(),
+            state: row.state.as_str(),
+            reason: difference.reason.as_str(),
+            what_to_do: difference.reason.advice(),
+            owner: row.owner.clone(),
+            note: row.note.clone(),
+            day: difference.day.clone(),
+            kind: difference.kind.as_str(),
+            order_no: difference.order_no.clone(),
+            refund_no: difference.refund_no.clone(),
+            transaction_id: difference.transaction_id.clone(),
+            ours: difference.ours.map(Amount::decimal),
+            our_currency: difference.ours.map(code),
+            theirs: difference.theirs.map(Amount::decimal),
+            their_currency: difference.theirs.map(code),
+            our_state: difference.our_state.map(State::as_str),
+            their_state: difference.their_state.clone(),
+            item: difference.item,
+            line: difference.line,
+            detail: difference.detail.clone(),
+            first_seen: row.first_seen.to_string(),
+            last_seen: row.last_seen.to_string(),
+            changed_at: row.changed_at.to_string(),
+        }
+    }
+}
+
+/// What became of a difference once.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DifferenceEventView {
+    /// When.
+    pub at: String,
+    /// `found`, `not_found`, `explain`, `accept`, `reopen`, `assign` or `comment`.
+    pub event: String,
+    /// The state after it.
+    pub state: &'static str,
+    /// Who.
+    pub by: String,
+    /// The person's reason, or the evidence.
+    pub note: String,
+}
+
+impl DifferenceEventView {
+    /// The event as programs see it.
+    pub fn of(row: &DifferenceEventRow) -> Self {
+        Self {
+            at: row.at.to_string(),
+            event: row.event.clone(),
+            state: row.to_state.as_str(),
+            by: row.actor.clone(),
+            note: row.note.clone(),
         }
     }
 }

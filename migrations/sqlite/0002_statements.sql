@@ -67,3 +67,52 @@ create table settlements (
   last_seen    integer not null,
   primary key (lane, batch_id)
 ) without rowid;
+
+-- What reconciliations found that does not agree, each once: the days' reconciliations go on from these.
+create table differences (
+  id             integer primary key,
+  lane           text    not null,
+  content_hash   blob    not null,         -- the same when the same is found again
+  reason         text    not null,         -- state, amount, currency, missing_here, ...
+  day            text    not null,         -- of the statement, or on which our item was sent
+  kind           text    not null,         -- payment, refund, reversal, other
+  order_no       text    not null,         -- empty where there is none, as in statement_lines
+  refund_no      text    not null,
+  transaction_id text    not null,
+  ours           integer,
+  our_currency   text,
+  theirs         integer,
+  their_currency text,
+  our_state      text,                     -- of our item when it was last found
+  their_state    text    not null,         -- in the gateway's word
+  item_id        integer,
+  line           integer,
+  detail         text    not null,         -- where the reason alone does not say
+  state          text    not null,         -- open, explained, accepted, closed
+  version        integer not null,         -- counts the changes of state, owner and note
+  owner          text,                     -- the person who looks after it
+  note           text,                     -- what a person said of it last
+  found_in       integer not null,         -- the item of the reconciliation that found it first, or anew
+  first_seen     integer not null,
+  last_seen      integer not null,
+  changed_at     integer not null,
+  unique (lane, content_hash)
+);
+create index differences_by_state on differences (state, id);
+create index differences_by_day on differences (lane, day, id);
+create index differences_by_order on differences (order_no) where order_no <> '';
+create index differences_by_refund on differences (refund_no) where refund_no <> '';
+create index differences_by_transaction on differences (transaction_id) where transaction_id <> '';
+create index differences_by_item on differences (item_id) where item_id is not null;
+
+-- What became of each difference. Never changed.
+create table difference_events (
+  difference_id  integer not null references differences (id),
+  version        integer not null,         -- of the difference after it
+  at             integer not null,
+  event          text    not null,         -- found, not_found, explain, accept, reopen, assign, comment
+  to_state       text    not null,
+  actor          text    not null,
+  note           text    not null,         -- the person's reason, or the evidence
+  primary key (difference_id, version)
+) without rowid;

@@ -18,6 +18,7 @@ mod completions;
 mod contracts;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod differences;
 mod doctor;
 pub mod exit;
 mod export_file;
@@ -160,6 +161,9 @@ enum Command {
     /// Add up what was planned, succeeded, failed, is unknown or needs review: of a run, or of the
     /// runs of a month
     Totals(totals::TotalsArgs),
+    /// List what reconciliations found different; say whose a difference is, why it is there, that it
+    /// may stand
+    Differences(differences::DifferencesArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever
     /// wants to check it
     Journal(journal::JournalArgs),
@@ -310,6 +314,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Totals(args) => totals::run(context, &args).await,
         Command::Schedule(args) => schedule::run(context, args).await,
         Command::Contracts(args) => contracts::run(context, args).await,
+        Command::Differences(args) => differences::run(context, &args).await,
         Command::Journal(args) => journal::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Prune(args) => prune::run(context, &args).await,

@@ -1,5 +1,5 @@
 //! Lists as files, for people who work in a spreadsheet and for programs: items, runs, contracts,
-//! totals and the audit log, each as Excel, CSV, JSON or a JSON object a line.
+//! differences, totals and the audit log, each as Excel, CSV, JSON or a JSON object a line.
 //!
 //! A list is read from the ledger page by page and written row by row, so the memory does not grow
 //! with it. What is personal is in no file. Nothing here knows where a file goes: a command, or the
@@ -8,6 +8,7 @@
 mod audit;
 mod contracts;
 mod csv_table;
+mod differences;
 mod item_columns;
 mod items;
 mod json_table;
@@ -26,7 +27,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::job_kinds::JobKinds;
-use crate::ledger::{ContractFilter, ItemFilter, Ledger, LedgerError};
+use crate::ledger::{ContractFilter, DifferenceFilter, ItemFilter, Ledger, LedgerError};
 pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, TableWriter};
 pub use table::{TableEnd, TableFormat, TableOptions};
 use totals::TotalsQuery;
@@ -70,6 +71,15 @@ pub enum ExportQuery {
     Contracts {
         /// Which contracts.
         filter: ContractFilter,
+        /// Behind which number.
+        after: i64,
+        /// How many at most.
+        limit: u64,
+    },
+    /// Differences behind a number, so many at most.
+    Differences {
+        /// Which differences.
+        filter: DifferenceFilter,
         /// Behind which number.
         after: i64,
         /// How many at most.
@@ -160,6 +170,7 @@ enum Pages {
     Items(items::ItemPages),
     Runs(runs::RunPages),
     Contracts(contracts::ContractPages),
+    Differences(differences::DifferencePages),
     Audit(audit::AuditPages),
     Totals(totals::TotalsPages),
 }
@@ -182,6 +193,13 @@ impl Pages {
             } => Self::Contracts(contracts::ContractPages::begin(
                 context, filter, after, limit,
             )),
+            ExportQuery::Differences {
+                filter,
+                after,
+                limit,
+            } => Self::Differences(differences::DifferencePages::begin(
+                context, filter, after, limit,
+            )),
             ExportQuery::Audit { after } => Self::Audit(audit::AuditPages::begin(context, after)),
             ExportQuery::Totals(query) => {
                 Self::Totals(totals::TotalsPages::begin(context, &query).await?)
@@ -194,6 +212,7 @@ impl Pages {
             Self::Items(pages) => pages.head(),
             Self::Runs(pages) => pages.head(),
             Self::Contracts(pages) => pages.head(),
+            Self::Differences(pages) => pages.head(),
             Self::Audit(pages) => pages.head(),
             Self::Totals(pages) => pages.head(),
         }
@@ -208,6 +227,7 @@ impl Pages {
             Self::Items(pages) => pages.next(context).await,
             Self::Runs(pages) => pages.next(context).await,
             Self::Contracts(pages) => pages.next(context).await,
+            Self::Differences(pages) => pages.next(context).await,
             Self::Audit(pages) => pages.next(context).await,
             Self::Totals(pages) => Ok(pages.next()),
         }

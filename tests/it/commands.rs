@@ -82,6 +82,8 @@ fn help_lists_every_command_and_the_exit_codes() {
                      reasons, to be mended and given again
       totals         Add up what was planned, succeeded, failed, is unknown or needs review: of a run,
                      or of the runs of a month
+      differences    List what reconciliations found different; say whose a difference is, why it is
+                     there, that it may stand
       journal        Print every item with all that was done and answered, a JSON object a line, for
                      whoever wants to check it
       notifications  List, show and replay the gateways' notifications

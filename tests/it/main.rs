@@ -15,6 +15,7 @@ mod bad_input;
 mod commands;
 mod customs;
 mod dependent_jobs;
+mod differences;
 mod docs;
 mod documented_requests;
 mod duplicates;

@@ -71,6 +71,7 @@ impl Keeper {
             stop_after: payrun::config::StopAfter::default(),
             withdraw_at_once: false,
             customs: payrun::config::CustomsConfig::default(),
+            ownership: None,
             kind: GatewayKind::Wechat(identity().wechat_config("http://127.0.0.1")),
         };
         let database = Database::Sqlite("unused".into());

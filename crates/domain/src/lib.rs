@@ -10,6 +10,7 @@ pub mod answer;
 pub mod approval;
 pub mod audit;
 pub mod calendar;
+pub mod difference;
 pub mod evidence;
 pub mod history;
 pub mod identity_card;

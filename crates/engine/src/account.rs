@@ -5,7 +5,7 @@ use std::time::Duration;
 use payrun_domain::policy::Rate;
 use payrun_gateway::Gateway;
 use payrun_gateway::transport::Transport;
-use payrun_project::config::{ClientError, GatewayConfig};
+use payrun_project::config::{ClientError, GatewayConfig, StatementOwnership};
 use payrun_system::clock::Clock;
 
 use crate::{AccountWatch, CallPace};
@@ -34,6 +34,8 @@ pub struct Account {
     pub funds_interval: Duration,
     /// Whether orders may be withdrawn right after they were made.
     pub withdraw_at_once: bool,
+    /// Which lines of its statements are ours; none: all of them.
+    pub ownership: Option<StatementOwnership>,
     /// Whether the gateway is another machine: not a sandbox here.
     pub is_remote: bool,
     /// Keeps the rate in every span of it; none where nothing is called over a network.
@@ -77,6 +79,7 @@ impl Account {
             refund_interval: config.refund_interval,
             funds_interval: config.funds_interval,
             withdraw_at_once: config.withdraw_at_once,
+            ownership: config.ownership.clone(),
             is_remote: config.is_remote(),
             pace: None,
             watch: AccountWatch::new(config.stop_after),

@@ -19,6 +19,7 @@ mod approvals;
 mod audit;
 mod contracts;
 mod db;
+mod differences;
 mod error;
 mod items;
 mod lanes;
@@ -71,6 +72,10 @@ pub use db::location::unverified_server;
 pub use db::node::{Node, NodeId};
 pub use db::unreachable::UnreachableRow;
 pub use db::write_tx::CommitFault;
+pub use differences::{
+    DIFFERENCES_AT_ONCE, Difference, DifferenceChange, DifferenceEventRow, DifferenceFilter,
+    DifferenceOutcome, DifferenceRow, DifferenceSum, KeptDifference,
+};
 pub use error::LedgerError;
 pub use items::apply_notification::NotificationClaim;
 pub use items::claim::{ClaimRequest, JobQuota};

@@ -165,6 +165,7 @@ impl SimAccount {
         Ok(Account {
             identity: self.identity.clone(),
             withdraw_at_once: true,
+            ownership: None,
             is_remote: false,
             watch: AccountWatch::default(),
             ..account

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::{block_in_place, spawn_blocking};
 use utoipa::IntoParams;
 
+use super::differences::DifferencesQuery;
 use super::items::states;
 use crate::errors::chain;
 use crate::export::totals::{TotalsDimension, TotalsQuery, TotalsSpan, parse_month};
@@ -133,6 +134,24 @@ pub(super) async fn contracts(
         limit: u64::MAX,
     };
     send(app, caller, query, &format, "contracts")
+}
+
+/// Differences that reconciliations found, as a file; the open ones if no state is given
+#[utoipa::path(get, path = "/exports/differences", tag = "exports", params(DifferencesQuery, ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn differences(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<DifferencesQuery>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    let query = ExportQuery::Differences {
+        filter: query.filter()?,
+        after: 0,
+        limit: u64::MAX,
+    };
+    send(app, caller, query, &format, "differences")
 }
 
 /// The audit log as a file, oldest first

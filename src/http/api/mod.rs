@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod bulk;
 mod contracts;
+mod differences;
 mod exports;
 mod item_actions;
 mod items;
@@ -144,10 +145,13 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(notifications::notifications))
         .routes(routes!(alerts::alerts))
         .routes(routes!(pauses::pauses))
+        .routes(routes!(differences::list))
+        .routes(routes!(differences::show))
         .routes(routes!(audit::audit))
         .routes(routes!(exports::items))
         .routes(routes!(exports::runs))
         .routes(routes!(exports::contracts))
+        .routes(routes!(exports::differences))
         .routes(routes!(exports::audit))
         .routes(routes!(exports::totals))
 }
@@ -172,6 +176,7 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(item_actions::retry))
         .routes(routes!(item_actions::resolve))
         .routes(routes!(bulk::bulk))
+        .routes(routes!(differences::change))
         .routes(routes!(uploads::upload))
 }
 

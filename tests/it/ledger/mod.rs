@@ -6,6 +6,7 @@
 mod claims;
 mod contracts;
 mod corrupt;
+mod differences;
 pub mod ledger_fixture;
 mod notifications;
 mod operators;

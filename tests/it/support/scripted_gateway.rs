@@ -140,6 +140,7 @@ impl Teller {
             refund_interval: Duration::from_secs(60),
             funds_interval: Duration::from_secs(1_800),
             withdraw_at_once: false,
+            ownership: None,
             is_remote: false,
             pace: None,
             watch: payrun::engine::AccountWatch::default(),

@@ -10,7 +10,15 @@ use payrun_domain::item::Alarm;
 use payrun_ledger::{AlarmedItem, Ledger, LedgerError, ReconcileDifference};
 
 /// Counts of a reconciliation that people need not hear of.
-const PLAIN: [&str; 4] = ["lines", "matched_lines", "items", "differences"];
+const PLAIN: [&str; 7] = [
+    "lines",
+    "matched_lines",
+    "items",
+    "lines_of_others",
+    "differences",
+    "open_differences",
+    "new_differences",
+];
 
 /// Answers that contradicted what was known.
 pub(super) async fn alarms(
@@ -114,10 +122,14 @@ pub(super) async fn differences(
 
 fn difference(found: &ReconcileDifference) -> Fact {
     let result: serde_json::Result<Map<String, Value>> = serde_json::from_str(&found.result);
-    let count = |result: &Map<String, Value>| result.get("differences").and_then(Value::as_u64);
+    let count = |result: &Map<String, Value>| result.get("new_differences").and_then(Value::as_u64);
     let title = match result.as_ref().map(count) {
         Err(_) => format!("{}: {UNREADABLE}", found.lane),
-        Ok(Some(number)) => format!("{}: {number} differences from the statement", found.lane),
+        Ok(Some(1)) => format!("{}: a new difference from the statement", found.lane),
+        Ok(Some(number)) => format!(
+            "{}: {number} new differences from the statement",
+            found.lane
+        ),
         Ok(None) => format!("{}: the books could not be compared", found.lane),
     };
     let result = result.unwrap_or_default();
@@ -141,8 +153,9 @@ fn difference(found: &ReconcileDifference) -> Fact {
             facts,
             lines: counts(&result),
             advice: format!(
-                "the report names every one; `payrun show --item {}` says where it is",
-                found.item_id
+                "`payrun differences --gateway {}` lists what is open, and `payrun differences show NUMBER` says what to do; the report \
+                 of `payrun show --item {}` names every one",
+                found.lane, found.item_id
             ),
         },
         more: DetailLookup::Nothing,

@@ -4,137 +4,21 @@
 //! Every line and every item counts exactly once; memory is bounded, since only so many differences
 //! are listed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use payrun_domain::difference::{DifferenceReason, DifferenceState};
 use payrun_domain::item::State;
-use payrun_domain::money::{Amount, Currency};
-use payrun_ledger::{LineKind, LineRef};
+use payrun_domain::money::Currency;
+use payrun_ledger::{Difference, DifferenceRow, KeptDifference, LineRef};
 
 /// The most differences that are listed; what is more is counted. Those of state have room of their
 /// own beside the others: they may not drown.
 pub(super) const LISTED_MAX: usize = 100_000;
 const STATE_LISTED_MAX: u64 = 10_000;
 
-/// Why something differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DifferenceReason {
-    /// Money moved against what is known of our item, or the other way round.
-    State,
-    /// Another amount.
-    Amount,
-    /// Another currency.
-    Currency,
-    /// A payment that is not ours.
-    MissingHere,
-    /// A refund that is not ours.
-    RefundOfAnotherSystem,
-    /// Our item stands in no statement.
-    MissingThere,
-    /// The number stood in the statements before.
-    DuplicateLine,
-    /// The fee is not what the rate gives.
-    Fee,
-    /// A total of the statement is not what its lines come to.
-    Summary,
-    /// Our item belongs to the statement of a day beside.
-    Timing,
-}
-
-impl DifferenceReason {
-    /// All, the gravest first.
-    pub const ALL: [Self; 10] = [
-        Self::State,
-        Self::Amount,
-        Self::Currency,
-        Self::MissingHere,
-        Self::RefundOfAnotherSystem,
-        Self::MissingThere,
-        Self::DuplicateLine,
-        Self::Fee,
-        Self::Summary,
-        Self::Timing,
-    ];
-
-    /// Its name in reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::State => "state",
-            Self::Amount => "amount",
-            Self::Currency => "currency",
-            Self::MissingHere => "missing_here",
-            Self::RefundOfAnotherSystem => "refund_of_another_system",
-            Self::MissingThere => "missing_there",
-            Self::DuplicateLine => "duplicate_line",
-            Self::Fee => "fee",
-            Self::Summary => "summary",
-            Self::Timing => "timing",
-        }
-    }
-
-    /// What a person should do.
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::State => {
-                "Find out what happened with the gateway before anything is sent or given back; start here."
-            }
-            Self::Amount => "Compare the order with the gateway; refund or charge the difference.",
-            Self::Currency => {
-                "Compare the order with the gateway; one side has the wrong currency."
-            }
-            Self::MissingHere => {
-                "Find out which system took this payment; payrun has no item with this number."
-            }
-            Self::RefundOfAnotherSystem => {
-                "Find out who gave this back; if a refund of ours for this payment is still open, it may be this one."
-            }
-            Self::MissingThere => {
-                "Look the order up (job kind query); if the gateway has no payment, ask its support."
-            }
-            Self::DuplicateLine => {
-                "Ask the gateway whether the money moved twice or the file has the line twice."
-            }
-            Self::Fee => "Compare with the contract with the gateway.",
-            Self::Summary => {
-                "Ask the gateway how it counts; the lines themselves were all read and compared."
-            }
-            Self::Timing => "Nothing, if the next days' reconciliation finds it.",
-        }
-    }
-
-    /// Whether it needs somebody. What a neighbouring day explains does not.
-    pub const fn matters(self) -> bool {
-        !matches!(self, Self::Timing)
-    }
-}
-
-/// One difference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub reason: DifferenceReason,
-    /// Of the statement, or on which our item was sent.
-    pub day: String,
-    pub kind: LineKind,
-    pub order_no: String,
-    pub refund_no: String,
-    pub transaction_id: String,
-    pub ours: Option<Amount>,
-    pub theirs: Option<Amount>,
-    pub our_state: Option<State>,
-    pub their_state: String,
-    pub item: Option<i64>,
-    pub line: Option<u64>,
-    /// Where the reason alone does not say.
-    pub note: String,
-}
-
-impl Difference {
-    /// The currency it is about.
-    pub fn currency(&self) -> &'static str {
-        self.theirs
-            .or(self.ours)
-            .map_or("", |amount| amount.currency().code())
-    }
-}
+/// The most differences of earlier days that are listed; what is more is counted.
+const CARRIED_LISTED_MAX: usize = 10_000;
 
 /// An item that a line closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +60,10 @@ pub(super) struct CurrencyTotals {
     pub fees: CountAndSum,
     /// What the gateway settles.
     pub net: CountAndSum,
+    /// Of the gateway's payments, those of other systems by the account's rules.
+    pub others_payments: CountAndSum,
+    /// Of its refunds likewise.
+    pub others_refunds: CountAndSum,
 }
 
 impl CurrencyTotals {
@@ -187,6 +75,8 @@ impl CurrencyTotals {
             their_refunds: self.their_refunds.plus(other.their_refunds),
             fees: self.fees.plus(other.fees),
             net: self.net.plus(other.net),
+            others_payments: self.others_payments.plus(other.others_payments),
+            others_refunds: self.others_refunds.plus(other.others_refunds),
         }
     }
 }
@@ -203,6 +93,8 @@ pub(super) struct ReconcileCounts {
     pub lines_of_other_days: u64,
     /// Lines that are neither payment nor refund.
     pub other_lines: u64,
+    /// Lines of other systems that are not listed, by the account's rules.
+    pub lines_of_others: u64,
     /// Items that succeeded and were sent in these days.
     pub items: u64,
     /// Items that stand in a statement of these days.
@@ -218,18 +110,68 @@ pub(super) struct Findings {
     pub reasons: BTreeMap<DifferenceReason, u64>,
     /// The first [`LISTED_MAX`], about.
     pub differences: Vec<Difference>,
+    /// Where each of them stands in the ledger, in the same order, once they are kept.
+    pub kept: Vec<KeptDifference>,
+    /// How many of earlier days are open; the first [`CARRIED_LISTED_MAX`] of them.
+    pub carried_count: u64,
+    pub carried: Vec<DifferenceRow>,
+    /// How many of earlier reconciliations are not there any more.
+    pub closed_differences: u64,
     /// How many items were closed by a line; the first [`LISTED_MAX`] of them.
     pub closed_count: u64,
     pub closed: Vec<ClosedItem>,
 }
 
+/// A difference of the report, and where it stands in the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ListedDifference<'a> {
+    pub id: i64,
+    /// `new`, `again` or `earlier`.
+    pub found: &'static str,
+    pub state: DifferenceState,
+    pub owner: Option<&'a str>,
+    pub difference: &'a Difference,
+}
+
 impl Findings {
+    /// The differences of these days, as far as they are listed.
+    pub fn listed(&self) -> impl Iterator<Item = ListedDifference<'_>> {
+        let pairs = self.differences.iter().zip(&self.kept);
+        pairs.map(|(difference, kept)| ListedDifference {
+            id: kept.id,
+            found: if kept.is_new { "new" } else { "again" },
+            state: kept.state,
+            owner: kept.owner.as_deref(),
+            difference,
+        })
+    }
+
+    /// Those of earlier days that are still open, as far as they are listed.
+    pub fn earlier(&self) -> impl Iterator<Item = ListedDifference<'_>> {
+        self.carried.iter().map(|row| ListedDifference {
+            id: row.id,
+            found: "earlier",
+            state: row.state,
+            owner: row.owner.as_deref(),
+            difference: &row.difference,
+        })
+    }
+
     pub fn differs(&mut self, difference: Difference) {
         let told = self.reasons.entry(difference.reason).or_default();
         *told += 1;
         let has_room = difference.reason == DifferenceReason::State && *told <= STATE_LISTED_MAX;
         if has_room || self.differences.len() < LISTED_MAX {
             self.differences.push(difference);
+        }
+    }
+
+    /// One that took the place of an earlier day's, and stands in the ledger already.
+    pub fn differs_and_is_kept(&mut self, difference: Difference, kept: KeptDifference) {
+        *self.reasons.entry(difference.reason).or_default() += 1;
+        if self.differences.len() < LISTED_MAX && self.kept.len() == self.differences.len() {
+            self.differences.push(difference);
+            self.kept.push(kept);
         }
     }
 
@@ -252,13 +194,34 @@ impl Findings {
         self.reasons.values().sum()
     }
 
-    /// How many of them need somebody.
-    pub fn grave(&self) -> u64 {
-        self.reasons
-            .iter()
-            .filter(|(reason, _)| reason.matters())
-            .map(|(_, count)| count)
-            .sum()
+    /// How many are counted and not listed.
+    pub fn not_listed(&self) -> u64 {
+        self.count()
+            .saturating_sub(u64::try_from(self.differences.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Keeps a difference of an earlier day that is still open.
+    pub fn carries(&mut self, row: DifferenceRow) {
+        self.carried_count += 1;
+        if self.carried.len() < CARRIED_LISTED_MAX {
+            self.carried.push(row);
+        }
+    }
+
+    /// How many are open: nobody has explained or accepted them. What is not listed is.
+    pub fn open(&self) -> u64 {
+        self.kept_open(|_| true)
+    }
+
+    /// How many of these no reconciliation had found before.
+    pub fn new_and_open(&self) -> u64 {
+        self.kept_open(|kept| kept.is_new)
+    }
+
+    fn kept_open(&self, which: impl Fn(&KeptDifference) -> bool) -> u64 {
+        let open = self.kept.iter();
+        let open = open.filter(|kept| kept.state == DifferenceState::Open && which(kept));
+        u64::try_from(open.count()).unwrap_or(u64::MAX) + self.not_listed()
     }
 
     /// The totals of a currency over all days.
@@ -273,13 +236,20 @@ impl Findings {
 
     /// The gravest first; then by day and line.
     pub fn sort(&mut self) {
-        self.differences.sort_by(|one, other| {
-            (one.reason, &one.day, one.line, one.item).cmp(&(
-                other.reason,
-                &other.day,
-                other.line,
-                other.item,
-            ))
-        });
+        self.differences.sort_by(gravest_first);
     }
+
+    /// The same, once each is kept.
+    pub fn sort_kept(&mut self) {
+        let differences = std::mem::take(&mut self.differences);
+        let kept = std::mem::take(&mut self.kept);
+        let mut pairs: Vec<_> = differences.into_iter().zip(kept).collect();
+        pairs.sort_by(|(one, _), (other, _)| gravest_first(one, other));
+        (self.differences, self.kept) = pairs.into_iter().unzip();
+    }
+}
+
+fn gravest_first(one: &Difference, other: &Difference) -> Ordering {
+    let place = (one.reason, &one.day, one.line, one.item);
+    place.cmp(&(other.reason, &other.day, other.line, other.item))
 }

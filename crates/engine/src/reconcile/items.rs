@@ -4,9 +4,12 @@
 use std::collections::HashMap;
 
 use super::day_range::{BORDER, day_of};
-use super::findings::{Difference, DifferenceReason, Findings};
+use super::findings::Findings;
 use super::{ReconcileContext, ReconcileFailure};
-use payrun_ledger::{BookedItem, LedgerError, LineKind, ListedNumber, NumberKind, TimeSpan};
+use payrun_domain::difference::DifferenceReason;
+use payrun_ledger::{
+    BookedItem, Difference, LedgerError, LineKind, ListedNumber, NumberKind, TimeSpan,
+};
 
 /// How many items, or jobs, are read at a time.
 const PAGE: u32 = 500;
@@ -34,11 +37,7 @@ pub(super) async fn look(
         };
         after_job = last.id;
         for job in &jobs {
-            let side = if desk.refunds.contains(&job.kind.as_str()) {
-                LineKind::Refund
-            } else {
-                LineKind::Payment
-            };
+            let side = desk.side(&job.kind);
             let mut after = 0;
             loop {
                 desk.still_in_time()?;
@@ -57,49 +56,62 @@ async fn page(
     items: &[BookedItem],
     found: &mut Findings,
 ) -> Result<(), LedgerError> {
-    let numbers: Vec<String> = items
-        .iter()
-        .flat_map(BookedItem::numbers)
-        .map(|number| number.as_str().to_owned())
-        .collect();
-    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
-    let is_refund = side == LineKind::Refund;
-    let (by, kinds): (_, &[LineKind]) = if is_refund {
-        (NumberKind::Refund, &[LineKind::Refund])
-    } else {
-        (NumberKind::Order, &[LineKind::Payment, LineKind::Reversal])
-    };
-    let by_number = desk.listed(by, kinds, &numbers).await?;
-    let receipts: Vec<&str> = items
-        .iter()
-        .filter(|_| is_refund)
-        .filter_map(|item| item.receipt.as_deref())
-        .collect();
-    let by_receipt = desk
-        .listed(NumberKind::RefundId, &[LineKind::Refund], &receipts)
-        .await?;
+    let listed = ItemPlaces::of(desk, side, items).await?;
     for item in items {
-        let listed = place(item, &by_number, &by_receipt);
-        judge(desk, side, item, listed, found);
+        judge(desk, side, item, listed.place(item), found);
     }
     Ok(())
 }
 
-/// Where an item stands: in these days if at all.
-fn place<'a>(
-    item: &BookedItem,
-    by_number: &'a HashMap<String, ListedNumber>,
-    by_receipt: &'a HashMap<String, ListedNumber>,
-) -> Option<&'a ListedNumber> {
-    let of_receipt = item
-        .receipt
-        .as_ref()
-        .and_then(|receipt| by_receipt.get(receipt));
-    let places = item
-        .numbers()
-        .filter_map(|number| by_number.get(number.as_str()))
-        .chain(of_receipt);
-    places.max_by_key(|listed| listed.inside)
+/// Where the items of a page stand in statements.
+pub(super) struct ItemPlaces {
+    by_number: HashMap<String, ListedNumber>,
+    by_receipt: HashMap<String, ListedNumber>,
+}
+
+impl ItemPlaces {
+    pub async fn of(
+        desk: &ReconcileContext<'_>,
+        side: LineKind,
+        items: &[BookedItem],
+    ) -> Result<Self, LedgerError> {
+        let numbers: Vec<String> = items
+            .iter()
+            .flat_map(BookedItem::numbers)
+            .map(|number| number.as_str().to_owned())
+            .collect();
+        let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        let is_refund = side == LineKind::Refund;
+        let (by, kinds): (_, &[LineKind]) = if is_refund {
+            (NumberKind::Refund, &[LineKind::Refund])
+        } else {
+            (NumberKind::Order, &[LineKind::Payment, LineKind::Reversal])
+        };
+        let receipts: Vec<&str> = items
+            .iter()
+            .filter(|_| is_refund)
+            .filter_map(|item| item.receipt.as_deref())
+            .collect();
+        Ok(Self {
+            by_number: desk.listed(by, kinds, &numbers).await?,
+            by_receipt: desk
+                .listed(NumberKind::RefundId, &[LineKind::Refund], &receipts)
+                .await?,
+        })
+    }
+
+    /// Where an item stands: in these days if at all.
+    pub fn place(&self, item: &BookedItem) -> Option<&ListedNumber> {
+        let of_receipt = item
+            .receipt
+            .as_ref()
+            .and_then(|receipt| self.by_receipt.get(receipt));
+        let places = item
+            .numbers()
+            .filter_map(|number| self.by_number.get(number.as_str()))
+            .chain(of_receipt);
+        places.max_by_key(|listed| listed.inside)
+    }
 }
 
 fn judge(
@@ -115,10 +127,10 @@ fn judge(
     if sent_at < span.from {
         // Of the day before: only what stands nowhere is news, once that day's statement is there.
         if listed.is_none() && desk.day_before {
-            let note = "it was sent in the hour before these days";
+            let detail = "it was sent in the hour before these days";
             found.differs(difference(
                 DifferenceReason::MissingThere,
-                note.to_owned(),
+                detail.to_owned(),
                 &day,
                 side,
                 item,
@@ -141,22 +153,34 @@ fn judge(
     match listed {
         Some(listed) if listed.inside => found.counts.listed_items += 1,
         Some(listed) => {
-            let note = format!("it stands in the statement of {}", listed.first.day);
-            found.differs(difference(DifferenceReason::Timing, note, &day, side, item));
+            let detail = format!("it stands in the statement of {}", listed.first.day);
+            found.differs(difference(
+                DifferenceReason::Timing,
+                detail,
+                &day,
+                side,
+                item,
+            ));
         }
         None if late || early => {
             let beside = if late { "after" } else { "before" };
-            let note = format!(
+            let detail = format!(
                 "it was sent near midnight, and the statement of the day {beside} is not there"
             );
-            found.differs(difference(DifferenceReason::Timing, note, &day, side, item));
+            found.differs(difference(
+                DifferenceReason::Timing,
+                detail,
+                &day,
+                side,
+                item,
+            ));
         }
         None if desk.fetched_before(&day, sent_at) => {
-            let note =
+            let detail =
                 "it was sent after the statement of its day was fetched, when the day was not over";
             found.differs(difference(
                 DifferenceReason::Timing,
-                note.to_owned(),
+                detail.to_owned(),
                 &day,
                 side,
                 item,
@@ -172,9 +196,9 @@ fn judge(
     }
 }
 
-fn difference(
+pub(super) fn difference(
     reason: DifferenceReason,
-    note: String,
+    detail: String,
     day: &str,
     side: LineKind,
     item: &BookedItem,
@@ -201,6 +225,6 @@ fn difference(
         their_state: String::new(),
         item: Some(item.id),
         line: None,
-        note,
+        detail,
     }
 }

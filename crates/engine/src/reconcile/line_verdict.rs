@@ -5,7 +5,7 @@
 
 use rust_decimal::Decimal;
 
-use super::findings::DifferenceReason;
+use payrun_domain::difference::DifferenceReason;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_ledger::{BookedItem, LineKind, StatementLine};

@@ -3,18 +3,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::findings::{
-    ClosedItem, CurrencyTotals, Difference, DifferenceReason, Findings, ReconcileCounts,
-};
+use super::findings::{ClosedItem, CurrencyTotals, Findings, ReconcileCounts};
 use super::line_verdict::{EARLIER, LineOutcome, LineVerdict, other_fee, receipt, shown, verdict};
 use super::{ReconcileContext, ReconcileFailure};
 use payrun_domain::answer::Receipt;
+use payrun_domain::difference::DifferenceReason;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_ledger::{
-    BookedItem, EvidenceOutcome, LedgerError, LineKind, LineRef, ListedNumber, NumberKind,
-    StatementEvidence, StatementLine, StatementRow,
+    BookedItem, Difference, EvidenceOutcome, LedgerError, LineKind, LineRef, ListedNumber,
+    NumberKind, StatementEvidence, StatementLine, StatementRow,
 };
+use payrun_project::config::OthersRule;
 
 /// How many lines are read at a time.
 const PAGE: u32 = 500;
@@ -41,7 +41,8 @@ pub(super) async fn read(
             after = last.line;
             let books = BookedItems::of(desk, &page).await?;
             for line in &page {
-                count(&statement.day, line, found);
+                let is_others = others_rule(desk, line, &books).is_some();
+                count(&statement.day, line, is_others, found);
                 judge(desk, &statement.day, line, &books, found).await?;
             }
         }
@@ -49,8 +50,22 @@ pub(super) async fn read(
     Ok(())
 }
 
+/// What is done with a line for which there is no item and that another system must explain; none if
+/// payrun must.
+fn others_rule(
+    desk: &ReconcileContext<'_>,
+    line: &StatementLine,
+    books: &BookedItems,
+) -> Option<OthersRule> {
+    let ownership = desk.ownership?;
+    let is_ours = line.kind == LineKind::Other
+        || books.item(line).is_some()
+        || ownership.is_ours([&line.order_no, &line.refund_no]);
+    (!is_ours).then_some(ownership.others)
+}
+
 /// A total that is not what the lines come to.
-fn of_summary(day: &str, remark: &str) -> Difference {
+pub(super) fn of_summary(day: &str, remark: &str) -> Difference {
     Difference {
         reason: DifferenceReason::Summary,
         day: day.to_owned(),
@@ -64,12 +79,12 @@ fn of_summary(day: &str, remark: &str) -> Difference {
         their_state: String::new(),
         item: None,
         line: None,
-        note: remark.to_owned(),
+        detail: remark.to_owned(),
     }
 }
 
 /// What the lines of a page are held against.
-struct BookedItems {
+pub(super) struct BookedItems {
     payments: HashMap<String, BookedItem>,
     refunds: HashMap<String, BookedItem>,
     /// By the gateway's number of the refund, where the line has no other.
@@ -81,7 +96,10 @@ struct BookedItems {
 }
 
 impl BookedItems {
-    async fn of(desk: &ReconcileContext<'_>, page: &[StatementLine]) -> Result<Self, LedgerError> {
+    pub async fn of(
+        desk: &ReconcileContext<'_>,
+        page: &[StatementLine],
+    ) -> Result<Self, LedgerError> {
         let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
             let lines = page.iter().filter(|line| kinds.contains(&line.kind));
             lines
@@ -222,14 +240,21 @@ fn by_number(items: Vec<BookedItem>) -> HashMap<String, BookedItem> {
 }
 
 /// What the gateway says it took, gave back, keeps and settles.
-fn count(day: &str, line: &StatementLine, found: &mut Findings) {
+fn count(day: &str, line: &StatementLine, is_others: bool, found: &mut Findings) {
     let ReconcileCounts {
         lines, other_lines, ..
     } = &mut found.counts;
     *lines += 1;
-    let side: fn(&mut CurrencyTotals) -> &mut super::findings::CountAndSum = match line.kind {
-        LineKind::Payment => |totals| &mut totals.their_payments,
-        LineKind::Refund => |totals| &mut totals.their_refunds,
+    type Side = fn(&mut CurrencyTotals) -> &mut super::findings::CountAndSum;
+    let (side, others): (Side, Side) = match line.kind {
+        LineKind::Payment => (
+            |totals| &mut totals.their_payments,
+            |totals| &mut totals.others_payments,
+        ),
+        LineKind::Refund => (
+            |totals| &mut totals.their_refunds,
+            |totals| &mut totals.others_refunds,
+        ),
         LineKind::Reversal => return,
         LineKind::Other => {
             *other_lines += 1;
@@ -238,6 +263,9 @@ fn count(day: &str, line: &StatementLine, found: &mut Findings) {
     };
     if let Some(amount) = line.amount.filter(|_| shown(line) != LineOutcome::DidNot) {
         side(found.of(day, amount.currency())).add(amount.minor());
+        if is_others {
+            others(found.of(day, amount.currency())).add(amount.minor());
+        }
     }
     if let Some((minor, currency)) = line.fee {
         found.of(day, currency).fees.add(minor);
@@ -247,7 +275,8 @@ fn count(day: &str, line: &StatementLine, found: &mut Findings) {
     }
 }
 
-async fn judge(
+/// Compares a line with its item.
+pub(super) async fn judge(
     desk: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
@@ -255,6 +284,17 @@ async fn judge(
     found: &mut Findings,
 ) -> Result<(), LedgerError> {
     let item = books.item(line);
+    match others_rule(desk, line, books) {
+        None => {}
+        Some(OthersRule::Ignore) => {
+            found.counts.lines_of_others += 1;
+            return Ok(());
+        }
+        Some(OthersRule::List) => {
+            found.differs(difference(DifferenceReason::Others, "", day, line, None));
+            return Ok(());
+        }
+    }
     if line.kind != LineKind::Other && books.stood_before(day, line) {
         found.differs(difference(
             DifferenceReason::DuplicateLine,
@@ -268,12 +308,12 @@ async fn judge(
     match verdict(line, item, books.taken_back.contains(&line.order_no)) {
         LineVerdict::NotCompared => return Ok(()),
         LineVerdict::Agrees => found.counts.matched_lines += 1,
-        LineVerdict::Differs(reason, note) => {
-            found.differs(difference(reason, note, day, line, item));
+        LineVerdict::Differs(reason, detail) => {
+            found.differs(difference(reason, detail, day, line, item));
             return Ok(());
         }
-        LineVerdict::Alarm(note) => {
-            alarm(desk, day, line, item, note, found);
+        LineVerdict::Alarm(detail) => {
+            found.differs(difference(DifferenceReason::State, detail, day, line, item));
             return Ok(());
         }
         LineVerdict::Evidence => match item {
@@ -292,7 +332,7 @@ async fn judge(
             payrun_domain::money::decimal_text(i128::from(minor), currency)
         });
         found.differs(Difference {
-            note: format!("the fee is {fee}, the rate gives {expected}"),
+            detail: format!("the fee is {fee}, the rate gives {expected}"),
             ..differs
         });
     }
@@ -347,53 +387,38 @@ async fn apply_evidence(
             Ok(true)
         }
         EvidenceOutcome::Contradicted if item.state == State::Planned => {
-            let note = "money moved for an item that waited to be sent: it will not be sent";
-            alarm(desk, day, line, Some(item), note, found);
+            let detail = "money moved for an item that waited to be sent: it will not be sent";
+            found.differs(difference(
+                DifferenceReason::State,
+                detail,
+                day,
+                line,
+                Some(item),
+            ));
             Ok(false)
         }
         EvidenceOutcome::Contradicted | EvidenceOutcome::Unchanged(_) => {
             let is_earlier = item.state.is_in_flight() && !item.is_in_use(shown.order_no.as_str());
-            let note = if is_earlier {
+            let detail = if is_earlier {
                 EARLIER
             } else {
                 "money moved for an item that says it did not"
             };
-            alarm(desk, day, line, Some(item), note, found);
+            found.differs(difference(
+                DifferenceReason::State,
+                detail,
+                day,
+                line,
+                Some(item),
+            ));
             Ok(false)
         }
     }
 }
 
-/// A difference that somebody must hear of at once.
-fn alarm(
-    desk: &ReconcileContext<'_>,
-    day: &str,
-    line: &StatementLine,
-    item: Option<&BookedItem>,
-    note: &'static str,
-    found: &mut Findings,
-) {
-    let told = found
-        .reasons
-        .get(&DifferenceReason::State)
-        .copied()
-        .unwrap_or_default();
-    if told < super::ALARMS_TOLD {
-        tracing::error!(
-            lane.name = desk.lane,
-            item.id = item.map(|item| item.id),
-            item.state = item.map(|item| item.state.as_str()),
-            statement.day = day,
-            statement.line = line.line,
-            "{note}; look at it before anything else is sent"
-        );
-    }
-    found.differs(difference(DifferenceReason::State, note, day, line, item));
-}
-
 fn difference(
     reason: DifferenceReason,
-    note: &'static str,
+    detail: &'static str,
     day: &str,
     line: &StatementLine,
     item: Option<&BookedItem>,
@@ -411,6 +436,6 @@ fn difference(
         their_state: line.state.clone(),
         item: item.map(|item| item.id),
         line: Some(line.line),
-        note: note.to_owned(),
+        detail: detail.to_owned(),
     }
 }

@@ -7,6 +7,7 @@
 
 mod day_range;
 mod findings;
+mod follow_up;
 mod items;
 mod line_verdict;
 mod lines;
@@ -24,16 +25,19 @@ use super::Engine;
 use crate::attempt::AttemptContext;
 use crate::file_store::FilesError;
 use day_range::DayRange;
-use findings::{DifferenceReason, Findings};
+use findings::Findings;
+use payrun_domain::difference::{DifferenceReason, DifferenceState};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{Ledger, LedgerError, LineKind, ListedNumber, NumberKind, StatementRow};
+use payrun_project::config::StatementOwnership;
 use payrun_project::job_kinds::{JobKind, StatementRole};
 use payrun_system::clock::Clock;
 
-/// How many alarms of one reconciliation are told one by one; all stand in the report.
-const ALARMS_TOLD: u64 = 100;
+/// How many differences of state of one reconciliation are logged one by one; all stand in the
+/// report.
+const LOGGED: usize = 100;
 
 /// How many missing days are named.
 const DAYS_NAMED: usize = 31;
@@ -54,9 +58,13 @@ struct ReconcileContext<'a> {
     account: &'a str,
     window: DayRange,
     ends: (String, String),
-    /// Whether the statements of the days beside are there.
+    /// The item of this reconciliation.
+    item: i64,
+    /// Which lines are ours; none: all of them.
+    ownership: Option<&'a StatementOwnership>,
     /// The days whose statements were fetched before they were over, and when.
     open_since: HashMap<String, Timestamp>,
+    /// Whether the statements of the days beside are there.
     day_before: bool,
     day_after: bool,
     fee_rate: Option<Decimal>,
@@ -185,6 +193,8 @@ async fn reconcile(
             .filter(is_reversal)
             .collect(),
         account: &context.account.identity,
+        item: context.claimed.id(),
+        ownership: context.account.ownership.as_ref(),
         window: order.window,
         open_since: open_days(&statements),
         day_before: !ledger
@@ -203,6 +213,9 @@ async fn reconcile(
     lines::read(&desk, &statements, &mut found).await?;
     items::look(&desk, &mut found).await?;
     found.sort();
+    follow_up::keep(&desk, &mut found).await?;
+    found.sort_kept();
+    log_new(&desk, &found);
     let about = report::ReportHeading {
         lane,
         from: &desk.ends.0,
@@ -210,17 +223,50 @@ async fn reconcile(
         made_at: clock.now(),
     };
     let written = report::write(files, &about, &found).await?;
-    let state = if found.grave() == 0 {
-        "MATCHED"
-    } else {
+    let state = if found.new_and_open() > 0 {
         "DIFFERENT"
+    } else if found.open() + found.carried_count > 0 {
+        "KNOWN"
+    } else {
+        "MATCHED"
     };
     let mut observation = observed(state, facts(&found, &written));
     observation.receipt = Some(written.digest);
     Ok(observation)
 }
 
+/// Money may have moved against what is known: whoever reads the log hears of each once.
+fn log_new(desk: &ReconcileContext<'_>, found: &Findings) {
+    let kept = found.differences.iter().zip(&found.kept);
+    let news = kept.filter(|(difference, kept)| {
+        difference.reason == DifferenceReason::State
+            && kept.is_new
+            && kept.state == DifferenceState::Open
+    });
+    for (difference, kept) in news.take(LOGGED) {
+        tracing::error!(
+            lane.name = desk.lane,
+            difference.id = kept.id,
+            item.id = difference.item,
+            item.state = difference.our_state.map(payrun_domain::item::State::as_str),
+            statement.day = difference.day,
+            statement.line = difference.line,
+            "{}; look at it before anything else is sent",
+            difference.detail
+        );
+    }
+}
+
 impl ReconcileContext<'_> {
+    /// As what items of a kind stand in statements.
+    fn side(&self, kind: &str) -> LineKind {
+        if self.refunds.contains(&kind) {
+            LineKind::Refund
+        } else {
+            LineKind::Payment
+        }
+    }
+
     async fn listed(
         &self,
         by: NumberKind,
@@ -290,7 +336,12 @@ fn facts(found: &Findings, written: &report::ReportFiles) -> Map<String, Value> 
         ("matched_lines", found.counts.matched_lines),
         ("items", found.counts.items),
         ("closed_by_statement", found.closed_count),
+        ("lines_of_others", found.counts.lines_of_others),
         ("differences", found.count()),
+        ("open_differences", found.open()),
+        ("new_differences", found.new_and_open()),
+        ("earlier_differences", found.carried_count),
+        ("closed_differences", found.closed_differences),
     ];
     let mut facts: Map<String, Value> = counts
         .map(|(name, count)| (name.to_owned(), json!(count)))

@@ -2,5 +2,6 @@
 
 mod cases;
 mod every;
+mod life;
 mod reports;
 mod world;

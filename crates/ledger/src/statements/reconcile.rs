@@ -128,7 +128,7 @@ pub struct TimeSpan {
 }
 
 /// The columns of an item that [`booked`] reads.
-const COLUMNS: &str = "i.id, i.state, i.generation, i.key_hash, i.custom_order_no, i.amount, i.currency, i.receipt, i.sent_at, j.kind";
+pub(crate) const COLUMNS: &str = "i.id, i.state, i.generation, i.key_hash, i.custom_order_no, i.amount, i.currency, i.receipt, i.sent_at, j.kind";
 
 /// Items of the derived numbers, and of the users' own.
 fn named_query() -> String {
@@ -388,7 +388,7 @@ impl Ledger {
 
 const READING: &str = "looking for items of statement lines";
 
-fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
+pub(crate) fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
     let failed = |source| LedgerError::of(READING, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let corrupt = |column| LedgerError::corrupt("items", id, column);

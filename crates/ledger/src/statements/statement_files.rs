@@ -114,7 +114,7 @@ impl LineKind {
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         [Self::Payment, Self::Refund, Self::Reversal, Self::Other]
             .into_iter()
             .find(|kind| kind.as_str() == word)

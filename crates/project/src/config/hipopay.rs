@@ -16,10 +16,11 @@ use super::lane::{
     TIMEOUT, WITHDRAW_AT_ONCE,
 };
 use super::load::FileContext;
+use super::ownership::{OTHERS, OURS};
 use super::secrets;
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 20] = [
+pub static FIELDS: [FieldSpec; 22] = [
     FieldSpec::required(
         "kind",
         ValueShape::Word(&["hipopay"]),
@@ -62,6 +63,8 @@ pub static FIELDS: [FieldSpec; 20] = [
         "What the string to sign leaves of ~ * ! ' ( ): rfc3986 (only ~) if not given. HipoPay's own SDKs disagree.",
     ),
     CUSTOMS,
+    OURS,
+    OTHERS,
     FieldSpec::optional(
         "bill_columns",
         ValueShape::Named(&ValueShape::Text),

@@ -168,6 +168,7 @@ impl FileContext<'_> {
             stop_after: stop_after(node),
             withdraw_at_once: is_true(node, "withdraw_at_once"),
             customs: self.customs(node),
+            ownership: self.ownership(node),
             kind,
         }
     }

@@ -28,6 +28,7 @@ mod egms;
 mod hipopay;
 mod lane;
 pub mod load;
+mod ownership;
 mod retention;
 mod secrets;
 mod server;
@@ -37,6 +38,7 @@ pub mod zones;
 
 pub use alerts::{AlertsConfig, DailyMail, MailConfig, MailSecurity};
 pub(crate) use alerts::{WORKFLOW_RULE, rule};
+pub use ownership::{OthersRule, StatementOwnership};
 pub use retention::RetentionConfig;
 pub use server::{ConnectionsConfig, ServerConfig, TlsConfig};
 
@@ -166,6 +168,8 @@ pub struct GatewayConfig {
     pub withdraw_at_once: bool,
     /// What is particular to customs declarations on this account.
     pub customs: CustomsConfig,
+    /// Which lines of its statements are ours; none: all of them.
+    pub ownership: Option<StatementOwnership>,
     /// What is particular to the kind of gateway.
     pub kind: GatewayKind,
 }
@@ -234,6 +238,7 @@ impl GatewayConfig {
         Self {
             name: self.name.clone(),
             customs: self.customs.clone(),
+            ownership: self.ownership.clone(),
             kind,
             ..*self
         }

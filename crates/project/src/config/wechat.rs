@@ -16,6 +16,7 @@ use super::lane::{
     TIMEOUT, WITHDRAW_AT_ONCE,
 };
 use super::load::FileContext;
+use super::ownership::{OTHERS, OURS};
 use super::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode, secrets};
 
 /// How many platform keys may be listed.
@@ -63,7 +64,7 @@ static MERCHANT_KEY: [FieldSpec; 4] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 26] = [
+pub static FIELDS: [FieldSpec; 28] = [
     FieldSpec::required(
         "kind",
         ValueShape::Word(&["wechat"]),
@@ -150,6 +151,8 @@ pub static FIELDS: [FieldSpec; 26] = [
          merchants, institutions and banks must.",
     ),
     CUSTOMS,
+    OURS,
+    OTHERS,
     RATE,
     CONCURRENCY,
     TIMEOUT,

@@ -157,6 +157,7 @@ alerts:
             stop_after: crate::config::StopAfter::default(),
             withdraw_at_once: false,
             customs: crate::config::CustomsConfig::default(),
+            ownership: None,
             kind: GatewayKind::Wechat(wechat),
         };
         Config {

@@ -8,9 +8,8 @@ use std::fmt::Write as _;
 
 use super::chart::{self, ChartBar, ChartPair};
 use super::{ReportHeading, money, table};
-use crate::reconcile::findings::{
-    CountAndSum, CurrencyTotals, Difference, DifferenceReason, Findings,
-};
+use crate::reconcile::findings::{CountAndSum, CurrencyTotals, Findings, ListedDifference};
+use payrun_domain::difference::DifferenceReason;
 use payrun_domain::text::visible;
 
 /// The most differences of the page's table.
@@ -32,6 +31,7 @@ pub(super) fn report(about: &ReportHeading<'_>, found: &Findings, csv: &str) -> 
         totals(found),
         reasons(found),
         differences(found, csv),
+        earlier(found, csv),
         closed(found),
         charts(found),
         days(found),
@@ -46,11 +46,6 @@ pub(super) fn report(about: &ReportHeading<'_>, found: &Findings, csv: &str) -> 
 
 fn head(about: &ReportHeading<'_>, found: &Findings) -> String {
     let counts = &found.counts;
-    let timing = found
-        .reasons
-        .get(&DifferenceReason::Timing)
-        .copied()
-        .unwrap_or_default();
     let facts = [
         ("Statement lines", counts.lines),
         (
@@ -59,8 +54,13 @@ fn head(about: &ReportHeading<'_>, found: &Findings) -> String {
         ),
         ("Our items", counts.items),
         ("Closed by a line", found.closed_count),
-        ("Differences", found.grave()),
-        ("Only timing", timing),
+        ("New differences", found.new_and_open()),
+        (
+            "Still open",
+            found.open() - found.new_and_open() + found.carried_count,
+        ),
+        ("No longer there", found.closed_differences),
+        ("Explained or accepted", found.count() - found.open()),
     ];
     let facts: String = facts
         .iter()
@@ -72,48 +72,46 @@ fn head(about: &ReportHeading<'_>, found: &Findings) -> String {
         escape(about.from),
         escape(about.to),
         about.made_at,
-        verdict(found, timing)
+        verdict(found)
     )
 }
 
-fn verdict(found: &Findings, timing: u64) -> String {
-    let beside = match timing {
-        0 => String::new(),
-        1 => " One more item belongs to a neighbouring day.".to_owned(),
-        more => format!(" {} more items belong to neighbouring days.", grouped(more)),
+fn verdict(found: &Findings) -> String {
+    let (new, open) = (found.new_and_open(), found.open() + found.carried_count);
+    let some = |count: u64| match count {
+        1 => "One difference".to_owned(),
+        count => format!("{} differences", grouped(count)),
     };
-    let alarms = found
-        .reasons
-        .get(&DifferenceReason::State)
-        .copied()
-        .unwrap_or_default();
-    match (found.grave(), alarms) {
-        (0, _) => format!(
-            "<p class=\"verdict good\"><strong>Everything agrees.</strong> Every line has its item and every item its line.{beside}</p>"
+    let of_state = found.listed().filter(|listed| {
+        listed.difference.reason == DifferenceReason::State && listed.found == "new"
+    });
+    let start = match of_state.count() {
+        0 => "Somebody has to look at it.".to_owned(),
+        _ => "Begin with those of state: there, money may have moved against what we know."
+            .to_owned(),
+    };
+    match (new, open) {
+        (0, 0) => {
+            let explained = match found.count() {
+                0 => "Every line has its item and every item its line.".to_owned(),
+                count => format!("{} explained or accepted.", some(count)),
+            };
+            format!("<p class=\"verdict good\"><strong>Everything agrees.</strong> {explained}</p>")
+        }
+        (0, open) => format!(
+            "<p class=\"verdict bad\"><strong>Nothing new.</strong> {} from before: nobody has explained or accepted that yet.</p>",
+            some(open)
         ),
-        (1, 0) => {
+        (new, open) => {
+            let before = match open - new {
+                0 => String::new(),
+                before => format!(" Open from before: {}.", grouped(before)),
+            };
             format!(
-                "<p class=\"verdict bad\"><strong>One difference.</strong> Somebody has to look at it.{beside}</p>"
+                "<p class=\"verdict bad\"><strong>{}.</strong> {start}{before}</p>",
+                some(new).replace(" difference", " new difference")
             )
         }
-        (count, 0) => format!(
-            "<p class=\"verdict bad\"><strong>{} differences.</strong> Somebody has to look at them.{beside}</p>",
-            grouped(count)
-        ),
-        (count, alarms) => format!(
-            "<p class=\"verdict bad\"><strong>{} {}.</strong> Begin with the {} of state: there, money may have moved against what we know.{beside}</p>",
-            grouped(count),
-            if count == 1 {
-                "difference"
-            } else {
-                "differences"
-            },
-            if alarms == 1 {
-                "one".to_owned()
-            } else {
-                grouped(alarms)
-            },
-        ),
     }
 }
 
@@ -167,9 +165,15 @@ fn totals_table(id: &str, rows: &str) -> String {
 }
 
 fn totals_row(day: &str, code: &str, totals: &CurrencyTotals) -> String {
-    let pair = |ours: CountAndSum, theirs: CountAndSum| {
-        let mark = if ours == theirs { "n" } else { "n pair" };
-        [ours, theirs].map(|sum| cell(mark, sum, code)).concat()
+    let pair = |ours: CountAndSum, theirs: CountAndSum, others: CountAndSum| {
+        let is_same = ours.plus(others) == theirs;
+        let mark = if is_same { "n" } else { "n pair" };
+        let of_others = match others.count {
+            0 => String::new(),
+            _ => format!("<small>of others {}</small>", shown(others, code)),
+        };
+        let theirs = cell(mark, theirs, code).replace("</td>", &format!("{of_others}</td>"));
+        [cell(mark, ours, code), theirs].concat()
     };
     let alone = |sum: CountAndSum| {
         if sum.count == 0 {
@@ -181,8 +185,16 @@ fn totals_row(day: &str, code: &str, totals: &CurrencyTotals) -> String {
     format!(
         "<tr><td>{day}</td><td>{}</td>{}{}<td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
         escape(code),
-        pair(totals.our_payments, totals.their_payments),
-        pair(totals.our_refunds, totals.their_refunds),
+        pair(
+            totals.our_payments,
+            totals.their_payments,
+            totals.others_payments
+        ),
+        pair(
+            totals.our_refunds,
+            totals.their_refunds,
+            totals.others_refunds
+        ),
         alone(totals.fees),
         alone(totals.net),
     )
@@ -290,35 +302,53 @@ fn differences(found: &Findings, csv: &str) -> String {
     if found.count() == 0 {
         return String::new();
     }
-    let rows: String = found
-        .differences
-        .iter()
-        .take(LISTED)
-        .map(difference_row)
-        .collect();
-    let listed = u64::try_from(found.differences.len().min(LISTED)).unwrap_or(u64::MAX);
-    let mut notes = String::new();
-    if listed < found.count() {
-        let _ = writeln!(
-            notes,
-            "<p class=\"note\">The first {} of {} differences; the rest stands in <code>{}</code>.</p>",
-            grouped(listed),
-            grouped(found.count()),
-            escape(csv)
-        );
-    }
-    let kept = u64::try_from(found.differences.len()).unwrap_or(u64::MAX);
-    if kept < found.count() {
+    let rows: String = found.listed().take(LISTED).map(difference_row).collect();
+    let mut notes = listed_of(found.differences.len(), found.count(), csv);
+    if found.not_listed() > 0 {
         let _ = writeln!(
             notes,
             "<p class=\"note\">{} differences are counted and listed nowhere: there are too many.</p>",
-            grouped(found.count() - kept)
+            grouped(found.not_listed())
         );
     }
     format!(
-        "<h2>Differences</h2>\n{notes}{}<div class=\"wide\"><table id=\"differences\">\n<thead><tr><th>Reason</th><th>Day</th><th>Kind</th>\
-         <th>Numbers</th><th class=\"n\">Ours</th><th class=\"n\">Theirs</th><th>Item</th><th>Line</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
-        advice(found)
+        "<h2>Differences</h2>\n{notes}{}{}",
+        advice(found),
+        difference_table("differences", &rows)
+    )
+}
+
+/// What earlier reconciliations found, and nobody has explained or accepted yet.
+fn earlier(found: &Findings, csv: &str) -> String {
+    if found.carried_count == 0 {
+        return String::new();
+    }
+    let rows: String = found.earlier().take(LISTED).map(difference_row).collect();
+    format!(
+        "<h2>Open from other days</h2>\n{}<p class=\"note\">These were told before. They were looked at again, and are still so.</p>\n{}",
+        listed_of(found.carried.len(), found.carried_count, csv),
+        difference_table("earlier", &rows)
+    )
+}
+
+/// Where the rest is, if there are more than stand on the page.
+fn listed_of(listed: usize, all: u64, csv: &str) -> String {
+    let listed = u64::try_from(listed.min(LISTED)).unwrap_or(u64::MAX);
+    if listed == all {
+        return String::new();
+    }
+    format!(
+        "<p class=\"note\">The first {} of {} differences; the rest stands in <code>{}</code>.</p>\n",
+        grouped(listed),
+        grouped(all),
+        escape(csv)
+    )
+}
+
+fn difference_table(id: &str, rows: &str) -> String {
+    format!(
+        "<div class=\"wide\"><table id=\"{id}\">\n<thead><tr><th class=\"n\">No.</th><th>Reason</th><th>Day</th><th>Kind</th>\
+         <th>Numbers</th><th class=\"n\">Ours</th><th class=\"n\">Theirs</th><th>Item</th><th>Line</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     )
 }
 
@@ -339,8 +369,13 @@ fn advice(found: &Findings) -> String {
     format!("<ul class=\"note\">\n{lines}</ul>\n")
 }
 
-fn difference_row(difference: &Difference) -> String {
+fn difference_row(listed: ListedDifference<'_>) -> String {
+    let difference = listed.difference;
     let [
+        id,
+        found,
+        state,
+        owner,
         reason,
         day,
         currency,
@@ -354,13 +389,17 @@ fn difference_row(difference: &Difference) -> String {
         their_state,
         item,
         line,
-        note,
+        detail,
         _,
-    ] = table::row(difference).map(|field| escape(&field));
+    ] = table::row(&listed).map(|field| escape(&field));
     let class = if difference.reason.matters() {
         "reason grave"
     } else {
         "reason"
+    };
+    let owner = match owner.as_str() {
+        "" => String::new(),
+        owner => format!(", {owner}"),
     };
     let numbers: String = [
         ("order", order_no),
@@ -387,7 +426,7 @@ fn difference_row(difference: &Difference) -> String {
         _ => (side(&ours, &our_state), side(&theirs, &their_state)),
     };
     format!(
-        "<tr><td><span class=\"{class}\">{}</span><small>{note}</small></td><td>{day}</td><td>{kind}</td><td>{numbers}</td>{ours}{theirs}<td>{item}</td><td>{line}</td></tr>\n",
+        "<tr><td class=\"n\">{id}<small>{found}, {state}{owner}</small></td><td><span class=\"{class}\">{}</span><small>{detail}</small></td><td>{day}</td><td>{kind}</td><td>{numbers}</td>{ours}{theirs}<td>{item}</td><td>{line}</td></tr>\n",
         reason.replace('_', " ")
     )
 }

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{ReportHeading, counted};
-use crate::reconcile::findings::{CurrencyTotals, Difference, DifferenceReason, Findings};
+use crate::reconcile::findings::{CurrencyTotals, Findings, ListedDifference};
+use payrun_domain::difference::DifferenceReason;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_domain::text::escaped;
@@ -28,12 +29,8 @@ pub(super) fn report(about: &ReportHeading<'_>, found: &Findings) -> String {
             )
         })
         .collect();
-    let differences: Vec<Value> = found
-        .differences
-        .iter()
-        .take(LISTED)
-        .map(difference)
-        .collect();
+    let differences: Vec<Value> = found.listed().take(LISTED).map(difference).collect();
+    let earlier: Vec<Value> = found.earlier().take(LISTED).map(difference).collect();
     let closed: Vec<Value> = found
         .closed
         .iter()
@@ -48,22 +45,29 @@ pub(super) fn report(about: &ReportHeading<'_>, found: &Findings) -> String {
         "account": about.lane,
         "from": about.from,
         "to": about.to,
-        "verdict": if found.grave() == 0 { "matched" } else { "different" },
+        "verdict": if found.open() + found.carried_count == 0 { "matched" } else { "different" },
         "counts": {
             "lines": found.counts.lines,
             "matched_lines": found.counts.matched_lines,
             "lines_of_other_days": found.counts.lines_of_other_days,
             "other_lines": found.counts.other_lines,
+            "lines_of_others": found.counts.lines_of_others,
             "items": found.counts.items,
             "listed_items": found.counts.listed_items,
             "closed_by_statement": found.closed_count,
             "differences": found.count(),
+            "open_differences": found.open(),
+            "new_differences": found.new_and_open(),
+            "earlier_differences": found.carried_count,
+            "closed_differences": found.closed_differences,
         },
         "reasons": reasons,
         "sums": super::sums(found),
         "days": days.collect::<Vec<_>>(),
         "differences_cut": is_less(differences.len(), found.count()),
         "differences": differences,
+        "earlier_differences_cut": is_less(earlier.len(), found.carried_count),
+        "earlier_differences": earlier,
         "closed_by_statement_cut": is_less(closed.len(), found.closed_count),
         "closed_by_statement": closed,
     });
@@ -73,15 +77,28 @@ pub(super) fn report(about: &ReportHeading<'_>, found: &Findings) -> String {
 /// The totals of a currency.
 pub(super) fn totals(code: &str, totals: &CurrencyTotals) -> Value {
     json!({
-        "payments": { "ours": counted(totals.our_payments, code), "theirs": counted(totals.their_payments, code) },
-        "refunds": { "ours": counted(totals.our_refunds, code), "theirs": counted(totals.their_refunds, code) },
+        "payments": {
+            "ours": counted(totals.our_payments, code),
+            "theirs": counted(totals.their_payments, code),
+            "of_others": counted(totals.others_payments, code),
+        },
+        "refunds": {
+            "ours": counted(totals.our_refunds, code),
+            "theirs": counted(totals.their_refunds, code),
+            "of_others": counted(totals.others_refunds, code),
+        },
         "fees": counted(totals.fees, code),
         "net": counted(totals.net, code),
     })
 }
 
-fn difference(difference: &Difference) -> Value {
+fn difference(listed: ListedDifference<'_>) -> Value {
+    let difference = listed.difference;
     json!({
+        "difference": listed.id,
+        "found": listed.found,
+        "state": listed.state.as_str(),
+        "owner": listed.owner,
         "reason": difference.reason.as_str(),
         "day": difference.day,
         "currency": difference.currency(),
@@ -95,6 +112,6 @@ fn difference(difference: &Difference) -> Value {
         "their_state": difference.their_state,
         "item": difference.item,
         "line": difference.line,
-        "note": difference.note,
+        "detail": difference.detail,
     })
 }

@@ -1,13 +1,17 @@
-//! The differences as CSV: one row each.
+//! The differences as CSV: one row each, those of earlier days that are still open at the end.
 
 use csv::{QuoteStyle, WriterBuilder};
 
-use crate::reconcile::findings::{Difference, Findings};
+use crate::reconcile::findings::{Findings, ListedDifference};
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_domain::text::inert;
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 19] = [
+    "difference",
+    "found",
+    "state",
+    "owner",
     "reason",
     "day",
     "currency",
@@ -21,7 +25,7 @@ const COLUMNS: [&str; 15] = [
     "their_state",
     "item",
     "line",
-    "note",
+    "detail",
     "what_to_do",
 ];
 
@@ -32,26 +36,35 @@ pub(super) fn report(found: &Findings) -> Vec<u8> {
         .from_writer(Vec::new());
     // A vector takes whatever is written to it.
     writer.write_record(COLUMNS).ok();
-    for difference in &found.differences {
+    for listed in found.listed().chain(found.earlier()) {
         writer
-            .write_record(row(difference).map(|field| inert(&field).into_owned()))
+            .write_record(row(&listed).map(|field| inert(&field).into_owned()))
             .ok();
     }
-    let listed = u64::try_from(found.differences.len()).unwrap_or(u64::MAX);
-    if listed < found.count() {
-        let rest = format!(
-            "{} more differences are counted and not listed",
-            found.count() - listed
-        );
-        let cells = COLUMNS.map(|column| if column == "note" { rest.as_str() } else { "" });
+    let earlier = u64::try_from(found.carried.len()).unwrap_or(u64::MAX);
+    let not_listed = found.not_listed() + found.carried_count.saturating_sub(earlier);
+    if not_listed > 0 {
+        let rest = format!("{not_listed} more differences are counted and not listed");
+        let cells = COLUMNS.map(|column| {
+            if column == "detail" {
+                rest.as_str()
+            } else {
+                ""
+            }
+        });
         writer.write_record(cells).ok();
     }
     writer.into_inner().unwrap_or_default()
 }
 
-pub(super) fn row(difference: &Difference) -> [String; 15] {
+pub(super) fn row(listed: &ListedDifference<'_>) -> [String; 19] {
     let amount = |amount: Option<Amount>| amount.map(Amount::decimal).unwrap_or_default();
+    let difference = listed.difference;
     [
+        listed.id.to_string(),
+        listed.found.to_owned(),
+        listed.state.as_str().to_owned(),
+        listed.owner.unwrap_or_default().to_owned(),
         difference.reason.as_str().to_owned(),
         difference.day.clone(),
         difference.currency().to_owned(),
@@ -75,7 +88,7 @@ pub(super) fn row(difference: &Difference) -> [String; 15] {
             .line
             .map(|line| line.to_string())
             .unwrap_or_default(),
-        difference.note.clone(),
+        difference.detail.clone(),
         difference.reason.advice().to_owned(),
     ]
 }

@@ -1,10 +1,11 @@
 //! What stands in the files.
 
 use super::world::{Fate, World, paid};
-use crate::reconcile::findings::{Difference, DifferenceReason, Findings, LISTED_MAX};
+use crate::reconcile::findings::{Findings, LISTED_MAX};
 use crate::reconcile::report::{self, ReportHeading};
+use payrun_domain::difference::{DifferenceReason, DifferenceState};
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{LineKind, StatementLine};
+use payrun_ledger::{Difference, KeptDifference, LineKind, StatementLine};
 
 const DAY: &str = "2026-11-20";
 
@@ -48,10 +49,10 @@ async fn world() -> World {
 async fn the_table_has_a_row_for_each_difference_and_no_formula() {
     let table = world().await.file(DAY, DAY, "csv");
     insta::assert_snapshot!(table, @r###"
-    reason,day,currency,kind,order_no,refund_no,transaction_id,ours,theirs,our_state,their_state,item,line,note,what_to_do
-    missing_here,2026-11-20,HKD,payment,'-2+3,,'=1+1,,1.00,,SUCCESS,,2,,Find out which system took this payment; payrun has no item with this number.
-    missing_here,2026-11-20,HKD,payment,<script>alert(1)</script>,,'@SUM(A1),,2.00,,"SUCCESS""><b>",,3,,Find out which system took this payment; payrun has no item with this number.
-    missing_there,2026-11-20,JPY,payment,M-1,,T-own:M-1,300,,succeeded,,2,,,"Look the order up (job kind query); if the gateway has no payment, ask its support."
+    difference,found,state,owner,reason,day,currency,kind,order_no,refund_no,transaction_id,ours,theirs,our_state,their_state,item,line,detail,what_to_do
+    1,new,open,,missing_here,2026-11-20,HKD,payment,'-2+3,,'=1+1,,1.00,,SUCCESS,,2,,Find out which system took this payment; payrun has no item with this number.
+    2,new,open,,missing_here,2026-11-20,HKD,payment,<script>alert(1)</script>,,'@SUM(A1),,2.00,,"SUCCESS""><b>",,3,,Find out which system took this payment; payrun has no item with this number.
+    3,new,open,,missing_there,2026-11-20,JPY,payment,M-1,,T-own:M-1,300,,succeeded,,2,,,"Look the order up (job kind query); if the gateway has no payment, ask its support."
     "###);
     let mut rows = csv::Reader::from_reader(table.as_bytes());
     for record in rows.records() {
@@ -81,16 +82,17 @@ async fn the_json_says_all_of_it() {
     account: "hk"
     closed_by_statement: {"day":"2026-11-20","item":3,"line":4,"was":"unknown"}
     closed_by_statement_cut: false
-    counts: {"closed_by_statement":1,"differences":3,"items":3,"lines":4,"lines_of_other_days":0,"listed_items":2,"matched_lines":1,"other_lines":0}
-    days: {"currency":"HKD","day":"2026-11-20","fees":{"count":1,"sum":"0.10"},"net":{"count":0,"sum":"0.00"},"payments":{"ours":{"count":2,"sum":"19.50"},"theirs":{"count":4,"sum":"22.50"}},"refunds":{"ours":{"count":0,"sum":"0.00"},"theirs":{"count":0,"sum":"0.00"}}}
-    days: {"currency":"JPY","day":"2026-11-20","fees":{"count":0,"sum":"0"},"net":{"count":0,"sum":"0"},"payments":{"ours":{"count":1,"sum":"300"},"theirs":{"count":0,"sum":"0"}},"refunds":{"ours":{"count":0,"sum":"0"},"theirs":{"count":0,"sum":"0"}}}
-    differences: {"currency":"HKD","day":"2026-11-20","item":null,"kind":"payment","line":2,"note":"","order_no":"-2+3","our_state":null,"ours":null,"reason":"missing_here","refund_no":"","their_state":"SUCCESS","theirs":"1.00","transaction_id":"=1+1"}
-    differences: {"currency":"HKD","day":"2026-11-20","item":null,"kind":"payment","line":3,"note":"","order_no":"<script>alert(1)</script>","our_state":null,"ours":null,"reason":"missing_here","refund_no":"","their_state":"SUCCESS\"><b>","theirs":"2.00","transaction_id":"@SUM(A1)"}
-    differences: {"currency":"JPY","day":"2026-11-20","item":2,"kind":"payment","line":null,"note":"","order_no":"M-1","our_state":"succeeded","ours":"300","reason":"missing_there","refund_no":"","their_state":"","theirs":null,"transaction_id":"T-own:M-1"}
+    counts: {"closed_by_statement":1,"closed_differences":0,"differences":3,"earlier_differences":0,"items":3,"lines":4,"lines_of_other_days":0,"lines_of_others":0,"listed_items":2,"matched_lines":1,"new_differences":3,"open_differences":3,"other_lines":0}
+    days: {"currency":"HKD","day":"2026-11-20","fees":{"count":1,"sum":"0.10"},"net":{"count":0,"sum":"0.00"},"payments":{"of_others":{"count":0,"sum":"0.00"},"ours":{"count":2,"sum":"19.50"},"theirs":{"count":4,"sum":"22.50"}},"refunds":{"of_others":{"count":0,"sum":"0.00"},"ours":{"count":0,"sum":"0.00"},"theirs":{"count":0,"sum":"0.00"}}}
+    days: {"currency":"JPY","day":"2026-11-20","fees":{"count":0,"sum":"0"},"net":{"count":0,"sum":"0"},"payments":{"of_others":{"count":0,"sum":"0"},"ours":{"count":1,"sum":"300"},"theirs":{"count":0,"sum":"0"}},"refunds":{"of_others":{"count":0,"sum":"0"},"ours":{"count":0,"sum":"0"},"theirs":{"count":0,"sum":"0"}}}
+    differences: {"currency":"HKD","day":"2026-11-20","detail":"","difference":1,"found":"new","item":null,"kind":"payment","line":2,"order_no":"-2+3","our_state":null,"ours":null,"owner":null,"reason":"missing_here","refund_no":"","state":"open","their_state":"SUCCESS","theirs":"1.00","transaction_id":"=1+1"}
+    differences: {"currency":"HKD","day":"2026-11-20","detail":"","difference":2,"found":"new","item":null,"kind":"payment","line":3,"order_no":"<script>alert(1)</script>","our_state":null,"ours":null,"owner":null,"reason":"missing_here","refund_no":"","state":"open","their_state":"SUCCESS\"><b>","theirs":"2.00","transaction_id":"@SUM(A1)"}
+    differences: {"currency":"JPY","day":"2026-11-20","detail":"","difference":3,"found":"new","item":2,"kind":"payment","line":null,"order_no":"M-1","our_state":"succeeded","ours":"300","owner":null,"reason":"missing_there","refund_no":"","state":"open","their_state":"","theirs":null,"transaction_id":"T-own:M-1"}
     differences_cut: false
+    earlier_differences_cut: false
     from: "2026-11-20"
-    reasons: {"amount":0,"currency":0,"duplicate_line":0,"fee":0,"missing_here":2,"missing_there":1,"refund_of_another_system":0,"state":0,"summary":0,"timing":0}
-    sums: {"HKD":{"fees":{"count":1,"sum":"0.10"},"net":{"count":0,"sum":"0.00"},"payments":{"ours":{"count":2,"sum":"19.50"},"theirs":{"count":4,"sum":"22.50"}},"refunds":{"ours":{"count":0,"sum":"0.00"},"theirs":{"count":0,"sum":"0.00"}}},"JPY":{"fees":{"count":0,"sum":"0"},"net":{"count":0,"sum":"0"},"payments":{"ours":{"count":1,"sum":"300"},"theirs":{"count":0,"sum":"0"}},"refunds":{"ours":{"count":0,"sum":"0"},"theirs":{"count":0,"sum":"0"}}}}
+    reasons: {"amount":0,"currency":0,"duplicate_line":0,"fee":0,"missing_here":2,"missing_there":1,"others":0,"refund_of_another_system":0,"state":0,"summary":0,"timing":0}
+    sums: {"HKD":{"fees":{"count":1,"sum":"0.10"},"net":{"count":0,"sum":"0.00"},"payments":{"of_others":{"count":0,"sum":"0.00"},"ours":{"count":2,"sum":"19.50"},"theirs":{"count":4,"sum":"22.50"}},"refunds":{"of_others":{"count":0,"sum":"0.00"},"ours":{"count":0,"sum":"0.00"},"theirs":{"count":0,"sum":"0.00"}}},"JPY":{"fees":{"count":0,"sum":"0"},"net":{"count":0,"sum":"0"},"payments":{"of_others":{"count":0,"sum":"0"},"ours":{"count":1,"sum":"300"},"theirs":{"count":0,"sum":"0"}},"refunds":{"of_others":{"count":0,"sum":"0"},"ours":{"count":0,"sum":"0"},"theirs":{"count":0,"sum":"0"}}}}
     to: "2026-11-20"
     verdict: "different"
     "###);
@@ -207,10 +209,19 @@ fn what_is_too_much_to_list_is_counted_and_told() {
             their_state: String::new(),
             item: None,
             line: Some(line),
-            note: String::new(),
+            detail: String::new(),
         });
     }
     found.sort();
+    found.kept = (1..)
+        .take(found.differences.len())
+        .map(|id| KeptDifference {
+            id,
+            state: DifferenceState::Open,
+            owner: None,
+            is_new: true,
+        })
+        .collect();
     let about = ReportHeading {
         lane: "hk",
         from: DAY,

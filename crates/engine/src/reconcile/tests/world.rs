@@ -28,7 +28,7 @@ use payrun_ledger::{
     NewJob, NewRun, NewStatement, Node, Payment, RefundCapacity, RefundReservation, Settlement,
     StatementLine,
 };
-use payrun_project::config::{Config, Database};
+use payrun_project::config::{Config, Database, StatementOwnership};
 use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
 
@@ -141,6 +141,11 @@ pub fn refunded(line: u64, key: &str, amount: &str) -> StatementLine {
 
 impl World {
     pub async fn new() -> Self {
+        Self::owning(None).await
+    }
+
+    /// A world whose account has a rule about whose lines are whose.
+    pub async fn owning(ownership: Option<StatementOwnership>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger.db"))
             .await
@@ -161,6 +166,7 @@ impl World {
             refund_interval: Duration::ZERO,
             funds_interval: Duration::ZERO,
             withdraw_at_once: true,
+            ownership,
             is_remote: false,
             pace: None,
             watch: crate::AccountWatch::default(),

@@ -1,0 +1,306 @@
+//! The life of differences from one reconciliation to the next: what was found is kept, each once;
+//! what earlier ones found is looked at again, and closed where the evidence has come since.
+//!
+//! What cannot be looked at again, since its statement has gone or a check is not made this time,
+//! stays as it is.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::day_range::{BORDER, DayRange, day_of};
+use super::findings::Findings;
+use super::items::{self, ItemPlaces};
+use super::lines::{self, BookedItems};
+use super::{ReconcileContext, ReconcileFailure};
+use payrun_domain::difference::{DifferenceReason, DifferenceState};
+use payrun_domain::item::State;
+use payrun_ledger::{
+    BookedItem, Difference, DifferenceFilter, DifferenceRow, KeptDifference, LedgerError,
+    StatementLine, StatementRow,
+};
+
+/// How many differences are kept, or looked at again, at a time.
+const PAGE: u32 = 500;
+
+/// Keeps what was found in the ledger, then looks at everything that earlier reconciliations of the
+/// account left open or explained.
+pub(super) async fn keep(
+    desk: &ReconcileContext<'_>,
+    found: &mut Findings,
+) -> Result<(), ReconcileFailure> {
+    for page in found.differences.chunks(PAGE as usize) {
+        desk.still_in_time()?;
+        let now = desk.clock.now();
+        let kept = desk
+            .ledger
+            .keep_differences(desk.lane, page, desk.item, now)
+            .await?;
+        found.kept.extend(kept);
+    }
+    let mut kept: HashSet<i64> = found.kept.iter().map(|kept| kept.id).collect();
+    for state in DifferenceState::FOLLOWED {
+        let filter = DifferenceFilter {
+            states: vec![state],
+            lane: Some(desk.lane.to_owned()),
+            ..DifferenceFilter::default()
+        };
+        let mut after = 0;
+        loop {
+            desk.still_in_time()?;
+            let mut page = desk.ledger.list_differences(&filter, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.retain(|row| !kept.contains(&row.id));
+            follow(desk, page, &mut kept, found).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is to become of differences that were looked at again.
+#[derive(Default)]
+struct FollowedUp {
+    /// To be closed, by the evidence.
+    closed: BTreeMap<String, Vec<DifferenceRow>>,
+    /// As they were.
+    stay: Vec<DifferenceRow>,
+    /// What there is in their place, or still.
+    found: Vec<Difference>,
+}
+
+impl FollowedUp {
+    fn close(&mut self, row: DifferenceRow, evidence: impl Into<String>) {
+        self.closed.entry(evidence.into()).or_default().push(row);
+    }
+}
+
+/// Looks at a page of rows that this reconciliation has not found in its own days.
+async fn follow(
+    desk: &ReconcileContext<'_>,
+    page: Vec<DifferenceRow>,
+    known: &mut HashSet<i64>,
+    found: &mut Findings,
+) -> Result<(), ReconcileFailure> {
+    let mut followed = FollowedUp::default();
+    let (inside, earlier): (Vec<_>, Vec<_>) = page
+        .into_iter()
+        .partition(|row| is_inside(desk, &row.difference.day));
+    let evidence = format!(
+        "the reconciliation of {} to {} does not find it any more",
+        desk.ends.0, desk.ends.1
+    );
+    for row in inside {
+        let was_looked_for = found.not_listed() == 0 && can_be_judged(desk, row.difference.reason);
+        if was_looked_for {
+            followed.close(row, evidence.clone());
+        } else {
+            followed.stay.push(row);
+        }
+    }
+    judge_again(desk, earlier, &mut followed).await?;
+    let now = desk.clock.now();
+    for (evidence, rows) in &followed.closed {
+        found.closed_differences += desk
+            .ledger
+            .differences_not_found(rows, evidence, now)
+            .await?;
+    }
+    let kept = desk
+        .ledger
+        .keep_differences(desk.lane, &followed.found, desk.item, now)
+        .await?;
+    // What took the place of an earlier one is news of this reconciliation.
+    for (difference, kept) in followed.found.into_iter().zip(kept) {
+        if known.insert(kept.id) {
+            found.differs_and_is_kept(difference, kept);
+        }
+    }
+    for row in followed.stay {
+        if row.found_in == desk.item {
+            let kept = KeptDifference {
+                id: row.id,
+                state: row.state,
+                owner: row.owner,
+                is_new: true,
+            };
+            found.differs_and_is_kept(row.difference, kept);
+        } else if row.state == DifferenceState::Open {
+            found.carries(row);
+        }
+    }
+    Ok(())
+}
+
+fn is_inside(desk: &ReconcileContext<'_>, day: &str) -> bool {
+    (desk.ends.0.as_str()..=desk.ends.1.as_str()).contains(&day)
+}
+
+/// Whether this reconciliation looks for such a difference at all.
+fn can_be_judged(desk: &ReconcileContext<'_>, reason: DifferenceReason) -> bool {
+    reason != DifferenceReason::Fee || desk.fee_rate.is_some()
+}
+
+/// Compares again what differed on other days than those that are reconciled.
+async fn judge_again(
+    desk: &ReconcileContext<'_>,
+    rows: Vec<DifferenceRow>,
+    followed: &mut FollowedUp,
+) -> Result<(), ReconcileFailure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let statements = Statements::of(desk, &rows).await?;
+    let with_line: Vec<&DifferenceRow> = rows
+        .iter()
+        .filter(|row| row.difference.line.is_some())
+        .collect();
+    let lines = desk.ledger.lines_of_differences(&with_line).await?;
+    let of_page: Vec<StatementLine> = lines.values().cloned().collect();
+    let books = BookedItems::of(desk, &of_page).await?;
+    let of_items = rows
+        .iter()
+        .filter(|row| row.difference.line.is_none())
+        .filter_map(|row| row.difference.item);
+    let items = EarlierItems::of(desk, &of_items.collect::<Vec<_>>()).await?;
+    for row in rows {
+        let difference = &row.difference;
+        if !can_be_judged(desk, difference.reason) {
+            followed.stay.push(row);
+        } else if difference.line.is_some() {
+            match lines.get(&row.id) {
+                Some(line) => judge_line(desk, row, line, &books, followed).await?,
+                None => followed.stay.push(row),
+            }
+        } else if difference.reason == DifferenceReason::Summary {
+            match statements.by_day.get(&difference.day) {
+                Some(statement) if !statement.remarks.contains(&difference.detail) => {
+                    followed.close(row, "its statement has other totals now");
+                }
+                Some(_) | None => followed.stay.push(row),
+            }
+        } else {
+            judge_item(desk, row, &items, &statements, followed);
+        }
+    }
+    Ok(())
+}
+
+async fn judge_line(
+    desk: &ReconcileContext<'_>,
+    row: DifferenceRow,
+    line: &StatementLine,
+    books: &BookedItems,
+    followed: &mut FollowedUp,
+) -> Result<(), LedgerError> {
+    let mut now = Findings::default();
+    lines::judge(desk, &row.difference.day, line, books, &mut now).await?;
+    let is_still = |found: &Difference| found.is_same(&row.difference, desk.lane);
+    if now.differences.iter().any(is_still) {
+        followed.stay.push(row);
+        return Ok(());
+    }
+    let evidence = match now.differences.first() {
+        None if now.closed_count > 0 => "its line closed the item".to_owned(),
+        None if now.counts.lines_of_others > 0 => "by `others` it is not ours".to_owned(),
+        None => "its line and its item agree".to_owned(),
+        Some(other) => format!("it is another difference now: {}", other.reason),
+    };
+    followed.found.extend(now.differences);
+    followed.close(row, evidence);
+    Ok(())
+}
+
+/// An item that stood in no statement: it may since, or it may be none that should.
+fn judge_item(
+    desk: &ReconcileContext<'_>,
+    row: DifferenceRow,
+    items: &EarlierItems,
+    statements: &Statements,
+    followed: &mut FollowedUp,
+) {
+    let item = row.difference.item.and_then(|id| items.by_id.get(&id));
+    let Some((item, place)) = item else {
+        return followed.stay.push(row);
+    };
+    if let Some(place) = place {
+        let evidence = format!("it stands in the statement of {}", place.as_str());
+        return followed.close(row, evidence);
+    }
+    if item.state != State::Succeeded {
+        let evidence = format!("the item is {}", item.state);
+        return followed.close(row, evidence);
+    }
+    let becomes_missing = row.difference.reason == DifferenceReason::Timing
+        && item.sent_at.is_some_and(|sent_at| {
+            let day = day_of(sent_at);
+            DayRange::parse(&day, &day).is_ok_and(|days| statements.are_whole(days, sent_at))
+        });
+    if becomes_missing {
+        let detail = "the statements of the days beside do not have it either".to_owned();
+        let day = row.difference.day.clone();
+        let side = desk.side(&item.kind);
+        let missing = items::difference(DifferenceReason::MissingThere, detail, &day, side, item);
+        followed.found.push(missing);
+        followed.close(row, "no statement has it: it is missing_there now");
+    } else {
+        followed.stay.push(row);
+    }
+}
+
+/// Items of differences, and the day of a statement that they stand in.
+struct EarlierItems {
+    by_id: HashMap<i64, (BookedItem, Option<String>)>,
+}
+
+impl EarlierItems {
+    async fn of(desk: &ReconcileContext<'_>, ids: &[i64]) -> Result<Self, LedgerError> {
+        let mut by_side = BTreeMap::<_, Vec<BookedItem>>::new();
+        for item in desk.ledger.booked_items(ids).await? {
+            by_side.entry(desk.side(&item.kind)).or_default().push(item);
+        }
+        let mut by_id = HashMap::new();
+        for (side, items) in by_side {
+            let places = ItemPlaces::of(desk, side, &items).await?;
+            by_id.extend(items.into_iter().map(|item| {
+                let day = places.place(&item).map(|listed| listed.first.day.clone());
+                (item.id, (item, day))
+            }));
+        }
+        Ok(Self { by_id })
+    }
+}
+
+/// The statements of the days of differences, and of the days beside.
+struct Statements {
+    by_day: HashMap<String, StatementRow>,
+}
+
+impl Statements {
+    async fn of(desk: &ReconcileContext<'_>, rows: &[DifferenceRow]) -> Result<Self, LedgerError> {
+        let days: HashSet<&str> = rows.iter().map(|row| &*row.difference.day).collect();
+        let mut by_day = HashMap::new();
+        for day in days {
+            let Ok(range) = DayRange::parse(day, day) else {
+                continue;
+            };
+            let (before, after) = range.neighbours();
+            let statements = desk.ledger.statements(desk.lane, &before, &after).await?;
+            by_day.extend(statements.into_iter().map(|row| (row.day.clone(), row)));
+        }
+        Ok(Self { by_day })
+    }
+
+    /// Whether every statement in which something that was sent then could stand is there, and was
+    /// fetched after its day.
+    fn are_whole(&self, day: DayRange, sent_at: payrun_domain::time::Timestamp) -> bool {
+        let (before, after) = day.neighbours();
+        let (span, own) = (day.span(), day.ends().0);
+        let mut needed = vec![own];
+        needed.extend((sent_at < span.from.plus(BORDER)).then_some(before));
+        needed.extend((sent_at >= span.until.minus(BORDER)).then_some(after));
+        needed.iter().all(|day| {
+            let ends = DayRange::parse(day, day).map(|day| day.span().until);
+            let statement = self.by_day.get(day);
+            statement.is_some_and(|row| ends.is_ok_and(|until| row.fetched_at >= until))
+        })
+    }
+}

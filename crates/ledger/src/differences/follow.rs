@@ -1,0 +1,97 @@
+//! What differences of earlier days are looked at again by: their lines, and their items.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::DifferenceRow;
+use crate::Ledger;
+use crate::error::LedgerError;
+use crate::items::item_rows::list;
+use crate::statements::reconcile::{BookedItem, COLUMNS, booked};
+use crate::statements::statement_files::{StatementLine, line_row};
+
+const DOING: &str = "looking at differences again";
+
+fn failed(source: sqlx::Error) -> LedgerError {
+    LedgerError::of(DOING, source)
+}
+
+impl Ledger {
+    /// The statement lines of differences, by their numbers, where they are still as they were: a line
+    /// whose statement has gone or was replaced is left out.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn lines_of_differences(
+        &self,
+        rows: &[&DifferenceRow],
+    ) -> Result<HashMap<i64, StatementLine>, LedgerError> {
+        let wanted: Vec<(i64, &str, &str, u64)> = rows
+            .iter()
+            .filter_map(|row| {
+                Some((
+                    row.id,
+                    &*row.lane,
+                    &*row.difference.day,
+                    row.difference.line?,
+                ))
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let query = "select cast(n.value ->> 0 as bigint) as difference_id, l.* \
+                     from json_each($1) as n cross join statements as s cross join statement_lines as l \
+                     where s.lane = n.value ->> 1 and s.day = n.value ->> 2 and s.pruned_at is null \
+                       and l.statement_id = s.id and l.line = cast(n.value ->> 3 as bigint)";
+        let found = sqlx::query(query)
+            .bind(list(&wanted))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let mut lines = HashMap::new();
+        for line in &found {
+            let id: i64 = line.try_get("difference_id").map_err(failed)?;
+            lines.insert(
+                id,
+                line_row(line, line.try_get("statement_id").map_err(failed)?)?,
+            );
+        }
+        lines.retain(|id, line| {
+            let row = rows.iter().find(|row| row.id == *id);
+            row.is_some_and(|row| is_same(row, line))
+        });
+        Ok(lines)
+    }
+
+    /// Items by their ids, as far as they are held against statement lines.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn booked_items(&self, ids: &[i64]) -> Result<Vec<BookedItem>, LedgerError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = format!(
+            "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
+             where i.id = cast(n.atom as bigint) and j.id = i.job_id order by i.id"
+        );
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(list(ids))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(booked).collect()
+    }
+}
+
+/// Whether the line is the one that the difference was found at.
+fn is_same(row: &DifferenceRow, line: &StatementLine) -> bool {
+    let difference = &row.difference;
+    difference.kind == line.kind
+        && difference.order_no == line.order_no
+        && difference.refund_no == line.refund_no
+        && difference.theirs == line.amount
+        && [&line.transaction_id, &line.refund_id].contains(&&difference.transaction_id)
+}
