@@ -104,6 +104,8 @@ create index differences_by_order on differences (order_no) where order_no <> ''
 create index differences_by_refund on differences (refund_no) where refund_no <> '';
 create index differences_by_transaction on differences (transaction_id) where transaction_id <> '';
 create index differences_by_item on differences (item_id) where item_id is not null;
+-- The papers of a run: what its reconciliations found.
+create index differences_found_in on differences (found_in);
 
 -- What became of each difference. Never changed.
 create table difference_events (

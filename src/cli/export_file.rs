@@ -15,6 +15,7 @@ use super::exit::{Exit, Failure};
 use super::output::{PipeWriter, counted, note, say};
 use crate::app::Project;
 use crate::clock::Clock;
+use crate::errors::chain;
 use crate::export::{ExportContext, ExportError, ExportQuery, TableEnd, TableFormat, TableOptions};
 use crate::ledger::Ledger;
 
@@ -84,6 +85,15 @@ pub(super) struct ExportTarget {
     file: Option<PathBuf>,
     force: bool,
     options: TableOptions,
+}
+
+impl ExportTarget {
+    /// The same for somebody who opens it in Excel and gives it again: a CSV begins with a byte order
+    /// mark.
+    pub fn for_excel(mut self) -> Self {
+        self.options.bom |= self.options.format == TableFormat::Csv;
+        self
+    }
 }
 
 impl OutputArgs {
@@ -278,6 +288,7 @@ fn failed(path: &Path, error: ExportError) -> Failure {
     match error {
         ExportError::Ledger(error) => error.into(),
         ExportError::Write(error) => cannot_write(path, &error),
+        ExportError::Source(error) => Failure::invalid(chain(&error)),
         error @ ExportError::Workbook(_) => Failure::internal(&error),
     }
 }

@@ -12,6 +12,7 @@ mod differences;
 mod item_columns;
 mod items;
 mod json_table;
+pub mod rejected_rows;
 mod runs;
 mod state_groups;
 mod table;
@@ -28,6 +29,8 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::job_kinds::JobKinds;
 use crate::ledger::{ContractFilter, DifferenceFilter, ItemFilter, Ledger, LedgerError};
+use crate::workflow::source::SourceError;
+use rejected_rows::RejectedRows;
 pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, TableWriter};
 pub use table::{TableEnd, TableFormat, TableOptions};
 use totals::TotalsQuery;
@@ -49,7 +52,7 @@ pub struct ExportContext {
 }
 
 /// Which list is meant.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum ExportQuery {
     /// Items behind an id, so many at most.
     Items {
@@ -90,6 +93,8 @@ pub enum ExportQuery {
         /// Behind which entry.
         after: i64,
     },
+    /// The rejected rows of a run, as in the file that they came from.
+    RejectedRows(RejectedRows),
     /// Sums over runs.
     Totals(TotalsQuery),
 }
@@ -100,6 +105,9 @@ pub enum ExportError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The file that a list is made of.
+    #[error("the file cannot be read")]
+    Source(#[from] SourceError),
     /// What is written to takes no more.
     #[error("the list cannot be written")]
     Write(#[from] io::Error),
@@ -172,11 +180,12 @@ enum Pages {
     Contracts(contracts::ContractPages),
     Differences(differences::DifferencePages),
     Audit(audit::AuditPages),
+    RejectedRows(Box<rejected_rows::RejectedPages>),
     Totals(totals::TotalsPages),
 }
 
 impl Pages {
-    async fn begin(context: &ExportContext, query: ExportQuery) -> Result<Self, LedgerError> {
+    async fn begin(context: &ExportContext, query: ExportQuery) -> Result<Self, ExportError> {
         Ok(match query {
             ExportQuery::Items {
                 filter,
@@ -201,6 +210,9 @@ impl Pages {
                 context, filter, after, limit,
             )),
             ExportQuery::Audit { after } => Self::Audit(audit::AuditPages::begin(context, after)),
+            ExportQuery::RejectedRows(rows) => {
+                Self::RejectedRows(Box::new(rejected_rows::RejectedPages::begin(&rows)?))
+            }
             ExportQuery::Totals(query) => {
                 Self::Totals(totals::TotalsPages::begin(context, &query).await?)
             }
@@ -214,6 +226,7 @@ impl Pages {
             Self::Contracts(pages) => pages.head(),
             Self::Differences(pages) => pages.head(),
             Self::Audit(pages) => pages.head(),
+            Self::RejectedRows(pages) => pages.head(),
             Self::Totals(pages) => pages.head(),
         }
     }
@@ -229,6 +242,7 @@ impl Pages {
             Self::Contracts(pages) => pages.next(context).await,
             Self::Differences(pages) => pages.next(context).await,
             Self::Audit(pages) => pages.next(context).await,
+            Self::RejectedRows(pages) => pages.next(context).await,
             Self::Totals(pages) => Ok(pages.next()),
         }
     }

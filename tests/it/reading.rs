@@ -3,9 +3,12 @@
 //! read as it is meant, or refused with what to do.
 
 use encoding_rs::{BIG5, GB18030};
+use reqwest::Method;
 use rust_xlsxwriter::{Format, Workbook, Worksheet};
 use serde_json::{Value, json};
 
+use crate::support::gateways::personal_key;
+use crate::support::service::{Service, days_ago};
 use crate::support::{App, DATE, WORKFLOW};
 
 const HEADER: &str = "contract_id,active,plan,amount,currency";
@@ -467,6 +470,50 @@ fn rejected_rows_come_back_as_the_file_they_came_from_with_reasons_and_can_be_gi
         other.stderr
     );
     assert!(!app.path("other.csv").exists());
+}
+
+#[test]
+fn rejected_rows_of_an_uploaded_file_are_had_over_the_api_by_operators() {
+    let app = app("c.csv", b"contract_id,active,plan,amount,currency\n", "");
+    app.write("keys/personal.key", personal_key(7));
+    app.edit(
+        "payrun.yaml",
+        "gateways:\n",
+        "encryption_key: { file: keys/personal.key }\ngateways:\n",
+    );
+    let service = Service::of(&app);
+    let (operator, viewer) = (
+        service.token("ann", "operator"),
+        service.token("eve", "viewer"),
+    );
+    let file = format!("{HEADER}\nWxG1,yes,会员,-1,HKD\nWxG2,yes,Basic,38.00,HKD\n");
+    let upload = service.request(Method::POST, "/api/v1/files?format=csv");
+    let kept = service.send(upload.bearer_auth(&operator).body(file));
+    assert_eq!(kept.status, 200, "{}", kept.body);
+    let run = service
+        .request(Method::POST, "/api/v1/runs")
+        .header("content-type", "application/json")
+        .header("Idempotency-Key", "a-file");
+    let run = run.bearer_auth(&operator).body(
+        json!({ "workflow": "deductions", "date": days_ago(3), "inputs": { "deduct": kept.body["file"] } })
+            .to_string(),
+    );
+    let run = service.send(run);
+    assert_eq!(run.status, 201, "{}", run.body);
+    let path = format!(
+        "/api/v1/exports/rejected-rows?run={}&format=csv",
+        run.body["run"]["run"]
+    );
+    let back = service.get(&operator, &path);
+    assert_eq!(back.status, 200, "{}", back.body);
+    let text = back.body.as_str().unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[1].starts_with("WxG1,yes,会员,-1,HKD,2,amount: the amount -1"));
+    // The rows may name persons, so they are not for everybody who may read.
+    assert_eq!(service.get(&viewer, &path).status, 403);
+    let none = "/api/v1/exports/rejected-rows?run=99";
+    assert_eq!(service.get(&operator, none).status, 404);
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub use db::unreachable::UnreachableRow;
 pub use db::write_tx::CommitFault;
 pub use differences::{
     DIFFERENCES_AT_ONCE, Difference, DifferenceChange, DifferenceEventRow, DifferenceFilter,
-    DifferenceOutcome, DifferenceRow, DifferenceSum, KeptDifference,
+    DifferenceOutcome, DifferenceRow, DifferenceSpan, DifferenceSum, KeptDifference,
 };
 pub use error::LedgerError;
 pub use items::apply_notification::NotificationClaim;

@@ -20,6 +20,7 @@ use utoipa::IntoParams;
 use super::differences::DifferencesQuery;
 use super::items::states;
 use crate::errors::chain;
+use crate::export::rejected_rows::{FileAsked, RejectedRows, RejectedRowsError};
 use crate::export::totals::{TotalsDimension, TotalsQuery, TotalsSpan, parse_month};
 use crate::export::{self, ExportContext, ExportQuery, TableFormat, TableOptions};
 use crate::http::App;
@@ -58,6 +59,16 @@ pub(super) struct ExportItemsQuery {
     state: Option<String>,
     /// Only with this key.
     key: Option<String>,
+}
+
+/// Which rejected rows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RejectedRowsQuery {
+    /// The run.
+    run: i64,
+    /// Which job, if several took rows from a file.
+    job: Option<String>,
 }
 
 /// Which runs are added up, and by what.
@@ -152,6 +163,43 @@ pub(super) async fn differences(
         limit: u64::MAX,
     };
     send(app, caller, query, &format, "differences")
+}
+
+/// The rejected rows of a run as the file that they came from, with the reason of each, to be mended
+/// and given again. The run must have read an uploaded file or one of the project
+#[utoipa::path(get, path = "/exports/rejected-rows", tag = "exports", params(RejectedRowsQuery, ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn rejected_rows(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<RejectedRowsQuery>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    let job = query.job.as_deref();
+    let rows = RejectedRows::find(app.engine(), query.run, job, FileAsked::Caller).await?;
+    let name = format!("rejected-rows-of-run-{}", query.run);
+    send(app, caller, ExportQuery::RejectedRows(rows), &format, &name)
+}
+
+impl From<RejectedRowsError> for ApiError {
+    fn from(error: RejectedRowsError) -> Self {
+        match error {
+            RejectedRowsError::Ledger(error) => error.into(),
+            error @ RejectedRowsError::NoSuchRun(_) => Self::not_found(chain(&error)),
+            error @ RejectedRowsError::WhichJob(_) => Self::invalid(chain(&error)),
+            RejectedRowsError::NoFile => Self::conflict("no_file", chain(&error)),
+            RejectedRowsError::OtherFile(_) => Self::conflict(
+                "other_file",
+                "the file that the run has read is not there any more, or is another by now",
+            ),
+            RejectedRowsError::Upload(error) => {
+                tracing::error!(error = chain(&error), "an uploaded file cannot be read");
+                Self::unavailable("uploaded files cannot be read at present; the log says why")
+            }
+        }
+    }
 }
 
 /// The audit log as a file, oldest first

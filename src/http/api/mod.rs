@@ -177,6 +177,7 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(item_actions::resolve))
         .routes(routes!(bulk::bulk))
         .routes(routes!(differences::change))
+        .routes(routes!(exports::rejected_rows))
         .routes(routes!(uploads::upload))
 }
 

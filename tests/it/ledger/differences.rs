@@ -4,7 +4,7 @@
 use payrun::domain::difference::{DifferenceReason, DifferenceState};
 use payrun::domain::money::{Amount, Currency};
 use payrun::ledger::{
-    Difference, DifferenceChange, DifferenceFilter, DifferenceRow, Ledger, LineKind,
+    Difference, DifferenceChange, DifferenceFilter, DifferenceRow, DifferenceSpan, Ledger, LineKind,
 };
 
 use super::ledger_fixture::{at, by};
@@ -230,10 +230,12 @@ fn differences_are_found_by_what_is_known_of_them() {
             let told = format!("{filter:?}");
             assert_eq!(list(&ledger, filter).await, ids, "{told}");
         }
-        let sums = ledger
-            .difference_sums(Some("hk"), ("2026-11-01", "2026-11-30"))
-            .await
-            .unwrap();
+        let november = DifferenceSpan::Days {
+            lane: text("hk"),
+            from: "2026-11-01".to_owned(),
+            to: "2026-11-30".to_owned(),
+        };
+        let sums = ledger.difference_sums(&november).await.unwrap();
         let sums: Vec<_> = sums
             .iter()
             .map(|sum| {
@@ -252,6 +254,9 @@ fn differences_are_found_by_what_is_known_of_them() {
                 ("missing_here", "open", 1, 1_000)
             ]
         );
+        // Nobody reconciled in this run.
+        let none = ledger.difference_sums(&DifferenceSpan::Run(1)).await;
+        assert_eq!(none.unwrap(), []);
     });
 }
 

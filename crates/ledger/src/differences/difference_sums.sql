@@ -1,6 +1,9 @@
--- Differences of the days from $2 to $3, on a lane ($1) or on all.
-select lane, reason, state, coalesce(their_currency, our_currency) as currency, count(*) as count,
-  cast(coalesce(sum(coalesce(theirs, ours)), 0) as bigint) as minor
-from differences where day between $2 and $3 and ($1 is null or lane = $1)
-group by lane, reason, state, coalesce(their_currency, our_currency)
-order by lane, reason, state, coalesce(their_currency, our_currency)
+-- Differences of the days from $2 to $3 on a lane ($1) or on all; or those that reconciliations of a run ($4) found.
+select d.lane, d.reason, d.state, coalesce(d.their_currency, d.our_currency) as currency, count(*) as count,
+  cast(coalesce(sum(coalesce(d.theirs, d.ours)), 0) as bigint) as minor
+from differences as d
+where ($1 is null or d.lane = $1) and ($2 is null or d.day >= $2) and ($3 is null or d.day <= $3)
+  and ($4 is null or d.found_in in (select i.id from jobs as j cross join items as i where j.run_id = $4 and j.kind = 'reconcile'
+    and i.id >= coalesce(j.first_item, 0) and i.id <= coalesce(j.last_item, 9223372036854775807) and i.job_id = j.id))
+group by d.lane, d.reason, d.state, coalesce(d.their_currency, d.our_currency)
+order by d.lane, d.reason, d.state, coalesce(d.their_currency, d.our_currency)

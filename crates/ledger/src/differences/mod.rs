@@ -18,7 +18,7 @@ use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 
 pub use change::{DIFFERENCES_AT_ONCE, DifferenceChange, DifferenceOutcome};
-pub use read::{DifferenceEventRow, DifferenceFilter, DifferenceSum};
+pub use read::{DifferenceEventRow, DifferenceFilter, DifferenceSpan, DifferenceSum};
 
 /// A difference as a reconciliation finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]

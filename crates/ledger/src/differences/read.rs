@@ -54,6 +54,22 @@ pub struct DifferenceEventRow {
     pub note: String,
 }
 
+/// Which differences are added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DifferenceSpan {
+    /// Those that the reconciliations of a run found for the first time, or anew.
+    Run(i64),
+    /// Those of the days from one to another.
+    Days {
+        /// On this gateway account; on all if none.
+        lane: Option<String>,
+        /// The first day: `YYYY-MM-DD`.
+        from: String,
+        /// The last day.
+        to: String,
+    },
+}
+
 /// How many differences there are of one kind, and how much they come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DifferenceSum {
@@ -160,20 +176,26 @@ impl Ledger {
         Ok(Some((row, events.collect::<Result<_, _>>()?)))
     }
 
-    /// How many differences there are of the days from one to another, told apart by account, reason,
-    /// state and currency.
+    /// How many differences there are, told apart by account, reason, state and currency.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn difference_sums(
         &self,
-        lane: Option<&str>,
-        days: (&str, &str),
+        span: &DifferenceSpan,
     ) -> Result<Vec<DifferenceSum>, LedgerError> {
+        let (lane, days, run) = match span {
+            DifferenceSpan::Run(run) => (None, None, Some(*run)),
+            DifferenceSpan::Days { lane, from, to } => {
+                (lane.clone(), Some((from.clone(), to.clone())), None)
+            }
+        };
+        let (from, to) = days.unzip();
         let query = sqlx::query(include_str!("difference_sums.sql"))
-            .bind(lane.map(str::to_owned))
-            .bind(days.0.to_owned())
-            .bind(days.1.to_owned());
+            .bind(lane)
+            .bind(from)
+            .bind(to)
+            .bind(run);
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
         rows.iter().map(sum_row).collect()
     }

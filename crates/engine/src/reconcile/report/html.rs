@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::chart::{self, ChartBar, ChartPair};
 use super::{ReportHeading, money, table};
 use crate::reconcile::findings::{CountAndSum, CurrencyTotals, Findings, ListedDifference};
-use payrun_domain::difference::DifferenceReason;
+use payrun_domain::difference::{DifferenceReason, DifferenceState};
 use payrun_domain::text::visible;
 
 /// The most differences of the page's table.
@@ -99,7 +99,7 @@ fn verdict(found: &Findings) -> String {
             format!("<p class=\"verdict good\"><strong>Everything agrees.</strong> {explained}</p>")
         }
         (0, open) => format!(
-            "<p class=\"verdict bad\"><strong>Nothing new.</strong> {} from before: nobody has explained or accepted that yet.</p>",
+            "<p class=\"verdict bad\"><strong>Nothing new.</strong> {} from before, which nobody has explained or accepted yet.</p>",
             some(open)
         ),
         (new, open) => {
@@ -392,7 +392,7 @@ fn difference_row(listed: ListedDifference<'_>) -> String {
         detail,
         _,
     ] = table::row(&listed).map(|field| escape(&field));
-    let class = if difference.reason.matters() {
+    let class = if listed.state == DifferenceState::Open {
         "reason grave"
     } else {
         "reason"
