@@ -26,7 +26,8 @@
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
 //! | [`export`] | the ledger, Excel, CSV, JSON | HTTP, SQL, the command line |
-//! | [`http`] | the service, the exports, HTTP | SQL, apalis |
+//! | [`report`] | the ledger, the exports, files of reports | HTTP, SQL, the command line |
+//! | [`http`] | the service, the exports, the reports, HTTP | SQL, apalis |
 //! | [`app`] | the parts, to put them together | SQL |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the fake gateways, with books of its own | the ledger, the engine |
@@ -52,6 +53,7 @@ pub mod cli;
 pub mod export;
 pub mod found;
 pub mod http;
+pub mod report;
 pub mod service;
 pub mod view;
 pub mod worker;

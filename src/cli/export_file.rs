@@ -181,6 +181,20 @@ async fn to_file(
     Ok(Exit::Success)
 }
 
+/// Writes a file that is there as a whole.
+pub(super) fn write_whole(path: &Path, force: bool, bytes: &[u8]) -> Result<(), Failure> {
+    if !force && path.exists() {
+        return Err(is_there(path));
+    }
+    let begun = tempfile::Builder::new()
+        .prefix(".payrun-")
+        .tempfile_in(folder_of(path));
+    let mut file = begun.map_err(|error| cannot_write(path, &error))?;
+    file.write_all(bytes)
+        .map_err(|error| cannot_write(path, &error))?;
+    keep(file, path, force)
+}
+
 /// Gives a whole file its name.
 fn keep(file: NamedTempFile, path: &Path, force: bool) -> Result<(), Failure> {
     file.as_file()
@@ -284,7 +298,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::invalid(format!("{} cannot be written: {error}", path.display()))
 }
 
-fn failed(path: &Path, error: ExportError) -> Failure {
+pub(super) fn failed(path: &Path, error: ExportError) -> Failure {
     match error {
         ExportError::Ledger(error) => error.into(),
         ExportError::Write(error) => cannot_write(path, &error),

@@ -37,6 +37,7 @@ mod plan;
 mod promote;
 mod prune;
 mod refund;
+mod report;
 mod reseal;
 mod resolve;
 mod restore;
@@ -164,6 +165,8 @@ enum Command {
     /// List what reconciliations found different; say whose a difference is, why it is there, that it
     /// may stand
     Differences(differences::DifferencesArgs),
+    /// Report a run or a month for finance: a page that prints, or a workbook
+    Report(report::ReportArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever
     /// wants to check it
     Journal(journal::JournalArgs),
@@ -311,6 +314,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Show(args) => show::run(context, &args).await,
         Command::Rows(args) => rows::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
+        Command::Report(args) => report::run(context, args).await,
         Command::Totals(args) => totals::run(context, &args).await,
         Command::Schedule(args) => schedule::run(context, args).await,
         Command::Contracts(args) => contracts::run(context, args).await,

@@ -34,6 +34,8 @@ use rejected_rows::RejectedRows;
 pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, TableWriter};
 pub use table::{TableEnd, TableFormat, TableOptions};
 use totals::TotalsQuery;
+pub(crate) use totals::instants_of;
+pub(crate) use xlsx_table::XlsxTable;
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;
@@ -151,6 +153,14 @@ pub async fn summary(
 ) -> Result<(Vec<String>, Vec<Vec<String>>), LedgerError> {
     let mut pages = totals::TotalsPages::begin(context, query).await?;
     let (head, rows) = (pages.head(), pages.next().unwrap_or_default());
+    Ok(shown_on_screen(&head, &rows))
+}
+
+/// A table for the screen, as [`summary`] gives it.
+pub(crate) fn shown_on_screen(
+    head: &TableHead,
+    rows: &[Vec<TableCell>],
+) -> (Vec<String>, Vec<Vec<String>>) {
     let is_shown = |place: usize| rows.iter().any(|row| row[place].is_something());
     let shown: Vec<usize> = (0..head.columns.len())
         .filter(|place| is_shown(*place))
@@ -167,10 +177,10 @@ pub async fn summary(
         let cells = shown.iter().map(|place| row[*place].plain(head.zone));
         cells.collect()
     };
-    Ok((
+    (
         shown.iter().map(heading).collect(),
         rows.iter().map(plain).collect(),
-    ))
+    )
 }
 
 /// A list that is being read.

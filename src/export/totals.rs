@@ -184,7 +184,7 @@ fn sorted(by: &[TotalsDimension]) -> Vec<TotalsDimension> {
 }
 
 /// From the first instant of a month to that of the next.
-fn instants_of(first: NaiveDate, zone: Tz) -> (Timestamp, Timestamp) {
+pub(crate) fn instants_of(first: NaiveDate, zone: Tz) -> (Timestamp, Timestamp) {
     let begins = |day: NaiveDate| instant(day.and_time(NaiveTime::MIN), zone).unwrap_or_default();
     let next = first.checked_add_months(chrono::Months::new(1));
     (begins(first), begins(next.unwrap_or(NaiveDate::MAX)))

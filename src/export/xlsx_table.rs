@@ -2,7 +2,8 @@
 //! days and instants dates. A row that is written is no longer in memory: it waits in a file without
 //! a name until the workbook is put together.
 //!
-//! A sheet has 1,048,576 rows; what is beyond goes on in another one, with the headings again.
+//! A sheet has 1,048,576 rows; what is beyond goes on in another one, with the headings again. A
+//! workbook may have several tables, each on sheets of its own.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -43,6 +44,8 @@ pub(crate) struct XlsxTable<W> {
     /// The row of the sheet that is written next.
     next: u32,
     sheet_rows: u32,
+    /// How many sheets the table has that is being written, and all tables.
+    sheets_of_table: u32,
     sheets: u32,
     rows: u64,
 }
@@ -100,9 +103,19 @@ impl<W: Write + Send> XlsxTable<W> {
             sheet,
             next: 1,
             sheet_rows,
+            sheets_of_table: 1,
             sheets: 1,
             rows: 0,
         })
+    }
+
+    /// Ends the table and begins another one.
+    pub fn next_table(&mut self, head: TableHead) -> Result<(), ExportError> {
+        let next = begin_sheet(&mut self.workbook, &head, &self.formats, 1)?;
+        self.turn_to(next)?;
+        self.head = head;
+        self.sheets_of_table = 1;
+        Ok(())
     }
 
     pub fn row(&mut self, cells: &[TableCell]) -> Result<(), ExportError> {
@@ -139,11 +152,18 @@ impl<W: Write + Send> XlsxTable<W> {
     }
 
     fn next_sheet(&mut self) -> Result<(), ExportError> {
-        self.sheets += 1;
-        let next = begin_sheet(&mut self.workbook, &self.head, &self.formats, self.sheets)?;
+        self.sheets_of_table += 1;
+        let number = self.sheets_of_table;
+        let next = begin_sheet(&mut self.workbook, &self.head, &self.formats, number)?;
+        self.turn_to(next)
+    }
+
+    /// Ends the sheet, and goes on in this one.
+    fn turn_to(&mut self, next: Worksheet) -> Result<(), ExportError> {
         let mut full = std::mem::replace(&mut self.sheet, next);
         end_sheet(&mut full, &self.head, self.next)?;
         self.workbook.push_worksheet(full);
+        self.sheets += 1;
         self.next = 1;
         Ok(())
     }

@@ -101,6 +101,7 @@ pub use reads::item_history::{AttemptRow, EventRow};
 pub use reads::item_pages::{ItemFilter, RejectedLine};
 pub use reads::metrics_queries::{LaneHealth, UnknownAges};
 pub use reads::open_jobs::{OpenJob, RunProgress};
+pub use reads::run_sums::{FailureSum, TimeSum};
 pub use reads::run_totals::{EarlierProblems, Total};
 pub use reads::runs::{JobRow, RunRow, WhoseJob};
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
@@ -115,6 +116,7 @@ pub use statements::settlements::SettlementRow;
 pub use statements::statement_files::{
     LineKind, NewStatement, StatementKept, StatementLine, StatementRow,
 };
+pub use statements::statement_sums::StatementSum;
 pub use tokens::{IdempotencyCheck, TokenRow};
 
 /// A ledger that is open.

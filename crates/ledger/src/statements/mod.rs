@@ -3,3 +3,4 @@
 pub(crate) mod reconcile;
 pub(crate) mod settlements;
 pub(crate) mod statement_files;
+pub(crate) mod statement_sums;
