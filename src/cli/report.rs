@@ -163,7 +163,7 @@ fn print(report: &FinanceReport, colour: bool) {
     if tables.is_empty() {
         say("nothing was planned, and there are no statements");
     }
-    say(
+    say_lines(
         "\nthe whole report: -o FILE.html prints, -o FILE.xlsx is for a spreadsheet, -o FILE.json for programs",
     );
 }

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::domain::text::visible;
 use crate::engine::Engine;
 use crate::engine::planning::{PlanError, PlannedRun, RunRequest};
-use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
+use crate::ledger::{ItemFilter, JobRow, LaneState, LedgerError};
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun run`.
@@ -260,7 +260,7 @@ async fn tell(
         report.print(&engine.job_kinds, context.colour);
         print_problems(&engine.ledger, report.run.id, context.colour).await?;
         for job in report.jobs.iter().filter(|job| job.kind == "reconcile") {
-            print_reports(&engine.ledger, job).await?;
+            print_reports(engine, job).await?;
         }
         say("");
     }
@@ -279,13 +279,13 @@ async fn tell(
 }
 
 /// Where a reconciliation's reports are, and what they say in short.
-async fn print_reports(ledger: &Ledger, job: &JobRow) -> Result<(), LedgerError> {
+async fn print_reports(engine: &Engine, job: &JobRow) -> Result<(), LedgerError> {
     let filter = ItemFilter {
         run_id: Some(job.run_id),
         job: Some(job.name.clone()),
         ..ItemFilter::default()
     };
-    for item in ledger.items(&filter, 0, 100).await? {
+    for item in engine.ledger.items(&filter, 0, 100).await? {
         let result: Value = item
             .result
             .as_deref()
@@ -294,6 +294,7 @@ async fn print_reports(ledger: &Ledger, job: &JobRow) -> Result<(), LedgerError>
         let Some(report) = result["report_html"].as_str() else {
             continue;
         };
+        let report = engine.config.server.report_link_or_place(report);
         let differences = result["differences"].as_u64().unwrap_or(0);
         say(format!(
             "{}: {}; open {report}",

@@ -1,7 +1,7 @@
 //! For whom a request is: a name that is not ours is how a page of a stranger reaches a service on
 //! the reader's own machine.
 //!
-//! Ours are the names of `server.hosts`, those of this machine's loopback and the address that is
+//! Ours are the names of `server.hosts`, that of `server.public_url`, those of this machine's loopback and the address that is
 //! listened on (any address where all are); for notifications also where the gateways were told to
 //! send them; whatever the port. `/healthz` says nothing of anybody, and is for all.
 
@@ -30,7 +30,11 @@ pub(super) struct Hosts {
 impl Hosts {
     /// Of a project that listens on an address.
     pub fn of(config: &Config, listen: IpAddr) -> Self {
-        let names = config.server.hosts.iter().map(|name| plain(name)).collect();
+        let named = config.server.hosts.iter().map(String::as_str);
+        let names = named
+            .chain(config.server.public_host())
+            .map(plain)
+            .collect();
         let told = config
             .gateways
             .values()

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FinanceReport, ReportSection};
+use super::{AMOUNT, FinanceReport, ReportSection};
 use crate::domain::money::{Currency, decimal_text};
 use crate::domain::text::visible;
 use crate::export::{TableCell, TableColumn, TableColumnKind};
@@ -12,12 +12,6 @@ const STYLE: &str = include_str!("style.css");
 
 /// The most rows of a table; the workbook has all.
 const LISTED: usize = 2_000;
-
-/// How the name of a sum's column ends, behind the name of its count.
-const AMOUNT: &str = "_amount";
-
-/// Columns that are shown although nothing is counted in them.
-const ALWAYS: [&str; 4] = ["planned", "succeeded", "failed", "unknown"];
 
 /// The whole page.
 pub(super) fn page(report: &FinanceReport) -> String {
@@ -86,7 +80,7 @@ fn table(report: &FinanceReport, section: &ReportSection) -> String {
             "<p class=\"note\">The first {LISTED} rows; the workbook has all.</p>"
         );
     }
-    let columns = shown(section);
+    let columns = columns_of(section);
     let _ = write!(
         page,
         "<div class=\"wide\"><table id=\"{}\">\n<thead><tr>",
@@ -152,6 +146,9 @@ impl PageColumn<'_> {
                 let count = with_separators(&count.to_string());
                 format!("{}<small>{count}×</small>", money(*minor, *currency))
             }
+            (TableCell::Count(count), Some(_)) => {
+                format!("{}×", with_separators(&count.to_string()))
+            }
             // The number of a run is a name.
             (TableCell::Count(count), _) if self.column.name == "run" => count.to_string(),
             (TableCell::Count(count), _) => with_separators(&count.to_string()),
@@ -164,25 +161,20 @@ impl PageColumn<'_> {
     }
 }
 
-/// The columns of a table, those left out in which nothing is counted.
-fn shown(section: &ReportSection) -> Vec<PageColumn<'_>> {
-    let columns = section.columns.iter().enumerate();
+/// The columns of a table, each sum with its count.
+fn columns_of(section: &ReportSection) -> Vec<PageColumn<'_>> {
     let of_sum = |name: &str| {
         let sum = format!("{name}{AMOUNT}");
         section.columns.iter().position(|column| column.name == sum)
     };
-    let counts = |place: usize| section.rows.iter().any(|row| row[place].is_something());
+    let shown = section.shown().into_iter();
+    let columns = shown.map(|place| (place, &section.columns[place]));
     columns
         .filter(|(_, column)| !column.name.ends_with(AMOUNT))
         .map(|(place, column)| PageColumn {
             column,
             place,
             sum: of_sum(&column.name),
-        })
-        .filter(|column| {
-            !column.is_number()
-                || ALWAYS.contains(&column.column.name.as_str())
-                || counts(column.place)
         })
         .collect()
 }

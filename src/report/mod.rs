@@ -11,6 +11,7 @@ mod html;
 mod json;
 mod state_sums;
 mod statements;
+pub mod stored;
 mod sums;
 mod workbook;
 
@@ -30,6 +31,12 @@ use sums::RunSums;
 /// How many runs are read at a time, and the most that a month lists.
 const PAGE: u32 = 500;
 const RUNS_LISTED: usize = 2_000;
+
+/// How the name of a sum's column ends, behind the name of its count.
+const AMOUNT: &str = "_amount";
+
+/// Columns that are shown although nothing is counted in them.
+const ALWAYS: [&str; 4] = ["planned", "succeeded", "failed", "unknown"];
 
 /// What a report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,10 +127,27 @@ pub struct ScreenTable {
 }
 
 impl ReportSection {
-    fn head(&self, zone: Tz) -> TableHead {
+    /// The places of the columns that people see: a count and its sum are left out where nothing is
+    /// counted.
+    fn shown(&self) -> Vec<usize> {
+        let place_of = |name: &str| self.columns.iter().position(|column| column.name == name);
+        let counts = |place: usize| self.rows.iter().any(|row| row[place].is_something());
+        let is_shown = |(place, column): &(usize, &TableColumn)| {
+            let name = column.name.strip_suffix(AMOUNT).unwrap_or(&column.name);
+            let is_number = matches!(column.kind, TableColumnKind::Count | TableColumnKind::Money);
+            !is_number || ALWAYS.contains(&name) || counts(place_of(name).unwrap_or(*place))
+        };
+        let columns = self.columns.iter().enumerate().filter(is_shown);
+        columns.map(|(place, _)| place).collect()
+    }
+
+    fn head(&self, zone: Tz, shown: &[usize]) -> TableHead {
         TableHead {
             title: self.name,
-            columns: self.columns.clone(),
+            columns: shown
+                .iter()
+                .map(|place| self.columns[*place].clone())
+                .collect(),
             zone,
         }
     }
@@ -155,7 +179,8 @@ impl FinanceReport {
             .filter(|section| !section.rows.is_empty());
         with_rows
             .map(|section| {
-                let head = section.head(self.zone);
+                let all: Vec<usize> = (0..section.columns.len()).collect();
+                let head = section.head(self.zone, &all);
                 let (columns, rows) = crate::export::shown_on_screen(&head, &section.rows);
                 ScreenTable {
                     heading: section.heading,

@@ -21,9 +21,11 @@ pub(super) fn workbook(report: &FinanceReport) -> Result<Vec<u8>, ExportError> {
         table.row(&row)?;
     }
     for section in &report.sections {
-        table.next_table(section.head(report.zone))?;
+        let shown = section.shown();
+        table.next_table(section.head(report.zone, &shown))?;
         for row in &section.rows {
-            table.row(row)?;
+            let cells: Vec<TableCell> = shown.iter().map(|place| row[*place].clone()).collect();
+            table.row(&cells)?;
         }
     }
     table.finish().map(|(bytes, _)| bytes)

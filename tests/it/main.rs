@@ -45,6 +45,7 @@ mod promote;
 mod reading;
 mod reference;
 mod refunds;
+mod reports;
 mod reseal;
 mod retention;
 mod rig;

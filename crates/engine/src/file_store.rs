@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -22,6 +23,17 @@ use payrun_system::private_files::{take_from_others, tell_if_others_write};
 /// The folders that are made in the place for files. The place itself is the user's where it is not
 /// within the project, and may hold other things.
 const FOLDERS: [&str; 3] = ["statements", "reports", "uploads"];
+
+/// A file that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its name: `reports/runs/run-7.html`.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was last written.
+    pub written_at: Timestamp,
+}
 
 /// A place for files.
 #[derive(Debug, Clone)]
@@ -138,6 +150,75 @@ impl Files {
             .await
             .map(Some)
             .map_err(|source| self.failed(name, source))
+    }
+
+    /// What is kept under a name, if it is no longer than so many bytes; none if nothing is, or it is
+    /// longer.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn read_within(&self, name: &str, most: u64) -> Result<Option<Bytes>, FilesError> {
+        let there = match self.store.get(&self.at(name)).await {
+            Ok(there) if there.meta.size <= most => there,
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(self.failed(name, source)),
+        };
+        let bytes = there.bytes().await;
+        bytes.map(Some).map_err(|source| self.failed(name, source))
+    }
+
+    /// What is kept under a name, piece by piece, and its length; none if nothing is.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn stream(
+        &self,
+        name: &str,
+    ) -> Result<Option<(u64, BoxStream<'static, std::io::Result<Bytes>>)>, FilesError> {
+        match self.store.get(&self.at(name)).await {
+            Ok(there) => {
+                let length = there.meta.size;
+                let pieces = there.into_stream().map_err(std::io::Error::other);
+                Ok(Some((length, pieces.boxed())))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(name, source)),
+        }
+    }
+
+    /// A file by its name; none if there is no such.
+    ///
+    /// # Errors
+    /// If it cannot be looked for.
+    pub async fn stat(&self, name: &str) -> Result<Option<StoredFile>, FilesError> {
+        match self.store.head(&self.at(name)).await {
+            Ok(found) => Ok(Some(self.stored(&found))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(name, source)),
+        }
+    }
+
+    /// The files of a folder of the store and of the folders in it, in no order.
+    pub fn list(&self, folder: &str) -> BoxStream<'static, Result<StoredFile, FilesError>> {
+        let (files, folder) = (self.clone(), folder.to_owned());
+        let found = self.store.list(Some(&self.at(&folder)));
+        found
+            .map(move |found| match found {
+                Ok(found) => Ok(files.stored(&found)),
+                Err(source) => Err(files.failed(&folder, source)),
+            })
+            .boxed()
+    }
+
+    fn stored(&self, found: &object_store::ObjectMeta) -> StoredFile {
+        let prefix = self.prefix.parts().count();
+        let parts = found.location.parts().skip(prefix);
+        let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+        StoredFile {
+            name: parts.join("/"),
+            bytes: found.size,
+            written_at: Timestamp::from_millis(found.last_modified.timestamp_millis()),
+        }
     }
 
     /// The names of files in a folder of the store that were last written before an instant, at

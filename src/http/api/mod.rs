@@ -15,6 +15,7 @@ mod notifications;
 mod page;
 mod pauses;
 mod query_check;
+mod reports;
 mod runs;
 mod schedule;
 mod search;
@@ -154,6 +155,8 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(exports::differences))
         .routes(routes!(exports::audit))
         .routes(routes!(exports::totals))
+        .routes(routes!(reports::list))
+        .routes(routes!(reports::file))
 }
 
 /// What is for approvers.

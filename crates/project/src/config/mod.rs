@@ -40,7 +40,7 @@ pub use alerts::{AlertsConfig, DailyMail, MailConfig, MailSecurity};
 pub(crate) use alerts::{WORKFLOW_RULE, rule};
 pub use ownership::{OthersRule, StatementOwnership};
 pub use retention::RetentionConfig;
-pub use server::{ConnectionsConfig, ServerConfig, TlsConfig};
+pub use server::{ConnectionsConfig, REPORTS, ServerConfig, TlsConfig};
 
 /// The largest item file that is planned where nothing is said, in MiB.
 pub const INPUT_MIB: u64 = 1024;

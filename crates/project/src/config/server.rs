@@ -12,13 +12,17 @@ use payrun_yaml::fields::{FieldSpec, ValueShape, boolean, integer_of, text_of};
 use payrun_yaml::node::YamlNode;
 
 use super::load::FileContext;
+use super::urls::url_parts;
 
 /// Where the service listens if nothing else is said.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
 
+/// Where the API has reports.
+pub const REPORTS: &str = "/api/v1/reports";
+
 /// The fields of `server:`.
-pub(super) static FIELDS: [FieldSpec; 5] = [
+pub(super) static FIELDS: [FieldSpec; 6] = [
     FieldSpec::optional(
         "listen",
         ValueShape::Text,
@@ -39,6 +43,12 @@ pub(super) static FIELDS: [FieldSpec; 5] = [
         ValueShape::List(&ValueShape::Text),
         "The names that people and programs call the service by, beside localhost, the address it listens on and, for notifications alone, those of notify_url; \
          what is for another host is refused.",
+    ),
+    FieldSpec::optional(
+        "public_url",
+        ValueShape::Text,
+        "What people and programs reach the service by, such as https://payrun.example.com: mails and reports name links with it. Its host is \
+         one of hosts.",
     ),
     FieldSpec::optional(
         "connections",
@@ -81,6 +91,8 @@ pub struct ServerConfig {
     pub behind_proxy: bool,
     /// The names it goes by beside those that are its own anyway.
     pub hosts: Vec<String>,
+    /// What it is reached by, without a slash at the end.
+    pub public_url: Option<String>,
     /// How many connections it has at once.
     pub connections: ConnectionsConfig,
 }
@@ -123,8 +135,32 @@ impl Default for ServerConfig {
             tls: None,
             behind_proxy: false,
             hosts: Vec::new(),
+            public_url: None,
             connections: ConnectionsConfig::default(),
         }
+    }
+}
+
+impl ServerConfig {
+    /// The link to a report, by its name such as `runs/run-7.html`; none where it is not known what
+    /// the service is reached by.
+    pub fn report_link(&self, name: &str) -> Option<String> {
+        let url = self.public_url.as_ref()?;
+        Some(format!("{url}{REPORTS}/{name}"))
+    }
+
+    /// The link to a report by where its file lies: behind the last `/reports/`. Where there is no
+    /// link, the place itself.
+    pub fn report_link_or_place(&self, place: &str) -> String {
+        let name = place.rsplit_once("/reports/").map(|(_, name)| name);
+        name.and_then(|name| self.report_link(name))
+            .unwrap_or_else(|| place.to_owned())
+    }
+
+    /// The host of [`ServerConfig::public_url`].
+    pub fn public_host(&self) -> Option<&str> {
+        let (host, _) = url_parts(self.public_url.as_deref()?).ok()?;
+        Some(host)
     }
 }
 
@@ -163,8 +199,24 @@ impl FileContext<'_> {
             tls,
             behind_proxy,
             hosts,
+            public_url: node
+                .get("public_url")
+                .and_then(|node| self.public_url(node)),
             connections: connections(node, behind_proxy),
         }
+    }
+
+    /// Scheme, host and perhaps a path, without a slash at the end.
+    fn public_url(&mut self, node: &YamlNode) -> Option<String> {
+        let text = node.text()?;
+        let problem = match url_parts(text) {
+            Err(problem) => problem,
+            Ok((_, path)) if path.contains(['?', '#']) => "public_url must not have a query",
+            Ok(_) if text.len() > 256 => "public_url takes at most 256 characters",
+            Ok(_) => return Some(text.trim_end_matches('/').to_owned()),
+        };
+        self.refuse(node.at, problem, "such as https://payrun.example.com");
+        None
     }
 
     fn hosts(&mut self, node: &YamlNode) -> Vec<String> {
@@ -213,5 +265,27 @@ fn connections(node: &YamlNode, behind_proxy: bool) -> ConnectionsConfig {
         total,
         per_address: per_address.unwrap_or(usual),
         per_own_address: per_address.unwrap_or(total),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_named_by_its_link_where_there_is_one() {
+        let mut server = ServerConfig::default();
+        let place = "/srv/files/reports/hk/reconcile-2026-03-01-2026-03-02.html";
+        assert_eq!(server.report_link_or_place(place), place);
+        server.public_url = Some("https://pay.example.com/payrun".to_owned());
+        assert_eq!(
+            server.report_link_or_place(place),
+            "https://pay.example.com/payrun/api/v1/reports/hk/reconcile-2026-03-01-2026-03-02.html"
+        );
+        assert_eq!(server.public_host(), Some("pay.example.com"));
+        assert_eq!(
+            server.report_link_or_place("elsewhere.html"),
+            "elsewhere.html"
+        );
     }
 }

@@ -1,0 +1,516 @@
+//! Papers for finance: a run or a month as a page, a workbook and JSON; made when a run ends and a
+//! month is over; found and fetched over the API.
+
+use std::io::Cursor;
+
+use calamine::{Data, Reader as _, Xlsx, open_workbook_from_rs};
+use payrun::domain::actor::Actor;
+use payrun::domain::time::Timestamp;
+use payrun::ledger::NewRun;
+use payrun::sandbox::faults::FaultPlan;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::statements::{day, reconciled};
+use crate::support::gateways::ORDERS;
+use crate::support::service::Service;
+use crate::support::{App, DATE, Setup, WORKFLOW};
+
+/// Three that are charged, one that is poor, and a row that is no amount.
+const CONTRACTS: &str = "contract_id,plan,amount,currency,active\n\
+    C-0001,basic,38.00,HKD,yes\n\
+    C-0002,basic,68.50,HKD,yes\n\
+    C-0003,basic,1234567.89,HKD,yes\n\
+    C-0004-poor,basic,38.00,HKD,yes\n\
+    C-0005,basic,thirty,HKD,yes\n";
+
+fn project() -> App {
+    App::of(Setup {
+        contracts: CONTRACTS.to_owned(),
+        timeout: "20s",
+        ..Setup::default()
+    })
+}
+
+fn app() -> App {
+    let app = project();
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
+    app
+}
+
+/// Today on the clock of the projects of these tests.
+fn today() -> chrono::NaiveDate {
+    let now = chrono::Utc::now();
+    now.with_timezone(&chrono_tz::Asia::Hong_Kong).date_naive()
+}
+
+fn this_month() -> String {
+    today().format("%Y-%m").to_string()
+}
+
+/// A report as JSON.
+fn report(app: &App, args: &[&str]) -> Value {
+    let args: Vec<&str> = ["report"]
+        .iter()
+        .chain(args)
+        .chain(&["-o", "report.json", "--force"])
+        .copied()
+        .collect();
+    app.payrun(&args).exits(0);
+    serde_json::from_slice(&std::fs::read(app.path("report.json")).unwrap()).unwrap()
+}
+
+fn page(app: &App, args: &[&str]) -> String {
+    let args: Vec<&str> = ["report"]
+        .iter()
+        .chain(args)
+        .chain(&["-o", "page.html", "--force"])
+        .copied()
+        .collect();
+    app.payrun(&args).exits(0);
+    std::fs::read_to_string(app.path("page.html")).unwrap()
+}
+
+#[test]
+fn a_run_is_added_up_by_account_kind_and_currency_by_day_and_by_code() {
+    let app = app();
+    let report = report(&app, &["run", "1"]);
+    assert_eq!(
+        (&report["title"], &report["settled"]),
+        (&json!("Run 1 of deductions"), &json!(true)),
+        "{report}"
+    );
+    let totals = report["totals"].as_array().unwrap();
+    assert_eq!(totals.len(), 2, "{totals:?}");
+    let rejected = &totals[0];
+    assert_eq!(
+        (
+            &rejected["currency"],
+            &rejected["rejected"],
+            &rejected["planned"]
+        ),
+        (&Value::Null, &json!(1), &json!(0)),
+        "{rejected}"
+    );
+    let hkd = &totals[1];
+    for (name, expected) in [
+        ("account", json!("hk")),
+        ("kind", json!("deduct")),
+        ("currency", json!("HKD")),
+        ("planned", json!(4)),
+        ("planned_amount", json!("1234712.39")),
+        ("succeeded", json!(3)),
+        ("succeeded_amount", json!("1234674.39")),
+        ("failed", json!(1)),
+        ("failed_amount", json!("38.00")),
+        ("unknown", json!(0)),
+        ("needs_review", json!(0)),
+    ] {
+        assert_eq!(hkd[name], expected, "{name} of {hkd}");
+    }
+    // Everything was sent today, so the day has what the run has.
+    let days = report["days"].as_array().unwrap();
+    let of_day = days.iter().find(|row| row["currency"] == "HKD").unwrap();
+    assert_eq!(of_day["day"], today().to_string());
+    assert_eq!(of_day["succeeded_amount"], "1234674.39");
+    let failed = &report["failed"];
+    assert_eq!(failed[0]["code"], "NOT_ENOUGH");
+    assert_eq!(failed[0]["failed"], 1);
+    assert_eq!(failed[0]["failed_amount"], "38.00");
+    assert_eq!(
+        failed[0]["meaning"],
+        "declined for now; another day it may succeed"
+    );
+    assert_eq!(report["refunds"], json!([]));
+
+    let shown = app.payrun(&["report", "run", "1"]).exits(0);
+    let shown = shown.says("everything is settled").says("NOT_ENOUGH");
+    assert!(shown.stdout.contains("1234674.39"), "{}", shown.stdout);
+    shown.says("-o FILE.html");
+}
+
+#[test]
+fn a_page_needs_nothing_else_and_names_its_time_zone() {
+    let app = app();
+    let page = page(&app, &["run", "1"]);
+    for wanted in [
+        "<h1>Run 1 of deductions</h1>",
+        "Everything is settled.",
+        "Asia/Hong_Kong",
+        env!("CARGO_PKG_VERSION"),
+        "1\u{202f}234\u{202f}674.39<small>3×</small>",
+        "NOT_ENOUGH",
+        "@media print",
+        "size: A4",
+    ] {
+        assert!(page.contains(wanted), "{wanted} is not in\n{page}");
+    }
+    for foreign in ["<script", "http://", "https://", "src=", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign} is in\n{page}");
+    }
+    // Nothing of a single payer.
+    assert!(
+        !page.contains("C-0001") && !page.contains("openid"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_workbook_has_a_sheet_for_each_table_with_numbers_and_dates() {
+    let app = app();
+    let told = app.payrun(&["report", "month", &this_month(), "-o", "month.xlsx"]);
+    told.exits(0).says("in month.xlsx");
+    let bytes = std::fs::read(app.path("month.xlsx")).unwrap();
+    let mut workbook: Xlsx<_> = open_workbook_from_rs(Cursor::new(bytes)).unwrap();
+    let names = workbook.sheet_names();
+    assert_eq!(
+        names,
+        [
+            "report",
+            "totals",
+            "days",
+            "failed",
+            "refunds",
+            "statements",
+            "runs"
+        ]
+    );
+    let mut sheet = |name: &str| -> Vec<Vec<Data>> {
+        let range = workbook.worksheet_range(name).unwrap();
+        range.rows().map(<[Data]>::to_vec).collect()
+    };
+    let column = |sheet: &[Vec<Data>], heading: &str| -> Vec<Data> {
+        let place = sheet[0].iter().position(|one| *one == *heading);
+        let place = place.unwrap_or_else(|| panic!("no {heading} in {:?}", sheet[0]));
+        sheet[1..].iter().map(|row| row[place].clone()).collect()
+    };
+    let totals = sheet("totals");
+    assert_eq!(
+        column(&totals, "succeeded amount")[1],
+        Data::Float(1_234_674.39)
+    );
+    assert_eq!(column(&totals, "rejected")[0], Data::Float(1.0));
+    let days = column(&sheet("days"), "day");
+    assert!(matches!(days[0], Data::DateTime(_)), "{days:?}");
+    let failed = sheet("failed");
+    assert_eq!(
+        column(&failed, "code")[0],
+        Data::String("NOT_ENOUGH".to_owned())
+    );
+    let runs = sheet("runs");
+    assert_eq!(column(&runs, "run")[0], Data::Float(1.0));
+    let planned = column(&runs, "planned (Asia/Hong_Kong)");
+    assert!(matches!(planned[0], Data::DateTime(_)), "{planned:?}");
+    let about: Vec<String> = sheet("report")
+        .iter()
+        .map(|row| row[0].to_string())
+        .collect();
+    for wanted in ["settled", "open", "time zone", "made", "payrun"] {
+        assert!(
+            about.contains(&wanted.to_owned()),
+            "{wanted} is not in {about:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_open_stands_first() {
+    let app = project();
+    app.payrun(&["pause", "all", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"])
+        .exits(4);
+    let report = report(&app, &["run", "1"]);
+    assert_eq!(report["settled"], false);
+    assert_eq!(report["open"], json!(["4 items are still to be sent."]));
+    assert!(page(&app, &["run", "1"]).contains("Not everything is settled yet."));
+    app.payrun(&["report", "run", "1"])
+        .exits(0)
+        .says("4 items are still to be sent.");
+    app.payrun(&["resume", "all", "--reason", "a test"])
+        .exits(0);
+    app.payrun(&["run", "--resume"]).exits(3);
+}
+
+#[test]
+fn a_month_has_the_runs_of_its_days_and_one_account_if_asked() {
+    let app = app();
+    let month = report(&app, &["month", &this_month()]);
+    let run = report(&app, &["run", "1"]);
+    for table in ["totals", "days", "failed"] {
+        assert_eq!(month[table], run[table], "{table}");
+    }
+    assert_eq!(month["runs"][0]["run"], 1);
+    assert_eq!(month["facts"]["time_zone"], "Asia/Hong_Kong");
+    let open: Vec<&str> = month["open"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(open.contains(&"The month is not over."), "{open:?}");
+    let first = today().format("%Y-%m-01").to_string();
+    let wanted = format!("Account hk has no statement of {first}");
+    if today().format("%d").to_string() != "01" {
+        assert!(
+            open.iter().any(|open| open.starts_with(&wanted)),
+            "{open:?}"
+        );
+    }
+    let none = report(&app, &["month", "2001-02"]);
+    assert_eq!((&none["totals"], &none["runs"]), (&json!([]), &json!([])));
+    assert_eq!(none["settled"], true);
+    let of_hk = report(&app, &["month", &this_month(), "--account", "hk"]);
+    assert_eq!(of_hk["totals"], month["totals"]);
+
+    app.payrun(&["report", "month", &this_month(), "--account", "kh"])
+        .exits(2)
+        .says("payrun.yaml has no gateway account kh")
+        .says("there are: hk");
+    app.payrun(&["report", "month", "2026-13"])
+        .exits(2)
+        .says("a month is written like 2026-03");
+    app.payrun(&["report", "run", "7"])
+        .exits(2)
+        .says("there is no such run");
+    app.payrun(&["report", "run", "1", "-o", "report.pdf"])
+        .exits(2)
+        .says("end it with one of .html, .xlsx, .json");
+    app.write("mine.html", "mine");
+    app.payrun(&["report", "run", "1", "-o", "mine.html"])
+        .exits(2)
+        .says("mine.html is there already");
+    assert_eq!(std::fs::read(app.path("mine.html")).unwrap(), b"mine");
+}
+
+#[test]
+fn what_gateways_settle_is_what_their_statements_say() {
+    let rig = reconciled(FaultPlan::NONE, "days: 1");
+    assert!(day("days: 1").contains("uses: statement"));
+    let month = this_month();
+    let (code, said) = rig.payrun(&["report", "month", &month, "-o", "month.json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let text = std::fs::read(rig.folder.path().join("month.json")).unwrap();
+    let report: Value = serde_json::from_slice(&text).unwrap();
+    let rows = report["statements"].as_array().unwrap();
+    for gateway in ["wechat", "hipopay"] {
+        let row = rows.iter().find(|row| row["account"] == gateway).unwrap();
+        // The reconciliation goes over the lines one by one; the report has the database add them up.
+        let item = &rig.items_of(&format!("reconcile-{gateway}"))[0];
+        let sums = &item["result"]["sums"]["HKD"];
+        assert_eq!(row["payments"], ORDERS, "{row}");
+        assert_eq!(
+            row["payments_amount"], sums["payments"]["theirs"]["sum"],
+            "{row}"
+        );
+        assert_eq!(row["fees_amount"], sums["fees"]["sum"], "{row}");
+        assert_eq!(row["net_amount"], sums["net"]["sum"], "{row}");
+        assert_eq!(row["days"], 1);
+    }
+}
+
+#[test]
+fn hostile_names_make_no_markup() {
+    let app = app();
+    let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+    app.wait_for(async {
+        let ledger = app.ledger().await;
+        let run = NewRun {
+            author: Actor::person("ann", "a test").unwrap(),
+            workflow: "<script>alert(1)</script>".to_owned(),
+            occurrence: "\"'><img src=x onerror=alert(1)>\u{202e}".to_owned(),
+            source: String::new(),
+            file: None,
+            params: "{}".to_owned(),
+            at: now,
+            timezone: "UTC".to_owned(),
+            now,
+        };
+        ledger.plan(run).await.unwrap().commit().await.unwrap();
+        ledger.close().await;
+    });
+    for args in [&["run", "2"][..], &["month", &this_month()]] {
+        let page = page(&app, args);
+        assert!(
+            !page.contains("<script") && !page.contains("<img"),
+            "{page}"
+        );
+        assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
+        assert!(
+            !page.contains('\u{202e}') && page.contains("[U+202E]"),
+            "{page}"
+        );
+    }
+}
+
+/// Status, headers and text of a path.
+fn fetch(
+    app: &App,
+    service: &Service<'_>,
+    token: &str,
+    path: &str,
+) -> (u16, Vec<(String, String)>, String) {
+    let request = service.request(Method::GET, path).bearer_auth(token);
+    app.wait_for(async {
+        let response = request.send().await.unwrap();
+        let headers = response.headers().iter();
+        let headers = headers
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.unwrap();
+        (
+            status,
+            headers,
+            String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    })
+}
+
+#[track_caller]
+fn header<'a>(headers: &'a [(String, String)], name: &str) -> &'a str {
+    let found = headers.iter().find(|(one, _)| one == name);
+    found.map_or("", |(_, value)| value)
+}
+
+#[test]
+fn the_api_lists_reports_and_gives_only_what_it_lists() {
+    let app = app();
+    for (file, text) in [
+        ("hk/reconcile-2026-11-01-2026-11-02.html", "<p>a page</p>"),
+        ("hk/reconcile-2026-11-01-2026-11-02.csv", "reason\n"),
+        ("hk/reconcile-2026-11-01-2026-11-02.json", "{\"a\": 1}"),
+        ("hk/notes.txt", "mine"),
+        ("secret.html", "mine"),
+        ("runs/run-1.html", "<p>run 1</p>"),
+        ("runs/run-1.xlsx", "PK"),
+        ("months/2026-11.html", "<p>month</p>"),
+    ] {
+        app.write(&format!("files/reports/{file}"), text);
+    }
+    app.write("files/statements/hk/2026-11-01.csv", "mine");
+    app.edit(
+        "payrun.yaml",
+        "timezone: Asia/Hong_Kong\n",
+        "timezone: Asia/Hong_Kong\nserver: { public_url: \"https://pay.example.com/payrun/\" }\n",
+    );
+    let service = Service::of(&app);
+    let viewer = service.token("vera", "viewer");
+    let listed = service.get(&viewer, "/api/v1/reports").body;
+    let mut names: Vec<&str> = listed["reports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|report| report["name"].as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "hk/reconcile-2026-11-01-2026-11-02",
+            "months/2026-11",
+            "runs/run-1"
+        ],
+        "{listed}"
+    );
+    let only = service.get(&viewer, "/api/v1/reports?kind=reconcile").body;
+    let reconciled = &only["reports"][0];
+    assert_eq!(only["reports"].as_array().unwrap().len(), 1, "{only}");
+    assert_eq!(
+        (
+            &reconciled["account"],
+            &reconciled["from"],
+            &reconciled["to"]
+        ),
+        (&json!("hk"), &json!("2026-11-01"), &json!("2026-11-02"))
+    );
+    let files = reconciled["files"].as_array().unwrap();
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert_eq!(files[0]["bytes"], "<p>a page</p>".len());
+    assert_eq!(
+        files[0]["link"],
+        "https://pay.example.com/payrun/api/v1/reports/hk/reconcile-2026-11-01-2026-11-02.html"
+    );
+
+    // Page by page, each once.
+    let (mut seen, mut before) = (Vec::new(), String::new());
+    loop {
+        let listed = service
+            .get(&viewer, &format!("/api/v1/reports?limit=1{before}"))
+            .body;
+        let reports = listed["reports"].as_array().unwrap();
+        seen.extend(
+            reports
+                .iter()
+                .map(|report| report["name"].as_str().unwrap().to_owned()),
+        );
+        match listed["next_before"].as_str() {
+            Some(name) => before = format!("&before={name}"),
+            None => break,
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, names);
+
+    let (status, headers, page) = fetch(
+        &app,
+        &service,
+        &viewer,
+        "/api/v1/reports/hk/reconcile-2026-11-01-2026-11-02.html",
+    );
+    assert_eq!((status, page.as_str()), (200, "<p>a page</p>"));
+    assert_eq!(header(&headers, "content-type"), "text/html; charset=utf-8");
+    let policy = header(&headers, "content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'unsafe-inline';")
+            && !policy.contains("script"),
+        "{policy}"
+    );
+    assert_eq!(header(&headers, "x-content-type-options"), "nosniff");
+    let (status, headers, _) = fetch(&app, &service, &viewer, "/api/v1/reports/runs/run-1.xlsx");
+    assert_eq!(status, 200);
+    assert_eq!(
+        header(&headers, "content-disposition"),
+        "attachment; filename=\"runs-run-1.xlsx\""
+    );
+
+    for path in [
+        "secret.html",
+        "hk/notes.txt",
+        "runs/run-2.html",
+        "runs/run-01.html",
+        "runs/run-1.json",
+        "hk/..%2F..%2Fstatements%2Fhk%2F2026-11-01.csv",
+        "..%2Fstatements/hk",
+        "%2e%2e/reconcile-2026-11-01-2026-11-02.html",
+        "hk/reconcile-2026-11-01-2026-11-02.html%00",
+        "../../../payrun.yaml",
+    ] {
+        let (status, _, said) = fetch(&app, &service, &viewer, &format!("/api/v1/reports/{path}"));
+        assert!(matches!(status, 400 | 404), "{path}: {status} {said}");
+        assert!(
+            !said.contains("mine") && !said.contains("gateways:"),
+            "{path}: {said}"
+        );
+    }
+    for path in [
+        "reports?kind=secret",
+        "reports?before=runs/run-9",
+        "reports?limit=0",
+    ] {
+        assert_eq!(
+            service.get(&viewer, &format!("/api/v1/{path}")).status,
+            400,
+            "{path}"
+        );
+    }
+    for path in ["reports", "reports/runs/run-1.html"] {
+        let strangers = service.request(Method::GET, &format!("/api/v1/{path}"));
+        assert_eq!(service.send(strangers).status, 401, "{path}");
+        assert_eq!(
+            service
+                .get("payrun_nobody", &format!("/api/v1/{path}"))
+                .status,
+            401
+        );
+    }
+}
