@@ -24,7 +24,7 @@
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
 //! | [`alerts`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
-//! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
+//! | [`service`] | the engine, the workers, the reports, workflow files | HTTP, SQL |
 //! | [`export`] | the ledger, Excel, CSV, JSON | HTTP, SQL, the command line |
 //! | [`report`] | the ledger, the exports, files of reports | HTTP, SQL, the command line |
 //! | [`http`] | the service, the exports, the reports, HTTP | SQL, apalis |

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
 use super::plan::{RunOptions, failed, plan_json, print_changed, print_refusals, summary};
 use super::run_progress::{ExecutionEnd, Runs, carry_out, exit_of, out_of_reach};
@@ -19,10 +19,12 @@ use super::show::print_problems;
 use super::signals::stop_switch;
 use crate::app::Project;
 use crate::clock::Clock;
+use crate::config::report_link_or_place;
 use crate::domain::text::visible;
 use crate::engine::Engine;
 use crate::engine::planning::{PlanError, PlannedRun, RunRequest};
 use crate::ledger::{ItemFilter, JobRow, LaneState, LedgerError};
+use crate::report::made::make_due;
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun run`.
@@ -108,6 +110,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
         ));
     }
     if runs.is_empty() {
+        make_reports(&engine, args.json).await;
         say(if args.json {
             "{\"runs\": []}"
         } else {
@@ -120,7 +123,25 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
         own: planned.as_ref().map(|planned| planned.run_id),
     };
     let ended = carry_out(&engine, &node, carried, args.wait, stopped, !args.json).await?;
+    make_reports(&engine, args.json).await;
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
+}
+
+/// Makes the reports of runs that have ended, where their workflows say so. What cannot be made now
+/// is made later, and does not fail the run.
+async fn make_reports(engine: &Engine, quiet: bool) {
+    match make_due(engine).await {
+        Ok(places) => {
+            let places = places.iter().filter(|_| !quiet);
+            places.for_each(|place| note(format!("report: {place}")));
+        }
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "reports could not be made; it is tried again"
+            );
+        }
+    }
 }
 
 /// What payrun suspends for a while (for funds) is tried again: a person has looked, or would not be
@@ -294,7 +315,7 @@ async fn print_reports(engine: &Engine, job: &JobRow) -> Result<(), LedgerError>
         let Some(report) = result["report_html"].as_str() else {
             continue;
         };
-        let report = engine.config.server.report_link_or_place(report);
+        let report = report_link_or_place(engine.config.server.public_url.as_ref(), report);
         let differences = result["differences"].as_u64().unwrap_or(0);
         say(format!(
             "{}: {}; open {report}",

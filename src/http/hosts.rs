@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
-use crate::config::Config;
+use crate::config::{Config, PublicUrl};
 
 /// The names that are ours.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Hosts {
     pub fn of(config: &Config, listen: IpAddr) -> Self {
         let named = config.server.hosts.iter().map(String::as_str);
         let names = named
-            .chain(config.server.public_host())
+            .chain(config.server.public_url.as_ref().and_then(PublicUrl::host))
             .map(plain)
             .collect();
         let told = config

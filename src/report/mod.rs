@@ -9,6 +9,7 @@ mod code_words;
 mod failures;
 mod html;
 mod json;
+pub mod made;
 mod state_sums;
 mod statements;
 pub mod stored;

@@ -10,6 +10,7 @@ pub mod health;
 mod housekeeping;
 mod notifications;
 mod periodic;
+mod reports;
 mod runs;
 mod schedules;
 mod workers;
@@ -61,6 +62,7 @@ impl Service {
         duties.spawn(alerts::run(self.clone(), tellers, stop.clone()));
         duties.spawn(schedules::run(self.clone(), stop.clone()));
         duties.spawn(housekeeping::run(self.clone(), stop.clone()));
+        duties.spawn(reports::want_months(self.clone(), stop.clone()));
         self.keep(duties, stop).await;
     }
 
@@ -73,6 +75,7 @@ impl Service {
         duties.spawn(workflows::run(self.clone(), stop.clone()));
         duties.spawn(workers::run(self.clone(), stop.clone()));
         duties.spawn(notifications::run(self.clone(), stop.clone()));
+        duties.spawn(reports::make(self.clone(), stop.clone()));
         duties.spawn(runs::run(self.clone(), stop));
         while let Some(ended) = duties.join_next().await {
             if let Err(error) = ended {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::statements::{day, reconciled};
 use crate::support::gateways::ORDERS;
 use crate::support::service::Service;
-use crate::support::{App, DATE, Setup, WORKFLOW};
+use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, until};
 
 /// Three that are charged, one that is poor, and a row that is no amount.
 const CONTRACTS: &str = "contract_id,plan,amount,currency,active\n\
@@ -308,16 +308,16 @@ fn what_gateways_settle_is_what_their_statements_say() {
     }
 }
 
-#[test]
-fn hostile_names_make_no_markup() {
-    let app = app();
-    let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+/// Plans a run without jobs so many days ago.
+fn empty_run(app: &App, workflow: &str, occurrence: &str, days_ago: i64) {
+    let at = chrono::Utc::now() - chrono::TimeDelta::days(days_ago);
+    let now = Timestamp::from_millis(at.timestamp_millis());
     app.wait_for(async {
         let ledger = app.ledger().await;
         let run = NewRun {
             author: Actor::person("ann", "a test").unwrap(),
-            workflow: "<script>alert(1)</script>".to_owned(),
-            occurrence: "\"'><img src=x onerror=alert(1)>\u{202e}".to_owned(),
+            workflow: workflow.to_owned(),
+            occurrence: occurrence.to_owned(),
             source: String::new(),
             file: None,
             params: "{}".to_owned(),
@@ -328,6 +328,13 @@ fn hostile_names_make_no_markup() {
         ledger.plan(run).await.unwrap().commit().await.unwrap();
         ledger.close().await;
     });
+}
+
+#[test]
+fn hostile_names_make_no_markup() {
+    let app = app();
+    let occurrence = "\"'><img src=x onerror=alert(1)>\u{202e}";
+    empty_run(&app, "<script>alert(1)</script>", occurrence, 0);
     for args in [&["run", "2"][..], &["month", &this_month()]] {
         let page = page(&app, args);
         assert!(
@@ -513,4 +520,140 @@ fn the_api_lists_reports_and_gives_only_what_it_lists() {
             401
         );
     }
+}
+
+/// A project whose workflow has a report made when a run ends.
+fn reporting() -> App {
+    let app = project();
+    app.edit(
+        WORKFLOW,
+        "workflow: deductions\n",
+        "workflow: deductions\nreport: true\n",
+    );
+    app
+}
+
+/// The files of a report, which are there.
+fn kept(app: &App, name: &str) -> (String, Vec<u8>) {
+    let file = |end: &str| app.path(&format!("files/reports/{name}.{end}"));
+    let page = std::fs::read_to_string(file("html"));
+    let workbook = std::fs::read(file("xlsx"));
+    (
+        page.unwrap_or_else(|error| panic!("{name}: {error}")),
+        workbook.unwrap_or_else(|error| panic!("{name}: {error}")),
+    )
+}
+
+/// `payrun` with its clock this many seconds ahead.
+fn later(app: &App, args: &[&str], seconds: u64) -> Running {
+    app.write("clock", (seconds * 1_000).to_string());
+    let mut command = app.command(args);
+    command.env("PAYRUN_CLOCK", app.path("clock"));
+    Running::start(command)
+}
+
+#[test]
+fn a_run_whose_workflow_says_so_has_its_report_when_it_ends_and_once_an_end() {
+    let app = reporting();
+    let ended = app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
+    ended.says("report: ./files/reports/runs/run-1.html");
+    let (page, workbook) = kept(&app, "runs/run-1");
+    assert!(page.contains("<h1>Run 1 of deductions</h1>") && page.contains("NOT_ENOUGH"));
+    assert!(workbook.starts_with(b"PK"));
+    app.payrun(&["run", "--resume"])
+        .exits(0)
+        .never_says("report:");
+    assert_eq!(kept(&app, "runs/run-1").0, page, "nothing is made again");
+
+    // It ends once more, and the report is another one.
+    let retry = [
+        "retry", "--run", "1", "--state", "failed", "--yes", "--reason", "a test",
+    ];
+    app.payrun(&retry).exits(0);
+    app.payrun(&["run", "--resume"])
+        .exits(3)
+        .says("report: ./files/reports/runs/run-1.html");
+    assert_ne!(kept(&app, "runs/run-1").0, page);
+
+    // A workflow that does not say so has none.
+    app.edit(WORKFLOW, "report: true\n", "report: false\n");
+    app.payrun(&["run", WORKFLOW, "--date", "2026-04-30", "--allow-future"])
+        .exits(3)
+        .never_says("report:");
+    assert!(!app.path("files/reports/runs/run-2.html").exists());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_fails_no_run_and_is_made_later() {
+    let app = reporting();
+    app.write("files/reports", "a file where the folder should be");
+    app.payrun(&["run", WORKFLOW, "--date", DATE])
+        .exits(3)
+        .says("a report could not be made; it is tried again")
+        .never_says("report: ");
+    std::fs::remove_file(app.path("files/reports")).unwrap();
+    later(&app, &["run", "--resume"], 120)
+        .wait(PATIENCE)
+        .exits(0)
+        .says("report: ./files/reports/runs/run-1.html");
+    kept(&app, "runs/run-1");
+}
+
+/// The month before this one.
+fn last_month() -> String {
+    let first = today().format("%Y-%m-01").to_string();
+    let first: chrono::NaiveDate = first.parse().unwrap();
+    first.pred_opt().unwrap().format("%Y-%m").to_string()
+}
+
+#[test]
+fn the_reports_of_a_run_and_of_a_month_are_made_by_one_of_two_services() {
+    let app = reporting();
+    app.edit(
+        "payrun.yaml",
+        "timezone: Asia/Hong_Kong\n",
+        "timezone: Asia/Hong_Kong\nmonthly: { on: 1, at: \"00:00\" }\n",
+    );
+    empty_run(&app, "old", "then", 40);
+    app.payrun(&["pause", "all", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"])
+        .exits(4)
+        .never_says("report:");
+    app.payrun(&["resume", "all", "--reason", "a test"])
+        .exits(0);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "info"];
+    let services = [app.start(&serve), app.start(&serve)];
+    let month = last_month();
+    let page = |name: &str| app.path(&format!("files/reports/{name}.html"));
+    until("both reports are there", || {
+        page("runs/run-2").exists() && page(&format!("months/{month}")).exists()
+    });
+    // Both look again.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let told: String = services
+        .into_iter()
+        .map(|service| {
+            service.interrupt();
+            service.wait(PATIENCE).exits(0).stderr
+        })
+        .collect();
+    let made = |name: &str| {
+        let lines = told
+            .lines()
+            .filter(|line| line.contains("a report was made"));
+        lines.filter(|line| line.contains(name)).count()
+    };
+    assert_eq!(made("runs/run-2"), 1, "{told}");
+    assert_eq!(made(&format!("months/{month}")), 1, "{told}");
+    let (page, _) = kept(&app, &format!("months/{month}"));
+    assert!(page.contains("Asia/Hong_Kong"), "{page}");
+    // Nor does one that begins later make them again.
+    let service = Service::of(&app);
+    let viewer = service.token("vera", "viewer");
+    let before = service.get(&viewer, "/api/v1/reports?kind=month").body;
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let after = service.get(&viewer, "/api/v1/reports?kind=month").body;
+    assert_eq!(before, after);
+    assert_eq!(before["reports"][0]["month"], month, "{before}");
+    assert_eq!(before["reports"].as_array().unwrap().len(), 1, "{before}");
 }

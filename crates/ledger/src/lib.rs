@@ -29,6 +29,7 @@ mod notifications;
 mod planning;
 mod reads;
 mod refunds;
+mod reports;
 mod schedules;
 mod search;
 mod statements;
@@ -105,6 +106,7 @@ pub use reads::run_sums::{FailureSum, TimeSum};
 pub use reads::run_totals::{EarlierProblems, Total};
 pub use reads::runs::{JobRow, RunRow, WhoseJob};
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
+pub use reports::report_queue::{DueReport, MadeReport};
 pub use schedules::occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use schedules::schedule_state::{NewOccurrence, ScheduleRow, ScheduleUpdate};
 pub use search::{

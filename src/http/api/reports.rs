@@ -124,7 +124,7 @@ fn view(app: &App, report: &StoredReport) -> ReportView {
         ReportFileView {
             format,
             bytes: file.bytes,
-            link: server.report_link(&named),
+            link: server.public_url.as_ref().map(|url| url.report(&named)),
             path: format!("{REPORTS}/{named}"),
         }
     };

@@ -279,6 +279,9 @@ impl Engine {
             }
             false => self.ledger.plan(run).await?,
         };
+        if request.workflow.report {
+            planning.report_at_end();
+        }
         let run_id = planning.run_id();
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {

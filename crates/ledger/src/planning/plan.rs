@@ -18,6 +18,7 @@ use crate::error::LedgerError;
 use crate::items::item_rows::{TotalsDelta, list};
 use crate::planning::plan_steps::PlanSteps;
 use crate::planning::run_rows::{NewJob, NewRun, insert_job, insert_run, job_is_planned};
+use crate::reports::report_queue::want_run_report;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
@@ -33,6 +34,8 @@ pub struct PlanWriter {
     pub(super) run_id: i64,
     pub(super) now: Timestamp,
     pub(super) shifts: TotalsDelta,
+    /// Whether a report is made when the run ends.
+    has_report: bool,
     /// The newest item of before, once a period of a contract has been noted.
     before_periods: Option<i64>,
     /// Keys under which rows of this plan say different things, and the first line that has one.
@@ -72,6 +75,7 @@ impl PlanWriter {
             run_id,
             now,
             shifts: TotalsDelta::default(),
+            has_report: false,
             before_periods: None,
             contradicted: HashMap::new(),
         }
@@ -138,6 +142,11 @@ impl PlanWriter {
         Ok(())
     }
 
+    /// A report is made when the run ends.
+    pub const fn report_at_end(&mut self) {
+        self.has_report = true;
+    }
+
     /// Makes the plan real; returns the run's id.
     ///
     /// # Errors
@@ -176,6 +185,9 @@ impl PlanWriter {
             .map_err(failed)?;
         let (run_id, now) = (self.run_id, self.now);
         withdraw_what_has_ended(self.write_tx().await?, run_id, now, now).await?;
+        if self.has_report {
+            want_run_report(self.write_tx().await?, run_id).await?;
+        }
         if self.steps.is_some() {
             payrun_system::failpoint::hit("plan_step");
         }

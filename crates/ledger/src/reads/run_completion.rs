@@ -2,6 +2,7 @@
 
 use crate::Ledger;
 use crate::error::LedgerError;
+use crate::reports::report_queue::runs_ended;
 use payrun_domain::time::Timestamp;
 
 const FINISH_JOBS: &str = "\
@@ -70,6 +71,9 @@ impl Ledger {
                 .execute(tx.connection())
                 .await
                 .map_err(failed)?;
+            if runs.rows_affected() > 0 {
+                runs_ended(&mut tx, now).await?;
+            }
             changed += ended.rows_affected() + started.rows_affected() + runs.rows_affected();
             woken += started.rows_affected();
             if ended.rows_affected() + started.rows_affected() == 0 {

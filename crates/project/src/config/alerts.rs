@@ -35,6 +35,17 @@ pub struct AlertsConfig {
     pub quiet_hours: Option<QuietHours>,
     /// When the day's sums are sent, and to whom.
     pub daily: Option<DailyMail>,
+    /// When the report of a month is made, and to whom it is sent.
+    pub monthly: Option<MonthlyReport>,
+}
+
+/// The report of a month.
+#[derive(Debug, Clone)]
+pub struct MonthlyReport {
+    /// When that of the month before is made.
+    pub at: Schedule,
+    /// To whom it is sent; it is made where this is nobody, too.
+    pub to: Vec<String>,
 }
 
 /// The daily mail.
@@ -182,6 +193,24 @@ static DAILY: [FieldSpec; 2] = [
     ),
 ];
 
+static MONTHLY: [FieldSpec; 3] = [
+    FieldSpec::optional(
+        "on",
+        ValueShape::Integer(1, 31),
+        "The day of the next month: 2 if not given; 31 is the last of a shorter one.",
+    ),
+    FieldSpec::optional(
+        "at",
+        ValueShape::Text,
+        "The time of day: \"08:00\" if not given.",
+    ),
+    FieldSpec::optional(
+        "to",
+        ValueShape::List(&ValueShape::Text),
+        "To whom it is sent: e-mail addresses; to nobody if not given.",
+    ),
+];
+
 static A_RULE: ValueShape = ValueShape::Fields(&RULE);
 static DAILY_FORMS: [ValueShape; 2] = [ValueShape::Text, ValueShape::Fields(&DAILY)];
 
@@ -206,6 +235,13 @@ pub(super) const DAILY_FIELD: FieldSpec = FieldSpec::optional(
     "When the sums of the day are sent: a time of day, for all whom the alerts of this file go to; or at and to.",
 );
 
+pub(super) const MONTHLY_FIELD: FieldSpec = FieldSpec::optional(
+    "monthly",
+    ValueShape::Fields(&MONTHLY),
+    "When the service makes the report of the month before, under reports/months of files, and to whom it is sent: { on: 2, at: \"08:00\", to: \
+     [finance@example.com] }.",
+);
+
 impl FileContext<'_> {
     /// All of it; `zone` is the wall clock.
     pub(super) fn alerts(&mut self, root: &YamlNode, zone: chrono_tz::Tz) -> AlertsConfig {
@@ -222,15 +258,19 @@ impl FileContext<'_> {
         let daily = root
             .get("daily")
             .and_then(|node| self.daily(node, &rules, zone));
+        let monthly = root
+            .get("monthly")
+            .and_then(|node| self.monthly(node, zone));
         if mail.is_none() && root.get("mail").is_none() {
-            for name in ["alerts", "daily"] {
-                if let Some(node) = root.get(name) {
-                    self.refuse(
-                        node.at,
-                        format!("{name} needs mail: the server that it is sent by"),
-                        MAIL_FIELD.doc,
-                    );
-                }
+            let monthly = root.get("monthly").and_then(|node| node.get("to"));
+            let monthly = monthly.map(|node| ("monthly: to", node));
+            let others = ["alerts", "daily"].map(|name| Some((name, root.get(name)?)));
+            for (name, node) in others.into_iter().flatten().chain(monthly) {
+                self.refuse(
+                    node.at,
+                    format!("{name} needs mail: the server that it is sent by"),
+                    MAIL_FIELD.doc,
+                );
             }
         }
         AlertsConfig {
@@ -238,7 +278,22 @@ impl FileContext<'_> {
             rules,
             quiet_hours,
             daily,
+            monthly,
         }
+    }
+
+    fn monthly(&mut self, node: &YamlNode, zone: chrono_tz::Tz) -> Option<MonthlyReport> {
+        let day = integer_of(node, "on").unwrap_or(2);
+        let time = text_of(node, "at").unwrap_or("08:00");
+        let at = Schedule::every(&FiringInterval::Month(day), time, zone);
+        let at = at
+            .map_err(|error| self.refuse(node.at, error.to_string(), ""))
+            .ok()?;
+        let to = match node.get("to") {
+            Some(to) => addresses(to, &mut |at, message, help| self.refuse(at, message, help))?,
+            None => Vec::new(),
+        };
+        Some(MonthlyReport { at, to })
     }
 
     fn mail(&mut self, node: &YamlNode) -> Option<MailConfig> {

@@ -13,7 +13,7 @@ use payrun_yaml::diagnostics::{Diagnostics, SourceText};
 use payrun_yaml::fields::{FieldSpec, ValueShape, check, integer_of, text_of};
 use payrun_yaml::node::{MappingEntry, Position, YamlNode, parse as parse_yaml};
 
-use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
+use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, MONTHLY_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
 use super::{
     Config, Database, DatabaseTls, GatewayConfig, GatewayKind, INPUT_MIB, cbtis, egms, hipopay,
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 17] = [
+pub static CONFIG: [FieldSpec; 18] = [
     FieldSpec::required(
         "database",
         ValueShape::Either(&[ValueShape::Text, ValueShape::Secret]),
@@ -90,6 +90,7 @@ pub static CONFIG: [FieldSpec; 17] = [
     ALERTS_FIELD,
     QUIET_FIELD,
     DAILY_FIELD,
+    MONTHLY_FIELD,
     FieldSpec::required(
         "gateways",
         ValueShape::Named(&ValueShape::Kinds(&KINDS)),

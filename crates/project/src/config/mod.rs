@@ -36,11 +36,13 @@ mod urls;
 mod wechat;
 pub mod zones;
 
-pub use alerts::{AlertsConfig, DailyMail, MailConfig, MailSecurity};
+pub use alerts::{AlertsConfig, DailyMail, MailConfig, MailSecurity, MonthlyReport};
 pub(crate) use alerts::{WORKFLOW_RULE, rule};
 pub use ownership::{OthersRule, StatementOwnership};
 pub use retention::RetentionConfig;
-pub use server::{ConnectionsConfig, REPORTS, ServerConfig, TlsConfig};
+pub use server::{
+    ConnectionsConfig, PublicUrl, REPORTS, ServerConfig, TlsConfig, report_link_or_place,
+};
 
 /// The largest item file that is planned where nothing is said, in MiB.
 pub const INPUT_MIB: u64 = 1024;

@@ -92,7 +92,7 @@ pub struct ServerConfig {
     /// The names it goes by beside those that are its own anyway.
     pub hosts: Vec<String>,
     /// What it is reached by, without a slash at the end.
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
     /// How many connections it has at once.
     pub connections: ConnectionsConfig,
 }
@@ -141,27 +141,43 @@ impl Default for ServerConfig {
     }
 }
 
-impl ServerConfig {
-    /// The link to a report, by its name such as `runs/run-7.html`; none where it is not known what
-    /// the service is reached by.
-    pub fn report_link(&self, name: &str) -> Option<String> {
-        let url = self.public_url.as_ref()?;
-        Some(format!("{url}{REPORTS}/{name}"))
+/// What people and programs reach the service by, without a slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// Scheme, host and perhaps a path; https, or http on this machine itself.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (_, path) = url_parts(text)?;
+        if path.contains(['?', '#']) {
+            return Err("public_url must not have a query");
+        }
+        if text.len() > 256 {
+            return Err("public_url takes at most 256 characters");
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 
-    /// The link to a report by where its file lies: behind the last `/reports/`. Where there is no
-    /// link, the place itself.
-    pub fn report_link_or_place(&self, place: &str) -> String {
-        let name = place.rsplit_once("/reports/").map(|(_, name)| name);
-        name.and_then(|name| self.report_link(name))
-            .unwrap_or_else(|| place.to_owned())
+    /// The link to a report, by its name such as `runs/run-7.html`.
+    pub fn report(&self, name: &str) -> String {
+        format!("{}{REPORTS}/{name}", self.0)
     }
 
-    /// The host of [`ServerConfig::public_url`].
-    pub fn public_host(&self) -> Option<&str> {
-        let (host, _) = url_parts(self.public_url.as_deref()?).ok()?;
-        Some(host)
+    /// Its host.
+    pub fn host(&self) -> Option<&str> {
+        url_parts(&self.0).ok().map(|(host, _)| host)
     }
+}
+
+/// What people open a report by whose file lies at a place: its link, where it is known what the
+/// service is reached by; else the place.
+pub fn report_link_or_place(url: Option<&PublicUrl>, place: &str) -> String {
+    let name = place.rsplit_once("/reports/").map(|(_, name)| name);
+    url.zip(name)
+        .map_or_else(|| place.to_owned(), |(url, name)| url.report(name))
 }
 
 impl FileContext<'_> {
@@ -206,17 +222,14 @@ impl FileContext<'_> {
         }
     }
 
-    /// Scheme, host and perhaps a path, without a slash at the end.
-    fn public_url(&mut self, node: &YamlNode) -> Option<String> {
-        let text = node.text()?;
-        let problem = match url_parts(text) {
-            Err(problem) => problem,
-            Ok((_, path)) if path.contains(['?', '#']) => "public_url must not have a query",
-            Ok(_) if text.len() > 256 => "public_url takes at most 256 characters",
-            Ok(_) => return Some(text.trim_end_matches('/').to_owned()),
-        };
-        self.refuse(node.at, problem, "such as https://payrun.example.com");
-        None
+    fn public_url(&mut self, node: &YamlNode) -> Option<PublicUrl> {
+        match PublicUrl::parse(node.text()?) {
+            Ok(url) => Some(url),
+            Err(problem) => {
+                self.refuse(node.at, problem, "such as https://payrun.example.com");
+                None
+            }
+        }
     }
 
     fn hosts(&mut self, node: &YamlNode) -> Vec<String> {
@@ -274,17 +287,25 @@ mod tests {
 
     #[test]
     fn a_report_is_named_by_its_link_where_there_is_one() {
-        let mut server = ServerConfig::default();
         let place = "/srv/files/reports/hk/reconcile-2026-03-01-2026-03-02.html";
-        assert_eq!(server.report_link_or_place(place), place);
-        server.public_url = Some("https://pay.example.com/payrun".to_owned());
+        assert_eq!(report_link_or_place(None, place), place);
+        let url = PublicUrl::parse("https://pay.example.com/payrun/").unwrap();
         assert_eq!(
-            server.report_link_or_place(place),
+            report_link_or_place(Some(&url), place),
             "https://pay.example.com/payrun/api/v1/reports/hk/reconcile-2026-03-01-2026-03-02.html"
         );
-        assert_eq!(server.public_host(), Some("pay.example.com"));
+        assert_eq!(url.host(), Some("pay.example.com"));
+        for wrong in [
+            "pay.example.com",
+            "http://pay.example.com",
+            "https://a/?b",
+            "ftp://a",
+            "",
+        ] {
+            assert!(PublicUrl::parse(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(
-            server.report_link_or_place("elsewhere.html"),
+            report_link_or_place(Some(&url), "elsewhere.html"),
             "elsewhere.html"
         );
     }

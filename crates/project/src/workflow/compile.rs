@@ -16,7 +16,7 @@ use crate::job_kinds::JobKinds;
 use payrun_domain::alert::{AlertRule, Timing};
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, SourceText, suggestion};
-use payrun_yaml::fields::text_of;
+use payrun_yaml::fields::{boolean, text_of};
 use payrun_yaml::node::{MappingEntry, Position, YamlNode};
 
 /// What is known while a workflow is read.
@@ -66,6 +66,7 @@ impl Compiler<'_> {
             params: std::mem::take(&mut self.params),
             jobs,
             alerts,
+            report: root.get("report").and_then(boolean) == Some(true),
             source: self.source.text.clone(),
             path: path.to_owned(),
             folder: folder_of(path),

@@ -251,7 +251,7 @@ jobs:
         w.yaml:5:1: unknown field "limts"
           | limts: 5
           | ^
-            help: valid here: workflow, description, schedule, params, jobs, alerts
+            help: valid here: workflow, description, schedule, params, jobs, alerts, report
         w.yaml:8:11: there is no job kind "deduckt"
           |     uses: deduckt
           |           ^

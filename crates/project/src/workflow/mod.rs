@@ -51,6 +51,8 @@ pub struct Workflow {
     pub jobs: Vec<Job>,
     /// Who hears of what.
     pub alerts: Vec<AlertRule>,
+    /// Whether a report is made when a run ends.
+    pub report: bool,
     /// The file as it was read.
     pub source: String,
     /// The file.

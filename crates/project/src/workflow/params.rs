@@ -150,6 +150,7 @@ mod tests {
             ],
             jobs: Vec::new(),
             alerts: Vec::new(),
+            report: false,
             source: String::new(),
             path: "w.yaml".into(),
             folder: ".".into(),

@@ -280,7 +280,7 @@ pub static JOB: [FieldSpec; 15] = [
 ];
 
 /// The fields of a workflow file.
-pub static WORKFLOW: [FieldSpec; 6] = [
+pub static WORKFLOW: [FieldSpec; 7] = [
     FieldSpec::required("workflow", ValueShape::Text, "Its name: a-z, 0-9, - and _."),
     FieldSpec::optional("description", ValueShape::Text, "One line for people."),
     FieldSpec::optional(
@@ -302,5 +302,10 @@ pub static WORKFLOW: [FieldSpec; 6] = [
         "alerts",
         ValueShape::List(&ValueShape::Fields(&WORKFLOW_RULE)),
         "Who hears of what.",
+    ),
+    FieldSpec::optional(
+        "report",
+        ValueShape::Boolean,
+        "true: when a run ends, its report is written as a page and a workbook, under reports/runs of files.",
     ),
 ];
