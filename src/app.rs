@@ -8,12 +8,14 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
+use crate::alerts::AttachmentReader;
 use crate::clock::Clock;
 use crate::config::{ClientError, Config, Database, DatabaseTls, GatewayConfig};
 use crate::engine::file_store::{Files, FilesError};
 use crate::engine::maintenance::reseal::{MissingKey, missing_keys};
 use crate::engine::vault::{Vault, VaultError};
 use crate::engine::{Account, Engine};
+use crate::errors::chain;
 use crate::gateway::transport::{Transport, TransportFailure};
 use crate::job_kinds::JobKinds;
 use crate::ledger::{Ledger, LedgerError, unverified_server};
@@ -191,6 +193,24 @@ impl Project {
             .map(|(name, config)| Ok((name.clone(), Arc::new(account(config, clock)?))))
             .collect()
     }
+}
+
+/// What reads the files that hang on mails.
+///
+/// # Errors
+/// [`ProjectError::Place`] if the place for files cannot be used.
+pub fn attachments(config: &Config) -> Result<AttachmentReader, ProjectError> {
+    let files = Files::open(&config.files, &config.folder).map_err(ProjectError::Place)?;
+    Ok(AttachmentReader::new(move |name, most| {
+        let files = files.clone();
+        Box::pin(async move {
+            let read = files.read_within(&name, most).await;
+            let read = read.inspect_err(|error| {
+                tracing::warn!(error = chain(error), "a file for a mail cannot be read");
+            });
+            read.ok().flatten().map(|content| content.to_vec())
+        })
+    }))
 }
 
 fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, ProjectError> {

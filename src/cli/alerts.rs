@@ -12,7 +12,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use crate::alerts::{AlertInputs, Alerts, SendOutcome, headline, preview};
-use crate::app::Project;
+use crate::app::{Project, attachments};
 use crate::clock::Clock;
 use crate::domain::alert::AlertRule;
 use crate::ledger::{IncidentRow, Ledger, MailRow, MailState};
@@ -94,8 +94,9 @@ pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Fai
 
 async fn notices(project: &Project) -> Result<Alerts, Failure> {
     let ledger = project.ledger().await?;
-    Alerts::new(&project.config, ledger, Clock::of_machine())
-        .map_err(|error| Failure::invalid(super::exit::chain(&error)))
+    let notices = Alerts::new(&project.config, ledger, Clock::of_machine())
+        .map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
+    Ok(notices.with_attachments(attachments(&project.config)?))
 }
 
 /// The workflows of the project.

@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::output::{counted, note, note_lines};
 use super::signals::stop_switch;
 use crate::alerts::{Alerts, EmergencyMailer, NoticeError};
-use crate::app::Project;
+use crate::app::{Project, attachments};
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::engine::Engine;
@@ -108,7 +108,9 @@ fn tellers(project: &Project, engine: &Engine) -> Result<AlertSenders, Failure> 
         .unwrap_or_else(|_| config.folder.clone());
     Ok(AlertSenders {
         notices: Arc::new(
-            Alerts::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?,
+            Alerts::new(config, engine.ledger.clone(), clock.clone())
+                .map_err(invalid)?
+                .with_attachments(attachments(config)?),
         ),
         direct: Arc::new(
             EmergencyMailer::new(config, &place.display().to_string(), clock.clone())

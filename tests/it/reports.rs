@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::statements::{day, reconciled};
 use crate::support::gateways::ORDERS;
 use crate::support::service::Service;
+use crate::support::smtp::MailServer;
 use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, until};
 
 /// Three that are charged, one that is poor, and a row that is no amount.
@@ -656,4 +657,70 @@ fn the_reports_of_a_run_and_of_a_month_are_made_by_one_of_two_services() {
     assert_eq!(before, after);
     assert_eq!(before["reports"][0]["month"], month, "{before}");
     assert_eq!(before["reports"].as_array().unwrap().len(), 1, "{before}");
+}
+
+#[test]
+fn the_daily_mail_has_the_reports_of_its_runs_and_the_monthly_mail_that_of_the_month() {
+    let server = MailServer::plain(json!({}));
+    let app = reporting();
+    let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(61);
+    let soon = soon
+        .with_timezone(&chrono_tz::Asia::Hong_Kong)
+        .format("%H:%M");
+    app.edit(
+        "payrun.yaml",
+        "timezone: Asia/Hong_Kong\n",
+        &format!(
+            "timezone: Asia/Hong_Kong\nserver: {{ public_url: \"https://pay.example.com\" }}\n{}\
+             daily: {{ at: \"{soon}\", to: [ann@example.com] }}\n\
+             monthly: {{ on: 1, at: \"00:00\", to: [finance@example.com] }}\n",
+            server.yaml()
+        ),
+    );
+    empty_run(&app, "old", "then", 40);
+    app.payrun(&["run", WORKFLOW, "--date", DATE])
+        .exits(3)
+        .says("report: https://pay.example.com/api/v1/reports/runs/run-2.html");
+    let service = later(&app, &["serve", "--listen", "127.0.0.1:0"], 130);
+    until("both mails are there", || server.mails().len() >= 2);
+    service.interrupt();
+    service.wait(PATIENCE).exits(0);
+    let mails = server.mails();
+    let to = |name: &str| {
+        let found = mails.iter().find(|mail| mail["to"][0] == name);
+        found.unwrap_or_else(|| panic!("no mail to {name} in {mails:?}"))
+    };
+    let names = |mail: &Value| -> Vec<String> {
+        let attached = mail["attachments"].as_array().unwrap();
+        let names = attached.iter().map(|one| one["name"].as_str().unwrap());
+        names.map(str::to_owned).collect()
+    };
+    let daily = to("ann@example.com");
+    assert_eq!(names(daily), ["run-2.xlsx"], "{daily}");
+    let workbook = kept(&app, "runs/run-2").1;
+    assert_eq!(daily["attachments"][0]["bytes"], workbook.len());
+    for body in ["text", "html"] {
+        // HTML has slashes by their number.
+        let body = daily[body].as_str().unwrap().replace("&#x2f;", "/");
+        assert!(
+            body.contains("run 2 of deductions")
+                && body.contains("https://pay.example.com/api/v1/reports/runs/run-2.html"),
+            "{body}"
+        );
+    }
+    let (monthly, month) = (to("finance@example.com"), last_month());
+    assert_eq!(
+        monthly["headers"]["subject"],
+        format!("[payrun] the report of {month}")
+    );
+    assert_eq!(
+        names(monthly),
+        [format!("{month}.html"), format!("{month}.xlsx")]
+    );
+    let link = format!("https://pay.example.com/api/v1/reports/months/{month}.html");
+    assert!(
+        monthly["text"].as_str().unwrap().contains(&link),
+        "{monthly}"
+    );
+    assert_eq!(mails.len(), 2, "{mails:?}");
 }

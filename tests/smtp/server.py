@@ -40,6 +40,10 @@ class Moods:
             "headers": {name.lower(): value for name, value in message.items()},
             "text": message.get_body(("plain",)).get_content(),
             "html": message.get_body(("html",)).get_content(),
+            "attachments": [
+                {"name": part.get_filename(), "type": part.get_content_type(), "bytes": len(part.get_payload(decode=True))}
+                for part in message.iter_attachments()
+            ],
             "tls": session.ssl is not None or settings["security"] == "tls",
             "user": session.auth_data.login.decode() if session.auth_data else None,
         }

@@ -10,6 +10,7 @@ use super::Alerts;
 use super::deliver::letterhead;
 use super::facts;
 use super::mail_body::shown;
+use super::report_mails::{ReportLine, report_line};
 use super::templates::MailKind;
 use payrun_domain::alert::last_fire;
 use payrun_domain::item::State;
@@ -37,6 +38,8 @@ pub(super) struct Day {
     pub ended: Vec<DailyRow>,
     /// Of runs that have not.
     pub open: Vec<DailyRow>,
+    /// Reports of runs.
+    pub reports: Vec<ReportLine>,
     /// When it was made, on the project's wall clock.
     pub made_at: String,
     /// Which ledger it is about.
@@ -77,14 +80,17 @@ impl Alerts {
                 Some(day) => &*day,
                 none @ None => &*none.insert(self.day(due, now).await?),
             };
+            let (day, attachments) = day;
             let (plain, html) = self.templates.render(MailKind::Daily, day);
-            let mail = letterhead(&self.alerts, name, recipient, &day.subject, plain, html);
+            let mut mail = letterhead(&self.alerts, name, recipient, &day.subject, plain, html);
+            mail.attachments.clone_from(attachments);
             posted += usize::from(self.ledger.post(&mail, &[], now).await?);
         }
         Ok(posted)
     }
 
-    async fn day(&self, due: Timestamp, now: Timestamp) -> Result<Day, LedgerError> {
+    /// What the mail says, and the files that hang on it.
+    async fn day(&self, due: Timestamp, now: Timestamp) -> Result<(Day, Vec<String>), LedgerError> {
         let from = self
             .alerts
             .daily
@@ -101,7 +107,11 @@ impl Alerts {
             .map(|incident| facts::headline(&incident.payload))
             .take(50)
             .collect();
-        Ok(day(
+        let made = self.run_reports((from, due)).await?;
+        let attachments = made
+            .iter()
+            .map(|report| format!("reports/{}.xlsx", report.name));
+        let day = day(
             DailySpan {
                 from,
                 to: due,
@@ -112,7 +122,14 @@ impl Alerts {
             ended,
             open,
             self.ledger.name(),
-        ))
+        );
+        let reports = made.iter();
+        let reports = reports.map(|report| report_line(report, self.public_url.as_ref()));
+        let day = Day {
+            reports: reports.collect(),
+            ..day
+        };
+        Ok((day, attachments.collect()))
     }
 }
 
@@ -160,6 +177,7 @@ pub(super) fn day(
         incidents,
         ended,
         open,
+        reports: Vec::new(),
         made_at: shown(span.now, span.zone),
         ledger: ledger.to_owned(),
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::mail_body::letter;
-use super::mailer::SendOutcome;
+use super::mailer::{OutgoingMail, SendOutcome};
 use super::templates::MailKind;
 use super::{Alerts, mask};
 use payrun_domain::time::Timestamp;
@@ -122,10 +122,18 @@ impl Alerts {
             .ledger
             .claim_mails(lease, now, now.plus(LEASE), CLAIM)
             .await?;
-        let mails: Vec<(NewMail, Timestamp)> = claimed
-            .iter()
-            .map(|row| (row.mail.clone(), row.created_at))
-            .collect();
+        let mut mails = Vec::with_capacity(claimed.len());
+        for row in &claimed {
+            let attachments = match &self.attachments {
+                Some(files) => files.read(&row.mail).await,
+                None => Vec::new(),
+            };
+            mails.push(OutgoingMail {
+                mail: row.mail.clone(),
+                made_at: row.created_at,
+                attachments,
+            });
+        }
         let tried = mailer.send(&mails).await;
         for (row, tried) in claimed.iter().zip(&tried) {
             self.settle(row, lease, tried, delivered).await?;
@@ -191,7 +199,7 @@ impl Alerts {
         let now = self.clock.now();
         let letter = super::preview::test_letter(self.ledger.name(), now, self.zone);
         let (plain, html) = self.templates.render(MailKind::Alert, &letter);
-        let mails: Vec<(NewMail, Timestamp)> = to
+        let mails: Vec<OutgoingMail> = to
             .iter()
             .map(|to| {
                 letterhead(
@@ -203,7 +211,7 @@ impl Alerts {
                     html.clone(),
                 )
             })
-            .map(|mail| (mail, now))
+            .map(|mail| OutgoingMail::plain(mail, now))
             .collect();
         Some(to.iter().cloned().zip(mailer.send(&mails).await).collect())
     }
@@ -236,6 +244,7 @@ pub(super) fn letterhead(
         subject: subject.to_owned(),
         plain,
         html,
+        attachments: Vec::new(),
     }
 }
 

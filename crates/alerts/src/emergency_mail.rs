@@ -11,12 +11,11 @@ use super::NoticeError;
 use super::deliver::letterhead;
 use super::facts::FactText;
 use super::mail_body::{MailBody, emergency_body};
-use super::mailer::{Mailer, SendOutcome};
+use super::mailer::{Mailer, OutgoingMail, SendOutcome};
 use super::mask::masked;
 use super::templates::{MailKind, Templates};
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::NewMail;
 use payrun_project::config::{AlertsConfig, Config};
 use payrun_system::clock::Clock;
 
@@ -185,7 +184,7 @@ impl EmergencyMailer {
             return 0;
         };
         let (plain, html) = self.templates.render(MailKind::Alert, letter);
-        let mails: Vec<(NewMail, Timestamp)> = to
+        let mails: Vec<OutgoingMail> = to
             .into_iter()
             .map(|to| {
                 letterhead(
@@ -197,7 +196,7 @@ impl EmergencyMailer {
                     html.clone(),
                 )
             })
-            .map(|mail| (mail, now))
+            .map(|mail| OutgoingMail::plain(mail, now))
             .collect();
         let mut taken = 0;
         for tried in mailer.send(&mails).await {

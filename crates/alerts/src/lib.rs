@@ -9,6 +9,7 @@
 //! What breaks the ledger itself is told without it ([`EmergencyMailer`]). Mails hold keys, counts,
 //! sums and masked reasons; never an item's input, nor what a gateway wrote.
 
+mod attachments;
 mod daily_mail;
 mod deliver;
 mod emergency_mail;
@@ -18,6 +19,7 @@ mod mail_body;
 mod mailer;
 mod mask;
 pub mod preview;
+mod report_mails;
 mod rules;
 mod templates;
 pub mod withdrawal;
@@ -30,10 +32,11 @@ use thiserror::Error;
 use payrun_domain::alert::ExpiringCredential;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Change, Ledger, LedgerError, NewIncident, Recipients};
-use payrun_project::config::{AlertsConfig, Config};
+use payrun_project::config::{AlertsConfig, Config, PublicUrl};
 use payrun_project::workflow::Workflow;
 use payrun_system::clock::Clock;
 
+pub use attachments::AttachmentReader;
 pub use deliver::DeliveryCounts;
 pub use emergency_mail::{Emergency, EmergencyMailer};
 pub use facts::{RefusedRun, headline};
@@ -68,6 +71,8 @@ pub struct Alerts {
     alerts: AlertsConfig,
     templates: Templates,
     mailer: Option<Mailer>,
+    public_url: Option<PublicUrl>,
+    attachments: Option<AttachmentReader>,
 }
 
 /// What rules are about, beside the ledger.
@@ -114,7 +119,18 @@ impl Alerts {
             alerts: config.alerts.clone(),
             templates,
             mailer,
+            public_url: config.server.public_url.clone(),
+            attachments: None,
         })
+    }
+
+    /// With what reads the files that hang on mails; without it none does.
+    #[must_use]
+    pub fn with_attachments(self, read: AttachmentReader) -> Self {
+        Self {
+            attachments: Some(read),
+            ..self
+        }
     }
 
     /// Looks for incidents and events and writes down what people are to hear of; says how many
@@ -136,7 +152,14 @@ impl Alerts {
                 .map_or(now.minus(FIRST_LOOK), |noted| noted.min(now))
                 .minus(OVERLAP);
             let window = InstantRange { after, until: now };
-            let facts = facts::gather(&self.ledger, &rules, watched, window).await?;
+            let facts = facts::gather(
+                &self.ledger,
+                &rules,
+                watched,
+                window,
+                self.public_url.as_ref(),
+            )
+            .await?;
             let wanted = wanted(&rules, &facts, now);
             let planned = plan(&wanted, &self.ledger.open_incidents().await?, &rules, now);
             made = self.carry_out(planned, now).await?;
@@ -146,6 +169,7 @@ impl Alerts {
         }
         if self.mailer.is_some() {
             made += self.post_daily(now).await?;
+            made += self.post_months(now).await?;
         }
         Ok(made)
     }

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{
     AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters, TlsParametersBuilder,
@@ -19,6 +19,7 @@ use lettre::transport::smtp::{Error, commands::Rset};
 use lettre::{Address, Message};
 use secrecy::ExposeSecret;
 
+use super::attachments::MailAttachment;
 use payrun_domain::text::{visible, visible_lines};
 use payrun_domain::time::Timestamp;
 use payrun_ledger::NewMail;
@@ -38,6 +39,28 @@ pub enum SendOutcome {
     NotNow(String),
     /// No server was there, or it let nobody in.
     NoServer(String),
+}
+
+/// A mail as it is sent.
+#[derive(Debug, Clone)]
+pub(super) struct OutgoingMail {
+    /// What it says.
+    pub mail: NewMail,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// What hangs on it.
+    pub attachments: Vec<MailAttachment>,
+}
+
+impl OutgoingMail {
+    /// One on which nothing hangs.
+    pub const fn plain(mail: NewMail, made_at: Timestamp) -> Self {
+        Self {
+            mail,
+            made_at,
+            attachments: Vec::new(),
+        }
+    }
 }
 
 /// How a mail server is talked to.
@@ -71,16 +94,16 @@ impl Mailer {
     }
 
     /// Sends mails one after the other, by one connection as long as that lasts.
-    pub async fn send(&self, mails: &[(NewMail, Timestamp)]) -> Vec<SendOutcome> {
+    pub async fn send(&self, mails: &[OutgoingMail]) -> Vec<SendOutcome> {
         let mut connection = None;
         let mut outcomes: Vec<SendOutcome> = Vec::with_capacity(mails.len());
-        for (mail, made_at) in mails {
+        for mail in mails {
             // A server that is away is not waited for once for each mail.
             if let Some(SendOutcome::NoServer(why)) = outcomes.last() {
                 outcomes.push(SendOutcome::NoServer(why.clone()));
                 continue;
             }
-            let (tried, kept) = self.send_one(connection.take(), mail, *made_at).await;
+            let (tried, kept) = self.send_one(connection.take(), mail).await;
             outcomes.push(tried);
             connection = kept;
         }
@@ -93,10 +116,9 @@ impl Mailer {
     async fn send_one(
         &self,
         connection: Option<AsyncSmtpConnection>,
-        mail: &NewMail,
-        made_at: Timestamp,
+        mail: &OutgoingMail,
     ) -> (SendOutcome, Option<AsyncSmtpConnection>) {
-        let (envelope, bytes) = match self.written(mail, made_at) {
+        let (envelope, bytes) = match self.written(mail) {
             Ok(written) => written,
             Err(why) => return (SendOutcome::Refused(why), connection),
         };
@@ -184,11 +206,12 @@ impl Mailer {
     }
 
     /// The envelope, and the mail as it goes over the wire.
-    fn written(
-        &self,
-        mail: &NewMail,
-        made_at: Timestamp,
-    ) -> Result<((Address, Address), Vec<u8>), String> {
+    fn written(&self, outgoing: &OutgoingMail) -> Result<((Address, Address), Vec<u8>), String> {
+        let OutgoingMail {
+            mail,
+            made_at,
+            attachments,
+        } = outgoing;
         let to: Address = mail
             .recipient
             .parse()
@@ -199,6 +222,10 @@ impl Mailer {
                 HeaderName::new_from_ascii(name.to_owned()).map_err(|error| error.to_string())?;
             Ok::<_, String>(HeaderValue::new(name, value.to_owned()))
         };
+        let text = MultiPart::alternative_plain_html(
+            visible_lines(&mail.plain).into_owned(),
+            visible_lines(&mail.html).into_owned(),
+        );
         let message = Message::builder()
             .from(self.config.from.clone())
             .to(Mailbox::new(None, to.clone()))
@@ -207,12 +234,32 @@ impl Mailer {
             .date(made)
             // No holiday's answering machine answers to this (RFC 3834).
             .raw_header(header("Auto-Submitted", "auto-generated")?)
-            .multipart(MultiPart::alternative_plain_html(
-                visible_lines(&mail.plain).into_owned(),
-                visible_lines(&mail.html).into_owned(),
-            ))
+            .multipart(with_files(text, attachments)?)
             .map_err(|error| error.to_string())?;
         Ok(((self.config.from.email.clone(), to), message.formatted()))
+    }
+}
+
+/// The text, and what hangs on it.
+fn with_files(text: MultiPart, files: &[MailAttachment]) -> Result<MultiPart, String> {
+    if files.is_empty() {
+        return Ok(text);
+    }
+    let mut whole = MultiPart::mixed().multipart(text);
+    for file in files {
+        let media =
+            ContentType::parse(media_type(&file.name)).map_err(|error| error.to_string())?;
+        let part = Attachment::new(file.name.clone()).body(file.content.clone(), media);
+        whole = whole.singlepart(part);
+    }
+    Ok(whole)
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, end)| end) {
+        Some("xlsx") => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Some("html") => "text/html; charset=utf-8",
+        Some(_) | None => "application/octet-stream",
     }
 }
 

@@ -3,6 +3,7 @@
 use super::daily_mail::{DailyRow, DailySpan, Day, day as compose_day};
 use super::facts::FactText;
 use super::mail_body::{MailBody, letter as compose};
+use super::report_mails::{MonthBody, ReportLine, month_body};
 use super::templates::{MailKind, TemplateError, Templates};
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
@@ -36,6 +37,10 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
         let (text, html) = templates.render(MailKind::Daily, &day);
         (name, text, html)
     };
+    let monthly = |month: MonthBody| {
+        let (text, html) = templates.render(MailKind::Monthly, &month);
+        ("monthly", text, html)
+    };
     Ok(vec![
         alert("alert", compose(&[stopped()], LEDGER, AT, ZONE)),
         alert("digest", letter()),
@@ -43,6 +48,7 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
         alert("test", test_letter(LEDGER, AT, ZONE)),
         daily("daily-quiet", quiet_day()),
         daily("daily", day()),
+        monthly(month()),
     ])
 }
 
@@ -172,13 +178,35 @@ pub(super) fn day() -> Day {
         row("monthly-deductions", "failed", 7, &["266.00 HKD"]),
     ];
     let open = vec![row("refund-batch", "pending", 3, &["117.00 HKD"])];
-    compose_day(
+    let day = compose_day(
         span(),
         vec!["monthly-deductions: 3 items need a person".to_owned()],
         ended,
         open,
         LEDGER,
-    )
+    );
+    Day {
+        reports: vec![report(
+            "runs/run-7",
+            "run 7 of monthly-deductions (2026-11-30)",
+        )],
+        ..day
+    }
+}
+
+fn report(name: &str, title: &str) -> ReportLine {
+    let short = name.rsplit('/').next().unwrap_or(name);
+    ReportLine {
+        title: title.to_owned(),
+        link: format!("https://payrun.example.com/api/v1/reports/{name}.html"),
+        workbook: format!("{short}.xlsx"),
+    }
+}
+
+/// The mail of a month.
+pub(super) fn month() -> MonthBody {
+    let report = report("months/2026-11", "2026-11");
+    month_body("2026-11", report, super::mail_body::shown(AT, ZONE), LEDGER)
 }
 
 fn quiet_day() -> Day {

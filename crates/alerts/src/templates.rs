@@ -22,11 +22,13 @@ const FUEL: u64 = 2_000_000;
 /// The longest template, in bytes.
 const FILE_MAX: u64 = 256 * 1024;
 
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("alert.html", include_str!("templates/alert.html")),
     ("alert.txt", include_str!("templates/alert.txt")),
     ("daily.html", include_str!("templates/daily.html")),
     ("daily.txt", include_str!("templates/daily.txt")),
+    ("monthly.html", include_str!("templates/monthly.html")),
+    ("monthly.txt", include_str!("templates/monthly.txt")),
 ];
 
 /// What a mail is about.
@@ -34,6 +36,7 @@ const BUILT_IN: [(&str, &str); 4] = [
 pub(super) enum MailKind {
     Alert,
     Daily,
+    Monthly,
 }
 
 impl MailKind {
@@ -42,6 +45,7 @@ impl MailKind {
         match self {
             Self::Alert => ("alert.html", "alert.txt"),
             Self::Daily => ("daily.html", "daily.txt"),
+            Self::Monthly => ("monthly.html", "monthly.txt"),
         }
     }
 }
@@ -104,10 +108,11 @@ impl Templates {
 
     /// Renders every template once, so that a mistake shows before it matters.
     pub fn check(&self) -> Result<(), TemplateError> {
-        for about in [MailKind::Alert, MailKind::Daily] {
+        for about in [MailKind::Alert, MailKind::Daily, MailKind::Monthly] {
             let context = match about {
                 MailKind::Alert => minijinja::Value::from(Serde(super::preview::letter())),
                 MailKind::Daily => minijinja::Value::from(Serde(super::preview::day())),
+                MailKind::Monthly => minijinja::Value::from(Serde(super::preview::month())),
             };
             let (html, text) = about.names();
             for name in [html, text] {

@@ -16,6 +16,7 @@ use super::rules::ScopedRule;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{Ledger, LedgerError, RunRef};
+use payrun_project::config::PublicUrl;
 
 pub use runs::RefusedRun;
 
@@ -76,6 +77,7 @@ pub(super) async fn gather(
     rules: &[ScopedRule<'_>],
     watched: &AlertInputs<'_>,
     window: InstantRange,
+    public_url: Option<&PublicUrl>,
 ) -> Result<Vec<Fact>, LedgerError> {
     let kinds: BTreeSet<AlertKind> = rules.iter().map(|scoped| scoped.rule.on).collect();
     let mut facts = Vec::new();
@@ -107,7 +109,7 @@ pub(super) async fn gather(
             AlertKind::UnmappedCode => gateways::unmapped_codes(ledger, window).await?,
             AlertKind::PayerDiffers => money::other_payers(ledger, window).await?,
             AlertKind::Alarm => money::alarms(ledger, window).await?,
-            AlertKind::Difference => money::differences(ledger, window).await?,
+            AlertKind::Difference => money::differences(ledger, window, public_url).await?,
             AlertKind::ContractStopped => contracts::stopped(ledger, window).await?,
             AlertKind::ContractOverdue => contracts::overdue(ledger, window.until).await?,
             // What breaks the ledger is told without it.

@@ -8,6 +8,7 @@ use crate::withdrawal::remedy;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::item::Alarm;
 use payrun_ledger::{AlarmedItem, Ledger, LedgerError, ReconcileDifference};
+use payrun_project::config::{PublicUrl, report_link_or_place};
 
 /// Counts of a reconciliation that people need not hear of.
 const PLAIN: [&str; 7] = [
@@ -113,14 +114,16 @@ fn alarm(alarmed: &AlarmedItem) -> Fact {
 pub(super) async fn differences(
     ledger: &Ledger,
     window: InstantRange,
+    public_url: Option<&PublicUrl>,
 ) -> Result<Vec<Fact>, LedgerError> {
     let found = ledger
         .differences(window.after, window.until, NEWS_MAX)
         .await?;
-    Ok(found.iter().map(difference).collect())
+    let found = found.iter();
+    Ok(found.map(|found| difference(found, public_url)).collect())
 }
 
-fn difference(found: &ReconcileDifference) -> Fact {
+fn difference(found: &ReconcileDifference, public_url: Option<&PublicUrl>) -> Fact {
     let result: serde_json::Result<Map<String, Value>> = serde_json::from_str(&found.result);
     let count = |result: &Map<String, Value>| result.get("new_differences").and_then(Value::as_u64);
     let title = match result.as_ref().map(count) {
@@ -139,7 +142,10 @@ fn difference(found: &ReconcileDifference) -> Fact {
         result
             .get("report_html")
             .and_then(Value::as_str)
-            .map(|report| ("report".to_owned(), report.to_owned())),
+            .map(|place| {
+                let report = report_link_or_place(public_url, place);
+                ("report".to_owned(), report)
+            }),
     );
     Fact {
         kind: AlertKind::Difference,
@@ -171,4 +177,39 @@ fn counts(result: &Map<String, Value>) -> Vec<String> {
         named.filter_map(|(name, value)| Some((name, value.as_u64().filter(|count| *count > 0)?)));
     some.map(|(name, count)| format!("{count} × {}", name.replace('_', " ")))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payrun_domain::time::Timestamp;
+    use payrun_ledger::RunRef;
+    use payrun_project::config::PublicUrl;
+
+    #[test]
+    fn a_difference_names_the_link_to_its_report_where_there_is_one() {
+        let place = "/srv/files/reports/hk/reconcile-2026-03-01-2026-03-02.html";
+        let found = ReconcileDifference {
+            run: RunRef {
+                run_id: 1,
+                workflow: "w".to_owned(),
+                occurrence: "o".to_owned(),
+            },
+            item_id: 1,
+            lane: "hk".to_owned(),
+            at: Timestamp::from_millis(0),
+            result: format!("{{\"differences\": 1, \"report_html\": \"{place}\"}}"),
+        };
+        let report = |url: Option<&PublicUrl>| {
+            let facts = difference(&found, url).payload.facts;
+            let report = facts.into_iter().find(|(name, _)| name == "report");
+            report.unwrap().1
+        };
+        assert_eq!(report(None), place);
+        let url = PublicUrl::parse("https://pay.example.com/").unwrap();
+        assert_eq!(
+            report(Some(&url)),
+            "https://pay.example.com/api/v1/reports/hk/reconcile-2026-03-01-2026-03-02.html"
+        );
+    }
 }

@@ -81,6 +81,8 @@ pub struct NewMail {
     pub plain: String,
     /// The same as HTML.
     pub html: String,
+    /// The names of the files that hang on it; of a mail that is listed, none are read.
+    pub attachments: Vec<String>,
 }
 
 /// Where a mail is.
@@ -252,6 +254,14 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(false);
         };
+        let attach = "insert into mail_attachments (mail_id, name) select $1, atom from json_each($2) \
+                      where true on conflict do nothing";
+        sqlx::query(attach)
+            .bind(id)
+            .bind(list(&mail.attachments))
+            .execute(tx.connection())
+            .await
+            .map_err(failed)?;
         let told: Vec<(i64, &str)> = notices
             .iter()
             .map(|(incident, event)| (*incident, event.as_str()))
@@ -327,9 +337,12 @@ impl Ledger {
             let claim = "update mails set lease = $2, lease_until = $3, tries = tries + 1 where id = $1 returning ";
             let claim = sqlx::AssertSqlSafe(format!("{claim}{MAIL}"));
             let row = sqlx::query(claim).bind(id).bind(lease).bind(until.millis());
-            claimed.push(mail_row(
-                &row.fetch_one(tx.connection()).await.map_err(failed)?,
-            )?);
+            let mut mail = mail_row(&row.fetch_one(tx.connection()).await.map_err(failed)?)?;
+            let names =
+                "select name from mail_attachments where mail_id = $1 order by name limit 1000";
+            let names = sqlx::query_scalar(names).bind(id);
+            mail.mail.attachments = names.fetch_all(tx.connection()).await.map_err(failed)?;
+            claimed.push(mail);
         }
         tx.commit().await?;
         Ok(claimed)
@@ -419,7 +432,8 @@ impl Ledger {
         let mut tx = self.begin_write("pruning alerts").await?;
         let mut pruned = 0;
         for delete in [
-            "delete from mails where id in (select id from mails where ended_at < $1 limit $2)",
+            "delete from mail_attachments where mail_id in (select id from mails where ended_at < $1 order by ended_at, id limit $2)",
+            "delete from mails where id in (select id from mails where ended_at < $1 order by ended_at, id limit $2)",
             "delete from notices where incident_id in (select id from incidents where closed_at < $1 order by closed_at limit $2)",
             "delete from incidents where id in (select e.id from incidents as e where e.closed_at < $1 and not exists \
                (select 1 from notices as n where n.incident_id = e.id) order by e.closed_at limit $2)",
@@ -476,6 +490,7 @@ fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
             subject: text(4)?,
             plain: text(5)?,
             html: text(6)?,
+            attachments: Vec::new(),
         },
         created_at: instant(7)?,
         state: MailState::parse(&state)
