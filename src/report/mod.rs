@@ -6,6 +6,7 @@
 //! are never added. A report names accounts, kinds, codes and sums only: no personal data.
 
 mod code_words;
+mod differences;
 mod failures;
 mod html;
 mod json;
@@ -264,17 +265,24 @@ async fn of_month(
         open.push("The month is not over.".to_owned());
     }
     open.extend(statements.missing);
-    let last = to.minus(std::time::Duration::from_millis(1));
+    let last = day_of(to.minus(std::time::Duration::from_millis(1)), zone);
+    let days = (first, last.unwrap_or(first));
+    let (differences, undecided) = differences::of_month(context, days, account).await?;
+    open.extend(match undecided {
+        0 => None,
+        1 => Some("1 difference is open.".to_owned()),
+        more => Some(format!("{more} differences are open.")),
+    });
     let facts = vec![
         ("month", TableCell::text(first.format("%Y-%m").to_string())),
         ("first day", TableCell::Date(first)),
-        ("last day", TableCell::date(day_of(last, zone))),
+        ("last day", TableCell::date(last)),
         ("account", TableCell::text(account.unwrap_or("all"))),
     ];
     let mut numbers = vec![("Runs", run_count)];
     numbers.extend(sums.numbers());
     let mut sections = sums.sections();
-    sections.extend([statements.section, listed(runs, run_count)]);
+    sections.extend([statements.section, differences, listed(runs, run_count)]);
     let of_account = account.map_or_else(String::new, |account| format!(", account {account}"));
     Ok(FinanceReport {
         title: format!("{}{of_account}", first.format("%B %Y")),

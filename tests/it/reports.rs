@@ -173,6 +173,7 @@ fn a_workbook_has_a_sheet_for_each_table_with_numbers_and_dates() {
             "failed",
             "refunds",
             "statements",
+            "differences",
             "runs"
         ]
     );
@@ -306,7 +307,25 @@ fn what_gateways_settle_is_what_their_statements_say() {
         assert_eq!(row["fees_amount"], sums["fees"]["sum"], "{row}");
         assert_eq!(row["net_amount"], sums["net"]["sum"], "{row}");
         assert_eq!(row["days"], 1);
+        let different = report["differences"].as_array().unwrap();
+        let different = different.iter().find(|row| row["account"] == gateway);
+        let different = different.unwrap_or_else(|| panic!("nothing of {gateway} in {report}"));
+        for (name, expected) in [
+            ("reason", json!("missing here")),
+            ("state", json!("open")),
+            ("currency", json!("HKD")),
+            ("differences", json!(ORDERS)),
+            (
+                "differences_amount",
+                sums["payments"]["theirs"]["sum"].clone(),
+            ),
+        ] {
+            assert_eq!(different[name], expected, "{name} of {different}");
+        }
     }
+    let open = format!("{} differences are open.", 2 * ORDERS);
+    let sentences = report["open"].as_array().unwrap();
+    assert!(sentences.contains(&json!(open)), "{sentences:?}");
 }
 
 /// Plans a run without jobs so many days ago.
