@@ -316,12 +316,24 @@ async fn print_reports(engine: &Engine, job: &JobRow) -> Result<(), LedgerError>
             continue;
         };
         let report = report_link_or_place(engine.config.server.public_url.as_ref(), report);
-        let differences = result["differences"].as_u64().unwrap_or(0);
-        say(format!(
-            "{}: {}; open {report}",
-            job.name,
-            counted(differences, "difference")
-        ));
+        let count = |name: &str| result[name].as_u64().unwrap_or(0);
+        let new = count("new_differences");
+        let before = count("open_differences") - new + count("earlier_differences");
+        let told = match (new, before) {
+            (0, 0) => "no open differences".to_owned(),
+            (new, 0) => counted(new, "new difference"),
+            (new, before) => format!(
+                "{}, {} open from before",
+                counted(new, "new difference"),
+                counted(before, "difference")
+            ),
+        };
+        let list = if new + before > 0 {
+            "; `payrun differences list`"
+        } else {
+            ""
+        };
+        say(format!("{}: {told}{list}; open {report}", job.name));
     }
     Ok(())
 }

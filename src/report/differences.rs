@@ -1,24 +1,29 @@
-//! Differences that reconciliations found between our items and the statements of a month.
-
-use chrono::NaiveDate;
+//! Differences that reconciliations found between our items and the statements.
 
 use super::ReportSection;
 use super::state_sums::money;
 use crate::domain::difference::DifferenceState;
 use crate::export::{ExportContext, TableCell, TableColumn, TableColumnKind};
-use crate::ledger::{DifferenceSum, LedgerError};
+use crate::ledger::{DifferenceSpan, DifferenceSum, LedgerError};
 
-/// The differences of a month, and how many of them are open.
-pub(super) async fn of_month(
+/// The differences of some days, or those that a run found.
+pub(super) struct ReportedDifferences {
+    pub section: ReportSection,
+    /// That some are open, in a sentence.
+    pub open: Option<String>,
+}
+
+pub(super) async fn of(
     context: &ExportContext,
-    (first, last): (NaiveDate, NaiveDate),
-    account: Option<&str>,
-) -> Result<(ReportSection, u64), LedgerError> {
-    let (first, last) = (first.to_string(), last.to_string());
-    let sums = context.ledger.difference_sums(account, (&first, &last));
-    let sums = sums.await?;
+    span: &DifferenceSpan,
+) -> Result<ReportedDifferences, LedgerError> {
+    let sums = context.ledger.difference_sums(span).await?;
     let is_open = |sum: &&DifferenceSum| sum.state == DifferenceState::Open;
     let open = sums.iter().filter(is_open).map(|sum| sum.count).sum();
+    let whose = match span {
+        DifferenceSpan::Run(_) => "What the reconciliations of this run found first.",
+        DifferenceSpan::Days { .. } => "Between our items and the statements of this month's days.",
+    };
     let columns = [
         ("account", TableColumnKind::Text),
         ("reason", TableColumnKind::Text),
@@ -30,17 +35,23 @@ pub(super) async fn of_month(
     let section = ReportSection {
         name: "differences",
         heading: "Differences",
-        notes: vec![
-            "Between our items and the statements of this month's days. An amount is the gateway's, or ours where the gateway has none."
-                .to_owned(),
-        ],
+        notes: vec![format!(
+            "{whose} An amount is the gateway's, or ours where the gateway has none. `payrun differences list` has each."
+        )],
         columns: columns
             .map(|(name, kind)| TableColumn::new(name, kind))
             .into(),
         rows: sums.iter().map(row).collect(),
         empty: "No reconciliation found a difference.",
     };
-    Ok((section, open))
+    Ok(ReportedDifferences {
+        section,
+        open: match open {
+            0_u64 => None,
+            1 => Some("1 difference is open.".to_owned()),
+            more => Some(format!("{more} differences are open.")),
+        },
+    })
 }
 
 fn row(sum: &DifferenceSum) -> Vec<TableCell> {

@@ -27,7 +27,7 @@ use crate::domain::time::Timestamp;
 use crate::export::{
     ExportContext, ExportError, TableCell, TableColumn, TableColumnKind, TableHead, instants_of,
 };
-use crate::ledger::{LedgerError, RunRow};
+use crate::ledger::{DifferenceSpan, LedgerError, RunRow};
 use sums::RunSums;
 
 /// How many runs are read at a time, and the most that a month lists.
@@ -223,13 +223,20 @@ async fn of_run(context: &ExportContext, run: &RunRow) -> Result<FinanceReport, 
         ("planned", TableCell::Instant(run.started_at)),
         ("ended", TableCell::instant(run.finished_at)),
     ];
+    let (mut open, mut sections) = (sums.open(), sums.sections());
+    if sums.reconciles() {
+        let span = DifferenceSpan::Run(run.id);
+        let differences = differences::of(context, &span).await?;
+        open.extend(differences.open);
+        sections.push(differences.section);
+    }
     Ok(FinanceReport {
         title: format!("Run {} of {}", run.id, run.workflow),
         facts: with_origin(facts, context),
-        is_settled: sums.open().is_empty(),
-        open: sums.open(),
+        is_settled: open.is_empty(),
+        open,
         numbers: sums.numbers(),
-        sections: sums.sections(),
+        sections,
         zone: context.config.timezone,
     })
 }
@@ -266,13 +273,13 @@ async fn of_month(
     }
     open.extend(statements.missing);
     let last = day_of(to.minus(std::time::Duration::from_millis(1)), zone);
-    let days = (first, last.unwrap_or(first));
-    let (differences, undecided) = differences::of_month(context, days, account).await?;
-    open.extend(match undecided {
-        0 => None,
-        1 => Some("1 difference is open.".to_owned()),
-        more => Some(format!("{more} differences are open.")),
-    });
+    let span = DifferenceSpan::Days {
+        lane: account.map(str::to_owned),
+        from: first.to_string(),
+        to: last.unwrap_or(first).to_string(),
+    };
+    let differences = differences::of(context, &span).await?;
+    open.extend(differences.open);
     let facts = vec![
         ("month", TableCell::text(first.format("%Y-%m").to_string())),
         ("first day", TableCell::Date(first)),
@@ -282,7 +289,11 @@ async fn of_month(
     let mut numbers = vec![("Runs", run_count)];
     numbers.extend(sums.numbers());
     let mut sections = sums.sections();
-    sections.extend([statements.section, differences, listed(runs, run_count)]);
+    sections.extend([
+        statements.section,
+        differences.section,
+        listed(runs, run_count),
+    ]);
     let of_account = account.map_or_else(String::new, |account| format!(", account {account}"));
     Ok(FinanceReport {
         title: format!("{}{of_account}", first.format("%B %Y")),

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 
 use super::{ReportSection, day_of};
 use crate::domain::money::Currency;
+use crate::engine::LineOutcome;
 use crate::export::{ExportContext, TableCell, TableColumn, TableColumnKind};
 use crate::ledger::{LedgerError, LineKind, StatementSum};
 
@@ -14,19 +15,6 @@ const GATEWAY_ZONE: chrono_tz::Tz = chrono_tz::Asia::Shanghai;
 
 /// The job kind that fetches statements.
 const STATEMENT: &str = "statement";
-
-/// The gateways' words for a payment or refund that did not happen: its amount is no money. The same
-/// as `engine/reconcile/line_verdict.rs` judges by.
-const DID_NOT_HAPPEN: [&str; 8] = [
-    "FAIL",
-    "FAILED",
-    "CHANGE",
-    "ABNORMAL",
-    "CLOSED",
-    "REFUNDCLOSE",
-    "REVOKED",
-    "PAYERROR",
-];
 
 /// What statements say of a month.
 pub(super) struct MonthStatements {
@@ -100,7 +88,8 @@ pub(super) async fn of_month(
 fn by_currency(sums: &[StatementSum]) -> BTreeMap<&'static str, CurrencySums> {
     let mut totals: BTreeMap<&'static str, CurrencySums> = BTreeMap::new();
     for sum in sums {
-        let happened = !DID_NOT_HAPPEN.contains(&sum.state.as_str());
+        // Its amount is no money.
+        let happened = LineOutcome::of(sum.kind, &sum.state) != LineOutcome::DidNot;
         let mut add = |part: Option<(u64, i64, Currency)>,
                        place: fn(&mut CurrencySums) -> &mut (u64, i128)| {
             if let Some((lines, minor, currency)) = part.filter(|(lines, ..)| *lines > 0) {

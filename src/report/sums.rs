@@ -15,6 +15,9 @@ use crate::export::{ExportContext, TableCell, TableColumn, TableColumnKind};
 use crate::job_kinds::{JobKinds, StatementRole};
 use crate::ledger::{JobRow, LedgerError, RunRow};
 
+/// The job kind that compares items with statements.
+const RECONCILE: &str = "reconcile";
+
 /// Account, kind of job, and the code of the currency, which is empty where items have no amount.
 type SumKey = (String, String, &'static str);
 
@@ -119,6 +122,11 @@ impl RunSums {
             });
         }
         open
+    }
+
+    /// Whether anything of it compared items with statements.
+    pub fn reconciles(&self) -> bool {
+        self.totals.keys().any(|(_, kind, _)| kind == RECONCILE)
     }
 
     /// The numbers that stand first.

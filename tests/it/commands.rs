@@ -84,6 +84,7 @@ fn help_lists_every_command_and_the_exit_codes() {
                      or of the runs of a month
       differences    List what reconciliations found different; say whose a difference is, why it is
                      there, that it may stand
+      report         Report a run or a month for finance: a page that prints, or a workbook
       journal        Print every item with all that was done and answered, a JSON object a line, for
                      whoever wants to check it
       notifications  List, show and replay the gateways' notifications

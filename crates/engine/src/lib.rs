@@ -37,6 +37,7 @@ use payrun_project::config::Config;
 use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
 pub use planning::plan_permits::{PlanPermit, PlanPermits};
+pub use reconcile::LineOutcome;
 use references::ReferenceKey;
 use vault::Vault;
 

@@ -28,27 +28,37 @@ pub(super) enum LineVerdict {
 
 /// Whether something happened, by a line's own state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineOutcome {
+pub enum LineOutcome {
+    /// It happened.
     Happened,
+    /// It did not, or was taken back.
     DidNot,
+    /// The state is not documented.
     Unclear,
 }
 
-/// Reads a line's state. Payments: docs/gateways/wechat.md (SUCCESS; revoked ones stay listed) and
-/// the HipoPay document ("Collection via …"). Refunds: docs/gateways/wechat.md (PROCESSING counts
-/// as done, the others did not reach the payer), HipoPay ("Refund").
-pub(super) fn shown(line: &StatementLine) -> LineOutcome {
-    match line.kind {
-        LineKind::Reversal => LineOutcome::DidNot,
-        LineKind::Other => LineOutcome::Unclear,
-        LineKind::Payment | LineKind::Refund => match line.state.as_str() {
-            "" | "SUCCESS" | "PROCESSING" | "REFUND" | "Refund" => LineOutcome::Happened,
-            state if state.starts_with("Collection via ") => LineOutcome::Happened,
-            "FAIL" | "FAILED" | "CHANGE" | "ABNORMAL" | "CLOSED" | "REFUNDCLOSE" | "REVOKED"
-            | "PAYERROR" => LineOutcome::DidNot,
-            _ => LineOutcome::Unclear,
-        },
+impl LineOutcome {
+    /// Reads a line's state. Payments: docs/gateways/wechat.md (SUCCESS; revoked ones stay listed)
+    /// and the HipoPay document ("Collection via …"). Refunds: docs/gateways/wechat.md (PROCESSING
+    /// counts as done, the others did not reach the payer), HipoPay ("Refund").
+    pub fn of(kind: LineKind, state: &str) -> Self {
+        match kind {
+            LineKind::Reversal => Self::DidNot,
+            LineKind::Other => Self::Unclear,
+            LineKind::Payment | LineKind::Refund => match state {
+                "" | "SUCCESS" | "PROCESSING" | "REFUND" | "Refund" => Self::Happened,
+                state if state.starts_with("Collection via ") => Self::Happened,
+                "FAIL" | "FAILED" | "CHANGE" | "ABNORMAL" | "CLOSED" | "REFUNDCLOSE"
+                | "REVOKED" | "PAYERROR" => Self::DidNot,
+                _ => Self::Unclear,
+            },
+        }
     }
+}
+
+/// The same of a whole line.
+pub(super) fn shown(line: &StatementLine) -> LineOutcome {
+    LineOutcome::of(line.kind, &line.state)
 }
 
 /// The gateway's number for what a line shows: what our item has as its receipt.

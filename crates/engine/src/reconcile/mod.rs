@@ -15,6 +15,8 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub use line_verdict::LineOutcome;
+
 use std::collections::HashMap;
 
 use rust_decimal::Decimal;
