@@ -303,4 +303,29 @@ mod tests {
         assert_eq!(Receipt::found(" T-1 "), Ok(Receipt("T-1".to_owned())));
         assert!(Receipt::found("  ").is_err());
     }
+
+    #[test]
+    fn each_answer_has_one_word_and_each_class_the_one_it_is_stored_by() {
+        let words = AnswerKind::ALL.map(|kind| kind.to_string());
+        let spelt = [
+            "done",
+            "accepted",
+            "declined",
+            "not_processed",
+            "absent",
+            "unknown",
+        ];
+        assert_eq!(words, spelt);
+        assert_eq!(
+            spelt.map(AnswerKind::parse),
+            AnswerKind::ALL.map(Some),
+            "each word is read as its answer"
+        );
+        assert_eq!(AnswerKind::parse("Done"), None);
+        let classes = ["soft", "hard", "spent", "person", "config", "funds"];
+        assert_eq!(DeclineClass::ALL.map(DeclineClass::as_str), classes);
+        for (class, word) in DeclineClass::ALL.into_iter().zip(classes) {
+            assert_eq!(serde_json::to_value(class).unwrap(), word);
+        }
+    }
 }

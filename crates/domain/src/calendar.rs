@@ -319,4 +319,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_calendar_knows_the_years_of_its_holidays_and_all_years_if_it_lists_none() {
+        let both = both();
+        for (year, known) in [(2025, false), (2026, true), (2027, false)] {
+            assert_eq!(both[1].knows(year), known, "{year}");
+        }
+        assert!(Calendar::new("weekends").knows(2026));
+    }
+
+    #[test]
+    fn each_way_of_rolling_is_read_from_its_word() {
+        for (word, roll) in [
+            ("forward", Some(RollConvention::Forward)),
+            ("back", Some(RollConvention::Back)),
+            ("modified-forward", Some(RollConvention::ModifiedForward)),
+            ("skip", Some(RollConvention::Skip)),
+            ("sideways", None),
+        ] {
+            assert_eq!(RollConvention::parse(word), roll, "{word}");
+        }
+    }
 }

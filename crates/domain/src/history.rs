@@ -191,3 +191,63 @@ impl fmt::Display for AttemptKind {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_has_one_word_and_is_evidence_or_not() {
+        let shown = |kind: EventKind| {
+            let evidence = if kind.is_evidence() { "evidence" } else { "-" };
+            format!("{kind} {evidence}")
+        };
+        let expected = [
+            "claim -",
+            "unsent -",
+            "looked_up -",
+            "done evidence",
+            "accepted evidence",
+            "declined evidence",
+            "not_processed evidence",
+            "absent evidence",
+            "unknown -",
+            "abandoned -",
+            "late_done evidence",
+            "late_answer -",
+            "notification evidence",
+            "statement evidence",
+            "cancel -",
+            "retry evidence",
+            "resolve evidence",
+            "approve -",
+            "reject -",
+            "expire -",
+            "recall -",
+            "require_review -",
+            "filed_again -",
+        ];
+        assert_eq!(EventKind::ALL.map(shown), expected);
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::parse(&kind.to_string()), Some(kind));
+        }
+        assert_eq!(EventKind::parse("evidence"), None);
+    }
+
+    #[test]
+    fn each_attempt_has_one_word_and_may_have_called_the_gateway_or_not() {
+        let shown = |kind: AttemptKind| format!("{kind} {}", kind.is_call());
+        let expected = [
+            "call true",
+            "abandoned true",
+            "notification false",
+            "statement false",
+            "person false",
+        ];
+        assert_eq!(AttemptKind::ALL.map(shown), expected);
+        for kind in AttemptKind::ALL {
+            assert_eq!(AttemptKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(AttemptKind::parse("Call"), None);
+    }
+}

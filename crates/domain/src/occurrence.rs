@@ -159,6 +159,9 @@ mod tests {
         for (_, missed) in MissedPolicy::ALL {
             assert_eq!(missed.given_up(&due, None, now), 0);
             assert_eq!(missed.given_up(&[], None, now), 0);
+            // A calendar can move the times of many dates to one instant.
+            let many = [due[0]; EACH_MAX + 1];
+            assert_eq!(missed.given_up(&many, None, now), 0);
         }
     }
 
@@ -185,8 +188,10 @@ mod tests {
         let now = due[3];
         for (resumed, expected) in [
             (None, 0),
+            (Some(due[0]), 1),
             (Some(due[1]), 2),
             (Some(due[1].plus(Duration::from_secs(30))), 2),
+            (Some(due[2]), 3),
         ] {
             assert_eq!(MissedPolicy::None.given_up(&due, resumed, now), expected);
         }
@@ -200,6 +205,25 @@ mod tests {
             assert_eq!(
                 (state.as_str(), OccurrenceState::parse(word)),
                 (word, Some(state))
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_done_about_late_and_overlapping_ones_is_read_from_its_word() {
+        for (word, missed, overlap) in [
+            ("none", Some(MissedPolicy::None), None),
+            ("latest", Some(MissedPolicy::Latest), None),
+            ("each", Some(MissedPolicy::Each), None),
+            ("allow", None, Some(Overlap::Allow)),
+            ("skip", None, Some(Overlap::Skip)),
+            ("queue", None, Some(Overlap::Queue)),
+            ("", None, None),
+        ] {
+            assert_eq!(
+                (MissedPolicy::parse(word), Overlap::parse(word)),
+                (missed, overlap),
+                "{word}"
             );
         }
     }

@@ -127,3 +127,43 @@ impl fmt::Display for FailureCode {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_one_word_and_waits_for_its_contract_or_not() {
+        let shown = |code: ReasonCode| format!("{code} {}", code.waits_for_contract());
+        let expected = [
+            "declined false",
+            "needs_decision false",
+            "asked_in_vain false",
+            "contract_busy true",
+            "contract_needs_review true",
+            "contract_paused true",
+            "contract_ending true",
+        ];
+        assert_eq!(ReasonCode::ALL.map(shown), expected);
+        for code in ReasonCode::ALL {
+            assert_eq!(ReasonCode::parse(code.as_str()), Some(code));
+        }
+        assert_eq!(ReasonCode::parse("over_limit"), None);
+    }
+
+    #[test]
+    fn each_failure_has_one_word() {
+        let expected = [
+            "over_limit",
+            "unreadable_items",
+            "invalid_workflow",
+            "future_date",
+            "no_such_job",
+            "unreadable_history",
+            "interrupted",
+        ];
+        assert_eq!(FailureCode::ALL.map(|code| code.to_string()), expected);
+        assert_eq!(expected.map(FailureCode::parse), FailureCode::ALL.map(Some));
+        assert_eq!(FailureCode::parse("declined"), None);
+    }
+}

@@ -56,3 +56,28 @@ impl fmt::Display for Role {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_has_one_word_and_does_what_is_for_itself_and_for_those_below_it() {
+        let shown = |role: Role| {
+            let may = Role::ALL.into_iter().filter(|other| role.may_do_as(*other));
+            let may: Vec<&str> = may.map(Role::as_str).collect();
+            format!("{role}: {}", may.join(" "))
+        };
+        let expected = [
+            "viewer: viewer",
+            "operator: viewer operator",
+            "approver: viewer approver",
+            "admin: viewer operator approver admin",
+        ];
+        assert_eq!(Role::ALL.map(shown), expected);
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+        }
+        assert_eq!(Role::parse("root"), None);
+    }
+}
