@@ -137,4 +137,21 @@ mod tests {
             "parts cannot run into each other"
         );
     }
+
+    #[test]
+    fn a_link_is_read_from_its_64_digits_and_from_nothing_else() {
+        let bytes: [u8; 32] = std::array::from_fn(|place| u8::try_from(place * 8).unwrap());
+        let digits = "0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8";
+        assert_eq!(Link(bytes).to_string(), digits);
+        assert_eq!(Link::parse(digits), Some(Link(bytes)));
+        for other in [
+            "",
+            &digits[2..],
+            &format!("{digits}00"),
+            &format!("{}g0", &digits[2..]),
+            &"é".repeat(32),
+        ] {
+            assert_eq!(Link::parse(other), None, "{other}");
+        }
+    }
 }

@@ -167,4 +167,31 @@ mod tests {
             assert_eq!(is_wrong(&other), other != *number, "{place}");
         }
     }
+
+    #[test]
+    fn only_the_small_x_at_the_end_of_17_digits_is_made_a_capital() {
+        for (number, capital) in [
+            ("11010119900307002x", Some("11010119900307002X")),
+            ("11010119900307002X", None),
+            ("110101199003071014", None),
+            ("1101011990030700x", None),
+            ("110101199003070021x", None),
+            ("1101011990030700Ax", None),
+            ("1x", None),
+            ("x", None),
+        ] {
+            assert_eq!(with_capital_x(number).as_deref(), capital, "{number}");
+        }
+    }
+
+    #[test]
+    fn who_is_born_on_the_day_is_not_born_in_the_future() {
+        for (today, expected) in [
+            ("1990-03-06", Err(CardError::FutureBirthday)),
+            ("1990-03-07", Ok(())),
+        ] {
+            let checked = check("11010119900307002X", today.parse().unwrap());
+            assert_eq!(checked, expected, "{today}");
+        }
+    }
 }

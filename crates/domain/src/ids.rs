@@ -186,4 +186,29 @@ mod tests {
             prop_assert!(OrderNumber::parse(number.as_str()).is_ok());
         }
     }
+
+    #[test]
+    fn the_order_number_of_a_key_never_changes() {
+        // Gateways have these numbers already: another number for the same key is another payment.
+        let key = KeyHash::of("hk", "deduct", "C-1/2026-11");
+        for (generation, expected) in [
+            (1, "4zyhm4pd4h19gvbqf50zher556-1"),
+            (65_535, "4zyhm4pd4h19gvbqf50zher556-65535"),
+        ] {
+            let number = OrderNumber::derive(key, generation);
+            assert_eq!(
+                (number.as_str(), number.to_string()),
+                (expected, expected.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn the_ledgers_16_bytes_are_a_fingerprint_and_no_other_number_of_bytes_is() {
+        let key = KeyHash::of("hk", "deduct", "C-1/2026-11");
+        assert_eq!(KeyHash::from_bytes(key.as_bytes()), Some(key));
+        for other in [15, 17] {
+            assert_eq!(KeyHash::from_bytes(&vec![7; other]), None, "{other}");
+        }
+    }
 }

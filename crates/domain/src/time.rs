@@ -84,4 +84,20 @@ mod tests {
         assert_eq!(late.since(early), Duration::from_millis(4));
         assert_eq!(early.since(late), Duration::ZERO);
     }
+
+    #[test]
+    fn seconds_are_whole_ones_that_have_passed_also_before_1970() {
+        for (millis, seconds) in [
+            (0, 0),
+            (999, 0),
+            (1_000, 1),
+            (1_700_000_000_999, 1_700_000_000),
+            (-1, -1),
+            (-1_000, -1),
+            (-1_001, -2),
+        ] {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(at.seconds(), seconds, "{millis}");
+        }
+    }
 }
