@@ -373,7 +373,9 @@ mod tests {
         for alike in ["Yes", "yes ", " YES", "\u{ff39}es", "yes\u{a0}"] {
             assert_eq!(folded(alike), "yes", "{alike:?}");
         }
-        assert_ne!(folded("no"), folded("n o"));
+        for blank in ["n o", "N\u{3000}O", "n\to", "n\u{a0}o"] {
+            assert_eq!(folded(blank), "n o", "{blank:?}");
+        }
     }
 
     #[test]
@@ -396,5 +398,109 @@ mod tests {
         }
         assert_eq!(after_beginning("x\u{10ffff}").as_deref(), Some("y"));
         assert_eq!(after_beginning("\u{10ffff}"), None);
+    }
+
+    #[test]
+    fn what_a_person_reads_shows_what_nobody_sees_and_leaves_the_rest_alone() {
+        // As it is, in one line, in several lines, and within JSON.
+        for (text, line, lines, json) in [
+            (
+                "香港（旺角）店",
+                "香港（旺角）店",
+                "香港（旺角）店",
+                "香港（旺角）店",
+            ),
+            ("a\nb", "a[U+000A]b", "a\nb", "a\nb"),
+            (
+                "a\u{202e}\nb\u{1b}[31m",
+                "a[U+202E][U+000A]b[U+001B][31m",
+                "a[U+202E]\nb[U+001B][31m",
+                "a\\u202e\nb\\u001b[31m",
+            ),
+            ("\u{e0041}", "[U+E0041]", "[U+E0041]", "\\udb40\\udc41"),
+            ("", "", "", ""),
+        ] {
+            assert_eq!(visible(text), line, "{text:?}");
+            assert_eq!(visible_lines(text), lines, "{text:?}");
+            assert_eq!(escaped(text), json, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_spreadsheet_makes_a_formula_of_no_field() {
+        for (field, expected) in [
+            ("C-1", "C-1"),
+            ("5.00", "5.00"),
+            ("-5.00", "-5.00"),
+            ("-5", "-5"),
+            ("=1+2", "'=1+2"),
+            (" =1+2", "' =1+2"),
+            ("+5", "'+5"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("-A1", "'-A1"),
+            ("-5-A1", "'-5-A1"),
+            ("-.5", "'-.5"),
+            ("-", "'-"),
+            (" -5", "' -5"),
+            ("＝1", "'＝1"),
+            ("－5", "'－5"),
+            ("\t=1", "[U+0009]=1"),
+            ("", ""),
+        ] {
+            assert_eq!(inert(field), expected, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_or_takes_for_another_is_quoted_by_its_name() {
+        for (text, expected) in [
+            ("a b", "a b"),
+            (" 5.00", "<blank U+0020>5.00"),
+            ("5.00 ", "5.00<blank U+0020>"),
+            ("a\tb", "a<tab U+0009>b"),
+            ("a\n", "a<line break U+000A>"),
+            ("a\r", "a<line break U+000D>"),
+            ("1\u{a0}0", "1<no-break space U+00A0>0"),
+            ("1\u{202f}0", "1<narrow no-break space U+202F>0"),
+            ("1\u{2009}0", "1<typographic space U+2009>0"),
+            ("a\u{3000}b", "a<full-width space U+3000>b"),
+            ("a\u{200b}b", "a<invisible character U+200B>b"),
+            ("a\u{1b}b", "a<control character U+001B>b"),
+            ("a\u{ad}b", "a<format character U+00AD>b"),
+            ("５.00", "５<full-width character>.00"),
+            ("5．00", "5．<full-width character>00"),
+            ("（旺角）", "（旺角）"),
+        ] {
+            assert_eq!(shown(text), expected, "{text:?}");
+        }
+        assert_eq!(shown(&"a".repeat(61)), "a".repeat(60), "cut short");
+        let cut_at_a_blank = format!("{} b", "a".repeat(59));
+        assert_eq!(shown(&cut_at_a_blank), format!("{} ", "a".repeat(59)));
+    }
+
+    #[test]
+    fn only_what_a_spreadsheet_makes_of_a_long_number_is_a_shortened_number() {
+        for text in ["2.01507E+17", "2E+17", "2.0e+9"] {
+            assert!(is_shortened_number(text), "{text}");
+        }
+        for text in [
+            "", "201507", "2.01507", "2015E17", "2.0E-17", "A1E+17", "1.xE+17", "1.E+17", ".5E+17",
+            "E+17", "1.5E+", "1.5E+1x", "1.5E+ 7",
+        ] {
+            assert!(!is_shortened_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_looked_for_is_folded_short_and_without_what_nobody_sees() {
+        for (text, kept) in [
+            (" Ｃ-１７ ", "c-17"),
+            ("C\u{ad}-17", "c-17"),
+            ("Chan\u{3000}Tai\tMan", "chan tai man"),
+            ("", ""),
+        ] {
+            assert_eq!(searchable(text), kept, "{text:?}");
+        }
+        assert_eq!(searchable(&"x".repeat(201)), "x".repeat(200));
     }
 }
