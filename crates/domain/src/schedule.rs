@@ -677,6 +677,7 @@ mod tests {
         let parsed = |text: &str| Schedule::crontab(text, Hong_Kong).unwrap().rule;
         assert_eq!(parsed("0 0 * * 0"), parsed("0 0 * * 7"));
         assert_eq!(parsed("0 0 * * SUN"), parsed("0 0 * * 7"));
+        assert_eq!(parsed("0 0 * * 0,7"), parsed("0 0 * * 7"));
         assert_eq!(parsed("0 0 * * 5-7"), parsed("0 0 * * fri,sat,sun"));
         assert!(Schedule::every(&FiringInterval::Week("Monday"), "09:00", Hong_Kong).is_ok());
     }
@@ -692,8 +693,92 @@ mod tests {
         assert!(refused("0 0 31 2 *").contains("no date ever fits"));
         assert!(refused("0 0 */2 * mon").contains("list the days"));
         assert!(refused("+5 0 * * *").contains("no minute"));
+        assert!(refused("5/10 0 * * *").contains("\"5/10\" is no minute"));
+        assert_eq!(
+            refused("0 24 * * *"),
+            "\"24\" is no hour; it takes 0 to 23, ranges, lists and steps such as */5"
+        );
+        assert_eq!(
+            refused("0 0 32 * *"),
+            "\"32\" is no day of month; it takes 1 to 31, ranges, lists and steps such as */5, or L for the last day"
+        );
+        assert_eq!(
+            refused("0 0 * * 8"),
+            "\"8\" is no day of week; it takes 0 to 7, ranges, lists and steps such as */5, or a name from sun to sat"
+        );
         assert!(Schedule::every(&FiringInterval::Day, "2:30", Hong_Kong).is_err());
         assert!(Schedule::every(&FiringInterval::Month(32), "02:30", Hong_Kong).is_err());
+    }
+
+    #[test]
+    fn a_rule_is_an_interval_if_it_names_every_hour_or_runs_from_one_into_the_next() {
+        for (text, interval) in [
+            ("30 * * * *", true),
+            ("*/10 * * * *", true),
+            ("*/15 1-4 * * *", true),
+            ("0,30 22,23 * * *", true),
+            ("0,30 0,23 * * *", true),
+            ("0,30 0 * * *", false),
+            ("0,30 2 * * *", false),
+            ("0,30 23 * * *", false),
+            ("0,30 1,23 * * *", false),
+            ("0,31 1-4 * * *", false),
+            ("0 1-4 * * *", false),
+            ("0 */2 * * *", false),
+        ] {
+            let schedule = Schedule::crontab(text, Berlin).unwrap();
+            assert_eq!(schedule.is_interval(), interval, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_time_that_comes_twice_has_a_second_instant_and_only_at_its_offset() {
+        for (wall, seconds, expected) in [
+            ("2026-10-25T02:30:00", 3_600, Some("2026-10-25T01:30:00Z")),
+            ("2026-10-25T02:30:00", 7_200, None),
+            ("2026-10-25T03:30:00", 3_600, None),
+            ("2026-03-29T02:30:00", 3_600, None),
+        ] {
+            let second = second_instant(wall.parse().unwrap(), seconds, Berlin);
+            assert_eq!(second, expected.map(at), "{wall} {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_told_in_its_words_and_where_days_may_be_misread_how_they_were_read() {
+        let quartz = |weekday: &str, names: &str| {
+            format!(
+                "day of week {weekday} is {names}, as Quartz counts (Sunday = 1); Spring counts Sunday = 0, so there it is another \
+                 day; names such as MON leave no doubt"
+            )
+        };
+        for (line, text, reading) in [
+            ("30  9 * * 2", "30 9 * * 2", None),
+            (
+                "0 30 9 ? * 2-6",
+                "0 30 9 ? * 2-6",
+                Some(quartz("2-6", "MON, TUE, WED, THU, FRI")),
+            ),
+            (
+                "0 30 9 ? * MON,7 2028",
+                "0 30 9 ? * MON,7 2028",
+                Some(quartz("MON,7", "MON, SAT")),
+            ),
+            ("0 30 9 ? * MON-FRI/2", "0 30 9 ? * MON-FRI/2", None),
+            ("0 30 9 1 * ?", "0 30 9 1 * ?", None),
+        ] {
+            let schedule = Schedule::crontab(line, Berlin).unwrap();
+            assert_eq!(schedule.text(), text);
+            assert_eq!(schedule.reading(), reading, "{line}");
+        }
+        for (every, text) in [
+            (FiringInterval::Day, "every day at 02:30"),
+            (FiringInterval::Week("sun"), "every week on sun at 02:30"),
+            (FiringInterval::Month(31), "every month on 31 at 02:30"),
+        ] {
+            let schedule = Schedule::every(&every, "02:30", Berlin).unwrap();
+            assert_eq!((schedule.text(), schedule.reading()), (text, None));
+        }
     }
 
     fn field(min: u32, max: u32) -> impl Strategy<Value = String> {

@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn a_year_that_is_not_named_is_every_year_also_after_the_last_that_can_be() {
+        for line in ["0 0 9 1 1 ?", "0 0 9 1 1 ? *"] {
+            assert_eq!(
+                fires(line, "2100-06-01T00:00:00Z", 1),
+                ["2101-01-01T09:00:00Z"],
+                "{line}"
+            );
+        }
+        let last = fires("0 0 9 1 1 ? 2100", "2099-06-01T00:00:00Z", 2);
+        assert_eq!(last, ["2100-01-01T09:00:00Z"]);
+    }
+
+    #[test]
     fn a_line_of_quartz_is_evaluated_by_our_clock() {
         // 02:30 is in the gap of 2026-03-29 in Berlin: it fires once, when the gap ends.
         let line = Schedule::crontab("0 30 2 * * ?", chrono_tz::Europe::Berlin).unwrap();
@@ -171,6 +184,8 @@ mod tests {
                 "0 0 9 ? * 0",
                 "\"0\" is no day of week; it takes 1 to 7 (Sunday = 1)",
             ),
+            ("0 0 L * * ?", "\"L\" is no hour"),
+            ("0 0 9 ? * L", "\"L\" is no day of week"),
             ("0 0 9 ? * 2#1", "\"2#1\" is no day of week"),
             ("0 0 9 15 * MON", "write ? in one of them"),
             ("0 0 9 * * ? 1969", "\"1969\" is no year"),
