@@ -614,4 +614,136 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_offset_of_a_second_pass_is_in_its_name_with_its_sign() {
+        use chrono_tz::America::{New_York, St_Johns};
+        for (text, zone, instant) in [
+            ("2026-10-25T02:30", Berlin, "2026-10-25T00:30:00Z"),
+            ("2026-10-25T02:30+01:00", Berlin, "2026-10-25T01:30:00Z"),
+            (
+                "2026-10-25T01:30+00:00",
+                chrono_tz::Europe::London,
+                "2026-10-25T01:30:00Z",
+            ),
+            ("2026-11-01T01:30-05:00", New_York, "2026-11-01T06:30:00Z"),
+            ("2026-11-01T01:30-03:30", St_Johns, "2026-11-01T05:00:00Z"),
+        ] {
+            let nominal = NominalTime::parse(text).unwrap();
+            assert_eq!(nominal.to_string(), text);
+            assert_eq!(nominal.is_second(), text.len() > 16, "{text}");
+            assert_eq!(nominal.instant(zone), Some(at(instant)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_firing_is_found_near_and_far_and_what_was_left_out_is_none() {
+        let until = "2026-03-15T12:00:30Z";
+        for (rule, roll, expected) in [
+            (
+                "* * * * *",
+                RollConvention::Forward,
+                Some("2026-03-13T15:59:00Z"),
+            ),
+            (
+                "0 9 * * *",
+                RollConvention::Forward,
+                Some("2026-03-13T01:00:00Z"),
+            ),
+            (
+                "0 9 * * *",
+                RollConvention::Skip,
+                Some("2026-03-13T01:00:00Z"),
+            ),
+            (
+                "0 9 * * sat",
+                RollConvention::Back,
+                Some("2026-03-13T01:00:00Z"),
+            ),
+            ("0 9 * * sat", RollConvention::Skip, None),
+            (
+                "0 9 8 * *",
+                RollConvention::Forward,
+                Some("2026-03-09T01:00:00Z"),
+            ),
+            (
+                "0 9 L * *",
+                RollConvention::Back,
+                Some("2026-02-27T01:00:00Z"),
+            ),
+            (
+                "0 9 1 4 *",
+                RollConvention::Skip,
+                Some("2025-04-01T01:00:00Z"),
+            ),
+            ("0 9 29 2 *", RollConvention::Skip, None),
+        ] {
+            let schedule = Schedule::crontab(rule, Hong_Kong).unwrap();
+            let timetable = Timetable::new(schedule, calendar(), roll);
+            let last = timetable.last_until(at(until));
+            assert_eq!(last, expected.map(at), "{rule} {roll:?}");
+        }
+        let noon = crontab("0 12 * * *", chrono_tz::UTC);
+        for (until, expected) in [
+            ("2026-03-15T12:00:00Z", "2026-03-15T12:00:00Z"),
+            ("2026-03-15T11:59:59Z", "2026-03-14T12:00:00Z"),
+        ] {
+            assert_eq!(noon.last_until(at(until)), Some(at(expected)), "{until}");
+        }
+    }
+
+    #[test]
+    fn a_long_holiday_sends_its_times_back_before_it_and_forward_behind_it() {
+        let mut cn = Calendar::new("cn");
+        for date in NaiveDate::from_ymd_opt(2026, 10, 1)
+            .unwrap()
+            .iter_days()
+            .take(8)
+        {
+            cn.holidays.insert(date, "National Day".to_owned());
+        }
+        let cn = vec![Arc::new(cn)];
+        for (roll, to) in [
+            (RollConvention::Back, "2026-09-30 09:30:00"),
+            (RollConvention::Forward, "2026-10-09 09:30:00"),
+        ] {
+            let schedule = Schedule::crontab("30 9 7 * *", Hong_Kong).unwrap();
+            let timetable = Timetable::new(schedule, cn.clone(), roll);
+            assert_eq!(timetable.calendars(), cn);
+            let moved = timetable
+                .firings(at("2026-09-15T00:00:00Z"))
+                .next()
+                .unwrap();
+            assert_eq!(
+                format!("{} at {}", moved.nominal, moved.wall),
+                format!("2026-10-07T09:30 at {to}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_timetable_tells_its_rule_and_what_its_calendars_do() {
+        let daily = |roll| {
+            let schedule = Schedule::crontab("0 9 * * *", Hong_Kong).unwrap();
+            Timetable::new(schedule, calendar(), roll)
+        };
+        let (forward, skip) = (daily(RollConvention::Forward), daily(RollConvention::Skip));
+        assert_eq!(forward.rule(), "0 9 * * * Asia/Hong_Kong");
+        assert_eq!(forward.moves(), daily(RollConvention::Forward).moves());
+        assert_ne!(forward.moves(), skip.moves());
+        for (timetable, day, told) in [
+            (&forward, "2026-12-31", ""),
+            (
+                &forward,
+                "2027-01-01",
+                "moved from Fri 2027-01-01 (hk: New Year)",
+            ),
+            (&skip, "2027-01-01", "left out (hk: New Year)"),
+            (&skip, "2027-01-02", "left out (hk: Saturday)"),
+        ] {
+            let nominal = NominalTime::parse(&format!("{day}T09:00")).unwrap();
+            let firing = timetable.at(nominal).unwrap();
+            assert_eq!(timetable.moved(&firing), told, "{day}");
+        }
+    }
 }
