@@ -141,6 +141,48 @@ fn wrong_terms_are_refused() {
 }
 
 #[test]
+fn an_anchor_is_the_same_in_files_and_in_the_ledger() {
+    let (week, month) = (BillingInterval::TwoWeeks, BillingInterval::Month);
+    for (text, every, number) in [
+        ("mon", week, 1),
+        ("tue", week, 2),
+        ("wed", week, 3),
+        ("thu", week, 4),
+        ("fri", week, 5),
+        ("sat", week, 6),
+        ("sun", week, 7),
+        ("1", month, 1),
+        ("7", month, 7),
+        ("31", month, 31),
+    ] {
+        let anchor = Anchor::parse(text, every).unwrap();
+        assert_eq!(anchor.number(), number, "{text}");
+        assert_eq!(Anchor::from_number(number.into(), every), Some(anchor));
+        assert_eq!(anchor.text(every), text);
+    }
+    for (number, every) in [(0, week), (8, week), (0, month), (32, month), (257, month)] {
+        assert_eq!(Anchor::from_number(number, every), None, "{number}");
+    }
+}
+
+#[test]
+fn terms_keep_what_they_were_made_of_and_may_end_on_another_day() {
+    let open = terms("month", "10", "2026-01-01", None);
+    let ending = open.until(Some(day("2026-02-10")));
+    assert_eq!((open.end(), ending.end()), (None, Some(day("2026-02-10"))));
+    assert_eq!(
+        names(&ending, "2026-01-01", 9),
+        ["2026-01 2026-01-10", "2026-02 2026-02-10"]
+    );
+    assert_eq!(ending.until(None), open);
+    assert!(names(&open.until(Some(day("2025-12-31"))), "2020-01-01", 9).is_empty());
+    for days in [0, 14, 366] {
+        let made = BillingTerms::new(open.every(), open.anchor(), open.start(), None, days);
+        assert_eq!(made.unwrap().pay_within(), days);
+    }
+}
+
+#[test]
 fn a_price_holds_for_periods_due_from_its_day_on() {
     let prices = PriceList::of(hkd(100), day("2026-01-01"))
         .from_day(day("2026-03-01"), hkd(200))
@@ -157,6 +199,82 @@ fn a_price_holds_for_periods_due_from_its_day_on() {
     );
     let yen = Amount::from_minor(1, Currency::parse("JPY").unwrap()).unwrap();
     assert!(prices.from_day(day("2026-03-01"), yen).is_err());
+}
+
+#[test]
+fn a_price_from_a_day_replaces_those_from_that_day_on_and_no_earlier_one() {
+    let steps = |told: &[(&str, i64)]| -> Vec<(NaiveDate, Amount)> {
+        told.iter()
+            .map(|(since, minor)| (day(since), hkd(*minor)))
+            .collect()
+    };
+    let all = steps(&[
+        ("2026-01-01", 100),
+        ("2026-03-01", 200),
+        ("2026-05-01", 300),
+    ]);
+    let prices = PriceList::from_steps(all.clone()).unwrap();
+    assert_eq!(prices.steps().collect::<Vec<_>>(), all);
+    assert_eq!(PriceList::from_steps([]), None);
+    for (from, expected) in [
+        ("2025-12-31", &[("2026-01-01", 400)][..]),
+        ("2026-01-01", &[("2026-01-01", 400)]),
+        ("2026-03-01", &[("2026-01-01", 100), ("2026-03-01", 400)]),
+        (
+            "2026-04-01",
+            &[
+                ("2026-01-01", 100),
+                ("2026-03-01", 200),
+                ("2026-04-01", 400),
+            ],
+        ),
+        (
+            "2026-06-01",
+            &[
+                ("2026-01-01", 100),
+                ("2026-03-01", 200),
+                ("2026-05-01", 300),
+                ("2026-06-01", 400),
+            ],
+        ),
+    ] {
+        let changed = prices.from_day(day(from), hkd(400)).unwrap();
+        assert_eq!(
+            changed.steps().collect::<Vec<_>>(),
+            steps(expected),
+            "{from}"
+        );
+    }
+    for (from, minor, is_so) in [
+        ("2026-05-01", 300, true),
+        ("2027-01-01", 300, true),
+        ("2027-01-01", 200, false),
+        ("2026-03-01", 200, false),
+        ("2026-04-30", 200, false),
+    ] {
+        assert_eq!(
+            prices.is_from(day(from), hkd(minor)),
+            is_so,
+            "{from} {minor}"
+        );
+    }
+}
+
+#[test]
+fn a_contract_may_have_had_200_prices_and_no_more() {
+    let days = day("2026-01-01").iter_days();
+    let all: Vec<_> = days.zip((1..=201).map(hkd)).collect();
+    let prices = PriceList::from_steps(all[..199].to_vec()).unwrap();
+    let full = prices.from_day(all[199].0, all[199].1).unwrap();
+    assert_eq!(full.steps().count(), 200);
+    assert_eq!(
+        full.from_day(all[200].0, all[200].1),
+        Err(PricesError::TooMany)
+    );
+    assert!(
+        full.from_day(all[199].0, hkd(7)).is_ok(),
+        "in place of the last"
+    );
 }
 
 #[test]
@@ -208,6 +326,34 @@ fn a_row_without_a_day_leaves_a_rise_that_is_noted_for_later() {
 }
 
 #[test]
+fn a_row_changes_days_and_first_price_of_a_contract_only_before_its_first_period() {
+    let ours = contract(terms("month", "5", "2026-01-01", None));
+    let offer = |anchor, from: Option<&str>| ContractOffer {
+        terms: terms("month", anchor, "2026-01-01", None),
+        amount: hkd(4_200),
+        amount_from: from.map(day),
+        description: String::new(),
+    };
+    // Whether a period was accounted for, the day, and what it costs before and after.
+    for (begun, anchor, from, expected) in [
+        (true, "5", Some("2026-06-01"), Ok((3_800, 4_200))),
+        (false, "5", Some("2026-06-01"), Ok((3_800, 4_200))),
+        (false, "6", Some("2026-06-01"), Ok((4_200, 4_200))),
+        (true, "6", Some("2026-06-01"), Err(RevisionError::Days)),
+        (false, "5", None, Ok((3_800, 4_200))),
+        (false, "6", None, Ok((4_200, 4_200))),
+    ] {
+        let revised = ours.revised(&offer(anchor, from), day("2026-02-10"), begun);
+        let cost = revised.map(|revised| {
+            let prices = revised.unwrap().prices;
+            let on = |text| prices.on(day(text)).minor();
+            (on("2026-01-31"), on("2026-06-01"))
+        });
+        assert_eq!(cost, expected, "{begun} {anchor} {from:?}");
+    }
+}
+
+#[test]
 fn what_falls_into_a_suspension_is_waived_and_what_was_owed_before_is_not() {
     let ours = contract(terms("month", "5", "2026-01-01", None));
     let (none, start) = (BTreeSet::new(), day("2026-01-01"));
@@ -251,6 +397,65 @@ fn what_falls_into_a_suspension_is_waived_and_what_was_owed_before_is_not() {
             "suspended: asked us to",
             "suspended: asked us to"
         ]
+    );
+}
+
+#[test]
+fn a_standing_has_its_word_its_reason_and_the_next_day_on_which_something_falls_due() {
+    let active = contract(terms("month", "5", "2026-01-01", Some("2026-03-31")));
+    let start = day("2026-01-01");
+    let suspended = active.suspended(day("2026-02-01"), "asked us to").unwrap();
+    let (ended, _) = active
+        .ended(start, day("2026-02-10"), "moved out", &BTreeSet::new())
+        .unwrap();
+    for (contract, word, reason) in [
+        (&active, "active", None),
+        (&suspended, "suspended", Some("asked us to")),
+        (&ended, "ended", Some("moved out")),
+    ] {
+        let standing = &contract.standing;
+        assert_eq!((standing.as_str(), standing.reason()), (word, reason));
+        assert!(ContractStanding::WORDS.contains(&word));
+    }
+    for (contract, open, accounted, next) in [
+        (&active, "2026-01-01", &[][..], Some("2026-01-05")),
+        (&active, "2026-01-06", &[], Some("2026-02-05")),
+        (
+            &active,
+            "2026-01-01",
+            &["2026-01", "2026-02"],
+            Some("2026-03-05"),
+        ),
+        (&active, "2026-03-06", &[], None),
+        (&suspended, "2026-01-01", &[], Some("2026-01-05")),
+        (&ended, "2026-01-01", &[], None),
+    ] {
+        let accounted = accounted
+            .iter()
+            .map(|name: &&str| (*name).to_owned())
+            .collect();
+        let due = contract.next_due(day(open), &accounted);
+        assert_eq!(due, next.map(day), "{open} {accounted:?}");
+    }
+}
+
+#[test]
+fn a_due_period_has_its_pay_by_day_or_the_one_until_which_it_was_reopened() {
+    let ours = contract(terms("month", "5", "2026-01-01", None));
+    let reopened = [("2026-01".to_owned(), day("2026-03-10"))].into();
+    let due = ours.due(
+        day("2026-01-01"),
+        on("2026-02-28"),
+        &BTreeSet::new(),
+        &reopened,
+    );
+    let told: Vec<_> = due
+        .iter()
+        .map(|due| format!("{} {} {}", due.period.due, due.period.pay_by, due.lapsed))
+        .collect();
+    assert_eq!(
+        told,
+        ["2026-01-05 2026-03-10 false", "2026-02-05 2026-02-19 true"]
     );
 }
 
@@ -317,6 +522,14 @@ fn only_the_gateways_word_or_the_end_of_the_ladder_touches_the_contract() {
         "suspend"
     );
     assert_eq!(said(failed(Some(ContractSignal::Ended), 4, 3)), "end");
+    for (word, signal) in [
+        ("ended", Some(ContractSignal::Ended)),
+        ("suspended", Some(ContractSignal::Suspended)),
+        ("active", None),
+    ] {
+        assert_eq!(ContractSignal::parse(word), signal, "{word}");
+        assert_eq!(signal.map_or("active", ContractSignal::as_str), word);
+    }
 }
 
 /// Day by day, without any arithmetic of ours.
