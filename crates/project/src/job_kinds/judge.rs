@@ -459,6 +459,9 @@ fn millis(wait: Duration) -> u64 {
 }
 
 #[cfg(test)]
+mod rows;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::job_kinds::JobKinds;
