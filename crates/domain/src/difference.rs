@@ -277,4 +277,38 @@ mod tests {
             assert_eq!(DifferenceReason::parse(reason.as_str()), Some(reason));
         }
     }
+
+    #[test]
+    fn every_reason_and_state_is_shown_by_its_name() {
+        let reasons = [
+            "state",
+            "amount",
+            "currency",
+            "missing_here",
+            "refund_of_another_system",
+            "missing_there",
+            "duplicate_line",
+            "fee",
+            "summary",
+            "timing",
+            "others",
+        ];
+        assert_eq!(
+            DifferenceReason::ALL.map(|reason| reason.to_string()),
+            reasons
+        );
+        let states = ["open", "explained", "accepted", "closed"];
+        assert_eq!(DifferenceState::ALL.map(|state| state.to_string()), states);
+    }
+
+    #[test]
+    fn every_reason_has_advice_of_its_own_and_nothing_is_to_be_done_where_nobody_must_look() {
+        let mut told = std::collections::BTreeSet::new();
+        for reason in DifferenceReason::ALL {
+            let advice = reason.advice();
+            assert!(told.insert(advice) && advice.ends_with('.'), "{reason}");
+            let needs_nobody = advice.starts_with("Nothing");
+            assert_eq!(needs_nobody, !reason.matters(), "{reason}: {advice}");
+        }
+    }
 }
