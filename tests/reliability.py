@@ -195,6 +195,12 @@ def seeded_faults(printed):
     return tables["First seen as |"], tables["Refused by |"]
 
 
+def by_hand(heading):
+    """A section of the page that nothing here measures: it stays as it stands."""
+    section = PAGE.read_text().split(f"\n{heading}\n", 1)[1].split("\n## ", 1)[0]
+    return f"{heading}\n{section}".rstrip("\n")
+
+
 def main():
     reading = argparse.ArgumentParser()
     reading.add_argument("--seeds", type=int, default=1000)
@@ -259,6 +265,7 @@ def main():
         f"{len(refused)} seeded faults of signatures were activated in the clients; each was refused by its own gateway's sandbox "
         "alone, at the first call:",
         "\n".join([*table(["Seeded fault", "Refused by"], []).split("\n"), *refused]),
+        by_hand("## Would the domain's own tests notice a change?"),
         "## What did it find, and what is not covered?",
         "[What the rig found](found-by-the-rig.md) has each defect with the commit that mended it, the "
         "[inputs changed by chance](found-by-the-rig.md#inputs-changed-by-chance),\n"
