@@ -463,7 +463,7 @@ fn told(what: &DifferenceChange, outcome: &DifferenceOutcome) -> Result<Exit, Fa
         DifferenceChange::Comment => "noted".to_owned(),
         DifferenceChange::Explain => "explained".to_owned(),
         DifferenceChange::Accept => "accepted".to_owned(),
-        DifferenceChange::Reopen => "open".to_owned(),
+        DifferenceChange::Reopen => "opened again".to_owned(),
     };
     if !outcome.changed.is_empty() {
         say(format!(
@@ -474,7 +474,7 @@ fn told(what: &DifferenceChange, outcome: &DifferenceOutcome) -> Result<Exit, Fa
     let refused = outcome
         .refused
         .iter()
-        .map(|(number, state)| format!("{number} is {state}: {} cannot be", what.as_str()));
+        .map(|(number, state)| format!("difference {number} is {state}, and cannot be {done}"));
     let unknown = outcome
         .unknown
         .iter()

@@ -12,7 +12,8 @@ use crate::app::Project;
 use crate::clock::Clock;
 use crate::errors::chain;
 use crate::export::ExportQuery;
-use crate::export::rejected_rows::{FileAsked, REASON, RejectedRows, RejectedRowsError};
+use crate::export::rejected_rows::{FileAsked, RejectedRows, RejectedRowsError};
+use crate::workflow::source::REASON;
 
 /// Arguments of `payrun rows`.
 #[derive(Debug, Args)]
@@ -43,6 +44,9 @@ impl From<RejectedRowsError> for Failure {
             RejectedRowsError::NoFile => {
                 Some("`payrun items RUN --state rejected` lists what was rejected")
             }
+            RejectedRowsError::NothingRejected => Some(
+                "what failed at the gateway: `payrun items RUN --state failed`; mend those rows in your own file and give it again",
+            ),
             RejectedRowsError::WhichJob(_) => Some("--job NAME"),
             RejectedRowsError::OtherFile(_) => Some("--input names the file of that run"),
         };

@@ -14,11 +14,10 @@ use crate::engine::Engine;
 use crate::engine::uploads::UploadError;
 use crate::ledger::{JobRow, LedgerError, RejectedLine};
 use crate::workflow::source::{
-    FileReach, FileReading, FileRow, FileRows, GiveUp, SourceError, StagedFile,
+    FileReach, FileReading, FileRow, FileRows, GiveUp, REASON, SourceError, StagedFile,
 };
 
-/// What stands above the reasons, and above the lines of the first file.
-pub const REASON: &str = "payrun_reason";
+/// What stands above the lines of the first file.
 const LINE: &str = "payrun_line";
 
 /// How many reasons are read at a time.
@@ -45,6 +44,9 @@ pub enum RejectedRowsError {
     /// Nothing of the run came from a file.
     #[error("no job of this run took its rows from a file")]
     NoFile,
+    /// All rows were taken.
+    #[error("no row of this run was rejected")]
+    NothingRejected,
     /// Several jobs read files.
     #[error("which job? it is one of {}", .0.join(", "))]
     WhichJob(Vec<String>),
@@ -81,6 +83,9 @@ impl RejectedRows {
         }
         let jobs = ledger.jobs(run).await?;
         let (job, reading) = job_meant(&jobs, job)?;
+        if ledger.rejected_lines(job.id, (0, 0), 1).await?.is_empty() {
+            return Err(RejectedRowsError::NothingRejected);
+        }
         Ok(Self {
             job_id: job.id,
             staged: the_file(engine, &reading, asked).await?,
@@ -92,6 +97,8 @@ impl RejectedRows {
 /// Rejected rows that are read page by page.
 pub(super) struct RejectedPages {
     header: Vec<String>,
+    /// The places of its columns, but for those that payrun added when it gave the file out before.
+    own: Vec<usize>,
     rows: FileRows,
     row: FileRow,
     reasons: RejectedLines,
@@ -100,8 +107,11 @@ pub(super) struct RejectedPages {
 impl RejectedPages {
     pub fn begin(rejected: &RejectedRows) -> Result<Self, SourceError> {
         let options = rejected.reading.options();
+        let header = rejected.reading.header.clone();
+        let is_own = |place: &usize| ![LINE, REASON].contains(&header[*place].as_str());
         Ok(Self {
-            header: rejected.reading.header.clone(),
+            own: (0..header.len()).filter(is_own).collect(),
+            header,
             rows: rejected.staged.rows(&options, &GiveUp::default())?,
             row: FileRow::default(),
             reasons: RejectedLines {
@@ -115,7 +125,7 @@ impl RejectedPages {
 
     /// The columns of the first file, and what payrun adds.
     pub fn head(&self) -> TableHead {
-        let columns = self.header.iter().map(String::as_str);
+        let columns = self.own.iter().map(|place| self.header[*place].as_str());
         TableHead {
             title: "rows",
             columns: columns
@@ -147,8 +157,14 @@ impl RejectedPages {
             };
             // What of a row could not be read cannot be written either.
             let mut cells: Vec<TableCell> = match read {
-                Ok(()) => self.row.iter().map(TableCell::text).collect(),
-                Err(_) => vec![TableCell::Empty; self.header.len()],
+                Ok(()) => {
+                    let cell = |place: &usize| self.row.get(*place).unwrap_or_default();
+                    self.own
+                        .iter()
+                        .map(|place| TableCell::text(cell(place)))
+                        .collect()
+                }
+                Err(_) => vec![TableCell::Empty; self.own.len()],
             };
             cells.extend([TableCell::text(line.to_string()), TableCell::text(reason)]);
             page.push(cells);

@@ -30,13 +30,14 @@ pub(super) async fn of(
         ("state", TableColumnKind::Text),
         ("currency", TableColumnKind::Text),
         ("differences", TableColumnKind::Count),
-        ("differences_amount", TableColumnKind::Money),
+        ("ours", TableColumnKind::Money),
+        ("theirs", TableColumnKind::Money),
     ];
     let section = ReportSection {
         name: "differences",
         heading: "Differences",
         notes: vec![format!(
-            "{whose} An amount is the gateway's, or ours where the gateway has none. `payrun differences list` has each."
+            "{whose} Both sides of them as they stand; of a fee, what the rate gives and what the gateway took. `payrun differences list` has each."
         )],
         columns: columns
             .map(|(name, kind)| TableColumn::new(name, kind))
@@ -61,6 +62,7 @@ fn row(sum: &DifferenceSum) -> Vec<TableCell> {
         TableCell::text(sum.state.as_str()),
         TableCell::text(sum.currency.map_or("", |currency| currency.code())),
         TableCell::count(sum.count),
-        money(sum.currency, sum.minor),
+        money(sum.currency, sum.ours),
+        money(sum.currency, sum.theirs),
     ]
 }

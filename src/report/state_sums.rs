@@ -7,7 +7,7 @@ use crate::export::{TableCell, TableColumn, TableColumnKind};
 
 /// The groups, each with its states. Planned is what the others add up to, rejected and skipped rows
 /// left out: they were never taken.
-const GROUPS: [(&str, &[State]); 9] = [
+const GROUPS: [(&str, &[State]); 10] = [
     (
         "planned",
         &[
@@ -26,14 +26,10 @@ const GROUPS: [(&str, &[State]); 9] = [
     ("failed", &[State::Failed]),
     ("unknown", &[State::Unknown]),
     ("needs_review", &[State::NeedsReview]),
+    ("waits_for_approval", &[State::AwaitingApproval]),
     (
         "under_way",
-        &[
-            State::AwaitingApproval,
-            State::Planned,
-            State::Sending,
-            State::Pending,
-        ],
+        &[State::Planned, State::Sending, State::Pending],
     ),
     ("cancelled", &[State::Cancelled]),
     ("rejected", &[State::Rejected]),

@@ -110,20 +110,22 @@ fn by_currency(sums: &[StatementSum]) -> BTreeMap<&'static str, CurrencySums> {
 }
 
 fn columns() -> Vec<TableColumn> {
-    let sums = ["payments", "refunds", "fees", "net"]
+    let counted = ["payments", "refunds"].into_iter().flat_map(|name| {
+        [
+            TableColumn::new(name, TableColumnKind::Count),
+            TableColumn::new(format!("{name}_amount"), TableColumnKind::Money),
+        ]
+    });
+    // How many lines have a fee tells nobody anything, and would be read as the fee.
+    let sums = ["fees_amount", "net_amount"]
         .into_iter()
-        .flat_map(|name| {
-            [
-                TableColumn::new(name, TableColumnKind::Count),
-                TableColumn::new(format!("{name}_amount"), TableColumnKind::Money),
-            ]
-        });
+        .map(|name| TableColumn::new(name, TableColumnKind::Money));
     let labels = [
         TableColumn::new("account", TableColumnKind::Text),
         TableColumn::new("currency", TableColumnKind::Text),
         TableColumn::new("days", TableColumnKind::Count),
     ];
-    labels.into_iter().chain(sums).collect()
+    labels.into_iter().chain(counted).chain(sums).collect()
 }
 
 fn row(lane: &str, code: &str, days: u64, sums: &CurrencySums) -> Vec<TableCell> {
@@ -132,14 +134,15 @@ fn row(lane: &str, code: &str, days: u64, sums: &CurrencySums) -> Vec<TableCell>
         TableCell::text(code),
         TableCell::count(days),
     ];
-    let parts = [sums.payments, sums.refunds, sums.fees, sums.net];
-    let cells = parts.into_iter().flat_map(|(lines, minor)| {
-        let money = Currency::parse(code).map_or(TableCell::Empty, |currency| {
+    let money = |minor| {
+        Currency::parse(code).map_or(TableCell::Empty, |currency| {
             TableCell::Money(minor, currency)
-        });
-        [TableCell::count(lines), money]
-    });
-    labels.into_iter().chain(cells).collect()
+        })
+    };
+    let counted = [sums.payments, sums.refunds].into_iter();
+    let counted = counted.flat_map(|(lines, minor)| [TableCell::count(lines), money(minor)]);
+    let rest = [sums.fees, sums.net].map(|(_, minor)| money(minor));
+    labels.into_iter().chain(counted).chain(rest).collect()
 }
 
 /// Which days of an account have no statement; days behind each other as a span.

@@ -141,7 +141,9 @@ fn a_reconciliation_tells_its_differences_once_and_a_clerk_works_through_them() 
         2,
     );
     assert!(
-        refused.contains(&format!("{number} is accepted: explain cannot be")),
+        refused.contains(&format!(
+            "difference {number} is accepted, and cannot be explained"
+        )),
         "{refused}"
     );
     let open = payrun(&["differences", "list", "-o", "open.csv"], 0);

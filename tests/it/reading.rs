@@ -450,6 +450,20 @@ fn rejected_rows_come_back_as_the_file_they_came_from_with_reasons_and_can_be_gi
     ])
     .exits(3);
     assert_eq!(app.charges(), 2);
+    // What is still wrong comes back once more, with one reason, and as it was.
+    app.payrun(&["rows", "2", "--rejected", "-o", "again.csv"])
+        .exits(0);
+    let again = std::fs::read_to_string(app.path("again.csv")).unwrap();
+    let lines: Vec<&str> = again.trim_start_matches('\u{feff}').lines().collect();
+    assert_eq!(
+        lines[0],
+        "签约协议号,active,plan,amount,currency,payrun_line,payrun_reason"
+    );
+    assert_eq!(lines.len(), 2, "{again}");
+    assert!(
+        lines[1].starts_with("'=WxG3,yes,Basic,38.00,XXQ,3,"),
+        "{again}"
+    );
     app.payrun(&["rows", "1", "--rejected", "-o", "back.xlsx"])
         .exits(0);
     assert!(

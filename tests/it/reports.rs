@@ -315,10 +315,7 @@ fn what_gateways_settle_is_what_their_statements_say() {
             ("state", json!("open")),
             ("currency", json!("HKD")),
             ("differences", json!(ORDERS)),
-            (
-                "differences_amount",
-                sums["payments"]["theirs"]["sum"].clone(),
-            ),
+            ("theirs", sums["payments"]["theirs"]["sum"].clone()),
         ] {
             assert_eq!(different[name], expected, "{name} of {different}");
         }

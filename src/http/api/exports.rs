@@ -87,13 +87,15 @@ pub(super) struct ExportTotalsQuery {
 /// Items as a file: the fields of their rows that are not personal, and what became of them
 #[utoipa::path(get, path = "/exports/items", tag = "exports", params(ExportItemsQuery, ExportFormatQuery),
     responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
-                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 503, body = ErrorBody)))]
 pub(super) async fn items(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<ExportItemsQuery>,
     Query(format): Query<ExportFormatQuery>,
 ) -> Result<Response, ApiError> {
+    there_is(&app, query.run).await?;
     let filter = ItemFilter {
         run_id: query.run,
         workflow: query.workflow,
@@ -190,6 +192,7 @@ impl From<RejectedRowsError> for ApiError {
             error @ RejectedRowsError::NoSuchRun(_) => Self::not_found(chain(&error)),
             error @ RejectedRowsError::WhichJob(_) => Self::invalid(chain(&error)),
             RejectedRowsError::NoFile => Self::conflict("no_file", chain(&error)),
+            RejectedRowsError::NothingRejected => Self::conflict("nothing_rejected", chain(&error)),
             RejectedRowsError::OtherFile(_) => Self::conflict(
                 "other_file",
                 "the file that the run has read is not there any more, or is another by now",
@@ -223,7 +226,8 @@ pub(super) async fn audit(
 /// Sums as a file: what was planned, succeeded, failed, is unknown or needs review
 #[utoipa::path(get, path = "/exports/totals", tag = "exports", params(ExportTotalsQuery, ExportFormatQuery),
     responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
-                         description = "The file"), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+                         description = "The file"), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 503, body = ErrorBody)))]
 pub(super) async fn totals(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -240,6 +244,7 @@ pub(super) async fn totals(
             return Err(ApiError::invalid("give either run or month"));
         }
     };
+    there_is(&app, query.run).await?;
     let by = dimensions(query.by.as_deref().unwrap_or("account,kind"))?;
     let name = match query.month {
         Some(month) => format!("totals-{month}"),
@@ -247,6 +252,16 @@ pub(super) async fn totals(
     };
     let query = ExportQuery::Totals(TotalsQuery { span, by });
     send(app, caller, query, &format, &name)
+}
+
+/// A run that there is not has no list, not an empty one.
+async fn there_is(app: &App, run: Option<i64>) -> Result<(), ApiError> {
+    match run {
+        Some(id) if app.engine().ledger.run(id).await?.is_none() => {
+            Err(ApiError::not_found(format!("there is no run {id}")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn dimensions(words: &str) -> Result<Vec<TotalsDimension>, ApiError> {

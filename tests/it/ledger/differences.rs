@@ -243,7 +243,7 @@ fn differences_are_found_by_what_is_known_of_them() {
                     sum.reason.as_str(),
                     sum.state.as_str(),
                     sum.count,
-                    sum.minor,
+                    sum.theirs,
                 )
             })
             .collect();

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use payrun_domain::difference::DifferenceReason;
 use payrun_domain::item::State;
-use payrun_domain::money::Amount;
+use payrun_domain::money::{Amount, Currency};
 use payrun_ledger::{BookedItem, LineKind, StatementLine};
 
 /// What follows from a line.
@@ -182,17 +182,28 @@ fn compared(theirs: Option<Amount>, ours: Option<Amount>) -> Option<DifferenceRe
     }
 }
 
-/// The fee that the rate gives, as decimal text of minor units, if a payment's is another by more
-/// than one of them. What has another currency than the amount cannot be compared.
-pub(super) fn other_fee(line: &StatementLine, rate: Decimal) -> Option<String> {
+/// A fee that is not what the rate gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OtherFee {
+    /// What the rate gives, in minor units.
+    pub expected: Decimal,
+    /// What the line has, in minor units.
+    pub fee: i64,
+    /// Their currency.
+    pub currency: Currency,
+}
+
+/// The fee of a payment, if the rate gives another by more than one minor unit. What has another
+/// currency than the amount cannot be compared.
+pub(super) fn other_fee(line: &StatementLine, rate: Decimal) -> Option<OtherFee> {
     let amount = line.amount.filter(|_| line.kind == LineKind::Payment)?;
     let (fee, currency) = line.fee.unwrap_or((0, amount.currency()));
     let expected = Decimal::from(amount.minor()).checked_mul(rate)?;
     let differs =
         currency == amount.currency() && (Decimal::from(fee) - expected).abs() > Decimal::ONE;
-    differs.then(|| {
-        (expected * Decimal::new(1, amount.currency().exponent()))
-            .normalize()
-            .to_string()
+    differs.then_some(OtherFee {
+        expected,
+        fee,
+        currency,
     })
 }

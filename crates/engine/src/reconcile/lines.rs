@@ -3,13 +3,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
+
 use super::findings::{ClosedItem, CurrencyTotals, Findings, ReconcileCounts};
-use super::line_verdict::{EARLIER, LineOutcome, LineVerdict, other_fee, receipt, shown, verdict};
+use super::line_verdict::{
+    EARLIER, LineOutcome, LineVerdict, OtherFee, other_fee, receipt, shown, verdict,
+};
 use super::{ReconcileContext, ReconcileFailure};
 use payrun_domain::answer::Receipt;
 use payrun_domain::difference::DifferenceReason;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
+use payrun_domain::money::Amount;
 use payrun_ledger::{
     BookedItem, Difference, EvidenceOutcome, LedgerError, LineKind, LineRef, ListedNumber,
     NumberKind, StatementEvidence, StatementLine, StatementRow,
@@ -326,15 +332,8 @@ pub(super) async fn judge(
         .and_then(|item| item.sent_at)
         .is_some_and(|at| span.from <= at && at < span.until);
     found.counts.lines_of_other_days += u64::from(!inside);
-    if let Some(expected) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
-        let differs = difference(DifferenceReason::Fee, "", day, line, item);
-        let fee = line.fee.map_or("none".to_owned(), |(minor, currency)| {
-            payrun_domain::money::decimal_text(i128::from(minor), currency)
-        });
-        found.differs(Difference {
-            detail: format!("the fee is {fee}, the rate gives {expected}"),
-            ..differs
-        });
+    if let Some(other) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
+        found.differs(fee_difference(day, line, item, &other));
     }
     Ok(())
 }
@@ -413,6 +412,29 @@ async fn apply_evidence(
             ));
             Ok(false)
         }
+    }
+}
+
+/// Both sides are fees: what the rate gives, to the minor unit, and what the line has.
+fn fee_difference(
+    day: &str,
+    line: &StatementLine,
+    item: Option<&BookedItem>,
+    other: &OtherFee,
+) -> Difference {
+    let text = |minor: Decimal| {
+        let main = minor * Decimal::new(1, other.currency.exponent());
+        main.normalize().to_string()
+    };
+    let amount = |minor: Option<i64>| Amount::from_minor(minor?, other.currency).ok();
+    let fee = line
+        .fee
+        .map_or("none".to_owned(), |(minor, _)| text(Decimal::from(minor)));
+    Difference {
+        ours: amount(other.expected.round().to_i64()),
+        theirs: amount(Some(other.fee)),
+        detail: format!("the fee is {fee}, the rate gives {}", text(other.expected)),
+        ..difference(DifferenceReason::Fee, "", day, line, item)
     }
 }
 

@@ -18,7 +18,8 @@ const DOING: &str = "changing differences";
 /// How many differences one change is about at most: one commit, and one entry of the audit log.
 pub const DIFFERENCES_AT_ONCE: usize = 500;
 
-/// What is to become of a difference. The reason of whoever wants it is its note from then on.
+/// What is to become of a difference. The reason of whoever wants it is its note from then on, but for
+/// the word whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DifferenceChange {
     /// This person looks after it; none: nobody does.
@@ -121,6 +122,14 @@ impl Ledger {
                 "state": state.as_str(),
                 "owner": owner,
                 "version": row.version + 1,
+                // Why somebody looks after it says nothing of the difference.
+                "note": match change {
+                    DifferenceChange::Assign(_) => row.note.as_deref(),
+                    DifferenceChange::Comment
+                    | DifferenceChange::Explain
+                    | DifferenceChange::Accept
+                    | DifferenceChange::Reopen => Some(note),
+                },
             }));
             events.push(NewEvent {
                 difference_id: row.id,
@@ -136,7 +145,6 @@ impl Ledger {
         }
         let update = sqlx::query(include_str!("change_differences.sql"))
             .bind(list(&updated))
-            .bind(note)
             .bind(now.millis());
         update
             .execute(tx.connection())

@@ -1,6 +1,7 @@
 -- Differences of the days from $2 to $3 on a lane ($1) or on all; or those that reconciliations of a run ($4) found.
 select d.lane, d.reason, d.state, coalesce(d.their_currency, d.our_currency) as currency, count(*) as count,
-  cast(coalesce(sum(coalesce(d.theirs, d.ours)), 0) as bigint) as minor
+  cast(coalesce(sum(case when d.our_currency = coalesce(d.their_currency, d.our_currency) then d.ours end), 0) as bigint) as ours,
+  cast(coalesce(sum(d.theirs), 0) as bigint) as theirs
 from differences as d
 where ($1 is null or d.lane = $1) and ($2 is null or d.day >= $2) and ($3 is null or d.day <= $3)
   and ($4 is null or d.found_in in (select i.id from jobs as j cross join items as i where j.run_id = $4 and j.kind = 'reconcile'

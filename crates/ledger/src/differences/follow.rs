@@ -10,6 +10,7 @@ use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::statements::reconcile::{BookedItem, COLUMNS, booked};
 use crate::statements::statement_files::{StatementLine, line_row};
+use payrun_domain::difference::DifferenceReason;
 
 const DOING: &str = "looking at differences again";
 
@@ -92,6 +93,6 @@ fn is_same(row: &DifferenceRow, line: &StatementLine) -> bool {
     difference.kind == line.kind
         && difference.order_no == line.order_no
         && difference.refund_no == line.refund_no
-        && difference.theirs == line.amount
+        && (difference.theirs == line.amount || difference.reason == DifferenceReason::Fee)
         && [&line.transaction_id, &line.refund_id].contains(&&difference.transaction_id)
 }

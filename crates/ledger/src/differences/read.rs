@@ -70,7 +70,7 @@ pub enum DifferenceSpan {
     },
 }
 
-/// How many differences there are of one kind, and how much they come to.
+/// How many differences there are of one kind, and what both sides come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DifferenceSum {
     /// The gateway account.
@@ -83,8 +83,10 @@ pub struct DifferenceSum {
     pub currency: Option<Currency>,
     /// How many.
     pub count: u64,
-    /// The gateway's amounts, or ours where the gateway has none, in minor units.
-    pub minor: i128,
+    /// Our amounts in this currency, in minor units.
+    pub ours: i128,
+    /// The gateway's.
+    pub theirs: i128,
 }
 
 fn failed(source: sqlx::Error) -> LedgerError {
@@ -280,7 +282,8 @@ fn sum_row(row: &AnyRow) -> Result<DifferenceSum, LedgerError> {
     let state: &str = row.try_get("state").map_err(failed)?;
     let code: Option<&str> = row.try_get("currency").map_err(failed)?;
     let count: i64 = row.try_get("count").map_err(failed)?;
-    let minor: i64 = row.try_get("minor").map_err(failed)?;
+    let ours: i64 = row.try_get("ours").map_err(failed)?;
+    let theirs: i64 = row.try_get("theirs").map_err(failed)?;
     Ok(DifferenceSum {
         reason: DifferenceReason::parse(reason).ok_or_else(|| corrupt("reason"))?,
         state: DifferenceState::parse(state).ok_or_else(|| corrupt("state"))?,
@@ -289,7 +292,8 @@ fn sum_row(row: &AnyRow) -> Result<DifferenceSum, LedgerError> {
             .transpose()
             .map_err(|_| corrupt("their_currency"))?,
         count: crate::db::stored::count(count, DOING)?,
-        minor: i128::from(minor),
+        ours: i128::from(ours),
+        theirs: i128::from(theirs),
         lane,
     })
 }

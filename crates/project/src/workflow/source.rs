@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::ItemFileFormat;
-use payrun_domain::text::shown;
+use payrun_domain::text::{inert, shown};
 use payrun_system::regular_file;
 use payrun_yaml::diagnostics::nearest_name;
 
@@ -77,6 +77,19 @@ impl FileRow {
     /// All texts in the order of the columns.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Each cell as it was before payrun put an apostrophe before it.
+    fn take_off_apostrophes(&mut self) {
+        let cells: Vec<String> = self
+            .iter()
+            .map(|cell| match cell.strip_prefix('\'') {
+                Some(own) if inert(own) == cell => own.to_owned(),
+                Some(_) | None => cell.to_owned(),
+            })
+            .collect();
+        self.clear();
+        cells.iter().for_each(|cell| self.push(cell));
     }
 
     fn clear(&mut self) {
@@ -177,12 +190,17 @@ pub enum SourceError {
     },
 }
 
+/// The column of the reasons in a file of rejected rows that payrun gave out.
+pub const REASON: &str = "payrun_reason";
+
 /// The rows of a file.
 pub struct FileRows {
     columns: Vec<String>,
     reading: FileReading,
     rows: FormatRows,
     ended: bool,
+    /// Whether payrun gave the file out, and put an apostrophe before what is no formula.
+    has_apostrophes: bool,
 }
 
 enum FormatRows {
@@ -341,7 +359,9 @@ fn checked(found: Result<Header, RowError>, path: &Path) -> Result<Header, Sourc
 
 impl FileRows {
     fn of(header: Header, kind: FileKind, rows: FormatRows) -> Self {
+        let is_csv = matches!(rows, FormatRows::Csv(_));
         Self {
+            has_apostrophes: is_csv && header.as_written.iter().any(|name| name == REASON),
             columns: header.columns,
             reading: FileReading {
                 name: String::new(),
@@ -376,6 +396,9 @@ impl FileRows {
             FormatRows::Xlsx(rows) => rows.read(row, &self.columns),
         };
         let read = read.map(|read| read.and_then(|()| without_nul(row, &self.columns)));
+        if self.has_apostrophes && matches!(read, Some(Ok(()))) && row.text.contains('\'') {
+            row.take_off_apostrophes();
+        }
         self.ended = match &read {
             None => true,
             Some(Err(error)) => error.fatal,
