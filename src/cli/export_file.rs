@@ -88,10 +88,15 @@ pub(super) struct ExportTarget {
 }
 
 impl ExportTarget {
+    /// Whether it is a CSV.
+    pub fn is_csv(&self) -> bool {
+        self.options.format == TableFormat::Csv
+    }
+
     /// The same for somebody who opens it in Excel and gives it again: a CSV begins with a byte order
     /// mark.
     pub fn for_excel(mut self) -> Self {
-        self.options.bom |= self.options.format == TableFormat::Csv;
+        self.options.bom |= self.is_csv();
         self
     }
 }

@@ -463,7 +463,7 @@ fn reading_json(reading: &FileReading) -> Value {
     };
     json!({
         "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
-        "header_line": reading.header_line, "columns": reading.header,
+        "header_line": reading.header_line, "columns": reading.header, "other_sheets": reading.other_sheets,
     })
 }
 

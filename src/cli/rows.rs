@@ -71,10 +71,16 @@ pub(super) async fn run(context: &Context, args: &RowsArgs) -> Result<Exit, Fail
         Failure::invalid("where to? -o FILE").help("a .csv or .xlsx can be mended and given again")
     })?;
     let query = ExportQuery::RejectedRows(rows);
+    let is_csv = target.is_csv();
     let target = target.for_excel();
     export_file::write(&project, &engine.ledger, query, &target, "rejected row").await?;
     note(format!(
         "the reasons stand in the column {REASON}; mend the rows and give the file again"
     ));
+    if is_csv {
+        note(
+            "a spreadsheet takes digits off long numbers in a CSV: to mend it in Excel, write -o FILE.xlsx",
+        );
+    }
     Ok(Exit::Success)
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::DateTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
@@ -25,6 +26,9 @@ const TICK: Duration = Duration::from_millis(150);
 
 /// How often a line may be printed where there is no terminal: every ten seconds.
 const TELL_TICKS: u32 = 66;
+
+/// A wait that is not worth a word.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// How often leases of dead processes are looked for.
 const TAKE_OVER_TICKS: u32 = 40;
@@ -170,7 +174,13 @@ async fn look(
     };
     let standing = engine.follow(runs.all, &able, &only_ask, patience).await?;
     let opens = closed.iter().filter_map(|lane| lane.until).min();
-    bar.draw(engine, runs.all).await?;
+    let idle_until = match &standing {
+        RunStatus::Working(work) if work.claimed == 0 => {
+            work.next_due.filter(|next| *next > now.plus(SHORT))
+        }
+        RunStatus::Working(_) | RunStatus::Waiting(_) | RunStatus::AtRest => None,
+    };
+    bar.draw(engine, runs.all, idle_until).await?;
     let due = DueWork {
         runs: runs.all,
         able: &able,
@@ -355,7 +365,13 @@ impl RunProgressBar {
         }
     }
 
-    async fn draw(&self, engine: &Engine, runs: &[i64]) -> Result<(), LedgerError> {
+    /// `idle_until`: when there is something to do again, if there is nothing at present.
+    async fn draw(
+        &self,
+        engine: &Engine,
+        runs: &[i64],
+        idle_until: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
         if !self.show {
             return Ok(());
         }
@@ -381,6 +397,14 @@ impl RunProgressBar {
         let words: Vec<String> = counted
             .map(|(state, items)| format!("{} {}", state.label(), count(items)))
             .collect();
+        let mut words = words.join(", ");
+        if let Some(next) = idle_until.and_then(|at| DateTime::from_timestamp_millis(at.millis())) {
+            let next = next.with_timezone(&engine.config.timezone);
+            words.push_str(&format!(
+                "; the next query or attempt is at {}, Ctrl-C is safe",
+                next.format("%H:%M:%S")
+            ));
+        }
         if !self.terminal
             && self
                 .drawn
@@ -391,12 +415,12 @@ impl RunProgressBar {
                 "{} of {} ended: {}",
                 count(items - open),
                 count(items),
-                words.join(", ")
+                words
             ));
         }
         self.bar.set_length(items);
         self.bar.set_position(items - open);
-        self.bar.set_message(words.join(", "));
+        self.bar.set_message(words);
         Ok(())
     }
 

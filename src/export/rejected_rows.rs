@@ -156,16 +156,9 @@ impl RejectedPages {
                 continue;
             };
             // What of a row could not be read cannot be written either.
-            let mut cells: Vec<TableCell> = match read {
-                Ok(()) => {
-                    let cell = |place: &usize| self.row.get(*place).unwrap_or_default();
-                    self.own
-                        .iter()
-                        .map(|place| TableCell::text(cell(place)))
-                        .collect()
-                }
-                Err(_) => vec![TableCell::Empty; self.own.len()],
-            };
+            let cell = |place: &usize| self.row.get(*place).unwrap_or_default();
+            let cells = self.own.iter().map(|place| TableCell::text(cell(place)));
+            let mut cells: Vec<TableCell> = cells.collect();
             cells.extend([TableCell::text(line.to_string()), TableCell::text(reason)]);
             page.push(cells);
         }

@@ -253,6 +253,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
             "encoding": "utf-8",
             "format": "csv",
             "header_line": 1,
+            "other_sheets": [],
             "separator": "comma",
             "sheet": null
           },

@@ -487,6 +487,71 @@ fn rejected_rows_come_back_as_the_file_they_came_from_with_reasons_and_can_be_gi
 }
 
 #[test]
+fn sheets_that_are_not_read_are_named_unless_the_workflow_says_which_is_meant() {
+    let file = |names: &[&str]| {
+        let mut workbook = Workbook::new();
+        for name in names {
+            let sheet = workbook.add_worksheet().set_name(*name).unwrap();
+            sheet.write_row(0, 0, HEADER.split(',')).unwrap();
+            row(sheet, 1, &format!("C-{name}"));
+        }
+        workbook.save_to_buffer().unwrap()
+    };
+    let both = file(&["三月", "四月"]);
+    let told = app("c.xlsx", &both, "").payrun(&["plan", WORKFLOW, "--date", DATE]);
+    let words = "sheet \"三月\" of an Excel workbook, columns named in row 1; not read: \"四月\"";
+    assert!(told.stdout.contains(words), "{}", told.stdout);
+    for quiet in [
+        app("c.xlsx", &both, "sheet: 四月"),
+        app("c.xlsx", &file(&["三月"]), ""),
+    ] {
+        let told = quiet.payrun(&["plan", WORKFLOW, "--date", DATE]);
+        assert!(!told.stdout.contains("not read"), "{}", told.stdout);
+    }
+}
+
+#[test]
+fn a_rejected_row_with_a_cell_that_cannot_be_read_comes_back_with_its_other_cells() {
+    let file = workbook(|sheet| {
+        row(sheet, 1, "C-1");
+        row(sheet, 2, "C-2");
+        let percent = Format::new().set_num_format("0%");
+        sheet
+            .write_number_with_format(2, 3, 0.38, &percent)
+            .unwrap();
+    });
+    let app = app("c.xlsx", &file, "");
+    app.run().exits(3);
+    app.payrun(&["rows", "1", "--rejected", "-o", "back.csv"])
+        .exits(0);
+    let back = std::fs::read_to_string(app.path("back.csv")).unwrap();
+    let lines: Vec<&str> = back.trim_start_matches('\u{feff}').lines().collect();
+    assert_eq!(lines.len(), 2, "{back}");
+    assert!(lines[1].starts_with("C-2,yes,"), "{back}");
+    assert!(lines[1].contains("as a percentage"), "{back}");
+    // All of it was taken by now, so there is nothing to mend.
+    app.write(
+        "data/mended.csv",
+        "contract_id,active,plan,amount,currency\nC-2,yes,Basic,38.00,HKD\n",
+    );
+    app.payrun(&[
+        "run",
+        WORKFLOW,
+        "--date",
+        DATE,
+        "--input",
+        "data/mended.csv",
+        "--by",
+        "ann",
+    ]);
+    let none = app
+        .payrun(&["rows", "2", "--rejected", "-o", "none.csv"])
+        .exits(2);
+    assert!(none.stderr.contains("no row of this run was rejected"));
+    assert!(!app.path("none.csv").exists());
+}
+
+#[test]
 fn rejected_rows_of_an_uploaded_file_are_had_over_the_api_by_operators() {
     let app = app("c.csv", b"contract_id,active,plan,amount,currency\n", "");
     app.write("keys/personal.key", personal_key(7));

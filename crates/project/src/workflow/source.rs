@@ -206,7 +206,7 @@ pub struct FileRows {
 enum FormatRows {
     Csv(Box<CsvRows>),
     JsonLines(Box<JsonLines<File>>),
-    Xlsx(Xlsx),
+    Xlsx(Box<Xlsx>),
 }
 
 /// Opens a file of items that a person names, and finds its columns.
@@ -261,7 +261,10 @@ fn rows_of(
                     })?;
             }
             let kind = FileKind::Xlsx(rows.sheet().to_owned());
-            Ok(FileRows::of(header, kind, FormatRows::Xlsx(rows)))
+            let other_sheets = rows.other_sheets().to_vec();
+            let mut rows = FileRows::of(header, kind, FormatRows::Xlsx(Box::new(rows)));
+            rows.reading.other_sheets = other_sheets;
+            Ok(rows)
         }
     }
 }
@@ -369,6 +372,7 @@ impl FileRows {
                 kind,
                 header_line: header.line,
                 header: header.as_written,
+                other_sheets: Vec::new(),
             },
             rows,
             ended: false,
@@ -385,17 +389,23 @@ impl FileRows {
         &self.columns
     }
 
-    /// Reads the next row into `row`, so that nothing is allocated; none at the end.
+    /// Reads the next row into `row`, so that nothing is allocated; none at the end. Of one that cannot
+    /// be read, `row` has those cells that can.
     pub fn read(&mut self, row: &mut FileRow) -> Option<Result<(), RowError>> {
         if self.ended {
             return None;
         }
+        row.clear();
         let read = match &mut self.rows {
             FormatRows::Csv(rows) => rows.read(row, &self.columns),
             FormatRows::JsonLines(rows) => rows.read(row, &self.reading.header),
             FormatRows::Xlsx(rows) => rows.read(row, &self.columns),
         };
-        let read = read.map(|read| read.and_then(|()| without_nul(row, &self.columns)));
+        let mut read = read;
+        if let Err(wrong) = without_nul(row, &self.columns) {
+            row.clear();
+            read = read.map(|read| read.and(Err(wrong)));
+        }
         if self.has_apostrophes && matches!(read, Some(Ok(()))) && row.text.contains('\'') {
             row.take_off_apostrophes();
         }

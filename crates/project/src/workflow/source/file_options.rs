@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::workflow::ItemFileFormat;
+use payrun_domain::text::shown;
 
 /// How an item file is to be read. What is not said is found out, and what cannot be found out
 /// without a guess refuses the file.
@@ -161,6 +162,9 @@ pub struct FileReading {
     pub header_line: u64,
     /// The names of the columns as they stand there.
     pub header: Vec<String>,
+    /// Sheets of the workbook that are not read although nobody said which one is meant.
+    #[serde(default)]
+    pub other_sheets: Vec<String>,
 }
 
 /// What a file is, with how its text is written.
@@ -215,11 +219,26 @@ impl fmt::Display for FileReading {
                 }
             ),
             FileKind::JsonLines(encoding) => write!(f, "JSON Lines in {}", encoding.name()),
-            FileKind::Xlsx(sheet) => write!(
-                f,
-                "sheet \"{}\" of an Excel workbook, columns named in row {line}",
-                payrun_domain::text::shown(sheet)
-            ),
+            FileKind::Xlsx(sheet) => {
+                write!(
+                    f,
+                    "sheet \"{}\" of an Excel workbook, columns named in row {line}",
+                    shown(sheet)
+                )?;
+                if self.other_sheets.is_empty() {
+                    return Ok(());
+                }
+                let others: Vec<String> = self
+                    .other_sheets
+                    .iter()
+                    .map(|other| format!("\"{}\"", shown(other)))
+                    .collect();
+                write!(
+                    f,
+                    "; not read: {} (sheet: beside file: says which is)",
+                    others.join(", ")
+                )
+            }
         }
     }
 }

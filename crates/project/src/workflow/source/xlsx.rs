@@ -73,7 +73,8 @@ enum XlsxMessage {
     Refused(String),
     /// Its line, the texts of its cells one behind the other, and where each of them ends.
     Row(u64, String, Vec<usize>),
-    Wrong(BadCell),
+    /// A cell of a row that cannot be text, and the row without it.
+    Wrong(BadCell, String, Vec<usize>),
     /// Nothing can be read from this line on.
     Broken(u64),
     /// There are no more rows.
@@ -140,7 +141,7 @@ impl Xlsx {
             Some(
                 XlsxMessage::Opened
                 | XlsxMessage::Row(..)
-                | XlsxMessage::Wrong(_)
+                | XlsxMessage::Wrong(..)
                 | XlsxMessage::Broken(_)
                 | XlsxMessage::End,
             )
@@ -151,6 +152,11 @@ impl Xlsx {
     /// The name of the sheet.
     pub(super) fn sheet(&self) -> &str {
         &self.layout.sheet
+    }
+
+    /// Other sheets that a person sees, where nobody said which one is meant.
+    pub(super) fn other_sheets(&self) -> &[String] {
+        &self.layout.other_sheets
     }
 
     /// Refuses a sheet that shows a person something else than what is read.
@@ -195,8 +201,10 @@ impl Xlsx {
                 *row = FileRow { line, text, ends };
                 Some(Ok(()))
             }
-            Some(XlsxMessage::Wrong(wrong)) => {
-                self.at = wrong.line;
+            Some(XlsxMessage::Wrong(wrong, text, ends)) => {
+                let line = wrong.line;
+                self.at = line;
+                *row = FileRow { line, text, ends };
                 Some(Err(wrong.named(columns)))
             }
             Some(XlsxMessage::End) => None,

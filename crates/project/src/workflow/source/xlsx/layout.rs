@@ -24,6 +24,8 @@ const NAMED: usize = 8;
 pub(super) struct SheetLayout {
     /// The name of the sheet.
     pub(super) sheet: String,
+    /// Other sheets that a person sees, where nobody said which one is meant: the first few.
+    pub(super) other_sheets: Vec<String>,
     /// Hidden rows with values: the first and the last of those that stand together, from 1.
     hidden_rows: Vec<(u64, u64)>,
     /// Whether a filter is on.

@@ -16,6 +16,9 @@ const ROWS_MAX: u32 = 1_048_576;
 /// The most columns that a row has in Excel; empty cells may stand in any of them.
 const COLUMNS_OF_EXCEL: u32 = 16_384;
 
+/// How many sheets that are not read are named.
+const OTHERS_NAMED: usize = 10;
+
 /// Where what is read goes.
 type RowSink<'a> = dyn FnMut(&XlsxMessage) -> io::Result<()> + 'a;
 
@@ -27,13 +30,18 @@ pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io
     };
     match choose(&workbook, sheet) {
         Err(reason) => out(&XlsxMessage::Refused(reason)),
-        Ok(sheet) => {
+        Ok(chosen) => {
             out(&XlsxMessage::Opened)?;
-            match layout::read(&again, &sheet) {
+            match layout::read(&again, &chosen) {
                 Err(reason) => return out(&XlsxMessage::Refused(reason.to_owned())),
-                Ok(layout) => out(&XlsxMessage::Layout(layout))?,
+                Ok(mut layout) => {
+                    if sheet.is_none() {
+                        layout.other_sheets = others(&workbook, &chosen);
+                    }
+                    out(&XlsxMessage::Layout(layout))?;
+                }
             }
-            let last = read_rows(&mut workbook, &sheet, out)?;
+            let last = read_rows(&mut workbook, &chosen, out)?;
             out(&last)
         }
     }
@@ -66,6 +74,18 @@ fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<
             ))
         }
     }
+}
+
+/// Sheets beside the chosen one that a person sees, the first few.
+fn others<R: Read + Seek>(workbook: &Workbook<R>, chosen: &str) -> Vec<String> {
+    let seen = workbook.sheets_metadata().iter().filter(|sheet| {
+        sheet.typ == SheetType::WorkSheet
+            && sheet.visible == SheetVisible::Visible
+            && sheet.name != chosen
+    });
+    seen.take(OTHERS_NAMED)
+        .map(|sheet| sheet.name.clone())
+        .collect()
 }
 
 /// How a cell without a format shows numbers.
@@ -126,7 +146,7 @@ fn out_with(under_way: &mut CurrentRow, next: u64, out: &mut RowSink<'_>) -> io:
     let CurrentRow { row, wrong } = std::mem::take(under_way);
     under_way.row.line = next;
     match wrong {
-        Some(wrong) => out(&XlsxMessage::Wrong(wrong)),
+        Some(wrong) => out(&XlsxMessage::Wrong(wrong, row.text, row.ends)),
         None if row.text.is_empty() => Ok(()),
         None => out(&XlsxMessage::Row(row.line, row.text, row.ends)),
     }
