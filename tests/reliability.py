@@ -261,7 +261,7 @@ def main():
         "\n".join(f"- {line}" for line in storage_lines),
         "## Would it be noticed?",
         f"{len(noticed)} seeded faults were activated one by one in a test build, and seeds were played until each was seen:",
-        "\n".join([*table(["Seeded fault", "Seeds to detection", "First seen as"], []).split("\n"), *noticed]),
+        "\n".join([*table(["Seeded fault", "Found at seed", "First seen as"], []).split("\n"), *noticed]),
         f"{len(refused)} seeded faults of signatures were activated in the clients; each was refused by its own gateway's sandbox "
         "alone, at the first call:",
         "\n".join([*table(["Seeded fault", "Refused by"], []).split("\n"), *refused]),
