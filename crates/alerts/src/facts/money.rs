@@ -159,7 +159,7 @@ fn difference(found: &ReconcileDifference, public_url: Option<&PublicUrl>) -> Fa
             facts,
             lines: counts(&result),
             advice: format!(
-                "`payrun differences --gateway {}` lists what is open, and `payrun differences show NUMBER` says what to do; the report \
+                "`payrun differences list --gateway {}` lists what is open, and `payrun differences show NUMBER` says what to do; the report \
                  of `payrun show --item {}` names every one",
                 found.lane, found.item_id
             ),
