@@ -1,6 +1,8 @@
 //! What persons say of differences: who looks after one, why it is there, that it may stand. Each is
 //! in the audit log in the same commit.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::DifferenceRow;
@@ -91,8 +93,11 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DifferenceOutcome, LedgerError> {
+        // One that is named twice is changed once.
+        let ids: BTreeSet<i64> = ids.iter().copied().collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
         let mut tx = self.begin_write(DOING).await?;
-        let rows = by_id(&mut tx, ids).await?;
+        let rows = by_id(&mut tx, &ids).await?;
         let mut outcome = DifferenceOutcome {
             unknown: ids
                 .iter()
