@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{AMOUNT, FinanceReport, ReportSection};
 use crate::domain::money::{Currency, decimal_text};
-use crate::domain::text::visible;
+use crate::domain::text::{html as escape, thousands};
 use crate::export::{TableCell, TableColumn, TableColumnKind};
 
 const STYLE: &str = include_str!("style.css");
@@ -36,7 +36,7 @@ fn head(report: &FinanceReport) -> String {
         format!("<span><b>{name}</b> {text}</span>\n")
     };
     let number = |(name, count): &(&str, u64)| {
-        let count = with_separators(&count.to_string());
+        let count = counted(count);
         format!("<div><dt>{name}</dt><dd>{count}</dd></div>")
     };
     format!(
@@ -143,15 +143,15 @@ impl PageColumn<'_> {
         match (cell, self.sum.map(|place| &row[place])) {
             (TableCell::Count(0), Some(_)) => "–".to_owned(),
             (TableCell::Count(count), Some(TableCell::Money(minor, currency))) => {
-                let count = with_separators(&count.to_string());
+                let count = counted(count);
                 format!("{}<small>{count}×</small>", money(*minor, *currency))
             }
             (TableCell::Count(count), Some(_)) => {
-                format!("{}×", with_separators(&count.to_string()))
+                format!("{}×", counted(count))
             }
             // The number of a run is a name.
             (TableCell::Count(count), _) if self.column.name == "run" => count.to_string(),
-            (TableCell::Count(count), _) => with_separators(&count.to_string()),
+            (TableCell::Count(count), _) => counted(count),
             (TableCell::Money(minor, currency), _) => money(*minor, *currency),
             (TableCell::Empty, _) => "–".to_owned(),
             (TableCell::Text(_) | TableCell::Date(_) | TableCell::Instant(_), _) => {
@@ -181,39 +181,12 @@ fn columns_of(section: &ReportSection) -> Vec<PageColumn<'_>> {
 
 /// An amount with its thousands apart.
 fn money(minor: i128, currency: Currency) -> String {
-    let text = decimal_text(minor, currency);
-    let (sign, digits) = text
-        .strip_prefix('-')
-        .map_or(("", text.as_str()), |rest| ("−", rest));
-    let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
-    format!("{sign}{}{fraction}", with_separators(whole))
+    thousands(&decimal_text(minor, currency))
 }
 
-fn with_separators(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Text as it may stand in a page, also between quotes; what cannot be seen by its number.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+/// A count likewise.
+fn counted(count: impl ToString) -> String {
+    thousands(&count.to_string())
 }
 
 #[cfg(test)]

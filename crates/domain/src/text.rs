@@ -63,6 +63,51 @@ pub fn escaped(json: &str) -> Cow<'_, str> {
     without(json, |c| c != '\n' && is_unseen(c), unit)
 }
 
+/// Text as it may stand in a page of HTML, also between quotes; what cannot be seen by its number.
+///
+/// ```
+/// use payrun_domain::text::html;
+/// assert_eq!(html("<b a='\">&\u{202e}"), "&lt;b a=&#39;&quot;&gt;&amp;[U+202E]");
+/// ```
+pub fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A decimal number in a page for people, with its thousands apart by narrow blanks that do not break.
+///
+/// ```
+/// use payrun_domain::text::thousands;
+/// assert_eq!(thousands("-1234567.50"), "−1\u{202f}234\u{202f}567.50");
+/// assert_eq!(thousands("999"), "999");
+/// ```
+pub fn thousands(decimal: &str) -> String {
+    let (sign, digits) = decimal
+        .strip_prefix('-')
+        .map_or(("", decimal), |digits| ("−", digits));
+    let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let mut text = String::with_capacity(decimal.len() * 2);
+    text.push_str(sign);
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text.push_str(fraction);
+    text
+}
+
 fn without(
     text: &str,
     bad: impl Fn(char) -> bool,

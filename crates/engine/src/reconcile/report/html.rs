@@ -10,7 +10,7 @@ use super::chart::{self, ChartBar, ChartPair};
 use super::{ReportHeading, money, table};
 use crate::reconcile::findings::{CountAndSum, CurrencyTotals, Findings, ListedDifference};
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
-use payrun_domain::text::visible;
+use payrun_domain::text::{html as escape, thousands};
 
 /// The most differences of the page's table.
 const LISTED: usize = 1_000;
@@ -213,18 +213,7 @@ fn cell(class: &str, sum: CountAndSum, code: &str) -> String {
 
 /// A sum with its thousands apart.
 fn shown(sum: CountAndSum, code: &str) -> String {
-    let text = money(sum, code);
-    let (whole, fraction) = text
-        .split_once('.')
-        .map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
-    let (sign, digits) = whole
-        .strip_prefix('-')
-        .map_or(("", whole), |digits| ("−", digits));
-    let point = if fraction.is_empty() { "" } else { "." };
-    escape(&format!(
-        "{sign}{}{point}{fraction}",
-        with_separators(digits)
-    ))
+    thousands(&money(sum, code))
 }
 
 fn charts(found: &Findings) -> String {
@@ -450,34 +439,7 @@ fn closed(found: &Findings) -> String {
     )
 }
 
-/// Text as it may stand in a page, also between quotes; what cannot be seen by its number.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 /// A count with its thousands apart.
 fn grouped(count: u64) -> String {
-    with_separators(&count.to_string())
-}
-
-fn with_separators(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
+    thousands(&count.to_string())
 }
