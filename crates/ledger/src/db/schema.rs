@@ -1,10 +1,11 @@
 //! Opening a ledger: its schema is brought up to date, its writer started.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sqlx::{AnyConnection, Connection as _, Row};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Connection as _, Row, SqlSafeStr as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::Ledger;
@@ -15,8 +16,33 @@ use crate::db::{listen, writer};
 use crate::error::LedgerError;
 use payrun_system::private_files::take_from_others;
 
-static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
-static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/postgres");
+/// The files of `migrations/` as they are in this build. sqlx's own macro for this takes both
+/// drivers, and a second tokio, into the building of every build.
+macro_rules! migrations {
+    ($engine:literal) => {
+        migrations!($engine:
+            "0001_ledger"
+            "0002_statements"
+            "0003_notifications"
+            "0004_schedules"
+            "0005_contracts"
+            "0006_operators"
+            "0007_alerts"
+            "0008_reports"
+        )
+    };
+    ($engine:literal: $($file:literal)+) => {
+        LazyLock::new(|| {
+            Migrator::with_migrations(vec![$(migration(
+                $file,
+                include_str!(concat!("../../../../migrations/", $engine, "/", $file, ".sql")),
+            )),+])
+        })
+    };
+}
+
+static SQLITE: LazyLock<Migrator> = migrations!("sqlite");
+static POSTGRES: LazyLock<Migrator> = migrations!("postgres");
 
 /// How long a connection waits for another process's write before it gives up.
 const BUSY: Duration = Duration::from_secs(20);
@@ -112,6 +138,18 @@ impl Ledger {
     }
 }
 
+/// `0001_ledger` is version 1, "ledger".
+fn migration(file: &'static str, sql: &'static str) -> Migration {
+    let (version, name) = file.split_once('_').unwrap_or((file, ""));
+    Migration::new(
+        version.parse().unwrap_or_default(),
+        name.replace('_', " ").into(),
+        MigrationType::Simple,
+        sql.into_sql_str(),
+        false,
+    )
+}
+
 async fn migrate(
     home: &DatabaseLocation,
     connection: &mut AnyConnection,
@@ -172,4 +210,32 @@ pub(crate) async fn newest_migration(connection: &mut AnyConnection) -> i64 {
         .ok()
         .and_then(|row| row.try_get::<Option<i64>, _>(0).ok().flatten())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{POSTGRES, SQLITE};
+
+    #[test]
+    fn each_file_of_migrations_is_in_the_build() {
+        for (engine, built) in [("sqlite", &SQLITE), ("postgres", &POSTGRES)] {
+            let folder = format!("{}/../../migrations/{engine}", env!("CARGO_MANIFEST_DIR"));
+            let mut files: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let built: Vec<String> = built
+                .iter()
+                .map(|one| {
+                    format!(
+                        "{:04}_{}.sql",
+                        one.version,
+                        one.description.replace(' ', "_")
+                    )
+                })
+                .collect();
+            assert_eq!(built, files);
+        }
+    }
 }
