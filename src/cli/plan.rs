@@ -16,6 +16,7 @@ use super::output::{count, counted, cut, print_table, say, say_json, say_lines, 
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
+use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
 use crate::engine::planning::{
@@ -25,7 +26,7 @@ use crate::engine::planning::{
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 use crate::workflow::excluded_rows::ExcludedRows;
-use crate::workflow::render::TrimmedColumn;
+use crate::workflow::render::{MoneyExample, TrimmedColumn};
 use crate::workflow::source::{FileKind, FileReading};
 
 /// Which workflow, for when, with what.
@@ -394,6 +395,9 @@ pub(super) fn summary(job: &PlannedJob) -> String {
     if let Some(reading) = &job.reading {
         text.push_str(&format!("\n  read as {reading}"));
     }
+    if let Some(money) = &job.noted.money {
+        text.push_str(&format!("\n  {money}"));
+    }
     for one in &job.noted.trimmed {
         let (rows, column, first) = (counted(one.rows, "row"), &one.column, one.first);
         text.push_str(&format!(
@@ -414,12 +418,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
     let totals: BTreeMap<&str, String> = job
         .totals
         .iter()
-        .map(|(code, (minor, currency))| {
-            (
-                *code,
-                crate::domain::money::decimal_text(i128::from(*minor), *currency),
-            )
-        })
+        .map(|(code, (minor, currency))| (*code, decimal_text(i128::from(*minor), *currency)))
         .collect();
     json!({
         "name": job.name,
@@ -431,6 +430,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "read_as": job.reading.as_ref().map(reading_json),
         "left_out": job.noted.left_out.rows,
         "left_out_by_value": job.noted.left_out.by_value,
+        "money": job.noted.money.as_ref().map(money_json),
         "trimmed": written_otherwise(&job.noted.trimmed),
         "capital_x": written_otherwise(&job.noted.capital_x),
         "skipped": job.skipped,
@@ -465,6 +465,17 @@ fn reading_json(reading: &FileReading) -> Value {
         "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
         "header_line": reading.header_line, "columns": reading.header, "other_sheets": reading.other_sheets,
     })
+}
+
+/// What the money of the first row was taken for, in main units.
+fn money_json(money: &MoneyExample) -> Value {
+    let text = |minor: i64| decimal_text(i128::from(minor), money.currency);
+    let fields: BTreeMap<&str, String> = money
+        .fields
+        .iter()
+        .map(|(field, minor)| (field.as_str(), text(*minor)))
+        .collect();
+    json!({"line": money.line, "currency": money.currency.code(), "unit": "main", "fields": fields})
 }
 
 fn written_otherwise(noted: &[TrimmedColumn]) -> Vec<Value> {

@@ -179,6 +179,7 @@ fn plan_shows_what_would_happen_and_sends_and_keeps_nothing() {
 
     job deduct (deduct on hk): 4 items, 272.50 HKD, 1 rejected, 1 left out by where (1 with active=no)
       read as CSV in UTF-8, separated by commas, columns named on line 1
+      money is in main units of HKD: in line 2 amount 38.00 = 3800 × 0.01
     LINE  KEY                        ORDER NUMBER                      AMOUNT
        2  C-0001/2026-03             4kxhbkhjrt4f4n4sjz2366dnz5-1   38.00 HKD
        3  C-0002/2026-03             73akvekhd5zdzwhdtn9vbmqeq9-1   68.00 HKD
@@ -240,6 +241,14 @@ fn plan_as_json_names_items_totals_and_refusals() {
           "left_out_by_value": {
             "active=no": 1
           },
+          "money": {
+            "currency": "HKD",
+            "fields": {
+              "amount": "38.00"
+            },
+            "line": 2,
+            "unit": "main"
+          },
           "name": "deduct",
           "needs_approval": false,
           "read_as": {
@@ -289,6 +298,7 @@ fn a_plan_after_a_run_says_what_is_skipped() {
 
     job deduct (deduct on hk): 0 items, 1 rejected, 4 skipped, planned before, 1 left out by where (1 with active=no)
       read as CSV in UTF-8, separated by commas, columns named on line 1
+      money is in main units of HKD: in line 2 amount 38.00 = 3800 × 0.01
     LINE  STATE     REASON
        2  skipped   run 1 has this key already (item 1, succeeded)
        3  skipped   run 1 has this key already (item 2, succeeded)

@@ -485,7 +485,7 @@ fn a_port_that_wants_two_filings_may_be_written_out_as_well() {
 #[test]
 fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
     let rig = Rig::new(FaultPlan::NONE);
-    let duties = ["0.88", "15.00", "88", "1500", "abc"];
+    let duties = ["0.88", "15.00", "88", "1500", "abc", "12", "0"];
     let mut rows = HEADER.replace('\n', ",duty\n");
     for (place, duty) in duties.into_iter().enumerate() {
         rows.push_str(
@@ -508,7 +508,7 @@ fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
     let items = rig.items_of("hipopay");
     assert_eq!(
         count(&items, |item| item["state"] == "succeeded"),
-        2,
+        3,
         "{items:#?}"
     );
     let reason = |line: u64| {
@@ -529,8 +529,13 @@ fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
         reason(4)
     );
     assert!(reason(6).starts_with("duty: "), "{}", reason(6));
+    assert!(
+        reason(7).starts_with("duty is 12, which may be 12.00 or 0.12: write it with its decimals"),
+        "{}",
+        reason(7)
+    );
     // Of a declaration that is not split too, what is no duty is refused before anything is sent.
-    // And what may be in either unit, since no product's price stands beside it.
+    // And what may be in either unit.
     let theirs = ["P-3", "P-4"].map(|order| rig.seed("wechat", order, "20.00", "CNY"));
     let rows = format!(
         "P-1,42,,SHENZHEN,,,,,,abc\nP-2,42,,SHENZHEN,,,,,,88\nP-3,{},,SHENZHEN,,,,,,0.88\nP-4,{},,SHENZHEN,,,,,,0\n",
@@ -550,7 +555,7 @@ fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
     assert!(text_of(of(2), "reason").starts_with("duty: "), "{}", of(2));
     let reason = text_of(of(3), "reason");
     assert!(
-        reason.starts_with("duty is 88, which may be 88.00 or 0.88, and there is no product_fee"),
+        reason.starts_with("duty is 88, which may be 88.00 or 0.88: write it"),
         "{reason}"
     );
     assert_eq!(

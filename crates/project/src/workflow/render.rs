@@ -4,7 +4,7 @@
 //! name the field; they hold no value of a field that is sensitive.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -101,6 +101,8 @@ pub struct Renderer<'a> {
     /// The columns by which an item is found, with their places in a row.
     searchable: Vec<(&'a str, usize)>,
     noted: RefCell<RowNotices>,
+    /// Whether the money of a row was noted.
+    money_noted: Cell<bool>,
 }
 
 /// What there is to be told of rows that are no items, or not quite as they stand in the file.
@@ -112,12 +114,46 @@ pub struct RowNotices {
     pub trimmed: Vec<TrimmedColumn>,
     /// Identity cards with a small x at their end, which is written as a capital one, by field.
     pub capital_x: Vec<TrimmedColumn>,
+    /// What the first row's money was taken for.
+    pub money: Option<MoneyExample>,
+}
+
+/// What the money of one row was taken for: whoever writes files in another unit sees it here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoneyExample {
+    /// The row's line.
+    pub line: u64,
+    /// Its currency.
+    pub currency: Currency,
+    /// Each field, with its count of minor units.
+    pub fields: Vec<(String, i64)>,
+}
+
+impl std::fmt::Display for MoneyExample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (currency, exponent) = (self.currency, self.currency.exponent());
+        write!(
+            f,
+            "money is in main units of {currency}: in line {}",
+            self.line
+        )?;
+        for (place, (field, minor)) in self.fields.iter().enumerate() {
+            let comma = if place > 0 { "," } else { "" };
+            let text = decimal_text(i128::from(*minor), currency);
+            write!(f, "{comma} {field} {text}")?;
+            if exponent > 0 {
+                write!(f, " = {minor} × {}", decimal_text(1, currency))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl RowNotices {
     /// Adds what was noted after this.
     pub fn add(&mut self, other: Self) {
         self.left_out.add(other.left_out);
+        self.money = self.money.take().or(other.money);
         for (known, others) in [
             (&mut self.trimmed, other.trimmed),
             (&mut self.capital_x, other.capital_x),
@@ -252,6 +288,7 @@ impl<'a> Renderer<'a> {
                 .map(|condition| ExclusionFilter::new(condition, columns, params, &private)),
             searchable,
             noted: RefCell::default(),
+            money_noted: Cell::new(false),
         }))
     }
 
@@ -364,6 +401,7 @@ impl<'a> Renderer<'a> {
         if !reasons.is_empty() {
             return Err(reasons);
         }
+        self.note_money(row.line, amount, &values);
         Ok(self
             .expanded(&values, key)
             .into_iter()
@@ -372,6 +410,42 @@ impl<'a> Renderer<'a> {
                 ..self.rendered(&values, key, &order_number, amount)
             })
             .collect())
+    }
+
+    /// Keeps what the money of the first good row is. What other items have was told of theirs.
+    fn note_money(&self, line: u64, amount: Option<Amount>, values: &FieldValues<'_>) {
+        let is_file = matches!(self.job.items.source, ItemSource::File { .. });
+        if !is_file || self.money_noted.replace(true) {
+            return;
+        }
+        let kind = &self.job.kind;
+        let Some(currency) = amount
+            .map(Amount::currency)
+            .or_else(|| kind.only_currency())
+        else {
+            self.money_noted.set(false);
+            return;
+        };
+        let minor = |(field, value): &(&InputField, Cow<'_, str>)| match field.kind {
+            FieldKind::Amount => amount.map(Amount::minor),
+            FieldKind::Decimal => parse_minor(value, currency).ok(),
+            FieldKind::Text { .. }
+            | FieldKind::Choice(_)
+            | FieldKind::Date
+            | FieldKind::Currency => None,
+        };
+        let named =
+            |value: &(&InputField, Cow<'_, str>)| Some((value.0.name.clone(), minor(value)?));
+        let fields: Vec<(String, i64)> = values.iter().filter_map(named).collect();
+        if fields.is_empty() {
+            self.money_noted.set(false);
+            return;
+        }
+        self.noted.borrow_mut().money = Some(MoneyExample {
+            line,
+            currency,
+            fields,
+        });
     }
 
     /// The key of a row that was refused, where it can be told.
@@ -935,16 +1009,13 @@ fn check_decimals(
     };
     let parts = &kind.amount_is_sum_of;
     let mut read: Vec<(&str, i64)> = Vec::new();
-    // Where nothing stands beside it that says what it may be at most, 88 may be 88.00 or 0.88: it
-    // is written out.
-    for bound in kind
-        .not_above
-        .iter()
-        .filter(|bound| find(values, &bound.most).is_none())
-    {
-        let bare = |text: &&str| {
-            !text.contains('.') && parse_minor(text, currency).is_ok_and(|minor| minor > 0)
-        };
+    // The gateways' documents count it in another unit, so that 88 may be 88.00 or 0.88, whatever
+    // stands beside it: it is written out.
+    for bound in &kind.not_above {
+        // What is above it in main units is told below.
+        let most = find(values, &bound.most).and_then(|most| parse_minor(most, currency).ok());
+        let fits = |minor: i64| minor > 0 && most.is_none_or(|most| minor <= most);
+        let bare = |text: &&str| !text.contains('.') && parse_minor(text, currency).is_ok_and(fits);
         if let Some(text) = find(values, &bound.field)
             .filter(|_| currency.exponent() > 0)
             .filter(bare)
@@ -953,11 +1024,10 @@ fn check_decimals(
             let written = |minor: i64| decimal_text(i128::from(minor), currency);
             let hundredth = whole / 10_i64.pow(currency.exponent());
             reasons.push(format!(
-                "{} is {text}, which may be {} or {}, and there is no {} to tell: write it with its decimals ({})",
+                "{} is {text}, which may be {} or {}: write it with its decimals ({})",
                 bound.field,
                 written(whole),
                 written(hundredth),
-                bound.most,
                 bound.remedy
             ));
         }
@@ -980,11 +1050,21 @@ fn check_decimals(
             Err(error) => reasons.push(format!("{}: {error}", field.name)),
         }
     }
-    if given > 0 && given == parts.len() && Some(sum) != amount.map(Amount::minor) {
-        let sum = decimal_text(i128::from(sum), currency);
+    if let Some(amount) =
+        amount.filter(|amount| given > 0 && given == parts.len() && sum != amount.minor())
+    {
+        let text = |minor: i64| decimal_text(i128::from(minor), currency);
+        let part = |(name, minor): &(&str, i64)| format!("{name} {}", text(*minor));
+        let summed: Vec<String> = read
+            .iter()
+            .filter(|(name, _)| parts.iter().any(|part| part == name))
+            .map(part)
+            .collect();
         reasons.push(format!(
-            "{} add up to {sum}, and the amount is another",
-            parts.join(" and ")
+            "{} add up to {}, and the amount is {}",
+            summed.join(" and "),
+            text(sum),
+            amount.decimal()
         ));
     }
     read.extend(
