@@ -228,6 +228,23 @@ fn a_missing_column_is_told_once_with_those_that_are_there() {
 }
 
 #[test]
+fn one_wrong_heading_below_titles_is_told_by_itself_with_the_nearest_name() {
+    let say = "columns: { contract_id: 签约协议号, active: 是否有效, plan: 套餐名称, amount: 扣款金额, currency: 币种 }";
+    let text = format!(
+        "三月扣款,,,,\n制表人：王,,,,\n{}",
+        rows("签约协议编号,是否有效,套餐名称,扣款金额,币种", ",")
+    );
+    let told = refused(
+        &app("c.csv", text.as_bytes(), say),
+        &[
+            "there is no column \"contract_id\" (nor \"签约协议号\"); did you mean \"签约协议编号\"?",
+            "columns named on line 3, the line with most of the columns: 签约协议编号, 是否有效",
+        ],
+    );
+    assert_eq!(told.matches("no column").count(), 1, "{told}");
+}
+
+#[test]
 fn check_opens_the_files_that_are_there_and_tells_what_a_plan_would() {
     let missing = app(
         "c.csv",

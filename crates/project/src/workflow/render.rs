@@ -14,7 +14,7 @@ use minijinja::value::{Object, Value};
 use super::excluded_rows::{ExcludedRows, ExclusionFilter};
 use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
 use super::params::RunValues;
-use super::source::{FileReading, FileRow, no_column};
+use super::source::{ColumnAliases, FileReading, FileRow, no_column};
 use super::template::{Template, TemplatePart};
 use super::{ItemSource, Job};
 use crate::job_kinds::{FieldKind, InputField, JobKind};
@@ -22,7 +22,7 @@ use payrun_domain::identity_card;
 use payrun_domain::ids::{KEY_MAX, OrderNumber};
 use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};
 use payrun_domain::text;
-use payrun_yaml::diagnostics::{Diagnostic, Diagnostics};
+use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, nearest_name};
 
 /// A row as an item to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +213,12 @@ impl<'a> Renderer<'a> {
         run: &RunValues,
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
+        let aliases: &[ColumnAliases] = if let ItemSource::File { options, .. } = &job.items.source
+        {
+            &options.aliases
+        } else {
+            &[]
+        };
         let mut preparing = RendererBuilder {
             columns,
             run,
@@ -220,6 +226,7 @@ impl<'a> Renderer<'a> {
             found: Diagnostics::default(),
             missing: BTreeSet::new(),
             reading,
+            aliases,
         };
         let named = job
             .with
@@ -264,9 +271,7 @@ impl<'a> Renderer<'a> {
         for column in &job.items.searchable {
             match columns.iter().position(|name| *name == column.name) {
                 Some(place) => searchable.push((column.name.as_str(), place)),
-                None => preparing
-                    .found
-                    .push(column.place.diagnostic(no_column(&column.name, columns))),
+                None => preparing.miss(&column.name, |message| column.place.diagnostic(message)),
             }
         }
         let found = std::mem::take(&mut preparing.found);
@@ -829,6 +834,8 @@ struct RendererBuilder<'a> {
     missing: BTreeSet<String>,
     /// How the file was understood that has the columns.
     reading: Option<&'a FileReading>,
+    /// What else the columns may be called in it.
+    aliases: &'a [ColumnAliases],
 }
 
 /// What a file's header says, and what to do where a column is missing.
@@ -842,18 +849,47 @@ fn columns_of_file(reading: &FileReading, missing: &str) -> String {
     if reading.header.len() > COLUMNS_SHOWN {
         columns.push("…".to_owned());
     }
+    let taken = if reading.header_line > 1 {
+        ", the line with most of the columns"
+    } else {
+        ""
+    };
     format!(
-        "the file was read as {reading}: {}. Where a column has another name there, say so beside file: columns: {{ {missing}: [\"its name\"] }}",
+        "the file was read as {reading}{taken}: {}. Where a column has another name there, say so beside file: columns: {{ {missing}: [\"its name\"] }}",
         columns.join(", ")
     )
 }
 
 impl RendererBuilder<'_> {
+    /// A sentence about a column that is not there, with the nearest name by any of its own.
+    fn no_column(&self, column: &str) -> String {
+        let aliases = self.aliases.iter().find(|one| one.column == column);
+        let Some(aliases) = aliases.filter(|aliases| !aliases.names.is_empty()) else {
+            return no_column(column, self.columns);
+        };
+        let columns = self.columns.iter().map(String::as_str);
+        let near = std::iter::once(column)
+            .chain(aliases.names.iter().map(String::as_str))
+            .find_map(|name| nearest_name(name, columns.clone()));
+        let help = near.map(|near| format!("; did you mean \"{}\"?", text::shown(near)));
+        let names: Vec<String> = aliases
+            .names
+            .iter()
+            .map(|name| format!("\"{}\"", text::shown(name)))
+            .collect();
+        format!(
+            "there is no column \"{}\" (nor {}){}",
+            text::shown(column),
+            names.join(", "),
+            help.unwrap_or_default()
+        )
+    }
+
     /// Tells of a column that is not there, once however often it is used.
     fn miss(&mut self, column: &str, at: impl Fn(String) -> Diagnostic) {
         let is_known = self.columns.iter().any(|known| known == column);
         if !is_known && self.missing.insert(column.to_owned()) {
-            let diagnostic = at(no_column(column, self.columns));
+            let diagnostic = at(self.no_column(column));
             let is_first = self.missing.len() == 1;
             self.found.push(match self.reading.filter(|_| is_first) {
                 Some(reading) => diagnostic.help(columns_of_file(reading, column)),

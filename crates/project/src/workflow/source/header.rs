@@ -18,13 +18,13 @@ pub(super) struct Header {
 }
 
 /// Finds it among the first lines: the first that has every column that is used, below nothing but
-/// titles, else the first of all. Where a line is said, that one.
+/// titles, else the one that has most of them, else the first of all. Where a line is said, that one.
 pub(super) fn find(
     mut next: impl FnMut() -> Option<Result<(Vec<String>, u64), RowError>>,
     options: &FileOptions,
     empty: &'static str,
 ) -> Result<Header, RowError> {
-    let mut first = None;
+    let (mut first, mut nearest) = (None, None);
     for _ in 0..LOOKED_AT.max(said_line(options)) {
         let (cells, line) = match next() {
             None => break,
@@ -63,7 +63,12 @@ pub(super) fn find(
             return header(cells, line, options);
         }
         let is_row = !options.used.is_empty() && filled >= options.used.len();
-        first.get_or_insert((cells, line));
+        let has = how_many(&cells, options);
+        if has > nearest.as_ref().map_or(0, |(most, _)| *most) {
+            nearest = Some((has, (cells, line)));
+        } else {
+            first.get_or_insert((cells, line));
+        }
         if is_row {
             break;
         }
@@ -74,7 +79,8 @@ pub(super) fn find(
             "header: names this line, and the file ends before it",
         ));
     }
-    let (cells, line) = first.ok_or_else(|| RowError::at(1, empty))?;
+    let nearest = nearest.map(|(_, line)| line);
+    let (cells, line) = nearest.or(first).ok_or_else(|| RowError::at(1, empty))?;
     header(cells, line, options)
 }
 
@@ -125,12 +131,14 @@ pub(super) fn index_of(cells: &[String], column: &str, options: &FileOptions) ->
 
 /// Whether these cells name every column that is used.
 pub(super) fn has_all(cells: &[String], options: &FileOptions) -> bool {
+    !options.used.is_empty() && how_many(cells, options) == options.used.len()
+}
+
+/// How many of the columns that are used these cells name.
+fn how_many(cells: &[String], options: &FileOptions) -> usize {
     let cells: Vec<String> = cells.iter().map(|cell| trimmed(cell).to_owned()).collect();
-    !options.used.is_empty()
-        && options
-            .used
-            .iter()
-            .all(|used| matches!(place(&cells, used, options), ColumnMatch::At(_)))
+    let is_there = |used: &&String| matches!(place(&cells, used, options), ColumnMatch::At(_));
+    options.used.iter().filter(is_there).count()
 }
 
 enum ColumnMatch {
@@ -250,7 +258,15 @@ mod tests {
             found(&["Refunds,,", "1,2,3", "id,amount,x"], &used),
             Ok(("Refunds,,".to_owned(), 1))
         );
-        // Where a column is missing the first line is told of.
+        // Where a column is missing, the line that has most of them is told of.
+        assert_eq!(
+            found(&["三月,,", "made by,Wang,", "id,Amount,y", "1,2,3"], &used),
+            Ok(("id,amount,y".to_owned(), 3))
+        );
+        assert_eq!(
+            found(&["id of March,,", "id,,", "id,Amount,"], &used),
+            Ok(("id,amount,".to_owned(), 3))
+        );
         assert_eq!(
             found(&["id,sum", "1,2"], &used),
             Ok(("id,sum".to_owned(), 1))
