@@ -21,7 +21,7 @@ use crate::domain::alert::{AlertRule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::attempt::explain::explain;
 use crate::engine::attempt::trial_calls::{self, TrialCall};
-use crate::engine::planning::{RunRequest, first_number, wrong_files};
+use crate::engine::planning::{FileFindings, RunRequest, check_files, first_number};
 use crate::gateway::Probe;
 use crate::workflow::Workflow;
 
@@ -31,8 +31,8 @@ const CONTRACT: &str = "contract";
 /// How many entries of a feed are named that decide nothing.
 const SOME: usize = 10;
 
-/// What is wrong with the item files that a workflow names by itself.
-fn file_mistakes(project: &Project, workflow: &Arc<Workflow>) -> Vec<String> {
+/// What there is to be told of the item files that a workflow names by itself.
+fn file_findings(project: &Project, workflow: &Arc<Workflow>) -> FileFindings {
     // A workflow with parameters that a run must give names no file yet.
     let request = RunRequest::manual(
         Arc::clone(workflow),
@@ -41,7 +41,7 @@ fn file_mistakes(project: &Project, workflow: &Arc<Workflow>) -> Vec<String> {
         Actor::payrun(),
         Clock::of_machine().now(),
     );
-    request.map_or_else(|_| Vec::new(), |request| wrong_files(&request))
+    request.map_or_else(|_| FileFindings::default(), |request| check_files(&request))
 }
 
 /// Arguments of `payrun check`.
@@ -94,12 +94,12 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     if all {
         mistakes.extend(rules_in_vain(&project, &workflows));
     }
-    mistakes.extend(
-        workflows
-            .iter()
-            .flat_map(|workflow| file_mistakes(&project, workflow)),
-    );
-    let readings = readings(&workflows);
+    let mut readings = readings(&workflows);
+    for workflow in &workflows {
+        let findings = file_findings(&project, workflow);
+        mistakes.extend(findings.wrong);
+        readings.extend(findings.notes);
+    }
     let mut probes = if args.online {
         probe(&project).await?
     } else {

@@ -394,6 +394,9 @@ pub(super) fn summary(job: &PlannedJob) -> String {
     );
     if let Some(reading) = &job.reading {
         text.push_str(&format!("\n  read as {reading}"));
+        for note in reading.notes() {
+            text.push_str(&format!("\n  {note}"));
+        }
     }
     if let Some(money) = &job.noted.money {
         text.push_str(&format!("\n  {money}"));
@@ -464,6 +467,7 @@ fn reading_json(reading: &FileReading) -> Value {
     json!({
         "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
         "header_line": reading.header_line, "columns": reading.header, "other_sheets": reading.other_sheets,
+        "sample": reading.sample, "doubt": reading.doubt,
     })
 }
 

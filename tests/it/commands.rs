@@ -259,10 +259,12 @@ fn plan_as_json_names_items_totals_and_refusals() {
               "currency",
               "active"
             ],
+            "doubt": null,
             "encoding": "utf-8",
             "format": "csv",
             "header_line": 1,
             "other_sheets": [],
+            "sample": null,
             "separator": "comma",
             "sheet": null
           },

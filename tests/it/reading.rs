@@ -245,6 +245,118 @@ fn one_wrong_heading_below_titles_is_told_by_itself_with_the_nearest_name() {
 }
 
 #[test]
+fn a_wrong_encoding_that_is_said_is_seen_in_the_plan_and_its_right_one_is_named() {
+    let big5 = BIG5
+        .encode(&format!(
+            "{HEADER}\nWxG1,yes,Basic,38.00,HKD\nWxG2,yes,基礎會員每月訂閱,38.00,HKD\n"
+        ))
+        .0
+        .into_owned();
+    let wrong = app("c.csv", &big5, "encoding: gb18030");
+    let read = taken(&wrong, &["WxG1", "WxG2"]);
+    let doubt = read["doubt"].as_str().unwrap();
+    for words in [
+        "many of its characters are unusual in GB18030 (GBK), and in Big5 they are common",
+        "WxG2,yes,基礎會員每月訂閱,38.00,HKD",
+        "say encoding: big5 beside file:",
+    ] {
+        assert!(doubt.contains(words), "{words:?} is not in {doubt}");
+    }
+    let told = wrong
+        .payrun(&["plan", WORKFLOW, "--date", DATE])
+        .exits(0)
+        .stdout;
+    assert!(
+        told.contains("\n  in GB18030 (GBK) it reads \"contract_id"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n  look at this: many of its characters"),
+        "{told}"
+    );
+    wrong
+        .payrun(&["check"])
+        .exits(0)
+        .says("look at this: many of its characters");
+    let right = app("c.csv", &big5, "encoding: big5");
+    let read = taken(&right, &["WxG1", "WxG2"]);
+    assert_eq!(read["doubt"], Value::Null);
+    // The row that tells something, not the first.
+    assert!(
+        read["sample"]
+            .as_str()
+            .unwrap()
+            .contains("基礎會員每月訂閱"),
+        "{read}"
+    );
+    // A heading is the plainest sign.
+    let say = "encoding: big5\n      columns: { contract_id: 签约协议号, active: 是否有效, plan: 套餐名称, amount: 扣款金额, currency: 币种 }";
+    let headings = GB18030
+        .encode(&rows("签约协议号,是否有效,套餐名称,扣款金额,币种", ","))
+        .0
+        .into_owned();
+    refused(
+        &app("c.csv", &headings, say),
+        &[
+            "in Big5 the file has not all of the columns, and in GB18030 (GBK) it has",
+            "签约协议号,是否有效",
+            "Say encoding: gb18030 beside file:",
+        ],
+    );
+    let contracts = BIG5
+        .encode(
+            "contract_id,amount,currency,start,description\nWxG1,38.00,HKD,2026-03-30,基礎會員\n",
+        )
+        .0;
+    wrong.write("k.csv", &contracts);
+    let import = [
+        "contracts",
+        "import",
+        "k.csv",
+        "--encoding",
+        "gb18030",
+        "--dry-run",
+    ];
+    let told = wrong.payrun(&import).exits(0).stdout;
+    assert!(told.contains("read as CSV in GB18030 (GBK)"), "{told}");
+    assert!(
+        told.contains("look at this: ") && told.contains("基礎會員"),
+        "{told}"
+    );
+}
+
+#[test]
+fn of_json_lines_in_another_encoding_no_personal_value_is_shown() {
+    let app = App::with_contracts("");
+    app.write(
+        "payrun.yaml",
+        std::fs::read_to_string(app.path("payrun.yaml")).unwrap()
+            + "encryption_key: { file: keys/personal.key }\n",
+    );
+    app.write(
+        "keys/personal.key",
+        "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n",
+    );
+    app.write(
+        "workflows/declare.yaml",
+        "workflow: declare\njobs:\n  declare:\n    uses: declare\n    gateway: hk\n    items:\n      file: ../data/subs.jsonl\n    \
+         with:\n      out_trade_no: \"{{ item.order }}\"\n      transaction_id: \"{{ item.transaction }}\"\n      \
+         customs: SHENZHEN\n      mch_customs_no: \"1\"\n      cert_id: \"{{ item.cert }}\"\n      name: \"{{ item.name }}\"\n",
+    );
+    let text = "{\"order\":\"O-1\",\"transaction\":\"T-1\",\"cert\":\"510921199308072310\",\"name\":\"李小明\"}\n";
+    app.write("data/subs.jsonl", GB18030.encode(text).0);
+    let ended = app.payrun(&["plan", "workflows/declare.yaml"]).exits(2);
+    assert!(
+        ended.stderr.contains("encoding: gb18030"),
+        "{}",
+        ended.stderr
+    );
+    for secret in ["510921", "李"] {
+        assert!(!ended.stderr.contains(secret), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn check_opens_the_files_that_are_there_and_tells_what_a_plan_would() {
     let missing = app(
         "c.csv",

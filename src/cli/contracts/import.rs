@@ -111,8 +111,14 @@ fn tell(imported: &ImportReport, dry: bool) {
         due_before_today,
         trimmed,
         other_columns,
+        read_as,
+        notes,
     } = imported;
     let kept = if dry { "; nothing was kept" } else { "" };
+    if dry {
+        say(format!("read as {read_as}"));
+    }
+    notes.iter().for_each(say);
     say(format!(
         "{} new, {} changed, {} as they were, {} not taken{kept}",
         count(*new),
@@ -150,10 +156,13 @@ fn tell_json(imported: &ImportReport, dry: bool) {
         due_before_today,
         trimmed,
         other_columns,
+        read_as,
+        notes,
     } = imported;
     let told = json!({
         "new": new, "changed": changed, "same": same, "rejected": rejected, "due_before_today": due_before_today,
         "trimmed": trimmed, "other_columns": other_columns, "kept": !dry,
+        "read_as": read_as, "notes": notes,
     });
     say_json_line(&told);
 }

@@ -19,7 +19,9 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::Query;
-use crate::workflow::source::{FileOptions, GiveUp, SourceError, StagedFile, TextEncoding};
+use crate::workflow::source::{
+    FileOptions, FileReading, GiveUp, SourceError, StagedFile, TextEncoding,
+};
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;
@@ -44,6 +46,11 @@ pub(super) struct UploadView {
     file: String,
     /// Its length in bytes.
     bytes: u64,
+    /// How a text was understood
+    read_as: Option<String>,
+    /// What of that somebody should look at: what a text that is not UTF-8 reads, and whether it is
+    /// plainly in another encoding
+    notes: Vec<String>,
 }
 
 /// Keeps an item file for a run that is to be begun; the body is the file
@@ -115,13 +122,18 @@ async fn keep(
     let file = arrived.try_clone().map_err(|error| failed(&error))?;
     let of = format.clone();
     let checked = tokio::task::spawn_blocking(move || check(file, &of, encoding, &give_up)).await;
-    let file = checked.map_err(|error| failed(&error))??;
+    let (file, reading) = checked.map_err(|error| failed(&error))??;
     let file = app
         .engine()
         .keep_upload(file, &format)
         .await
         .map_err(not_kept)?;
-    Ok(UploadView { file, bytes })
+    Ok(UploadView {
+        file,
+        bytes,
+        read_as: reading.as_ref().map(ToString::to_string),
+        notes: reading.map(|reading| reading.notes()).unwrap_or_default(),
+    })
 }
 
 /// Takes a body into a file that nobody can open and that goes with the process.
@@ -173,7 +185,7 @@ fn check(
     format: &str,
     encoding: Option<TextEncoding>,
     give_up: &GiveUp,
-) -> Result<File, ApiError> {
+) -> Result<(File, Option<FileReading>), ApiError> {
     let mut beginning = Vec::with_capacity(BEGINNING);
     file.rewind().map_err(|error| failed(&error))?;
     (&file)
@@ -191,7 +203,7 @@ fn check(
     };
     let sent = StagedFile::of_sent(&format!("the file.{format}"), file);
     match sent.checked(&options, give_up) {
-        Ok(file) => Ok(file),
+        Ok(checked) => Ok(checked),
         Err(SourceError::Read { source, .. }) => Err(failed(&source)),
         Err(
             error @ (SourceError::Outside { .. }

@@ -95,6 +95,10 @@ pub struct ImportReport {
     pub trimmed: u64,
     /// Columns of the file that mean nothing here.
     pub other_columns: Vec<String>,
+    /// How the file was understood.
+    pub read_as: String,
+    /// What of that a person should look at.
+    pub notes: Vec<String>,
 }
 
 /// A row that was not taken.
@@ -170,6 +174,8 @@ impl Engine {
         };
         let mut imported = ImportReport {
             other_columns: reader.other_columns.clone(),
+            read_as: reader.rows.reading().to_string(),
+            notes: reader.rows.reading().notes(),
             ..ImportReport::default()
         };
         let (batches, mut inbox) = mpsc::channel(2);

@@ -8,9 +8,18 @@ use payrun_system::errors::chain;
 
 use super::RunRequest;
 
-/// What is wrong with the files that are there. One that is not there yet is none of it: whoever
+/// What there is to be told of the files of a workflow.
+#[derive(Debug, Default)]
+pub struct FileFindings {
+    /// What is wrong with them.
+    pub wrong: Vec<String>,
+    /// How they were understood, where a person should look whether that is right.
+    pub notes: Vec<String>,
+}
+
+/// What is to be told of the files that are there. One that is not there yet is none of it: whoever
 /// makes it may come later.
-pub fn wrong_files(request: &RunRequest) -> Vec<String> {
+pub fn check_files(request: &RunRequest) -> FileFindings {
     let run = RunValues::new(
         &request.workflow.name,
         &request.occurrence,
@@ -18,7 +27,7 @@ pub fn wrong_files(request: &RunRequest) -> Vec<String> {
         request.at,
         request.timezone,
     );
-    let mut wrong = Vec::new();
+    let mut findings = FileFindings::default();
     for job in &request.workflow.jobs {
         let ItemSource::File { file, options } = &job.items.source else {
             continue;
@@ -31,6 +40,10 @@ pub fn wrong_files(request: &RunRequest) -> Vec<String> {
         }
         let read = source::open(&path, options).map_err(|error| chain(&error));
         let fits = read.and_then(|rows| {
+            let notes = rows.reading().notes().into_iter();
+            findings
+                .notes
+                .extend(notes.map(|note| format!("{}, job {}: {note}", path.display(), job.name)));
             Renderer::new(
                 job,
                 rows.columns(),
@@ -41,7 +54,8 @@ pub fn wrong_files(request: &RunRequest) -> Vec<String> {
             .map(drop)
             .map_err(|found| found.to_string())
         });
-        wrong.extend(fits.err().map(|what| format!("job {}: {what}", job.name)));
+        let wrong = fits.err().map(|what| format!("job {}: {what}", job.name));
+        findings.wrong.extend(wrong);
     }
-    wrong
+    findings
 }

@@ -12,7 +12,7 @@ pub(crate) mod plan_permits;
 mod request;
 pub(crate) mod row_source;
 
-pub use check_files::wrong_files;
+pub use check_files::{FileFindings, check_files};
 pub use request::{FileNamer, Input, RunRequest};
 
 use std::collections::BTreeMap;

@@ -274,6 +274,7 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
         path: path.to_owned(),
         source,
     };
+    let mut own = file.try_clone().map_err(unreadable)?;
     let (mut file, encoding) = decoded(file, path, options)?;
     let (separator, says_so) = csv_rows::separator(&mut file, options).map_err(unreadable)?;
     let mut rows = CsvRows::new(file, separator).map_err(unreadable)?;
@@ -285,10 +286,70 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
         options,
         "the file is empty; one of its first lines must name the columns",
     );
+    let has_all = |found: &Header| header::has_all(&found.as_written, options);
+    let is_other = encoding != TextEncoding::Utf8;
+    if is_other && !options.used.is_empty() && !found.as_ref().is_ok_and(has_all) {
+        let other = other_with_columns(&mut own, encoding, options).map_err(unreadable)?;
+        if let Some(reason) = other {
+            return Err(SourceError::Encoding {
+                path: path.to_owned(),
+                reason,
+            });
+        }
+    }
     let header = checked(found, path)?;
     let kind = FileKind::Csv(encoding, separator);
-    Ok(FileRows::of(header, kind, FormatRows::Csv(Box::new(rows))))
+    let mut rows = FileRows::of(header, kind, FormatRows::Csv(Box::new(rows)));
+    if is_other {
+        let told = doubt(&mut own, encoding, options).map_err(unreadable)?;
+        (rows.reading.sample, rows.reading.doubt) = told;
+    }
+    Ok(rows)
 }
+
+/// Why a file is refused whose columns are there in another encoding than the one that was said.
+fn other_with_columns(
+    file: &mut File,
+    said: TextEncoding,
+    options: &FileOptions,
+) -> io::Result<Option<String>> {
+    for other in encoding::others(file, said)? {
+        if sample::names_columns(file, other, options)? {
+            return Ok(Some(format!(
+                "in {} the file has not all of the columns, and in {} it has: there it reads {}. Say encoding: {} {BESIDE}",
+                said.name(),
+                other.name(),
+                sample::lines(file, other, options)?,
+                other.as_str()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// What a text reads in the encoding that was taken, and why it is plainly in another one.
+fn doubt(
+    file: &mut File,
+    taken: TextEncoding,
+    options: &FileOptions,
+) -> io::Result<(Option<String>, Option<String>)> {
+    let reads = sample::lines(file, taken, options)?;
+    let doubt = match encoding::likelier(file, taken)? {
+        None => None,
+        Some(other) => Some(format!(
+            "many of its characters are unusual in {}, and in {} they are common: there it reads {}. If that is right, say \
+             encoding: {} {BESIDE}",
+            taken.name(),
+            other.name(),
+            sample::lines(file, other, options)?,
+            other.as_str()
+        )),
+    };
+    Ok((Some(reads), doubt))
+}
+
+/// Where the encoding is said.
+const BESIDE: &str = "beside file: (contracts import: --encoding; POST /api/v1/files: &encoding=)";
 
 fn json_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRows, SourceError> {
     let (file, encoding) = decoded(file, path, options)?;
@@ -335,8 +396,7 @@ fn decoded(
             }
             let words: Vec<&str> = likely.iter().map(|encoding| encoding.as_str()).collect();
             format!(
-                "the file is not UTF-8 (line {line}). {}. If that is right, say encoding: {} beside file: (contracts import: --encoding; POST \
-                 /api/v1/files: &encoding=); or save it as CSV UTF-8 or as .xlsx",
+                "the file is not UTF-8 (line {line}). {}. If that is right, say encoding: {} {BESIDE}; or save it as CSV UTF-8 or as .xlsx",
                 reads.join("; "),
                 words.join(" or ")
             )
@@ -373,6 +433,8 @@ impl FileRows {
                 header_line: header.line,
                 header: header.as_written,
                 other_sheets: Vec::new(),
+                sample: None,
+                doubt: None,
             },
             rows,
             ended: false,

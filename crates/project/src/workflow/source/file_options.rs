@@ -165,6 +165,13 @@ pub struct FileReading {
     /// Sheets of the workbook that are not read although nobody said which one is meant.
     #[serde(default)]
     pub other_sheets: Vec<String>,
+    /// Of a text that is not UTF-8: what it reads, for a person to see whether its encoding is the
+    /// one that was said. It is not kept.
+    #[serde(skip)]
+    pub sample: Option<String>,
+    /// Why it is plainly in another encoding, and what to do. It is not kept.
+    #[serde(skip)]
+    pub doubt: Option<String>,
 }
 
 /// What a file is, with how its text is written.
@@ -201,6 +208,30 @@ impl FileReading {
             include_hidden: true,
             ..FileOptions::default()
         }
+    }
+}
+
+impl FileReading {
+    /// The encoding of its text, where it has one.
+    pub const fn encoding(&self) -> Option<TextEncoding> {
+        match self.kind {
+            FileKind::Csv(encoding, _) | FileKind::JsonLines(encoding) => Some(encoding),
+            FileKind::Xlsx(_) => None,
+        }
+    }
+
+    /// What a person should look at: what the text reads, and whether that is doubtful.
+    pub fn notes(&self) -> Vec<String> {
+        let name = self.encoding().map_or("", TextEncoding::name);
+        let sample = self
+            .sample
+            .as_ref()
+            .map(|sample| format!("in {name} it reads {sample}"));
+        let doubt = self
+            .doubt
+            .as_ref()
+            .map(|doubt| format!("look at this: {doubt}"));
+        sample.into_iter().chain(doubt).collect()
     }
 }
 

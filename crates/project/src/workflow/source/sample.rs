@@ -13,6 +13,13 @@ use payrun_domain::text::{shown, trimmed};
 /// The most values of a line that are shown.
 const SHOWN: usize = 12;
 
+/// How many lines are looked at for one that tells something, and for one that names the columns.
+const RECORDS: usize = 200;
+const LOOKED_AT: usize = 20;
+
+/// What stands in place of personal data.
+const HIDDEN: &str = "…";
+
 /// The lines, in quotes.
 pub(super) fn lines(
     file: &mut File,
@@ -21,22 +28,80 @@ pub(super) fn lines(
 ) -> io::Result<String> {
     let text = encoding::sample(file, likely)?;
     let separator = options.separator.unwrap_or_else(|| most_frequent(&text));
+    // Of JSON it is not known here which value is whose.
+    let is_json = text
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .starts_with('{');
+    if is_json
+        && options
+            .personal
+            .as_ref()
+            .is_none_or(|personal| !personal.is_empty())
+    {
+        return Ok(format!("\"{HIDDEN}\""));
+    }
+    let mut records = records(&text, separator);
+    let place = records
+        .iter()
+        .position(|record| header::has_all(record, options));
+    let mut rows = records.split_off(place.unwrap_or_default());
+    if rows.is_empty() {
+        return Ok("nothing".to_owned());
+    }
+    let header = rows.remove(0);
+    let mut lines = quoted(&header, separator);
+    let shown = rows
+        .into_iter()
+        .filter_map(|row| without_personal(&header, row, options));
+    let mut shown = shown.peekable();
+    // Only what is not ASCII tells anything.
+    let first = shown.peek().cloned();
+    if let Some(row) = shown.find(|row| tells(row)).or(first) {
+        lines = format!("{lines} and {}", quoted(&row, separator));
+    }
+    Ok(lines)
+}
+
+/// Whether one of the first lines names every column, in this encoding.
+pub(super) fn names_columns(
+    file: &mut File,
+    encoding: TextEncoding,
+    options: &FileOptions,
+) -> io::Result<bool> {
+    let text = encoding::sample(file, encoding)?;
+    let separators = options
+        .separator
+        .map_or(Separator::ALL.to_vec(), |one| vec![one]);
+    let has_all = |separator: &Separator| {
+        let records = records(&text, *separator);
+        records
+            .iter()
+            .take(LOOKED_AT)
+            .any(|record| header::has_all(record, options))
+    };
+    Ok(separators.iter().any(has_all))
+}
+
+/// The first lines of a text.
+fn records(text: &str, separator: Separator) -> Vec<Vec<String>> {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(separator.byte())
         .from_reader(text.as_bytes());
-    let mut records = reader
-        .records()
-        .flatten()
-        .map(|record| record.iter().map(|cell| trimmed(cell).to_owned()).collect());
-    let header: Vec<String> = records.next().unwrap_or_default();
-    let row: Vec<String> = records.next().unwrap_or_default();
-    let mut lines = quoted(&header, separator);
-    if let Some(row) = without_personal(&header, row, options) {
-        lines = format!("{lines} and {}", quoted(&row, separator));
-    }
-    Ok(lines)
+    let records = reader.records().flatten().take(RECORDS);
+    let cells =
+        |record: csv::StringRecord| record.iter().map(|cell| trimmed(cell).to_owned()).collect();
+    records.map(cells).collect()
+}
+
+/// Whether a row has a character by which a person sees the encoding.
+fn tells(row: &[String]) -> bool {
+    let is_hanzi = |c: char| ('\u{2e80}'..'\u{ff00}').contains(&c);
+    row.iter()
+        .take(SHOWN)
+        .any(|cell| cell != HIDDEN && cell.contains(is_hanzi))
 }
 
 /// The row with an ellipsis for personal data; none where it cannot be told which that is.
@@ -53,7 +118,7 @@ fn without_personal(
     let places = places?;
     let hide = |(index, cell)| {
         if places.contains(&index) {
-            "…".to_owned()
+            HIDDEN.to_owned()
         } else {
             cell
         }

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::FileOptions;
+use super::{FileOptions, FileReading};
 use super::{FileRows, GiveUp, SourceError, format_of, nul_check, rows_of};
 use crate::workflow::ItemFileFormat;
 use payrun_system::regular_file;
@@ -96,15 +96,20 @@ impl StagedFile {
     }
 
     /// Whether it is what its name says, as far as that can be told without a workflow: of a
-    /// workbook any sheet may be meant. It is given back as it should be kept: a text in UTF-8.
+    /// workbook any sheet may be meant. It is given back as it should be kept: a text in UTF-8; and
+    /// how that text was understood.
     ///
     /// # Errors
     /// As [`super::open`]; [`SourceError::Nul`].
-    pub fn checked(&self, options: &FileOptions, give_up: &GiveUp) -> Result<File, SourceError> {
+    pub fn checked(
+        &self,
+        options: &FileOptions,
+        give_up: &GiveUp,
+    ) -> Result<(File, Option<FileReading>), SourceError> {
         let escaped = match format_of(&self.name) {
             Some(ItemFileFormat::Xlsx { .. }) => {
                 super::Xlsx::open(self.opened()?, &self.name, None, give_up)?;
-                return self.opened();
+                return Ok((self.opened()?, None));
             }
             Some(ItemFileFormat::JsonLines) => true,
             Some(ItemFileFormat::Csv) | None => false,
@@ -113,9 +118,9 @@ impl StagedFile {
             path: self.name.clone(),
             source,
         };
+        let rows = rows_of(self.opened()?, &self.name, options, give_up)?;
+        let reading = rows.reading;
         let (mut text, _) = super::decoded(self.opened()?, &self.name, options)?;
-        let again = text.try_clone().map_err(unreadable)?;
-        rows_of(again, &self.name, options, give_up)?;
         text.rewind().map_err(unreadable)?;
         let again = text.try_clone().map_err(unreadable)?;
         match nul_check::line_with_nul(again, escaped).map_err(unreadable)? {
@@ -125,7 +130,7 @@ impl StagedFile {
             }),
             None => {
                 text.rewind().map_err(unreadable)?;
-                Ok(text)
+                Ok((text, Some(reading)))
             }
         }
     }
