@@ -407,6 +407,12 @@ pub(super) fn summary(job: &PlannedJob) -> String {
             "\n  blanks around {column} were taken off in {rows}, first in line {first}"
         ));
     }
+    for one in &job.noted.plain_digits {
+        let (rows, field, first) = (counted(one.rows, "row"), &one.column, one.first);
+        text.push_str(&format!(
+            "\n  full-width digits of {field} were read as plain ones in {rows}, first in line {first}"
+        ));
+    }
     for one in &job.noted.capital_x {
         let (rows, field, first) = (counted(one.rows, "row"), &one.column, one.first);
         text.push_str(&format!(
@@ -435,6 +441,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "left_out_by_value": job.noted.left_out.by_value,
         "money": job.noted.money.as_ref().map(money_json),
         "trimmed": written_otherwise(&job.noted.trimmed),
+        "plain_digits": written_otherwise(&job.noted.plain_digits),
         "capital_x": written_otherwise(&job.noted.capital_x),
         "skipped": job.skipped,
         "changed": job.changed,

@@ -399,7 +399,7 @@ fn a_row_that_is_refused_never_stops_the_others_and_is_listed_with_its_line() {
     11 the row has 6 values and the header 5 columns; check quotes and commas
     12 the key "C-2/2026-03" stands in line 2 already
     13 contract_id is empty
-    14 description contains a control character (U+000A)
+    14 description (column "plan") contains a control character (U+000A)
     16 contract_id is a number that a spreadsheet has shortened (such as 2.01507E+17), and its other digits are lost: format the column as text, and put the whole number in
     17 amount: "1e3" is not a number (write it like 12.50)
     18 amount: "NaN" is not a number (write it like 12.50)

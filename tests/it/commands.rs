@@ -251,6 +251,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
           },
           "name": "deduct",
           "needs_approval": false,
+          "plain_digits": [],
           "read_as": {
             "columns": [
               "contract_id",

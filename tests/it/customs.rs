@@ -264,7 +264,7 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
         row("P-whole", &theirs, ",,,51092119930801249X,李四"),
         row("P-different", &different, ",,,510921199308072310,李四"),
         row("P-0", "42", "20.00,,,,"),
-        row("P-0", "420000000000000000000000000000000", ",,,,"),
+        row("P-0", "421111111111111111111111111111111", ",,,,"),
     ];
     rig.write("wechat.csv", format!("{HEADER}{}", rows.concat()));
     rig.write(
@@ -293,7 +293,7 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
         of(4)
     );
     assert!(
-        text_of(of(5), "reason").contains("transaction_id has 33 characters"),
+        text_of(of(5), "reason").contains("(column \"transaction\") has 33 characters"),
         "{}",
         of(5)
     );
@@ -315,7 +315,8 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
     assert_eq!(rig.to_the_end("other.yaml"), Some(3));
     let reason = text_of(&rig.items_of("hipopay")[0], "reason").to_owned();
     assert!(
-        reason.contains("sub_order_no is empty") && reason.contains("amount is empty"),
+        reason.contains("sub_order_no (column \"sub\") is empty")
+            && reason.contains("amount is empty"),
         "{reason}"
     );
 }

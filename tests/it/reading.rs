@@ -245,6 +245,129 @@ fn one_wrong_heading_below_titles_is_told_by_itself_with_the_nearest_name() {
 }
 
 #[test]
+fn every_mistake_of_a_row_is_told_with_its_column() {
+    let say = "columns: { contract_id: 签约协议号, amount: 扣款金额 }";
+    let text = "签约协议号,active,plan,扣款金额,currency\nWx 1,yes,基础会员,abc,HKD\nWx2,yes,基础会员,\u{3000}３８．００ ,HKD \n";
+    let app = app("c.csv", text.as_bytes(), say);
+    let planned = plan(&app);
+    assert_eq!(
+        (&planned["items"], &planned["totals"]["HKD"]),
+        (&json!(1), &json!("38.00"))
+    );
+    let reason = planned["refusals"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("contract_id (column \"签约协议号\") contains blank U+0020: "),
+        "{reason}"
+    );
+    assert!(
+        reason.ends_with(
+            "; amount (column \"扣款金额\"): \"abc\" is not a number (write it like 12.50)"
+        ),
+        "{reason}"
+    );
+    assert_eq!(
+        planned["money"],
+        json!({"line": 3, "currency": "HKD", "unit": "main", "fields": {"amount": "38.00"}})
+    );
+    assert_eq!(planned["plain_digits"][0]["column"], "amount");
+    let trimmed: Vec<&Value> = planned["trimmed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["column"])
+        .collect();
+    assert_eq!(trimmed, ["amount", "currency"]);
+    let told = app
+        .payrun(&["plan", WORKFLOW, "--date", DATE])
+        .exits(3)
+        .stdout;
+    for words in [
+        "money is in main units of HKD: in line 3 amount 38.00 = 3800 × 0.01",
+        "full-width digits of amount were read as plain ones in 1 row, first in line 3",
+        "blanks around currency were taken off in 1 row, first in line 3",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in\n{told}");
+    }
+}
+
+#[test]
+fn a_long_number_that_excel_has_rounded_is_refused_unless_it_is_said_to_be_whole() {
+    let text = format!(
+        "{HEADER}\n4200002345678900000,yes,a,38.00,HKD\n4200002345678000000,yes,a,38.00,HKD\n\
+         1234567890123450,yes,a,38.00,HKD\n123456789012345,yes,a,38.00,HKD\n123456789012340,yes,a,38.00,HKD\n\
+         =\"4200002345678100000\",yes,a,38.00,HKD\n\"=\"\"4200002345678200000\"\"\",yes,a,38.00,HKD\n"
+    );
+    let csv = app("c.csv", text.as_bytes(), "");
+    let planned = plan(&csv);
+    let lines: Vec<&Value> = planned["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["line"])
+        .collect();
+    assert_eq!(lines, [2, 3, 4], "{planned}");
+    let reason = planned["refusals"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("contract_id looks rounded by Excel, which keeps 15 digits"),
+        "{reason}"
+    );
+    let keys: Vec<&str> = planned["first"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "123456789012345/2026-03",
+            "123456789012340/2026-03",
+            "4200002345678100000/2026-03",
+            "4200002345678200000/2026-03"
+        ]
+    );
+    // One or two zeros are chance in a column that has other numbers of that length.
+    let text = format!(
+        "{HEADER}\n1234567890123450,yes,a,38.00,HKD\n1234567890123457,yes,a,38.00,HKD\n420000234567890000,yes,a,38.00,HKD\n"
+    );
+    let planned = plan(&app("c.csv", text.as_bytes(), ""));
+    assert_eq!(
+        (&planned["items"], &planned["refusals"][0]["line"]),
+        (&json!(2), &json!(4)),
+        "{planned}"
+    );
+    // What a cell holds as text was never rounded; a number of that length is refused by itself.
+    let whole = workbook(|sheet| {
+        row(sheet, 1, "4200002345678900000");
+        row(sheet, 2, "C-2");
+        sheet
+            .write_number(2, 0, 4_200_002_345_678_900_000_f64)
+            .unwrap();
+    });
+    let planned = plan(&app("c.xlsx", &whole, ""));
+    assert_eq!(
+        (&planned["items"], &planned["rejected"]),
+        (&json!(1), &json!(1)),
+        "{planned}"
+    );
+    let contracts = "contract_id,amount,currency,start\n4200002345678900000,abc,HKD,2026-13-01\n=\"4200002345678100000\", ３８,HKD,2026-03-30\n";
+    csv.write("contracts.csv", contracts);
+    let told = csv
+        .payrun(&["contracts", "import", "contracts.csv", "--dry-run"])
+        .exits(3)
+        .stdout;
+    for words in [
+        "line 2: contract_id looks rounded by Excel",
+        "; amount: \"abc\" is not a number",
+        "; start is not a day such as 2026-11-30",
+        "1 new, 0 changed, 0 as they were, 1 not taken",
+        "blanks around values were taken off in 1 row",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in\n{told}");
+    }
+}
+
+#[test]
 fn a_wrong_encoding_that_is_said_is_seen_in_the_plan_and_its_right_one_is_named() {
     let big5 = BIG5
         .encode(&format!(

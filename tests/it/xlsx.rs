@@ -113,6 +113,7 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
         sheet
             .write_formula(6, 2, Formula::new("=NA()").set_result("#N/A"))
             .unwrap();
+        sheet.write_number(6, 0, 4.2e18).unwrap();
         write(sheet, 7, "C-8", "basic", 38.0);
         sheet
             .write_formula(7, 2, Formula::new("=30+8").set_result("38"))
@@ -148,7 +149,7 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
     insta::assert_snapshot!(refusals(&planned), @r#"
      5 the value of column "amount" is no exact number; format the column as text, or round it with ROUND
      6 the value of column "contract_id" has more than 15 digits, of which Excel has lost some; format the column as text
-     7 the value of column "amount" is an error of Excel's, such as #N/A; mend the formula
+     7 the value of column "contract_id" has more than 15 digits, of which Excel has lost some; format the column as text; the value of column "amount" is an error of Excel's, such as #N/A; mend the formula
     10 the value of column "plan" is a duration; format the column as text
     11 there is a value in column 7, which has no name in the header
     12 amount: the amount -1 is not above zero

@@ -278,6 +278,65 @@ pub fn is_shortened_number(text: &str) -> bool {
     digits(whole) && digits(decimals) && exponent.is_some_and(digits)
 }
 
+/// Whether a name is what Excel makes of a long number that is not text: its first fifteen digits,
+/// and zeros.
+///
+/// ```
+/// use payrun_domain::text::is_rounded_number;
+/// assert!(is_rounded_number("4200002345678900000") && is_rounded_number("1234567890123450"));
+/// assert!(!is_rounded_number("4200002345678901234") && !is_rounded_number("123456789012340"));
+/// ```
+pub fn is_rounded_number(text: &str) -> bool {
+    // It keeps no zero at the beginning.
+    text.len() > EXCEL_DIGITS
+        && !text.starts_with('0')
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && text.bytes().skip(EXCEL_DIGITS).all(|byte| byte == b'0')
+}
+
+/// Whether a text is a number of more digits than Excel keeps, and has others than zeros there.
+pub fn is_whole_long_number(text: &str) -> bool {
+    text.len() > EXCEL_DIGITS
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && text.bytes().skip(EXCEL_DIGITS).any(|byte| byte != b'0')
+}
+
+/// How many digits Excel keeps of a number.
+const EXCEL_DIGITS: usize = 15;
+
+/// What to do about it.
+pub const ROUNDED_NUMBER: &str = "looks rounded by Excel, which keeps 15 digits of a number and makes the others zeros: format the column as \
+     text, and put the whole number in; if it really ends so, write it as =\"…\", or give the file as .xlsx with the column as text";
+
+/// The text within `="…"`, by which a CSV file tells a spreadsheet that it is text.
+///
+/// ```
+/// use payrun_domain::text::said_to_be_text;
+/// assert_eq!(said_to_be_text("=\"4200002345678900000\""), Some("4200002345678900000"));
+/// assert_eq!(said_to_be_text("4200002345678900000"), None);
+/// ```
+pub fn said_to_be_text(cell: &str) -> Option<&str> {
+    let text = cell.strip_prefix("=\"")?.strip_suffix('"')?;
+    (!text.contains('"')).then_some(text)
+}
+
+/// A number in full-width digits, with or without a full-width point, in plain ones; none where
+/// there is no such character in it.
+///
+/// ```
+/// use payrun_domain::text::plain_digits;
+/// assert_eq!(plain_digits("１２．５0").as_deref(), Some("12.50"));
+/// assert_eq!(plain_digits("12.50"), None);
+/// ```
+pub fn plain_digits(text: &str) -> Option<String> {
+    let plain = |c: char| match c {
+        '\u{ff10}'..='\u{ff19}' | '\u{ff0e}' => char::from_u32(u32::from(c) - 0xfee0),
+        _ => None,
+    };
+    text.contains(|c| plain(c).is_some())
+        .then(|| text.chars().map(|c| plain(c).unwrap_or(c)).collect())
+}
+
 /// What to do about it.
 pub const SHORTENED_NUMBER: &str = "is a number that a spreadsheet has shortened (such as 2.01507E+17), and its other digits are lost: format \
      the column as text, and put the whole number in";

@@ -135,7 +135,7 @@ fn tell(imported: &ImportReport, dry: bool) {
     }
     if *trimmed > 0 {
         say(format!(
-            "blanks around contract_id were taken off in {}",
+            "blanks around values were taken off in {}",
             counted(*trimmed, "row")
         ));
     }

@@ -16,7 +16,7 @@ use payrun_domain::subscription::{Anchor, BillingInterval, BillingTerms, Contrac
 use payrun_domain::text;
 use payrun_ledger::{Import, LedgerError, NewContract, UpsertOutcome};
 use payrun_project::workflow::source::{
-    self, FileOptions, FileRow, FileRows, RowError, SourceError, TextEncoding,
+    self, FileKind, FileOptions, FileRow, FileRows, RowError, SourceError, TextEncoding,
 };
 use payrun_project::workflow::{ItemSource, load};
 
@@ -44,6 +44,9 @@ const COLUMNS: [&str; 11] = [
     "description",
     "state",
 ];
+
+/// The one column of words.
+const DESCRIPTION: &str = "description";
 
 /// How many of them are required.
 const REQUIRED: usize = 4;
@@ -91,7 +94,7 @@ pub struct ImportReport {
     /// New contracts with a period that fell due before today: the next run charges it, or tells
     /// that it has lapsed.
     pub due_before_today: u64,
-    /// Rows in which blanks around the id were taken off.
+    /// Rows in which blanks around a value were taken off.
     pub trimmed: u64,
     /// Columns of the file that mean nothing here.
     pub other_columns: Vec<String>,
@@ -366,14 +369,54 @@ impl ContractReader {
         Ok(())
     }
 
-    /// What a row says, and whether blanks around its id were taken off.
+    /// What a row says, and whether blanks around a value were taken off; else all that is wrong
+    /// with it.
     fn contract(&mut self, row: &FileRow) -> Result<(NewContract, bool), String> {
-        let cell = self.cell(row, "contract_id").unwrap_or_default();
-        let contract = text::trimmed(cell).to_owned();
-        if text::is_shortened_number(&contract) {
+        let mut wrong = Vec::new();
+        let contract = self.name(row).map_err(|reason| wrong.push(reason)).ok();
+        let offer = self.offer(row, &mut wrong);
+        let state = self.value(row, "state").filter(|state| *state != "active");
+        if let Some((contract, state)) = contract.as_ref().zip(state) {
+            wrong.push(format!(
+                "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
+            ));
+        }
+        let print = contract
+            .as_ref()
+            .map(|contract| fingerprint(&self.account, contract));
+        if print.is_some_and(|print| self.contradicted.contains(&print)) {
+            wrong.push(format!(
+                "the contract {} stands in the file more than once with different terms: none of its rows is taken",
+                contract.as_deref().unwrap_or_default()
+            ));
+        }
+        let (Some(contract), Some(offer), Some(print), true) =
+            (contract, offer, print, wrong.is_empty())
+        else {
+            return Err(wrong.join("; "));
+        };
+        if !self.seen.insert(print) {
+            return Err(format!(
+                "the contract {contract} stands in the file already"
+            ));
+        }
+        Ok((NewContract { contract, offer }, self.is_trimmed(row)))
+    }
+
+    /// The contract's id.
+    fn name(&self, row: &FileRow) -> Result<String, String> {
+        let name = text::trimmed(self.cell(row, "contract_id").unwrap_or_default());
+        let is_csv = matches!(self.rows.reading().kind, FileKind::Csv(..));
+        let said = text::said_to_be_text(name).filter(|_| is_csv);
+        let place = self.places[0].unwrap_or_default();
+        if said.is_none() && self.rows.reading().looks_rounded(place, name) {
+            return Err(format!("contract_id {}", text::ROUNDED_NUMBER));
+        }
+        let contract = said.unwrap_or(name);
+        if text::is_shortened_number(contract) {
             return Err(format!("contract_id {}", text::SHORTENED_NUMBER));
         }
-        if let Some(what) = text::not_in_names(&contract) {
+        if let Some(what) = text::not_in_names(contract) {
             return Err(format!("contract_id {what}: {}", text::NAME_REMEDY));
         }
         let good = |byte: u8| byte.is_ascii_graphic() && byte != b',';
@@ -382,34 +425,47 @@ impl ContractReader {
                 "contract_id is not 1 to {ID_MAX} printable ASCII characters without blanks and commas"
             ));
         }
-        let trimmed = cell.len() != contract.len();
-        if let Some(state) = self.cell(row, "state").filter(|state| *state != "active") {
-            return Err(format!(
-                "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
-            ));
-        }
-        if self
-            .contradicted
-            .contains(&fingerprint(&self.account, &contract))
-        {
-            return Err(format!(
-                "the contract {contract} stands in the file more than once with different terms: none of its rows is taken"
-            ));
-        }
-        let offer = self.offer(row)?;
-        if !self.seen.insert(fingerprint(&self.account, &contract)) {
-            return Err(format!(
-                "the contract {contract} stands in the file already"
-            ));
-        }
-        Ok((NewContract { contract, offer }, trimmed))
+        Ok(contract.to_owned())
     }
 
-    fn offer(&self, row: &FileRow) -> Result<ContractOffer, String> {
+    /// Whether blanks around one of its values were taken off.
+    fn is_trimmed(&self, row: &FileRow) -> bool {
+        COLUMNS
+            .iter()
+            .filter(|name| **name != DESCRIPTION)
+            .filter_map(|name| self.cell(row, name))
+            .any(|cell| text::trimmed(cell).len() != cell.len())
+    }
+
+    /// What is charged when; none where something is wrong with it, which is added to the rest.
+    fn offer(&self, row: &FileRow, wrong: &mut Vec<String>) -> Option<ContractOffer> {
+        let amount = self.amount(row).map_err(|reason| wrong.push(reason)).ok();
+        let description = self.cell(row, DESCRIPTION).unwrap_or_default().to_owned();
+        if description.chars().count() > DESCRIPTION_MAX
+            || description.chars().any(char::is_control)
+        {
+            wrong.push(format!(
+                "description has more than {DESCRIPTION_MAX} characters, or a control character"
+            ));
+        }
+        let terms = self.terms(row, wrong);
+        let amount_from = self.day(row, "amount_from");
+        let amount_from = amount_from.map_err(|reason| wrong.push(reason)).ok();
+        Some(ContractOffer {
+            terms: terms?,
+            amount: amount?,
+            amount_from: amount_from?,
+            description,
+        })
+    }
+
+    fn amount(&self, row: &FileRow) -> Result<Amount, String> {
         let told = |name: &str, error: String| format!("{name}: {error}");
-        let currency = Currency::parse(self.cell(row, "currency").unwrap_or_default());
+        let currency = Currency::parse(self.value(row, "currency").unwrap_or_default());
         let currency = currency.map_err(|error| told("currency", error.to_string()))?;
-        let amount = Amount::parse(self.cell(row, "amount").unwrap_or_default(), currency);
+        let written = self.value(row, "amount").unwrap_or_default();
+        let digits = text::plain_digits(written);
+        let amount = Amount::parse(digits.as_deref().unwrap_or(written), currency);
         let amount = amount.map_err(|error| told("amount", error.to_string()))?;
         let most = self.most(currency);
         if amount.minor() > most {
@@ -419,20 +475,7 @@ impl ContractReader {
                 decimal_text(i128::from(most), currency)
             ));
         }
-        let description = self.cell(row, "description").unwrap_or_default().to_owned();
-        if description.chars().count() > DESCRIPTION_MAX
-            || description.chars().any(char::is_control)
-        {
-            return Err(format!(
-                "description has more than {DESCRIPTION_MAX} characters, or a control character"
-            ));
-        }
-        Ok(ContractOffer {
-            terms: self.terms(row)?,
-            amount,
-            amount_from: self.day(row, "amount_from")?,
-            description,
-        })
+        Ok(amount)
     }
 
     /// The most that one charge may be.
@@ -445,35 +488,48 @@ impl ContractReader {
         said.max().unwrap_or_else(|| currency.usual_limit())
     }
 
-    fn terms(&self, row: &FileRow) -> Result<BillingTerms, String> {
-        let start = self
-            .day(row, "start")?
-            .ok_or("start is empty: from which day on may a period fall due?")?;
-        let every = match self.cell(row, "every") {
-            None => BillingInterval::Month,
-            Some(words) => BillingInterval::parse(words).ok_or_else(|| {
-                format!(
+    fn terms(&self, row: &FileRow, wrong: &mut Vec<String>) -> Option<BillingTerms> {
+        let start = self.day(row, "start").and_then(|start| {
+            start.ok_or_else(|| {
+                "start is empty: from which day on may a period fall due?".to_owned()
+            })
+        });
+        let start = start.map_err(|reason| wrong.push(reason)).ok();
+        let every = match self.value(row, "every") {
+            None => Some(BillingInterval::Month),
+            Some(words) => BillingInterval::parse(words).or_else(|| {
+                wrong.push(format!(
                     "every is not one of {}",
                     BillingInterval::ALL.map(BillingInterval::as_str).join(", ")
-                )
-            })?,
+                ));
+                None
+            }),
         };
-        let anchor = match self.cell(row, "anchor_day") {
+        let within = match self.value(row, "pay_within") {
+            None => Some(PAY_WITHIN),
+            Some(text) => text.parse().ok().or_else(|| {
+                wrong.push("pay_within is not a number of days".to_owned());
+                None
+            }),
+        };
+        let end = self
+            .day(row, "end")
+            .map_err(|reason| wrong.push(reason))
+            .ok();
+        let (start, every) = start.zip(every)?;
+        let anchor = match self.value(row, "anchor_day") {
             None => Anchor::of(start, every),
-            Some(text) => Anchor::parse(text, every).map_err(|error| error.to_string())?,
+            Some(text) => {
+                let anchor = Anchor::parse(text, every);
+                anchor.map_err(|error| wrong.push(error.to_string())).ok()?
+            }
         };
-        let within = match self.cell(row, "pay_within") {
-            None => PAY_WITHIN,
-            Some(text) => text
-                .parse()
-                .map_err(|_| "pay_within is not a number of days".to_owned())?,
-        };
-        BillingTerms::new(every, anchor, start, self.day(row, "end")?, within)
-            .map_err(|error| error.to_string())
+        let terms = BillingTerms::new(every, anchor, start, end?, within?);
+        terms.map_err(|error| wrong.push(error.to_string())).ok()
     }
 
     fn day(&self, row: &FileRow, name: &str) -> Result<Option<NaiveDate>, String> {
-        let Some(text) = self.cell(row, name) else {
+        let Some(text) = self.value(row, name) else {
             return Ok(None);
         };
         let day = (text.len() == 10)
@@ -483,7 +539,13 @@ impl ContractReader {
             .ok_or_else(|| format!("{name} is not a day such as 2026-11-30"))
     }
 
-    /// A value that is not empty.
+    /// A value without blanks around it, that is not empty.
+    fn value<'r>(&self, row: &'r FileRow, name: &str) -> Option<&'r str> {
+        let value = text::trimmed(self.cell(row, name)?);
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// What stands in a cell that is not empty.
     fn cell<'r>(&self, row: &'r FileRow, name: &str) -> Option<&'r str> {
         let place = COLUMNS.iter().position(|column| *column == name)?;
         row.get(self.places[place]?).filter(|text| !text.is_empty())

@@ -14,7 +14,7 @@ use minijinja::value::{Object, Value};
 use super::excluded_rows::{ExcludedRows, ExclusionFilter};
 use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
 use super::params::RunValues;
-use super::source::{ColumnAliases, FileReading, FileRow, no_column};
+use super::source::{ColumnAliases, FileKind, FileReading, FileRow, no_column};
 use super::template::{Template, TemplatePart};
 use super::{ItemSource, Job};
 use crate::job_kinds::{FieldKind, InputField, JobKind};
@@ -91,12 +91,16 @@ pub struct Renderer<'a> {
     key: Option<Plan<'a>>,
     order_number: Option<Plan<'a>>,
     /// Sorted by name.
-    fields: Vec<(&'a InputField, Plan<'a>)>,
+    fields: Vec<FieldPlan<'a>>,
     /// Whether reasons may hold what an expression says, which may be a value.
     open: bool,
     /// The columns that name something: those of the key, the order number and of fields that are
     /// names.
     names: Vec<usize>,
+    /// The columns of numbers of identity cards.
+    cards: Vec<usize>,
+    /// How the file was understood, where the rows are those of one.
+    reading: Option<FileReading>,
     condition: Option<ExclusionFilter<'a>>,
     /// The columns by which an item is found, with their places in a row.
     searchable: Vec<(&'a str, usize)>,
@@ -105,15 +109,31 @@ pub struct Renderer<'a> {
     money_noted: Cell<bool>,
 }
 
+/// The columns whose names cannot be meant, and why.
+#[derive(Default)]
+struct WrongNames {
+    columns: Vec<usize>,
+    reasons: Vec<String>,
+}
+
+impl WrongNames {
+    fn add(&mut self, column: usize, reason: String) {
+        self.columns.push(column);
+        self.reasons.push(reason);
+    }
+}
+
 /// What there is to be told of rows that are no items, or not quite as they stand in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowNotices {
     /// What the job's condition leaves out.
     pub left_out: ExcludedRows,
-    /// What was taken off around names, by column.
+    /// Around what blanks were taken off: names by column, other values by field.
     pub trimmed: Vec<TrimmedColumn>,
     /// Identity cards with a small x at their end, which is written as a capital one, by field.
     pub capital_x: Vec<TrimmedColumn>,
+    /// Amounts in full-width digits, read as plain ones, by field.
+    pub plain_digits: Vec<TrimmedColumn>,
     /// What the first row's money was taken for.
     pub money: Option<MoneyExample>,
 }
@@ -157,6 +177,7 @@ impl RowNotices {
         for (known, others) in [
             (&mut self.trimmed, other.trimmed),
             (&mut self.capital_x, other.capital_x),
+            (&mut self.plain_digits, other.plain_digits),
         ] {
             for other in others {
                 match known.iter_mut().find(|known| known.column == other.column) {
@@ -180,6 +201,9 @@ pub struct TrimmedColumn {
     pub first: u64,
 }
 
+/// How many mistakes of a row are told.
+const MISTAKES_MAX: usize = 12;
+
 /// How many columns of a file a message names.
 const COLUMNS_SHOWN: usize = 30;
 
@@ -193,6 +217,17 @@ enum ValuePiece<'a> {
     Text(Cow<'a, str>),
     Cell(usize),
     Expression(&'a Expression),
+}
+
+/// What a field's value is made of.
+struct FieldPlan<'a> {
+    field: &'a InputField,
+    plan: Plan<'a>,
+    /// The columns that it uses.
+    columns: Vec<usize>,
+    /// How the file calls the one column that it is made of, where that is another name than the
+    /// field's.
+    written: Option<String>,
 }
 
 /// A row and, once an expression needs it, its variables.
@@ -256,12 +291,25 @@ impl<'a> Renderer<'a> {
             .order_number
             .as_ref()
             .map(|template| preparing.plan(template));
-        let mut fields: Vec<(&InputField, Plan<'_>)> = Vec::new();
+        let mut fields: Vec<FieldPlan<'_>> = Vec::new();
         for (name, template) in &job.with {
             if let Some(field) = job.kind.field(name) {
-                fields.push((field, preparing.plan(template)));
+                let used = columns_of(template, columns);
+                fields.push(FieldPlan {
+                    field,
+                    plan: preparing.plan(template),
+                    written: written_name(name, &used, reading),
+                    columns: used,
+                });
             }
         }
+        let card = job.kind.identity_card.as_ref().map(|card| &card.number);
+        let cards = fields
+            .iter()
+            .filter(|one| card == Some(&one.field.name))
+            .flat_map(|one| one.columns.clone())
+            .filter(|column| !names.contains(column))
+            .collect();
         if let Some(condition) = &job.items.condition {
             for column in condition.item_columns() {
                 preparing.miss(column, |message| condition.diagnostic(message));
@@ -286,6 +334,8 @@ impl<'a> Renderer<'a> {
             fields,
             open: !job.kind.fields.iter().any(|field| field.sensitive),
             names,
+            cards,
+            reading: reading.cloned(),
             condition: job
                 .items
                 .condition
@@ -302,49 +352,48 @@ impl<'a> Renderer<'a> {
         self.noted.take()
     }
 
-    /// The row with its names as they are meant. A blank that nobody sees would make another name,
-    /// and another item.
-    fn with_names<'r>(&self, row: &'r FileRow) -> Result<Cow<'r, FileRow>, Vec<String>> {
+    /// The row with its names as they are meant, and the columns of those that cannot be meant. A
+    /// blank that nobody sees would make another name, and another item.
+    fn with_names<'r>(&self, row: &'r FileRow) -> (Cow<'r, FileRow>, WrongNames) {
         let mut changed: Vec<(usize, &str)> = Vec::new();
-        let mut reasons = Vec::new();
-        for index in &self.names {
+        let mut trimmed = Vec::new();
+        let mut wrong = WrongNames::default();
+        for index in self.names.iter().chain(&self.cards) {
             let cell = row.get(*index).unwrap_or_default();
-            let name = text::trimmed(cell);
+            let is_name = self.names.contains(index);
+            let mut name = if is_name { text::trimmed(cell) } else { cell };
+            if name.len() != cell.len() {
+                trimmed.push(*index);
+            }
+            let column = || self.column(*index);
+            match text::said_to_be_text(name).filter(|_| self.is_csv()) {
+                Some(said) => name = said,
+                None if self.looks_rounded(*index, name) => {
+                    wrong.add(*index, format!("{} {}", column(), text::ROUNDED_NUMBER));
+                }
+                None => {}
+            }
             if name.len() != cell.len() {
                 changed.push((*index, name));
             }
+            if !is_name {
+                continue;
+            }
             if text::is_shortened_number(name) {
-                reasons.push(format!(
-                    "{} {}",
-                    self.columns[*index],
-                    text::SHORTENED_NUMBER
-                ));
+                wrong.add(*index, format!("{} {}", column(), text::SHORTENED_NUMBER));
             } else if let Some(what) = text::not_in_names(name) {
-                reasons.push(format!(
-                    "{} {what}: {}",
-                    self.columns[*index],
-                    text::NAME_REMEDY
-                ));
+                wrong.add(
+                    *index,
+                    format!("{} {what}: {}", column(), text::NAME_REMEDY),
+                );
             }
         }
-        if !reasons.is_empty() {
-            return Err(reasons);
-        }
         if changed.is_empty() {
-            return Ok(Cow::Borrowed(row));
+            return (Cow::Borrowed(row), wrong);
         }
-        let trimmed = changed.iter().map(|(index, _)| &self.columns[*index]);
-        let trimmed = trimmed
-            .map(|column| TrimmedColumn {
-                column: column.clone(),
-                rows: 1,
-                first: row.line,
-            })
-            .collect();
-        self.noted.borrow_mut().add(RowNotices {
-            trimmed,
-            ..RowNotices::default()
-        });
+        for index in trimmed {
+            self.note(row.line, &self.columns[index], |noted| &mut noted.trimmed);
+        }
         let cell = |(index, cell)| {
             changed
                 .iter()
@@ -352,7 +401,87 @@ impl<'a> Renderer<'a> {
                 .map_or(cell, |(_, name)| *name)
         };
         let cells: Vec<&str> = row.iter().enumerate().map(cell).collect();
-        Ok(Cow::Owned(FileRow::of(row.line, &cells)))
+        (Cow::Owned(FileRow::of(row.line, &cells)), wrong)
+    }
+
+    /// Whether the rows are those of a CSV file.
+    fn is_csv(&self) -> bool {
+        self.reading
+            .as_ref()
+            .is_some_and(|reading| matches!(reading.kind, FileKind::Csv(..)))
+    }
+
+    fn looks_rounded(&self, column: usize, name: &str) -> bool {
+        self.reading
+            .as_ref()
+            .is_some_and(|reading| reading.looks_rounded(column, name))
+    }
+
+    /// Notes that a value of this row was taken for what is meant.
+    fn note(
+        &self,
+        line: u64,
+        column: &str,
+        list: impl Fn(&mut RowNotices) -> &mut Vec<TrimmedColumn>,
+    ) {
+        let mut notices = RowNotices::default();
+        list(&mut notices).push(TrimmedColumn {
+            column: column.to_owned(),
+            rows: 1,
+            first: line,
+        });
+        self.noted.borrow_mut().add(notices);
+    }
+
+    /// A column as a message names it: as the workflow does, and as the file does where that is
+    /// another name.
+    fn column(&self, index: usize) -> String {
+        let name = &self.columns[index];
+        let written = self
+            .reading
+            .as_ref()
+            .and_then(|reading| reading.header.get(index));
+        match written {
+            Some(written) if text::folded(written) != text::folded(name) => {
+                format!("{name} (column \"{}\")", text::shown(written))
+            }
+            Some(_) | None => name.clone(),
+        }
+    }
+
+    /// A value without what spreadsheets leave around it, where nothing else can be meant.
+    fn plain<'v>(&self, one: &FieldPlan<'_>, value: Cow<'v, str>, line: u64) -> Cow<'v, str> {
+        let is_money = match one.field.kind {
+            FieldKind::Text { .. } => return value,
+            FieldKind::Amount | FieldKind::Decimal => true,
+            FieldKind::Choice(_) | FieldKind::Date | FieldKind::Currency => false,
+        };
+        let trimmed = text::trimmed(&value);
+        let digits = is_money.then(|| text::plain_digits(trimmed)).flatten();
+        if digits.is_some() {
+            self.note(line, &one.field.name, |noted| &mut noted.plain_digits);
+        }
+        if trimmed.len() != value.len() {
+            self.note(line, &one.field.name, |noted| &mut noted.trimmed);
+            return Cow::Owned(digits.unwrap_or_else(|| trimmed.to_owned()));
+        }
+        digits.map_or(value, Cow::Owned)
+    }
+
+    /// Says of each of these mistakes of one field which column of the file it is in, where that has
+    /// another name than the field.
+    fn name_columns(&self, reasons: &mut [String], is_meant: impl Fn(&str) -> bool) {
+        for reason in reasons {
+            let begins = |one: &&FieldPlan<'_>| {
+                let rest = reason.strip_prefix(one.field.name.as_str());
+                rest.is_some_and(|rest| rest.starts_with([' ', ':']) && is_meant(rest))
+            };
+            let found = self.fields.iter().find(begins);
+            if let Some((one, written)) = found.and_then(|one| Some((one, one.written.as_ref()?))) {
+                let end = one.field.name.len();
+                reason.insert_str(end, &format!(" (column \"{}\")", text::shown(written)));
+            }
+        }
     }
 
     /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it
@@ -364,15 +493,26 @@ impl<'a> Renderer<'a> {
         if !self.is_meant(row)? {
             return Ok(Vec::new());
         }
-        let row = self.with_names(row)?;
+        let (row, wrong) = self.with_names(row);
         let variables = RowVariables {
             row: &row,
             scope: OnceCell::new(),
         };
-        let mut reasons = Vec::new();
+        let wrong_names = wrong.reasons.len();
+        let mut reasons = wrong.reasons;
         let mut values: FieldValues<'_> = Vec::with_capacity(self.fields.len());
-        for (field, plan) in &self.fields {
-            match self.value(plan, &variables) {
+        for one in &self.fields {
+            let field = one.field;
+            let value = self.value(&one.plan, &variables);
+            let value = value.map(|value| self.plain(one, value, row.line));
+            // What is wrong with a name was told.
+            let is_told = one
+                .columns
+                .iter()
+                .any(|index| wrong.columns.contains(index));
+            match value {
+                Ok(value) if is_told => values.push((field, value)),
+                Err(_) if is_told => {}
                 Ok(value) if value.is_empty() && field.required => {
                     reasons.push(format!("{} is empty", field.name))
                 }
@@ -385,6 +525,7 @@ impl<'a> Renderer<'a> {
                 Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
             }
         }
+        self.name_columns(&mut reasons[wrong_names..], |_| true);
         self.write_card(&mut values, row.line);
         self.check_groups(&values, &mut reasons);
         self.check_together(&values, &mut reasons);
@@ -398,14 +539,19 @@ impl<'a> Renderer<'a> {
         reasons.extend(self.wrong_card(&values));
         check_decimals(&mut values, &self.job.kind, amount, &mut reasons);
         self.check_limits(amount, &mut reasons);
-        let key = self
-            .key(&variables, &values)
-            .map_err(|reason| reasons.push(reason))
-            .unwrap_or_default();
-        let order_number = self.order_number(&variables, &values, &mut reasons);
-        if !reasons.is_empty() {
-            return Err(reasons);
-        }
+        // Both are made of names.
+        let named = if wrong_names > 0 {
+            None
+        } else {
+            let key = self.key(&variables, &values);
+            let key = key.map_err(|reason| reasons.push(reason)).ok();
+            let order_number = self.order_number(&variables, &values, &mut reasons);
+            key.map(|key| (key, order_number))
+        };
+        let Some((key, order_number)) = named.filter(|_| reasons.is_empty()) else {
+            self.name_columns(&mut reasons, |rest| rest.starts_with(':'));
+            return Err(shortened(reasons));
+        };
         self.note_money(row.line, amount, &values);
         Ok(self
             .expanded(&values, key)
@@ -457,20 +603,22 @@ impl<'a> Renderer<'a> {
     pub fn key_of(&self, row: &FileRow) -> Option<String> {
         // What there is to be told of the row has been noted.
         let noted = self.noted.take();
-        let row = self.with_names(row);
+        let (row, wrong) = self.with_names(row);
         self.noted.replace(noted);
-        let row = row.ok()?;
+        if !wrong.reasons.is_empty() {
+            return None;
+        }
         let variables = RowVariables {
             row: &row,
             scope: OnceCell::new(),
         };
         let mut values: FieldValues<'_> = Vec::with_capacity(self.fields.len());
-        for (field, plan) in &self.fields {
+        for one in &self.fields {
             let value = self
-                .value(plan, &variables)
+                .value(&one.plan, &variables)
                 .ok()
                 .filter(|value| !value.is_empty());
-            values.extend(value.map(|value| (*field, value)));
+            values.extend(value.map(|value| (one.field, value)));
         }
         self.key(&variables, &values).ok()
     }
@@ -662,15 +810,7 @@ impl<'a> Renderer<'a> {
         };
         if let Some(written) = identity_card::with_capital_x(number) {
             *number = Cow::Owned(written);
-            let note = TrimmedColumn {
-                column: field.name.clone(),
-                rows: 1,
-                first: line,
-            };
-            self.noted.borrow_mut().add(RowNotices {
-                capital_x: vec![note],
-                ..RowNotices::default()
-            });
+            self.note(line, &field.name, |noted| &mut noted.capital_x);
         }
     }
 
@@ -940,6 +1080,13 @@ impl RendererBuilder<'_> {
     }
 }
 
+/// How the file calls the one column that a field is made of, where that is another name.
+fn written_name(field: &str, used: &[usize], reading: Option<&FileReading>) -> Option<String> {
+    let [only] = used else { return None };
+    let written = reading?.header.get(*only)?;
+    (text::folded(written) != text::folded(field)).then(|| written.clone())
+}
+
 /// Where the columns stand that a template uses.
 fn columns_of(template: &Template, columns: &[String]) -> Vec<usize> {
     let named = template.item_columns();
@@ -1164,6 +1311,16 @@ fn amount_of(values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) 
     parsed.map_err(|reason| reasons.push(reason)).ok()
 }
 
+/// Not more mistakes than a person reads.
+fn shortened(mut reasons: Vec<String>) -> Vec<String> {
+    if reasons.len() > MISTAKES_MAX {
+        let more = reasons.len() - MISTAKES_MAX;
+        reasons.truncate(MISTAKES_MAX);
+        reasons.push(format!("and {more} more"));
+    }
+    reasons
+}
+
 /// A JSON object of some fields in their order; an amount as decimal text with all its decimals.
 fn object(
     values: &[(&InputField, Cow<'_, str>)],
@@ -1298,14 +1455,39 @@ mod tests {
             "abc",
             "",
             "1,000.00",
-            " 1",
             "92233720368547758.08",
             "NaN",
+            "1，000.00",
+            "1 000.00",
         ] {
             let reasons = monthly(&["C-1", amount, "Gold", "yes"]).unwrap_err();
             assert_eq!(reasons.len(), 1, "{amount}: {reasons:?}");
             assert!(reasons[0].starts_with("amount"), "{reasons:?}");
         }
+    }
+
+    #[test]
+    fn blanks_around_an_amount_and_full_width_digits_are_read_as_they_are_meant() {
+        for amount in [
+            " 1138.5",
+            "1138.50 ",
+            "\u{a0}1138.5\u{3000}",
+            "１１３８．５０",
+            "1138.5\u{200b}",
+        ] {
+            let rendered = monthly(&["C-1", amount, "Gold", "yes"]).unwrap().unwrap();
+            let minor = rendered.amount.map(|amount| amount.minor());
+            assert_eq!(minor, Some(113_850), "{amount:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_hides_no_other_mistake_of_the_row() {
+        let reasons = monthly(&["C 1", "abc", &"x".repeat(130), "yes"]).unwrap_err();
+        assert_eq!(reasons.len(), 3, "{reasons:?}");
+        assert!(reasons[0].starts_with("contract_id contains blank U+0020: "));
+        assert!(reasons[1].starts_with("description has 138 characters"));
+        assert!(reasons[2].starts_with("amount: \"abc\" is not a number"));
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
         path: path.to_owned(),
         source,
     };
-    let mut own = file.try_clone().map_err(unreadable)?;
+    let own = file.try_clone().map_err(unreadable)?;
     let (mut file, encoding) = decoded(file, path, options)?;
     let (separator, says_so) = csv_rows::separator(&mut file, options).map_err(unreadable)?;
     let mut rows = CsvRows::new(file, separator).map_err(unreadable)?;
@@ -289,7 +289,7 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
     let has_all = |found: &Header| header::has_all(&found.as_written, options);
     let is_other = encoding != TextEncoding::Utf8;
     if is_other && !options.used.is_empty() && !found.as_ref().is_ok_and(has_all) {
-        let other = other_with_columns(&mut own, encoding, options).map_err(unreadable)?;
+        let other = other_with_columns(&own, encoding, options).map_err(unreadable)?;
         if let Some(reason) = other {
             return Err(SourceError::Encoding {
                 path: path.to_owned(),
@@ -300,8 +300,10 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
     let header = checked(found, path)?;
     let kind = FileKind::Csv(encoding, separator);
     let mut rows = FileRows::of(header, kind, FormatRows::Csv(Box::new(rows)));
+    rows.reading.whole_numbers =
+        sample::columns_of_whole_numbers(&own, encoding, separator).map_err(unreadable)?;
     if is_other {
-        let told = doubt(&mut own, encoding, options).map_err(unreadable)?;
+        let told = doubt(&own, encoding, options).map_err(unreadable)?;
         (rows.reading.sample, rows.reading.doubt) = told;
     }
     Ok(rows)
@@ -309,7 +311,7 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
 
 /// Why a file is refused whose columns are there in another encoding than the one that was said.
 fn other_with_columns(
-    file: &mut File,
+    file: &File,
     said: TextEncoding,
     options: &FileOptions,
 ) -> io::Result<Option<String>> {
@@ -329,7 +331,7 @@ fn other_with_columns(
 
 /// What a text reads in the encoding that was taken, and why it is plainly in another one.
 fn doubt(
-    file: &mut File,
+    file: &File,
     taken: TextEncoding,
     options: &FileOptions,
 ) -> io::Result<(Option<String>, Option<String>)> {
@@ -377,7 +379,7 @@ fn decoded(
         path: path.to_owned(),
         source,
     };
-    let mut again = file.try_clone().map_err(unreadable)?;
+    let again = file.try_clone().map_err(unreadable)?;
     let reason = match encoding::decode(file, options.encoding).map_err(unreadable)? {
         Ok(decoded) => return Ok(decoded),
         Err(Undecodable::Malformed { encoding, line }) => format!(
@@ -390,7 +392,7 @@ fn decoded(
         Err(Undecodable::Unsaid { line, likely }) => {
             let mut reads = Vec::with_capacity(likely.len());
             for encoding in &likely {
-                let lines = sample::lines(&mut again, *encoding, options).map_err(unreadable)?;
+                let lines = sample::lines(&again, *encoding, options).map_err(unreadable)?;
                 let begin = if reads.is_empty() { "In" } else { "in" };
                 reads.push(format!("{begin} {} it reads {lines}", encoding.name()));
             }
@@ -433,6 +435,7 @@ impl FileRows {
                 header_line: header.line,
                 header: header.as_written,
                 other_sheets: Vec::new(),
+                whole_numbers: Vec::new(),
                 sample: None,
                 doubt: None,
             },

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::workflow::ItemFileFormat;
-use payrun_domain::text::shown;
+use payrun_domain::text::{is_rounded_number, shown};
 
 /// How an item file is to be read. What is not said is found out, and what cannot be found out
 /// without a guess refuses the file.
@@ -148,6 +148,9 @@ impl Separator {
     }
 }
 
+/// From how many digits on three zeros or more stand where Excel rounds.
+const SURELY_ROUNDED: usize = 18;
+
 /// How a file was understood. It is kept with the job, so that the same file can be read the same
 /// way again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +168,10 @@ pub struct FileReading {
     /// Sheets of the workbook that are not read although nobody said which one is meant.
     #[serde(default)]
     pub other_sheets: Vec<String>,
+    /// Columns of a CSV file, from 0, that have long numbers of which Excel has not made the end
+    /// zeros. They are not kept.
+    #[serde(skip)]
+    pub whole_numbers: Vec<usize>,
     /// Of a text that is not UTF-8: what it reads, for a person to see whether its encoding is the
     /// one that was said. It is not kept.
     #[serde(skip)]
@@ -212,6 +219,13 @@ impl FileReading {
 }
 
 impl FileReading {
+    /// Whether an id in a column of a CSV file looks as Excel leaves a long number. Of one that ends
+    /// in one or two zeros the others of the column tell.
+    pub fn looks_rounded(&self, column: usize, id: &str) -> bool {
+        let can_be_chance = || id.len() < SURELY_ROUNDED && self.whole_numbers.contains(&column);
+        matches!(self.kind, FileKind::Csv(..)) && is_rounded_number(id) && !can_be_chance()
+    }
+
     /// The encoding of its text, where it has one.
     pub const fn encoding(&self) -> Option<TextEncoding> {
         match self.kind {

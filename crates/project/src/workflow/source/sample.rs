@@ -8,13 +8,13 @@ use csv::ReaderBuilder;
 
 use super::file_options::{FileOptions, Separator, TextEncoding};
 use super::{encoding, header};
-use payrun_domain::text::{shown, trimmed};
+use payrun_domain::text::{is_whole_long_number, shown, trimmed};
 
 /// The most values of a line that are shown.
 const SHOWN: usize = 12;
 
 /// How many lines are looked at for one that tells something, and for one that names the columns.
-const RECORDS: usize = 200;
+const RECORDS: usize = 500;
 const LOOKED_AT: usize = 20;
 
 /// What stands in place of personal data.
@@ -22,7 +22,7 @@ const HIDDEN: &str = "…";
 
 /// The lines, in quotes.
 pub(super) fn lines(
-    file: &mut File,
+    file: &File,
     likely: TextEncoding,
     options: &FileOptions,
 ) -> io::Result<String> {
@@ -65,7 +65,7 @@ pub(super) fn lines(
 
 /// Whether one of the first lines names every column, in this encoding.
 pub(super) fn names_columns(
-    file: &mut File,
+    file: &File,
     encoding: TextEncoding,
     options: &FileOptions,
 ) -> io::Result<bool> {
@@ -81,6 +81,25 @@ pub(super) fn names_columns(
             .any(|record| header::has_all(record, options))
     };
     Ok(separators.iter().any(has_all))
+}
+
+/// The columns that have a whole number of more than 15 digits in one of the first rows: Excel,
+/// which rounds a column of numbers as one, has not rounded them.
+pub(super) fn columns_of_whole_numbers(
+    file: &File,
+    encoding: TextEncoding,
+    separator: Separator,
+) -> io::Result<Vec<usize>> {
+    let text = encoding::sample(file, encoding)?;
+    let mut columns = Vec::new();
+    for row in records(&text, separator) {
+        let whole = row.iter().enumerate();
+        let whole = whole.filter(|(_, cell)| is_whole_long_number(cell));
+        columns.extend(whole.map(|(column, _)| column));
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    Ok(columns)
 }
 
 /// The first lines of a text.

@@ -73,8 +73,8 @@ enum XlsxMessage {
     Refused(String),
     /// Its line, the texts of its cells one behind the other, and where each of them ends.
     Row(u64, String, Vec<usize>),
-    /// A cell of a row that cannot be text, and the row without it.
-    Wrong(BadCell, String, Vec<usize>),
+    /// The line of a row with the first cells that cannot be text, and the row without them.
+    Wrong(u64, Vec<BadCell>, String, Vec<usize>),
     /// Nothing can be read from this line on.
     Broken(u64),
     /// There are no more rows.
@@ -84,7 +84,6 @@ enum XlsxMessage {
 /// A cell that cannot be text.
 #[derive(Debug, Serialize, Deserialize)]
 struct BadCell {
-    line: u64,
     /// From 0.
     column: usize,
     reason: String,
@@ -201,11 +200,11 @@ impl Xlsx {
                 *row = FileRow { line, text, ends };
                 Some(Ok(()))
             }
-            Some(XlsxMessage::Wrong(wrong, text, ends)) => {
-                let line = wrong.line;
+            Some(XlsxMessage::Wrong(line, wrong, text, ends)) => {
                 self.at = line;
                 *row = FileRow { line, text, ends };
-                Some(Err(wrong.named(columns)))
+                let reasons: Vec<String> = wrong.iter().map(|cell| cell.named(columns)).collect();
+                Some(Err(RowError::at(line, reasons.join("; "))))
             }
             Some(XlsxMessage::End) => None,
             Some(XlsxMessage::Broken(line)) => Some(Err(broken(line))),
@@ -252,15 +251,12 @@ impl Drop for Xlsx {
 }
 
 impl BadCell {
-    fn named(&self, columns: &[String]) -> RowError {
+    fn named(&self, columns: &[String]) -> String {
         let name = columns
             .get(self.column)
             .map(|name| format!("\"{}\"", shown(name)));
         let name = name.unwrap_or_else(|| self.column.saturating_add(1).to_string());
-        RowError::at(
-            self.line,
-            format!("the value of column {name} {}", self.reason),
-        )
+        format!("the value of column {name} {}", self.reason)
     }
 }
 

@@ -16,6 +16,9 @@ const ROWS_MAX: u32 = 1_048_576;
 /// The most columns that a row has in Excel; empty cells may stand in any of them.
 const COLUMNS_OF_EXCEL: u32 = 16_384;
 
+/// How many wrong cells of a row are told.
+const BAD_CELLS: usize = 12;
+
 /// How many sheets that are not read are named.
 const OTHERS_NAMED: usize = 10;
 
@@ -145,10 +148,10 @@ fn read_rows<R: Read + Seek>(
 fn out_with(under_way: &mut CurrentRow, next: u64, out: &mut RowSink<'_>) -> io::Result<()> {
     let CurrentRow { row, wrong } = std::mem::take(under_way);
     under_way.row.line = next;
-    match wrong {
-        Some(wrong) => out(&XlsxMessage::Wrong(wrong, row.text, row.ends)),
-        None if row.text.is_empty() => Ok(()),
-        None => out(&XlsxMessage::Row(row.line, row.text, row.ends)),
+    match wrong.is_empty() {
+        false => out(&XlsxMessage::Wrong(row.line, wrong, row.text, row.ends)),
+        true if row.text.is_empty() => Ok(()),
+        true => out(&XlsxMessage::Row(row.line, row.text, row.ends)),
     }
 }
 
@@ -156,8 +159,8 @@ fn out_with(under_way: &mut CurrentRow, next: u64, out: &mut RowSink<'_>) -> io:
 #[derive(Default)]
 struct CurrentRow {
     row: FileRow,
-    /// What was wrong with it first.
-    wrong: Option<BadCell>,
+    /// What was wrong with it, the first of many.
+    wrong: Vec<BadCell>,
 }
 
 impl CurrentRow {
@@ -169,9 +172,10 @@ impl CurrentRow {
         if line < self.row.line || column < self.row.ends.len() {
             return false;
         }
-        if let Err(reason) = self.take(column, cell) {
-            self.wrong.get_or_insert(BadCell {
-                line,
+        if let Err(reason) = self.take(column, cell)
+            && self.wrong.len() < BAD_CELLS
+        {
+            self.wrong.push(BadCell {
                 column,
                 reason: reason.to_owned(),
             });
