@@ -7,7 +7,7 @@
 //! a file that cannot be read any further does.
 
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Read as _, Seek};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -367,6 +367,24 @@ fn json_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRo
         kind,
         FormatRows::JsonLines(Box::new(rows)),
     ))
+}
+
+/// A whole text that is not UTF-8, in the encoding that is said or that its byte order mark says;
+/// otherwise what it may be in.
+pub(crate) fn text_in(
+    path: &Path,
+    said: Option<TextEncoding>,
+) -> io::Result<Result<String, Vec<TextEncoding>>> {
+    let decoded = encoding::decode(regular_file::open(path)?, said)?;
+    match decoded {
+        Ok((mut file, _)) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            Ok(Ok(text))
+        }
+        Err(Undecodable::Unsaid { likely, .. }) => Ok(Err(likely)),
+        Err(Undecodable::Malformed { .. }) => Ok(Err(Vec::new())),
+    }
 }
 
 /// A text file in UTF-8, and in which encoding it was.

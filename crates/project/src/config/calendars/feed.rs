@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 
 use super::in_line;
+use crate::workflow::source::TextEncoding;
 use payrun_domain::calendar::Calendar;
 use payrun_yaml::diagnostics::{Diagnostics, SourceText};
 use payrun_yaml::node::Position;
@@ -94,6 +95,8 @@ pub(super) struct FeedTraits {
 pub(super) struct Decisions {
     /// What entries are that do not say it themselves.
     pub unmarked: Option<DayMeaning>,
+    /// In which encoding it is, where that is not UTF-8.
+    pub encoding: Option<TextEncoding>,
     /// What entries of a name are, whatever they say, and where that is written.
     pub named: BTreeMap<String, (DayMeaning, Position)>,
 }

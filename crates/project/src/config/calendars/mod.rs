@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::workflow::source::{TextEncoding, text_in};
 use payrun_domain::calendar::Calendar;
 use payrun_domain::text::shown;
 use payrun_yaml as yaml;
@@ -129,7 +130,7 @@ fn decided(
     source: &SourceText,
     feed: &Path,
 ) -> Result<Calendar, Diagnostics> {
-    let (entries, feed) = entries(feed)?;
+    let (entries, feed) = entries(feed, decisions.encoding)?;
     let mut found = Diagnostics::default();
     for (name, (_, at)) in &decisions.named {
         if !entries.iter().any(|entry| entry.name == *name) {
@@ -147,18 +148,52 @@ fn with_feed(
     decisions: &Decisions,
     feed: &Path,
 ) -> Result<Calendar, Diagnostics> {
-    let (entries, feed) = entries(feed)?;
+    let (entries, feed) = entries(feed, decisions.encoding)?;
     feed::add_to(calendar, entries, decisions, &feed)
 }
 
-fn entries(feed: &Path) -> Result<(Vec<FeedEntry>, Arc<SourceText>), Diagnostics> {
-    let source = yaml::read(feed, false)?;
+fn entries(
+    feed: &Path,
+    encoding: Option<TextEncoding>,
+) -> Result<(Vec<FeedEntry>, Arc<SourceText>), Diagnostics> {
+    let source = match yaml::read(feed, false) {
+        Ok(source) => source,
+        Err(refused) => in_other_encoding(feed, encoding).ok_or(refused)??,
+    };
     let entries = if extension(feed) == "json" {
         gov_hk::read(&source)?
     } else {
         ics::read(&source)?
     };
     Ok((entries, source))
+}
+
+/// A feed that is not UTF-8; none where that is not what is wrong with it.
+fn in_other_encoding(
+    feed: &Path,
+    said: Option<TextEncoding>,
+) -> Option<Result<Arc<SourceText>, Diagnostics>> {
+    let is_short = std::fs::metadata(feed).is_ok_and(|data| data.len() <= yaml::FILE_MAX as u64);
+    let read = is_short.then(|| text_in(feed, said).ok()).flatten()?;
+    let likely = match read {
+        Ok(text) => {
+            return Some(Ok(SourceText::new(
+                &feed.display().to_string(),
+                text,
+                false,
+            )));
+        }
+        Err(likely) => likely,
+    };
+    let words: Vec<&str> = likely.iter().map(|encoding| encoding.as_str()).collect();
+    let name = feed.file_stem().unwrap_or_default().to_string_lossy();
+    (!words.is_empty()).then(|| {
+        let refused = wrong(feed, "the file is not UTF-8 text").help(format!(
+            "say what it is in {name}.yaml beside it, feed: {{ encoding: {} }}; or save it as UTF-8",
+            words.join(" or ")
+        ));
+        Err(refused.into())
+    })
 }
 
 fn two(first: &Path, name: &str) -> Diagnostics {
@@ -362,6 +397,40 @@ END:VCALENDAR\r
         }
         let deep = "BEGIN:A\n".repeat(100_000);
         assert!(mistakes(&[("hk.ics", &deep)]).contains("nests deeper"));
+    }
+
+    #[test]
+    fn a_feed_in_another_encoding_is_read_in_the_one_that_is_said_and_in_none_that_is_not() {
+        let feed = HK.replace("Lunar New Year", "农历新年");
+        let gbk = encoding_rs::GB18030.encode(&feed).0.into_owned();
+        let utf16: Vec<u8> = std::iter::once(0xfeff)
+            .chain(feed.encode_utf16())
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let closed = |bytes: &[u8], files: &[(&str, &str)]| {
+            let folder = folder(files);
+            fs::write(folder.path().join("hk.ics"), bytes).unwrap();
+            load(folder.path())
+                .map(|calendars| {
+                    let closed = calendars["hk"].closed(day("2026-02-19"));
+                    closed.map(str::to_owned)
+                })
+                .map_err(|found| found.to_string())
+        };
+        let said = [("hk.yaml", "feed: { encoding: gb18030 }\n")];
+        assert_eq!(closed(&gbk, &said), Ok(Some("农历新年".to_owned())));
+        assert_eq!(closed(&utf16, &[]), Ok(Some("农历新年".to_owned())));
+        assert_eq!(
+            closed(feed.as_bytes(), &said),
+            Ok(Some("农历新年".to_owned()))
+        );
+        let refused = closed(&gbk, &[]).unwrap_err();
+        assert!(refused.contains("the file is not UTF-8 text"), "{refused}");
+        assert!(
+            refused.contains("hk.yaml beside it, feed: { encoding: gb18030"),
+            "{refused}"
+        );
+        assert!(closed(b"BEGIN:\xff\xff\xff", &said).is_err());
     }
 
     /// A feed of all-day events: date, name, and further lines.

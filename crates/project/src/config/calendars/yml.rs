@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{Days, NaiveDate, Weekday};
 
 use super::feed::{DayMeaning, Decisions};
+use crate::workflow::source::TextEncoding;
 use payrun_domain::calendar::Calendar;
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::{Diagnostics, SourceText};
@@ -38,11 +39,16 @@ static HOLIDAY: [FieldSpec; 3] = [
     FieldSpec::optional("name", ValueShape::Text, "What it is called."),
 ];
 
-static FEED: [FieldSpec; 5] = [
+static FEED: [FieldSpec; 6] = [
     FieldSpec::optional(
         "unmarked",
         ValueShape::Word(&["off", "ordinary"]),
         "What entries are that do not say whether they are days off.",
+    ),
+    FieldSpec::optional(
+        "encoding",
+        ValueShape::Word(&TextEncoding::WORDS),
+        "The encoding of a feed that is not UTF-8.",
     ),
     FieldSpec::optional(
         "off",
@@ -154,6 +160,7 @@ impl CalendarReader<'_> {
         };
         let mut decisions = Decisions {
             unmarked,
+            encoding: text_of(feed, "encoding").and_then(TextEncoding::parse),
             ..Decisions::default()
         };
         for (field, meaning) in [
