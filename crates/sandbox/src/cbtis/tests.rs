@@ -368,6 +368,12 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
         amount: Some(cny),
         timeout: TIMEOUT,
     };
+    // Beside the whole that would be more than was paid; other customs are told of the same payment.
+    let beside = rig.client.call(&call("declare", &split)).await;
+    assert_eq!(said(&beside).0, None);
+    let violations = rig.fake.totals().violations;
+    assert_eq!(violations["declared_whole_and_split"], 1);
+    split["customs"] = json!("NINGBO");
     let filed = rig.client.call(&call("declare", &split)).await;
     assert_eq!(
         (said(&filed).0, filed.order_no.as_deref()),

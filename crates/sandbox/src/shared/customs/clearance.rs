@@ -17,6 +17,7 @@ impl Declaration {
             state: DeclarationState::Seen,
             theirs: String::new(),
             payment: String::new(),
+            paid: None,
             filed: 0,
             redeclared: 0,
             modified: 0,

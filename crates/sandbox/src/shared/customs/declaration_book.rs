@@ -1,8 +1,10 @@
 //! The book of declarations, and its rules (docs/gateways/wechat.md).
 //!
 //! The invariant: one payment, sub-order and customs is filed once by being declared, however often
-//! that is asked for; filing again has its own ways and its own counts. Declarations are in memory
-//! and bounded; they are gone when the fake is.
+//! that is asked for; filing again has its own ways and its own counts. No more is declared of a
+//! payment to a customs than was paid, as a whole and by sub-orders together; no page says what a
+//! gateway answers then \[C\]. Declarations are in memory and bounded; they are gone when the fake
+//! is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -111,6 +113,7 @@ impl DeclarationBook {
                 entry.terms = terms;
                 entry.theirs = entry.name(settings);
                 entry.payment = paid.map(|paid| paid.theirs.clone()).unwrap_or_default();
+                entry.paid = paid.cloned();
                 entry.filed += 1;
                 entry.start(DeclarationState::Undeclared, fault, settings, now);
                 if fault == Some(Fault::LateVisible) {
@@ -198,6 +201,13 @@ impl DeclarationBook {
         let allowed = entry.state == DeclarationState::Success
             || entry.state == DeclarationState::Except
             || (how == RefilingKind::Modify && failed);
+        let paid = entry.paid.clone().filter(|_| allowed && !repeated);
+        if let Some(refused) = paid.and_then(|paid| self.above(key, &terms, &paid)) {
+            return DeclarationOutcome {
+                what: refused,
+                fault: None,
+            };
+        }
         let fault = entry.submitted(settings, repeated || !allowed);
         let what = if repeated || fault.is_some_and(Fault::is_before) {
             shown(&entry)
@@ -366,19 +376,37 @@ impl DeclarationBook {
         if sub_orders.len() >= SUB_ORDERS_MAX && !sub_orders.contains(key.sub_order.as_str()) {
             return Some(DeclarationResult::TooMany);
         }
-        // There is no rule on the sum of the sub-orders; each is at most the order.
-        let fees = terms
-            .fees
-            .as_ref()
-            .filter(|fees| fees.currency == paid.currency)?;
-        if fees.order > paid.minor {
-            *self
-                .violations
-                .entry("declared_above_payment".into())
-                .or_default() += 1;
-            return Some(DeclarationResult::TooMuch);
+        self.above(key, terms, paid)
+    }
+
+    /// Whether the customs would have more declared of the payment than was paid: as a whole and by
+    /// sub-orders, or by sub-orders that are more than the payment together. What the customs refuse
+    /// counts no more.
+    fn above(
+        &mut self,
+        key: &Key,
+        terms: &DeclaredTerms,
+        paid: &PaidPayment,
+    ) -> Option<DeclarationResult> {
+        let (mut split_too, mut sum) = (false, fees_of(terms, paid));
+        for other in self.of_order(&key.order) {
+            let standing = self
+                .declarations
+                .get(&other)
+                .filter(|entry| other != *key && other.customs == key.customs && entry.stands());
+            let Some(entry) = standing else { continue };
+            split_too |= other.sub_order.is_empty() != key.sub_order.is_empty();
+            sum = sum.saturating_add(fees_of(&entry.terms, paid));
         }
-        None
+        let word = if split_too {
+            "declared_whole_and_split"
+        } else if sum > paid.minor {
+            "declared_above_payment"
+        } else {
+            return None;
+        };
+        *self.violations.entry(word.into()).or_default() += 1;
+        Some(DeclarationResult::TooMuch)
     }
 
     fn violated(&mut self, word: &str, what: DeclarationResult) -> DeclarationOutcome {
@@ -407,6 +435,13 @@ impl DeclarationBook {
         }
         self.declarations.insert(entry.key.clone(), entry);
     }
+}
+
+/// What is declared of a sub-order, where it is in the payment's currency; else nobody can compare.
+fn fees_of(terms: &DeclaredTerms, paid: &PaidPayment) -> i64 {
+    let fees = terms.fees.as_ref();
+    fees.filter(|fees| fees.currency == paid.currency)
+        .map_or(0, |fees| fees.order)
 }
 
 /// Has the effect, unless the fault is that there is none.

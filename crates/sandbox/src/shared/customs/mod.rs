@@ -125,6 +125,8 @@ pub(crate) struct Declaration {
     pub theirs: String,
     /// The gateway's number of the payment.
     pub payment: String,
+    /// The payment, as it was when this was filed.
+    paid: Option<PaidPayment>,
     /// How often it was filed by being declared: never more than once.
     pub filed: u32,
     pub redeclared: u32,
@@ -139,6 +141,17 @@ pub(crate) struct Declaration {
 }
 
 impl Declaration {
+    /// Whether the customs have it, or may get it: it was filed, and they have not refused it.
+    pub(crate) const fn stands(&self) -> bool {
+        match self.state {
+            DeclarationState::Undeclared
+            | DeclarationState::Submitted
+            | DeclarationState::Processing
+            | DeclarationState::Success => true,
+            DeclarationState::Seen | DeclarationState::Fail | DeclarationState::Except => false,
+        }
+    }
+
     /// What is said of the person that was named.
     pub(crate) fn person(&self) -> &'static str {
         match self.terms.person {

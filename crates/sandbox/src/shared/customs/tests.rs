@@ -329,14 +329,72 @@ async fn other_terms_under_one_number_and_more_than_was_paid_are_refused_and_cou
         totals.violations.into_keys().collect::<Vec<_>>(),
         ["declared_above_payment", "two_declarations"]
     );
-    // Each is at most the order; no page has a rule on their sum.
-    let mut whole = rig.input("S-3");
-    whole["product_fee"] = json!("9.50");
-    assert_eq!(
-        said(&rig.call("declare", "S-3", Some(cny("10.00")), whole).await).0,
-        Some("UNDECLARED")
-    );
     assert_eq!((rig.filed("S-1").await, rig.filed("S-2").await), (1, 0));
+}
+
+impl Rig {
+    /// Declares a sub-order of so much.
+    async fn declare_of(&self, sub_order: &str, product_fee: &str, amount: &str) -> Observation {
+        let mut input = self.input(sub_order);
+        input["product_fee"] = json!(product_fee);
+        self.call("declare", sub_order, Some(cny(amount)), input)
+            .await
+    }
+
+    /// Declares the payment as a whole, or does so again.
+    async fn whole(&self, operation: &str, customs: &str) -> Observation {
+        let input = json!({
+            "out_trade_no": "P-1", "transaction_id": self.payment, "customs": customs, "mch_customs_no": "123456789B",
+        });
+        self.call(operation, "P-1", None, input).await
+    }
+}
+
+#[tokio::test]
+async fn sub_orders_of_a_payment_are_together_at_most_what_was_paid() {
+    let rig = Rig::new(FaultPlan::NONE).await;
+    let (taken, refused) = ((Some("UNDECLARED"), None), (None, Some("INVALID_REQUEST")));
+    assert_eq!(said(&rig.declare("S-1").await), taken);
+    assert_eq!(said(&rig.declare_of("S-2", "7.51", "8.01").await), refused);
+    // In other capitals it is another number here.
+    assert_eq!(said(&rig.declare_of("s-1", "7.51", "8.01").await), refused);
+    let fitting = rig.declare_of("S-2-fail", "7.50", "8.00").await;
+    assert_eq!(said(&fitting), taken);
+    assert_eq!(said(&rig.declare("S-3").await), refused);
+    // What the customs refuse counts no more, until it is filed again.
+    assert_eq!(rig.states("S-2-fail", 2).await, ["PROCESSING", "FAIL"]);
+    assert_eq!(said(&rig.declare("S-3").await), taken);
+    let again = rig.again("S-2-fail", "modify", "7.50", "8.00").await;
+    assert_eq!(said(&again), refused);
+    let less = rig.again("S-2-fail", "modify", "5.50", "6.00").await;
+    assert_eq!(said(&less), (Some("SUBMITTED"), None));
+    // The same once more is no second one.
+    assert_eq!(said(&rig.declare("S-3").await).1, None);
+    rig.states("S-1", 3).await;
+    let pushed = rig.again("S-1", "redeclare", "1.50", "2.00").await;
+    assert_eq!(said(&pushed), taken);
+    let totals = rig.totals().await;
+    assert_eq!(totals.violations["declared_above_payment"], 4);
+    assert_eq!(totals.customs.filed_twice, 0);
+}
+
+#[tokio::test]
+async fn a_payment_is_declared_to_a_customs_as_a_whole_or_by_its_sub_orders() {
+    let rig = Rig::new(FaultPlan::NONE).await;
+    let (taken, refused) = ((Some("UNDECLARED"), None), (None, Some("INVALID_REQUEST")));
+    assert_eq!(said(&rig.declare("S-1-except").await), taken);
+    assert_eq!(said(&rig.whole("declare", "SHENZHEN").await), refused);
+    // Other customs are told of the same payment.
+    assert_eq!(said(&rig.whole("declare", "NINGBO").await), taken);
+    assert_eq!(rig.states("S-1-except", 2).await, ["PROCESSING", "EXCEPT"]);
+    assert_eq!(said(&rig.whole("declare", "SHENZHEN").await), taken);
+    assert_eq!(said(&rig.declare("S-2").await), refused);
+    for way in ["redeclare", "modify"] {
+        let again = rig.again("S-1-except", way, "1.50", "2.00").await;
+        assert_eq!(said(&again), refused, "{way}");
+    }
+    let totals = rig.totals().await;
+    assert_eq!(totals.violations["declared_whole_and_split"], 4);
 }
 
 #[tokio::test]
@@ -781,7 +839,7 @@ fn whatever_goes_wrong_nothing_is_filed_twice() {
     let paid = PaidPayment {
         theirs: "42".into(),
         currency: "CNY".into(),
-        minor: 1_000,
+        minor: 1_500,
     };
     for seed in 0..50 {
         let settings = Settings {
@@ -901,7 +959,10 @@ async fn an_order_that_is_not_split_is_declared_without_amounts() {
 async fn a_declaration_beyond_the_first_page_is_found() {
     let rig = Rig::new(FaultPlan::NONE).await;
     for n in 0..45 {
-        rig.declare(&format!("S-{n:02}")).await;
+        let sub_order = format!("S-{n:02}-fail");
+        rig.declare(&sub_order).await;
+        // What fails leaves room for the next.
+        rig.states(&sub_order, 2).await;
     }
     let whole = json!({
         "out_trade_no": "P-1", "transaction_id": rig.payment, "customs": "SHENZHEN", "mch_customs_no": "123456789B",

@@ -326,7 +326,9 @@ impl FakeWechat {
             DeclarationResult::Differs => refused("the declaration differs from the original"),
             DeclarationResult::NoPayment => refused(NOT_PAID),
             DeclarationResult::TooMany => refused("the order has 50 sub-orders already"),
-            DeclarationResult::TooMuch => refused("the sub-order is more than the order"),
+            DeclarationResult::TooMuch => {
+                refused("the amounts declared of the order do not match the order's")
+            }
             DeclarationResult::WrongState => {
                 refused("the declaration is not in a state that allows this")
             }
