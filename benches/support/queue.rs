@@ -101,6 +101,7 @@ pub async fn plan_referring(
                     amount: Amount::from_minor(1000, hkd).ok(),
                     shared: false,
                     references: references(line),
+                    part: None,
                     again: payrun::ledger::ReplacementCheck::Never,
                     input: format!(r#"{{"contract_id":"C-{line:08}","description":"Membership November","merchant_category_code":"5815"}}"#),
                     key,

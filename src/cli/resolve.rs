@@ -58,6 +58,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | ActionResult::Changed
         | ActionResult::EvidenceGone
         | ActionResult::FiledAgain(_)
+        | ActionResult::Clashes(_)
         | ActionResult::Stopped(_)
         | ActionResult::NoSuchItem) => {
             say(format!("item {}: {}", item.id, refusal(&refused)));

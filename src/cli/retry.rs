@@ -249,6 +249,10 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
             "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
         }
         ActionResult::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
+        ActionResult::Clashes(other) => format!(
+            "item {other} is for the same in another way, the whole or a part of it, or the same number in other capitals: both together \
+             are more than the whole; it may be tried again once that item has failed or was cancelled"
+        ),
         ActionResult::Stopped(stopped) => stopped.to_string(),
         ActionResult::NoSuchItem => "there is no such item".to_owned(),
     }
@@ -296,6 +300,7 @@ impl ActionCounts {
             | ActionResult::Changed
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
+            | ActionResult::Clashes(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }

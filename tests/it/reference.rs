@@ -249,6 +249,15 @@ fn job_kind(page: &mut String, kind: &JobKind) {
             writeln!(page, "- {what} `{}`.", group.join("`, `")).unwrap();
         }
     }
+    if let Some(split) = &kind.whole_or_parts {
+        writeln!(
+            page,
+            "- of one `{}`: as a whole, or by `{}`, never both.",
+            split.of.join("` and `"),
+            split.part
+        )
+        .unwrap();
+    }
     if !page.ends_with("\n\n") {
         page.push('\n');
     }

@@ -36,6 +36,14 @@ impl KeyHash {
         Self::of(account, &format!("one at a time/{field}"), value)
     }
 
+    /// The fingerprint of what items of an account are for the whole, or for parts, of: these
+    /// values of these fields, whatever their capitals.
+    pub fn part_of(account: &str, fields: &[String], values: &[&str]) -> Self {
+        // No value has a control character.
+        let values = values.join("\u{1f}").to_lowercase();
+        Self::of(account, &format!("part of/{}", fields.join("/")), &values)
+    }
+
     /// From the bytes the ledger keeps.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -162,6 +170,15 @@ mod tests {
             KeyHash::of("hk", "deduct", "1"),
             KeyHash::of("hk", "refund", "1")
         );
+    }
+
+    #[test]
+    fn the_whole_that_parts_are_of_is_the_same_whatever_the_capitals() {
+        let fields = ["order".to_owned(), "customs".to_owned()];
+        let of = |values: [&str; 2]| KeyHash::part_of("hk", &fields, &values);
+        assert_eq!(of(["P-1", "NINGBO"]), of(["p-1", "NINGBO"]));
+        assert_ne!(of(["P-1", "NINGBO"]), of(["P-1", "TIANJIN"]));
+        assert_ne!(of(["P", "1NINGBO"]), of(["P1", "NINGBO"]));
     }
 
     #[test]

@@ -181,9 +181,13 @@ impl State {
     /// Nothing of it was done: its row was not taken, or it was withdrawn.
     pub const NOT_DONE: [Self; 3] = [Self::Rejected, Self::Skipped, Self::Cancelled];
 
+    /// Nothing came of it, as far as anybody knows: another item may do the same in its place.
+    pub const CAME_TO_NOTHING: [Self; 4] =
+        [Self::Failed, Self::Cancelled, Self::Rejected, Self::Skipped];
+
     /// Every set of states that a statement of the ledger names: it names no other, which a test
     /// holds it to.
-    pub const SETS: [&[Self]; 14] = [
+    pub const SETS: [&[Self]; 15] = [
         &Self::OPEN,
         &Self::IN_FLIGHT,
         &Self::TO_BE_SENT,
@@ -198,6 +202,7 @@ impl State {
         &Self::ENDED,
         &Self::NOT_TAKEN,
         &Self::NOT_DONE,
+        &Self::CAME_TO_NOTHING,
     ];
 
     /// The word for this state, as tables and the ledger spell it.

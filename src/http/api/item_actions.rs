@@ -183,6 +183,12 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiE
             "filed_again",
             format!("it is filed again with other content as item {by}"),
         )),
+        ActionResult::Clashes(other) => Err(ApiError::conflict(
+            "clashes",
+            format!(
+                "item {other} is for the same whole, or for a part of it; both together are more than the whole"
+            ),
+        )),
         ActionResult::Stopped(stopped) => {
             let code = match stopped {
                 StopReason::Suspended { .. }

@@ -90,6 +90,7 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
         amount: Amount::from_minor(1000, Currency::parse("HKD").unwrap()).ok(),
         shared: false,
         references: Vec::new(),
+        part: None,
         again: payrun::ledger::ReplacementCheck::Never,
         input: "{}".into(),
     }

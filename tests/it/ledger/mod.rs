@@ -14,6 +14,7 @@ mod plan_steps;
 mod planning;
 mod rates;
 mod retention;
+mod whole_or_parts;
 
 use std::sync::Arc;
 

@@ -234,6 +234,7 @@ impl Teller {
                 amount: *amount,
                 shared: false,
                 references: Vec::new(),
+                part: None,
                 again: payrun::ledger::ReplacementCheck::Never,
                 input: input.to_string(),
             };

@@ -157,6 +157,7 @@ impl Engine {
                     | ActionResult::Changed
                     | ActionResult::EvidenceGone
                     | ActionResult::FiledAgain(_)
+                    | ActionResult::Clashes(_)
                     | ActionResult::Stopped(_)
                     | ActionResult::NoSuchItem) => done.refused.push((id, refused)),
                 }

@@ -11,7 +11,7 @@ use crate::references::ReferenceKey;
 use crate::vault::{Vault, VaultError, open_input};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use payrun_domain::text::searchable;
-use payrun_ledger::{ItemReference, NewItem, ReplacementCheck};
+use payrun_ledger::{ItemPart, ItemReference, NewItem, ReplacementCheck};
 use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::Job;
 use payrun_project::workflow::render::{PersonalValues, RenderedItem};
@@ -139,6 +139,7 @@ impl ItemBuilder {
             custom_order_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
             shared: rendered.shared,
+            part: rendered.part.and_then(|values| self.part(values)),
             again: ReplacementCheck::Never,
             references: self.references(&rendered.references)?,
             input: self.sealed(rendered.input, &rendered.private, key_hash)?,
@@ -148,6 +149,21 @@ impl ItemBuilder {
 }
 
 impl ItemBuilder {
+    /// What an item is for, where that is a whole or a part of one.
+    fn part(&self, values: Vec<String>) -> Option<ItemPart> {
+        let split = self.kind.whole_or_parts.as_ref()?;
+        let whole: Vec<&str> = values
+            .iter()
+            .map(String::as_str)
+            .take(split.of.len())
+            .collect();
+        Some(ItemPart {
+            of: KeyHash::part_of(&self.account, &split.of, &whole),
+            fields: split.of.iter().chain([&split.part]).cloned().collect(),
+            values,
+        })
+    }
+
     /// By what else the item is found: what may be personal as a keyed hash.
     fn references(&self, values: &PersonalValues) -> Result<Vec<ItemReference>, String> {
         let reference = |(column, value): (&str, &str)| {

@@ -458,7 +458,9 @@ impl Engine {
                     job: job.name.clone(),
                 });
             }
-            if !planning.is_in_steps() || !planning.waits_for_another(&chunk.items).await? {
+            let waits = planning.waits_for_parts(&chunk.items).await?
+                || (planning.is_in_steps() && planning.waits_for_another(&chunk.items).await?);
+            if !waits {
                 break;
             }
         }
@@ -605,11 +607,15 @@ fn would_send(jobs: &[PlannedJob]) -> String {
 }
 
 impl Engine {
-    /// Whether a plan changes nothing that was there before: no period of a contract is accounted
-    /// for, and nothing is filed again.
+    /// Whether a plan changes nothing that was there before, and nothing of before decides on more
+    /// than a key: no period of a contract is accounted for, nothing is filed again, and nothing is
+    /// for a whole or its parts.
     fn only_adds(&self, workflow: &Workflow) -> bool {
-        let changes =
-            |job: &Job| matches!(job.items.source, ItemSource::Contracts) || self.files_again(job);
+        let changes = |job: &Job| {
+            matches!(job.items.source, ItemSource::Contracts)
+                || self.files_again(job)
+                || job.kind.whole_or_parts.is_some()
+        };
         !workflow.jobs.iter().any(changes)
     }
 

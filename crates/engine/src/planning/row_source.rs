@@ -458,6 +458,7 @@ mod tests {
                 amount: None,
                 shared: false,
                 references: Vec::new(),
+                part: None,
                 again: payrun_ledger::ReplacementCheck::Never,
                 input: "{}".to_owned(),
             }

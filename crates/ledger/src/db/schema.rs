@@ -29,6 +29,7 @@ macro_rules! migrations {
             "0006_operators"
             "0007_alerts"
             "0008_reports"
+            "0009_parts"
         )
     };
     ($engine:literal: $($file:literal)+) => {

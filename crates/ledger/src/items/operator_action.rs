@@ -19,6 +19,7 @@ use crate::items::item_rows::{
 use crate::items::settle::Attempt;
 use crate::lanes::pauses::wake_contract;
 use crate::planning::replacement::filed_again_as;
+use crate::planning::whole_or_parts::clash_of;
 use payrun_domain::actor::{Actor, Authorization};
 use payrun_domain::answer::AnswerKind;
 use payrun_domain::approval::{ApprovalRight, right};
@@ -108,6 +109,8 @@ pub enum ActionResult {
     EvidenceGone,
     /// It is done again with other content, as this item.
     FiledAgain(i64),
+    /// This item is for the same whole in another shape, or for the same part in other letters.
+    Clashes(i64),
     /// Nothing more of it is sent.
     Stopped(StopReason),
     /// There is no such item.
@@ -364,6 +367,12 @@ async fn move_item(
         && has_key(tx, by).await?
     {
         return Ok(Err(ActionResult::FiledAgain(by)));
+    }
+    if *wish == OperatorAction::Retry
+        && matches!(stored.item.state, State::Failed | State::Cancelled)
+        && let Some(other) = clash_of(tx, &row).await?
+    {
+        return Ok(Err(ActionResult::Clashes(other)));
     }
     let stopped = match wish {
         OperatorAction::Retry => stopped_items(tx.connection(), &[id]).await?.remove(&id),

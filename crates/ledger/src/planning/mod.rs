@@ -9,3 +9,4 @@ pub(crate) mod references;
 pub(crate) mod rejected_rows;
 pub(crate) mod replacement;
 pub(crate) mod run_rows;
+pub(crate) mod whole_or_parts;

@@ -12,6 +12,7 @@ use crate::planning::plan::PlanWriter;
 use crate::planning::references::{ItemReference, keep_references};
 use crate::planning::rejected_rows::{RejectedRow, contradicts, duplicate_in_run, number_taken};
 use crate::planning::replacement::{ReplacedItem, ReplacementCheck};
+use crate::planning::whole_or_parts::ItemPart;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
@@ -39,6 +40,8 @@ pub struct NewItem {
     pub input: String,
     /// By what else it is found.
     pub references: Vec<ItemReference>,
+    /// Of what it is the whole, or a part, where only one of both may be done.
+    pub part: Option<ItemPart>,
     /// Whether it does again what failed, with other content.
     pub again: ReplacementCheck,
 }
@@ -94,6 +97,9 @@ impl PlanWriter {
         if self.steps.is_none() {
             self.waits_for_another(items).await?;
         }
+        while self.waits_for_parts(items).await? {}
+        let (fresh, clashing) = self.without_clashes(job_id, fresh).await?;
+        refused.extend(clashing);
         let before = self.newest_item().await?;
         let inserted = self.insert(job_id, &fresh).await?;
         keep_references(self.connection().await?, job_id, &fresh, before).await?;
@@ -168,6 +174,9 @@ impl PlanWriter {
                 currency: item.amount.map(|amount| amount.currency().code()),
                 input: &item.input,
                 result: item.again.replaces().map(ReplacedItem::result),
+                part_of: item.part.as_ref().map(|part| hex(part.of)),
+                part: item.part.as_ref().map(ItemPart::folded),
+                part_written: item.part.as_ref().map(ItemPart::written),
             })
             .collect();
         let inserted = sqlx::query(include_str!("plan_items.sql"))
@@ -195,4 +204,7 @@ struct PlannedLine<'a> {
     currency: Option<&'static str>,
     input: &'a str,
     result: Option<String>,
+    part_of: Option<String>,
+    part: Option<String>,
+    part_written: Option<String>,
 }

@@ -152,7 +152,8 @@ impl PlanWriter {
             ..contradicts(&first, item.line)
         };
         let reject = "update items set state = 'rejected', reason = $2, next_at = null, key_hash = null, content_hash = null, \
-                        exclusive_key = null, order_no = null, custom_order_no = null, input = '{}' where id = $1";
+                        exclusive_key = null, order_no = null, custom_order_no = null, part_of = null, part = null, \
+                        part_written = null, input = '{}' where id = $1";
         let rejected = sqlx::query(reject)
             .bind(holder.id)
             .bind(&refusal.reason)

@@ -16,7 +16,7 @@ use super::outcomes::{OutcomeTable, read as read_outcomes};
 use super::{
     Alphabet, FieldExpansion, FieldKind, FieldRule, IdentityCard, InputField, JobKind, JobKinds,
     NotAbove, NotBefore, NotOlderThan, Operations, PayerCheck, PaymentLookup, ReplyStorage,
-    StatementRole, spec,
+    StatementRole, WholeOrParts, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -206,6 +206,10 @@ pub fn read_kind(source: &SourceText) -> Result<JobKind, Diagnostics> {
             .map(read_not_above)
             .collect(),
         expand: root.get("expand").map(read_expand),
+        whole_or_parts: root.get("whole_or_parts").map(|node| WholeOrParts {
+            of: node.get("of").map_or_else(Vec::new, texts),
+            part: text_of(node, "part").unwrap_or_default().to_owned(),
+        }),
         not_older_than: root.get("not_older_than").map(read_not_older_than),
         local: is_true(&root, "local"),
         approval: is_true(&root, "approval"),
@@ -358,6 +362,22 @@ fn check_names(
         .into_iter()
         .flat_map(YamlNode::list);
     let expanded = root.get("expand").and_then(|node| node.get("field"));
+    let split = root.get("whole_or_parts");
+    let wholes = split
+        .and_then(|node| node.get("of"))
+        .into_iter()
+        .flat_map(YamlNode::list);
+    let part = split.and_then(|node| node.get("part"));
+    for node in wholes.clone().chain(part) {
+        let name = node.text().unwrap_or_default();
+        if fields
+            .iter()
+            .any(|field| field.name == name && field.sensitive)
+        {
+            let message = format!("{name} is personal data, and is kept with the item");
+            found.push(source.diagnostic(node.at, message));
+        }
+    }
     let gateways = || entries(root, "gateways").iter().map(|entry| &entry.value);
     let named_by = gateways()
         .filter_map(|gateway| gateway.get("named_by"))
@@ -390,6 +410,8 @@ fn check_names(
         .chain(keys)
         .chain(parts)
         .chain(expanded)
+        .chain(wholes)
+        .chain(part)
         .chain(named_by)
         .chain(given)
         .chain(checked)
@@ -784,6 +806,27 @@ mod tests {
         );
         let wrong = mistakes(|text| text.replace("    query: transaction\n", ""));
         assert!(wrong.contains("needs a query"), "{wrong}");
+    }
+
+    #[test]
+    fn what_is_declared_and_declared_again_counts_together() {
+        let job_kinds = JobKinds::built_in();
+        let split = |name: &str| job_kinds.by_name[name].whole_or_parts.clone();
+        assert!(split("declare").is_some());
+        assert_eq!(split("declare"), split("redeclare"));
+    }
+
+    #[test]
+    fn the_fields_of_a_whole_and_its_parts_exist_and_are_nobodys_personal_data() {
+        let declare = |of: &str| {
+            let text = BUILT_IN[1].1.replace("of: [out_trade_no, customs]", of);
+            let found = read_kind(&SourceText::new("declare.yaml", text, false)).unwrap_err();
+            found.to_string()
+        };
+        let wrong = declare("of: [out_trade_no, custom]");
+        assert!(wrong.contains("did you mean \"customs\"?"), "{wrong}");
+        let wrong = declare("of: [cert_id, customs]");
+        assert!(wrong.contains("cert_id is personal data"), "{wrong}");
     }
 
     #[test]

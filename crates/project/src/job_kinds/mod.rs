@@ -59,6 +59,8 @@ pub struct JobKind {
     /// A value of a field that stands for several, each an item of its own: a port that needs two
     /// filings.
     pub expand: Option<FieldExpansion>,
+    /// What is done either of a whole or of its parts.
+    pub whole_or_parts: Option<WholeOrParts>,
     /// Whether payrun does it by itself: no gateway is called.
     pub local: bool,
     /// Whether its batches wait for somebody's approval unless the workflow says otherwise.
@@ -150,6 +152,16 @@ pub struct NotAbove {
     pub most: String,
     /// What to do about a row that breaks it, for people.
     pub remedy: String,
+}
+
+/// What is done once of a whole, or of its parts, never both: kinds that name the same fields count
+/// together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeOrParts {
+    /// The fields that name the whole: a payment and a customs.
+    pub of: Vec<String>,
+    /// The field that names a part; where it is not given, the item is for the whole.
+    pub part: String,
 }
 
 /// A field of which some values stand for several.

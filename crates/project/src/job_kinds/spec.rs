@@ -426,6 +426,19 @@ static NOT_ABOVE: [FieldSpec; 3] = [
     ),
 ];
 
+static WHOLE_OR_PARTS: [FieldSpec; 2] = [
+    FieldSpec::required(
+        "of",
+        ValueShape::List(&ValueShape::Text),
+        "The fields that name the whole.",
+    ),
+    FieldSpec::required(
+        "part",
+        ValueShape::Text,
+        "The field that names a part; the whole where it is not given.",
+    ),
+];
+
 static NOT_OLDER_THAN: [FieldSpec; 2] = [
     FieldSpec::required("field", ValueShape::Text, "The date field."),
     FieldSpec::required(
@@ -436,7 +449,7 @@ static NOT_OLDER_THAN: [FieldSpec; 2] = [
 ];
 
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 20] = [
+pub static JOB_KIND: [FieldSpec; 21] = [
     FieldSpec::required("name", ValueShape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", ValueShape::Text, "One line for people."),
     FieldSpec::required(
@@ -488,6 +501,11 @@ pub static JOB_KIND: [FieldSpec; 20] = [
         "expand",
         ValueShape::Fields(&EXPAND),
         "A field of which some values stand for several items.",
+    ),
+    FieldSpec::optional(
+        "whole_or_parts",
+        ValueShape::Fields(&WHOLE_OR_PARTS),
+        "What is done once of a whole, or of its parts, never both; kinds that name the same fields count together.",
     ),
     FieldSpec::optional(
         "not_older_than",

@@ -43,6 +43,9 @@ pub struct RenderedItem {
     pub identity: String,
     /// The value of which only one may be under way at a time.
     pub exclusive_key: Option<String>,
+    /// What the item is for, where that is a whole or a part: the values of the fields that its
+    /// kind names, the part last; empty for the whole.
+    pub part: Option<Vec<String>>,
     /// The amount.
     pub amount: Option<Amount>,
     /// Whether other rows stand for the same item too: it is one of those that a value of the row
@@ -675,6 +678,7 @@ impl<'a> Renderer<'a> {
             exclusive_key: exclusive_key
                 .and_then(|name| find(values, name))
                 .map(str::to_owned),
+            part: self.part(values),
             amount,
             references: PersonalValues::default(),
             shared: self.job.kind.expand.as_ref().is_some_and(|expand| {
@@ -682,6 +686,17 @@ impl<'a> Renderer<'a> {
                     .is_some_and(|value| expand.values.values().flatten().any(|of| of == value))
             }),
         }
+    }
+
+    /// What an item is for, where its kind is done of a whole or of its parts.
+    fn part(&self, values: &FieldValues<'_>) -> Option<Vec<String>> {
+        let split = self.job.kind.whole_or_parts.as_ref()?;
+        let whole = split.of.iter().map(|name| find(values, name));
+        let part = Some(find(values, &split.part).unwrap_or_default());
+        whole
+            .chain([part])
+            .map(|value| value.map(str::to_owned))
+            .collect()
     }
 
     /// By what else a row's items are found; what is empty finds nothing.

@@ -95,6 +95,7 @@ impl Simulation {
             | ActionResult::Changed
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
+            | ActionResult::Clashes(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem => "withdrawn",
         });

@@ -394,6 +394,7 @@ impl World {
             amount: None,
             shared: false,
             references: Vec::new(),
+            part: None,
             again: payrun_ledger::ReplacementCheck::Never,
             input: json!({ "from": from, "to": to, "fee_rate": rate }).to_string(),
         };
@@ -466,6 +467,7 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
         amount: Some(money(amount)),
         shared: false,
         references: Vec::new(),
+        part: None,
         again: payrun_ledger::ReplacementCheck::Never,
         input: "{}".to_owned(),
     }
