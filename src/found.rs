@@ -8,8 +8,8 @@ use crate::domain::money::Amount;
 use crate::engine::Engine;
 use crate::engine::search::{PLACES, PLACES_OF_AMOUNT, SearchTerms};
 use crate::ledger::{
-    FoundContract, FoundItem, FoundLine, LOOKED_AT, MatchedBy, NotificationRow, RunRow,
-    SearchResults,
+    FoundContract, FoundItem, FoundLine, LOOKED_AT, LedgerError, MatchedBy, NotificationRow,
+    RunRow, SearchResults,
 };
 use crate::view::ItemView;
 
@@ -158,11 +158,20 @@ pub struct FoundRunView {
 
 impl FoundView {
     /// Of what a search found.
-    pub fn of(engine: &Engine, terms: &SearchTerms, found: &SearchResults) -> Self {
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if the result of an item cannot be read.
+    pub fn of(
+        engine: &Engine,
+        terms: &SearchTerms,
+        found: &SearchResults,
+    ) -> Result<Self, LedgerError> {
         let items = found.items.rows.iter();
         let contracts = found.contracts.rows.iter();
-        Self {
-            items: items.map(|item| FoundItemView::of(engine, item)).collect(),
+        Ok(Self {
+            items: items
+                .map(|item| FoundItemView::of(engine, item))
+                .collect::<Result<_, _>>()?,
             more_items: found.items.more,
             contracts: contracts
                 .map(|contract| FoundContractView::of(engine, contract))
@@ -184,7 +193,7 @@ impl FoundView {
                 Some(_) => PLACES.to_vec(),
                 None => PLACES_OF_AMOUNT.to_vec(),
             },
-        }
+        })
     }
 }
 
@@ -265,11 +274,11 @@ fn way_of(matched: &MatchedBy, is_refund: bool) -> FoundByView {
 }
 
 impl FoundItemView {
-    fn of(engine: &Engine, found: &FoundItem) -> Self {
+    fn of(engine: &Engine, found: &FoundItem) -> Result<Self, LedgerError> {
         let is_refund = engine.is_refund(found);
         let ways = found.matched.iter();
-        Self {
-            item: ItemView::from(&found.item),
+        Ok(Self {
+            item: ItemView::of(&found.item)?,
             workflow: found.workflow.clone(),
             account: found.lane.clone(),
             kind: found.kind.clone(),
@@ -277,7 +286,7 @@ impl FoundItemView {
             sent_at: found.sent_at.map(|at| at.to_string()),
             planned_at: found.planned_at.to_string(),
             found_by: ways.map(|way| way_of(way, is_refund)).collect(),
-        }
+        })
     }
 }
 

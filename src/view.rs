@@ -73,7 +73,7 @@ pub struct ItemView {
     /// Its job.
     pub job: String,
     /// Its line in the file.
-    pub line: i64,
+    pub line: u64,
     /// What may happen at most once.
     pub key: String,
     /// What the gateway sees.
@@ -201,7 +201,10 @@ impl From<&ApprovalRow> for ApprovalView {
             sums: approval
                 .sums
                 .iter()
-                .map(|(code, minor)| (code.clone(), sum_text(code, *minor)))
+                .map(|(currency, minor)| {
+                    let sum = decimal_text(i128::from(*minor), *currency);
+                    (currency.code().to_owned(), sum)
+                })
                 .collect(),
             hash: approval.content_hash.clone(),
             asked_at: approval.asked_at.to_string(),
@@ -317,24 +320,30 @@ pub struct KeysView {
 
 impl BatchView {
     /// Of a batch that was reviewed.
-    pub fn of(approval: &ApprovalRow, review: &Review) -> Self {
-        let rows = |rows: &[ReviewedRow]| rows.iter().map(BatchRowView::from).collect();
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if the result of a row's item cannot be read.
+    pub fn of(approval: &ApprovalRow, review: &Review) -> Result<Self, LedgerError> {
+        let rows = |rows: &[ReviewedRow]| {
+            let rows = rows.iter().map(BatchRowView::of);
+            rows.collect::<Result<Vec<_>, _>>()
+        };
         let keys = |named: &KeySample| KeysView {
             count: named.count,
             keys: named.keys.clone(),
         };
-        Self {
+        Ok(Self {
             approval: approval.into(),
-            rows: rows(&review.rows),
+            rows: rows(&review.rows)?,
             next_after: review.next.as_ref().map(ToString::to_string),
             checked: review.checked,
             failing: review.failing,
-            first_failing: rows(&review.first_failing),
+            first_failing: rows(&review.first_failing)?,
             crowded: review.crowded,
-            first_crowded: rows(&review.first_crowded),
+            first_crowded: rows(&review.first_crowded)?,
             of_unknown_payments: review.of_unknown_payments,
             repeating: review.repeating,
-            first_repeating: rows(&review.first_repeating),
+            first_repeating: rows(&review.first_repeating)?,
             differences: review.differences.as_ref().map(|differs| DifferencesView {
                 run: differs.run,
                 added: keys(&differs.added),
@@ -342,7 +351,7 @@ impl BatchView {
                 changed: keys(&differs.changed),
                 same: differs.same,
             }),
-        }
+        })
     }
 }
 
@@ -350,10 +359,14 @@ impl BatchView {
 pub const UNKNOWN_PAYMENT: &str =
     "payrun does not know this payment; what it paid before cannot be said";
 
-impl From<&ReviewedRow> for BatchRowView {
-    fn from(row: &ReviewedRow) -> Self {
-        Self {
-            item: ItemView::from(&row.item),
+impl BatchRowView {
+    /// Of a row that was reviewed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if the item's result cannot be read.
+    pub fn of(row: &ReviewedRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            item: ItemView::of(&row.item)?,
             fields: Value::Object(row.fields.clone()),
             paid: row.payment.map(|payment| payment.paid.decimal()),
             refunded: row.payment.map(|payment| payment.refunded_text()),
@@ -368,16 +381,8 @@ impl From<&ReviewedRow> for BatchRowView {
                 key: repeated.key.clone(),
                 state: repeated.state.clone(),
             }),
-        }
+        })
     }
-}
-
-/// Minor units of a currency as decimal text.
-fn sum_text(code: &str, minor: i64) -> String {
-    Currency::parse(code).map_or_else(
-        |_| minor.to_string(),
-        |currency| decimal_text(i128::from(minor), currency),
-    )
 }
 
 impl RunView {
@@ -480,9 +485,13 @@ pub fn reason_of(item: &ItemRow) -> String {
     }
 }
 
-impl From<&ItemRow> for ItemView {
-    fn from(item: &ItemRow) -> Self {
-        Self {
+impl ItemView {
+    /// Of an item as it is in the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if its result cannot be read.
+    pub fn of(item: &ItemRow) -> Result<Self, LedgerError> {
+        Ok(Self {
             item: item.id,
             run: item.run_id,
             job: item.job.clone(),
@@ -497,12 +506,9 @@ impl From<&ItemRow> for ItemView {
             reason: item.reason.clone(),
             withdrawn: item.withdrawn.clone(),
             withdrawn_at: item.withdrawn_at.map(|at| at.to_string()),
-            result: item
-                .result
-                .as_deref()
-                .and_then(|text| serde_json::from_str(text).ok()),
+            result: item.facts()?.map(Value::Object),
             duplicate_of: item.duplicate_of,
-        }
+        })
     }
 }
 

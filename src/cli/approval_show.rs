@@ -74,11 +74,13 @@ async fn value(
     approval: &ApprovalRow,
     review: &Review,
 ) -> Result<Value, Failure> {
-    let mut batch = BatchView::of(approval, review);
+    let mut batch = BatchView::of(approval, review)?;
     let mut next = review.next.clone().filter(|_| args.all);
     while let Some(place) = next {
         let (rows, following) = reviewing.rows(Some(&place), PAGE).await?;
-        batch.rows.extend(rows.iter().map(BatchRowView::from));
+        for row in &rows {
+            batch.rows.push(BatchRowView::of(row)?);
+        }
         next = following;
         batch.next_after = None;
     }

@@ -83,7 +83,7 @@ pub(super) async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failu
         limit: Some(args.limit),
     };
     let found = engine.search(&terms).await?;
-    let view = FoundView::of(&engine, &terms, &found);
+    let view = FoundView::of(&engine, &terms, &found)?;
     if json {
         say_json(&json!(view));
     } else {

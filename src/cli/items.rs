@@ -1,7 +1,7 @@
 //! `payrun items`
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -11,7 +11,7 @@ use super::run_report::painted;
 use crate::app::Project;
 use crate::domain::item::State;
 use crate::export::{ExportQuery, TableFormat};
-use crate::ledger::{ItemFilter, ItemRow, Ledger};
+use crate::ledger::{ItemFilter, ItemRow, Ledger, LedgerError};
 use crate::view::{ItemView, reason_of};
 
 /// How many rows are read at a time.
@@ -208,8 +208,9 @@ impl Printer {
     fn item(&mut self, item: &ItemRow) -> Result<bool, Failure> {
         let mut read = true;
         match self.form {
-            ListFormat::Json | ListFormat::Ndjson => say_json_line(&as_json(item)),
+            ListFormat::Json | ListFormat::Ndjson => say_json_line(&as_json(item)?),
             ListFormat::Csv => {
+                item.facts()?;
                 let line = self.csv_line(item);
                 read = line.map_err(|error| Failure::internal(&error))?;
             }
@@ -290,6 +291,9 @@ pub(super) async fn named(ledger: &Ledger, name: &str) -> Result<ItemRow, Failur
 }
 
 /// An item for programs.
-pub(super) fn as_json(item: &ItemRow) -> Value {
-    serde_json::to_value(ItemView::from(item)).unwrap_or_default()
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] if its result cannot be read.
+pub(super) fn as_json(item: &ItemRow) -> Result<Value, LedgerError> {
+    Ok(json!(ItemView::of(item)?))
 }

@@ -307,18 +307,17 @@ async fn print_reports(engine: &Engine, job: &JobRow) -> Result<(), LedgerError>
         ..ItemFilter::default()
     };
     for item in engine.ledger.items(&filter, 0, 100).await? {
-        let result: Value = item
-            .result
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        let Some(report) = result["report_html"].as_str() else {
+        let result = item.facts()?.unwrap_or_default();
+        let Some(report) = result.get("report_html").and_then(Value::as_str) else {
             continue;
         };
         let report = report_link_or_place(engine.config.server.public_url.as_ref(), report);
-        let count = |name: &str| result[name].as_u64().unwrap_or(0);
-        let new = count("new_differences");
-        let before = count("open_differences") - new + count("earlier_differences");
+        let count = |name: &str| {
+            let count = result.get(name).and_then(Value::as_u64);
+            count.ok_or_else(|| LedgerError::corrupt("items", item.id, "result"))
+        };
+        let new = count("new_differences")?;
+        let before = count("open_differences")?.saturating_sub(new) + count("earlier_differences")?;
         let told = match (new, before) {
             (0, 0) => "no open differences".to_owned(),
             (new, 0) => counted(new, "new difference"),

@@ -136,16 +136,17 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
     let attempts = ledger.attempts(item.id).await?;
     let events = ledger.events(item.id).await?;
     if json {
-        let mut value = as_json(&item);
+        let mut value = as_json(&item)?;
         value["attempts"] = json!(attempts.iter().map(AttemptView::from).collect::<Vec<_>>());
         value["events"] = json!(events.iter().map(EventView::from).collect::<Vec<_>>());
         say_json(&value);
         return Ok(Exit::Success);
     }
+    let facts = item.facts()?.unwrap_or_default();
     let jobs = ledger.jobs(item.run_id).await?;
     let job = jobs.iter().find(|job| job.id == item.job_id);
     print_item(&item, job.map_or("", |job| &job.kind), colour);
-    print_result(&item);
+    print_result(&facts);
     print_events(&item, &events, colour);
     print_attempts(&attempts, colour);
     Ok(Exit::Success)
@@ -231,17 +232,12 @@ fn to_do(item: &ItemRow, kind: &str) -> String {
 }
 
 /// What the gateway told: an action for the payer, a report's place.
-fn print_result(item: &ItemRow) {
-    let result: Map<String, Value> = item
-        .result
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+fn print_result(result: &Map<String, Value>) {
     if result.is_empty() {
         return;
     }
     say_lines("\nwhat is known of it");
-    for (name, fact) in &result {
+    for (name, fact) in result {
         say(format!(
             "{name:<13} {}",
             fact.as_str()

@@ -214,7 +214,7 @@ fn own_cells(exported: &ExportedItem) -> [TableCell; 20] {
         TableCell::text(item.job.as_str()),
         TableCell::text(exported.kind.as_str()),
         TableCell::text(exported.lane.as_str()),
-        TableCell::Count(item.line),
+        TableCell::Count(i64::try_from(item.line).unwrap_or(i64::MAX)),
         TableCell::Count(item.id),
         item.duplicate_of.map_or(TableCell::Empty, TableCell::Count),
     ]

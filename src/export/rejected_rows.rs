@@ -172,10 +172,12 @@ fn job_meant<'a>(
     name: Option<&str>,
 ) -> Result<(&'a JobRow, FileReading), RejectedRowsError> {
     let read = |job: &'a JobRow| {
-        let reading = serde_json::from_str::<FileReading>(job.file.as_deref()?).ok()?;
-        Some((job, reading))
+        let reading = serde_json::from_str(job.file.as_deref()?)
+            .map_err(|_| LedgerError::corrupt("jobs", job.id, "file"));
+        Some(reading.map(|reading| (job, reading)))
     };
-    let mut all: Vec<(&JobRow, FileReading)> = jobs.iter().filter_map(read).collect();
+    let mut all: Vec<(&JobRow, FileReading)> =
+        jobs.iter().filter_map(read).collect::<Result<_, _>>()?;
     if let Some(name) = name {
         all.retain(|(job, _)| job.name == name);
     }
@@ -222,7 +224,7 @@ async fn the_file(
 /// The reasons of a job's rejected rows by line, a page at a time.
 struct RejectedLines {
     job_id: i64,
-    after: (i64, i64),
+    after: (u64, i64),
     page: VecDeque<RejectedLine>,
     ended: bool,
 }
@@ -236,7 +238,7 @@ impl RejectedLines {
     ) -> Result<Option<String>, LedgerError> {
         let mut reasons: Option<String> = None;
         while let Some(next) = self.front(context).await? {
-            match u64::try_from(next.line).unwrap_or(0) {
+            match next.line {
                 before if before < line => {}
                 at if at == line => {
                     let known = reasons.get_or_insert_default();

@@ -79,7 +79,7 @@ pub struct BatchOrigin<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchRow<'a> {
     /// Its line in the file.
-    pub line: i64,
+    pub line: u64,
     /// What may happen at most once.
     pub key: &'a str,
     /// The key's fingerprint, of which the order number is made.
@@ -269,7 +269,7 @@ mod tests {
         account: ["hk", "1900000001"],
     };
 
-    fn row(line: i64, minor: i64, input: &str) -> BatchRow<'_> {
+    fn row(line: u64, minor: i64, input: &str) -> BatchRow<'_> {
         let hkd = Currency::parse("HKD").unwrap();
         let amount = Amount::from_minor(minor, hkd).ok();
         BatchRow {

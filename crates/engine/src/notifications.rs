@@ -102,8 +102,12 @@ impl Engine {
             .iter()
             .filter_map(|name| Some((name.as_str(), headers.get(name.as_str())?.to_str().ok()?)))
             .collect();
+        let own = kept.keys().filter_map(|name| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name.clone(), headers.get(name)?.clone()))
+        });
         let notice = Notification {
-            headers: headers_of(&kept),
+            headers: own.collect(),
             body,
             received_at: self.clock.now(),
         };
@@ -368,8 +372,8 @@ impl Engine {
         row: &NotificationRow,
         account: &Account,
     ) -> Result<Notification, String> {
-        let headers: BTreeMap<&str, &str> = serde_json::from_str(&row.headers)
-            .map_err(|_| "its headers are not as they were kept".to_owned())?;
+        let headers: BTreeMap<&str, &str> =
+            serde_json::from_str(&row.headers).map_err(|_| CHANGED_HEADERS.to_owned())?;
         let decoded = |text: &str| {
             STANDARD
                 .decode(text)
@@ -410,12 +414,15 @@ impl Engine {
             );
         }
         Ok(Notification {
-            headers: headers_of(&headers),
+            headers: headers_of(&headers).ok_or(CHANGED_HEADERS)?,
             body: body.into(),
             received_at: row.received_at,
         })
     }
 }
+
+/// Why a notification is not read whose headers are no headers.
+const CHANGED_HEADERS: &str = "its headers are not as they were kept";
 
 /// The digest of what is signed of a notification, by which the same one is known again.
 fn digest_of(account: &Account, body: &[u8]) -> String {
@@ -561,12 +568,13 @@ fn warn_of(row: &NotificationRow, outcome: NotificationOutcome) {
     }
 }
 
-fn headers_of(kept: &BTreeMap<&str, &str>) -> HeaderMap {
+/// None if one of them is no header: without it a signature says nothing.
+fn headers_of(kept: &BTreeMap<&str, &str>) -> Option<HeaderMap> {
     let read = |(name, value): (&&str, &&str)| {
         Some((
             HeaderName::from_bytes(name.as_bytes()).ok()?,
             HeaderValue::from_str(value).ok()?,
         ))
     };
-    kept.iter().filter_map(read).collect()
+    kept.iter().map(read).collect()
 }

@@ -270,13 +270,12 @@ fn period_json(period: &PeriodRow, currency: Currency) -> Value {
 }
 
 fn change_json(change: &ChangeRow) -> Value {
-    let object = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     json!({
         "at": change.at.to_string(),
         "by": change.who,
         "what": change.what,
         "why": change.why,
-        "before": change.before.as_deref().map(object),
-        "after": object(&change.after),
+        "before": change.before,
+        "after": change.after,
     })
 }

@@ -142,8 +142,6 @@ async fn found(ledger: &Ledger, job: &JobRow) -> Result<Vec<Map<String, Value>>,
         ..ItemFilter::default()
     };
     let items = ledger.items(&filter, 0, 100).await?;
-    let results = items
-        .iter()
-        .filter_map(|item| serde_json::from_str(item.result.as_deref()?).ok());
-    Ok(results.collect())
+    let results = items.iter().filter_map(|item| item.facts().transpose());
+    Ok(results.collect::<Result<_, _>>()?)
 }

@@ -152,7 +152,7 @@ pub(super) async fn batch(
         .await?
         .review(after.as_ref(), size)
         .await?;
-    Ok(Json(BatchView::of(approval, &review)))
+    Ok(Json(BatchView::of(approval, &review)?))
 }
 
 /// Approves a run's batches as they were shown; whoever began the run cannot

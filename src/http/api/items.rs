@@ -75,7 +75,7 @@ pub(super) async fn list(
     let full = items.len() == size as usize;
     let next_after = items.last().map(|item| item.id).filter(|_| full);
     Ok(Json(ItemsPage {
-        items: items.iter().map(ItemView::from).collect(),
+        items: items.iter().map(ItemView::of).collect::<Result<_, _>>()?,
         next_after,
     }))
 }
@@ -105,7 +105,7 @@ pub(super) async fn show(
         .await?
         .ok_or_else(|| ApiError::not_found(format!("there is no item {id}")))?;
     Ok(Json(ItemHistory {
-        item: ItemView::from(&item),
+        item: ItemView::of(&item)?,
         attempts: ledger
             .attempts(id)
             .await?

@@ -80,5 +80,5 @@ pub(super) async fn search(
     let terms = SearchTerms::from(query);
     let engine = app.engine();
     let found = engine.search(&terms).await?;
-    Ok(Json(FoundView::of(engine, &terms, &found)))
+    Ok(Json(FoundView::of(engine, &terms, &found)?))
 }

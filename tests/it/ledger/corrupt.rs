@@ -3,12 +3,16 @@
 
 use std::fmt::Debug;
 
+use chrono::NaiveDate;
+use payrun::domain::actor::Actor;
 use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use payrun::domain::ids::KeyHash;
 use payrun::domain::item::State;
-use payrun::ledger::{LedgerError, OperatorAction};
+use payrun::ledger::{Ledger, LedgerError, OperatorAction, ReopenRequest};
+use payrun::view::ItemView;
 
-use super::ledger_fixture::{Desk, answered, at, by};
-use super::on_every_engine;
+use super::ledger_fixture::{Desk, answered, at, by, item, planning};
+use super::{Place, on_every_engine};
 
 /// Where the value is that cannot be read.
 pub(super) fn place_of<T: Debug>(result: Result<T, LedgerError>) -> String {
@@ -173,5 +177,176 @@ fn totals_lanes_notifications_and_policies_that_cannot_be_read_are_told_by_their
             .apply_action(1, &OperatorAction::Cancel, &by("ann"), at(2))
             .await;
         assert_eq!(place_of(cancel), "jobs 1 policy");
+    });
+}
+
+/// A contract with a period that has lapsed.
+const LAPSED: [&str; 2] = [
+    "insert into contracts (id, contract, account, state, currency, prices, every, anchor, start_on, pay_within, description, created_at) \
+     values (1, 'C-1', 'account', 'active', 'HKD', '[[\"2026-01-01\",1000]]', 'month', 1, '2026-01-01', 5, '', 0)",
+    "insert into contract_periods (contract_id, period, due, state, amount, recorded_at) \
+     values (1, '2026-02', '2026-02-01', 'lapsed', 1000, 0)",
+];
+
+#[test]
+fn a_period_whose_day_cannot_be_read_is_not_reopened() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        for insert in LAPSED {
+            place.run(insert).await;
+        }
+        place
+            .run("update contract_periods set due = 'some day'")
+            .await;
+        let today = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
+        let reopening = ReopenRequest {
+            period: "2026-02".to_owned(),
+            until: today,
+            who: Actor::at_console("ann", "ann").unwrap(),
+            why: "a test".to_owned(),
+            today,
+            now: at(1),
+        };
+        let reopened = ledger.reopen_period(1, &reopening).await;
+        assert_eq!(place_of(reopened), "contract_periods 2026-02 due");
+        place
+            .run("update contract_periods set due = '2026-02-01', pay_by = 'one day'")
+            .await;
+        let periods = ledger.contract_periods(1, "", 10).await;
+        assert_eq!(place_of(periods), "contract_periods 2026-02 pay_by");
+    });
+}
+
+#[test]
+fn a_change_of_a_contract_that_cannot_be_read_is_not_shown_as_nothing() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        for (before, after, column) in [("'{'", "'{}'", "before"), ("null", "'{'", "after")] {
+            let insert = format!(
+                "insert into contract_changes (id, contract_id, at, actor, change, reason, before, after) \
+                 values (7, 1, 0, 'ann', 'changed', 'a test', {before}, {after})"
+            );
+            place.run(LAPSED[0]).await;
+            place.run(insert.leak()).await;
+            let changes = ledger.contract_changes(Some(1), 0, 10).await;
+            assert_eq!(place_of(changes), format!("contract_changes 7 {column}"));
+            place.run("delete from contract_changes").await;
+            place.run("delete from contracts").await;
+        }
+    });
+}
+
+#[test]
+fn an_item_that_cannot_be_read_is_shown_to_nobody() {
+    on_every_engine(|place| async move {
+        for (change, column) in [
+            ("line = -1", "line"),
+            ("currency = null", "currency"),
+            ("state = 'somewhere'", "state"),
+        ] {
+            let place = place.fresh().await;
+            let desk = Desk::with_items(&place, 1).await;
+            let change = format!("update items set {change} where id = 1");
+            place.run(change.leak()).await;
+            assert_eq!(
+                place_of(desk.ledger.item(1).await),
+                format!("items 1 {column}")
+            );
+        }
+        for (result, is_read) in [("{", false), ("[]", false), ("{}", true)] {
+            let place = place.fresh().await;
+            let desk = Desk::with_items(&place, 1).await;
+            let change = format!("update items set result = '{result}' where id = 1");
+            place.run(change.leak()).await;
+            let item = desk.ledger.item(1).await.unwrap().unwrap();
+            match ItemView::of(&item) {
+                Ok(view) => assert!(is_read && view.result.is_some(), "{result}"),
+                unread => assert_eq!(
+                    (place_of(unread).as_str(), is_read),
+                    ("items 1 result", false)
+                ),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_key_whose_item_cannot_be_read_is_not_compared() {
+    on_every_engine(|place| async move {
+        for (change, column) in [
+            ("line = -1", "line"),
+            ("state = 'somewhere'", "state"),
+            ("content_hash = x'00'", "content_hash"),
+        ] {
+            let place = place.fresh().await;
+            let desk = Desk::with_items(&place, 1).await;
+            let change = match (column, &place) {
+                ("content_hash", Place::Postgres(_)) => "content_hash = '\\x00'",
+                _ => change,
+            };
+            let change = format!("update items set {change} where id = 1");
+            place.run(change.leak()).await;
+            let (mut planning, job) = planning(&desk.ledger, "2").await;
+            let planned = planning.items(job, &[item(1, "K-1")]).await;
+            assert_eq!(place_of(planned), format!("items 1 {column}"));
+        }
+    });
+}
+
+#[test]
+fn a_refund_without_an_amount_does_not_count_as_nothing() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let account = KeyHash::of("hk", "account", "account");
+        let payment = KeyHash::of(&hex::encode(account.as_bytes()), "payment", "4200");
+        let payment = hex::encode(payment.as_bytes());
+        let bytes = match &place {
+            Place::Sqlite(_) => format!("x'{payment}'"),
+            Place::Postgres(_) => format!("'\\x{payment}'"),
+        };
+        let change = format!(
+            "update items set state = 'succeeded', node = null, amount = null, currency = null, refunded_payment = {bytes}"
+        );
+        place.run(change.leak()).await;
+        let taken = desk.ledger.taken_from(account, &["4200"]).await;
+        assert_eq!(place_of(taken), "items 1 amount");
+    });
+}
+
+#[test]
+fn sums_of_a_batch_in_no_currency_are_not_shown_as_money() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        for sums in ["{", "[]", "{\"X?\":1000}", "{\"HKD\":\"1000\"}"] {
+            let insert = format!(
+                "insert into approvals (id, job_id, state, author, needed, content_hash, items, sums, asked_at, expires_at) \
+                 values (3, {}, 'waiting', 'ann', 1, '', 1, '{sums}', 0, 9)",
+                desk.job
+            );
+            place.run(insert.leak()).await;
+            let read = desk.ledger.approvals(true, i64::MAX, 10).await;
+            assert_eq!(place_of(read), "approvals 3 sums", "{sums}");
+            place.run("delete from approvals").await;
+        }
+    });
+}
+
+#[test]
+fn a_schema_whose_version_cannot_be_read_is_no_empty_database() {
+    on_every_engine(|place| async move {
+        place.open().await.close().await;
+        place
+            .run("alter table _sqlx_migrations rename column version to other")
+            .await;
+        let opened = match &place {
+            Place::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db")).await,
+            Place::Postgres(schema) => Ledger::connect(&schema.address()).await,
+        };
+        match opened.map(|_| ()) {
+            Err(LedgerError::Database { doing, .. }) => {
+                assert_eq!(doing, "reading the version of its schema");
+            }
+            other => panic!("{other:?}"),
+        }
     });
 }

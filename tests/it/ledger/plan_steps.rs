@@ -247,7 +247,7 @@ fn two_plans_in_steps_beside_each_other_have_numbers_of_their_own() {
                 run_id: Some(run),
                 ..ItemFilter::default()
             };
-            let lines: Vec<i64> = ledger
+            let lines: Vec<u64> = ledger
                 .items(&filter, 0, 99)
                 .await
                 .unwrap()
@@ -323,7 +323,7 @@ fn what_is_approved_is_the_same_in_steps_and_in_one_transaction() {
             prints.push((
                 waiting.content_hash,
                 waiting.items,
-                waiting.sums["HKD"],
+                waiting.sums[0].1,
                 waiting.author,
             ));
         }

@@ -28,6 +28,8 @@ const UNANSWERED: &str = "UNANSWERED";
 /// of an answer.
 const REFUSALS: &str = "cert_check_refusals";
 const ERROR: &str = "cert_check_error";
+/// What came in place of an answer where the count cannot be read.
+const UNREADABLE: &str = "cert_check_refusals cannot be read in the ledger";
 /// How often the question is asked again after it was refused for good. "Not declared yet" and the
 /// like are no refusals.
 const REFUSALS_MAX: u64 = 8;
@@ -62,6 +64,12 @@ pub(crate) async fn checked(
         Answer::Done(_) | Answer::Accepted | Answer::Declined(_)
             if shows && !is_too_late(context) =>
         {
+            let Some(refused) = refusals(context.claimed.facts()) else {
+                // How often it was refused nobody could say: it is asked no more, and told.
+                seen.result.insert(ERROR.to_owned(), UNREADABLE.into());
+                seen.result.insert(RESULT.to_owned(), UNANSWERED.into());
+                return judged;
+            };
             let question = Call {
                 operation: check.operation.clone(),
                 amount: None,
@@ -75,8 +83,7 @@ pub(crate) async fn checked(
                 return judged;
             }
             seen.result.insert(ERROR.to_owned(), instead(&told).into());
-            let refusals = refusals(context.claimed.facts())
-                + u64::from(is_refused(context, check, &told).await);
+            let refusals = refused + u64::from(is_refused(context, check, &told).await);
             seen.result.insert(REFUSALS.to_owned(), refusals.into());
             if !matches!(judged.answer, Answer::Done(_)) {
                 judged
@@ -192,8 +199,9 @@ fn is_due(context: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool
     given && is_card && !context.claimed.facts().contains_key(RESULT)
 }
 
-fn refusals(known: &Map<String, Value>) -> u64 {
-    known.get(REFUSALS).and_then(Value::as_u64).unwrap_or(0)
+/// How often the question was refused; none if what says so cannot be read.
+fn refusals(known: &Map<String, Value>) -> Option<u64> {
+    known.get(REFUSALS).map_or(Some(0), Value::as_u64)
 }
 
 /// What came in place of an answer: the gateway's codes, or how far the question came.
@@ -211,5 +219,21 @@ fn instead(told: &Observation) -> String {
         (None, _) => format!("no answer {}", told.reached.why())
             .trim_end()
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_count_of_refusals_that_cannot_be_read_is_not_none_at_all() {
+        let known = |count: Value| Map::from_iter([(REFUSALS.to_owned(), count)]);
+        assert_eq!(refusals(&Map::new()), Some(0));
+        assert_eq!(refusals(&known(json!(7))), Some(7));
+        for count in [json!("7"), json!(-1), json!(null), json!({})] {
+            assert_eq!(refusals(&known(count.clone())), None, "{count}");
+        }
     }
 }

@@ -165,18 +165,22 @@ pub struct BatchReview<'a> {
 impl<'a> BatchReview<'a> {
     async fn of(engine: &'a Engine, approval: &ApprovalRow) -> Result<Self, LedgerError> {
         let jobs = engine.ledger.jobs(approval.run_id).await?;
-        let job = jobs.into_iter().find(|job| job.id == approval.job_id);
-        let kind = job
-            .as_ref()
-            .and_then(|job| engine.job_kinds.by_name.get(&job.kind))
-            .map(std::convert::AsRef::as_ref);
+        let job = jobs
+            .into_iter()
+            .find(|job| job.id == approval.job_id)
+            .ok_or_else(|| LedgerError::Inconsistent {
+                what: format!(
+                    "approval {} is of job {}, which run {} has not",
+                    approval.id, approval.job_id, approval.run_id
+                ),
+            })?;
+        let kind = engine.job_kinds.by_name.get(&job.kind).map(AsRef::as_ref);
         let lookups = kind.into_iter().flat_map(|kind| kind.gateways.values());
         let takes = lookups
             .filter_map(|gateway| gateway.lookup.as_ref())
             .any(|payment| payment.reserves_amount);
-        let (kind_name, account) = job
-            .map(|job| (job.kind, job.account.unwrap_or_default()))
-            .unwrap_or_default();
+        // Of an account that was not kept no payment is known, and that is what is said of it.
+        let (kind_name, account) = (job.kind, job.account.unwrap_or_default());
         let (approval, together) = (approval.clone(), HashMap::new());
         let mut reviewing = Self {
             engine,

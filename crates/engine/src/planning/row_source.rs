@@ -204,10 +204,10 @@ impl ItemRows {
         Some(match cells {
             Ok(cells) => {
                 let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-                Ok(FileRow::of(u64::try_from(item.line).unwrap_or(0), &cells))
+                Ok(FileRow::of(item.line, &cells))
             }
             Err(reason) => Err(RowReadError::Row(RowError {
-                line: u64::try_from(item.line).unwrap_or(0),
+                line: item.line,
                 reason,
                 fatal: false,
             })),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone};
 use chrono_tz::Asia::Shanghai;
 
 use payrun_domain::time::Timestamp;
-use payrun_ledger::TimeSpan;
+use payrun_ledger::{LedgerError, TimeSpan};
 
 /// The most days of one report.
 const DAYS_MAX: u64 = 400;
@@ -75,10 +75,14 @@ impl DayRange {
     }
 }
 
-/// The day of an instant.
-pub(super) fn day_of(at: Timestamp) -> String {
-    let utc = DateTime::from_timestamp_millis(at.millis()).unwrap_or_default();
-    text(utc.with_timezone(&Shanghai).date_naive())
+/// The day on which an item was sent.
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] if no calendar has that instant.
+pub(super) fn day_sent(item: i64, sent_at: Timestamp) -> Result<String, LedgerError> {
+    let utc = DateTime::from_timestamp_millis(sent_at.millis())
+        .ok_or_else(|| LedgerError::corrupt("items", item, "sent_at"))?;
+    Ok(text(utc.with_timezone(&Shanghai).date_naive()))
 }
 
 fn midnight(day: NaiveDate) -> Timestamp {
@@ -107,10 +111,19 @@ mod tests {
             window.neighbours(),
             ("2026-11-19".to_owned(), "2026-11-22".to_owned())
         );
-        assert_eq!(day_of(window.span().from), "2026-11-20");
+        assert_eq!(day_sent(1, window.span().from).unwrap(), "2026-11-20");
         assert_eq!(
-            day_of(window.span().from.minus(Duration::from_millis(1))),
+            day_sent(1, window.span().from.minus(Duration::from_millis(1))).unwrap(),
             "2026-11-19"
+        );
+    }
+
+    #[test]
+    fn an_instant_that_no_calendar_has_is_not_the_first_day_of_1970() {
+        let never = day_sent(7, Timestamp::from_millis(i64::MAX));
+        assert_eq!(
+            never.unwrap_err().to_string(),
+            LedgerError::corrupt("items", 7, "sent_at").to_string()
         );
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::day_range::{BORDER, DayRange, day_of};
+use super::day_range::{BORDER, DayRange, day_sent};
 use super::findings::Findings;
 use super::items::{self, ItemPlaces};
 use super::lines::{self, BookedItems};
@@ -178,7 +178,7 @@ async fn judge_again(
                 Some(_) | None => followed.stay.push(row),
             }
         } else {
-            judge_item(desk, row, &items, &statements, followed);
+            judge_item(desk, row, &items, &statements, followed)?;
         }
     }
     Ok(())
@@ -216,25 +216,19 @@ fn judge_item(
     items: &EarlierItems,
     statements: &Statements,
     followed: &mut FollowedUp,
-) {
+) -> Result<(), LedgerError> {
     let item = row.difference.item.and_then(|id| items.by_id.get(&id));
     let Some((item, place)) = item else {
-        return followed.stay.push(row);
+        followed.stay.push(row);
+        return Ok(());
     };
     if let Some(place) = place {
         let evidence = format!("it stands in the statement of {}", place.as_str());
-        return followed.close(row, evidence);
-    }
-    if item.state != State::Succeeded {
+        followed.close(row, evidence);
+    } else if item.state != State::Succeeded {
         let evidence = format!("the item is {}", item.state);
-        return followed.close(row, evidence);
-    }
-    let becomes_missing = row.difference.reason == DifferenceReason::Timing
-        && item.sent_at.is_some_and(|sent_at| {
-            let day = day_of(sent_at);
-            DayRange::parse(&day, &day).is_ok_and(|days| statements.are_whole(days, sent_at))
-        });
-    if becomes_missing {
+        followed.close(row, evidence);
+    } else if row.difference.reason == DifferenceReason::Timing && statements.lack(item)? {
         let detail = "the statements of the days beside do not have it either".to_owned();
         let day = row.difference.day.clone();
         let side = desk.side(&item.kind);
@@ -244,6 +238,7 @@ fn judge_item(
     } else {
         followed.stay.push(row);
     }
+    Ok(())
 }
 
 /// Items of differences, and the day of a statement that they stand in.
@@ -287,6 +282,15 @@ impl Statements {
             by_day.extend(statements.into_iter().map(|row| (row.day.clone(), row)));
         }
         Ok(Self { by_day })
+    }
+
+    /// Whether an item that stands in no statement would stand in one that is there.
+    fn lack(&self, item: &BookedItem) -> Result<bool, LedgerError> {
+        let Some(sent_at) = item.sent_at else {
+            return Ok(false);
+        };
+        let day = day_sent(item.id, sent_at)?;
+        Ok(DayRange::parse(&day, &day).is_ok_and(|days| self.are_whole(days, sent_at)))
     }
 
     /// Whether every statement in which something that was sent then could stand is there, and was

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::day_range::{BORDER, day_of};
+use super::day_range::{BORDER, day_sent};
 use super::findings::Findings;
 use super::{ReconcileContext, ReconcileFailure};
 use payrun_domain::difference::DifferenceReason;
@@ -58,7 +58,7 @@ async fn page(
 ) -> Result<(), LedgerError> {
     let listed = ItemPlaces::of(desk, side, items).await?;
     for item in items {
-        judge(desk, side, item, listed.place(item), found);
+        judge(desk, side, item, listed.place(item), found)?;
     }
     Ok(())
 }
@@ -120,10 +120,12 @@ fn judge(
     item: &BookedItem,
     listed: Option<&ListedNumber>,
     found: &mut Findings,
-) {
-    let Some(sent_at) = item.sent_at else { return };
+) -> Result<(), LedgerError> {
+    let Some(sent_at) = item.sent_at else {
+        return Ok(());
+    };
     let span = desk.window.span();
-    let day = day_of(sent_at);
+    let day = day_sent(item.id, sent_at)?;
     if sent_at < span.from {
         // Of the day before: only what stands nowhere is news, once that day's statement is there.
         if listed.is_none() && desk.day_before {
@@ -136,7 +138,7 @@ fn judge(
                 item,
             ));
         }
-        return;
+        return Ok(());
     }
     found.counts.items += 1;
     if let Some(amount) = item.amount {
@@ -194,6 +196,7 @@ fn judge(
             item,
         )),
     }
+    Ok(())
 }
 
 pub(super) fn difference(

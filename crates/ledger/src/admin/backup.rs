@@ -158,7 +158,7 @@ async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
     let mut connection = DatabaseLocation::file(file, Duration::ZERO)?
         .connect()
         .await?;
-    let found = crate::db::schema::newest_migration(&mut connection).await;
+    let found = crate::db::schema::newest_migration(&mut connection).await?;
     connection
         .close()
         .await

@@ -212,9 +212,10 @@ impl Ledger {
         let (mut page, mut new) = (ResealedPage::default(), Vec::with_capacity(rows.len()));
         for row in &rows {
             let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
+            let id: i64 = row.try_get("id").map_err(failed)?;
             let row = SealedRow {
-                id: row.try_get("id").map_err(failed)?,
-                key_hash: key_hash.and_then(KeyHash::from_bytes),
+                id,
+                key_hash: stored::key_hash(key_hash, ("items", &id, "key_hash"))?,
                 digest: row.try_get("digest").map_err(failed)?,
                 text: row.try_get("text").map_err(failed)?,
                 approved: row.try_get::<i64, _>("approved").map_err(failed)? != 0,

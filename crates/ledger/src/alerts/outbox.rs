@@ -178,7 +178,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn waiting_notices(&self) -> Result<Vec<(String, u64, Timestamp)>, LedgerError> {
-        let failed = |source| LedgerError::of("looking for notices", source);
+        const DOING: &str = "looking for notices";
+        let failed = |source| LedgerError::of(DOING, source);
         let query = "select recipient, count(*), min(due_at) from notices where mail_id is null \
                      group by recipient order by recipient limit 200";
         let rows = sqlx::query(query)
@@ -186,17 +187,13 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let waiting = |row: &AnyRow| {
-            let number = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
             Ok((
-                row.try_get(0)?,
-                number,
-                Timestamp::from_millis(row.try_get(2)?),
+                row.try_get(0).map_err(failed)?,
+                stored::count(row.try_get(1).map_err(failed)?, DOING)?,
+                Timestamp::from_millis(row.try_get(2).map_err(failed)?),
             ))
         };
-        rows.iter()
-            .map(waiting)
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        rows.iter().map(waiting).collect()
     }
 
     /// Somebody's notices that are due, the urgent first.

@@ -4,12 +4,12 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::db::stored;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
 use crate::items::state_machine::decide;
 use payrun_domain::approval::{Batch, BatchOrigin, BatchRow as Content};
-use payrun_domain::ids::KeyHash;
 use payrun_domain::item::Event;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
@@ -226,9 +226,9 @@ fn add(batch: &mut Batch, row: &AnyRow) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("reading a batch", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
-    let key_hash = key_hash.and_then(KeyHash::from_bytes);
+    let key_hash = stored::key_hash(key_hash, ("items", &id, "key_hash"))?;
     batch.add(&Content {
-        line: row.try_get("line").map_err(failed)?,
+        line: stored::unsigned(row.try_get("line").map_err(failed)?, ("items", &id, "line"))?,
         key: row.try_get("key").map_err(failed)?,
         key_hash: key_hash.ok_or_else(|| LedgerError::corrupt("items", id, "key_hash"))?,
         custom_order_no: row.try_get("custom_order_no").map_err(failed)?,

@@ -175,20 +175,15 @@ impl Ledger {
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
             let repeated = RepeatedItem {
-                times: row.try_get::<i64, _>(1)?.unsigned_abs(),
-                item: row.try_get(2)?,
-                run: row.try_get(3)?,
-                key: row.try_get(4)?,
-                state: row.try_get(5)?,
+                times: stored::count(row.try_get(1).map_err(failed)?, DOING)?,
+                item: row.try_get(2).map_err(failed)?,
+                run: row.try_get(3).map_err(failed)?,
+                key: row.try_get(4).map_err(failed)?,
+                state: row.try_get(5).map_err(failed)?,
             };
-            Ok((row.try_get(0)?, repeated))
+            Ok((row.try_get(0).map_err(failed)?, repeated))
         };
-        self.reviewed(query)
-            .await?
-            .iter()
-            .map(of)
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        self.reviewed(query).await?.iter().map(of).collect()
     }
 
     /// The payments of an account with these numbers, ours or the gateway's, as they were looked
@@ -236,27 +231,23 @@ impl Ledger {
         };
         let rows: Vec<(String, String)> = transactions.iter().map(of).collect();
         let query = format!(
-            "select n.value ->> 1, cast(sum(items.amount) as bigint), count(*) from json_each($1) as n cross join items \
+            "select n.value ->> 1, cast(coalesce(sum(items.amount), 0) as bigint), count(*), \
+               min(case when items.amount is null then items.id end) from json_each($1) as n cross join items \
              where items.refunded_payment = unhex(n.value ->> 0) and {COUNTS} group by n.value ->> 1"
         );
         let of = |row: &AnyRow| {
-            let times: i64 = row.try_get(2)?;
-            Ok((
-                row.try_get(0)?,
-                (
-                    row.try_get::<Option<i64>, _>(1)?.unwrap_or(0),
-                    times.unsigned_abs(),
-                ),
-            ))
+            // One whose amount is not there: what was given back together cannot be said then.
+            if let Some(item) = row.try_get::<Option<i64>, _>(3).map_err(failed)? {
+                return Err(LedgerError::corrupt("items", item, "amount"));
+            }
+            let times = stored::count(row.try_get(2).map_err(failed)?, DOING)?;
+            let sum = row.try_get(1).map_err(failed)?;
+            Ok((row.try_get(0).map_err(failed)?, (sum, times)))
         };
         let found = self
             .reviewed(sqlx::query(AssertSqlSafe(query)).bind(list(&rows)))
             .await?;
-        found
-            .iter()
-            .map(of)
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        found.iter().map(of).collect()
     }
 
     /// Our items of an account that charged somebody under these order numbers.
@@ -375,7 +366,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         Ok(KeySample {
-            count: count.unsigned_abs(),
+            count: stored::count(count, DOING)?,
             keys,
         })
     }

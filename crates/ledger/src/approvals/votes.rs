@@ -20,6 +20,7 @@ use crate::error::LedgerError;
 use payrun_domain::actor::Authorization;
 use payrun_domain::approval::{ApprovalRight, right};
 use payrun_domain::item::Event;
+use payrun_domain::money::Currency;
 use payrun_domain::time::Timestamp;
 
 /// How many approvals are listed with a run at most: one a job.
@@ -97,7 +98,7 @@ pub struct ApprovalRow {
     /// How many items.
     pub items: u64,
     /// Their money: minor units by currency code.
-    pub sums: BTreeMap<String, i64>,
+    pub sums: Vec<(Currency, i64)>,
     /// Since when it waits.
     pub asked_at: Timestamp,
     /// Until when.
@@ -490,7 +491,13 @@ fn note<'a>(
     after: serde_json::Value,
     at: Timestamp,
 ) -> NewAuditEntry<'a> {
-    let before = json!({ "state": approval.state.as_str(), "items": approval.items, "minor": approval.sums });
+    let minor: BTreeMap<&str, i64> = approval
+        .sums
+        .iter()
+        .map(|(currency, minor)| (currency.code(), *minor))
+        .collect();
+    let before =
+        json!({ "state": approval.state.as_str(), "items": approval.items, "minor": minor });
     NewAuditEntry {
         by,
         action,
@@ -570,8 +577,7 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
         needed: u32::try_from(needed).map_err(|_| corrupt("needed"))?,
         content_hash: row.try_get("content_hash").map_err(failed)?,
         items: u64::try_from(items).map_err(|_| corrupt("items"))?,
-        sums: serde_json::from_str(row.try_get("sums").map_err(failed)?)
-            .map_err(|_| corrupt("sums"))?,
+        sums: sums(row.try_get("sums").map_err(failed)?).ok_or_else(|| corrupt("sums"))?,
         asked_at: instant("asked_at")?,
         expires_at: instant("expires_at")?,
         decided_at: row
@@ -580,6 +586,14 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
             .map(Timestamp::from_millis),
         votes: Vec::new(),
     })
+}
+
+/// Minor units by currency, in the order of their codes.
+fn sums(text: &str) -> Option<Vec<(Currency, i64)>> {
+    let sums: BTreeMap<String, i64> = serde_json::from_str(text).ok()?;
+    sums.into_iter()
+        .map(|(code, minor)| Some((Currency::parse(&code).ok()?, minor)))
+        .collect()
 }
 
 fn vote(row: &AnyRow) -> Result<Vote, sqlx::Error> {

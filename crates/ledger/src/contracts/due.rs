@@ -12,6 +12,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{COLUMNS, ContractRow, key_text, read_contract};
+use crate::db::stored;
 use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError, PlanWriter};
 use payrun_domain::ids::KeyHash;
@@ -128,7 +129,8 @@ impl Ledger {
         &self,
         day: NaiveDate,
     ) -> Result<Vec<(String, u64)>, LedgerError> {
-        let failed = |source| LedgerError::of("counting overdue contracts", source);
+        const DOING: &str = "counting overdue contracts";
+        let failed = |source| LedgerError::of(DOING, source);
         let query = "select account, count(*) from contracts where state = 'active' and next_due < $1 group by account";
         let rows = sqlx::query(query)
             .bind(day.to_string())
@@ -137,14 +139,11 @@ impl Ledger {
             .map_err(failed)?;
         let count = |row: &AnyRow| {
             Ok((
-                row.try_get(0)?,
-                u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
+                row.try_get(0).map_err(failed)?,
+                stored::count(row.try_get(1).map_err(failed)?, DOING)?,
             ))
         };
-        rows.iter()
-            .map(count)
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        rows.iter().map(count).collect()
     }
 }
 

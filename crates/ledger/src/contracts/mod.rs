@@ -142,15 +142,26 @@ fn corrupt(id: i64) -> LedgerError {
 
 /// A day, where there is one. Of a day that cannot be read nobody could say what it bounds.
 fn day(row: &AnyRow, name: &str) -> Result<Option<NaiveDate>, sqlx::Error> {
-    let text: Option<String> = row.try_get(name)?;
-    let unread = || {
-        let id = row
-            .try_get::<i64, _>("contract_id")
-            .or_else(|_| row.try_get("id"));
-        undecodable("contracts", id.unwrap_or_default(), name)
-    };
-    let parse = |text: String| text.parse().map_err(|_| unread());
-    text.map(parse).transpose()
+    let id: i64 = row.try_get("id")?;
+    day_of(row, name, |column| undecodable("contracts", id, column))
+}
+
+/// Until when a period may be charged that a person has reopened.
+fn pay_by(row: &AnyRow) -> Result<Option<NaiveDate>, sqlx::Error> {
+    let period: &str = row.try_get("period")?;
+    day_of(row, "pay_by", |column| {
+        undecodable("contract_periods", period, column)
+    })
+}
+
+fn day_of(
+    row: &AnyRow,
+    column: &str,
+    corrupt: impl Fn(&str) -> sqlx::Error,
+) -> Result<Option<NaiveDate>, sqlx::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| text.parse().map_err(|_| corrupt(column)))
+        .transpose()
 }
 
 /// None where the row holds what no version of payrun writes.
@@ -395,7 +406,7 @@ fn put_in(contracts: &mut [ContractRow], rows: &[AnyRow]) -> Result<(), sqlx::Er
     for row in rows {
         let (accounted, reopened) = periods.entry(row.try_get("contract_id")?).or_default();
         let name = row.try_get("period")?;
-        match day(row, "pay_by")? {
+        match pay_by(row)? {
             Some(pay_by) => {
                 reopened.insert(name, pay_by);
             }

@@ -1,6 +1,7 @@
 //! Looking at contracts: lists by page, one with its periods, and its history.
 
 use chrono::NaiveDate;
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -87,9 +88,9 @@ pub struct ChangeRow {
     /// Why.
     pub why: String,
     /// What it was before, a JSON object; none for a new contract.
-    pub before: Option<String>,
+    pub before: Option<Value>,
     /// What it is from then on.
-    pub after: String,
+    pub after: Value,
 }
 
 impl Ledger {
@@ -281,7 +282,7 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
         item_state,
         minor: row.try_get("amount")?,
         reason: row.try_get("reason")?,
-        pay_by: super::day(row, "pay_by")?,
+        pay_by: super::pay_by(row)?,
         period,
     })
 }
@@ -298,14 +299,20 @@ fn spoken(state: &str) -> String {
 }
 
 fn change_row(row: &AnyRow) -> Result<ChangeRow, sqlx::Error> {
+    let id: i64 = row.try_get("id")?;
+    let corrupt = |column| undecodable("contract_changes", id, column);
+    let (before, after): (Option<&str>, &str) = (row.try_get("before")?, row.try_get("after")?);
     Ok(ChangeRow {
-        id: row.try_get("id")?,
+        id,
         contract: row.try_get("contract")?,
         at: Timestamp::from_millis(row.try_get("at")?),
         who: row.try_get("actor")?,
         what: row.try_get("change")?,
         why: row.try_get("reason")?,
-        before: row.try_get("before")?,
-        after: row.try_get("after")?,
+        before: before
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|_| corrupt("before"))?,
+        after: serde_json::from_str(after).map_err(|_| corrupt("after"))?,
     })
 }

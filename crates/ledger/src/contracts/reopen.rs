@@ -82,17 +82,17 @@ impl Ledger {
                 "it has no lapsed period of that name",
             ));
         };
-        let due: Option<NaiveDate> = row
-            .try_get::<String, _>("due")
+        let due: NaiveDate = row
+            .try_get::<&str, _>("due")
             .map_err(failed)?
             .parse()
-            .ok();
+            .map_err(|_| LedgerError::corrupt("contract_periods", period, "due"))?;
         update(
             &mut tx,
             &[(
                 id,
                 &contract.subscription,
-                due.into_iter().chain(contract.next_due).min(),
+                std::iter::once(due).chain(contract.next_due).min(),
             )],
         )
         .await?;

@@ -164,7 +164,7 @@ async fn migrate(
         .map(|migration| migration.version)
         .max()
         .unwrap_or(0);
-    let found = newest_migration(connection).await;
+    let found = newest_migration(connection).await?;
     let place = || home.name().to_owned();
     if found > known {
         return Err(LedgerError::Newer {
@@ -191,7 +191,7 @@ async fn migrate(
         failed.close().await.ok();
         // Another process may have done it meanwhile, or be at it: of several migrations it may
         // have done some.
-        if newest_migration(connection).await == known {
+        if matches!(newest_migration(connection).await, Ok(found) if found == known) {
             return Ok(());
         }
         let error = LedgerError::of_migration(place(), source);
@@ -202,15 +202,25 @@ async fn migrate(
     }
 }
 
-/// Zero where there is none yet.
-pub(crate) async fn newest_migration(connection: &mut AnyConnection) -> i64 {
+/// Zero where there is none yet. What cannot be read is no empty database: nothing may be laid over
+/// it.
+pub(crate) async fn newest_migration(connection: &mut AnyConnection) -> Result<i64, LedgerError> {
     let applied = sqlx::query("select max(version) from _sqlx_migrations where success")
         .fetch_one(connection)
-        .await;
-    applied
-        .ok()
-        .and_then(|row| row.try_get::<Option<i64>, _>(0).ok().flatten())
-        .unwrap_or(0)
+        .await
+        .and_then(|row| row.try_get::<Option<i64>, _>(0));
+    match applied {
+        Ok(newest) => Ok(newest.unwrap_or(0)),
+        Err(error) if is_no_such_table(&error) => Ok(0),
+        Err(error) => Err(LedgerError::of("reading the version of its schema", error)),
+    }
+}
+
+/// SQLite has no code of its own for it.
+fn is_no_such_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+    })
 }
 
 #[cfg(test)]

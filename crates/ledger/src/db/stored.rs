@@ -1,6 +1,7 @@
 //! What was stored, read back. A value that payrun never wrote is [`LedgerError::Corrupt`], with
 //! the place where it lies: nothing is made up in its stead.
 
+use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
 
@@ -26,6 +27,16 @@ pub(crate) fn count(number: i64, doing: &str) -> Result<u64, LedgerError> {
     u64::try_from(number).map_err(|_| LedgerError::Inconsistent {
         what: format!("a negative count, {doing}"),
     })
+}
+
+/// The fingerprint of a key, where there is one.
+pub(crate) fn key_hash(
+    bytes: Option<&[u8]>,
+    place: StoredAt<'_>,
+) -> Result<Option<KeyHash>, LedgerError> {
+    bytes
+        .map(|bytes| KeyHash::from_bytes(bytes).ok_or_else(|| corrupt(place)))
+        .transpose()
 }
 
 /// The state of an item.

@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::db::location::DbKind;
+use crate::db::stored;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::settle::AttemptLine;
@@ -185,7 +186,8 @@ pub(crate) fn amount_in(
             .and_then(|currency| Amount::from_minor(minor, currency))
             .map(Some)
             .map_err(|_| LedgerError::corrupt("items", id, amount)),
-        (None, _) | (_, None) => Ok(None),
+        (Some(_), None) => Err(LedgerError::corrupt("items", id, currency)),
+        (None, _) => Ok(None),
     }
 }
 
@@ -322,7 +324,7 @@ impl ChangeBatch {
                     .fetch_one(tx.connection())
                     .await
                     .map_err(failed)?;
-                u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0)
+                stored::count(row.try_get(0).map_err(failed)?, "writing items")?
             }
         };
         let written = changed == self.rows;

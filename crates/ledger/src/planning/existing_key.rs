@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::Row;
 
+use crate::db::stored;
 use crate::error::LedgerError;
 use crate::items::item_rows::{amount_of, hex, list};
 use crate::planning::plan::PlanWriter;
@@ -20,8 +21,8 @@ pub(super) struct ExistingKey {
     pub(super) id: i64,
     pub(super) job_id: i64,
     run_id: i64,
-    line: i64,
-    state: String,
+    line: u64,
+    state: State,
     content_hash: Option<KeyHash>,
     pub(super) amount: Option<Amount>,
 }
@@ -34,29 +35,24 @@ impl ExistingKey {
 
     /// Whether its order may still be carried out as it was planned.
     fn is_open(&self) -> bool {
-        match State::parse(&self.state) {
-            Some(
-                State::Planned
-                | State::AwaitingApproval
-                | State::Sending
-                | State::Pending
-                | State::Unknown
-                | State::NeedsReview,
-            ) => true,
-            Some(
-                State::Succeeded
-                | State::Failed
-                | State::Cancelled
-                | State::Rejected
-                | State::Skipped,
-            )
-            | None => false,
+        match self.state {
+            State::Planned
+            | State::AwaitingApproval
+            | State::Sending
+            | State::Pending
+            | State::Unknown
+            | State::NeedsReview => true,
+            State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Rejected
+            | State::Skipped => false,
         }
     }
 
     /// Its line in the file, for people.
-    pub(super) fn first_line(&self) -> u64 {
-        u64::try_from(self.line).unwrap_or(0)
+    pub(super) const fn first_line(&self) -> u64 {
+        self.line
     }
 
     /// Why a row with this key makes no item in a run.
@@ -65,7 +61,7 @@ impl ExistingKey {
             return duplicate_in_run(item, self.first_line());
         }
         let same = self.content_hash == Some(item.content_hash);
-        let (run, id, state) = (self.run_id, self.id, &self.state);
+        let (run, id, state) = (self.run_id, self.id, self.state);
         let amount = self
             .amount
             .map(|amount| format!(", {amount}"))
@@ -87,8 +83,8 @@ impl ExistingKey {
                  redeclare with way: modify, where its gateway takes a buyer; else it cannot be changed there)"
             )
         } else if same {
-            let mended = match (&item.again, self.state.as_str()) {
-                (ReplacementCheck::Possible, "failed" | "needs_review") => {
+            let mended = match (&item.again, self.state) {
+                (ReplacementCheck::Possible, State::Failed | State::NeedsReview) => {
                     "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
                 }
                 _ => "",
@@ -137,21 +133,23 @@ impl PlanWriter {
         .map_err(failed)?;
         let mut holders = HashMap::with_capacity(rows.len());
         for row in rows {
-            let key: &[u8] = row.try_get("key_hash").map_err(failed)?;
-            let content_hash: &[u8] = row.try_get("content_hash").map_err(failed)?;
-            let id = row.try_get("id").map_err(failed)?;
+            let id: i64 = row.try_get("id").map_err(failed)?;
+            let corrupt = |column| LedgerError::corrupt("items", id, column);
+            let key = KeyHash::from_bytes(row.try_get("key_hash").map_err(failed)?)
+                .ok_or_else(|| corrupt("key_hash"))?;
+            let content_hash: Option<&[u8]> = row.try_get("content_hash").map_err(failed)?;
+            let line: i64 = row.try_get("line").map_err(failed)?;
+            let state: &str = row.try_get("state").map_err(failed)?;
             let holder = ExistingKey {
                 id,
                 amount: amount_of(&row, id)?,
                 job_id: row.try_get("job_id").map_err(failed)?,
                 run_id: row.try_get("run_id").map_err(failed)?,
-                line: row.try_get("line").map_err(failed)?,
-                state: row.try_get("state").map_err(failed)?,
-                content_hash: KeyHash::from_bytes(content_hash),
+                line: stored::unsigned(line, ("items", &id, "line"))?,
+                state: stored::state(state, ("items", &id, "state"))?,
+                content_hash: stored::key_hash(content_hash, ("items", &id, "content_hash"))?,
             };
-            if let Some(key) = KeyHash::from_bytes(key) {
-                holders.insert(key, holder);
-            }
+            holders.insert(key, holder);
         }
         Ok(holders)
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::db::stored;
 use crate::error::LedgerError;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, hex, list};
 use crate::planning::plan::PlanWriter;
@@ -156,7 +157,10 @@ impl PlanWriter {
             let pruned: Option<i64> = row.try_get("pruned_to").map_err(failed)?;
             let earlier = EarlierItem {
                 run_id: row.try_get("run_id").map_err(failed)?,
-                content_hash: content_hash.and_then(KeyHash::from_bytes),
+                content_hash: stored::key_hash(
+                    content_hash,
+                    ("items", &stored.id, "content_hash"),
+                )?,
                 reason: row.try_get("reason").map_err(failed)?,
                 pruned: pruned.is_some_and(|to| to >= stored.id),
                 stored,

@@ -1,9 +1,11 @@
 //! One item as people see it, by its number or by what a person calls it.
 
+use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
+use crate::db::stored;
 use crate::error::LedgerError;
 use crate::items::item_rows::amount_of;
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -23,7 +25,7 @@ pub struct ItemRow {
     /// The name of its job in the workflow.
     pub job: String,
     /// Its line in the file.
-    pub line: i64,
+    pub line: u64,
     /// What may happen at most once.
     pub key: String,
     /// The key's fingerprint; none for rows that made no item.
@@ -62,6 +64,18 @@ impl ItemRow {
     /// When it is looked at next: when it is due, or when its claim ends.
     pub fn looked_at(&self) -> Option<Timestamp> {
         self.next_at.or(self.lease_until)
+    }
+
+    /// The facts from the reply, where there was one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if they are no JSON object.
+    pub fn facts(&self) -> Result<Option<Map<String, Value>>, LedgerError> {
+        self.result
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|_| LedgerError::corrupt("items", self.id, "result"))
     }
 }
 
@@ -118,19 +132,18 @@ impl Ledger {
 pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
     let doing = "reading an item";
     let failed = |source| LedgerError::of(doing, source);
-    let id = row.try_get("id").map_err(failed)?;
+    let id: i64 = row.try_get("id").map_err(failed)?;
+    let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
+    let line: i64 = row.try_get("line").map_err(failed)?;
     let word: &str = row.try_get("state").map_err(failed)?;
     Ok(ItemRow {
         id,
         job_id: row.try_get("job_id").map_err(failed)?,
         run_id: row.try_get("run_id").map_err(failed)?,
         job: row.try_get("job").map_err(failed)?,
-        line: row.try_get("line").map_err(failed)?,
+        line: stored::unsigned(line, ("items", &id, "line"))?,
         key: row.try_get("key").map_err(failed)?,
-        key_hash: row
-            .try_get::<Option<&[u8]>, _>("key_hash")
-            .map_err(failed)?
-            .and_then(KeyHash::from_bytes),
+        key_hash: stored::key_hash(key_hash, ("items", &id, "key_hash"))?,
         order_no: row.try_get("order_no").map_err(failed)?,
         custom_order_no: row.try_get("custom_order_no").map_err(failed)?,
         version: row.try_get("version").map_err(failed)?,

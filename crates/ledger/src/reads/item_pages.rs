@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
 use crate::db::location::DbKind;
+use crate::db::stored;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::reads::item::{ItemRow, item_row};
@@ -58,7 +59,7 @@ pub(super) const ITEM: &str = "i.*, j.run_id, j.name as job";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedLine {
     /// Its line.
-    pub line: i64,
+    pub line: u64,
     /// The id of what is kept of it.
     pub item: i64,
     /// Why.
@@ -144,30 +145,29 @@ impl Ledger {
     pub async fn rejected_lines(
         &self,
         job_id: i64,
-        after: (i64, i64),
+        after: (u64, i64),
         limit: u32,
     ) -> Result<Vec<RejectedLine>, LedgerError> {
         let query = sqlx::query(include_str!("rejected_lines.sql"))
             .bind(job_id)
-            .bind(after.0)
+            .bind(i64::try_from(after.0).unwrap_or(i64::MAX))
             .bind(after.1)
             .bind(i64::from(limit));
         let doing = "listing the rejected rows of a job";
         let failed = |source| LedgerError::of(doing, source);
-        let line = |row: &AnyRow| -> Result<RejectedLine, sqlx::Error> {
-            let reason: Option<String> = row.try_get("reason")?;
+        let line = |row: &AnyRow| {
+            let reason: Option<String> = row.try_get("reason").map_err(failed)?;
+            let item: i64 = row.try_get("id").map_err(failed)?;
             Ok(RejectedLine {
-                line: row.try_get("line")?,
-                item: row.try_get("id")?,
+                line: stored::unsigned(
+                    row.try_get("line").map_err(failed)?,
+                    ("items", &item, "line"),
+                )?,
+                item,
                 reason: reason.unwrap_or_default(),
             })
         };
-        self.rows(doing, query)
-            .await?
-            .iter()
-            .map(line)
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        self.rows(doing, query).await?.iter().map(line).collect()
     }
 
     /// Between which ids the items of a run are; all ids where no run is meant.

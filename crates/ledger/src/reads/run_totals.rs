@@ -62,21 +62,14 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn problems_before(&self, run_id: i64) -> Result<Vec<EarlierProblems>, LedgerError> {
-        let failed = |source| {
-            LedgerError::of(
-                "looking for items that have the keys of skipped rows",
-                source,
-            )
-        };
+        const DOING: &str = "looking for items that have the keys of skipped rows";
+        let failed = |source| LedgerError::of(DOING, source);
         let query = include_str!("earlier_problems.sql");
-        let rows = self.rows(
-            "looking for items that have the keys of skipped rows",
-            sqlx::query(query).bind(run_id),
-        );
+        let rows = self.rows(DOING, sqlx::query(query).bind(run_id));
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
             let state = stored::state(state, ("items", &state, "state"))?;
-            let items = row.try_get::<i64, _>(2).map_err(failed)?.unsigned_abs();
+            let items = stored::count(row.try_get(2).map_err(failed)?, DOING)?;
             let kind = row.try_get(3).map_err(failed)?;
             Ok(EarlierProblems {
                 run_id: row.try_get(0).map_err(failed)?,

@@ -308,6 +308,10 @@ async fn room(
         row.try_get("sum").map_err(failed)?,
         row.try_get("busy").map_err(failed)?,
     );
+    let without_amount: Option<i64> = row.try_get("without_amount").map_err(failed)?;
+    if let Some(item) = without_amount {
+        return Err(LedgerError::corrupt("items", item, "amount"));
+    }
     let last: Option<i64> = row.try_get("last").map_err(failed)?;
     let unknown: i64 = row.try_get("unknown").map_err(failed)?;
     #[cfg(feature = "mutation")]

@@ -1,6 +1,8 @@
 -- The items of a payment ($1) beside this one ($2): how much they are, whether one is under way, and when it was known of the last
 -- that the gateway had it.
 select cast(coalesce(sum(amount), 0) as bigint) as sum,
+  -- One whose amount is not there: what was given back together cannot be said then.
+  min(case when amount is null then id end) as without_amount,
   coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy,
   coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown,
   max(case when state = 'unknown' and node is null then next_at end) as asked_at,

@@ -363,7 +363,7 @@ impl NumberedItem {
         let own: Option<&str> = row.try_get("custom_order_no").map_err(failed)?;
         Ok(Self {
             id,
-            key: key.and_then(KeyHash::from_bytes),
+            key: stored::key_hash(key, ("items", &id, "key_hash"))?,
             own: own
                 .map(OrderNumber::parse)
                 .transpose()

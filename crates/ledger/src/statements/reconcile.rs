@@ -396,7 +396,7 @@ pub(crate) fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
     let key: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
     let custom: Option<&str> = row.try_get("custom_order_no").map_err(failed)?;
     let generation: i64 = row.try_get("generation").map_err(failed)?;
-    Ok(BookedItem {
+    let item = BookedItem {
         id,
         kind: row.try_get("kind").map_err(failed)?,
         state: State::parse(word).ok_or_else(|| corrupt("state"))?,
@@ -414,7 +414,11 @@ pub(crate) fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
             .map(OrderNumber::parse)
             .transpose()
             .map_err(|_| corrupt("custom_order_no"))?,
-    })
+    };
+    match item.number(item.generation) {
+        Some(_) => Ok(item),
+        None => Err(corrupt("generation")),
+    }
 }
 
 #[cfg(test)]

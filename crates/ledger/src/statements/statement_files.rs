@@ -337,7 +337,8 @@ pub(crate) fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine,
         (Ok(Some(minor)), Ok(Some(code))) => Currency::parse(code)
             .map(|currency| Some((minor, currency)))
             .map_err(|_| corrupt("currency")),
-        (Ok(_), Ok(_)) => Ok(None),
+        (Ok(Some(_)), Ok(None)) => Err(corrupt("currency")),
+        (Ok(None), Ok(_)) => Ok(None),
         (Err(source), _) | (_, Err(source)) => Err(failed(source)),
     };
     let amount =
