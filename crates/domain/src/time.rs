@@ -21,6 +21,11 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// The same instant; none if no calendar has it, as of a row that nobody wrote so.
+    pub fn in_calendar(self) -> Option<Self> {
+        DateTime::<Utc>::from_timestamp_millis(self.0).map(|_| self)
+    }
+
     /// Milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0

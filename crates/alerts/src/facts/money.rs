@@ -125,9 +125,12 @@ pub(super) async fn differences(
 
 fn difference(found: &ReconcileDifference, public_url: Option<&PublicUrl>) -> Fact {
     let result: serde_json::Result<Map<String, Value>> = serde_json::from_str(&found.result);
-    let count = |result: &Map<String, Value>| result.get("new_differences").and_then(Value::as_u64);
-    let title = match result.as_ref().map(count) {
-        Err(_) => format!("{}: {UNREADABLE}", found.lane),
+    let count = |result: &Map<String, Value>| match result.get("new_differences") {
+        None | Some(Value::Null) => Ok(None),
+        Some(count) => count.as_u64().map(Some).ok_or(()),
+    };
+    let title = match result.as_ref().map_err(|_| ()).and_then(count) {
+        Err(()) => format!("{}: {UNREADABLE}", found.lane),
         Ok(Some(1)) => format!("{}: a new difference from the statement", found.lane),
         Ok(Some(number)) => format!(
             "{}: {number} new differences from the statement",

@@ -124,13 +124,13 @@ impl RunRequest {
     /// run was begun with. `workflow` is the file as it was then.
     ///
     /// # Errors
-    /// [`LedgerError::Corrupt`] if the run's parameters or time zone cannot be read.
+    /// [`LedgerError::Corrupt`] if the run's parameters, instant or time zone cannot be read.
     pub fn dependent(job: &DependentJob, workflow: Arc<Workflow>) -> Result<Self, LedgerError> {
         let corrupt = |column| LedgerError::corrupt("runs", job.run_id, column);
         Ok(Self {
             params: serde_json::from_str(&job.params).map_err(|_| corrupt("params"))?,
             occurrence: job.occurrence.clone(),
-            at: job.at,
+            at: job.at.in_calendar().ok_or_else(|| corrupt("at"))?,
             timezone: job.timezone.parse().map_err(|_| corrupt("timezone"))?,
             // Whoever began the run has said so.
             allow_future: true,
