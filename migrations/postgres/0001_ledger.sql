@@ -191,6 +191,7 @@ create table events (
   to_state     text   not null,
   detail       text,
   alarm        text,            -- a contradiction that a person has to hear of
+  alarm_about  bytea,           -- what one that moves nothing is about: it is told once
   primary key (item_id, version)
 );
 create index events_alarms on events (at) where alarm is not null;

@@ -23,7 +23,7 @@ create table statements (
   sha256       text   not null,
   location     text   not null,           -- where the file is
   lines        bigint not null,
-  remarks      text,                      -- JSON list of sentences: what its totals say otherwise than its lines; none if all agree
+  remarks      text,                      -- JSON list: which totals say otherwise than its lines (total, says); none if all agree
   fetched_at   bigint not null,
   pruned_at    bigint,                    -- since when its lines are going
   unique (lane, day)
@@ -87,6 +87,7 @@ create table differences (
   their_state    text not null,             -- in the gateway's word
   item_id        bigint,
   line           bigint,
+  total          text collate "C",          -- which total of the statement: lines, or the caption of a sum; none of what is about no total
   detail         text not null,             -- where the reason alone does not say
   state          text collate "C" not null, -- open, explained, accepted, closed
   version        bigint not null,           -- counts the changes of state, owner and note

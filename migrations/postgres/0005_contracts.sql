@@ -33,7 +33,7 @@ create table contract_periods (
   period              text collate "C" not null, -- 2026-03, or 2026-03-31 where weeks are counted
   due                 text collate "C" not null,
   pay_by              text,                      -- until when it may be charged after it had lapsed and a person reopened it
-  state               text collate "C" not null, -- planned, paid, failed, cancelled: as its item; lapsed, waived: without one
+  state               text collate "C" not null, -- planned, paid, failed, cancelled: as its item; lapsed, waived, reopened: without one
   item_id             bigint,                    -- the item that has its key
   amount              bigint not null,
   reason              text collate "C",
@@ -50,7 +50,8 @@ create table contract_changes (
   contract_id  bigint not null,
   at           bigint not null,
   actor        text collate "C" not null,
-  change       text collate "C" not null, -- imported, changed, suspended, resumed, ended
+  change       text collate "C" not null, -- imported, changed, suspended, resumed, ended, reopened
+  code         text collate "C",           -- why payrun changed it by itself: failed, terminated, last_day; none of a person's change
   reason       text collate "C" not null,
   before       text collate "C",          -- JSON object; none for a new contract
   after        text collate "C" not null

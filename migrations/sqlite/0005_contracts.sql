@@ -33,7 +33,7 @@ create table contract_periods (
   period              text    not null,           -- 2026-03, or 2026-03-31 where weeks are counted
   due                 text    not null,
   pay_by              text,                       -- until when it may be charged after it had lapsed and a person reopened it
-  state               text    not null,           -- planned, paid, failed, cancelled: as its item; lapsed, waived: without one
+  state               text    not null,           -- planned, paid, failed, cancelled: as its item; lapsed, waived, reopened: without one
   item_id             integer,                    -- the item that has its key
   amount              integer not null,
   reason              text,
@@ -50,7 +50,8 @@ create table contract_changes (
   contract_id  integer not null,
   at           integer not null,
   actor        text    not null,
-  change       text    not null,           -- imported, changed, suspended, resumed, ended
+  change       text    not null,           -- imported, changed, suspended, resumed, ended, reopened
+  code         text,                       -- why payrun changed it by itself: failed, terminated, last_day; none of a person's change
   reason       text    not null,
   before       text,                       -- JSON object; none for a new contract
   after        text    not null

@@ -109,7 +109,7 @@ fn meant(args: &PauseArgs, what: PauseKind) -> Result<Paused, Failure> {
 async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
     let pauses = ledger.pauses().await?;
     if as_json {
-        let row = |row: &crate::ledger::PauseRow| json!({ "scope": row.scope, "name": row.name, "since": row.at.to_string(), "by": row.actor, "reason": row.reason, "what_to_do": row.what_to_do() });
+        let row = |row: &crate::ledger::PauseRow| json!({ "scope": row.scope.as_str(), "name": row.name, "since": row.at.to_string(), "by": row.actor, "reason": row.reason, "what_to_do": row.what_to_do() });
         say_json(&pauses.iter().map(row).collect());
         return Ok(Exit::Success);
     }
@@ -124,7 +124,7 @@ async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
         .collect();
     for row in pauses {
         rows.add_row([
-            row.scope,
+            row.scope.to_string(),
             row.name,
             row.at.to_string(),
             row.actor,

@@ -30,6 +30,7 @@ fn app() -> App {
             their_state: "SUCCESS".to_owned(),
             item: None,
             line: Some(1),
+            total: None,
             detail: String::new(),
         };
         let found = [

@@ -6,8 +6,16 @@ use std::path::Path;
 
 use payrun::checker;
 use payrun::domain::answer::AnswerKind;
+use payrun::domain::difference::DifferenceState;
 use payrun::domain::history::{AttemptKind, EventKind};
 use payrun::domain::item::{Alarm, State};
+use payrun::domain::occurrence::OccurrenceState;
+use payrun::domain::subscription::{
+    ContractChangeCode, ContractEvent, ContractStanding, PeriodState,
+};
+use payrun::ledger::{
+    AlertEvent, ApprovalState, LaneState, LineKind, MailState, NotificationOutcome, PausedScope,
+};
 
 use crate::support::root;
 
@@ -60,9 +68,10 @@ fn list(mut text: &str) -> Option<Vec<&str>> {
     }
 }
 
-/// The words that a column is compared with: `event = 'retry'`, `e.event in ('retry', 'claim')`.
-fn compared<'a>(text: &'a str, column: &str) -> Vec<&'a str> {
-    let mut words = Vec::new();
+/// The words that a column is compared with, each list apart: `event = 'retry'`,
+/// `e.event in ('retry', 'claim')`.
+fn compared<'a>(text: &'a str, column: &str) -> Vec<Vec<&'a str>> {
+    let mut found = Vec::new();
     for (at, _) in text.match_indices(column) {
         let before = text[..at].chars().next_back();
         if before.is_some_and(|before| before.is_alphanumeric() || before == '_') {
@@ -70,16 +79,140 @@ fn compared<'a>(text: &'a str, column: &str) -> Vec<&'a str> {
         }
         let rest = text[at + column.len()..].trim_start();
         let one = ["=", "<>"].iter().find_map(|sign| rest.strip_prefix(sign));
-        words.extend(
+        found.extend(
             one.and_then(|rest| quoted(rest.trim_start()))
-                .map(|(word, _)| word),
+                .map(|(word, _)| vec![word]),
         );
         let many = ["in (", "not in ("]
             .iter()
             .find_map(|sign| rest.strip_prefix(sign));
-        words.extend(many.and_then(list).into_iter().flatten());
+        found.extend(many.and_then(list));
     }
-    words
+    // What a Rust string is filled with comes from a type.
+    found.retain(|words| words.iter().all(|word| !word.contains('{')));
+    found
+}
+
+/// The words of a type.
+type Words = BTreeSet<&'static str>;
+
+fn words<T: Copy>(all: &[T], spelt: impl Fn(T) -> &'static str) -> Words {
+    all.iter().map(|one| spelt(*one)).collect()
+}
+
+/// The kinds of job that come with payrun.
+fn job_kinds() -> Words {
+    let files = std::fs::read_dir(root().join("jobs")).unwrap();
+    let name = |file: std::io::Result<std::fs::DirEntry>| {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        &*name.leak()
+    };
+    files.map(name).collect()
+}
+
+/// The columns that hold words, each with the types of which it may hold one: which, its table
+/// says.
+fn columns() -> Vec<(&'static str, Vec<Words>)> {
+    let state = || words(&State::ALL, State::as_str);
+    let differences = || words(&DifferenceState::ALL, DifferenceState::as_str);
+    vec![
+        (
+            "state",
+            vec![
+                state(),
+                differences(),
+                words(&PeriodState::ALL, PeriodState::as_str),
+                ContractStanding::WORDS.into(),
+                words(&OccurrenceState::ALL, |(word, _)| word),
+                words(&ApprovalState::ALL, ApprovalState::as_str),
+                words(&LaneState::ALL, LaneState::as_str),
+                words(&MailState::ALL, MailState::as_str),
+                // Of a settlement: the gateway's word.
+                ["SETTLED"].into(),
+            ],
+        ),
+        ("from_state", vec![state(), differences()]),
+        ("to_state", vec![state(), differences()]),
+        ("event", vec![words(&EventKind::ALL, EventKind::as_str)]),
+        ("alarm", vec![words(&Alarm::ALL, Alarm::as_str)]),
+        ("answer", vec![words(&AnswerKind::ALL, AnswerKind::as_str)]),
+        (
+            "kind",
+            vec![
+                words(&AttemptKind::ALL, AttemptKind::as_str),
+                words(&LineKind::ALL, LineKind::as_str),
+                job_kinds(),
+            ],
+        ),
+        ("scope", vec![words(&PausedScope::ALL, PausedScope::as_str)]),
+        (
+            "change",
+            vec![words(&ContractEvent::ALL, ContractEvent::as_str)],
+        ),
+        (
+            "code",
+            vec![
+                words(&ContractChangeCode::ALL, ContractChangeCode::as_str),
+                // Of an attempt: none.
+                [""].into(),
+            ],
+        ),
+        (
+            "outcome",
+            vec![words(
+                &NotificationOutcome::ALL,
+                NotificationOutcome::as_str,
+            )],
+        ),
+        ("phase", vec![words(&AlertEvent::ALL, AlertEvent::as_str)]),
+    ]
+}
+
+/// What of the statements compares a column with words that no type has all of.
+fn unknown(statements: &[(String, String)]) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for (column, types) in columns() {
+        let mut seen = 0;
+        for (file, text) in statements {
+            for words in compared(text, column) {
+                let words: BTreeSet<&str> = words.into_iter().collect();
+                if !types.iter().any(|known| words.is_subset(known)) {
+                    unknown.push(format!("{file}: {column} {words:?}"));
+                }
+                seen += 1;
+            }
+        }
+        assert!(
+            seen > 0 || statements.len() == 1,
+            "no statement compares {column}"
+        );
+    }
+    unknown
+}
+
+#[test]
+fn statements_compare_columns_with_words_of_one_type() {
+    assert_eq!(unknown(&statements()), Vec::<String>::new());
+}
+
+#[test]
+fn a_word_of_no_type_is_found_alone_and_among_others() {
+    for wrong in [
+        "state = 'parked'",
+        "i.state in ('sending', 'parked')",
+        "where state not in ('sending', 'waiting')",
+        "event <> 'retried'",
+        "outcome in ('applied', 'asked')",
+        "p.scope = 'lane'",
+    ] {
+        let text = [("here".to_owned(), wrong.to_owned())];
+        assert_eq!(unknown(&text).len(), 1, "{wrong}");
+    }
+    let right =
+        "state in ('sending', 'pending') and from_state = 'planned' and other.estate = 'parked'";
+    let right = [("here".to_owned(), right.to_owned())];
+    assert_eq!(unknown(&right), Vec::<String>::new());
 }
 
 #[test]
@@ -94,7 +227,8 @@ fn statements_name_only_sets_of_states_that_have_a_name() {
             let words = list(&text[at + "in (".len()..]).unwrap_or_default();
             let states: Option<BTreeSet<State>> =
                 words.iter().map(|word| State::parse(word)).collect();
-            // Lists of one word, and of the words of other types, are no sets of states.
+            // Lists of one word, and of the words of other types, are no sets of states; a list that
+            // mixes them is held to its column above.
             let Some(states) = states.filter(|states| states.len() > 1) else {
                 continue;
             };
@@ -107,30 +241,6 @@ fn statements_name_only_sets_of_states_that_have_a_name() {
     assert_eq!(unnamed, Vec::<String>::new());
     let unused: Vec<_> = named.iter().filter(|set| !found.contains(*set)).collect();
     assert!(unused.is_empty(), "no statement names {unused:?}");
-}
-
-#[test]
-fn statements_compare_columns_of_the_history_with_words_of_their_types() {
-    type IsKnown = fn(&str) -> bool;
-    let columns: [(&str, IsKnown); 4] = [
-        ("event", |word| EventKind::parse(word).is_some()),
-        ("alarm", |word| Alarm::parse(word).is_some()),
-        ("answer", |word| AnswerKind::parse(word).is_some()),
-        ("a.kind", |word| AttemptKind::parse(word).is_some()),
-    ];
-    for (column, is_known) in columns {
-        let mut seen = 0;
-        for (file, text) in statements() {
-            for word in compared(&text, column) {
-                assert!(
-                    is_known(word),
-                    "{file}: {column} is compared with \"{word}\""
-                );
-                seen += 1;
-            }
-        }
-        assert!(seen > 0, "no statement compares {column}");
-    }
 }
 
 #[test]
@@ -149,6 +259,18 @@ fn each_word_has_one_meaning() {
     once(&AttemptKind::ALL, AttemptKind::as_str, AttemptKind::parse);
     once(&AnswerKind::ALL, AnswerKind::as_str, AnswerKind::parse);
     once(&Alarm::ALL, Alarm::as_str, Alarm::parse);
+    once(&PeriodState::ALL, PeriodState::as_str, PeriodState::parse);
+    once(
+        &ContractEvent::ALL,
+        ContractEvent::as_str,
+        ContractEvent::parse,
+    );
+    once(
+        &ContractChangeCode::ALL,
+        ContractChangeCode::as_str,
+        ContractChangeCode::parse,
+    );
+    once(&PausedScope::ALL, PausedScope::as_str, PausedScope::parse);
 }
 
 /// The checker knows nothing of payrun and keeps lists of its own. Where one of them says another
@@ -172,4 +294,83 @@ fn the_checker_and_the_types_say_the_same() {
             "{word}"
         );
     }
+}
+
+/// The words that a piece of Rust compares something with: behind `==` and `!=`, and in `matches!`.
+fn compared_in_rust(code: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for sign in ["== ", "!= "] {
+        for (at, _) in code.match_indices(sign) {
+            let right = &code[at + sign.len()..];
+            let end = if right.starts_with('"') {
+                right[1..].find('"').map_or(0, |end| end + 2)
+            } else if right.starts_with("(\"") {
+                right.find(')').unwrap_or(0)
+            } else {
+                0
+            };
+            found.extend(literals(&right[..end]));
+        }
+    }
+    for (at, macro_name) in code.match_indices("matches!(") {
+        let arguments = &code[at + macro_name.len()..];
+        let (mut depth, mut pattern, mut end) = (0, 0, 0);
+        for (place, sign) in arguments.char_indices() {
+            match sign {
+                '(' => depth += 1,
+                ')' if depth == 0 => {
+                    end = place;
+                    break;
+                }
+                ')' => depth -= 1,
+                ',' if depth == 0 && pattern == 0 => pattern = place,
+                _ => {}
+            }
+        }
+        found.extend(literals(&arguments[pattern..end]));
+    }
+    found
+}
+
+fn literals(code: &str) -> impl Iterator<Item = &str> {
+    code.split('"').skip(1).step_by(2)
+}
+
+/// Also where it names a word by the way.
+#[test]
+fn the_checker_compares_with_words_of_the_types() {
+    let known: Words = [
+        words(&State::ALL, State::as_str),
+        words(&EventKind::ALL, EventKind::as_str),
+        words(&AttemptKind::ALL, AttemptKind::as_str),
+        words(&ApprovalState::ALL, ApprovalState::as_str),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut seen = BTreeSet::new();
+    for file in ["lib.rs", "approved.rs"] {
+        let path = root().join("crates/checker/src").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in compared_in_rust(code) {
+            assert!(known.contains(word), "{file}: \"{word}\"");
+            seen.insert(word.to_owned());
+        }
+    }
+    // It would find none if it looked in a wrong way.
+    for word in ["sending", "unsent", "late_done", "revoked", "approve"] {
+        assert!(seen.contains(word), "{word} of {seen:?}");
+    }
+    assert_eq!(
+        compared_in_rust(
+            "a == \"x\" && matches!(text(b, \"c\"), \"y\" | \"z\") || d == (\"u\", \"v\")"
+        ),
+        ["x", "u", "v", "y", "z"]
+    );
+    let kinds = checker::EFFECTS.map(|(kind, _)| kind);
+    assert!(
+        kinds.iter().all(|kind| job_kinds().contains(kind)),
+        "{kinds:?}"
+    );
 }

@@ -32,11 +32,23 @@ pub(super) struct MailBody {
     pub ledger: String,
 }
 
+/// How an incident stands, in the words of the templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EntryState {
+    /// It is new.
+    New,
+    /// It is over.
+    Over,
+    /// It was new and over since the last mail.
+    Passed,
+}
+
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct IncidentEntry {
-    /// `new`, `over`, or `passed`: new and over since the last mail.
-    pub state: &'static str,
+    /// How it stands.
+    pub state: EntryState,
     /// The kind, as rules spell it.
     pub kind: &'static str,
     /// Whether somebody has to act at once.
@@ -61,14 +73,17 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
     let mut places: BTreeMap<i64, usize> = BTreeMap::new();
     for notice in notices {
         match places.get(&notice.incident_id) {
-            Some(place) => entries[*place].state = "passed",
+            Some(place) => entries[*place].state = EntryState::Passed,
             None => {
                 places.insert(notice.incident_id, entries.len());
                 entries.push(entry(notice, zone));
             }
         }
     }
-    for entry in entries.iter_mut().filter(|entry| entry.state != "new") {
+    for entry in entries
+        .iter_mut()
+        .filter(|entry| entry.state != EntryState::New)
+    {
         (entry.urgent, entry.advice) = (false, String::new());
     }
     let subject = subject(&entries);
@@ -88,8 +103,8 @@ fn entry(notice: &NoticeRow, zone: Tz) -> IncidentEntry {
     let payload = facts::read(&notice.payload);
     IncidentEntry {
         state: match notice.event {
-            AlertEvent::Opened => "new",
-            AlertEvent::Closed => "over",
+            AlertEvent::Opened => EntryState::New,
+            AlertEvent::Closed => EntryState::Over,
         },
         kind: notice.kind.as_str(),
         urgent: notice.kind.is_urgent(),
@@ -110,15 +125,15 @@ fn entry(notice: &NoticeRow, zone: Tz) -> IncidentEntry {
 fn subject(entries: &[IncidentEntry]) -> String {
     let first = entries
         .iter()
-        .find(|entry| entry.state == "new")
+        .find(|entry| entry.state == EntryState::New)
         .or_else(|| entries.first());
     let Some(first) = first else {
         return "[payrun] nothing to tell".to_owned();
     };
     let mark = match first.state {
-        "new" if first.urgent => "URGENT: ",
-        "new" => "",
-        _ => "over: ",
+        EntryState::New if first.urgent => "URGENT: ",
+        EntryState::New => "",
+        EntryState::Over | EntryState::Passed => "over: ",
     };
     let more = match entries.len() {
         1 => String::new(),
@@ -220,7 +235,7 @@ mod tests {
         ]);
         assert_eq!(
             (letter.entries.len(), letter.entries[0].state, letter.urgent),
-            (1, "passed", false)
+            (1, EntryState::Passed, false)
         );
         assert_eq!(letter.entries[0].advice, "");
         assert_eq!(letter.subject, "[payrun] over: hk is stopped");

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 /// The kinds of job that move money, and the books in which it shows.
-const EFFECTS: [(&str, &str); 3] = [
+pub const EFFECTS: [(&str, &str); 3] = [
     ("deduct", "payment"),
     ("pay", "payment"),
     ("refund", "refund"),

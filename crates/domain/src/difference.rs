@@ -3,6 +3,22 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+/// A total at the end of a statement that is not what its lines come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SummaryRemark {
+    /// Which one: [`SummaryRemark::LINES`], or the caption of a sum as the gateway writes it.
+    pub total: String,
+    /// A sentence for people.
+    pub says: String,
+}
+
+impl SummaryRemark {
+    /// The number of lines.
+    pub const LINES: &str = "lines";
+}
+
 /// Why something differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DifferenceReason {

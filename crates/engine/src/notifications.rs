@@ -481,6 +481,7 @@ fn notification_claim(
         notification,
         item_id: item.id,
         answer: answer(account, kind, item, &order_no, &seen),
+        amount: seen.amount.clone().and_then(Result::ok),
         differs: seen.differs(order_no.as_str(), item.amount),
         order_no,
         facts: seen.result,

@@ -65,7 +65,7 @@ pub use contracts::stop_reasons::StopReason;
 pub use contracts::{
     AccountedPeriod, AutomaticStop, ChangeRow, ContractAction, ContractChange,
     ContractChangeOutcome, ContractFilter, ContractNews, ContractRow, ContractStop, Import,
-    LAST_DAY, NewContract, PeriodOutcome, PeriodRow, PlannedContract, PlannedPeriod, ReopenRequest,
+    NewContract, PeriodOutcome, PeriodRow, PlannedContract, PlannedPeriod, ReopenRequest,
     UpsertOutcome,
 };
 use db::location::DatabaseLocation;
@@ -85,7 +85,7 @@ pub use items::operator_action::{ActionResult, OperatorAction};
 pub use items::settle::{Attempt, SettleOutcome, Settlement};
 pub use items::statement_line::{EvidenceOutcome, StatementEvidence};
 pub use lanes::lane_states::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
-pub use lanes::pauses::{PauseRow, PauseTarget, decide_about};
+pub use lanes::pauses::{PauseRow, PauseTarget, PausedScope, decide_about};
 pub use notifications::notification_queue::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };

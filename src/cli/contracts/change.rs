@@ -87,6 +87,7 @@ async fn change(
         what,
         who: args.author.proven(&ledger, Role::Operator).await?,
         why: why.as_str().to_owned(),
+        code: None,
         today: day_of(now, project.config.timezone),
         now,
     };

@@ -13,7 +13,9 @@ use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
-use crate::domain::subscription::{ContractStanding, DuePeriod, RunDays, Subscription};
+use crate::domain::subscription::{
+    ContractStanding, DuePeriod, PeriodState, RunDays, Subscription,
+};
 use crate::engine::contracts::day_of;
 use crate::ledger::{ChangeRow, ContractRow, Ledger, LedgerError, PeriodRow};
 
@@ -232,12 +234,18 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
 
 /// What became of a period; while its item is under way, where that is.
 fn state(period: &PeriodRow) -> String {
-    if let Some(pay_by) = period.pay_by.filter(|_| period.state == "reopened") {
+    if let Some(pay_by) = period
+        .pay_by
+        .filter(|_| period.state == PeriodState::Reopened)
+    {
         return format!("reopened until {pay_by}");
     }
-    match period.item_state.filter(|_| period.state == "planned") {
-        Some(State::Planned) | None => period.state.clone(),
-        Some(state) => format!("{}, {}", period.state, state.label()),
+    match period
+        .item_state
+        .filter(|_| period.state == PeriodState::Planned)
+    {
+        Some(State::Planned) | None => period.state.label().to_owned(),
+        Some(state) => format!("{}, {}", period.state.label(), state.label()),
     }
 }
 
@@ -247,7 +255,7 @@ fn print_changes(changes: &[ChangeRow]) {
         rows.add_row([
             change.at.to_string(),
             cut(&change.who, 20),
-            change.what.clone(),
+            change.what.to_string(),
             cut(&change.why, 90),
         ]);
     }
@@ -259,7 +267,7 @@ fn period_json(period: &PeriodRow, currency: Currency) -> Value {
     json!({
         "period": period.period,
         "due": period.due.to_string(),
-        "state": period.state,
+        "state": period.state.label(),
         "item": period.item,
         "item_state": period.item_state.map(State::as_str),
         "withdrawn": period.is_withdrawn,
@@ -273,7 +281,7 @@ fn change_json(change: &ChangeRow) -> Value {
     json!({
         "at": change.at.to_string(),
         "by": change.who,
-        "what": change.what,
+        "what": change.what.as_str(),
         "why": change.why,
         "before": change.before,
         "after": change.after,

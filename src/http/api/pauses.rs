@@ -17,7 +17,7 @@ use crate::http::extract::JsonBody;
 /// What is paused.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PauseView {
-    scope: String,
+    scope: &'static str,
     name: String,
     at: String,
     actor: String,
@@ -88,7 +88,7 @@ impl Pause {
 pub(super) async fn pauses(State(app): State<App>) -> Result<Json<Vec<PauseView>>, ApiError> {
     let paused = app.engine().ledger.pauses().await?;
     let views = paused.into_iter().map(|row| PauseView {
-        scope: row.scope,
+        scope: row.scope.as_str(),
         name: row.name,
         at: row.at.to_string(),
         actor: row.actor,

@@ -680,6 +680,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
                 Actor::payrun()
             },
             why: why.to_owned(),
+            code: None,
             today: chrono::NaiveDate::from_ymd_opt(
                 2026,
                 11,

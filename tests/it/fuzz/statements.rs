@@ -76,7 +76,10 @@ fn statements(target: &Target, format: StatementFormat, name: &str) {
                 .all(|pair| pair[0].line + 1 == pair[1].line)
         );
         let differs = read.totals.map(|totals| totals.differs).unwrap_or_default();
-        assert!(differs.iter().all(|reason| reason.len() <= REASON_MAX));
-        format!("read, {}", differs.first().map_or("", String::as_str))
+        assert!(differs.iter().all(|reason| reason.says.len() <= REASON_MAX));
+        format!(
+            "read, {}",
+            differs.first().map_or("", |reason| reason.says.as_str())
+        )
     });
 }

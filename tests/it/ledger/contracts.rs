@@ -17,7 +17,7 @@ use payrun::domain::item::{Event, State, apply};
 use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::Rate;
 use payrun::domain::subscription::{
-    Anchor, BillingInterval, BillingTerms, ContractOffer, ContractStanding,
+    Anchor, BillingInterval, BillingTerms, ContractEvent, ContractOffer, ContractStanding,
 };
 use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
@@ -169,6 +169,7 @@ impl World {
             what,
             who: by("ann").actor,
             why: "asked".to_owned(),
+            code: None,
             today: self.today,
             now,
         };
@@ -210,7 +211,7 @@ impl World {
         self.periods(name)
             .await
             .iter()
-            .map(|one| format!("{} {}", one.period, one.state))
+            .map(|one| format!("{} {}", one.period, one.state.label()))
             .collect()
     }
 
@@ -801,7 +802,7 @@ impl World {
             .any(|(from, to)| (*from..*to).contains(&period.due));
         let ended = matches!(row.subscription.standing, ContractStanding::Ended { .. });
         let why = || format!("{period:#?} {stopped:?} {row:#?} {deeds:#?}");
-        match period.state.as_str() {
+        match period.state.label() {
             // With an item: it was withdrawn.
             "waived" => assert!(within || ended || period.item.is_some(), "{}", why()),
             "lapsed" => assert!(
@@ -827,9 +828,11 @@ impl World {
             let at = DateTime::from_timestamp_millis(change.at.millis())
                 .unwrap()
                 .date_naive();
-            match change.what.as_str() {
-                "suspended" => since = Some(at),
-                "resumed" | "ended" => stopped.extend(since.take().map(|since| (since, at))),
+            match change.what {
+                ContractEvent::Suspended => since = Some(at),
+                ContractEvent::Resumed | ContractEvent::Ended => {
+                    stopped.extend(since.take().map(|since| (since, at)))
+                }
                 _ => {}
             }
         }

@@ -28,6 +28,7 @@ fn difference(reason: DifferenceReason, day: &str, number: &str) -> Difference {
         their_state: "SUCCESS".to_owned(),
         item: None,
         line: Some(1),
+        total: None,
         detail: String::new(),
     }
 }
@@ -92,6 +93,25 @@ fn the_same_difference_is_one_row_whenever_it_is_found() {
             .await
             .unwrap();
         assert_eq!((kept[0].id, kept[0].is_new), (4, true));
+        // A total is known by its caption, however the sentence is worded.
+        let of_total = |total: &str, detail: &str| Difference {
+            total: Some(total.to_owned()),
+            detail: detail.to_owned(),
+            ..difference(DifferenceReason::Summary, "2026-11-20", "")
+        };
+        let told = [
+            of_total("fees", "fees are not what the lines sum up to"),
+            of_total("fees", "the lines sum up to other fees"),
+            of_total("refunds", "refunds are not what the lines sum up to"),
+        ];
+        let kept = ledger
+            .keep_differences("hk", &told, 9, at(5))
+            .await
+            .unwrap();
+        let ids: Vec<i64> = kept.iter().map(|kept| kept.id).collect();
+        assert_eq!(ids, [5, 5, 6]);
+        let total = row(&ledger, 5).await.difference.total;
+        assert_eq!(total.as_deref(), Some("fees"));
     });
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::item::State;
+use payrun::domain::money::{Amount, Currency};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
     Claimed, Ledger, NewNotification, NotificationClaim, NotificationFilter, NotificationOutcome,
@@ -50,6 +51,7 @@ fn said(
         item_id: claimed.id(),
         order_no: claimed.order_no().clone(),
         answer,
+        amount: Amount::from_minor(900, Currency::parse("HKD").unwrap()).ok(),
         differs: "it names 9.00 HKD, ours is 10.00 HKD".into(),
         facts: serde_json::Map::from_iter([("state".to_owned(), "SUCCESS".into())]),
         evidence: "as it came".into(),
@@ -354,6 +356,21 @@ fn another_amount_is_an_alarm_once_and_closes_nothing() {
                 .collect::<Vec<_>>(),
             ["amount_differs"]
         );
+        // The sentence does not say whether it is the same: what it is about does.
+        for (digest, minor, differs, outcome) in [
+            ("c", 900, "reworded", NotificationOutcome::NoChange),
+            ("d", 901, "reworded", NotificationOutcome::Mismatch),
+            ("e", 901, "reworded again", NotificationOutcome::NoChange),
+        ] {
+            let kept = kept(&desk.ledger, digest, claimed.order_no()).await;
+            let said = NotificationClaim {
+                amount: Amount::from_minor(minor, Currency::parse("HKD").unwrap()).ok(),
+                differs: differs.into(),
+                ..said(&kept, &claimed, Answer::from(Cause::Mismatch), at(5))
+            };
+            let told = desk.ledger.apply_notifications(&[said]).await.unwrap();
+            assert_eq!(told, [outcome], "{digest}");
+        }
         desk.assert_sound().await;
     });
 }

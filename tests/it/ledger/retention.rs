@@ -1,5 +1,6 @@
 //! What is pruned when its time is over, and what never is.
 
+use payrun::domain::difference::SummaryRemark;
 use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
@@ -277,7 +278,7 @@ fn what_was_fetched_of_a_day_that_was_not_over_gives_way_to_its_whole_file() {
             fetched_at: at(second),
             day_ends: at(100),
             remarks: if sha256 == "whole" {
-                vec!["a total differs".into()]
+                vec![remark()]
             } else {
                 Vec::new()
             },
@@ -312,7 +313,7 @@ fn what_was_fetched_of_a_day_that_was_not_over_gives_way_to_its_whole_file() {
         };
         assert_eq!(
             (kept.fetched_at, &kept.remarks[..]),
-            (at(110), &["a total differs".to_owned()][..])
+            (at(110), &[remark()][..])
         );
         assert_eq!(
             ledger.statement_lines(kept.id, 0, 100).await.unwrap().len(),
@@ -383,5 +384,12 @@ fn line(line: u64) -> payrun::ledger::StatementLine {
         amount: None,
         fee: None,
         settled: None,
+    }
+}
+
+fn remark() -> SummaryRemark {
+    SummaryRemark {
+        total: SummaryRemark::LINES.to_owned(),
+        says: "a total differs".to_owned(),
     }
 }

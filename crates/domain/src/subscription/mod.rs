@@ -9,6 +9,7 @@
 
 mod follow_up;
 mod prices;
+mod record;
 mod revise;
 mod terms;
 
@@ -20,6 +21,7 @@ use super::money::Amount;
 
 pub use follow_up::{ContractFollowUp, ContractSignal, FailedItem, follow};
 pub use prices::{PriceList, PricesError};
+pub use record::{ContractChangeCode, ContractEvent, PeriodState};
 pub use revise::{ContractOffer, RevisionError};
 pub use terms::{Anchor, BillingInterval, BillingTerms, Period, TermsError};
 

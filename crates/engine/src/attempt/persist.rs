@@ -9,6 +9,7 @@
 //! A file that nobody has signed, and that has no total, may have been cut on its way: it is
 //! fetched twice, and only what came twice is read.
 
+use payrun_domain::difference::SummaryRemark;
 use std::fmt::Display;
 
 use bytes::Bytes;
@@ -182,7 +183,7 @@ fn day(call: &Call) -> String {
 /// Keeps a day's lines; none, and no file, where there was no trade.
 async fn keep_lines(
     context: &AttemptContext<'_>,
-    (day, sha256, remarks): (String, String, Vec<String>),
+    (day, sha256, remarks): (String, String, Vec<SummaryRemark>),
     lines: Vec<Line>,
     seen: &mut Observation,
     location: Option<String>,

@@ -16,10 +16,12 @@ use serde_json::Value;
 use super::Engine;
 use crate::attempt::AttemptContext;
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::{ContractFollowUp, ContractSignal, FailedItem, follow};
+use payrun_domain::subscription::{
+    ContractChangeCode, ContractFollowUp, ContractSignal, FailedItem, follow,
+};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::Call;
-use payrun_ledger::{ContractAction, ContractChange, ContractNews, LAST_DAY, LedgerError};
+use payrun_ledger::{ContractAction, ContractChange, ContractNews, LedgerError};
 
 pub use import::{ImportError, ImportOptions, ImportReport, RejectedContract};
 pub(super) use planning::{claim_contracts, note};
@@ -88,6 +90,7 @@ impl Engine {
                 what,
                 who: Actor::payrun(),
                 why,
+                code: Some(ContractChangeCode::Failed),
                 today: self.day(now),
                 now,
             };
@@ -113,11 +116,12 @@ impl Engine {
         let today = self.day(now);
         let over = self.ledger.contracts_over(today, PAGE).await?;
         for (id, end) in &over {
-            let why = format!("{LAST_DAY}{end}, is over");
+            let why = format!("its last day, {end}, is over");
             let change = ContractChange {
                 what: ContractAction::End,
                 who: Actor::payrun(),
                 why,
+                code: Some(ContractChangeCode::LastDay),
                 today,
                 now,
             };
@@ -145,6 +149,7 @@ pub(super) async fn is_ended(context: &AttemptContext<'_>, call: &Call, now: Tim
         what: ContractAction::End,
         who: Actor::payrun(),
         why,
+        code: Some(ContractChangeCode::Terminated),
         today: engine.day(now),
         now,
     };

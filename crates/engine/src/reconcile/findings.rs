@@ -122,12 +122,33 @@ pub(super) struct Findings {
     pub closed: Vec<ClosedItem>,
 }
 
+/// When a difference of the report was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sighting {
+    /// By this reconciliation for the first time, or anew.
+    New,
+    /// By an earlier one too.
+    Again,
+    /// By an earlier one, of days that this one does not reconcile.
+    Earlier,
+}
+
+impl Sighting {
+    /// The word for it in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Again => "again",
+            Self::Earlier => "earlier",
+        }
+    }
+}
+
 /// A difference of the report, and where it stands in the ledger.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ListedDifference<'a> {
     pub id: i64,
-    /// `new`, `again` or `earlier`.
-    pub found: &'static str,
+    pub found: Sighting,
     pub state: DifferenceState,
     pub owner: Option<&'a str>,
     pub difference: &'a Difference,
@@ -139,7 +160,11 @@ impl Findings {
         let pairs = self.differences.iter().zip(&self.kept);
         pairs.map(|(difference, kept)| ListedDifference {
             id: kept.id,
-            found: if kept.is_new { "new" } else { "again" },
+            found: if kept.is_new {
+                Sighting::New
+            } else {
+                Sighting::Again
+            },
             state: kept.state,
             owner: kept.owner.as_deref(),
             difference,
@@ -150,7 +175,7 @@ impl Findings {
     pub fn earlier(&self) -> impl Iterator<Item = ListedDifference<'_>> {
         self.carried.iter().map(|row| ListedDifference {
             id: row.id,
-            found: "earlier",
+            found: Sighting::Earlier,
             state: row.state,
             owner: row.owner.as_deref(),
             difference: &row.difference,

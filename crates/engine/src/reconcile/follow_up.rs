@@ -4,6 +4,7 @@
 //! What cannot be looked at again, since its statement has gone or a check is not made this time,
 //! stays as it is.
 
+use payrun_domain::difference::SummaryRemark;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::day_range::{BORDER, DayRange, day_sent};
@@ -134,6 +135,12 @@ fn is_inside(desk: &ReconcileContext<'_>, day: &str) -> bool {
     (desk.ends.0.as_str()..=desk.ends.1.as_str()).contains(&day)
 }
 
+/// Whether a statement still says of the same total that it differs.
+fn is_said(remarks: &[SummaryRemark], difference: &Difference) -> bool {
+    let mut totals = remarks.iter().map(|remark| &remark.total);
+    totals.any(|total| difference.total.as_ref() == Some(total))
+}
+
 /// Whether this reconciliation looks for such a difference at all.
 fn can_be_judged(desk: &ReconcileContext<'_>, reason: DifferenceReason) -> bool {
     reason != DifferenceReason::Fee || desk.fee_rate.is_some()
@@ -172,7 +179,7 @@ async fn judge_again(
             }
         } else if difference.reason == DifferenceReason::Summary {
             match statements.by_day.get(&difference.day) {
-                Some(statement) if !statement.remarks.contains(&difference.detail) => {
+                Some(statement) if !is_said(&statement.remarks, difference) => {
                     followed.close(row, "its statement has other totals now");
                 }
                 Some(_) | None => followed.stay.push(row),

@@ -228,6 +228,7 @@ pub(super) fn difference(
         their_state: String::new(),
         item: Some(item.id),
         line: None,
+        total: None,
         detail,
     }
 }

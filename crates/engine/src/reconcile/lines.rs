@@ -1,6 +1,7 @@
 //! From the gateway's side: every line of the statements, a page at a time, against the item it
 //! names.
 
+use payrun_domain::difference::SummaryRemark;
 use std::collections::{HashMap, HashSet};
 
 use rust_decimal::Decimal;
@@ -71,7 +72,7 @@ fn others_rule(
 }
 
 /// A total that is not what the lines come to.
-pub(super) fn of_summary(day: &str, remark: &str) -> Difference {
+pub(super) fn of_summary(day: &str, remark: &SummaryRemark) -> Difference {
     Difference {
         reason: DifferenceReason::Summary,
         day: day.to_owned(),
@@ -85,7 +86,8 @@ pub(super) fn of_summary(day: &str, remark: &str) -> Difference {
         their_state: String::new(),
         item: None,
         line: None,
-        detail: remark.to_owned(),
+        total: Some(remark.total.clone()),
+        detail: remark.says.clone(),
     }
 }
 
@@ -458,6 +460,7 @@ fn difference(
         their_state: line.state.clone(),
         item: item.map(|item| item.id),
         line: Some(line.line),
+        total: None,
         detail: detail.to_owned(),
     }
 }

@@ -8,6 +8,7 @@
 //! Errors name the place and what is wrong there, never what the file says: it holds names of
 //! payers.
 
+use payrun_domain::difference::SummaryRemark;
 use std::fmt;
 use std::io::BufRead;
 
@@ -96,9 +97,8 @@ pub struct StatementTotals {
     pub count: u64,
     /// The other captions with their values as written.
     pub values: Vec<(String, String)>,
-    /// What it says otherwise than the lines, a sentence each. The lines are there as a whole all
-    /// the same.
-    pub differs: Vec<String>,
+    /// What it says otherwise than the lines. The lines are there as a whole all the same.
+    pub differs: Vec<SummaryRemark>,
 }
 
 /// Why a file cannot be read, and where.

@@ -110,9 +110,14 @@ fn a_summary_is_compared_with_the_lines() {
     ");
     let differs = |name: &str| {
         let statement = read(StatementFormat::Wechat, &golden(name)).unwrap();
-        (statement.lines.len(), statement.totals.unwrap().differs)
+        let totals = statement.totals.unwrap();
+        let told = totals.differs.into_iter();
+        let told: Vec<String> = told
+            .map(|told| format!("{}: {}", told.total, told.says))
+            .collect();
+        (statement.lines.len(), told)
     };
-    let told = "the file has 2 lines, its summary says another number".to_owned();
+    let told = "lines: the file has 2 lines, its summary says another number".to_owned();
     assert_eq!(differs("wechat-wrong-count.csv"), (2, vec![told]));
     let (lines, told) = differs("wechat-wrong-total.csv");
     assert_eq!((lines, told.len()), (2, 1));
@@ -131,8 +136,8 @@ fn a_summary_is_compared_with_the_lines() {
         .differs;
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].contains("its summary says another number")
-            && told[1].starts_with("退款总金额 is not"),
+        told[0].says.contains("its summary says another number")
+            && told[1].says.starts_with("退款总金额 is not"),
         "{told:?}"
     );
     let cut = broken(

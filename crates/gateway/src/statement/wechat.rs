@@ -23,6 +23,7 @@
 //! over several would be. What differs is told beside the lines: the file is signed, so that they
 //! are all there, and how the gateway counts is not documented.
 
+use payrun_domain::difference::SummaryRemark;
 use std::io::BufRead;
 
 use super::cells::{Cell, split, split_into};
@@ -233,19 +234,21 @@ impl BillReader {
         let whole = count.text.strip_suffix(".0").unwrap_or(count.text);
         let (mut values, mut differs) = (Vec::new(), Vec::new());
         if whole.parse() != Ok(self.count) {
-            differs.push(format!(
-                "the file has {} lines, its summary says another number",
-                self.count
-            ));
+            differs.push(SummaryRemark {
+                total: SummaryRemark::LINES.to_owned(),
+                says: format!(
+                    "the file has {} lines, its summary says another number",
+                    self.count
+                ),
+            });
         }
         for (caption, total) in pairs {
             let caption = caption.text.trim();
             if let Some(at) = SUMS.iter().position(|(_, known)| *known == caption) {
-                differs.extend(
-                    self.sums[at]
-                        .differs(total.text)
-                        .then(|| format!("{caption} is not what the lines sum up to")),
-                );
+                differs.extend(self.sums[at].differs(total.text).then(|| SummaryRemark {
+                    total: caption.to_owned(),
+                    says: format!("{caption} is not what the lines sum up to"),
+                }));
             }
             values.push((caption.to_owned(), total.text.to_owned()));
         }

@@ -29,6 +29,9 @@ pub enum AlertEvent {
 }
 
 impl AlertEvent {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Opened, Self::Closed];
+
     /// The word for it, as the ledger spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,6 +102,9 @@ pub enum MailState {
 }
 
 impl MailState {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Sent, Self::Refused, Self::Expired];
+
     /// The word for it, as the ledger spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -110,9 +116,7 @@ impl MailState {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Waiting, Self::Sent, Self::Refused, Self::Expired]
-            .into_iter()
-            .find(|state| state.as_str() == word)
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 

@@ -18,7 +18,9 @@ use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::policy::Policy;
-use payrun_domain::subscription::{ContractStanding, Subscription, WaivedPeriod};
+use payrun_domain::subscription::{
+    ContractChangeCode, ContractEvent, ContractStanding, Subscription, WaivedPeriod,
+};
 use payrun_domain::time::Timestamp;
 
 /// The field that names a contract, of which one value is in flight at a time.
@@ -49,6 +51,8 @@ pub struct ContractChange {
     pub who: Actor,
     /// Why.
     pub why: String,
+    /// Why, where payrun changes it by itself.
+    pub code: Option<ContractChangeCode>,
     /// The day it is, on the wall clock of due dates.
     pub today: NaiveDate,
     /// The instant it is.
@@ -92,7 +96,7 @@ pub struct ContractNews {
 
 /// A contract as it is after a change, and what goes with it.
 struct ContractAfterChange {
-    what: &'static str,
+    what: ContractEvent,
     subscription: Subscription,
     waived: Vec<WaivedPeriod>,
 }
@@ -283,6 +287,7 @@ async fn apply(
     let history = History {
         contract_id: contract.id,
         what: after.what,
+        code: change.code,
         before,
         after: now,
     };
@@ -350,14 +355,14 @@ fn after(
     match change.what {
         ContractAction::Suspend => ours
             .suspended(today, &change.why)
-            .map(|suspended| plain("suspended", suspended))
+            .map(|suspended| plain(ContractEvent::Suspended, suspended))
             .ok_or("it is not active"),
         ContractAction::Resume => {
             let (subscription, waived) = ours
                 .resumed(open, today, &contract.accounted)
                 .ok_or("it is not suspended")?;
             Ok(ContractAfterChange {
-                what: "resumed",
+                what: ContractEvent::Resumed,
                 subscription,
                 waived,
             })
@@ -368,7 +373,7 @@ fn after(
                 .ended(open, on, &change.why, &contract.accounted)
                 .ok_or("it has ended already")?;
             Ok(ContractAfterChange {
-                what: "ended",
+                what: ContractEvent::Ended,
                 subscription,
                 waived,
             })
@@ -383,7 +388,7 @@ fn after(
             Err("it ends on that day or before")
         }
         ContractAction::EndOn(day) => Ok(plain(
-            "changed",
+            ContractEvent::Changed,
             Subscription {
                 terms: ours.terms.until(Some(day)),
                 ..ours.clone()

@@ -30,7 +30,8 @@ use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::subscription::{
-    Anchor, BillingInterval, BillingTerms, ContractStanding, PriceList, Subscription, WaivedPeriod,
+    Anchor, BillingInterval, BillingTerms, ContractChangeCode, ContractEvent, ContractStanding,
+    PriceList, Subscription, WaivedPeriod,
 };
 use payrun_domain::time::Timestamp;
 
@@ -39,7 +40,7 @@ pub(super) use change::withdraw_what_has_ended;
 pub use change::{ContractAction, ContractChange, ContractChangeOutcome, ContractNews};
 pub use due::{AccountedPeriod, PeriodOutcome, PlannedContract, PlannedPeriod};
 pub(super) use period_moves::{note_moved, periods_of};
-pub use read::{AutomaticStop, ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow};
+pub use read::{AutomaticStop, ChangeRow, ContractFilter, ContractStop, PeriodRow};
 pub use reopen::ReopenRequest;
 pub use upsert::{Import, NewContract, UpsertOutcome};
 
@@ -300,7 +301,8 @@ async fn update(
 /// One row of the history.
 struct History {
     contract_id: i64,
-    what: &'static str,
+    what: ContractEvent,
+    code: Option<ContractChangeCode>,
     before: Option<Value>,
     after: Value,
 }
@@ -316,15 +318,16 @@ async fn note_changes(
     let row = |one: &History| {
         json!({
             "contract_id": one.contract_id,
-            "what": one.what,
+            "what": one.what.as_str(),
+            "code": one.code.map(ContractChangeCode::as_str),
             "before": one.before.as_ref().map(text),
             "after": text(&one.after),
         })
     };
     let rows: Vec<_> = changes.iter().map(row).collect();
-    let insert = "insert into contract_changes (contract_id, at, actor, change, reason, before, after) \
-                  select cast(value ->> 'contract_id' as bigint), cast($2 as bigint), $3, value ->> 'what', $4, \
-                    value ->> 'before', value ->> 'after' from json_each($1)";
+    let insert = "insert into contract_changes (contract_id, at, actor, change, code, reason, before, after) \
+                  select cast(value ->> 'contract_id' as bigint), cast($2 as bigint), $3, value ->> 'what', value ->> 'code', \
+                    $4, value ->> 'before', value ->> 'after' from json_each($1)";
     let noted = sqlx::query(insert)
         .bind(list(&rows))
         .bind(now.millis())

@@ -5,6 +5,7 @@ use crate::db::write_tx::WriteTx;
 use crate::items::item_rows::ItemChange;
 use crate::items::item_rows::list;
 use payrun_domain::item::State;
+use payrun_domain::subscription::PeriodState;
 use serde::Serialize;
 
 /// The item, the period's state, and whether its contract must hear of it.
@@ -37,13 +38,13 @@ fn moved(written: &ItemChange<'_>) -> Option<PeriodMove> {
         State::Succeeded | State::Failed | State::Cancelled
     );
     let (state, news) = match to {
-        State::Succeeded => ("paid", 0),
-        State::Failed => ("failed", 1),
-        State::Cancelled => ("cancelled", 0),
+        State::Succeeded => (PeriodState::Paid, 0),
+        State::Failed => (PeriodState::Failed, 1),
+        State::Cancelled => (PeriodState::Cancelled, 0),
         State::Planned | State::Sending | State::Pending | State::Unknown | State::NeedsReview
             if again =>
         {
-            ("planned", 0)
+            (PeriodState::Planned, 0)
         }
         State::AwaitingApproval
         | State::Planned
@@ -56,7 +57,7 @@ fn moved(written: &ItemChange<'_>) -> Option<PeriodMove> {
     };
     Some(PeriodMove {
         item_id: stored.id,
-        state,
+        state: state.as_str(),
         failure_unprocessed: news,
     })
 }

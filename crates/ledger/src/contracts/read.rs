@@ -10,6 +10,7 @@ use crate::error::undecodable;
 use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError};
 use payrun_domain::item::State;
+use payrun_domain::subscription::{ContractChangeCode, ContractEvent, PeriodState};
 use payrun_domain::time::Timestamp;
 
 /// Which contracts are meant.
@@ -30,9 +31,8 @@ pub struct PeriodRow {
     pub period: String,
     /// The day it fell due.
     pub due: NaiveDate,
-    /// `planned`, `paid`, `failed`, `lapsed`, `waived` (also where its item was withdrawn) or
-    /// `reopened`.
-    pub state: String,
+    /// What became of it.
+    pub state: PeriodState,
     /// The item that has its key.
     pub item: Option<i64>,
     /// Where that item is.
@@ -46,9 +46,6 @@ pub struct PeriodRow {
     /// Until when it may be charged, where a person has reopened it.
     pub pay_by: Option<NaiveDate>,
 }
-
-/// How the reason begins of a contract that has ended as was agreed.
-pub const LAST_DAY: &str = "its last day, ";
 
 /// How payrun stopped charging a contract by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,10 +80,12 @@ pub struct ChangeRow {
     pub at: Timestamp,
     /// Who.
     pub who: String,
-    /// `imported`, `changed`, `suspended`, `resumed`, `ended` or `reopened`.
-    pub what: String,
+    /// What it was.
+    pub what: ContractEvent,
     /// Why.
     pub why: String,
+    /// Why, where payrun did it by itself.
+    pub code: Option<ContractChangeCode>,
     /// What it was before, a JSON object; none for a new contract.
     pub before: Option<Value>,
     /// What it is from then on.
@@ -106,24 +105,30 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ContractStop>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that were stopped", source);
-        let query = "select c.contract, h.at, h.change, h.reason from contract_changes as h join contracts as c on c.id = h.contract_id \
+        let query = "select h.id, c.contract, h.at, h.change, h.reason from contract_changes as h join contracts as c on c.id = h.contract_id \
                      where h.actor = 'payrun' and h.change in ('suspended', 'ended') and h.at > $1 and h.at <= $2 \
-                       and h.reason not like $3 || '%' order by h.at, h.id limit $4";
+                       and (h.code is null or h.code <> 'last_day') order by h.at, h.id limit $3";
         let query = sqlx::query(query)
             .bind(after.millis())
             .bind(until.millis())
-            .bind(LAST_DAY)
             .bind(i64::from(limit));
         let stop = |row: &AnyRow| {
+            let id: i64 = row.try_get("id")?;
+            let what = match event_of(row, id)? {
+                ContractEvent::Suspended => AutomaticStop::Suspended,
+                ContractEvent::Ended => AutomaticStop::Ended,
+                ContractEvent::Imported
+                | ContractEvent::Changed
+                | ContractEvent::Resumed
+                | ContractEvent::Reopened => {
+                    return Err(undecodable("contract_changes", id, "change"));
+                }
+            };
             Ok(ContractStop {
-                contract: row.try_get(0)?,
-                at: Timestamp::from_millis(row.try_get(1)?),
-                what: if row.try_get::<&str, _>(2)? == "suspended" {
-                    AutomaticStop::Suspended
-                } else {
-                    AutomaticStop::Ended
-                },
-                why: row.try_get(3)?,
+                contract: row.try_get("contract")?,
+                at: Timestamp::from_millis(row.try_get("at")?),
+                what,
+                why: row.try_get("reason")?,
             })
         };
         query
@@ -251,7 +256,7 @@ impl Ledger {
             "$1 is null"
         };
         let query = format!(
-            "select h.id, c.contract, h.at, h.actor, h.change, h.reason, h.before, h.after from contract_changes as h \
+            "select h.id, c.contract, h.at, h.actor, h.change, h.code, h.reason, h.before, h.after from contract_changes as h \
              join contracts as c on c.id = h.contract_id where {of} and h.id > $2 order by h.id limit $3"
         );
         let rows = sqlx::query(AssertSqlSafe(query))
@@ -270,13 +275,14 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
     let period: String = row.try_get("period")?;
     let corrupt = |column| undecodable("contract_periods", &period, column);
     let due: String = row.try_get("due")?;
+    let state: &str = row.try_get("state")?;
     let item_state: Option<String> = row.try_get("item_state")?;
     let item_state = item_state
         .map(|word| State::parse(&word).ok_or_else(|| corrupt("item_state")))
         .transpose()?;
     Ok(PeriodRow {
         due: due.parse().map_err(|_| corrupt("due"))?,
-        state: spoken(row.try_get("state")?),
+        state: PeriodState::parse(state).ok_or_else(|| corrupt("state"))?,
         item: row.try_get("item_id")?,
         is_withdrawn: row.try_get::<i64, _>("is_withdrawn")? == 1,
         item_state,
@@ -287,28 +293,27 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
     })
 }
 
-/// The word for a period's state. Whether nothing came of its item or it never had one: it is
-/// charged no more.
-fn spoken(state: &str) -> String {
-    if state == State::Cancelled.as_str() {
-        "waived"
-    } else {
-        state
-    }
-    .to_owned()
+/// What the change was that a row is of.
+fn event_of(row: &AnyRow, id: i64) -> Result<ContractEvent, sqlx::Error> {
+    ContractEvent::parse(row.try_get("change")?)
+        .ok_or_else(|| undecodable("contract_changes", id, "change"))
 }
 
 fn change_row(row: &AnyRow) -> Result<ChangeRow, sqlx::Error> {
     let id: i64 = row.try_get("id")?;
     let corrupt = |column| undecodable("contract_changes", id, column);
+    let code: Option<&str> = row.try_get("code")?;
     let (before, after): (Option<&str>, &str) = (row.try_get("before")?, row.try_get("after")?);
     Ok(ChangeRow {
         id,
         contract: row.try_get("contract")?,
         at: Timestamp::from_millis(row.try_get("at")?),
         who: row.try_get("actor")?,
-        what: row.try_get("change")?,
+        what: event_of(row, id)?,
         why: row.try_get("reason")?,
+        code: code
+            .map(|word| ContractChangeCode::parse(word).ok_or_else(|| corrupt("code")))
+            .transpose()?,
         before: before
             .map(serde_json::from_str)
             .transpose()

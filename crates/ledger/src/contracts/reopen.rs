@@ -9,7 +9,7 @@ use crate::audit::NewAuditEntry;
 use crate::db::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::ContractStanding;
+use payrun_domain::subscription::{ContractEvent, ContractStanding, PeriodState};
 use payrun_domain::time::Timestamp;
 
 /// Which period is reopened, by whom and until when.
@@ -97,8 +97,8 @@ impl Ledger {
         )
         .await?;
         let (before, after) = (
-            json!({ "state": "lapsed" }),
-            json!({ "state": "reopened", "until": until.to_string() }),
+            json!({ "state": PeriodState::Lapsed.as_str() }),
+            json!({ "state": PeriodState::Reopened.as_str(), "until": until.to_string() }),
         );
         let target = format!("contract {}, period {period}", contract.contract);
         let note = NewAuditEntry {
@@ -113,7 +113,8 @@ impl Ledger {
         let after = json!({ "period": period, "until": until.to_string() });
         let history = History {
             contract_id: id,
-            what: "reopened",
+            what: ContractEvent::Reopened,
+            code: None,
             before: None,
             after,
         };

@@ -13,7 +13,7 @@ use crate::db::write_tx::WriteTx;
 use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError};
 use payrun_domain::actor::Actor;
-use payrun_domain::subscription::{ContractOffer, Subscription};
+use payrun_domain::subscription::{ContractEvent, ContractOffer, Subscription};
 use payrun_domain::time::Timestamp;
 
 /// What a row of an import says.
@@ -174,7 +174,8 @@ async fn insert(
         let contract_id = ids.get(&row.contract).copied()?;
         Some(History {
             contract_id,
-            what: "imported",
+            what: ContractEvent::Imported,
+            code: None,
             before: None,
             after: shown(one),
         })
@@ -212,7 +213,8 @@ async fn change(
     update(tx, &rows).await?;
     let history = |(row, one): &(&ContractRow, Subscription)| History {
         contract_id: row.id,
-        what: "changed",
+        what: ContractEvent::Changed,
+        code: None,
         before: Some(row.json()),
         after: shown(one),
     };

@@ -37,6 +37,7 @@ struct NewRow<'a> {
     their_state: &'a str,
     item_id: Option<i64>,
     line: Option<u64>,
+    total: Option<&'a str>,
     detail: &'a str,
     state: &'static str,
 }
@@ -87,6 +88,7 @@ fn new_row(found: &Difference, hash: KeyHash) -> NewRow<'_> {
         their_state: &found.their_state,
         item_id: found.item,
         line: found.line,
+        total: found.total.as_deref(),
         detail: &found.detail,
         state: found.reason.first_state().as_str(),
     }

@@ -47,7 +47,9 @@ pub struct Difference {
     pub item: Option<i64>,
     /// The line of the statement.
     pub line: Option<u64>,
-    /// Where the reason alone does not say.
+    /// Which total of a statement it is about, as [`SummaryRemark::total`](payrun_domain::difference::SummaryRemark).
+    pub total: Option<String>,
+    /// Where the reason alone does not say, for people.
     pub detail: String,
 }
 
@@ -66,12 +68,11 @@ impl Difference {
 
     /// What is the same whenever the same difference is found: neither our item's state, which
     /// changes, nor its sentence, nor its line in a file that a later one may replace; but the line of
-    /// a number that stands there twice, and the sentence about a total.
+    /// a number that stands there twice, and the total that it is about.
     fn content_hash(&self, lane: &str) -> KeyHash {
         let line = (self.reason == DifferenceReason::DuplicateLine)
             .then_some(self.line)
             .flatten();
-        let detail = (self.reason == DifferenceReason::Summary).then_some(&self.detail);
         let of = |amount: Option<Amount>| {
             amount.map(|amount| (amount.minor(), amount.currency().code()))
         };
@@ -86,7 +87,7 @@ impl Difference {
             of(self.theirs),
             self.item,
             line,
-            detail,
+            self.total,
         ]);
         KeyHash::of(lane, "difference", &content.to_string())
     }

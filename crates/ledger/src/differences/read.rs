@@ -244,6 +244,7 @@ pub(super) fn difference_row(row: &AnyRow) -> Result<DifferenceRow, LedgerError>
         line: line
             .map(|line| u64::try_from(line).map_err(|_| corrupt("line")))
             .transpose()?,
+        total: row.try_get("total").map_err(failed)?,
         detail: text("detail")?,
     };
     Ok(DifferenceRow {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -20,8 +20,9 @@ use crate::notifications::notification_queue::{NotificationEnd, NotificationOutc
 use payrun_domain::answer::{Answer, Cause, Receipt};
 use payrun_domain::evidence::{Consequence, Evidence, EvidenceSource};
 use payrun_domain::history::{AttemptKind, EventKind};
-use payrun_domain::ids::OrderNumber;
+use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Move, State};
+use payrun_domain::money::Amount;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
@@ -39,7 +40,9 @@ pub struct NotificationClaim {
     pub order_no: OrderNumber,
     /// What it means.
     pub answer: Answer,
-    /// What differs from ours, where the answer is a mismatch; else empty.
+    /// The amount that it names; none if it names none that can be read.
+    pub amount: Option<Amount>,
+    /// What differs from ours, where the answer is a mismatch; else empty. For people.
     pub differs: String,
     /// Facts worth keeping as the item's result.
     pub facts: Map<String, Value>,
@@ -198,6 +201,24 @@ async fn ask(
     Ok(())
 }
 
+/// What an alarm is about: the number, the receipt, the amount and what it says. The sentence beside
+/// it is for people, and may change.
+fn about(said: &NotificationClaim) -> KeyHash {
+    let receipt = match &said.answer {
+        Answer::Done(Receipt(receipt)) => Some(receipt),
+        Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. } => None,
+    };
+    let amount = said
+        .amount
+        .map(|amount| (amount.minor(), amount.currency().code()));
+    let content = json!([said.answer.as_str(), said.answer.code(), receipt, amount]);
+    KeyHash::of(said.order_no.as_str(), "alarm", &content.to_string())
+}
+
 /// Writes a move; one that only raises an alarm is written once. Says whether it was written.
 async fn tell_once(
     tx: &mut WriteTx,
@@ -210,14 +231,23 @@ async fn tell_once(
         let Some(alarm) = moved.alarm else {
             return Ok(false);
         };
-        let before = "select count(*) from events where item_id = $1 and event = 'notification' and alarm = $2 and detail = $3";
+        let about = about(said).as_bytes().to_vec();
+        let before = "select count(*) from events where item_id = $1 and event = 'notification' and alarm = $2 and alarm_about = $3";
         let before = sqlx::query_scalar::<_, i64>(before)
             .bind(stored.id)
             .bind(alarm.as_str())
-            .bind(moved.reason.clone());
+            .bind(about.clone());
         if before.fetch_one(tx.connection()).await.map_err(failed)? > 0 {
             return Ok(false);
         }
+        write(tx, stored, moved, said).await?;
+        let note = "update events set alarm_about = $3 where item_id = $1 and version = $2";
+        let note = sqlx::query(note)
+            .bind(stored.id)
+            .bind(stored.version + 1)
+            .bind(about);
+        note.execute(tx.connection()).await.map_err(failed)?;
+        return Ok(true);
     }
     write(tx, stored, moved, said).await?;
     Ok(true)

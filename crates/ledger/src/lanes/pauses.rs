@@ -41,24 +41,75 @@ pub enum PauseTarget {
     },
 }
 
+impl PauseTarget {
+    /// How much it is.
+    pub const fn scope(&self) -> PausedScope {
+        match self {
+            Self::All => PausedScope::All,
+            Self::Gateway(_) => PausedScope::Gateway,
+            Self::Workflow(_) => PausedScope::Workflow,
+            Self::Contract { .. } => PausedScope::Contract,
+        }
+    }
+}
+
 impl fmt::Display for PauseTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scope = self.scope();
         match self {
-            Self::All => f.write_str("all"),
-            Self::Gateway(name) => write!(f, "gateway {name}"),
-            Self::Workflow(name) => write!(f, "workflow {name}"),
+            Self::All => write!(f, "{scope}"),
+            Self::Gateway(name) | Self::Workflow(name) => write!(f, "{scope} {name}"),
             Self::Contract {
                 gateway, contract, ..
-            } => write!(f, "contract {gateway}/{contract}"),
+            } => write!(f, "{scope} {gateway}/{contract}"),
         }
+    }
+}
+
+/// How much a pause is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PausedScope {
+    /// Everything.
+    All,
+    /// A gateway account.
+    Gateway,
+    /// A workflow.
+    Workflow,
+    /// A contract of an account.
+    Contract,
+}
+
+impl PausedScope {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::All, Self::Gateway, Self::Workflow, Self::Contract];
+
+    /// As the ledger spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Gateway => "gateway",
+            Self::Workflow => "workflow",
+            Self::Contract => "contract",
+        }
+    }
+
+    /// The scope of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
+impl fmt::Display for PausedScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
 /// A pause, and whose word it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseRow {
-    /// `all`, `gateway`, `workflow` or `contract`.
-    pub scope: String,
+    /// How much.
+    pub scope: PausedScope,
     /// Its name: empty for all, `GATEWAY/CONTRACT` for a contract.
     pub name: String,
     /// Since when.
@@ -80,7 +131,8 @@ pub fn decide_about(workflow: &str) -> String {
 impl PauseRow {
     /// What a person may do about it, where payrun paused it.
     pub fn what_to_do(&self) -> Option<String> {
-        (self.scope == "workflow" && !is_person(&self.actor)).then(|| decide_about(&self.name))
+        (self.scope == PausedScope::Workflow && !is_person(&self.actor))
+            .then(|| decide_about(&self.name))
     }
 
     /// In words: `paused by ann: workflow rent, too early`, and what to do where a person might not
@@ -99,11 +151,11 @@ impl PauseRow {
 
     /// Whether nothing new is sent because of it of a run of this workflow by these lanes.
     pub fn is_of(&self, workflow: &str, mut lanes: impl Iterator<Item = impl AsRef<str>>) -> bool {
-        match self.scope.as_str() {
-            "all" => true,
-            "workflow" => self.name == workflow,
-            "gateway" => lanes.any(|lane| lane.as_ref() == self.name),
-            _ => false,
+        match self.scope {
+            PausedScope::All => true,
+            PausedScope::Workflow => self.name == workflow,
+            PausedScope::Gateway => lanes.any(|lane| lane.as_ref() == self.name),
+            PausedScope::Contract => false,
         }
     }
 }
@@ -448,19 +500,24 @@ async fn unpause(
 }
 
 fn named(scope: &PauseTarget) -> (&'static str, &str) {
-    match scope {
-        PauseTarget::All => ("all", ""),
-        PauseTarget::Gateway(name) => ("gateway", name),
-        PauseTarget::Workflow(name) => ("workflow", name),
-        PauseTarget::Contract { contract, .. } => ("contract", contract),
-    }
+    let name = match scope {
+        PauseTarget::All => "",
+        PauseTarget::Gateway(name) | PauseTarget::Workflow(name) => name,
+        PauseTarget::Contract { contract, .. } => contract,
+    };
+    (scope.scope().as_str(), name)
 }
 
 fn pause_row(row: &AnyRow) -> Result<PauseRow, LedgerError> {
     let failed = |source| LedgerError::of("listing what is paused", source);
+    let (word, name): (&str, String) = (
+        row.try_get("scope").map_err(failed)?,
+        row.try_get("name").map_err(failed)?,
+    );
     Ok(PauseRow {
-        scope: row.try_get("scope").map_err(failed)?,
-        name: row.try_get("name").map_err(failed)?,
+        scope: PausedScope::parse(word)
+            .ok_or_else(|| LedgerError::corrupt("pauses", &name, "scope"))?,
+        name,
         at: row
             .try_get("at")
             .map(Timestamp::from_millis)

@@ -377,7 +377,7 @@ pub(crate) async fn end(
     ending: &NotificationEnd<'_>,
 ) -> Result<(), LedgerError> {
     let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), next_at = $5, \
-                    tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \
+                    tries = tries + 1 where id = $1 and (outcome not in ('applied', 'queried', 'contradicts', 'mismatch') \
                       or $2 not in ('open', 'no_change', 'unknown_order', 'unreadable'))";
     let update = sqlx::query(update)
         .bind(id)

@@ -3,6 +3,7 @@
 //! A day is kept once, with all its lines or not at all. What the lines mean for our items is not
 //! known here; `statements/reconcile.rs` holds them against each other.
 
+use payrun_domain::difference::SummaryRemark;
 use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -36,7 +37,7 @@ pub struct NewStatement {
     /// When its day is over: what was fetched before may lack lines, and gives way to a later file.
     pub day_ends: Timestamp,
     /// What its totals say otherwise than its lines.
-    pub remarks: Vec<String>,
+    pub remarks: Vec<SummaryRemark>,
 }
 
 /// What a line is about.
@@ -100,10 +101,13 @@ pub struct StatementRow {
     /// When it was fetched.
     pub fetched_at: Timestamp,
     /// What its totals say otherwise than its lines.
-    pub remarks: Vec<String>,
+    pub remarks: Vec<SummaryRemark>,
 }
 
 impl LineKind {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Payment, Self::Refund, Self::Reversal, Self::Other];
+
     /// The word for it, as the ledger spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -115,9 +119,7 @@ impl LineKind {
     }
 
     pub(crate) fn parse(word: &str) -> Option<Self> {
-        [Self::Payment, Self::Refund, Self::Reversal, Self::Other]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 

@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 
 use super::chart::{self, ChartBar, ChartPair};
 use super::{ReportHeading, money, table};
-use crate::reconcile::findings::{CountAndSum, CurrencyTotals, Findings, ListedDifference};
+use crate::reconcile::findings::{
+    CountAndSum, CurrencyTotals, Findings, ListedDifference, Sighting,
+};
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
 use payrun_domain::text::{html as escape, thousands};
 
@@ -83,7 +85,7 @@ fn verdict(found: &Findings) -> String {
         count => format!("{} differences", grouped(count)),
     };
     let of_state = found.listed().filter(|listed| {
-        listed.difference.reason == DifferenceReason::State && listed.found == "new"
+        listed.difference.reason == DifferenceReason::State && listed.found == Sighting::New
     });
     let start = match of_state.count() {
         0 => "Somebody has to look at it.".to_owned(),

@@ -96,7 +96,7 @@ fn difference(listed: ListedDifference<'_>) -> Value {
     let difference = listed.difference;
     json!({
         "difference": listed.id,
-        "found": listed.found,
+        "found": listed.found.as_str(),
         "state": listed.state.as_str(),
         "owner": listed.owner,
         "reason": difference.reason.as_str(),

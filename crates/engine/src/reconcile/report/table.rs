@@ -62,7 +62,7 @@ pub(super) fn row(listed: &ListedDifference<'_>) -> [String; 19] {
     let difference = listed.difference;
     [
         listed.id.to_string(),
-        listed.found.to_owned(),
+        listed.found.as_str().to_owned(),
         listed.state.as_str().to_owned(),
         listed.owner.unwrap_or_default().to_owned(),
         difference.reason.as_str().to_owned(),

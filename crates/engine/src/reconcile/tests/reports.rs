@@ -209,6 +209,7 @@ fn what_is_too_much_to_list_is_counted_and_told() {
             their_state: String::new(),
             item: None,
             line: Some(line),
+            total: None,
             detail: String::new(),
         });
     }

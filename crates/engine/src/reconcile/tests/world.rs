@@ -1,5 +1,6 @@
 //! A ledger with items of every fate, statements, and an engine that reconciles them.
 
+use payrun_domain::difference::SummaryRemark;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -369,7 +370,13 @@ impl World {
             location: day.to_owned(),
             fetched_at: at(fetched_at),
             day_ends: day_end(day).unwrap(),
-            remarks: remarks.iter().map(|remark| (*remark).to_owned()).collect(),
+            remarks: remarks
+                .iter()
+                .map(|says| SummaryRemark {
+                    total: says.split(' ').next().unwrap().to_owned(),
+                    says: (*says).to_owned(),
+                })
+                .collect(),
         };
         let lines: Vec<StatementLine> = lines.into_iter().collect();
         self.engine
