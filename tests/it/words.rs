@@ -1,5 +1,6 @@
 //! Words that steer the program are spelt once, in a type: the statements of the ledger, the
-//! checker and the schema are held to it.
+//! checker and the schema are held to it. Long statements stand in files of their own, and what a
+//! statement prescribes to a database is explained beside it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -373,4 +374,94 @@ fn the_checker_compares_with_words_of_the_types() {
         kinds.iter().all(|kind| job_kinds().contains(kind)),
         "{kinds:?}"
     );
+}
+
+/// The texts in quotation marks of a piece of Rust, lines that are continued put together.
+fn strings(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = code;
+    while let Some(at) = rest.find(['"', '/', '\'']) {
+        let from = &rest[at..];
+        if from.starts_with("//") {
+            rest = from.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if let Some(letter) = from.strip_prefix('\'') {
+            // A character, which may be a quotation mark; or a lifetime.
+            let end = match letter.strip_prefix('\\') {
+                Some(escaped) => escaped.find('\'').map(|end| end + 3),
+                None => letter.char_indices().nth(1).map(|(end, _)| end),
+            };
+            let end = end.filter(|end| from[*end..].starts_with('\''));
+            rest = &from[end.map_or(1, |end| end + 1)..];
+        } else if let Some(text) = from.strip_prefix('"') {
+            let mut escaped = false;
+            let end = text.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            let (text, behind) = text.split_at(end.unwrap_or(text.len()));
+            let lines = text.split("\\\n").map(str::trim_start);
+            found.push(lines.collect());
+            rest = behind.strip_prefix('"').unwrap_or_default();
+        } else {
+            rest = &from[1..];
+        }
+    }
+    found
+}
+
+/// Beyond that a statement has parts that need a word each.
+const LONGEST: usize = 300;
+
+#[test]
+fn long_statements_are_files_of_their_own() {
+    let begins = ["select ", "with ", "insert ", "update ", "delete "];
+    let (mut long, mut seen) = (Vec::new(), 0);
+    for (file, text) in statements() {
+        if !file.ends_with(".rs") {
+            continue;
+        }
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        for text in strings(code) {
+            if begins
+                .iter()
+                .any(|begin| text.trim_start().starts_with(begin))
+            {
+                seen += 1;
+                if text.len() > LONGEST {
+                    long.push(format!("{file}: {}", &text[..60]));
+                }
+            }
+        }
+    }
+    assert!(seen > 200, "{seen}");
+    assert_eq!(long, Vec::<String>::new());
+    let code = "let a = '\"'; // \"no\"\nlet b: &'a str = \"one \\\n   two \\\"three\\\"\";";
+    assert_eq!(strings(code), ["one two \\\"three\\\""]);
+}
+
+/// In a file of SQL anywhere, in Rust a few lines above.
+#[test]
+fn the_order_of_a_join_is_explained_where_it_is_prescribed() {
+    const ABOVE: usize = 12;
+    let mut silent = Vec::new();
+    for (file, text) in statements() {
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines: Vec<&str> = code.lines().collect();
+        let is_told = |line: &&str| {
+            let line = line.trim_start();
+            ["--", "//"].iter().any(|sign| line.starts_with(sign)) && line.contains("`cross join`")
+        };
+        for (at, line) in lines.iter().enumerate() {
+            let near = if file.ends_with(".sql") {
+                &lines[..]
+            } else {
+                &lines[at.saturating_sub(ABOVE)..=at]
+            };
+            if line.contains("cross join") && !near.iter().any(is_told) {
+                silent.push(format!("{file}:{}", at + 1));
+            }
+        }
+    }
+    assert_eq!(silent, Vec::<String>::new());
 }

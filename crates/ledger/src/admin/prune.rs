@@ -61,6 +61,7 @@ const DOING: &str = "pruning what is old";
 /// The most that is counted.
 const COUNTED: i64 = 1_000_000;
 
+// `cross join`: the buckets of jobs by their names, then the job of each.
 const BUCKETS: &str = "delete from token_buckets where name in (select b.name from token_buckets as b cross join jobs as j \
     where b.name > 'job:' and b.name < 'job;' and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2)";
 
@@ -174,11 +175,13 @@ fn count_of(what: Prunable) -> &'static str {
         Prunable::Occurrences => {
             "select count(*) from (select 1 from occurrences where at < $1 and state not in ('due', 'queued') limit $2) as o"
         }
+        // `cross join`: the buckets of jobs by their names, then the job of each.
         Prunable::Buckets => {
             "select count(*) from (select 1 from token_buckets as b cross join jobs as j where b.name > 'job:' and b.name < 'job;' \
                and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2) as f"
         }
         Prunable::Evidence => crate::admin::prune_evidence::COUNT,
+        // `cross join`: the statements first, then the lines of each.
         Prunable::StatementLines => {
             "select count(*) from (select 1 from statements as s cross join statement_lines as l \
                where s.fetched_at < $1 and l.statement_id = s.id limit $2) as s"

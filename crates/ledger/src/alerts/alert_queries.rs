@@ -13,6 +13,7 @@ use payrun_domain::item::State;
 use payrun_domain::money::Currency;
 use payrun_domain::time::Timestamp;
 
+// `cross join`: the few totals that need review first, then the job and the run of each.
 const NEEDS_REVIEW: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items) as bigint) \
                      from totals as t cross join jobs as j cross join runs as r \
                      where t.state = 'needs_review' and t.items > 0 and j.id = t.job_id and r.id = j.run_id \
@@ -28,6 +29,7 @@ const ALARMS: &str = include_str!("alarms.sql");
 
 const OTHER_PAYERS: &str = include_str!("other_payers.sql");
 
+// `cross join`: the few events with an alarm first, then the item and the job of each.
 const ALARMS_OF_RUN: &str = "select e.alarm, cast(count(distinct i.id) as bigint), min(i.id) \
                      from events as e cross join items as i cross join jobs as j \
                      where e.alarm is not null and e.at >= $2 and i.id = e.item_id and j.id = i.job_id and j.run_id = $1 \
@@ -178,6 +180,7 @@ impl Ledger {
         run_id: i64,
         most: u32,
     ) -> Result<Vec<(String, String)>, LedgerError> {
+        // `cross join`: the run's jobs first, then the items of each.
         let query = "select i.key, coalesce(i.reason, '') from jobs as j cross join items as i \
                      where j.run_id = $1 and i.job_id = j.id and i.state = 'needs_review' limit $2";
         let query = sqlx::query(query).bind(run_id).bind(i64::from(most));
@@ -455,6 +458,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn sums(&self, which: SummedRuns) -> Result<Vec<StateSum>, LedgerError> {
+        // `cross join`: the runs first, then the jobs of each, then their totals.
         const COLUMNS: &str = "select r.workflow, t.state, t.currency, cast(sum(t.items) as bigint), \
                                  cast(sum(t.minor) as bigint) from runs as r cross join jobs as j cross join totals as t ";
         const GROUPS: &str = " and j.run_id = r.id and t.job_id = j.id and t.items > 0 group by r.workflow, t.state, t.currency \

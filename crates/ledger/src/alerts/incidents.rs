@@ -107,6 +107,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn known_events(&self, keys: &[&str]) -> Result<Vec<String>, LedgerError> {
         let failed = |source| LedgerError::of("reading incidents", source);
+        // `cross join`: the list first, then what it names by an index.
         let query = "select e.key from json_each($1) as l cross join incidents as e \
                      where e.key = l.atom and (e.closed_at is null or e.lasting = 0)";
         let known = sqlx::query_scalar(query)
@@ -161,6 +162,7 @@ impl Ledger {
             .iter()
             .map(|name| format!("{WORKFLOW}{name}"))
             .collect();
+        // `cross join`: the list first, then what it names by an index.
         let query = "select s.name, s.at from json_each($1) as l cross join alert_checkpoints as s where s.name = l.atom";
         let known = sqlx::query(query)
             .bind(list(&names))

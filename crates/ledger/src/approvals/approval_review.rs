@@ -197,6 +197,7 @@ impl Ledger {
         numbers: &[&str],
     ) -> Result<Vec<Payment>, LedgerError> {
         let by = |number: &str| {
+            // `cross join`: the list first, then what it names by an index.
             format!(
                 "select {PAYMENT_COLUMNS} from json_each($2) as n cross join payments as p \
                  where p.account = $1 and p.{number} = n.atom"
@@ -230,6 +231,7 @@ impl Ledger {
             )
         };
         let rows: Vec<(String, String)> = transactions.iter().map(of).collect();
+        // `cross join`: the list first, then what it names by an index.
         let query = format!(
             "select n.value ->> 1, cast(coalesce(sum(items.amount), 0) as bigint), count(*), \
                min(case when items.amount is null then items.id end) from json_each($1) as n cross join items \
@@ -348,6 +350,7 @@ impl Ledger {
 
     /// The keys of a job that another has not.
     async fn only_in(&self, (job, other): (i64, i64), has: &str) -> Result<KeySample, LedgerError> {
+        // `cross join`: the job first, then its items by their ids.
         let from = format!(
             "from jobs as j cross join items as i where {OF_JOB} and not exists (select 1 from items as b where {has})"
         );
@@ -410,6 +413,7 @@ fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
 
 const CHARGES: &str = include_str!("charges.sql");
 
+// `cross join`: the list first, then what it names by an index.
 const CHARGES_BY_TRANSACTION: &str = "\
     select n.atom as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
       join jobs as j on j.id = i.job_id \

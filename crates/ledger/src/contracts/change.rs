@@ -426,6 +426,7 @@ pub(super) async fn withdraw_after(
     (who, why): (&str, &str),
     now: Timestamp,
 ) -> Result<Vec<i64>, LedgerError> {
+    // `cross join`: the contract's periods first, then the item of each.
     let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 and p.due > $2 \
                  and p.state = 'planned' and i.id = p.item_id \
                  and i.state in ('planned', 'awaiting_approval', 'sending', 'pending', 'unknown', 'needs_review') order by p.item_id limit 10000";
@@ -475,11 +476,13 @@ pub async fn withdraw_what_has_ended(
 
 /// The contracts that a job of terminations has ended, of those jobs that have not finished before
 /// an instant.
+// `cross join`: the few jobs of terminations first, then the items of each by their ids.
 const ENDED_SINCE: &str = "\
     select distinct t.exclusive_key from jobs as k cross join items as t \
     where k.kind = 'terminate' and (k.finished_at is null or k.finished_at >= $1) \
       and t.id between k.first_item and k.last_item and t.job_id = k.id and t.state = 'succeeded' and t.exclusive_key is not null";
 
+// `cross join`: the items of the contract that are open first, then the job of each.
 const OPEN_OF_RUN: &str = "\
     select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'awaiting_approval') \
       and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";

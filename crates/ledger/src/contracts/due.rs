@@ -71,6 +71,7 @@ pub struct AccountedPeriod<'a> {
 pub(super) const DUE: &str = "from contracts as c where c.account = $1 and c.state = 'active' and c.next_due <= $2 \
      and (c.next_due, c.id) > ($3, $4) order by c.next_due, c.id limit $5";
 
+// `cross join`: the list first, then what it names by an index.
 pub(super) const STOPPED: &str = "\
     select c.contract, c.state, c.since, c.reason from json_each($1) as k cross join contracts as c \
     where c.contract = k.atom and c.account = $2 and c.state in ('suspended', 'ended')";

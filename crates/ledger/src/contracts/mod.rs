@@ -399,6 +399,7 @@ async fn locked(tx: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, Ledge
 
 /// Which periods are accounted for of contracts by their numbers, from the first on that is not;
 /// and those that were reopened.
+// `cross join`: the list first, then what it names by an index.
 const ACCOUNTED: &str = "\
     select p.contract_id, p.period, case p.state when 'reopened' then p.pay_by end as pay_by from json_each($1) as k cross join contracts as c cross join contract_periods as p \
     where c.id = cast(k.atom as bigint) and p.contract_id = c.id and (c.next_due is null or p.due >= c.next_due)";

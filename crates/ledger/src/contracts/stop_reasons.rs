@@ -90,6 +90,7 @@ impl fmt::Display for StopReason {
 }
 
 /// Items that can belong to a contract: its name is in their input.
+// `cross join`: the list first, then what it names by an index.
 pub(crate) const NAMING: &str = "\
     select i.id, i.input, j.account, p.due from json_each($1) as k cross join items as i cross join jobs as j \
       left join contract_periods as p on p.item_id = i.id \
@@ -97,6 +98,7 @@ pub(crate) const NAMING: &str = "\
       and j.account is not null";
 
 /// `[contract, account]` each.
+// `cross join`: the list first, then what it names by an index.
 pub(crate) const KNOWN_AS: &str = "\
     select c.contract, c.account, c.state, c.since, c.reason, c.end_on from json_each($1) as k cross join contracts as c \
     where c.contract = k.value ->> 0 and c.account = k.value ->> 1 and (c.state in ('suspended', 'ended') or c.end_on is not null)";
@@ -112,6 +114,7 @@ pub(crate) async fn stopped_items(
 }
 
 /// Items of batches whose approval is in state $2.
+// `cross join`: the list first, then what it names by an index.
 pub(crate) const APPROVED_ONCE: &str = "\
     select i.id, j.run_id, j.name, a.decided_at from json_each($1) as k cross join items as i cross join approvals as a \
       cross join jobs as j \
@@ -277,6 +280,7 @@ async fn filed_again(
     items: &[i64],
 ) -> Result<Vec<i64>, LedgerError> {
     let failed = |source| LedgerError::of("looking for items that were filed again", source);
+    // `cross join`: the list first, then what it names by an index.
     let results = "select i.id, i.result from json_each($1) as k cross join items as i \
                    where i.id = cast(k.atom as bigint) and i.result is not null";
     let results = sqlx::query(results)
@@ -292,6 +296,7 @@ async fn filed_again(
             again.insert(by, id);
         }
     }
+    // `cross join`: the list first, then what it names by an index.
     let with_keys = "select i.id from json_each($1) as k cross join items as i \
                      where i.id = cast(k.atom as bigint) and i.key_hash is not null";
     let with_keys: Vec<i64> = sqlx::query_scalar(with_keys)
@@ -319,6 +324,7 @@ impl Ledger {
             .await?
             .into_keys()
             .collect();
+        // `cross join`: the list first, then what it names by an index.
         let waived = "select p.item_id from json_each($1) as k cross join contract_periods as p \
                       where p.item_id = cast(k.atom as bigint) and p.state = 'waived'";
         let waived = sqlx::query_scalar(waived)

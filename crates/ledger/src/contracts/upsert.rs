@@ -116,6 +116,7 @@ impl Ledger {
     }
 }
 
+// `cross join`: the list first, then what it names by an index.
 pub(super) const KNOWN: &str = "\
     select c.id from json_each($1) as k cross join contracts as c where c.contract = k.atom and c.account = $2 order by c.id";
 

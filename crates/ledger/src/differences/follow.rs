@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::DifferenceRow;
@@ -28,24 +29,18 @@ impl Ledger {
         &self,
         rows: &[&DifferenceRow],
     ) -> Result<HashMap<i64, StatementLine>, LedgerError> {
-        let wanted: Vec<(i64, &str, &str, u64)> = rows
+        let wanted: Vec<Value> = rows
             .iter()
             .filter_map(|row| {
-                Some((
-                    row.id,
-                    &*row.lane,
-                    &*row.difference.day,
-                    row.difference.line?,
-                ))
+                let line = row.difference.line?;
+                let (id, lane, day) = (row.id, &row.lane, &row.difference.day);
+                Some(json!({ "difference": id, "lane": lane, "day": day, "line": line }))
             })
             .collect();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let query = "select cast(n.value ->> 0 as bigint) as difference_id, l.* \
-                     from json_each($1) as n cross join statements as s cross join statement_lines as l \
-                     where s.lane = n.value ->> 1 and s.day = n.value ->> 2 and s.pruned_at is null \
-                       and l.statement_id = s.id and l.line = cast(n.value ->> 3 as bigint)";
+        let query = include_str!("lines_of_differences.sql");
         let found = sqlx::query(query)
             .bind(list(&wanted))
             .fetch_all(&self.read)
@@ -74,6 +69,7 @@ impl Ledger {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        // `cross join`: the list first, then what it names by an index.
         let query = format!(
             "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
              where i.id = cast(n.atom as bigint) and j.id = i.job_id order by i.id"

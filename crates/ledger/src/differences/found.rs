@@ -287,6 +287,7 @@ async fn by_hash(
     hashes: &[KeyHash],
 ) -> Result<HashMap<KeyHash, DifferenceRow>, LedgerError> {
     let hashes: Vec<String> = hashes.iter().copied().map(hex).collect();
+    // `cross join`: the list first, then what it names by an index.
     let query = "select d.* from json_each($2) as h cross join differences as d \
                  where d.lane = $1 and d.content_hash = unhex(h.atom)";
     let rows = sqlx::query(query)
@@ -305,6 +306,7 @@ pub(super) async fn by_id(
     tx: &mut WriteTx,
     ids: &[i64],
 ) -> Result<Vec<DifferenceRow>, LedgerError> {
+    // `cross join`: the list first, then what it names by an index.
     let query = "select d.* from json_each($1) as n cross join differences as d where d.id = cast(n.atom as bigint) order by d.id";
     let rows = sqlx::query(query)
         .bind(list(ids))

@@ -3,7 +3,7 @@
 select id, job_id, version, state, generation, submit_count, query_count, decline_count, sent_at,
   unresolved_since, query_purpose, receipt, order_no, custom_order_no, key_hash, amount, currency, input, exclusive_key, result,
   withdrawn, null as in_flight, null as paused, null as ending,
-  -- As due.sql.
+  -- As due.sql, also the `cross join`.
   coalesce(recalled, 0) as recalled,
   (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1
      and u.id = j.run_id and (u.started_at < r.queries_until or u.at < r.at)) as restored

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -186,7 +187,7 @@ pub(crate) async fn still_claimed<'a>(
     if are_ours {
         return Ok(uncertain.iter().map(|one| &one.settlement).collect());
     }
-    let claims: Vec<_> = uncertain
+    let claims: Vec<(i64, i64, i64)> = uncertain
         .iter()
         .map(|one| {
             (
@@ -196,12 +197,16 @@ pub(crate) async fn still_claimed<'a>(
             )
         })
         .collect();
+    let named: Vec<Value> = claims
+        .iter()
+        .map(|(item, version, node)| json!({ "item": item, "version": version, "node": node }))
+        .collect();
     let query = "select i.id, i.version, i.node from json_each($1) as c join items as i \
-                   on i.id = cast(c.value ->> 0 as bigint) and i.version = cast(c.value ->> 1 as bigint) \
-                   and i.node = cast(c.value ->> 2 as bigint)";
+                   on i.id = cast(c.value ->> 'item' as bigint) and i.version = cast(c.value ->> 'version' as bigint) \
+                   and i.node = cast(c.value ->> 'node' as bigint)";
     let failed = |source| LedgerError::of("looking for claims in doubt", source);
     let rows = sqlx::query(query)
-        .bind(list(&claims))
+        .bind(list(&named))
         .fetch_all(tx.connection())
         .await
         .map_err(failed)?;

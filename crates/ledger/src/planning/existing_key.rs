@@ -121,6 +121,7 @@ impl PlanWriter {
         let failed = |source| LedgerError::of("looking for keys that were planned before", source);
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let own = self.run_id;
+        // `cross join`: the list first, then what it names by an index.
         let rows = sqlx::query(
             "select i.id, i.job_id, i.key_hash, i.content_hash, i.line, i.state, i.amount, i.currency, \
                coalesce(j.run_id, $2) as run_id from json_each($1) as k \

@@ -272,6 +272,7 @@ impl StoredPlan {
             .filter_map(|item| item.custom_order_no.as_ref())
             .map(OrderNumber::as_str)
             .collect();
+        // `cross join`: the list first, then what it names by an index.
         let query = "select 1 from json_each($1) as k cross join items as i \
                      where i.key_hash = unhex(k.atom) and i.job_id between $3 and $4 \
                      union all select 1 from json_each($2) as n cross join items as i \

@@ -142,6 +142,7 @@ impl PlanWriter {
         let failed = |source| LedgerError::of("reading what has a key already", source);
         let keys: Vec<String> = keys.iter().map(|key| hex(*key)).collect();
         // The jobs of a plan in several commits have no rows yet.
+        // `cross join`: the list first, then what it names by an index.
         let query = "select i.*, coalesce(j.run_id, $2) as run_id, j.pruned_to from json_each($1) as k cross join items as i \
                      left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)";
         let own = self.run_id;

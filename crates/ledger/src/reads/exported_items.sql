@@ -1,4 +1,4 @@
--- What a list of items that is written into a file says beside the items themselves. {items} is the page of items.
+-- What a list of items that is written into a file says beside the items themselves, a page of which is put in.
 select p.*, j.kind, j.lane, r.workflow, r.started_at as planned_at,
   -- When it came into the state that it is in.
   (select max(e.at) from events as e
@@ -9,5 +9,6 @@ select p.*, j.kind, j.lane, r.workflow, r.started_at as planned_at,
    order by a.version desc, a.late desc limit 1) as answer_code,
   (select a.evidence from attempts as a where a.item_id = p.id and a.kind in ('call', 'notification') and (p.state = 'succeeded' or a.code <> '')
    order by a.version desc, a.late desc limit 1) as answer_evidence
+-- `cross join`: the page first, then the job and the run of each by their numbers.
 from ({items}) as p cross join jobs as j cross join runs as r
 where j.id = p.job_id and r.id = j.run_id order by p.id

@@ -119,6 +119,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRow>, LedgerError> {
         let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+        // `cross join`: the job first, then its items by their ids.
         let query = sqlx::query(
             "select i.*, j.run_id, j.name as job from jobs as j cross join items as i \
              where j.id = $1 and i.id >= coalesce(j.first_item, 0) and i.id > $3 \
@@ -223,22 +224,11 @@ pub(super) fn statement(engine: DbKind, filter: &ItemFilter, columns: &str) -> S
     } else {
         "$5 is null"
     };
-    // Put together here, since what decides which index is used cannot be a parameter. All other
-    // conditions are in every statement and hold where their parameter is null.
-    format!(
-        "select {columns} \
-         from items as i {index} cross join jobs as j \
-         where j.id = i.job_id and i.id > $1 and i.id <= $2 {written_out} \
-           and ($4 = 0 or i.state in (select atom from json_each($3))) \
-           and {of_key} \
-           and ($6 is null or j.run_id = $6) \
-           and ($7 is null or j.name = $7) \
-           and ($9 is null or j.lane = $9) \
-           and ($10 is null or replace(i.reason, $10, '') <> i.reason) \
-           and ($11 is null or exists \
-             (select 1 from runs as r where r.id = j.run_id and r.workflow = $11)) \
-         order by i.id limit $8"
-    )
+    include_str!("item_page.sql")
+        .replace("{columns}", columns)
+        .replace("{index}", &index)
+        .replace("{states}", &written_out)
+        .replace("{key}", of_key)
 }
 
 #[cfg(test)]

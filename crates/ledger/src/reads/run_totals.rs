@@ -46,6 +46,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn totals(&self, run_id: i64) -> Result<Vec<Total>, LedgerError> {
+        // `cross join`: the run's jobs first, then the totals of each.
         let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
                      cross join totals as t where t.job_id = j.id and j.run_id = $1 and t.items <> 0 limit 100000";
         self.rows("reading totals", sqlx::query(query).bind(run_id))
@@ -87,6 +88,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn answers(&self, run_id: i64) -> Result<Vec<(String, String, u64)>, LedgerError> {
         let doing = "counting answers";
+        // `cross join`: the run's jobs first, then the items of each, then the attempts of each item.
         let query = "select a.answer, a.code, count(*) from jobs as j cross join items as i \
                      cross join attempts as a where i.job_id = j.id and a.item_id = i.id and j.run_id = $1 group by 1, 2 order by 3 desc limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
@@ -112,6 +114,7 @@ impl Ledger {
         run_id: i64,
     ) -> Result<Vec<(EventKind, State, State, u64)>, LedgerError> {
         let doing = "counting moves";
+        // `cross join`: the run's jobs first, then the items of each, then the events of each item.
         let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i \
                      cross join events as e where i.job_id = j.id and e.item_id = i.id and j.run_id = $1 group by 1, 2, 3 limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;

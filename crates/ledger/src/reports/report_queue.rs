@@ -26,6 +26,7 @@ const DUE: &str = "select name, run_id, due_at from reports where due_at is not 
 const RUNS_ENDED: &str = "update reports set due_at = $1, lease_until = null \
     where run_id in (select id from runs where finished_at = $1)";
 
+// `cross join`: the reports by the time at which they were made, then the run of each.
 const RUNS_MADE: &str = "select p.name, p.made_at, p.run_id, r.workflow, r.occurrence from reports as p cross join runs as r \
     where p.made_at > $1 and p.made_at <= $2 and r.id = p.run_id order by p.made_at, p.name limit $3";
 

@@ -14,6 +14,7 @@ pub(super) const BY_KEY_BEGINNING: &str =
     "select id, '' as what from items where key > $1 and key < $2 order by key limit $3";
 
 /// Items whose derived number, or whose own number of the user's, the text may be.
+// `cross join`: the list first, then what it names by an index.
 pub(super) const BY_NUMBER: &str = "\
     select i.id, i.key_hash, i.custom_order_no, i.generation from items as i where i.key_hash = unhex($1) union all \
     select i.id, i.key_hash, i.custom_order_no, i.generation from json_each($2) as n cross join items as i \
@@ -22,6 +23,7 @@ pub(super) const BY_NUMBER: &str = "\
 pub(super) const BY_RECEIPT: &str = "select id, '' as what from items where receipt = $1 and receipt is not null order by id desc limit $2";
 
 /// `$1`: pairs of a fingerprint and the field that it is of.
+// `cross join`: the list first, then what it names by an index.
 pub(super) const BY_EXCLUSIVE_KEY: &str = "\
     select i.id, k.value ->> 1 as what from json_each($1) as k cross join items as i \
     where i.exclusive_key = unhex(k.value ->> 0) and i.exclusive_key is not null and i.key_hash is not null \
@@ -29,10 +31,12 @@ pub(super) const BY_EXCLUSIVE_KEY: &str = "\
 
 /// The gateway's numbers of payments that were looked up under the merchant's: `$1` accounts, `$2`
 /// the number.
+// `cross join`: the list first, then what it names by an index.
 pub(super) const PAYMENTS: &str = "\
     select k.atom, p.transaction_id from json_each($1) as k cross join payments as p \
     where p.account = unhex(k.atom) and p.order_no = $2 limit 1000";
 
+// `cross join`: as above.
 pub(super) const BY_REFUNDED_PAYMENT: &str = "\
     select i.id, '' as what from json_each($1) as k cross join items as i \
     where i.refunded_payment = unhex(k.atom) and i.refunded_payment is not null order by i.id desc limit $2";
@@ -47,6 +51,7 @@ pub(super) const BY_REFERENCE_BEGINNING: &str = "\
 
 /// What was sent of an amount in a span of time. Only so many are looked at before the account is
 /// compared: another account may have sent as much as often.
+// `cross join`: what was sent first, then the job of each.
 pub(super) const SENT: &str = "\
     select sent.id, j.lane as what from \
       (select id, job_id, sent_at from items where currency = $1 and amount = $2 and sent_at >= $3 and sent_at < $4 \
@@ -59,6 +64,7 @@ pub(super) const CONTRACTS: &str =
 /// Lines with the text as one of their numbers, by its column, the newest statement first.
 pub(super) fn lines() -> String {
     let one = |column: &str| {
+        // `cross join`: the lines by the index of that number first, then the statement of each.
         format!(
             "select s.lane, s.day, l.*, '{column}' as what from statement_lines as l cross join statements as s \
              where l.{column} = $1 and l.{column} <> '' and s.id = l.statement_id and s.pruned_at is null \
@@ -73,13 +79,7 @@ pub(super) fn lines() -> String {
 }
 
 /// Items with these derived numbers, numbers of the user's, or receipts (the gateway's numbers).
-pub(super) const OF_LINES: &str = "\
-    select i.id, i.key_hash, i.custom_order_no, i.generation, i.receipt, j.lane from json_each($1) as n cross join items as i \
-      cross join jobs as j where i.key_hash = unhex(n.atom) and j.id = i.job_id union all \
-    select i.id, i.key_hash, i.custom_order_no, i.generation, i.receipt, j.lane from json_each($2) as n cross join items as i \
-      cross join jobs as j where i.custom_order_no = n.atom and j.id = i.job_id union all \
-    select i.id, i.key_hash, i.custom_order_no, i.generation, i.receipt, j.lane from json_each($3) as n cross join items as i \
-      cross join jobs as j where i.receipt = n.atom and i.receipt is not null and j.id = i.job_id";
+pub(super) const OF_LINES: &str = include_str!("items_of_lines.sql");
 
 pub(super) const RUNS: &str = "\
     select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where workflow = $1 \
@@ -89,14 +89,9 @@ pub(super) const RUNS: &str = "\
 
 /// Which of these items are meant, the newest first by when they were sent, or else planned; and how
 /// many in all. On a day is what was sent or asked then, and what was planned then and never sent.
-pub(super) const MEANT: &str = "\
-    select i.id, count(*) over () as every from json_each($1) as k cross join items as i \
-    cross join jobs as j cross join runs as r where i.id = cast(k.atom as bigint) and j.id = i.job_id and r.id = j.run_id \
-      and ($2 is null or j.lane = $2) and (cast($3 as bigint) is null or (i.amount = $3 and i.currency = $4)) \
-      and (cast($5 as bigint) is null or (coalesce(i.sent_at, r.started_at) >= $5 and coalesce(i.sent_at, r.started_at) < $6) \
-        or exists (select 1 from attempts as a where a.item_id = i.id and a.started_at >= $5 and a.started_at < $6)) \
-    order by coalesce(i.sent_at, r.started_at) desc, i.id desc limit $7";
+pub(super) const MEANT: &str = include_str!("meant.sql");
 
+// `cross join`: the list first, then what it names by an index.
 pub(super) const FOUND: &str = "\
     select i.*, j.run_id, j.name as job, j.lane, j.kind, r.workflow, r.started_at as planned_at from json_each($1) as k \
     cross join items as i cross join jobs as j cross join runs as r \

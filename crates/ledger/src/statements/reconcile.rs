@@ -134,6 +134,7 @@ pub(crate) const COLUMNS: &str = "i.id, i.state, i.generation, i.key_hash, i.cus
 fn named_query() -> String {
     let of_lane =
         "and j.id = i.job_id and j.lane = $3 and j.kind in (select atom from json_each($4))";
+    // `cross join`: the list first, then what it names by an index.
     format!(
         "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
            where i.key_hash = unhex(n.atom) {of_lane} union all \
@@ -144,6 +145,7 @@ fn named_query() -> String {
 
 /// Refunds of a payment with the gateway's number of the refund.
 fn refunds_query() -> String {
+    // `cross join`: the list first, then what it names by an index.
     format!(
         "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
          where i.refunded_payment = unhex(n.value ->> 0) and i.receipt = n.value ->> 1 and j.id = i.job_id and j.lane = $2 and j.kind in (select atom from json_each($3))"
@@ -154,28 +156,17 @@ fn refunds_query() -> String {
 /// first.
 const NO_LINE: u64 = 1_000_000_000_000;
 
-/// Which of these numbers (`$1`) stand in statements of a lane (`$2`): where each does for the first
-/// time, and whether one of the days from `$3` to `$4` has it.
-///
-/// The column by which lines are looked for is a name, which no parameter can be; each has an index
-/// that leaves out what is empty, so that must be said too.
+/// Which of these numbers stand in statements, in this column.
 fn listed_query(by: NumberKind) -> String {
-    let column = by.column();
-    format!(
-        "select n.atom, \
-           min(s.day || cast({NO_LINE} + l.line as text)), \
-           max(case when s.day between $3 and $4 then 1 else 0 end) \
-         from json_each($1) as n cross join statement_lines as l cross join statements as s \
-         where l.{column} = n.atom and l.{column} <> '' \
-           and l.kind in (select atom from json_each($5)) \
-           and s.id = l.statement_id and s.lane = $2 and s.pruned_at is null \
-         group by n.atom"
-    )
+    include_str!("listed.sql")
+        .replace("{column}", by.column())
+        .replace("{no_line}", &NO_LINE.to_string())
 }
 
 const JOBS: &str = include_str!("jobs_to_compare.sql");
 
 fn sent_query() -> String {
+    // `cross join`: the job first, then its items by their ids.
     format!(
         "select {COLUMNS} from jobs as j cross join items as i where i.id >= $2 and i.id > $3 and i.id <= $4 and i.job_id = j.id \
            and i.state = 'succeeded' and i.sent_at >= $5 and i.sent_at < $6 and j.id = $1 order by i.id limit $7"
