@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::alert::{AlertRule, Timing};
 use crate::domain::calendar::Calendar;
+use crate::domain::time::Timestamp;
 use crate::engine::attempt::explain::explain;
 use crate::engine::attempt::trial_calls::{self, TrialCall};
 use crate::engine::planning::{FileFindings, RunRequest, check_files, first_number};
@@ -91,6 +92,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         }
     }
     mistakes.extend(template_mistakes(&project));
+    mistakes.extend(never_again(&workflows, Clock::of_machine().now()));
     if all {
         mistakes.extend(rules_in_vain(&project, &workflows));
     }
@@ -229,6 +231,21 @@ fn readings(workflows: &[Arc<Workflow>]) -> Vec<String> {
             Some(format!("{}: {reading}", workflow.name))
         })
         .collect()
+}
+
+/// Schedules that fired for the last time before an instant.
+fn never_again(workflows: &[Arc<Workflow>], now: Timestamp) -> Vec<String> {
+    let over = |workflow: &Arc<Workflow>| {
+        let timetable = &workflow.schedule.as_ref()?.timetable;
+        if !timetable.schedule().is_over(now) {
+            return None;
+        }
+        let (name, rule) = (&workflow.name, timetable.schedule().text());
+        Some(format!(
+            "workflow \"{name}\": no date to come fits \"{rule}\", so it never fires again; name a later year, or take the schedule out"
+        ))
+    };
+    workflows.iter().filter_map(over).collect()
 }
 
 fn template_mistakes(project: &Project) -> Option<String> {

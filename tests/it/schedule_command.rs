@@ -476,3 +476,15 @@ fn a_line_of_quartz_fires_and_check_says_how_its_days_were_counted() {
         .exits(2)
         .says("\"30\" is no second; payrun fires at full minutes, so it takes 0");
 }
+
+#[test]
+fn a_schedule_whose_years_are_over_is_told_by_check() {
+    let app = project("'0 0 9 1 * ? 2020'");
+    app.payrun(&["check"])
+        .exits(2)
+        .says("workflow \"deductions\": no date to come fits \"0 0 9 1 * ? 2020\", so it never fires again");
+    let told = app.json(&["check", "--json"]);
+    assert_eq!(told["ok"], false, "{told}");
+    let app = project("'0 0 9 1 * ? 2020,2100'");
+    app.payrun(&["check"]).exits(0);
+}

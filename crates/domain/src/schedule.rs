@@ -94,6 +94,16 @@ pub enum ScheduleError {
         /// What is taken there.
         expected: String,
     },
+    /// What Quartz takes and payrun does not.
+    #[error("to Quartz \"{text}\" means {meaning}, which payrun does not support; {expected}")]
+    Unsupported {
+        /// What was given.
+        text: String,
+        /// What it means there.
+        meaning: &'static str,
+        /// What payrun takes in this field.
+        expected: &'static str,
+    },
     /// Not a time of day.
     #[error("\"{text}\" is no time of day (write it like \"02:30\")")]
     TimeOfDay {
@@ -350,18 +360,34 @@ impl Schedule {
         ))
     }
 
+    /// Whether nothing fires any more after an instant: the years that it names are over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let Some(years) = &self.rule.years else {
+            return false;
+        };
+        // The next year that is named may lie further ahead than an occurrence is looked for.
+        let begins = years.iter().filter_map(|year| before(*year));
+        !begins
+            .map(|begin| begin.max(now))
+            .chain([now])
+            .any(|after| self.next_after(after).is_some())
+    }
+
     fn if_ever(self) -> Result<Self, ScheduleError> {
         let first_year = self.rule.years.as_ref().and_then(BTreeSet::first);
-        let from = first_year
-            .and_then(|year| NaiveDate::from_yo_opt(*year, 1)?.pred_opt())
-            .map_or(0, |date| {
-                date.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
-            });
-        match self.next_after(Timestamp::from_millis(from)) {
+        let from = first_year.and_then(|year| before(*year));
+        match self.next_after(from.unwrap_or(Timestamp::from_millis(0))) {
             Some(_) => Ok(self),
             None => Err(ScheduleError::Never { text: self.text }),
         }
     }
+}
+
+/// An instant shortly before a year begins on any wall clock.
+fn before(year: i32) -> Option<Timestamp> {
+    let date = NaiveDate::from_yo_opt(year, 1)?.pred_opt()?;
+    let instant = date.and_time(NaiveTime::MIN).and_utc();
+    Some(Timestamp::from_millis(instant.timestamp_millis()))
 }
 
 impl WallClockSets {

@@ -83,7 +83,49 @@ fn field(fields: [&str; 7], place: usize) -> Result<Vec<u32>, ScheduleError> {
     })
 }
 
+/// What Quartz means by a day that payrun has no rule for; none if it is no day to Quartz either.
+fn meaning_in_quartz(place: usize, text: &str) -> Option<&'static str> {
+    let is_number = |text: &str, most: u32| {
+        text.parse::<u32>()
+            .is_ok_and(|number| (1..=most).contains(&number))
+    };
+    let is_weekday = |text: &str| {
+        let named = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+        is_number(text, 7) || named.iter().any(|day| day.eq_ignore_ascii_case(text))
+    };
+    let text = text.to_ascii_uppercase();
+    let nth = text.split_once('#');
+    if place == WEEKDAY && nth.is_some_and(|(day, nth)| is_weekday(day) && is_number(nth, 5)) {
+        Some("the n-th such day of a month")
+    } else if place == WEEKDAY && text.strip_suffix('L').is_some_and(is_weekday) {
+        Some("the last such day of a month")
+    } else if place == WEEKDAY && text == "L" {
+        Some("Saturday, the last day of its week")
+    } else if place == DAY
+        && text
+            .strip_prefix("L-")
+            .is_some_and(|days| is_number(days, 30))
+    {
+        Some("so many days before the last day of a month")
+    } else if place == DAY
+        && text
+            .strip_suffix('W')
+            .is_some_and(|day| day == "L" || is_number(day, 31))
+    {
+        Some("the weekday nearest to that day")
+    } else {
+        None
+    }
+}
+
 fn refuse(place: usize, text: &str) -> ScheduleError {
+    if let Some(meaning) = meaning_in_quartz(place, text) {
+        return ScheduleError::Unsupported {
+            text: cut(text),
+            meaning,
+            expected: EXPECTED[place],
+        };
+    }
     ScheduleError::Field {
         field: NAMES[place],
         text: cut(text),
@@ -158,6 +200,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_whose_years_are_over_never_fires_again() {
+        for (line, now, is_over) in [
+            ("0 0 9 1 * ? 2020", "2020-12-01T08:59:00Z", false),
+            ("0 0 9 1 * ? 2020", "2020-12-01T09:00:00Z", true),
+            ("0 0 9 1 * ? 2020,2100", "2026-11-29T00:00:00Z", false),
+            ("0 0 9 1 * ? 2100", "2101-01-01T00:00:00Z", true),
+            ("0 0 9 29 2 ? 2026-2027,2020", "2026-01-01T00:00:00Z", true),
+            ("0 0 9 1 * ?", "2026-11-29T00:00:00Z", false),
+            ("0 9 1 * *", "2026-11-29T00:00:00Z", false),
+        ] {
+            let schedule = Schedule::crontab(line, chrono_tz::UTC).unwrap();
+            let now = chrono::DateTime::parse_from_rfc3339(now).unwrap();
+            let now = Timestamp::from_millis(now.timestamp_millis());
+            assert_eq!(schedule.is_over(now), is_over, "{line}");
+        }
+    }
+
+    #[test]
     fn a_line_of_quartz_is_evaluated_by_our_clock() {
         // 02:30 is in the gap of 2026-03-29 in Berlin: it fires once, when the gap ends.
         let line = Schedule::crontab("0 30 2 * * ?", chrono_tz::Europe::Berlin).unwrap();
@@ -185,8 +245,26 @@ mod tests {
                 "\"0\" is no day of week; it takes 1 to 7 (Sunday = 1)",
             ),
             ("0 0 L * * ?", "\"L\" is no hour"),
-            ("0 0 9 ? * L", "\"L\" is no day of week"),
-            ("0 0 9 ? * 2#1", "\"2#1\" is no day of week"),
+            (
+                "0 0 9 ? * L",
+                "to Quartz \"L\" means Saturday, the last day of its week, which payrun does not support; it takes 1 to 7",
+            ),
+            (
+                "0 0 9 ? * 6#3",
+                "to Quartz \"6#3\" means the n-th such day of a month, which payrun does not support; it takes 1 to 7",
+            ),
+            (
+                "0 0 9 ? * fri#2",
+                "means the n-th such day of a month, which payrun does not support",
+            ),
+            ("0 0 9 ? * 6L", "means the last such day of a month"),
+            ("0 0 9 15W * ?", "means the weekday nearest to that day"),
+            ("0 0 9 LW * ?", "means the weekday nearest to that day"),
+            ("0 0 9 L-3 * ?", "means so many days before the last day"),
+            // Quartz has no such day either.
+            ("0 0 9 ? * 8#1", "\"8#1\" is no day of week"),
+            ("0 0 9 ? * 2#6", "\"2#6\" is no day of week"),
+            ("0 0 9 32W * ?", "\"32W\" is no day of month"),
             ("0 0 9 15 * MON", "write ? in one of them"),
             ("0 0 9 * * ? 1969", "\"1969\" is no year"),
             ("0 0 9 */0 * ?", "\"*/0\" is no day of month"),
