@@ -1,8 +1,9 @@
 //! Who gives a command, and why: the user of this machine, or who says so.
 //!
 //! On the command line a name is what the machine's users say; the audit log keeps the user's own
-//! beside it. A token in `PAYRUN_TOKEN` proves who somebody is, and then it is whose word it is;
-//! without one, where that matters, the user of the machine counts and not the name.
+//! beside it. A token in `PAYRUN_TOKEN` proves who somebody is, and then the command is given in that
+//! name. Without one, where it matters who gives the command, the user of the machine counts and not
+//! the name.
 
 use clap::Args;
 

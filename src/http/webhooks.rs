@@ -25,7 +25,7 @@ use crate::engine::Engine;
 use crate::engine::notifications::ReceiveOutcome;
 use crate::gateway::notification::{NOTICE_MAX, NotificationReply};
 
-/// Gateways wait 5 seconds for an answer (docs/gateways/README.md).
+/// Gateways wait 5 seconds for an answer (docs/gateways/README.md, "Overview").
 const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 
 /// How many notifications are taken in at once; the others wait, and are sent away if it takes too

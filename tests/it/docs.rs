@@ -1,5 +1,5 @@
 //! What the documentation says of itself: links lead somewhere, the book lists its pages, and
-//! commands and files that it names exist.
+//! commands and files that it names exist. And what the sources cite of it exists.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -295,8 +295,37 @@ fn file_of(span: &str) -> Option<PathBuf> {
     (!is_pattern && (whole || (span.contains('/') && span.ends_with(".rs")))).then_some(path)
 }
 
+/// The names that stand beside a Rust file: `src/file.rs` (`one`, `two`), or after a comma.
+fn functions_beside<'a>(parts: &[&'a str], file: usize, path: &Path) -> Vec<&'a str> {
+    let is_rust = path.extension().is_some_and(|ending| ending == "rs");
+    let is_name = |name: &str| {
+        let inside = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        name.chars().all(inside) && file_of(name).is_none()
+    };
+    parts[file + 1..]
+        .chunks_exact(2)
+        .take_while(|pair| matches!(pair[0], " (" | ", " | ", then " | " and ") && is_name(pair[1]))
+        .filter(|_| is_rust)
+        .map(|pair| pair[1])
+        .collect()
+}
+
+/// Whether a file declares a function, or a type, of this name.
+fn declares(text: &str, name: &str) -> bool {
+    let name = name.rsplit("::").next().unwrap();
+    let kinds = ["fn ", "struct ", "enum ", "trait ", "const ", "mod "];
+    kinds.iter().any(|kind| {
+        let declared = format!("{kind}{name}");
+        text.match_indices(&declared).any(|(at, _)| {
+            let after = text[at + declared.len()..].chars().next();
+            after.is_some_and(|after| !after.is_alphanumeric() && after != '_')
+        })
+    })
+}
+
 #[test]
 fn every_file_and_function_that_the_book_names_exists() {
+    assert!(declares("fn abandon<'a>(", "abandon") && !declares("fn abandoned(", "abandon"));
     let mut missing = Vec::new();
     let (mut files, mut functions) = (0, 0);
     for page in book() {
@@ -312,23 +341,156 @@ fn every_file_and_function_that_the_book_names_exists() {
                     missing.push(format!("{}: {}", page.display(), parts[place]));
                     continue;
                 }
-                // `src/file.rs` (`function`), or with a comma.
-                let name = parts
-                    .get(place + 2)
-                    .filter(|_| matches!(parts[place + 1], " (" | ", "));
-                let name =
-                    name.filter(|name| path.is_file() && !name.contains(['.', '/', ' ', ':', '(']));
-                functions += usize::from(name.is_some());
-                missing.extend(
-                    name.filter(|name| !read(&path).contains(*name))
-                        .map(|name| format!("{}: {} has no {name}", page.display(), parts[place])),
-                );
+                for name in functions_beside(&parts, place, &path) {
+                    functions += 1;
+                    if !declares(&read(&path), name) {
+                        missing.push(format!(
+                            "{}: {} has no {name}",
+                            page.display(),
+                            parts[place]
+                        ));
+                    }
+                }
             }
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(
-        files > 80 && functions > 8,
+        files > 80 && functions > 11,
         "{files} files, {functions} functions"
     );
+}
+
+/// Gateways' pages that are cited as a whole, by what is about the whole of a gateway.
+fn is_about_a_whole_gateway(file: &str) -> bool {
+    ["wechat", "hipopay", "egms", "cbtis"].iter().any(|name| {
+        let client = format!("crates/gateway/src/{name}/");
+        [format!("{client}mod.rs"), format!("{client}account.rs")].contains(&file.to_owned())
+            || file == format!("crates/project/src/config/{name}.rs")
+    })
+}
+
+/// A page with fewer lines is read as a whole.
+const SHORT_PAGE: usize = 100;
+
+/// The sources and what goes with them, by their names in the repository. A comment that goes over
+/// several lines is one line.
+fn texts_that_cite() -> Vec<(String, String)> {
+    let mut folders: Vec<PathBuf> = NAMED.iter().map(|folder| root().join(folder)).collect();
+    folders.push(root().join("workflows"));
+    let endings = ["rs", "sql", "yaml", "py", "sh", "toml"];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if path.is_dir() {
+                folders.push(path);
+            } else if ending.is_some_and(|ending| endings.contains(&ending))
+                && name != "tests/it/docs.rs"
+            {
+                let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+                let lines = text.lines().map(|line| {
+                    let marks = |c: char| "/!#-".contains(c) || c.is_whitespace();
+                    line.trim_start_matches(marks)
+                });
+                texts.push((name, lines.collect::<Vec<_>>().join(" ")));
+            }
+        }
+    }
+    texts
+}
+
+/// What a text cites of the book: pages, each with the heading that stands quoted behind it.
+fn citations(text: &str) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("docs/") {
+        // An address, or a path from elsewhere.
+        let before = text[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || "/.-_".contains(c)) {
+            continue;
+        }
+        let rest = &text[at..];
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "/.-_".contains(c)));
+        let (page, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        let page = page.trim_end_matches(['.', '/']);
+        if page.ends_with(".md") || page == "docs/gateways" {
+            let heading = rest
+                .strip_prefix(", \"")
+                .and_then(|rest| rest.split('"').next());
+            found.push((page.to_owned(), heading.map(str::to_owned)));
+        }
+    }
+    found
+}
+
+/// What is wrong with a citation, if anything is.
+fn wrong_citation(file: &str, page: &str, heading: Option<&str>) -> Option<String> {
+    // A folder stands for all its pages.
+    let gateways = ["wechat", "hipopay", "egms", "cbtis"];
+    let pages: Vec<PathBuf> = if page == "docs/gateways" {
+        let page = |name| root().join(format!("docs/gateways/{name}.md"));
+        gateways.map(page).to_vec()
+    } else {
+        vec![root().join(page)]
+    };
+    let Some(heading) = heading else {
+        let is_long = |page: &PathBuf| read(page).lines().count() > SHORT_PAGE;
+        if page.starts_with("docs/gateways/") && pages.iter().all(|page| page.exists()) {
+            return (pages.iter().any(is_long) && !is_about_a_whole_gateway(file))
+                .then(|| format!("{file}: {page} is long: name the heading"));
+        }
+        let there = pages.iter().all(|page| page.exists());
+        return (!there).then(|| format!("{file}: there is no {page}"));
+    };
+    pages.iter().find_map(|path| {
+        let there = path.exists()
+            && prose_and_code(&read(path)).0.iter().any(|line| {
+                line.starts_with('#') && line.trim_start_matches('#').trim() == heading
+            });
+        (!there).then(|| format!("{file}: {} has no heading \"{heading}\"", path.display()))
+    })
+}
+
+#[test]
+fn every_page_and_heading_that_the_sources_cite_exists() {
+    let wechat = "docs/gateways/wechat.md";
+    assert_eq!(wrong_citation("", wechat, Some("Encrypted fields")), None);
+    assert!(wrong_citation("", wechat, Some("Sensitive fields")).is_some());
+    assert!(wrong_citation("", wechat, None).is_some());
+    assert!(wrong_citation("", "docs/none.md", None).is_some());
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for (file, text) in texts_that_cite() {
+        for (page, heading) in citations(&text) {
+            checked += 1;
+            wrong.extend(wrong_citation(&file, &page, heading.as_deref()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 90, "{checked} citations");
+}
+
+#[test]
+fn the_page_about_testing_lists_every_file_of_tests_once() {
+    let page = read(&root().join("docs/testing.md"));
+    let table = page.split("## Which test is for what?").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    let cells: Vec<&str> = rows[1..]
+        .iter()
+        .map(|row| row.split('|').nth(2).unwrap())
+        .collect();
+    let mut listed = spans(&cells);
+    listed.sort_unstable();
+    let main = read(&root().join("tests/it/main.rs"));
+    let mut there: Vec<&str> = main
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    there.sort_unstable();
+    assert_eq!(there, listed);
 }

@@ -1,6 +1,6 @@
-//! The clients and the fakes held to the tables of docs/gateways: every request is one that a page
-//! documents, with its parameters and no others; and a fake refuses what the page of a call does
-//! not list.
+//! The clients and the fakes held to the tables of the gateways' pages (docs/gateways, "Requests"):
+//! every request is one that a page documents, with its parameters and no others; and a fake refuses
+//! what the page of a call does not list.
 
 use std::collections::BTreeSet;
 use std::future::Future;

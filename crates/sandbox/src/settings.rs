@@ -26,16 +26,16 @@ pub struct Settings {
     /// Where the books are kept; temporary if none.
     pub books: Option<PathBuf>,
     /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one
-    /// (docs/gateways/wechat.md).
+    /// (docs/gateways/wechat.md, "Limits").
     pub refund_gap: Duration,
     /// How many looks at a payment that was put into the books show one minor unit more than was
     /// paid.
     pub misread: u32,
     /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay
-    /// (docs/gateways/wechat.md).
+    /// (docs/gateways/wechat.md, "Withdrawing").
     pub reverse_after: Duration,
     /// How old an order must be to be closed: 5 minutes at the real WeChat Pay
-    /// (docs/gateways/wechat.md).
+    /// (docs/gateways/wechat.md, "Withdrawing").
     pub close_after: Duration,
     /// By what replies are signed.
     pub signs_with: SignsWith,
@@ -83,7 +83,7 @@ impl Settings {
     }
 }
 
-/// By what a platform signs its replies (docs/gateways/wechat.md).
+/// By what a platform signs its replies (docs/gateways/wechat.md, "Platform keys").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignsWith {
     /// The newest platform certificate.

@@ -12,8 +12,8 @@ use payrun_gateway::{Call, Observation};
 use payrun_project::job_kinds::JobKind;
 use payrun_project::job_kinds::judge::Judgement;
 
-/// How the gateway calls a contract that can be charged (docs/gateways/wechat.md: nothing else is
-/// chargeable).
+/// How the gateway calls a contract that can be charged (docs/gateways/wechat.md, "Contracts":
+/// nothing else is chargeable).
 const SIGNED: &str = "SIGNED";
 
 /// A refusal in words, where the gateway can say more than its code; and what it says of the

@@ -49,7 +49,7 @@ const MODIFY: &str = "modify";
 const REDECLARE: &str = "redeclare";
 
 /// The state of a declaration that the customs' interface lost: what may be pushed again as it is
-/// (docs/gateways/wechat.md).
+/// (docs/gateways/wechat.md, "Customs").
 const LOST: &str = "EXCEPT";
 
 /// How a claimed item is to be filed.

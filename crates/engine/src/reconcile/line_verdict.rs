@@ -38,9 +38,10 @@ pub enum LineOutcome {
 }
 
 impl LineOutcome {
-    /// Reads a line's state. Payments: docs/gateways/wechat.md (SUCCESS; revoked ones stay listed)
-    /// and the HipoPay document ("Collection via …"). Refunds: docs/gateways/wechat.md (PROCESSING
-    /// counts as done, the others did not reach the payer), HipoPay ("Refund").
+    /// Reads a line's state. Payments: docs/gateways/wechat.md, "Orders and deductions" (SUCCESS;
+    /// revoked ones stay listed) and the HipoPay document ("Collection via …"). Refunds:
+    /// docs/gateways/wechat.md, "Statements" (PROCESSING counts as done, the others did not reach
+    /// the payer), HipoPay ("Refund").
     pub fn of(kind: LineKind, state: &str) -> Self {
         match kind {
             LineKind::Reversal => Self::DidNot,
@@ -135,7 +136,7 @@ fn happened(line: &StatementLine, item: &BookedItem) -> LineVerdict {
         }
         (_, Some(reason)) => LineVerdict::Differs(reason, ""),
         // It is on its way, and may not reach the payer: no proof, and no contradiction
-        // (docs/gateways/wechat.md).
+        // (docs/gateways/wechat.md, "Statements").
         (State::Unknown | State::Pending | State::NeedsReview, None) if is_on_its_way(line) => {
             if in_use {
                 LineVerdict::Agrees

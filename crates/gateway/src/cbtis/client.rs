@@ -211,7 +211,7 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> NotificationProtocol {
-        // Only the status counts (docs/gateways/cbtis.md).
+        // Only the status counts (docs/gateways/cbtis.md, "Notifications").
         NotificationProtocol {
             media: &["application/json"],
             signed_by: vec![self.config.signature_header.to_ascii_lowercase()],

@@ -1,5 +1,5 @@
-//! The signature of CBTIS's notifications (docs/gateways/cbtis.md): the SHA-256 of the raw body, a
-//! dot and the API key, in hex.
+//! The signature of CBTIS's notifications (docs/gateways/cbtis.md, "Authentication and
+//! signatures"): the SHA-256 of the raw body, a dot and the API key, in hex.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};

@@ -1,4 +1,5 @@
-//! What CBTIS replies and notifies (the CBTIS document; docs/gateways/cbtis.md).
+//! What CBTIS replies and notifies (the CBTIS document; docs/gateways/cbtis.md, "Replies and
+//! states").
 //!
 //! A `code` other than 0 is reported as it is: none is documented, so the outcome tables make it
 //! unknown, and a query follows.

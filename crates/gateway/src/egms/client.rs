@@ -307,7 +307,8 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> NotificationProtocol {
-        // The words are those of a working demo server (docs/gateways/egms.md [B]).
+        // The words are those of a working demo server (docs/gateways/egms.md, "Notifications"
+        // [B]).
         NotificationProtocol {
             media: &["application/json"],
             signed_by: ["authorization", "datetime", "msgid"]
@@ -341,8 +342,8 @@ fn is_timely_notice(headers: &HeaderMap, received_at: Timestamp) -> bool {
     })
 }
 
-/// ISO 8601 with an offset, as the merchant API wants it (docs/gateways/egms.md): the wall clock of
-/// Hong Kong.
+/// ISO 8601 with an offset, as the merchant API wants it (docs/gateways/egms.md, "Headers"): the
+/// wall clock of Hong Kong.
 fn date_time(now: Timestamp) -> String {
     let offset = FixedOffset::east_opt(8 * 3600);
     let at = chrono::DateTime::from_timestamp_millis(now.millis());

@@ -22,11 +22,12 @@ pub(super) struct Prepared {
     pub body: Bytes,
     pub about: ReplyData,
     /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key`
-    /// too (docs/gateways/egms.md).
+    /// too (docs/gateways/egms.md, "Headers").
     pub idempotency_key: Option<String>,
 }
 
-/// How long a text may be, in bytes of UTF-8 (docs/gateways/egms.md [A]: EGMS counts bytes).
+/// How long a text may be, in bytes of UTF-8 (docs/gateways/egms.md, "Notes to the table" [A]: EGMS
+/// counts bytes).
 const REASON_MAX: usize = 64;
 const URL_MAX: usize = 300;
 

@@ -1,6 +1,6 @@
-//! The keyed digest of EGMS (docs/gateways/egms.md): method, path with query, `DateTime`, key,
-//! `MsgID` and raw body, joined by line feeds, none at the end; a message without a body leaves out
-//! the last part and its line feed.
+//! The keyed digest of EGMS (docs/gateways/egms.md, "Authentication and signatures"): method, path
+//! with query, `DateTime`, key, `MsgID` and raw body, joined by line feeds, none at the end; a
+//! message without a body leaves out the last part and its line feed.
 //!
 //! A reply is signed with the *request's* method and path and its own `DateTime`, `MsgID` and body;
 //! a notification with `POST` and the path of our own webhook, as EGMS was given it. Digests are

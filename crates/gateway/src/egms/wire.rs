@@ -1,4 +1,4 @@
-//! What EGMS replies and notifies (the EGMS document; docs/gateways/egms.md).
+//! What EGMS replies and notifies (the EGMS document; docs/gateways/egms.md, "Replies and states").
 //!
 //! `S0000` means that the request was accepted; what became of the order is in the `status` of the
 //! part the call is about. A refund's success is never read from the payment's status: the
@@ -18,8 +18,8 @@ pub(super) const MASKED: [&str; 4] = ["subOpenID", "openid", "paySign", "payment
 
 /// The code that says that a request was accepted.
 const ACCEPTED: &str = "S0000";
-/// The code that says that it was accepted and is in progress (docs/gateways/egms.md): only a query
-/// tells what became of it.
+/// The code that says that it was accepted and is in progress (docs/gateways/egms.md, "Error
+/// codes"): only a query tells what became of it.
 const IN_PROGRESS: &str = "S0003";
 
 #[derive(Debug, Deserialize)]

@@ -131,8 +131,9 @@ impl Client {
         }
     }
 
-    /// Signs a request over all its parameters (docs/gateways/hipopay.md). The wire is ordinary
-    /// percent-encoding, whatever the string to sign leaves as it is.
+    /// Signs a request over all its parameters (docs/gateways/hipopay.md, "Authentication and
+    /// signatures"). The wire is ordinary percent-encoding, whatever the string to sign leaves as
+    /// it is.
     fn signed(&self, prepared: &Prepared) -> Result<Request, String> {
         let timestamp = self.clock.now().seconds().to_string();
         let message = request_message(&prepared.params, &timestamp, self.config.encoding);
@@ -226,7 +227,7 @@ impl Gateway for Client {
 
     fn manners(&self) -> NotificationProtocol {
         // Some have come without a content type, and are forms all the same
-        // (docs/gateways/hipopay.md).
+        // (docs/gateways/hipopay.md, "Notifications").
         NotificationProtocol {
             media: &[],
             signed_by: vec!["timestamp".to_owned(), "signature".to_owned()],

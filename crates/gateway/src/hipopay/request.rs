@@ -203,7 +203,8 @@ fn exchange_rate(call: &Call) -> Result<Prepared, String> {
     })
 }
 
-/// `GET /download_bill` of one day, from its first to its last second (docs/gateways/hipopay.md).
+/// `GET /download_bill` of one day, from its first to its last second (docs/gateways/hipopay.md,
+/// "Notes to the table").
 fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
     let day = statement_file::compact(statement_file::day(call, "date")?);
     let params = vec![

@@ -1,5 +1,5 @@
-//! The strings HipoPay signs, both ways (docs/gateways/hipopay.md): parameters sorted by name, a
-//! comma, the `Timestamp` header.
+//! The strings HipoPay signs, both ways (docs/gateways/hipopay.md, "Authentication and
+//! signatures"): parameters sorted by name, a comma, the `Timestamp` header.
 //!
 //! In requests the values are percent-encoded, in notifications they are raw. HipoPay's four SDKs
 //! disagree on which of `~ * ! ' ( )` a request's string leaves as they are, and what the server

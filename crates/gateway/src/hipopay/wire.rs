@@ -1,4 +1,4 @@
-//! What HipoPay replies (the HipoPay document; docs/gateways/hipopay.md).
+//! What HipoPay replies (the HipoPay document; docs/gateways/hipopay.md, "Replies and states").
 //!
 //! The envelope lies: `is_success` says that the request was served, not that anything happened.
 //! What counts is the inner `status` and `result_code`, and those are what is reported.

@@ -1,5 +1,5 @@
-//! HipoPay's file (the HipoPay document, "Export Reconciliation Report"; docs/gateways/hipopay.md):
-//! a title, a header, 18 columns.
+//! HipoPay's file (the HipoPay document, "Export Reconciliation Report"; docs/gateways/hipopay.md,
+//! "Statements"): a title, a header, 18 columns.
 //!
 //! A back-tick stands before numbers only, `-` means that there is nothing, an amount carries its
 //! currency. What is taken for what, from the document's sample of two payments and one refund

@@ -32,7 +32,8 @@ pub const COLUMNS_MAX: usize = 100;
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatementFormat {
-    /// WeChat Pay Global: 38 columns, a back-tick before every value (docs/gateways/wechat.md).
+    /// WeChat Pay Global: 38 columns, a back-tick before every value (docs/gateways/wechat.md,
+    /// "Statements").
     Wechat,
     /// HipoPay: a title, 18 columns, a back-tick before numbers (the HipoPay document, "Export
     /// Reconciliation Report").

@@ -1,5 +1,5 @@
-//! WeChat Pay Global's file (docs/gateways/wechat.md): a header without marks, then a back-tick
-//! before every value, no quoting.
+//! WeChat Pay Global's file (docs/gateways/wechat.md, "Statements"): a header without marks, then a
+//! back-tick before every value, no quoting.
 //!
 //! Columns go by position if there are the 38 of the global file \[A\]; a header that names a known
 //! column elsewhere is refused then. Otherwise they go by name. Of the English names those of time,

@@ -1,6 +1,6 @@
 //! AES-256-GCM under the APIv3 key, as certificates and notifications are encrypted
-//! (docs/gateways/wechat.md). While that key is changed there are two: what any of them was used
-//! for opens. A client encrypts nothing so.
+//! (docs/gateways/wechat.md, "Notifications"). While that key is changed there are two: what any of
+//! them was used for opens. A client encrypts nothing so.
 
 use std::fmt;
 

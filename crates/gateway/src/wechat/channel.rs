@@ -21,8 +21,8 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Signs a request and sends it once (docs/gateways/wechat.md). `target` is path and query,
-    /// percent-encoded; the reply may have `max` bytes.
+    /// Signs a request and sends it once (docs/gateways/wechat.md, "Request signature"). `target`
+    /// is path and query, percent-encoded; the reply may have `max` bytes.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -38,7 +38,7 @@ impl Channel {
     }
 
     /// The same, with fields that were encrypted under the platform's key of this serial
-    /// (docs/gateways/wechat.md).
+    /// (docs/gateways/wechat.md, "Encrypted fields").
     pub(super) async fn send_sealed(
         &self,
         method: Method,

@@ -213,9 +213,9 @@ impl Client {
 
     /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a
     /// right one; one without any is passed on, since the machines before a gateway answer errors
-    /// unsigned and the gateway's own SDKs verify 2xx only (docs/gateways/wechat.md). Such a reply
-    /// can never make a payment succeed, but it could deny one that did: it is marked `unsigned` in
-    /// the result, for whoever wants to ask before believing a refusal.
+    /// unsigned and the gateway's own SDKs verify 2xx only (docs/gateways/wechat.md, "Response
+    /// signature"). Such a reply can never make a payment succeed, but it could deny one that did:
+    /// it is marked `unsigned` in the result, for whoever wants to ask before believing a refusal.
     async fn check(&self, response: &Response, kind: &ReplyKind) -> Result<(), String> {
         if !response.status().is_success() && !has_signature(response.headers()) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Customs declarations of WeChat Pay Global (docs/gateways/wechat.md \[A\]): what is sent, and
-//! what is read of the replies.
+//! Customs declarations of WeChat Pay Global (docs/gateways/wechat.md, "Customs" \[A\]): what is
+//! sent, and what is read of the replies.
 //!
 //! Pure, except that the identity check's two fields are encrypted anew each time; it changes
 //! nothing at the gateway. The invariant: what names a person is encrypted before it is anywhere

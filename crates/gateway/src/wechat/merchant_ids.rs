@@ -1,6 +1,6 @@
 //! Which ids a request carries: of the merchants, of the apps, both, or none. The page of each call
 //! says which, and the gateway refuses the others, so there is a function here for each of the sets
-//! that occur (docs/gateways/wechat.md).
+//! that occur (docs/gateways/wechat.md, "Which ids go where").
 
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
-//! Notifications (docs/gateways/wechat.md): verified, decrypted, and read into the same observation
-//! as the query of the same thing. A notification is only ever what the gateway says of its own
-//! accord; nothing is answered here.
+//! Notifications (docs/gateways/wechat.md, "Notifications"): verified, decrypted, and read into the
+//! same observation as the query of the same thing. A notification is only ever what the gateway
+//! says of its own accord; nothing is answered here.
 //!
 //! The platform signs for every merchant it has, so a right signature does not make a notification
 //! ours: it must open under our APIv3 key and name our ids. A probe with a wrong signature is
@@ -146,8 +146,8 @@ impl Client {
     }
 }
 
-/// How WeChat Pay wants to be answered (docs/gateways/wechat.md): any 2xx; what is in the body is
-/// for people.
+/// How WeChat Pay wants to be answered (docs/gateways/wechat.md, "Notifications"): any 2xx; what is
+/// in the body is for people.
 pub(super) fn manners() -> NotificationProtocol {
     NotificationProtocol {
         media: &["application/json"],

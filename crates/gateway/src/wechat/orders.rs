@@ -1,5 +1,5 @@
 //! Orders of every kind: looking one up, quick pay, withdrawing, and ending a contract
-//! (docs/gateways/wechat.md). Says what goes on the wire and nothing else.
+//! (docs/gateways/wechat.md, "Requests"). Says what goes on the wire and nothing else.
 //!
 //! A payment code is worth money for a minute: it is in the body and nowhere else.
 

@@ -1,5 +1,5 @@
 //! The gateway's own keys, by which replies and notifications are verified
-//! (docs/gateways/wechat.md).
+//! (docs/gateways/wechat.md, "Platform keys").
 //!
 //! Platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and
 //! whenever a serial is seen that is not known (once a minute at most, one download at a time);
@@ -31,9 +31,11 @@ use crate::exchange::{beforehand, bounded};
 use crate::wechat::account::{PUBLIC_KEY_PREFIX, PublicKey, serial_hex};
 use payrun_domain::time::Timestamp;
 
-/// How old a reply may be, by its own timestamp, and how far ahead (docs/gateways/wechat.md).
+/// How old a reply may be, by its own timestamp, and how far ahead (docs/gateways/wechat.md,
+/// "Response signature").
 pub const WINDOW: Duration = Duration::from_secs(300);
-/// When certificates are downloaded again though nothing asks for it (docs/gateways/wechat.md).
+/// When certificates are downloaded again though nothing asks for it (docs/gateways/wechat.md,
+/// "Platform keys").
 const REFRESH: Duration = Duration::from_secs(12 * 3600);
 /// How often an unknown serial, or a failed refresh, may lead to a download.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! All refunds of a payment (docs/gateways/wechat.md). They come in pages; a list of which a page
-//! is missing is not given out.
+//! All refunds of a payment (docs/gateways/wechat.md, "Refunds"). They come in pages; a list of
+//! which a page is missing is not given out.
 
 use std::collections::HashSet;
 

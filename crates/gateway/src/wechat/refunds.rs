@@ -1,4 +1,4 @@
-//! Refunds (docs/gateways/wechat.md): what goes on the wire, and what is read from it.
+//! Refunds (docs/gateways/wechat.md, "Refunds"): what goes on the wire, and what is read from it.
 //!
 //! The reply to a refund means that it was accepted, so it gives no state. All refunds of a payment
 //! are `refund_list`'s.

@@ -103,7 +103,7 @@ pub(super) fn prepare(
     }
 }
 
-/// `POST /v3/global/papay/transactions` (docs/gateways/wechat.md).
+/// `POST /v3/global/papay/transactions` (docs/gateways/wechat.md, "Requests").
 fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a deduction has an amount")?;
     let (device_ip, device_id) = (text(call, "device_ip"), text(call, "device_id"));

@@ -1,7 +1,7 @@
 //! Sensitive fields: RSAES-PKCS1-v1_5 under the platform's public key, as base64.
 //!
 //! Most of APIv3 encrypts by OAEP. The one call of ours that encrypts, the identity check of
-//! customs, does not: there OAEP is refused with "平台私钥解密失败" (docs/gateways/wechat.md, "Sensitive
+//! customs, does not: there OAEP is refused with "平台私钥解密失败" (docs/gateways/wechat.md, "Encrypted
 //! fields" \[A\]).
 //!
 //! The same text gives another ciphertext each time. Errors hold neither key nor text.

@@ -1,5 +1,5 @@
-//! Settlement batches of a window (docs/gateways/wechat.md): all pages of what is settled and of
-//! what is not, as one observation.
+//! Settlement batches of a window (docs/gateways/wechat.md, "Settlements"): all pages of what is
+//! settled and of what is not, as one observation.
 //!
 //! What is not settled is asked for first, so that a batch that is settled in between is seen twice
 //! and not missed; it counts as settled then. Nothing is reported of a list that could not be read
@@ -59,7 +59,7 @@ impl Client {
     /// `trade_start_date`, `trade_end_date`, `wallet_region`, `currency`, and `settled`,
     /// `unsettle`, `pay`, `refund`, `net`, `fee` as whole numbers. The gateway's page says
     /// "integer" and no unit; minor units are its rule everywhere else \[A,
-    /// docs/gateways/wechat.md\].
+    /// docs/gateways/wechat.md, "Amounts"\].
     ///
     /// `state` is `UNSETTLE` as long as a batch of the window's trades is not settled, else
     /// `SETTLED`, also where there is none; then the receipt is a SHA-256 over the batches by their

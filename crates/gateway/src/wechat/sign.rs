@@ -1,4 +1,5 @@
-//! Keys and signatures of APIv3: RSA PKCS#1 v1.5 with SHA-256 (docs/gateways/wechat.md).
+//! Keys and signatures of APIv3: RSA PKCS#1 v1.5 with SHA-256 (docs/gateways/wechat.md,
+//! "Authentication and signatures").
 //!
 //! What is signed or verified is always the bytes on the wire: the path as it is sent, the body as
 //! it came.
@@ -39,7 +40,8 @@ impl Merchant {
             .find(|key| key.from.is_none_or(|from| from <= now))
     }
 
-    /// The `Authorization` header of a request, under a fresh nonce (docs/gateways/wechat.md).
+    /// The `Authorization` header of a request, under a fresh nonce (docs/gateways/wechat.md,
+    /// "Request signature").
     ///
     /// # Errors
     /// [`SignError`] if there is no randomness or the crypto library refuses; nothing was sent
@@ -99,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// The public half of wechatpay-go's test key (docs/gateways/wechat.md).
+    /// The public half of wechatpay-go's test key (docs/gateways/wechat.md, "Test vectors").
     const GO_KEY: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2VCTd91fnUn73Xy9DLvt/V62TVxRTEEstVdeRaZ3B3leO0pldE806mXO4RwdHXagHQ4vGeZN0yqm++rDsGK+U3AH7kejyD2pXshNP9Cq5YwbptiLGtjcquw4HNxJQUOmDeJf2vg6byms9RUipiq4SzbJKqJFlUpbuIPDpSpWz10PYmyCNeDGUUK65E5h2B834uxl1zNLYQCrkdBzb8oUxwYeP5a2DNxmjL5lsJML7DGr5znsevnoqGRwTm9fxCGfy8wus7hwKz6clt3Whmmda7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT8wIDAQAB";
     const W1: &str = "BKyAfU4iMCuvXMXS0Wzam3V/cnxZ+JaqigPM5OhljS2iOT95OO6Fsuml2JkFANJU9K6q9bLlDhPXuoVz+pp4hAm6pHU4ld815U4jsKu1RkyaII+1CYBUYC8TK0XtJ8FwUXXz8vZHh58rrAVN1XwNyvD1vfpxrMT4SL536GLwvpUHlCqIMzoZUguLli/K8V29QiOhuH6IEqLNJn8e9b3nwNcQ7be3CzYGpDAKBfDGPCqCv8Rw5zndhlffk2FEA70G4hvMwe51qMN/RAJbknXG23bSlObuTCN7Ndj1aJGH6/L+hdwfLpUtJm4QYVazzW7DFD27EpSQEqA8bX9+8m1rLg==";
     const W2_SIGNATURE: &str = "tJHIiIS9eB2hAYstmAmbbD3ZE5LiIm/Ug5tuL4fC0YOFRWIHV39UFIZXC0e9Wl6lBu6sKvkqDkzpqzBsVHyXFlbYZTOQrVdG4b6LfTnK4mikv9++ixJMd3vTf2yCqvBkh98zs3Ds5zsYQakzbcwhmw4fMJs4nPLws28H0UW9FjDR//rxELLwXvV1VEA1IBLX70xptjL8hrfUjEE8kkry6yNJTHZRU8CAc7qHli2Ng1V1qb9ARbK8A3ThmFmPQvRGrapI/jS2laKKgYUmfdEdkNO6B2Cke5e8VTxY406ArAmQ90GAihDwIcb16TQMnzCMBoutnwZKNiKRACrFmtxw2Q==";

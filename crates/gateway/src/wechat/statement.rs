@@ -1,5 +1,5 @@
-//! The statement of a day (docs/gateways/wechat.md): the reply is the file itself, and its
-//! signature covers `{"sha1":"…"}`.
+//! The statement of a day (docs/gateways/wechat.md, "Statements"): the reply is the file itself,
+//! and its signature covers `{"sha1":"…"}`.
 //!
 //! A file whose SHA-1 is not the signed one is not believed. SHA-1 is what the gateway gives; the
 //! receipt is a SHA-256.
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::wechat::sign::{VerifyingKey, reply_message};
 
-    /// The public half of wechatpay-go's test key (docs/gateways/wechat.md).
+    /// The public half of wechatpay-go's test key (docs/gateways/wechat.md, "Test vectors").
     const GO_KEY: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2VCTd91fnUn73Xy9DLvt/V62TVxRTEEstVdeRaZ3B3leO0pldE806mXO4RwdHXagHQ4vGeZN0yqm++rDsGK+U3AH7kejyD2pXshNP9Cq5YwbptiLGtjcquw4HNxJQUOmDeJf2vg6byms9RUipiq4SzbJKqJFlUpbuIPDpSpWz10PYmyCNeDGUUK65E5h2B834uxl1zNLYQCrkdBzb8oUxwYeP5a2DNxmjL5lsJML7DGr5znsevnoqGRwTm9fxCGfy8wus7hwKz6clt3Whmmda7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT8wIDAQAB";
     const W9: &str = "cX1Zuon/H1GEczmMSfgfSIRHY5aZI06Ci5kdyUSYbXkHrhomGV+6G8qxRAryH9PrVd5edGYrPlTR9Pz0ERGF5u1iQmFbbfEy0qgZ2Pc/H0R6e6sKElMBt5hjz1gUSF2SgCO/6SX4hVHSDRgmbsA4eir+HV8FF0lzJrWH2Xf8Ft7csD4vkXQ+McU3VVNc/hxf9NE1Ps0dU5gRnhwQClv0FEVvSP3DwZzP/QfSiFaDVW9EAO1uODc1MnGKAAZTWXw3e5o70KOlzlkBgQBgWfPrJvbQ2hzRSF/ddk8EqurQooaVmzqrwxKRMWEemY6JXfqpnYFDLmVv3H6XkHJ7dZBTlg==";
 

@@ -1,4 +1,5 @@
-//! Bodies as WeChat Pay Global writes them (docs/gateways/wechat.md), and what is read from them.
+//! Bodies as WeChat Pay Global writes them (docs/gateways/wechat.md, "Requests"), and what is read
+//! from them.
 //!
 //! Reading is lenient where pages and samples disagree (`id` or `transaction_id`; promotion details
 //! are not read at all) and strict about what decides: order number, state and amount.
@@ -143,7 +144,7 @@ pub(super) fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map
         .collect()
 }
 
-/// The certificates in force (docs/gateways/wechat.md).
+/// The certificates in force (docs/gateways/wechat.md, "Platform keys").
 #[derive(Debug, Deserialize)]
 pub(super) struct CertificateList {
     pub data: Vec<Certificate>,
@@ -192,7 +193,7 @@ pub(super) fn refusal(body: &[u8]) -> Option<String> {
     exchange::message([field, issue, read.message])
 }
 
-/// The `code` of an error body, if it has one (docs/gateways/wechat.md).
+/// The `code` of an error body, if it has one (docs/gateways/wechat.md, "Error codes").
 pub(super) fn error_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct ErrorBody {

@@ -82,7 +82,7 @@ pub struct LaneLimits {
     pub concurrency: Option<u32>,
 }
 
-/// A lane's limits, and whose word they are.
+/// A lane's limits, and who set them.
 #[derive(Debug, Clone)]
 pub struct LimitRow {
     /// The lane.

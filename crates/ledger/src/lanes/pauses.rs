@@ -105,7 +105,7 @@ impl fmt::Display for PausedScope {
     }
 }
 
-/// A pause, and whose word it is.
+/// A pause, and who ordered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseRow {
     /// How much.

@@ -43,8 +43,8 @@ impl FileContext<'_> {
     }
 
     /// Where the gateway at `base_url` sends notifications: https, without a query, and where it
-    /// can get to (WeChat Pay says so of its own, docs/gateways/wechat.md, "Deductions"). A sandbox
-    /// on this machine takes plain http to this machine, too.
+    /// can get to (WeChat Pay says so of its own, docs/gateways/wechat.md, "Notes to the table"). A
+    /// sandbox on this machine takes plain http to this machine, too.
     pub(super) fn notify_url(&mut self, node: &YamlNode, base_url: Option<&str>) -> Option<String> {
         let value = node.get("notify_url")?;
         let text = value.text()?;

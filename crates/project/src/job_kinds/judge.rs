@@ -574,7 +574,7 @@ mod tests {
 
     #[test]
     fn every_documented_code_has_a_row() {
-        // docs/gateways/wechat.md; the business codes of 4.2 belong to the deduction itself.
+        // docs/gateways/wechat.md, "Error codes": those of every call, then those of a deduction.
         let generic = [
             "PARAM_ERROR",
             "INVALID_REQUEST",

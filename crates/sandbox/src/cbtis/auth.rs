@@ -1,5 +1,6 @@
 //! Access tokens, which let requests in, and the signature of notifications, as CBTIS's Webhook
-//! page has it (docs/gateways/cbtis.md). Requests and replies are not signed.
+//! page has it (docs/gateways/cbtis.md, "Authentication and signatures"). Requests and replies are
+//! not signed.
 
 use std::sync::PoisonError;
 

@@ -16,8 +16,8 @@ use payrun_project::config::{
 /// Where the fake issues tokens; CBTIS's own place is not documented.
 pub const TOKEN_PATH: &str = "/mch-api/v1/auth/token";
 
-/// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md
-/// \[C\]).
+/// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md,
+/// "Authentication and signatures" \[C\]).
 pub const LOGIN_PATH: &str = "/mch-api/v1/authentication/login";
 
 const ACCESS_TOKEN: &str = "access_token.txt";

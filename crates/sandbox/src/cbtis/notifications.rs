@@ -1,5 +1,5 @@
 //! Notifications of CBTIS: whose order it is, and nothing of how it stands but its type
-//! (docs/gateways/cbtis.md).
+//! (docs/gateways/cbtis.md, "Notifications").
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -21,8 +21,8 @@ impl FakeCbtis {
         self.notification_of(TransactionKind::Payment, &paid)
     }
 
-    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
-    /// of how it stands but its type.
+    /// The notification of a payment or refund (docs/gateways/cbtis.md, "Notifications"): whose it
+    /// is, and nothing of how it stands but its type.
     pub(crate) fn notification_of(
         &self,
         sort: TransactionKind,

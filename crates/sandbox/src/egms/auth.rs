@@ -1,5 +1,5 @@
-//! Who is let in, and the signature of EGMS as its Signature page has it (docs/gateways/egms.md):
-//! one key signs requests, replies and notifications.
+//! Who is let in, and the signature of EGMS as its Signature page has it (docs/gateways/egms.md,
+//! "Authentication and signatures"): one key signs requests, replies and notifications.
 
 use std::fmt;
 
@@ -96,7 +96,7 @@ impl fmt::Debug for SignKey {
 }
 
 impl FakeEgms {
-    /// Lets a request in or says why not (docs/gateways/egms.md).
+    /// Lets a request in or says why not (docs/gateways/egms.md, "Headers").
     pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), RequestRefusal> {
         let header = |name| {
             request

@@ -159,7 +159,7 @@ pub(super) fn undo(
     })
 }
 
-/// Lengths are bytes (docs/gateways/egms.md).
+/// Lengths are bytes (docs/gateways/egms.md, "Notes to the table").
 fn short(text: Option<&str>, most: usize) -> Result<(), RequestRefusal> {
     let long = text.is_some_and(|text| text.len() > most);
     if long {

@@ -1,4 +1,5 @@
-//! Notifications of EGMS, signed for the webhook that it was given (docs/gateways/egms.md).
+//! Notifications of EGMS, signed for the webhook that it was given (docs/gateways/egms.md,
+//! "Notifications").
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,6 +1,6 @@
 //! Who is let in, and what they brought: headers and signature over all parameters
-//! (docs/gateways/hipopay.md); and the strings that HipoPay's signatures cover, as its page has
-//! them.
+//! (docs/gateways/hipopay.md, "Authentication and signatures"); and the strings that HipoPay's
+//! signatures cover, as its page has them.
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};

@@ -1,4 +1,5 @@
-//! Notifications of HipoPay: a form, signed over its raw values (docs/gateways/hipopay.md).
+//! Notifications of HipoPay: a form, signed over its raw values (docs/gateways/hipopay.md,
+//! "Notifications").
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};

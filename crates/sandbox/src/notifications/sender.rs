@@ -1,9 +1,9 @@
 //! Sends the gateways' notifications over sockets, as often and as late as the gateways do, with
 //! time compressed; and with what goes wrong on the way, by the seed.
 //!
-//! It knows whether it was understood by each gateway's own sign (docs/gateways/README.md). What is
-//! not taken is sent again until the gateway's schedule ends; then it is given up, as the gateways
-//! do.
+//! It knows whether it was understood by each gateway's own sign (docs/gateways/README.md, "Overview").
+//! What is not taken is sent again until the gateway's schedule ends; then it is given up, as the
+//! gateways do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +28,9 @@ const WAITING_MAX: usize = 100_000;
 /// How long a gateway waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The waits before a notification is sent again, in seconds (docs/gateways). EVO documents none: a
-/// few are made up. WeChat Pay tells of deductions for about three hours, and of refunds for a day.
+/// The waits before a notification is sent again, in seconds (docs/gateways, "Notifications"). EVO
+/// documents none: a few are made up. WeChat Pay tells of deductions for about three hours, and of
+/// refunds for a day.
 const DEDUCTION: [u64; 9] = [15, 15, 30, 180, 1800, 1800, 1800, 1800, 3600];
 const WECHAT: [u64; 15] = [
     15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600,

@@ -125,7 +125,7 @@ fn unpadded(block: &[u8]) -> Option<&[u8]> {
 }
 
 /// The APIv3 key, which seals certificates and notifications: AES-256-GCM
-/// (docs/gateways/wechat.md).
+/// (docs/gateways/wechat.md, "Notifications").
 pub struct ApiKey(Aes256Gcm);
 
 impl ApiKey {
@@ -191,7 +191,8 @@ mod tests {
 
     use super::*;
 
-    /// The public half of wechatpay-go's test key, as PEM (docs/gateways/wechat.md).
+    /// The public half of wechatpay-go's test key, as PEM (docs/gateways/wechat.md, "Test
+    /// vectors").
     const GO_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2VCTd91fnUn73Xy9DLvt
 /V62TVxRTEEstVdeRaZ3B3leO0pldE806mXO4RwdHXagHQ4vGeZN0yqm++rDsGK+

@@ -1,5 +1,5 @@
-//! Which parameters each call of a gateway takes, read from the table under "Requests" of its page
-//! in docs/gateways.
+//! Which parameters each call of a gateway takes, read from the table of its page (docs/gateways,
+//! "Requests").
 //!
 //! The fakes refuse by it what a page does not list, as the real gateways do; the tests hold the
 //! clients to it. Nobody writes a parameter down a second time: what is wrong here is wrong on a

@@ -1,6 +1,6 @@
 //! Who is let in: the checks every request passes before anyone looks at what it wants
-//! (docs/gateways/wechat.md), and the strings that WeChat Pay's signatures cover, as its pages have
-//! them.
+//! (docs/gateways/wechat.md, "Authentication and signatures"), and the strings that WeChat Pay's
+//! signatures cover, as its pages have them.
 
 use std::sync::{Mutex, PoisonError, RwLock};
 

@@ -1,5 +1,5 @@
 //! The platform keys: certificates, which are sealed under the APIv3 key, and public keys; and the
-//! change from one to the next (docs/gateways/wechat.md).
+//! change from one to the next (docs/gateways/wechat.md, "Platform keys").
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -80,7 +80,7 @@ impl FakeWechat {
     }
 
     /// The platform certificates in force, each encrypted under the APIv3 key
-    /// (docs/gateways/wechat.md).
+    /// (docs/gateways/wechat.md, "Platform keys").
     pub(super) fn certificates(&self) -> Option<Response> {
         self.downloads.fetch_add(1, Ordering::Relaxed);
         if self.hides_certificates.load(Ordering::Relaxed) {

@@ -1,5 +1,5 @@
-//! The rules of deductions (docs/gateways/wechat.md): what a submission does to an order, and what
-//! a query sees.
+//! The rules of deductions (docs/gateways/wechat.md, "Orders and deductions"): what a submission
+//! does to an order, and what a query sees.
 //!
 //! One order number moves money at most once and belongs to one body for ever; one contract has one
 //! deduction at a time.

@@ -1,5 +1,5 @@
-//! Notifications as the gateway sends them (docs/gateways/wechat.md): encrypted under the APIv3
-//! key, signed like a reply.
+//! Notifications as the gateway sends them (docs/gateways/wechat.md, "Notifications"): encrypted
+//! under the APIv3 key, signed like a reply.
 
 use bytes::Bytes;
 use http::HeaderMap;

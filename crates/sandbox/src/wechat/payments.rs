@@ -1,6 +1,6 @@
-//! Quick pay, and what an order of any kind looks like (docs/gateways/wechat.md). The end of the
-//! payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any other has
-//! paid at once.
+//! Quick pay, and what an order of any kind looks like (docs/gateways/wechat.md, "Orders and
+//! deductions"). The end of the payment code says what its payer does: `0000` takes a while, `0001`
+//! cannot pay, any other has paid at once.
 
 use serde_json::{Value, json};
 

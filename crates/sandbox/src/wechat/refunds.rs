@@ -1,5 +1,6 @@
-//! Refunds (docs/gateways/wechat.md): accepted first and decided later. Never more than was paid,
-//! at most fifty of one payment, as far apart as the settings say, and one number for one body.
+//! Refunds (docs/gateways/wechat.md, "Refunds"): accepted first and decided later. Never more than
+//! was paid, at most fifty of one payment, as far apart as the settings say, and one number for one
+//! body.
 
 use serde_json::{Value, json};
 
@@ -69,8 +70,8 @@ impl FakeWechat {
         if accepted {
             self.note(&number, of, now);
         }
-        // Whether a refund that is answered so was accepted is unclear (docs/gateways/wechat.md):
-        // here it was.
+        // Whether a refund that is answered so was accepted is unclear (docs/gateways/wechat.md,
+        // "Error codes"): here it was.
         if fault == Some(Fault::ErrorAfter) && either(&number) {
             return WechatReply::error(429, "FREQUENCY_LIMITED", "slow down");
         }

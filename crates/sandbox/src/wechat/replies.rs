@@ -1,4 +1,5 @@
-//! What WeChat Pay says: refusals, replies, and the signature of each (docs/gateways/wechat.md).
+//! What WeChat Pay says: refusals, replies, and the signature of each (docs/gateways/wechat.md,
+//! "Response signature").
 
 use std::sync::PoisonError;
 

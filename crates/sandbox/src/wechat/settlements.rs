@@ -1,5 +1,5 @@
-//! Settlement batches (docs/gateways/wechat.md): one a day and currency over what was charged,
-//! settled on the day it was traded.
+//! Settlement batches (docs/gateways/wechat.md, "Settlements"): one a day and currency over what
+//! was charged, settled on the day it was traded.
 //!
 //! While [`Settings::unsettled`](crate::Settings) queries for what is not settled have not
 //! been answered, every batch is `UNSETTLE`; after them every batch is `SETTLED`.

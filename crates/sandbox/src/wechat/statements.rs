@@ -1,5 +1,5 @@
 //! WeChat Pay's statement of a day: 38 columns, back-ticks, a summary; its signature covers the
-//! SHA-1 (docs/gateways/wechat.md).
+//! SHA-1 (docs/gateways/wechat.md, "Statements").
 //!
 //! The file is written page by page from the books. It carries a payer's id, as the real one does,
 //! so that a client that keeps it where it must not is found out. Fees are nothing here.
@@ -27,7 +27,7 @@ use payrun_gateway::FILE_MAX;
 use payrun_gateway::transport::Response;
 use payrun_project::config::WechatMode;
 
-/// How far back statements go (docs/gateways/wechat.md).
+/// How far back statements go (docs/gateways/wechat.md, "Statements").
 const DAYS: u64 = 180;
 /// How many charges one look at the books takes.
 const PAGE: u32 = 1_000;

@@ -1,6 +1,6 @@
 //! Withdrawing an order: closing what was not paid, and reversing a quick payment, which gives it
 //! back. The reversal of a deduction closes an unpaid one only; one that was paid is refunded
-//! (docs/gateways/wechat.md).
+//! (docs/gateways/wechat.md, "Withdrawing").
 //!
 //! A quick payment is reversed at most once and not beside refunds; the money is in the books like
 //! a refund's.

@@ -1,4 +1,4 @@
-//! The book of declarations, and its rules (docs/gateways/wechat.md).
+//! The book of declarations, and its rules (docs/gateways/wechat.md, "Customs").
 //!
 //! The invariant: one payment, sub-order and customs is filed once by being declared, however often
 //! that is asked for; filing again has its own ways and its own counts. No more is declared of a

@@ -2,7 +2,8 @@
 //! when they are there.
 //!
 //! How a file looks is each fake's own business. Both days and times are Beijing's: of WeChat Pay
-//! that is documented (docs/gateways/wechat.md), of HipoPay it is an assumption \[C\].
+//! that is documented (docs/gateways/wechat.md, "Statements"), of HipoPay it is an assumption
+//! \[C\].
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

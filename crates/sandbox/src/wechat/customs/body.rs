@@ -1,5 +1,5 @@
 //! Requests about customs declarations as WeChat Pay reads them, checked against the documented
-//! tables (docs/gateways/wechat.md).
+//! tables (docs/gateways/wechat.md, "Requests").
 //!
 //! Written apart from the client's own types on purpose: a name that is wrong there must be refused
 //! here.

@@ -1,4 +1,5 @@
-//! How WeChat Pay's fake is spoken to about customs declarations (docs/gateways/wechat.md).
+//! How WeChat Pay's fake is spoken to about customs declarations (docs/gateways/wechat.md,
+//! "Customs").
 //!
 //! Strict: mistyped fields, and customs that are not in the gateway's list, are refused; which
 //! fields there may be is in the table of requests. Which code goes with which refusal is only
