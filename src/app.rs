@@ -163,10 +163,8 @@ impl Project {
         let files = Files::open(&self.config.files, &self.config.folder);
         let files = files.map_err(ProjectError::Place)?;
         let (config, job_kinds) = (Arc::clone(&self.config), Arc::clone(&self.job_kinds));
-        Ok(Engine {
-            vault,
-            ..Engine::new(ledger, config, job_kinds, accounts, files, clock)
-        })
+        let engine = Engine::new(ledger, config, job_kinds, accounts, files, clock);
+        Ok(engine.with_vault(vault))
     }
 
     /// The keys for personal data, where the configuration has any; those that the ledger needs

@@ -432,6 +432,37 @@ impl Move {
         }
     }
 
+    /// In these words, from which the same follows.
+    #[must_use]
+    pub fn worded(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// With more words behind its reason; without a reason it stays without.
+    #[must_use]
+    pub fn with_words(self, more: impl FnOnce(&str) -> String) -> Self {
+        let reason = self.reason.as_deref().map(more);
+        self.worded(reason)
+    }
+
+    /// With this alarm, where it has none of its own.
+    #[must_use]
+    pub fn warned(self, alarm: Option<Alarm>) -> Self {
+        Self {
+            alarm: self.alarm.or(alarm),
+            ..self
+        }
+    }
+
+    /// Due at this instant at the earliest. What is at rest stays so.
+    #[must_use]
+    pub fn not_before(self, at: Timestamp) -> Self {
+        Self {
+            next_at: self.next_at.map(|next_at| next_at.max(at)),
+            ..self
+        }
+    }
+
     /// With what follows from its reason.
     #[must_use]
     const fn coded(mut self, code: ReasonCode) -> Self {

@@ -67,7 +67,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without keys for personal data, that has counted nothing yet.
+    /// The one place where an engine is put together; `tests/it/layers.rs` says who may ask for one.
+    /// It has no keys for personal data ([`Engine::with_vault`]), and has counted nothing yet.
     pub fn new(
         ledger: Ledger,
         config: Arc<Config>,
@@ -88,6 +89,12 @@ impl Engine {
             places: Arc::default(),
             clock,
         }
+    }
+
+    /// With the keys for personal data, where there are any.
+    #[must_use]
+    pub fn with_vault(self, vault: Option<Arc<Vault>>) -> Self {
+        Self { vault, ..self }
     }
 
     /// What expires of the gateways' keys and ours, as far as it is known.

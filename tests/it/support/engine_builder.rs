@@ -39,18 +39,16 @@ impl Doorway {
         let Database::Sqlite(path) = &config.database else {
             panic!("a rig has a file")
         };
-        let engine = Engine {
-            vault: Vault::of(&config.encryption_keys).unwrap().map(Arc::new),
-            ..Engine::new(
-                Ledger::open(path).await.unwrap(),
-                Arc::clone(&config),
-                Arc::new(JobKinds::built_in()),
-                accounts(rig, &config, &clock),
-                Files::open("files", rig.folder.path()).unwrap(),
-                clock,
-            )
-        };
-        let engine = Arc::new(engine);
+        let engine = Engine::new(
+            Ledger::open(path).await.unwrap(),
+            Arc::clone(&config),
+            Arc::new(JobKinds::built_in()),
+            accounts(rig, &config, &clock),
+            Files::open("files", rig.folder.path()).unwrap(),
+            clock,
+        );
+        let vault = Vault::of(&config.encryption_keys).unwrap().map(Arc::new);
+        let engine = Arc::new(engine.with_vault(vault));
         let door = Arc::new(WebhookLimiter::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/notify", listener.local_addr().unwrap());

@@ -1,4 +1,7 @@
 //! What becomes of the item: the move of the state machine, with what people want to read.
+//!
+//! The machine alone says the state. Added here are words, an alarm where there is none, and a later
+//! time for the next query.
 
 use serde_json::{Map, Value};
 
@@ -48,10 +51,8 @@ pub(crate) async fn decide(
         moved,
         mismatch(&judged.answer, &observed, claimed).as_deref(),
     );
-    let alarm = moved
-        .alarm
-        .or_else(|| payer_check::warning(claimed.facts(), &observed.result));
-    let moved = unsent(Move { alarm, ..moved }, &observed.reached, is_query);
+    let moved = moved.warned(payer_check::warning(claimed.facts(), &observed.result));
+    let moved = unsent(moved, &observed.reached, is_query);
     note_contract_signal(&mut observed.result, claimed, word);
     note_exists(&mut observed.result, claimed, judged.exists);
     let result = merged(claimed.facts(), std::mem::take(&mut observed.result));
@@ -140,12 +141,10 @@ pub(crate) fn quoted(moved: Move, judged: &Judgement, seen: &Map<String, Value>)
         .chars()
         .filter(|c| !c.is_control())
         .collect();
-    match moved.reason {
-        Some(reason) if !words.is_empty() => Move {
-            reason: Some(format!("{reason} ({words})")),
-            ..moved
-        },
-        reason => Move { reason, ..moved },
+    if words.is_empty() {
+        moved
+    } else {
+        moved.with_words(|reason| format!("{reason} ({words})"))
     }
 }
 
@@ -182,12 +181,9 @@ pub(crate) fn unmapped(
         seen.insert(UNMAPPED.to_owned(), Value::Null);
     }
     let known = known.and_then(Value::as_str).filter(|_| needs_review);
-    match (moved.reason, known) {
-        (Some(reason), Some(message)) => Move {
-            reason: Some(format!("{reason}; its words were: {message}")),
-            ..moved
-        },
-        (reason, _) => Move { reason, ..moved },
+    match known {
+        Some(message) => moved.with_words(|reason| format!("{reason}; its words were: {message}")),
+        None => moved,
     }
 }
 
@@ -203,12 +199,9 @@ pub(crate) fn mismatch(answer: &Answer, seen: &Observation, claimed: &Claimed) -
 
 /// A reason with what a person may do about it.
 pub(crate) fn advised(moved: Move, advice: Option<&str>) -> Move {
-    match (moved.reason, advice) {
-        (Some(reason), Some(advice)) => Move {
-            reason: Some(format!("{reason}; {advice}")),
-            ..moved
-        },
-        (reason, _) => Move { reason, ..moved },
+    match advice {
+        Some(advice) => moved.with_words(|reason| format!("{reason}; {advice}")),
+        None => moved,
     }
 }
 
@@ -283,10 +276,7 @@ pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
         | State::Rejected
         | State::Skipped => String::new(),
     };
-    Move {
-        reason: Some(format!("{}{attempts}", cannot_reach(how))),
-        ..moved
-    }
+    moved.worded(Some(format!("{}{attempts}", cannot_reach(how))))
 }
 
 /// One order is not asked about more often than the account allows.
@@ -297,11 +287,9 @@ pub(crate) fn apply_query_interval(
     now: Timestamp,
 ) -> Move {
     let asks_again = matches!(moved.item.state, State::Pending | State::Unknown);
-    if !(is_query && asks_again) {
-        return moved;
+    if is_query && asks_again {
+        moved.not_before(now.plus(account.query_interval))
+    } else {
+        moved
     }
-    let next_at = moved
-        .next_at
-        .map(|next_at| next_at.max(now.plus(account.query_interval)));
-    Move { next_at, ..moved }
 }

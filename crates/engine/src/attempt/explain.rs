@@ -55,13 +55,7 @@ pub(crate) async fn explained(
         moved.reason.as_deref().unwrap_or("declined"),
         facts(&told)
     );
-    (
-        Move {
-            reason: Some(reason),
-            ..moved
-        },
-        word,
-    )
+    (moved.worded(Some(reason)), word)
 }
 
 /// Asks the gateway what it knows of an item beside its order: the state of its contract. None if

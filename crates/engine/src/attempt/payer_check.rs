@@ -175,11 +175,9 @@ pub(crate) fn with_payer_reason(
     let what = "the buyer is not the payer: name and cert_id are not those of the person who paid";
     let reason = moved
         .reason
+        .as_deref()
         .map_or_else(|| what.to_owned(), |reason| format!("{reason}; {what}"));
-    Move {
-        reason: Some(reason),
-        ..moved
-    }
+    moved.worded(Some(reason))
 }
 
 fn is_due(context: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {

@@ -19,7 +19,7 @@ use crate::attempt::{
 };
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun_domain::ids::KeyHash;
-use payrun_domain::item::{Event, IllegalMove, Move, apply};
+use payrun_domain::item::{Event, IllegalMove, apply};
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{
@@ -372,10 +372,7 @@ async fn look_up(
         &context.work.policy,
         now,
     )?;
-    let moved = Move {
-        reason: looked_up,
-        ..moved
-    };
+    let moved = moved.worded(looked_up);
     let attempt = attempt_of(
         &question.operation,
         started_at,
@@ -642,11 +639,7 @@ pub(crate) fn give_back_until(
         &context.work.policy,
         now,
     )?;
-    let moved = Move {
-        next_at: Some(until),
-        reason: Some(why.to_owned()),
-        ..moved
-    };
+    let moved = moved.with_next_at(until).worded(Some(why.to_owned()));
     Ok(Settlement::unsent(context.claimed, moved, now))
 }
 

@@ -165,19 +165,16 @@ impl Simulation {
         let node = ledger.join(self.chance.next(), self.clock.now()).await?;
         let files = Files::open("files", &self.folder.0)
             .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
-        let engine = Engine {
-            vault: self.what.vault.clone(),
-            ..Engine::new(
-                ledger,
-                Arc::clone(&self.what.config),
-                Arc::clone(&self.what.job_kinds),
-                accounts,
-                files,
-                clock.clone(),
-            )
-        };
+        let engine = Engine::new(
+            ledger,
+            Arc::clone(&self.what.config),
+            Arc::clone(&self.what.job_kinds),
+            accounts,
+            files,
+            clock.clone(),
+        );
         Ok(SimNode {
-            engine: Arc::new(engine),
+            engine: Arc::new(engine.with_vault(self.what.vault.clone())),
             node,
             clock,
             skew: 0,
