@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use payrun::clock::Clock;
 use payrun::engine::Account;
-use payrun::gateway::wechat::client::Client;
+use payrun::gateway::wechat::WechatClient;
 use payrun::gateway::wechat::transport::Transport;
-use payrun::sandbox::{FakeWechat, Identity, Settings};
+use payrun::sandbox::{FakeWechat, Settings, WechatAccountKeys};
 
 #[tokio::main]
 async fn main() {
@@ -26,7 +26,7 @@ async fn main() {
     let items = support::argument(0, 20_000);
     let folder = tempfile::tempdir().expect("a folder");
     let config = support::project(folder.path(), "http://127.0.0.1:1", items, 64, "memory.db");
-    let identity = Identity::load(&folder.path().join("keys")).expect("keys");
+    let identity = WechatAccountKeys::load(&folder.path().join("keys")).expect("keys");
     let wechat = identity.wechat_config("http://127.0.0.1:1");
     let settings = Settings {
         books: Some(folder.path().join("books.db")),
@@ -36,7 +36,7 @@ async fn main() {
         .await
         .expect("a sandbox");
     let mut engine = engine_of(&config).await;
-    let client = Client::new(
+    let client = WechatClient::new(
         &wechat,
         Transport::InProcess(sandbox.clone()),
         Clock::System,

@@ -123,7 +123,7 @@ async fn open(folder: &std::path::Path) -> sqlx::SqliteConnection {
 }
 
 /// What is known of an item that was drawn.
-struct Known {
+struct SearchSubject {
     key: String,
     number: String,
     receipt: String,
@@ -132,7 +132,7 @@ struct Known {
 }
 
 /// Items drawn by chance; each is made one of the known contract.
-async fn drawn(folder: &std::path::Path, items: u64, looks: u64) -> Vec<Known> {
+async fn drawn(folder: &std::path::Path, items: u64, looks: u64) -> Vec<SearchSubject> {
     let contract =
         hex::encode(KeyHash::one_at_a_time("account", "contract_id", CONTRACT).as_bytes());
     let columns = "i.key, i.key_hash, i.receipt, p.text as customer, h.text as hash from items as i \
@@ -171,7 +171,7 @@ async fn drawn(folder: &std::path::Path, items: u64, looks: u64) -> Vec<Known> {
     known
 }
 
-fn of_row<R: Row>(row: &R) -> Known
+fn of_row<R: Row>(row: &R) -> SearchSubject
 where
     for<'r> String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
     for<'r> Vec<u8>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
@@ -179,7 +179,7 @@ where
 {
     let hash: Vec<u8> = row.get("key_hash");
     let hash = KeyHash::from_bytes(&hash).expect("16 bytes");
-    Known {
+    SearchSubject {
         key: row.get("key"),
         number: OrderNumber::derive(hash, 2).to_string(),
         receipt: row.get("receipt"),
@@ -235,8 +235,8 @@ fn of_amount(look: u64, minor: i64, lane: Option<&str>) -> SearchQuery {
 async fn looks(
     ledger: &Ledger,
     name: &str,
-    known: &[Known],
-    query: impl Fn(u64, &Known) -> SearchQuery,
+    known: &[SearchSubject],
+    query: impl Fn(u64, &SearchSubject) -> SearchQuery,
 ) {
     let mut times = Vec::with_capacity(known.len());
     let mut found = 0;

@@ -51,9 +51,9 @@
 pub mod app;
 pub mod cli;
 pub mod export;
-pub mod found;
 pub mod http;
 pub mod report;
+pub mod search_view;
 pub mod service;
 pub mod view;
 pub mod worker;

@@ -23,7 +23,7 @@ use payrun::gateway::{Call, Delivery, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::job_kinds::JobKinds;
 use payrun::mutation::{ALL, Mutation, OF_SIGNATURES, activate};
 use payrun::sandbox::faults::Level;
-use payrun::sandbox::{FakeWechat, Identity, Settings, SignsWith};
+use payrun::sandbox::{FakeWechat, Settings, SignsWith, WechatAccountKeys};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use payrun::simulation::{BEGIN, FakeGateways, SimulationSetup, simulate};
 
@@ -75,7 +75,7 @@ jobs:
 ";
 
 fn project(folder: &Path) -> Arc<Config> {
-    let identity = Identity::generate().unwrap();
+    let identity = WechatAccountKeys::generate().unwrap();
     identity.save(&folder.join("keys")).unwrap();
     let serial = identity.merchant_serial();
     let yaml = format!(
@@ -207,33 +207,34 @@ fn every_seeded_fault_is_noticed_and_without_one_nothing_is() {
 /// An account at each gateway, and its fake in this process.
 struct Gateways {
     clients: Vec<(Box<dyn Gateway>, Call)>,
-    cbtis: (cbtis::Client, Arc<cbtis_fake::FakeCbtis>),
+    cbtis: (cbtis::CbtisClient, Arc<cbtis_fake::FakeCbtis>),
 }
 
 impl Gateways {
     async fn open() -> Self {
         let (base, clock) = ("https://sandbox.invalid", || Clock::System);
         let settings = Settings::default;
-        let own = Identity::generate().unwrap();
+        let own = WechatAccountKeys::generate().unwrap();
         let fake = FakeWechat::open(own.clone(), settings(), clock())
             .await
             .unwrap();
         fake.sign_with(SignsWith::PublicKey);
         let config = own.wechat_config_with_public_key(base);
-        let wechat = wechat::Client::new(&config, Transport::InProcess(fake), clock()).unwrap();
-        let own = hipopay_fake::Identity::generate().unwrap();
+        let wechat =
+            wechat::WechatClient::new(&config, Transport::InProcess(fake), clock()).unwrap();
+        let own = hipopay_fake::HipopayAccountKeys::generate().unwrap();
         let fake = hipopay_fake::FakeHipopay::open(&own, settings(), clock()).unwrap();
         let transport = Transport::InProcess(fake);
-        let hipopay = hipopay::Client::new(&own.config(base), transport, clock()).unwrap();
-        let own = egms_fake::Identity::generate().unwrap();
+        let hipopay = hipopay::HipopayClient::new(&own.config(base), transport, clock()).unwrap();
+        let own = egms_fake::EgmsAccountKeys::generate().unwrap();
         let fake = egms_fake::FakeEgms::open(&own, settings(), clock());
         let transport = Transport::InProcess(fake);
-        let egms = egms::Client::new(&own.config(base), transport, clock()).unwrap();
-        let own = cbtis_fake::Identity::generate().unwrap();
+        let egms = egms::EgmsClient::new(&own.config(base), transport, clock()).unwrap();
+        let own = cbtis_fake::CbtisAccountKeys::generate().unwrap();
         let hour = Duration::from_secs(3_600);
         let fake = cbtis_fake::FakeCbtis::open(&own, settings(), hour, clock());
         let transport = Transport::InProcess(fake.clone());
-        let cbtis = cbtis::Client::new(&own.config(base), transport, clock()).unwrap();
+        let cbtis = cbtis::CbtisClient::new(&own.config(base), transport, clock()).unwrap();
         fake.seed("P-1", hkd());
         Self {
             clients: vec![

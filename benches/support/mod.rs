@@ -14,7 +14,7 @@ use payrun::domain::actor::Actor;
 use payrun::engine::Engine;
 use payrun::engine::planning::RunRequest;
 use payrun::ledger::Ledger;
-use payrun::sandbox::Identity;
+use payrun::sandbox::WechatAccountKeys;
 
 pub mod queue;
 
@@ -90,12 +90,12 @@ impl Drop for GatewayProcess {
 pub fn project(folder: &Path, url: &str, items: u64, concurrency: u32, database: &str) -> PathBuf {
     let keys = folder.join("keys");
     if !keys.exists() {
-        Identity::generate()
+        WechatAccountKeys::generate()
             .expect("keys")
             .save(&keys)
             .expect("saved keys");
     }
-    let identity = Identity::load(&keys).expect("keys");
+    let identity = WechatAccountKeys::load(&keys).expect("keys");
     let serial = identity.merchant_serial();
     let yaml = format!(
         "database: {database}\ntimezone: Asia/Hong_Kong\ngateways:\n  hk:\n    kind: wechat\n    base_url: {url}\n    mode: common\n    \

@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::export_file::{self, FormatArgs, OutputArgs};
 use super::output::{count, cut, print_table, say, say_json_line, table};
 use crate::app::Project;
-use crate::domain::audit::Link;
+use crate::domain::audit::AuditHash;
 use crate::engine::operator::audit::{AuditState, verify};
 use crate::export::ExportQuery;
 use crate::ledger::{AuditRow, Ledger};
@@ -39,7 +39,7 @@ enum AuditCommand {
         /// A hash that verify has printed before: it must still be in the chain, or the end was cut
         /// off
         #[arg(long, value_name = "HASH", value_parser = link)]
-        expect: Option<Link>,
+        expect: Option<AuditHash>,
     },
     /// Print every entry, a JSON object a line, oldest first: each part as it is hashed. Or write
     /// them into a file for a spreadsheet
@@ -54,8 +54,8 @@ enum AuditCommand {
     },
 }
 
-fn link(text: &str) -> Result<Link, String> {
-    Link::parse(text).ok_or_else(|| "a hash has 64 digits, 0-9 and a-f".to_owned())
+fn link(text: &str) -> Result<AuditHash, String> {
+    AuditHash::parse(text).ok_or_else(|| "a hash has 64 digits, 0-9 and a-f".to_owned())
 }
 
 pub(super) async fn run(context: &Context, args: &AuditArgs) -> Result<Exit, Failure> {
@@ -129,7 +129,7 @@ fn line(row: &AuditRow) -> Value {
     })
 }
 
-async fn follow(ledger: &Ledger, expect: Option<Link>) -> Result<Exit, Failure> {
+async fn follow(ledger: &Ledger, expect: Option<AuditHash>) -> Result<Exit, Failure> {
     Ok(match verify(ledger, expect).await? {
         AuditState::Sound { entries, head } => {
             let entries = if entries == 1 {

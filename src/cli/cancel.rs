@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::retry::{ItemSelection, wish};
+use super::retry::{ItemSelection, act_on_items};
 use crate::ledger::OperatorAction;
 
 /// Arguments of `payrun cancel`.
@@ -15,7 +15,7 @@ pub(super) struct CancelArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
-    wish(context, &args.which, &OperatorAction::Cancel)
+    act_on_items(context, &args.which, &OperatorAction::Cancel)
         .await
         .map(|(exit, _)| exit)
 }

@@ -11,7 +11,7 @@ use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::item::State;
 use crate::engine::search::{SHOWN, SHOWN_MAX, SearchError, SearchTerms};
-use crate::found::{
+use crate::search_view::{
     FoundContractView, FoundItemView, FoundLineView, FoundNotificationView, FoundRunView, FoundView,
 };
 

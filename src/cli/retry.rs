@@ -73,7 +73,7 @@ pub(super) struct ItemSelection {
 }
 
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Failure> {
-    let (exit, done) = wish(context, &args.which, &OperatorAction::Retry).await?;
+    let (exit, done) = act_on_items(context, &args.which, &OperatorAction::Retry).await?;
     if done && !args.which.json && exit == Exit::Success {
         say("`payrun run --resume` carries them out; what was sent before is queried first");
     }
@@ -82,10 +82,10 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
 
 /// Has a wish granted for the items that are meant, and says whether anything was to be done; what
 /// cannot be granted is said and spoils nothing.
-pub(super) async fn wish(
+pub(super) async fn act_on_items(
     context: &Context,
     which: &ItemSelection,
-    wish: &OperatorAction,
+    action: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
@@ -93,7 +93,7 @@ pub(super) async fn wish(
         return bulk(
             &project.engine(ledger, Clock::of_machine()).await?,
             which,
-            wish,
+            action,
         )
         .await;
     }
@@ -103,7 +103,7 @@ pub(super) async fn wish(
         match ledger.find_item(name).await? {
             Some(item) => {
                 outcome
-                    .apply_action(&ledger, item.id, name, wish, &by)
+                    .apply_action(&ledger, item.id, name, action, &by)
                     .await?
             }
             None => outcome.refuse(name, "there is no such item"),
@@ -116,7 +116,7 @@ pub(super) async fn wish(
 async fn bulk(
     engine: &Engine,
     which: &ItemSelection,
-    wish: &OperatorAction,
+    action: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
         run_id: which.run,
@@ -127,7 +127,7 @@ async fn bulk(
         lane: which.gateway.clone(),
         reason: which.with_reason.clone(),
     };
-    let chosen = engine.choose(&filter, wish).await.map_err(failed)?;
+    let chosen = engine.choose(&filter, action).await.map_err(failed)?;
     if !which.yes {
         tell_chosen(&chosen, which.json);
         return Ok((Exit::Success, false));
@@ -143,7 +143,7 @@ async fn bulk(
     }
     let by = which.by.signed(&engine.ledger, Role::Operator).await?;
     let done = engine
-        .carry_out(&chosen, wish, &words(which), &by)
+        .carry_out(&chosen, action, &words(which), &by)
         .await
         .map_err(failed)?;
     if !which.json {
@@ -285,11 +285,11 @@ impl ActionCounts {
         ledger: &Ledger,
         id: i64,
         name: &str,
-        wish: &OperatorAction,
+        action: &OperatorAction,
         by: &Authorization,
     ) -> Result<(), LedgerError> {
         match ledger
-            .apply_action(id, wish, by, Clock::of_machine().now())
+            .apply_action(id, action, by, Clock::of_machine().now())
             .await?
         {
             ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,

@@ -24,7 +24,7 @@ use crate::domain::text::visible;
 use crate::engine::Engine;
 use crate::engine::planning::{PlanError, PlannedRun, RunRequest};
 use crate::ledger::{ItemFilter, JobRow, LaneState, LedgerError};
-use crate::report::made::make_due;
+use crate::report::automatic_reports::make_due;
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun run`.

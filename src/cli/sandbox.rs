@@ -19,8 +19,8 @@ use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
 use crate::sandbox::notifications::sender::{Address, NotificationSender};
 use crate::sandbox::{
-    FakeWechat, Gateways, Identity, IdentityError, Settings, StatementDelay, cbtis, egms, hipopay,
-    server,
+    AccountKeysError, FakeWechat, Gateways, Settings, StatementDelay, WechatAccountKeys, cbtis,
+    egms, hipopay, server,
 };
 
 /// Arguments of `payrun sandbox`.
@@ -106,7 +106,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         .unwrap_or_default();
     let keys = args.keys.unwrap_or_else(|| folder.join(KEYS));
     let config = config::load::load(&context.config).ok();
-    let mut identity = Identity::load(&keys).map_err(|error| {
+    let mut identity = WechatAccountKeys::load(&keys).map_err(|error| {
         Failure::invalid(super::exit::chain(&error))
             .help("`payrun init` makes a project with keys; or name the folder with --keys")
     })?;
@@ -211,7 +211,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
 }
 
 /// The account of these keys: it says whether it is a merchant's or an institution's, and its ids.
-fn account_of<'a>(config: &'a Config, identity: &Identity) -> Option<&'a WechatConfig> {
+fn account_of<'a>(config: &'a Config, identity: &WechatAccountKeys) -> Option<&'a WechatConfig> {
     config
         .gateways
         .values()
@@ -280,15 +280,15 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gateways, Failure> {
     let mut gateways = Gateways::default();
     let at = |name: &str| Some(keys.join(name)).filter(|folder| folder.is_dir());
-    let invalid = |error: IdentityError| Failure::invalid(super::exit::chain(&error));
+    let invalid = |error: AccountKeysError| Failure::invalid(super::exit::chain(&error));
     if let Some(folder) = at("hipopay") {
-        let identity = hipopay::Identity::load(&folder).map_err(invalid)?;
+        let identity = hipopay::HipopayAccountKeys::load(&folder).map_err(invalid)?;
         let fake = hipopay::FakeHipopay::open(&identity, settings.clone(), Clock::of_machine())
             .map_err(invalid)?;
         gateways.hipopay = Some(fake);
     }
     if let Some(folder) = at("egms") {
-        let identity = egms::Identity::load(&folder).map_err(invalid)?;
+        let identity = egms::EgmsAccountKeys::load(&folder).map_err(invalid)?;
         gateways.egms = Some(egms::FakeEgms::open(
             &identity,
             settings.clone(),
@@ -296,7 +296,7 @@ pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gate
         ));
     }
     if let Some(folder) = at("cbtis") {
-        let identity = cbtis::Identity::load(&folder).map_err(invalid)?;
+        let identity = cbtis::CbtisAccountKeys::load(&folder).map_err(invalid)?;
         gateways.cbtis = Some(cbtis::FakeCbtis::open(
             &identity,
             settings.clone(),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::exit::Failure;
 use super::write_new::{cannot_write, write_new};
 use crate::config::WechatMode;
-use crate::sandbox::{Identity, cbtis, egms, hipopay};
+use crate::sandbox::{WechatAccountKeys, cbtis, egms, hipopay};
 
 /// The ready workflow.
 pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
@@ -79,8 +79,8 @@ const PERSONAL_KEY: &str = "personal.key";
 pub(super) const KEYS: &str = "keys";
 
 /// Fresh keys for the sandbox, in the project's folder.
-pub(super) fn keys(folder: &Path) -> Result<Identity, Failure> {
-    let identity = Identity::generate().map_err(|error| Failure::internal(&error))?;
+pub(super) fn keys(folder: &Path) -> Result<WechatAccountKeys, Failure> {
+    let identity = WechatAccountKeys::generate().map_err(|error| Failure::internal(&error))?;
     identity
         .save(&folder.join(KEYS))
         .map_err(|error| Failure::internal(&error))?;
@@ -96,9 +96,9 @@ pub(super) fn other_accounts(
 ) -> Result<String, Failure> {
     let internal = |error| Failure::internal(&error);
     let at = |name: &str| folder.join(KEYS).join(name);
-    let hipopay = hipopay::Identity::generate().map_err(internal)?;
-    let egms = egms::Identity::generate().map_err(internal)?;
-    let cbtis = cbtis::Identity::generate().map_err(internal)?;
+    let hipopay = hipopay::HipopayAccountKeys::generate().map_err(internal)?;
+    let egms = egms::EgmsAccountKeys::generate().map_err(internal)?;
+    let cbtis = cbtis::CbtisAccountKeys::generate().map_err(internal)?;
     hipopay.save(&at("hipopay")).map_err(internal)?;
     egms.save(&at("egms")).map_err(internal)?;
     cbtis.save(&at("cbtis")).map_err(internal)?;
@@ -178,7 +178,11 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// `payrun.yaml` for the sandbox at this address.
-pub(super) fn payrun_yaml(identity: &Identity, base_url: &str, bounds: LaneBounds) -> String {
+pub(super) fn payrun_yaml(
+    identity: &WechatAccountKeys,
+    base_url: &str,
+    bounds: LaneBounds,
+) -> String {
     let serial = identity.merchant_serial();
     let ids = match &identity.mode {
         WechatMode::Common { mchid, appid } => {

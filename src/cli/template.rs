@@ -11,7 +11,7 @@ use super::output::{print_table, say, table};
 use crate::app::Project;
 use crate::job_kinds::JobKinds;
 use crate::workflow::Job;
-use crate::workflow::blank_file::{self, BlankColumn, Holds, Language};
+use crate::workflow::blank_file::{self, BlankColumn, ColumnValues, Language};
 
 /// Arguments of `payrun template`.
 #[derive(Debug, Args)]
@@ -116,10 +116,10 @@ fn list(columns: &[BlankColumn]) {
             column.name.clone(),
             if column.required { "yes" } else { "" }.to_owned(),
             match &column.holds {
-                Holds::Text => "text".to_owned(),
-                Holds::Date => "date".to_owned(),
-                Holds::Amount => "amount".to_owned(),
-                Holds::Choice(words) => words.join(", "),
+                ColumnValues::Text => "text".to_owned(),
+                ColumnValues::Date => "date".to_owned(),
+                ColumnValues::Amount => "amount".to_owned(),
+                ColumnValues::Choice(words) => words.join(", "),
             },
             column.doc.clone(),
         ]);
@@ -210,9 +210,9 @@ fn fill(
     bold: &Format,
 ) -> Result<(), XlsxError> {
     let format = match column.holds {
-        Holds::Text | Holds::Choice(_) => Format::new().set_num_format("@"),
-        Holds::Date => Format::new().set_num_format("yyyy-mm-dd"),
-        Holds::Amount => Format::new().set_num_format("0.00"),
+        ColumnValues::Text | ColumnValues::Choice(_) => Format::new().set_num_format("@"),
+        ColumnValues::Date => Format::new().set_num_format("yyyy-mm-dd"),
+        ColumnValues::Amount => Format::new().set_num_format("0.00"),
     };
     sheet.set_column_format(at, &format)?;
     sheet.set_column_width(at, 20)?;
@@ -221,7 +221,7 @@ fn fill(
         .add_author_prefix(false)
         .set_width(300);
     sheet.insert_note(0, at, &note)?;
-    if let Holds::Choice(words) = &column.holds
+    if let ColumnValues::Choice(words) = &column.holds
         // Excel keeps no longer list within a cell.
         && words.iter().map(|word| word.len() + 1).sum::<usize>() <= 255
     {

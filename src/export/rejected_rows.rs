@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::uploads::UploadError;
 use crate::ledger::{JobRow, LedgerError, RejectedLine};
 use crate::workflow::source::{
-    FileReach, FileReading, FileRow, FileRows, GiveUp, REASON, SourceError, StagedFile,
+    FileReach, FileReading, FileRow, FileRows, REASON, ReadCancellation, SourceError, StagedFile,
 };
 
 /// What stands above the lines of the first file.
@@ -112,7 +112,9 @@ impl RejectedPages {
         Ok(Self {
             own: (0..header.len()).filter(is_own).collect(),
             header,
-            rows: rejected.staged.rows(&options, &GiveUp::default())?,
+            rows: rejected
+                .staged
+                .rows(&options, &ReadCancellation::default())?,
             row: FileRow::default(),
             reasons: RejectedLines {
                 job_id: rejected.job_id,
@@ -212,9 +214,9 @@ async fn the_file(
     let staging = tokio::task::spawn_blocking(move || {
         let staged = match uploaded {
             Some(file) => Some(StagedFile::of_sent(&name, file)),
-            None => StagedFile::of(&path, &reach, max, &GiveUp::default()).ok(),
+            None => StagedFile::of(&path, &reach, max, &ReadCancellation::default()).ok(),
         }?;
-        let digest = staged.sha256(&GiveUp::default()).ok()?;
+        let digest = staged.sha256(&ReadCancellation::default()).ok()?;
         (wanted.as_deref() == Some(digest.as_str())).then_some(staged)
     });
     let staged = staging.await.ok().flatten();

@@ -19,7 +19,7 @@ type GaugeFamily = Family<Labels, Gauge>;
 /// Everything that is measured.
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let mut registry = Registry::with_prefix("payrun");
-    app.engine().meter.register(&mut registry);
+    app.engine().metrics.register(&mut registry);
     let gauges = Gauges::new(&mut registry);
     gauges.fill(app.engine()).await?;
     for (gateway, answered) in app.door.answered() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ReportSection;
-use super::code_words::words;
+use super::code_meanings::words;
 use super::state_sums::money;
 use crate::domain::money::Currency;
 use crate::export::{ExportContext, TableCell, TableColumn, TableColumnKind};

@@ -5,15 +5,15 @@
 //! no item and no line of a statement is in memory, however many there are. Sums of two currencies
 //! are never added. A report names accounts, kinds, codes and sums only: no personal data.
 
-mod code_words;
+pub mod automatic_reports;
+mod code_meanings;
 mod differences;
 mod failures;
 mod html;
 mod json;
-pub mod made;
 mod state_sums;
 mod statements;
-pub mod stored;
+pub mod stored_reports;
 mod sums;
 mod workbook;
 

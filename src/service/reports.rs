@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
-use crate::report::made;
+use crate::report::automatic_reports;
 
 /// How often is looked for reports that are due, and for months that are over.
 const TICK: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ pub(super) async fn make(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
     let engine = Arc::clone(&service.engine);
     super::periodic::run_periodically(&health, "reports", stop, || async {
-        made::make_due(&engine).await?;
+        automatic_reports::make_due(&engine).await?;
         Ok(TICK)
     })
     .await;
@@ -27,7 +27,7 @@ pub(super) async fn want_months(service: Service, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
     let engine = Arc::clone(&service.engine);
     super::periodic::run_periodically(&health, "reports of months", stop, || async {
-        made::want_months(&engine).await?;
+        automatic_reports::want_months(&engine).await?;
         Ok(MONTHS)
     })
     .await;

@@ -257,8 +257,8 @@ async fn try_fetch(
     };
     let wants: Vec<JobQuota> = due
         .into_iter()
-        .map(|job| want(lane, job, missing))
-        .filter(|want| want.slots > 0)
+        .map(|job| quota_of(lane, job, missing))
+        .filter(|quota| quota.slots > 0)
         .collect();
     if wants.is_empty() {
         return Ok((Vec::new(), Some(idle_until(None))));
@@ -281,7 +281,7 @@ async fn try_fetch(
     Ok((claimed, idle))
 }
 
-fn want(lane: &Lane, job: &OpenJob, missing: usize) -> JobQuota {
+fn quota_of(lane: &Lane, job: &OpenJob, missing: usize) -> JobQuota {
     let own = job.concurrency.map_or(usize::MAX, |most| {
         usize::try_from(most)
             .unwrap_or(usize::MAX)

@@ -26,14 +26,14 @@ jobs:
 ";
 
 /// A project that has charged four contracts, with the order number and the amount of each.
-struct Desk {
+struct RefundProject {
     app: App,
     charged: Vec<(String, String)>,
     ann: String,
     bob: String,
 }
 
-impl Desk {
+impl RefundProject {
     fn new(server: bool) -> Self {
         let app = App::of(Setup {
             server,
@@ -90,15 +90,15 @@ fn keys(rows: &Value) -> Vec<&str> {
 }
 
 fn story(server: bool) {
-    let desk = Desk::new(server);
-    let (app, whole) = (&desk.app, desk.charged[2].1.as_str());
-    desk.plan(&[
+    let project = RefundProject::new(server);
+    let (app, whole) = (&project.app, project.charged[2].1.as_str());
+    project.plan(&[
         ("R-1", 0, "1.00", "HKD", "came late"),
         ("R-2", 1, "9999.00", "HKD", "slipped"),
         ("R-3", 2, whole, "HKD", "broken"),
         ("R-4", 2, "0.01", "HKD", "once more"),
     ]);
-    let first = desk.shown("2");
+    let first = project.shown("2");
     assert_eq!(
         keys(&first["rows"]),
         ["R-2", "R-3", "R-1", "R-4"],
@@ -110,15 +110,15 @@ fn story(server: bool) {
             &largest["fields"]["reason"],
             &largest["fields"]["out_trade_no"]
         ),
-        (&json!("slipped"), &json!(desk.charged[1].0))
+        (&json!("slipped"), &json!(project.charged[1].0))
     );
     assert_eq!(
         (&largest["paid"], &largest["refunded"]),
-        (&json!(desk.charged[1].1), &json!("0.00"))
+        (&json!(project.charged[1].1), &json!("0.00"))
     );
     let why = largest["will_fail"].as_str().unwrap();
     assert!(
-        why.starts_with("EXCEEDS_PAYMENT") && why.contains(&desk.charged[1].1),
+        why.starts_with("EXCEEDS_PAYMENT") && why.contains(&project.charged[1].1),
         "{why}"
     );
     assert_eq!(
@@ -164,13 +164,13 @@ fn story(server: bool) {
     ])
     .exits(0);
 
-    desk.plan(&[
+    project.plan(&[
         ("R-1", 0, "1.00", "HKD", "came late"),
         ("R-2", 1, "9.00", "HKD", "slipped"),
         ("R-3", 2, whole, "HKD", "broken"),
         ("R-5", 3, "0.50", "HKD", "a gift"),
     ]);
-    let corrected = desk.shown("3");
+    let corrected = project.shown("3");
     assert_eq!(
         (&corrected["failing"], &corrected["repeating"]),
         (&json!(0), &json!(0)),
@@ -194,17 +194,17 @@ fn story(server: bool) {
         "--hash",
         hash,
     ];
-    app.payrun_as(&desk.bob, &approve)
+    app.payrun_as(&project.bob, &approve)
         .exits(0)
         .says("4 items released");
     app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
 
-    desk.plan(&[
+    project.plan(&[
         ("X-1", 0, "1.00", "HKD", "came late"),
         ("X-2", 2, "0.02", "HKD", "broken"),
         ("X-3", 1, "3.00", "USD", "slipped"),
     ]);
-    let again = desk.shown("4");
+    let again = project.shown("4");
     assert_eq!(
         (&again["repeating"], keys(&again["first_repeating"])),
         (&json!(1), vec!["X-1"]),
@@ -281,10 +281,10 @@ fn story(server: bool) {
     );
 
     let service = Service::of(app);
-    let reply = service.get(&desk.bob, "/api/v1/runs/4/approvals/refund?limit=1");
+    let reply = service.get(&project.bob, "/api/v1/runs/4/approvals/refund?limit=1");
     assert_eq!((reply.status, reply.body), (200, page.clone()));
     let reply = service.get(
-        &desk.bob,
+        &project.bob,
         &format!("/api/v1/runs/4/approvals/refund?limit=2&after={place}"),
     );
     assert_eq!(
@@ -293,13 +293,13 @@ fn story(server: bool) {
     );
     assert_eq!(
         service
-            .get(&desk.bob, "/api/v1/runs/4/approvals/deduct")
+            .get(&project.bob, "/api/v1/runs/4/approvals/deduct")
             .status,
         404
     );
     assert_eq!(
         service
-            .get(&desk.bob, "/api/v1/runs/4/approvals/refund?after=x")
+            .get(&project.bob, "/api/v1/runs/4/approvals/refund?after=x")
             .status,
         400
     );
@@ -310,8 +310,8 @@ fn story(server: bool) {
 fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unknown_payment_is_called_so()
  {
     for server in [false, true] {
-        let desk = Desk::new(server);
-        let app = &desk.app;
+        let project = RefundProject::new(server);
+        let app = &project.app;
         let by_transaction = WORKFLOW
             .replace("out_trade_no:", "transaction_id:")
             .replace("workflow: refunds", "workflow: others");
@@ -326,14 +326,14 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
                 "data/others.csv",
                 format!("refund,order,amount,currency,why\n{rows}"),
             );
-            app.payrun_as(&desk.ann, &["run", "workflows/others.yaml"])
+            app.payrun_as(&project.ann, &["run", "workflows/others.yaml"])
                 .exits(4)
                 .says("wait for approval");
         };
         plan_other(&format!(
             "T-1,{transaction},1.00,HKD,came late\nT-9,4200000000000000000000000001,1.00,HKD,?\n"
         ));
-        let first = desk.shown("2");
+        let first = project.shown("2");
         assert_eq!(
             (&first["repeating"], &first["of_unknown_payments"]),
             (&json!(0), &json!(1)),
@@ -345,11 +345,11 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
             .exits(0)
             .says("1 row is of payments that payrun does not know");
 
-        desk.plan(&[
+        project.plan(&[
             ("R-1", 0, "1.00", "HKD", "came late"),
             ("R-2", 1, "1.00", "HKD", "came late"),
         ]);
-        let second = desk.shown("3");
+        let second = project.shown("3");
         assert_eq!(
             (&second["repeating"], keys(&second["first_repeating"])),
             (&json!(1), vec!["R-1"]),
@@ -364,7 +364,7 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
             (&json!(0), &Value::Null)
         );
         app.payrun_as(
-            &desk.bob,
+            &project.bob,
             &["approvals", "approve", "3", "--reason", "as agreed"],
         )
         .exits(0);
@@ -373,7 +373,7 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
         plan_other(&format!(
             "T-2,{transaction},1.00,HKD,came late\nT-3,{transaction},2.00,HKD,came late\n"
         ));
-        let third = desk.shown("4");
+        let third = project.shown("4");
         assert_eq!(
             (&third["repeating"], keys(&third["first_repeating"])),
             (&json!(1), vec!["T-2"]),
@@ -390,8 +390,8 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
 }
 
 fn our_own_payment_by_the_gateways_number(server: bool) {
-    let desk = Desk::new(server);
-    let app = &desk.app;
+    let project = RefundProject::new(server);
+    let app = &project.app;
     let by_either = WORKFLOW.replace(
         "      out_trade_no: \"{{ item.order }}\"\n",
         "      out_trade_no: \"{{ item.order }}\"\n      transaction_id: \"{{ item.transaction }}\"\n",
@@ -402,15 +402,15 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
             "data/refunds.csv",
             format!("refund,order,transaction,amount,currency,why\n{rows}"),
         );
-        app.payrun_as(&desk.ann, &["run", REFUNDS])
+        app.payrun_as(&project.ann, &["run", REFUNDS])
             .exits(4)
             .says("wait for approval");
     };
     let charged = app.json_lines(&["items", "--json", "--job", "deduct"]);
     let receipt = |place: usize| charged[place]["receipt"].as_str().unwrap().to_owned();
     let (orders, whole) = (
-        |place: usize| desk.charged[place].0.clone(),
-        desk.charged[2].1.as_str(),
+        |place: usize| project.charged[place].0.clone(),
+        project.charged[2].1.as_str(),
     );
     plan(&format!(
         "R-1,,{},1.00,HKD,late\nR-2,,{},9999.00,HKD,late\nR-3,,{},{whole},HKD,late\nR-4,{},,0.01,HKD,late\nR-5,,{},1.00,USD,late\n",
@@ -420,7 +420,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
         orders(2),
         receipt(3),
     ));
-    let shown = desk.shown("2");
+    let shown = project.shown("2");
     assert_eq!(shown["of_unknown_payments"], 0, "{shown:#}");
     let row = |key: &str| {
         shown["rows"]
@@ -433,7 +433,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
     };
     assert_eq!(
         (&row("R-1")["paid"], &row("R-1")["refunded"]),
-        (&json!(desk.charged[0].1), &json!("0.00"))
+        (&json!(project.charged[0].1), &json!("0.00"))
     );
     assert_eq!(row("R-1")["unknown_payment"], Value::Null);
     let why = |key: &str| {
@@ -443,7 +443,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
             .to_owned()
     };
     assert!(
-        why("R-2").starts_with("EXCEEDS_PAYMENT") && why("R-2").contains(&desk.charged[1].1),
+        why("R-2").starts_with("EXCEEDS_PAYMENT") && why("R-2").contains(&project.charged[1].1),
         "{}",
         why("R-2")
     );
@@ -454,7 +454,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
         "one payment by two numbers: {shown:#}"
     );
     let service = Service::of(app);
-    let reply = service.get(&desk.bob, "/api/v1/runs/2/approvals/refund");
+    let reply = service.get(&project.bob, "/api/v1/runs/2/approvals/refund");
     assert_eq!(
         (reply.status, &reply.body["of_unknown_payments"]),
         (200, &json!(0)),
@@ -478,7 +478,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
     // Planned by the other number, refused or not: the same of the same payment.
     plan(&format!("S-1,{},,1.00,HKD,late\n", orders(0)));
     plan(&format!("S-2,,{},1.00,HKD,late\n", receipt(0)));
-    let third = desk.shown("4");
+    let third = project.shown("4");
     assert_eq!(
         (&third["repeating"], keys(&third["first_repeating"])),
         (&json!(1), vec!["S-2"]),

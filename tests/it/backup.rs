@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::ledger::ledger_fixture::{Desk, answered, at, item, planning, policy};
+use crate::ledger::ledger_fixture::{LedgerWorker, answered, at, item, planning, policy};
 use crate::support::{App, DATE, Setup, WORKFLOW, by, contracts, until};
 use payrun::domain::history::{AttemptKind, EventKind};
 
@@ -418,17 +418,17 @@ async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent(
 
     let ledger = Ledger::open(&back).await.unwrap();
     let node = ledger.join(1 << 20, at(100)).await.unwrap();
-    let desk = Desk { ledger, node, job };
+    let worker = LedgerWorker { ledger, node, job };
     assert!(
-        desk.claim(at(101), 10).await.is_empty(),
+        worker.claim(at(101), 10).await.is_empty(),
         "they are queried before they are sent"
     );
-    let asked = desk.claim(at(102), 10).await;
+    let asked = worker.claim(at(102), 10).await;
     assert!(
         asked.len() == 2
             && asked
                 .iter()
-                .all(|claimed| claimed.doing == ClaimKind::Query)
+                .all(|claimed| claimed.claim_kind == ClaimKind::Query)
     );
     let (one, two) = (
         asked.iter().find(|one| one.id() == 1).unwrap(),
@@ -450,38 +450,41 @@ async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent(
         (moved.item.state, moved.item.generation),
         (State::Planned, 2)
     );
-    desk.ledger
+    worker
+        .ledger
         .settle(settled(one, moved, at(102)))
         .await
         .unwrap();
-    desk.ledger
+    worker
+        .ledger
         .settle(answered(two, Answer::Absent, at(102)))
         .await
         .unwrap();
     assert!(
-        desk.claim(at(103), 1).await.is_empty(),
+        worker.claim(at(103), 1).await.is_empty(),
         "the next number may have been used too"
     );
     assert_eq!(
-        desk.states().await,
+        worker.states().await,
         [State::Unknown, State::Unknown],
         "it may show up late"
     );
-    for claimed in &desk.claim(at(120), 10).await {
-        desk.ledger
+    for claimed in &worker.claim(at(120), 10).await {
+        worker
+            .ledger
             .settle(answered(claimed, Answer::Absent, at(120)))
             .await
             .unwrap();
     }
-    let sent = desk.claim(at(121), 10).await;
+    let sent = worker.claim(at(121), 10).await;
     assert!(
         sent.len() == 2
             && sent
                 .iter()
-                .all(|claimed| claimed.doing == ClaimKind::Submit),
+                .all(|claimed| claimed.claim_kind == ClaimKind::Submit),
         "each number once"
     );
-    let moves = desk.moves(1).await;
+    let moves = worker.moves(1).await;
     let recalls = moves
         .iter()
         .filter(|one| *one == "recall planned>unknown")

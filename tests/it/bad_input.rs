@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use payrun::ledger::{Ledger, LedgerError};
 
-use crate::support::{App, DATE, Ended, PATIENCE, Setup, WORKFLOW, contracts, root};
+use crate::support::{App, DATE, ExitedProcess, PATIENCE, Setup, WORKFLOW, contracts, root};
 
 const HEADER: &str = "contract_id,plan,amount,currency,active\n";
 
@@ -990,7 +990,7 @@ fn a_ledger_that_is_locked_as_a_whole_cannot_be_opened_and_says_so() {
 
 /// Runs a script in a mount namespace of its own with a disk of so many KiB at `full/`; none where
 /// that is not possible.
-fn with_a_small_disk(app: &App, kib: u32, script: &str) -> Option<Ended> {
+fn with_a_small_disk(app: &App, kib: u32, script: &str) -> Option<ExitedProcess> {
     std::fs::create_dir_all(app.path("full")).unwrap();
     let mount = &format!("mount -t tmpfs -o size={kib}k tmpfs full");
     let unshare = |script: &str| {

@@ -20,7 +20,7 @@ use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::sandbox::shared::keys::SandboxSigningKey;
 use payrun::sandbox::shared::request_table::RequestTable;
 use payrun::sandbox::wechat::auth::{SCHEME, request_message};
-use payrun::sandbox::{FakeGateway, FakeWechat, Identity, Reaction, Settings};
+use payrun::sandbox::{FakeGateway, FakeWechat, Reaction, Settings, WechatAccountKeys};
 use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use serde_json::{Map, Value, json};
 
@@ -184,20 +184,23 @@ fn modes() -> [(&'static str, WechatMode, bool); 3] {
     ]
 }
 
-fn identity(mode: &WechatMode) -> Identity {
-    let mut identity = Identity::generate().unwrap();
+fn identity(mode: &WechatMode) -> WechatAccountKeys {
+    let mut identity = WechatAccountKeys::generate().unwrap();
     identity.mode = mode.clone();
     identity
 }
 
 /// What the client sends for each call; its keys are configured, so that nothing else is sent.
-async fn sent(identity: &Identity, by_sub_merchant: bool) -> Vec<(Call, &'static str, Request)> {
+async fn sent(
+    identity: &WechatAccountKeys,
+    by_sub_merchant: bool,
+) -> Vec<(Call, &'static str, Request)> {
     let recorder = Arc::new(Recorder::default());
     let config = WechatConfig {
         settlements_by_sub_merchant: by_sub_merchant,
         ..identity.wechat_config_with_public_key("https://gateway.invalid")
     };
-    let client = wechat::Client::new(
+    let client = wechat::WechatClient::new(
         &config,
         Transport::InProcess(recorder.clone()),
         Clock::System,
@@ -354,7 +357,7 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
             serial: own.serial.clone(),
             key: SandboxSigningKey::from_pem(&own.key).unwrap(),
         };
-        let serial = payrun::sandbox::wechat::identity::PUBLIC_KEY_ID;
+        let serial = payrun::sandbox::wechat::account_keys::PUBLIC_KEY_ID;
         for (_, operation, request) in sent(&identity, by_sub_merchant).await {
             let (method, target) = (request.method().clone(), request.uri().to_string());
             let send = async |target: &str, body: Bytes| {
@@ -561,13 +564,13 @@ fn others() -> Vec<Other> {
     let (to_hipopay, to_egms, to_cbtis) = (recorder(), recorder(), recorder());
     let into = |recorder: &Arc<Recorder>| Transport::InProcess(recorder.clone());
     let clock = || Clock::System;
-    let identity = hipopay_fake::Identity::generate().unwrap();
+    let identity = hipopay_fake::HipopayAccountKeys::generate().unwrap();
     let config = identity.config(base);
     let key = SandboxSigningKey::from_pem(&config.merchant_key).unwrap();
     let hipopay = Other {
         gateway: "hipopay",
         table: RequestTable::hipopay(),
-        client: Box::new(hipopay::Client::new(&config, into(&to_hipopay), clock()).unwrap()),
+        client: Box::new(hipopay::HipopayClient::new(&config, into(&to_hipopay), clock()).unwrap()),
         recorder: to_hipopay,
         fake: hipopay_fake::FakeHipopay::open(&identity, Settings::default(), clock()).unwrap(),
         sign: Box::new(move |request| {
@@ -580,13 +583,13 @@ fn others() -> Vec<Other> {
                 .insert("signature", signature.parse().unwrap());
         }),
     };
-    let identity = egms_fake::Identity::generate().unwrap();
+    let identity = egms_fake::EgmsAccountKeys::generate().unwrap();
     let config = identity.config(base);
-    let key = egms_fake::auth::SignKey::new(config.sign_keys[0].clone(), config.sign_type);
+    let key = egms_fake::auth::SandboxSignKey::new(config.sign_keys[0].clone(), config.sign_type);
     let egms = Other {
         gateway: "egms",
         table: RequestTable::egms(),
-        client: Box::new(egms::Client::new(&config, into(&to_egms), clock()).unwrap()),
+        client: Box::new(egms::EgmsClient::new(&config, into(&to_egms), clock()).unwrap()),
         recorder: to_egms,
         fake: egms_fake::FakeEgms::open(&identity, Settings::default(), clock()),
         sign: Box::new(move |request| {
@@ -597,7 +600,7 @@ fn others() -> Vec<Other> {
                 request.uri().to_string(),
             );
             let method = request.method().as_str().to_owned();
-            let message = egms_fake::auth::Message {
+            let message = egms_fake::auth::SignedParts {
                 method: &method,
                 target: &target,
                 date_time: &date_time,
@@ -610,13 +613,13 @@ fn others() -> Vec<Other> {
                 .insert("authorization", signature.parse().unwrap());
         }),
     };
-    let identity = cbtis_fake::Identity::generate().unwrap();
+    let identity = cbtis_fake::CbtisAccountKeys::generate().unwrap();
     let mut config = identity.config_with_fixed_token(base);
     config.customs.amounts = Some(payrun::config::CustomsAmounts::Cents);
     let cbtis = Other {
         gateway: "cbtis",
         table: RequestTable::cbtis(),
-        client: Box::new(cbtis::Client::new(&config, into(&to_cbtis), clock()).unwrap()),
+        client: Box::new(cbtis::CbtisClient::new(&config, into(&to_cbtis), clock()).unwrap()),
         recorder: to_cbtis,
         fake: cbtis_fake::FakeCbtis::open(
             &identity,

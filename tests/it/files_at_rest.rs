@@ -17,7 +17,7 @@ use crate::support::gateways::{Rig, personal_key};
 use crate::support::postgres::Schema;
 use crate::support::process::payrun;
 use crate::support::service::{Service, days_ago};
-use crate::support::{App, DATE, Ended, PATIENCE, Running, Setup, WORKFLOW, contracts};
+use crate::support::{App, DATE, ExitedProcess, PATIENCE, Running, Setup, WORKFLOW, contracts};
 
 /// Everything in a folder, however deep.
 fn all_in(folder: &Path) -> BTreeSet<PathBuf> {
@@ -50,7 +50,7 @@ fn assert_private(paths: impl IntoIterator<Item = PathBuf>) {
 }
 
 /// The same command, by a shell whose umask takes nothing away.
-fn without_umask(command: &Command) -> Ended {
+fn without_umask(command: &Command) -> ExitedProcess {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", "umask 000; exec \"$0\" \"$@\""])

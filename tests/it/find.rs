@@ -12,7 +12,7 @@ use crate::statements;
 use crate::support::gateways::{personal_key, text_of};
 use crate::support::postgres::Schema;
 use crate::support::service::Service;
-use crate::support::{App, DATE, Ended, PATIENCE, Running, Setup, WORKFLOW, contracts};
+use crate::support::{App, DATE, ExitedProcess, PATIENCE, Running, Setup, WORKFLOW, contracts};
 
 fn on_both(test: impl Fn(bool)) {
     [false, true].into_iter().for_each(test);
@@ -31,7 +31,7 @@ fn found(app: &App, args: &[&str]) -> Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-fn nothing(app: &App, args: &[&str]) -> Ended {
+fn nothing(app: &App, args: &[&str]) -> ExitedProcess {
     let ended = app.payrun(&[&["find"], args].concat()).exits(2);
     ended.says("nothing was found").says("looked in: ")
 }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
 use crate::support::service::{Reply, Service, days_ago};
-use crate::support::{App, DATE, Ended, PATIENCE, Running, Setup, WORKFLOW, contracts, until};
+use crate::support::{
+    App, DATE, ExitedProcess, PATIENCE, Running, Setup, WORKFLOW, contracts, until,
+};
 
 /// The most that a refused file may take of any process, in bytes.
 const MOST: u64 = 64 * 1024 * 1024;
@@ -109,7 +111,7 @@ impl Peaks {
 }
 
 /// Runs it to its end and watches its memory.
-fn watched(mut process: Running) -> (Ended, Peaks, Duration) {
+fn watched(mut process: Running) -> (ExitedProcess, Peaks, Duration) {
     let (began, mut peaks) = (Instant::now(), Peaks::default());
     while !process.has_ended() && began.elapsed() < PATIENCE {
         peaks.look(process.id());

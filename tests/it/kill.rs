@@ -8,7 +8,7 @@ use payrun::failpoint;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::rng::Chance;
+use crate::support::rng::TestRng;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 use payrun::domain::history::EventKind;
 
@@ -52,7 +52,7 @@ fn finish(app: &App) {
 
 /// Starts and kills at random moments, seeded; returns how many died with calls under way.
 fn kill_by_chance(app: &App, kills: u32, seed: u64) {
-    let mut chance = Chance(seed);
+    let mut rng = TestRng(seed);
     let (mut died, mut with_calls_under_way) = (0, 0);
     for start in 0..kills {
         let arguments = arguments(app, start, 12);
@@ -60,9 +60,9 @@ fn kill_by_chance(app: &App, kills: u32, seed: u64) {
         let before = app.wire().sent();
         // Short enough to hit the opening, the planning and the asking too; or, however long those
         // take, while it sends.
-        let life = Duration::from_millis(20 + chance.below(350));
+        let life = Duration::from_millis(20 + rng.below(350));
         let mut running = app.start(&arguments);
-        let ended = if chance.once_in(2) {
+        let ended = if rng.once_in(2) {
             until("it sends", || {
                 app.wire().sent() > before || running.has_ended()
             });

@@ -17,7 +17,7 @@ fn with_approval() -> App {
     })
 }
 
-fn run_as(app: &App, name: &str) -> crate::support::Ended {
+fn run_as(app: &App, name: &str) -> crate::support::ExitedProcess {
     app.payrun(&["run", WORKFLOW, "--date", DATE, "--author", name])
 }
 

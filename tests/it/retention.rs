@@ -3,7 +3,7 @@
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
 
 /// A project whose processes have a clock that can be moved.
-fn later(app: &App, days: u64, args: &[&str]) -> crate::support::Ended {
+fn later(app: &App, days: u64, args: &[&str]) -> crate::support::ExitedProcess {
     app.write("clock", (days * 86_400_000).to_string());
     let mut command = app.command(args);
     command.env("PAYRUN_CLOCK", app.path("clock"));

@@ -15,7 +15,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
 use crate::support::process::Running;
-use crate::support::rng::Chance;
+use crate::support::rng::TestRng;
 use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 /// How many items each start plans.
@@ -87,16 +87,16 @@ fn arguments(app: &App, start: u32) -> Vec<String> {
 }
 
 /// Starts a run that dies: at a named place, or at a random moment.
-fn start_to_die(app: &App, chance: &mut Chance, done: &mut Done) {
+fn start_to_die(app: &App, rng: &mut TestRng, done: &mut Done) {
     let arguments = arguments(app, done.starts);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let place = PLACES[usize::try_from(chance.below(4)).unwrap()];
-    let at_a_place = chance.below(3) == 0;
+    let place = PLACES[usize::try_from(rng.below(4)).unwrap()];
+    let at_a_place = rng.below(3) == 0;
     let ended = if at_a_place {
-        let nth = 1 + u32::try_from(chance.below(10)).unwrap();
+        let nth = 1 + u32::try_from(rng.below(10)).unwrap();
         app.start_to_die_at(&arguments, place, nth).wait(PATIENCE)
     } else {
-        let life = Duration::from_millis(5 + chance.below(300));
+        let life = Duration::from_millis(5 + rng.below(300));
         app.start(&arguments).kill_after(life)
     };
     done.starts += 1;
@@ -181,9 +181,9 @@ fn text<'a>(item: &'a Value, field: &str) -> &'a str {
 #[test]
 fn one_node_on_sqlite_is_killed_again_and_again() {
     let app = project(false, 21);
-    let (mut chance, mut done) = (Chance(3), Done::default());
+    let (mut rng, mut done) = (TestRng(3), Done::default());
     while done.goes_on() {
-        start_to_die(&app, &mut chance, &mut done);
+        start_to_die(&app, &mut rng, &mut done);
         if done.starts.is_multiple_of(25) {
             app.assert_nothing_wrong_yet();
         }
@@ -195,12 +195,12 @@ fn one_node_on_sqlite_is_killed_again_and_again() {
 #[test]
 fn three_nodes_on_postgres_are_killed_again_and_again() {
     let app = project(true, 22);
-    let (mut chance, mut done) = (Chance(4), Done::default());
+    let (mut rng, mut done) = (TestRng(4), Done::default());
     let node = || app.start(&["work", "--quiet"]);
     let mut nodes: Vec<Running> = (0..3).map(|_| node()).collect();
     while done.goes_on() {
-        start_to_die(&app, &mut chance, &mut done);
-        let place = usize::try_from(chance.below(3)).unwrap();
+        start_to_die(&app, &mut rng, &mut done);
+        let place = usize::try_from(rng.below(3)).unwrap();
         let ended = std::mem::replace(&mut nodes[place], node()).kill_after(Duration::ZERO);
         if ended.was_killed() {
             *done.killed.entry("node").or_default() += 1;

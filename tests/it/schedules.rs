@@ -23,7 +23,7 @@ use payrun::workflow::Workflow;
 use payrun::workflow::load::parse;
 use tempfile::TempDir;
 
-use crate::ledger::{Place, on_every_engine};
+use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::identity;
 
 const DAILY: &str = "{ every: day, at: \"09:30\", timezone: Asia/Hong_Kong }";
@@ -50,11 +50,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn at(place: &Place) -> Self {
+    async fn at(place: &LedgerPlace) -> Self {
         Self::with_calendars(place, []).await
     }
 
-    async fn with_calendars<const N: usize>(place: &Place, calendars: [Calendar; N]) -> Self {
+    async fn with_calendars<const N: usize>(place: &LedgerPlace, calendars: [Calendar; N]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hk = GatewayConfig {
             name: "hk".to_owned(),
@@ -239,7 +239,10 @@ fn a_time_fires_at_its_instant_and_its_run_is_of_its_date() {
     });
 }
 
-async fn after_three_days_asleep(place: Place, missed: &str) -> Vec<(String, OccurrenceState)> {
+async fn after_three_days_asleep(
+    place: LedgerPlace,
+    missed: &str,
+) -> Vec<(String, OccurrenceState)> {
     let keeper = Keeper::at(&place).await;
     let daily = keeper.workflow(&DAILY.replace(" }", &format!(", missed: {missed} }}")));
     keeper.keep(&daily, at("2026-11-01T12:00")).await;
@@ -760,7 +763,7 @@ fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
     });
 }
 
-async fn beside_an_earlier_run(place: &Place, overlap: &str) -> (Keeper, Arc<Workflow>) {
+async fn beside_an_earlier_run(place: &LedgerPlace, overlap: &str) -> (Keeper, Arc<Workflow>) {
     let keeper = Keeper::at(place).await;
     let daily = keeper.workflow(&DAILY.replace(" }", &format!(", overlap: {overlap} }}")));
     keeper.keep(&daily, at("2026-11-01T12:00")).await;

@@ -44,7 +44,7 @@ fn on_a_bad_disk(
     app: &App,
     arguments: &[&str],
     settings: &[(&str, String)],
-) -> crate::support::Ended {
+) -> crate::support::ExitedProcess {
     let mut command = app.command(arguments);
     command
         .env("LD_PRELOAD", shim())

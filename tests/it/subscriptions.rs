@@ -44,7 +44,7 @@ fn project_of(rows: &str, setup: Setup) -> App {
     app
 }
 
-fn charge(app: &App, date: &str) -> crate::support::Ended {
+fn charge(app: &App, date: &str) -> crate::support::ExitedProcess {
     app.payrun(&["run", CHARGE, "--date", date])
 }
 

@@ -7,7 +7,7 @@ use super::facts::headline;
 use super::rules::{ScopedRule, WantedFact};
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Change, IncidentRow};
+use payrun_ledger::{IncidentChange, IncidentRow};
 
 /// What is to be changed.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct IncidentChanges<'a, 'b> {
     /// Incidents that are over.
     pub close: Vec<(i64, AlertKind)>,
     /// What needs nothing more.
-    pub changes: Vec<Change>,
+    pub changes: Vec<IncidentChange>,
 }
 
 /// How long something must not have been seen before it is over: what comes and goes is one
@@ -85,7 +85,7 @@ pub(super) fn plan<'a, 'b>(
 impl<'a, 'b> IncidentChanges<'a, 'b> {
     fn continue_incident(&mut self, wanted: &'a WantedFact<'b>, row: &IncidentRow, now: Timestamp) {
         if row.gone_since.is_some() {
-            self.changes.push(Change::Meet(row.id));
+            self.changes.push(IncidentChange::Meet(row.id));
         }
         if row.opened_at.is_none()
             && (wanted.fact.since.is_some() || now.since(row.since) >= wanted.after)
@@ -106,8 +106,10 @@ impl<'a, 'b> IncidentChanges<'a, 'b> {
                     .is_some_and(|rest| rest.ends_with('/'))
         });
         match row.gone_since {
-            _ if !ruled || row.opened_at.is_none() => self.changes.push(Change::Drop(row.id)),
-            None => self.changes.push(Change::Miss(row.id)),
+            _ if !ruled || row.opened_at.is_none() => {
+                self.changes.push(IncidentChange::Drop(row.id))
+            }
+            None => self.changes.push(IncidentChange::Miss(row.id)),
             Some(gone) if now.since(gone) >= settled_after(row.kind) => {
                 self.close.push((row.id, row.kind))
             }

@@ -31,7 +31,7 @@ use thiserror::Error;
 
 use payrun_domain::alert::ExpiringCredential;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Change, Ledger, LedgerError, NewIncident, Recipients};
+use payrun_ledger::{IncidentChange, Ledger, LedgerError, NewIncident, Recipients};
 use payrun_project::config::{AlertsConfig, Config, PublicUrl};
 use payrun_project::workflow::Workflow;
 use payrun_system::clock::Clock;
@@ -195,7 +195,7 @@ impl Alerts {
             .into_iter()
             .filter(|wanted| !known.contains(&wanted.key))
         {
-            changes.push(Change::Begin(NewIncident {
+            changes.push(IncidentChange::Begin(NewIncident {
                 key: wanted.key.clone(),
                 kind: wanted.fact.kind,
                 since: wanted.fact.since.unwrap_or(now),
@@ -204,17 +204,17 @@ impl Alerts {
             }));
         }
         for (id, wanted) in planned.open {
-            changes.push(Change::Open(id, self.hearing(wanted, now)));
+            changes.push(IncidentChange::Open(id, self.hearing(wanted, now)));
         }
         for (id, wanted) in planned.tell {
-            changes.push(Change::Tell(
+            changes.push(IncidentChange::Tell(
                 id,
                 facts::payload(&self.ledger, wanted.fact).await?,
             ));
         }
         for (id, kind) in planned.close {
             // Whoever was woken for it hears that it is over.
-            changes.push(Change::Close(
+            changes.push(IncidentChange::Close(
                 id,
                 if kind.is_urgent() {
                     now

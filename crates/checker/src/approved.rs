@@ -1,10 +1,11 @@
 //! Promise 5: what was approved is what ran, byte for byte, and nobody approved their own batch.
 //!
-//! An item of a batch that had to be approved has `print`, the hash of its content as it is now,
-//! and `approval`: `state`, `author`, `needed`, `by` (who approved), `origin` (the hash of
-//! workflow, parameters and account) and `print`, which the approval is bound to: SHA-256 over the
-//! origin, the prints of all rows, their number, and their sums by currency. Once it is `revoked`,
-//! at `decided_at`, nothing more is sent; where clocks jump, nobody can tell which was first.
+//! An item of a batch that had to be approved has `content_hash`, the hash of its content as it is
+//! now, and `approval`: `state`, `author`, `needed`, `by` (who approved), `origin` (the hash of
+//! workflow, parameters and account) and `content_hash`, which the approval is bound to: SHA-256
+//! over the origin, the content hashes of all rows, their number, and their sums by currency. Once
+//! it is `revoked`, at `decided_at`, nothing more is sent; where clocks jump, nobody can tell which
+//! was first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +52,9 @@ pub(super) fn what_ran(journal: &[Value], clocks_agree: bool, broken: &mut Vec<V
             .collect();
         if let Some(first) = approved.first() {
             by_others(&first["approval"], &mut wrong);
-            if print(&first["approval"], &approved) != text(&first["approval"], "print") {
+            if content_hash(&first["approval"], &approved)
+                != text(&first["approval"], "content_hash")
+            {
                 wrong("its rows are not those that were approved".to_owned());
             }
         }
@@ -103,12 +106,12 @@ fn by_others(approval: &Value, wrong: &mut impl FnMut(String)) {
 }
 
 /// The hash that an approval of these rows is bound to.
-fn print(approval: &Value, items: &[&Value]) -> String {
+fn content_hash(approval: &Value, items: &[&Value]) -> String {
     let mut hash = Sha256::new();
     hash.update(bytes(text(approval, "origin")));
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
     for item in items {
-        hash.update(bytes(text(item, "print")));
+        hash.update(bytes(text(item, "content_hash")));
         if item["minor"].is_i64() {
             *sums.entry(text(item, "currency")).or_default() += number(item, "minor");
         }
@@ -138,9 +141,9 @@ mod tests {
     use serde_json::json;
 
     fn item(id: i64, minor: i64) -> Value {
-        let print = format!("{id:064}");
+        let content_hash = format!("{id:064}");
         json!({
-            "item": id, "run": 1, "job": "refund", "state": "succeeded", "currency": "HKD", "minor": minor, "print": print,
+            "item": id, "run": 1, "job": "refund", "state": "succeeded", "currency": "HKD", "minor": minor, "content_hash": content_hash,
             "approval": { "state": "approved", "author": "Ann", "needed": 1, "by": ["bob"], "origin": "00".repeat(32) },
             "events": [
                 { "event": "approve", "from": "awaiting_approval", "to": "planned" },
@@ -149,13 +152,13 @@ mod tests {
         })
     }
 
-    /// Two rows, with the print that they had when they were approved.
+    /// Two rows, with the content hash that they had when they were approved.
     fn batch() -> [Value; 2] {
         let mut items = [item(1, 100), item(2, 200)];
-        let bound = print(&items[0]["approval"], &[&items[0], &items[1]]);
+        let bound = content_hash(&items[0]["approval"], &[&items[0], &items[1]]);
         items
             .iter_mut()
-            .for_each(|item| item["approval"]["print"] = json!(bound));
+            .for_each(|item| item["approval"]["content_hash"] = json!(bound));
         items
     }
 
@@ -181,7 +184,7 @@ mod tests {
         let not_those = "job 1/refund: its rows are not those that were approved";
         assert_eq!(changed(|item| item["minor"] = json!(300)), [not_those]);
         assert_eq!(
-            changed(|item| item["print"] = json!("11".repeat(32))),
+            changed(|item| item["content_hash"] = json!("11".repeat(32))),
             [not_those]
         );
         assert_eq!(said(&batch()[..1]), [not_those]);

@@ -5,8 +5,9 @@
 //! The journal: one object an item (`payrun journal`): `item`, `run`, `job`, `kind`, `gateway`,
 //! `key`, `order_no`, `state`, `currency`, `minor`, `events` (`version`, `at`, `event`, `from`,
 //! `to`) and `attempts` (`version`, `kind`, `order_no`, `answer`, `late`). An item of a batch
-//! that had to be approved also has `print` and `approval` (`approved.rs`). The books: one object a
-//! number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
+//! that had to be approved also has `content_hash` and `approval` (`approved.rs`). The books: one
+//! object a number under which money moved: `gateway`, `kind`, `number`, `currency`, `minor`,
+//! `moved`.
 
 mod approved;
 
@@ -114,12 +115,12 @@ fn job_of(row: &Value) -> String {
     format!("{}/{}", number(row, "run"), text(row, "job"))
 }
 
-/// The sort of book an item shows in; none if it moves no money.
-fn sort_of(item: &Value) -> Option<&'static str> {
+/// The kind of book an item shows in; none if it moves no money.
+fn book_kind(item: &Value) -> Option<&'static str> {
     EFFECTS
         .iter()
         .find(|(kind, _)| *kind == text(item, "kind"))
-        .map(|(_, sort)| *sort)
+        .map(|(_, kind)| *kind)
 }
 
 /// Every number an item was ever sent under, and the one in use.
@@ -134,7 +135,7 @@ fn numbers(item: &Value) -> Vec<&str> {
     numbers
 }
 
-/// The books by gateway, sort and number.
+/// The books by gateway, kind and number.
 type BooksIndex<'a> = HashMap<(&'a str, &'a str, &'a str), &'a Value>;
 
 fn by_number(books: &[Value]) -> BooksIndex<'_> {
@@ -144,7 +145,7 @@ fn by_number(books: &[Value]) -> BooksIndex<'_> {
             (
                 (
                     text(line, "gateway"),
-                    text(line, "sort"),
+                    text(line, "kind"),
                     text(line, "number"),
                 ),
                 line,
@@ -155,13 +156,13 @@ fn by_number(books: &[Value]) -> BooksIndex<'_> {
 
 /// How often money moved for an item, under all its numbers.
 fn moved<'a>(item: &'a Value, books: &BooksIndex<'a>) -> Vec<&'a Value> {
-    let Some(sort) = sort_of(item) else {
+    let Some(kind) = book_kind(item) else {
         return Vec::new();
     };
     let gateway = text(item, "gateway");
     numbers(item)
         .into_iter()
-        .filter_map(|number| books.get(&(gateway, sort, number)).copied())
+        .filter_map(|number| books.get(&(gateway, kind, number)).copied())
         .collect()
 }
 
@@ -171,7 +172,9 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Violation>)
     let mut of_key: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
     let mut known: Vec<(&str, &str, &str)> = Vec::new();
     for item in journal {
-        let Some(sort) = sort_of(item) else { continue };
+        let Some(kind) = book_kind(item) else {
+            continue;
+        };
         let times: i64 = moved(item, &by_number)
             .iter()
             .map(|line| number(line, "moved"))
@@ -182,7 +185,7 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Violation>)
         known.extend(
             numbers(item)
                 .into_iter()
-                .map(|number| (text(item, "gateway"), sort, number)),
+                .map(|number| (text(item, "gateway"), kind, number)),
         );
     }
     for ((gateway, kind, key), times) in of_key {
@@ -195,7 +198,7 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Violation>)
     for line in books {
         let id = (
             text(line, "gateway"),
-            text(line, "sort"),
+            text(line, "kind"),
             text(line, "number"),
         );
         if known.binary_search(&id).is_err() {
@@ -464,7 +467,7 @@ fn adds_up(
     broken: &mut Vec<Violation>,
 ) {
     let by_number = by_number(books);
-    for item in journal.iter().filter(|item| sort_of(item).is_some()) {
+    for item in journal.iter().filter(|item| book_kind(item).is_some()) {
         let lines = moved(item, &by_number);
         let state = text(item, "state");
         let mut wrong = |what: String| {
@@ -523,7 +526,7 @@ mod tests {
     }
 
     fn line(number: &str, minor: i64) -> Value {
-        json!({ "gateway": "hk", "sort": "payment", "number": number, "currency": "HKD", "minor": minor, "moved": 1 })
+        json!({ "gateway": "hk", "kind": "payment", "number": number, "currency": "HKD", "minor": minor, "moved": 1 })
     }
 
     fn totals() -> Vec<Value> {

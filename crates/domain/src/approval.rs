@@ -104,7 +104,7 @@ impl fmt::Display for ContentHash {
 
 impl BatchOrigin<'_> {
     /// Of the origin alone.
-    pub fn print(&self) -> ContentHash {
+    pub fn content_hash(&self) -> ContentHash {
         let parts = [
             self.workflow,
             self.occurrence,
@@ -119,7 +119,7 @@ impl BatchOrigin<'_> {
 
 impl BatchRow<'_> {
     /// Of the row alone.
-    pub fn print(&self) -> ContentHash {
+    pub fn content_hash(&self) -> ContentHash {
         let (line, key_hash) = (self.line.to_string(), KeyDigits(self.key_hash).to_string());
         let (minor, code) = match self.amount {
             Some(amount) => (amount.minor().to_string(), amount.currency().code()),
@@ -149,7 +149,7 @@ impl Batch {
     /// A batch without rows yet.
     pub fn of(origin: &BatchOrigin<'_>) -> Self {
         let mut hash = Sha256::new();
-        hash.update(origin.print().0);
+        hash.update(origin.content_hash().0);
         Self {
             hash,
             items: 0,
@@ -159,7 +159,7 @@ impl Batch {
 
     /// The next row.
     pub fn add(&mut self, row: &BatchRow<'_>) {
-        self.hash.update(row.print().0);
+        self.hash.update(row.content_hash().0);
         self.items += 1;
         if let Some(amount) = row.amount {
             let sum = self.sums.entry(amount.currency().code()).or_default();
@@ -179,7 +179,7 @@ impl Batch {
 
     /// What an approval is bound to: the origin, each row in its order, how many there are, and
     /// their sums.
-    pub fn print(&self) -> ContentHash {
+    pub fn content_hash(&self) -> ContentHash {
         let mut hash = self.hash.clone();
         hash.update(self.items.to_be_bytes());
         for (code, minor) in &self.sums {
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_hash_is_written_in_hex() {
-        let written = ORIGIN.print().to_string();
+        let written = ORIGIN.content_hash().to_string();
         assert_eq!(written.len(), 64);
         assert!(written.chars().all(|c| c.is_ascii_hexdigit()));
         let digits = KeyDigits(KeyHash::of("account", "deduct", "key")).to_string();
@@ -282,23 +282,23 @@ mod tests {
         }
     }
 
-    fn print(origin: &BatchOrigin<'_>, rows: &[BatchRow<'_>]) -> ContentHash {
+    fn content_hash(origin: &BatchOrigin<'_>, rows: &[BatchRow<'_>]) -> ContentHash {
         let mut batch = Batch::of(origin);
         rows.iter().for_each(|row| batch.add(row));
-        batch.print()
+        batch.content_hash()
     }
 
     #[test]
     fn another_row_amount_order_or_workflow_is_another_batch() {
         let rows = [row(1, 100, "{}"), row(2, 200, "{}")];
-        let known = print(&ORIGIN, &rows);
-        assert_eq!(print(&ORIGIN, &rows), known);
+        let known = content_hash(&ORIGIN, &rows);
+        assert_eq!(content_hash(&ORIGIN, &rows), known);
         let others = [
-            print(&ORIGIN, &rows[..1]),
-            print(&ORIGIN, &[rows[1], rows[0]]),
-            print(&ORIGIN, &[row(1, 101, "{}"), rows[1]]),
-            print(&ORIGIN, &[row(1, 100, "{\"reason\":\"x\"}"), rows[1]]),
-            print(
+            content_hash(&ORIGIN, &rows[..1]),
+            content_hash(&ORIGIN, &[rows[1], rows[0]]),
+            content_hash(&ORIGIN, &[row(1, 101, "{}"), rows[1]]),
+            content_hash(&ORIGIN, &[row(1, 100, "{\"reason\":\"x\"}"), rows[1]]),
+            content_hash(
                 &ORIGIN,
                 &[
                     BatchRow {
@@ -308,14 +308,14 @@ mod tests {
                     rows[1],
                 ],
             ),
-            print(
+            content_hash(
                 &BatchOrigin {
                     source: "workflow: refunds2",
                     ..ORIGIN
                 },
                 &rows,
             ),
-            print(
+            content_hash(
                 &BatchOrigin {
                     account: ["hk", "1900000002"],
                     ..ORIGIN
@@ -327,7 +327,7 @@ mod tests {
         // Personal data is the same under whichever key it is sealed, and another where it is
         // another.
         let sealed = |text: &str| {
-            print(
+            content_hash(
                 &ORIGIN,
                 &[row(
                     1,

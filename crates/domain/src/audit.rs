@@ -31,9 +31,9 @@ pub struct AuditEntry {
 
 /// The hash of an entry and, through it, of all entries before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Link([u8; 32]);
+pub struct AuditHash([u8; 32]);
 
-impl Link {
+impl AuditHash {
     /// What the first entry is tied to.
     pub const BEGIN: Self = Self([0; 32]);
 
@@ -82,7 +82,7 @@ impl Link {
     }
 }
 
-impl fmt::Display for Link {
+impl fmt::Display for AuditHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_change_of_any_part_or_of_what_was_before_is_another_hash() {
-        let tied = Link::BEGIN.tie(&entry());
+        let tied = AuditHash::BEGIN.tie(&entry());
         let changes: [fn(&mut AuditEntry); 9] = [
             |entry| entry.seq = 2,
             |entry| entry.at = Timestamp::from_millis(6),
@@ -123,7 +123,7 @@ mod tests {
         for change in changes {
             let mut other = entry();
             change(&mut other);
-            assert_ne!(Link::BEGIN.tie(&other), tied, "{other:?}");
+            assert_ne!(AuditHash::BEGIN.tie(&other), tied, "{other:?}");
         }
         assert_ne!(tied.tie(&entry()), tied);
         let moved = AuditEntry {
@@ -132,7 +132,7 @@ mod tests {
             ..entry()
         };
         assert_ne!(
-            Link::BEGIN.tie(&moved),
+            AuditHash::BEGIN.tie(&moved),
             tied,
             "parts cannot run into each other"
         );
@@ -142,8 +142,8 @@ mod tests {
     fn a_link_is_read_from_its_64_digits_and_from_nothing_else() {
         let bytes: [u8; 32] = std::array::from_fn(|place| u8::try_from(place * 8).unwrap());
         let digits = "0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8";
-        assert_eq!(Link(bytes).to_string(), digits);
-        assert_eq!(Link::parse(digits), Some(Link(bytes)));
+        assert_eq!(AuditHash(bytes).to_string(), digits);
+        assert_eq!(AuditHash::parse(digits), Some(AuditHash(bytes)));
         for other in [
             "",
             &digits[2..],
@@ -151,7 +151,7 @@ mod tests {
             &format!("{}g0", &digits[2..]),
             &"é".repeat(32),
         ] {
-            assert_eq!(Link::parse(other), None, "{other}");
+            assert_eq!(AuditHash::parse(other), None, "{other}");
         }
     }
 }

@@ -702,11 +702,11 @@ fn applied(
     }
 }
 
-/// What becomes of a move of an item that a person has withdrawn (`wish`: who, and why) while it
-/// may have been under way: where it would be sent again or has failed, nothing happened, and it is
-/// cancelled; where it happened, the wish came too late.
+/// What becomes of a move of an item that a person has withdrawn (`withdrawal`: who, and why) while
+/// it may have been under way: where it would be sent again or has failed, nothing happened, and it
+/// is cancelled; where it happened, the wish came too late.
 #[must_use]
-pub fn heeding(wish: &str, was: &Item, moved: Move) -> Move {
+pub fn heeding(withdrawal: &str, was: &Item, moved: Move) -> Move {
     let because = moved
         .reason
         .as_deref()
@@ -717,16 +717,20 @@ pub fn heeding(wish: &str, was: &Item, moved: Move) -> Move {
         State::Planned => at_rest(
             was,
             State::Cancelled,
-            Some(format!("withdrawn by {wish}; it did not happen: {because}")),
+            Some(format!(
+                "withdrawn by {withdrawal}; it did not happen: {because}"
+            )),
         ),
         State::Failed if was.state != State::Failed => at_rest(
             &moved.item,
             State::Cancelled,
-            Some(format!("withdrawn by {wish}; it did not happen: {because}")),
+            Some(format!(
+                "withdrawn by {withdrawal}; it did not happen: {because}"
+            )),
         ),
         State::Succeeded if was.state != State::Succeeded => Move {
             reason: Some(format!(
-                "withdrawn by {wish}, which was too late: it had happened"
+                "withdrawn by {withdrawal}, which was too late: it had happened"
             )),
             alarm: moved.alarm.or(Some(Alarm::Withdrawn)),
             ..moved

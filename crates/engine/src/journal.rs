@@ -59,7 +59,8 @@ impl<'a> Journal<'a> {
             let mut row = row(item, self.jobs.get(&item.job_id), &events, &attempts);
             if let Some(approval) = self.approvals.get(&item.job_id) {
                 row["approval"] = approval.clone();
-                row["print"] = json!(print(item).map(|print| print.to_string()));
+                row["content_hash"] =
+                    json!(content_hash(item).map(|content_hash| content_hash.to_string()));
             }
             rows.push(row);
         }
@@ -97,8 +98,8 @@ impl<'a> Journal<'a> {
                 "author": approval.author_user.as_deref().unwrap_or(&approval.author),
                 "needed": approval.needed,
                 "by": by,
-                "origin": origin.print().to_string(),
-                "print": approval.content_hash,
+                "origin": origin.content_hash().to_string(),
+                "content_hash": approval.content_hash,
                 "items": approval.items,
                 "decided_at": approval.decided_at.map(Timestamp::millis),
             });
@@ -109,7 +110,7 @@ impl<'a> Journal<'a> {
 }
 
 /// The content of an item as an approval is bound to it; none of what gave its key back.
-fn print(item: &ItemRow) -> Option<ContentHash> {
+fn content_hash(item: &ItemRow) -> Option<ContentHash> {
     let row = Content {
         line: item.line,
         key: &item.key,
@@ -118,7 +119,7 @@ fn print(item: &ItemRow) -> Option<ContentHash> {
         amount: item.amount,
         input: &item.input,
     };
-    Some(row.print())
+    Some(row.content_hash())
 }
 
 /// The sums that the ledger keeps of a run, as plain JSON.

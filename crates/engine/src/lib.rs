@@ -59,7 +59,7 @@ pub struct Engine {
     /// Where statements and reports are kept.
     pub files: Files,
     /// What is counted.
-    pub meter: Arc<ProcessMetrics>,
+    pub metrics: Arc<ProcessMetrics>,
     /// How many plans are made at once.
     pub places: Arc<PlanPermits>,
     /// What time it is.
@@ -67,8 +67,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The one place where an engine is put together; `tests/it/layers.rs` says who may ask for one.
-    /// It has no keys for personal data ([`Engine::with_vault`]), and has counted nothing yet.
+    /// The one place where an engine is put together; `tests/it/layers.rs` says who may ask for
+    /// one. It has no keys for personal data ([`Engine::with_vault`]), and has counted nothing yet.
     pub fn new(
         ledger: Ledger,
         config: Arc<Config>,
@@ -85,7 +85,7 @@ impl Engine {
             vault: None,
             reference_key: Arc::default(),
             files,
-            meter: Arc::default(),
+            metrics: Arc::default(),
             places: Arc::default(),
             clock,
         }

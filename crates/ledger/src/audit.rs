@@ -12,7 +12,7 @@ use crate::Ledger;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use payrun_domain::actor::Authorization;
-use payrun_domain::audit::{AuditEntry, Link};
+use payrun_domain::audit::{AuditEntry, AuditHash};
 use payrun_domain::time::Timestamp;
 
 /// What is to be noted of a deed.
@@ -48,7 +48,7 @@ impl WriteTx {
             .await
             .map_err(failed)?;
         let (seq, before) = match &last {
-            None => (0, Link::BEGIN),
+            None => (0, AuditHash::BEGIN),
             Some(row) => (
                 row.try_get(0).map_err(failed)?,
                 link(row.try_get(1).map_err(failed)?)?,
@@ -144,8 +144,8 @@ impl Ledger {
     }
 }
 
-fn link(digits: &str) -> Result<Link, LedgerError> {
-    Link::parse(digits).ok_or_else(|| LedgerError::corrupt("audit", "the last entry", "hash"))
+fn link(digits: &str) -> Result<AuditHash, LedgerError> {
+    AuditHash::parse(digits).ok_or_else(|| LedgerError::corrupt("audit", "the last entry", "hash"))
 }
 
 fn object(value: &Value) -> String {

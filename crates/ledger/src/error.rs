@@ -63,32 +63,36 @@ pub enum LedgerError {
     },
     /// Another process held the database for too long.
     #[error(
-        "the ledger is locked by another process: {doing}; wait for it to finish or stop it, then run again"
+        "the ledger is locked by another process: {operation}; wait for it to finish or stop it, then run again"
     )]
     Busy {
         /// What was being done.
-        doing: &'static str,
+        operation: &'static str,
     },
     /// The server does not answer, is going down, or takes no writes at present.
-    #[error("the ledger's server cannot be reached: {doing}; nothing more is sent until it can")]
+    #[error(
+        "the ledger's server cannot be reached: {operation}; nothing more is sent until it can"
+    )]
     Unreachable {
         /// What was being done.
-        doing: &'static str,
+        operation: &'static str,
         /// Why.
         #[source]
         source: sqlx::Error,
     },
     /// No room to write.
-    #[error("the disk of the ledger is full: {doing}; nothing more is sent until there is room")]
+    #[error(
+        "the disk of the ledger is full: {operation}; nothing more is sent until there is room"
+    )]
     Full {
         /// What was being done.
-        doing: &'static str,
+        operation: &'static str,
     },
     /// Anything else of the database's.
-    #[error("the ledger failed: {doing}")]
+    #[error("the ledger failed: {operation}")]
     Database {
         /// What was being done.
-        doing: &'static str,
+        operation: &'static str,
         /// Why.
         #[source]
         source: sqlx::Error,
@@ -177,7 +181,7 @@ impl LedgerError {
     }
 
     /// Sorts a database error into what can be done about it.
-    pub(super) fn of(doing: &'static str, source: sqlx::Error) -> Self {
+    pub(super) fn of(operation: &'static str, source: sqlx::Error) -> Self {
         // What a reader of rows could not make sense of (`undecodable`).
         if let sqlx::Error::ColumnDecode { index, source } = &source
             && let Some(unread) = source.downcast_ref::<UnreadableRowId>()
@@ -192,7 +196,7 @@ impl LedgerError {
                 | sqlx::Error::PoolTimedOut
                 | sqlx::Error::PoolClosed
         ) {
-            return Self::Unreachable { doing, source };
+            return Self::Unreachable { operation, source };
         }
         let error = source.as_database_error();
         let is_server =
@@ -202,9 +206,9 @@ impl LedgerError {
             .map(|code| code.into_owned())
             .unwrap_or_default();
         if is_server {
-            Self::of_server(doing, &code, source)
+            Self::of_server(operation, &code, source)
         } else {
-            Self::of_file(doing, &code, source)
+            Self::of_file(operation, &code, source)
         }
     }
 
@@ -218,7 +222,7 @@ impl LedgerError {
             && is_full(cause)
         {
             return Self::Full {
-                doing: "making its tables",
+                operation: "making its tables",
             };
         }
         Self::Migrate { place, source }
@@ -227,41 +231,41 @@ impl LedgerError {
     /// What a standby says to who begins to write: feature not supported. It may take over in a
     /// moment.
     pub(super) fn of_standby(self) -> Self {
-        let Self::Database { doing, source } = self else {
+        let Self::Database { operation, source } = self else {
             return self;
         };
         if source
             .as_database_error()
             .is_some_and(|error| error.code().as_deref() == Some("0A000"))
         {
-            return Self::Unreachable { doing, source };
+            return Self::Unreachable { operation, source };
         }
-        Self::Database { doing, source }
+        Self::Database { operation, source }
     }
 
     /// SQLite's primary result codes: 5 busy, 6 locked, 13 full.
-    fn of_file(doing: &'static str, code: &str, source: sqlx::Error) -> Self {
+    fn of_file(operation: &'static str, code: &str, source: sqlx::Error) -> Self {
         match code.parse::<i64>().map(|code| code & 0xff) {
-            Ok(5 | 6) => Self::Busy { doing },
-            Ok(13) => Self::Full { doing },
-            Ok(_) | Err(_) => Self::Database { doing, source },
+            Ok(5 | 6) => Self::Busy { operation },
+            Ok(13) => Self::Full { operation },
+            Ok(_) | Err(_) => Self::Database { operation, source },
         }
     }
 
     /// PostgreSQL's SQLSTATE codes (its manual, appendix A).
-    fn of_server(doing: &'static str, code: &str, source: sqlx::Error) -> Self {
+    fn of_server(operation: &'static str, code: &str, source: sqlx::Error) -> Self {
         match code {
             // Serialization failure, deadlock, a lock that was not to be had in time, a statement
             // cancelled.
-            "40001" | "40P01" | "55P03" | "57014" => Self::Busy { doing },
-            "53100" => Self::Full { doing },
+            "40001" | "40P01" | "55P03" | "57014" => Self::Busy { operation },
+            "53100" => Self::Full { operation },
             // Going down, crashed, starting, too many connections, a standby, a transaction that
             // was idle for too long.
             "57P01" | "57P02" | "57P03" | "53300" | "25006" | "25P03" => {
-                Self::Unreachable { doing, source }
+                Self::Unreachable { operation, source }
             }
-            code if code.starts_with("08") => Self::Unreachable { doing, source },
-            _ => Self::Database { doing, source },
+            code if code.starts_with("08") => Self::Unreachable { operation, source },
+            _ => Self::Database { operation, source },
         }
     }
 }

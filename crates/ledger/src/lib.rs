@@ -53,7 +53,7 @@ pub use alerts::alert_queries::{
     AlarmedItem, FinishedRun, ReconcileDifference, RunRef, RunWithProblems, StateSum, SummedRuns,
     UnmappedCode,
 };
-pub use alerts::incidents::{Change, IncidentRow, NewIncident, Recipients};
+pub use alerts::incidents::{IncidentChange, IncidentRow, NewIncident, Recipients};
 pub use alerts::outbox::{
     AlertEvent, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail, NoticeRow,
 };
@@ -125,7 +125,7 @@ pub use tokens::{IdempotencyCheck, TokenRow};
 /// A ledger that is open.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    home: DatabaseLocation,
+    location: DatabaseLocation,
     read: AnyPool,
     write: Arc<Mutex<db::write_tx::WriteConnection>>,
     deeds: mpsc::Sender<db::writer::WriteRequest>,
@@ -138,12 +138,12 @@ pub struct Ledger {
 impl Ledger {
     /// Where it is, for people: the file, or the server without user and password.
     pub fn name(&self) -> &str {
-        self.home.name()
+        self.location.name()
     }
 
     /// The folder of the file; none on a server.
     pub fn folder(&self) -> Option<std::path::PathBuf> {
-        let folder = self.home.file.as_ref()?.parent()?;
+        let folder = self.location.file.as_ref()?.parent()?;
         Some(if folder.as_os_str().is_empty() {
             ".".into()
         } else {
@@ -152,8 +152,11 @@ impl Ledger {
     }
 
     /// A transaction that nobody writes beside.
-    async fn begin_write(&self, doing: &'static str) -> Result<db::write_tx::WriteTx, LedgerError> {
-        db::write_tx::WriteTx::begin(&self.write, doing).await
+    async fn begin_write(
+        &self,
+        operation: &'static str,
+    ) -> Result<db::write_tx::WriteTx, LedgerError> {
+        db::write_tx::WriteTx::begin(&self.write, operation).await
     }
 
     /// Takes the write lock and gives it back.

@@ -84,7 +84,7 @@ impl Gateways {
             // A deduction that is given back is taken over into the other books.
             let of = counter.transactions().lines(gateway).into_iter();
             lines.extend(
-                of.filter(|line| line.sort != "payment" || !deducted.contains(&line.number)),
+                of.filter(|line| line.kind != "payment" || !deducted.contains(&line.number)),
             );
         }
         Ok(lines)

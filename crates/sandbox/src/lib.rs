@@ -24,12 +24,12 @@ pub use gateways::{EventCounts, Gateways};
 pub use payrun_gateway::in_process::{FakeGateway, HOLD_MAX, Reaction};
 pub use settings::{Settings, SignsWith};
 pub use shared::customs::CustomsTotals;
-pub use shared::key_files::IdentityError;
+pub use shared::key_files::AccountKeysError;
 pub use shared::statements::StatementDelay;
 pub use shared::transactions::{
     BookLine, Transaction, TransactionKind, TransactionState, TransactionTotals,
 };
+pub use wechat::account_keys::WechatAccountKeys;
 pub use wechat::fake::{FakeWechat, SandboxError};
-pub use wechat::identity::Identity;
-pub use wechat::order_book::{ChargedSum, Line, OrderPage, OrderState, Totals};
+pub use wechat::order_book::{ChargedSum, OrderLine, OrderPage, OrderState, Totals};
 pub use wechat::order_store::StoreError;

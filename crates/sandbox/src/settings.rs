@@ -89,6 +89,6 @@ pub enum SignsWith {
     /// The newest platform certificate.
     Certificate,
     /// The newest public key's counterpart, under its id; that of the identity is
-    /// [`PUBLIC_KEY_ID`](crate::wechat::identity::PUBLIC_KEY_ID).
+    /// [`PUBLIC_KEY_ID`](crate::wechat::account_keys::PUBLIC_KEY_ID).
     PublicKey,
 }

@@ -60,7 +60,7 @@ impl PendingSubmission {
         let at = claimed
             .item
             .sent_at
-            .filter(|_| claimed.doing == ClaimKind::Submit)?;
+            .filter(|_| claimed.claim_kind == ClaimKind::Submit)?;
         Some(Self {
             number: claimed.order_no().to_string(),
             grace_ends: at.plus(work.policy.query.grace),

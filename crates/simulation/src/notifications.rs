@@ -37,7 +37,7 @@ impl PendingNotifications {
     /// something wrong about any order.
     pub async fn next(
         &mut self,
-        chance: &mut Rng,
+        rng: &mut Rng,
         places: &BTreeMap<String, SimAccount>,
         ledger: &Ledger,
     ) -> Result<Option<NotificationInTransit>, SimulationError> {
@@ -55,7 +55,7 @@ impl PendingNotifications {
                     .map(|one| (account.clone(), one)),
             );
         }
-        let twist = match chance.below(100) {
+        let twist = match rng.below(100) {
             0..=49 => None,
             50..=62 => Some(NotificationFlaw::Forged),
             63..=72 => Some(NotificationFlaw::Stale),
@@ -63,10 +63,10 @@ impl PendingNotifications {
             _ => Some(NotificationFlaw::Early),
         };
         let told = match twist {
-            None | Some(NotificationFlaw::Stale) => self.of_an_end(chance),
+            None | Some(NotificationFlaw::Stale) => self.of_an_end(rng),
             Some(
                 NotificationFlaw::Forged | NotificationFlaw::OtherAmount | NotificationFlaw::Early,
-            ) => of_any_order(chance, places, ledger).await?,
+            ) => of_any_order(rng, places, ledger).await?,
         };
         let Some((account, of)) = told else {
             return Ok(None);
@@ -90,10 +90,10 @@ impl PendingNotifications {
     }
 
     /// One that has ended; it may be told of again.
-    fn of_an_end(&mut self, chance: &mut Rng) -> Option<(String, FinishedOrder)> {
-        let place = usize::try_from(chance.below(self.0.len() as u64)).unwrap_or(0);
+    fn of_an_end(&mut self, rng: &mut Rng) -> Option<(String, FinishedOrder)> {
+        let place = usize::try_from(rng.below(self.0.len() as u64)).unwrap_or(0);
         let told = self.0.get(place).cloned();
-        if told.is_some() && chance.per_mille(600) {
+        if told.is_some() && rng.per_mille(600) {
             self.0.swap_remove(place);
         }
         told
@@ -101,12 +101,12 @@ impl PendingNotifications {
 }
 
 async fn of_any_order(
-    chance: &mut Rng,
+    rng: &mut Rng,
     places: &BTreeMap<String, SimAccount>,
     ledger: &Ledger,
 ) -> Result<Option<(String, FinishedOrder)>, SimulationError> {
     let items: Vec<ItemRow> = ledger.items(&ItemFilter::default(), 0, 10_000).await?;
-    let Some(item) = chance.one_of(&items) else {
+    let Some(item) = rng.one_of(&items) else {
         return Ok(None);
     };
     let job = ledger

@@ -81,7 +81,7 @@ async fn books(
             .await
             .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         for line in lines {
-            if line.sort == "cancel"
+            if line.kind == "cancel"
                 || given
                     .iter()
                     .any(|(account, number)| account == name && *number == line.number)

@@ -12,7 +12,7 @@ use payrun_gateway::transport::Transport;
 use payrun_project::config::{Config, GatewayConfig, GatewayKind};
 use payrun_project::workflow::Workflow;
 use payrun_sandbox::faults::{FaultPlan, Level};
-use payrun_sandbox::{FakeGateway, FakeWechat, Gateways, Identity, Settings, SignsWith};
+use payrun_sandbox::{FakeGateway, FakeWechat, Gateways, Settings, SignsWith, WechatAccountKeys};
 use payrun_system::clock::Clock;
 
 /// How long an access token lives.
@@ -25,10 +25,10 @@ const BASE: &str = "https://simulated.invalid";
 /// them.
 #[derive(Debug)]
 pub struct FakeGateways {
-    wechat: Identity,
-    hipopay: payrun_sandbox::hipopay::Identity,
-    egms: payrun_sandbox::egms::Identity,
-    cbtis: payrun_sandbox::cbtis::Identity,
+    wechat: WechatAccountKeys,
+    hipopay: payrun_sandbox::hipopay::HipopayAccountKeys,
+    egms: payrun_sandbox::egms::EgmsAccountKeys,
+    cbtis: payrun_sandbox::cbtis::CbtisAccountKeys,
 }
 
 impl FakeGateways {
@@ -38,12 +38,12 @@ impl FakeGateways {
     /// If the machine has no randomness to give.
     pub fn generate() -> Result<Self, SimulationError> {
         let failed =
-            |error: payrun_sandbox::IdentityError| SimulationError::Sandbox(error.to_string());
+            |error: payrun_sandbox::AccountKeysError| SimulationError::Sandbox(error.to_string());
         Ok(Self {
-            wechat: Identity::generate().map_err(failed)?,
-            hipopay: payrun_sandbox::hipopay::Identity::generate().map_err(failed)?,
-            egms: payrun_sandbox::egms::Identity::generate().map_err(failed)?,
-            cbtis: payrun_sandbox::cbtis::Identity::generate().map_err(failed)?,
+            wechat: WechatAccountKeys::generate().map_err(failed)?,
+            hipopay: payrun_sandbox::hipopay::HipopayAccountKeys::generate().map_err(failed)?,
+            egms: payrun_sandbox::egms::EgmsAccountKeys::generate().map_err(failed)?,
+            cbtis: payrun_sandbox::cbtis::CbtisAccountKeys::generate().map_err(failed)?,
         })
     }
 }

@@ -96,7 +96,7 @@ pub(super) async fn figures(
 /// What the gateway's books say of a job's work.
 async fn theirs(stage: &DemoGateways, job: &JobRow) -> Result<Option<SumsByCurrency>, Failure> {
     let others = &stage.gateways;
-    let till = match job.lane.as_str() {
+    let sums = match job.lane.as_str() {
         "hipopay" => others.hipopay.as_ref().map(|fake| fake.totals()),
         "egms" => others.egms.as_ref().map(|fake| fake.totals()),
         "cbtis" => others.cbtis.as_ref().map(|fake| fake.totals()),
@@ -107,10 +107,10 @@ async fn theirs(stage: &DemoGateways, job: &JobRow) -> Result<Option<SumsByCurre
             .map(|(currency, (count, minor))| (currency, (count, i128::from(minor))))
             .collect()
     };
-    if let Some(till) = till {
+    if let Some(sums) = sums {
         return Ok(match job.kind.as_str() {
-            "pay" => Some(wide(till.paid)),
-            "refund" => Some(wide(till.refunded)),
+            "pay" => Some(wide(sums.paid)),
+            "refund" => Some(wide(sums.refunded)),
             _ => None,
         });
     }

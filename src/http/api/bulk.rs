@@ -101,12 +101,12 @@ pub(super) async fn bulk(
     Extension(caller): Extension<Caller>,
     JsonBody(wanted): JsonBody<BulkBody>,
 ) -> Result<(StatusCode, Json<BulkOutcome>), ApiError> {
-    let wish = match wanted.action {
+    let action = match wanted.action {
         BulkAction::Retry => OperatorAction::Retry,
         BulkAction::Cancel => OperatorAction::Cancel,
     };
     let filter = filter(&wanted)?;
-    let chosen = app.engine().choose(&filter, &wish).await?;
+    let chosen = app.engine().choose(&filter, &action).await?;
     let mut outcome = counted(&chosen);
     let Some(set) = &wanted.set else {
         return Ok((StatusCode::OK, Json(outcome)));
@@ -121,8 +121,8 @@ pub(super) async fn bulk(
     let words = format!("{} items, set {}", chosen.items, chosen.set);
     let engine = std::sync::Arc::clone(app.engine());
     // It goes on when the caller has gone, or has waited long enough.
-    let deed = tokio::spawn(async move { engine.carry_out(&chosen, &wish, &words, &by).await });
-    let done = match tokio::time::timeout(PATIENCE, deed).await {
+    let task = tokio::spawn(async move { engine.carry_out(&chosen, &action, &words, &by).await });
+    let done = match tokio::time::timeout(PATIENCE, task).await {
         Err(_) => return Ok((StatusCode::ACCEPTED, Json(outcome))),
         Ok(Err(_)) => {
             return Err(ApiError::unavailable(

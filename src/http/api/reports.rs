@@ -17,7 +17,7 @@ use crate::export::TableFormat;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
-use crate::report::stored::{self, ReportScope, StoredReport};
+use crate::report::stored_reports::{self, ReportScope, StoredReport};
 
 /// The kinds of reports.
 const KINDS: [&str; 3] = ["run", "month", "reconcile"];
@@ -103,11 +103,11 @@ pub(super) async fn list(
     let before = match &query.before {
         None => None,
         Some(name) => {
-            let found = stored::cursor(files, name).await.map_err(failed)?;
+            let found = stored_reports::cursor(files, name).await.map_err(failed)?;
             Some(found.ok_or_else(|| ApiError::invalid("before is the name of a report"))?)
         }
     };
-    let found = stored::list(files, kind, before.as_ref(), size).await;
+    let found = stored_reports::list(files, kind, before.as_ref(), size).await;
     let found = found.map_err(failed)?;
     let last = found.last().filter(|_| found.len() == size);
     Ok(Json(ReportsPage {

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::engine::search::{SearchError, SearchTerms};
-use crate::found::FoundView;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::Query;
+use crate::search_view::FoundView;
 
 /// What is looked for.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -20,7 +20,7 @@ use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::Query;
 use crate::workflow::source::{
-    FileOptions, FileReading, GiveUp, SourceError, StagedFile, TextEncoding,
+    FileOptions, FileReading, ReadCancellation, SourceError, StagedFile, TextEncoding,
 };
 
 /// The longest file that is taken.
@@ -94,11 +94,11 @@ pub(super) async fn upload(
         .acquire_owned()
         .await
         .map_err(|_| ending())?;
-    let (give_up, mut stop) = (GiveUp::default(), app.stop.clone());
-    let _waits = give_up.when_dropped();
+    let (cancellation, mut stop) = (ReadCancellation::default(), app.stop.clone());
+    let _waits = cancellation.when_dropped();
     // It has its places until it has ended, also where nobody waits for it any more.
     let kept = tokio::spawn(async move {
-        let kept = keep(&app, arrived, (query.format, encoding), give_up).await;
+        let kept = keep(&app, arrived, (query.format, encoding), cancellation).await;
         drop((share, place));
         kept
     });
@@ -113,7 +113,7 @@ async fn keep(
     app: &App,
     arrived: File,
     (format, encoding): (String, Option<TextEncoding>),
-    give_up: GiveUp,
+    cancellation: ReadCancellation,
 ) -> Result<UploadView, ApiError> {
     let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
     if bytes == 0 {
@@ -121,7 +121,8 @@ async fn keep(
     }
     let file = arrived.try_clone().map_err(|error| failed(&error))?;
     let of = format.clone();
-    let checked = tokio::task::spawn_blocking(move || check(file, &of, encoding, &give_up)).await;
+    let checked =
+        tokio::task::spawn_blocking(move || check(file, &of, encoding, &cancellation)).await;
     let (file, reading) = checked.map_err(|error| failed(&error))??;
     let file = app
         .engine()
@@ -184,7 +185,7 @@ fn check(
     mut file: File,
     format: &str,
     encoding: Option<TextEncoding>,
-    give_up: &GiveUp,
+    cancellation: &ReadCancellation,
 ) -> Result<(File, Option<FileReading>), ApiError> {
     let mut beginning = Vec::with_capacity(BEGINNING);
     file.rewind().map_err(|error| failed(&error))?;
@@ -202,7 +203,7 @@ fn check(
         ..FileOptions::default()
     };
     let sent = StagedFile::of_sent(&format!("the file.{format}"), file);
-    match sent.checked(&options, give_up) {
+    match sent.checked(&options, cancellation) {
         Ok(checked) => Ok(checked),
         Err(SourceError::Read { source, .. }) => Err(failed(&source)),
         Err(

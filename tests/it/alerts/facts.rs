@@ -11,8 +11,8 @@ use payrun::ledger::decide_about;
 use serde_json::json;
 
 use super::{Office, config, text, yaml};
-use crate::ledger::ledger_fixture::{Desk, answered, at, done, item};
-use crate::ledger::{Place, on_every_engine};
+use crate::ledger::ledger_fixture::{LedgerWorker, answered, at, done, item};
+use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::smtp::MailServer;
 
 const TO: &str = "to: [ops@example.com]";
@@ -34,33 +34,34 @@ fn declined(class: DeclineClass) -> Answer {
 }
 
 /// Answers all items of a desk.
-async fn answer_all(desk: &Desk, now: Timestamp, answers: &[Answer]) {
-    for (claimed, answer) in desk.claim(now, answers.len()).await.iter().zip(answers) {
-        desk.ledger
+async fn answer_all(worker: &LedgerWorker, now: Timestamp, answers: &[Answer]) {
+    for (claimed, answer) in worker.claim(now, answers.len()).await.iter().zip(answers) {
+        worker
+            .ledger
             .settle(answered(claimed, answer.clone(), now))
             .await
             .unwrap();
     }
-    desk.ledger.advance(now).await.unwrap();
+    worker.ledger.advance(now).await.unwrap();
 }
 
 /// An office over a desk with items that ended like this.
 async fn office_after(
-    place: &Place,
+    place: &LedgerPlace,
     server: &MailServer,
     rules: &str,
     answers: &[Answer],
-) -> (Office, Desk) {
+) -> (Office, LedgerWorker) {
     let items: Vec<_> = (1..=answers.len() as u64)
         .map(|line| payrun::ledger::NewItem {
             input: json!({ "description": "Ann's own plan" }).to_string(),
             ..item(line, &format!("CONTRACT-{line}/2026-11"))
         })
         .collect();
-    let desk = Desk::with(place, &items).await;
-    answer_all(&desk, at(1), answers).await;
+    let worker = LedgerWorker::with(place, &items).await;
+    answer_all(&worker, at(1), answers).await;
     let office = Office::open(place, server, rules, at(2)).await;
-    (office, desk)
+    (office, worker)
 }
 
 fn by_ann() -> Authorization {
@@ -106,7 +107,7 @@ fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
 fn what_happens_after_a_clock_that_was_ahead_was_set_right_is_told_all_the_same() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let desk = Desk::with(&place, &[item(1, "CONTRACT-1/2026-11")]).await;
+        let worker = LedgerWorker::with(&place, &[item(1, "CONTRACT-1/2026-11")]).await;
         let office = Office::open(
             &place,
             &server,
@@ -118,14 +119,15 @@ fn what_happens_after_a_clock_that_was_ahead_was_set_right_is_told_all_the_same(
             payrun::ledger::LaneState::Stopped,
             "the gateway answers SIGN_ERROR",
         );
-        desk.ledger
+        worker
+            .ledger
             .close_lane("tw", stopped, why, None, at(86_400))
             .await
             .unwrap();
         assert_eq!(office.after(1).await.sent, 1, "a day ahead a mail goes out");
         office.clock.set(at(10));
         office.after(10).await;
-        answer_all(&desk, at(3_000), &[declined(DeclineClass::Hard)]).await;
+        answer_all(&worker, at(3_000), &[declined(DeclineClass::Hard)]).await;
         office.after(4_000).await;
         let subjects: Vec<String> = server
             .subjects()
@@ -146,7 +148,7 @@ fn failures_that_were_retried_in_time_are_not_told() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let rules = format!("alerts:\n  - {{ on: failed, after: 1d, {TO} }}\n");
-        let (office, desk) = office_after(
+        let (office, worker) = office_after(
             &place,
             &server,
             &rules,
@@ -155,7 +157,8 @@ fn failures_that_were_retried_in_time_are_not_told() {
         .await;
         assert_eq!(office.after(80_000).await.sent, 0);
         for id in [1, 2] {
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(
                     id,
                     &payrun::ledger::OperatorAction::Retry,
@@ -166,7 +169,7 @@ fn failures_that_were_retried_in_time_are_not_told() {
                 .unwrap();
         }
         answer_all(
-            &desk,
+            &worker,
             office.clock.now(),
             &[done(), declined(DeclineClass::Hard)],
         )
@@ -192,7 +195,7 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             declined(DeclineClass::Person),
             done(),
         ];
-        let (office, desk) =
+        let (office, worker) =
             office_after(&place, &server, &rules(&["needs_review"]), &answers).await;
         assert_eq!(office.after(1).await.sent, 1);
         let mail = &server.mails()[0];
@@ -211,7 +214,8 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             text(mail)
         );
         for id in [1, 2] {
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(
                     id,
                     &payrun::ledger::OperatorAction::Retry,
@@ -263,21 +267,21 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
             "quiet_hours: {{ from: \"00:00\", to: \"23:59\" }}\n{}",
             rules(&["alarm", "failed"])
         );
-        let (office, desk) =
+        let (office, worker) =
             office_after(&place, &server, &quiet, &[declined(DeclineClass::Hard)]).await;
         assert_eq!(office.after(1).await.sent, 0, "failures wait");
         let evidence = payrun::ledger::StatementEvidence {
             day: "2023-11-14".to_owned(),
             line: 3,
             order_no: payrun::domain::ids::OrderNumber::parse(
-                desk.items().await[0].order_no.as_deref().unwrap(),
+                worker.items().await[0].order_no.as_deref().unwrap(),
             )
             .unwrap(),
             receipt: payrun::domain::answer::Receipt("R9".into()),
-            amount: desk.items().await[0].amount.unwrap(),
+            amount: worker.items().await[0].amount.unwrap(),
             now: office.clock.now(),
         };
-        let believed = desk
+        let believed = worker
             .ledger
             .apply_statement_line(1, &evidence)
             .await
@@ -444,7 +448,7 @@ fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_loo
 
 /// An office that watches a workflow with this rule. It is 14 November 2023, 22:13:20; the schedule
 /// fires at 22:30.
-async fn watching(place: &Place, server: &MailServer, rule: &str) -> Office {
+async fn watching(place: &LedgerPlace, server: &MailServer, rule: &str) -> Office {
     let yaml = yaml(server, "").replace("gateways: {}", GATEWAY);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Office, text};
 use crate::ledger::ledger_fixture::at;
-use crate::ledger::{Place, on_every_engine};
+use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::smtp::MailServer;
 
 const RULES: &str = "alerts:
@@ -277,7 +277,7 @@ fn several_processes_tell_everything_once() {
 }
 
 /// Four processes that mail two people.
-async fn offices(place: &Place, server: &MailServer) -> Vec<Office> {
+async fn offices(place: &LedgerPlace, server: &MailServer) -> Vec<Office> {
     let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com, bob@example.com] }\n";
     let mut offices = Vec::new();
     for _ in 0..4 {

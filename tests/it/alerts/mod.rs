@@ -16,7 +16,7 @@ use payrun::ledger::Ledger;
 use payrun::workflow::Workflow;
 use serde_json::Value;
 
-use crate::ledger::Place;
+use crate::ledger::LedgerPlace;
 use crate::support::smtp::MailServer;
 
 /// A process that looks and delivers, at a time of the test's.
@@ -42,7 +42,7 @@ fn config(text: &str) -> Config {
 
 impl Office {
     /// Opens at a place, at an instant.
-    async fn open(place: &Place, server: &MailServer, rules: &str, at: Timestamp) -> Self {
+    async fn open(place: &LedgerPlace, server: &MailServer, rules: &str, at: Timestamp) -> Self {
         let (clock, ledger) = (Clock::driven(at), place.open().await);
         let notices =
             Alerts::new(&config(&yaml(server, rules)), ledger.clone(), clock.clone()).unwrap();

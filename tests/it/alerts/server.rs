@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Office, text};
 use crate::ledger::ledger_fixture::at;
-use crate::ledger::{Place, on_every_engine};
+use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::App;
 use crate::support::smtp::{MailServer, USER};
 
@@ -127,7 +127,7 @@ fn without_a_mail_server_it_is_said_what_to_write() {
 }
 
 /// A ledger of which a lane is stopped.
-async fn stopped(place: &Place, server: &MailServer, to: &str) -> Office {
+async fn stopped(place: &LedgerPlace, server: &MailServer, to: &str) -> Office {
     let rules = format!("alerts:\n  - {{ on: lane_stopped, to: [{to}] }}\n");
     let office = Office::open(place, server, &rules, at(0)).await;
     let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
@@ -230,7 +230,9 @@ fn a_server_that_dies_before_it_says_that_it_took_the_mail_gets_it_again_under_t
 #[test]
 fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
     on_every_engine(async |place| {
-        let Place::Sqlite(_) = &place else { return };
+        let LedgerPlace::Sqlite(_) = &place else {
+            return;
+        };
         let server = MailServer::plain(json!({ "greylist": 1 }));
         let office = stopped(&place, &server, "ann@example.com").await;
         office
@@ -240,7 +242,7 @@ fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
             .unwrap();
         assert_eq!(office.after(1).await.waiting, 1);
         let schema = std::sync::Arc::new(crate::support::postgres::Schema::fresh().await);
-        let there = Place::Postgres(schema);
+        let there = LedgerPlace::Postgres(schema);
         let target = there.open().await;
         office
             .ledger

@@ -1,6 +1,6 @@
 //! Makes inputs of inputs, by chance that goes the same way everywhere.
 
-use crate::support::rng::Chance;
+use crate::support::rng::TestRng;
 use crate::support::root;
 
 /// The longest input that is made.
@@ -34,16 +34,16 @@ impl Words {
 
 /// Makes one input.
 pub struct Maker<'a> {
-    chance: Chance,
+    rng: TestRng,
     words: &'a Words,
 }
 
 impl<'a> Maker<'a> {
     /// The maker of the input of this number.
     pub fn of(number: u64, words: &'a Words) -> Self {
-        let mut chance = Chance(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        chance.below(2);
-        Self { chance, words }
+        let mut rng = TestRng(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        rng.below(2);
+        Self { rng, words }
     }
 
     /// A kept input with up to eight changes.
@@ -58,7 +58,7 @@ impl<'a> Maker<'a> {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.chance.below(bound.max(1) as u64)).unwrap()
+        usize::try_from(self.rng.below(bound.max(1) as u64)).unwrap()
     }
 
     fn one_of<'k, T>(&mut self, all: &'k [T]) -> &'k T {
@@ -88,7 +88,7 @@ impl<'a> Maker<'a> {
             }
             3 | 4 => {
                 let part = self.part(input);
-                let times = if self.chance.once_in(8) {
+                let times = if self.rng.once_in(8) {
                     1 + self.below(400)
                 } else {
                     1
@@ -129,7 +129,7 @@ impl<'a> Maker<'a> {
 
     fn word(&mut self) -> &'a String {
         let words = self.words;
-        if self.chance.once_in(2) {
+        if self.rng.once_in(2) {
             self.one_of(&words.own)
         } else {
             self.one_of(&words.any)
@@ -139,7 +139,7 @@ impl<'a> Maker<'a> {
     /// Puts something at a place, most often where a line or a value begins.
     fn put(&mut self, input: &mut Vec<u8>, what: &[u8]) {
         let mut at = self.below(input.len() + 1);
-        if !self.chance.once_in(3) {
+        if !self.rng.once_in(3) {
             let ends = |byte: &u8| {
                 matches!(
                     byte,
@@ -191,7 +191,7 @@ impl<'a> Maker<'a> {
             .take_while(|byte| byte.is_ascii_digit())
             .count();
         let words = self.words;
-        let number = if self.chance.once_in(2) {
+        let number = if self.rng.once_in(2) {
             self.one_of(&words.any[..NUMBERS]).clone()
         } else {
             self.below(100_000).to_string()

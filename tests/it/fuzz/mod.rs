@@ -74,9 +74,9 @@ impl Target {
         let mut kept: Vec<Vec<u8>> = self.kept();
         kept.extend(made);
         assert!(!kept.is_empty(), "{} has no inputs", self.name);
-        let mut tried = Tried::default();
+        let mut progress = FuzzProgress::default();
         for input in &kept {
-            self.try_one(input, &mut check, &mut tried);
+            self.try_one(input, &mut check, &mut progress);
         }
         let (budget, words) = (Budget::of(self), Words::of(self.words));
         let began = Instant::now();
@@ -84,7 +84,7 @@ impl Target {
         while budget.lasts(made, began.elapsed()) {
             let input = Maker::of(budget.from + made, &words).input(&kept);
             // What leads somewhere new is worth changing further.
-            if self.try_one(&input, &mut check, &mut tried) && kept.len() < KEPT_MAX {
+            if self.try_one(&input, &mut check, &mut progress) && kept.len() < KEPT_MAX {
                 kept.push(input);
             }
             made += 1;
@@ -92,10 +92,10 @@ impl Target {
         println!(
             "fuzz {}: {} executions in {:.0?}, {} outcomes, the slowest took {:.0?}",
             self.name,
-            tried.executions,
+            progress.executions,
             began.elapsed(),
-            tried.outcomes.len(),
-            tried.slowest,
+            progress.outcomes.len(),
+            progress.slowest,
         );
     }
 
@@ -104,7 +104,7 @@ impl Target {
         &self,
         input: &[u8],
         check: &mut impl FnMut(&[u8]) -> String,
-        tried: &mut Tried,
+        progress: &mut FuzzProgress,
     ) -> bool {
         std::fs::write(
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.name)),
@@ -119,13 +119,13 @@ impl Target {
         if took > SLOW || more > MEMORY_MAX {
             self.fail(input, Box::new(format!("it took {took:?} and {more} KiB")));
         }
-        tried.executions += 1;
-        tried.slowest = tried.slowest.max(took);
+        progress.executions += 1;
+        progress.slowest = progress.slowest.max(took);
         let shape = outcome
             .chars()
             .map(|c| if c.is_numeric() { '0' } else { c })
             .take(OUTCOME_MAX);
-        tried.outcomes.insert(shape.collect())
+        progress.outcomes.insert(shape.collect())
     }
 
     fn fail(&self, input: &[u8], panic: Box<dyn Any + Send>) -> ! {
@@ -180,7 +180,7 @@ impl Target {
 
 /// What was tried so far.
 #[derive(Default)]
-struct Tried {
+struct FuzzProgress {
     executions: u64,
     outcomes: HashSet<String>,
     slowest: Duration,

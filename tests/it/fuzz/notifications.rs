@@ -15,11 +15,11 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::Account;
 use payrun::gateway::notification::Notification;
 use payrun::gateway::{Delivery, Observation};
-use payrun::sandbox::egms::auth::{Message, SignKey};
+use payrun::sandbox::egms::auth::{SandboxSignKey, SignedParts};
 use payrun::sandbox::faults::FaultPlan;
 use payrun::sandbox::hipopay::auth::{notification_message, parse_form};
 use payrun::sandbox::notifications::events::{FinishedOrder, NotificationFlaw};
-use payrun::sandbox::shared::keys::{ApiKey, SandboxSigningKey};
+use payrun::sandbox::shared::keys::{SandboxApiKey, SandboxSigningKey};
 use payrun::sandbox::wechat::auth::reply_message;
 use payrun::sandbox::{TransactionKind, cbtis};
 use secrecy::SecretString;
@@ -42,7 +42,7 @@ fn notifications_of_wechat_pay() {
         std::fs::read_to_string(rig.folder.path().join("keys/wechat").join(name)).unwrap()
     };
     let key = SandboxSigningKey::from_pem(&SecretString::from(path("platform_key.pem"))).unwrap();
-    let api_key = ApiKey::new(&SecretString::from(
+    let api_key = SandboxApiKey::new(&SecretString::from(
         path("api_v3_key.txt").trim().to_owned(),
     ))
     .unwrap();
@@ -72,7 +72,7 @@ fn notifications_of_wechat_pay() {
 }
 
 /// A notification with what follows it encrypted into it; none if it is not of two parts.
-fn encrypted(key: &ApiKey, content: &[u8]) -> Option<Vec<u8>> {
+fn encrypted(key: &SandboxApiKey, content: &[u8]) -> Option<Vec<u8>> {
     let (outer, inner) = std::str::from_utf8(content).ok()?.split_once("\n\n\n")?;
     let mut notice: Value = serde_json::from_str(outer).ok()?;
     let resource = notice.get_mut("resource")?.as_object_mut()?;
@@ -120,7 +120,7 @@ fn notifications_of_egms() {
         panic!("it is EGMS's")
     };
     let (key, path) = (
-        SignKey::new(account.sign_keys[0].clone(), account.sign_type),
+        SandboxSignKey::new(account.sign_keys[0].clone(), account.sign_type),
         account.notify_path.clone(),
     );
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
@@ -132,7 +132,7 @@ fn notifications_of_egms() {
                 .to_owned()
         };
         let (date_time, msg_id) = (said("datetime"), said("msgid"));
-        let message = Message {
+        let message = SignedParts {
             method: "POST",
             target: &path,
             date_time: &date_time,

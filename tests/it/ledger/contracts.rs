@@ -29,7 +29,7 @@ use payrun::ledger::{
 };
 use payrun::workflow::Workflow;
 
-use super::{Place, on_every_engine};
+use super::{LedgerPlace, on_every_engine};
 use crate::support::{App, Setup, by};
 use payrun::domain::history::AttemptKind;
 
@@ -79,7 +79,7 @@ fn monthly(start: &str) -> ContractOffer {
 }
 
 /// A process at work, on a day.
-struct World {
+struct BillingWorld {
     engine: Engine,
     workflow: Arc<Workflow>,
     node: Node,
@@ -87,8 +87,8 @@ struct World {
     runs: u32,
 }
 
-impl World {
-    async fn at(place: &Place, config: &Path, today: &str) -> Self {
+impl BillingWorld {
+    async fn at(place: &LedgerPlace, config: &Path, today: &str) -> Self {
         let clock = Clock::driven(noon(day(today)));
         let project = Project::open(config).unwrap();
         let engine = project.engine(place.open().await, clock).await.unwrap();
@@ -276,7 +276,7 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let mut world = World::at(&place, &config, "2026-04-01").await;
+            let mut world = BillingWorld::at(&place, &config, "2026-04-01").await;
             for name in ["A", "B", "C"] {
                 assert_eq!(
                     world.import(name, monthly("2026-01-31")).await,
@@ -343,7 +343,7 @@ fn a_pause_withdraws_what_was_not_sent_and_waives_what_falls_due_in_it() {
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let mut world = World::at(&place, &config, "2026-02-01").await;
+            let mut world = BillingWorld::at(&place, &config, "2026-02-01").await;
             assert_eq!(
                 world.import("A", monthly("2026-01-31")).await,
                 UpsertOutcome::New
@@ -396,7 +396,7 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let mut world = World::at(&place, &config, "2026-02-01").await;
+            let mut world = BillingWorld::at(&place, &config, "2026-02-01").await;
             for name in ["A", "B", "C", "D"] {
                 world.import(name, monthly("2026-01-31")).await;
             }
@@ -455,7 +455,7 @@ fn a_contract_that_somebody_changed_after_it_was_read_is_left_alone() {
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let world = World::at(&place, &config, "2026-02-01").await;
+            let world = BillingWorld::at(&place, &config, "2026-02-01").await;
             world.import("A", monthly("2026-01-31")).await;
             let due = world
                 .engine
@@ -516,7 +516,7 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let mut world = World::at(&place, &config, "2026-01-31").await;
+            let mut world = BillingWorld::at(&place, &config, "2026-01-31").await;
             for name in ["A", "B"] {
                 world.import(name, monthly("2026-01-31")).await;
             }
@@ -582,7 +582,7 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let mut world = World::at(&place, &config, "2026-01-31").await;
+            let mut world = BillingWorld::at(&place, &config, "2026-01-31").await;
             world.import("A", monthly("2026-01-31")).await;
             world.plan().await;
             assert!(matches!(
@@ -645,7 +645,7 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
 
 /// Something that happens.
 #[derive(Debug, Clone)]
-enum Deed {
+enum ContractStep {
     Import(usize, usize, u64, i64),
     Change(usize, ContractAction),
     EndIn(usize, u64),
@@ -657,25 +657,25 @@ enum Deed {
 
 const NAMES: [&str; 4] = ["A", "B", "C", "D"];
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn contract_steps() -> impl Strategy<Value = Vec<ContractStep>> {
     let one = prop_oneof![
-        4 => (0..4_usize, 0..7_usize, 0..60_u64, 1..5_i64).prop_map(|(name, every, start, price)| Deed::Import(name, every, start, price)),
-        2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Suspend)),
-        2 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::Resume)),
-        1 => (0..4_usize).prop_map(|name| Deed::Change(name, ContractAction::End)),
-        1 => (0..4_usize, 0..90_u64).prop_map(|(name, days)| Deed::EndIn(name, days)),
-        6 => Just(Deed::Plan),
-        4 => any::<bool>().prop_map(Deed::Answer),
-        2 => Just(Deed::Keep),
-        6 => (1..45_u64).prop_map(Deed::Days),
+        4 => (0..4_usize, 0..7_usize, 0..60_u64, 1..5_i64).prop_map(|(name, every, start, price)| ContractStep::Import(name, every, start, price)),
+        2 => (0..4_usize).prop_map(|name| ContractStep::Change(name, ContractAction::Suspend)),
+        2 => (0..4_usize).prop_map(|name| ContractStep::Change(name, ContractAction::Resume)),
+        1 => (0..4_usize).prop_map(|name| ContractStep::Change(name, ContractAction::End)),
+        1 => (0..4_usize, 0..90_u64).prop_map(|(name, days)| ContractStep::EndIn(name, days)),
+        6 => Just(ContractStep::Plan),
+        4 => any::<bool>().prop_map(ContractStep::Answer),
+        2 => Just(ContractStep::Keep),
+        6 => (1..45_u64).prop_map(ContractStep::Days),
     ];
     proptest::collection::vec(one, 20..60)
 }
 
-impl World {
-    async fn does(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Import(name, every, start, price) => {
+impl BillingWorld {
+    async fn does(&mut self, event: &ContractStep) {
+        match event {
+            ContractStep::Import(name, every, start, price) => {
                 let (every, start) = (
                     BillingInterval::ALL[*every],
                     day("2026-01-01") + Days::new(*start),
@@ -690,28 +690,28 @@ impl World {
                 };
                 self.import(NAMES[*name], offer).await;
             }
-            Deed::Change(name, what) => self.change_known(*name, *what).await,
-            Deed::EndIn(name, days) => {
+            ContractStep::Change(name, what) => self.change_known(*name, *what).await,
+            ContractStep::EndIn(name, days) => {
                 self.change_known(*name, ContractAction::EndOn(self.today + Days::new(*days)))
                     .await
             }
-            Deed::Plan => drop(self.plan().await),
-            Deed::Answer(some) => self.answer(|item| *some && item % 5 == 0).await,
-            Deed::Keep => drop(
+            ContractStep::Plan => drop(self.plan().await),
+            ContractStep::Answer(some) => self.answer(|item| *some && item % 5 == 0).await,
+            ContractStep::Keep => drop(
                 self.engine
                     .keep_contracts(self.engine.clock.now())
                     .await
                     .unwrap(),
             ),
-            Deed::Days(days) => self.go_to(self.today + Days::new(*days)),
+            ContractStep::Days(days) => self.go_to(self.today + Days::new(*days)),
         }
     }
 
-    async fn plays(mut self, deeds: &[Deed]) {
-        for deed in deeds {
-            self.does(deed).await;
+    async fn plays(mut self, contract_steps: &[ContractStep]) {
+        for step in contract_steps {
+            self.does(step).await;
         }
-        self.assert_all_is_accounted_for(deeds).await;
+        self.assert_all_is_accounted_for(contract_steps).await;
         assert_eq!(
             self.engine.ledger.check().await.unwrap(),
             Vec::<String>::new()
@@ -733,7 +733,7 @@ impl World {
 
     /// After a last plan no period is missing, none is there twice, and each that was not charged
     /// has a reason that holds.
-    async fn assert_all_is_accounted_for(&mut self, deeds: &[Deed]) {
+    async fn assert_all_is_accounted_for(&mut self, contract_steps: &[ContractStep]) {
         for name in 0..NAMES.len() {
             self.change_known(name, ContractAction::Resume).await;
         }
@@ -765,11 +765,11 @@ impl World {
                 .unwrap();
             let accounted: BTreeSet<String> =
                 periods.iter().map(|period| period.period.clone()).collect();
-            assert_eq!(accounted, owed, "{row:#?} {periods:#?} {deeds:#?}");
+            assert_eq!(accounted, owed, "{row:#?} {periods:#?} {contract_steps:#?}");
             let stopped = self.stopped(row.id).await;
             for period in &periods {
                 seen += 1;
-                self.assert_reason_holds(&row, period, &stopped, deeds);
+                self.assert_reason_holds(&row, period, &stopped, contract_steps);
                 with_item.extend(
                     period
                         .item
@@ -780,13 +780,15 @@ impl World {
         assert_eq!(
             self.keys().await,
             with_item,
-            "every item has its period, and the other way round: {deeds:#?}"
+            "every item has its period, and the other way round: {contract_steps:#?}"
         );
         assert!(
             seen > 0
-                || !deeds.iter().any(|deed| matches!(deed, Deed::Import(..)))
+                || !contract_steps
+                    .iter()
+                    .any(|event| matches!(event, ContractStep::Import(..)))
                 || self.runs == 1,
-            "{deeds:#?}"
+            "{contract_steps:#?}"
         );
     }
 
@@ -795,13 +797,13 @@ impl World {
         row: &ContractRow,
         period: &PeriodRow,
         stopped: &[(NaiveDate, NaiveDate)],
-        deeds: &[Deed],
+        contract_steps: &[ContractStep],
     ) {
         let within = stopped
             .iter()
             .any(|(from, to)| (*from..*to).contains(&period.due));
         let ended = matches!(row.subscription.standing, ContractStanding::Ended { .. });
-        let why = || format!("{period:#?} {stopped:?} {row:#?} {deeds:#?}");
+        let why = || format!("{period:#?} {stopped:?} {row:#?} {contract_steps:#?}");
         match period.state.label() {
             // With an item: it was withdrawn.
             "waived" => assert!(within || ended || period.item.is_some(), "{}", why()),
@@ -862,19 +864,19 @@ fn whatever_happens_in_whatever_order_each_period_is_accounted_for_once() {
     let app = project();
     let mut runner = TestRunner::deterministic();
     for play in 0..16 {
-        let deeds = deeds().new_tree(&mut runner).unwrap().current();
-        let scenario = |place: Place| {
-            let (config, deeds) = (app.path("payrun.yaml"), deeds.clone());
+        let contract_steps = contract_steps().new_tree(&mut runner).unwrap().current();
+        let scenario = |place: LedgerPlace| {
+            let (config, contract_steps) = (app.path("payrun.yaml"), contract_steps.clone());
             async move {
-                World::at(&place, &config, "2026-01-15")
+                BillingWorld::at(&place, &config, "2026-01-15")
                     .await
-                    .plays(&deeds)
+                    .plays(&contract_steps)
                     .await
             }
         };
         match play {
             0..3 => on_every_engine(scenario),
-            _ => app.wait_for(scenario(Place::Sqlite(Arc::new(
+            _ => app.wait_for(scenario(LedgerPlace::Sqlite(Arc::new(
                 tempfile::tempdir().unwrap(),
             )))),
         }
@@ -887,7 +889,7 @@ fn a_day_of_a_contract_that_cannot_be_read_bounds_nothing_and_is_told() {
     on_every_engine(|place| {
         let config = app.path("payrun.yaml");
         async move {
-            let world = World::at(&place, &config, "2026-02-01").await;
+            let world = BillingWorld::at(&place, &config, "2026-02-01").await;
             world.import("A", monthly("2026-01-31")).await;
             let id = world.contract("A").await.id;
             place.run("update contracts set end_on = 'the end'").await;

@@ -11,8 +11,8 @@ use payrun::domain::item::State;
 use payrun::ledger::{Ledger, LedgerError, OperatorAction, ReopenRequest};
 use payrun::view::ItemView;
 
-use super::ledger_fixture::{Desk, answered, at, by, item, planning};
-use super::{Place, on_every_engine};
+use super::ledger_fixture::{LedgerWorker, answered, at, by, item, planning};
+use super::{LedgerPlace, on_every_engine};
 
 /// Where the value is that cannot be read.
 pub(super) fn place_of<T: Debug>(result: Result<T, LedgerError>) -> String {
@@ -36,10 +36,10 @@ fn a_row_of_an_item_that_cannot_be_read_is_claimed_by_nobody() {
             ("result = '[]'", "result"),
         ] {
             let place = place.fresh().await;
-            let desk = Desk::with_items(&place, 1).await;
+            let worker = LedgerWorker::with_items(&place, 1).await;
             let change = format!("update items set {change} where id = 1");
             place.run(change.leak()).await;
-            let claimed = desk.ledger.claim_due(desk.request(at(1), 1)).await;
+            let claimed = worker.ledger.claim_due(worker.request(at(1), 1)).await;
             assert_eq!(place_of(claimed), format!("items 1 {column}"));
         }
     });
@@ -55,18 +55,18 @@ fn limits_of_a_lane_that_cannot_be_read_let_nothing_go_faster() {
             ("1, 1000, -1", "concurrency"),
         ] {
             let place = place.fresh().await;
-            let desk = Desk::with_items(&place, 1).await;
+            let worker = LedgerWorker::with_items(&place, 1).await;
             let insert = format!(
                 "insert into lane_limits (name, rate_calls, rate_per, concurrency, at, actor, reason, audit) \
                  values ('hk', {columns}, 0, 'ann', 'a test', 1)"
             );
             place.run(insert.leak()).await;
-            let read = desk.ledger.lane_limits("hk").await;
+            let read = worker.ledger.lane_limits("hk").await;
             assert_eq!(place_of(read), format!("lane_limits hk {column}"));
             if column != "concurrency" {
-                let claimed = desk.ledger.claim_due(desk.request(at(1), 1)).await;
+                let claimed = worker.ledger.claim_due(worker.request(at(1), 1)).await;
                 assert_eq!(place_of(claimed), format!("lane_limits hk {column}"));
-                assert_eq!(desk.states().await, [State::Planned]);
+                assert_eq!(worker.states().await, [State::Planned]);
             }
         }
     });
@@ -75,8 +75,8 @@ fn limits_of_a_lane_that_cannot_be_read_let_nothing_go_faster() {
 #[test]
 fn what_is_known_of_an_item_is_not_written_over_where_it_cannot_be_read() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
-        let cancelled = desk
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        let cancelled = worker
             .ledger
             .apply_action(1, &OperatorAction::Cancel, &by("ann"), at(1))
             .await;
@@ -84,31 +84,31 @@ fn what_is_known_of_an_item_is_not_written_over_where_it_cannot_be_read() {
         place
             .run("update items set result = '{' where id = 1")
             .await;
-        let retried = desk
+        let retried = worker
             .ledger
             .apply_action(1, &OperatorAction::Retry, &by("ann"), at(2))
             .await;
         assert_eq!(place_of(retried), "items 1 result");
-        assert_eq!(desk.states().await, [State::Cancelled]);
+        assert_eq!(worker.states().await, [State::Cancelled]);
     });
 }
 
 #[test]
 fn words_that_steer_are_not_guessed() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
-        let claimed = desk.claim(at(1), 1).await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        let claimed = worker.claim(at(1), 1).await;
         let answer = Answer::Declined(Decline {
             code: "NO".to_owned(),
             class: DeclineClass::Hard,
             number: NumberRule::Same,
         });
-        let settled = desk
+        let settled = worker
             .ledger
             .settle(answered(&claimed[0], answer, at(2)))
             .await;
         assert!(settled.is_ok(), "{settled:?}");
-        let job = desk.ledger.item(1).await.unwrap().unwrap().job_id;
+        let job = worker.ledger.item(1).await.unwrap().unwrap().job_id;
         for change in [
             "update events set event = 'something' where item_id = 1 and version = 1",
             "update attempts set kind = 'something' where item_id = 1",
@@ -117,7 +117,7 @@ fn words_that_steer_are_not_guessed() {
         ] {
             place.run(change).await;
         }
-        let ledger = &desk.ledger;
+        let ledger = &worker.ledger;
         assert_eq!(place_of(ledger.events(1).await), "events 1 event");
         assert_eq!(place_of(ledger.attempts(1).await), "attempts 1 kind");
         let retried = ledger
@@ -161,18 +161,18 @@ fn facts_of_settlements_and_remarks_of_statements_are_not_made_up() {
 #[test]
 fn totals_lanes_notifications_and_policies_that_cannot_be_read_are_told_by_their_place() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
         place
             .run("insert into totals (job_id, state, currency, items, minor) values (1, 'succeeded', 'X?', 1, 5)")
             .await;
-        assert_eq!(place_of(desk.ledger.totals(1).await), "totals 1 currency");
+        assert_eq!(place_of(worker.ledger.totals(1).await), "totals 1 currency");
         place
             .run("insert into lanes (name, state, reason) values ('hk/deduct', 'zz', 'a test')")
             .await;
-        let lanes = desk.ledger.closed_lanes(at(1)).await;
+        let lanes = worker.ledger.closed_lanes(at(1)).await;
         assert_eq!(place_of(lanes), "lanes hk/deduct state");
         place.run("update jobs set policy = '{' where id = 1").await;
-        let cancel = desk
+        let cancel = worker
             .ledger
             .apply_action(1, &OperatorAction::Cancel, &by("ann"), at(2))
             .await;
@@ -245,20 +245,20 @@ fn an_item_that_cannot_be_read_is_shown_to_nobody() {
             ("state = 'somewhere'", "state"),
         ] {
             let place = place.fresh().await;
-            let desk = Desk::with_items(&place, 1).await;
+            let worker = LedgerWorker::with_items(&place, 1).await;
             let change = format!("update items set {change} where id = 1");
             place.run(change.leak()).await;
             assert_eq!(
-                place_of(desk.ledger.item(1).await),
+                place_of(worker.ledger.item(1).await),
                 format!("items 1 {column}")
             );
         }
         for (result, is_read) in [("{", false), ("[]", false), ("{}", true)] {
             let place = place.fresh().await;
-            let desk = Desk::with_items(&place, 1).await;
+            let worker = LedgerWorker::with_items(&place, 1).await;
             let change = format!("update items set result = '{result}' where id = 1");
             place.run(change.leak()).await;
-            let item = desk.ledger.item(1).await.unwrap().unwrap();
+            let item = worker.ledger.item(1).await.unwrap().unwrap();
             match ItemView::of(&item) {
                 Ok(view) => assert!(is_read && view.result.is_some(), "{result}"),
                 unread => assert_eq!(
@@ -279,14 +279,14 @@ fn a_key_whose_item_cannot_be_read_is_not_compared() {
             ("content_hash = x'00'", "content_hash"),
         ] {
             let place = place.fresh().await;
-            let desk = Desk::with_items(&place, 1).await;
+            let worker = LedgerWorker::with_items(&place, 1).await;
             let change = match (column, &place) {
-                ("content_hash", Place::Postgres(_)) => "content_hash = '\\x00'",
+                ("content_hash", LedgerPlace::Postgres(_)) => "content_hash = '\\x00'",
                 _ => change,
             };
             let change = format!("update items set {change} where id = 1");
             place.run(change.leak()).await;
-            let (mut planning, job) = planning(&desk.ledger, "2").await;
+            let (mut planning, job) = planning(&worker.ledger, "2").await;
             let planned = planning.items(job, &[item(1, "K-1")]).await;
             assert_eq!(place_of(planned), format!("items 1 {column}"));
         }
@@ -296,19 +296,19 @@ fn a_key_whose_item_cannot_be_read_is_not_compared() {
 #[test]
 fn a_refund_without_an_amount_does_not_count_as_nothing() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
         let account = KeyHash::of("hk", "account", "account");
         let payment = KeyHash::of(&hex::encode(account.as_bytes()), "payment", "4200");
         let payment = hex::encode(payment.as_bytes());
         let bytes = match &place {
-            Place::Sqlite(_) => format!("x'{payment}'"),
-            Place::Postgres(_) => format!("'\\x{payment}'"),
+            LedgerPlace::Sqlite(_) => format!("x'{payment}'"),
+            LedgerPlace::Postgres(_) => format!("'\\x{payment}'"),
         };
         let change = format!(
             "update items set state = 'succeeded', node = null, amount = null, currency = null, refunded_payment = {bytes}"
         );
         place.run(change.leak()).await;
-        let taken = desk.ledger.taken_from(account, &["4200"]).await;
+        let taken = worker.ledger.taken_from(account, &["4200"]).await;
         assert_eq!(place_of(taken), "items 1 amount");
     });
 }
@@ -316,15 +316,15 @@ fn a_refund_without_an_amount_does_not_count_as_nothing() {
 #[test]
 fn sums_of_a_batch_in_no_currency_are_not_shown_as_money() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
         for sums in ["{", "[]", "{\"X?\":1000}", "{\"HKD\":\"1000\"}"] {
             let insert = format!(
                 "insert into approvals (id, job_id, state, author, needed, content_hash, items, sums, asked_at, expires_at) \
                  values (3, {}, 'waiting', 'ann', 1, '', 1, '{sums}', 0, 9)",
-                desk.job
+                worker.job
             );
             place.run(insert.leak()).await;
-            let read = desk.ledger.approvals(true, i64::MAX, 10).await;
+            let read = worker.ledger.approvals(true, i64::MAX, 10).await;
             assert_eq!(place_of(read), "approvals 3 sums", "{sums}");
             place.run("delete from approvals").await;
         }
@@ -339,12 +339,12 @@ fn a_schema_whose_version_cannot_be_read_is_no_empty_database() {
             .run("alter table _sqlx_migrations rename column version to other")
             .await;
         let opened = match &place {
-            Place::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db")).await,
-            Place::Postgres(schema) => Ledger::connect(&schema.address()).await,
+            LedgerPlace::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db")).await,
+            LedgerPlace::Postgres(schema) => Ledger::connect(&schema.address()).await,
         };
         match opened.map(|_| ()) {
-            Err(LedgerError::Database { doing, .. }) => {
-                assert_eq!(doing, "reading the version of its schema");
+            Err(LedgerError::Database { operation, .. }) => {
+                assert_eq!(operation, "reading the version of its schema");
             }
             other => panic!("{other:?}"),
         }

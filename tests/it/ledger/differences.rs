@@ -8,7 +8,7 @@ use payrun::ledger::{
 };
 
 use super::ledger_fixture::{at, by};
-use super::{Place, on_every_engine};
+use super::{LedgerPlace, on_every_engine};
 
 fn hkd(minor: i64) -> Option<Amount> {
     Amount::from_minor(minor, Currency::parse("HKD").unwrap()).ok()
@@ -43,7 +43,7 @@ async fn row(ledger: &Ledger, id: i64) -> DifferenceRow {
 }
 
 /// Three differences of two accounts, 1 to 3.
-async fn with_three(place: &Place) -> Ledger {
+async fn with_three(place: &LedgerPlace) -> Ledger {
     let ledger = place.open().await;
     let missing = difference(DifferenceReason::MissingHere, "2026-11-20", "A");
     let fee = difference(DifferenceReason::Fee, "2026-11-21", "B");

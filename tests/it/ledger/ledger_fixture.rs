@@ -15,7 +15,7 @@ use payrun::ledger::{
     NewJob, NewRun, Node, PlanWriter, Settlement,
 };
 
-use super::Place;
+use super::LedgerPlace;
 pub use crate::support::by;
 use payrun::domain::history::AttemptKind;
 
@@ -97,15 +97,15 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
 }
 
 /// A process with its node.
-pub struct Desk {
+pub struct LedgerWorker {
     pub ledger: Ledger,
     pub node: Node,
     pub job: i64,
 }
 
-impl Desk {
+impl LedgerWorker {
     /// Plans a run with these items and sits down.
-    pub async fn with(place: &Place, items: &[NewItem]) -> Self {
+    pub async fn with(place: &LedgerPlace, items: &[NewItem]) -> Self {
         let ledger = place.open().await;
         let mut planning = ledger.plan(run("1")).await.unwrap();
         let id = planning.job(job("charge")).await.unwrap();
@@ -120,7 +120,7 @@ impl Desk {
     }
 
     /// With so many items, of contracts of their own.
-    pub async fn with_items(place: &Place, how_many: u64) -> Self {
+    pub async fn with_items(place: &LedgerPlace, how_many: u64) -> Self {
         let items: Vec<NewItem> = (1..=how_many)
             .map(|line| item(line, &format!("K-{line}")))
             .collect();
@@ -128,7 +128,7 @@ impl Desk {
     }
 
     /// Another process at the same ledger.
-    pub async fn beside(&self, place: &Place, random: u64) -> Self {
+    pub async fn beside(&self, place: &LedgerPlace, random: u64) -> Self {
         let ledger = place.open().await;
         let node = ledger.join(random << 20, at(0)).await.unwrap();
         Self {

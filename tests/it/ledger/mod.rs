@@ -26,12 +26,12 @@ use crate::support::postgres::Schema;
 
 /// Where a fresh ledger is.
 #[derive(Clone)]
-pub enum Place {
+pub enum LedgerPlace {
     Sqlite(Arc<TempDir>),
     Postgres(Arc<Schema>),
 }
 
-impl Place {
+impl LedgerPlace {
     /// Opens the ledger as one more process would.
     pub async fn open(&self) -> Ledger {
         match self {
@@ -86,7 +86,7 @@ impl Place {
 }
 
 /// Runs a scenario on a fresh ledger of every engine.
-pub fn on_every_engine<F: Future<Output = ()>>(scenario: impl Fn(Place) -> F) {
+pub fn on_every_engine<F: Future<Output = ()>>(scenario: impl Fn(LedgerPlace) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -94,8 +94,8 @@ pub fn on_every_engine<F: Future<Output = ()>>(scenario: impl Fn(Place) -> F) {
         .unwrap();
     runtime.block_on(async {
         eprintln!("engine: sqlite");
-        scenario(Place::Sqlite(Arc::new(tempfile::tempdir().unwrap()))).await;
+        scenario(LedgerPlace::Sqlite(Arc::new(tempfile::tempdir().unwrap()))).await;
         eprintln!("engine: postgres");
-        scenario(Place::Postgres(Arc::new(Schema::fresh().await))).await;
+        scenario(LedgerPlace::Postgres(Arc::new(Schema::fresh().await))).await;
     });
 }

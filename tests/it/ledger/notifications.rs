@@ -13,7 +13,7 @@ use payrun::ledger::{
     NotificationRow,
 };
 
-use super::ledger_fixture::{Desk, answered, at, done, item_of};
+use super::ledger_fixture::{LedgerWorker, answered, at, done, item_of};
 use super::on_every_engine;
 
 fn new(digest: &str, order: &str, received_at: Timestamp) -> NewNotification {
@@ -62,19 +62,19 @@ fn said(
 
 /// A notification about a claim, put to the state machine.
 async fn tell(
-    desk: &Desk,
+    worker: &LedgerWorker,
     claimed: &Claimed,
     digest: &str,
     answer: Answer,
     now: Timestamp,
 ) -> NotificationOutcome {
-    let row = kept(&desk.ledger, digest, claimed.order_no()).await;
-    let outcome = desk
+    let row = kept(&worker.ledger, digest, claimed.order_no()).await;
+    let outcome = worker
         .ledger
         .apply_notifications(&[said(&row, claimed, answer, now)])
         .await
         .unwrap()[0];
-    let written = desk
+    let written = worker
         .ledger
         .notification(row.id)
         .await
@@ -93,14 +93,15 @@ async fn tell(
     outcome
 }
 
-async fn with_answer(place: &super::Place, answer: Answer) -> (Desk, Claimed) {
-    let desk = Desk::with_items(place, 1).await;
-    let claimed = desk.claim(at(1), 1).await.remove(0);
-    desk.ledger
+async fn with_answer(place: &super::LedgerPlace, answer: Answer) -> (LedgerWorker, Claimed) {
+    let worker = LedgerWorker::with_items(place, 1).await;
+    let claimed = worker.claim(at(1), 1).await.remove(0);
+    worker
+        .ledger
         .settle(answered(&claimed, answer, at(2)))
         .await
         .unwrap();
-    (desk, claimed)
+    (worker, claimed)
 }
 
 fn declined() -> Answer {
@@ -163,48 +164,54 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
     on_every_engine(|place| async move {
         for answer in [Answer::from(Cause::TimedOut), Answer::Accepted] {
             let place = place.fresh().await;
-            let desk = Desk::with(&place, &[item_of(1, "A", "C-1"), item_of(2, "B", "C-1")]).await;
-            let claimed = desk.claim(at(1), 2).await.remove(0);
-            desk.ledger
+            let worker =
+                LedgerWorker::with(&place, &[item_of(1, "A", "C-1"), item_of(2, "B", "C-1")]).await;
+            let claimed = worker.claim(at(1), 2).await.remove(0);
+            worker
+                .ledger
                 .settle(answered(&claimed, answer, at(2)))
                 .await
                 .unwrap();
-            assert_eq!(desk.claim(at(2), 2).await.len(), 0, "the contract is busy");
             assert_eq!(
-                tell(&desk, &claimed, "a", done(), at(3)).await,
+                worker.claim(at(2), 2).await.len(),
+                0,
+                "the contract is busy"
+            );
+            assert_eq!(
+                tell(&worker, &claimed, "a", done(), at(3)).await,
                 NotificationOutcome::Applied
             );
-            let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
+            let row = worker.ledger.item(claimed.id()).await.unwrap().unwrap();
             assert_eq!(
                 (row.state, row.receipt.as_deref(), row.next_at),
                 (State::Succeeded, Some("R1"), None)
             );
             assert_eq!(row.result.as_deref(), Some(r#"{"state":"SUCCESS"}"#));
-            let attempts = desk.ledger.attempts(claimed.id()).await.unwrap();
+            let attempts = worker.ledger.attempts(claimed.id()).await.unwrap();
             assert_eq!(
                 attempts
                     .last()
                     .map(|last| (&*last.operation, &*last.evidence)),
                 Some(("notification", "as it came"))
             );
-            let events = desk.ledger.events(claimed.id()).await.unwrap().len();
+            let events = worker.ledger.events(claimed.id()).await.unwrap().len();
             for digest in ["a", "b"] {
                 assert_eq!(
-                    tell(&desk, &claimed, digest, done(), at(4)).await,
+                    tell(&worker, &claimed, digest, done(), at(4)).await,
                     NotificationOutcome::NoChange
                 );
             }
             assert_eq!(
-                desk.ledger.events(claimed.id()).await.unwrap().len(),
+                worker.ledger.events(claimed.id()).await.unwrap().len(),
                 events,
                 "nothing is written twice"
             );
             assert_eq!(
-                desk.claim(at(5), 2).await.len(),
+                worker.claim(at(5), 2).await.len(),
                 1,
                 "the next of the contract"
             );
-            desk.assert_sound().await;
+            worker.assert_sound().await;
         }
     });
 }
@@ -212,40 +219,42 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
 #[test]
 fn what_is_being_sent_is_left_to_its_call_and_the_notification_waits() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
-        let claimed = desk.claim(at(1), 1).await.remove(0);
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        let claimed = worker.claim(at(1), 1).await.remove(0);
         assert_eq!(
-            tell(&desk, &claimed, "a", done(), at(1)).await,
+            tell(&worker, &claimed, "a", done(), at(1)).await,
             NotificationOutcome::Open
         );
-        assert_eq!(desk.states().await, [State::Sending]);
+        assert_eq!(worker.states().await, [State::Sending]);
         assert!(
-            desk.ledger
+            worker
+                .ledger
                 .notifications_due(at(1), 9)
                 .await
                 .unwrap()
                 .is_empty()
         );
-        let due = desk
+        let due = worker
             .ledger
             .notifications_due(at(2), 9)
             .await
             .unwrap()
             .remove(0);
-        desk.ledger
+        worker
+            .ledger
             .settle(answered(&claimed, Answer::from(Cause::TimedOut), at(2)))
             .await
             .unwrap();
-        let outcome = desk
+        let outcome = worker
             .ledger
             .apply_notifications(&[said(&due, &claimed, done(), at(3))])
             .await
             .unwrap();
         assert_eq!(
-            (outcome, desk.states().await),
+            (outcome, worker.states().await),
             (vec![NotificationOutcome::Applied], vec![State::Succeeded])
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
@@ -260,21 +269,21 @@ fn whatever_else_a_notification_says_is_a_reason_to_ask_and_not_before_the_gatew
         ];
         for (place_of, answer) in says.into_iter().enumerate() {
             let place = place.fresh().await;
-            let (desk, claimed) = with_answer(&place, Answer::Accepted).await;
-            let before = desk.items().await;
+            let (worker, claimed) = with_answer(&place, Answer::Accepted).await;
+            let before = worker.items().await;
             let digest = format!("{place_of}");
             assert_eq!(
-                tell(&desk, &claimed, &digest, answer, at(2)).await,
+                tell(&worker, &claimed, &digest, answer, at(2)).await,
                 NotificationOutcome::Queried
             );
-            let after = desk.items().await;
+            let after = worker.items().await;
             assert_eq!(
                 (after[0].state, &after[0].reason),
                 (State::Pending, &before[0].reason)
             );
             // It was called at 2; it is due after a second anyway.
             assert_eq!(after[0].next_at, before[0].next_at);
-            desk.assert_sound().await;
+            worker.assert_sound().await;
         }
     });
 }
@@ -282,7 +291,7 @@ fn whatever_else_a_notification_says_is_a_reason_to_ask_and_not_before_the_gatew
 #[test]
 fn nothing_that_comes_out_of_order_lowers_a_state() {
     on_every_engine(|place| async move {
-        let (desk, claimed) = with_answer(&place, done()).await;
+        let (worker, claimed) = with_answer(&place, done()).await;
         for (digest, answer, outcome) in [
             ("a", Answer::Accepted, NotificationOutcome::NoChange),
             ("b", Answer::Absent, NotificationOutcome::NoChange),
@@ -306,13 +315,13 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
             ),
         ] {
             assert_eq!(
-                tell(&desk, &claimed, digest, answer, at(5)).await,
+                tell(&worker, &claimed, digest, answer, at(5)).await,
                 outcome,
                 "{digest}"
             );
-            assert_eq!(desk.states().await, [State::Succeeded]);
+            assert_eq!(worker.states().await, [State::Succeeded]);
         }
-        let alarms: Vec<_> = desk
+        let alarms: Vec<_> = worker
             .ledger
             .events(claimed.id())
             .await
@@ -321,23 +330,23 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
             .filter_map(|event| event.alarm)
             .collect();
         assert_eq!(alarms, ["success_denied", "second_receipt"]);
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn another_amount_is_an_alarm_once_and_closes_nothing() {
     on_every_engine(|place| async move {
-        let (desk, claimed) = with_answer(&place, Answer::from(Cause::TimedOut)).await;
+        let (worker, claimed) = with_answer(&place, Answer::from(Cause::TimedOut)).await;
         assert_eq!(
-            tell(&desk, &claimed, "a", Answer::from(Cause::Mismatch), at(3)).await,
+            tell(&worker, &claimed, "a", Answer::from(Cause::Mismatch), at(3)).await,
             NotificationOutcome::Mismatch
         );
         assert_eq!(
-            tell(&desk, &claimed, "b", Answer::from(Cause::Mismatch), at(4)).await,
+            tell(&worker, &claimed, "b", Answer::from(Cause::Mismatch), at(4)).await,
             NotificationOutcome::NoChange
         );
-        let row = desk.items().await.remove(0);
+        let row = worker.items().await.remove(0);
         assert_eq!(
             (row.state, row.next_at),
             (State::Unknown, Some(at(12))),
@@ -348,7 +357,7 @@ fn another_amount_is_an_alarm_once_and_closes_nothing() {
                 .unwrap()
                 .ends_with("it names 9.00 HKD, ours is 10.00 HKD")
         );
-        let events = desk.ledger.events(claimed.id()).await.unwrap();
+        let events = worker.ledger.events(claimed.id()).await.unwrap();
         assert_eq!(
             events
                 .iter()
@@ -362,31 +371,31 @@ fn another_amount_is_an_alarm_once_and_closes_nothing() {
             ("d", 901, "reworded", NotificationOutcome::Mismatch),
             ("e", 901, "reworded again", NotificationOutcome::NoChange),
         ] {
-            let kept = kept(&desk.ledger, digest, claimed.order_no()).await;
+            let kept = kept(&worker.ledger, digest, claimed.order_no()).await;
             let said = NotificationClaim {
                 amount: Amount::from_minor(minor, Currency::parse("HKD").unwrap()).ok(),
                 differs: differs.into(),
                 ..said(&kept, &claimed, Answer::from(Cause::Mismatch), at(5))
             };
-            let told = desk.ledger.apply_notifications(&[said]).await.unwrap();
+            let told = worker.ledger.apply_notifications(&[said]).await.unwrap();
             assert_eq!(told, [outcome], "{digest}");
         }
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn money_under_a_number_that_was_given_up_is_an_alarm_and_what_waits_to_be_sent_is_not_sent() {
     on_every_engine(|place| async move {
-        let (desk, claimed) = with_answer(&place, declined()).await;
-        assert_eq!(desk.states().await, [State::Failed]);
+        let (worker, claimed) = with_answer(&place, declined()).await;
+        assert_eq!(worker.states().await, [State::Failed]);
         assert_eq!(
-            tell(&desk, &claimed, "a", done(), at(3)).await,
+            tell(&worker, &claimed, "a", done(), at(3)).await,
             NotificationOutcome::Contradicts
         );
-        assert_eq!(desk.states().await, [State::Failed]);
+        assert_eq!(worker.states().await, [State::Failed]);
         let other = place.fresh().await;
-        let planned = Desk::with_items(&other, 1).await;
+        let planned = LedgerWorker::with_items(&other, 1).await;
         let given_back = planned.claim(at(1), 1).await.remove(0);
         planned
             .ledger
@@ -401,7 +410,7 @@ fn money_under_a_number_that_was_given_up_is_an_alarm_and_what_waits_to_be_sent_
             (planned.states().await, planned.claim(at(9), 9).await.len()),
             (vec![State::Succeeded], 0)
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
         planned.assert_sound().await;
     });
 }

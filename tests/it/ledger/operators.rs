@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use payrun::domain::actor::{Actor, Authorization};
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
-use payrun::domain::audit::Link;
+use payrun::domain::audit::AuditHash;
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Resolution, State};
 use payrun::domain::policy::Rate;
@@ -14,8 +14,8 @@ use payrun::ledger::{
     Ledger, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget, SettleOutcome, StopReason,
 };
 
-use super::ledger_fixture::{Desk, answered, at, by, item, item_of, planning_of, run};
-use super::{Place, on_every_engine};
+use super::ledger_fixture::{LedgerWorker, answered, at, by, item, item_of, planning_of, run};
+use super::{LedgerPlace, on_every_engine};
 
 fn timed_out() -> Answer {
     Answer::from(Cause::TimedOut)
@@ -23,7 +23,7 @@ fn timed_out() -> Answer {
 
 /// The entries' actions, the chain followed.
 async fn actions(ledger: &Ledger) -> Vec<String> {
-    let mut head = Link::BEGIN;
+    let mut head = AuditHash::BEGIN;
     let rows = ledger.audit(0, 1000).await.unwrap();
     for (place, row) in rows.iter().enumerate() {
         assert_eq!(
@@ -40,22 +40,23 @@ async fn actions(ledger: &Ledger) -> Vec<String> {
 #[test]
 fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
         assert!(
-            desk.ledger
+            worker
+                .ledger
                 .pause(&PauseTarget::All, &by("Ann Lee"), at(5))
                 .await
                 .unwrap()
         );
         assert!(
-            !desk
+            !worker
                 .ledger
                 .pause(&PauseTarget::All, &by("bob"), at(6))
                 .await
                 .unwrap(),
             "it is paused"
         );
-        let log = desk.ledger.audit(0, 10).await.unwrap();
+        let log = worker.ledger.audit(0, 10).await.unwrap();
         let [only] = log.as_slice() else {
             panic!("{log:?}")
         };
@@ -71,7 +72,7 @@ fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
             (only.entry.before.as_str(), only.entry.after.as_str()),
             ("{\"paused\":false}", "{\"paused\":true}")
         );
-        assert_eq!(desk.ledger.audit_named().await.unwrap(), 1);
+        assert_eq!(worker.ledger.audit_named().await.unwrap(), 1);
         for change in [
             "update audit set actor = 'bob' where seq = 1",
             "delete from audit",
@@ -80,25 +81,26 @@ fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
         ] {
             assert!(place.refuses(change).await, "{change}");
         }
-        assert_eq!(actions(&desk.ledger).await, ["pause"]);
+        assert_eq!(actions(&worker.ledger).await, ["pause"]);
     });
 }
 
 /// One item whose call timed out, and one that was not sent yet.
-async fn half_sent(place: &Place) -> Desk {
-    let desk = Desk::with_items(place, 2).await;
-    let claimed = desk.claim(at(1), 1).await;
-    desk.ledger
+async fn half_sent(place: &LedgerPlace) -> LedgerWorker {
+    let worker = LedgerWorker::with_items(place, 2).await;
+    let claimed = worker.claim(at(1), 1).await;
+    worker
+        .ledger
         .settle(answered(&claimed[0], timed_out(), at(2)))
         .await
         .unwrap();
-    desk
+    worker
 }
 
 #[test]
 fn what_is_paused_sends_nothing_new_and_is_asked_about() {
     on_every_engine(|place| async move {
-        let desk = half_sent(&place).await;
+        let worker = half_sent(&place).await;
         let scopes = [
             PauseTarget::All,
             PauseTarget::Gateway("hk".into()),
@@ -106,28 +108,31 @@ fn what_is_paused_sends_nothing_new_and_is_asked_about() {
         ];
         for (second, scope) in (10..).step_by(10).zip(scopes) {
             assert!(
-                desk.ledger
+                worker
+                    .ledger
                     .pause(&scope, &by("ann"), at(second))
                     .await
                     .unwrap()
             );
-            let claimed = desk.claim(at(second + 1), 9).await;
+            let claimed = worker.claim(at(second + 1), 9).await;
             let [asked] = claimed.as_slice() else {
                 panic!("{scope}: {claimed:?}")
             };
-            assert_eq!(asked.doing, ClaimKind::Query, "{scope}");
-            desk.ledger
+            assert_eq!(asked.claim_kind, ClaimKind::Query, "{scope}");
+            worker
+                .ledger
                 .settle(answered(asked, timed_out(), at(second + 2)))
                 .await
                 .unwrap();
             assert!(
-                desk.ledger
+                worker
+                    .ledger
                     .resume(&scope, &by("bob"), at(second + 3))
                     .await
                     .unwrap()
             );
             assert!(
-                !desk
+                !worker
                     .ledger
                     .resume(&scope, &by("bob"), at(second + 3))
                     .await
@@ -139,30 +144,37 @@ fn what_is_paused_sends_nothing_new_and_is_asked_about() {
             PauseTarget::Gateway("eu".into()),
             PauseTarget::Workflow("v".into()),
         ] {
-            assert!(desk.ledger.pause(&other, &by("ann"), at(50)).await.unwrap());
+            assert!(
+                worker
+                    .ledger
+                    .pause(&other, &by("ann"), at(50))
+                    .await
+                    .unwrap()
+            );
         }
-        assert_eq!(desk.ledger.paused_workflows().await.unwrap(), ["v"]);
-        assert_eq!(desk.claim(at(60), 9).await.len(), 2, "others are paused");
-        desk.assert_sound().await;
+        assert_eq!(worker.ledger.paused_workflows().await.unwrap(), ["v"]);
+        assert_eq!(worker.claim(at(60), 9).await.len(), 2, "others are paused");
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn a_paused_run_is_not_waited_for() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 2).await;
+        let worker = LedgerWorker::with_items(&place, 2).await;
         let due = async || {
-            let work = desk
+            let work = worker
                 .ledger
                 .work(1, &["hk".to_owned()].into(), &Default::default())
                 .await
                 .unwrap();
             (work.open, work.next_due)
         };
-        let idle = async || desk.ledger.idle_lane(at(100), at(50)).await.unwrap();
+        let idle = async || worker.ledger.idle_lane(at(100), at(50)).await.unwrap();
         assert_eq!(due().await, (2, Some(at(0))));
         assert_eq!(idle().await.as_deref(), Some("hk"));
-        desk.ledger
+        worker
+            .ledger
             .pause(&PauseTarget::Workflow("w".into()), &by("ann"), at(1))
             .await
             .unwrap();
@@ -174,44 +186,47 @@ fn a_paused_run_is_not_waited_for() {
 #[test]
 fn a_paused_contract_waits_and_goes_on_at_once_when_it_is_resumed() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 2).await;
+        let worker = LedgerWorker::with_items(&place, 2).await;
         let exclusive_key = KeyHash::of("hk", "contract", "K-1");
         let contract = PauseTarget::Contract {
             gateway: "hk".into(),
             contract: "K-1".into(),
             exclusive_key,
         };
-        desk.ledger
+        worker
+            .ledger
             .pause(&contract, &by("ann"), at(1))
             .await
             .unwrap();
-        let claimed = desk.claim(at(2), 9).await;
+        let claimed = worker.claim(at(2), 9).await;
         assert_eq!(claimed.iter().map(|one| one.id()).collect::<Vec<_>>(), [2]);
-        let waiting = &desk.items().await[0];
+        let waiting = &worker.items().await[0];
         assert_eq!(
             waiting.reason.as_deref(),
             Some("waits: its contract is paused")
         );
-        assert_eq!(desk.ledger.pauses().await.unwrap()[0].name, "hk/K-1");
-        desk.ledger
+        assert_eq!(worker.ledger.pauses().await.unwrap()[0].name, "hk/K-1");
+        worker
+            .ledger
             .resume(&contract, &by("ann"), at(3))
             .await
             .unwrap();
-        assert_eq!(desk.claim(at(4), 9).await.len(), 1, "an hour early");
+        assert_eq!(worker.claim(at(4), 9).await.len(), 1, "an hour early");
     });
 }
 
 #[test]
 fn what_a_person_holds_only_a_person_releases() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
-        desk.ledger
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        worker
+            .ledger
             .suspend_lane("hk", None, &by("ann"), at(1))
             .await
             .unwrap();
-        assert!(desk.claim(at(2), 1).await.is_empty());
+        assert!(worker.claim(at(2), 1).await.is_empty());
         assert!(
-            !desk
+            !worker
                 .ledger
                 .close_lane("hk", LaneState::Stopped, "wrong key", None, at(2))
                 .await
@@ -219,23 +234,24 @@ fn what_a_person_holds_only_a_person_releases() {
             "no news"
         );
         assert!(
-            !desk.ledger.release_lane("hk").await.unwrap(),
+            !worker.ledger.release_lane("hk").await.unwrap(),
             "payrun lets it be"
         );
-        let closed = desk.ledger.closed_lanes(at(3)).await.unwrap();
+        let closed = worker.ledger.closed_lanes(at(3)).await.unwrap();
         assert_eq!(
             (closed[0].state, closed[0].author.as_deref()),
             (LaneState::Suspended, Some("ann"))
         );
         assert!(
-            desk.ledger
+            worker
+                .ledger
                 .open_lane("hk", &by("bob"), at(4))
                 .await
                 .unwrap()
         );
-        assert_eq!(desk.claim(at(5), 1).await.len(), 1);
+        assert_eq!(worker.claim(at(5), 1).await.len(), 1);
         assert_eq!(
-            actions(&desk.ledger).await,
+            actions(&worker.ledger).await,
             ["lane.suspend", "lane.release"]
         );
     });
@@ -244,25 +260,27 @@ fn what_a_person_holds_only_a_person_releases() {
 #[test]
 fn what_a_person_held_for_a_time_payrun_closes_again_when_the_time_is_over() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
-        desk.ledger
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        worker
+            .ledger
             .suspend_lane("hk", Some(at(10)), &by("ann"), at(1))
             .await
             .unwrap();
         let stop = |now| {
-            desk.ledger
+            worker
+                .ledger
                 .close_lane("hk", LaneState::Stopped, "wrong key", None, now)
         };
         assert!(!stop(at(9)).await.unwrap(), "ann still holds it");
         assert!(stop(at(10)).await.unwrap(), "nobody does");
-        let closed = desk.ledger.closed_lanes(at(11)).await.unwrap();
+        let closed = worker.ledger.closed_lanes(at(11)).await.unwrap();
         assert_eq!(
             (closed[0].state, closed[0].author.as_deref()),
             (LaneState::Stopped, None)
         );
-        assert!(desk.claim(at(11), 1).await.is_empty());
+        assert!(worker.claim(at(11), 1).await.is_empty());
         assert!(
-            desk.ledger.release_lane("hk").await.unwrap(),
+            worker.ledger.release_lane("hk").await.unwrap(),
             "payrun's own"
         );
     });
@@ -271,8 +289,8 @@ fn what_a_person_held_for_a_time_payrun_closes_again_when_the_time_is_over() {
 #[test]
 fn a_slowed_lane_is_slow_for_every_process_from_the_next_claim_on() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 50).await;
-        let beside = desk.beside(&place, 2).await;
+        let worker = LedgerWorker::with_items(&place, 50).await;
+        let beside = worker.beside(&place, 2).await;
         let limits = LaneLimits {
             rate: Some(Rate {
                 calls: 1,
@@ -280,21 +298,23 @@ fn a_slowed_lane_is_slow_for_every_process_from_the_next_claim_on() {
             }),
             concurrency: Some(3),
         };
-        desk.ledger
+        worker
+            .ledger
             .limit_lane("hk", limits, &by("ann"), at(1))
             .await
             .unwrap();
         assert_eq!(beside.ledger.lane_limits("hk").await.unwrap(), limits);
         assert_eq!(
-            desk.claim(at(2), 20).await.len() + beside.claim(at(2), 20).await.len(),
+            worker.claim(at(2), 20).await.len() + beside.claim(at(2), 20).await.len(),
             1
         );
-        desk.ledger
+        worker
+            .ledger
             .limit_lane("hk", LaneLimits::default(), &by("ann"), at(3))
             .await
             .unwrap();
         assert_eq!(beside.claim(at(4), 20).await.len(), 20);
-        assert!(desk.ledger.limited_lanes().await.unwrap().is_empty());
+        assert!(worker.ledger.limited_lanes().await.unwrap().is_empty());
     });
 }
 
@@ -302,9 +322,9 @@ fn a_slowed_lane_is_slow_for_every_process_from_the_next_claim_on() {
 fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
     on_every_engine(|place| async move {
         let items: Vec<NewItem> = vec![item_of(1, "a", "C"), item_of(2, "b", "C"), item(3, "c")];
-        let desk = Desk::with(&place, &items).await;
+        let worker = LedgerWorker::with(&place, &items).await;
         let happened = OperatorAction::Resolve(Resolution::Succeeded(Receipt("R-7".into())));
-        let refused = desk
+        let refused = worker
             .ledger
             .apply_action(1, &happened, &by("ann"), at(1))
             .await
@@ -313,17 +333,19 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
             matches!(refused, ActionResult::Refused(_)),
             "it was not sent: {refused:?}"
         );
-        let claimed = desk.claim(at(1), 9).await;
+        let claimed = worker.claim(at(1), 9).await;
         for one in &claimed {
-            desk.ledger
+            worker
+                .ledger
                 .settle(answered(one, timed_out(), at(2)))
                 .await
                 .unwrap();
         }
         // The second of the contract waits for the first; a question about the first is under way.
-        let asked = desk.claim(at(4), 9).await;
+        let asked = worker.claim(at(4), 9).await;
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(1, &happened, &by("ann"), at(5))
                 .await
                 .unwrap(),
@@ -331,21 +353,25 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         );
         let did_not = OperatorAction::Resolve(Resolution::Failed);
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(3, &did_not, &by("ann"), at(5))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Failed)
         );
         let late = answered(&asked[0], timed_out(), at(6));
-        assert_eq!(desk.ledger.settle(late).await.unwrap(), SettleOutcome::Late);
-        let first = &desk.items().await[0];
+        assert_eq!(
+            worker.ledger.settle(late).await.unwrap(),
+            SettleOutcome::Late
+        );
+        let first = &worker.items().await[0];
         assert_eq!(
             (first.state, first.receipt.as_deref()),
             (State::Succeeded, Some("R-7"))
         );
         assert_eq!(first.reason.as_deref(), Some("resolved by ann: a test"));
-        let evidence = desk
+        let evidence = worker
             .ledger
             .attempts(1)
             .await
@@ -358,19 +384,20 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
             ("done", "ann: a test, a test; it happened, R-7")
         );
         assert_eq!(
-            desk.moves(3).await.last().unwrap(),
+            worker.moves(3).await.last().unwrap(),
             "resolve unknown>failed"
         );
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(3, &OperatorAction::Retry, &by("ann"), at(7))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Unknown)
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
         assert_eq!(
-            actions(&desk.ledger).await,
+            actions(&worker.ledger).await,
             ["item.resolve", "item.resolve", "item.retry"]
         );
     });
@@ -379,15 +406,15 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
 #[test]
 fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 3).await;
-        let counted: Vec<(i64, i64)> = desk
+        let worker = LedgerWorker::with_items(&place, 3).await;
+        let counted: Vec<(i64, i64)> = worker
             .items()
             .await
             .iter()
             .map(|item| (item.id, item.version))
             .collect();
-        desk.claim(at(1), 1).await;
-        let done = desk
+        worker.claim(at(1), 1).await;
+        let done = worker
             .ledger
             .apply_actions(
                 &counted,
@@ -406,44 +433,44 @@ fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
                 (3, cancelled)
             ]
         );
-        let log = desk.ledger.audit(0, 10).await.unwrap();
+        let log = worker.ledger.audit(0, 10).await.unwrap();
         assert_eq!(
             log[0].entry.after,
             "{\"ids\":[2,3],\"minor\":{\"HKD\":2000},\"states\":{\"cancelled\":2}}"
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn the_audit_log_tells_withdrawals_of_what_was_under_way_from_items_that_were_cancelled_at_once() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 3).await;
-        desk.claim(at(1), 1).await;
-        let chosen: Vec<(i64, i64)> = desk
+        let worker = LedgerWorker::with_items(&place, 3).await;
+        worker.claim(at(1), 1).await;
+        let chosen: Vec<(i64, i64)> = worker
             .items()
             .await
             .iter()
             .map(|item| (item.id, item.version))
             .collect();
-        let done = desk
+        let done = worker
             .ledger
             .apply_actions(&chosen, &OperatorAction::Cancel, (&by("ann"), "all"), at(2))
             .await
             .unwrap();
         assert_eq!(done[0], (1, ActionResult::Withdrawn(State::Sending)));
-        let log = desk.ledger.audit(0, 10).await.unwrap();
+        let log = worker.ledger.audit(0, 10).await.unwrap();
         let after = "{\"ids\":[1,2,3],\"minor\":{\"HKD\":3000},\"states\":{\"cancelled\":2},\"withdrawn\":{\"sending\":1}}";
         assert_eq!(log[0].entry.after, after);
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 /// A batch of three that waits until so many have approved it; ann started it.
-async fn batch(place: &Place, needed: u32) -> Desk {
-    let desk = Desk::with_items(place, 0).await;
-    let job = plan_batch(&desk.ledger, run("2"), needed).await;
-    Desk { job, ..desk }
+async fn batch(place: &LedgerPlace, needed: u32) -> LedgerWorker {
+    let worker = LedgerWorker::with_items(place, 0).await;
+    let job = plan_batch(&worker.ledger, run("2"), needed).await;
+    LedgerWorker { job, ..worker }
 }
 
 async fn plan_batch(ledger: &Ledger, run: NewRun, needed: u32) -> i64 {
@@ -476,9 +503,10 @@ async fn newest(ledger: &Ledger) -> ApprovalRow {
     ledger.approvals(true, i64::MAX, 1).await.unwrap().remove(0)
 }
 
-async fn approve(desk: &Desk, name: &str, now: Timestamp) -> DecisionOutcome {
-    let approval = newest(&desk.ledger).await;
-    desk.ledger
+async fn approve(worker: &LedgerWorker, name: &str, now: Timestamp) -> DecisionOutcome {
+    let approval = newest(&worker.ledger).await;
+    worker
+        .ledger
         .approve(approval.id, None, &by(name), now)
         .await
         .unwrap()
@@ -487,11 +515,12 @@ async fn approve(desk: &Desk, name: &str, now: Timestamp) -> DecisionOutcome {
 #[test]
 fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
-        assert_eq!(desk.states().await, [State::AwaitingApproval; 3]);
-        desk.ledger.advance(at(1)).await.unwrap();
+        let worker = batch(&place, 1).await;
+        assert_eq!(worker.states().await, [State::AwaitingApproval; 3]);
+        worker.ledger.advance(at(1)).await.unwrap();
         assert!(
-            desk.ledger
+            worker
+                .ledger
                 .run(2)
                 .await
                 .unwrap()
@@ -500,55 +529,55 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
                 .is_none(),
             "it is open"
         );
-        assert!(desk.claim(at(1), 9).await.is_empty());
-        let waiting = newest(&desk.ledger).await;
+        assert!(worker.claim(at(1), 9).await.is_empty());
+        let waiting = newest(&worker.ledger).await;
         assert_eq!(
             (waiting.author.as_str(), waiting.items, waiting.sums[0].1),
             ("ann", 3, 3000)
         );
         for author in ["ann", "ANN", " Ann"] {
             assert_eq!(
-                approve(&desk, author, at(2)).await,
+                approve(&worker, author, at(2)).await,
                 DecisionOutcome::OwnBatch
             );
         }
-        let other = desk
+        let other = worker
             .ledger
             .approve(waiting.id, Some("another"), &by("bob"), at(2))
             .await
             .unwrap();
         assert_eq!(other, DecisionOutcome::NotAsShown);
-        let decided = desk
+        let decided = worker
             .ledger
             .approve(waiting.id, Some(&waiting.content_hash), &by("bob"), at(3))
             .await
             .unwrap();
         assert_eq!(decided, DecisionOutcome::Released(3));
         assert_eq!(
-            approve(&desk, "cleo", at(4)).await,
+            approve(&worker, "cleo", at(4)).await,
             DecisionOutcome::NotWaiting(ApprovalState::Approved)
         );
-        assert_eq!(desk.claim(at(5), 9).await.len(), 3);
+        assert_eq!(worker.claim(at(5), 9).await.len(), 3);
         assert_eq!(
-            desk.moves(1).await,
+            worker.moves(1).await,
             ["approve awaiting_approval>planned", "claim planned>sending"]
         );
-        assert_eq!(newest(&desk.ledger).await.votes[0].actor, "bob");
-        desk.assert_sound().await;
-        assert_eq!(actions(&desk.ledger).await, ["approval.approve"]);
+        assert_eq!(newest(&worker.ledger).await.votes[0].actor, "bob");
+        worker.assert_sound().await;
+        assert_eq!(actions(&worker.ledger).await, ["approval.approve"]);
     });
 }
 
 #[test]
 fn two_names_of_one_user_are_one_person_who_approves() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 0).await;
+        let worker = LedgerWorker::with_items(&place, 0).await;
         let user = |name, user| Authorization {
             actor: Actor::at_console(name, user).unwrap(),
             ..by("nobody")
         };
         plan_batch(
-            &desk.ledger,
+            &worker.ledger,
             NewRun {
                 author: user("ann", "u-ann").actor,
                 ..run("2")
@@ -556,8 +585,8 @@ fn two_names_of_one_user_are_one_person_who_approves() {
             2,
         )
         .await;
-        let id = newest(&desk.ledger).await.id;
-        let ledger = &desk.ledger;
+        let id = newest(&worker.ledger).await.id;
+        let ledger = &worker.ledger;
         let approve = |who| async move { ledger.approve(id, None, &who, at(2)).await.unwrap() };
         for own in [
             user("bob", "u-ann"),
@@ -589,29 +618,29 @@ fn two_names_of_one_user_are_one_person_who_approves() {
 #[test]
 fn two_who_must_approve_are_two_different_persons() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 2).await;
+        let worker = batch(&place, 2).await;
         assert_eq!(
-            approve(&desk, "bob", at(1)).await,
+            approve(&worker, "bob", at(1)).await,
             DecisionOutcome::Counted {
                 given: 1,
                 needed: 2
             }
         );
         assert_eq!(
-            approve(&desk, "BOB", at(2)).await,
+            approve(&worker, "BOB", at(2)).await,
             DecisionOutcome::VotedBefore
         );
         assert_eq!(
-            approve(&desk, "ann", at(2)).await,
+            approve(&worker, "ann", at(2)).await,
             DecisionOutcome::OwnBatch
         );
-        assert_eq!(desk.states().await, [State::AwaitingApproval; 3]);
+        assert_eq!(worker.states().await, [State::AwaitingApproval; 3]);
         assert_eq!(
-            approve(&desk, "cleo", at(3)).await,
+            approve(&worker, "cleo", at(3)).await,
             DecisionOutcome::Released(3)
         );
         assert_eq!(
-            actions(&desk.ledger).await,
+            actions(&worker.ledger).await,
             ["approval.approve", "approval.approve"]
         );
     });
@@ -626,10 +655,10 @@ fn a_row_that_was_changed_makes_the_approval_void() {
             "update runs set source = 'other' where id = 2",
             "update jobs set lane = 'eu' where run_id = 2",
         ];
-        let change = changes[usize::from(matches!(place, Place::Postgres(_)))];
-        let desk = batch(&place, 2).await;
+        let change = changes[usize::from(matches!(place, LedgerPlace::Postgres(_)))];
+        let worker = batch(&place, 2).await;
         assert_eq!(
-            approve(&desk, "bob", at(1)).await,
+            approve(&worker, "bob", at(1)).await,
             DecisionOutcome::Counted {
                 given: 1,
                 needed: 2
@@ -637,26 +666,26 @@ fn a_row_that_was_changed_makes_the_approval_void() {
         );
         place.run(change).await;
         assert_eq!(
-            approve(&desk, "cleo", at(2)).await,
+            approve(&worker, "cleo", at(2)).await,
             DecisionOutcome::Changed
         );
         assert_eq!(
-            approve(&desk, "cleo", at(3)).await,
+            approve(&worker, "cleo", at(3)).await,
             DecisionOutcome::NotWaiting(ApprovalState::Void)
         );
         assert_eq!(
-            desk.states().await,
+            worker.states().await,
             [State::AwaitingApproval; 3],
             "nothing of it is sent"
         );
-        let id = newest(&desk.ledger).await.id;
+        let id = newest(&worker.ledger).await.id;
         assert_eq!(
-            desk.ledger.reject(id, &by("ann"), at(4)).await.unwrap(),
+            worker.ledger.reject(id, &by("ann"), at(4)).await.unwrap(),
             DecisionOutcome::Withdrawn(3)
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
         assert_eq!(
-            actions(&desk.ledger).await,
+            actions(&worker.ledger).await,
             ["approval.approve", "approval.void", "approval.reject"]
         );
     });
@@ -665,27 +694,29 @@ fn a_row_that_was_changed_makes_the_approval_void() {
 #[test]
 fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
-        let id = newest(&desk.ledger).await.id;
+        let worker = batch(&place, 1).await;
+        let id = newest(&worker.ledger).await.id;
         assert_eq!(
-            desk.ledger.reject(id, &by("bob"), at(1)).await.unwrap(),
+            worker.ledger.reject(id, &by("bob"), at(1)).await.unwrap(),
             DecisionOutcome::Withdrawn(3)
         );
-        assert_eq!(desk.states().await, [State::Cancelled; 3]);
+        assert_eq!(worker.states().await, [State::Cancelled; 3]);
         assert_eq!(
-            approve(&desk, "bob", at(2)).await,
+            approve(&worker, "bob", at(2)).await,
             DecisionOutcome::NotWaiting(ApprovalState::Rejected)
         );
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(1, &OperatorAction::Retry, &by("ann"), at(2))
                 .await
                 .unwrap(),
             ActionResult::NeverApproved
         );
-        desk.ledger.advance(at(3)).await.unwrap();
+        worker.ledger.advance(at(3)).await.unwrap();
         assert!(
-            desk.ledger
+            worker
+                .ledger
                 .run(2)
                 .await
                 .unwrap()
@@ -693,41 +724,41 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
                 .finished_at
                 .is_some()
         );
-        plan_batch(&desk.ledger, run("3"), 1).await;
+        plan_batch(&worker.ledger, run("3"), 1).await;
         assert_eq!(
-            desk.ledger.find_item("R-1").await.unwrap().unwrap().id,
+            worker.ledger.find_item("R-1").await.unwrap().unwrap().id,
             4,
             "who holds the key is meant"
         );
         assert_eq!(
-            approve(&desk, "bob", at(4)).await,
+            approve(&worker, "bob", at(4)).await,
             DecisionOutcome::Released(3)
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
-        let id = newest(&desk.ledger).await.id;
-        let (ledger, bob) = (&desk.ledger, by("bob"));
+        let worker = batch(&place, 1).await;
+        let id = newest(&worker.ledger).await.id;
+        let (ledger, bob) = (&worker.ledger, by("bob"));
         assert!(
             !ledger.revoke_approval(id, &bob, at(1)).await.unwrap(),
             "it was never given"
         );
         assert_eq!(
-            approve(&desk, "bob", at(2)).await,
+            approve(&worker, "bob", at(2)).await,
             DecisionOutcome::Released(3)
         );
-        let sent = desk.claim(at(3), 1).await.remove(0);
+        let sent = worker.claim(at(3), 1).await.remove(0);
         assert!(ledger.revoke_approval(id, &bob, at(4)).await.unwrap());
         assert!(!ledger.revoke_approval(id, &bob, at(5)).await.unwrap());
         // What the command withdraws item by item: as if it had died before it came to them.
-        assert_eq!(desk.claim(at(6), 9).await.len(), 0);
+        assert_eq!(worker.claim(at(6), 9).await.len(), 0);
         assert_eq!(
-            desk.states().await,
+            worker.states().await,
             [State::Sending, State::Cancelled, State::Cancelled]
         );
         let refused = Answer::Declined(Decline {
@@ -755,12 +786,12 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
             );
         }
         assert_eq!(
-            approve(&desk, "cleo", at(9)).await,
+            approve(&worker, "cleo", at(9)).await,
             DecisionOutcome::NotWaiting(ApprovalState::Revoked)
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
         assert_eq!(
-            actions(&desk.ledger).await,
+            actions(&worker.ledger).await,
             ["approval.approve", "approval.reject"]
         );
     });
@@ -769,27 +800,29 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
 #[test]
 fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
+        let worker = batch(&place, 1).await;
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(2, &OperatorAction::Cancel, &by("ann"), at(1))
                 .await
                 .unwrap(),
             ActionResult::Moved(State::Cancelled)
         );
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(2, &OperatorAction::Retry, &by("ann"), at(2))
                 .await
                 .unwrap(),
             ActionResult::NeverApproved
         );
         assert_eq!(
-            approve(&desk, "bob", at(3)).await,
+            approve(&worker, "bob", at(3)).await,
             DecisionOutcome::NotWaiting(ApprovalState::Void)
         );
         assert_eq!(
-            desk.states().await,
+            worker.states().await,
             [
                 State::AwaitingApproval,
                 State::Cancelled,
@@ -802,12 +835,12 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
 #[test]
 fn what_was_withdrawn_from_an_approved_batch_is_not_sent_again_by_who_started_it() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
+        let worker = batch(&place, 1).await;
         assert_eq!(
-            approve(&desk, "bob", at(1)).await,
+            approve(&worker, "bob", at(1)).await,
             DecisionOutcome::Released(3)
         );
-        let ledger = &desk.ledger;
+        let ledger = &worker.ledger;
         let wish = |wish, name| async move {
             ledger
                 .apply_action(2, &wish, &by(name), at(2))
@@ -827,53 +860,56 @@ fn what_was_withdrawn_from_an_approved_batch_is_not_sent_again_by_who_started_it
             wish(OperatorAction::Retry, "bob").await,
             ActionResult::Moved(State::Planned)
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn what_nobody_approves_in_time_is_withdrawn() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
+        let worker = batch(&place, 1).await;
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .expire_approvals(&by("cleo"), at(999))
                 .await
                 .unwrap(),
             0
         );
         assert_eq!(
-            approve(&desk, "bob", at(1000)).await,
+            approve(&worker, "bob", at(1000)).await,
             DecisionOutcome::NotWaiting(ApprovalState::Expired)
         );
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .expire_approvals(&by("cleo"), at(1000))
                 .await
                 .unwrap(),
             1
         );
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .expire_approvals(&by("cleo"), at(1001))
                 .await
                 .unwrap(),
             0
         );
-        assert_eq!(desk.states().await, [State::Cancelled; 3]);
+        assert_eq!(worker.states().await, [State::Cancelled; 3]);
         assert_eq!(
-            desk.items().await[0].reason.as_deref(),
+            worker.items().await[0].reason.as_deref(),
             Some("nobody approved the batch in time")
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
     on_every_engine(|place| async move {
-        let desk = batch(&place, 1).await;
-        let item = desk.items().await.remove(0);
+        let worker = batch(&place, 1).await;
+        let item = worker.items().await.remove(0);
         let shown = payrun::ledger::StatementEvidence {
             day: "2026-03-31".into(),
             line: 1,
@@ -883,13 +919,16 @@ fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
             amount: item.amount.unwrap(),
             now: at(1),
         };
-        let believed = desk
+        let believed = worker
             .ledger
             .apply_statement_line(item.id, &shown)
             .await
             .unwrap();
         assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
-        assert_eq!(desk.states().await[0], State::Succeeded);
-        assert_eq!(approve(&desk, "bob", at(2)).await, DecisionOutcome::Changed);
+        assert_eq!(worker.states().await[0], State::Succeeded);
+        assert_eq!(
+            approve(&worker, "bob", at(2)).await,
+            DecisionOutcome::Changed
+        );
     });
 }

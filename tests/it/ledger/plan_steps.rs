@@ -9,8 +9,10 @@ use payrun::ledger::{
     DecisionOutcome, ItemFilter, Ledger, LedgerError, NewApproval, NewItem, PlanWriter,
 };
 
-use super::ledger_fixture::{Desk, answered, at, done, item, item_of, job, planning_of, run};
-use super::{Place, on_every_engine};
+use super::ledger_fixture::{
+    LedgerWorker, answered, at, done, item, item_of, job, planning_of, run,
+};
+use super::{LedgerPlace, on_every_engine};
 use crate::support::by;
 
 /// A plan under way with one job, in steps where the engine has them.
@@ -37,8 +39,8 @@ async fn seen(ledger: &Ledger) -> (usize, usize) {
 }
 
 /// How many items the database has, whoever sees them.
-async fn rows(place: &Place) -> i64 {
-    let Place::Sqlite(folder) = place else {
+async fn rows(place: &LedgerPlace) -> i64 {
+    let LedgerPlace::Sqlite(folder) = place else {
         return 0;
     };
     use sqlx::Connection as _;
@@ -56,9 +58,9 @@ async fn rows(place: &Place) -> i64 {
 #[test]
 fn nothing_of_a_plan_is_there_before_its_last_commit() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
         let other = place.open().await;
-        let (mut plan, id) = in_steps(&desk.ledger, "2").await;
+        let (mut plan, id) = in_steps(&worker.ledger, "2").await;
         let before = plan.newest_item().await.unwrap();
         for lines in [1..=3, 4..=5] {
             assert_eq!(
@@ -70,7 +72,7 @@ fn nothing_of_a_plan_is_there_before_its_last_commit() {
             // As an older payrun would make one, which knows of no plans under way.
             let taken = "insert into jobs (run_id, name, kind, lane, needs, policy) values (1, 'x', 'deduct', 'hk', '[]', '{}')";
             assert!(
-                matches!(place, Place::Postgres(_)) || place.refuses(taken).await,
+                matches!(place, LedgerPlace::Postgres(_)) || place.refuses(taken).await,
                 "its job's number is kept for it"
             );
             other.advance(at(1)).await.unwrap();
@@ -102,9 +104,9 @@ fn nothing_of_a_plan_is_there_before_its_last_commit() {
         assert_eq!(seen(&other).await, (1, 1));
         assert_eq!(plan.commit().await.unwrap(), 2);
         assert_eq!(seen(&other).await, (2, 7));
-        let desk = Desk { job: id, ..desk };
-        assert_eq!(desk.claim(at(2), 9).await.len(), 5);
-        desk.assert_sound().await;
+        let worker = LedgerWorker { job: id, ..worker };
+        assert_eq!(worker.claim(at(2), 9).await.len(), 5);
+        worker.assert_sound().await;
     });
 }
 
@@ -140,7 +142,7 @@ fn a_plan_in_steps_that_is_given_up_or_left_leaves_nothing_and_keeps_no_key() {
         );
         let number = whole.commit().await.unwrap();
         assert!(
-            number == 1 || matches!(place, Place::Postgres(_)),
+            number == 1 || matches!(place, LedgerPlace::Postgres(_)),
             "as if nothing had been: {number}"
         );
         let again = ledger.plan_in_steps(run("1"), 1).await;
@@ -154,7 +156,9 @@ fn a_plan_in_steps_that_is_given_up_or_left_leaves_nothing_and_keeps_no_key() {
 #[test]
 fn whoever_meets_a_key_of_a_plan_that_is_not_decided_waits_for_what_becomes_of_it() {
     on_every_engine(|place| async move {
-        let Place::Sqlite(_) = &place else { return };
+        let LedgerPlace::Sqlite(_) = &place else {
+            return;
+        };
         let (ledger, other) = (place.open().await, place.open().await);
         let own = |line| NewItem {
             custom_order_no: Some(OrderNumber::parse("MINE-1").unwrap()),
@@ -352,7 +356,7 @@ fn others_write_while_a_plan_is_made() {
 #[test]
 fn of_a_plan_that_was_taken_for_left_nothing_more_is_committed() {
     on_every_engine(|place| async move {
-        let Place::Sqlite(folder) = &place else {
+        let LedgerPlace::Sqlite(folder) = &place else {
             return;
         };
         let (ledger, other) = (place.open().await, place.open().await);
@@ -384,14 +388,14 @@ fn of_a_plan_that_was_taken_for_left_nothing_more_is_committed() {
 #[test]
 fn what_is_planned_of_a_contract_that_was_ended_meanwhile_is_withdrawn() {
     on_every_engine(|place| async move {
-        let desk = Desk::with(&place, &[item_of(1, "END", "C")]).await;
-        let (mut plan, id) = in_steps(&desk.ledger, "2").await;
+        let worker = LedgerWorker::with(&place, &[item_of(1, "END", "C")]).await;
+        let (mut plan, id) = in_steps(&worker.ledger, "2").await;
         let before = plan.newest_item().await.unwrap();
         plan.items(id, &[item_of(1, "A", "C"), item(2, "B")])
             .await
             .unwrap();
         plan.step().await.unwrap();
-        let ending = desk.beside(&place, 2).await;
+        let ending = worker.beside(&place, 2).await;
         let claimed = ending.claim(at(1), 9).await;
         ending
             .ledger
@@ -410,7 +414,7 @@ fn what_is_planned_of_a_contract_that_was_ended_meanwhile_is_withdrawn() {
             run_id: Some(run),
             ..ItemFilter::default()
         };
-        let planned = desk.ledger.items(&filter, 0, 9).await.unwrap();
+        let planned = worker.ledger.items(&filter, 0, 9).await.unwrap();
         let states: Vec<(String, State)> = planned
             .into_iter()
             .map(|item| (item.key, item.state))
@@ -422,6 +426,6 @@ fn what_is_planned_of_a_contract_that_was_ended_meanwhile_is_withdrawn() {
                 ("B".to_owned(), State::Planned)
             ]
         );
-        assert_eq!(desk.ledger.check().await.unwrap(), Vec::<String>::new());
+        assert_eq!(worker.ledger.check().await.unwrap(), Vec::<String>::new());
     });
 }

@@ -11,7 +11,7 @@ use payrun::ledger::{
     RejectedRow, ReplacedItem, ReplacementCheck, filed_again_as,
 };
 
-use super::ledger_fixture::{Desk, answered, at, done, item, job, planning, run};
+use super::ledger_fixture::{LedgerWorker, answered, at, done, item, job, planning, run};
 use super::on_every_engine;
 
 #[test]
@@ -42,14 +42,14 @@ fn a_plan_that_is_abandoned_leaves_nothing() {
 #[test]
 fn a_plan_that_is_dropped_half_way_leaves_nothing_and_stops_nobody() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 1).await;
-        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        let (mut plan, id) = planning(&worker.ledger, "2").await;
         plan.items(id, &[item(1, "A")]).await.unwrap();
         drop(plan);
-        assert_eq!(desk.claim(at(1), 5).await.len(), 1);
-        assert_eq!(desk.ledger.runs(None, 10).await.unwrap().len(), 1);
-        assert_eq!(desk.items().await.len(), 1);
-        desk.assert_sound().await;
+        assert_eq!(worker.claim(at(1), 5).await.len(), 1);
+        assert_eq!(worker.ledger.runs(None, 10).await.unwrap().len(), 1);
+        assert_eq!(worker.items().await.len(), 1);
+        worker.assert_sound().await;
     });
 }
 
@@ -206,18 +206,19 @@ fn a_row_that_another_one_stands_for_too_is_skipped_wherever_it_stands() {
 #[test]
 fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retried() {
     on_every_engine(|place| async move {
-        let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
+        let worker = LedgerWorker::with(&place, &[item(1, "A"), item(2, "B")]).await;
         let decline = Decline {
             code: "NO".into(),
             class: DeclineClass::Hard,
             number: NumberRule::Same,
         };
-        let claimed = desk.claim(at(1), 1).await.remove(0);
-        desk.ledger
+        let claimed = worker.claim(at(1), 1).await.remove(0);
+        worker
+            .ledger
             .settle(answered(&claimed, Answer::Declined(decline), at(2)))
             .await
             .unwrap();
-        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let (mut plan, id) = planning(&worker.ledger, "2").await;
         let mut earlier = plan
             .earlier(&[item(1, "A").key_hash, item(2, "B").key_hash])
             .await
@@ -246,7 +247,7 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
         };
         assert!(plan.items(id, &[mended]).await.unwrap().is_empty());
         plan.commit().await.unwrap();
-        let items = desk
+        let items = worker
             .ledger
             .items(&ItemFilter::default(), 0, 10)
             .await
@@ -275,44 +276,46 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
             "{new:?}"
         );
         assert!(
-            desk.moves(old.id)
+            worker
+                .moves(old.id)
                 .await
                 .last()
                 .unwrap()
                 .contains("filed_again"),
             "{:?}",
-            desk.moves(old.id).await
+            worker.moves(old.id).await
         );
         let by = Authorization {
             actor: Actor::person("o", "o").unwrap(),
             reason: Reason::parse("again").unwrap(),
         };
-        let retried = desk
+        let retried = worker
             .ledger
             .apply_action(old.id, &OperatorAction::Retry, &by, at(3))
             .await
             .unwrap();
         assert_eq!(retried, ActionResult::FiledAgain(new.id));
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
 #[test]
 fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
     on_every_engine(|place| async move {
-        let desk = Desk::with(&place, &[item(1, "A"), item(2, "B"), item(3, "C")]).await;
+        let worker = LedgerWorker::with(&place, &[item(1, "A"), item(2, "B"), item(3, "C")]).await;
         let decline = Decline {
             code: "NO".into(),
             class: DeclineClass::Hard,
             number: NumberRule::Same,
         };
-        for claimed in desk.claim(at(1), 2).await {
-            desk.ledger
+        for claimed in worker.claim(at(1), 2).await {
+            worker
+                .ledger
                 .settle(answered(&claimed, Answer::Declined(decline.clone()), at(2)))
                 .await
                 .unwrap();
         }
-        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let (mut plan, id) = planning(&worker.ledger, "2").await;
         let run_id = plan.run_id();
         plan.items(
             id,
@@ -327,8 +330,11 @@ fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
             state: State::Failed,
             items: 2,
         }];
-        assert_eq!(desk.ledger.problems_before(run_id).await.unwrap(), expected);
-        assert_eq!(desk.ledger.problems_before(1).await.unwrap(), []);
+        assert_eq!(
+            worker.ledger.problems_before(run_id).await.unwrap(),
+            expected
+        );
+        assert_eq!(worker.ledger.problems_before(1).await.unwrap(), []);
     });
 }
 
@@ -398,8 +404,8 @@ fn rows_that_say_different_things_under_one_key_are_all_refused_wherever_they_st
 #[test]
 fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
     on_every_engine(|place| async move {
-        let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
-        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let worker = LedgerWorker::with(&place, &[item(1, "A"), item(2, "B")]).await;
+        let (mut plan, id) = planning(&worker.ledger, "2").await;
         let other = NewItem {
             content_hash: KeyHash::of("hk", "deduct", "something else"),
             ..item(2, "B")
@@ -430,11 +436,11 @@ fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
             ]
         );
         assert_eq!(
-            desk.claim(at(1), 10).await.len(),
+            worker.claim(at(1), 10).await.len(),
             2,
             "of the first run's job"
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
@@ -480,7 +486,7 @@ fn nothing_of_a_plan_is_seen_before_it_is_committed() {
 }
 
 /// A run of two jobs, of which the second needs the first, with an item each.
-async fn two_jobs(place: &super::Place) -> Desk {
+async fn two_jobs(place: &super::LedgerPlace) -> LedgerWorker {
     let ledger = place.open().await;
     let mut plan = ledger.plan(run("1")).await.unwrap();
     let first = plan.job(job("first")).await.unwrap();
@@ -495,15 +501,16 @@ async fn two_jobs(place: &super::Place) -> Desk {
     plan.items(second, &[item(1, "B")]).await.unwrap();
     plan.commit().await.unwrap();
     let node = ledger.join(1 << 20, at(0)).await.unwrap();
-    Desk {
+    LedgerWorker {
         ledger,
         node,
         job: first,
     }
 }
 
-async fn open_jobs(desk: &Desk) -> Vec<i64> {
-    desk.ledger
+async fn open_jobs(worker: &LedgerWorker) -> Vec<i64> {
+    worker
+        .ledger
         .open_jobs("hk")
         .await
         .unwrap()
@@ -515,12 +522,13 @@ async fn open_jobs(desk: &Desk) -> Vec<i64> {
 #[test]
 fn a_job_starts_when_those_it_needs_have_ended_and_the_run_ends_with_the_last() {
     on_every_engine(|place| async move {
-        let desk = two_jobs(&place).await;
-        desk.ledger.advance(at(1)).await.unwrap();
-        assert_eq!(open_jobs(&desk).await, [1]);
+        let worker = two_jobs(&place).await;
+        worker.ledger.advance(at(1)).await.unwrap();
+        assert_eq!(open_jobs(&worker).await, [1]);
         let lanes = BTreeSet::from(["hk".to_owned()]);
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .work(1, &lanes, &std::collections::BTreeSet::new())
                 .await
                 .unwrap()
@@ -528,43 +536,45 @@ fn a_job_starts_when_those_it_needs_have_ended_and_the_run_ends_with_the_last() 
             2
         );
         for (job, next) in [(1, vec![2]), (2, vec![])] {
-            let claimed = Desk {
+            let claimed = LedgerWorker {
                 job,
-                ..two_jobs_desk(&desk).await
+                ..two_jobs_desk(&worker).await
             }
             .claim(at(2), 1)
             .await
             .remove(0);
-            desk.ledger
+            worker
+                .ledger
                 .settle(answered(&claimed, done(), at(3)))
                 .await
                 .unwrap();
-            desk.ledger.advance(at(4)).await.unwrap();
-            assert_eq!(open_jobs(&desk).await, next);
+            worker.ledger.advance(at(4)).await.unwrap();
+            assert_eq!(open_jobs(&worker).await, next);
         }
         assert_eq!(
-            desk.ledger.run(1).await.unwrap().unwrap().finished_at,
+            worker.ledger.run(1).await.unwrap().unwrap().finished_at,
             Some(at(4))
         );
-        assert!(desk.ledger.unfinished_runs().await.unwrap().is_empty());
+        assert!(worker.ledger.unfinished_runs().await.unwrap().is_empty());
     });
 }
 
 /// The same process at another job.
-async fn two_jobs_desk(desk: &Desk) -> Desk {
-    Desk {
-        ledger: desk.ledger.clone(),
-        node: desk.ledger.join(rand::random(), at(0)).await.unwrap(),
-        job: desk.job,
+async fn two_jobs_desk(worker: &LedgerWorker) -> LedgerWorker {
+    LedgerWorker {
+        ledger: worker.ledger.clone(),
+        node: worker.ledger.join(rand::random(), at(0)).await.unwrap(),
+        job: worker.job,
     }
 }
 
 #[test]
 fn a_process_that_dies_between_ending_a_job_and_starting_the_next_leaves_nothing_stuck() {
     on_every_engine(|place| async move {
-        let desk = two_jobs(&place).await;
-        let claimed = desk.claim(at(2), 1).await.remove(0);
-        desk.ledger
+        let worker = two_jobs(&place).await;
+        let claimed = worker.claim(at(2), 1).await.remove(0);
+        worker
+            .ledger
             .settle(answered(&claimed, done(), at(3)))
             .await
             .unwrap();
@@ -572,8 +582,8 @@ fn a_process_that_dies_between_ending_a_job_and_starting_the_next_leaves_nothing
         place
             .run("update jobs set finished_at = 1 where id = 1")
             .await;
-        desk.ledger.advance(at(4)).await.unwrap();
-        assert_eq!(open_jobs(&desk).await, [2]);
+        worker.ledger.advance(at(4)).await.unwrap();
+        assert_eq!(open_jobs(&worker).await, [2]);
     });
 }
 

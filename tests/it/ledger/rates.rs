@@ -6,7 +6,7 @@ use std::time::Duration;
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 
-use super::ledger_fixture::{Desk, at, policy};
+use super::ledger_fixture::{LedgerWorker, at, policy};
 use super::on_every_engine;
 
 const RATE: Rate = Rate {
@@ -14,16 +14,16 @@ const RATE: Rate = Rate {
     per: Duration::from_secs(1),
 };
 
-async fn take(desk: &Desk, now: Timestamp) -> usize {
-    let mut request = desk.request(now, 100);
+async fn take(worker: &LedgerWorker, now: Timestamp) -> usize {
+    let mut request = worker.request(now, 100);
     request.rate = RATE;
-    desk.ledger.claim_due(request).await.unwrap().0.len()
+    worker.ledger.claim_due(request).await.unwrap().0.len()
 }
 
 #[test]
 fn two_nodes_together_keep_the_rate_and_use_it() {
     on_every_engine(|place| async move {
-        let one = Desk::with_items(&place, 300).await;
+        let one = LedgerWorker::with_items(&place, 300).await;
         let other = one.beside(&place, 2).await;
         let mut taken = Vec::new();
         for tick in 0..200_u32 {
@@ -45,26 +45,26 @@ fn two_nodes_together_keep_the_rate_and_use_it() {
 #[test]
 fn an_idle_lane_does_not_start_with_a_burst() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 300).await;
-        assert_eq!(take(&desk, at(1)).await, 1);
+        let worker = LedgerWorker::with_items(&place, 300).await;
+        assert_eq!(take(&worker, at(1)).await, 1);
         assert_eq!(
-            take(&desk, at(3600)).await,
+            take(&worker, at(3600)).await,
             1,
             "an hour of silence saves nothing up"
         );
-        assert_eq!(take(&desk, at(3600)).await, 0);
+        assert_eq!(take(&worker, at(3600)).await, 0);
     });
 }
 
 #[test]
 fn a_clock_that_is_set_back_neither_stops_the_lane_nor_lets_it_burst() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 300).await;
+        let worker = LedgerWorker::with_items(&place, 300).await;
         let mut taken = Vec::new();
         // Planned at 0, so that all is due; then the clock goes back by an hour, and on from there.
         for start in [7200, 3600, 3500, 7200] {
             for tick in 0..40_u32 {
-                taken.push(take(&desk, at(start).plus(Duration::from_millis(50) * tick)).await);
+                taken.push(take(&worker, at(start).plus(Duration::from_millis(50) * tick)).await);
             }
         }
         for second in taken.windows(20) {
@@ -83,18 +83,18 @@ fn a_clock_that_is_set_back_neither_stops_the_lane_nor_lets_it_burst() {
 #[test]
 fn a_clock_that_is_set_back_by_seconds_waits_until_it_has_caught_up() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 300).await;
-        assert_eq!(take(&desk, at(30)).await, 1);
-        assert_eq!(take(&desk, at(20)).await, 0);
-        assert_eq!(take(&desk, at(29)).await, 0);
-        assert_eq!(take(&desk, at(31)).await, 1);
+        let worker = LedgerWorker::with_items(&place, 300).await;
+        assert_eq!(take(&worker, at(30)).await, 1);
+        assert_eq!(take(&worker, at(20)).await, 0);
+        assert_eq!(take(&worker, at(29)).await, 0);
+        assert_eq!(take(&worker, at(31)).await, 1);
     });
 }
 
 #[test]
 fn nodes_whose_clocks_differ_keep_the_rate_together() {
     on_every_engine(|place| async move {
-        let one = Desk::with_items(&place, 900).await;
+        let one = LedgerWorker::with_items(&place, 900).await;
         let other = one.beside(&place, 2).await;
         for apart in [2, 20, 50] {
             let mut taken = Vec::new();
@@ -121,13 +121,13 @@ fn nodes_whose_clocks_differ_keep_the_rate_together() {
 #[test]
 fn a_job_may_be_slower_than_its_lane() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 300).await;
+        let worker = LedgerWorker::with_items(&place, 300).await;
         let mut taken = 0;
         for tick in 0..100_u32 {
-            let mut request = desk.request(at(1).plus(Duration::from_millis(50) * tick), 100);
+            let mut request = worker.request(at(1).plus(Duration::from_millis(50) * tick), 100);
             request.wants[0].rate = Some(RATE);
             request.wants[0].policy = Arc::new(policy());
-            taken += desk.ledger.claim_due(request).await.unwrap().0.len();
+            taken += worker.ledger.claim_due(request).await.unwrap().0.len();
         }
         assert!((45..=51).contains(&taken), "{taken}");
     });
@@ -136,12 +136,12 @@ fn a_job_may_be_slower_than_its_lane() {
 #[test]
 fn a_claim_that_brings_nothing_says_when_to_come_again() {
     on_every_engine(|place| async move {
-        let desk = Desk::with_items(&place, 5).await;
-        let mut request = desk.request(at(1), 5);
+        let worker = LedgerWorker::with_items(&place, 5).await;
+        let mut request = worker.request(at(1), 5);
         request.rate = RATE;
-        let (claimed, _) = desk.ledger.claim_due(request.clone()).await.unwrap();
+        let (claimed, _) = worker.ledger.claim_due(request.clone()).await.unwrap();
         assert_eq!(claimed.len(), 1);
-        let (claimed, next) = desk.ledger.claim_due(request).await.unwrap();
+        let (claimed, next) = worker.ledger.claim_due(request).await.unwrap();
         assert!(claimed.is_empty());
         let wait = next.unwrap().since(at(1));
         assert!(

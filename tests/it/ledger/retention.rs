@@ -9,8 +9,8 @@ use payrun::ledger::{
     ScheduleRow, ScheduleUpdate, StatementKept,
 };
 
-use super::ledger_fixture::{Desk, answered, at, by, done, item, job, run};
-use super::{Place, on_every_engine};
+use super::ledger_fixture::{LedgerWorker, answered, at, by, done, item, job, run};
+use super::{LedgerPlace, on_every_engine};
 
 /// Says it until nothing is left; how much went.
 async fn prune(ledger: &Ledger, what: Prunable, before: Timestamp) -> u64 {
@@ -25,7 +25,7 @@ async fn prune(ledger: &Ledger, what: Prunable, before: Timestamp) -> u64 {
 }
 
 /// A run of seven items of which some are answered at second 5, and ended.
-async fn with_a_run(place: &Place, answers: usize) -> Desk {
+async fn with_a_run(place: &LedgerPlace, answers: usize) -> LedgerWorker {
     let ledger = place.open().await;
     let mut planning = ledger.plan(run("1")).await.unwrap();
     let id = planning.job(job("charge")).await.unwrap();
@@ -40,64 +40,68 @@ async fn with_a_run(place: &Place, answers: usize) -> Desk {
     planning.job_planned(id, before, None).await.unwrap();
     planning.commit().await.unwrap();
     let node = ledger.join(1 << 20, at(0)).await.unwrap();
-    let desk = Desk {
+    let worker = LedgerWorker {
         ledger,
         node,
         job: id,
     };
-    for claimed in desk.claim(at(5), answers).await {
-        desk.ledger
+    for claimed in worker.claim(at(5), answers).await {
+        worker
+            .ledger
             .settle(answered(&claimed, done(), at(5)))
             .await
             .unwrap();
     }
-    desk.ledger.advance(at(6)).await.unwrap();
-    desk
+    worker.ledger.advance(at(6)).await.unwrap();
+    worker
 }
 
 #[test]
 fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
     on_every_engine(|place| async move {
-        let desk = with_a_run(&place, 7).await;
+        let worker = with_a_run(&place, 7).await;
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .prunable(Prunable::Evidence, at(6))
                 .await
                 .unwrap(),
             0,
             "it ended then, not before"
         );
-        assert_eq!(prune(&desk.ledger, Prunable::Evidence, at(6)).await, 0);
+        assert_eq!(prune(&worker.ledger, Prunable::Evidence, at(6)).await, 0);
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .prunable(Prunable::Evidence, at(7))
                 .await
                 .unwrap(),
             7
         );
-        assert!(prune(&desk.ledger, Prunable::Evidence, at(7)).await >= 7);
+        assert!(prune(&worker.ledger, Prunable::Evidence, at(7)).await >= 7);
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .prunable(Prunable::Evidence, at(7))
                 .await
                 .unwrap(),
             0
         );
-        for item in desk.items().await {
+        for item in worker.items().await {
             assert_eq!(
                 (item.state, item.input.as_str(), item.result),
                 (State::Succeeded, "{}", None)
             );
             assert!(item.receipt.is_some() && item.amount.is_some() && item.order_no.is_some());
-            assert!(desk.ledger.attempts(item.id).await.unwrap().is_empty());
-            assert!(desk.ledger.events(item.id).await.unwrap().is_empty());
+            assert!(worker.ledger.attempts(item.id).await.unwrap().is_empty());
+            assert!(worker.ledger.events(item.id).await.unwrap().is_empty());
         }
         assert_eq!(
-            desk.ledger.runs(None, 1).await.unwrap()[0].pruned_at,
+            worker.ledger.runs(None, 1).await.unwrap()[0].pruned_at,
             Some(at(1_000_000))
         );
         // The key is known for ever.
-        let mut again = desk.ledger.plan(run("2")).await.unwrap();
+        let mut again = worker.ledger.plan(run("2")).await.unwrap();
         let id = again.job(job("charge")).await.unwrap();
         let refused = again.items(id, &[item(1, "K-1")]).await.unwrap();
         assert_eq!(
@@ -108,9 +112,9 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
             [State::Skipped]
         );
         again.abandon().await.unwrap();
-        let first = desk.items().await[0].id;
-        assert_eq!(wish(&desk, first).await, ActionResult::EvidenceGone);
-        desk.assert_sound().await;
+        let first = worker.items().await[0].id;
+        assert_eq!(wish(&worker, first).await, ActionResult::EvidenceGone);
+        worker.assert_sound().await;
     });
 }
 
@@ -119,29 +123,30 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
 #[test]
 fn what_moved_although_it_failed_keeps_its_evidence() {
     on_every_engine(|place| async move {
-        let desk = with_a_run(&place, 7).await;
+        let worker = with_a_run(&place, 7).await;
         place
             .run("update events set alarm = 'money_moved' where item_id = 1 and version = 2")
             .await;
-        assert!(prune(&desk.ledger, Prunable::Evidence, at(7)).await >= 7);
-        let kept = desk.ledger.events(1).await.unwrap();
+        assert!(prune(&worker.ledger, Prunable::Evidence, at(7)).await >= 7);
+        let kept = worker.ledger.events(1).await.unwrap();
         assert!(
             kept.iter()
                 .any(|event| event.alarm.as_deref() == Some("money_moved"))
         );
-        assert!(desk.ledger.events(2).await.unwrap().is_empty());
+        assert!(worker.ledger.events(2).await.unwrap().is_empty());
         assert!(
-            desk.ledger.runs(None, 1).await.unwrap()[0]
+            worker.ledger.runs(None, 1).await.unwrap()[0]
                 .pruned_at
                 .is_some(),
             "the rest has gone"
         );
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
-async fn wish(desk: &Desk, item: i64) -> ActionResult {
-    desk.ledger
+async fn wish(worker: &LedgerWorker, item: i64) -> ActionResult {
+    worker
+        .ledger
         .apply_action(
             item,
             &payrun::ledger::OperatorAction::Retry,
@@ -155,42 +160,44 @@ async fn wish(desk: &Desk, item: i64) -> ActionResult {
 #[test]
 fn a_run_of_which_something_is_open_or_needs_review_is_left_as_a_whole() {
     on_every_engine(|place| async move {
-        let desk = with_a_run(&place, 6).await;
+        let worker = with_a_run(&place, 6).await;
         assert_eq!(
-            prune(&desk.ledger, Prunable::Evidence, at(1_000_000)).await,
+            prune(&worker.ledger, Prunable::Evidence, at(1_000_000)).await,
             0,
             "one is planned"
         );
-        let claimed = desk.claim(at(10), 1).await.remove(0);
+        let claimed = worker.claim(at(10), 1).await.remove(0);
         let person = payrun::domain::answer::Decline {
             code: "ASK".into(),
             class: payrun::domain::answer::DeclineClass::Person,
             number: payrun::domain::answer::NumberRule::Ask,
         };
         let answer = payrun::domain::answer::Answer::Declined(person);
-        desk.ledger
+        worker
+            .ledger
             .settle(answered(&claimed, answer, at(10)))
             .await
             .unwrap();
-        desk.ledger.advance(at(11)).await.unwrap();
+        worker.ledger.advance(at(11)).await.unwrap();
         assert!(
-            desk.ledger.runs(None, 1).await.unwrap()[0]
+            worker.ledger.runs(None, 1).await.unwrap()[0]
                 .finished_at
                 .is_some()
         );
         assert_eq!(
-            desk.ledger
+            worker
+                .ledger
                 .prunable(Prunable::Evidence, at(1_000_000))
                 .await
                 .unwrap(),
             0
         );
         assert_eq!(
-            prune(&desk.ledger, Prunable::Evidence, at(1_000_000)).await,
+            prune(&worker.ledger, Prunable::Evidence, at(1_000_000)).await,
             0,
             "one needs review"
         );
-        let items = desk
+        let items = worker
             .ledger
             .items(&ItemFilter::default(), 0, 10)
             .await

@@ -10,8 +10,8 @@ use payrun::ledger::{
     ActionResult, ItemPart, LedgerError, NewItem, OperatorAction, PlanWriter, RejectedRow,
 };
 
-use super::ledger_fixture::{Desk, answered, at, done, item, planning};
-use super::{Place, on_every_engine};
+use super::ledger_fixture::{LedgerWorker, answered, at, done, item, planning};
+use super::{LedgerPlace, on_every_engine};
 
 /// A declaration of a payment to SHENZHEN: of a sub-order, or of the whole where that is empty.
 fn part(line: u64, order: &str, sub_order: &str) -> NewItem {
@@ -59,9 +59,10 @@ fn declined() -> Answer {
 }
 
 /// Claims and settles one item.
-async fn settle_one(desk: &Desk, answer: Answer) {
-    let claimed = desk.claim(at(1), 1).await.remove(0);
-    desk.ledger
+async fn settle_one(worker: &LedgerWorker, answer: Answer) {
+    let claimed = worker.claim(at(1), 1).await.remove(0);
+    worker
+        .ledger
         .settle(answered(&claimed, answer, at(2)))
         .await
         .unwrap();
@@ -116,21 +117,21 @@ fn rows_of_a_job_that_are_for_the_whole_and_for_parts_are_refused_together() {
                 .starts_with("line 8 is for the whole of order P-3")
         );
         plan.commit().await.unwrap();
-        let desk = Desk {
+        let worker = LedgerWorker {
             node: ledger.join(1 << 20, at(0)).await.unwrap(),
             job: id,
             ledger,
         };
-        let items = desk.items().await;
+        let items = worker.items().await;
         let sent: Vec<&str> = items
             .iter()
             .filter(|item| item.state == State::Planned)
             .map(|item| item.key.as_str())
             .collect();
         assert_eq!((sent, items.len()), (vec!["P-2/SHENZHEN/"], 8));
-        desk.assert_sound().await;
+        worker.assert_sound().await;
         // What makes no item keeps nobody away: the next file has the whole alone.
-        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let (mut plan, id) = planning(&worker.ledger, "2").await;
         let alone = [part(1, "P-1", ""), part(2, "P-3", "S-1")];
         assert_eq!(planned(&mut plan, id, &alone).await, Vec::<String>::new());
         plan.commit().await.unwrap();
@@ -201,8 +202,8 @@ fn what_an_earlier_run_plans_as_a_whole_no_later_one_plans_by_parts_until_it_has
     on_every_engine(|place| async move {
         for (first, later) in [("", "S-1"), ("S-1", "")] {
             let place = place.fresh().await;
-            let desk = Desk::with(&place, &[part(1, "P-1", first)]).await;
-            let (mut plan, id) = planning(&desk.ledger, "2").await;
+            let worker = LedgerWorker::with(&place, &[part(1, "P-1", first)]).await;
+            let (mut plan, id) = planning(&worker.ledger, "2").await;
             let refused = planned(
                 &mut plan,
                 id,
@@ -228,40 +229,40 @@ fn what_an_earlier_run_plans_as_a_whole_no_later_one_plans_by_parts_until_it_has
                 )
             );
             plan.abandon().await.unwrap();
-            settle_one(&desk, declined()).await;
-            let (mut plan, id) = planning(&desk.ledger, "3").await;
+            settle_one(&worker, declined()).await;
+            let (mut plan, id) = planning(&worker.ledger, "3").await;
             assert_eq!(
                 planned(&mut plan, id, &[part(1, "P-1", later)]).await,
                 Vec::<String>::new()
             );
             plan.commit().await.unwrap();
             // Now the other way round: what failed is not tried again beside it.
-            let items = desk.items().await;
-            let retried = desk
+            let items = worker.items().await;
+            let retried = worker
                 .ledger
                 .apply_action(1, &OperatorAction::Retry, &by(), at(3))
                 .await
                 .unwrap();
             assert_eq!(retried, ActionResult::Clashes(items[1].id));
-            let cancelled = desk
+            let cancelled = worker
                 .ledger
                 .apply_action(items[1].id, &OperatorAction::Cancel, &by(), at(3))
                 .await
                 .unwrap();
             assert_eq!(cancelled, ActionResult::Moved(State::Cancelled));
-            let retried = desk
+            let retried = worker
                 .ledger
                 .apply_action(1, &OperatorAction::Retry, &by(), at(4))
                 .await
                 .unwrap();
             assert!(matches!(retried, ActionResult::Moved(_)), "{retried:?}");
-            let back = desk
+            let back = worker
                 .ledger
                 .apply_action(items[1].id, &OperatorAction::Retry, &by(), at(4))
                 .await
                 .unwrap();
             assert_eq!(back, ActionResult::Clashes(1));
-            desk.assert_sound().await;
+            worker.assert_sound().await;
         }
     });
 }
@@ -269,9 +270,9 @@ fn what_an_earlier_run_plans_as_a_whole_no_later_one_plans_by_parts_until_it_has
 #[test]
 fn the_same_part_once_more_is_told_by_its_key_or_by_another_kind_and_clashes_with_nothing() {
     on_every_engine(|place| async move {
-        let desk = Desk::with(&place, &[part(1, "P-1", "S-1"), part(2, "P-2", "")]).await;
-        settle_one(&desk, done()).await;
-        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let worker = LedgerWorker::with(&place, &[part(1, "P-1", "S-1"), part(2, "P-2", "")]).await;
+        settle_one(&worker, done()).await;
+        let (mut plan, id) = planning(&worker.ledger, "2").await;
         let refused = plan
             .items(id, &[part(1, "P-1", "S-1"), part(2, "P-2", "")])
             .await
@@ -290,7 +291,7 @@ fn the_same_part_once_more_is_told_by_its_key_or_by_another_kind_and_clashes_wit
         };
         assert_eq!(planned(&mut plan, id, &[again]).await, Vec::<String>::new());
         plan.commit().await.unwrap();
-        desk.assert_sound().await;
+        worker.assert_sound().await;
     });
 }
 
@@ -331,9 +332,11 @@ fn of_two_plans_at_the_same_time_one_gets_in() {
 #[test]
 fn nothing_is_tried_again_while_a_plan_that_may_clash_with_it_is_not_decided() {
     on_every_engine(|place| async move {
-        let Place::Postgres(_) = &place else { return };
-        let desk = Desk::with(&place, &[part(1, "P-1", "")]).await;
-        settle_one(&desk, declined()).await;
+        let LedgerPlace::Postgres(_) = &place else {
+            return;
+        };
+        let worker = LedgerWorker::with(&place, &[part(1, "P-1", "")]).await;
+        settle_one(&worker, declined()).await;
         let other = place.open().await;
         let (mut plan, id) = planning(&other, "2").await;
         assert_eq!(
@@ -342,7 +345,8 @@ fn nothing_is_tried_again_while_a_plan_that_may_clash_with_it_is_not_decided() {
         );
         let by = by();
         let retry = || {
-            desk.ledger
+            worker
+                .ledger
                 .apply_action(1, &OperatorAction::Retry, &by, at(3))
         };
         let early = retry().await;

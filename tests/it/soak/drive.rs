@@ -12,7 +12,7 @@ use super::timetable::{Expected, WORKFLOWS};
 use super::world::World;
 use crate::support::gateways::GATEWAYS;
 use crate::support::process::Running;
-use crate::support::rng::Chance;
+use crate::support::rng::TestRng;
 use crate::support::{PATIENCE, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ pub struct Drive<'a> {
     service: Option<Running>,
     beside: Option<Running>,
     expected: VecDeque<Expected>,
-    chance: Chance,
+    rng: TestRng,
     pub lived: Lived,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Drive<'a> {
             service,
             beside: None,
             expected: expected.into(),
-            chance: Chance(31),
+            rng: TestRng(31),
             lived: Lived::default(),
         }
     }
@@ -94,12 +94,12 @@ impl<'a> Drive<'a> {
         while self.now() < end {
             self.rest();
             // A person looks now and then.
-            if self.chance.once_in(2) && self.approve() {
+            if self.rng.once_in(2) && self.approve() {
                 continue;
             }
             self.lived.steps += 1;
             let next = self.next().unwrap_or(end).min(end);
-            if self.chance.once_in(5) {
+            if self.rng.once_in(5) {
                 self.sleep(end);
                 continue;
             }
@@ -120,24 +120,24 @@ impl<'a> Drive<'a> {
             .then(|| self.expected.front().map(|first| first.at))
             .flatten();
         let from = undecided.unwrap_or(self.now());
-        let hours = HOUR * (1 + u32::try_from(self.chance.below(4)).unwrap());
+        let hours = HOUR * (1 + u32::try_from(self.rng.below(4)).unwrap());
         self.world.hands.set(self.now().plus(hours).min(end));
         self.lived.slept.push((from, self.now()));
     }
 
     fn disruption(&mut self, end: Timestamp) {
-        if self.chance.once_in(5) {
+        if self.rng.once_in(5) {
             // Beyond a lease, and within what gateways take for our clock being wrong.
             self.real(400);
             self.world.hands.set(self.now().plus(MINUTE * 2).min(end));
             self.lived.jumps_at_work += 1;
         }
-        if self.chance.once_in(6) {
+        if self.rng.once_in(6) {
             self.kill(end);
         }
         match self.beside {
-            Some(_) if self.chance.once_in(3) => self.end_beside(),
-            None if self.chance.once_in(10) => {
+            Some(_) if self.rng.once_in(3) => self.end_beside(),
+            None if self.rng.once_in(10) => {
                 self.beside = Some(start(self.world, &["serve", "--listen", "127.0.0.1:0"]));
                 self.lived.beside += 1;
             }
@@ -156,7 +156,7 @@ impl<'a> Drive<'a> {
                 .was_killed()
         );
         self.lived.kills += 1;
-        if self.chance.once_in(3) {
+        if self.rng.once_in(3) {
             self.sleep(end);
         }
         self.service = Some(start(self.world, &["serve"]));
@@ -166,7 +166,7 @@ impl<'a> Drive<'a> {
         let Some(beside) = self.beside.take() else {
             return;
         };
-        if self.chance.once_in(2) {
+        if self.rng.once_in(2) {
             beside.kill_after(Duration::ZERO);
             self.lived.kills += 1;
         } else {
@@ -177,7 +177,7 @@ impl<'a> Drive<'a> {
 
     /// A random moment of real time, in which work goes on.
     fn real(&mut self, at_most: u64) {
-        std::thread::sleep(Duration::from_millis(self.chance.below(at_most)));
+        std::thread::sleep(Duration::from_millis(self.rng.below(at_most)));
     }
 
     /// Notes how things stand at the end of a day.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use payrun::domain::item::State;
 use payrun::ledger::{ItemFilter, ItemRow, Ledger};
-use payrun::sandbox::{FakeWechat, Line};
+use payrun::sandbox::{FakeWechat, OrderLine};
 
 const PAGE: u32 = 1000;
 
@@ -42,9 +42,9 @@ pub async fn assert_nothing_wrong_yet(ledger: &Ledger, sandbox: &FakeWechat) {
 /// after: what it had done before must be known to us, and what we know it to have done must stand
 /// in its later ones.
 struct Books {
-    before: HashMap<String, Line>,
+    before: HashMap<String, OrderLine>,
     items: Vec<Item>,
-    orders: HashMap<String, Line>,
+    orders: HashMap<String, OrderLine>,
     violations: BTreeMap<String, u64>,
     mistakes: Vec<String>,
 }
@@ -109,7 +109,7 @@ impl Books {
         }
     }
 
-    fn charged(&self, item: &Item) -> Option<&Line> {
+    fn charged(&self, item: &Item) -> Option<&OrderLine> {
         self.orders
             .get(item.row.order_no.as_deref()?)
             .filter(|order| order.charged > 0)
@@ -151,7 +151,7 @@ async fn items(ledger: &Ledger) -> Vec<Item> {
     }
 }
 
-async fn orders(sandbox: &FakeWechat) -> HashMap<String, Line> {
+async fn orders(sandbox: &FakeWechat) -> HashMap<String, OrderLine> {
     let mut orders = HashMap::new();
     let mut after = String::new();
     loop {

@@ -12,12 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use payrun::clock::Clock;
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
-use payrun::gateway::wechat::{Client, Transport};
+use payrun::gateway::wechat::{Transport, WechatClient};
 use payrun::gateway::{Call, Gateway};
 use payrun::sandbox::faults::{Fault, FaultPlan};
 use payrun::sandbox::{
-    ChargedSum, FakeWechat, Gateways, Identity, Settings, TransactionTotals, cbtis, egms, hipopay,
-    server,
+    ChargedSum, FakeWechat, Gateways, Settings, TransactionTotals, WechatAccountKeys, cbtis, egms,
+    hipopay, server,
 };
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -264,10 +264,10 @@ pub fn text_of<'a>(item: &'a Value, field: &str) -> &'a str {
 }
 
 struct Identities {
-    wechat: Identity,
-    hipopay: hipopay::Identity,
-    egms: egms::Identity,
-    cbtis: cbtis::Identity,
+    wechat: WechatAccountKeys,
+    hipopay: hipopay::HipopayAccountKeys,
+    egms: egms::EgmsAccountKeys,
+    cbtis: cbtis::CbtisAccountKeys,
 }
 
 /// The same for all projects of a test: keys take long to make.
@@ -275,9 +275,9 @@ fn identities() -> &'static Identities {
     static IDENTITIES: OnceLock<Identities> = OnceLock::new();
     IDENTITIES.get_or_init(|| Identities {
         wechat: super::identity(),
-        hipopay: hipopay::Identity::generate().unwrap(),
-        egms: egms::Identity::generate().unwrap(),
-        cbtis: cbtis::Identity::generate().unwrap(),
+        hipopay: hipopay::HipopayAccountKeys::generate().unwrap(),
+        egms: egms::EgmsAccountKeys::generate().unwrap(),
+        cbtis: cbtis::CbtisAccountKeys::generate().unwrap(),
     })
 }
 
@@ -295,9 +295,9 @@ async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
     egms.save(&folder.join("keys/egms")).unwrap();
     cbtis.save(&folder.join("keys/cbtis")).unwrap();
     // A saved identity is what a project goes on with.
-    let hipopay = hipopay::Identity::load(&folder.join("keys/hipopay")).unwrap();
-    let egms = egms::Identity::load(&folder.join("keys/egms")).unwrap();
-    let cbtis = cbtis::Identity::load(&folder.join("keys/cbtis")).unwrap();
+    let hipopay = hipopay::HipopayAccountKeys::load(&folder.join("keys/hipopay")).unwrap();
+    let egms = egms::EgmsAccountKeys::load(&folder.join("keys/egms")).unwrap();
+    let cbtis = cbtis::CbtisAccountKeys::load(&folder.join("keys/cbtis")).unwrap();
     let account = wechat.wechat_config(&url);
     let yaml = format!(
         "database: payrun.db\ntimezone: Asia/Hong_Kong\nencryption_key: {{ file: keys/personal.key }}\ngateways:\n  wechat:\n    kind: wechat\n    base_url: {url}\n    mode: common\n    \
@@ -327,7 +327,7 @@ async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
             clock.clone(),
         )),
     };
-    let charger = Client::new(&account, Transport::InProcess(sandbox), clock).unwrap();
+    let charger = WechatClient::new(&account, Transport::InProcess(sandbox), clock).unwrap();
     for n in 0..ORDERS {
         charge(&charger, n).await;
         gateways.hipopay.as_ref().unwrap().seed(&number(n), hkd());
@@ -360,7 +360,7 @@ pub fn personal_key(byte: u8) -> String {
     STANDARD.encode([byte; 32])
 }
 
-async fn charge(charger: &Client, n: usize) {
+async fn charge(charger: &WechatClient, n: usize) {
     let fields = [
         ("contract_id", format!("C-{n}")),
         ("description", "Rent".into()),

@@ -22,12 +22,12 @@ use payrun::clock::Clock;
 use payrun::domain::actor::{Actor, Authorization, Reason};
 use payrun::ledger::{EventRow, ItemFilter, ItemRow, Ledger};
 use payrun::sandbox::faults::FaultPlan;
-use payrun::sandbox::{FakeWechat, Identity, Settings, server};
+use payrun::sandbox::{FakeWechat, Settings, WechatAccountKeys, server};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use postgres::Schema;
-pub use process::{Ended, Running};
+pub use process::{ExitedProcess, Running};
 use recording_proxy::Wire;
 
 /// How long a run may take before the test fails.
@@ -182,7 +182,7 @@ impl App {
     }
 
     /// Runs the binary to its end.
-    pub fn payrun(&self, args: &[&str]) -> Ended {
+    pub fn payrun(&self, args: &[&str]) -> ExitedProcess {
         self.start(args).wait(PATIENCE)
     }
 
@@ -208,14 +208,14 @@ impl App {
     }
 
     /// Runs the binary to its end, as the owner of a token.
-    pub fn payrun_as(&self, token: &str, args: &[&str]) -> Ended {
+    pub fn payrun_as(&self, token: &str, args: &[&str]) -> ExitedProcess {
         let mut command = self.command(args);
         command.env("PAYRUN_TOKEN", token);
         Running::start(command).wait(PATIENCE)
     }
 
     /// `payrun run` of the workflow.
-    pub fn run(&self) -> Ended {
+    pub fn run(&self) -> ExitedProcess {
         self.payrun(&["run", WORKFLOW, "--date", DATE])
     }
 
@@ -366,10 +366,10 @@ pub fn by(name: &str) -> Authorization {
 }
 
 /// Keys take a while to make, so all projects of a process share them.
-pub fn identity() -> Identity {
-    static IDENTITY: OnceLock<Identity> = OnceLock::new();
+pub fn identity() -> WechatAccountKeys {
+    static IDENTITY: OnceLock<WechatAccountKeys> = OnceLock::new();
     IDENTITY
-        .get_or_init(|| Identity::generate().unwrap())
+        .get_or_init(|| WechatAccountKeys::generate().unwrap())
         .clone()
 }
 

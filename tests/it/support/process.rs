@@ -56,12 +56,12 @@ impl Running {
     }
 
     /// Waits for its end, this long from now.
-    pub fn wait(mut self, patience: Duration) -> Ended {
+    pub fn wait(mut self, patience: Duration) -> ExitedProcess {
         let waits = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
-                return Ended {
+                return ExitedProcess {
                     status,
                     stdout,
                     stderr,
@@ -82,7 +82,7 @@ impl Running {
     }
 
     /// Waits this long for its end, then ends it as by `kill -9`.
-    pub fn kill_after(mut self, time: Duration) -> Ended {
+    pub fn kill_after(mut self, time: Duration) -> ExitedProcess {
         while self.began.elapsed() < time && self.child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -167,14 +167,14 @@ fn text(file: &File) -> String {
 
 /// A process that has ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct ExitedProcess {
     status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
     pub took: Duration,
 }
 
-impl Ended {
+impl ExitedProcess {
     /// Its exit code; none if a signal ended it.
     pub fn code(&self) -> Option<i32> {
         self.status.code()

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What was done about an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum ProxyAction {
     /// It was sent.
     Sent,
     /// It was asked about.
@@ -21,7 +21,7 @@ pub enum Deed {
 pub struct Wire {
     /// Where to call instead of the gateway.
     pub address: SocketAddr,
-    seen: Mutex<HashMap<String, Vec<Deed>>>,
+    seen: Mutex<HashMap<String, Vec<ProxyAction>>>,
 }
 
 impl Wire {
@@ -47,7 +47,7 @@ impl Wire {
     }
 
     /// By order number, what was done about it, in order.
-    pub fn seen(&self) -> HashMap<String, Vec<Deed>> {
+    pub fn seen(&self) -> HashMap<String, Vec<ProxyAction>> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -56,7 +56,7 @@ impl Wire {
         self.seen()
             .values()
             .flatten()
-            .filter(|deed| **deed == Deed::Sent)
+            .filter(|action| **action == ProxyAction::Sent)
             .count()
     }
 
@@ -64,11 +64,13 @@ impl Wire {
     /// unasked.
     #[track_caller]
     pub fn assert_asked_before_sent_again(&self) {
-        for (order, deeds) in self.seen() {
-            let twice_unasked = deeds.windows(2).any(|two| two == [Deed::Sent, Deed::Sent]);
+        for (order, actions) in self.seen() {
+            let twice_unasked = actions
+                .windows(2)
+                .any(|two| two == [ProxyAction::Sent, ProxyAction::Sent]);
             assert!(
                 !twice_unasked,
-                "{order} was sent again before it was queried: {deeds:?}"
+                "{order} was sent again before it was queried: {actions:?}"
             );
         }
     }
@@ -97,14 +99,14 @@ impl Wire {
     fn note(&self, request: &[u8]) {
         let text = String::from_utf8_lossy(request);
         let line = text.lines().next().unwrap_or_default();
-        let deed = if line.starts_with("POST /v3/global/papay/transactions") {
-            Deed::Sent
+        let action = if line.starts_with("POST /v3/global/papay/transactions") {
+            ProxyAction::Sent
         } else {
-            Deed::Asked
+            ProxyAction::Asked
         };
-        let (start, end) = match deed {
-            Deed::Sent => ("\"out_trade_no\":\"", &['"'][..]),
-            Deed::Asked => ("/out-trade-no/", &['?', ' ', '/'][..]),
+        let (start, end) = match action {
+            ProxyAction::Sent => ("\"out_trade_no\":\"", &['"'][..]),
+            ProxyAction::Asked => ("/out-trade-no/", &['?', ' ', '/'][..]),
         };
         let order = text
             .split_once(start)
@@ -116,7 +118,7 @@ impl Wire {
                 .unwrap()
                 .entry(order)
                 .or_default()
-                .push(deed);
+                .push(action);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Chance that goes the same way on every machine.
 
 /// Numbers from a seed.
-pub struct Chance(pub u64);
+pub struct TestRng(pub u64);
 
-impl Chance {
+impl TestRng {
     /// The next one, below a bound.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self

@@ -22,7 +22,7 @@ use payrun::ledger::{ClaimRequest, Claimed, ItemRow, JobQuota, Ledger, NewItem, 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::ledger::Place;
+use crate::ledger::LedgerPlace;
 use crate::ledger::ledger_fixture::{at, job, run};
 
 /// What the gateway says to a call.
@@ -113,7 +113,7 @@ pub fn payment(order_no: &str, paid: &str) -> Observation {
 impl Teller {
     /// Of an account at a kind of gateway.
     pub async fn at(
-        place: &Place,
+        place: &LedgerPlace,
         kind: &'static str,
         says: impl FnMut(Call) -> BoxFuture<'static, Observation> + Send + 'static,
     ) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use super::{App, Ended, PATIENCE, Running, until};
+use super::{App, ExitedProcess, PATIENCE, Running, until};
 
 /// A day that runs may be begun for over the API: so many days ago, or ahead if negative.
 pub fn days_ago(days: i64) -> String {
@@ -133,13 +133,13 @@ impl<'a> Service<'a> {
     }
 
     /// Ends it by Ctrl-C.
-    pub fn stop(self) -> Ended {
+    pub fn stop(self) -> ExitedProcess {
         self.process.interrupt();
         self.process.wait(PATIENCE)
     }
 
     /// Ends it as by `kill -9`.
-    pub fn kill(self) -> Ended {
+    pub fn kill(self) -> ExitedProcess {
         self.process.kill_after(Duration::ZERO)
     }
 }

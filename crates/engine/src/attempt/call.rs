@@ -36,7 +36,7 @@ pub(crate) async fn call<'a>(
     else {
         return give_back(claimed, work, started_at).map(CallOutcome::settled);
     };
-    let (operation, outcomes) = operation(operations, claimed.doing);
+    let (operation, outcomes) = operation(operations, claimed.claim_kind);
     let mut call = match call_of(engine, account, work, claimed, operation) {
         Ok(call) => call,
         Err(why) => {
@@ -94,7 +94,7 @@ pub(crate) async fn precheck(
         claimed,
         operations,
     } = *context;
-    let is_query = claimed.doing == ClaimKind::Query;
+    let is_query = claimed.claim_kind == ClaimKind::Query;
     // Nothing of the item's own was tried yet: that uses up none of its attempts.
     if !is_query
         && !work.kind.local
@@ -138,7 +138,7 @@ pub(crate) async fn may_still_be_sent(context: &AttemptContext<'_>) -> bool {
         .item
         .sent_at
         .is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
-    if claimed.doing == ClaimKind::Query
+    if claimed.claim_kind == ClaimKind::Query
         || !context.work.kind.effect
         || (fresh && context.operations.lookup.is_none())
     {
@@ -224,8 +224,8 @@ pub(crate) fn unsendable(
 }
 
 /// What changes nothing has no query: it is done again.
-pub(crate) fn operation(operations: &Operations, doing: ClaimKind) -> (&str, &[OutcomeRow]) {
-    match (doing, &operations.query) {
+pub(crate) fn operation(operations: &Operations, claim_kind: ClaimKind) -> (&str, &[OutcomeRow]) {
+    match (claim_kind, &operations.query) {
         (ClaimKind::Query, Some(query)) => (query, &operations.query_outcomes),
         (ClaimKind::Submit, _) | (ClaimKind::Query, None) => {
             (&operations.submit, &operations.submit_outcomes)

@@ -1,7 +1,7 @@
 //! What becomes of the item: the move of the state machine, with what people want to read.
 //!
-//! The machine alone says the state. Added here are words, an alarm where there is none, and a later
-//! time for the next query.
+//! The machine alone says the state. Added here are words, an alarm where there is none, and a
+//! later time for the next query.
 
 use serde_json::{Map, Value};
 
@@ -101,7 +101,7 @@ pub(crate) fn note_contract_signal(
     let said_before = || claimed.facts().contains_key(CONTRACT_IS);
     if let Some(word) = word {
         result.insert(CONTRACT_IS.to_owned(), word.as_str().into());
-    } else if claimed.doing == ClaimKind::Submit && said_before() {
+    } else if claimed.claim_kind == ClaimKind::Submit && said_before() {
         result.insert(CONTRACT_IS.to_owned(), Value::Null);
     }
 }
@@ -114,7 +114,7 @@ pub(crate) const NUMBER_EXISTS: &str = "number_exists";
 pub(crate) fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, exists: bool) {
     if exists {
         result.insert(NUMBER_EXISTS.to_owned(), true.into());
-    } else if claimed.doing == ClaimKind::Submit && number_exists(claimed) {
+    } else if claimed.claim_kind == ClaimKind::Submit && number_exists(claimed) {
         result.insert(NUMBER_EXISTS.to_owned(), false.into());
     }
 }
@@ -177,7 +177,7 @@ pub(crate) fn unmapped(
     let needs_review = moved.item.state == State::NeedsReview
         && matches!(claimed.item.query_purpose, QueryPurpose::Unmapped(_));
     let known = claimed.facts().get(UNMAPPED);
-    if claimed.doing == ClaimKind::Submit && known.is_some() {
+    if claimed.claim_kind == ClaimKind::Submit && known.is_some() {
         seen.insert(UNMAPPED.to_owned(), Value::Null);
     }
     let known = known.and_then(Value::as_str).filter(|_| needs_review);

@@ -60,7 +60,7 @@ pub(crate) async fn act_on(exchange: &Exchange<'_>, judged: &Judgement) {
         ..
     } = exchange;
     let (account, claimed, ended_at) = (context.account, context.claimed, *ended_at);
-    context.engine.meter.answered(
+    context.engine.metrics.answered(
         &account.name,
         &call.operation,
         judged.answer.as_str(),

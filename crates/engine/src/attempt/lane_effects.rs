@@ -73,7 +73,7 @@ pub(crate) async fn close(
 /// Stops the job whose items are refused for the same fault of the request, one after the other,
 /// before any went well.
 pub(crate) async fn note_refusal(context: &AttemptContext<'_>, judged: &Judgement, now: Timestamp) {
-    if context.claimed.doing == ClaimKind::Query {
+    if context.claimed.claim_kind == ClaimKind::Query {
         return;
     }
     let (account, job_id) = (context.account, context.claimed.job_id());
@@ -161,7 +161,7 @@ pub(crate) fn is_closed_since_the_claim(
     kind: &JobKind,
     claimed: &Claimed,
 ) -> bool {
-    let sends = claimed.doing == ClaimKind::Submit;
+    let sends = claimed.claim_kind == ClaimKind::Submit;
     let names = [
         account.name.clone(),
         format!("{}/{}", account.name, kind.name),

@@ -93,7 +93,7 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn is_query(&self) -> bool {
-        self.context.claimed.doing == ClaimKind::Query
+        self.context.claimed.claim_kind == ClaimKind::Query
     }
 }
 

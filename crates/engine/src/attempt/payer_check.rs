@@ -52,11 +52,11 @@ pub(crate) async fn checked(
     let shows = seen.reached == Delivery::Replied && seen.state.is_some();
     match &judged.answer {
         // Nothing is declared before a query has shown it.
-        Answer::Done(_) if context.claimed.doing == ClaimKind::Submit => Judgement {
+        Answer::Done(_) if context.claimed.claim_kind == ClaimKind::Submit => Judgement {
             answer: Answer::Accepted,
             ..judged
         },
-        _ if context.claimed.doing == ClaimKind::Submit => judged,
+        _ if context.claimed.claim_kind == ClaimKind::Submit => judged,
         Answer::Done(_) if is_too_late(context) => Judgement {
             answer: Answer::Accepted,
             ..judged

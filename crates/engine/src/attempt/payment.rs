@@ -405,11 +405,10 @@ pub(crate) async fn doubted(
     call: &Call,
     judged: Judgement,
 ) -> Judgement {
-    let lookup = context
-        .operations
-        .lookup
-        .as_ref()
-        .filter(|lookup| lookup.reserves_amount && context.claimed.doing == ClaimKind::Submit);
+    let lookup =
+        context.operations.lookup.as_ref().filter(|lookup| {
+            lookup.reserves_amount && context.claimed.claim_kind == ClaimKind::Submit
+        });
     let refused =
         matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
     let Some(lookup) = lookup.filter(|_| refused && !is_too_late(context)) else {

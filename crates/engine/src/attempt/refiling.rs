@@ -132,7 +132,7 @@ pub(crate) async fn ask(
     note_unattested(context, &context.work.kind, &judged, now).await;
     lane_effects::close(context, &judged, &observed, now).await;
     let found = FiledState::of(context, &judged.answer, &observed);
-    if context.claimed.doing == ClaimKind::Query {
+    if context.claimed.claim_kind == ClaimKind::Query {
         return asked_unsent(context, &question, &found, observed, started_at);
     }
     observed.result.clear();

@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn codes_without_end_are_counted_together() {
-        let meter = ProcessMetrics::default();
+        let metrics = ProcessMetrics::default();
         for number in 0..CODES + 50 {
-            meter.answered(
+            metrics.answered(
                 "hk",
                 "deduct",
                 "unknown",
@@ -124,7 +124,7 @@ mod tests {
                 Duration::from_millis(20),
             );
         }
-        let text = shown(&meter);
+        let text = shown(&metrics);
         assert!(text.contains("code=\"other\"} 50"), "{text}");
         assert!(
             text.contains("call_duration_seconds_count{gateway=\"hk\",operation=\"deduct\"} 350"),
@@ -134,17 +134,17 @@ mod tests {
 
     #[test]
     fn what_does_not_look_like_a_code_is_not_shown() {
-        let meter = ProcessMetrics::default();
+        let metrics = ProcessMetrics::default();
         for code in ["x".repeat(65).as_str(), "\u{202e}EMOS", "A\nB", "余额不足"] {
-            meter.answered("hk", "deduct", "unknown", code, Duration::from_millis(20));
+            metrics.answered("hk", "deduct", "unknown", code, Duration::from_millis(20));
         }
-        let text = shown(&meter);
+        let text = shown(&metrics);
         assert!(text.contains("code=\"other\"} 4"), "{text}");
     }
 
-    fn shown(meter: &ProcessMetrics) -> String {
+    fn shown(metrics: &ProcessMetrics) -> String {
         let mut registry = Registry::default();
-        meter.register(&mut registry);
+        metrics.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text

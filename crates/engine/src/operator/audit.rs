@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use payrun_domain::audit::Link;
+use payrun_domain::audit::AuditHash;
 use payrun_ledger::{Ledger, LedgerError};
 
 /// How many entries are read at a time.
@@ -20,7 +20,7 @@ pub enum AuditState {
         /// How many there are.
         entries: i64,
         /// The last one's hash: whoever keeps it elsewhere can tell later that nothing was cut off.
-        head: Link,
+        head: AuditHash,
     },
     /// It is not.
     Broken {
@@ -62,9 +62,9 @@ impl fmt::Display for AuditFault {
 ///
 /// # Errors
 /// Whatever the ledger says.
-pub async fn verify(ledger: &Ledger, expect: Option<Link>) -> Result<AuditState, LedgerError> {
+pub async fn verify(ledger: &Ledger, expect: Option<AuditHash>) -> Result<AuditState, LedgerError> {
     let named = ledger.audit_named().await?;
-    let (mut last, mut head) = (0, Link::BEGIN);
+    let (mut last, mut head) = (0, AuditHash::BEGIN);
     let mut seen = expect.is_none_or(|expect| expect == head);
     loop {
         let page = ledger.audit(last, PAGE).await?;

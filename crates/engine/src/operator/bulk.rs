@@ -74,7 +74,7 @@ impl Engine {
     pub async fn choose(
         &self,
         filter: &ItemFilter,
-        wish: &OperatorAction,
+        action: &OperatorAction,
     ) -> Result<BulkSelection, BulkError> {
         if filter.states.is_empty() {
             return Err(BulkError::NoStates);
@@ -86,7 +86,7 @@ impl Engine {
             let page = self.ledger.items(filter, after, PAGE).await?;
             let Some(end) = page.last() else { break };
             after = end.id;
-            let left = match wish {
+            let left = match action {
                 OperatorAction::Retry => {
                     self.ledger
                         .not_sent_again(&page.iter().map(|item| item.id).collect::<Vec<_>>())
@@ -96,7 +96,7 @@ impl Engine {
             };
             left_out += left.len() as u64;
             let is_meant = |item: &ItemRow| {
-                (*wish != OperatorAction::Cancel || item.withdrawn.is_none())
+                (*action != OperatorAction::Cancel || item.withdrawn.is_none())
                     && !left.contains(&item.id)
             };
             for item in page.into_iter().filter(is_meant) {
@@ -135,7 +135,7 @@ impl Engine {
     pub async fn carry_out(
         &self,
         chosen: &BulkSelection,
-        wish: &OperatorAction,
+        action: &OperatorAction,
         words: &str,
         by: &Authorization,
     ) -> Result<BulkCounts, BulkError> {
@@ -143,7 +143,7 @@ impl Engine {
         for chunk in chosen.each.chunks(CHUNK) {
             for (id, granted) in self
                 .ledger
-                .apply_actions(chunk, wish, (by, words), self.clock.now())
+                .apply_actions(chunk, action, (by, words), self.clock.now())
                 .await?
             {
                 match granted {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use payrun_project::workflow::source::GiveUp;
+use payrun_project::workflow::source::ReadCancellation;
 
 /// The most plans at once.
 const PLANS: usize = 2;
@@ -24,7 +24,7 @@ pub struct PlanPermits {
     all: Arc<Semaphore>,
     /// Of files that are in memory as a whole.
     whole: Arc<Semaphore>,
-    ending: GiveUp,
+    ending: ReadCancellation,
 }
 
 /// A plan's place, until it is dropped.
@@ -39,7 +39,7 @@ impl Default for PlanPermits {
             plans: Arc::new(Semaphore::new(PLANS)),
             all: Arc::new(Semaphore::new(PLANS + WAITING)),
             whole: Arc::new(Semaphore::new(1)),
-            ending: GiveUp::default(),
+            ending: ReadCancellation::default(),
         }
     }
 }
@@ -72,7 +72,7 @@ impl PlanPermits {
     }
 
     /// Said when the process is about to end.
-    pub(crate) fn ending(&self) -> GiveUp {
+    pub(crate) fn ending(&self) -> ReadCancellation {
         self.ending.clone()
     }
 

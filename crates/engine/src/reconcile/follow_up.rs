@@ -25,15 +25,15 @@ const PAGE: u32 = 500;
 /// Keeps what was found in the ledger, then looks at everything that earlier reconciliations of the
 /// account left open or explained.
 pub(super) async fn keep(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     found: &mut Findings,
 ) -> Result<(), ReconcileFailure> {
     for page in found.differences.chunks(PAGE as usize) {
-        desk.still_in_time()?;
-        let now = desk.clock.now();
-        let kept = desk
+        context.still_in_time()?;
+        let now = context.clock.now();
+        let kept = context
             .ledger
-            .keep_differences(desk.lane, page, desk.item, now)
+            .keep_differences(context.lane, page, context.item, now)
             .await?;
         found.kept.extend(kept);
     }
@@ -41,17 +41,20 @@ pub(super) async fn keep(
     for state in DifferenceState::FOLLOWED {
         let filter = DifferenceFilter {
             states: vec![state],
-            lane: Some(desk.lane.to_owned()),
+            lane: Some(context.lane.to_owned()),
             ..DifferenceFilter::default()
         };
         let mut after = 0;
         loop {
-            desk.still_in_time()?;
-            let mut page = desk.ledger.list_differences(&filter, after, PAGE).await?;
+            context.still_in_time()?;
+            let mut page = context
+                .ledger
+                .list_differences(&filter, after, PAGE)
+                .await?;
             let Some(last) = page.last() else { break };
             after = last.id;
             page.retain(|row| !kept.contains(&row.id));
-            follow(desk, page, &mut kept, found).await?;
+            follow(context, page, &mut kept, found).await?;
         }
     }
     Ok(())
@@ -76,7 +79,7 @@ impl FollowedUp {
 
 /// Looks at a page of rows that this reconciliation has not found in its own days.
 async fn follow(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     page: Vec<DifferenceRow>,
     known: &mut HashSet<i64>,
     found: &mut Findings,
@@ -84,30 +87,31 @@ async fn follow(
     let mut followed = FollowedUp::default();
     let (inside, earlier): (Vec<_>, Vec<_>) = page
         .into_iter()
-        .partition(|row| is_inside(desk, &row.difference.day));
+        .partition(|row| is_inside(context, &row.difference.day));
     let evidence = format!(
         "the reconciliation of {} to {} does not find it any more",
-        desk.ends.0, desk.ends.1
+        context.ends.0, context.ends.1
     );
     for row in inside {
-        let was_looked_for = found.not_listed() == 0 && can_be_judged(desk, row.difference.reason);
+        let was_looked_for =
+            found.not_listed() == 0 && can_be_judged(context, row.difference.reason);
         if was_looked_for {
             followed.close(row, evidence.clone());
         } else {
             followed.stay.push(row);
         }
     }
-    judge_again(desk, earlier, &mut followed).await?;
-    let now = desk.clock.now();
+    judge_again(context, earlier, &mut followed).await?;
+    let now = context.clock.now();
     for (evidence, rows) in &followed.closed {
-        found.closed_differences += desk
+        found.closed_differences += context
             .ledger
             .differences_not_found(rows, evidence, now)
             .await?;
     }
-    let kept = desk
+    let kept = context
         .ledger
-        .keep_differences(desk.lane, &followed.found, desk.item, now)
+        .keep_differences(context.lane, &followed.found, context.item, now)
         .await?;
     // What took the place of an earlier one is news of this reconciliation.
     for (difference, kept) in followed.found.into_iter().zip(kept) {
@@ -116,7 +120,7 @@ async fn follow(
         }
     }
     for row in followed.stay {
-        if row.found_in == desk.item {
+        if row.found_in == context.item {
             let kept = KeptDifference {
                 id: row.id,
                 state: row.state,
@@ -131,8 +135,8 @@ async fn follow(
     Ok(())
 }
 
-fn is_inside(desk: &ReconcileContext<'_>, day: &str) -> bool {
-    (desk.ends.0.as_str()..=desk.ends.1.as_str()).contains(&day)
+fn is_inside(context: &ReconcileContext<'_>, day: &str) -> bool {
+    (context.ends.0.as_str()..=context.ends.1.as_str()).contains(&day)
 }
 
 /// Whether a statement still says of the same total that it differs.
@@ -142,39 +146,39 @@ fn is_said(remarks: &[SummaryRemark], difference: &Difference) -> bool {
 }
 
 /// Whether this reconciliation looks for such a difference at all.
-fn can_be_judged(desk: &ReconcileContext<'_>, reason: DifferenceReason) -> bool {
-    reason != DifferenceReason::Fee || desk.fee_rate.is_some()
+fn can_be_judged(context: &ReconcileContext<'_>, reason: DifferenceReason) -> bool {
+    reason != DifferenceReason::Fee || context.fee_rate.is_some()
 }
 
 /// Compares again what differed on other days than those that are reconciled.
 async fn judge_again(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     rows: Vec<DifferenceRow>,
     followed: &mut FollowedUp,
 ) -> Result<(), ReconcileFailure> {
     if rows.is_empty() {
         return Ok(());
     }
-    let statements = Statements::of(desk, &rows).await?;
+    let statements = Statements::of(context, &rows).await?;
     let with_line: Vec<&DifferenceRow> = rows
         .iter()
         .filter(|row| row.difference.line.is_some())
         .collect();
-    let lines = desk.ledger.lines_of_differences(&with_line).await?;
+    let lines = context.ledger.lines_of_differences(&with_line).await?;
     let of_page: Vec<StatementLine> = lines.values().cloned().collect();
-    let books = BookedItems::of(desk, &of_page).await?;
+    let books = BookedItems::of(context, &of_page).await?;
     let of_items = rows
         .iter()
         .filter(|row| row.difference.line.is_none())
         .filter_map(|row| row.difference.item);
-    let items = EarlierItems::of(desk, &of_items.collect::<Vec<_>>()).await?;
+    let items = EarlierItems::of(context, &of_items.collect::<Vec<_>>()).await?;
     for row in rows {
         let difference = &row.difference;
-        if !can_be_judged(desk, difference.reason) {
+        if !can_be_judged(context, difference.reason) {
             followed.stay.push(row);
         } else if difference.line.is_some() {
             match lines.get(&row.id) {
-                Some(line) => judge_line(desk, row, line, &books, followed).await?,
+                Some(line) => judge_line(context, row, line, &books, followed).await?,
                 None => followed.stay.push(row),
             }
         } else if difference.reason == DifferenceReason::Summary {
@@ -185,22 +189,22 @@ async fn judge_again(
                 Some(_) | None => followed.stay.push(row),
             }
         } else {
-            judge_item(desk, row, &items, &statements, followed)?;
+            judge_item(context, row, &items, &statements, followed)?;
         }
     }
     Ok(())
 }
 
 async fn judge_line(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     row: DifferenceRow,
     line: &StatementLine,
     books: &BookedItems,
     followed: &mut FollowedUp,
 ) -> Result<(), LedgerError> {
     let mut now = Findings::default();
-    lines::judge(desk, &row.difference.day, line, books, &mut now).await?;
-    let is_still = |found: &Difference| found.is_same(&row.difference, desk.lane);
+    lines::judge(context, &row.difference.day, line, books, &mut now).await?;
+    let is_still = |found: &Difference| found.is_same(&row.difference, context.lane);
     if now.differences.iter().any(is_still) {
         followed.stay.push(row);
         return Ok(());
@@ -218,7 +222,7 @@ async fn judge_line(
 
 /// An item that stood in no statement: it may since, or it may be none that should.
 fn judge_item(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     row: DifferenceRow,
     items: &EarlierItems,
     statements: &Statements,
@@ -238,7 +242,7 @@ fn judge_item(
     } else if row.difference.reason == DifferenceReason::Timing && statements.lack(item)? {
         let detail = "the statements of the days beside do not have it either".to_owned();
         let day = row.difference.day.clone();
-        let side = desk.side(&item.kind);
+        let side = context.side(&item.kind);
         let missing = items::difference(DifferenceReason::MissingThere, detail, &day, side, item);
         followed.found.push(missing);
         followed.close(row, "no statement has it: it is missing_there now");
@@ -254,14 +258,17 @@ struct EarlierItems {
 }
 
 impl EarlierItems {
-    async fn of(desk: &ReconcileContext<'_>, ids: &[i64]) -> Result<Self, LedgerError> {
+    async fn of(context: &ReconcileContext<'_>, ids: &[i64]) -> Result<Self, LedgerError> {
         let mut by_side = BTreeMap::<_, Vec<BookedItem>>::new();
-        for item in desk.ledger.booked_items(ids).await? {
-            by_side.entry(desk.side(&item.kind)).or_default().push(item);
+        for item in context.ledger.booked_items(ids).await? {
+            by_side
+                .entry(context.side(&item.kind))
+                .or_default()
+                .push(item);
         }
         let mut by_id = HashMap::new();
         for (side, items) in by_side {
-            let places = ItemPlaces::of(desk, side, &items).await?;
+            let places = ItemPlaces::of(context, side, &items).await?;
             by_id.extend(items.into_iter().map(|item| {
                 let day = places.place(&item).map(|listed| listed.first.day.clone());
                 (item.id, (item, day))
@@ -277,7 +284,10 @@ struct Statements {
 }
 
 impl Statements {
-    async fn of(desk: &ReconcileContext<'_>, rows: &[DifferenceRow]) -> Result<Self, LedgerError> {
+    async fn of(
+        context: &ReconcileContext<'_>,
+        rows: &[DifferenceRow],
+    ) -> Result<Self, LedgerError> {
         let days: HashSet<&str> = rows.iter().map(|row| &*row.difference.day).collect();
         let mut by_day = HashMap::new();
         for day in days {
@@ -285,7 +295,10 @@ impl Statements {
                 continue;
             };
             let (before, after) = range.neighbours();
-            let statements = desk.ledger.statements(desk.lane, &before, &after).await?;
+            let statements = context
+                .ledger
+                .statements(context.lane, &before, &after)
+                .await?;
             by_day.extend(statements.into_iter().map(|row| (row.day.clone(), row)));
         }
         Ok(Self { by_day })

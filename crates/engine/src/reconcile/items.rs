@@ -17,48 +17,56 @@ const PAGE: u32 = 500;
 /// Looks for all items that were sent in these days, and in the hour before: those may stand in the
 /// first of them.
 pub(super) async fn look(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     found: &mut Findings,
 ) -> Result<(), ReconcileFailure> {
-    let span = desk.window.span();
+    let span = context.window.span();
     let sent = TimeSpan {
         from: span.from.minus(BORDER),
         until: span.until,
     };
-    let kinds: Vec<&str> = desk.payments.iter().chain(&desk.refunds).copied().collect();
+    let kinds: Vec<&str> = context
+        .payments
+        .iter()
+        .chain(&context.refunds)
+        .copied()
+        .collect();
     let mut after_job = 0;
     loop {
-        let jobs = desk
+        let jobs = context
             .ledger
-            .jobs_sending(desk.lane, &kinds, sent, after_job, PAGE)
+            .jobs_sending(context.lane, &kinds, sent, after_job, PAGE)
             .await?;
         let Some(last) = jobs.last() else {
             return Ok(());
         };
         after_job = last.id;
         for job in &jobs {
-            let side = desk.side(&job.kind);
+            let side = context.side(&job.kind);
             let mut after = 0;
             loop {
-                desk.still_in_time()?;
-                let items = desk.ledger.succeeded_items(job, sent, after, PAGE).await?;
+                context.still_in_time()?;
+                let items = context
+                    .ledger
+                    .succeeded_items(job, sent, after, PAGE)
+                    .await?;
                 let Some(last) = items.last() else { break };
                 after = last.id;
-                page(desk, side, &items, found).await?;
+                page(context, side, &items, found).await?;
             }
         }
     }
 }
 
 async fn page(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     side: LineKind,
     items: &[BookedItem],
     found: &mut Findings,
 ) -> Result<(), LedgerError> {
-    let listed = ItemPlaces::of(desk, side, items).await?;
+    let listed = ItemPlaces::of(context, side, items).await?;
     for item in items {
-        judge(desk, side, item, listed.place(item), found)?;
+        judge(context, side, item, listed.place(item), found)?;
     }
     Ok(())
 }
@@ -71,7 +79,7 @@ pub(super) struct ItemPlaces {
 
 impl ItemPlaces {
     pub async fn of(
-        desk: &ReconcileContext<'_>,
+        context: &ReconcileContext<'_>,
         side: LineKind,
         items: &[BookedItem],
     ) -> Result<Self, LedgerError> {
@@ -93,8 +101,8 @@ impl ItemPlaces {
             .filter_map(|item| item.receipt.as_deref())
             .collect();
         Ok(Self {
-            by_number: desk.listed(by, kinds, &numbers).await?,
-            by_receipt: desk
+            by_number: context.listed(by, kinds, &numbers).await?,
+            by_receipt: context
                 .listed(NumberKind::RefundId, &[LineKind::Refund], &receipts)
                 .await?,
         })
@@ -115,7 +123,7 @@ impl ItemPlaces {
 }
 
 fn judge(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     side: LineKind,
     item: &BookedItem,
     listed: Option<&ListedNumber>,
@@ -124,11 +132,11 @@ fn judge(
     let Some(sent_at) = item.sent_at else {
         return Ok(());
     };
-    let span = desk.window.span();
+    let span = context.window.span();
     let day = day_sent(item.id, sent_at)?;
     if sent_at < span.from {
         // Of the day before: only what stands nowhere is news, once that day's statement is there.
-        if listed.is_none() && desk.day_before {
+        if listed.is_none() && context.day_before {
             let detail = "it was sent in the hour before these days";
             found.differs(difference(
                 DifferenceReason::MissingThere,
@@ -150,8 +158,8 @@ fn judge(
         };
         sum.add(amount.minor());
     }
-    let late = sent_at >= span.until.minus(BORDER) && !desk.day_after;
-    let early = sent_at < span.from.plus(BORDER) && !desk.day_before;
+    let late = sent_at >= span.until.minus(BORDER) && !context.day_after;
+    let early = sent_at < span.from.plus(BORDER) && !context.day_before;
     match listed {
         Some(listed) if listed.inside => found.counts.listed_items += 1,
         Some(listed) => {
@@ -177,7 +185,7 @@ fn judge(
                 item,
             ));
         }
-        None if desk.fetched_before(&day, sent_at) => {
+        None if context.fetched_before(&day, sent_at) => {
             let detail =
                 "it was sent after the statement of its day was fetched, when the day was not over";
             found.differs(difference(

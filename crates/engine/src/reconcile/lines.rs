@@ -28,7 +28,7 @@ const PAGE: u32 = 500;
 
 /// Reads all lines of the statements.
 pub(super) async fn read(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     statements: &[StatementRow],
     found: &mut Findings,
 ) -> Result<(), ReconcileFailure> {
@@ -39,18 +39,18 @@ pub(super) async fn read(
             .for_each(|remark| found.differs(of_summary(&statement.day, remark)));
         let mut after = 0;
         loop {
-            desk.still_in_time()?;
-            let page = desk
+            context.still_in_time()?;
+            let page = context
                 .ledger
                 .statement_lines(statement.id, after, PAGE)
                 .await?;
             let Some(last) = page.last() else { break };
             after = last.line;
-            let books = BookedItems::of(desk, &page).await?;
+            let books = BookedItems::of(context, &page).await?;
             for line in &page {
-                let is_others = others_rule(desk, line, &books).is_some();
+                let is_others = others_rule(context, line, &books).is_some();
                 count(&statement.day, line, is_others, found);
-                judge(desk, &statement.day, line, &books, found).await?;
+                judge(context, &statement.day, line, &books, found).await?;
             }
         }
     }
@@ -60,11 +60,11 @@ pub(super) async fn read(
 /// What is done with a line for which there is no item and that another system must explain; none if
 /// payrun must.
 fn others_rule(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     line: &StatementLine,
     books: &BookedItems,
 ) -> Option<OthersRule> {
-    let ownership = desk.ownership?;
+    let ownership = context.ownership?;
     let is_ours = line.kind == LineKind::Other
         || books.item(line).is_some()
         || ownership.is_ours([&line.order_no, &line.refund_no]);
@@ -105,7 +105,7 @@ pub(super) struct BookedItems {
 
 impl BookedItems {
     pub async fn of(
-        desk: &ReconcileContext<'_>,
+        context: &ReconcileContext<'_>,
         page: &[StatementLine],
     ) -> Result<Self, LedgerError> {
         let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
@@ -127,10 +127,10 @@ impl BookedItems {
         let nameless: Vec<(&str, &str)> = nameless
             .map(|line| (&*line.transaction_id, &*line.refund_id))
             .collect();
-        let (ledger, lane) = (desk.ledger, desk.lane);
+        let (ledger, lane) = (context.ledger, context.lane);
         let mut first = HashMap::new();
         for kind in [LineKind::Payment, LineKind::Reversal] {
-            let listed = desk
+            let listed = context
                 .listed(
                     NumberKind::Order,
                     &[kind],
@@ -149,7 +149,7 @@ impl BookedItems {
             .filter(|id| !id.is_empty())
             .collect();
         for (by, numbers) in [(NumberKind::Refund, &refunds), (NumberKind::RefundId, &ids)] {
-            let listed = desk.listed(by, &[LineKind::Refund], numbers).await?;
+            let listed = context.listed(by, &[LineKind::Refund], numbers).await?;
             let by_id = by == NumberKind::RefundId;
             first.extend(
                 listed
@@ -157,20 +157,23 @@ impl BookedItems {
                     .map(|(number, listed)| ((LineKind::Refund, by_id, number), listed)),
             );
         }
-        let taken_back =
-            taken_back(desk, &numbers(&[LineKind::Reversal], |line| &line.order_no)).await?;
+        let taken_back = taken_back(
+            context,
+            &numbers(&[LineKind::Reversal], |line| &line.order_no),
+        )
+        .await?;
         let receipts = ledger
-            .refunds_with_receipt(lane, &desk.refunds, desk.payments_of, &nameless)
+            .refunds_with_receipt(lane, &context.refunds, context.payments_of, &nameless)
             .await?;
         Ok(Self {
             payments: by_number(
                 ledger
-                    .items_by_order_no(lane, &desk.payments, &orders)
+                    .items_by_order_no(lane, &context.payments, &orders)
                     .await?,
             ),
             refunds: by_number(
                 ledger
-                    .items_by_order_no(lane, &desk.refunds, &refunds)
+                    .items_by_order_no(lane, &context.refunds, &refunds)
                     .await?,
             ),
             receipts: receipts
@@ -207,30 +210,31 @@ impl BookedItems {
 
 /// Of these payments, those that an item of ours has taken back under the key that its kind makes.
 async fn taken_back(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     orders: &[&str],
 ) -> Result<HashSet<String>, LedgerError> {
     let mut by_key = HashMap::new();
-    for kind in &desk.reversals {
+    for kind in &context.reversals {
         let keys = orders.iter().flat_map(|order| {
             kind.keys_about(order)
                 .into_iter()
                 .map(move |key| (key, *order))
         });
-        by_key
-            .extend(keys.map(|(key, order)| (KeyHash::of(desk.account, &kind.name, &key), order)));
+        by_key.extend(
+            keys.map(|(key, order)| (KeyHash::of(context.account, &kind.name, &key), order)),
+        );
     }
     if by_key.is_empty() {
         return Ok(HashSet::new());
     }
-    let kinds: Vec<&str> = desk
+    let kinds: Vec<&str> = context
         .reversals
         .iter()
         .map(|kind| kind.name.as_str())
         .collect();
-    let items = desk
+    let items = context
         .ledger
-        .items_with_keys(desk.lane, &kinds, by_key.keys().copied().collect())
+        .items_with_keys(context.lane, &kinds, by_key.keys().copied().collect())
         .await?;
     let succeeded = items.iter().filter(|item| item.state == State::Succeeded);
     Ok(succeeded
@@ -285,14 +289,14 @@ fn count(day: &str, line: &StatementLine, is_others: bool, found: &mut Findings)
 
 /// Compares a line with its item.
 pub(super) async fn judge(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
     books: &BookedItems,
     found: &mut Findings,
 ) -> Result<(), LedgerError> {
     let item = books.item(line);
-    match others_rule(desk, line, books) {
+    match others_rule(context, line, books) {
         None => {}
         Some(OthersRule::Ignore) => {
             found.counts.lines_of_others += 1;
@@ -325,16 +329,16 @@ pub(super) async fn judge(
             return Ok(());
         }
         LineVerdict::Evidence => match item {
-            Some(item) if apply_evidence(desk, day, line, item, found).await? => {}
+            Some(item) if apply_evidence(context, day, line, item, found).await? => {}
             Some(_) | None => return Ok(()),
         },
     }
-    let span = desk.window.span();
+    let span = context.window.span();
     let inside = item
         .and_then(|item| item.sent_at)
         .is_some_and(|at| span.from <= at && at < span.until);
     found.counts.lines_of_other_days += u64::from(!inside);
-    if let Some(other) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
+    if let Some(other) = context.fee_rate.and_then(|rate| other_fee(line, rate)) {
         found.differs(fee_difference(day, line, item, &other));
     }
     Ok(())
@@ -342,7 +346,7 @@ pub(super) async fn judge(
 
 /// Puts the line to the item's state machine; says whether they agree now.
 async fn apply_evidence(
-    desk: &ReconcileContext<'_>,
+    context: &ReconcileContext<'_>,
     day: &str,
     line: &StatementLine,
     item: &BookedItem,
@@ -360,7 +364,7 @@ async fn apply_evidence(
         return Ok(false);
     };
     let receipt = Receipt(receipt(line).to_owned());
-    let now = desk.clock.now();
+    let now = context.clock.now();
     let shown = StatementEvidence {
         day: day.to_owned(),
         line: line.line,
@@ -369,7 +373,7 @@ async fn apply_evidence(
         amount,
         now,
     };
-    match desk.ledger.apply_statement_line(item.id, &shown).await? {
+    match context.ledger.apply_statement_line(item.id, &shown).await? {
         EvidenceOutcome::Closed => {
             let place = LineRef {
                 day: day.to_owned(),

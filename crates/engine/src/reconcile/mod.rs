@@ -181,7 +181,7 @@ async fn reconcile(
         kinds.map(|kind| kind.name.as_str()).collect()
     };
     let is_reversal = |kind: &&JobKind| kind.in_statement == Some(StatementRole::Reversal);
-    let desk = ReconcileContext {
+    let context = ReconcileContext {
         ledger,
         clock,
         lane,
@@ -212,16 +212,16 @@ async fn reconcile(
         until: context.claimed.lease_until,
     };
     let mut found = Findings::default();
-    lines::read(&desk, &statements, &mut found).await?;
-    items::look(&desk, &mut found).await?;
+    lines::read(&context, &statements, &mut found).await?;
+    items::look(&context, &mut found).await?;
     found.sort();
-    follow_up::keep(&desk, &mut found).await?;
+    follow_up::keep(&context, &mut found).await?;
     found.sort_kept();
-    log_new(&desk, &found);
+    log_new(&context, &found);
     let about = report::ReportHeading {
         lane,
-        from: &desk.ends.0,
-        to: &desk.ends.1,
+        from: &context.ends.0,
+        to: &context.ends.1,
         made_at: clock.now(),
     };
     let written = report::write(files, &about, &found).await?;
@@ -238,7 +238,7 @@ async fn reconcile(
 }
 
 /// Money may have moved against what is known: whoever reads the log hears of each once.
-fn log_new(desk: &ReconcileContext<'_>, found: &Findings) {
+fn log_new(context: &ReconcileContext<'_>, found: &Findings) {
     let kept = found.differences.iter().zip(&found.kept);
     let news = kept.filter(|(difference, kept)| {
         difference.reason == DifferenceReason::State
@@ -247,7 +247,7 @@ fn log_new(desk: &ReconcileContext<'_>, found: &Findings) {
     });
     for (difference, kept) in news.take(LOGGED) {
         tracing::error!(
-            lane.name = desk.lane,
+            lane.name = context.lane,
             difference.id = kept.id,
             item.id = difference.item,
             item.state = difference.our_state.map(payrun_domain::item::State::as_str),

@@ -1,7 +1,7 @@
 //! Reconciling a small ledger, from planning to the report.
 
+mod accounted_once;
 mod cases;
-mod every;
-mod life;
+mod differences_over_time;
+mod reconcile_fixture;
 mod reports;
-mod world;

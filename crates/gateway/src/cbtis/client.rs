@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use super::request::{Prepared, QUERY, ReplyData, prepare};
+use super::request::{PreparedCbtis, QUERY, ReplyData, prepare};
 use super::sign::verifies;
 use super::token::{NoToken, TokenCache};
 use super::wire::{self, MASKED};
@@ -24,7 +24,7 @@ use payrun_system::clock::Clock;
 
 /// An account at CBTIS.
 #[derive(Debug)]
-pub struct Client {
+pub struct CbtisClient {
     base: String,
     config: CbtisConfig,
     tokens: TokenCache,
@@ -32,7 +32,7 @@ pub struct Client {
     clock: Clock,
 }
 
-impl Client {
+impl CbtisClient {
     /// Reads an account. Sends nothing.
     ///
     /// # Errors
@@ -41,9 +41,9 @@ impl Client {
         config: &CbtisConfig,
         transport: Transport,
         clock: Clock,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, CbtisClientError> {
         Ok(Self {
-            base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
+            base: read_base(&config.base_url).ok_or(CbtisClientError::BaseUrl)?,
             tokens: TokenCache::new(config.access_token.clone()),
             config: config.clone(),
             transport,
@@ -121,7 +121,7 @@ impl Client {
             .await
     }
 
-    fn request(&self, prepared: &Prepared, token: &SecretString) -> Result<Request, String> {
+    fn request(&self, prepared: &PreparedCbtis, token: &SecretString) -> Result<Request, String> {
         let token = format!("{}{}", self.config.token_prefix, token.expose_secret());
         let headers = [
             ("content-type", "application/json"),
@@ -160,7 +160,7 @@ impl Client {
 
     async fn look(&self) -> Vec<Probe> {
         let body = Bytes::from_static(br#"{"merchant_order_id":"payrun-probe"}"#);
-        let prepared = Prepared {
+        let prepared = PreparedCbtis {
             path: QUERY.into(),
             body,
             about: ReplyData::Payment,
@@ -197,7 +197,7 @@ impl Client {
     }
 }
 
-impl Gateway for Client {
+impl Gateway for CbtisClient {
     fn prepare(&self, within: Duration) -> BoxFuture<'_, Result<(), Observation>> {
         Box::pin(async move { self.token(within).await.map(drop).map_err(without_token) })
     }
@@ -260,7 +260,7 @@ fn without_token(error: NoToken) -> Observation {
 
 /// Why an account cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
+pub enum CbtisClientError {
     /// `base_url` is not scheme and host.
     #[error(
         "base_url: https:// and a host are expected, without a path (http:// for this machine only)"

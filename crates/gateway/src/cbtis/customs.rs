@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::request::{Prepared, ReplyData, prepared};
+use super::request::{PreparedCbtis, ReplyData, prepared};
 use super::wire::facts;
 use crate::cbtis::account::{CbtisCustoms, CustomsAmounts};
 use crate::customs::{DeclarationIds, NamedDeclaration, RefilingMethod, SubOrderFees, duty};
@@ -20,7 +20,7 @@ use payrun_domain::money::decimal_text;
 const CURRENCY: &str = "CNY";
 
 /// Prepares a call of this file; none if its operation is another's.
-pub(super) fn prepare(call: &Call, config: &CbtisCustoms) -> Option<Result<Prepared, String>> {
+pub(super) fn prepare(call: &Call, config: &CbtisCustoms) -> Option<Result<PreparedCbtis, String>> {
     match call.operation.as_str() {
         "declare" => Some(declare(call, config)),
         "declare_query" => Some(query(call, config)),
@@ -31,7 +31,7 @@ pub(super) fn prepare(call: &Call, config: &CbtisCustoms) -> Option<Result<Prepa
 
 /// A declaration with all its terms. WeChat Pay takes the currency when it is created, and none
 /// when it is modified.
-fn declare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
+fn declare(call: &Call, config: &CbtisCustoms) -> Result<PreparedCbtis, String> {
     let mut body = terms(call, config)?;
     if declaration_ids(call)?.sub_order_no.is_some() {
         body.insert(config.name("fee_type"), CURRENCY.into());
@@ -43,7 +43,7 @@ fn declare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     )
 }
 
-fn modify(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
+fn modify(call: &Call, config: &CbtisCustoms) -> Result<PreparedCbtis, String> {
     prepared(
         &config.update_path,
         &Value::Object(terms(call, config)?),
@@ -96,7 +96,7 @@ fn sub_order(
     Ok(())
 }
 
-fn query(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
+fn query(call: &Call, config: &CbtisCustoms) -> Result<PreparedCbtis, String> {
     let which = declaration_ids(call)?;
     let body = named(&which, config)?;
     prepared(
@@ -106,7 +106,7 @@ fn query(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     )
 }
 
-fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
+fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<PreparedCbtis, String> {
     match RefilingMethod::of(call)? {
         RefilingMethod::Modify => modify(call, config),
         RefilingMethod::Redeclare => {

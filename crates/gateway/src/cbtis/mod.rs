@@ -13,4 +13,4 @@ mod sign;
 mod token;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::{CbtisClient, CbtisClientError};

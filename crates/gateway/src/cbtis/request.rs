@@ -12,7 +12,7 @@ use crate::exchange::{required, text};
 
 /// A request before the token is put on it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Prepared {
+pub(super) struct PreparedCbtis {
     pub path: String,
     pub body: Bytes,
     pub about: ReplyData,
@@ -31,7 +31,7 @@ pub(super) enum ReplyData {
 ///
 /// # Errors
 /// In words, if the call is not one of this gateway or lacks something; nothing can be sent then.
-pub(super) fn prepare(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
+pub(super) fn prepare(call: &Call, config: &CbtisConfig) -> Result<PreparedCbtis, String> {
     match call.operation.as_str() {
         "payment_create" => create(call, config),
         "payment_query" => query(call),
@@ -46,7 +46,7 @@ pub(super) fn prepare(call: &Call, config: &CbtisConfig) -> Result<Prepared, Str
 }
 
 /// `POST …/payment_intents/create` (the CBTIS document, "Initialize a Payment Intent").
-fn create(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
+fn create(call: &Call, config: &CbtisConfig) -> Result<PreparedCbtis, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let flow = text(call, "flow").unwrap_or("official_account");
     if !["official_account", "mini_program", "qrcode", "mobile_web"].contains(&flow) {
@@ -75,7 +75,7 @@ fn create(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
 }
 
 /// `POST …/payment_intents/query`, by CBTIS's number where the input has one, else by ours.
-fn query(call: &Call) -> Result<Prepared, String> {
+fn query(call: &Call) -> Result<PreparedCbtis, String> {
     let body = match text(call, "transaction_id") {
         Some(id) => json!({ "order_id": id }),
         None => {
@@ -87,7 +87,7 @@ fn query(call: &Call) -> Result<Prepared, String> {
 
 /// A refund (docs.globalcbtis.com, "Refunds"): the payment by one of its numbers, our number, the
 /// amount, in the payment's currency, and nothing else.
-fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
+fn refund(call: &Call, config: &CbtisConfig) -> Result<PreparedCbtis, String> {
     let amount = call.amount.ok_or("a refund has an amount")?;
     let mut body = match text(call, "transaction_id") {
         Some(id) => json!({ "payment_order_id": id }),
@@ -102,7 +102,7 @@ fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
 }
 
 /// What became of a refund.
-fn refund_query(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
+fn refund_query(call: &Call, config: &CbtisConfig) -> Result<PreparedCbtis, String> {
     let body = match text(call, "refund_id") {
         Some(id) => json!({ "refund_id": id }),
         None => json!({ "merchant_refund_id": call.order_no.as_str() }),
@@ -115,9 +115,13 @@ const CREATE: &str = "/mch-api/v1/pa/payment_intents/create";
 /// Where they are asked about.
 pub(super) const QUERY: &str = "/mch-api/v1/pa/payment_intents/query";
 
-pub(super) fn prepared(path: &str, body: &Value, about: ReplyData) -> Result<Prepared, String> {
+pub(super) fn prepared(
+    path: &str,
+    body: &Value,
+    about: ReplyData,
+) -> Result<PreparedCbtis, String> {
     let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-    Ok(Prepared {
+    Ok(PreparedCbtis {
         path: path.to_owned(),
         body: body.into(),
         about,

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use super::request::{Prepared, ReplyData, prepare};
+use super::request::{PreparedEgms, ReplyData, prepare};
 use super::sign::{Message, SignKey};
 use super::wire::{self, MASKED};
 use crate::egms::account::EgmsConfig;
@@ -39,7 +39,7 @@ const NOT_FOUND: &str = "not_found";
 
 /// An account at EGMS.
 #[derive(Debug)]
-pub struct Client {
+pub struct EgmsClient {
     base: String,
     config: EgmsConfig,
     /// The key that signs.
@@ -50,7 +50,7 @@ pub struct Client {
     clock: Clock,
 }
 
-impl Client {
+impl EgmsClient {
     /// Reads the key of an account. Sends nothing.
     ///
     /// # Errors
@@ -59,13 +59,13 @@ impl Client {
         config: &EgmsConfig,
         transport: Transport,
         clock: Clock,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, EgmsClientError> {
         if config
             .sign_keys
             .iter()
             .any(|key| key.expose_secret().is_empty())
         {
-            return Err(ClientError::SignKey);
+            return Err(EgmsClientError::SignKey);
         }
         let keys: Vec<SignKey> = config
             .sign_keys
@@ -73,8 +73,8 @@ impl Client {
             .map(|key| SignKey::new(key.clone(), config.sign_type))
             .collect();
         Ok(Self {
-            base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
-            key: keys.first().ok_or(ClientError::SignKey)?.clone(),
+            base: read_base(&config.base_url).ok_or(EgmsClientError::BaseUrl)?,
+            key: keys.first().ok_or(EgmsClientError::SignKey)?.clone(),
             keys,
             config: config.clone(),
             transport,
@@ -136,11 +136,11 @@ impl Client {
         }
     }
 
-    fn signed(&self, prepared: &Prepared, date_time: &str) -> Result<Request, String> {
+    fn signed(&self, prepared: &PreparedEgms, date_time: &str) -> Result<Request, String> {
         let msg_id = nonce()
             .map_err(|error| error.to_string())?
             .to_ascii_lowercase();
-        let Prepared {
+        let PreparedEgms {
             method,
             target,
             body,
@@ -194,7 +194,7 @@ impl Client {
             .ok_or("the signature is not EGMS's")
     }
 
-    fn read(&self, response: &Response, asked: &Prepared) -> Observation {
+    fn read(&self, response: &Response, asked: &PreparedEgms) -> Observation {
         let verified = self.verify(
             asked.method.as_str(),
             &asked.target,
@@ -245,7 +245,7 @@ impl Client {
     }
 
     /// Under which key we signed, and under which the reply verified, for people.
-    fn key_used(&self, response: &Response, asked: &Prepared) -> String {
+    fn key_used(&self, response: &Response, asked: &PreparedEgms) -> String {
         let used = self.verify(
             asked.method.as_str(),
             &asked.target,
@@ -268,7 +268,7 @@ impl Client {
             "/g2/v1/payment/mer/{}/evo.e-commerce.payment?merchantTransID=payrun-probe",
             self.config.sid
         );
-        let prepared = Prepared {
+        let prepared = PreparedEgms {
             method: Method::GET,
             target,
             body: Bytes::new(),
@@ -295,7 +295,7 @@ impl Client {
     }
 }
 
-impl Gateway for Client {
+impl Gateway for EgmsClient {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move { redaction::redact(call, self.observe(call).await) })
     }
@@ -359,7 +359,7 @@ fn date_time(now: Timestamp) -> String {
 
 /// Why an account cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
+pub enum EgmsClientError {
     /// `base_url` is not scheme and host.
     #[error(
         "base_url: https:// and a host are expected, without a path (http:// for this machine only)"

@@ -10,4 +10,4 @@ mod request;
 mod sign;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::{EgmsClient, EgmsClientError};

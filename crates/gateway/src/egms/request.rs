@@ -15,7 +15,7 @@ use payrun_domain::money::Amount;
 
 /// A request before it is signed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Prepared {
+pub(super) struct PreparedEgms {
     pub method: Method,
     /// Path and query, percent-encoded.
     pub target: String,
@@ -57,7 +57,7 @@ pub(super) fn prepare(
     call: &Call,
     config: &EgmsConfig,
     date_time: &str,
-) -> Result<Prepared, String> {
+) -> Result<PreparedEgms, String> {
     match call.operation.as_str() {
         "payment" => payment(call, config, date_time),
         "cancel" => undo(call, config, date_time, ReplyData::Cancel),
@@ -72,7 +72,7 @@ pub(super) fn prepare(
 }
 
 /// `POST …/evo.e-commerce.payment` by WeChat Pay on one of its platforms.
-fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared, String> {
+fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<PreparedEgms, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let platform = text(call, "platform").unwrap_or("WEB");
     if !["WEB", "WAP", "APP", "MINI", "INWALLET"].contains(&platform) {
@@ -120,7 +120,7 @@ fn undo(
     config: &EgmsConfig,
     date_time: &str,
     about: ReplyData,
-) -> Result<Prepared, String> {
+) -> Result<PreparedEgms, String> {
     let trans_amount = match about {
         ReplyData::Refund => Some(TransAmount::of(
             call.amount.ok_or("a refund has an amount")?,
@@ -138,9 +138,9 @@ fn undo(
     Ok(post(call, target, json(&body)?, about))
 }
 
-fn post(call: &Call, target: String, body: Bytes, about: ReplyData) -> Prepared {
+fn post(call: &Call, target: String, body: Bytes, about: ReplyData) -> PreparedEgms {
     let idempotency_key = Some(call.order_no.as_str().to_owned());
-    Prepared {
+    PreparedEgms {
         method: Method::POST,
         target,
         body,
@@ -161,14 +161,14 @@ fn bounded_text<'a>(call: &'a Call, field: &str, most: usize) -> Result<Option<&
 }
 
 /// `GET` of a payment, cancellation or refund by its own `merchantTransID`.
-fn query(call: &Call, config: &EgmsConfig, about: ReplyData) -> Prepared {
+fn query(call: &Call, config: &EgmsConfig, about: ReplyData) -> PreparedEgms {
     let given = match about {
         ReplyData::Payment => text(call, "out_trade_no"),
         ReplyData::Cancel | ReplyData::Refund => None,
     };
     let number = percent_encode(given.unwrap_or(call.order_no.as_str()));
     let target = format!("{}?merchantTransID={number}", path(config, about));
-    Prepared {
+    PreparedEgms {
         method: Method::GET,
         target,
         body: Bytes::new(),

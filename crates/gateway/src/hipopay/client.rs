@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use thiserror::Error;
 
-use super::request::{Prepared, Pricing, ReplyKind, prepare};
+use super::request::{PreparedHipopay, Pricing, ReplyKind, prepare};
 use super::sign::{request_message, signed_part, verified};
 use super::wire::{self, MASKED};
 use crate::exchange::{
@@ -40,7 +40,7 @@ const NOTICE_AGE_MAX: Duration = Duration::from_secs(2 * 3_600);
 
 /// An account at HipoPay.
 #[derive(Debug)]
-pub struct Client {
+pub struct HipopayClient {
     base: String,
     config: HipopayConfig,
     key: SigningKey,
@@ -50,7 +50,7 @@ pub struct Client {
     clock: Clock,
 }
 
-impl Client {
+impl HipopayClient {
     /// Reads the keys of an account. Sends nothing.
     ///
     /// # Errors
@@ -59,16 +59,17 @@ impl Client {
         config: &HipopayConfig,
         transport: Transport,
         clock: Clock,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, HipopayClientError> {
         let platform = config
             .platform_public_keys
             .iter()
             .map(|pem| VerifyingKey::from_pem(pem))
             .collect::<Result<_, _>>();
         Ok(Self {
-            base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
-            key: SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?,
-            platform: platform.map_err(ClientError::PlatformKey)?,
+            base: read_base(&config.base_url).ok_or(HipopayClientError::BaseUrl)?,
+            key: SigningKey::from_pem(&config.merchant_key)
+                .map_err(HipopayClientError::MerchantKey)?,
+            platform: platform.map_err(HipopayClientError::PlatformKey)?,
             config: config.clone(),
             transport,
             clock,
@@ -134,7 +135,7 @@ impl Client {
     /// Signs a request over all its parameters (docs/gateways/hipopay.md, "Authentication and
     /// signatures"). The wire is ordinary percent-encoding, whatever the string to sign leaves as
     /// it is.
-    fn signed(&self, prepared: &Prepared) -> Result<Request, String> {
+    fn signed(&self, prepared: &PreparedHipopay) -> Result<Request, String> {
         let timestamp = self.clock.now().seconds().to_string();
         let message = request_message(&prepared.params, &timestamp, self.config.encoding);
         let signature = self
@@ -176,7 +177,7 @@ impl Client {
 
     async fn look(&self) -> Vec<Probe> {
         let params = vec![("out_trade_id".to_owned(), "payrun-probe".to_owned())];
-        let prepared = Prepared {
+        let prepared = PreparedHipopay {
             method: Method::GET,
             path: "/payment",
             params,
@@ -206,7 +207,7 @@ impl Client {
     }
 }
 
-impl Gateway for Client {
+impl Gateway for HipopayClient {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move { redaction::redact(call, self.observe(call).await) })
     }
@@ -267,7 +268,7 @@ fn read(response: &Response, kind: ReplyKind) -> Observation {
 
 /// Why an account cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
+pub enum HipopayClientError {
     /// `base_url` is not scheme and host.
     #[error(
         "base_url: https:// and a host are expected, without a path (http:// for this machine only)"

@@ -9,7 +9,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::request::{Prepared, ReplyKind, pair};
+use super::request::{PreparedHipopay, ReplyKind, pair};
 use super::wire::facts;
 use crate::customs::{
     DeclarationIds, NamedDeclaration, RefilingMethod, SubOrderFees, card_number, duty,
@@ -22,7 +22,7 @@ use payrun_domain::money::{Amount, Currency, decimal_text};
 const DECLARATION: &str = "/wechatpay/declaration";
 
 /// Prepares a call of this file; none if its operation is another's.
-pub(super) fn prepare(call: &Call) -> Option<Result<Prepared, String>> {
+pub(super) fn prepare(call: &Call) -> Option<Result<PreparedHipopay, String>> {
     match call.operation.as_str() {
         "declare" => Some(declare(call, "ADD")),
         "declare_query" => Some(query(call)),
@@ -33,7 +33,7 @@ pub(super) fn prepare(call: &Call) -> Option<Result<Prepared, String>> {
 
 /// `POST /wechatpay/declaration`. To modify, HipoPay wants all parameters of the first declaration
 /// again.
-fn declare(call: &Call, action_type: &str) -> Result<Prepared, String> {
+fn declare(call: &Call, action_type: &str) -> Result<PreparedHipopay, String> {
     let which = declaration_ids(call)?;
     let fees = SubOrderFees::of(call)?;
     let currency = fees.order.currency();
@@ -73,7 +73,7 @@ fn person(call: &Call) -> Result<Vec<(String, String)>, String> {
 }
 
 /// `GET /wechatpay/declaration`.
-fn query(call: &Call) -> Result<Prepared, String> {
+fn query(call: &Call) -> Result<PreparedHipopay, String> {
     let which = declaration_ids(call)?;
     let params = vec![
         pair("sub_order_no", sub_order(&which)),
@@ -83,7 +83,7 @@ fn query(call: &Call) -> Result<Prepared, String> {
 }
 
 /// `POST /wechatpay/redeclaration`, or the declaration once more with `MODIFY`.
-fn redeclare(call: &Call) -> Result<Prepared, String> {
+fn redeclare(call: &Call) -> Result<PreparedHipopay, String> {
     match RefilingMethod::of(call)? {
         RefilingMethod::Modify => declare(call, "MODIFY"),
         RefilingMethod::Redeclare => {
@@ -125,8 +125,8 @@ fn prepared(
     path: &'static str,
     params: Vec<(String, String)>,
     which: DeclarationIds,
-) -> Prepared {
-    Prepared {
+) -> PreparedHipopay {
+    PreparedHipopay {
         method,
         path,
         params,

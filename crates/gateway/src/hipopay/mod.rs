@@ -11,4 +11,4 @@ mod request;
 mod sign;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::{HipopayClient, HipopayClientError};

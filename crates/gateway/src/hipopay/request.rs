@@ -17,7 +17,7 @@ use payrun_domain::money::{Amount, Currency};
 
 /// A request before it is signed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Prepared {
+pub(super) struct PreparedHipopay {
     pub method: Method,
     pub path: &'static str,
     pub params: Vec<(String, String)>,
@@ -41,7 +41,7 @@ pub(super) enum ReplyKind {
 ///
 /// # Errors
 /// In words, if the call is not one of this gateway or lacks something; nothing can be sent then.
-pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
+pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<PreparedHipopay, String> {
     match call.operation.as_str() {
         "mini_program_payment" => mini_program_payment(call, config),
         "payment_query" => Ok(payment_query(call)),
@@ -113,7 +113,7 @@ fn price(call: &Call, pricing: Pricing) -> Result<(String, &'static str), String
 
 /// `POST /wechatpay/mini_program/payment`. HipoPay does not ask for a signature here; ours is
 /// signed all the same.
-fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
+fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<PreparedHipopay, String> {
     let pricing = Pricing::of(&call.input);
     let (amount, currency) = price(call, pricing)?;
     let mut params = vec![
@@ -129,7 +129,7 @@ fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared,
     ];
     params.extend(text(call, "is_rmb").map(|is_rmb| pair("is_rmb", is_rmb)));
     let reply = ReplyKind::Payment(pricing);
-    Ok(Prepared {
+    Ok(PreparedHipopay {
         method: Method::POST,
         path: "/wechatpay/mini_program/payment",
         params,
@@ -138,7 +138,7 @@ fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared,
 }
 
 /// `GET /payment`, by HipoPay's number where the input has one, else by ours.
-fn payment_query(call: &Call) -> Prepared {
+fn payment_query(call: &Call) -> PreparedHipopay {
     let which = match text(call, "transaction_id") {
         Some(id) => pair("payment_no", id),
         None => pair(
@@ -147,7 +147,7 @@ fn payment_query(call: &Call) -> Prepared {
         ),
     };
     let reply = ReplyKind::Payment(Pricing::of(&call.input));
-    Prepared {
+    PreparedHipopay {
         method: Method::GET,
         path: "/payment",
         params: vec![which],
@@ -157,7 +157,7 @@ fn payment_query(call: &Call) -> Prepared {
 
 /// `POST /payment_refund` of the payment that the input names by HipoPay's number
 /// (`transaction_id`).
-fn refund(call: &Call) -> Result<Prepared, String> {
+fn refund(call: &Call) -> Result<PreparedHipopay, String> {
     let amount = call
         .amount
         .ok_or("a refund has an amount: without one HipoPay would refund the whole payment")?;
@@ -166,7 +166,7 @@ fn refund(call: &Call) -> Result<Prepared, String> {
         pair("out_refund_id", call.order_no.as_str()),
         pair("refund_amount", &amount.decimal()),
     ];
-    Ok(Prepared {
+    Ok(PreparedHipopay {
         method: Method::POST,
         path: "/payment_refund",
         params,
@@ -175,12 +175,12 @@ fn refund(call: &Call) -> Result<Prepared, String> {
 }
 
 /// `GET /payment_refund`, by HipoPay's number where the input has one, else by ours.
-fn refund_query(call: &Call) -> Prepared {
+fn refund_query(call: &Call) -> PreparedHipopay {
     let which = match text(call, "refund_id") {
         Some(id) => pair("refund_no", id),
         None => pair("out_refund_id", call.order_no.as_str()),
     };
-    Prepared {
+    PreparedHipopay {
         method: Method::GET,
         path: "/payment_refund",
         params: vec![which],
@@ -189,13 +189,13 @@ fn refund_query(call: &Call) -> Prepared {
 }
 
 /// `GET /wechatpay/forex_rate` of the currency in the input, else of the call's amount.
-fn exchange_rate(call: &Call) -> Result<Prepared, String> {
+fn exchange_rate(call: &Call) -> Result<PreparedHipopay, String> {
     let of_amount = call.amount.map(|amount| amount.currency().code());
     let currency = text(call, "of")
         .or(of_amount)
         .ok_or("the call has no currency")?;
     let params = vec![pair("currency", currency)];
-    Ok(Prepared {
+    Ok(PreparedHipopay {
         method: Method::GET,
         path: "/wechatpay/forex_rate",
         params,
@@ -205,14 +205,14 @@ fn exchange_rate(call: &Call) -> Result<Prepared, String> {
 
 /// `GET /download_bill` of one day, from its first to its last second (docs/gateways/hipopay.md,
 /// "Notes to the table").
-fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
+fn statement(call: &Call, config: &HipopayConfig) -> Result<PreparedHipopay, String> {
     let day = statement_file::compact(statement_file::day(call, "date")?);
     let params = vec![
         pair("merchant_no", &config.merchant_no),
         pair("start_date", &day),
         pair("end_date", &day),
     ];
-    Ok(Prepared {
+    Ok(PreparedHipopay {
         method: Method::GET,
         path: "/download_bill",
         params,

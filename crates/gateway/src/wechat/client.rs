@@ -17,8 +17,8 @@ use super::customs;
 use super::merchant_ids::Ids;
 use super::orders::families;
 use super::platform_keys::{Keyring, KeyringError, has_signature};
-use super::request::{Prepared, ReplyKind, prepare};
-use super::sign::{KeyError, Merchant, MerchantKey, SigningKey};
+use super::request::{PreparedWechat, ReplyKind, prepare};
+use super::sign::{KeyError, Merchant, RequestSigningKey, SigningKey};
 use super::transport::{Response, Transport, TransportFailure};
 use super::wire::{self, Contract, TransactionBody};
 use super::{notification, orders, refund_list, refunds, settlements, statement};
@@ -27,7 +27,7 @@ use crate::exchange::{
     retry_after, unread, unreadable,
 };
 use crate::notification::{Notification, NotificationProtocol};
-use crate::wechat::account::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
+use crate::wechat::account::{MerchantKey, WechatConfig, WechatMode};
 use crate::{
     BoxFuture, Call, Delivery, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, redaction,
     statement_file,
@@ -37,7 +37,7 @@ use payrun_system::clock::Clock;
 
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
-pub struct Client {
+pub struct WechatClient {
     pub(super) mode: WechatMode,
     /// Whether settlements are asked for by the sub-merchant.
     pub(super) settlements_by_sub_merchant: bool,
@@ -50,7 +50,7 @@ pub struct Client {
     pub(super) api_key: ApiKey,
 }
 
-impl Client {
+impl WechatClient {
     /// Reads the keys of an account. Sends nothing.
     ///
     /// # Errors
@@ -59,8 +59,8 @@ impl Client {
         config: &WechatConfig,
         transport: Transport,
         clock: Clock,
-    ) -> Result<Self, ClientError> {
-        let refused = || ClientError::BaseUrl {
+    ) -> Result<Self, WechatClientError> {
+        let refused = || WechatClientError::BaseUrl {
             text: config.base_url.chars().take(200).collect(),
         };
         let base = read_base(&config.base_url).ok_or_else(refused)?;
@@ -69,14 +69,14 @@ impl Client {
             .iter()
             .map(merchant_key)
             .collect::<Result<_, _>>()?;
-        let api_key = || ApiKey::new(&config.api_v3_keys).map_err(ClientError::ApiKey);
+        let api_key = || ApiKey::new(&config.api_v3_keys).map_err(WechatClientError::ApiKey);
         let downloads = if config.platform.certificates {
             Some(api_key()?)
         } else {
             None
         };
-        let keyring =
-            Keyring::new(&config.platform.public_keys, downloads).map_err(ClientError::Platform)?;
+        let keyring = Keyring::new(&config.platform.public_keys, downloads)
+            .map_err(WechatClientError::Platform)?;
         let platform_id = config
             .platform
             .public_keys
@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// One request, and what came of it.
-    pub(super) async fn exchange(&self, request: Prepared, timeout: Duration) -> Observation {
+    pub(super) async fn exchange(&self, request: PreparedWechat, timeout: Duration) -> Observation {
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
         match before(
@@ -186,7 +186,7 @@ impl Client {
 
     /// Sends what was prepared. A person to be checked is encrypted here, under the platform's
     /// newest key.
-    async fn send(&self, request: &Prepared) -> Result<Response, TransportFailure> {
+    async fn send(&self, request: &PreparedWechat) -> Result<Response, TransportFailure> {
         let (method, target) = (request.method.clone(), request.target.as_str());
         if let ReplyKind::Customs(wanted) = &request.reply
             && let Some(person) = wanted.person()
@@ -419,7 +419,7 @@ impl Client {
     }
 }
 
-impl Gateway for Client {
+impl Gateway for WechatClient {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             let seen = match call.operation.as_str() {
@@ -474,9 +474,9 @@ impl Gateway for Client {
     }
 }
 
-fn merchant_key(config: &MerchantKeyConfig) -> Result<MerchantKey, ClientError> {
-    let key = SigningKey::from_pem(&config.key).map_err(ClientError::MerchantKey)?;
-    Ok(MerchantKey {
+fn merchant_key(config: &MerchantKey) -> Result<RequestSigningKey, WechatClientError> {
+    let key = SigningKey::from_pem(&config.key).map_err(WechatClientError::MerchantKey)?;
+    Ok(RequestSigningKey {
         serial: config.serial.clone(),
         key,
         from: config.from,
@@ -484,7 +484,7 @@ fn merchant_key(config: &MerchantKeyConfig) -> Result<MerchantKey, ClientError> 
 }
 
 /// When the first of our certificates expires whose key is then still in use.
-fn expires(keys: &[MerchantKeyConfig]) -> Option<Timestamp> {
+fn expires(keys: &[MerchantKey]) -> Option<Timestamp> {
     let replaced_at = keys.iter().skip(1).map(|key| key.from).chain([None]);
     let in_use = keys.iter().zip(replaced_at).filter_map(|(key, replaced)| {
         key.until
@@ -563,7 +563,7 @@ fn without_keys(error: KeyringError) -> Observation {
 
 /// Why an account cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
+pub enum WechatClientError {
     /// `base_url` is not scheme and host.
     #[error(
         "base_url is {text:?}: https:// and a host are expected, without a path (http:// for this machine only)"

@@ -16,8 +16,8 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::client::Client;
-use super::request::{Prepared, ReplyKind};
+use super::client::WechatClient;
+use super::request::{PreparedWechat, ReplyKind};
 use super::sensitive_fields::FieldSeal;
 use super::wire::facts;
 use crate::customs::{
@@ -50,14 +50,14 @@ enum ReplyForm {
     Declaration,
     /// A page of rows, and how many rows come before it.
     List(usize),
-    Identity(Person),
+    WechatAccountKeys(Person),
 }
 
 impl ExpectedDeclaration {
     /// The person whose fields are still to be encrypted and put into the request.
     pub(super) fn person(&self) -> Option<&Person> {
         match &self.form {
-            ReplyForm::Identity(person) => Some(person),
+            ReplyForm::WechatAccountKeys(person) => Some(person),
             ReplyForm::Declaration | ReplyForm::List(_) => None,
         }
     }
@@ -77,7 +77,7 @@ impl fmt::Debug for Person {
 }
 
 /// Prepares a call of this file; none if its operation is another's.
-pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Option<Result<Prepared, String>> {
+pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Option<Result<PreparedWechat, String>> {
     match call.operation.as_str() {
         "declare" => Some(declare(call, mode)),
         "declare_query" => Some(query(call, mode, 0)),
@@ -163,7 +163,7 @@ impl<'a> DeclaredOrder<'a> {
 }
 
 /// `POST /v3/global/customs/orders`.
-fn declare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+fn declare(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let which = DeclarationIds::of(call)?;
     let body = to_bytes(&DeclaredOrder::of_payment(call, mode, &which)?.with_terms(call)?)?;
     Ok(prepared(
@@ -178,7 +178,7 @@ fn declare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
 
 /// `POST /v3/global/customs/redeclare`, or to modify `PATCH /v3/global/customs/orders`, whose
 /// currency cannot be changed.
-fn redeclare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+fn redeclare(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let which = DeclarationIds::of(call)?;
     let (method, path, body) = match RefilingMethod::of(call)? {
         RefilingMethod::Redeclare => (
@@ -208,7 +208,7 @@ fn redeclare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     ))
 }
 
-impl Client {
+impl WechatClient {
     /// A declaration, on whatever page of the payment's its row is, within the time of one call.
     pub(super) async fn declaration(&self, call: &Call) -> Observation {
         let until = tokio::time::Instant::now() + call.timeout;
@@ -236,7 +236,7 @@ impl Client {
 
 /// `GET /v3/global/customs/orders`, by the sub-order, else by the gateway's number of the payment,
 /// else by ours.
-fn query(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prepared, String> {
+fn query(call: &Call, mode: &WechatMode, offset: usize) -> Result<PreparedWechat, String> {
     let which = DeclarationIds::of(call)?;
     let (mchid, appid) = ids(mode);
     let (order_type, order_no) = match (&which.sub_order_no, &which.transaction_id) {
@@ -263,7 +263,7 @@ fn query(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prepared, Stri
 
 /// `POST /v3/global/customs/verify-certificate`. [`with_person`] adds the person when the
 /// platform's key is known.
-fn identity_check(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+fn identity_check(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let which = DeclarationIds::of(call)?;
     let body = to_bytes(&DeclaredOrder::of_payment(call, mode, &which)?)?;
     let cert_id = card_number(required(call, "cert_id")?);
@@ -278,7 +278,7 @@ fn identity_check(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
         body,
         mode,
         which,
-        ReplyForm::Identity(person),
+        ReplyForm::WechatAccountKeys(person),
     ))
 }
 
@@ -304,13 +304,13 @@ fn prepared(
     mode: &WechatMode,
     which: DeclarationIds,
     form: ReplyForm,
-) -> Prepared {
+) -> PreparedWechat {
     let wanted = ExpectedDeclaration {
         which,
         mchid: ids(mode).0.to_owned(),
         form,
     };
-    Prepared {
+    PreparedWechat {
         method,
         target,
         body,
@@ -403,7 +403,7 @@ pub(super) fn read(
     }
     match &wanted.form {
         ReplyForm::Declaration => read_declaration(reply, &wanted.which, seen),
-        ReplyForm::Identity(_) => read_identity(reply, &wanted.which, seen),
+        ReplyForm::WechatAccountKeys(_) => read_identity(reply, &wanted.which, seen),
         ReplyForm::List(offset) => read_list(reply, &wanted.which, *offset, seen),
     }
 }

@@ -24,4 +24,4 @@ mod statement;
 mod wire;
 
 pub use crate::transport::{self, Transport};
-pub use client::{Client, ClientError};
+pub use client::{WechatClient, WechatClientError};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde::Deserialize;
 
-use super::client::Client;
+use super::client::WechatClient;
 use super::platform_keys::KeyringError;
 use super::refunds::read_refund;
 use super::wire::{self, EncryptedResource};
@@ -33,7 +33,7 @@ const SIGNED_BY: [&str; 4] = [
 /// How long a notification may wait for platform keys: it must be answered within 5 seconds.
 const KEYS_WITHIN: Duration = Duration::from_secs(4);
 
-impl Client {
+impl WechatClient {
     /// Reads a notification; what is not from the gateway, too old or too new, or not for this
     /// account, is not believed.
     pub async fn read_notification(

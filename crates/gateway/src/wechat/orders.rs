@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::merchant_ids::Ids;
-use super::request::{Prepared, ReplyKind, segment};
+use super::request::{PreparedWechat, ReplyKind, segment};
 use super::wire::AmountTotal;
 use crate::Call;
 use crate::exchange::{required, text};
@@ -34,7 +34,11 @@ pub(super) fn families(call: &Call) -> &'static [Family] {
 }
 
 /// `GET` of an order, by the gateway's number where the input has one, else by ours.
-pub(super) fn query(call: &Call, mode: &WechatMode, family: Family) -> Result<Prepared, String> {
+pub(super) fn query(
+    call: &Call,
+    mode: &WechatMode,
+    family: Family,
+) -> Result<PreparedWechat, String> {
     let number = || {
         segment(
             "out_trade_no",
@@ -56,14 +60,14 @@ pub(super) fn query(call: &Call, mode: &WechatMode, family: Family) -> Result<Pr
             Ids::of_deduction(mode).on(&format!("{DEDUCTIONS}/out-trade-no/{}", number()?), &[])
         }
     };
-    Ok(Prepared::get(target, ReplyKind::Transaction))
+    Ok(PreparedWechat::get(target, ReplyKind::Transaction))
 }
 
 const ORDERS: &str = "/v3/global/transactions";
 const DEDUCTIONS: &str = "/v3/global/papay/transactions";
 
 /// `POST /v3/global/micropay/transactions/pay`: the payer shows a code.
-pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let body = Micropay {
         ids: Ids::of_merchants_and_apps(mode),
@@ -82,7 +86,7 @@ pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<Prepared, Strin
         goods_tag: text(call, "goods_tag"),
         scene_info: SceneInfo::of(call)?,
     };
-    Prepared::post(
+    PreparedWechat::post(
         "/v3/global/micropay/transactions/pay".into(),
         &body,
         ReplyKind::Transaction,
@@ -91,15 +95,17 @@ pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<Prepared, Strin
 
 /// Withdraws an order. Which way it goes is the input's `way`: `close` what was not paid, `reverse`
 /// a quick payment, or reverse a `deduction`, which closes one that was not paid.
-pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let order = named(call)?;
     let order = order
         .as_deref()
         .ok_or("the call has neither transaction_id nor out_trade_no")?;
     let ids = Ids::of_merchants(mode);
     match text(call, "way").unwrap_or("close") {
-        "close" => Prepared::post(format!("{ORDERS}/{order}/close"), &ids, ReplyKind::Nothing),
-        "reverse" => Prepared::post(
+        "close" => {
+            PreparedWechat::post(format!("{ORDERS}/{order}/close"), &ids, ReplyKind::Nothing)
+        }
+        "reverse" => PreparedWechat::post(
             format!("/v3/global/micropay/transactions/{order}/reverse"),
             &ids,
             ReplyKind::Nothing,
@@ -108,12 +114,12 @@ pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<Prepared, String>
             let number = segment("out_trade_no", required(call, "out_trade_no")?)?;
             let target = format!("{DEDUCTIONS}/out-trade-no/{number}/reverse");
             match mode {
-                WechatMode::Common { mchid: _, appid: _ } => Ok(Prepared {
+                WechatMode::Common { mchid: _, appid: _ } => Ok(PreparedWechat {
                     method: http::Method::POST,
-                    ..Prepared::get(target, ReplyKind::Nothing)
+                    ..PreparedWechat::get(target, ReplyKind::Nothing)
                 }),
                 WechatMode::Institutional { .. } => {
-                    Prepared::post(target, &Ids::of_deduction(mode), ReplyKind::Nothing)
+                    PreparedWechat::post(target, &Ids::of_deduction(mode), ReplyKind::Nothing)
                 }
             }
         }
@@ -124,13 +130,13 @@ pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<Prepared, String>
 }
 
 /// `POST /v3/global/papay/contracts/{contract_id}/terminate`.
-pub(super) fn terminate(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+pub(super) fn terminate(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let id = segment("contract_id", required(call, "contract_id")?)?;
     let body = Termination {
         ids: Ids::of_contract(mode),
         termination_note: required(call, "reason")?,
     };
-    Prepared::post(
+    PreparedWechat::post(
         format!("/v3/global/papay/contracts/{id}/terminate"),
         &body,
         ReplyKind::Nothing,

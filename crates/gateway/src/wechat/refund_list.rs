@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::client::Client;
+use super::client::WechatClient;
 use super::merchant_ids::Ids;
 use super::refunds::{Payment, Refund, of};
-use super::request::{Prepared, ReplyKind};
+use super::request::{PreparedWechat, ReplyKind};
 use super::wire::read_amount;
 use crate::exchange::{EVIDENCE_MAX, before, bounded, percent_encode, unreadable};
 use crate::wechat::account::WechatMode;
@@ -21,7 +21,11 @@ const PAGE: usize = 20;
 const REFUNDS_MAX: usize = 50;
 
 /// `GET /v3/global/refunds?…`: a page of the refunds of a payment.
-pub(super) fn page(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prepared, String> {
+pub(super) fn page(
+    call: &Call,
+    mode: &WechatMode,
+    offset: usize,
+) -> Result<PreparedWechat, String> {
     let of = of(call)?;
     let name = match &of {
         Payment::Theirs(id) => format!("transaction_id={}", percent_encode(id)),
@@ -29,7 +33,7 @@ pub(super) fn page(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prep
     };
     let pairs = [name, format!("offset={offset}"), format!("count={PAGE}")];
     let target = Ids::of_merchants(mode).on("/v3/global/refunds", &pairs);
-    Ok(Prepared::get(target, ReplyKind::RefundList(of)))
+    Ok(PreparedWechat::get(target, ReplyKind::RefundList(of)))
 }
 
 /// Whether a query is of a payment's refunds.
@@ -81,7 +85,7 @@ pub(super) fn read_page(body: &[u8], of: &Payment, seen: &mut Observation) -> Re
 /// How many refunds the gateway says there are.
 const TOTAL: &str = "total_num";
 
-impl Client {
+impl WechatClient {
     /// All refunds of a payment: page after page, within the time of one call. Anything but a whole
     /// list is what the page that failed was.
     pub(super) async fn all_refunds(&self, call: &Call) -> Observation {

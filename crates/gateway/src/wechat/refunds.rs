@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::merchant_ids::Ids;
-use super::request::{Prepared, ReplyKind, segment};
+use super::request::{PreparedWechat, ReplyKind, segment};
 use super::wire::{facts, read_amount};
 use crate::exchange::{required, text, unreadable};
 use crate::wechat::account::WechatMode;
@@ -15,7 +15,11 @@ use crate::{Call, Observation};
 use payrun_domain::money::Amount;
 
 /// `POST /v3/global/refunds`. `paid` is what was paid, in main units; the gateway compares it.
-pub(super) fn refund(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
+pub(super) fn refund(
+    call: &Call,
+    mode: &WechatMode,
+    notify_url: &str,
+) -> Result<PreparedWechat, String> {
     let amount = call.amount.ok_or("a refund has an amount")?;
     let paid = Amount::parse(required(call, "paid")?, amount.currency())
         .map_err(|_| format!("paid is no amount in {}", amount.currency().code()))?;
@@ -36,7 +40,7 @@ pub(super) fn refund(call: &Call, mode: &WechatMode, notify_url: &str) -> Result
             currency: amount.currency().code(),
         },
     };
-    Prepared::post(
+    PreparedWechat::post(
         "/v3/global/refunds".into(),
         &body,
         ReplyKind::RefundAccepted,
@@ -44,11 +48,11 @@ pub(super) fn refund(call: &Call, mode: &WechatMode, notify_url: &str) -> Result
 }
 
 /// `GET /v3/global/refunds/out-refund-no/{out_refund_no}`.
-pub(super) fn refund_query(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+pub(super) fn refund_query(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let number = segment("out_refund_no", call.order_no.as_str())?;
     let target =
         Ids::of_merchants(mode).on(&format!("/v3/global/refunds/out-refund-no/{number}"), &[]);
-    Ok(Prepared::get(target, ReplyKind::Refund))
+    Ok(PreparedWechat::get(target, ReplyKind::Refund))
 }
 
 /// Which payment is meant: by the gateway's number or by ours.

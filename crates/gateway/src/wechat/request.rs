@@ -18,7 +18,7 @@ use crate::wechat::account::WechatMode;
 
 /// A request before it is signed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Prepared {
+pub(super) struct PreparedWechat {
     pub method: Method,
     /// Path and query, percent-encoded.
     pub target: String,
@@ -46,7 +46,7 @@ pub(super) enum ReplyKind {
     Customs(customs::ExpectedDeclaration),
 }
 
-impl Prepared {
+impl PreparedWechat {
     /// A request without a body.
     pub(super) fn get(target: String, reply: ReplyKind) -> Self {
         Self {
@@ -81,7 +81,7 @@ pub(super) fn prepare(
     call: &Call,
     mode: &WechatMode,
     notify_url: &str,
-) -> Result<Prepared, String> {
+) -> Result<PreparedWechat, String> {
     match call.operation.as_str() {
         "deduct" => deduct(call, mode, notify_url),
         "transaction" => orders::query(call, mode, Family::Deduction),
@@ -104,7 +104,7 @@ pub(super) fn prepare(
 }
 
 /// `POST /v3/global/papay/transactions` (docs/gateways/wechat.md, "Requests").
-fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
+fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<PreparedWechat, String> {
     let amount = call.amount.ok_or("a deduction has an amount")?;
     let (device_ip, device_id) = (text(call, "device_ip"), text(call, "device_id"));
     let deduction = Deduction {
@@ -126,7 +126,7 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
         }),
     };
     let body = serde_json::to_vec(&deduction).map_err(|error| error.to_string())?;
-    Ok(Prepared {
+    Ok(PreparedWechat {
         method: Method::POST,
         target: "/v3/global/papay/transactions".into(),
         body: body.into(),
@@ -135,10 +135,10 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
 }
 
 /// `GET /v3/global/papay/contracts/{contract_id}`.
-fn contract(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+fn contract(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let id = required(call, "contract_id")?;
     let path = format!("/v3/global/papay/contracts/{}", segment("contract_id", id)?);
-    Ok(Prepared::get(
+    Ok(PreparedWechat::get(
         Ids::of_contract(mode).on(&path, &[]),
         ReplyKind::Contract(id.to_owned()),
     ))
@@ -191,11 +191,14 @@ pub(super) mod samples {
         }
     }
 
-    pub(in super::super) fn prepare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+    pub(in super::super) fn prepare(
+        call: &Call,
+        mode: &WechatMode,
+    ) -> Result<PreparedWechat, String> {
         super::prepare(call, mode, "https://n")
     }
 
-    pub(in super::super) fn body(prepared: &Prepared) -> Value {
+    pub(in super::super) fn body(prepared: &PreparedWechat) -> Value {
         serde_json::from_slice(&prepared.body).unwrap()
     }
 }

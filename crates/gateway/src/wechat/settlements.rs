@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::client::Client;
-use super::request::{Prepared, ReplyKind};
+use super::client::WechatClient;
+use super::request::{PreparedWechat, ReplyKind};
 use crate::exchange::{EVIDENCE_MAX, bounded, percent_encode, unreadable};
 use crate::wechat::account::WechatMode;
 use crate::{Call, Delivery, Observation, statement_file};
@@ -51,7 +51,7 @@ impl SettlementState {
     }
 }
 
-impl Client {
+impl WechatClient {
     /// All batches settled from `from` to `to`, and all that are not settled yet, whenever they
     /// were traded.
     ///
@@ -127,7 +127,7 @@ impl Client {
         }
     }
 
-    fn page(&self, page: SettlementPage, window: &str) -> Prepared {
+    fn page(&self, page: SettlementPage, window: &str) -> PreparedWechat {
         let sub_mchid = match &self.mode {
             WechatMode::Institutional { sub_mchid, .. } if self.settlements_by_sub_merchant => {
                 format!("sub_mchid={}&", percent_encode(sub_mchid))
@@ -139,7 +139,7 @@ impl Client {
             SettlementState::Unsettle => "",
         };
         let (state, offset) = (page.state.as_str(), page.offset);
-        Prepared {
+        PreparedWechat {
             method: Method::GET,
             target: format!(
                 "/v3/global/settle/settlements?{sub_mchid}settle_state={state}{window}&offset={offset}&limit={LIMIT}"
@@ -213,12 +213,12 @@ struct SettlementBatch {
     settlement_date: String,
     trade_start_date: String,
     trade_end_date: String,
-    amount: Sums,
+    amount: SettlementSums,
     wallet_region: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Sums {
+struct SettlementSums {
     settled: i64,
     unsettle: i64,
     currency: String,
@@ -230,7 +230,7 @@ struct Sums {
 
 impl SettlementBatch {
     fn record(self, state: SettlementState) -> Map<String, Value> {
-        let Sums {
+        let SettlementSums {
             settled,
             unsettle,
             currency,

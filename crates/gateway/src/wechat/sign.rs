@@ -17,12 +17,12 @@ pub struct Merchant {
     /// `mchid`, or `sp_mchid` in institutional mode.
     pub mchid: String,
     /// Its keys in the order in which they are used: the first, and each other from its time on.
-    pub keys: Vec<MerchantKey>,
+    pub keys: Vec<RequestSigningKey>,
 }
 
 /// A key that signs requests.
 #[derive(Debug)]
-pub struct MerchantKey {
+pub struct RequestSigningKey {
     /// The serial of the certificate that belongs to the key.
     pub serial: String,
     /// The key.
@@ -33,7 +33,7 @@ pub struct MerchantKey {
 
 impl Merchant {
     /// The key that is used at an instant: the last one whose time has come.
-    pub fn key_at(&self, now: Timestamp) -> Option<&MerchantKey> {
+    pub fn key_at(&self, now: Timestamp) -> Option<&RequestSigningKey> {
         self.keys
             .iter()
             .rev()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn some_merchant() -> Merchant {
-        let key = MerchantKey {
+        let key = RequestSigningKey {
             serial: "ABCD".into(),
             key: some_key(),
             from: None,
@@ -208,12 +208,12 @@ mod tests {
         let (old, new) = (some_key(), some_key());
         let publics = [&old, &new].map(|key| key.verifying_key());
         let keys = vec![
-            MerchantKey {
+            RequestSigningKey {
                 serial: "OLD".into(),
                 key: old,
                 from: None,
             },
-            MerchantKey {
+            RequestSigningKey {
                 serial: "NEW".into(),
                 key: new,
                 from: Some(at(2_000_000)),

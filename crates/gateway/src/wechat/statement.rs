@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::merchant_ids::Ids;
-use super::request::{Prepared, ReplyKind};
+use super::request::{PreparedWechat, ReplyKind};
 use super::transport::Response;
 use crate::exchange::header;
 use crate::wechat::account::WechatMode;
@@ -22,9 +22,9 @@ const SHA1: &str = "wechatpay-statement-sha1";
 ///
 /// # Errors
 /// In words, if the input has no `date`.
-pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let date = statement_file::compact(statement_file::day(call, "date")?);
-    Ok(Prepared {
+    Ok(PreparedWechat {
         method: Method::GET,
         target: Ids::of_merchants(mode).on("/v3/global/statements", &[format!("date={date}")]),
         body: Bytes::new(),

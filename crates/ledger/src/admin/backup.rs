@@ -52,7 +52,7 @@ impl Ledger {
     /// # Errors
     /// [`BackupError`]; then there is no file of that name.
     pub async fn back_up(&self, path: &Path, now: Timestamp) -> Result<u64, BackupError> {
-        if self.home.engine != DbKind::Sqlite {
+        if self.location.db_kind != DbKind::Sqlite {
             return Err(BackupError::Server);
         }
         if path.exists() {
@@ -66,7 +66,7 @@ impl Ledger {
         };
         let half = sibling_file(path, ".half");
         remove(&half).map_err(failed)?;
-        copy(&mut self.home.connect().await?, &half).await?;
+        copy(&mut self.location.connect().await?, &half).await?;
         if let Err(error) = checked(&half, self.name(), now).await {
             remove(&half).ok();
             return Err(error);
@@ -107,7 +107,7 @@ async fn checked(path: &Path, of: &str, now: Timestamp) -> Result<(), BackupErro
 /// Closes a ledger that nobody else has open, and takes into its file what has not been taken into
 /// it yet.
 pub(crate) async fn into_one_file(copy: Ledger) -> Result<(), LedgerError> {
-    let mut connection = copy.home.connect().await?;
+    let mut connection = copy.location.connect().await?;
     copy.close().await;
     let whole = sqlx::raw_sql("pragma wal_checkpoint(truncate); pragma journal_mode = delete")
         .execute(&mut connection)
@@ -120,11 +120,11 @@ pub(crate) async fn into_one_file(copy: Ledger) -> Result<(), LedgerError> {
 /// Keeps the file as it was before its schema is changed, beside it; nothing where no run was ever
 /// planned.
 pub(crate) async fn before_migration(
-    home: &DatabaseLocation,
+    location: &DatabaseLocation,
     connection: &mut AnyConnection,
     version: i64,
 ) -> Result<(), LedgerError> {
-    let Some(file) = &home.file else {
+    let Some(file) = &location.file else {
         return Ok(());
     };
     let failed = |source| LedgerError::of("copying the ledger", source);

@@ -76,7 +76,7 @@ impl Ledger {
         now: Timestamp,
         told: impl FnMut(&str, u64),
     ) -> Result<PromotionReport, PromoteError> {
-        if self.home.engine != DbKind::Sqlite || server.home.engine != DbKind::Postgres {
+        if self.location.db_kind != DbKind::Sqlite || server.location.db_kind != DbKind::Postgres {
             return Err(PromoteError::WrongWay);
         }
         if self.is_at_work(now).await? {
@@ -143,7 +143,7 @@ impl Ledger {
         ours: &str,
         mut told: impl FnMut(&str, u64),
     ) -> Result<PromotionReport, PromoteError> {
-        let mut from = self.home.connect().await?;
+        let mut from = self.location.connect().await?;
         let mut promoted = PromotionReport::default();
         for table in tables {
             table.copy(&mut from, tx.connection()).await?;

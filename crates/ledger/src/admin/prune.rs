@@ -4,7 +4,7 @@
 //! occurrence that is due, a mail that waits to be sent. Evidence goes in `admin/prune_evidence.rs`. A
 //! key and the state of its item are never pruned.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use std::collections::BTreeMap;
 
 use sqlx::Row;
@@ -102,7 +102,7 @@ impl Ledger {
             .bind(COUNTED);
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
         let rows: i64 = row.try_get(0).map_err(failed)?;
-        stored::count(rows, "counting what is old")
+        stored_values::count(rows, "counting what is old")
     }
 
     async fn prune_by(

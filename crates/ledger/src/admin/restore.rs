@@ -2,7 +2,7 @@
 //! forgotten every call that was made since, and knows that it has: what it is about to send it
 //! asks about first (`items/claim.rs`), under the number that the lost ledger would have used.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -196,8 +196,11 @@ async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
     let state = |row: &sqlx::any::AnyRow| {
         let word: &str = row.try_get(0).map_err(failed)?;
         let items: i64 = row.try_get(1).map_err(failed)?;
-        let items = stored::count(items, "reading the backup")?;
-        Ok((stored::state(word, ("totals", &word, "state"))?, items))
+        let items = stored_values::count(items, "reading the backup")?;
+        Ok((
+            stored_values::state(word, ("totals", &word, "state"))?,
+            items,
+        ))
     };
     rows.iter().map(state).collect()
 }

@@ -1,7 +1,7 @@
 //! What is sealed in the ledger, and under which keys. How it is sealed is not known here; only
 //! that a sealed value begins with the id of its key (`domain/sealed.rs`).
 
-use crate::db::stored;
+use crate::db::stored_values;
 use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, Row};
@@ -178,7 +178,7 @@ impl Ledger {
     pub async fn sealed_under(&self, what: SealedKind, key: &str) -> Result<u64, LedgerError> {
         let count = sqlx::query_scalar(AssertSqlSafe(what.count())).bind(key.to_owned());
         let count: i64 = count.fetch_one(&self.read).await.map_err(failed)?;
-        stored::count(count, "counting what is sealed")
+        stored_values::count(count, "counting what is sealed")
     }
 
     /// The proof of the one key that a ledger was begun with before keys had ids.
@@ -215,7 +215,7 @@ impl Ledger {
             let id: i64 = row.try_get("id").map_err(failed)?;
             let row = SealedRow {
                 id,
-                key_hash: stored::key_hash(key_hash, ("items", &id, "key_hash"))?,
+                key_hash: stored_values::key_hash(key_hash, ("items", &id, "key_hash"))?,
                 digest: row.try_get("digest").map_err(failed)?,
                 text: row.try_get("text").map_err(failed)?,
                 approved: row.try_get::<i64, _>("approved").map_err(failed)? != 0,

@@ -3,7 +3,7 @@
 //!
 //! No input of an item is read here: what goes into a mail is keys, counts, sums and reasons.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -371,7 +371,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         const OFTEN: i64 = 3_600_000;
-        let doing = "noting an answer that no page attests";
+        let operation = "noting an answer that no page attests";
         // No database takes the character NUL as text.
         let code = code.replace('\0', "\u{fffd}");
         let fresh = "select 1 as one from unmapped_codes where lane = $1 and kind = $2 and code = $3 and last_at > $4";
@@ -384,12 +384,12 @@ impl Ledger {
         if query
             .fetch_optional(&self.read)
             .await
-            .map_err(|source| LedgerError::of(doing, source))?
+            .map_err(|source| LedgerError::of(operation, source))?
             .is_some()
         {
             return Ok(());
         }
-        let mut tx = self.begin_write(doing).await?;
+        let mut tx = self.begin_write(operation).await?;
         let note = "insert into unmapped_codes (lane, kind, code, first_at, last_at, item_id, assumed) \
                     values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";
@@ -403,7 +403,7 @@ impl Ledger {
         noted
             .execute(tx.connection())
             .await
-            .map_err(|source| LedgerError::of(doing, source))?;
+            .map_err(|source| LedgerError::of(operation, source))?;
         tx.commit().await
     }
 
@@ -477,13 +477,13 @@ impl Ledger {
 
     async fn facts(
         &self,
-        doing: &'static str,
+        operation: &'static str,
         query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
     ) -> Result<Vec<AnyRow>, LedgerError> {
         query
             .fetch_all(&self.read)
             .await
-            .map_err(|source| LedgerError::of(doing, source))
+            .map_err(|source| LedgerError::of(operation, source))
     }
 }
 
@@ -497,7 +497,7 @@ fn text(row: &AnyRow, column: usize) -> Result<String, LedgerError> {
 
 fn number(row: &AnyRow, column: usize) -> Result<u64, LedgerError> {
     let number: i64 = row.try_get(column).map_err(failed)?;
-    stored::count(number, "reading what went wrong")
+    stored_values::count(number, "reading what went wrong")
 }
 
 fn instant(row: &AnyRow, column: usize) -> Result<Timestamp, LedgerError> {
@@ -526,8 +526,8 @@ fn sum(row: &AnyRow) -> Result<StateSum, LedgerError> {
     let word = text(row, 1)?;
     Ok(StateSum {
         workflow: text(row, 0)?,
-        state: stored::state(&word, ("totals", &word, "state"))?,
-        currency: stored::total_currency(&text(row, 2)?, &word)?,
+        state: stored_values::state(&word, ("totals", &word, "state"))?,
+        currency: stored_values::total_currency(&text(row, 2)?, &word)?,
         items: number(row, 3)?,
         minor: row.try_get(4).map_err(failed)?,
     })

@@ -66,7 +66,7 @@ pub struct Recipients {
 
 /// What becomes of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum IncidentChange {
     /// It begins.
     Begin(NewIncident),
     /// It has lasted for long enough.
@@ -123,7 +123,7 @@ impl Ledger {
     /// Whatever the database says; then nothing has changed.
     pub async fn change_incidents(
         &self,
-        changes: &[Change],
+        changes: &[IncidentChange],
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
         let mut tx = self.begin_write("changing incidents").await?;
@@ -219,27 +219,31 @@ impl Ledger {
 }
 
 /// Makes one change; says whether it was not made before.
-async fn make(tx: &mut WriteTx, change: &Change, now: Timestamp) -> Result<bool, LedgerError> {
+async fn make(
+    tx: &mut WriteTx,
+    change: &IncidentChange,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("changing incidents", source);
     let at = now.millis();
     let query = match change {
-        Change::Begin(incident) => return begin(tx, incident, now).await,
-        Change::Open(id, hearing) => return open(tx, *id, hearing, now).await,
-        Change::Close(id, due) => return close(tx, *id, *due, now).await,
-        Change::Tell(id, payload) => {
+        IncidentChange::Begin(incident) => return begin(tx, incident, now).await,
+        IncidentChange::Open(id, hearing) => return open(tx, *id, hearing, now).await,
+        IncidentChange::Close(id, due) => return close(tx, *id, *due, now).await,
+        IncidentChange::Tell(id, payload) => {
             sqlx::query("update incidents set payload = $2 where id = $1 and closed_at is null")
                 .bind(*id)
                 .bind(payload)
         }
-        Change::Miss(id) => {
+        IncidentChange::Miss(id) => {
             let miss = "update incidents set gone_since = $2 where id = $1 and gone_since is null and closed_at is null";
             sqlx::query(miss).bind(*id).bind(at)
         }
-        Change::Meet(id) => sqlx::query(
+        IncidentChange::Meet(id) => sqlx::query(
             "update incidents set gone_since = null where id = $1 and closed_at is null",
         )
         .bind(*id),
-        Change::Drop(id) => {
+        IncidentChange::Drop(id) => {
             sqlx::query("update incidents set closed_at = $2 where id = $1 and closed_at is null")
                 .bind(*id)
                 .bind(at)

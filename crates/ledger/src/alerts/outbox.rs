@@ -5,7 +5,7 @@
 //! sent again under the same message id. What a server refused for good, or did not take for days,
 //! stays here for people to see.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -193,7 +193,7 @@ impl Ledger {
         let waiting = |row: &AnyRow| {
             Ok((
                 row.try_get(0).map_err(failed)?,
-                stored::count(row.try_get(1).map_err(failed)?, DOING)?,
+                stored_values::count(row.try_get(1).map_err(failed)?, DOING)?,
                 Timestamp::from_millis(row.try_get(2).map_err(failed)?),
             ))
         };
@@ -496,7 +496,7 @@ fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
         created_at: instant(7)?,
         state: MailState::parse(&state)
             .ok_or_else(|| LedgerError::corrupt("mails", id, "state"))?,
-        tries: stored::unsigned(row.try_get(9).map_err(failed)?, ("mails", &id, "tries"))?,
+        tries: stored_values::unsigned(row.try_get(9).map_err(failed)?, ("mails", &id, "tries"))?,
         next_at: instant(10)?,
         answer: row.try_get(11).map_err(failed)?,
     })

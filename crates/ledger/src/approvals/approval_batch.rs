@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, list};
@@ -175,7 +175,7 @@ pub(crate) async fn store_approval(
     sqlx::query(insert)
         .bind(job_id)
         .bind(i64::from(new.needed))
-        .bind(batch.print().to_string())
+        .bind(batch.content_hash().to_string())
         .bind(i64::try_from(batch.items()).unwrap_or(i64::MAX))
         .bind(json!(batch.sums()).to_string())
         .bind(now.millis())
@@ -226,9 +226,12 @@ fn add(batch: &mut Batch, row: &AnyRow) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("reading a batch", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
-    let key_hash = stored::key_hash(key_hash, ("items", &id, "key_hash"))?;
+    let key_hash = stored_values::key_hash(key_hash, ("items", &id, "key_hash"))?;
     batch.add(&Content {
-        line: stored::unsigned(row.try_get("line").map_err(failed)?, ("items", &id, "line"))?,
+        line: stored_values::unsigned(
+            row.try_get("line").map_err(failed)?,
+            ("items", &id, "line"),
+        )?,
         key: row.try_get("key").map_err(failed)?,
         key_hash: key_hash.ok_or_else(|| LedgerError::corrupt("items", id, "key_hash"))?,
         custom_order_no: row.try_get("custom_order_no").map_err(failed)?,

@@ -1,7 +1,7 @@
 //! What whoever approves a batch is shown of it: its rows by size, and what the ledger knows beside
 //! them. Nothing here changes anything.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -175,7 +175,7 @@ impl Ledger {
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
             let repeated = RepeatedItem {
-                times: stored::count(row.try_get(1).map_err(failed)?, DOING)?,
+                times: stored_values::count(row.try_get(1).map_err(failed)?, DOING)?,
                 item: row.try_get(2).map_err(failed)?,
                 run: row.try_get(3).map_err(failed)?,
                 key: row.try_get(4).map_err(failed)?,
@@ -242,7 +242,7 @@ impl Ledger {
             if let Some(item) = row.try_get::<Option<i64>, _>(3).map_err(failed)? {
                 return Err(LedgerError::corrupt("items", item, "amount"));
             }
-            let times = stored::count(row.try_get(2).map_err(failed)?, DOING)?;
+            let times = stored_values::count(row.try_get(2).map_err(failed)?, DOING)?;
             let sum = row.try_get(1).map_err(failed)?;
             Ok((row.try_get(0).map_err(failed)?, (sum, times)))
         };
@@ -369,7 +369,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         Ok(KeySample {
-            count: stored::count(count, DOING)?,
+            count: stored_values::count(count, DOING)?,
             keys,
         })
     }
@@ -393,7 +393,7 @@ const REPEATED: &str = include_str!("repeated.sql");
 fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
     let item: i64 = row.try_get("id").map_err(failed)?;
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state = stored::state(word, ("items", &item, "state"))?;
+    let state = stored_values::state(word, ("items", &item, "state"))?;
     let amount = amount_of(row, item)?;
     let (order_no, transaction_id) = (
         row.try_get("order_no").map_err(failed)?,

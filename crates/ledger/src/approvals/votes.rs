@@ -385,7 +385,12 @@ async fn approve(
     if shown.is_some_and(|shown| shown != approval.content_hash) {
         return Ok(DecisionOutcome::NotAsShown);
     }
-    if contents(tx, approval.job_id).await?.print().to_string() != approval.content_hash {
+    if contents(tx, approval.job_id)
+        .await?
+        .content_hash()
+        .to_string()
+        != approval.content_hash
+    {
         void_stale_approval(tx, approval.job_id).await?;
         let after = json!({ "state": "void" });
         tx.note(note(&approval, "approval.void", by, after, now))

@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{COLUMNS, ContractRow, key_text, read_contract};
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError, PlanWriter};
 use payrun_domain::ids::KeyHash;
@@ -141,7 +141,7 @@ impl Ledger {
         let count = |row: &AnyRow| {
             Ok((
                 row.try_get(0).map_err(failed)?,
-                stored::count(row.try_get(1).map_err(failed)?, DOING)?,
+                stored_values::count(row.try_get(1).map_err(failed)?, DOING)?,
             ))
         };
         rows.iter().map(count).collect()

@@ -370,7 +370,7 @@ async fn note_waived(
 /// Reads contracts by their numbers and keeps others from changing them until the transaction ends.
 async fn locked(tx: &mut WriteTx, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
     let failed = |source| LedgerError::of("reading contracts", source);
-    let lock = if tx.engine() == DbKind::Postgres {
+    let lock = if tx.db_kind() == DbKind::Postgres {
         "for update of c"
     } else {
         ""

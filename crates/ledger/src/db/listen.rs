@@ -26,11 +26,11 @@ impl Drop for ListenGuard {
 }
 
 /// Listens for what other nodes tell; nothing to listen to for a file.
-pub(crate) fn listen(home: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc<ListenGuard>> {
-    if home.engine == DbKind::Sqlite {
+pub(crate) fn listen(location: &DatabaseLocation, woken: &Arc<Notify>) -> Option<Arc<ListenGuard>> {
+    if location.db_kind == DbKind::Sqlite {
         return None;
     }
-    let (address, woken) = (home.address().to_owned(), Arc::clone(woken));
+    let (address, woken) = (location.address().to_owned(), Arc::clone(woken));
     let task = tokio::spawn(async move {
         loop {
             if let Err(error) = wait_for_notify(&address, &woken).await {

@@ -37,7 +37,7 @@ pub enum DbKind {
 /// Where a ledger lives.
 #[derive(Clone)]
 pub(crate) struct DatabaseLocation {
-    pub engine: DbKind,
+    pub db_kind: DbKind,
     /// For people: the file, or the server without user and password.
     name: String,
     /// The file; none on a server.
@@ -57,7 +57,7 @@ impl DatabaseLocation {
         let url = format!("sqlite://{}?mode=rwc", encoded.path());
         let (name, file) = (path.display().to_string(), Some(path.to_owned()));
         Ok(Self {
-            engine: DbKind::Sqlite,
+            db_kind: DbKind::Sqlite,
             options: options(&url, &name)?,
             name,
             file,
@@ -69,7 +69,7 @@ impl DatabaseLocation {
     pub fn server(address: &str, busy: Duration) -> Result<Self, LedgerError> {
         let name = named(address);
         Ok(Self {
-            engine: DbKind::Postgres,
+            db_kind: DbKind::Postgres,
             options: options(address, &name)?,
             name,
             file: None,
@@ -101,8 +101,8 @@ impl DatabaseLocation {
 
     /// Connections that read.
     pub async fn readers(&self) -> Result<AnyPool, LedgerError> {
-        let home = self.clone();
-        let readers = if self.engine == DbKind::Sqlite {
+        let location = self.clone();
+        let readers = if self.db_kind == DbKind::Sqlite {
             READERS
         } else {
             READERS_OF_SERVER
@@ -110,11 +110,11 @@ impl DatabaseLocation {
         AnyPoolOptions::new()
             .max_connections(readers)
             .after_connect(move |connection, _| {
-                let home = home.clone();
+                let location = location.clone();
                 Box::pin(async move {
-                    let set_up = home.set_up(connection).await;
+                    let set_up = location.set_up(connection).await;
                     set_up.map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
-                    home.set_up_reader(connection).await
+                    location.set_up_reader(connection).await
                 })
             })
             .connect_with(self.options.clone())
@@ -127,7 +127,7 @@ impl DatabaseLocation {
             .execute(&mut *connection)
             .await
             .map_err(|e| self.failed(e))?;
-        let wanted: &[(&str, &str, &[&str])] = match self.engine {
+        let wanted: &[(&str, &str, &[&str])] = match self.db_kind {
             DbKind::Sqlite => &[
                 ("journal_mode", "pragma journal_mode", &["wal"]),
                 ("synchronous", "pragma synchronous", &["2"]),
@@ -160,7 +160,7 @@ impl DatabaseLocation {
 
     /// Readers keep less in memory than the writer.
     async fn set_up_reader(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        if self.engine == DbKind::Sqlite {
+        if self.db_kind == DbKind::Sqlite {
             sqlx::raw_sql("pragma cache_size = -2048")
                 .execute(connection)
                 .await?;
@@ -169,7 +169,7 @@ impl DatabaseLocation {
     }
 
     fn settings(&self) -> String {
-        match self.engine {
+        match self.db_kind {
             DbKind::Sqlite => format!(
                 "pragma busy_timeout = {}; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = off; \
                  pragma cache_size = -8192; pragma temp_store = memory; pragma wal_autocheckpoint = 8000; \
@@ -243,7 +243,7 @@ pub fn unverified_server(address: &str) -> Option<String> {
 impl fmt::Debug for DatabaseLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Home")
-            .field("engine", &self.engine)
+            .field("db_kind", &self.db_kind)
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
@@ -281,12 +281,12 @@ mod tests {
 
     #[test]
     fn a_server_is_named_without_user_and_password() {
-        let home = DatabaseLocation::server(
+        let location = DatabaseLocation::server(
             "postgres://ann:s3cret@db.example:6432/pay?password=other",
             Duration::ZERO,
         )
         .unwrap();
-        assert_eq!(home.name(), "postgres://db.example:6432/pay");
-        assert!(!format!("{home:?}").contains("s3cret"));
+        assert_eq!(location.name(), "postgres://db.example:6432/pay");
+        assert!(!format!("{location:?}").contains("s3cret"));
     }
 }

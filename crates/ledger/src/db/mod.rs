@@ -4,7 +4,7 @@ pub(crate) mod listen;
 pub(crate) mod location;
 pub(crate) mod node;
 pub(crate) mod schema;
-pub(crate) mod stored;
+pub(crate) mod stored_values;
 pub(crate) mod unreachable;
 pub(crate) mod write_tx;
 pub(crate) mod writer;

@@ -67,16 +67,17 @@ impl Ledger {
     /// If the lock cannot be had.
     pub async fn join(&self, random: u64, now: Timestamp) -> Result<Node, LedgerError> {
         let id = i64::try_from(random >> 1).unwrap_or(0);
-        let lock = match &self.home.file {
+        let lock = match &self.location.file {
             Some(file) => Lock::File {
                 _file: lock_file(&locks(file), id)?,
             },
             None => {
-                let connection = hold(&self.home, id, now).await?;
+                let connection = hold(&self.location, id, now).await?;
                 let held = Arc::clone(&self.held);
                 held.store(true, Ordering::Release);
                 Lock::Server(
-                    tokio::spawn(keep(self.home.clone(), connection, id, now, held)).abort_handle(),
+                    tokio::spawn(keep(self.location.clone(), connection, id, now, held))
+                        .abort_handle(),
                 )
             }
         };
@@ -92,7 +93,7 @@ impl Ledger {
     /// # Errors
     /// Whatever keeps the ledger from being written.
     pub async fn bury_dead_nodes(&self, now: Timestamp) -> Result<u64, LedgerError> {
-        let freed = match &self.home.file {
+        let freed = match &self.location.file {
             Some(file) => self.bury_by_files(&locks(file), now).await?,
             None => self.bury_by_locks(now).await?,
         };
@@ -109,7 +110,7 @@ impl Ledger {
     /// Whether a process is at work; the leases of those that have died are expired on the way.
     pub(crate) async fn is_at_work(&self, now: Timestamp) -> Result<bool, LedgerError> {
         self.bury_dead_nodes(now).await?;
-        let Some(file) = &self.home.file else {
+        let Some(file) = &self.location.file else {
             let living = format!("select count(*) from nodes as n where exists ({LOCK_OF_NODE})");
             let living = sqlx::query_scalar(AssertSqlSafe(living))
                 .fetch_one(&self.read)
@@ -258,12 +259,12 @@ fn dead_nodes(folder: &Path) -> Vec<(i64, PathBuf)> {
 
 /// Takes the lock on a connection that does nothing else, and is known from then on.
 async fn hold(
-    home: &DatabaseLocation,
+    location: &DatabaseLocation,
     id: i64,
     now: Timestamp,
 ) -> Result<AnyConnection, LedgerError> {
     let failed = |source| LedgerError::of("joining", source);
-    let mut connection = home.connect().await?;
+    let mut connection = location.connect().await?;
     let lock = "select pg_advisory_lock(hashtextextended(current_schema(), $1))";
     sqlx::query(lock)
         .bind(id)
@@ -284,7 +285,7 @@ async fn hold(
 /// Holds the lock for as long as it is let, and takes it again where it was lost. `held`: nothing
 /// is claimed without it.
 async fn keep(
-    home: DatabaseLocation,
+    location: DatabaseLocation,
     connection: AnyConnection,
     id: i64,
     now: Timestamp,
@@ -304,7 +305,7 @@ async fn keep(
                     .await;
                 known.map_err(|source| LedgerError::of("joining", source))
             };
-            if unless_silent(home.engine, SILENT, "joining", known)
+            if unless_silent(location.db_kind, SILENT, "joining", known)
                 .await
                 .is_ok()
             {
@@ -316,7 +317,13 @@ async fn keep(
                 "the connection that holds this node's lock was lost; nothing is claimed until it is back"
             );
         }
-        if let Ok(again) = unless_silent(home.engine, SILENT, "joining", hold(&home, id, now)).await
+        if let Ok(again) = unless_silent(
+            location.db_kind,
+            SILENT,
+            "joining",
+            hold(&location, id, now),
+        )
+        .await
         {
             connection = Some(again);
             held.store(true, Ordering::Release);
@@ -327,6 +334,6 @@ async fn keep(
 impl Ledger {
     /// Whether this process may claim: others do not take it for dead.
     pub(crate) fn may_claim(&self) -> bool {
-        self.home.engine == DbKind::Sqlite || self.held.load(Ordering::Acquire)
+        self.location.db_kind == DbKind::Sqlite || self.held.load(Ordering::Acquire)
     }
 }

@@ -87,32 +87,32 @@ impl Ledger {
         Self::at(DatabaseLocation::server(address, BUSY)?, false).await
     }
 
-    async fn at(home: DatabaseLocation, fenced: bool) -> Result<Self, LedgerError> {
-        if let Some(file) = &home.file {
+    async fn at(location: DatabaseLocation, fenced: bool) -> Result<Self, LedgerError> {
+        if let Some(file) = &location.file {
             // What SQLite makes beside it has the mode of the file.
             ["", "-wal", "-shm", "-nodes"]
                 .iter()
                 .for_each(|ending| take_from_others(&sibling_file(file, ending)));
         }
-        let mut connection = home.connect().await?;
-        migrate(&home, &mut connection).await?;
-        if home.engine == DbKind::Sqlite
+        let mut connection = location.connect().await?;
+        migrate(&location, &mut connection).await?;
+        if location.db_kind == DbKind::Sqlite
             && !fenced
             && let Some(to) = Self::moved_to(&mut connection).await?
         {
             return Err(LedgerError::Moved {
-                place: home.name().to_owned(),
+                place: location.name().to_owned(),
                 to,
             });
         }
-        let read = home.readers().await?;
-        let write = WriteConnection::new(home.clone(), Some(connection));
+        let read = location.readers().await?;
+        let write = WriteConnection::new(location.clone(), Some(connection));
         let woken = Arc::new(Notify::new());
         let (deeds, inbox) = mpsc::channel(writer::BACKLOG);
         tokio::spawn(writer::run(Arc::clone(&write), inbox, Arc::clone(&woken)));
-        let listening = listen::listen(&home, &woken);
+        let listening = listen::listen(&location, &woken);
         Ok(Self {
-            home,
+            location,
             read,
             write,
             deeds,
@@ -152,10 +152,10 @@ fn migration(file: &'static str, sql: &'static str) -> Migration {
 }
 
 async fn migrate(
-    home: &DatabaseLocation,
+    location: &DatabaseLocation,
     connection: &mut AnyConnection,
 ) -> Result<(), LedgerError> {
-    let migrations = match home.engine {
+    let migrations = match location.db_kind {
         DbKind::Sqlite => &SQLITE,
         DbKind::Postgres => &POSTGRES,
     };
@@ -165,7 +165,7 @@ async fn migrate(
         .max()
         .unwrap_or(0);
     let found = newest_migration(connection).await?;
-    let place = || home.name().to_owned();
+    let place = || location.name().to_owned();
     if found > known {
         return Err(LedgerError::Newer {
             place: place(),
@@ -177,7 +177,7 @@ async fn migrate(
         return Ok(());
     }
     if found > 0 {
-        backup::before_migration(home, connection, found).await?;
+        backup::before_migration(location, connection, found).await?;
     }
     let mut tries = 0;
     loop {
@@ -187,7 +187,7 @@ async fn migrate(
         };
         // It may have left a transaction open, and what is done within that is not there for
         // anybody else.
-        let failed = std::mem::replace(connection, home.connect().await?);
+        let failed = std::mem::replace(connection, location.connect().await?);
         failed.close().await.ok();
         // Another process may have done it meanwhile, or be at it: of several migrations it may
         // have done some.

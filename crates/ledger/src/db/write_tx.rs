@@ -40,7 +40,7 @@ const TELL: &str = "select pg_notify('payrun', '')";
 /// The connection that writes, if there is one.
 #[derive(Debug)]
 pub(crate) struct WriteConnection {
-    home: DatabaseLocation,
+    location: DatabaseLocation,
     connection: Option<AnyConnection>,
     fault: Option<CommitFault>,
 }
@@ -58,9 +58,9 @@ pub enum CommitFault {
 
 impl WriteConnection {
     /// Nothing is connected before the first transaction.
-    pub fn new(home: DatabaseLocation, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
+    pub fn new(location: DatabaseLocation, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
-            home,
+            location,
             connection,
             fault: None,
         }))
@@ -81,11 +81,11 @@ impl WriteConnection {
     async fn begin(
         &mut self,
         statement: &'static str,
-        doing: &'static str,
+        operation: &'static str,
     ) -> Result<(), LedgerError> {
-        let engine = self.home.engine;
+        let engine = self.location.db_kind;
         if let Some(mut kept) = self.connection.take() {
-            match run(engine, &mut kept, statement, doing).await {
+            match run(engine, &mut kept, statement, operation).await {
                 Ok(()) => {
                     self.connection = Some(kept);
                     return Ok(());
@@ -93,15 +93,16 @@ impl WriteConnection {
                 Err(busy @ (LedgerError::Busy { .. } | LedgerError::Full { .. })) => {
                     // SQLite has not begun anything then; a server may have, and the connection is
                     // let go of.
-                    self.connection = Some(kept).filter(|_| self.home.engine == DbKind::Sqlite);
+                    self.connection =
+                        Some(kept).filter(|_| self.location.db_kind == DbKind::Sqlite);
                     return Err(busy);
                 }
                 // It may have been lost while nobody looked; nothing was done on it yet.
                 Err(_) => drop(kept),
             }
         }
-        let mut fresh = unless_silent(engine, SILENT, doing, self.home.connect()).await?;
-        run(engine, &mut fresh, statement, doing)
+        let mut fresh = unless_silent(engine, SILENT, operation, self.location.connect()).await?;
+        run(engine, &mut fresh, statement, operation)
             .await
             .map_err(LedgerError::of_standby)?;
         self.connection = Some(fresh);
@@ -114,41 +115,41 @@ impl WriteConnection {
 pub(crate) struct WriteTx {
     /// There until the transaction has ended.
     writing: Option<OwnedMutexGuard<WriteConnection>>,
-    doing: &'static str,
+    operation: &'static str,
 }
 
 impl WriteTx {
     /// Waits for the write lock and begins.
     pub async fn begin(
         writing: &Arc<Mutex<WriteConnection>>,
-        doing: &'static str,
+        operation: &'static str,
     ) -> Result<Self, LedgerError> {
         let mut writing = Arc::clone(writing).lock_owned().await;
-        let statement = match writing.home.engine {
+        let statement = match writing.location.db_kind {
             DbKind::Sqlite => "begin immediate",
             DbKind::Postgres => BEGIN_IN_TURN,
         };
-        writing.begin(statement, doing).await?;
+        writing.begin(statement, operation).await?;
         Ok(Self {
             writing: Some(writing),
-            doing,
+            operation,
         })
     }
 
     /// Begins what may take long: on a server it holds nobody up until [`WriteTx::acquire_write_lock`].
     pub async fn take_long(
         writing: &Arc<Mutex<WriteConnection>>,
-        doing: &'static str,
+        operation: &'static str,
     ) -> Result<Self, LedgerError> {
-        let home = writing.lock().await.home.clone();
-        match home.engine {
-            DbKind::Sqlite => Self::begin(writing, doing).await,
+        let location = writing.lock().await.location.clone();
+        match location.db_kind {
+            DbKind::Sqlite => Self::begin(writing, operation).await,
             DbKind::Postgres => {
-                let mut own = WriteConnection::new(home, None).lock_owned().await;
-                own.begin(BEGIN, doing).await?;
+                let mut own = WriteConnection::new(location, None).lock_owned().await;
+                own.begin(BEGIN, operation).await?;
                 Ok(Self {
                     writing: Some(own),
-                    doing,
+                    operation,
                 })
             }
         }
@@ -156,22 +157,22 @@ impl WriteTx {
 
     /// Makes a long transaction the one that has the write lock.
     pub async fn acquire_write_lock(&mut self) -> Result<(), LedgerError> {
-        match self.engine() {
+        match self.db_kind() {
             DbKind::Sqlite => Ok(()),
             DbKind::Postgres => {
-                let doing = self.doing;
-                run(DbKind::Postgres, self.connection(), LINE_UP, doing).await
+                let operation = self.operation;
+                run(DbKind::Postgres, self.connection(), LINE_UP, operation).await
             }
         }
     }
 
     /// Which SQL is spoken.
-    pub fn engine(&self) -> DbKind {
+    pub fn db_kind(&self) -> DbKind {
         self.writing
             .as_ref()
             .expect("a transaction that has not ended")
-            .home
-            .engine
+            .location
+            .db_kind
     }
 
     /// The connection, within the transaction.
@@ -193,9 +194,9 @@ impl WriteTx {
 
     /// As [`WriteTx::commit`], and tells the nodes on other machines that there is work.
     pub async fn commit_and_tell(mut self) -> Result<(), LedgerError> {
-        if self.engine() == DbKind::Postgres {
-            let doing = self.doing;
-            run(DbKind::Postgres, self.connection(), TELL, doing).await?;
+        if self.db_kind() == DbKind::Postgres {
+            let operation = self.operation;
+            run(DbKind::Postgres, self.connection(), TELL, operation).await?;
         }
         self.end("commit").await
     }
@@ -206,13 +207,13 @@ impl WriteTx {
     }
 
     async fn end(mut self, statement: &'static str) -> Result<(), LedgerError> {
-        let doing = self.doing;
+        let operation = self.operation;
         let mut writing = self.writing.take().expect("a transaction ends once");
         let mut connection = writing
             .connection
             .take()
             .expect("a transaction begins with a connection");
-        let engine = writing.home.engine;
+        let engine = writing.location.db_kind;
         let fault = if statement == "commit" {
             writing.fault.take()
         } else {
@@ -223,7 +224,7 @@ impl WriteTx {
             engine,
             &mut connection,
             if happens { statement } else { "rollback" },
-            doing,
+            operation,
         )
         .await?;
         writing.connection = Some(connection);
@@ -232,11 +233,11 @@ impl WriteTx {
         match fault {
             None => Ok(()),
             Some(CommitFault::Lost | CommitFault::Untold) => Err(LedgerError::Unreachable {
-                doing,
+                operation,
                 source: broken(),
             }),
             Some(CommitFault::Refused) => Err(LedgerError::Database {
-                doing,
+                operation,
                 source: broken(),
             }),
         }
@@ -253,7 +254,7 @@ impl Drop for WriteTx {
         };
         // The next transaction waits until that is done, so that nobody writes into this transaction.
         if let Ok(runtime) = Handle::try_current() {
-            let engine = writing.home.engine;
+            let engine = writing.location.db_kind;
             runtime.spawn(async move {
                 // One that failed is dropped, not closed: that would wait for the server once more.
                 if run(engine, &mut connection, "rollback", "rolling back")
@@ -271,21 +272,21 @@ async fn run(
     engine: DbKind,
     connection: &mut AnyConnection,
     statement: &'static str,
-    doing: &'static str,
+    operation: &'static str,
 ) -> Result<(), LedgerError> {
     let done = async {
         let done = sqlx::raw_sql(statement).execute(connection).await;
         done.map(|_| ())
-            .map_err(|source| LedgerError::of(doing, source))
+            .map_err(|source| LedgerError::of(operation, source))
     };
-    unless_silent(engine, SILENT, doing, done).await
+    unless_silent(engine, SILENT, operation, done).await
 }
 
 /// Waits so long for a server; a file answers always.
 pub(crate) async fn unless_silent<T>(
     engine: DbKind,
     time: Duration,
-    doing: &'static str,
+    operation: &'static str,
     answer: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<T, LedgerError> {
     match engine {
@@ -297,7 +298,7 @@ pub(crate) async fn unless_silent<T>(
                     "the server has not answered for {} s",
                     time.as_secs()
                 ));
-                Err(LedgerError::Unreachable { doing, source })
+                Err(LedgerError::Unreachable { operation, source })
             }),
     }
 }

@@ -270,7 +270,7 @@ impl CommitGroup {
     ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), FailedGroup> {
         let mut tx = WriteTx::begin(writing, DOING).await?;
         let (settled, claimed) =
-            unless_silent(tx.engine(), FILLED, DOING, self.fill(&mut tx)).await?;
+            unless_silent(tx.db_kind(), FILLED, DOING, self.fill(&mut tx)).await?;
         payrun_system::failpoint::hit("before_commit");
         #[cfg(feature = "mutation")]
         if crate::mutation::settle_is_lost() && !settled.is_empty() {
@@ -337,12 +337,12 @@ impl CommitGroup {
 /// The same failure, for everybody whose deed was in the commit.
 fn again(error: &LedgerError) -> LedgerError {
     match error {
-        LedgerError::Busy { doing } => LedgerError::Busy { doing },
-        LedgerError::Full { doing } => LedgerError::Full { doing },
+        LedgerError::Busy { operation } => LedgerError::Busy { operation },
+        LedgerError::Full { operation } => LedgerError::Full { operation },
         LedgerError::Inconsistent { what } => LedgerError::Inconsistent { what: what.clone() },
         LedgerError::Corrupt { table, id, column } => LedgerError::corrupt(table, id, column),
-        LedgerError::Unreachable { doing, .. } => LedgerError::Unreachable {
-            doing,
+        LedgerError::Unreachable { operation, .. } => LedgerError::Unreachable {
+            operation,
             source: sqlx::Error::Protocol(chain(error)),
         },
         LedgerError::Address { .. }
@@ -355,7 +355,7 @@ fn again(error: &LedgerError) -> LedgerError {
         | LedgerError::Lock { .. }
         | LedgerError::RunExists { .. }
         | LedgerError::Stopped => LedgerError::Database {
-            doing: "writing to it, together with others",
+            operation: "writing to it, together with others",
             source: sqlx::Error::Protocol(chain(error)),
         },
     }

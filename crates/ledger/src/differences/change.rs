@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::DifferenceRow;
-use super::found::{NewEvent, by_id, keep_events};
+use super::findings::{NewEvent, by_id, keep_events};
 use crate::Ledger;
 use crate::audit::NewAuditEntry;
 use crate::error::LedgerError;

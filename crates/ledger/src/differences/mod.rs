@@ -4,8 +4,8 @@
 //! What a difference is, the engine decides; which state follows, [`payrun_domain::difference`].
 
 mod change;
+mod findings;
 mod follow;
-mod found;
 mod read;
 
 use serde_json::json;

@@ -292,7 +292,7 @@ fn sum_row(row: &AnyRow) -> Result<DifferenceSum, LedgerError> {
             .map(Currency::parse)
             .transpose()
             .map_err(|_| corrupt("their_currency"))?,
-        count: crate::db::stored::count(count, DOING)?,
+        count: crate::db::stored_values::count(count, DOING)?,
         ours: i128::from(ours),
         theirs: i128::from(theirs),
         lane,

@@ -137,7 +137,7 @@ pub(crate) async fn claim(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Cl
             && let Some(one) = claims
                 .claimed
                 .last_mut()
-                .filter(|one| one.doing == ClaimKind::Submit)
+                .filter(|one| one.claim_kind == ClaimKind::Submit)
         {
             one.tries_funds = true;
             tried[place].1 = true;
@@ -177,7 +177,7 @@ async fn claim_from(
 ) -> Result<usize, LedgerError> {
     let failed = |source| LedgerError::of("claiming what is due", source);
     let due = if asks_only { ASKED } else { DUE };
-    let due = match tx.engine() {
+    let due = match tx.db_kind() {
         DbKind::Sqlite => due.to_owned(),
         DbKind::Postgres => format!("{due}{NOT_LOCKED}"),
     };
@@ -259,10 +259,10 @@ async fn claim_from(
         sorted
             .claims
             .into_iter()
-            .map(|(stored, moved, doing)| Claimed {
+            .map(|(stored, moved, claim_kind)| Claimed {
                 item: moved.item,
                 stored,
-                doing,
+                claim_kind,
                 lease_until,
                 tries_funds: false,
             }),
@@ -319,7 +319,7 @@ async fn expire_leases(tx: &mut WriteTx, request: &ClaimRequest) -> Result<(), L
         .filter(|want| want.slots > 0)
         .map(|want| want.job_id)
         .collect();
-    let expire = match tx.engine() {
+    let expire = match tx.db_kind() {
         DbKind::Sqlite => EXPIRE_LEASES,
         DbKind::Postgres => EXPIRE_LEASES_NOT_LOCKED,
     };

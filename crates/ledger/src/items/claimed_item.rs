@@ -13,7 +13,7 @@ pub struct Claimed {
     /// The item after the claim.
     pub item: Item,
     /// What to do.
-    pub doing: ClaimKind,
+    pub claim_kind: ClaimKind,
     /// When the lease ends.
     pub lease_until: Timestamp,
     /// Whether it is sent to find out whether our balance is large enough again: the others of its

@@ -66,13 +66,13 @@ impl DueItems {
         want: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let doing = if stored.item.state == State::Planned {
+        let claim_kind = if stored.item.state == State::Planned {
             ClaimKind::Submit
         } else {
             ClaimKind::Query
         };
         let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
-        self.claims.push((stored, moved, doing));
+        self.claims.push((stored, moved, claim_kind));
         Ok(())
     }
 

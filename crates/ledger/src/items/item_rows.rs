@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::db::location::DbKind;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::settle::AttemptLine;
@@ -313,7 +313,7 @@ impl ChangeBatch {
                 .bind(self.attempts)
                 .bind(self.totals)
         };
-        let changed = match tx.engine() {
+        let changed = match tx.db_kind() {
             DbKind::Sqlite => query(WRITE)
                 .execute(tx.connection())
                 .await
@@ -324,7 +324,7 @@ impl ChangeBatch {
                     .fetch_one(tx.connection())
                     .await
                     .map_err(failed)?;
-                stored::count(row.try_get(0).map_err(failed)?, "writing items")?
+                stored_values::count(row.try_get(0).map_err(failed)?, "writing items")?
             }
         };
         let written = changed == self.rows;

@@ -81,7 +81,7 @@ async fn apply_line(
 ) -> Result<EvidenceOutcome, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id \
-                   and a.kind = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+                   and a.kind = 'statement') as earlier from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)
         .bind(item_id)
         .fetch_one(tx.connection())
@@ -99,7 +99,7 @@ async fn apply_line(
         source: EvidenceSource::StatementLine,
         answer: &answer,
         is_in_use: stored.order_no == shown.order_no,
-        known: row.try_get::<i64, _>("told").map_err(failed)? > 0,
+        known: row.try_get::<i64, _>("earlier").map_err(failed)? > 0,
         is_claimed: false,
         next_at: next_at.map(Timestamp::from_millis),
         query_at: shown.now,

@@ -26,7 +26,7 @@ moved as (
   where items.id = cast(m.value ->> 0 as bigint) and items.version = cast(m.value ->> 1 as bigint)
   returning 1),
 -- Where an item has moved on, its event is there already; then the rows do not add up and nothing is kept.
-told as (
+noted as (
   insert into events (item_id, version, at, event, from_state, to_state, detail, alarm)
   select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint), value ->> 3,
     value ->> 4, value ->> 5, value ->> 6, value ->> 7
@@ -50,5 +50,5 @@ counted as (
     set items = totals.items + excluded.items, minor = totals.minor + excluded.minor
   returning 1)
 -- How many rows changed: whoever wrote knows how many it must be.
-select (select count(*) from moved) + (select count(*) from told) + (select count(*) from attempted)
+select (select count(*) from moved) + (select count(*) from noted) + (select count(*) from attempted)
   + (select count(*) from counted)

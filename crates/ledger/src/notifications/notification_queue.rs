@@ -5,7 +5,7 @@
 //! notification: it is counted. What one says of an item is put to the state machine in
 //! `notified.rs`.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use std::collections::HashMap;
 
 use serde_json::json;
@@ -399,7 +399,7 @@ fn read(row: &AnyRow) -> Result<NotificationRow, LedgerError> {
         lane: row.try_get("lane").map_err(failed)?,
         digest: row.try_get("digest").map_err(failed)?,
         received_at: Timestamp::from_millis(count("received_at")?),
-        repeats: stored::unsigned(count("repeats")?, ("notifications", &id, "repeats"))?,
+        repeats: stored_values::unsigned(count("repeats")?, ("notifications", &id, "repeats"))?,
         headers: row.try_get("headers").map_err(failed)?,
         body: row.try_get("body").map_err(failed)?,
         sealed: count("sealed")? != 0,
@@ -408,7 +408,7 @@ fn read(row: &AnyRow) -> Result<NotificationRow, LedgerError> {
             .ok_or_else(|| LedgerError::corrupt("notifications", id, "outcome"))?,
         detail: row.try_get("detail").map_err(failed)?,
         item_id: row.try_get("item_id").map_err(failed)?,
-        tries: stored::unsigned(count("tries")?, ("notifications", &id, "tries"))?,
+        tries: stored_values::unsigned(count("tries")?, ("notifications", &id, "tries"))?,
         next_at: row
             .try_get::<Option<i64>, _>("next_at")
             .map_err(failed)?

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::Row;
 
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::{amount_of, hex, list};
 use crate::planning::plan::PlanWriter;
@@ -146,9 +146,12 @@ impl PlanWriter {
                 amount: amount_of(&row, id)?,
                 job_id: row.try_get("job_id").map_err(failed)?,
                 run_id: row.try_get("run_id").map_err(failed)?,
-                line: stored::unsigned(line, ("items", &id, "line"))?,
-                state: stored::state(state, ("items", &id, "state"))?,
-                content_hash: stored::key_hash(content_hash, ("items", &id, "content_hash"))?,
+                line: stored_values::unsigned(line, ("items", &id, "line"))?,
+                state: stored_values::state(state, ("items", &id, "state"))?,
+                content_hash: stored_values::key_hash(
+                    content_hash,
+                    ("items", &id, "content_hash"),
+                )?,
             };
             holders.insert(key, holder);
         }

@@ -34,7 +34,7 @@ pub struct PlanWriter {
     pub(crate) steps: Option<PlanSteps>,
     pub(super) run_id: i64,
     pub(super) now: Timestamp,
-    pub(super) shifts: TotalsDelta,
+    pub(super) total_changes: TotalsDelta,
     /// Whether a report is made when the run ends.
     has_report: bool,
     /// The newest item of before, once a period of a contract has been noted.
@@ -77,7 +77,7 @@ impl PlanWriter {
             steps: None,
             run_id,
             now,
-            shifts: TotalsDelta::default(),
+            total_changes: TotalsDelta::default(),
             has_report: false,
             before_periods: None,
             contradicted: HashMap::new(),
@@ -142,7 +142,7 @@ impl PlanWriter {
             let now = self.now;
             ask(self.write_tx().await?, job_id, approval, now).await?;
         }
-        self.shifts.hold(job_id);
+        self.total_changes.hold(job_id);
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl PlanWriter {
 
     async fn make(&mut self) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("committing a plan", source);
-        let totals = list(&std::mem::take(&mut self.shifts).lines());
+        let totals = list(&std::mem::take(&mut self.total_changes).lines());
         self.step().await?;
         self.write_tx().await?.acquire_write_lock().await?;
         if let Some(before) = self.before_periods {

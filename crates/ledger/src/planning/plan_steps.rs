@@ -107,7 +107,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
     pub async fn plan_in_steps(&self, run: NewRun, jobs: usize) -> Result<PlanWriter, LedgerError> {
-        let Some(file) = &self.home.file else {
+        let Some(file) = &self.location.file else {
             return self.plan(run).await;
         };
         self.clear_dead_plans().await?;
@@ -179,7 +179,7 @@ impl Ledger {
 
     /// On a server no plan is made in steps.
     fn is_being_made(&self, plan: &StoredPlan) -> bool {
-        self.home
+        self.location
             .file
             .as_ref()
             .is_some_and(|file| is_locked(&locks(file), plan.id))
@@ -450,7 +450,7 @@ impl PlanWriter {
     /// [`LedgerError::Busy`] if that has taken too long, or this plan is one that cannot wait; and
     /// whatever the database says. Then the plan must be abandoned.
     pub async fn waits_for_another(&mut self, items: &[NewItem]) -> Result<bool, LedgerError> {
-        if self.ledger.home.engine == DbKind::Postgres {
+        if self.ledger.location.db_kind == DbKind::Postgres {
             return Ok(false);
         }
         let own = self.steps.as_ref().map_or(0, |steps| steps.plan.id);
@@ -477,7 +477,7 @@ impl PlanWriter {
         };
         // One that has the writer to itself would wait for ever.
         let Some(steps) = steps else {
-            return Err(LedgerError::Busy { doing: WAITING });
+            return Err(LedgerError::Busy { operation: WAITING });
         };
         let most = if steps.plan.run_id < other.run_id {
             LOOKS_OF_OLDER
@@ -486,7 +486,7 @@ impl PlanWriter {
         };
         steps.looks += 1;
         if steps.looks > most {
-            return Err(LedgerError::Busy { doing: WAITING });
+            return Err(LedgerError::Busy { operation: WAITING });
         }
         self.step().await?;
         if !self.ledger.is_being_made(&other) {

@@ -130,7 +130,8 @@ impl PlanWriter {
                 }
                 None if !all_new => refused.push(number_taken(item)),
                 Some(_) | None => {
-                    self.shifts.add(job_id, item.amount, State::Planned, 1);
+                    self.total_changes
+                        .add(job_id, item.amount, State::Planned, 1);
                     replacing.extend(item.again.replaces().map(|of| (item.key_hash, of)));
                 }
             }

@@ -4,7 +4,7 @@
 use serde_json::json;
 use sqlx::Row;
 
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::{amount_of, hex, list};
 use crate::planning::existing_key::ExistingKey;
@@ -58,7 +58,8 @@ impl PlanWriter {
         let rows: Vec<_> = refusals
             .iter()
             .map(|refusal| {
-                self.shifts.add(job_id, refusal.amount, refusal.state, 1);
+                self.total_changes
+                    .add(job_id, refusal.amount, refusal.state, 1);
                 json!({
                     "job_id": job_id,
                     "line": refusal.line,
@@ -111,10 +112,10 @@ impl PlanWriter {
         let mut refusals = Vec::with_capacity(rejected.len());
         for row in &rejected {
             let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
-            self.shifts.add(job_id, amount, State::Planned, -1);
-            self.shifts.add(job_id, amount, State::Rejected, 1);
+            self.total_changes.add(job_id, amount, State::Planned, -1);
+            self.total_changes.add(job_id, amount, State::Rejected, 1);
             refusals.push(RejectedRow {
-                line: stored::unsigned(
+                line: stored_values::unsigned(
                     row.try_get("line").map_err(failed)?,
                     (
                         "items",
@@ -161,9 +162,9 @@ impl PlanWriter {
             .await;
         rejected
             .map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
-        self.shifts
+        self.total_changes
             .add(holder.job_id, holder.amount, State::Planned, -1);
-        self.shifts
+        self.total_changes
             .add(holder.job_id, holder.amount, State::Rejected, 1);
         Ok(refusal)
     }

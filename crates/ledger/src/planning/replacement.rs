@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, hex, list};
 use crate::planning::plan::PlanWriter;
@@ -158,7 +158,7 @@ impl PlanWriter {
             let pruned: Option<i64> = row.try_get("pruned_to").map_err(failed)?;
             let earlier = EarlierItem {
                 run_id: row.try_get("run_id").map_err(failed)?,
-                content_hash: stored::key_hash(
+                content_hash: stored_values::key_hash(
                     content_hash,
                     ("items", &stored.id, "content_hash"),
                 )?,

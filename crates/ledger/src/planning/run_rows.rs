@@ -72,7 +72,7 @@ pub(crate) async fn insert_run(
     id: Option<i64>,
     run: &NewRun,
 ) -> Result<Option<i64>, LedgerError> {
-    let id = number(tx.engine(), id, NEXT_RUN);
+    let id = number(tx.db_kind(), id, NEXT_RUN);
     let insert = format!(
         "insert into runs (id, workflow, occurrence, source, params, started_at, at, timezone, author, author_user, file) \
          values ({id}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (workflow, occurrence) do nothing returning id"
@@ -104,7 +104,7 @@ pub(crate) async fn insert_job(
         list(&job.needs),
         serde_json::to_string(&job.policy).unwrap_or_default(),
     );
-    let id = number(tx.engine(), id, NEXT_JOB);
+    let id = number(tx.db_kind(), id, NEXT_JOB);
     let insert = format!(
         "insert into jobs (id, run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
            account, file) \

@@ -15,7 +15,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::db::location::DbKind;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::{amount_of, hex, list};
@@ -137,7 +137,10 @@ impl ClashingItem {
             id,
             job_id: row.try_get("job_id").map_err(failed)?,
             run_id: row.try_get("run_id").map_err(failed)?,
-            line: stored::unsigned(row.try_get("line").map_err(failed)?, ("items", &id, "line"))?,
+            line: stored_values::unsigned(
+                row.try_get("line").map_err(failed)?,
+                ("items", &id, "line"),
+            )?,
             state: State::parse(state).ok_or_else(|| LedgerError::corrupt("items", id, "state"))?,
             is_whole: part.is_empty(),
             written: row.try_get("part_written").map_err(failed)?,
@@ -208,7 +211,7 @@ impl PlanWriter {
         }
         self.parts.looks += 1;
         if self.parts.looks > LOOKS {
-            return Err(LedgerError::Busy { doing: WAITING });
+            return Err(LedgerError::Busy { operation: WAITING });
         }
         tokio::time::sleep(LOOK).await;
         Ok(true)
@@ -338,10 +341,10 @@ impl PlanWriter {
         for row in &rejected {
             let id: i64 = row.try_get("id").map_err(failed)?;
             let amount = amount_of(row, id)?;
-            self.shifts.add(job_id, amount, State::Planned, -1);
-            self.shifts.add(job_id, amount, State::Rejected, 1);
+            self.total_changes.add(job_id, amount, State::Planned, -1);
+            self.total_changes.add(job_id, amount, State::Rejected, 1);
             refusals.push(RejectedRow {
-                line: stored::unsigned(
+                line: stored_values::unsigned(
                     row.try_get("line").map_err(failed)?,
                     ("items", &id, "line"),
                 )?,
@@ -395,7 +398,7 @@ fn clash_among(items: &[&NewItem]) -> bool {
 /// Takes the turn to add items that may clash, or to try them again; false if somebody else has it.
 /// In a file the writer is enough.
 async fn take_turn(tx: &mut WriteTx) -> Result<bool, LedgerError> {
-    if tx.engine() == DbKind::Sqlite {
+    if tx.db_kind() == DbKind::Sqlite {
         return Ok(true);
     }
     let taken = sqlx::query_scalar::<_, i32>(TAKE_TURN)
@@ -464,7 +467,7 @@ pub(crate) async fn clash_of(tx: &mut WriteTx, row: &AnyRow) -> Result<Option<i6
         written: text("part_written")?,
     };
     if !take_turn(tx).await? {
-        return Err(LedgerError::Busy { doing: WAITING });
+        return Err(LedgerError::Busy { operation: WAITING });
     }
     let found = clashes(tx, &[line], 0).await?;
     Ok(found.values().next().map(|other| other.id))

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::reads::item::{ItemRow, item_row};
 use crate::reads::item_pages::{ITEM, ItemFilter, statement};
@@ -69,7 +69,7 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<ExportedItem>, LedgerError> {
-        let statement = around(&statement(self.home.engine, filter, ITEM));
+        let statement = around(&statement(self.location.db_kind, filter, ITEM));
         let rows = self.item_page(statement, filter, after, limit).await?;
         rows.iter().map(exported_item).collect()
     }
@@ -84,7 +84,7 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<ItemFacts>, LedgerError> {
-        let statement = statement(self.home.engine, filter, FACTS);
+        let statement = statement(self.location.db_kind, filter, FACTS);
         let rows = self.item_page(statement, filter, after, limit).await?;
         rows.iter().map(item_facts).collect()
     }
@@ -124,7 +124,7 @@ fn item_facts(row: &AnyRow) -> Result<ItemFacts, LedgerError> {
     let id: i64 = row.try_get("id").map_err(failed)?;
     Ok(ItemFacts {
         id,
-        state: stored::state(
+        state: stored_values::state(
             row.try_get("state").map_err(failed)?,
             ("items", &id, "state"),
         )?,

@@ -13,12 +13,12 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn check(&self) -> Result<Vec<String>, LedgerError> {
-        let doing = "checking the ledger";
-        let failed = |source| LedgerError::of(doing, source);
+        let operation = "checking the ledger";
+        let failed = |source| LedgerError::of(operation, source);
         let mut mistakes = Vec::new();
-        let damage = match self.home.engine {
+        let damage = match self.location.db_kind {
             DbKind::Sqlite => {
-                self.rows(doing, sqlx::query("pragma quick_check(10)"))
+                self.rows(operation, sqlx::query("pragma quick_check(10)"))
                     .await?
             }
             // A server looks after its own files (data checksums, amcheck).
@@ -31,7 +31,7 @@ impl Ledger {
             }
         }
         let query = include_str!("wrong_totals.sql");
-        for row in self.rows(doing, sqlx::query(query)).await? {
+        for row in self.rows(operation, sqlx::query(query)).await? {
             let (job, word): (i64, String) = (
                 row.try_get(0).map_err(failed)?,
                 row.try_get(1).map_err(failed)?,

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::amount_of;
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -130,8 +130,8 @@ impl Ledger {
 }
 
 pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
-    let doing = "reading an item";
-    let failed = |source| LedgerError::of(doing, source);
+    let operation = "reading an item";
+    let failed = |source| LedgerError::of(operation, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
     let line: i64 = row.try_get("line").map_err(failed)?;
@@ -141,9 +141,9 @@ pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         job_id: row.try_get("job_id").map_err(failed)?,
         run_id: row.try_get("run_id").map_err(failed)?,
         job: row.try_get("job").map_err(failed)?,
-        line: stored::unsigned(line, ("items", &id, "line"))?,
+        line: stored_values::unsigned(line, ("items", &id, "line"))?,
         key: row.try_get("key").map_err(failed)?,
-        key_hash: stored::key_hash(key_hash, ("items", &id, "key_hash"))?,
+        key_hash: stored_values::key_hash(key_hash, ("items", &id, "key_hash"))?,
         order_no: row.try_get("order_no").map_err(failed)?,
         custom_order_no: row.try_get("custom_order_no").map_err(failed)?,
         version: row.try_get("version").map_err(failed)?,

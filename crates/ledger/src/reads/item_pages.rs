@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
 use crate::db::location::DbKind;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::reads::item::{ItemRow, item_row};
@@ -77,7 +77,7 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<ItemRow>, LedgerError> {
-        let statement = statement(self.home.engine, filter, ITEM);
+        let statement = statement(self.location.db_kind, filter, ITEM);
         let rows = self.item_page(statement, filter, after, limit).await?;
         rows.iter().map(item_row).collect()
     }
@@ -154,13 +154,13 @@ impl Ledger {
             .bind(i64::try_from(after.0).unwrap_or(i64::MAX))
             .bind(after.1)
             .bind(i64::from(limit));
-        let doing = "listing the rejected rows of a job";
-        let failed = |source| LedgerError::of(doing, source);
+        let operation = "listing the rejected rows of a job";
+        let failed = |source| LedgerError::of(operation, source);
         let line = |row: &AnyRow| {
             let reason: Option<String> = row.try_get("reason").map_err(failed)?;
             let item: i64 = row.try_get("id").map_err(failed)?;
             Ok(RejectedLine {
-                line: stored::unsigned(
+                line: stored_values::unsigned(
                     row.try_get("line").map_err(failed)?,
                     ("items", &item, "line"),
                 )?,
@@ -168,7 +168,11 @@ impl Ledger {
                 reason: reason.unwrap_or_default(),
             })
         };
-        self.rows(doing, query).await?.iter().map(line).collect()
+        self.rows(operation, query)
+            .await?
+            .iter()
+            .map(line)
+            .collect()
     }
 
     /// Between which ids the items of a run are; all ids where no run is meant.

@@ -1,6 +1,6 @@
 //! What tells whether the work is done, and how much of it there is: for readiness and metrics.
 
-use crate::db::stored;
+use crate::db::stored_values;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -101,9 +101,9 @@ impl Ledger {
             let items: i64 = row.try_get(2).map_err(failed)?;
             Ok(Total {
                 job_id: 0,
-                state: stored::state(&word, ("totals", &word, "state"))?,
-                currency: stored::total_currency(&code, &word)?,
-                items: stored::count(items, "summing totals")?,
+                state: stored_values::state(&word, ("totals", &word, "state"))?,
+                currency: stored_values::total_currency(&code, &word)?,
+                items: stored_values::count(items, "summing totals")?,
                 minor: row.try_get(3).map_err(failed)?,
             })
         };
@@ -127,7 +127,7 @@ impl Ledger {
             .map_err(failed)?;
         let number = |column: usize| {
             let number: i64 = row.try_get(column).map_err(failed)?;
-            stored::count(number, "looking at what is unknown")
+            stored_values::count(number, "looking at what is unknown")
         };
         Ok(UnknownAges {
             all: number(0)?,

@@ -17,25 +17,25 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 
 impl Ledger {
     async fn rows(
         &self,
-        doing: &'static str,
+        operation: &'static str,
         query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
     ) -> Result<Vec<AnyRow>, LedgerError> {
         query
             .fetch_all(&self.read)
             .await
-            .map_err(|source| LedgerError::of(doing, source))
+            .map_err(|source| LedgerError::of(operation, source))
     }
 }
 
-fn unsigned(row: &AnyRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
+fn unsigned(row: &AnyRow, column: usize, operation: &'static str) -> Result<u64, LedgerError> {
     let number: i64 = row
         .try_get(column)
-        .map_err(|source| LedgerError::of(doing, source))?;
-    stored::count(number, doing)
+        .map_err(|source| LedgerError::of(operation, source))?;
+    stored_values::count(number, operation)
 }

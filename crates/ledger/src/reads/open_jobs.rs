@@ -79,11 +79,11 @@ impl Ledger {
         lanes: &BTreeSet<String>,
         only_ask: &BTreeSet<String>,
     ) -> Result<RunProgress, LedgerError> {
-        let doing = "looking for work";
+        let operation = "looking for work";
         let query = include_str!("run_progress.sql");
         let rows = self
             .rows(
-                doing,
+                operation,
                 sqlx::query(query)
                     .bind(run_id)
                     .bind(list(&lanes.iter().collect::<Vec<_>>()))
@@ -94,11 +94,11 @@ impl Ledger {
             return Ok(RunProgress::default());
         };
         Ok(RunProgress {
-            open: unsigned(row, 0, doing)?,
-            claimed: unsigned(row, 1, doing)?,
+            open: unsigned(row, 0, operation)?,
+            claimed: unsigned(row, 1, operation)?,
             next_due: row
                 .try_get::<Option<i64>, _>(2)
-                .map_err(|e| LedgerError::of(doing, e))?
+                .map_err(|e| LedgerError::of(operation, e))?
                 .map(Timestamp::from_millis),
         })
     }

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::unsigned;
 use crate::Ledger;
-use crate::db::stored::{self, total_currency};
+use crate::db::stored_values::{self, total_currency};
 use crate::error::LedgerError;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
@@ -64,8 +64,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn failure_sums(&self, run_id: i64) -> Result<Vec<FailureSum>, LedgerError> {
-        let doing = "counting failures";
-        let failed = |source| LedgerError::of(doing, source);
+        let operation = "counting failures";
+        let failed = |source| LedgerError::of(operation, source);
         let query = sqlx::query(FAILURES).bind(run_id).bind(CODES);
         let read = |row: &AnyRow| {
             let job_id = row.try_get(0).map_err(failed)?;
@@ -73,11 +73,15 @@ impl Ledger {
                 job_id,
                 currency: total_currency(row.try_get(1).map_err(failed)?, &job_id)?,
                 code: row.try_get(2).map_err(failed)?,
-                items: unsigned(row, 3, doing)?,
+                items: unsigned(row, 3, operation)?,
                 minor: row.try_get(4).map_err(failed)?,
             })
         };
-        self.rows(doing, query).await?.iter().map(read).collect()
+        self.rows(operation, query)
+            .await?
+            .iter()
+            .map(read)
+            .collect()
     }
 
     /// The items of a run by the time at which they were last sent, oldest first. What was never
@@ -86,8 +90,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn time_sums(&self, run_id: i64) -> Result<Vec<TimeSum>, LedgerError> {
-        let doing = "adding up items by time";
-        let failed = |source| LedgerError::of(doing, source);
+        let operation = "adding up items by time";
+        let failed = |source| LedgerError::of(operation, source);
         let query = sqlx::query(BY_TIME).bind(run_id).bind(STEP).bind(SUMS);
         let read = |row: &AnyRow| {
             let job_id = row.try_get(0).map_err(failed)?;
@@ -98,14 +102,18 @@ impl Ledger {
             let step: i64 = row.try_get(3).map_err(failed)?;
             Ok(TimeSum {
                 job_id,
-                state: stored::state(state, ("items", &job_id, "state"))?,
+                state: stored_values::state(state, ("items", &job_id, "state"))?,
                 currency: total_currency(code, &job_id)?,
                 at: Timestamp::from_millis(step.saturating_mul(STEP)),
-                items: unsigned(row, 4, doing)?,
+                items: unsigned(row, 4, operation)?,
                 minor: row.try_get(5).map_err(failed)?,
             })
         };
-        self.rows(doing, query).await?.iter().map(read).collect()
+        self.rows(operation, query)
+            .await?
+            .iter()
+            .map(read)
+            .collect()
     }
 }
 

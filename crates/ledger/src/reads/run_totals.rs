@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::unsigned;
 use crate::Ledger;
-use crate::db::stored::{self, total_currency};
+use crate::db::stored_values::{self, total_currency};
 use crate::error::LedgerError;
 use payrun_domain::history::EventKind;
 use payrun_domain::item::State;
@@ -69,8 +69,8 @@ impl Ledger {
         let rows = self.rows(DOING, sqlx::query(query).bind(run_id));
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
-            let state = stored::state(state, ("items", &state, "state"))?;
-            let items = stored::count(row.try_get(2).map_err(failed)?, DOING)?;
+            let state = stored_values::state(state, ("items", &state, "state"))?;
+            let items = stored_values::count(row.try_get(2).map_err(failed)?, DOING)?;
             let kind = row.try_get(3).map_err(failed)?;
             Ok(EarlierProblems {
                 run_id: row.try_get(0).map_err(failed)?,
@@ -87,18 +87,20 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn answers(&self, run_id: i64) -> Result<Vec<(String, String, u64)>, LedgerError> {
-        let doing = "counting answers";
+        let operation = "counting answers";
         // `cross join`: the run's jobs first, then the items of each, then the attempts of each item.
         let query = "select a.answer, a.code, count(*) from jobs as j cross join items as i \
                      cross join attempts as a where i.job_id = j.id and a.item_id = i.id and j.run_id = $1 group by 1, 2 order by 3 desc limit 1000";
-        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
-        let failed = |source| LedgerError::of(doing, source);
+        let rows = self
+            .rows(operation, sqlx::query(query).bind(run_id))
+            .await?;
+        let failed = |source| LedgerError::of(operation, source);
         rows.iter()
             .map(|row| {
                 Ok((
                     row.try_get(0).map_err(failed)?,
                     row.try_get(1).map_err(failed)?,
-                    unsigned(row, 2, doing)?,
+                    unsigned(row, 2, operation)?,
                 ))
             })
             .collect()
@@ -113,22 +115,24 @@ impl Ledger {
         &self,
         run_id: i64,
     ) -> Result<Vec<(EventKind, State, State, u64)>, LedgerError> {
-        let doing = "counting moves";
+        let operation = "counting moves";
         // `cross join`: the run's jobs first, then the items of each, then the events of each item.
         let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i \
                      cross join events as e where i.job_id = j.id and e.item_id = i.id and j.run_id = $1 group by 1, 2, 3 limit 1000";
-        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let rows = self
+            .rows(operation, sqlx::query(query).bind(run_id))
+            .await?;
         let event = |row: &AnyRow| {
             let word: &str = row
                 .try_get(0)
-                .map_err(|source| LedgerError::of(doing, source))?;
+                .map_err(|source| LedgerError::of(operation, source))?;
             EventKind::parse(word).ok_or_else(|| LedgerError::corrupt("events", word, "event"))
         };
         let state = |row: &AnyRow, column: usize, name: &'static str| {
             let word: &str = row
                 .try_get(column)
-                .map_err(|source| LedgerError::of(doing, source))?;
-            stored::state(word, ("events", &word, name))
+                .map_err(|source| LedgerError::of(operation, source))?;
+            stored_values::state(word, ("events", &word, name))
         };
         rows.iter()
             .map(|row| {
@@ -136,7 +140,7 @@ impl Ledger {
                     event(row)?,
                     state(row, 1, "from_state")?,
                     state(row, 2, "to_state")?,
-                    unsigned(row, 3, doing)?,
+                    unsigned(row, 3, operation)?,
                 ))
             })
             .collect()
@@ -144,8 +148,8 @@ impl Ledger {
 }
 
 fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
-    let doing = "reading totals";
-    let failed = |source| LedgerError::of(doing, source);
+    let operation = "reading totals";
+    let failed = |source| LedgerError::of(operation, source);
     let (word, code): (&str, &str) = (
         row.try_get("state").map_err(failed)?,
         row.try_get("currency").map_err(failed)?,
@@ -153,9 +157,9 @@ fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
     let job_id: i64 = row.try_get("job_id").map_err(failed)?;
     Ok(Total {
         job_id,
-        state: stored::state(word, ("totals", &job_id, "state"))?,
+        state: stored_values::state(word, ("totals", &job_id, "state"))?,
         currency: total_currency(code, &job_id)?,
-        items: unsigned(row, 3, doing)?,
+        items: unsigned(row, 3, operation)?,
         minor: row.try_get("minor").map_err(failed)?,
     })
 }

@@ -181,7 +181,7 @@ impl Ledger {
         whose: WhoseJob<'_>,
         name: &str,
     ) -> Result<Vec<(i64, String)>, LedgerError> {
-        let doing = "looking for a job";
+        let operation = "looking for a job";
         let query = match whose {
             WhoseJob::Run(run) => {
                 sqlx::query("select id, kind from jobs where name = $1 and run_id = $2")
@@ -196,8 +196,8 @@ impl Ledger {
             .bind(workflow.to_owned())
             .bind(since.millis()),
         };
-        let rows = self.rows(doing, query).await?;
-        let failed = |source| LedgerError::of(doing, source);
+        let rows = self.rows(operation, query).await?;
+        let failed = |source| LedgerError::of(operation, source);
         let job = |row: &AnyRow| {
             Ok((
                 row.try_get(0).map_err(failed)?,

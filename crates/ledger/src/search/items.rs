@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::ways::{
+use super::search_statements::{
     BY_EXCLUSIVE_KEY, BY_KEY, BY_KEY_BEGINNING, BY_NUMBER, BY_RECEIPT, BY_REFERENCE,
     BY_REFERENCE_BEGINNING, BY_REFUNDED_PAYMENT, CONTRACTS, FOUND, MEANT, PAYMENTS, RUNS, SENT,
 };
@@ -14,7 +14,7 @@ use super::{
     SearchText,
 };
 use crate::Ledger;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::hex;
 use crate::items::item_rows::{list, number_of};
@@ -37,12 +37,12 @@ pub(super) fn failed(source: sqlx::Error) -> LedgerError {
 
 /// Items that were found, and how; and of which ways there is more.
 #[derive(Debug, Default)]
-pub(super) struct Hits {
+pub(super) struct SearchHits {
     items: BTreeMap<i64, Vec<MatchedBy>>,
     cut: Vec<MatchedBy>,
 }
 
-impl Hits {
+impl SearchHits {
     fn add(&mut self, id: i64, how: MatchedBy) {
         let known = self.items.entry(id).or_default();
         if !known.contains(&how) {
@@ -81,7 +81,7 @@ impl Ledger {
     pub(super) async fn items_of_text(
         &self,
         text: &SearchText,
-        hits: &mut Hits,
+        hits: &mut SearchHits,
     ) -> Result<(), LedgerError> {
         if let Ok(id) = text.text.parse() {
             hits.add(id, MatchedBy::Id);
@@ -109,7 +109,7 @@ impl Ledger {
         &self,
         statement: &'static str,
         text: &str,
-        hits: &mut Hits,
+        hits: &mut SearchHits,
         how: MatchedBy,
     ) -> Result<(), LedgerError> {
         let query = sqlx::query(statement).bind(text.to_owned()).bind(BOUND);
@@ -119,7 +119,7 @@ impl Ledger {
 
     /// By a derived number, of any generation, or by one of the user's own, also with a generation
     /// behind it.
-    async fn by_number(&self, text: &str, hits: &mut Hits) -> Result<(), LedgerError> {
+    async fn by_number(&self, text: &str, hits: &mut SearchHits) -> Result<(), LedgerError> {
         let Ok(number) = OrderNumber::parse(text) else {
             return Ok(());
         };
@@ -140,7 +140,7 @@ impl Ledger {
     async fn by_exclusive_key(
         &self,
         text: &SearchText,
-        hits: &mut Hits,
+        hits: &mut SearchHits,
     ) -> Result<(), LedgerError> {
         let keys: Vec<_> = text
             .exclusive_keys
@@ -156,7 +156,7 @@ impl Ledger {
     async fn by_refunded_payment(
         &self,
         text: &SearchText,
-        hits: &mut Hits,
+        hits: &mut SearchHits,
     ) -> Result<(), LedgerError> {
         let accounts: Vec<String> = text.accounts.iter().copied().map(hex).collect();
         let looked_up = sqlx::query(PAYMENTS)
@@ -185,7 +185,11 @@ impl Ledger {
         hits.rows(&rows, |_| MatchedBy::RefundedPayment)
     }
 
-    async fn by_reference(&self, text: &SearchText, hits: &mut Hits) -> Result<(), LedgerError> {
+    async fn by_reference(
+        &self,
+        text: &SearchText,
+        hits: &mut SearchHits,
+    ) -> Result<(), LedgerError> {
         if text.reference.is_empty() {
             return Ok(());
         }
@@ -217,7 +221,7 @@ impl Ledger {
     pub(super) async fn items_sent(
         &self,
         filter: &SearchFilter,
-        hits: &mut Hits,
+        hits: &mut SearchHits,
     ) -> Result<(), LedgerError> {
         let (Some(amount), Some(days)) = (filter.amount, &filter.days) else {
             return Ok(());
@@ -248,7 +252,7 @@ impl Ledger {
     /// What of all that was found is meant, the newest first.
     pub(super) async fn found_items(
         &self,
-        hits: &Hits,
+        hits: &SearchHits,
         query: &SearchQuery,
     ) -> Result<FoundList<FoundItem>, LedgerError> {
         if hits.items.is_empty() {
@@ -274,7 +278,7 @@ impl Ledger {
         let every = rows
             .first()
             .map_or(Ok(0), |row| row.try_get::<i64, _>("every").map_err(failed))?;
-        let every = stored::count(every, DOING)?;
+        let every = stored_values::count(every, DOING)?;
         let rows = sqlx::query(FOUND).bind(list(&ids)).fetch_all(&self.read);
         let mut found = BTreeMap::new();
         for row in &rows.await.map_err(failed)? {
@@ -363,12 +367,12 @@ impl NumberedItem {
         let own: Option<&str> = row.try_get("custom_order_no").map_err(failed)?;
         Ok(Self {
             id,
-            key: stored::key_hash(key, ("items", &id, "key_hash"))?,
+            key: stored_values::key_hash(key, ("items", &id, "key_hash"))?,
             own: own
                 .map(OrderNumber::parse)
                 .transpose()
                 .map_err(|_| corrupt("custom_order_no"))?,
-            generation: stored::unsigned(
+            generation: stored_values::unsigned(
                 row.try_get("generation").map_err(failed)?,
                 ("items", &id, "generation"),
             )?,
@@ -390,7 +394,7 @@ impl NumberedItem {
     }
 }
 
-fn found_item(row: &AnyRow, hits: &Hits) -> Result<FoundItem, LedgerError> {
+fn found_item(row: &AnyRow, hits: &SearchHits) -> Result<FoundItem, LedgerError> {
     let item = item_row(row)?;
     let mut matched = hits.items.get(&item.id).cloned().unwrap_or_default();
     matched.sort_unstable();
@@ -398,7 +402,7 @@ fn found_item(row: &AnyRow, hits: &Hits) -> Result<FoundItem, LedgerError> {
         workflow: row.try_get("workflow").map_err(failed)?,
         lane: row.try_get("lane").map_err(failed)?,
         kind: row.try_get("kind").map_err(failed)?,
-        generation: stored::unsigned(
+        generation: stored_values::unsigned(
             row.try_get("generation").map_err(failed)?,
             ("items", &item.id, "generation"),
         )?,

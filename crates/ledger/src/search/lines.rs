@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::items::{NumberedItem, failed};
-use super::ways::{OF_LINES, lines};
+use super::search_statements::{OF_LINES, lines};
 use super::{FoundLine, LOOKED_AT, SearchFilter, SearchText};
 use crate::Ledger;
 use crate::error::LedgerError;

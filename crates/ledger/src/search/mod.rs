@@ -7,7 +7,7 @@
 
 mod items;
 mod lines;
-mod ways;
+mod search_statements;
 
 use crate::Ledger;
 use crate::error::LedgerError;
@@ -232,7 +232,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn accounts(&self) -> Result<Vec<String>, LedgerError> {
-        sqlx::query_scalar(ways::ACCOUNTS)
+        sqlx::query_scalar(search_statements::ACCOUNTS)
             .fetch_all(&self.read)
             .await
             .map_err(|source| LedgerError::of("listing accounts", source))
@@ -243,7 +243,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn search(&self, query: &SearchQuery) -> Result<SearchResults, LedgerError> {
-        let mut hits = items::Hits::default();
+        let mut hits = items::SearchHits::default();
         let mut results = SearchResults::default();
         match &query.text {
             Some(text) => {

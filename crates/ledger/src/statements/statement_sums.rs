@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
-use crate::db::stored;
+use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::statements::statement_files::LineKind;
 use payrun_domain::money::Currency;
@@ -75,7 +75,7 @@ fn sum(
     };
     let known = Currency::parse(code)
         .map_err(|_| LedgerError::corrupt("statement_lines", lane, "currency"))?;
-    let lines = stored::count(row.try_get(count).map_err(failed)?, DOING)?;
+    let lines = stored_values::count(row.try_get(count).map_err(failed)?, DOING)?;
     Ok(Some((
         lines,
         row.try_get(count + 1).map_err(failed)?,

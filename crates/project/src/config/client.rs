@@ -20,10 +20,14 @@ impl GatewayKind {
         clock: Clock,
     ) -> Result<Box<dyn Gateway>, ClientError> {
         Ok(match self {
-            Self::Wechat(account) => Box::new(wechat::Client::new(account, transport, clock)?),
-            Self::Hipopay(account) => Box::new(hipopay::Client::new(account, transport, clock)?),
-            Self::Egms(account) => Box::new(egms::Client::new(account, transport, clock)?),
-            Self::Cbtis(account) => Box::new(cbtis::Client::new(account, transport, clock)?),
+            Self::Wechat(account) => {
+                Box::new(wechat::WechatClient::new(account, transport, clock)?)
+            }
+            Self::Hipopay(account) => {
+                Box::new(hipopay::HipopayClient::new(account, transport, clock)?)
+            }
+            Self::Egms(account) => Box::new(egms::EgmsClient::new(account, transport, clock)?),
+            Self::Cbtis(account) => Box::new(cbtis::CbtisClient::new(account, transport, clock)?),
         })
     }
 }

@@ -13,7 +13,7 @@ use payrun_domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use payrun_domain::policy::Policy;
 use payrun_domain::subscription::ContractSignal;
 
-pub mod chinese;
+pub mod chinese_labels;
 #[cfg(test)]
 mod documented_codes;
 mod field;

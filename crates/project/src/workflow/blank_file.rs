@@ -4,7 +4,7 @@
 use super::expression::VariableName;
 use super::template::TemplatePart;
 use super::{ItemSource, Job, Template};
-use crate::job_kinds::{FieldKind, InputField, JobKind, chinese};
+use crate::job_kinds::{FieldKind, InputField, JobKind, chinese_labels};
 
 /// In which language columns are named and explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +25,14 @@ pub struct BlankColumn {
     /// Whether no row may leave it empty.
     pub required: bool,
     /// What it holds.
-    pub holds: Holds,
+    pub holds: ColumnValues,
     /// What it means, for people.
     pub doc: String,
 }
 
 /// What the values of a column are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holds {
+pub enum ColumnValues {
     /// Text: also every number of an order, which no spreadsheet may shorten.
     Text,
     /// A day.
@@ -48,7 +48,7 @@ pub fn of_kind(kind: &JobKind, language: Language) -> Vec<BlankColumn> {
     let fields = kind.fields.iter().filter(|field| field.refused.is_none());
     fields
         .map(|field| {
-            let label = chinese::of(&field.name).map(|(label, _)| label.to_owned());
+            let label = chinese_labels::of(&field.name).map(|(label, _)| label.to_owned());
             BlankColumn {
                 column: field.name.clone(),
                 name: match language {
@@ -81,7 +81,11 @@ pub fn of_job(job: &Job, language: Language) -> Option<Vec<BlankColumn>> {
                 column: column.to_owned(),
                 name: name(job, column, language),
                 required: (is_alone && field.required) || is_in_key(job, column),
-                holds: if is_alone { holds(field) } else { Holds::Text },
+                holds: if is_alone {
+                    holds(field)
+                } else {
+                    ColumnValues::Text
+                },
                 doc: if is_alone {
                     doc(field, language)
                 } else {
@@ -96,7 +100,7 @@ pub fn of_job(job: &Job, language: Language) -> Option<Vec<BlankColumn>> {
                 column: column.clone(),
                 name: name(job, column, language),
                 required: is_in_key(job, column),
-                holds: Holds::Text,
+                holds: ColumnValues::Text,
                 doc: match language {
                     Language::En => "Used by the workflow's key or where.".to_owned(),
                     Language::Zh => "工作流的 key 或 where 使用此列。".to_owned(),
@@ -136,24 +140,24 @@ fn name(job: &Job, column: &str, language: Language) -> String {
     }
 }
 
-fn holds(field: &InputField) -> Holds {
+fn holds(field: &InputField) -> ColumnValues {
     match &field.kind {
-        FieldKind::Text { .. } | FieldKind::Currency => Holds::Text,
-        FieldKind::Choice(words) => Holds::Choice(words.clone()),
-        FieldKind::Date => Holds::Date,
-        FieldKind::Decimal | FieldKind::Amount => Holds::Amount,
+        FieldKind::Text { .. } | FieldKind::Currency => ColumnValues::Text,
+        FieldKind::Choice(words) => ColumnValues::Choice(words.clone()),
+        FieldKind::Date => ColumnValues::Date,
+        FieldKind::Decimal | FieldKind::Amount => ColumnValues::Amount,
     }
 }
 
 fn doc(field: &InputField, language: Language) -> String {
-    match (language, chinese::of(&field.name)) {
+    match (language, chinese_labels::of(&field.name)) {
         (Language::Zh, Some((_, doc))) => doc.to_owned(),
         (Language::Zh, None) | (Language::En, _) => field.doc.clone(),
     }
 }
 
 fn part_of(field: &InputField, language: Language) -> String {
-    match (language, chinese::of(&field.name)) {
+    match (language, chinese_labels::of(&field.name)) {
         (Language::Zh, Some((label, _))) => format!("“{label}”的一部分。"),
         (Language::Zh, None) | (Language::En, _) => format!("Part of {}.", field.name),
     }

@@ -20,10 +20,10 @@ use payrun_yaml::diagnostics::nearest_name;
 mod csv_rows;
 mod encoding;
 mod file_options;
-mod give_up;
 mod header;
 mod json_lines;
 mod nul_check;
+mod read_cancellation;
 mod sample;
 mod staged_file;
 mod xlsx;
@@ -37,7 +37,7 @@ use xlsx::Xlsx;
 pub use file_options::{
     ColumnAliases, FileKind, FileOptions, FileReading, Separator, TextEncoding,
 };
-pub use give_up::{GiveUp, GiveUpGuard};
+pub use read_cancellation::{ReadCancellation, ReadCancellationGuard};
 pub use staged_file::{FileReach, StagedFile};
 pub use xlsx::child_process::work_if_asked as read_workbook_if_asked;
 
@@ -223,7 +223,7 @@ pub fn open(path: &Path, options: &FileOptions) -> Result<FileRows, SourceError>
         regular_file::open(path).map_err(unreadable)?,
         path,
         options,
-        &GiveUp::default(),
+        &ReadCancellation::default(),
     )
 }
 
@@ -232,7 +232,7 @@ fn rows_of(
     mut file: File,
     path: &Path,
     options: &FileOptions,
-    give_up: &GiveUp,
+    cancellation: &ReadCancellation,
 ) -> Result<FileRows, SourceError> {
     let format = options.format.clone().or_else(|| format_of(path));
     let format = format.ok_or_else(|| SourceError::Format {
@@ -246,7 +246,7 @@ fn rows_of(
         ItemFileFormat::Csv => csv_rows_of(file, path, options),
         ItemFileFormat::JsonLines => json_rows_of(file, path, options),
         ItemFileFormat::Xlsx { sheet } => {
-            let mut rows = Xlsx::open(file, path, sheet.as_deref(), give_up)?;
+            let mut rows = Xlsx::open(file, path, sheet.as_deref(), cancellation)?;
             let found = header::find(
                 || rows.header(),
                 options,

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{FakeCbtis, RequestRefusal, SubjectReply, ok};
+use super::{CbtisRefusal, CbtisSubjectReply, FakeCbtis, ok};
 use crate::shared::keys::nonce;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::Request;
@@ -41,7 +41,7 @@ impl FakeCbtis {
                 .is_some_and(|until| self.responder.clock.now() < *until)
     }
 
-    pub(super) fn issue(&self, body: &[u8]) -> Result<SubjectReply, RequestRefusal> {
+    pub(super) fn issue(&self, body: &[u8]) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let known = self.identity.is_token_request(body);
         let (token, _) = self.new_token(known)?;
         let data = json!({ "access_token": token, "expires_in": self.lifetime.as_secs() });
@@ -54,7 +54,7 @@ impl FakeCbtis {
         request: &Request,
         id: &str,
         key: &str,
-    ) -> Result<SubjectReply, RequestRefusal> {
+    ) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let known = self.identity.is_login(id, key) && request.body().is_empty();
         let (token, until) = self.new_token(known)?;
         let until = chrono::DateTime::from_timestamp_millis(until.millis()).unwrap_or_default();
@@ -66,8 +66,8 @@ impl FakeCbtis {
         ))
     }
 
-    fn new_token(&self, known: bool) -> Result<(String, Timestamp), RequestRefusal> {
-        let refused = RequestRefusal {
+    fn new_token(&self, known: bool) -> Result<(String, Timestamp), CbtisRefusal> {
+        let refused = CbtisRefusal {
             http: 401,
             code: 401_002,
             reason: "wrong_credentials",

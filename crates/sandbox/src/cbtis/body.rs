@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::RequestRefusal;
+use super::CbtisRefusal;
 use crate::shared::transactions::{TransactionKind, TransactionRequest};
 use payrun_domain::money::{Amount, Currency};
 
@@ -62,7 +62,7 @@ impl Refund {
         self,
         of: String,
         currency: &str,
-    ) -> Result<TransactionRequest, RequestRefusal> {
+    ) -> Result<TransactionRequest, CbtisRefusal> {
         Ok(TransactionRequest {
             sort: TransactionKind::Refund,
             minor: amount(&self.amount, currency)?.minor(),
@@ -86,30 +86,30 @@ pub(super) enum PaymentId {
 const FLOWS: [&str; 4] = ["official_account", "mini_program", "qrcode", "mobile_web"];
 
 /// A payment intent.
-pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal> {
+pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, CbtisRefusal> {
     let body: Payment = read(bytes)?;
     if body.payment_method.kind != "wechat"
         || !FLOWS.contains(&body.payment_method.wechat.flow.as_str())
     {
-        return Err(RequestRefusal::param("wrong_method"));
+        return Err(CbtisRefusal::param("wrong_method"));
     }
     let method = &body.payment_method.wechat;
     if method.flow == "mini_program" && (method.sub_appid.is_none() || method.sub_openid.is_none())
     {
-        return Err(RequestRefusal::param("missing_parameter"));
+        return Err(CbtisRefusal::param("missing_parameter"));
     }
     if body.description.is_empty()
         || body
             .notify_url
             .is_some_and(|url| !url.starts_with("https://"))
     {
-        return Err(RequestRefusal::param("wrong_text"));
+        return Err(CbtisRefusal::param("wrong_text"));
     }
     if body
         .settlement_currency
         .is_some_and(|code| Currency::parse(&code).is_err())
     {
-        return Err(RequestRefusal::param("unknown_currency"));
+        return Err(CbtisRefusal::param("unknown_currency"));
     }
     let amount = amount(&body.amount, &body.currency)?;
     Ok(TransactionRequest {
@@ -124,12 +124,12 @@ pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal
 }
 
 /// A refund.
-pub(super) fn refund(bytes: &[u8]) -> Result<Refund, RequestRefusal> {
+pub(super) fn refund(bytes: &[u8]) -> Result<Refund, CbtisRefusal> {
     let body: RefundBody = read(bytes)?;
     let of = match (body.merchant_payment_order_id, body.payment_order_id) {
         (Some(ours), _) => PaymentId::Ours(ours),
         (None, Some(theirs)) => PaymentId::Theirs(theirs),
-        (None, None) => return Err(RequestRefusal::param("no_number")),
+        (None, None) => return Err(CbtisRefusal::param("no_number")),
     };
     Ok(Refund {
         of,
@@ -140,7 +140,7 @@ pub(super) fn refund(bytes: &[u8]) -> Result<Refund, RequestRefusal> {
 }
 
 /// What a query asks for.
-pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<PaymentId, RequestRefusal> {
+pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<PaymentId, CbtisRefusal> {
     let body: PaymentQuery = read(bytes)?;
     let (ours, theirs, others) = match sort {
         TransactionKind::Payment | TransactionKind::Cancel => (
@@ -157,36 +157,36 @@ pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<PaymentId, Re
     match (ours, theirs, others) {
         (Some(ours), _, None) => Ok(PaymentId::Ours(ours)),
         (None, Some(theirs), None) => Ok(PaymentId::Theirs(theirs)),
-        (_, _, Some(_)) => Err(RequestRefusal::param("unknown_field")),
-        (None, None, None) => Err(RequestRefusal::param("no_number")),
+        (_, _, Some(_)) => Err(CbtisRefusal::param("unknown_field")),
+        (None, None, None) => Err(CbtisRefusal::param("no_number")),
     }
 }
 
-pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RequestRefusal> {
+pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CbtisRefusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("missing field") {
-            RequestRefusal::param("missing_field")
+            CbtisRefusal::param("missing_field")
         } else if text.starts_with("unknown field") {
-            RequestRefusal::param("unknown_field")
+            CbtisRefusal::param("unknown_field")
         } else {
-            RequestRefusal::param("wrong_type")
+            CbtisRefusal::param("wrong_type")
         }
     })
 }
 
-fn number(text: String) -> Result<String, RequestRefusal> {
+fn number(text: String) -> Result<String, CbtisRefusal> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(allowed);
     if fits {
         Ok(text)
     } else {
-        Err(RequestRefusal::param("wrong_number"))
+        Err(CbtisRefusal::param("wrong_number"))
     }
 }
 
-fn amount(text: &str, currency: &str) -> Result<Amount, RequestRefusal> {
+fn amount(text: &str, currency: &str) -> Result<Amount, CbtisRefusal> {
     let currency =
-        Currency::parse(currency).map_err(|_| RequestRefusal::param("unknown_currency"))?;
-    Amount::parse(text, currency).map_err(|_| RequestRefusal::param("wrong_amount"))
+        Currency::parse(currency).map_err(|_| CbtisRefusal::param("unknown_currency"))?;
+    Amount::parse(text, currency).map_err(|_| CbtisRefusal::param("wrong_amount"))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::read;
-use super::{FakeCbtis, RequestRefusal, SubjectReply, error, ok};
+use super::{CbtisRefusal, CbtisSubjectReply, FakeCbtis, error, ok};
 use crate::Settings;
 use crate::faults::Fault;
 use crate::shared::customs::{
@@ -32,10 +32,10 @@ struct Body {
 }
 
 impl Body {
-    fn of(bytes: &[u8], settings: &Settings) -> Result<(Self, Key), RequestRefusal> {
+    fn of(bytes: &[u8], settings: &Settings) -> Result<(Self, Key), CbtisRefusal> {
         let body: Self = read(bytes)?;
         if !settings.declares_to(&CUSTOMS, &body.customs) {
-            return Err(RequestRefusal::param("unknown_customs"));
+            return Err(CbtisRefusal::param("unknown_customs"));
         }
         let key = Key {
             order: body.merchant_order_id.clone(),
@@ -45,14 +45,14 @@ impl Body {
         Ok((body, key))
     }
 
-    fn merchant_customs_no(&self) -> Result<&str, RequestRefusal> {
+    fn merchant_customs_no(&self) -> Result<&str, CbtisRefusal> {
         self.merchant_customs_no
             .as_deref()
             .filter(|number| !number.is_empty())
-            .ok_or(RequestRefusal::param("missing_field"))
+            .ok_or(CbtisRefusal::param("missing_field"))
     }
 
-    fn terms(&self) -> Result<DeclaredTerms, RequestRefusal> {
+    fn terms(&self) -> Result<DeclaredTerms, CbtisRefusal> {
         let fees = match (
             &self.sub_order_no,
             self.fee_type.as_deref(),
@@ -70,12 +70,12 @@ impl Body {
                     product,
                 })
             }
-            _ => return Err(RequestRefusal::param("wrong_sub_order")),
+            _ => return Err(CbtisRefusal::param("wrong_sub_order")),
         };
         let fees = fees
             .map(DeclaredFees::check)
             .transpose()
-            .map_err(|refusal| RequestRefusal::param(refusal.reason))?;
+            .map_err(|refusal| CbtisRefusal::param(refusal.reason))?;
         Ok(DeclaredTerms {
             merchant_customs_no: self.merchant_customs_no()?.to_owned(),
             duty: self.duty,
@@ -86,7 +86,7 @@ impl Body {
 }
 
 impl FakeCbtis {
-    pub(super) fn declare(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
+    pub(super) fn declare(&self, bytes: &[u8]) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let (body, key) = Body::of(bytes, &self.responder.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.responder.settings, self.responder.clock.now());
@@ -100,7 +100,7 @@ impl FakeCbtis {
         Ok(said(&key, outcome))
     }
 
-    pub(super) fn modify(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
+    pub(super) fn modify(&self, bytes: &[u8]) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let (body, key) = Body::of(bytes, &self.responder.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.responder.settings, self.responder.clock.now());
@@ -111,7 +111,7 @@ impl FakeCbtis {
         Ok(said(&key, outcome))
     }
 
-    pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
+    pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let (body, key) = Body::of(bytes, &self.responder.settings)?;
         let (settings, now) = (&self.responder.settings, self.responder.clock.now());
         let outcome = self.responder.declarations().redeclare(
@@ -123,7 +123,10 @@ impl FakeCbtis {
         Ok(said(&key, outcome))
     }
 
-    pub(super) fn query_declaration(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
+    pub(super) fn query_declaration(
+        &self,
+        bytes: &[u8],
+    ) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let (_, key) = Body::of(bytes, &self.responder.settings)?;
         let (settings, now) = (&self.responder.settings, self.responder.clock.now());
         let (mut seen, fault) =
@@ -138,8 +141,8 @@ impl FakeCbtis {
 
     /// A payment by its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<PaidPayment> {
-        let till = self.responder.transactions();
-        let entry = till.entry(TransactionKind::Payment, number)?;
+        let transactions = self.responder.transactions();
+        let entry = transactions.entry(TransactionKind::Payment, number)?;
         let fits = entry.standing == TransactionState::Done
             && theirs.is_none_or(|theirs| entry.theirs == theirs);
         fits.then(|| PaidPayment {
@@ -150,7 +153,7 @@ impl FakeCbtis {
     }
 }
 
-fn said(key: &Key, outcome: DeclarationOutcome) -> SubjectReply {
+fn said(key: &Key, outcome: DeclarationOutcome) -> CbtisSubjectReply {
     let DeclarationOutcome { what, fault } = outcome;
     let body = match what {
         DeclarationResult::Shown(entry) => ok(show(&entry, fault)),

@@ -8,10 +8,10 @@
 //! signed, so in place of a wrong signature it answers with a page of something in between. Its
 //! lies: `code` 0 around a refund that failed, and a refund that is pending and fails later.
 
+mod account_keys;
 pub mod auth;
 mod body;
 mod customs;
-mod identity;
 mod notifications;
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ use crate::shared::transactions::{
     TransactionState, TransactionTotals,
 };
 use crate::{FakeGateway, Reaction, Settings};
-pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
+pub use account_keys::{CbtisAccountKeys, LOGIN_PATH, TOKEN_PATH};
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::transport::{Request, Response};
@@ -45,7 +45,7 @@ use payrun_system::clock::Clock;
 #[derive(Debug)]
 pub struct FakeCbtis {
     pub(crate) responder: Responder,
-    identity: Identity,
+    identity: CbtisAccountKeys,
     lifetime: Duration,
     /// Issued tokens, and until when they are good.
     issued: Mutex<BTreeMap<String, Timestamp>>,
@@ -53,14 +53,14 @@ pub struct FakeCbtis {
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RequestRefusal {
+pub(crate) struct CbtisRefusal {
     http: u16,
     code: i64,
     /// The word in the books.
     reason: &'static str,
 }
 
-impl RequestRefusal {
+impl CbtisRefusal {
     const fn param(reason: &'static str) -> Self {
         Self {
             http: 200,
@@ -71,12 +71,12 @@ impl RequestRefusal {
 }
 
 /// Whose order it is about, what is said, and what bends it.
-type SubjectReply = (String, Value, Option<Fault>);
+type CbtisSubjectReply = (String, Value, Option<Fault>);
 
 impl FakeCbtis {
     /// Opens it with empty books; the tokens it issues live for `lifetime`.
     pub fn open(
-        identity: &Identity,
+        identity: &CbtisAccountKeys,
         settings: Settings,
         lifetime: Duration,
         clock: Clock,
@@ -143,7 +143,7 @@ impl FakeCbtis {
             .await
     }
 
-    fn answer(&self, request: &Request) -> Result<SubjectReply, RequestRefusal> {
+    fn answer(&self, request: &Request) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let header = |name| {
             request
                 .headers()
@@ -154,7 +154,7 @@ impl FakeCbtis {
         let is_json = header("content-type").starts_with("application/json")
             || request.uri().path() == LOGIN_PATH;
         if request.method() != Method::POST || !is_json {
-            return Err(RequestRefusal {
+            return Err(CbtisRefusal {
                 http: 405,
                 code: 405_001,
                 reason: "not_a_post_of_json",
@@ -171,7 +171,7 @@ impl FakeCbtis {
             .strip_prefix("Bearer ")
             .unwrap_or_default();
         if !self.knows(token) {
-            return Err(RequestRefusal {
+            return Err(CbtisRefusal {
                 http: 401,
                 code: 401_001,
                 reason: "wrong_token",
@@ -197,7 +197,7 @@ impl FakeCbtis {
             "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => {
                 self.redeclare(request.body())
             }
-            _ => Err(RequestRefusal {
+            _ => Err(CbtisRefusal {
                 http: 404,
                 code: 404_000,
                 reason: "no_such_path",
@@ -207,9 +207,9 @@ impl FakeCbtis {
 
     /// Whether a request is one that a page has, or, where none has, as payrun's guesses are: with
     /// its parameters and no others.
-    fn documented(&self, request: &Request) -> Result<(), RequestRefusal> {
+    fn documented(&self, request: &Request) -> Result<(), CbtisRefusal> {
         let table = RequestTable::cbtis();
-        let unknown = RequestRefusal {
+        let unknown = CbtisRefusal {
             http: 404,
             code: 404_000,
             reason: "no_such_path",
@@ -221,20 +221,20 @@ impl FakeCbtis {
             row.check_json(request.uri().query().unwrap_or_default(), request.body())
                 .map(|_| ())
         });
-        checked.map_err(|wrong| RequestRefusal::param(wrong.issue.as_str()))
+        checked.map_err(|wrong| CbtisRefusal::param(wrong.issue.as_str()))
     }
 
-    fn take_refund(&self, bytes: &[u8]) -> Result<SubjectReply, RequestRefusal> {
+    fn take_refund(&self, bytes: &[u8]) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let refund = body::refund(bytes)?;
         let payment = {
-            let till = self.responder.transactions();
+            let transactions = self.responder.transactions();
             let number = match &refund.of {
                 body::PaymentId::Ours(number) => number.clone(),
-                body::PaymentId::Theirs(theirs) => till
+                body::PaymentId::Theirs(theirs) => transactions
                     .number_of(TransactionKind::Payment, theirs)
                     .unwrap_or(theirs.clone()),
             };
-            let currency = till
+            let currency = transactions
                 .entry(TransactionKind::Payment, &number)
                 .map(|payment| payment.currency.clone());
             (number, currency)
@@ -245,7 +245,7 @@ impl FakeCbtis {
         self.submit(refund.asked(number, &currency)?)
     }
 
-    fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
+    fn submit(&self, asked: TransactionRequest) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let (sort, number) = (asked.sort, asked.number.clone());
         let (currency, minor) = (asked.currency.clone(), asked.minor);
         let TransactionOutcome { what, fault } = self.responder.transactions().submit(
@@ -282,13 +282,19 @@ impl FakeCbtis {
         Ok((number, body, fault))
     }
 
-    fn query(&self, bytes: &[u8], sort: TransactionKind) -> Result<SubjectReply, RequestRefusal> {
-        let mut till = self.responder.transactions();
+    fn query(
+        &self,
+        bytes: &[u8],
+        sort: TransactionKind,
+    ) -> Result<CbtisSubjectReply, CbtisRefusal> {
+        let mut transactions = self.responder.transactions();
         let number = match body::which(bytes, sort)? {
             body::PaymentId::Ours(number) => number,
-            body::PaymentId::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
+            body::PaymentId::Theirs(theirs) => {
+                transactions.number_of(sort, &theirs).unwrap_or(theirs)
+            }
         };
-        let (seen, fault) = till.query(
+        let (seen, fault) = transactions.query(
             sort,
             &number,
             &self.responder.settings,

@@ -1,4 +1,4 @@
-//! Client and fake against each other, in process.
+//! CbtisClient and fake against each other, in process.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::faults::FaultPlan;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
-use payrun_gateway::cbtis::Client;
+use payrun_gateway::cbtis::CbtisClient;
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::{CbtisConfig, CbtisCustoms};
@@ -20,13 +20,13 @@ fn hkd(text: &str) -> Amount {
 
 struct Rig {
     fake: Arc<FakeCbtis>,
-    client: Client,
+    client: CbtisClient,
     clock: Clock,
 }
 
 impl Rig {
     fn new(plan: FaultPlan) -> Self {
-        let identity = Identity::generate().unwrap();
+        let identity = CbtisAccountKeys::generate().unwrap();
         let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));
         let settings = Settings {
             plan,
@@ -36,7 +36,7 @@ impl Rig {
         };
         let fake = FakeCbtis::open(&identity, settings, HOUR, clock.clone());
         let transport = Transport::InProcess(fake.clone());
-        let client = Client::new(
+        let client = CbtisClient::new(
             &identity.config("https://sandbox.invalid"),
             transport,
             clock.clone(),
@@ -159,10 +159,10 @@ async fn a_token_is_fetched_once_renewed_in_time_and_again_after_it_was_refused(
 #[tokio::test]
 async fn an_order_whose_token_cannot_be_had_is_not_sent() {
     let rig = Rig::new(FaultPlan::NONE);
-    let config = Identity::generate()
+    let config = CbtisAccountKeys::generate()
         .unwrap()
         .config("https://sandbox.invalid");
-    let stranger = Client::new(
+    let stranger = CbtisClient::new(
         &config,
         Transport::InProcess(rig.fake.clone()),
         rig.clock.clone(),
@@ -183,10 +183,11 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
 
 #[tokio::test]
 async fn a_fixed_token_is_sent_as_it_is() {
-    let identity = Identity::generate().unwrap();
+    let identity = CbtisAccountKeys::generate().unwrap();
     let fake = FakeCbtis::open(&identity, Settings::default(), HOUR, Clock::System);
     let config = identity.config_with_fixed_token("https://sandbox.invalid");
-    let client = Client::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
+    let client =
+        CbtisClient::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
     assert!(client.probe().await.iter().all(|probe| probe.found.is_ok()));
     assert_eq!(fake.tokens_issued(), 0);
 }
@@ -267,8 +268,11 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
 
 #[tokio::test]
 async fn while_the_api_key_is_changed_either_verifies() {
-    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-    let keys = |identity: &Identity| identity.config("https://sandbox.invalid").api_keys;
+    let (new, old) = (
+        CbtisAccountKeys::generate().unwrap(),
+        CbtisAccountKeys::generate().unwrap(),
+    );
+    let keys = |identity: &CbtisAccountKeys| identity.config("https://sandbox.invalid").api_keys;
     let config = CbtisConfig {
         api_keys: [keys(&new), keys(&old)].concat(),
         ..new.config("https://sandbox.invalid")
@@ -286,7 +290,8 @@ async fn while_the_api_key_is_changed_either_verifies() {
         let (headers, body) = fake.notification("P-1").unwrap();
         let read = |config: &CbtisConfig| {
             let client =
-                Client::new(config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
+                CbtisClient::new(config, Transport::InProcess(fake.clone()), Clock::System)
+                    .unwrap();
             client.read_notification(&headers, &body).reached
         };
         assert_eq!(read(&config), Delivery::Replied);
@@ -299,7 +304,7 @@ async fn while_the_api_key_is_changed_either_verifies() {
 
 #[tokio::test]
 async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
-    let identity = Identity::generate().unwrap();
+    let identity = CbtisAccountKeys::generate().unwrap();
     let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));
     let fake = FakeCbtis::open(
         &identity,
@@ -311,7 +316,7 @@ async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
         clock.clone(),
     );
     let transport = Transport::InProcess(fake.clone());
-    let client = Client::new(
+    let client = CbtisClient::new(
         &identity.config_with_login("https://sandbox.invalid"),
         transport,
         clock.clone(),
@@ -392,13 +397,13 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
 #[tokio::test]
 async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_written() {
     let rig = Rig::new(FaultPlan::NONE);
-    let identity = Identity::generate().unwrap();
+    let identity = CbtisAccountKeys::generate().unwrap();
     let config = identity.config("https://sandbox.invalid");
     let config = CbtisConfig {
         customs: CbtisCustoms::default(),
         ..config
     };
-    let client = Client::new(
+    let client = CbtisClient::new(
         &config,
         Transport::InProcess(rig.fake.clone()),
         rig.clock.clone(),

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use rsa::sha2::{Digest, Sha256, Sha512};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{FakeEgms, RequestRefusal};
+use super::{EgmsRefusal, FakeEgms};
 use crate::shared::keys::nonce;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::egms::account::SignType;
@@ -17,7 +17,7 @@ use payrun_gateway::transport::Request;
 
 /// What a signature covers, beside the key.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub struct SignedParts<'a> {
     /// Of a reply, that of its request.
     pub method: &'a str,
     /// Path with query, without the host; of a reply, that of its request.
@@ -32,12 +32,12 @@ pub struct Message<'a> {
 
 /// The key that both sides have.
 #[derive(Clone)]
-pub struct SignKey {
+pub struct SandboxSignKey {
     key: SecretString,
     sign_type: SignType,
 }
 
-impl SignKey {
+impl SandboxSignKey {
     /// A key for this digest.
     pub const fn new(key: SecretString, sign_type: SignType) -> Self {
         Self { key, sign_type }
@@ -49,7 +49,7 @@ impl SignKey {
     }
 
     /// The signature of a message, in lower-case hex.
-    pub fn sign(&self, message: Message<'_>) -> Option<String> {
+    pub fn sign(&self, message: SignedParts<'_>) -> Option<String> {
         let key = self.key.expose_secret().as_bytes();
         let text = self.text(message);
         Some(match self.sign_type {
@@ -67,14 +67,14 @@ impl SignKey {
     }
 
     /// Whether this is the signature of a message, in either case.
-    pub(super) fn verifies(&self, message: Message<'_>, signature: &str) -> bool {
+    pub(super) fn verifies(&self, message: SignedParts<'_>, signature: &str) -> bool {
         self.sign(message)
             .is_some_and(|right| right.eq_ignore_ascii_case(signature))
     }
 
     /// The parts, joined by single line feeds and without one at the end; a message without a body
     /// ends with its `MsgID`.
-    fn text(&self, message: Message<'_>) -> Vec<u8> {
+    fn text(&self, message: SignedParts<'_>) -> Vec<u8> {
         let mut parts = vec![
             message.method.as_bytes(),
             message.target.as_bytes(),
@@ -89,7 +89,7 @@ impl SignKey {
     }
 }
 
-impl fmt::Debug for SignKey {
+impl fmt::Debug for SandboxSignKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SignKey({})", self.sign_type.as_str())
     }
@@ -97,7 +97,7 @@ impl fmt::Debug for SignKey {
 
 impl FakeEgms {
     /// Lets a request in or says why not (docs/gateways/egms.md, "Headers").
-    pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), RequestRefusal> {
+    pub(super) fn admit(&self, request: &Request, target: &str) -> Result<(), EgmsRefusal> {
         let header = |name| {
             request
                 .headers()
@@ -107,30 +107,30 @@ impl FakeEgms {
         };
         let (date_time, msg_id) = (header("datetime"), header("msgid"));
         if !header("content-type").starts_with("application/json") {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0005",
                 reason: "missing_content_type",
             });
         }
         if header("signtype") != self.key.sign_type().as_str() {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0010",
                 reason: "wrong_sign_type",
             });
         }
         if chrono::DateTime::parse_from_rfc3339(date_time).is_err() {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0002",
                 reason: "wrong_date_time",
             });
         }
         if msg_id.is_empty() || msg_id.len() > 32 {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0002",
                 reason: "wrong_msg_id",
             });
         }
-        let message = Message {
+        let message = SignedParts {
             method: request.method().as_str(),
             target,
             date_time,
@@ -140,7 +140,7 @@ impl FakeEgms {
         if self.key.verifies(message, header("authorization")) {
             Ok(())
         } else {
-            Err(RequestRefusal {
+            Err(EgmsRefusal {
                 code: "V0010",
                 reason: "wrong_signature",
             })
@@ -157,7 +157,7 @@ impl FakeEgms {
         headers: &mut HeaderMap,
     ) -> Option<()> {
         let (date_time, msg_id) = (at.to_string(), nonce()?);
-        let message = Message {
+        let message = SignedParts {
             method,
             target,
             date_time: &date_time,
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn vector_e1_the_vendors_published_post_comes_out() {
-        let key = SignKey::new("NeTQlv6okyBmbelQP1RujxYmnp0S4GtA".into(), SignType::Sha256);
-        let message = Message {
+        let key = SandboxSignKey::new("NeTQlv6okyBmbelQP1RujxYmnp0S4GtA".into(), SignType::Sha256);
+        let message = SignedParts {
             method: "POST",
             target: "/g2/v0/payment/acq/10130014/evo.offline.payment",
             date_time: "20240305175825+0800",
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn vector_e2_a_get_ends_with_its_msg_id() {
-        let message = Message {
+        let message = SignedParts {
             method: "GET",
             target: "/g2/v1/payment/mer/S024116/payment?merchantTransID=TX001",
             date_time: "2024-01-01T00:00:00+08:00",
@@ -219,7 +219,7 @@ mod tests {
                 "70d50b5c26986bc470c064a67caeb387f61e0e75c06c5e6f1cea37a44ac91b6c",
             ),
         ] {
-            let key = SignKey::new("64b59e70e15445196b1b5d2935f4e1bc".into(), sign_type);
+            let key = SandboxSignKey::new("64b59e70e15445196b1b5d2935f4e1bc".into(), sign_type);
             assert_eq!(key.sign(message).as_deref(), Some(expected));
         }
     }

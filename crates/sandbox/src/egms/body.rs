@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::RequestRefusal;
+use super::EgmsRefusal;
 use crate::shared::transactions::{TransactionKind, TransactionRequest};
 use payrun_domain::money::{Amount, Currency};
 
@@ -75,11 +75,11 @@ struct TransInitiator {
 }
 
 /// A payment.
-pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal> {
+pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, EgmsRefusal> {
     let body: Payment = read(bytes)?;
     let wallet = &body.payment_method.e_wallet;
     if body.payment_method.kind != "e-wallet" || wallet.payment_brand != "WeChat_Pay" {
-        return Err(RequestRefusal {
+        return Err(EgmsRefusal {
             code: "B0006",
             reason: "wrong_brand",
         });
@@ -89,7 +89,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal
         "APP" => (true, false),
         "MINI" => (true, true),
         _ => {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0002",
                 reason: "wrong_platform",
             });
@@ -97,7 +97,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, RequestRefusal
     };
     if (needs_ids.0 && wallet.sub_app_id.is_none()) || (needs_ids.1 && wallet.sub_open_id.is_none())
     {
-        return Err(RequestRefusal {
+        return Err(EgmsRefusal {
             code: "V0007",
             reason: "missing_wallet_ids",
         });
@@ -124,7 +124,7 @@ pub(super) fn undo(
     sort: TransactionKind,
     payment: String,
     currency: Option<String>,
-) -> Result<TransactionRequest, RequestRefusal> {
+) -> Result<TransactionRequest, EgmsRefusal> {
     let body: UndoRequest = read(bytes)?;
     short(body.initiating_reason.as_deref(), 64)?;
     short(body.webhook.as_deref(), 300)?;
@@ -133,13 +133,13 @@ pub(super) fn undo(
         (Some(given), TransactionKind::Refund) => Some(amount(given)?),
         (None, TransactionKind::Cancel | TransactionKind::Payment) => None,
         (None, TransactionKind::Refund) => {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0001",
                 reason: "missing_amount",
             });
         }
         (Some(_), TransactionKind::Cancel | TransactionKind::Payment) => {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "V0008",
                 reason: "amount_of_a_cancel",
             });
@@ -160,10 +160,10 @@ pub(super) fn undo(
 }
 
 /// Lengths are bytes (docs/gateways/egms.md, "Notes to the table").
-fn short(text: Option<&str>, most: usize) -> Result<(), RequestRefusal> {
+fn short(text: Option<&str>, most: usize) -> Result<(), EgmsRefusal> {
     let long = text.is_some_and(|text| text.len() > most);
     if long {
-        Err(RequestRefusal {
+        Err(EgmsRefusal {
             code: "V0002",
             reason: "too_long",
         })
@@ -172,21 +172,21 @@ fn short(text: Option<&str>, most: usize) -> Result<(), RequestRefusal> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RequestRefusal> {
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, EgmsRefusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("missing field") {
-            RequestRefusal {
+            EgmsRefusal {
                 code: "V0001",
                 reason: "missing_field",
             }
         } else if text.starts_with("unknown field") {
-            RequestRefusal {
+            EgmsRefusal {
                 code: "V0008",
                 reason: "unknown_field",
             }
         } else {
-            RequestRefusal {
+            EgmsRefusal {
                 code: "V0005",
                 reason: "wrong_type",
             }
@@ -194,22 +194,22 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RequestRefusal> {
     })
 }
 
-fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, RequestRefusal> {
+fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, EgmsRefusal> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     if info.id.is_empty() || info.id.len() > 32 || !info.id.bytes().all(allowed) {
-        return Err(RequestRefusal {
+        return Err(EgmsRefusal {
             code: "V0002",
             reason: "wrong_number",
         });
     }
     if chrono::DateTime::parse_from_rfc3339(&info.time).is_err() {
-        return Err(RequestRefusal {
+        return Err(EgmsRefusal {
             code: "V0002",
             reason: "wrong_time",
         });
     }
     if webhook.is_some_and(|url| !url.starts_with("https://")) {
-        return Err(RequestRefusal {
+        return Err(EgmsRefusal {
             code: "V0002",
             reason: "wrong_webhook",
         });
@@ -217,12 +217,12 @@ fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, RequestRefu
     Ok(info.id.clone())
 }
 
-fn amount(given: &TransAmount) -> Result<Amount, RequestRefusal> {
-    let currency = Currency::parse(&given.currency).map_err(|_| RequestRefusal {
+fn amount(given: &TransAmount) -> Result<Amount, EgmsRefusal> {
+    let currency = Currency::parse(&given.currency).map_err(|_| EgmsRefusal {
         code: "B0007",
         reason: "unknown_currency",
     })?;
-    Amount::parse(&given.value, currency).map_err(|_| RequestRefusal {
+    Amount::parse(&given.value, currency).map_err(|_| EgmsRefusal {
         code: "V0002",
         reason: "wrong_amount",
     })

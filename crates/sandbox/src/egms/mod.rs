@@ -7,9 +7,9 @@
 //!      Its lies: `S0000` around a refund that failed, a refund that was received and fails later,
 //!      and replies signed with another body.
 
+mod account_keys;
 pub mod auth;
 mod body;
-mod identity;
 mod notifications;
 #[cfg(test)]
 mod tests;
@@ -33,8 +33,8 @@ use crate::shared::transactions::{
     TransactionState, TransactionTotals,
 };
 use crate::{FakeGateway, Reaction, Settings};
-use auth::SignKey;
-pub use identity::Identity;
+pub use account_keys::EgmsAccountKeys;
+use auth::SandboxSignKey;
 use payrun_domain::money::Amount;
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
@@ -44,23 +44,23 @@ use payrun_system::clock::Clock;
 pub struct FakeEgms {
     pub(crate) responder: Responder,
     sid: String,
-    key: SignKey,
+    key: SandboxSignKey,
 }
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RequestRefusal {
+pub(crate) struct EgmsRefusal {
     code: &'static str,
     /// The word in the books.
     reason: &'static str,
 }
 
 /// Whose order it is about, what is said, and what bends it.
-type SubjectReply = (String, Value, Option<Fault>);
+type EgmsSubjectReply = (String, Value, Option<Fault>);
 
 impl FakeEgms {
     /// Opens it with empty books.
-    pub fn open(identity: &Identity, settings: Settings, clock: Clock) -> Arc<Self> {
+    pub fn open(identity: &EgmsAccountKeys, settings: Settings, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             responder: Responder::new(settings, clock),
             sid: identity.sid.clone(),
@@ -126,8 +126,8 @@ impl FakeEgms {
             .await
     }
 
-    fn answer(&self, request: &Request) -> Result<SubjectReply, RequestRefusal> {
-        let no_path = RequestRefusal {
+    fn answer(&self, request: &Request) -> Result<EgmsSubjectReply, EgmsRefusal> {
+        let no_path = EgmsRefusal {
             code: "V0006",
             reason: "no_such_path",
         };
@@ -138,7 +138,7 @@ impl FakeEgms {
             .ok_or(no_path)?;
         let (sid, operation) = path.split_once('/').ok_or(no_path)?;
         if decode(sid) != self.sid {
-            return Err(RequestRefusal {
+            return Err(EgmsRefusal {
                 code: "C0001",
                 reason: "wrong_sid",
             });
@@ -156,7 +156,7 @@ impl FakeEgms {
         let query = request.uri().query().unwrap_or_default();
         let checked = table.check_headers(request.headers(), &[]);
         let checked = checked.and_then(|()| row.check_json(query, request.body()).map(|_| ()));
-        checked.map_err(|wrong| RequestRefusal {
+        checked.map_err(|wrong| EgmsRefusal {
             code: if wrong.issue == Issue::Missing {
                 "V0001"
             } else {
@@ -181,7 +181,7 @@ impl FakeEgms {
                     body::undo(request.body(), sort, payment, currency)?,
                 )?)
             }
-            (_, _, None) => Err(RequestRefusal {
+            (_, _, None) => Err(EgmsRefusal {
                 code: "V0001",
                 reason: "no_number",
             }),
@@ -193,11 +193,11 @@ impl FakeEgms {
         }
     }
 
-    fn submit(&self, asked: TransactionRequest) -> Result<SubjectReply, RequestRefusal> {
+    fn submit(&self, asked: TransactionRequest) -> Result<EgmsSubjectReply, EgmsRefusal> {
         let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
-        let mut till = self.responder.transactions();
+        let mut transactions = self.responder.transactions();
         let TransactionOutcome { what, fault } =
-            till.submit(asked, &self.responder.settings, self.responder.clock.now());
+            transactions.submit(asked, &self.responder.settings, self.responder.clock.now());
         let failed = |code: &str| {
             let mut body = result("S0000");
             body[status_word(sort)] = json!({
@@ -221,7 +221,7 @@ impl FakeEgms {
             TransactionResult::Transaction(entry) => shown(
                 &entry,
                 sort,
-                till.entry(TransactionKind::Payment, &of),
+                transactions.entry(TransactionKind::Payment, &of),
                 fault,
             ),
             TransactionResult::Faulty(FaultReply::Soft) => failed("P0001"),
@@ -236,9 +236,9 @@ impl FakeEgms {
         Ok((number, body, fault))
     }
 
-    fn query(&self, sort: TransactionKind, number: String) -> SubjectReply {
-        let mut till = self.responder.transactions();
-        let (seen, fault) = till.query(
+    fn query(&self, sort: TransactionKind, number: String) -> EgmsSubjectReply {
+        let mut transactions = self.responder.transactions();
+        let (seen, fault) = transactions.query(
             sort,
             &number,
             &self.responder.settings,
@@ -248,7 +248,7 @@ impl FakeEgms {
             Some(entry) => shown(
                 &entry,
                 sort,
-                till.entry(TransactionKind::Payment, &entry.of),
+                transactions.entry(TransactionKind::Payment, &entry.of),
                 fault,
             ),
             None => result("C0004"),
@@ -289,17 +289,14 @@ impl FakeGateway for FakeEgms {
 }
 
 /// `Idempotency-Key` may be left out; where it is there it is the number that the effect is under.
-fn keyed(
-    request: &Request,
-    asked: TransactionRequest,
-) -> Result<TransactionRequest, RequestRefusal> {
+fn keyed(request: &Request, asked: TransactionRequest) -> Result<TransactionRequest, EgmsRefusal> {
     match request
         .headers()
         .get("idempotency-key")
         .map(|key| key.as_bytes() == asked.number.as_bytes())
     {
         None | Some(true) => Ok(asked),
-        Some(false) => Err(RequestRefusal {
+        Some(false) => Err(EgmsRefusal {
             code: "V0002",
             reason: "wrong_idempotency_key",
         }),

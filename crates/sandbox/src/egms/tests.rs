@@ -1,4 +1,4 @@
-//! Client and fake against each other, in process.
+//! EgmsClient and fake against each other, in process.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::faults::FaultPlan;
 use payrun_domain::answer::{Answer, Cause, LaneEffect};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
-use payrun_gateway::egms::Client;
+use payrun_gateway::egms::EgmsClient;
 use payrun_gateway::egms::account::SignType;
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Call, Delivery, Gateway, Observation};
@@ -25,15 +25,15 @@ fn usd(text: &str) -> Amount {
 
 struct Rig {
     fake: Arc<FakeEgms>,
-    client: Client,
+    client: EgmsClient,
 }
 
 impl Rig {
     fn new(plan: FaultPlan) -> Self {
-        Self::of(Identity::generate().unwrap(), plan)
+        Self::of(EgmsAccountKeys::generate().unwrap(), plan)
     }
 
-    fn of(identity: Identity, plan: FaultPlan) -> Self {
+    fn of(identity: EgmsAccountKeys, plan: FaultPlan) -> Self {
         let settings = Settings {
             plan,
             timeout: TIMEOUT,
@@ -42,7 +42,7 @@ impl Rig {
         };
         let fake = FakeEgms::open(&identity, settings, Clock::System);
         let transport = Transport::InProcess(fake.clone());
-        let client = Client::new(
+        let client = EgmsClient::new(
             &identity.config("https://sandbox.invalid"),
             transport,
             Clock::System,
@@ -94,7 +94,7 @@ fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
 #[tokio::test]
 async fn a_payment_is_created_captured_and_refunded_under_every_digest() {
     for word in SignType::WORDS {
-        let mut identity = Identity::generate().unwrap();
+        let mut identity = EgmsAccountKeys::generate().unwrap();
         identity.sign_type = SignType::parse(word).unwrap();
         let rig = Rig::of(identity, FaultPlan::NONE);
         let made = rig
@@ -143,10 +143,10 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
         timeout: TIMEOUT,
         ..Settings::default()
     };
-    let identity = Identity::generate().unwrap();
+    let identity = EgmsAccountKeys::generate().unwrap();
     let fake = FakeEgms::open(&identity, settings, Clock::System);
     let transport = Transport::InProcess(fake.clone());
-    let client = Client::new(
+    let client = EgmsClient::new(
         &identity.config("https://sandbox.invalid"),
         transport,
         Clock::System,
@@ -300,14 +300,17 @@ async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
 
 #[tokio::test]
 async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
-    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-    let keys = |identity: &Identity| identity.config("https://sandbox.invalid").sign_keys;
+    let (new, old) = (
+        EgmsAccountKeys::generate().unwrap(),
+        EgmsAccountKeys::generate().unwrap(),
+    );
+    let keys = |identity: &EgmsAccountKeys| identity.config("https://sandbox.invalid").sign_keys;
     let config = EgmsConfig {
         sign_keys: [keys(&new), keys(&old)].concat(),
         ..new.config("https://sandbox.invalid")
     };
     let (after, before) = (Rig::of(new, FaultPlan::NONE), Rig::of(old, FaultPlan::NONE));
-    let client = Client::new(
+    let client = EgmsClient::new(
         &config,
         Transport::InProcess(after.fake.clone()),
         Clock::System,
@@ -396,10 +399,10 @@ async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_
 async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.fake.seed("P-1", usd("10.00"));
-    let stranger = Identity::generate()
+    let stranger = EgmsAccountKeys::generate()
         .unwrap()
         .config("https://sandbox.invalid");
-    let client = Client::new(
+    let client = EgmsClient::new(
         &stranger,
         Transport::InProcess(rig.fake.clone()),
         Clock::System,
@@ -489,7 +492,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
         timeout: TIMEOUT,
         ..Settings::default()
     };
-    let identity = Identity::generate().unwrap();
+    let identity = EgmsAccountKeys::generate().unwrap();
     let fake = FakeEgms::open(&identity, settings, Clock::System);
     let with = |cancel_when: &[&str]| {
         let cancel_when = cancel_when.iter().map(|word| (*word).to_owned()).collect();
@@ -498,7 +501,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
             ..identity.config("https://sandbox.invalid")
         };
         let client =
-            Client::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
+            EgmsClient::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
         Rig {
             fake: fake.clone(),
             client,
@@ -543,7 +546,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
 /// The code of the answer to a query that was signed over these parts, joined by line feeds.
 async fn code(
     rig: &Rig,
-    identity: &Identity,
+    identity: &EgmsAccountKeys,
     covered: impl Fn(&str, &str, &str) -> String,
 ) -> Value {
     use sha2::{Digest, Sha256};
@@ -580,7 +583,7 @@ type Covered = fn(&str, &str, &str) -> String;
 
 #[tokio::test]
 async fn only_the_parts_in_the_order_of_the_page_are_signed_as_documented() {
-    let identity = Identity::generate().unwrap();
+    let identity = EgmsAccountKeys::generate().unwrap();
     let rig = Rig::of(identity.clone(), FaultPlan::NONE);
     let right = |at: &str, key: &str, id: &str| format!("GET\n{TARGET}\n{at}\n{key}\n{id}");
     assert_eq!(code(&rig, &identity, right).await, "C0004");

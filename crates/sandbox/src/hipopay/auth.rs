@@ -26,13 +26,13 @@ const RESERVED: AsciiSet = NON_ALPHANUMERIC
 
 /// Why a request is refused for what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RequestRefusal {
+pub(super) struct HipopayRefusal {
     pub code: &'static str,
     /// The word in the books.
     pub reason: &'static str,
 }
 
-impl RequestRefusal {
+impl HipopayRefusal {
     pub(super) const fn new(code: &'static str, reason: &'static str) -> Self {
         Self { code, reason }
     }
@@ -49,8 +49,8 @@ pub(super) fn admit(
     merchant_no: &str,
     key: &MerchantVerifyingKey,
     now: Timestamp,
-) -> Result<Params, RequestRefusal> {
-    let refused = |reason| RequestRefusal::new("ILLEGAL_SECURITY_PROFILE", reason);
+) -> Result<Params, HipopayRefusal> {
+    let refused = |reason| HipopayRefusal::new("ILLEGAL_SECURITY_PROFILE", reason);
     let header = |name| {
         request
             .headers()
@@ -84,7 +84,7 @@ pub(super) fn admit(
     } else {
         None
     };
-    let params = params.ok_or(RequestRefusal::new("PARAM_ERROR", "no_form"))?;
+    let params = params.ok_or(HipopayRefusal::new("PARAM_ERROR", "no_form"))?;
     let message = request_message(&params, header("timestamp"));
     if !key.verifies(message.as_bytes(), header("signature")) {
         return Err(refused("wrong_signature"));
@@ -94,7 +94,7 @@ pub(super) fn admit(
         .enumerate()
         .any(|(at, (name, _))| params[..at].iter().any(|(other, _)| other == name));
     if repeats {
-        Err(RequestRefusal::new("PARAM_ERROR", "repeated_parameter"))
+        Err(HipopayRefusal::new("PARAM_ERROR", "repeated_parameter"))
     } else {
         Ok(Params(params))
     }
@@ -153,9 +153,9 @@ pub fn parse_form(bytes: &[u8]) -> Option<Vec<(String, String)>> {
 
 impl Params {
     /// Whether they are those of a call that the document has, and no others.
-    pub(super) fn documented(&self, request: &Request) -> Result<(), RequestRefusal> {
+    pub(super) fn documented(&self, request: &Request) -> Result<(), HipopayRefusal> {
         let table = RequestTable::hipopay();
-        let unknown = RequestRefusal::new("PATH_NOT_FOUND", "no_such_path");
+        let unknown = HipopayRefusal::new("PATH_NOT_FOUND", "no_such_path");
         let row = table
             .find("any", request.method(), request.uri().path())
             .ok_or(unknown)?;
@@ -163,7 +163,7 @@ impl Params {
         if request.method() != Method::GET
             && request.uri().query().is_some_and(|query| !query.is_empty())
         {
-            return Err(RequestRefusal::new(
+            return Err(HipopayRefusal::new(
                 "PARAM_ERROR",
                 Issue::NotDefined.as_str(),
             ));
@@ -171,7 +171,7 @@ impl Params {
         let checked = table
             .check_headers(request.headers(), &[])
             .and_then(|()| row.check_form(&self.0).map(|_| ()));
-        checked.map_err(|wrong| RequestRefusal::new("PARAM_ERROR", wrong.issue.as_str()))
+        checked.map_err(|wrong| HipopayRefusal::new("PARAM_ERROR", wrong.issue.as_str()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -182,30 +182,30 @@ impl Params {
             .filter(|value| !value.is_empty())
     }
 
-    pub(super) fn must(&self, name: &str) -> Result<&str, RequestRefusal> {
+    pub(super) fn must(&self, name: &str) -> Result<&str, HipopayRefusal> {
         self.get(name)
-            .ok_or(RequestRefusal::new("PARAM_ERROR", "missing_parameter"))
+            .ok_or(HipopayRefusal::new("PARAM_ERROR", "missing_parameter"))
     }
 
     /// A number of the merchant's own.
-    pub(super) fn number(&self, name: &str) -> Result<String, RequestRefusal> {
+    pub(super) fn number(&self, name: &str) -> Result<String, HipopayRefusal> {
         let number = self.must(name)?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if number.len() <= 32 && number.bytes().all(allowed) {
             return Ok(number.to_owned());
         }
-        Err(RequestRefusal::new("PARAM_ERROR", "wrong_number"))
+        Err(HipopayRefusal::new("PARAM_ERROR", "wrong_number"))
     }
 
     /// An amount: at most the currency's decimals, above zero.
-    pub(super) fn amount(&self, name: &str, currency: Currency) -> Result<Amount, RequestRefusal> {
+    pub(super) fn amount(&self, name: &str, currency: Currency) -> Result<Amount, HipopayRefusal> {
         let text = self.must(name)?;
         let decimals = text
             .split_once('.')
             .map_or(0, |(_, decimals)| decimals.len());
         let fits = u32::try_from(decimals).is_ok_and(|decimals| decimals <= currency.exponent());
         let amount = Amount::parse(text, currency).ok().filter(|_| fits);
-        amount.ok_or(RequestRefusal::new("REFUND_AMOUNT_INVALID", "wrong_amount"))
+        amount.ok_or(HipopayRefusal::new("REFUND_AMOUNT_INVALID", "wrong_amount"))
     }
 
     /// What makes the body of its number.

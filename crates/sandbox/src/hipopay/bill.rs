@@ -13,7 +13,7 @@ use chrono::{Months, NaiveDate};
 use http::HeaderValue;
 use serde_json::Value;
 
-use super::auth::{Params, RequestRefusal};
+use super::auth::{HipopayRefusal, Params};
 use super::{FakeHipopay, error};
 use crate::Reaction;
 use crate::shared::fault_flow::{Reply, stray_page};
@@ -42,13 +42,13 @@ impl FakeHipopay {
         );
         let (before, fault) = self.looks.note(&subject, &self.responder.settings);
         let file = {
-            let mut till = self.responder.transactions();
+            let mut transactions = self.responder.transactions();
             if let Some(fault) = fault {
-                till.meet(fault);
+                transactions.meet(fault);
             }
             let there = self.responder.settings.statements.is_there(before);
             there
-                .then(|| write(&days, of_store(&till, &days)))
+                .then(|| write(&days, of_store(&transactions, &days)))
                 .flatten()
         };
         let body = match file {
@@ -77,11 +77,11 @@ impl FakeHipopay {
             .await
     }
 
-    fn asked_days(&self, params: &Params) -> Result<RangeInclusive<NaiveDate>, RequestRefusal> {
+    fn asked_days(&self, params: &Params) -> Result<RangeInclusive<NaiveDate>, HipopayRefusal> {
         if params.must("merchant_no")? != self.merchant_no {
-            return Err(RequestRefusal::new("PARAM_ERROR", "wrong_merchant_no"));
+            return Err(HipopayRefusal::new("PARAM_ERROR", "wrong_merchant_no"));
         }
-        let wrong = RequestRefusal::new("PARAM_ERROR", "wrong_date");
+        let wrong = HipopayRefusal::new("PARAM_ERROR", "wrong_date");
         let day = |name| {
             params
                 .must(name)

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::auth::{Params, RequestRefusal};
+use super::auth::{HipopayRefusal, Params};
 use super::{FakeHipopay, error};
 use crate::faults::Fault;
 use crate::shared::customs::{
@@ -60,7 +60,7 @@ impl FakeHipopay {
         self.answer(self.query_declaration(params)).await
     }
 
-    async fn answer(&self, said: Result<CustomsReply, RequestRefusal>) -> Reaction {
+    async fn answer(&self, said: Result<CustomsReply, HipopayRefusal>) -> Reaction {
         let CustomsReply {
             subject,
             http,
@@ -92,7 +92,7 @@ impl FakeHipopay {
             .await
     }
 
-    fn declare(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
+    fn declare(&self, params: &Params) -> Result<CustomsReply, HipopayRefusal> {
         let key = Key {
             order: params.number("out_order_no")?,
             sub_order: params.number("sub_order_no")?,
@@ -105,7 +105,7 @@ impl FakeHipopay {
         let outcome = match params.get("action_type") {
             None | Some("ADD") => book.declare(&key, terms, paid.as_ref(), settings, now),
             Some("MODIFY") => book.modify(&key, terms, paid.as_ref(), settings, now),
-            Some(_) => return Err(RequestRefusal::new("PARAM_ERROR", "wrong_action_type")),
+            Some(_) => return Err(HipopayRefusal::new("PARAM_ERROR", "wrong_action_type")),
         };
         drop(book);
         Ok(said(&key, outcome, |entry, fault| {
@@ -113,7 +113,7 @@ impl FakeHipopay {
         }))
     }
 
-    fn redeclare(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
+    fn redeclare(&self, params: &Params) -> Result<CustomsReply, HipopayRefusal> {
         let number = merchant_customs_no(params)?;
         let mut book = self.responder.declarations();
         let Some(key) = which(&book, params, &self.responder.settings)? else {
@@ -129,7 +129,7 @@ impl FakeHipopay {
         Ok(said(&key, outcome, brief))
     }
 
-    fn query_declaration(&self, params: &Params) -> Result<CustomsReply, RequestRefusal> {
+    fn query_declaration(&self, params: &Params) -> Result<CustomsReply, HipopayRefusal> {
         let mut book = self.responder.declarations();
         let Some(key) = which(&book, params, &self.responder.settings)? else {
             return Ok(not_found());
@@ -158,8 +158,8 @@ impl FakeHipopay {
 
     /// A payment by both its numbers, if it was paid.
     fn paid(&self, number: &str, theirs: &str) -> Option<PaidPayment> {
-        let till = self.responder.transactions();
-        let entry = till.entry(TransactionKind::Payment, number)?;
+        let transactions = self.responder.transactions();
+        let entry = transactions.entry(TransactionKind::Payment, number)?;
         (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| PaidPayment {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),
@@ -174,7 +174,7 @@ fn which(
     book: &DeclarationBook,
     params: &Params,
     settings: &Settings,
-) -> Result<Option<Key>, RequestRefusal> {
+) -> Result<Option<Key>, HipopayRefusal> {
     let customs = customs(params, settings)?;
     match (
         params.get("sub_order_no"),
@@ -182,31 +182,31 @@ fn which(
     ) {
         (Some(_), _) => Ok(book.of_sub_order(&params.number("sub_order_no")?, &customs)),
         (None, Some(_)) => Ok(None),
-        (None, None) => Err(RequestRefusal::new("PARAM_ERROR", "no_number")),
+        (None, None) => Err(HipopayRefusal::new("PARAM_ERROR", "no_number")),
     }
 }
 
-fn customs(params: &Params, settings: &Settings) -> Result<String, RequestRefusal> {
+fn customs(params: &Params, settings: &Settings) -> Result<String, HipopayRefusal> {
     let code = params.must("customs")?;
     if settings.declares_to(&CUSTOMS, code) {
         Ok(code.to_owned())
     } else {
-        Err(RequestRefusal::new("PARAM_ERROR", "unknown_customs"))
+        Err(HipopayRefusal::new("PARAM_ERROR", "unknown_customs"))
     }
 }
 
-fn merchant_customs_no(params: &Params) -> Result<String, RequestRefusal> {
+fn merchant_customs_no(params: &Params) -> Result<String, HipopayRefusal> {
     let number = params.must("mch_customs_no")?;
     let fits = number.len() <= 20 && number.bytes().all(|b| b.is_ascii_alphanumeric());
     if fits {
         Ok(number.to_owned())
     } else {
-        Err(RequestRefusal::new("PARAM_ERROR", "wrong_customs_number"))
+        Err(HipopayRefusal::new("PARAM_ERROR", "wrong_customs_number"))
     }
 }
 
-fn terms(params: &Params) -> Result<DeclaredTerms, RequestRefusal> {
-    let wrong = || RequestRefusal::new("PARAM_ERROR", "wrong_amount");
+fn terms(params: &Params) -> Result<DeclaredTerms, HipopayRefusal> {
+    let wrong = || HipopayRefusal::new("PARAM_ERROR", "wrong_amount");
     let duty = params.get("duty").map(|duty| {
         let digits = duty.len() <= 15 && duty.bytes().all(|b| b.is_ascii_digit());
         duty.parse().ok().filter(|_| digits).ok_or_else(wrong)
@@ -223,7 +223,7 @@ fn terms(params: &Params) -> Result<DeclaredTerms, RequestRefusal> {
             Some(short_hash(format!("{cert_id}/{name}").as_bytes()))
         }
         (Some(_) | None, Some(_) | None) => {
-            return Err(RequestRefusal::new("PARAM_ERROR", "wrong_certificate"));
+            return Err(HipopayRefusal::new("PARAM_ERROR", "wrong_certificate"));
         }
     };
     Ok(DeclaredTerms {
@@ -231,7 +231,7 @@ fn terms(params: &Params) -> Result<DeclaredTerms, RequestRefusal> {
         duty: duty.transpose()?,
         fees: Some(
             fees.check()
-                .map_err(|refusal| RequestRefusal::new("PARAM_ERROR", refusal.reason))?,
+                .map_err(|refusal| HipopayRefusal::new("PARAM_ERROR", refusal.reason))?,
         ),
         person,
     })

@@ -9,10 +9,10 @@
 //! amount refunds the whole payment, as HipoPay does, and is counted as the violation
 //! `refund_without_amount`.
 
+mod account_keys;
 pub mod auth;
 mod bill;
 mod customs;
-mod identity;
 mod notifications;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use crate::faults::Fault;
 use crate::shared::fault_flow::FaultReply;
 use crate::shared::fault_flow::{Reply, stray_page};
-use crate::shared::key_files::IdentityError;
+use crate::shared::key_files::AccountKeysError;
 use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
 use crate::shared::responder::{Responder, json_reply, shown_amount};
 use crate::shared::statements::QueryCounts;
@@ -37,10 +37,10 @@ use crate::shared::transactions::{
     TransactionState, TransactionTotals,
 };
 use crate::{FakeGateway, Reaction, Settings};
-use auth::{Params, RequestRefusal};
+pub use account_keys::HipopayAccountKeys;
+use auth::{HipopayRefusal, Params};
 #[cfg(test)]
 pub(crate) use bill::write;
-pub use identity::Identity;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::transport::{Request, Response};
 use payrun_system::clock::Clock;
@@ -75,10 +75,10 @@ impl FakeHipopay {
     /// # Errors
     /// If a key cannot be used.
     pub fn open(
-        identity: &Identity,
+        identity: &HipopayAccountKeys,
         settings: Settings,
         clock: Clock,
-    ) -> Result<Arc<Self>, IdentityError> {
+    ) -> Result<Arc<Self>, AccountKeysError> {
         Ok(Arc::new(Self {
             responder: Responder::new(settings, clock),
             merchant_no: identity.merchant_no.clone(),
@@ -158,7 +158,7 @@ impl FakeHipopay {
             (&Method::GET, "/payment_refund") => self.query_refund(&params),
             (&Method::GET, "/wechatpay/forex_rate") => rate(&params),
             (&Method::GET, "/download_bill") => return self.bill(&params).await,
-            _ => Err(RequestRefusal::new("PATH_NOT_FOUND", "no_such_path")),
+            _ => Err(HipopayRefusal::new("PATH_NOT_FOUND", "no_such_path")),
         };
         match said {
             Ok((subject, body, fault)) => self.respond(&subject, body, fault).await,
@@ -189,25 +189,25 @@ impl FakeHipopay {
             .await
     }
 
-    async fn refuse(&self, refused: RequestRefusal) -> Reaction {
+    async fn refuse(&self, refused: HipopayRefusal) -> Reaction {
         self.responder.transactions().refuse(refused.reason);
         self.respond("", error(refused.code, refused.reason), None)
             .await
     }
 
-    fn pay(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
+    fn pay(&self, params: &Params) -> Result<HipopaySubjectReply, HipopayRefusal> {
         for name in ["product_info", "appid", "openid", "client_ip"] {
             params.must(name)?;
         }
         if params.must("merchant_no")? != self.merchant_no {
-            return Err(RequestRefusal::new("PARAM_ERROR", "wrong_merchant_no"));
+            return Err(HipopayRefusal::new("PARAM_ERROR", "wrong_merchant_no"));
         }
         let named = currency(params.must("currency")?)?;
         // With a price in CNY the currency that is named is that of the settlement.
         let settled_in = match params.get("is_rmb") {
             Some("TRUE") => Some(named.code()),
             None | Some("FALSE") => None,
-            Some(_) => return Err(RequestRefusal::new("PARAM_ERROR", "wrong_is_rmb")),
+            Some(_) => return Err(HipopayRefusal::new("PARAM_ERROR", "wrong_is_rmb")),
         };
         let amount = params.amount(
             "amount",
@@ -282,7 +282,7 @@ impl FakeHipopay {
         })
     }
 
-    fn query_payment(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
+    fn query_payment(&self, params: &Params) -> Result<HipopaySubjectReply, HipopayRefusal> {
         let number = self.which(
             params,
             TransactionKind::Payment,
@@ -303,20 +303,23 @@ impl FakeHipopay {
         Ok((number, body, fault))
     }
 
-    fn take_refund(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
+    fn take_refund(&self, params: &Params) -> Result<HipopaySubjectReply, HipopayRefusal> {
         let payment_no = params.must("payment_no")?.to_owned();
         let number = params.number("out_refund_id")?;
-        let mut till = self.responder.transactions();
-        let payment = till.number_of(TransactionKind::Payment, &payment_no);
-        let payment =
-            payment.and_then(|number| till.entry(TransactionKind::Payment, &number).cloned());
+        let mut transactions = self.responder.transactions();
+        let payment = transactions.number_of(TransactionKind::Payment, &payment_no);
+        let payment = payment.and_then(|number| {
+            transactions
+                .entry(TransactionKind::Payment, &number)
+                .cloned()
+        });
         let Some(payment) = payment else {
             let body = refund(&number, "", &payment_no, "0.00", "FAIL", "0002");
             return Ok((number, body, None));
         };
         let minor = match params.get("refund_amount") {
             None => {
-                till.refuse("refund_without_amount");
+                transactions.refuse("refund_without_amount");
                 payment.minor - payment.given_back
             }
             Some(_) => params
@@ -325,7 +328,7 @@ impl FakeHipopay {
         };
         let amount = shown_amount(minor, &payment.currency, None);
         if number.ends_with("-spent") {
-            drop(till);
+            drop(transactions);
             return Ok((
                 number.clone(),
                 self.spend(&number, &payment_no, &amount),
@@ -342,7 +345,7 @@ impl FakeHipopay {
             waits: false,
         };
         let TransactionOutcome { what, fault } =
-            till.submit(asked, &self.responder.settings, self.responder.clock.now());
+            transactions.submit(asked, &self.responder.settings, self.responder.clock.now());
         let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
         let body = match what {
             TransactionResult::Transaction(entry) => show_refund(&entry, &payment_no, fault),
@@ -370,7 +373,7 @@ impl FakeHipopay {
         failed
     }
 
-    fn query_refund(&self, params: &Params) -> Result<SubjectReply, RequestRefusal> {
+    fn query_refund(&self, params: &Params) -> Result<HipopaySubjectReply, HipopayRefusal> {
         let number = self.which(
             params,
             TransactionKind::Refund,
@@ -380,8 +383,8 @@ impl FakeHipopay {
         if let Some(failed) = self.asked().spent.get(&number) {
             return Ok((number, failed.clone(), None));
         }
-        let mut till = self.responder.transactions();
-        let (seen, fault) = till.query(
+        let mut transactions = self.responder.transactions();
+        let (seen, fault) = transactions.query(
             TransactionKind::Refund,
             &number,
             &self.responder.settings,
@@ -389,7 +392,7 @@ impl FakeHipopay {
         );
         let body = match seen {
             Some(entry) => {
-                let payment_no = till
+                let payment_no = transactions
                     .entry(TransactionKind::Payment, &entry.of)
                     .map_or("", |payment| &payment.theirs);
                 show_refund(&entry, payment_no, fault)
@@ -407,7 +410,7 @@ impl FakeHipopay {
         sort: TransactionKind,
         ours: &str,
         theirs: &str,
-    ) -> Result<String, RequestRefusal> {
+    ) -> Result<String, HipopayRefusal> {
         match (params.get(theirs), params.get(ours)) {
             (Some(theirs), _) => Ok(self
                 .responder
@@ -415,7 +418,7 @@ impl FakeHipopay {
                 .number_of(sort, theirs)
                 .unwrap_or_else(|| theirs.to_owned())),
             (None, Some(ours)) => Ok(ours.to_owned()),
-            (None, None) => Err(RequestRefusal::new("PARAM_ERROR", "no_number")),
+            (None, None) => Err(HipopayRefusal::new("PARAM_ERROR", "no_number")),
         }
     }
 }
@@ -427,9 +430,9 @@ impl FakeGateway for FakeHipopay {
 }
 
 /// Whose order it is about, what is said, and what bends it.
-type SubjectReply = (String, Value, Option<Fault>);
+type HipopaySubjectReply = (String, Value, Option<Fault>);
 
-fn rate(params: &Params) -> Result<SubjectReply, RequestRefusal> {
+fn rate(params: &Params) -> Result<HipopaySubjectReply, HipopayRefusal> {
     let wanted = params.must("currency")?;
     let body = match currency(wanted) {
         Ok(currency) => json!({
@@ -442,7 +445,7 @@ fn rate(params: &Params) -> Result<SubjectReply, RequestRefusal> {
 }
 
 /// The currencies of the HipoPay document.
-fn currency(code: &str) -> Result<Currency, RequestRefusal> {
+fn currency(code: &str) -> Result<Currency, HipopayRefusal> {
     const KNOWN: [&str; 11] = [
         "CNY", "GBP", "HKD", "USD", "JPY", "CAD", "AUD", "EUR", "NZD", "KRW", "THB",
     ];
@@ -450,7 +453,7 @@ fn currency(code: &str) -> Result<Currency, RequestRefusal> {
         .contains(&code)
         .then(|| Currency::parse(code).ok())
         .flatten();
-    known.ok_or(RequestRefusal::new(
+    known.ok_or(HipopayRefusal::new(
         "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
         "unknown_currency",
     ))

@@ -1,4 +1,4 @@
-//! Client and fake against each other, in process.
+//! HipopayClient and fake against each other, in process.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::faults::FaultPlan;
 use payrun_domain::ids::OrderNumber;
-use payrun_gateway::hipopay::Client;
+use payrun_gateway::hipopay::HipopayClient;
 use payrun_gateway::transport::Transport;
 use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::HipopayConfig;
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-fn identity() -> Identity {
-    static ONE: OnceLock<Identity> = OnceLock::new();
-    ONE.get_or_init(|| Identity::generate().unwrap()).clone()
+fn identity() -> HipopayAccountKeys {
+    static ONE: OnceLock<HipopayAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| HipopayAccountKeys::generate().unwrap())
+        .clone()
 }
 
 fn hkd(text: &str) -> Amount {
@@ -27,7 +28,7 @@ fn hkd(text: &str) -> Amount {
 
 pub(super) struct Rig {
     pub(super) fake: Arc<FakeHipopay>,
-    client: Client,
+    client: HipopayClient,
 }
 
 impl Rig {
@@ -40,7 +41,7 @@ impl Rig {
         };
         let fake = FakeHipopay::open(&identity(), settings, Clock::System).unwrap();
         let transport = Transport::InProcess(fake.clone());
-        let client = Client::new(
+        let client = HipopayClient::new(
             &identity().config("https://sandbox.invalid"),
             transport,
             Clock::System,
@@ -266,7 +267,7 @@ async fn rates_are_text_to_the_last_digit_and_the_probe_finds_wrong_credentials(
         merchant_no: "HP2".into(),
         ..identity().config("https://sandbox.invalid")
     };
-    let stranger = Client::new(
+    let stranger = HipopayClient::new(
         &config,
         Transport::InProcess(rig.fake.clone()),
         Clock::System,
@@ -287,8 +288,11 @@ async fn rates_are_text_to_the_last_digit_and_the_probe_finds_wrong_credentials(
 
 #[tokio::test]
 async fn while_hipopays_key_is_changed_either_verifies() {
-    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-    let keys = |identity: &Identity| {
+    let (new, old) = (
+        HipopayAccountKeys::generate().unwrap(),
+        HipopayAccountKeys::generate().unwrap(),
+    );
+    let keys = |identity: &HipopayAccountKeys| {
         identity
             .config("https://sandbox.invalid")
             .platform_public_keys
@@ -305,7 +309,8 @@ async fn while_hipopays_key_is_changed_either_verifies() {
         let (headers, body) = fake.notification("P-1").unwrap();
         let read = |config: &HipopayConfig| {
             let client =
-                Client::new(config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
+                HipopayClient::new(config, Transport::InProcess(fake.clone()), Clock::System)
+                    .unwrap();
             client
                 .read_notification(&headers, &body, Clock::System.now())
                 .reached

@@ -50,10 +50,12 @@ impl Gateways {
             let Some(counter) = self.responder(gateway) else {
                 continue;
             };
-            let mut till = counter.transactions();
-            let ended = till.take_ended(&counter.settings, counter.clock.now());
+            let mut transactions = counter.transactions();
+            let ended = transactions.take_ended(&counter.settings, counter.clock.now());
             let told = ended.into_iter().filter(|(sort, number)| {
-                let standing = till.entry(*sort, number).map(|entry| entry.standing);
+                let standing = transactions
+                    .entry(*sort, number)
+                    .map(|entry| entry.standing);
                 tells(gateway, *sort, number, standing)
             });
             all.extend(told.map(|(sort, number)| FinishedOrder {
@@ -142,7 +144,7 @@ impl Gateways {
 }
 
 /// Of which ends the gateways tell (docs/gateways, "Notifications"). A deduction that
-/// is not in the till has been paid.
+/// is not among the transactions has been paid.
 fn tells(
     gateway: &str,
     sort: TransactionKind,

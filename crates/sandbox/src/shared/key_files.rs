@@ -10,21 +10,21 @@ use thiserror::Error;
 use super::keys::{SandboxKeyError, nonce};
 
 /// 32 random hex digits.
-pub(crate) fn random() -> Result<String, IdentityError> {
-    let none = || IdentityError::Generate("the operating system gave no random bytes".into());
+pub(crate) fn random() -> Result<String, AccountKeysError> {
+    let none = || AccountKeysError::Generate("the operating system gave no random bytes".into());
     nonce().ok_or_else(none)
 }
 
 /// A folder that is its owner's only.
-pub(crate) fn make_folder(folder: &Path) -> Result<(), IdentityError> {
+pub(crate) fn make_folder(folder: &Path) -> Result<(), AccountKeysError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| IdentityError::File {
+    made.map_err(|source| AccountKeysError::File {
         path: folder.to_owned(),
         source,
     })
 }
 
-pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), AccountKeysError> {
     let path = folder.join(name);
     let open = OpenOptions::new()
         .write(true)
@@ -33,17 +33,17 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), Identit
         .mode(0o600)
         .open(&path);
     open.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| IdentityError::File { path, source })
+        .map_err(|source| AccountKeysError::File { path, source })
 }
 
-pub(crate) fn read(folder: &Path, name: &str) -> Result<String, IdentityError> {
+pub(crate) fn read(folder: &Path, name: &str) -> Result<String, AccountKeysError> {
     let path = folder.join(name);
-    std::fs::read_to_string(&path).map_err(|source| IdentityError::File { path, source })
+    std::fs::read_to_string(&path).map_err(|source| AccountKeysError::File { path, source })
 }
 
 /// Why there is no identity.
 #[derive(Debug, Error)]
-pub enum IdentityError {
+pub enum AccountKeysError {
     /// Keys could not be generated.
     #[error("keys could not be generated: {0}")]
     Generate(String),

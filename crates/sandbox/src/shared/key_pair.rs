@@ -5,7 +5,7 @@ use std::path::Path;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::shared::key_files::{IdentityError, read, write};
+use crate::shared::key_files::{AccountKeysError, read, write};
 use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
 
 /// Both halves, as PEM.
@@ -16,32 +16,37 @@ pub(crate) struct PemKeyPair {
 }
 
 impl PemKeyPair {
-    pub(crate) fn generate() -> Result<Self, IdentityError> {
+    pub(crate) fn generate() -> Result<Self, AccountKeysError> {
         let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
-            .map_err(|error| IdentityError::Generate(error.to_string()))?;
+            .map_err(|error| AccountKeysError::Generate(error.to_string()))?;
         Ok(Self {
             key: SecretString::from(pair.serialize_pem()),
             public: pair.public_key_pem(),
         })
     }
 
-    pub(crate) fn save(&self, folder: &Path, key: &str, public: &str) -> Result<(), IdentityError> {
+    pub(crate) fn save(
+        &self,
+        folder: &Path,
+        key: &str,
+        public: &str,
+    ) -> Result<(), AccountKeysError> {
         write(folder, key, self.key.expose_secret())?;
         write(folder, public, &self.public)
     }
 
-    pub(crate) fn load(folder: &Path, key: &str, public: &str) -> Result<Self, IdentityError> {
+    pub(crate) fn load(folder: &Path, key: &str, public: &str) -> Result<Self, AccountKeysError> {
         Ok(Self {
             key: SecretString::from(read(folder, key)?),
             public: read(folder, public)?,
         })
     }
 
-    pub(crate) fn signing(&self) -> Result<SandboxSigningKey, IdentityError> {
-        SandboxSigningKey::from_pem(&self.key).map_err(IdentityError::Key)
+    pub(crate) fn signing(&self) -> Result<SandboxSigningKey, AccountKeysError> {
+        SandboxSigningKey::from_pem(&self.key).map_err(AccountKeysError::Key)
     }
 
-    pub(crate) fn verifying(&self) -> Result<MerchantVerifyingKey, IdentityError> {
-        MerchantVerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
+    pub(crate) fn verifying(&self) -> Result<MerchantVerifyingKey, AccountKeysError> {
+        MerchantVerifyingKey::from_pem(&self.public).map_err(AccountKeysError::Key)
     }
 }

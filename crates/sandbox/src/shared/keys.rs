@@ -126,18 +126,18 @@ fn unpadded(block: &[u8]) -> Option<&[u8]> {
 
 /// The APIv3 key, which seals certificates and notifications: AES-256-GCM
 /// (docs/gateways/wechat.md, "Notifications").
-pub struct ApiKey(Aes256Gcm);
+pub struct SandboxApiKey(Aes256Gcm);
 
-impl ApiKey {
+impl SandboxApiKey {
     /// From its 32 characters.
     ///
     /// # Errors
-    /// [`SandboxKeyError::ApiKey`] if it has another length.
+    /// [`SandboxKeyError::SandboxApiKey`] if it has another length.
     pub fn new(key: &SecretString) -> Result<Self, SandboxKeyError> {
         let bytes = key.expose_secret().as_bytes();
         Aes256Gcm::new_from_slice(bytes)
             .map(Self)
-            .map_err(|_| SandboxKeyError::ApiKey {
+            .map_err(|_| SandboxKeyError::SandboxApiKey {
                 length: bytes.len(),
             })
     }
@@ -154,7 +154,7 @@ impl ApiKey {
     }
 }
 
-impl fmt::Debug for ApiKey {
+impl fmt::Debug for SandboxApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey")
     }
@@ -178,7 +178,7 @@ pub enum SandboxKeyError {
     NotPublic,
     /// An APIv3 key of another length.
     #[error("the APIv3 key has {length} bytes; it has 32")]
-    ApiKey {
+    SandboxApiKey {
         /// Its length in bytes.
         length: usize,
     },
@@ -233,7 +233,7 @@ a7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT
 
     #[test]
     fn vector_w3_the_java_sdk_text_is_sealed_as_it_was() {
-        let key = ApiKey::new(&"a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb".into()).unwrap();
+        let key = SandboxApiKey::new(&"a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb".into()).unwrap();
         assert_eq!(
             key.seal("uluk4a9R25RW", "associatedData", b"message")
                 .as_deref(),
@@ -241,8 +241,8 @@ a7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT
         );
         assert_eq!(key.seal("short", "", b"message"), None);
         assert_eq!(
-            ApiKey::new(&"testMchAPIv3Key0".into()).unwrap_err(),
-            SandboxKeyError::ApiKey { length: 16 }
+            SandboxApiKey::new(&"testMchAPIv3Key0".into()).unwrap_err(),
+            SandboxKeyError::SandboxApiKey { length: 16 }
         );
     }
 

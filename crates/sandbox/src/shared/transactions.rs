@@ -112,7 +112,7 @@ pub struct BookLine {
     /// Whose books these are: the kind of gateway.
     pub gateway: &'static str,
     /// `payment`, `refund` or `cancel`.
-    pub sort: &'static str,
+    pub kind: &'static str,
     /// The merchant's number.
     pub number: String,
     /// For refunds and cancellations: the merchant's number of the payment.
@@ -638,7 +638,7 @@ impl TransactionStore {
         let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
         let line = |((sort, _), entry): (&(TransactionKind, String), &Transaction)| BookLine {
             gateway,
-            sort: sort.as_str(),
+            kind: sort.as_str(),
             number: entry.number.clone(),
             of: entry.of.clone(),
             currency: entry.currency.clone(),
@@ -724,25 +724,30 @@ mod tests {
                 plan: FaultPlan::new(seed, Level::Heavy),
                 ..Settings::default()
             };
-            let mut till = TransactionStore::default();
-            till.seed("P", "HKD", 1_000, NOW);
+            let mut transactions = TransactionStore::default();
+            transactions.seed("P", "HKD", 1_000, NOW);
             for round in 0..8 {
                 for n in 0..10 {
-                    till.submit(refund(&format!("R-{n}"), 150), &settings, NOW);
+                    transactions.submit(refund(&format!("R-{n}"), 150), &settings, NOW);
                     let later = NOW.plus(std::time::Duration::from_secs(round));
-                    till.query(TransactionKind::Refund, &format!("R-{n}"), &settings, later);
+                    transactions.query(
+                        TransactionKind::Refund,
+                        &format!("R-{n}"),
+                        &settings,
+                        later,
+                    );
                 }
             }
-            let totals = till.totals();
+            let totals = transactions.totals();
             let (count, sum) = totals.refunded["HKD"];
             assert!(
                 sum <= 1_000 && count * 150 == u64::try_from(sum).unwrap(),
                 "{seed}: {totals:?}"
             );
-            let moved_twice = till.entries.values().any(|entry| entry.moved > 1);
+            let moved_twice = transactions.entries.values().any(|entry| entry.moved > 1);
             assert!(
                 !moved_twice
-                    && till
+                    && transactions
                         .entry(TransactionKind::Payment, "P")
                         .unwrap()
                         .given_back
@@ -754,14 +759,15 @@ mod tests {
 
     #[test]
     fn a_payment_that_is_put_into_the_books_twice_is_there_once() {
-        let mut till = TransactionStore::default();
-        let first = till.seed("P", "HKD", 1_000, NOW);
-        till.submit(refund("R", 400), &Settings::default(), NOW);
-        assert_eq!(till.seed("P", "HKD", 5_000, NOW), first);
+        let mut transactions = TransactionStore::default();
+        let first = transactions.seed("P", "HKD", 1_000, NOW);
+        transactions.submit(refund("R", 400), &Settings::default(), NOW);
+        assert_eq!(transactions.seed("P", "HKD", 5_000, NOW), first);
         assert_eq!(
             (
-                till.totals().paid["HKD"],
-                till.entry(TransactionKind::Payment, "P")
+                transactions.totals().paid["HKD"],
+                transactions
+                    .entry(TransactionKind::Payment, "P")
                     .unwrap()
                     .given_back
             ),

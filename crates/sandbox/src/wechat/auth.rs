@@ -190,7 +190,7 @@ impl<'a> AuthorizationHeader<'a> {
 /// The `Authorization` header of the sandbox's merchant over this message, under this nonce.
 #[cfg(test)]
 pub(crate) fn authorization(
-    merchant: &crate::wechat::identity::CertifiedKey,
+    merchant: &crate::wechat::account_keys::CertifiedKey,
     timestamp: &str,
     nonce: &str,
     message: &[u8],

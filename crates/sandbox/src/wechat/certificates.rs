@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::json;
 
+use super::account_keys::CertifiedKey;
 use super::fake::{FakeWechat, SandboxError};
-use super::identity::CertifiedKey;
 use crate::SignsWith;
 use crate::shared::fault_flow::unsigned_502;
 use crate::shared::keys::{SandboxSigningKey, nonce};
@@ -16,7 +16,7 @@ use payrun_project::config::PublicKey;
 
 /// A platform key that signs replies.
 #[derive(Debug)]
-pub(super) struct Platform {
+pub(super) struct PlatformSigner {
     pub(super) certified: CertifiedKey,
     pub(super) key: SandboxSigningKey,
     /// Its id as a public key.
@@ -32,7 +32,7 @@ impl FakeWechat {
     pub fn rotate_platform(&self) -> Result<(), SandboxError> {
         let certified = CertifiedKey::generate("payrun sandbox platform")?;
         let public_id = format!("PUB_KEY_ID_{}", certified.serial);
-        let platform = Platform {
+        let platform = PlatformSigner {
             key: certified.signing_key()?,
             certified,
             public_id,
@@ -71,7 +71,7 @@ impl FakeWechat {
         self.downloads.load(Ordering::Relaxed)
     }
 
-    pub(super) fn newest(&self) -> Option<Arc<Platform>> {
+    pub(super) fn newest(&self) -> Option<Arc<PlatformSigner>> {
         self.platform
             .read()
             .unwrap_or_else(PoisonError::into_inner)

@@ -10,7 +10,7 @@ use crate::faults::{CallKind, Fault};
 use crate::shared::fault_flow::{Calls, FaultReply, SubmitEffect};
 use crate::shared::transactions::TransactionKind;
 use crate::wechat::body::Deduction;
-use crate::wechat::order_book::{Counter, Order, OrderBook, OrderState, short_hash};
+use crate::wechat::order_book::{Counter, DeductionOrder, OrderBook, OrderState, short_hash};
 use crate::wechat::order_store::StoreError;
 use crate::wechat::{contracts, unmapped};
 use crate::{FakeWechat, Reaction};
@@ -134,7 +134,7 @@ impl FakeWechat {
     /// A submission that may move money.
     async fn attempt(
         &self,
-        order: &mut Order,
+        order: &mut DeductionOrder,
         fault: Option<Fault>,
         now: Timestamp,
         books: &mut OrderBook,
@@ -226,7 +226,7 @@ impl FakeWechat {
 
     async fn look(
         &self,
-        order: Option<Order>,
+        order: Option<DeductionOrder>,
         now: Timestamp,
         books: &mut OrderBook,
     ) -> Result<WechatReply, StoreError> {
@@ -256,7 +256,7 @@ impl FakeWechat {
 
     /// Decides an order that is being decided, if its time or its last query has come: three in
     /// four succeed.
-    pub(crate) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut OrderBook) {
+    pub(crate) fn decide(&self, order: &mut DeductionOrder, now: Timestamp, books: &mut OrderBook) {
         if order.state != OrderState::Processing
             || (now < order.decide_at && order.queries_left > 0)
         {
@@ -277,7 +277,7 @@ impl FakeWechat {
     /// Whether another deduction of the same contract has not ended.
     async fn overlaps(
         &self,
-        order: &Order,
+        order: &DeductionOrder,
         now: Timestamp,
         books: &mut OrderBook,
     ) -> Result<bool, StoreError> {
@@ -297,7 +297,7 @@ impl FakeWechat {
     }
 
     /// The effect: money moves.
-    fn charge(&self, order: &mut Order, now: Timestamp, books: &mut OrderBook) {
+    fn charge(&self, order: &mut DeductionOrder, now: Timestamp, books: &mut OrderBook) {
         let part = |purpose| {
             self.settings
                 .plan
@@ -318,7 +318,7 @@ impl FakeWechat {
     }
 
     /// An order as replies show it.
-    fn show(&self, order: &Order) -> Value {
+    fn show(&self, order: &DeductionOrder) -> Value {
         let (trade_state, description) = match order.state {
             OrderState::Success if self.payments.gives_back(&order.number) => {
                 ("REFUND", "Transfer to refund")
@@ -368,8 +368,8 @@ impl FakeWechat {
     }
 }
 
-fn seen(body: &Deduction, hash: [u8; 16]) -> Order {
-    Order {
+fn seen(body: &Deduction, hash: [u8; 16]) -> DeductionOrder {
+    DeductionOrder {
         number: body.out_trade_no.clone(),
         contract: body.contract_id.clone(),
         currency: body.amount.currency.clone(),

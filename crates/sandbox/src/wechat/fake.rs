@@ -9,15 +9,15 @@ use http::Method;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::certificates::Platform;
-use super::identity::{CertifiedKey, Identity, PUBLIC_KEY_ID};
-use super::order_book::{Order, OrderBook, OrderPage, Totals};
+use super::account_keys::{CertifiedKey, PUBLIC_KEY_ID, WechatAccountKeys};
+use super::certificates::PlatformSigner;
+use super::order_book::{DeductionOrder, OrderBook, OrderPage, Totals};
 use super::order_store::StoreError;
 use super::replies::NO_SUCH_PATH;
 use super::{Payments, auth, body, in_flight};
 use crate::shared::customs::DeclarationBook;
-use crate::shared::key_files::IdentityError;
-use crate::shared::keys::{ApiKey, SandboxKeyError};
+use crate::shared::key_files::AccountKeysError;
+use crate::shared::keys::{SandboxApiKey, SandboxKeyError};
 use crate::shared::percent_decoding::decode;
 use crate::shared::request_table::{RequestTable, UndocumentedRequest};
 use crate::shared::statements::QueryCounts;
@@ -34,13 +34,13 @@ mod tests;
 /// WeChat Pay Global, for one merchant: strict, with faults on demand and books of its own.
 #[derive(Debug)]
 pub struct FakeWechat {
-    pub(crate) identity: Identity,
+    pub(crate) identity: WechatAccountKeys,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    pub(crate) api_key: ApiKey,
+    pub(crate) api_key: SandboxApiKey,
     gate: auth::MerchantAuth,
     /// Platform keys in force, the newest last.
-    pub(super) platform: RwLock<Vec<Arc<Platform>>>,
+    pub(super) platform: RwLock<Vec<Arc<PlatformSigner>>>,
     pub(crate) books: Mutex<OrderBook>,
     pub(crate) in_flight: in_flight::InFlight,
     pub(crate) payments: Payments,
@@ -64,7 +64,7 @@ impl FakeWechat {
     /// # Errors
     /// If a key cannot be used or the books cannot be opened.
     pub async fn open(
-        identity: Identity,
+        identity: WechatAccountKeys,
         settings: Settings,
         clock: Clock,
     ) -> Result<Arc<Self>, SandboxError> {
@@ -85,13 +85,14 @@ impl FakeWechat {
             )]),
             nonces: StdMutex::default(),
         };
-        let platform = Platform {
+        let platform = PlatformSigner {
             key: identity.platform.signing_key()?,
             certified: identity.platform.clone(),
             public_id: PUBLIC_KEY_ID.to_owned(),
         };
         Ok(Arc::new(Self {
-            api_key: ApiKey::new(identity.api_v3_key()).map_err(SandboxError::ApiKey)?,
+            api_key: SandboxApiKey::new(identity.api_v3_key())
+                .map_err(SandboxError::SandboxApiKey)?,
             gate,
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(OrderBook::open(settings.books.as_deref()).await?),
@@ -170,7 +171,7 @@ impl FakeWechat {
                     .filter(|order| order.charged > 0)
                     .map(|order| BookLine {
                         gateway: "wechat",
-                        sort: "payment",
+                        kind: "payment",
                         number: order.number,
                         of: String::new(),
                         currency: order.currency,
@@ -189,7 +190,7 @@ impl FakeWechat {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn order(&self, number: &str) -> Result<Option<Order>, StoreError> {
+    pub async fn order(&self, number: &str) -> Result<Option<DeductionOrder>, StoreError> {
         self.books.lock().await.get(number).await
     }
 
@@ -352,10 +353,10 @@ enum NotDocumented {
 pub enum SandboxError {
     /// Its keys cannot be used.
     #[error("the sandbox's keys cannot be used")]
-    Identity(#[from] IdentityError),
+    WechatAccountKeys(#[from] AccountKeysError),
     /// Its APIv3 key cannot be used.
     #[error("the sandbox's APIv3 key cannot be used")]
-    ApiKey(#[source] SandboxKeyError),
+    SandboxApiKey(#[source] SandboxKeyError),
     /// Its books cannot be opened.
     #[error("the sandbox's books cannot be opened")]
     Books(#[from] StoreError),

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use crate::{FakeWechat, Identity, Settings, SignsWith};
+use crate::{FakeWechat, Settings, SignsWith, WechatAccountKeys};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::{Client, Transport};
+use payrun_gateway::wechat::{Transport, WechatClient};
 use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::{Platform, WechatConfig};
 use payrun_system::clock::Clock;
@@ -19,9 +19,10 @@ use payrun_system::clock::Clock;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const BASE: &str = "https://sandbox.invalid";
 
-fn identity() -> Identity {
-    static ONE: OnceLock<Identity> = OnceLock::new();
-    ONE.get_or_init(|| Identity::generate().unwrap()).clone()
+fn identity() -> WechatAccountKeys {
+    static ONE: OnceLock<WechatAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| WechatAccountKeys::generate().unwrap())
+        .clone()
 }
 
 /// A gateway with a paid payment P-1, and the clock of both sides.
@@ -43,8 +44,8 @@ impl Rig {
         Self { fake, clock }
     }
 
-    fn client(&self, config: &WechatConfig) -> Client {
-        Client::new(
+    fn client(&self, config: &WechatConfig) -> WechatClient {
+        WechatClient::new(
             config,
             Transport::InProcess(self.fake.clone()),
             self.clock.clone(),
@@ -56,7 +57,7 @@ impl Rig {
         self.fake.notification("P-1").await.unwrap().unwrap()
     }
 
-    async fn told(&self, client: &Client) -> Delivery {
+    async fn told(&self, client: &WechatClient) -> Delivery {
         let (headers, body) = self.notice().await;
         client
             .read_notification(&headers, &body, self.clock.now())
@@ -70,7 +71,7 @@ impl Rig {
     }
 }
 
-async fn pay(client: &Client, number: &str) -> Observation {
+async fn pay(client: &WechatClient, number: &str) -> Observation {
     let input = json!({ "auth_code": "134650720866361395", "description": "Tea", "merchant_category_code": "4111" });
     let input: Map<String, Value> = serde_json::from_value(input).unwrap();
     let amount = Amount::parse("10.00", Currency::parse("HKD").unwrap()).ok();

@@ -1,8 +1,9 @@
 //! The fake of WeChat Pay Global: deductions, orders of every kind, quick pay, withdrawing,
 //! refunds, contracts, customs, statements, settlements, and notifications.
 //!
-//! Payments by code and refunds are in the till; deductions stay in their own books, on disk, and
-//! are taken over into the till when money of them is given back. No payment counts in both.
+//! Payments by code and refunds are among the transactions; deductions stay in their own books, on
+//! disk, and are taken over into the transactions when money of them is given back. No payment
+//! counts in both.
 //!
 //! A contract exists if it is asked for; the end of its id says what it is worth:
 //!
@@ -26,6 +27,7 @@
 //! and counted as the violation `overlapping_contract`; a second body under one order number with
 //! 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
+pub mod account_keys;
 pub mod auth;
 pub(crate) mod body;
 mod certificates;
@@ -33,7 +35,6 @@ mod contracts;
 pub(crate) mod customs;
 pub(crate) mod deductions;
 pub(crate) mod fake;
-pub mod identity;
 pub(crate) mod in_flight;
 #[cfg(test)]
 mod key_change_tests;
@@ -76,7 +77,7 @@ use payrun_system::clock::Clock;
 pub(crate) use replies::Refusal;
 use withdrawals::WithdrawMethod;
 
-/// The till, and what is noted beside it.
+/// The transactions, and what is noted beside it.
 #[derive(Debug)]
 pub(crate) struct Payments {
     pub(crate) responder: Responder,
@@ -85,7 +86,7 @@ pub(crate) struct Payments {
 
 #[derive(Debug, Default)]
 struct OrderNotes {
-    /// Deductions that were taken over into the till.
+    /// Deductions that were taken over into the transactions.
     deductions: HashSet<String>,
     /// By payment.
     refunds: HashMap<String, Refunds>,
@@ -167,9 +168,9 @@ impl Payments {
             .is_some_and(|ending| ending.note.is_some())
     }
 
-    /// The books of deductions with what the till holds beside them.
+    /// The books of deductions with what the transactions hold beside them.
     pub(crate) fn add_to(&self, mut totals: Totals) -> Totals {
-        let till = self.responder.totals();
+        let transactions = self.responder.totals();
         let moved = |sums: BTreeMap<String, (u64, i64)>| {
             sums.into_iter()
                 .map(|(currency, (count, minor))| {
@@ -183,12 +184,12 @@ impl Payments {
                 })
                 .collect()
         };
-        totals.paid = moved(till.paid);
-        totals.refunded = moved(till.refunded);
-        totals.customs = till.customs;
+        totals.paid = moved(transactions.paid);
+        totals.refunded = moved(transactions.refunded);
+        totals.customs = transactions.customs;
         for (sum, more) in [
-            (&mut totals.violations, till.violations),
-            (&mut totals.faults, till.faults),
+            (&mut totals.violations, transactions.violations),
+            (&mut totals.faults, transactions.faults),
         ] {
             more.into_iter()
                 .for_each(|(name, count)| *sum.entry(name).or_default() += count);
@@ -310,7 +311,7 @@ impl FakeWechat {
     }
 
     /// The merchant's number of an order that exists, and whether it is a deduction. A deduction
-    /// that is paid is taken over into the till, under its own transaction id.
+    /// that is paid is taken over into the transactions, under its own transaction id.
     async fn find(&self, name: &OrderName) -> Result<Option<(String, bool)>, StoreError> {
         if let Some(number) = self.payments.number_of(name) {
             let deduction = self.payments.notes().deductions.contains(&number);
@@ -377,11 +378,11 @@ impl FakeWechat {
 
 impl Payments {
     fn number_of(&self, name: &OrderName) -> Option<String> {
-        let till = self.responder.transactions();
+        let transactions = self.responder.transactions();
         match name {
-            OrderName::Theirs(id) => till.number_of(TransactionKind::Payment, id),
+            OrderName::Theirs(id) => transactions.number_of(TransactionKind::Payment, id),
             OrderName::Ours(number) => {
-                let there = till.entry(TransactionKind::Payment, number)?;
+                let there = transactions.entry(TransactionKind::Payment, number)?;
                 (there.standing != TransactionState::Seen).then(|| number.clone())
             }
         }

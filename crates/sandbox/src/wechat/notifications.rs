@@ -12,7 +12,7 @@ use crate::shared::keys::nonce;
 use crate::shared::transactions::{
     Transaction, TransactionKind, TransactionRequest, TransactionState,
 };
-use crate::wechat::order_book::Order;
+use crate::wechat::order_book::DeductionOrder;
 use crate::wechat::order_store::StoreError;
 use payrun_domain::time::Timestamp;
 
@@ -83,7 +83,7 @@ impl FakeWechat {
         }
     }
 
-    /// A payment to be told of: one of the till, or a deduction that is not decided.
+    /// A payment to be told of: one of the transactions, or a deduction that is not decided.
     ///
     /// # Errors
     /// If the books cannot be read.
@@ -202,8 +202,8 @@ impl FakeWechat {
     }
 }
 
-/// A deduction that is not decided, as the till would have it.
-fn undecided(order: &Order) -> Transaction {
+/// A deduction that is not decided, as the transactions would have it.
+fn undecided(order: &DeductionOrder) -> Transaction {
     Transaction::external(&TransactionRequest {
         sort: TransactionKind::Payment,
         number: order.number.clone(),

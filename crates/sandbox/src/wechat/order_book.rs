@@ -68,7 +68,7 @@ impl OrderState {
 
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct DeductionOrder {
     /// `out_trade_no`.
     pub number: String,
     /// The contract it is charged against.
@@ -137,8 +137,8 @@ impl Counter {
 #[derive(Debug)]
 pub(crate) struct OrderBook {
     store: OrderStore,
-    young: HashMap<String, Order>,
-    old: HashMap<String, Order>,
+    young: HashMap<String, DeductionOrder>,
+    old: HashMap<String, DeductionOrder>,
     charges: Vec<BookedCharge>,
     filter: Filter,
     /// The order that is being decided, by contract: in an order of their own, so that a play goes
@@ -184,7 +184,7 @@ impl OrderBook {
     }
 
     /// Looks an order up; a copy, to be given back with [`OrderBook::put`].
-    pub(crate) async fn get(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
+    pub(crate) async fn get(&mut self, number: &str) -> Result<Option<DeductionOrder>, StoreError> {
         if let Some(order) = self.young.get(number).or_else(|| self.old.get(number)) {
             return Ok(Some(order.clone()));
         }
@@ -199,7 +199,7 @@ impl OrderBook {
     pub(crate) async fn get_by_transaction(
         &mut self,
         id: &str,
-    ) -> Result<Option<Order>, StoreError> {
+    ) -> Result<Option<DeductionOrder>, StoreError> {
         let pending = self
             .charges
             .iter()
@@ -216,7 +216,7 @@ impl OrderBook {
     }
 
     /// Puts an order down as it is now.
-    pub(crate) async fn put(&mut self, mut order: Order) -> Result<(), StoreError> {
+    pub(crate) async fn put(&mut self, mut order: DeductionOrder) -> Result<(), StoreError> {
         order.dirty = true;
         if order.state == OrderState::Processing {
             self.processing
@@ -236,7 +236,7 @@ impl OrderBook {
     }
 
     /// Adds a charge.
-    pub(crate) fn charge(&mut self, order: &Order) {
+    pub(crate) fn charge(&mut self, order: &DeductionOrder) {
         self.charges.push(BookedCharge {
             transaction_id: order.transaction_id.clone(),
             number: order.number.clone(),
@@ -297,7 +297,7 @@ impl OrderBook {
             .into_iter()
             .filter(|order| order.state != OrderState::Seen);
         Ok(OrderPage {
-            orders: existing.map(Line::of).collect(),
+            orders: existing.map(OrderLine::of).collect(),
             next,
         })
     }
@@ -333,7 +333,7 @@ impl OrderBook {
     /// Writes the old generation, or both, with all charges and counters.
     async fn write(&mut self, young_too: bool) -> Result<(), StoreError> {
         let young = self.young.values().filter(|_| young_too);
-        let orders: Vec<&Order> = self
+        let orders: Vec<&DeductionOrder> = self
             .old
             .values()
             .chain(young)
@@ -434,14 +434,14 @@ pub struct ChargedSum {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct OrderPage {
     /// The orders.
-    pub orders: Vec<Line>,
+    pub orders: Vec<OrderLine>,
     /// After which number the next page begins; none at the end.
     pub next: Option<String>,
 }
 
 /// One order in a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Line {
+pub struct OrderLine {
     /// The order number.
     pub number: String,
     /// Its state's word.
@@ -456,8 +456,8 @@ pub struct Line {
     pub charged: u32,
 }
 
-impl Line {
-    fn of(order: Order) -> Self {
+impl OrderLine {
+    fn of(order: DeductionOrder) -> Self {
         Self {
             number: order.number,
             state: order.state.as_str().to_owned(),
@@ -473,8 +473,8 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn order(n: usize) -> Order {
-        Order {
+    fn order(n: usize) -> DeductionOrder {
+        DeductionOrder {
             number: format!("o{n:06}"),
             contract: format!("c{n}"),
             currency: "HKD".into(),
@@ -540,7 +540,7 @@ mod tests {
         let mut books = OrderBook::open(None).await.unwrap();
         let day = |n: usize| Timestamp::from_millis(if n < 1_500 { 5 } else { 16 * 3_600_000 });
         for n in 0..2_000 {
-            books.charge(&Order {
+            books.charge(&DeductionOrder {
                 effect_at: day(n),
                 minor: 2,
                 ..order(n)

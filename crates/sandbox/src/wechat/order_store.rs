@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::shared::fault_flow::Calls;
 use crate::shared::statements::{BEIJING, DAY};
-use crate::wechat::order_book::{BookedCharge, Order, OrderState};
+use crate::wechat::order_book::{BookedCharge, DeductionOrder, OrderState};
 use crate::wechat::settlements::DaySum;
 use payrun_domain::time::Timestamp;
 
@@ -79,7 +79,7 @@ impl OrderStore {
     /// Writes orders (replacing), charges (adding) and counters (replacing) in one commit.
     pub(crate) async fn write(
         &mut self,
-        orders: &[&Order],
+        orders: &[&DeductionOrder],
         charges: &[BookedCharge],
         counters: &[(&str, String, u64)],
     ) -> Result<(), StoreError> {
@@ -133,7 +133,10 @@ impl OrderStore {
     }
 
     /// One order.
-    pub(crate) async fn order(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
+    pub(crate) async fn order(
+        &mut self,
+        number: &str,
+    ) -> Result<Option<DeductionOrder>, StoreError> {
         let row = sqlx::query("select * from orders where number = ?")
             .bind(number)
             .fetch_optional(&mut self.connection);
@@ -206,7 +209,11 @@ impl OrderStore {
     }
 
     /// A page of orders in the order of their numbers, after one number.
-    pub(crate) async fn page(&mut self, after: &str, limit: u32) -> Result<Vec<Order>, StoreError> {
+    pub(crate) async fn page(
+        &mut self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<DeductionOrder>, StoreError> {
         let rows = sqlx::query("select * from orders where number > ? order by number limit ?")
             .bind(after)
             .bind(limit);
@@ -283,11 +290,11 @@ fn count(row: &SqliteRow, column: usize) -> Result<u64, sqlx::Error> {
     Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
 }
 
-fn read_order(row: &SqliteRow) -> Result<Order, StoreError> {
+fn read_order(row: &SqliteRow) -> Result<DeductionOrder, StoreError> {
     let at = |column: &str| row.try_get(column).map(Timestamp::from_millis);
     let state: String = row.try_get("state")?;
     let body: Vec<u8> = row.try_get("body")?;
-    Ok(Order {
+    Ok(DeductionOrder {
         number: row.try_get("number")?,
         contract: row.try_get("contract")?,
         currency: row.try_get("currency")?,

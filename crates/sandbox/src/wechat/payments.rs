@@ -45,15 +45,15 @@ impl FakeWechat {
             body: bytes.to_vec(),
             waits: body.payer.auth_code.ends_with("0000") || body.payer.auth_code.ends_with("0001"),
         };
-        let mut till = self.payments.responder.transactions();
-        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
+        let mut transactions = self.payments.responder.transactions();
+        let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
         if body.payer.auth_code.ends_with("0001") && !matches!(what, TransactionResult::OtherBody) {
-            till.fail(&body.out_trade_no);
+            transactions.fail(&body.out_trade_no);
         }
-        let entry = till
+        let entry = transactions
             .entry(TransactionKind::Payment, &body.out_trade_no)
             .cloned();
-        drop(till);
+        drop(transactions);
         let said = match (what, entry) {
             (TransactionResult::Transaction(_), Some(entry)) => WechatReply {
                 http: 200,

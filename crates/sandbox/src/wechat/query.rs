@@ -6,9 +6,9 @@ use crate::wechat::body::param;
 
 /// The parameters by name.
 #[derive(Debug)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct WechatQuery(Vec<(String, String)>);
 
-impl Query {
+impl WechatQuery {
     /// Reads a query string.
     pub(crate) fn read(query: &str) -> Self {
         let pair = |pair: &str| {

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::body::Refund;
-use super::query::Query;
+use super::query::WechatQuery;
 use super::replies::NO_SUCH_PATH;
 use super::{OrderName, OrderReply, Refunds, broken, either, no_such_order, unmapped};
 use crate::FakeWechat;
@@ -61,12 +61,12 @@ impl FakeWechat {
             return said;
         }
         let (number, of) = (asked.number.clone(), asked.of.clone());
-        let mut till = self.payments.responder.transactions();
-        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
-        let accepted = till
+        let mut transactions = self.payments.responder.transactions();
+        let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
+        let accepted = transactions
             .entry(TransactionKind::Refund, &number)
             .is_some_and(|entry| entry.standing != TransactionState::Seen);
-        drop(till);
+        drop(transactions);
         if accepted {
             self.note(&number, of, now);
         }
@@ -110,14 +110,16 @@ impl FakeWechat {
         now: Timestamp,
     ) -> Option<WechatReply> {
         let notes = self.payments.notes();
-        let mut till = self.payments.responder.transactions();
-        if till
+        let mut transactions = self.payments.responder.transactions();
+        if transactions
             .entry(TransactionKind::Refund, &asked.number)
             .is_some_and(|entry| entry.standing != TransactionState::Seen)
         {
             return None;
         }
-        let paid = till.entry(TransactionKind::Payment, &asked.of)?.minor;
+        let paid = transactions
+            .entry(TransactionKind::Payment, &asked.of)?
+            .minor;
         let before = notes.refunds.get(&asked.of);
         let too_close =
             before.is_some_and(|before| now < before.last.plus(self.settings.refund_gap));
@@ -136,11 +138,11 @@ impl FakeWechat {
         } else {
             return None;
         };
-        if !till.remember(asked, now) {
+        if !transactions.remember(asked, now) {
             return Some(number_used());
         }
         if too_close {
-            till.violate("refunds_too_close");
+            transactions.violate("refunds_too_close");
         }
         Some(said)
     }
@@ -164,19 +166,20 @@ impl FakeWechat {
         number: &str,
         now: Timestamp,
     ) -> Result<OrderReply, Refusal> {
-        let mut till = self.payments.responder.transactions();
+        let mut transactions = self.payments.responder.transactions();
         let number = match kind {
             "out-refund-no" => number.to_owned(),
-            "id" => till
+            "id" => transactions
                 .number_of(TransactionKind::Refund, number)
                 .unwrap_or_else(|| number.to_owned()),
             _ => return Err(NO_SUCH_PATH),
         };
-        let (seen, fault) = till.query(TransactionKind::Refund, &number, &self.settings, now);
+        let (seen, fault) =
+            transactions.query(TransactionKind::Refund, &number, &self.settings, now);
         let said = match seen {
             None => no_such_refund(),
             Some(entry) => {
-                let payment = till
+                let payment = transactions
                     .entry(TransactionKind::Payment, &entry.of)
                     .map_or("", |payment| payment.theirs.as_str());
                 let mut body = one_refund(&entry, fault);
@@ -194,7 +197,7 @@ impl FakeWechat {
 
     /// A page of the refunds of a payment. Where it begins and how long it is must be said.
     pub(super) async fn list_refunds(&self, query: &str) -> Result<OrderReply, Refusal> {
-        let query = Query::read(query);
+        let query = WechatQuery::read(query);
         let name = match (query.get("transaction_id"), query.get("out_trade_no")) {
             (Some(id), None) => OrderName::Theirs(id.to_owned()),
             (None, Some(number)) => OrderName::Ours(number.to_owned()),
@@ -223,8 +226,8 @@ impl FakeWechat {
             .map(|(number, _)| number)
             .unwrap_or_default();
         let notes = self.payments.notes();
-        let mut till = self.payments.responder.transactions();
-        let (payment, fault) = till.query(
+        let mut transactions = self.payments.responder.transactions();
+        let (payment, fault) = transactions.query(
             TransactionKind::Payment,
             &number,
             &self.settings,
@@ -241,7 +244,7 @@ impl FakeWechat {
             .iter()
             .skip(offset)
             .take(count)
-            .filter_map(|number| till.entry(TransactionKind::Refund, number));
+            .filter_map(|number| transactions.entry(TransactionKind::Refund, number));
         let data: Vec<Value> = page.map(|entry| one_refund(entry, None)).collect();
         let mut body = json!({
             "id": payment.theirs,

@@ -8,7 +8,7 @@ use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
 use crate::wechat::body::param;
-use crate::wechat::query::Query;
+use crate::wechat::query::WechatQuery;
 use std::collections::BTreeMap;
 
 use crate::faults::Fault;
@@ -69,7 +69,7 @@ impl FakeWechat {
     }
 
     fn asked_page(&self, query: &str) -> Result<SettlementRequest, Refusal> {
-        let query = Query::read(query);
+        let query = WechatQuery::read(query);
         // Whose settlements they are follows from who asks; ordinary service providers name the
         // sub-merchant.
         if query.get("sub_mchid").is_some() != self.settings.settlements_by_sub_merchant {
@@ -137,14 +137,14 @@ impl FakeWechat {
     }
 }
 
-/// The sums with what the till holds beside the charges.
-fn with_transactions(charged: Vec<DaySum>, till: &TransactionStore) -> Vec<DaySum> {
+/// The sums with what the transactions hold beside the charges.
+fn with_transactions(charged: Vec<DaySum>, transactions: &TransactionStore) -> Vec<DaySum> {
     let mut sums: BTreeMap<(i64, String), DaySum> = charged
         .into_iter()
         .map(|sum| ((sum.day, sum.currency.clone()), sum))
         .collect();
     let all = NaiveDate::MIN..=NaiveDate::MAX;
-    for trade in of_store(till, &all) {
+    for trade in of_store(transactions, &all) {
         let day = (trade.at.millis() + BEIJING).div_euclid(DAY);
         let fresh = || DaySum {
             day,

@@ -20,7 +20,7 @@ use crate::wechat::body::param;
 use crate::wechat::deductions::WechatReply;
 use crate::wechat::order_book::Counter;
 use crate::wechat::order_store::StoreError;
-use crate::wechat::query::Query;
+use crate::wechat::query::WechatQuery;
 use crate::{FakeWechat, Reaction};
 use payrun_domain::money::Currency;
 use payrun_gateway::FILE_MAX;
@@ -72,7 +72,7 @@ impl FakeWechat {
 
     /// Which day is asked for; refused unless the query is as documented.
     fn asked_day(&self, query: &str) -> Result<NaiveDate, Refusal> {
-        let day = Query::read(query).get("date").and_then(parse_day);
+        let day = WechatQuery::read(query).get("date").and_then(parse_day);
         let day = day.ok_or(param("wrong_date"))?;
         let today = day_of(self.clock.now());
         let oldest = today

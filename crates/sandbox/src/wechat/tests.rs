@@ -1,4 +1,4 @@
-//! Client and fake against each other, in process.
+//! WechatClient and fake against each other, in process.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::*;
 use crate::faults::{CallKind, FaultPlan};
 use crate::shared::keys::nonce;
 use crate::wechat::auth::{authorization, request_message};
-use crate::{Identity, Reaction, SignsWith};
+use crate::{Reaction, SignsWith, WechatAccountKeys};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Currency;
-use payrun_gateway::wechat::{Client, Transport};
+use payrun_gateway::wechat::{Transport, WechatClient};
 use payrun_gateway::{Call, Delivery, Gateway, Observation};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -23,12 +23,13 @@ const PAYS: &str = "134650720866361395";
 const PAYS_LATER: &str = "134650720866360000";
 const CANNOT_PAY: &str = "134650720866360001";
 
-fn identity() -> Identity {
-    static ONE: OnceLock<Identity> = OnceLock::new();
-    ONE.get_or_init(|| Identity::generate().unwrap()).clone()
+fn identity() -> WechatAccountKeys {
+    static ONE: OnceLock<WechatAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| WechatAccountKeys::generate().unwrap())
+        .clone()
 }
 
-fn institution() -> Identity {
+fn institution() -> WechatAccountKeys {
     let mut institution = identity();
     institution.mode = WechatMode::Institutional {
         sp_mchid: "1900000002".into(),
@@ -53,7 +54,7 @@ fn at_once() -> Settings {
 
 struct Rig {
     fake: Arc<FakeWechat>,
-    client: Client,
+    client: WechatClient,
     clock: Clock,
 }
 
@@ -62,7 +63,12 @@ impl Rig {
         Self::with(identity(), plan, at_once(), Clock::System).await
     }
 
-    async fn with(identity: Identity, plan: FaultPlan, settings: Settings, clock: Clock) -> Self {
+    async fn with(
+        identity: WechatAccountKeys,
+        plan: FaultPlan,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
         let settings = Settings {
             plan,
             timeout: TIMEOUT,
@@ -73,7 +79,7 @@ impl Rig {
             .unwrap();
         let config = identity.wechat_config("https://sandbox.invalid");
         let client =
-            Client::new(&config, Transport::InProcess(fake.clone()), clock.clone()).unwrap();
+            WechatClient::new(&config, Transport::InProcess(fake.clone()), clock.clone()).unwrap();
         client.probe().await;
         Self {
             fake,
@@ -801,7 +807,8 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
         let shutdown = async move { stopped.await.unwrap_or(()) };
         tokio::spawn(crate::server::serve(fake.clone(), listener, shutdown));
         let client =
-            Client::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System).unwrap();
+            WechatClient::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System)
+                .unwrap();
         client.probe().await;
         let rig = Rig {
             fake,
@@ -1025,7 +1032,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     );
     unverified(&stranger, &body).await;
     let stranger = institution().wechat_config("https://sandbox.invalid");
-    let stranger = Client::new(
+    let stranger = WechatClient::new(
         &stranger,
         Transport::InProcess(rig.fake.clone()),
         clock.clone(),
@@ -1077,7 +1084,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     clock.set(clock.now().plus(Duration::from_secs(300)));
     unverified(&headers, &body).await;
     let (ahead, body) = rig.fake.notification("Q-1").await.unwrap().unwrap();
-    let late = Client::new(
+    let late = WechatClient::new(
         &identity().wechat_config("https://sandbox.invalid"),
         Transport::InProcess(rig.fake.clone()),
         Clock::driven(NOW),
@@ -1103,7 +1110,8 @@ async fn in_public_key_mode_notifications_are_verified_and_opened_too() {
         .unwrap();
     fake.seed("P-1", hkd("10.00"));
     let config = identity().wechat_config_with_public_key("https://sandbox.invalid");
-    let client = Client::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
+    let client =
+        WechatClient::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
     let (headers, body) = fake.notification("P-1").await.unwrap().unwrap();
     assert_eq!(
         said(

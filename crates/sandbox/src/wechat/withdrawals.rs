@@ -27,12 +27,12 @@ pub(super) enum WithdrawMethod {
     Reverse,
 }
 
-/// Under what a closing is in the till: a number no merchant can use.
+/// Under what a closing is among the transactions: a number no merchant can use.
 pub(super) fn closing(number: &str) -> String {
     format!("close {number}")
 }
 
-/// Under what a reversal of a paid order is in the till.
+/// Under what a reversal of a paid order is among the transactions.
 pub(super) fn reversal(number: &str) -> String {
     format!("{REVERSAL}{number}")
 }
@@ -72,15 +72,15 @@ impl FakeWechat {
             return invalid("too early to be closed");
         }
         let number = payment.number.as_str();
-        let mut till = self.payments.responder.transactions();
+        let mut transactions = self.payments.responder.transactions();
         let asked = TransactionRequest {
             sort: TransactionKind::Cancel,
             number: closing(number),
             minor: 0,
             ..of(payment)
         };
-        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
-        let standing = till
+        let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
+        let standing = transactions
             .entry(TransactionKind::Payment, number)
             .map_or(TransactionState::Seen, |payment| payment.standing);
         let said = match (what, standing) {
@@ -102,11 +102,11 @@ impl FakeWechat {
         if now < payment.at.plus(self.settings.reverse_after) {
             return invalid("too early to be reversed");
         }
-        let mut till = self.payments.responder.transactions();
-        let Some(payment) = till.force_query(&payment.number, &self.settings, now) else {
+        let mut transactions = self.payments.responder.transactions();
+        let Some(payment) = transactions.force_query(&payment.number, &self.settings, now) else {
             return no_such_order();
         };
-        let known = till
+        let known = transactions
             .entry(TransactionKind::Refund, &reversal(&payment.number))
             .is_some();
         match payment.standing {
@@ -124,7 +124,7 @@ impl FakeWechat {
             number: reversal(&payment.number),
             ..of(&payment)
         };
-        let TransactionOutcome { what, fault } = till.submit(asked, &self.settings, now);
+        let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
         let said = match what {
             TransactionResult::Transaction(entry) if entry.standing == TransactionState::Done => {
                 WechatReply::nothing(None)

@@ -7,20 +7,20 @@ use payrun_ledger::{ActionResult, ApprovalState, OperatorAction};
 impl Simulation {
     /// One step of chaos.
     pub(super) async fn step(&mut self) -> Result<(), SimulationError> {
-        let time = Duration::from_millis(self.chance.below(160));
+        let time = Duration::from_millis(self.rng.below(160));
         self.pass(time);
         self.give_up_what_takes_too_long().await;
-        let place = usize::try_from(self.chance.below(self.processes.len() as u64)).unwrap_or(0);
-        if self.chance.per_mille(80) {
+        let place = usize::try_from(self.rng.below(self.processes.len() as u64)).unwrap_or(0);
+        if self.rng.per_mille(80) {
             return self.notify(place).await;
         }
-        if self.chance.per_mille(3) {
+        if self.rng.per_mille(3) {
             return self.withdraw(place).await;
         }
-        if self.chance.per_mille(1) {
+        if self.rng.per_mille(1) {
             return self.reject_late(place).await;
         }
-        match self.chance.below(100) {
+        match self.rng.below(100) {
             0..=22 => self.claim(place).await,
             23..=47 => {
                 self.arrive().await;
@@ -51,7 +51,7 @@ impl Simulation {
             }
             92..=96 => self.look(place).await,
             _ => {
-                let time = Duration::from_secs(1 + self.chance.below(90));
+                let time = Duration::from_secs(1 + self.rng.below(90));
                 self.pass(time);
                 Ok(())
             }
@@ -72,7 +72,7 @@ impl Simulation {
             ..ItemFilter::default()
         };
         let items = self.ledger.items(&filter, 0, 10_000).await?;
-        let Some(item) = self.chance.one_of(&items) else {
+        let Some(item) = self.rng.one_of(&items) else {
             return Ok(());
         };
         let actor = Actor::person("simulated", "simulation")
@@ -112,7 +112,7 @@ impl Simulation {
             .into_iter()
             .filter(|approval| approval.state == ApprovalState::Approved)
             .collect();
-        let Some(approval) = self.chance.one_of(&approved) else {
+        let Some(approval) = self.rng.one_of(&approved) else {
             return Ok(());
         };
         let (run, job) = (approval.run_id, approval.job.clone());
@@ -147,7 +147,7 @@ impl Simulation {
             .values()
             .cloned()
             .collect();
-        let Some(account) = self.chance.one_of(&accounts) else {
+        let Some(account) = self.rng.one_of(&accounts) else {
             return Ok(());
         };
         self.claim_on(place, account).await
@@ -161,7 +161,7 @@ impl Simulation {
         let now = self.now();
         let process = &self.processes[place];
         process.look_at_the_clock(now);
-        let slots = 1 + usize::try_from(self.chance.below(4)).unwrap_or(0);
+        let slots = 1 + usize::try_from(self.rng.below(4)).unwrap_or(0);
         let claimed = self.claim_in_doubt(place, account, slots).await?;
         if claimed.is_empty() {
             return Ok(());
@@ -170,7 +170,7 @@ impl Simulation {
             .entry(account.name.clone())
             .or_default()
             .extend(vec![now; claimed.len()]);
-        if self.chaos && self.chance.per_mille(25) {
+        if self.chaos && self.rng.per_mille(25) {
             self.disruption("died_after_a_claim");
             return self.replace(place).await;
         }
@@ -179,7 +179,7 @@ impl Simulation {
             .map(|(one, work)| (Arc::clone(account), work, one));
         self.processes[place].in_hand.extend(in_hand);
         // It may take a while until there is a free place for what is claimed.
-        if !(self.chaos && self.chance.per_mille(200)) {
+        if !(self.chaos && self.rng.per_mille(200)) {
             self.begin_what_is_in_hand(place).await;
         }
         Ok(())
@@ -212,10 +212,10 @@ impl Simulation {
     }
 
     fn draws_commit_fault(&mut self, per_mille: u64) -> Option<CommitFault> {
-        if !(self.chaos && self.chance.per_mille(per_mille)) {
+        if !(self.chaos && self.rng.per_mille(per_mille)) {
             return None;
         }
-        self.chance
+        self.rng
             .one_of(&[CommitFault::Lost, CommitFault::Untold, CommitFault::Refused])
             .copied()
     }
@@ -262,7 +262,7 @@ impl Simulation {
     /// A request arrives; its reply is on its way back.
     pub(super) async fn arrive(&mut self) {
         let waiting = self.under_way(false);
-        let Some((place, id)) = self.chance.one_of(&waiting).copied() else {
+        let Some((place, id)) = self.rng.one_of(&waiting).copied() else {
             return;
         };
         self.arrive_of(place, id).await;
@@ -298,7 +298,7 @@ impl Simulation {
             .filter(|(at, _)| *at == place)
             .map(|(_, id)| id)
             .collect();
-        if let Some(id) = self.chance.one_of(&replied).copied() {
+        if let Some(id) = self.rng.one_of(&replied).copied() {
             self.hear_of(place, id).await;
         }
     }
@@ -332,10 +332,10 @@ impl Simulation {
             return;
         }
         let calls: Vec<CallId> = self.processes[place].calls.keys().copied().collect();
-        let Some(id) = self.chance.one_of(&calls).copied() else {
+        let Some(id) = self.rng.one_of(&calls).copied() else {
             return;
         };
-        let with = if self.chance.per_mille(500) {
+        let with = if self.rng.per_mille(500) {
             Reaction::Reset
         } else {
             Reaction::Silence
@@ -351,7 +351,7 @@ impl Simulation {
         };
         if let Some(call) = self.processes[place].calls.get_mut(&id)
             && call.reply.take().is_none()
-            && self.chance.per_mille(500)
+            && self.rng.per_mille(500)
         {
             self.orphans
                 .push((call.sends.clone(), waiting.parcel.clone()));
@@ -384,7 +384,7 @@ impl Simulation {
         if self.orphans.is_empty() {
             return Ok(());
         }
-        let place = usize::try_from(self.chance.below(self.orphans.len() as u64)).unwrap_or(0);
+        let place = usize::try_from(self.rng.below(self.orphans.len() as u64)).unwrap_or(0);
         let (sends, parcel) = self.orphans.swap_remove(place);
         self.disruption("arrived_after_its_caller_had_gone");
         if let Some(sending) = sends.filter(|sending| self.counts_as_absent(sending))
@@ -429,7 +429,7 @@ impl Simulation {
         let Some(settlement) = self.processes[place].settlements.pop_front() else {
             return Ok(());
         };
-        if self.chaos && self.chance.per_mille(25) {
+        if self.chaos && self.rng.per_mille(25) {
             self.disruption("died_before_a_settle");
             return self.replace(place).await;
         }
@@ -460,7 +460,7 @@ impl Simulation {
         for (id, call) in std::mem::take(&mut self.processes[place].calls) {
             if let Some(waiting) = self.network.remove(id)
                 && call.reply.is_none()
-                && self.chance.per_mille(500)
+                && self.rng.per_mille(500)
             {
                 self.orphans.push((call.sends, waiting.parcel));
             }
@@ -472,7 +472,7 @@ impl Simulation {
     /// A process stands still, perhaps beyond its leases.
     pub(super) fn stand_still(&mut self, place: usize) {
         self.disruption("stood_still");
-        let time = Duration::from_secs(5 + self.chance.below(180));
+        let time = Duration::from_secs(5 + self.rng.below(180));
         self.processes[place].still_until = self.now().plus(time);
     }
 
@@ -483,8 +483,8 @@ impl Simulation {
         }
         self.disruption("clock_jumped");
         let most = i64::try_from(JUMP.as_millis()).unwrap_or(0);
-        let drawn = i64::try_from(self.chance.below(JUMP.as_millis() as u64 * 2)).unwrap_or(0);
-        self.processes[place].skew = if self.chance.per_mille(300) {
+        let drawn = i64::try_from(self.rng.below(JUMP.as_millis() as u64 * 2)).unwrap_or(0);
+        self.processes[place].skew = if self.rng.per_mille(300) {
             0
         } else {
             drawn - most
@@ -495,12 +495,12 @@ impl Simulation {
     pub(super) async fn notify(&mut self, place: usize) -> Result<(), SimulationError> {
         let Some(letter) = self
             .news
-            .next(&mut self.chance, &self.places, &self.ledger)
+            .next(&mut self.rng, &self.places, &self.ledger)
             .await?
         else {
             return Ok(());
         };
-        if self.is_still(place) || self.chance.per_mille(100) {
+        if self.is_still(place) || self.rng.per_mille(100) {
             self.disruption("notification_lost");
             return Ok(());
         }
@@ -528,11 +528,11 @@ impl Simulation {
             ) => {}
             Err(error) => return Err(SimulationError::Sandbox(error.to_string())),
         }
-        if self.chance.per_mille(50) {
+        if self.rng.per_mille(50) {
             self.disruption("died_after_a_notification");
             return self.replace(place).await;
         }
-        if self.chance.per_mille(500) {
+        if self.rng.per_mille(500) {
             self.processes[place].engine.process_notifications().await?;
         }
         Ok(())
@@ -557,7 +557,7 @@ impl Simulation {
     pub(super) async fn approve(&mut self, place: usize) -> Result<(), SimulationError> {
         let author = self.what.request.author.clone();
         for approval in self.ledger.approvals(false, i64::MAX, 100).await? {
-            let tries = self.chaos && self.chance.per_mille(500);
+            let tries = self.chaos && self.rng.per_mille(500);
             let colleague = format!("colleague {}", approval.votes.len() + 1);
             let actor = match author.user() {
                 Some(user) if tries => known_like(&author, &colleague, user)?,

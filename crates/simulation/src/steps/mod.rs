@@ -55,7 +55,7 @@ const LEDGER: &str = "ledger.db";
 
 /// Everything of a play.
 pub(super) struct Simulation {
-    chance: Rng,
+    rng: Rng,
     clock: Clock,
     network: Arc<Network>,
     places: BTreeMap<String, SimAccount>,
@@ -115,15 +115,15 @@ impl Simulation {
         std::fs::create_dir_all(&path)
             .map_err(|error| SimulationError::Folder(path.clone(), error))?;
         let folder = Folder(path);
-        let mut chance = Rng::new(seed);
+        let mut rng = Rng::new(seed);
         let clock = Clock::driven(BEGIN);
         let plan = FaultPlan::new(seed, what.faults);
         let places = places(&what.config, &what.request.workflow, fakes, plan, &clock).await?;
         let ledger = Ledger::open(&folder.0.join(LEDGER)).await?;
-        let processes = if what.chaos { 2 + chance.below(4) } else { 1 };
-        let clocks_agree = !what.chaos || chance.per_mille(500);
+        let processes = if what.chaos { 2 + rng.below(4) } else { 1 };
+        let clocks_agree = !what.chaos || rng.per_mille(500);
         let mut stage = Self {
-            chance,
+            rng,
             clock,
             network: Arc::default(),
             places,
@@ -162,7 +162,7 @@ impl Simulation {
         }
         // A connection, a writer and commits in doubt of its own.
         let ledger = Ledger::open(&self.folder.0.join(LEDGER)).await?;
-        let node = ledger.join(self.chance.next(), self.clock.now()).await?;
+        let node = ledger.join(self.rng.next(), self.clock.now()).await?;
         let files = Files::open("files", &self.folder.0)
             .map_err(|error| SimulationError::Sandbox(error.to_string()))?;
         let engine = Engine::new(
@@ -240,7 +240,7 @@ impl Simulation {
         }
         for ((account, number), mut amount) in sums {
             // Now and then more is to be given back than was paid.
-            if self.chaos && self.chance.per_mille(250) {
+            if self.chaos && self.rng.per_mille(250) {
                 amount =
                     Amount::from_minor(amount.minor() * 3 / 4, amount.currency()).unwrap_or(amount);
             }

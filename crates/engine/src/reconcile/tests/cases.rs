@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::world::{Fate, World, at, facts, money, number, paid, reasons, refunded};
+use super::reconcile_fixture::{Fate, World, at, facts, money, number, paid, reasons, refunded};
 use payrun_domain::answer::{Answer, Cause, Receipt};
 use payrun_domain::item::State;
 use payrun_ledger::{LineKind, StatementLine};

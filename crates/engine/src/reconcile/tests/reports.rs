@@ -1,6 +1,6 @@
 //! What stands in the files.
 
-use super::world::{Fate, World, paid};
+use super::reconcile_fixture::{Fate, World, paid};
 use crate::reconcile::findings::{Findings, LISTED_MAX};
 use crate::reconcile::report::{self, ReportHeading};
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
@@ -23,7 +23,7 @@ async fn world() -> World {
             DAY,
             [
                 StatementLine {
-                    fee: Some((10, super::world::money("1 HKD").currency())),
+                    fee: Some((10, super::reconcile_fixture::money("1 HKD").currency())),
                     ..paid(1, "A", "12.50 HKD")
                 },
                 StatementLine {

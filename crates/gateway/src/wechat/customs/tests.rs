@@ -36,7 +36,7 @@ fn split() -> Value {
     json!({ "sub_order_no": "S-1", "transport_fee": "0", "product_fee": "8.88", "duty": "0.88" })
 }
 
-fn made(call: &Call) -> Result<Prepared, String> {
+fn made(call: &Call) -> Result<PreparedWechat, String> {
     prepare(call, &common()).unwrap()
 }
 

@@ -49,19 +49,19 @@ pub(super) struct FeedEntry {
     /// Its days.
     pub days: Vec<NaiveDate>,
     /// What it says of them itself; why that is not known otherwise.
-    pub meaning: Result<DayMeaning, Doubt>,
+    pub meaning: Result<DayMeaning, UnclearMeaning>,
 }
 
 /// Why it is not known what an entry means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum UnclearMeaning {
     /// It says nothing of its days: what all such entries are may be decided at once.
     SaysNothing,
     /// It says something that may mean two things: each is decided by its name.
     Says(&'static str),
 }
 
-impl Doubt {
+impl UnclearMeaning {
     const fn words(self) -> &'static str {
         match self {
             Self::SaysNothing => "does not say whether it is a day off",
@@ -72,7 +72,7 @@ impl Doubt {
 
 /// The properties of an entry that may say what it means.
 #[derive(Debug, Default)]
-pub(super) struct Marks<'a> {
+pub(super) struct EntryMarks<'a> {
     /// `X-APPLE-SPECIAL-DAY`, each time it is there.
     pub apple: Vec<&'a str>,
     /// `SUMMARY`, and after it `CATEGORIES`.
@@ -102,7 +102,10 @@ pub(super) struct Decisions {
 }
 
 /// What an entry says of its days; otherwise why that is not known.
-pub(super) fn meaning(marks: &Marks<'_>, habits: FeedTraits) -> Result<DayMeaning, Doubt> {
+pub(super) fn meaning(
+    marks: &EntryMarks<'_>,
+    habits: FeedTraits,
+) -> Result<DayMeaning, UnclearMeaning> {
     let mut said: BTreeSet<DayMeaning> = marks
         .apple
         .iter()
@@ -116,7 +119,7 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: FeedTraits) -> Result<DayMeanin
     }
     match (said.len(), said.first()) {
         (_, Some(DayMeaning::Off | DayMeaning::Ordinary) | None) if calls_itself_worked(marks) => {
-            Err(Doubt::Says(
+            Err(UnclearMeaning::Says(
                 "is called a working day, and does not say whether payments are made on it",
             ))
         }
@@ -127,7 +130,7 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: FeedTraits) -> Result<DayMeanin
                 .iter()
                 .any(|name| name.contains("调休") || name.contains("調休")) =>
         {
-            Err(Doubt::Says(
+            Err(UnclearMeaning::Says(
                 "is 调休, which is written for days off and for working days",
             ))
         }
@@ -135,13 +138,13 @@ pub(super) fn meaning(marks: &Marks<'_>, habits: FeedTraits) -> Result<DayMeanin
         (0, _) if habits.apple || marks.names.first().is_some_and(|name| is_solar_term(name)) => {
             Ok(DayMeaning::Ordinary)
         }
-        (0, _) => Err(Doubt::SaysNothing),
-        _ => Err(Doubt::Says("says two things about its days")),
+        (0, _) => Err(UnclearMeaning::SaysNothing),
+        _ => Err(UnclearMeaning::Says("says two things about its days")),
     }
 }
 
 /// Whether a name speaks of a day that is worked, as English feeds do without a mark.
-fn calls_itself_worked(marks: &Marks<'_>) -> bool {
+fn calls_itself_worked(marks: &EntryMarks<'_>) -> bool {
     const WORDS: [&str; 5] = [
         "working day",
         "work day",
@@ -168,14 +171,14 @@ pub(super) fn apple_mark(value: &str) -> Option<DayMeaning> {
 }
 
 /// What a name or category says.
-fn name_mark(name: &str) -> Result<BTreeSet<DayMeaning>, Doubt> {
+fn name_mark(name: &str) -> Result<BTreeSet<DayMeaning>, UnclearMeaning> {
     let name = name.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     if has(&["half day", "half-day", "半天", "半日", "early close"]) {
-        return Err(Doubt::Says("is off for half a day only"));
+        return Err(UnclearMeaning::Says("is off for half a day only"));
     }
     if has(&["regional holiday"]) {
-        return Err(Doubt::Says("is a holiday of some regions only"));
+        return Err(UnclearMeaning::Says("is a holiday of some regions only"));
     }
     if has(&["不放假", "照常上班", "not a public holiday", "(observance)"]) {
         return Ok(BTreeSet::from([DayMeaning::Ordinary]));
@@ -203,15 +206,15 @@ fn name_mark(name: &str) -> Result<BTreeSet<DayMeaning>, Doubt> {
 }
 
 /// What the first line of a description says, as Google writes it.
-fn description_mark(line: &str) -> Result<Option<DayMeaning>, Doubt> {
+fn description_mark(line: &str) -> Result<Option<DayMeaning>, UnclearMeaning> {
     match line.trim().to_lowercase().as_str() {
         "public holiday" => Ok(Some(DayMeaning::Off)),
         "observance" => Ok(Some(DayMeaning::Ordinary)),
         line if line.starts_with("public holiday in ") || line.contains("regional holiday") => {
-            Err(Doubt::Says("is a holiday of some regions only"))
+            Err(UnclearMeaning::Says("is a holiday of some regions only"))
         }
         line if line.contains("half-day") || line.contains("half day") => {
-            Err(Doubt::Says("is off for half a day only"))
+            Err(UnclearMeaning::Says("is off for half a day only"))
         }
         _ => Ok(None),
     }
@@ -255,7 +258,7 @@ pub(super) fn add_to(
         let unmarked = || {
             let by_default = decisions
                 .unmarked
-                .filter(|_| entry.meaning == Err(Doubt::SaysNothing));
+                .filter(|_| entry.meaning == Err(UnclearMeaning::SaysNothing));
             entry.meaning.or_else(|why| by_default.ok_or(why))
         };
         match decided.unwrap_or_else(unmarked) {

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use super::{FileOptions, FileReading};
-use super::{FileRows, GiveUp, SourceError, format_of, nul_check, rows_of};
+use super::{FileRows, ReadCancellation, SourceError, format_of, nul_check, rows_of};
 use crate::workflow::ItemFileFormat;
 use payrun_system::regular_file;
 use sha2::{Digest as _, Sha256};
@@ -48,7 +48,7 @@ impl StagedFile {
         path: &Path,
         reach: &FileReach,
         max: u64,
-        give_up: &GiveUp,
+        cancellation: &ReadCancellation,
     ) -> Result<Self, SourceError> {
         let unreadable = |source| SourceError::Read {
             path: path.to_owned(),
@@ -65,7 +65,7 @@ impl StagedFile {
             }
         };
         Ok(Self {
-            file: copy(&file, max, give_up).map_err(unreadable)?,
+            file: copy(&file, max, cancellation).map_err(unreadable)?,
             name: path.to_owned(),
         })
     }
@@ -82,14 +82,18 @@ impl StagedFile {
     ///
     /// # Errors
     /// As [`super::open`].
-    pub fn rows(&self, options: &FileOptions, give_up: &GiveUp) -> Result<FileRows, SourceError> {
+    pub fn rows(
+        &self,
+        options: &FileOptions,
+        cancellation: &ReadCancellation,
+    ) -> Result<FileRows, SourceError> {
         let unreadable = |source| SourceError::Read {
             path: self.name.clone(),
             source,
         };
         // Before anything is read: whoever reads the file shares its place in it.
-        let digest = self.sha256(give_up).map_err(unreadable)?;
-        let mut rows = rows_of(self.opened()?, &self.name, options, give_up)?;
+        let digest = self.sha256(cancellation).map_err(unreadable)?;
+        let mut rows = rows_of(self.opened()?, &self.name, options, cancellation)?;
         rows.reading.name = self.name.display().to_string();
         rows.reading.sha256 = Some(digest);
         Ok(rows)
@@ -104,11 +108,11 @@ impl StagedFile {
     pub fn checked(
         &self,
         options: &FileOptions,
-        give_up: &GiveUp,
+        cancellation: &ReadCancellation,
     ) -> Result<(File, Option<FileReading>), SourceError> {
         let escaped = match format_of(&self.name) {
             Some(ItemFileFormat::Xlsx { .. }) => {
-                super::Xlsx::open(self.opened()?, &self.name, None, give_up)?;
+                super::Xlsx::open(self.opened()?, &self.name, None, cancellation)?;
                 return Ok((self.opened()?, None));
             }
             Some(ItemFileFormat::JsonLines) => true,
@@ -118,7 +122,7 @@ impl StagedFile {
             path: self.name.clone(),
             source,
         };
-        let rows = rows_of(self.opened()?, &self.name, options, give_up)?;
+        let rows = rows_of(self.opened()?, &self.name, options, cancellation)?;
         let reading = rows.reading;
         let (mut text, _) = super::decoded(self.opened()?, &self.name, options)?;
         text.rewind().map_err(unreadable)?;
@@ -139,10 +143,10 @@ impl StagedFile {
     ///
     /// # Errors
     /// What reading says.
-    pub fn sha256(&self, give_up: &GiveUp) -> io::Result<String> {
+    pub fn sha256(&self, cancellation: &ReadCancellation) -> io::Result<String> {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
-        digest(file, give_up)
+        digest(file, cancellation)
     }
 
     /// The file, from its beginning.
@@ -158,10 +162,10 @@ impl StagedFile {
 }
 
 /// SHA-256 of a file, in hex.
-fn digest(mut file: File, give_up: &GiveUp) -> io::Result<String> {
+fn digest(mut file: File, cancellation: &ReadCancellation) -> io::Result<String> {
     let (mut digest, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
     loop {
-        if give_up.is_said() {
+        if cancellation.is_said() {
             return Err(io::Error::other("the process is about to end"));
         }
         match file.read(&mut buffer)? {
@@ -174,12 +178,12 @@ fn digest(mut file: File, give_up: &GiveUp) -> io::Result<String> {
 }
 
 /// A copy of a file of at most so many MiB. A file whose length says more is not copied at all.
-fn copy(file: &File, max: u64, give_up: &GiveUp) -> io::Result<File> {
+fn copy(file: &File, max: u64, cancellation: &ReadCancellation) -> io::Result<File> {
     let (mut copy, mut length) = (tempfile::tempfile()?, file.metadata()?.len());
     let most = max.saturating_mul(1024 * 1024);
     let mut copied = 0;
     while length <= most {
-        if give_up.is_said() {
+        if cancellation.is_said() {
             return Err(io::Error::other("the process is about to end"));
         }
         match io::copy(&mut file.take(CHUNK), &mut copy)? {
@@ -250,10 +254,10 @@ mod tests {
             &place(name),
             reach,
             1,
-            &GiveUp::default(),
+            &ReadCancellation::default(),
         ) {
             Ok(staged) => staged
-                .rows(&FileOptions::default(), &GiveUp::default())
+                .rows(&FileOptions::default(), &ReadCancellation::default())
                 .unwrap()
                 .columns()
                 .join(","),

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::give_up::locked;
 use super::header::Header;
-use super::{FileOptions, FileRow, GiveUp, ROW_MAX, RowError, SourceError};
+use super::read_cancellation::locked;
+use super::{FileOptions, FileRow, ROW_MAX, ReadCancellation, RowError, SourceError};
 use layout::SheetLayout;
 use payrun_domain::text::shown;
 
@@ -94,7 +94,7 @@ impl Xlsx {
         mut file: File,
         path: &Path,
         sheet: Option<&str>,
-        give_up: &GiveUp,
+        cancellation: &ReadCancellation,
     ) -> Result<Self, SourceError> {
         let refuse = |reason: &str| SourceError::Workbook {
             path: path.to_owned(),
@@ -117,7 +117,7 @@ impl Xlsx {
             Arc::new(Mutex::new(reader)),
             BufReader::with_capacity(64 * 1024, said),
         );
-        give_up.ends(&reader);
+        cancellation.ends(&reader);
         let mut opened = Self {
             reader,
             _open: open,

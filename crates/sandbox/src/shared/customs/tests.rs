@@ -11,11 +11,11 @@ use crate::faults::{Fault, FaultPlan, Level};
 use crate::shared::fault_flow::Calls;
 use crate::shared::keys::nonce;
 use crate::wechat::auth::{authorization, request_message};
-use crate::wechat::order_book::{Order, OrderState};
-use crate::{FakeWechat, Identity, Reaction, Settings, server};
+use crate::wechat::order_book::{DeductionOrder, OrderState};
+use crate::{FakeWechat, Reaction, Settings, WechatAccountKeys, server};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
-use payrun_gateway::wechat::{Client, Transport};
+use payrun_gateway::wechat::{Transport, WechatClient};
 use payrun_gateway::{Call, Delivery, Gateway, Observation};
 use payrun_project::config::WechatConfig;
 use payrun_system::clock::Clock;
@@ -25,9 +25,10 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 const CARD: &str = "51092119930877231X";
 const NAME: &str = "卡娜丽";
 
-fn identity() -> Identity {
-    static ONE: OnceLock<Identity> = OnceLock::new();
-    ONE.get_or_init(|| Identity::generate().unwrap()).clone()
+fn identity() -> WechatAccountKeys {
+    static ONE: OnceLock<WechatAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| WechatAccountKeys::generate().unwrap())
+        .clone()
 }
 
 fn cny(text: &str) -> Amount {
@@ -36,7 +37,7 @@ fn cny(text: &str) -> Amount {
 
 struct Rig {
     sandbox: Arc<FakeWechat>,
-    client: Client,
+    client: WechatClient,
     /// The gateway's number of the payment `P-1`, of 10.00 CNY.
     payment: String,
 }
@@ -57,7 +58,8 @@ impl Rig {
             .await
             .unwrap();
         let client =
-            Client::new(config, Transport::InProcess(sandbox.clone()), Clock::System).unwrap();
+            WechatClient::new(config, Transport::InProcess(sandbox.clone()), Clock::System)
+                .unwrap();
         let mut rig = Self {
             sandbox,
             client,
@@ -69,7 +71,7 @@ impl Rig {
 
     /// Puts a paid order into the books, past all faults; the gateway's number of it.
     async fn pay(&self, number: &str) -> String {
-        let order = Order {
+        let order = DeductionOrder {
             number: number.into(),
             contract: "C-1".into(),
             currency: "CNY".into(),
@@ -586,7 +588,7 @@ async fn a_person_is_checked_under_both_kinds_of_platform_key_and_found_nowhere(
         let sandbox = FakeWechat::open(account.clone(), settings, Clock::System)
             .await
             .unwrap();
-        let client = Client::new(
+        let client = WechatClient::new(
             &config,
             Transport::InProcess(sandbox.clone()),
             Clock::System,
@@ -653,7 +655,8 @@ async fn over_sockets_a_declaration_is_filed_modified_and_shown_in_the_books() {
         std::future::pending(),
     ));
     let transport = Transport::http(2, Duration::from_secs(5)).unwrap();
-    let client = Client::new(&identity().wechat_config(&base), transport, Clock::System).unwrap();
+    let client =
+        WechatClient::new(&identity().wechat_config(&base), transport, Clock::System).unwrap();
     let mut rig = Rig {
         sandbox,
         client,

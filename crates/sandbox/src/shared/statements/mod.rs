@@ -113,12 +113,12 @@ pub(crate) enum TradeSort {
 /// How the number of a reversal begins, which no merchant's number does.
 pub(crate) const REVERSAL: &str = "reverse ";
 
-/// What a till did within some days.
+/// What became of transactions within some days.
 pub(crate) fn of_store<'a>(
-    till: &'a TransactionStore,
+    transactions: &'a TransactionStore,
     days: &'a RangeInclusive<NaiveDate>,
 ) -> impl Iterator<Item = Trade> + 'a {
-    let within = till
+    let within = transactions
         .entries()
         .filter(|(_, entry)| days.contains(&day_of(entry.at)));
     within.filter_map(|(sort, entry)| {
@@ -135,7 +135,7 @@ pub(crate) fn of_store<'a>(
             {
                 (
                     TradeSort::Revoked,
-                    till.entry(TransactionKind::Payment, &entry.of)?,
+                    transactions.entry(TransactionKind::Payment, &entry.of)?,
                 )
             }
             (TransactionKind::Refund, TransactionState::Done | TransactionState::Open) => {
@@ -147,7 +147,7 @@ pub(crate) fn of_store<'a>(
                         theirs,
                         processing,
                     },
-                    till.entry(TransactionKind::Payment, &entry.of)?,
+                    transactions.entry(TransactionKind::Payment, &entry.of)?,
                 )
             }
             (TransactionKind::Payment | TransactionKind::Refund | TransactionKind::Cancel, _) => {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::faults::FaultPlan;
 use crate::hipopay::{self, FakeHipopay};
-use crate::{FakeWechat, Identity};
+use crate::{FakeWechat, WechatAccountKeys};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::statement::{self, StatementFormat, StatementLineKind};
@@ -50,14 +50,15 @@ fn day(ago: u64) -> Value {
     json!({ "date": today().checked_sub_days(chrono::Days::new(ago)).unwrap().to_string() })
 }
 
-fn identity() -> Identity {
-    static ONE: OnceLock<Identity> = OnceLock::new();
-    ONE.get_or_init(|| Identity::generate().unwrap()).clone()
+fn identity() -> WechatAccountKeys {
+    static ONE: OnceLock<WechatAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| WechatAccountKeys::generate().unwrap())
+        .clone()
 }
 
 struct Wechat {
     sandbox: Arc<FakeWechat>,
-    client: wechat_client::Client,
+    client: wechat_client::WechatClient,
 }
 
 impl Wechat {
@@ -65,13 +66,13 @@ impl Wechat {
         Self::of(identity(), settings).await
     }
 
-    async fn of(identity: Identity, settings: Settings) -> Self {
+    async fn of(identity: WechatAccountKeys, settings: Settings) -> Self {
         let config = identity.wechat_config("https://sandbox.invalid");
         let sandbox = FakeWechat::open(identity, settings, Clock::System)
             .await
             .unwrap();
         let transport = Transport::InProcess(sandbox.clone());
-        let client = wechat_client::Client::new(&config, transport, Clock::System).unwrap();
+        let client = wechat_client::WechatClient::new(&config, transport, Clock::System).unwrap();
         client.probe().await;
         Self { sandbox, client }
     }
@@ -107,15 +108,15 @@ impl Wechat {
     }
 }
 
-fn hipopay_identity() -> hipopay::Identity {
-    static ONE: OnceLock<hipopay::Identity> = OnceLock::new();
-    ONE.get_or_init(|| hipopay::Identity::generate().unwrap())
+fn hipopay_identity() -> hipopay::HipopayAccountKeys {
+    static ONE: OnceLock<hipopay::HipopayAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| hipopay::HipopayAccountKeys::generate().unwrap())
         .clone()
 }
 
 struct Hipo {
     fake: Arc<FakeHipopay>,
-    client: hipopay_client::Client,
+    client: hipopay_client::HipopayClient,
 }
 
 impl Hipo {
@@ -126,7 +127,7 @@ impl Hipo {
         let config = identity.config("https://sandbox.invalid");
         Self {
             fake,
-            client: hipopay_client::Client::new(&config, transport, Clock::System).unwrap(),
+            client: hipopay_client::HipopayClient::new(&config, transport, Clock::System).unwrap(),
         }
     }
 
@@ -238,7 +239,7 @@ async fn a_file_may_be_longer_than_any_other_reply() {
         drop(stopped.await)
     }));
     let transport = Transport::http(1, TIMEOUT).unwrap();
-    let client = hipopay_client::Client::new(&config, transport, Clock::System).unwrap();
+    let client = hipopay_client::HipopayClient::new(&config, transport, Clock::System).unwrap();
     let seen = client
         .call(&Call {
             timeout: Duration::from_secs(20),

@@ -10,7 +10,7 @@ use crate::Settings;
 use crate::shared::customs::{DeclaredFees, DeclaredTerms, Key};
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
-use crate::wechat::query::Query as Parameters;
+use crate::wechat::query::WechatQuery as Parameters;
 use payrun_project::config::WechatMode;
 
 /// The customs WeChat Pay Global declares to; CBTIS's page refers to it.
@@ -56,7 +56,7 @@ pub(super) enum CustomsRequest {
     Declare,
     Modify,
     Redeclare,
-    Identity,
+    WechatAccountKeys,
 }
 
 impl Body {
@@ -87,7 +87,7 @@ impl Body {
         {
             return Err(param("wrong_order_number"));
         }
-        if matches!(asked, CustomsRequest::Identity)
+        if matches!(asked, CustomsRequest::WechatAccountKeys)
             && self.certificate_type.as_deref() != Some("IDCARD")
         {
             return Err(param("wrong_word"));

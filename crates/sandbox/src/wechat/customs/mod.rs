@@ -44,7 +44,8 @@ impl FakeWechat {
                 self.file(CustomsRequest::Redeclare, request, now).await
             }
             (&Method::POST, ["verify-certificate"]) => {
-                self.file(CustomsRequest::Identity, request, now).await
+                self.file(CustomsRequest::WechatAccountKeys, request, now)
+                    .await
             }
             (&Method::GET, ["orders"]) => {
                 Ok(self.query_customs(request.uri().query().unwrap_or_default(), now))
@@ -81,7 +82,7 @@ impl FakeWechat {
             CustomsRequest::Declare => self.declared(&body, paid.as_ref(), now),
             CustomsRequest::Modify => self.modified(&body, paid.as_ref(), now),
             CustomsRequest::Redeclare => self.redeclared(&body, now),
-            CustomsRequest::Identity => self.identified(&body, request, paid.as_ref()),
+            CustomsRequest::WechatAccountKeys => self.identified(&body, request, paid.as_ref()),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Client and sandbox against each other, in-process and over loopback.
+//! WechatClient and sandbox against each other, in-process and over loopback.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -19,15 +19,16 @@ use crate::wechat::order_book::ChargedSum;
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
-use payrun_gateway::wechat::{Client, Transport};
+use payrun_gateway::wechat::{Transport, WechatClient};
 use payrun_gateway::{Call, Delivery, Gateway, NoConnection, Observation};
 
 const TIMEOUT: Duration = Duration::from_millis(1_000);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-fn identity() -> Identity {
-    static ONE: OnceLock<Identity> = OnceLock::new();
-    ONE.get_or_init(|| Identity::generate().unwrap()).clone()
+fn identity() -> WechatAccountKeys {
+    static ONE: OnceLock<WechatAccountKeys> = OnceLock::new();
+    ONE.get_or_init(|| WechatAccountKeys::generate().unwrap())
+        .clone()
 }
 
 fn with_plan(plan: FaultPlan) -> Settings {
@@ -42,7 +43,7 @@ fn with_plan(plan: FaultPlan) -> Settings {
 /// A client and its sandbox; over sockets the server stops when this is dropped.
 struct Rig {
     sandbox: Arc<FakeWechat>,
-    client: Client,
+    client: WechatClient,
     _stop: Option<oneshot::Sender<()>>,
 }
 
@@ -53,7 +54,7 @@ async fn open(settings: Settings, clock: Clock) -> Arc<FakeWechat> {
 async fn in_process(settings: Settings) -> Rig {
     let sandbox = open(settings, Clock::System).await;
     let config = identity().wechat_config("https://sandbox.invalid");
-    let client = Client::new(
+    let client = WechatClient::new(
         &config,
         Transport::InProcess(sandbox.clone()),
         Clock::System,
@@ -75,7 +76,8 @@ async fn over_sockets(settings: Settings) -> Rig {
     tokio::spawn(server::serve(sandbox.clone(), listener, async {
         let _ = stopped.await;
     }));
-    let client = Client::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System).unwrap();
+    let client =
+        WechatClient::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System).unwrap();
     client.probe().await;
     Rig {
         sandbox,
@@ -419,7 +421,7 @@ async fn an_institution_is_served_under_its_own_ids() {
     .await
     .unwrap();
     let config = institution.wechat_config("https://sandbox.invalid");
-    let client = Client::new(
+    let client = WechatClient::new(
         &config,
         Transport::InProcess(sandbox.clone()),
         Clock::System,
@@ -459,7 +461,7 @@ async fn in_public_key_mode_nothing_is_downloaded_and_no_other_key_is_accepted()
         )
         .await;
         let config = identity().wechat_config_with_public_key("https://sandbox.invalid");
-        let client = Client::new(
+        let client = WechatClient::new(
             &config,
             Transport::InProcess(sandbox.clone()),
             Clock::System,
@@ -473,10 +475,10 @@ async fn in_public_key_mode_nothing_is_downloaded_and_no_other_key_is_accepted()
 }
 
 /// A client and a sandbox with a clock each.
-async fn with_clocks(theirs: Clock, ours: Clock) -> (Arc<FakeWechat>, Client) {
+async fn with_clocks(theirs: Clock, ours: Clock) -> (Arc<FakeWechat>, WechatClient) {
     let sandbox = open(with_plan(FaultPlan::NONE), theirs).await;
     let config = identity().wechat_config("https://sandbox.invalid");
-    let client = Client::new(&config, Transport::InProcess(sandbox.clone()), ours).unwrap();
+    let client = WechatClient::new(&config, Transport::InProcess(sandbox.clone()), ours).unwrap();
     (sandbox, client)
 }
 
@@ -553,7 +555,7 @@ async fn without_platform_keys_nothing_is_sent() {
     let sandbox = open(with_plan(FaultPlan::NONE), Clock::System).await;
     let mut config = identity().wechat_config("https://sandbox.invalid");
     config.api_v3_keys = vec![SecretString::from("0".repeat(32))];
-    let client = Client::new(
+    let client = WechatClient::new(
         &config,
         Transport::InProcess(sandbox.clone()),
         Clock::System,
@@ -572,7 +574,7 @@ async fn without_platform_keys_nothing_is_sent() {
     };
     let sandbox = open(settings, Clock::System).await;
     let config = identity().wechat_config("https://sandbox.invalid");
-    let client = Client::new(
+    let client = WechatClient::new(
         &config,
         Transport::InProcess(sandbox.clone()),
         Clock::System,
@@ -617,7 +619,8 @@ async fn a_probe_names_what_is_wrong() {
         ..with_plan(FaultPlan::NONE)
     };
     let sandbox = open(settings, Clock::System).await;
-    let client = Client::new(&wrong_serial, Transport::InProcess(sandbox), Clock::System).unwrap();
+    let client =
+        WechatClient::new(&wrong_serial, Transport::InProcess(sandbox), Clock::System).unwrap();
     assert!(
         found(&client.probe().await, "signature")
             .unwrap_err()
@@ -630,13 +633,13 @@ async fn a_probe_names_what_is_wrong() {
 
 /// A client in public-key mode whose gateway's port is closed, and stays so as long as the socket
 /// is held.
-fn client_of_a_closed_port() -> (Client, TcpSocket) {
+fn client_of_a_closed_port() -> (WechatClient, TcpSocket) {
     let held = TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let config =
         identity().wechat_config_with_public_key(&format!("http://{}", held.local_addr().unwrap()));
     (
-        Client::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap(),
+        WechatClient::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap(),
         held,
     )
 }
@@ -666,7 +669,7 @@ async fn a_base_url_without_tls_is_for_this_machine_only() {
     ] {
         let config = identity().wechat_config(refused);
         assert!(
-            Client::new(&config, transport(), Clock::System).is_err(),
+            WechatClient::new(&config, transport(), Clock::System).is_err(),
             "{refused}"
         );
     }
@@ -676,7 +679,7 @@ async fn a_base_url_without_tls_is_for_this_machine_only() {
         "https://apihk.mch.weixin.qq.com",
     ] {
         assert!(
-            Client::new(&identity().wechat_config(taken), transport(), Clock::System).is_ok(),
+            WechatClient::new(&identity().wechat_config(taken), transport(), Clock::System).is_ok(),
             "{taken}"
         );
     }
@@ -715,7 +718,8 @@ async fn resetting_gateway() -> (String, Arc<AtomicU64>) {
 async fn a_reset_on_a_kept_connection_is_lost_and_nothing_is_sent_again() {
     let (base, requests) = resetting_gateway().await;
     let config = identity().wechat_config_with_public_key(&base);
-    let client = Client::new(&config, Transport::http(4, TIMEOUT).unwrap(), Clock::System).unwrap();
+    let client =
+        WechatClient::new(&config, Transport::http(4, TIMEOUT).unwrap(), Clock::System).unwrap();
     assert_eq!(
         client.call(&call("transaction", "a-1", "C")).await.http,
         Some(404)
@@ -748,7 +752,8 @@ async fn a_reply_that_is_too_long_or_a_redirect_is_taken_for_what_it_is() {
         }
     });
     let config = identity().wechat_config_with_public_key(&base);
-    let client = Client::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap();
+    let client =
+        WechatClient::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap();
     let seen = client.call(&call("deduct", "a-1", "C")).await;
     assert!(
         matches!(&seen.reached, Delivery::Unreadable(why) if why.contains("longer than")),

@@ -1,7 +1,7 @@
 //! Differences from one reconciliation to the next: told once, gone on from, explained, accepted, and
 //! closed by later evidence.
 
-use super::world::{Fate, World, at, facts, paid};
+use super::reconcile_fixture::{Fate, World, at, facts, paid};
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
 use payrun_domain::item::State;
@@ -241,7 +241,7 @@ async fn what_cannot_be_looked_at_again_stays_as_it_is() {
         .sent("deduct", NOON, &[("A", "10 HKD", Fate::Succeeds)])
         .await;
     let fee = StatementLine {
-        fee: Some((50, super::world::money("1 HKD").currency())),
+        fee: Some((50, super::reconcile_fixture::money("1 HKD").currency())),
         ..paid(1, "A", "10 HKD")
     };
     world.statement(DAY, [fee]).await;

@@ -234,7 +234,7 @@ impl World {
 
     async fn claim(&self, job_id: i64, kind: &str, now: Timestamp) -> Vec<Claimed> {
         let rate = self.account.rate;
-        let want = JobQuota {
+        let quota = JobQuota {
             job_id,
             kind: kind.to_owned(),
             slots: 1000,
@@ -250,7 +250,7 @@ impl World {
             lease: self.account.lease(),
             rate,
             slots: 1000,
-            wants: vec![want],
+            wants: vec![quota],
         };
         self.engine.ledger.claim_due(request).await.unwrap().0
     }

@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
+use crate::shared::key_files::{AccountKeysError, make_folder, random, read, write};
 use crate::shared::keys::{FieldKey, MerchantVerifyingKey, SandboxKeyError, SandboxSigningKey};
 use payrun_domain::time::Timestamp;
 use payrun_project::config::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode};
@@ -28,7 +28,7 @@ const PLATFORM_PUBLIC_KEY: &str = "platform_public_key.pem";
 
 /// The keys and ids of both sides.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct WechatAccountKeys {
     /// The ids the sandbox expects; change them before it is opened.
     pub mode: WechatMode,
     pub(crate) merchant: CertifiedKey,
@@ -45,13 +45,13 @@ pub(crate) struct CertifiedKey {
     public: String,
 }
 
-impl Identity {
+impl WechatAccountKeys {
     /// Fresh keys: RSA of 2048 bits for both sides, with self-signed certificates, and an APIv3
     /// key.
     ///
     /// # Errors
-    /// [`IdentityError::Generate`] if the crypto library or the system's randomness fails.
-    pub fn generate() -> Result<Self, IdentityError> {
+    /// [`AccountKeysError::Generate`] if the crypto library or the system's randomness fails.
+    pub fn generate() -> Result<Self, AccountKeysError> {
         Ok(Self {
             mode: own_merchant(),
             merchant: CertifiedKey::generate("payrun sandbox merchant")?,
@@ -63,8 +63,8 @@ impl Identity {
     /// Writes the keys to a folder, which is created; files and folder are their owner's only.
     ///
     /// # Errors
-    /// [`IdentityError::File`] naming the file.
-    pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
+    /// [`AccountKeysError::File`] naming the file.
+    pub fn save(&self, folder: &Path) -> Result<(), AccountKeysError> {
         make_folder(folder)?;
         write(folder, MERCHANT_KEY, self.merchant.key.expose_secret())?;
         write(folder, MERCHANT_CERTIFICATE, &self.merchant.certificate)?;
@@ -74,11 +74,11 @@ impl Identity {
         write(folder, PLATFORM_PUBLIC_KEY, &self.platform.public)
     }
 
-    /// Reads what [`Identity::save`] wrote.
+    /// Reads what [`WechatAccountKeys::save`] wrote.
     ///
     /// # Errors
     /// Which file is missing or is not what it should be.
-    pub fn load(folder: &Path) -> Result<Self, IdentityError> {
+    pub fn load(folder: &Path) -> Result<Self, AccountKeysError> {
         Ok(Self {
             mode: own_merchant(),
             merchant: CertifiedKey::load(folder, MERCHANT_KEY, MERCHANT_CERTIFICATE)?,
@@ -132,8 +132,8 @@ impl Identity {
 }
 
 impl CertifiedKey {
-    pub(crate) fn generate(name: &str) -> Result<Self, IdentityError> {
-        let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
+    pub(crate) fn generate(name: &str) -> Result<Self, AccountKeysError> {
+        let failed = |error: rcgen::Error| AccountKeysError::Generate(error.to_string());
         let pair =
             KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(failed)?;
         let mut params = CertificateParams::default();
@@ -149,18 +149,22 @@ impl CertifiedKey {
         )
     }
 
-    fn load(folder: &Path, key: &str, certificate: &str) -> Result<Self, IdentityError> {
+    fn load(folder: &Path, key: &str, certificate: &str) -> Result<Self, AccountKeysError> {
         let pem = SecretString::from(read(folder, key)?);
         let pair = KeyPair::from_pem_and_sign_algo(pem.expose_secret(), &PKCS_RSA_SHA256)
-            .map_err(|_| IdentityError::Key(SandboxKeyError::NotPrivate))?;
+            .map_err(|_| AccountKeysError::Key(SandboxKeyError::NotPrivate))?;
         Self::read(pem, read(folder, certificate)?, pair.public_key_pem())
     }
 
-    fn read(key: SecretString, certificate: String, public: String) -> Result<Self, IdentityError> {
+    fn read(
+        key: SecretString,
+        certificate: String,
+        public: String,
+    ) -> Result<Self, AccountKeysError> {
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
-            .map_err(|_| IdentityError::Certificate)?;
+            .map_err(|_| AccountKeysError::Certificate)?;
         let (_, parsed) =
-            x509_parser::parse_x509_certificate(&der).map_err(|_| IdentityError::Certificate)?;
+            x509_parser::parse_x509_certificate(&der).map_err(|_| AccountKeysError::Certificate)?;
         // As `Wechatpay-Serial` spells it: upper-case hex, without the sign byte of DER.
         let serial = hex::encode_upper(parsed.tbs_certificate.serial.to_bytes_be());
         Ok(Self {
@@ -186,17 +190,17 @@ impl CertifiedKey {
         &self.public
     }
 
-    pub(crate) fn signing_key(&self) -> Result<SandboxSigningKey, IdentityError> {
-        SandboxSigningKey::from_pem(&self.key).map_err(IdentityError::Key)
+    pub(crate) fn signing_key(&self) -> Result<SandboxSigningKey, AccountKeysError> {
+        SandboxSigningKey::from_pem(&self.key).map_err(AccountKeysError::Key)
     }
 
     /// What was encrypted for its public half opens with this.
-    pub(crate) fn field_key(&self) -> Result<FieldKey, IdentityError> {
-        FieldKey::from_pem(&self.key).map_err(IdentityError::Key)
+    pub(crate) fn field_key(&self) -> Result<FieldKey, AccountKeysError> {
+        FieldKey::from_pem(&self.key).map_err(AccountKeysError::Key)
     }
 
-    pub(crate) fn verifying_key(&self) -> Result<MerchantVerifyingKey, IdentityError> {
-        MerchantVerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
+    pub(crate) fn verifying_key(&self) -> Result<MerchantVerifyingKey, AccountKeysError> {
+        MerchantVerifyingKey::from_pem(&self.public).map_err(AccountKeysError::Key)
     }
 }
 
@@ -218,9 +222,9 @@ mod tests {
     fn a_saved_identity_comes_back_and_its_files_are_its_owners_only() {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys");
-        let made = Identity::generate().unwrap();
+        let made = WechatAccountKeys::generate().unwrap();
         made.save(&keys).unwrap();
-        let read = Identity::load(&keys).unwrap();
+        let read = WechatAccountKeys::load(&keys).unwrap();
         assert_eq!(read.merchant.serial, made.merchant.serial);
         assert_eq!(read.platform.public, made.platform.public);
         assert_eq!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{Datelike as _, Months, NaiveDate};
 use thiserror::Error;
 
-use super::stored::ReportScope;
+use super::stored_reports::ReportScope;
 use super::{ReportFormat, ReportSubject, day_of, make};
 use crate::config::report_link_or_place;
 use crate::domain::alert::last_fire;

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::auth::same;
-use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
+use crate::shared::key_files::{AccountKeysError, make_folder, random, read, write};
 use payrun_project::config::{
     AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest,
 };
@@ -26,18 +26,18 @@ const API_KEY: &str = "api_key.txt";
 
 /// What both sides share.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct CbtisAccountKeys {
     token: SecretString,
     request: SecretString,
     api_key: SecretString,
 }
 
-impl Identity {
+impl CbtisAccountKeys {
     /// Fresh secrets.
     ///
     /// # Errors
     /// If the system's randomness fails.
-    pub fn generate() -> Result<Self, IdentityError> {
+    pub fn generate() -> Result<Self, AccountKeysError> {
         let request = json!({ "app_id": "sandbox", "app_secret": random()? }).to_string();
         Ok(Self {
             token: random()?.into(),
@@ -50,19 +50,20 @@ impl Identity {
     ///
     /// # Errors
     /// Which file could not be written.
-    pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
+    pub fn save(&self, folder: &Path) -> Result<(), AccountKeysError> {
         make_folder(folder)?;
         write(folder, ACCESS_TOKEN, self.token.expose_secret())?;
         write(folder, TOKEN_REQUEST, self.request.expose_secret())?;
         write(folder, API_KEY, self.api_key.expose_secret())
     }
 
-    /// Reads what [`Identity::save`] wrote.
+    /// Reads what [`CbtisAccountKeys::save`] wrote.
     ///
     /// # Errors
     /// Which file is missing.
-    pub fn load(folder: &Path) -> Result<Self, IdentityError> {
-        let secret = |name| Ok::<_, IdentityError>(SecretString::from(read(folder, name)?.trim()));
+    pub fn load(folder: &Path) -> Result<Self, AccountKeysError> {
+        let secret =
+            |name| Ok::<_, AccountKeysError>(SecretString::from(read(folder, name)?.trim()));
         Ok(Self {
             token: secret(ACCESS_TOKEN)?,
             request: secret(TOKEN_REQUEST)?,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::auth::SignKey;
-use crate::shared::key_files::{IdentityError, make_folder, random, read, write};
+use super::auth::SandboxSignKey;
+use crate::shared::key_files::{AccountKeysError, make_folder, random, read, write};
 use payrun_gateway::egms::account::SignType;
 use payrun_project::config::EgmsConfig;
 
@@ -13,7 +13,7 @@ const SIGN_KEY: &str = "sign_key.txt";
 
 /// The key and id both sides share.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct EgmsAccountKeys {
     /// The merchant's id.
     pub sid: String,
     /// Which digest both sides use; change it before the fake is opened.
@@ -21,12 +21,12 @@ pub struct Identity {
     key: SecretString,
 }
 
-impl Identity {
+impl EgmsAccountKeys {
     /// A fresh key of 32 characters.
     ///
     /// # Errors
     /// If the system's randomness fails.
-    pub fn generate() -> Result<Self, IdentityError> {
+    pub fn generate() -> Result<Self, AccountKeysError> {
         Ok(Self {
             sid: SID.into(),
             sign_type: SignType::Sha256,
@@ -38,16 +38,16 @@ impl Identity {
     ///
     /// # Errors
     /// Which file could not be written.
-    pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
+    pub fn save(&self, folder: &Path) -> Result<(), AccountKeysError> {
         make_folder(folder)?;
         write(folder, SIGN_KEY, self.key.expose_secret())
     }
 
-    /// Reads what [`Identity::save`] wrote.
+    /// Reads what [`EgmsAccountKeys::save`] wrote.
     ///
     /// # Errors
     /// Which file is missing.
-    pub fn load(folder: &Path) -> Result<Self, IdentityError> {
+    pub fn load(folder: &Path) -> Result<Self, AccountKeysError> {
         let key = SecretString::from(read(folder, SIGN_KEY)?.trim());
         Ok(Self {
             sid: SID.into(),
@@ -80,8 +80,8 @@ impl Identity {
         )
     }
 
-    pub(super) fn sign_key(&self) -> SignKey {
-        SignKey::new(self.key.clone(), self.sign_type)
+    pub(super) fn sign_key(&self) -> SandboxSignKey {
+        SandboxSignKey::new(self.key.clone(), self.sign_type)
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use super::world::{Fate, World, money, number, paid, reasons, refunded};
+use super::reconcile_fixture::{Fate, World, money, number, paid, reasons, refunded};
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_ledger::{LineKind, StatementLine};
@@ -22,12 +22,12 @@ struct Story {
     hour: u32,
     amount: i64,
     yen: bool,
-    lines: Vec<(usize, i64, Told)>,
+    lines: Vec<(usize, i64, LineTruth)>,
 }
 
 /// How a line tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum LineTruth {
     Truly,
     OfAStranger,
     Revoked,
@@ -47,12 +47,12 @@ fn story() -> impl Strategy<Value = Story> {
         Fate::NextNumber,
     ];
     let told = vec![
-        Told::Truly,
-        Told::Truly,
-        Told::Truly,
-        Told::OfAStranger,
-        Told::Revoked,
-        Told::Other,
+        LineTruth::Truly,
+        LineTruth::Truly,
+        LineTruth::Truly,
+        LineTruth::OfAStranger,
+        LineTruth::Revoked,
+        LineTruth::Other,
     ];
     let line = (
         0..2_usize,
@@ -91,9 +91,9 @@ impl Story {
         format!("2026-11-{} {:02}:30", 19 + self.hour / 24, self.hour % 24)
     }
 
-    fn line(&self, key: &str, place: u64, more: i64, told: Told) -> StatementLine {
+    fn line(&self, key: &str, place: u64, more: i64, told: LineTruth) -> StatementLine {
         let amount = self.amount(more).to_string();
-        let key = if told == Told::OfAStranger {
+        let key = if told == LineTruth::OfAStranger {
             format!("not-{key}-{place}")
         } else {
             key.to_owned()
@@ -109,13 +109,13 @@ impl Story {
             ..line.clone()
         };
         let line = match told {
-            Told::Truly | Told::OfAStranger => line,
-            Told::Revoked if self.refund => StatementLine {
+            LineTruth::Truly | LineTruth::OfAStranger => line,
+            LineTruth::Revoked if self.refund => StatementLine {
                 state: "ABNORMAL".to_owned(),
                 ..line
             },
-            Told::Revoked => revoked(),
-            Told::Other => StatementLine {
+            LineTruth::Revoked => revoked(),
+            LineTruth::Other => StatementLine {
                 kind: LineKind::Other,
                 ..line
             },

@@ -22,10 +22,10 @@ pub(crate) fn unsigned<N: TryFrom<i64>>(
     N::try_from(number).map_err(|_| corrupt(place))
 }
 
-/// A count or sum over rows, none of which is negative; `doing`: what it was counted for.
-pub(crate) fn count(number: i64, doing: &str) -> Result<u64, LedgerError> {
+/// A count or sum over rows, none of which is negative; `operation`: what it was counted for.
+pub(crate) fn count(number: i64, operation: &str) -> Result<u64, LedgerError> {
     u64::try_from(number).map_err(|_| LedgerError::Inconsistent {
-        what: format!("a negative count, {doing}"),
+        what: format!("a negative count, {operation}"),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::shared::key_files::{IdentityError, make_folder};
+use crate::shared::key_files::{AccountKeysError, make_folder};
 use crate::shared::key_pair::PemKeyPair;
 use crate::shared::keys::{MerchantVerifyingKey, SandboxSigningKey};
 use payrun_gateway::hipopay::account::Encoding;
@@ -14,19 +14,19 @@ const PLATFORM: (&str, &str) = ("platform_key.pem", "platform_public_key.pem");
 
 /// The keys and ids of both sides.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct HipopayAccountKeys {
     /// `MerchantNO`.
     pub merchant_no: String,
     merchant: PemKeyPair,
     platform: PemKeyPair,
 }
 
-impl Identity {
+impl HipopayAccountKeys {
     /// Fresh RSA keys for both sides.
     ///
     /// # Errors
     /// If the crypto library or the system's randomness fails.
-    pub fn generate() -> Result<Self, IdentityError> {
+    pub fn generate() -> Result<Self, AccountKeysError> {
         Ok(Self {
             merchant_no: MERCHANT_NO.into(),
             merchant: PemKeyPair::generate()?,
@@ -38,17 +38,17 @@ impl Identity {
     ///
     /// # Errors
     /// Which file could not be written.
-    pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
+    pub fn save(&self, folder: &Path) -> Result<(), AccountKeysError> {
         make_folder(folder)?;
         self.merchant.save(folder, MERCHANT.0, MERCHANT.1)?;
         self.platform.save(folder, PLATFORM.0, PLATFORM.1)
     }
 
-    /// Reads what [`Identity::save`] wrote.
+    /// Reads what [`HipopayAccountKeys::save`] wrote.
     ///
     /// # Errors
     /// Which file is missing.
-    pub fn load(folder: &Path) -> Result<Self, IdentityError> {
+    pub fn load(folder: &Path) -> Result<Self, AccountKeysError> {
         Ok(Self {
             merchant_no: MERCHANT_NO.into(),
             merchant: PemKeyPair::load(folder, MERCHANT.0, MERCHANT.1)?,
@@ -79,11 +79,11 @@ impl Identity {
         )
     }
 
-    pub(super) fn merchant_key(&self) -> Result<MerchantVerifyingKey, IdentityError> {
+    pub(super) fn merchant_key(&self) -> Result<MerchantVerifyingKey, AccountKeysError> {
         self.merchant.verifying()
     }
 
-    pub(super) fn platform_key(&self) -> Result<SandboxSigningKey, IdentityError> {
+    pub(super) fn platform_key(&self) -> Result<SandboxSigningKey, AccountKeysError> {
         self.platform.signing()
     }
 }

@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Said once, it ends whatever is read for whoever says it.
 #[derive(Debug, Clone, Default)]
-pub struct GiveUp(Arc<Mutex<GiveUpState>>);
+pub struct ReadCancellation(Arc<Mutex<ReadCancellationState>>);
 
 #[derive(Debug, Default)]
-struct GiveUpState {
+struct ReadCancellationState {
     said: bool,
     /// The processes that read.
     readers: Vec<Weak<Mutex<Child>>>,
 }
 
-impl GiveUp {
+impl ReadCancellation {
     /// Ends what is read, and whatever would be begun.
     pub fn say(&self) {
         let mut state = locked(&self.0);
@@ -32,8 +32,8 @@ impl GiveUp {
     }
 
     /// Says it when it is dropped.
-    pub fn when_dropped(&self) -> GiveUpGuard {
-        GiveUpGuard(self.clone())
+    pub fn when_dropped(&self) -> ReadCancellationGuard {
+        ReadCancellationGuard(self.clone())
     }
 
     /// Ends this process too when it is said.
@@ -49,9 +49,9 @@ impl GiveUp {
 
 /// Somebody waits for what is read, until this is dropped.
 #[derive(Debug)]
-pub struct GiveUpGuard(GiveUp);
+pub struct ReadCancellationGuard(ReadCancellation);
 
-impl Drop for GiveUpGuard {
+impl Drop for ReadCancellationGuard {
     fn drop(&mut self) {
         self.0.say();
     }
