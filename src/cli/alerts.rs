@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::wall_clock::WallClock;
 use crate::alerts::{AlertInputs, Alerts, SendOutcome, headline, preview};
 use crate::app::{Project, attachments};
 use crate::clock::Clock;
@@ -172,7 +173,7 @@ async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> 
             "mails": mails.iter().map(mail_json).collect::<Vec<_>>(),
         }));
     } else {
-        print_incidents(&open);
+        print_incidents(&open, WallClock::of(project));
         for (to, number, due) in &waiting {
             say(format!(
                 "{} for {to} in the next mail, not before {due}",
@@ -213,14 +214,14 @@ fn mail_json(row: &MailRow) -> Value {
     })
 }
 
-fn print_incidents(open: &[IncidentRow]) {
+fn print_incidents(open: &[IncidentRow], clock: WallClock) {
     if open.is_empty() {
         return say("nothing is open");
     }
-    let mut rows = table(&["since", "kind", "what"]);
+    let mut rows = table(&[&clock.heading("since"), "kind", "what"]);
     for incident in open {
         rows.add_row([
-            incident.since.to_string(),
+            clock.cell(incident.since),
             incident.kind.as_str().to_owned(),
             cut(&headline(&incident.payload), 100),
         ]);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::approvals::{sums, waits};
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::wall_clock::WallClock;
 use crate::engine::Engine;
 use crate::engine::operator::review::{BatchReview, Review, ReviewedRow};
 use crate::ledger::{ApprovalRow, BatchDifferences, KeySample, RowPlace};
@@ -50,6 +51,7 @@ pub(super) async fn show(engine: &Engine, args: &ApprovalShowArgs) -> Result<Exi
         say("nothing of this run has to be approved");
         return Ok(Exit::Success);
     }
+    let clock = WallClock::in_zone(engine.config.timezone);
     let mut batches = Vec::new();
     for approval in &approvals {
         let reviewing = engine.reviewing(approval).await?;
@@ -59,7 +61,7 @@ pub(super) async fn show(engine: &Engine, args: &ApprovalShowArgs) -> Result<Exi
         if args.json {
             batches.push(value(&reviewing, args, approval, &review).await?);
         } else {
-            print(&reviewing, args, approval, &review).await?;
+            print((&reviewing, clock), args, approval, &review).await?;
         }
     }
     if args.json {
@@ -88,7 +90,7 @@ async fn value(
 }
 
 async fn print(
-    reviewing: &BatchReview<'_>,
+    (reviewing, clock): (&BatchReview<'_>, WallClock),
     args: &ApprovalShowArgs,
     approval: &ApprovalRow,
     review: &Review,
@@ -159,7 +161,7 @@ async fn print(
         ));
     }
     if approval.state.is_open() {
-        say(waits(approval));
+        say(waits(approval, clock));
     }
     say("");
     Ok(())

@@ -9,6 +9,7 @@ use super::approval_show;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, print_table, say, say_json, table};
 use super::retry;
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::role::Role;
@@ -75,7 +76,9 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.command {
-        ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
+        ApprovalsCommand::List { all, limit, json } => {
+            list(&project, &ledger, (*all, *limit), *json).await
+        }
         ApprovalsCommand::Show(args) => {
             approval_show::show(&project.engine(ledger, Clock::of_machine()).await?, args).await
         }
@@ -100,7 +103,7 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
 }
 
 /// What waits, in one line: for people who started it, and for those who approve.
-pub(super) fn waits(approval: &ApprovalRow) -> String {
+pub(super) fn waits(approval: &ApprovalRow, clock: WallClock) -> String {
     let (run, job) = (approval.run_id, &approval.job);
     let sums = sums(approval)
         .map(|sums| format!(", {sums}"))
@@ -123,7 +126,7 @@ pub(super) fn waits(approval: &ApprovalRow) -> String {
     format!(
         "{batch}, wait for approval by {persons} other than {author} ({given} of {needed}, until {}): \
          `payrun approvals approve {run} --reason \"…\"`",
-        approval.expires_at,
+        clock.named(approval.expires_at),
     )
 }
 
@@ -140,7 +143,12 @@ fn value(approval: &ApprovalRow) -> Value {
     json!(ApprovalView::from(approval))
 }
 
-async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<Exit, Failure> {
+async fn list(
+    project: &Project,
+    ledger: &Ledger,
+    (all, limit): (bool, u32),
+    as_json: bool,
+) -> Result<Exit, Failure> {
     let approvals = ledger.approvals(all, i64::MAX, limit).await?;
     if as_json {
         say_json(&approvals.iter().map(value).collect());
@@ -150,6 +158,8 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
         say("nothing waits for approval");
         return Ok(Exit::Success);
     }
+    let clock = WallClock::of(project);
+    let until = clock.heading("until");
     let mut rows = table(&[
         ">run",
         "workflow",
@@ -159,7 +169,7 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
         "sums",
         "started by",
         ">approved",
-        "until",
+        &until,
     ]);
     for approval in &approvals {
         rows.add_row([
@@ -171,7 +181,7 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
             sums(approval).unwrap_or_default(),
             approval.author.clone(),
             format!("{} of {}", approval.votes.len(), approval.needed),
-            approval.expires_at.to_string(),
+            clock.cell(approval.expires_at),
         ]);
     }
     print_table(&rows);

@@ -7,6 +7,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::export_file::{self, FormatArgs, OutputArgs};
 use super::output::{count, cut, print_table, say, say_json_line, table};
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::domain::audit::AuditHash;
 use crate::engine::operator::audit::{AuditState, verify};
@@ -62,7 +63,9 @@ pub(super) async fn run(context: &Context, args: &AuditArgs) -> Result<Exit, Fai
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.command {
-        AuditCommand::List { before, limit } => list(&ledger, *before, *limit).await,
+        AuditCommand::List { before, limit } => {
+            list(&ledger, WallClock::of(&project), *before, *limit).await
+        }
         AuditCommand::Export {
             after,
             output,
@@ -78,17 +81,25 @@ pub(super) async fn run(context: &Context, args: &AuditArgs) -> Result<Exit, Fai
     }
 }
 
-async fn list(ledger: &Ledger, before: i64, limit: u32) -> Result<Exit, Failure> {
+async fn list(ledger: &Ledger, clock: WallClock, before: i64, limit: u32) -> Result<Exit, Failure> {
     let rows = ledger.audit_before(before, limit).await?;
     if rows.is_empty() {
         say("no entries");
         return Ok(Exit::Success);
     }
-    let mut shown = table(&[">entry", "at", "who", "what", "of", "why", "after"]);
+    let mut shown = table(&[
+        ">entry",
+        &clock.heading("at"),
+        "who",
+        "what",
+        "of",
+        "why",
+        "after",
+    ]);
     for AuditRow { entry, .. } in &rows {
         shown.add_row([
             entry.seq.to_string(),
-            entry.at.to_string(),
+            clock.cell(entry.at),
             entry.actor.clone(),
             entry.action.clone(),
             cut(&entry.target, 40),

@@ -10,9 +10,10 @@ use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::export_file::{self, FormatArgs, OutputArgs, rows_wanted};
 use super::output::{counted, cut, print_table, say, say_json, say_json_line, table};
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
-use crate::domain::difference::{DifferenceReason, DifferenceState};
+use crate::domain::difference::{DifferenceOwner, DifferenceReason, DifferenceState};
 use crate::domain::item::State;
 use crate::domain::money::Amount;
 use crate::domain::role::Role;
@@ -205,14 +206,15 @@ pub(super) async fn run(context: &Context, args: &DifferencesArgs) -> Result<Exi
     let ledger = project.ledger().await?;
     match &args.command {
         DifferencesCommand::List(args) => list(&project, &ledger, args).await,
-        DifferencesCommand::Show { number, json } => show(&ledger, *number, *json).await,
+        DifferencesCommand::Show { number, json } => {
+            show(&ledger, WallClock::of(&project), *number, *json).await
+        }
         DifferencesCommand::Assign { to, change, .. } => {
-            let owner = to.as_deref().map(str::trim).map(str::to_owned);
-            if owner.as_deref() == Some("") {
-                return Err(Failure::invalid(
-                    "who looks after it? --to NAME, or --nobody",
-                ));
-            }
+            let owner = to.as_deref().map(DifferenceOwner::parse).transpose();
+            let owner = owner.map_err(|invalid| {
+                Failure::invalid(invalid.to_string())
+                    .help("who looks after it? --to NAME, or --nobody")
+            })?;
             let what = DifferenceChange::Assign(owner);
             change_many(&project, &ledger, &what, change).await
         }
@@ -321,7 +323,7 @@ fn as_json(row: &DifferenceRow) -> Value {
     json!(DifferenceView::of(row))
 }
 
-async fn show(ledger: &Ledger, number: i64, json: bool) -> Result<Exit, Failure> {
+async fn show(ledger: &Ledger, clock: WallClock, number: i64, json: bool) -> Result<Exit, Failure> {
     let Some((row, events)) = ledger.difference(number).await? else {
         return Err(Failure::invalid(format!("there is no difference {number}"))
             .help("`payrun differences list --state open,explained,accepted,closed` has all"));
@@ -373,17 +375,17 @@ async fn show(ledger: &Ledger, number: i64, json: bool) -> Result<Exit, Failure>
         ),
         ("detail", difference.detail.clone()),
         ("owner", row.owner.clone().unwrap_or_default()),
-        ("first seen", row.first_seen.to_string()),
-        ("last seen", row.last_seen.to_string()),
+        ("first seen", clock.named(row.first_seen)),
+        ("last seen", clock.named(row.last_seen)),
         ("what to do", difference.reason.advice().to_owned()),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("  {name:<17} {fact}"));
     }
-    let mut history = table(&["at", "what", "state", "who", "why"]);
+    let mut history = table(&[&clock.heading("at"), "what", "state", "who", "why"]);
     for event in &events {
         history.add_row([
-            event.at.to_string(),
+            clock.cell(event.at),
             event.event.replace('_', " "),
             event.to_state.to_string(),
             event.actor.clone(),

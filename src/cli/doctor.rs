@@ -5,6 +5,7 @@ use clap::Args;
 use super::check::{print_probes, probe, say_open_secrets};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, counted, paint, say};
+use super::wall_clock::WallClock;
 use super::{Context, assumptions};
 use crate::app::Project;
 use crate::clock::Clock;
@@ -148,7 +149,7 @@ async fn tokens(project: &Project) -> Vec<Finding> {
         .map(|token| {
             let until = token
                 .expires_at
-                .map(|at| at.to_string())
+                .map(|at| WallClock::of(project).named(at))
                 .unwrap_or_default();
             let name = &token.name;
             Finding {

@@ -7,6 +7,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, say, say_json};
 use super::run_report::painted;
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::item::State;
@@ -87,7 +88,7 @@ pub(super) async fn run(context: &Context, args: FindArgs) -> Result<Exit, Failu
     if json {
         say_json(&json!(view));
     } else {
-        print_found(&view, context.colour);
+        print_found(&view, WallClock::of(&project), context.colour);
     }
     if !found.is_empty() {
         return Ok(Exit::Success);
@@ -120,12 +121,15 @@ fn where_looked(terms: &SearchTerms, view: &FoundView) -> String {
     told
 }
 
-fn print_found(view: &FoundView, colour: bool) {
-    view.items.iter().for_each(|item| print_item(item, colour));
+fn print_found(view: &FoundView, clock: WallClock, colour: bool) {
+    view.items
+        .iter()
+        .for_each(|item| print_item(item, clock, colour));
     view.contracts.iter().for_each(print_contract);
     view.statement_lines.iter().for_each(print_line);
-    view.notifications.iter().for_each(print_notification);
-    view.runs.iter().for_each(print_run);
+    let notifications = view.notifications.iter();
+    notifications.for_each(|found| print_notification(found, clock));
+    view.runs.iter().for_each(|run| print_run(run, clock));
     for (more, what) in [
         (view.more_items, "item"),
         (view.more_contracts, "contract"),
@@ -143,7 +147,7 @@ fn print_found(view: &FoundView, colour: bool) {
     view.incomplete.iter().for_each(say);
 }
 
-fn print_item(found: &FoundItemView, colour: bool) {
+fn print_item(found: &FoundItemView, clock: WallClock, colour: bool) {
     let item = &found.item;
     let state = State::parse(item.state)
         .map_or_else(|| item.state.to_owned(), |state| painted(state, colour));
@@ -154,8 +158,11 @@ fn print_item(found: &FoundItemView, colour: bool) {
         .map(|(amount, currency)| format!(", {amount} {currency}"))
         .collect::<String>();
     let when = match &found.sent_at {
-        Some(at) => format!("last sent {at}"),
-        None => format!("never sent, planned {}", found.planned_at),
+        Some(at) => format!("last sent {}", clock.named_text(at)),
+        None => format!(
+            "never sent, planned {}",
+            clock.named_text(&found.planned_at)
+        ),
     };
     say(format!("item {}: {state}{money}, {when}", item.item));
     let ways: Vec<&str> = found.found_by.iter().map(|way| way.text.as_str()).collect();
@@ -225,25 +232,29 @@ fn print_line(found: &FoundLineView) {
     }
 }
 
-fn print_notification(found: &FoundNotificationView) {
+fn print_notification(found: &FoundNotificationView, clock: WallClock) {
     say(format!(
         "notification {} of {}, received at {}: {}, {}; payrun notifications show {}",
         found.notification,
         found.account,
-        found.received_at,
+        clock.named_text(&found.received_at),
         found.outcome,
         of_item(found.item),
         found.notification
     ));
 }
 
-fn print_run(found: &FoundRunView) {
-    let ended = found
-        .finished_at
-        .as_deref()
-        .map_or_else(|| "open".to_owned(), |at| format!("finished at {at}"));
+fn print_run(found: &FoundRunView, clock: WallClock) {
+    let ended = found.finished_at.as_deref().map_or_else(
+        || "open".to_owned(),
+        |at| format!("finished at {}", clock.named_text(at)),
+    );
     say(format!(
         "run {} of {}, {}: planned at {}, {ended}; payrun show {}",
-        found.run, found.workflow, found.occurrence, found.planned_at, found.run
+        found.run,
+        found.workflow,
+        found.occurrence,
+        clock.named_text(&found.planned_at),
+        found.run
     ));
 }

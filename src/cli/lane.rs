@@ -10,6 +10,7 @@ use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
 use super::pause::failed;
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::policy::Rate;
@@ -155,9 +156,9 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let limited = engine.ledger.limited_lanes().await?;
     let unreachable = engine.ledger.unreachable().await?;
-    let mut rows = table(&[
-        "lane", "state", "until", ">rate", ">at once", "by", "reason",
-    ]);
+    let clock = WallClock::in_zone(engine.config.timezone);
+    let until = clock.heading("until");
+    let mut rows = table(&["lane", "state", &until, ">rate", ">at once", "by", "reason"]);
     let mut values = Vec::new();
     for account in engine.accounts.values() {
         let own = limited.iter().find(|row| row.name == account.name);
@@ -180,7 +181,7 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
             whole.map_or("open", |lane| lane.state.as_str()).to_owned(),
             whole
                 .and_then(|lane| lane.until)
-                .map(|until| until.to_string())
+                .map(|until| clock.cell(until))
                 .unwrap_or_default(),
             limits
                 .rate
@@ -196,7 +197,7 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
         for lane in lanes.iter().filter(|lane| lane.name != account.name) {
             let until = lane
                 .until
-                .map(|until| until.to_string())
+                .map(|until| clock.cell(until))
                 .unwrap_or_default();
             let (by, why) = (
                 lane.author.clone().unwrap_or_default(),

@@ -61,6 +61,7 @@ mod simulate;
 mod template;
 mod tokens;
 mod totals;
+mod wall_clock;
 mod work;
 mod write_new;
 
@@ -156,8 +157,8 @@ enum Command {
     Show(show::ShowArgs),
     /// List items, or write them into a file for a spreadsheet
     Items(items::ItemsArgs),
-    /// Write the rejected rows of a run into a file like the one they came from, with the reasons,
-    /// to be mended and given again
+    /// Write the rejected or failed rows of a run into a file like the one they came from, with the
+    /// reasons, to be mended and given again
     Rows(rows::RowsArgs),
     /// Add up what was planned, succeeded, failed, is unknown or needs review: of a run, or of the
     /// runs of a month

@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::output::{
     TextTable, count, counted, cut, print_table, say, say_json, say_json_line, table,
 };
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -122,7 +123,7 @@ pub(super) async fn run(context: &Context, args: &NotificationsArgs) -> Result<E
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.command {
-        NotificationsCommand::List(args) => list(&ledger, args).await,
+        NotificationsCommand::List(args) => list(&ledger, WallClock::of(&project), args).await,
         NotificationsCommand::Show(args) => {
             show(&project.engine(ledger, Clock::System).await?, args).await
         }
@@ -132,11 +133,16 @@ pub(super) async fn run(context: &Context, args: &NotificationsArgs) -> Result<E
     }
 }
 
-async fn list(ledger: &Ledger, args: &NotificationListArgs) -> Result<Exit, Failure> {
+async fn list(
+    ledger: &Ledger,
+    clock: WallClock,
+    args: &NotificationListArgs,
+) -> Result<Exit, Failure> {
     let filter = args.which.filter();
+    let received = clock.heading("received at");
     let mut rows = table(&[
         ">notification",
-        "received at",
+        &received,
         "gateway",
         "order number",
         "outcome",
@@ -159,7 +165,7 @@ async fn list(ledger: &Ledger, args: &NotificationListArgs) -> Result<Exit, Fail
             if args.json {
                 say_json_line(&as_json(row));
             } else {
-                add_row(&mut rows, row);
+                add_row(&mut rows, row, clock);
             }
         }
         if page.len() < wanted as usize {
@@ -180,10 +186,10 @@ async fn list(ledger: &Ledger, args: &NotificationListArgs) -> Result<Exit, Fail
     Ok(Exit::Success)
 }
 
-fn add_row(rows: &mut TextTable, row: &NotificationRow) {
+fn add_row(rows: &mut TextTable, row: &NotificationRow, clock: WallClock) {
     rows.add_row([
         row.id.to_string(),
-        row.received_at.to_string(),
+        clock.cell(row.received_at),
         cut(&row.lane, 20),
         row.order_no.clone().unwrap_or_default(),
         row.outcome.as_str().to_owned(),
@@ -226,7 +232,9 @@ async fn show(engine: &Engine, args: &NotificationShowArgs) -> Result<Exit, Fail
     };
     say(format!(
         "notification {} of {}, received at {}{again}",
-        row.id, row.lane, row.received_at
+        row.id,
+        row.lane,
+        WallClock::in_zone(engine.config.timezone).named(row.received_at)
     ));
     say(format!(
         "order    {}",

@@ -7,6 +7,7 @@ use super::Context;
 use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::role::Role;
@@ -59,7 +60,7 @@ pub(super) async fn resume(context: &Context, args: &PauseArgs) -> Result<Exit, 
 async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     let Some(what) = args.what else {
-        return list(&project.ledger().await?, args.json).await;
+        return list(&project.ledger().await?, WallClock::of(&project), args.json).await;
     };
     let meant = meant(args, what)?;
     let ledger = project.ledger().await?;
@@ -106,7 +107,7 @@ fn meant(args: &PauseArgs, what: PauseKind) -> Result<Paused, Failure> {
     })
 }
 
-async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
+async fn list(ledger: &Ledger, clock: WallClock, as_json: bool) -> Result<Exit, Failure> {
     let pauses = ledger.pauses().await?;
     if as_json {
         let row = |row: &crate::ledger::PauseRow| json!({ "scope": row.scope.as_str(), "name": row.name, "since": row.at.to_string(), "by": row.actor, "reason": row.reason, "what_to_do": row.what_to_do() });
@@ -117,7 +118,7 @@ async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
         say("nothing is paused");
         return Ok(Exit::Success);
     }
-    let mut rows = table(&["paused", "name", "since", "by", "reason"]);
+    let mut rows = table(&["paused", "name", &clock.heading("since"), "by", "reason"]);
     let to_do: Vec<String> = pauses
         .iter()
         .filter_map(crate::ledger::PauseRow::what_to_do)
@@ -126,7 +127,7 @@ async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
         rows.add_row([
             row.scope.to_string(),
             row.name,
-            row.at.to_string(),
+            clock.cell(row.at),
             row.actor,
             row.reason,
         ]);

@@ -1,19 +1,26 @@
-//! `payrun report`: a run or a month for finance, on the screen in short or as a file.
+//! `payrun report`: a run or a month for finance, on the screen in short or as a file; and the reports
+//! that are kept.
 
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::export_file::{failed, write_whole};
-use super::output::{Colour, paint, print_table, say, say_lines, table};
+use super::output::{Colour, paint, print_table, say, say_json, say_lines, table};
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::export::ExportContext;
 use crate::export::totals::parse_month;
+use crate::report::stored_reports::{self, ReportScope, StoredReport};
 use crate::report::{FinanceReport, ReportFormat, ReportSubject, make};
+
+/// How many reports are listed if nothing is said.
+const LISTED: u32 = 20;
 
 /// The tables that are shown on the screen; all are in a file.
 const SHOWN: [&str; 4] = [
@@ -52,6 +59,21 @@ enum ReportCommand {
         #[command(flatten)]
         output: ReportOutputArgs,
     },
+    /// The reports that are kept, newest first: of runs, of months, and of each reconciliation
+    List(ReportListArgs),
+}
+
+#[derive(Debug, Args)]
+struct ReportListArgs {
+    /// Only of this kind
+    #[arg(long, value_parser = ReportScope::KINDS)]
+    kind: Option<String>,
+    /// How many at most
+    #[arg(long, short = 'n', default_value_t = LISTED, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +101,7 @@ pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit, Fai
             let first = month;
             (ReportSubject::Month { first, account }, output)
         }
+        ReportCommand::List(args) => return list(context, &args).await,
     };
     let target = output.target()?;
     let project = Project::open(&context.config)?;
@@ -102,6 +125,58 @@ pub(super) async fn run(context: &Context, args: ReportArgs) -> Result<Exit, Fai
         None => print(&report, context.colour),
     }
     Ok(Exit::Success)
+}
+
+async fn list(context: &Context, args: &ReportListArgs) -> Result<Exit, Failure> {
+    let project = Project::open(&context.config)?;
+    let engine = project
+        .engine(project.ledger().await?, Clock::System)
+        .await?;
+    let limit = args.limit as usize;
+    let reports = stored_reports::list(&engine.files, args.kind.as_deref(), None, limit).await;
+    let reports = reports.map_err(|error| Failure::internal(&error))?;
+    if args.json {
+        say_json(&json!(reports.iter().map(as_json).collect::<Vec<_>>()));
+        return Ok(Exit::Success);
+    }
+    if reports.is_empty() {
+        say("no reports are kept yet; `report: true` in a workflow makes one of each of its runs");
+        return Ok(Exit::Success);
+    }
+    let clock = WallClock::of(&project);
+    let mut rows = table(&[&clock.heading("made at"), "kind", "report", "files"]);
+    for report in &reports {
+        let formats: Vec<&str> = report.files.iter().map(|(format, _)| *format).collect();
+        rows.add_row([
+            clock.cell(report.made_at),
+            report.scope.kind().to_owned(),
+            report.scope.name(),
+            formats.join(" "),
+        ]);
+    }
+    print_table(&rows);
+    say(format!(
+        "each is {}, with its format behind a dot",
+        engine
+            .files
+            .location(&format!("{}/REPORT", stored_reports::FOLDER))
+    ));
+    if reports.len() == limit {
+        say("there may be more: --limit");
+    }
+    Ok(Exit::Success)
+}
+
+fn as_json(report: &StoredReport) -> Value {
+    let files = report.files.iter();
+    let files = files
+        .map(|(format, file)| json!({ "format": format, "file": file.name, "bytes": file.bytes }));
+    json!({
+        "name": report.scope.name(),
+        "kind": report.scope.kind(),
+        "made_at": report.made_at.to_string(),
+        "files": files.collect::<Vec<_>>(),
+    })
 }
 
 impl ReportOutputArgs {

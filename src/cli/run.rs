@@ -17,6 +17,7 @@ use super::run_progress::{ExecutionEnd, Runs, carry_out, exit_of, out_of_reach};
 use super::run_report::Report;
 use super::show::print_problems;
 use super::signals::stop_switch;
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::config::report_link_or_place;
@@ -259,16 +260,14 @@ async fn tell(
             reports.push(Report::of_run(&engine.ledger, run).await?);
         }
     }
-    // What was asked for decides; what earlier runs left open only where that went well.
+    // What was asked for decides: of earlier runs that are carried on beside it, their own commands
+    // and alerts tell.
     let own = planned.and_then(|planned| {
         reports
             .iter()
             .find(|report| report.run.id == planned.run_id)
     });
-    let exit = own
-        .map(Report::exit)
-        .filter(|exit| *exit != Exit::Success)
-        .unwrap_or_else(|| exit_of(&reports));
+    let exit = own.map_or_else(|| exit_of(&reports), Report::exit);
     if args.json {
         say_json(&json!({
             "runs": reports.iter().map(Report::json).collect::<Vec<_>>(),
@@ -293,7 +292,7 @@ async fn tell(
             .filter(|job| job.skipped > 0 && job.items == 0)
             .for_each(|job| print_refusals(job, 3));
     }
-    if let Some(text) = ended_text(ended, &out_of_reach(engine).await?) {
+    if let Some(text) = ended_text(ended, engine, &out_of_reach(engine).await?) {
         say_lines(text);
     }
     Ok(exit)
@@ -346,16 +345,19 @@ const fn ended_word(ended: &ExecutionEnd) -> &'static str {
     }
 }
 
-fn ended_text(ended: &ExecutionEnd, out_of_reach: &[String]) -> Option<String> {
+fn ended_text(ended: &ExecutionEnd, engine: &Engine, out_of_reach: &[String]) -> Option<String> {
+    let clock = WallClock::in_zone(engine.config.timezone);
     let resume = "`payrun run --resume` goes on";
     match ended {
         ExecutionEnd::AtRest => None,
         ExecutionEnd::Waiting(Some(next)) if !out_of_reach.is_empty() => Some(format!(
-            "{}\nof what is open the next is due at {next}. {resume}",
-            out_of_reach.join("\n")
+            "{}\nof what is open the next is due at {}. {resume}",
+            out_of_reach.join("\n"),
+            clock.named(*next)
         )),
         ExecutionEnd::Waiting(next) => Some(match next {
             Some(next) => {
+                let next = clock.named(*next);
                 format!("what is open is not due yet; the next is due at {next}. {resume}")
             }
             None => format!(

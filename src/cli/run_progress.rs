@@ -14,6 +14,7 @@ use super::approvals::waits;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, note};
 use super::run_report::Report;
+use super::wall_clock::WallClock;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::engine::run_monitor::RunStatus;
@@ -311,7 +312,9 @@ async fn reasons(
     runs: &[i64],
     closed: &[LaneRow],
 ) -> Result<Vec<String>, LedgerError> {
-    let mut reasons: Vec<String> = closed.iter().map(closed_text).collect();
+    let clock = WallClock::in_zone(engine.config.timezone);
+    let closed = closed.iter().map(|lane| closed_text(lane, clock));
+    let mut reasons: Vec<String> = closed.collect();
     reasons.extend(engine.ledger.pauses().await?.iter().map(PauseRow::note));
     for run in runs {
         let approvals = engine.ledger.approvals_of_run(*run).await?;
@@ -319,16 +322,16 @@ async fn reasons(
             approvals
                 .iter()
                 .filter(|approval| approval.state.is_open())
-                .map(waits),
+                .map(|approval| waits(approval, clock)),
         );
     }
     Ok(reasons)
 }
 
-fn closed_text(lane: &LaneRow) -> String {
-    let until = lane
-        .until
-        .map_or_else(String::new, |until| format!(" until {until}"));
+fn closed_text(lane: &LaneRow, clock: WallClock) -> String {
+    let until = lane.until.map_or_else(String::new, |until| {
+        format!(" until {}", clock.named(until))
+    });
     let reason = lane.reason.as_deref().unwrap_or("no reason given");
     let (name, state) = (&lane.name, lane.state.as_str());
     format!(

@@ -8,6 +8,7 @@ use super::exit::{Exit, Failure};
 use super::export_file::{self, FormatArgs, OutputArgs};
 use super::output::{count, print_table, say, say_json, table};
 use super::run_report::Report;
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::export::ExportQuery;
 
@@ -57,11 +58,13 @@ pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Fail
         say("no runs yet; `payrun run WORKFLOW` makes one");
         return Ok(Exit::Success);
     }
+    let clock = WallClock::of(&project);
+    let planned = clock.heading("planned at");
     let mut rows = table(&[
         ">run",
         "workflow",
         "occurrence",
-        "planned at",
+        &planned,
         "state",
         ">items",
         ">succeeded",
@@ -72,7 +75,7 @@ pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Fail
             report.run.id.to_string(),
             report.run.workflow.clone(),
             report.run.occurrence.clone(),
-            report.run.started_at.to_string(),
+            clock.cell(report.run.started_at),
             report.state().to_owned(),
             count(report.items()),
             count(report.in_state(crate::domain::item::State::Succeeded)),

@@ -13,7 +13,7 @@ use crate::sandbox::{WechatAccountKeys, cbtis, egms, hipopay};
 pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
 
 /// The other ready workflows, for a project to take from.
-const READY: [(&str, &str); 14] = [
+const READY: [(&str, &str); 15] = [
     (
         "cancel-orders",
         include_str!("../../workflows/cancel-orders.yaml"),
@@ -25,6 +25,10 @@ const READY: [(&str, &str); 14] = [
     (
         "customs-filing",
         include_str!("../../workflows/customs-filing.yaml"),
+    ),
+    (
+        "customs-modify",
+        include_str!("../../workflows/customs-modify.yaml"),
     ),
     (
         "customs-redeclare",

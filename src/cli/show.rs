@@ -8,6 +8,7 @@ use super::exit::{Exit, Failure};
 use super::items::{as_json, named};
 use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_lines, table};
 use super::run_report::{Report, painted};
+use super::wall_clock::WallClock;
 use crate::alerts::withdrawal::remedy;
 use crate::app::Project;
 use crate::domain::item::State;
@@ -36,7 +37,7 @@ pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Fail
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     match &args.item {
-        Some(name) => show_item(&ledger, name, args.json, context.colour).await,
+        Some(name) => show_item(&project, &ledger, (name, args.json), context.colour).await,
         None => show_run(&project, &ledger, args, context.colour).await,
     }
 }
@@ -83,7 +84,8 @@ async fn show_run(
     pauses.iter().for_each(|row| say(row.note()));
     if let Some(at) = pruned_at {
         say(format!(
-            "its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"
+            "its evidence was kept until {}: what was asked and answered, and the items' input, are gone",
+            WallClock::of(project).named(at)
         ));
     }
     if !answers.is_empty() {
@@ -131,7 +133,13 @@ pub(super) async fn print_problems(
     Ok(Exit::Success)
 }
 
-async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Result<Exit, Failure> {
+async fn show_item(
+    project: &Project,
+    ledger: &Ledger,
+    (name, json): (&str, bool),
+    colour: bool,
+) -> Result<Exit, Failure> {
+    let clock = WallClock::of(project);
     let item = named(ledger, name).await?;
     let attempts = ledger.attempts(item.id).await?;
     let events = ledger.events(item.id).await?;
@@ -145,14 +153,14 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
     let facts = item.facts()?.unwrap_or_default();
     let jobs = ledger.jobs(item.run_id).await?;
     let job = jobs.iter().find(|job| job.id == item.job_id);
-    print_item(&item, job.map_or("", |job| &job.kind), colour);
+    print_item(&item, job.map_or("", |job| &job.kind), clock, colour);
     print_result(&facts);
-    print_events(&item, &events, colour);
-    print_attempts(&attempts, colour);
+    print_events(&item, &events, clock, colour);
+    print_attempts(&attempts, clock, colour);
     Ok(Exit::Success)
 }
 
-fn print_item(item: &ItemRow, kind: &str, colour: bool) {
+fn print_item(item: &ItemRow, kind: &str, clock: WallClock, colour: bool) {
     let facts = [
         ("item", item.id.to_string()),
         (
@@ -172,7 +180,7 @@ fn print_item(item: &ItemRow, kind: &str, colour: bool) {
         (
             "next due",
             item.looked_at()
-                .map(|at| at.to_string())
+                .map(|at| clock.named(at))
                 .unwrap_or_default(),
         ),
         ("reason", item.reason.clone().unwrap_or_default()),
@@ -180,7 +188,7 @@ fn print_item(item: &ItemRow, kind: &str, colour: bool) {
         (
             "withdrawn at",
             item.withdrawn_at
-                .map(|at| at.to_string())
+                .map(|at| clock.named(at))
                 .unwrap_or_default(),
         ),
         ("what to do", to_do(item, kind)),
@@ -246,7 +254,7 @@ fn print_result(result: &Map<String, Value>) {
     }
 }
 
-fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
+fn print_events(item: &ItemRow, events: &[EventRow], clock: WallClock, colour: bool) {
     if events.is_empty() && item.withdrawn.is_none() {
         return;
     }
@@ -254,7 +262,7 @@ fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
     let mut withdrawal = item.withdrawn_at.zip(item.withdrawn.as_ref());
     let withdraw = |(at, by): (Timestamp, &String)| {
         [
-            at.to_string(),
+            clock.cell(at),
             "withdraw".to_owned(),
             String::new(),
             String::new(),
@@ -262,7 +270,7 @@ fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
         ]
     };
     say_lines("\nwhat happened to it");
-    let mut rows = table(&["at", "event", "from", "to", "why"]);
+    let mut rows = table(&[&clock.heading("at"), "event", "from", "to", "why"]);
     for event in events {
         if let Some(before) = withdrawal.take_if(|(at, _)| *at < event.at) {
             rows.add_row(withdraw(before));
@@ -272,7 +280,7 @@ fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
             .as_ref()
             .map(|alarm| paint(&format!("ALARM {alarm} "), Colour::Red, colour));
         rows.add_row([
-            event.at.to_string(),
+            clock.cell(event.at),
             event.event.to_string(),
             event.from.clone(),
             event.to.clone(),
@@ -289,11 +297,14 @@ fn print_events(item: &ItemRow, events: &[EventRow], colour: bool) {
     print_table(&rows);
 }
 
-fn print_attempts(attempts: &[AttemptRow], colour: bool) {
+fn print_attempts(attempts: &[AttemptRow], clock: WallClock, colour: bool) {
     if attempts.is_empty() {
         return;
     }
-    say_lines("\nwhat was asked and answered");
+    say_lines(format!(
+        "\n{}",
+        clock.heading("what was asked and answered")
+    ));
     for attempt in attempts {
         let took = attempt.ended_at.since(attempt.started_at).as_millis();
         let http = attempt
@@ -312,7 +323,10 @@ fn print_attempts(attempts: &[AttemptRow], colour: bool) {
         };
         say(format!(
             "{}  {} {}: {}{code}{http}, {took} ms{late}",
-            attempt.started_at, attempt.operation, attempt.order_no, attempt.answer
+            clock.cell(attempt.started_at),
+            attempt.operation,
+            attempt.order_no,
+            attempt.answer
         ));
         if !attempt.evidence.is_empty() {
             say(paint(

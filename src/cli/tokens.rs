@@ -7,6 +7,7 @@ use super::Context;
 use super::actor::Author;
 use super::exit::{Exit, Failure};
 use super::output::{note, print_table, say, say_json, table};
+use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, Authorization, Reason};
@@ -110,11 +111,12 @@ fn parse_expiry(text: &str) -> Result<Expiry, String> {
 }
 
 pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Failure> {
-    let ledger = Project::open(&context.config)?.ledger().await?;
+    let project = Project::open(&context.config)?;
+    let (ledger, clock) = (project.ledger().await?, WallClock::of(&project));
     match args.command {
-        TokensCommand::Create(args) => create(&ledger, &args).await,
-        TokensCommand::Renew(args) => renew(&ledger, &args).await,
-        TokensCommand::List { json } => list(&ledger, json).await,
+        TokensCommand::Create(args) => create(&ledger, clock, &args).await,
+        TokensCommand::Renew(args) => renew(&ledger, clock, &args).await,
+        TokensCommand::List { json } => list(&ledger, clock, json).await,
         TokensCommand::Revoke { name, author } => {
             let by = signed(&author, "the token is to end")?;
             if !ledger
@@ -140,7 +142,11 @@ fn signed(author: &Author, why: &str) -> Result<Authorization, Failure> {
     })
 }
 
-async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exit, Failure> {
+async fn create(
+    ledger: &crate::ledger::Ledger,
+    clock: WallClock,
+    args: &CreateArgs,
+) -> Result<Exit, Failure> {
     if Actor::person(&args.name, "token").is_err() || !is_name(&args.name) {
         return Err(Failure::invalid(
             "a token's name has 1 to 64 letters, digits, and . - _ @ +",
@@ -163,11 +169,15 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
             Failure::invalid(format!("there is a token of {} already", args.name)).help(help),
         );
     }
-    show(&row, &token, args.json);
+    show(&row, &token, clock, args.json);
     Ok(Exit::Success)
 }
 
-async fn renew(ledger: &crate::ledger::Ledger, args: &RenewArgs) -> Result<Exit, Failure> {
+async fn renew(
+    ledger: &crate::ledger::Ledger,
+    clock: WallClock,
+    args: &RenewArgs,
+) -> Result<Exit, Failure> {
     let (token, now) = (Token::fresh(), Clock::of_machine().now());
     let by = signed(&args.author, "the token is to be replaced")?;
     if !ledger
@@ -185,20 +195,20 @@ async fn renew(ledger: &crate::ledger::Ledger, args: &RenewArgs) -> Result<Exit,
         .into_iter()
         .find(|row| row.name == args.name);
     let row = row.ok_or_else(|| Failure::invalid(format!("the token of {} is gone", args.name)))?;
-    show(&row, &token, args.json);
+    show(&row, &token, clock, args.json);
     Ok(Exit::Success)
 }
 
-fn show(row: &TokenRow, token: &Token, as_json: bool) {
-    let until = row.expires_at.map(|at| at.to_string());
+fn show(row: &TokenRow, token: &Token, clock: WallClock, as_json: bool) {
     if as_json {
+        let until = row.expires_at.map(|at| at.to_string());
         return say_json(
             &json!({ "name": row.name, "role": row.role.as_str(), "token": token.text(), "expires_at": until }),
         );
     }
-    let until = until.map_or_else(
+    let until = row.expires_at.map_or_else(
         || "until it is revoked".to_owned(),
-        |until| format!("until {until}"),
+        |until| format!("until {}", clock.named(until)),
     );
     note(format!(
         "token of {} ({}), good {until}; it is shown this once and kept nowhere:",
@@ -207,7 +217,11 @@ fn show(row: &TokenRow, token: &Token, as_json: bool) {
     say(token.text());
 }
 
-async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Failure> {
+async fn list(
+    ledger: &crate::ledger::Ledger,
+    clock: WallClock,
+    as_json: bool,
+) -> Result<Exit, Failure> {
     let (tokens, now) = (ledger.tokens().await?, Clock::of_machine().now());
     if as_json {
         say_json(
@@ -229,22 +243,26 @@ async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Fai
         say("no tokens; `payrun tokens create NAME --role operator` makes one");
         return Ok(Exit::Success);
     }
-    let mut rows = table(&["name", "role", "good", "made", "by"]);
+    let mut rows = table(&["name", "role", "good", &clock.heading("made"), "by"]);
     for token in tokens {
         let good = match (token.revoked_at, token.expires_at) {
-            (Some(at), _) => format!("revoked {at}"),
-            (None, Some(until)) if now >= until => format!("expired {until}"),
+            (Some(at), _) => format!("revoked {}", clock.named(at)),
+            (None, Some(until)) if now >= until => format!("expired {}", clock.named(until)),
             (None, Some(until)) if token.is_ending(now) => {
-                format!("until {until}, soon: `payrun tokens renew {}`", token.name)
+                format!(
+                    "until {}, soon: `payrun tokens renew {}`",
+                    clock.named(until),
+                    token.name
+                )
             }
-            (None, Some(until)) => format!("until {until}"),
+            (None, Some(until)) => format!("until {}", clock.named(until)),
             (None, None) => "until revoked; it has no end".to_owned(),
         };
         rows.add_row([
             token.name,
             token.role.to_string(),
             good,
-            token.created_at.to_string(),
+            clock.cell(token.created_at),
             token.created_by,
         ]);
     }

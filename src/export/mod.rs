@@ -6,13 +6,14 @@
 //! API, gives what is written to.
 
 mod audit;
+pub(crate) mod code_meanings;
 mod contracts;
 mod csv_table;
 mod differences;
 mod item_columns;
 mod items;
 mod json_table;
-pub mod rejected_rows;
+pub mod rows_to_mend;
 mod runs;
 mod state_groups;
 mod table;
@@ -30,12 +31,12 @@ use crate::domain::time::Timestamp;
 use crate::job_kinds::JobKinds;
 use crate::ledger::{ContractFilter, DifferenceFilter, ItemFilter, Ledger, LedgerError};
 use crate::workflow::source::SourceError;
-use rejected_rows::RejectedRows;
+use rows_to_mend::RowsToMend;
 pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, TableWriter};
 pub use table::{TableEnd, TableFormat, TableOptions};
 use totals::TotalsQuery;
 pub(crate) use totals::instants_of;
-pub(crate) use xlsx_table::XlsxTable;
+pub(crate) use xlsx_table::{TableLayout, XlsxTable, page_width};
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;
@@ -95,8 +96,8 @@ pub enum ExportQuery {
         /// Behind which entry.
         after: i64,
     },
-    /// The rejected rows of a run, as in the file that they came from.
-    RejectedRows(RejectedRows),
+    /// The rejected or failed rows of a run, as in the file that they came from.
+    RowsToMend(Box<RowsToMend>),
     /// Sums over runs.
     Totals(TotalsQuery),
 }
@@ -190,7 +191,7 @@ enum Pages {
     Contracts(contracts::ContractPages),
     Differences(differences::DifferencePages),
     Audit(audit::AuditPages),
-    RejectedRows(Box<rejected_rows::RejectedPages>),
+    RowsToMend(Box<rows_to_mend::PagesToMend>),
     Totals(totals::TotalsPages),
 }
 
@@ -220,8 +221,8 @@ impl Pages {
                 context, filter, after, limit,
             )),
             ExportQuery::Audit { after } => Self::Audit(audit::AuditPages::begin(context, after)),
-            ExportQuery::RejectedRows(rows) => {
-                Self::RejectedRows(Box::new(rejected_rows::RejectedPages::begin(&rows)?))
+            ExportQuery::RowsToMend(rows) => {
+                Self::RowsToMend(Box::new(rows_to_mend::PagesToMend::begin(&rows)?))
             }
             ExportQuery::Totals(query) => {
                 Self::Totals(totals::TotalsPages::begin(context, &query).await?)
@@ -236,7 +237,7 @@ impl Pages {
             Self::Contracts(pages) => pages.head(),
             Self::Differences(pages) => pages.head(),
             Self::Audit(pages) => pages.head(),
-            Self::RejectedRows(pages) => pages.head(),
+            Self::RowsToMend(pages) => pages.head(),
             Self::Totals(pages) => pages.head(),
         }
     }
@@ -252,7 +253,7 @@ impl Pages {
             Self::Contracts(pages) => pages.next(context).await,
             Self::Differences(pages) => pages.next(context).await,
             Self::Audit(pages) => pages.next(context).await,
-            Self::RejectedRows(pages) => pages.next(context).await,
+            Self::RowsToMend(pages) => pages.next(context).await,
             Self::Totals(pages) => Ok(pages.next()),
         }
     }

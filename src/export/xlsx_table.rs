@@ -9,7 +9,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use rust_decimal::Decimal;
-use rust_xlsxwriter::{ExcelDateTime, Format, IgnoreError, Workbook, Worksheet, XlsxError};
+use rust_xlsxwriter::{
+    ExcelDateTime, Format, FormatAlign, IgnoreError, Workbook, Worksheet, XlsxError,
+};
 
 use super::ExportError;
 use super::table::{TableCell, TableColumnKind, TableEnd, TableHead, on_clock};
@@ -35,9 +37,35 @@ const EXACT: u128 = 1_000_000_000_000_000;
 /// 4 GiB: none is written with more than some 150 bytes but by very long texts.
 const MANY_CELLS: u64 = 25_000_000;
 
+/// How a sheet is laid out.
+#[derive(Debug, Clone)]
+pub(crate) enum TableLayout {
+    /// A list of any length: columns are as wide as what they usually hold.
+    List,
+    /// For people who print it: every column is as wide as what is in it, and all of them are as wide
+    /// as a page.
+    Page {
+        /// What stands at the foot of each page.
+        title: String,
+        /// The widths of the columns, in characters.
+        widths: Vec<u32>,
+    },
+}
+
+/// The widest column of a printed page, in characters; what is longer stands in several lines.
+const PAGE_COLUMN: u32 = 70;
+
+/// How many characters the filter's arrow takes beside a heading.
+const ARROW: u32 = 3;
+
+/// The height of a line, and the most of a row, in points.
+const LINE_HEIGHT: u32 = 15;
+const HEIGHT_MAX: u32 = 405;
+
 pub(crate) struct XlsxTable<W> {
     out: W,
     head: TableHead,
+    layout: TableLayout,
     formats: SheetFormats,
     workbook: Workbook,
     sheet: Worksheet,
@@ -53,6 +81,10 @@ pub(crate) struct XlsxTable<W> {
 /// How cells look.
 struct SheetFormats {
     heading: Format,
+    /// Of a column of numbers.
+    heading_of_numbers: Format,
+    /// A text in as many lines as it needs.
+    wrapped: Format,
     id: Format,
     date: Format,
     instant: Format,
@@ -69,9 +101,12 @@ impl SheetFormats {
         };
         Self {
             heading: Format::new().set_bold(),
+            heading_of_numbers: Format::new().set_bold().set_align(FormatAlign::Right),
+            wrapped: Format::new().set_text_wrap().set_align(FormatAlign::Top),
             id: number("@"),
-            date: number("yyyy-mm-dd"),
-            instant: number("yyyy-mm-dd hh:mm:ss"),
+            // Else they would touch the text behind them.
+            date: number("yyyy-mm-dd").set_align(FormatAlign::Left),
+            instant: number("yyyy-mm-dd hh:mm:ss").set_align(FormatAlign::Left),
             money: (0..=4).map(money).collect(),
         }
     }
@@ -83,9 +118,23 @@ impl<W: Write + Send> XlsxTable<W> {
         Self::with_sheets_of(out, head, temporary, SHEET_ROWS)
     }
 
+    /// Begins the first sheet of a workbook that is printed.
+    pub fn begin_page(out: W, head: TableHead, layout: TableLayout) -> Result<Self, ExportError> {
+        Self::laid_out(out, (head, layout), None, SHEET_ROWS)
+    }
+
     fn with_sheets_of(
         out: W,
         head: TableHead,
+        temporary: Option<&Path>,
+        sheet_rows: u32,
+    ) -> Result<Self, ExportError> {
+        Self::laid_out(out, (head, TableLayout::List), temporary, sheet_rows)
+    }
+
+    fn laid_out(
+        out: W,
+        (head, layout): (TableHead, TableLayout),
         temporary: Option<&Path>,
         sheet_rows: u32,
     ) -> Result<Self, ExportError> {
@@ -94,10 +143,11 @@ impl<W: Write + Send> XlsxTable<W> {
             workbook.set_tempdir(folder)?;
         }
         let formats = SheetFormats::new();
-        let sheet = begin_sheet(&mut workbook, &head, &formats, 1)?;
+        let sheet = begin_sheet(&mut workbook, (&head, &layout), &formats, 1)?;
         Ok(Self {
             out,
             head,
+            layout,
             formats,
             workbook,
             sheet,
@@ -110,10 +160,11 @@ impl<W: Write + Send> XlsxTable<W> {
     }
 
     /// Ends the table and begins another one.
-    pub fn next_table(&mut self, head: TableHead) -> Result<(), ExportError> {
-        let next = begin_sheet(&mut self.workbook, &head, &self.formats, 1)?;
+    pub fn next_table(&mut self, head: TableHead, layout: TableLayout) -> Result<(), ExportError> {
+        let next = begin_sheet(&mut self.workbook, (&head, &layout), &self.formats, 1)?;
         self.turn_to(next)?;
         self.head = head;
+        self.layout = layout;
         self.sheets_of_table = 1;
         Ok(())
     }
@@ -122,6 +173,7 @@ impl<W: Write + Send> XlsxTable<W> {
         if self.next == self.sheet_rows {
             self.next_sheet()?;
         }
+        self.height(cells)?;
         for (place, cell) in (0_u16..).zip(cells) {
             self.cell(place, cell)?;
         }
@@ -154,7 +206,8 @@ impl<W: Write + Send> XlsxTable<W> {
     fn next_sheet(&mut self) -> Result<(), ExportError> {
         self.sheets_of_table += 1;
         let number = self.sheets_of_table;
-        let next = begin_sheet(&mut self.workbook, &self.head, &self.formats, number)?;
+        let laid_out = (&self.head, &self.layout);
+        let next = begin_sheet(&mut self.workbook, laid_out, &self.formats, number)?;
         self.turn_to(next)
     }
 
@@ -179,9 +232,14 @@ impl<W: Write + Send> XlsxTable<W> {
                 self.sheet
                     .write_string_with_format(row, column, text, &formats.id)?;
             }
-            TableCell::Text(text) => {
-                self.sheet.write_string(row, column, shown(text))?;
-            }
+            TableCell::Text(text) => match self.layout {
+                TableLayout::List => drop(self.sheet.write_string(row, column, shown(text))?),
+                TableLayout::Page { .. } => {
+                    let (text, format) = (shown(text), &formats.wrapped);
+                    self.sheet
+                        .write_string_with_format(row, column, text, format)?;
+                }
+            },
             TableCell::Count(count) => {
                 self.sheet.write(row, column, Decimal::from(*count))?;
             }
@@ -203,6 +261,25 @@ impl<W: Write + Send> XlsxTable<W> {
                 Some(on) => self.date(column, on.and_utc().timestamp(), cell)?,
                 None => drop(self.sheet.write_string(row, column, at.to_string())?),
             },
+        }
+        Ok(())
+    }
+
+    /// A row of a page is as high as its longest text needs.
+    fn height(&mut self, cells: &[TableCell]) -> Result<(), ExportError> {
+        let TableLayout::Page { widths, .. } = &self.layout else {
+            return Ok(());
+        };
+        let texts = cells.iter().zip(widths).filter_map(|(cell, width)| {
+            let TableCell::Text(text) = cell else {
+                return None;
+            };
+            Some(lines_of(text, *width))
+        });
+        let lines = texts.max().unwrap_or(1);
+        if lines > 1 {
+            let height = (LINE_HEIGHT * lines).min(HEIGHT_MAX);
+            self.sheet.set_row_height(self.next, height)?;
         }
         Ok(())
     }
@@ -260,7 +337,7 @@ impl<W: Write> Write for QuietAfterError<'_, W> {
 /// A sheet with its headings, which stay in sight.
 fn begin_sheet(
     workbook: &mut Workbook,
-    head: &TableHead,
+    (head, layout): (&TableHead, &TableLayout),
     formats: &SheetFormats,
     number: u32,
 ) -> Result<Worksheet, ExportError> {
@@ -276,16 +353,72 @@ fn begin_sheet(
         .set_paper_size(A4)
         .set_landscape()
         .set_repeat_rows(0, 0)?;
-    let widths = head.headings().zip(&head.columns);
-    let widths = widths.map(|(heading, column)| width(column.kind, &heading));
-    if widths.sum::<u32>() <= READABLE {
+    let widths: Vec<u32> = match layout {
+        TableLayout::List => {
+            let columns = head.headings().zip(&head.columns);
+            columns
+                .map(|(heading, column)| width(column.kind, &heading))
+                .collect()
+        }
+        TableLayout::Page { title, widths } => {
+            let title = title.replace('&', "&&");
+            sheet.set_footer(format!("&L{title}, &A&RPage &P of &N"));
+            let lines = head.headings().zip(widths);
+            let lines = lines.map(|(heading, width)| lines_of(&heading, *width));
+            sheet.set_row_height(0, LINE_HEIGHT * lines.max().unwrap_or(1))?;
+            widths.clone()
+        }
+    };
+    let is_page = matches!(layout, TableLayout::Page { .. });
+    if is_page || widths.iter().sum::<u32>() <= READABLE {
         sheet.set_print_fit_to_pages(1, 0);
     }
-    for (place, (heading, column)) in (0_u16..).zip(head.headings().zip(&head.columns)) {
-        sheet.set_column_width(place, width(column.kind, &heading))?;
-        sheet.write_string_with_format(0, place, shown(&heading), &formats.heading)?;
+    let columns = head.headings().zip(&head.columns).zip(widths);
+    for (place, ((heading, column), width)) in (0_u16..).zip(columns) {
+        let is_number = matches!(column.kind, TableColumnKind::Count | TableColumnKind::Money);
+        let format = if is_number {
+            formats.heading_of_numbers.clone()
+        } else {
+            formats.heading.clone()
+        };
+        let format = if is_page {
+            format.set_text_wrap()
+        } else {
+            format
+        };
+        sheet.set_column_width(place, width)?;
+        sheet.write_string_with_format(0, place, shown(&heading), &format)?;
     }
     Ok(sheet)
+}
+
+/// In how many lines a text stands in a column of this width, room for a filter's arrow left beside
+/// it.
+fn lines_of(text: &str, width: u32) -> u32 {
+    let room = usize::try_from(width.saturating_sub(ARROW)).unwrap_or(0);
+    let (mut lines, mut used) = (1, 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        // A word that has no room in a line goes on in the next.
+        let more = length.saturating_sub(1) / room.max(1);
+        lines += u32::try_from(more).unwrap_or(0);
+        if used > 0 && used + 1 + length > room {
+            lines += 1;
+            used = length;
+        } else {
+            used += length + usize::from(used > 0);
+        }
+    }
+    lines
+}
+
+/// How wide a column of a printed page is: as what is in it, `longest` characters, and no narrower
+/// than the longest word of its heading.
+pub(crate) fn page_width(heading: &str, longest: usize) -> u32 {
+    let word = heading.split(' ').map(|word| word.chars().count()).max();
+    let word = u32::try_from(word.unwrap_or(0)).unwrap_or(0) + ARROW;
+    let longest = u32::try_from(longest).map_or(PAGE_COLUMN, |longest| longest + ARROW);
+    longest.min(PAGE_COLUMN).max(word)
 }
 
 /// The headings filter the rows; `next`: the row behind the last. Ids of digits are text on purpose.
@@ -309,7 +442,7 @@ fn width(kind: TableColumnKind, heading: &str) -> u32 {
         TableColumnKind::Date => 12,
         TableColumnKind::Instant => 20,
     };
-    let heading = u32::try_from(heading.chars().count()).unwrap_or(0) + 3;
+    let heading = u32::try_from(heading.chars().count()).unwrap_or(0) + ARROW;
     usual.max(heading.min(60))
 }
 
@@ -415,6 +548,16 @@ mod tests {
         ];
         assert_eq!(texts, wanted);
         assert!(matches!(cells[1], Data::Float(_)) && matches!(cells[2], Data::String(_)));
+    }
+
+    #[test]
+    fn a_text_has_as_many_lines_as_its_words_need() {
+        assert_eq!(lines_of("payments", 11), 1);
+        assert_eq!(lines_of("payments of others amount", 13), 3);
+        assert_eq!(lines_of(&"x".repeat(100), 23), 5);
+        assert_eq!(lines_of("", 0), 1);
+        assert_eq!(page_width("payments of others", 3), 11);
+        assert_eq!(page_width("meaning", 500), 70);
     }
 
     #[test]

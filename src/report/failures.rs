@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::ReportSection;
-use super::code_meanings::words;
 use super::state_sums::money;
 use crate::domain::money::Currency;
+use crate::export::code_meanings::words;
 use crate::export::{ExportContext, TableCell, TableColumn, TableColumnKind};
 use crate::ledger::{FailureSum, JobRow};
 

@@ -33,6 +33,7 @@ fn head(report: &FinanceReport) -> String {
     let fact = |(name, cell): &(&str, TableCell)| {
         let text = Some(escape(&cell.plain(report.zone))).filter(|text| !text.is_empty());
         let text = text.unwrap_or_else(|| "–".to_owned());
+        let name = report.fact_name(name, cell);
         format!("<span><b>{name}</b> {text}</span>\n")
     };
     let number = |(name, count): &(&str, u64)| {
@@ -170,7 +171,11 @@ fn columns_of(section: &ReportSection) -> Vec<PageColumn<'_>> {
     let shown = section.shown().into_iter();
     let columns = shown.map(|place| (place, &section.columns[place]));
     columns
-        .filter(|(_, column)| !column.name.ends_with(AMOUNT))
+        .filter(|(_, column)| {
+            let count = column.name.strip_suffix(AMOUNT);
+            // A fee has no count beside it, and stands alone.
+            !count.is_some_and(|count| section.columns.iter().any(|one| one.name == count))
+        })
         .map(|(place, column)| PageColumn {
             column,
             place,

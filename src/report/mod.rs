@@ -6,7 +6,6 @@
 //! are never added. A report names accounts, kinds, codes and sums only: no personal data.
 
 pub mod automatic_reports;
-mod code_meanings;
 mod differences;
 mod failures;
 mod html;
@@ -36,6 +35,10 @@ const RUNS_LISTED: usize = 2_000;
 
 /// How the name of a sum's column ends, behind the name of its count.
 const AMOUNT: &str = "_amount";
+
+/// How the names of columns end that tell apart what stands in a statement.
+const OF_OTHERS: &str = "_of_others";
+const OURS: &str = "_ours";
 
 /// Columns that are shown although nothing is counted in them.
 const ALWAYS: [&str; 4] = ["planned", "succeeded", "failed", "unknown"];
@@ -137,7 +140,12 @@ impl ReportSection {
         let is_shown = |(place, column): &(usize, &TableColumn)| {
             let name = column.name.strip_suffix(AMOUNT).unwrap_or(&column.name);
             let is_number = matches!(column.kind, TableColumnKind::Count | TableColumnKind::Money);
-            !is_number || ALWAYS.contains(&name) || counts(place_of(name).unwrap_or(*place))
+            // Where nothing is of others, ours is all there is, and says nothing.
+            let told_by = match name.strip_suffix(OURS) {
+                Some(side) => place_of(&format!("{side}{OF_OTHERS}")),
+                None => place_of(name),
+            };
+            !is_number || ALWAYS.contains(&name) || counts(told_by.unwrap_or(*place))
         };
         let columns = self.columns.iter().enumerate().filter(is_shown);
         columns.map(|(place, _)| place).collect()
@@ -156,6 +164,18 @@ impl ReportSection {
 }
 
 impl FinanceReport {
+    /// The name of a fact, for people: an instant is on the clock of a named zone.
+    fn fact_name(&self, name: &str, cell: &TableCell) -> String {
+        match cell {
+            TableCell::Instant(_) => format!("{name} ({})", self.zone.name()),
+            TableCell::Empty
+            | TableCell::Text(_)
+            | TableCell::Count(_)
+            | TableCell::Money(..)
+            | TableCell::Date(_) => name.to_owned(),
+        }
+    }
+
     /// The report as a file of this format.
     ///
     /// # Errors
@@ -181,9 +201,14 @@ impl FinanceReport {
             .filter(|section| !section.rows.is_empty());
         with_rows
             .map(|section| {
-                let all: Vec<usize> = (0..section.columns.len()).collect();
-                let head = section.head(self.zone, &all);
-                let (columns, rows) = crate::export::shown_on_screen(&head, &section.rows);
+                let shown = section.shown();
+                let head = section.head(self.zone, &shown);
+                let cells = |row: &Vec<TableCell>| {
+                    let cells = shown.iter().map(|place| row[*place].clone());
+                    cells.collect()
+                };
+                let rows: Vec<Vec<TableCell>> = section.rows.iter().map(cells).collect();
+                let (columns, rows) = crate::export::shown_on_screen(&head, &rows);
                 ScreenTable {
                     heading: section.heading,
                     columns,
@@ -291,6 +316,7 @@ async fn of_month(
     let mut sections = sums.sections();
     sections.extend([
         statements.section,
+        statements.others,
         differences.section,
         listed(runs, run_count),
     ]);

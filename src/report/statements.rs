@@ -1,17 +1,24 @@
-//! Payments, refunds, fees and net of the gateways' statements of a month.
+//! Payments, refunds, fees and net of the gateways' statements of a month, and how much of them is
+//! of other systems: what a statement has is ours and theirs, to the minor unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use super::{ReportSection, day_of};
+use super::{AMOUNT, OF_OTHERS, OURS, ReportSection, day_of};
 use crate::domain::money::Currency;
-use crate::engine::LineOutcome;
+use crate::engine::{
+    LineOutcome, LinesAndSum, OtherSystemsDays, OtherSystemsSums, lines_of_others,
+};
 use crate::export::{ExportContext, TableCell, TableColumn, TableColumnKind};
 use crate::ledger::{LedgerError, LineKind, StatementSum};
 
 /// As both gateways with statements count days.
 const GATEWAY_ZONE: chrono_tz::Tz = chrono_tz::Asia::Shanghai;
+
+/// How the columns add up.
+const OURS_AND_OTHERS: &str = "What the statements have is ours and that of other systems. Where ours differs from our items, the table \
+    of differences says by what.";
 
 /// The job kind that fetches statements.
 const STATEMENT: &str = "statement";
@@ -19,6 +26,8 @@ const STATEMENT: &str = "statement";
 /// What statements say of a month.
 pub(super) struct MonthStatements {
     pub section: ReportSection,
+    /// The lines of other systems, by day.
+    pub others: ReportSection,
     /// Which statements are missing, a sentence an account.
     pub missing: Vec<String>,
 }
@@ -26,10 +35,12 @@ pub(super) struct MonthStatements {
 /// What one account has in one currency: how many lines, and how much.
 #[derive(Debug, Clone, Copy, Default)]
 struct CurrencySums {
-    payments: (u64, i128),
-    refunds: (u64, i128),
-    fees: (u64, i128),
-    net: (u64, i128),
+    payments: LinesAndSum,
+    refunds: LinesAndSum,
+    fees: LinesAndSum,
+    net: LinesAndSum,
+    /// Of these, what is of other systems.
+    others: OtherSystemsSums,
 }
 
 /// Of a month, by its first day. `lanes`: the accounts of which items stand in statements.
@@ -45,15 +56,23 @@ pub(super) async fn of_month(
     let ended = day_of(context.now, GATEWAY_ZONE).map_or(next, |today| today.min(next));
     let last = next.pred_opt().unwrap_or(first);
     let (from, to) = (first.to_string(), last.to_string());
-    let (mut rows, mut missing) = (Vec::new(), Vec::new());
+    let (mut rows, mut other_rows, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for (lane, gateway) in &context.config.gateways {
         if account.is_some_and(|account| account != lane) {
             continue;
         }
         let statements = context.ledger.statements(lane, &from, &to).await?;
-        for (code, sums) in by_currency(&context.ledger.statement_sums(lane, &from, &to).await?) {
-            rows.push(row(lane, code, statements.len() as u64, &sums));
-        }
+        let days = (from.as_str(), to.as_str());
+        let others = lines_of_others(&context.ledger, &context.job_kinds, gateway, days).await?;
+        let mut totals = by_currency(&context.ledger.statement_sums(lane, &from, &to).await?);
+        add_others(&mut totals, &others);
+        let counted = statements.len() as u64;
+        rows.extend(
+            totals
+                .iter()
+                .map(|(code, sums)| row(lane, code, counted, sums)),
+        );
+        other_rows.extend(others.iter().map(|(of, sums)| other_row(lane, of, sums)));
         let has_statements = context
             .job_kinds
             .by_name
@@ -70,6 +89,9 @@ pub(super) async fn of_month(
     let mut notes = vec![
         "What the gateways say of the days of this month, which they count in Beijing. Net is what they settle.".to_owned(),
     ];
+    if !other_rows.is_empty() {
+        notes.push(OURS_AND_OTHERS.to_owned());
+    }
     notes.extend(missing.iter().cloned());
     Ok(MonthStatements {
         section: ReportSection {
@@ -80,6 +102,7 @@ pub(super) async fn of_month(
             rows,
             empty: "No statement of this month is here.",
         },
+        others: others_section(other_rows),
         missing,
     })
 }
@@ -109,17 +132,83 @@ fn by_currency(sums: &[StatementSum]) -> BTreeMap<&'static str, CurrencySums> {
     totals
 }
 
-fn columns() -> Vec<TableColumn> {
-    let counted = ["payments", "refunds"].into_iter().flat_map(|name| {
-        [
-            TableColumn::new(name, TableColumnKind::Count),
-            TableColumn::new(format!("{name}_amount"), TableColumnKind::Money),
-        ]
-    });
-    // How many lines have a fee tells nobody anything, and would be read as the fee.
+/// Tells of each currency how much of it is of other systems.
+fn add_others(totals: &mut BTreeMap<&'static str, CurrencySums>, others: &OtherSystemsDays) {
+    let add = |place: &mut LinesAndSum, (lines, minor): LinesAndSum| {
+        place.0 += lines;
+        place.1 += minor;
+    };
+    for ((_, code), of_day) in others {
+        let sums = &mut totals.entry(code).or_default().others;
+        add(&mut sums.payments, of_day.payments);
+        add(&mut sums.refunds, of_day.refunds);
+        add(&mut sums.fees, of_day.fees);
+        add(&mut sums.net, of_day.net);
+    }
+}
+
+/// What other systems did over our accounts, a row for each day and currency.
+fn others_section(rows: Vec<Vec<TableCell>>) -> ReportSection {
+    let labels = [
+        TableColumn::new("day", TableColumnKind::Date),
+        TableColumn::new("account", TableColumnKind::Text),
+        TableColumn::new("currency", TableColumnKind::Text),
+    ];
+    let counted = ["payments", "refunds"].into_iter().flat_map(counted);
     let sums = ["fees_amount", "net_amount"]
         .into_iter()
         .map(|name| TableColumn::new(name, TableColumnKind::Money));
+    ReportSection {
+        name: "others",
+        heading: "Statement lines of other systems, by day",
+        notes: vec![
+            "Lines without an item here that `ours` of the account in payrun.yaml says are not ours. They stand in the statements above."
+                .to_owned(),
+        ],
+        columns: labels.into_iter().chain(counted).chain(sums).collect(),
+        rows,
+        empty: "No statement line of this month is of another system.",
+    }
+}
+
+fn other_row(lane: &str, (day, code): &(String, &str), sums: &OtherSystemsSums) -> Vec<TableCell> {
+    let labels = [
+        TableCell::date(day.parse().ok()),
+        TableCell::text(lane),
+        TableCell::text(*code),
+    ];
+    let counted = [sums.payments, sums.refunds].into_iter();
+    let counted = counted.flat_map(|(lines, minor)| [TableCell::count(lines), money(minor, code)]);
+    let rest = [sums.fees, sums.net].map(|(_, minor)| money(minor, code));
+    labels.into_iter().chain(counted).chain(rest).collect()
+}
+
+/// A sum; the code was a currency when it was counted.
+fn money(minor: i128, code: &str) -> TableCell {
+    Currency::parse(code).map_or(TableCell::Empty, |currency| {
+        TableCell::Money(minor, currency)
+    })
+}
+
+/// A count and its sum.
+fn counted(name: impl std::fmt::Display) -> [TableColumn; 2] {
+    [
+        TableColumn::new(name.to_string(), TableColumnKind::Count),
+        TableColumn::new(format!("{name}{AMOUNT}"), TableColumnKind::Money),
+    ]
+}
+
+fn columns() -> Vec<TableColumn> {
+    let counted = ["payments", "refunds"].into_iter().flat_map(|name| {
+        ["", OF_OTHERS, OURS]
+            .into_iter()
+            .flat_map(move |whose| counted(format!("{name}{whose}")))
+    });
+    // How many lines have a fee tells nobody anything, and would be read as the fee.
+    let sums = ["fees", "net"].into_iter().flat_map(|name| {
+        ["", OF_OTHERS]
+            .map(|whose| TableColumn::new(format!("{name}{whose}{AMOUNT}"), TableColumnKind::Money))
+    });
     let labels = [
         TableColumn::new("account", TableColumnKind::Text),
         TableColumn::new("currency", TableColumnKind::Text),
@@ -134,14 +223,18 @@ fn row(lane: &str, code: &str, days: u64, sums: &CurrencySums) -> Vec<TableCell>
         TableCell::text(code),
         TableCell::count(days),
     ];
-    let money = |minor| {
-        Currency::parse(code).map_or(TableCell::Empty, |currency| {
-            TableCell::Money(minor, currency)
-        })
-    };
-    let counted = [sums.payments, sums.refunds].into_iter();
-    let counted = counted.flat_map(|(lines, minor)| [TableCell::count(lines), money(minor)]);
-    let rest = [sums.fees, sums.net].map(|(_, minor)| money(minor));
+    let others = &sums.others;
+    let sides = [
+        (sums.payments, others.payments),
+        (sums.refunds, others.refunds),
+    ];
+    let counted = sides.into_iter().flat_map(|(all, others)| {
+        let ours = (all.0.saturating_sub(others.0), all.1 - others.1);
+        [all, others, ours]
+    });
+    let counted = counted.flat_map(|(lines, minor)| [TableCell::count(lines), money(minor, code)]);
+    let rest = [sums.fees, others.fees, sums.net, others.net];
+    let rest = rest.map(|(_, minor)| money(minor, code));
     labels.into_iter().chain(counted).chain(rest).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The reports that are kept, by their names: of runs and months (`runs/run-7`, `months/2026-11`),
-//! and of reconciliations (`hk/reconcile-2026-11-30-2026-11-30`). Nothing else in the folder has a
-//! name here, so nothing else can be asked for.
+//! and of reconciliations (`hk/reconcile-2026-11-30-2026-11-30-run-7`, and with `-2` behind it the
+//! second of that run). Nothing else in the folder has a name here, so nothing else can be asked for.
 
 use std::collections::BTreeSet;
 
@@ -29,10 +29,16 @@ pub enum ReportScope {
         from: NaiveDate,
         /// The last day.
         to: NaiveDate,
+        /// The run that made it, and which report of the days it is there; none of one that was
+        /// written before reports were kept apart.
+        made_in: Option<(i64, u32)>,
     },
 }
 
 impl ReportScope {
+    /// The words for the kinds.
+    pub const KINDS: [&str; 3] = ["run", "month", "reconcile"];
+
     /// The report of this name, such as `runs/run-7`; none if no report is called so.
     pub fn parse(name: &str) -> Option<Self> {
         let (folder, file) = name.split_once('/')?;
@@ -46,12 +52,18 @@ impl ReportScope {
             ("months", file) if !file.starts_with("reconcile-") => Self::Month(parse_month(file)?),
             (account, file) => {
                 let days = file.strip_prefix("reconcile-")?;
-                let (from, to) = (days.get(..10)?, days.get(10..)?.strip_prefix('-')?);
+                let (from, rest) = (days.get(..10)?, days.get(10..)?.strip_prefix('-')?);
+                let (to, made_in) = (rest.get(..10)?, rest.get(10..)?);
                 let account = account.to_owned();
                 Self::Reconcile {
                     account: is_account(&account).then_some(account)?,
                     from: from.parse().ok()?,
                     to: to.parse().ok()?,
+                    made_in: match made_in.strip_prefix("-run-") {
+                        None if made_in.is_empty() => None,
+                        None => return None,
+                        Some(made_in) => Some(run_and_version(made_in)?),
+                    },
                 }
             }
         };
@@ -64,7 +76,19 @@ impl ReportScope {
         match self {
             Self::Run(run) => format!("runs/run-{run}"),
             Self::Month(first) => format!("months/{}", first.format("%Y-%m")),
-            Self::Reconcile { account, from, to } => format!("{account}/reconcile-{from}-{to}"),
+            Self::Reconcile {
+                account,
+                from,
+                to,
+                made_in,
+            } => {
+                let made_in = match made_in {
+                    None => String::new(),
+                    Some((run, 1)) => format!("-run-{run}"),
+                    Some((run, version)) => format!("-run-{run}-{version}"),
+                };
+                format!("{account}/reconcile-{from}-{to}{made_in}")
+            }
         }
     }
 
@@ -89,6 +113,12 @@ impl ReportScope {
     pub fn file(&self, format: &str) -> String {
         format!("{FOLDER}/{}.{format}", self.name())
     }
+}
+
+/// `7`, or `7-2` of the second one.
+fn run_and_version(text: &str) -> Option<(i64, u32)> {
+    let (run, version) = text.split_once('-').unwrap_or((text, "1"));
+    Some((run.parse().ok()?, version.parse().ok()?))
 }
 
 /// As payrun.yaml names accounts.
@@ -189,6 +219,8 @@ mod tests {
             "months/2026-11",
             "hk/reconcile-2026-11-01-2026-11-30",
             "runs/reconcile-2026-11-01-2026-11-30",
+            "hk/reconcile-2026-11-01-2026-11-30-run-7",
+            "hk/reconcile-2026-11-01-2026-11-30-run-7-2",
         ] {
             let scope = ReportScope::parse(name).unwrap_or_else(|| panic!("{name}"));
             assert_eq!(scope.name(), name);
@@ -203,6 +235,11 @@ mod tests {
             "HK/reconcile-2026-11-01-2026-11-30",
             "hk/reconcile-2026-11-1-2026-11-30",
             "hk/reconcile-2026-11-01",
+            "hk/reconcile-2026-11-01-2026-11-30-run-",
+            "hk/reconcile-2026-11-01-2026-11-30-run-07",
+            "hk/reconcile-2026-11-01-2026-11-30-run-7-1",
+            "hk/reconcile-2026-11-01-2026-11-30-7",
+            "hk/reconcile-2026-11-01-2026-11-30-run-7-2-3",
             "months/2026-13",
             "months/run-7",
             "run-7",

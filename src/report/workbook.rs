@@ -1,7 +1,11 @@
-//! A report as a workbook: what it is about on the first sheet, and a sheet for each table.
+//! A report as a workbook: what it is about on the first sheet, and a sheet for each table. Printed,
+//! each is as wide as a page.
 
 use super::FinanceReport;
-use crate::export::{ExportError, TableCell, TableColumn, TableColumnKind, TableHead, XlsxTable};
+use crate::export::{
+    ExportError, TableCell, TableColumn, TableColumnKind, TableHead, TableLayout, XlsxTable,
+    page_width,
+};
 
 /// The whole workbook.
 pub(super) fn workbook(report: &FinanceReport) -> Result<Vec<u8>, ExportError> {
@@ -16,19 +20,58 @@ pub(super) fn workbook(report: &FinanceReport) -> Result<Vec<u8>, ExportError> {
             .into(),
         zone: report.zone,
     };
-    let mut table = XlsxTable::begin(Vec::new(), head, None)?;
-    for row in about(report) {
-        table.row(&row)?;
+    let about = about(report);
+    let laid_out = layout(report, &head, &about);
+    let mut table = XlsxTable::begin_page(Vec::new(), head, laid_out)?;
+    for row in &about {
+        table.row(row)?;
     }
     for section in &report.sections {
         let shown = section.shown();
-        table.next_table(section.head(report.zone, &shown))?;
-        for row in &section.rows {
-            let cells: Vec<TableCell> = shown.iter().map(|place| row[*place].clone()).collect();
-            table.row(&cells)?;
+        let cells = |row: &Vec<TableCell>| {
+            let cells = shown.iter().map(|place| row[*place].clone());
+            cells.collect::<Vec<_>>()
+        };
+        let rows: Vec<Vec<TableCell>> = section.rows.iter().map(cells).collect();
+        let head = section.head(report.zone, &shown);
+        let laid_out = layout(report, &head, &rows);
+        table.next_table(head, laid_out)?;
+        for row in &rows {
+            table.row(row)?;
         }
     }
     table.finish().map(|(bytes, _)| bytes)
+}
+
+/// Columns as wide as what is in them.
+fn layout<R: AsRef<[TableCell]>>(
+    report: &FinanceReport,
+    head: &TableHead,
+    rows: &[R],
+) -> TableLayout {
+    let width = |(place, heading): (usize, String)| {
+        let cells = rows.iter().map(|row| &row.as_ref()[place]);
+        let longest = cells.map(|cell| length(cell, report)).max();
+        page_width(&heading, longest.unwrap_or(0))
+    };
+    TableLayout::Page {
+        title: report.title.clone(),
+        widths: head.headings().enumerate().map(width).collect(),
+    }
+}
+
+/// How many characters of usual width a cell has. Those of Chinese take two.
+fn length(cell: &TableCell, report: &FinanceReport) -> usize {
+    let text = cell.plain(report.zone);
+    let letters = text
+        .chars()
+        .map(|letter| 1 + usize::from(!letter.is_ascii()));
+    let apart = match cell {
+        // Thousands stand apart.
+        TableCell::Money(..) | TableCell::Count(_) => text.len() / 3,
+        TableCell::Empty | TableCell::Text(_) | TableCell::Date(_) | TableCell::Instant(_) => 0,
+    };
+    letters.sum::<usize>() + apart
 }
 
 fn about(report: &FinanceReport) -> Vec<[TableCell; 2]> {
@@ -48,7 +91,7 @@ fn about(report: &FinanceReport) -> Vec<[TableCell; 2]> {
         report
             .facts
             .iter()
-            .map(|(name, cell)| named(name, cell.clone())),
+            .map(|(name, cell)| named(&report.fact_name(name, cell), cell.clone())),
     );
     let numbers = report.numbers.iter();
     rows.extend(numbers.map(|(name, count)| named(&name.to_lowercase(), TableCell::count(*count))));

@@ -78,8 +78,8 @@ fn help_lists_every_command_and_the_exit_codes() {
       runs           List runs, newest first
       show           Show a run, or one item with its whole history
       items          List items, or write them into a file for a spreadsheet
-      rows           Write the rejected rows of a run into a file like the one they came from, with the
-                     reasons, to be mended and given again
+      rows           Write the rejected or failed rows of a run into a file like the one they came from,
+                     with the reasons, to be mended and given again
       totals         Add up what was planned, succeeded, failed, is unknown or needs review: of a run,
                      or of the runs of a month
       differences    List what reconciliations found different; say whose a difference is, why it is

@@ -3,13 +3,14 @@
 //! read as it is meant, or refused with what to do.
 
 use encoding_rs::{BIG5, GB18030};
+use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use rust_xlsxwriter::{Format, Workbook, Worksheet};
 use serde_json::{Value, json};
 
 use crate::support::gateways::personal_key;
 use crate::support::service::{Service, days_ago};
-use crate::support::{App, DATE, WORKFLOW};
+use crate::support::{App, DATE, Setup, WORKFLOW, until};
 
 const HEADER: &str = "contract_id,active,plan,amount,currency";
 
@@ -739,6 +740,72 @@ fn rejected_rows_come_back_as_the_file_they_came_from_with_reasons_and_can_be_gi
 }
 
 #[test]
+fn failed_rows_come_back_as_the_file_they_came_from_with_the_gateways_code_in_plain_words() {
+    let text = "签约协议号;active;plan;amount;currency\nWxG1;yes;基础会员;38.00;HKD\nWxG2;yes;Basic;-1;HKD\n\
+                =WxG3-poor;yes;金卡;38.00;HKD\nWxG4-blocked;yes;Basic;12.00;HKD\n";
+    let say = "columns: { contract_id: 签约协议号 }\n      encoding: gb18030";
+    let app = app("c.csv", &GB18030.encode(text).0, say);
+    app.run().exits(3);
+    let told = app.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
+    let told = told.exits(0).says("2 failed rows");
+    assert!(!told.stderr.contains("left out"), "{}", told.stderr);
+    told.says("`payrun retry --run 1 --state failed`");
+    let back = std::fs::read_to_string(app.path("back.csv")).unwrap();
+    let lines: Vec<&str> = back.trim_start_matches('\u{feff}').lines().collect();
+    assert_eq!(
+        lines[0],
+        "签约协议号,active,plan,amount,currency,payrun_line,payrun_reason"
+    );
+    assert_eq!(lines.len(), 3, "{back}");
+    assert!(
+        lines[1].starts_with("'=WxG3-poor,yes,金卡,38.00,HKD,4,")
+            && lines[1].contains("NOT_ENOUGH (declined for now; another day it may succeed)"),
+        "{back}"
+    );
+    assert!(
+        lines[2].starts_with("WxG4-blocked,yes,Basic,12.00,HKD,5,")
+            && lines[2].contains("USER_ACCOUNT_ABNORMAL")
+            && lines[2].ends_with("(declined for good)"),
+        "{back}"
+    );
+    // The rejected row is in the other list, and both at once are none.
+    for which in [&["--failed", "--rejected"][..], &[]] {
+        let both = [&["rows", "1", "-o", "both.csv"], which].concat();
+        app.payrun(&both).exits(2);
+        assert!(!app.path("both.csv").exists());
+    }
+    app.write(
+        "data/c.csv",
+        GB18030
+            .encode("签约协议号;active;plan;amount;currency\nWxG9;yes;Basic;38.00;HKD\n")
+            .0,
+    );
+    app.payrun(&["run", WORKFLOW, "--date", "2026-04-30"])
+        .exits(0);
+    let none = app.payrun(&["rows", "2", "--failed", "-o", "none.csv"]);
+    none.exits(2).says("no row of this run failed");
+    assert!(!app.path("none.csv").exists());
+}
+
+#[test]
+fn a_row_that_is_unknown_is_never_among_the_failed_ones_and_is_named() {
+    let app = App::of(Setup {
+        contracts: format!("{HEADER}\nC-1,yes,Basic,38.00,HKD\nC-2,yes,Basic,38.00,HKD\n"),
+        faults: FaultPlan::only(Fault::ErrorAfter),
+        ..Setup::default()
+    });
+    app.edit(WORKFLOW, "schedule: [", "schedule: [5s, ");
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "1s"])
+        .exits(4);
+    let told = app.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
+    told.exits(2)
+        .says("no row of this run failed; 2 rows are unknown and left out: a call that timed out may have moved money");
+    assert!(!app.path("back.csv").exists());
+    app.payrun(&["run", "--resume", "--wait", "60s"]).exits(0);
+    assert_eq!(app.charges(), 2);
+}
+
+#[test]
 fn sheets_that_are_not_read_are_named_unless_the_workflow_says_which_is_meant() {
     let file = |names: &[&str]| {
         let mut workbook = Workbook::new();
@@ -817,7 +884,9 @@ fn rejected_rows_of_an_uploaded_file_are_had_over_the_api_by_operators() {
         service.token("ann", "operator"),
         service.token("eve", "viewer"),
     );
-    let file = format!("{HEADER}\nWxG1,yes,会员,-1,HKD\nWxG2,yes,Basic,38.00,HKD\n");
+    let file = format!(
+        "{HEADER}\nWxG1,yes,会员,-1,HKD\nWxG2,yes,Basic,38.00,HKD\nWxG3-poor,yes,Basic,38.00,HKD\n"
+    );
     let upload = service.request(Method::POST, "/api/v1/files?format=csv");
     let kept = service.send(upload.bearer_auth(&operator).body(file));
     assert_eq!(kept.status, 200, "{}", kept.body);
@@ -845,6 +914,20 @@ fn rejected_rows_of_an_uploaded_file_are_had_over_the_api_by_operators() {
     assert_eq!(service.get(&viewer, &path).status, 403);
     let none = "/api/v1/exports/rejected-rows?run=99";
     assert_eq!(service.get(&operator, none).status, 404);
+    let failed = path.replace("rejected-rows", "failed-rows");
+    assert_eq!(service.get(&viewer, &failed).status, 403);
+    until("the run has ended", || {
+        let run = format!("/api/v1/runs/{}", run.body["run"]["run"]);
+        service.get(&operator, &run).body["state"] == "finished"
+    });
+    let back = service.get(&operator, &failed);
+    assert_eq!(back.status, 200, "{}", back.body);
+    let text = back.body.as_str().unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.contains("WxG3-poor,yes,Basic,38.00,HKD,4,") && text.contains("NOT_ENOUGH ("),
+        "{text}"
+    );
 }
 
 #[test]

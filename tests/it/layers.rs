@@ -333,7 +333,7 @@ fn only_the_state_machine_and_the_table_of_evidence_make_a_move() {
 }
 
 /// Statements that set the state of items, and why they may.
-const SET_A_STATE: [(&str, &str); 5] = [
+const SET_A_STATE: [(&str, &str); 6] = [
     (
         "crates/ledger/src/approvals/approval_batch.rs",
         "what is planned as waiting for approval: nobody has seen it yet",
@@ -349,6 +349,10 @@ const SET_A_STATE: [(&str, &str); 5] = [
     (
         "crates/ledger/src/planning/reject_contradicted.sql",
         "what is planned as rejected: nobody has seen it yet",
+    ),
+    (
+        "crates/ledger/src/planning/reject_parts.sql",
+        "the same, of a whole that is planned beside its parts",
     ),
     (
         "crates/ledger/src/planning/rejected_rows.rs",

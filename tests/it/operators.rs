@@ -606,3 +606,57 @@ fn an_audit_log_that_was_changed_or_cut_off_is_noticed() {
         .exits(3)
         .says("other tables speak of it");
 }
+
+#[test]
+fn the_exit_code_of_a_run_tells_of_that_run_and_of_no_earlier_one() {
+    let app =
+        App::with_contracts("contract_id,plan,amount,currency,active\nC-1,basic,38.00,HKD,yes\n");
+    let pause = |what: &str| {
+        app.payrun(&[
+            what,
+            "workflow",
+            "deductions",
+            "--author",
+            "ann",
+            "--reason",
+            "a test",
+        ])
+        .exits(0);
+    };
+    pause("pause");
+    // Its own items are open.
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"])
+        .exits(4);
+    let workflow = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    let other = workflow
+        .replace("workflow: deductions", "workflow: others")
+        .replace("contracts.csv", "others.csv");
+    assert_ne!(other, workflow);
+    app.write("workflows/others.yaml", other);
+    let rows = |rows: &str| {
+        app.write(
+            "data/others.csv",
+            format!("contract_id,plan,amount,currency,active\n{rows}"),
+        );
+    };
+    rows("D-1,basic,38.00,HKD,yes\n");
+    let run = |date: &str| {
+        app.payrun(&[
+            "run",
+            "workflows/others.yaml",
+            "--date",
+            date,
+            "--wait",
+            "20s",
+        ])
+    };
+    // All of it succeeded; the other run is named, and stays open.
+    let told = run(DATE).exits(0);
+    told.says("run 1 of deductions").says("run 2 of others");
+    rows("D-2-poor,basic,38.00,HKD,yes\n");
+    run("2026-04-30").exits(3);
+    // Who goes on with what is open hears of all of it.
+    app.payrun(&["run", "--resume", "--wait", "0s"]).exits(4);
+    pause("resume");
+    app.payrun(&["run", "--resume"]).exits(0);
+}

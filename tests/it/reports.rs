@@ -11,7 +11,7 @@ use payrun::sandbox::faults::FaultPlan;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::statements::{day, reconciled};
+use crate::statements::{day, reconciled, reconciled_with};
 use crate::support::gateways::ORDERS;
 use crate::support::service::Service;
 use crate::support::smtp::MailServer;
@@ -173,6 +173,7 @@ fn a_workbook_has_a_sheet_for_each_table_with_numbers_and_dates() {
             "failed",
             "refunds",
             "statements",
+            "others",
             "differences",
             "runs"
         ]
@@ -207,12 +208,53 @@ fn a_workbook_has_a_sheet_for_each_table_with_numbers_and_dates() {
         .iter()
         .map(|row| row[0].to_string())
         .collect();
-    for wanted in ["settled", "open", "time zone", "made", "payrun"] {
+    for wanted in [
+        "settled",
+        "open",
+        "time zone",
+        "made (Asia/Hong_Kong)",
+        "payrun",
+    ] {
         assert!(
             about.contains(&wanted.to_owned()),
             "{wanted} is not in {about:?}"
         );
     }
+}
+
+/// What is in a file of a workbook.
+fn part(workbook: &[u8], name: &str) -> String {
+    let mut archive = zip::ZipArchive::new(Cursor::new(workbook)).unwrap();
+    std::io::read_to_string(archive.by_name(name).unwrap()).unwrap()
+}
+
+#[test]
+fn every_sheet_of_a_month_is_printed_as_wide_as_a_page_with_its_headings() {
+    let app = app();
+    app.payrun(&["report", "month", &this_month(), "-o", "month.xlsx"])
+        .exits(0);
+    let bytes = std::fs::read(app.path("month.xlsx")).unwrap();
+    let workbook = part(&bytes, "xl/workbook.xml");
+    for sheet in 1..=9 {
+        let text = part(&bytes, &format!("xl/worksheets/sheet{sheet}.xml"));
+        for wanted in [
+            "<pageSetUpPr fitToPage=\"1\"/>",
+            "orientation=\"landscape\"",
+            "paperSize=\"9\"",
+            "fitToHeight=\"0\"",
+            "Page &amp;P of &amp;N",
+        ] {
+            assert!(
+                text.contains(wanted),
+                "{wanted} is not in sheet {sheet}: {text}"
+            );
+        }
+    }
+    assert_eq!(
+        workbook.matches("_xlnm.Print_Titles").count(),
+        9,
+        "{workbook}"
+    );
 }
 
 #[test]
@@ -325,6 +367,65 @@ fn what_gateways_settle_is_what_their_statements_say() {
     assert!(sentences.contains(&json!(open)), "{sentences:?}");
 }
 
+#[test]
+fn what_other_systems_did_stands_beside_ours_and_both_add_up_to_the_statements() {
+    for rule in ["ignore", "list"] {
+        let rig = reconciled_with(FaultPlan::NONE, "days: 1", |rig| {
+            let config = rig.folder.path().join("payrun.yaml");
+            let text = std::fs::read_to_string(&config).unwrap();
+            let ruled = format!("kind: wechat\n    others: {rule}\n");
+            let told = text.replacen("kind: wechat\n", &ruled, 1);
+            assert_ne!(told, text, "{text}");
+            std::fs::write(&config, told).unwrap();
+        });
+        let month = this_month();
+        for file in ["month.json", "month.html"] {
+            let (code, said) = rig.payrun(&["report", "month", &month, "-o", file]);
+            assert_eq!(code, Some(0), "{said}");
+        }
+        let read = |file: &str| std::fs::read_to_string(rig.folder.path().join(file)).unwrap();
+        let report: Value = serde_json::from_str(&read("month.json")).unwrap();
+        let of = |account: &str, table: &str| {
+            let rows = report[table].as_array().unwrap();
+            let found = rows.iter().filter(|row| row["account"] == account);
+            found.cloned().collect::<Vec<_>>()
+        };
+        // No payment of the statements has an item here, and none begins as ours do.
+        let [row] = &of("wechat", "statements")[..] else {
+            panic!("{report}")
+        };
+        assert_eq!(row["payments_of_others"], ORDERS, "{row}");
+        assert_eq!(row["payments_of_others_amount"], row["payments_amount"]);
+        assert_eq!(row["fees_of_others_amount"], row["fees_amount"]);
+        assert_eq!(row["net_of_others_amount"], row["net_amount"]);
+        assert_eq!(
+            (&row["payments_ours"], &row["payments_ours_amount"]),
+            (&json!(0), &json!("0.00"))
+        );
+        let [day] = &of("wechat", "others")[..] else {
+            panic!("{report}")
+        };
+        assert_eq!(day["day"], today().to_string());
+        assert_eq!(day["currency"], "HKD");
+        assert_eq!(day["payments"], ORDERS);
+        for sum in ["payments_amount", "fees_amount", "net_amount"] {
+            assert_eq!(day[sum], row[sum], "{sum} of {day}");
+        }
+        let item = &rig.items_of("reconcile-wechat")[0];
+        let told = &item["result"]["sums"]["HKD"]["payments"]["of_others"]["sum"];
+        assert_eq!(day["payments_amount"], *told);
+        // An account without a rule has nothing of others.
+        assert_eq!(of("hipopay", "others"), [] as [Value; 0]);
+        let row = &of("hipopay", "statements")[0];
+        assert_eq!(row["payments_of_others"], 0, "{row}");
+        assert_eq!(row["payments_ours_amount"], row["payments_amount"]);
+        let page = read("month.html");
+        for heading in ["payments of others", "payments ours", "fees amount"] {
+            assert!(page.contains(&format!(">{heading}</th>")), "{page}");
+        }
+    }
+}
+
 /// Plans a run without jobs so many days ago.
 fn empty_run(app: &App, workflow: &str, occurrence: &str, days_ago: i64) {
     let at = chrono::Utc::now() - chrono::TimeDelta::days(days_ago);
@@ -403,6 +504,11 @@ fn the_api_lists_reports_and_gives_only_what_it_lists() {
         ("hk/reconcile-2026-11-01-2026-11-02.html", "<p>a page</p>"),
         ("hk/reconcile-2026-11-01-2026-11-02.csv", "reason\n"),
         ("hk/reconcile-2026-11-01-2026-11-02.json", "{\"a\": 1}"),
+        ("hk/reconcile-2026-11-01-2026-11-02-run-7.html", "<p>7</p>"),
+        (
+            "hk/reconcile-2026-11-01-2026-11-02-run-9-2.html",
+            "<p>9</p>",
+        ),
         ("hk/notes.txt", "mine"),
         ("secret.html", "mine"),
         ("runs/run-1.html", "<p>run 1</p>"),
@@ -431,14 +537,41 @@ fn the_api_lists_reports_and_gives_only_what_it_lists() {
         names,
         [
             "hk/reconcile-2026-11-01-2026-11-02",
+            "hk/reconcile-2026-11-01-2026-11-02-run-7",
+            "hk/reconcile-2026-11-01-2026-11-02-run-9-2",
             "months/2026-11",
             "runs/run-1"
         ],
         "{listed}"
     );
     let only = service.get(&viewer, "/api/v1/reports?kind=reconcile").body;
-    let reconciled = &only["reports"][0];
-    assert_eq!(only["reports"].as_array().unwrap().len(), 1, "{only}");
+    let of_days = only["reports"].as_array().unwrap();
+    assert_eq!(of_days.len(), 3, "{only}");
+    let named = |name: &str| {
+        of_days
+            .iter()
+            .find(|report| report["name"] == name)
+            .unwrap()
+    };
+    for (end, run) in [
+        ("", Value::Null),
+        ("-run-7", json!(7)),
+        ("-run-9-2", json!(9)),
+    ] {
+        let name = format!("hk/reconcile-2026-11-01-2026-11-02{end}");
+        assert_eq!(named(&name)["run"], run, "{only}");
+    }
+    let told = app
+        .payrun(&["report", "list", "--kind", "reconcile"])
+        .exits(0);
+    let told = told.says("hk/reconcile-2026-11-01-2026-11-02-run-9-2");
+    assert_eq!(
+        told.stdout.matches("reconcile-2026").count(),
+        3,
+        "{}",
+        told.stdout
+    );
+    let reconciled = named("hk/reconcile-2026-11-01-2026-11-02");
     assert_eq!(
         (
             &reconciled["account"],

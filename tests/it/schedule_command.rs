@@ -23,7 +23,7 @@ fn project(schedule: &str) -> App {
 const WEEKLY: &str = "{ cron: '30 9 * * 4', timezone: Asia/Shanghai, calendars: [cn] }";
 
 #[test]
-fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
+fn the_list_shows_local_time_zone_and_what_a_calendar_moved() {
     let app = project(WEEKLY);
     app.write(
         "workflows/night.yaml",
@@ -43,10 +43,10 @@ fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
         .payrun(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15"])
         .exits(0);
     insta::assert_snapshot!(autumn.stdout, @r#"
-    WORKFLOW    LOCAL TIME                   INSTANT               NOTE
-    deductions  Thu 2026-10-08 09:30 +08:00  2026-10-08T01:30:00Z  moved from Thu 2026-10-01 (cn: National Day)
-    deductions  Thu 2026-10-08 09:30 +08:00  2026-10-08T01:30:00Z
-    deductions  Thu 2026-10-15 09:30 +08:00  2026-10-15T01:30:00Z
+    WORKFLOW    LOCAL TIME                   TIME ZONE      NOTE
+    deductions  Thu 2026-10-08 09:30 +08:00  Asia/Shanghai  moved from Thu 2026-10-01 (cn: National Day)
+    deductions  Thu 2026-10-08 09:30 +08:00  Asia/Shanghai
+    deductions  Thu 2026-10-15 09:30 +08:00  Asia/Shanghai
     "#);
     let spring = app
         .payrun(&[
@@ -60,9 +60,9 @@ fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
         ])
         .exits(0);
     insta::assert_snapshot!(spring.stdout, @r#"
-    WORKFLOW  LOCAL TIME                   INSTANT               NOTE
-    night     Sun 2027-03-28 03:00 +02:00  2027-03-28T01:00:00Z  02:30 does not exist on this day
-    night     Mon 2027-03-29 02:30 +02:00  2027-03-29T00:30:00Z
+    WORKFLOW  LOCAL TIME                   TIME ZONE      NOTE
+    night     Sun 2027-03-28 03:00 +02:00  Europe/Berlin  02:30 does not exist on this day
+    night     Mon 2027-03-29 02:30 +02:00  Europe/Berlin
     "#);
     app.edit(
         "workflows/night.yaml",
@@ -81,8 +81,8 @@ fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
         ])
         .exits(0);
     insta::assert_snapshot!(quarters.stdout, @r#"
-    WORKFLOW  LOCAL TIME                   INSTANT               NOTE
-    night     Sun 2027-03-28 02:00 +01:00  2027-03-28T01:00:00Z  01:00 does not exist on this day; fires once for 01:15, 01:30, 01:45 too
+    WORKFLOW  LOCAL TIME                   TIME ZONE      NOTE
+    night     Sun 2027-03-28 02:00 +01:00  Europe/London  01:00 does not exist on this day; fires once for 01:15, 01:30, 01:45 too
     "#);
     let skipped = app
         .payrun(&["schedule", "fire", "night", "2027-03-28T01:15"])
@@ -198,11 +198,11 @@ fn a_phone_s_calendar_moves_payments_from_days_off_only() {
         .payrun(&["schedule", "--from", "2026-10-01", "--until", "2026-10-31"])
         .exits(0);
     insta::assert_snapshot!(listed.stdout, @r#"
-    WORKFLOW    LOCAL TIME                   INSTANT               NOTE
-    deductions  Thu 2026-10-08 09:30 +08:00  2026-10-08T01:30:00Z  moved from Sat 2026-10-03 (phone: National Day (off))
-    deductions  Sat 2026-10-10 09:30 +08:00  2026-10-10T01:30:00Z
-    deductions  Mon 2026-10-19 09:30 +08:00  2026-10-19T01:30:00Z  moved from Sat 2026-10-17 (phone: Saturday)
-    deductions  Fri 2026-10-23 09:30 +08:00  2026-10-23T01:30:00Z
+    WORKFLOW    LOCAL TIME                   TIME ZONE      NOTE
+    deductions  Thu 2026-10-08 09:30 +08:00  Asia/Shanghai  moved from Sat 2026-10-03 (phone: National Day (off))
+    deductions  Sat 2026-10-10 09:30 +08:00  Asia/Shanghai
+    deductions  Mon 2026-10-19 09:30 +08:00  Asia/Shanghai  moved from Sat 2026-10-17 (phone: Saturday)
+    deductions  Fri 2026-10-23 09:30 +08:00  Asia/Shanghai
     "#);
     app.payrun(&["check"])
         .exits(0)
@@ -461,9 +461,9 @@ fn a_line_of_quartz_fires_and_check_says_how_its_days_were_counted() {
         .payrun(&["schedule", "--from", "2026-11-28", "--until", "2026-12-01"])
         .exits(0);
     insta::assert_snapshot!(list.stdout, @r#"
-    WORKFLOW    LOCAL TIME                   INSTANT               NOTE
-    deductions  Mon 2026-11-30 09:30 +08:00  2026-11-30T01:30:00Z
-    deductions  Tue 2026-12-01 09:30 +08:00  2026-12-01T01:30:00Z
+    WORKFLOW    LOCAL TIME                   TIME ZONE      NOTE
+    deductions  Mon 2026-11-30 09:30 +08:00  Asia/Shanghai
+    deductions  Tue 2026-12-01 09:30 +08:00  Asia/Shanghai
     "#);
     app.payrun(&["check"]).exits(0).says(
         "deductions: day of week 2-6 is MON, TUE, WED, THU, FRI, as Quartz counts (Sunday = 1)",

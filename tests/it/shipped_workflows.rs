@@ -164,6 +164,56 @@ fn what_customs_filing_fails_customs_redeclare_declares_again() {
 }
 
 #[test]
+fn the_rows_that_customs_refused_come_back_and_are_filed_again_once_they_are_mended() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let rows = ["S-1", "S-2-fail"].map(|sub_order| {
+        let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
+        format!(
+            "{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308072310,Li\n"
+        )
+    });
+    let header =
+        "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
+    rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
+    let filing = ship(&rig, "customs-filing");
+    assert_eq!(rig.to_the_end(&filing), Some(3));
+    let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("the gateway is asked what it has"), "{told}");
+    let back = std::fs::read_to_string(rig.folder.path().join("back.csv")).unwrap();
+    assert!(
+        back.lines().count() == 2 && back.contains("S-2-fail"),
+        "{back}"
+    );
+    assert!(back.contains("mend what the customs refuse"), "{back}");
+    rig.write("back.csv", back.replace("18.00,2.00", "17.00,3.00"));
+    let again = ["run", &filing, "--input", "back.csv", "--wait", "20s"];
+    let (code, told) = rig.payrun(&again);
+    assert_eq!(code, Some(0), "{told}");
+    // It was filed again, so it is no failed row any more.
+    let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "none.csv"]);
+    assert!(
+        code == Some(2) && told.contains("no row of this run failed"),
+        "{told}"
+    );
+    // What was accepted is modified by a file of its own; the same change twice is one.
+    let modified = rows[0]
+        .replace("18.00,2.00", "16.00,4.00")
+        .replace("Li\n", "Li,1\n");
+    let header = header.replace("name\n", "name,change\n");
+    rig.write("modify.csv", header + &modified);
+    let modify = ship(&rig, "customs-modify");
+    assert_eq!(rig.to_the_end(&modify), Some(0));
+    assert_eq!(rig.to_the_end(&modify), Some(0));
+    assert_eq!(states(&rig.items_of("modify")), ["succeeded", "skipped"]);
+    let customs = rig.totals("wechat").customs;
+    assert_eq!(
+        (customs.modified, customs.filed["SHENZHEN"]["SUCCESS"]),
+        (2, 2)
+    );
+}
+
+#[test]
 fn a_months_end_charges_declares_and_fetches_the_statement() {
     let rig = Rig::new(FaultPlan::NONE);
     let header = "contract_id,plan,amount,sub_order,active\n";

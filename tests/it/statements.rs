@@ -35,8 +35,14 @@ pub fn day(days: &str) -> String {
 /// Runs the day to its end: the payments of the project's beginning are not in the ledger, which is
 /// a difference.
 pub fn reconciled(plan: FaultPlan, days: &str) -> Rig {
+    reconciled_with(plan, days, |_| {})
+}
+
+/// The same, with what is changed in the project before.
+pub fn reconciled_with(plan: FaultPlan, days: &str, change: impl FnOnce(&Rig)) -> Rig {
     let rig = Rig::new(plan);
     rig.write("day.yaml", day(days));
+    change(&rig);
     assert_eq!(rig.to_the_end("day.yaml"), Some(3));
     rig
 }

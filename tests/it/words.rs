@@ -95,14 +95,14 @@ fn compared<'a>(text: &'a str, column: &str) -> Vec<Vec<&'a str>> {
 }
 
 /// The words of a type.
-type Words = BTreeSet<&'static str>;
+type KnownWords = BTreeSet<&'static str>;
 
-fn words<T: Copy>(all: &[T], spelt: impl Fn(T) -> &'static str) -> Words {
+fn words<T: Copy>(all: &[T], spelt: impl Fn(T) -> &'static str) -> KnownWords {
     all.iter().map(|one| spelt(*one)).collect()
 }
 
 /// The kinds of job that come with payrun.
-fn job_kinds() -> Words {
+fn job_kinds() -> KnownWords {
     let files = std::fs::read_dir(root().join("jobs")).unwrap();
     let name = |file: std::io::Result<std::fs::DirEntry>| {
         let path = file.unwrap().path();
@@ -114,7 +114,7 @@ fn job_kinds() -> Words {
 
 /// The columns that hold words, each with the types of which it may hold one: which, its table
 /// says.
-fn columns() -> Vec<(&'static str, Vec<Words>)> {
+fn columns() -> Vec<(&'static str, Vec<KnownWords>)> {
     let state = || words(&State::ALL, State::as_str);
     let differences = || words(&DifferenceState::ALL, DifferenceState::as_str);
     vec![
@@ -303,8 +303,8 @@ fn compared_in_rust(code: &str) -> Vec<&str> {
     for sign in ["== ", "!= "] {
         for (at, _) in code.match_indices(sign) {
             let right = &code[at + sign.len()..];
-            let end = if right.starts_with('"') {
-                right[1..].find('"').map_or(0, |end| end + 2)
+            let end = if let Some(text) = right.strip_prefix('"') {
+                text.find('"').map_or(0, |end| end + 2)
             } else if right.starts_with("(\"") {
                 right.find(')').unwrap_or(0)
             } else {
@@ -340,7 +340,7 @@ fn literals(code: &str) -> impl Iterator<Item = &str> {
 /// Also where it names a word by the way.
 #[test]
 fn the_checker_compares_with_words_of_the_types() {
-    let known: Words = [
+    let known: KnownWords = [
         words(&State::ALL, State::as_str),
         words(&EventKind::ALL, EventKind::as_str),
         words(&AttemptKind::ALL, AttemptKind::as_str),
@@ -387,8 +387,11 @@ fn strings(code: &str) -> Vec<String> {
         } else if let Some(letter) = from.strip_prefix('\'') {
             // A character, which may be a quotation mark; or a lifetime.
             let end = match letter.strip_prefix('\\') {
-                Some(escaped) => escaped.find('\'').map(|end| end + 3),
-                None => letter.char_indices().nth(1).map(|(end, _)| end),
+                Some(escaped) => {
+                    let mut behind = escaped.char_indices().skip(1);
+                    behind.find(|(_, c)| *c == '\'').map(|(end, _)| end + 2)
+                }
+                None => letter.char_indices().nth(1).map(|(end, _)| end + 1),
             };
             let end = end.filter(|end| from[*end..].starts_with('\''));
             rest = &from[end.map_or(1, |end| end + 1)..];
@@ -436,7 +439,7 @@ fn long_statements_are_files_of_their_own() {
     }
     assert!(seen > 200, "{seen}");
     assert_eq!(long, Vec::<String>::new());
-    let code = "let a = '\"'; // \"no\"\nlet b: &'a str = \"one \\\n   two \\\"three\\\"\";";
+    let code = "let a = ['\"', '\\'', '\\\"', '\\n']; // \"no\"\nlet b: &'a str = \"one \\\n   two \\\"three\\\"\";";
     assert_eq!(strings(code), ["one two \\\"three\\\""]);
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// A total at the end of a statement that is not what its lines come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +181,51 @@ impl fmt::Display for DifferenceState {
     }
 }
 
+/// Who looks after a difference: the name of a person or a group, as people write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferenceOwner(String);
+
+/// A text that is the name of nobody who could look after a difference.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "an owner has 1 to {} characters; this one has {length}",
+    DifferenceOwner::MAX
+)]
+pub struct InvalidOwner {
+    /// How many characters it has, blanks around it left out.
+    pub length: usize,
+}
+
+impl DifferenceOwner {
+    /// The longest name, in characters.
+    pub const MAX: usize = 100;
+
+    /// The owner of this name; blanks around it do not count.
+    ///
+    /// # Errors
+    /// [`InvalidOwner`] if it is empty or too long.
+    pub fn parse(name: &str) -> Result<Self, InvalidOwner> {
+        let name = name.trim();
+        let length = name.chars().count();
+        if (1..=Self::MAX).contains(&length) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(InvalidOwner { length })
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DifferenceOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What happens to a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DifferenceEvent {
@@ -277,6 +323,21 @@ mod tests {
                 assert_eq!(follows, *said, "{state} {event:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_owner_has_a_name_that_is_not_too_long() {
+        let longest = "李".repeat(DifferenceOwner::MAX);
+        for (name, owner) in [(" li ", "li"), (longest.as_str(), longest.as_str())] {
+            assert_eq!(DifferenceOwner::parse(name).unwrap().to_string(), owner);
+        }
+        for (name, length) in [("  ", 0), (format!("{longest}!").as_str(), 101)] {
+            assert_eq!(DifferenceOwner::parse(name), Err(InvalidOwner { length }));
+        }
+        assert_eq!(
+            InvalidOwner { length: 240 }.to_string(),
+            "an owner has 1 to 100 characters; this one has 240"
+        );
     }
 
     #[test]

@@ -104,6 +104,14 @@ pub enum ScheduleError {
         /// What payrun takes in this field.
         expected: &'static str,
     },
+    /// Not a day of a month.
+    #[error(
+        "\"{text}\" is no day of a month: write 1 to 31; in a shorter month 29, 30 and 31 are its last day"
+    )]
+    DayOfMonth {
+        /// What was given.
+        text: String,
+    },
     /// Not a time of day.
     #[error("\"{text}\" is no time of day (write it like \"02:30\")")]
     TimeOfDay {
@@ -188,7 +196,8 @@ impl Schedule {
                 let number = u32::try_from(*day)
                     .ok()
                     .filter(|day| (1..=31).contains(day));
-                let number = number.ok_or_else(|| DAY.refuse(&day.to_string()))?;
+                let text = day.to_string();
+                let number = number.ok_or(ScheduleError::DayOfMonth { text })?;
                 (
                     format!("every month on {day} at {at}"),
                     DayRule::Clamped(number),
@@ -733,7 +742,16 @@ mod tests {
             "\"8\" is no day of week; it takes 0 to 7, ranges, lists and steps such as */5, or a name from sun to sat"
         );
         assert!(Schedule::every(&FiringInterval::Day, "2:30", Hong_Kong).is_err());
-        assert!(Schedule::every(&FiringInterval::Month(32), "02:30", Hong_Kong).is_err());
+        let monthly = |day| Schedule::every(&FiringInterval::Month(day), "02:30", Hong_Kong);
+        for day in [-1, 0, 32, i64::MAX] {
+            assert_eq!(
+                monthly(day).unwrap_err().to_string(),
+                format!(
+                    "\"{day}\" is no day of a month: write 1 to 31; in a shorter month 29, 30 and 31 are its last day"
+                )
+            );
+        }
+        assert!(monthly(1).is_ok() && monthly(31).is_ok());
     }
 
     #[test]

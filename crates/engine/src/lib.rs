@@ -37,7 +37,9 @@ use payrun_project::config::Config;
 use payrun_project::job_kinds::JobKinds;
 use payrun_system::clock::Clock;
 pub use planning::plan_permits::{PlanPermit, PlanPermits};
-pub use reconcile::LineOutcome;
+pub use reconcile::{
+    LineOutcome, LinesAndSum, OtherSystemsDays, OtherSystemsSums, lines_of_others,
+};
 use references::ReferenceKey;
 use vault::Vault;
 

@@ -106,6 +106,7 @@ pub use reads::open_jobs::{OpenJob, RunProgress};
 pub use reads::run_sums::{FailureSum, TimeSum};
 pub use reads::run_totals::{EarlierProblems, Total};
 pub use reads::runs::{JobRow, RunRow, WhoseJob};
+pub use reads::unsuccessful_lines::UnsuccessfulLine;
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
 pub use reports::report_queue::{DueReport, MadeReport};
 pub use schedules::occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};

@@ -310,6 +310,8 @@ fn wrong(node: &YamlNode, expected: &str, source: &SourceText) -> Diagnostic {
         Some(scalar) if scalar.kind != ScalarKind::Null && !source.is_confidential() => {
             format!("\"{}\"", shown(&scalar.text))
         }
+        // It has what is expected, but for its size.
+        Some(_) if expected.starts_with(node.what()) => "another one".to_owned(),
         Some(_) | None => node.what().to_owned(),
     };
     source.diagnostic(node.at, format!("expected {expected}, found {given}"))

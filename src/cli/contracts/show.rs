@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{cut, print_table, say, say_json, table};
+use super::super::wall_clock::WallClock;
 use super::list::as_json;
 use super::{account_of, find, gateway_name};
 use crate::app::Project;
@@ -70,7 +71,7 @@ pub(super) async fn run(context: &Context, args: &ContractShowArgs) -> Result<Ex
     } else {
         print_terms(&project, &contract, today);
         print_periods(&contract, &periods, today);
-        print_changes(&changes);
+        print_changes(&changes, WallClock::of(&project));
     }
     Ok(Exit::Success)
 }
@@ -249,11 +250,11 @@ fn state(period: &PeriodRow) -> String {
     }
 }
 
-fn print_changes(changes: &[ChangeRow]) {
-    let mut rows = table(&["at", "by", "what", "why"]);
+fn print_changes(changes: &[ChangeRow], clock: WallClock) {
+    let mut rows = table(&[&clock.heading("at"), "by", "what", "why"]);
     for change in changes {
         rows.add_row([
-            change.at.to_string(),
+            clock.cell(change.at),
             cut(&change.who, 20),
             change.what.to_string(),
             cut(&change.why, 90),

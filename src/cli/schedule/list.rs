@@ -184,13 +184,15 @@ fn note(timetable: &Timetable, firing: &Firing) -> String {
     notes.join("; ")
 }
 
+/// The time zone of the schedule.
+fn zone_of(entry: &UpcomingFiring) -> Option<chrono_tz::Tz> {
+    let schedule = entry.workflow.schedule.as_ref();
+    schedule.map(|scheduling| scheduling.timetable.schedule().zone())
+}
+
 /// The wall clock at the instant, with its offset.
 fn local(entry: &UpcomingFiring, format: &str) -> String {
-    let zone = entry
-        .workflow
-        .schedule
-        .as_ref()
-        .map(|scheduling| scheduling.timetable.schedule().zone());
+    let zone = zone_of(entry);
     let at = DateTime::<Utc>::from_timestamp_millis(entry.firing.at.millis()).unwrap_or_default();
     zone.map(|zone| at.with_timezone(&zone).format(format).to_string())
         .unwrap_or_default()
@@ -200,13 +202,13 @@ fn print(entries: &[UpcomingFiring], workflows: &[Arc<Workflow>], more: bool) {
     if entries.is_empty() {
         say("nothing fires by itself in this span");
     } else {
-        let mut rows = table(&["workflow", "local time", "instant", "note"]);
+        let mut rows = table(&["workflow", "local time", "time zone", "note"]);
         for entry in entries {
             let local = local(entry, "%a %Y-%m-%d %H:%M %:z");
             rows.add_row([
                 entry.workflow.name.clone(),
                 local,
-                entry.firing.at.to_string(),
+                zone_of(entry).map_or("", |zone| zone.name()).to_owned(),
                 entry.note.clone(),
             ]);
         }
@@ -225,11 +227,7 @@ fn print(entries: &[UpcomingFiring], workflows: &[Arc<Workflow>], more: bool) {
 }
 
 fn entry_json(entry: &UpcomingFiring) -> Value {
-    let zone = entry
-        .workflow
-        .schedule
-        .as_ref()
-        .map(|scheduling| scheduling.timetable.schedule().zone().name());
+    let zone = zone_of(entry).map(|zone| zone.name());
     json!({
         "workflow": entry.workflow.name,
         "occurrence": entry.firing.nominal.to_string(),

@@ -7,16 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{OldestFirstQuery, page_size};
-use crate::domain::difference::{DifferenceReason, DifferenceState};
+use crate::domain::difference::{DifferenceOwner, DifferenceReason, DifferenceState};
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{JsonBody, Path, Query};
 use crate::ledger::{DIFFERENCES_AT_ONCE, DifferenceChange, DifferenceFilter};
 use crate::view::{DifferenceEventView, DifferenceView};
-
-/// The longest name of an owner, in characters.
-const OWNER_MAX: usize = 100;
 
 /// Which differences.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -197,13 +194,11 @@ pub(super) async fn change(
     if wanted.owner.is_some() && wanted.action != DifferenceAction::Assign {
         return refused("owner belongs to assign".to_owned());
     }
-    let owner = wanted.owner.map(|owner| owner.trim().to_owned());
-    if owner
-        .as_ref()
-        .is_some_and(|owner| !(1..=OWNER_MAX).contains(&owner.chars().count()))
-    {
-        return refused(format!("owner has 1 to {OWNER_MAX} characters"));
-    }
+    let owner = wanted.owner.as_deref().map(DifferenceOwner::parse);
+    let owner = match owner.transpose() {
+        Ok(owner) => owner,
+        Err(invalid) => return refused(invalid.to_string()),
+    };
     let what = match wanted.action {
         DifferenceAction::Assign => DifferenceChange::Assign(owner),
         DifferenceAction::Comment => DifferenceChange::Comment,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 use super::differences::DifferencesQuery;
 use super::items::states;
 use crate::errors::chain;
-use crate::export::rejected_rows::{FileAsked, RejectedRows, RejectedRowsError};
+use crate::export::rows_to_mend::{FileAsked, RowsToMend, RowsToMendError, RowsWanted};
 use crate::export::totals::{TotalsDimension, TotalsQuery, TotalsSpan, parse_month};
 use crate::export::{self, ExportContext, ExportQuery, TableFormat, TableOptions};
 use crate::http::App;
@@ -61,10 +61,10 @@ pub(super) struct ExportItemsQuery {
     key: Option<String>,
 }
 
-/// Which rejected rows.
+/// Which rejected or failed rows.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct RejectedRowsQuery {
+pub(super) struct RowsToMendQuery {
     /// The run.
     run: i64,
     /// Which job, if several took rows from a file.
@@ -169,35 +169,77 @@ pub(super) async fn differences(
 
 /// The rejected rows of a run as the file that they came from, with the reason of each, to be mended
 /// and given again. The run must have read an uploaded file or one of the project
-#[utoipa::path(get, path = "/exports/rejected-rows", tag = "exports", params(RejectedRowsQuery, ExportFormatQuery),
+#[utoipa::path(get, path = "/exports/rejected-rows", tag = "exports", params(RowsToMendQuery, ExportFormatQuery),
     responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
                          description = "The file"), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn rejected_rows(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<RejectedRowsQuery>,
+    Query(query): Query<RowsToMendQuery>,
     Query(format): Query<ExportFormatQuery>,
 ) -> Result<Response, ApiError> {
-    let job = query.job.as_deref();
-    let rows = RejectedRows::find(app.engine(), query.run, job, FileAsked::Caller).await?;
-    let name = format!("rejected-rows-of-run-{}", query.run);
-    send(app, caller, ExportQuery::RejectedRows(rows), &format, &name)
+    rows_to_mend(app, caller, (query, format), RowsWanted::Rejected).await
 }
 
-impl From<RejectedRowsError> for ApiError {
-    fn from(error: RejectedRowsError) -> Self {
+/// The header that says what is not in a list of failed rows.
+const LEFT_OUT: HeaderName = HeaderName::from_static("payrun-left-out");
+
+/// The failed rows of a run as the file that they came from, with the reason of each and the
+/// gateway's code in plain words, to be mended. A row of which it is not known what became of it is
+/// left out, and the header `payrun-left-out` says so. The run must have read an uploaded file or
+/// one of the project
+#[utoipa::path(get, path = "/exports/failed-rows", tag = "exports", params(RowsToMendQuery, ExportFormatQuery),
+    responses((status = 200, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = String,
+                         description = "The file",
+                         headers(("payrun-left-out" = String, description = "How many rows are unknown, need review or have not ended, and are left out"))),
+              (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn failed_rows(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<RowsToMendQuery>,
+    Query(format): Query<ExportFormatQuery>,
+) -> Result<Response, ApiError> {
+    rows_to_mend(app, caller, (query, format), RowsWanted::Failed).await
+}
+
+async fn rows_to_mend(
+    app: App,
+    caller: Caller,
+    (query, format): (RowsToMendQuery, ExportFormatQuery),
+    wanted: RowsWanted,
+) -> Result<Response, ApiError> {
+    let job = (query.run, query.job.as_deref());
+    let rows = RowsToMend::find(app.engine(), job, wanted, FileAsked::Caller).await?;
+    let name = format!("{}-rows-of-run-{}", wanted.as_str(), query.run);
+    let left_out = rows.left_out.sentences().join("; ");
+    let rows = ExportQuery::RowsToMend(Box::new(rows));
+    let mut response = send(app, caller, rows, &format, &name)?;
+    if let Ok(left_out) = HeaderValue::from_str(&left_out)
+        && !left_out.is_empty()
+    {
+        response.headers_mut().insert(LEFT_OUT, left_out);
+    }
+    Ok(response)
+}
+
+impl From<RowsToMendError> for ApiError {
+    fn from(error: RowsToMendError) -> Self {
         match error {
-            RejectedRowsError::Ledger(error) => error.into(),
-            error @ RejectedRowsError::NoSuchRun(_) => Self::not_found(chain(&error)),
-            error @ RejectedRowsError::WhichJob(_) => Self::invalid(chain(&error)),
-            RejectedRowsError::NoFile => Self::conflict("no_file", chain(&error)),
-            RejectedRowsError::NothingRejected => Self::conflict("nothing_rejected", chain(&error)),
-            RejectedRowsError::OtherFile(_) => Self::conflict(
+            RowsToMendError::Ledger(error) => error.into(),
+            error @ RowsToMendError::NoSuchRun(_) => Self::not_found(chain(&error)),
+            error @ RowsToMendError::WhichJob(_) => Self::invalid(chain(&error)),
+            RowsToMendError::NoFile => Self::conflict("no_file", chain(&error)),
+            RowsToMendError::NothingRejected => Self::conflict("nothing_rejected", chain(&error)),
+            error @ RowsToMendError::NothingFailed(_) => {
+                Self::conflict("nothing_failed", chain(&error))
+            }
+            RowsToMendError::OtherFile(_) => Self::conflict(
                 "other_file",
                 "the file that the run has read is not there any more, or is another by now",
             ),
-            RejectedRowsError::Upload(error) => {
+            RowsToMendError::Upload(error) => {
                 tracing::error!(error = chain(&error), "an uploaded file cannot be read");
                 Self::unavailable("uploaded files cannot be read at present; the log says why")
             }

@@ -181,6 +181,7 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(bulk::bulk))
         .routes(routes!(differences::change))
         .routes(routes!(exports::rejected_rows))
+        .routes(routes!(exports::failed_rows))
         .routes(routes!(uploads::upload))
 }
 

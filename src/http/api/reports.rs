@@ -19,9 +19,6 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
 use crate::report::stored_reports::{self, ReportScope, StoredReport};
 
-/// The kinds of reports.
-const KINDS: [&str; 3] = ["run", "month", "reconcile"];
-
 /// What a page may do: look as it does, and nothing else.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
@@ -51,11 +48,12 @@ pub(super) struct ReportsPage {
 /// A report.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReportView {
-    /// Its name: `runs/run-7`, `months/2026-11`, `hk/reconcile-2026-11-30-2026-11-30`.
+    /// Its name: `runs/run-7`, `months/2026-11`, `hk/reconcile-2026-11-30-2026-11-30-run-7`.
     name: String,
     /// `run`, `month` or `reconcile`.
     kind: &'static str,
-    /// Of a run: its id.
+    /// Of a run: its id. Of a reconciliation: the run that made it; none of one from before reports of
+    /// the same days were kept apart.
     run: Option<i64>,
     /// Of a month: `2026-11`.
     month: Option<String>,
@@ -93,10 +91,10 @@ pub(super) async fn list(
 ) -> Result<Json<ReportsPage>, ApiError> {
     let size = page_size(query.limit)? as usize;
     let kind = query.kind.as_deref();
-    if kind.is_some_and(|kind| !KINDS.contains(&kind)) {
+    if kind.is_some_and(|kind| !ReportScope::KINDS.contains(&kind)) {
         return Err(ApiError::invalid(format!(
             "kind is one of {}",
-            KINDS.join(", ")
+            ReportScope::KINDS.join(", ")
         )));
     }
     let files = &app.engine().files;
@@ -149,7 +147,13 @@ fn view(app: &App, report: &StoredReport) -> ReportView {
             month: Some(first.format("%Y-%m").to_string()),
             ..empty
         },
-        ReportScope::Reconcile { account, from, to } => ReportView {
+        ReportScope::Reconcile {
+            account,
+            from,
+            to,
+            made_in,
+        } => ReportView {
+            run: made_in.map(|(run, _)| run),
             account: Some(account.clone()),
             from: Some(from.to_string()),
             to: Some(to.to_string()),

@@ -835,7 +835,7 @@ impl BillingWorld {
                 ContractEvent::Resumed | ContractEvent::Ended => {
                     stopped.extend(since.take().map(|since| (since, at)))
                 }
-                _ => {}
+                ContractEvent::Imported | ContractEvent::Changed | ContractEvent::Reopened => {}
             }
         }
         stopped

@@ -1,7 +1,7 @@
 //! Differences of reconciliations: each is kept once, changes as persons and evidence say, and is
 //! found by what is known of it.
 
-use payrun::domain::difference::{DifferenceReason, DifferenceState};
+use payrun::domain::difference::{DifferenceOwner, DifferenceReason, DifferenceState};
 use payrun::domain::money::{Amount, Currency};
 use payrun::ledger::{
     Difference, DifferenceChange, DifferenceFilter, DifferenceRow, DifferenceSpan, Ledger, LineKind,
@@ -171,7 +171,7 @@ fn what_was_closed_and_is_found_again_is_new_and_what_changed_meanwhile_is_not_c
 fn differences_are_found_by_what_is_known_of_them() {
     on_every_engine(|place| async move {
         let ledger = with_three(&place).await;
-        let assign = DifferenceChange::Assign(Some("li".to_owned()));
+        let assign = DifferenceChange::Assign(Some(DifferenceOwner::parse("li").unwrap()));
         ledger
             .change_differences(&[2], &assign, &by("ann"), at(2))
             .await

@@ -18,7 +18,7 @@ pub enum Times {
 use Times::{Daily, Hourly, MonthEnd};
 
 /// Every workflow of `workflows/`, and the schedule it is given where its file has none.
-pub const WORKFLOWS: [(&str, Times, &str); 15] = [
+pub const WORKFLOWS: [(&str, Times, &str); 16] = [
     ("cancel-orders", Daily(7, 5), "\"5 7 * * *\""),
     (
         "check-buyers",
@@ -26,6 +26,7 @@ pub const WORKFLOWS: [(&str, Times, &str); 15] = [
         "{ every: day, at: \"08:10\", overlap: queue }",
     ),
     ("customs-filing", Hourly(20), ""),
+    ("customs-modify", Daily(13, 10), "\"10 13 * * *\""),
     ("customs-redeclare", Daily(13, 40), "\"40 13 * * *\""),
     ("daily-reconciliation", Daily(10, 15), ""),
     ("daily-statements", Daily(10, 15), ""),

@@ -173,6 +173,11 @@ impl World {
                 ),
             ),
             (
+                "modify",
+                "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name,change\n"
+                    .to_owned(),
+            ),
+            (
                 "payments",
                 format!("payment,amount,currency,description\n{payments}"),
             ),

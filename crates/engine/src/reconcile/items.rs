@@ -26,9 +26,10 @@ pub(super) async fn look(
         until: span.until,
     };
     let kinds: Vec<&str> = context
+        .items
         .payments
         .iter()
-        .chain(&context.refunds)
+        .chain(&context.items.refunds)
         .copied()
         .collect();
     let mut after_job = 0;

@@ -11,6 +11,7 @@ use super::findings::{ClosedItem, CurrencyTotals, Findings, ReconcileCounts};
 use super::line_verdict::{
     EARLIER, LineOutcome, LineVerdict, OtherFee, other_fee, receipt, shown, verdict,
 };
+use super::named_items::{NamedItems, nameless, numbers};
 use super::{ReconcileContext, ReconcileFailure};
 use payrun_domain::answer::Receipt;
 use payrun_domain::difference::DifferenceReason;
@@ -65,10 +66,10 @@ fn others_rule(
     books: &BookedItems,
 ) -> Option<OthersRule> {
     let ownership = context.ownership?;
-    let is_ours = line.kind == LineKind::Other
-        || books.item(line).is_some()
-        || ownership.is_ours([&line.order_no, &line.refund_no]);
-    (!is_ours).then_some(ownership.others)
+    books
+        .items
+        .is_others(line, ownership)
+        .then_some(ownership.others)
 }
 
 /// A total that is not what the lines come to.
@@ -93,10 +94,7 @@ pub(super) fn of_summary(day: &str, remark: &SummaryRemark) -> Difference {
 
 /// What the lines of a page are held against.
 pub(super) struct BookedItems {
-    payments: HashMap<String, BookedItem>,
-    refunds: HashMap<String, BookedItem>,
-    /// By the gateway's number of the refund, where the line has no other.
-    receipts: HashMap<String, BookedItem>,
+    items: NamedItems,
     /// The payments that items of ours have taken back.
     taken_back: HashSet<String>,
     /// Where a number stands for the first time.
@@ -108,44 +106,20 @@ impl BookedItems {
         context: &ReconcileContext<'_>,
         page: &[StatementLine],
     ) -> Result<Self, LedgerError> {
-        let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
-            let lines = page.iter().filter(|line| kinds.contains(&line.kind));
-            lines
-                .map(number)
-                .filter(|number| !number.is_empty())
-                .collect::<HashSet<_>>()
-                .into_iter()
-                .collect()
-        };
-        let orders = numbers(&[LineKind::Payment, LineKind::Reversal], |line| {
-            &line.order_no
-        });
-        let refunds = numbers(&[LineKind::Refund], |line| &line.refund_no);
-        let nameless = page
-            .iter()
-            .filter(|line| line.kind == LineKind::Refund && line.refund_no.is_empty());
-        let nameless: Vec<(&str, &str)> = nameless
-            .map(|line| (&*line.transaction_id, &*line.refund_id))
-            .collect();
-        let (ledger, lane) = (context.ledger, context.lane);
         let mut first = HashMap::new();
         for kind in [LineKind::Payment, LineKind::Reversal] {
-            let listed = context
-                .listed(
-                    NumberKind::Order,
-                    &[kind],
-                    &numbers(&[kind], |line| &line.order_no),
-                )
-                .await?;
+            let orders = numbers(page, &[kind], |line| &line.order_no);
+            let listed = context.listed(NumberKind::Order, &[kind], &orders).await?;
             first.extend(
                 listed
                     .into_iter()
                     .map(|(number, listed)| ((kind, false, number), listed)),
             );
         }
-        let ids: Vec<&str> = nameless
-            .iter()
-            .map(|(_, id)| *id)
+        let refunds = numbers(page, &[LineKind::Refund], |line| &line.refund_no);
+        let ids: Vec<&str> = nameless(page)
+            .into_iter()
+            .map(|(_, id)| id)
             .filter(|id| !id.is_empty())
             .collect();
         for (by, numbers) in [(NumberKind::Refund, &refunds), (NumberKind::RefundId, &ids)] {
@@ -157,41 +131,16 @@ impl BookedItems {
                     .map(|(number, listed)| ((LineKind::Refund, by_id, number), listed)),
             );
         }
-        let taken_back = taken_back(
-            context,
-            &numbers(&[LineKind::Reversal], |line| &line.order_no),
-        )
-        .await?;
-        let receipts = ledger
-            .refunds_with_receipt(lane, &context.refunds, context.payments_of, &nameless)
-            .await?;
+        let reversals = numbers(page, &[LineKind::Reversal], |line| &line.order_no);
         Ok(Self {
-            payments: by_number(
-                ledger
-                    .items_by_order_no(lane, &context.payments, &orders)
-                    .await?,
-            ),
-            refunds: by_number(
-                ledger
-                    .items_by_order_no(lane, &context.refunds, &refunds)
-                    .await?,
-            ),
-            receipts: receipts
-                .into_iter()
-                .filter_map(|item| Some((item.receipt.clone()?, item)))
-                .collect(),
-            taken_back,
+            items: NamedItems::of(&context.items, page).await?,
+            taken_back: taken_back(context, &reversals).await?,
             first,
         })
     }
 
     fn item(&self, line: &StatementLine) -> Option<&BookedItem> {
-        match line.kind {
-            LineKind::Payment | LineKind::Reversal => self.payments.get(&line.order_no),
-            LineKind::Refund if line.refund_no.is_empty() => self.receipts.get(&line.refund_id),
-            LineKind::Refund => self.refunds.get(&line.refund_no),
-            LineKind::Other => None,
-        }
+        self.items.item(line)
     }
 
     /// Whether the number stood in a statement before this line.
@@ -240,15 +189,6 @@ async fn taken_back(
     Ok(succeeded
         .filter_map(|item| by_key.get(&item.key()).map(|order| (*order).to_owned()))
         .collect())
-}
-
-fn by_number(items: Vec<BookedItem>) -> HashMap<String, BookedItem> {
-    let numbers = |item: BookedItem| {
-        item.numbers()
-            .map(|number| (number.as_str().to_owned(), item.clone()))
-            .collect::<Vec<_>>()
-    };
-    items.into_iter().flat_map(numbers).collect()
 }
 
 /// What the gateway says it took, gave back, keeps and settles.

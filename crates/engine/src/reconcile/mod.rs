@@ -11,11 +11,14 @@ mod follow_up;
 mod items;
 mod line_verdict;
 mod lines;
+mod named_items;
+mod others;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use line_verdict::LineOutcome;
+pub use others::{LinesAndSum, OtherSystemsDays, OtherSystemsSums, lines_of_others};
 
 use std::collections::HashMap;
 
@@ -28,8 +31,8 @@ use crate::attempt::AttemptContext;
 use crate::file_store::FilesError;
 use day_range::DayRange;
 use findings::Findings;
+use named_items::AccountItems;
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
-use payrun_domain::ids::KeyHash;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{Ledger, LedgerError, LineKind, ListedNumber, NumberKind, StatementRow};
@@ -49,12 +52,8 @@ struct ReconcileContext<'a> {
     ledger: &'a Ledger,
     clock: &'a Clock,
     lane: &'a str,
-    /// What payments of this account are remembered under.
-    payments_of: KeyHash,
-    /// The kinds whose items stand in statements as payments.
-    payments: Vec<&'a str>,
-    /// And as refunds.
-    refunds: Vec<&'a str>,
+    /// Where items of the account are looked for.
+    items: AccountItems<'a>,
     /// The kinds whose items take payments back.
     reversals: Vec<&'a JobKind>,
     account: &'a str,
@@ -83,6 +82,9 @@ enum ReconcileFailure {
     /// The report could not be written.
     #[error("the report could not be written")]
     Files(#[from] FilesError),
+    /// The item of the reconciliation is nowhere.
+    #[error("the item of this reconciliation is not in the ledger")]
+    NoItem,
     /// It takes longer than the claim holds.
     #[error(
         "it takes longer than the claim holds; reconcile fewer days, or give the account a longer timeout"
@@ -173,21 +175,13 @@ async fn reconcile(
         ));
     }
     let (day_before, day_after) = order.window.neighbours();
-    let of_kind = |side| {
-        let kinds = job_kinds
-            .by_name
-            .values()
-            .filter(|kind| kind.in_statement == Some(side));
-        kinds.map(|kind| kind.name.as_str()).collect()
-    };
     let is_reversal = |kind: &&JobKind| kind.in_statement == Some(StatementRole::Reversal);
+    let zone = context.engine.config.timezone;
     let context = ReconcileContext {
         ledger,
         clock,
         lane,
-        payments_of: KeyHash::of(&context.account.identity, "payment", ""),
-        payments: of_kind(StatementRole::Payment),
-        refunds: of_kind(StatementRole::Refund),
+        items: AccountItems::of(ledger, job_kinds, (lane, &context.account.identity)),
         reversals: job_kinds
             .by_name
             .values()
@@ -211,6 +205,10 @@ async fn reconcile(
         fee_rate: order.fee_rate,
         until: context.claimed.lease_until,
     };
+    let item = ledger
+        .item(context.item)
+        .await?
+        .ok_or(ReconcileFailure::NoItem)?;
     let mut found = Findings::default();
     lines::read(&context, &statements, &mut found).await?;
     items::look(&context, &mut found).await?;
@@ -222,7 +220,9 @@ async fn reconcile(
         lane,
         from: &context.ends.0,
         to: &context.ends.1,
+        run: item.run_id,
         made_at: clock.now(),
+        zone,
     };
     let written = report::write(files, &about, &found).await?;
     let state = if found.new_and_open() > 0 {
@@ -262,7 +262,7 @@ fn log_new(context: &ReconcileContext<'_>, found: &Findings) {
 impl ReconcileContext<'_> {
     /// As what items of a kind stand in statements.
     fn side(&self, kind: &str) -> LineKind {
-        if self.refunds.contains(&kind) {
+        if self.items.refunds.contains(&kind) {
             LineKind::Refund
         } else {
             LineKind::Payment

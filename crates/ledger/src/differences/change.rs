@@ -12,7 +12,7 @@ use crate::audit::NewAuditEntry;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use payrun_domain::actor::Authorization;
-use payrun_domain::difference::{DifferenceEvent, DifferenceState, next};
+use payrun_domain::difference::{DifferenceEvent, DifferenceOwner, DifferenceState, next};
 use payrun_domain::time::Timestamp;
 
 const DOING: &str = "changing differences";
@@ -25,7 +25,7 @@ pub const DIFFERENCES_AT_ONCE: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DifferenceChange {
     /// This person looks after it; none: nobody does.
-    Assign(Option<String>),
+    Assign(Option<DifferenceOwner>),
     /// Nothing but the note.
     Comment,
     /// It is known why it is there.
@@ -115,7 +115,7 @@ impl Ledger {
                 continue;
             };
             let owner = if let DifferenceChange::Assign(owner) = change {
-                owner.clone()
+                owner.as_ref().map(|owner| owner.as_str().to_owned())
             } else {
                 row.owner.clone()
             };

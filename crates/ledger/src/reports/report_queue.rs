@@ -17,8 +17,11 @@ use payrun_domain::time::Timestamp;
 /// For how long a report is claimed: making one takes seconds.
 const LEASE: Duration = Duration::from_secs(300);
 
-/// A report whose lease does not hold ($1: now, $2: the end of a lease that begins now); one that ends
-/// later was written by a clock that was ahead.
+/// How much later a lease may end than one that begins now: another process may have read its clock
+/// a moment later. What ends later still was written by a clock that was ahead.
+const LATEST: Duration = Duration::from_secs(600);
+
+/// A report whose lease does not hold ($1: now, $2: when a lease may end at the latest).
 const DUE: &str = "select name, run_id, due_at from reports where due_at is not null \
     and (lease_until is null or lease_until <= $1 or lease_until > $2) order by due_at limit 1";
 
@@ -79,8 +82,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then none is claimed.
     pub async fn claim_report(&self, now: Timestamp) -> Result<Option<DueReport>, LedgerError> {
-        let until = now.plus(LEASE);
-        let due = sqlx::query(DUE).bind(now.millis()).bind(until.millis());
+        let (until, latest) = (now.plus(LEASE), now.plus(LATEST));
+        let due = sqlx::query(DUE).bind(now.millis()).bind(latest.millis());
         // Asked many times for each time that there is something: looking takes no write lock.
         let Some(row) = due.fetch_optional(&self.read).await.map_err(failed)? else {
             return Ok(None);
@@ -92,12 +95,13 @@ impl Ledger {
         };
         let mut tx = self.begin_write("claiming a report").await?;
         let claim = "update reports set lease_until = $3 where name = $1 and due_at = $4 \
-                     and (lease_until is null or lease_until <= $2 or lease_until > $3)";
+                     and (lease_until is null or lease_until <= $2 or lease_until > $5)";
         let claimed = sqlx::query(claim)
             .bind(&report.name)
             .bind(now.millis())
             .bind(until.millis())
             .bind(report.due_at)
+            .bind(latest.millis())
             .execute(tx.connection())
             .await
             .map_err(failed)?;
@@ -247,6 +251,32 @@ fn made_row(row: &AnyRow) -> Result<MadeReport, sqlx::Error> {
 mod tests {
     use super::*;
     use crate::tests::{place, steps};
+
+    #[tokio::test]
+    async fn one_that_is_claimed_is_left_to_its_process_also_by_who_read_the_clock_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let ledger = Ledger::open(&path).await.unwrap();
+        let at = |millis| Timestamp::from_millis(1_000_000_000 + millis);
+        ledger
+            .want_month_report("months/2026-11", at(0))
+            .await
+            .unwrap();
+        let claimed = ledger.claim_report(at(50)).await.unwrap();
+        assert!(claimed.is_some());
+        let lease = i64::try_from(LEASE.as_millis()).unwrap();
+        for moment in [40, 50, 60, 50 + lease - 1] {
+            assert_eq!(
+                ledger.claim_report(at(moment)).await.unwrap(),
+                None,
+                "{moment}"
+            );
+        }
+        assert!(ledger.claim_report(at(50 + lease)).await.unwrap().is_some());
+        // A clock that was hours ahead holds nothing up.
+        assert!(ledger.claim_report(at(-3_600_000)).await.unwrap().is_some());
+        ledger.close().await;
+    }
 
     #[tokio::test]
     async fn reports_are_found_by_their_indexes() {

@@ -193,10 +193,13 @@ static DAILY: [FieldSpec; 2] = [
     ),
 ];
 
+/// The days of a month.
+const DAYS: std::ops::RangeInclusive<i64> = 1..=31;
+
 static MONTHLY: [FieldSpec; 3] = [
     FieldSpec::optional(
         "on",
-        ValueShape::Integer(1, 31),
+        ValueShape::Integer(*DAYS.start(), *DAYS.end()),
         "The day of the next month: 2 if not given; 31 is the last of a shorter one.",
     ),
     FieldSpec::optional(
@@ -283,7 +286,11 @@ impl FileContext<'_> {
     }
 
     fn monthly(&mut self, node: &YamlNode, zone: chrono_tz::Tz) -> Option<MonthlyReport> {
-        let day = integer_of(node, "on").unwrap_or(2);
+        // What else stands there, its field has refused.
+        let day = match node.get("on") {
+            None => 2,
+            Some(_) => integer_of(node, "on").filter(|day| DAYS.contains(day))?,
+        };
         let time = text_of(node, "at").unwrap_or("08:00");
         let at = Schedule::every(&FiringInterval::Month(day), time, zone);
         let at = at

@@ -429,7 +429,11 @@ jobs:
         ] {
             assert_eq!(with(good), "", "{good}");
         }
-        assert!(with("{ every: month, on: 32, at: 09:30 }").contains("day of month"));
+        for day in ["32", "0", "first", "1.5"] {
+            let refused = with(&format!("{{ every: month, on: {day}, at: 09:30 }}"));
+            let told = format!("\"{day}\" is no day of a month: write 1 to 31");
+            assert!(refused.contains(&told), "{refused}");
+        }
         assert!(with("{ every: month, at: 09:30 }").contains("needs on"));
         assert!(with("{ every: day, at: 25:00 }").contains("no time of day"));
         assert!(

@@ -142,7 +142,14 @@ impl Compiler<'_> {
         match (every, on) {
             ("day", None) => Some(FiringInterval::Day),
             ("week", Some((_, day))) => Some(FiringInterval::Week(day)),
-            ("month", Some((_, day))) => Some(FiringInterval::Month(day.parse().unwrap_or(0))),
+            ("month", Some((at, text))) => match text.parse() {
+                Ok(day) => Some(FiringInterval::Month(day)),
+                Err(_) => {
+                    let text = shown(text);
+                    self.refuse(at, ScheduleError::DayOfMonth { text }.to_string());
+                    None
+                }
+            },
             ("day", Some((at, _))) => {
                 self.refuse(at, "every: day takes no on");
                 None

@@ -69,11 +69,12 @@ fn head(about: &ReportHeading<'_>, found: &Findings) -> String {
         .map(|(name, count)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", grouped(*count)))
         .collect();
     format!(
-        "<header>\n<h1>Reconciliation of {}</h1>\n<p class=\"about\">{} to {}, days as the gateway counts them (Beijing) · made {}</p>\n{}\n<dl>{facts}</dl>\n</header>\n",
+        "<header>\n<h1>Reconciliation of {}</h1>\n<p class=\"about\">{} to {}, days as the gateway counts them (Beijing) · run {} · made {}</p>\n{}\n<dl>{facts}</dl>\n</header>\n",
         escape(about.lane),
         escape(about.from),
         escape(about.to),
-        about.made_at,
+        about.run,
+        about.made(),
         verdict(found)
     )
 }

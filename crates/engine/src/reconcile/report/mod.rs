@@ -10,6 +10,8 @@ mod json;
 mod table;
 
 use bytes::Bytes;
+use chrono::DateTime;
+use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -24,7 +26,21 @@ pub(super) struct ReportHeading<'a> {
     pub lane: &'a str,
     pub from: &'a str,
     pub to: &'a str,
+    /// The run that reconciles.
+    pub run: i64,
     pub made_at: Timestamp,
+    /// On whose clock people read when it was made.
+    pub zone: Tz,
+}
+
+impl ReportHeading<'_> {
+    /// When it was made, on the clock of the project.
+    fn made(&self) -> String {
+        let made_at = DateTime::from_timestamp_millis(self.made_at.millis()).unwrap_or_default();
+        let made_at = made_at.with_timezone(&self.zone);
+        let zone = self.zone.name();
+        format!("{} ({zone})", made_at.format("%Y-%m-%d %H:%M:%S"))
+    }
 }
 
 /// Where the report is.
@@ -37,31 +53,55 @@ pub(super) struct ReportFiles {
     pub digest: String,
 }
 
-/// Writes the report, in place of an earlier one of the same days.
+/// How often one run may reconcile the same days, each time with another report.
+const VERSIONS: u32 = 1_000;
+
+/// Writes the report beside those of the same days that other runs, or this one, wrote before: what
+/// a reconciliation said stays to be read. The same findings again take the same name. The page
+/// comes last: where it is, the report is whole.
 pub(super) async fn write(
     files: &Files,
     about: &ReportHeading<'_>,
     found: &Findings,
 ) -> Result<ReportFiles, FilesError> {
-    let name = |extension| {
-        format!(
-            "reports/{}/reconcile-{}-{}.{extension}",
-            about.lane, about.from, about.to
-        )
+    let report = Bytes::from(json::report(about, found));
+    let digest = hex::encode(Sha256::digest(&report));
+    let mut version = 1;
+    let (name, json) = loop {
+        let name = name(about, version);
+        match files.keep(&format!("{name}.json"), report.clone()).await {
+            Ok(json) => break (name, json),
+            Err(FilesError::Other { .. }) if version < VERSIONS => version += 1,
+            Err(error) => return Err(error),
+        }
     };
-    let json = json::report(about, found);
-    let digest = hex::encode(Sha256::digest(json.as_bytes()));
     let csv = files
-        .replace(&name("csv"), Bytes::from(table::report(found)))
+        .replace(&format!("{name}.csv"), Bytes::from(table::report(found)))
         .await?;
-    let page = html::report(about, found, &csv);
-    let json = files.replace(&name("json"), Bytes::from(json)).await?;
+    let page = Bytes::from(html::report(about, found, &csv));
     Ok(ReportFiles {
         csv,
         json,
-        html: files.replace(&name("html"), Bytes::from(page)).await?,
+        html: files.replace(&format!("{name}.html"), page).await?,
         digest,
     })
+}
+
+/// Without the format: `reports/hk/reconcile-2026-11-01-2026-11-30-run-7`, and with `-2` behind it
+/// the second of that run.
+fn name(about: &ReportHeading<'_>, version: u32) -> String {
+    let ReportHeading {
+        lane,
+        from,
+        to,
+        run,
+        ..
+    } = about;
+    let name = format!("reports/{lane}/reconcile-{from}-{to}-run-{run}");
+    match version {
+        1 => name,
+        _ => format!("{name}-{version}"),
+    }
 }
 
 /// The table, the JSON and the page, where nothing is written.

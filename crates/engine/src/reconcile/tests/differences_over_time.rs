@@ -3,7 +3,7 @@
 
 use super::reconcile_fixture::{Fate, World, at, facts, paid};
 use payrun_domain::actor::{Actor, Authorization, Reason};
-use payrun_domain::difference::{DifferenceReason, DifferenceState};
+use payrun_domain::difference::{DifferenceOwner, DifferenceReason, DifferenceState};
 use payrun_domain::item::State;
 use payrun_ledger::{DifferenceChange, DifferenceFilter, DifferenceRow, StatementLine};
 use payrun_project::config::{OthersRule, StatementOwnership};
@@ -333,7 +333,7 @@ async fn persons_say_whose_it_is_and_why_and_each_word_is_kept() {
     world.statement(DAY, [paid(1, "A", "10 HKD")]).await;
     reconciled(&world, DAY, DAY).await;
     let [row] = rows(&world).await.try_into().unwrap();
-    let assign = DifferenceChange::Assign(Some("li".to_owned()));
+    let assign = DifferenceChange::Assign(Some(DifferenceOwner::parse("li").unwrap()));
     change(&world, row.id, assign, "the shop's till").await;
     change(
         &world,

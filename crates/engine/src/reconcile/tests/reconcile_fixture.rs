@@ -435,9 +435,35 @@ impl World {
         serde_json::from_str(&self.file(from, to, "json")).unwrap()
     }
 
+    /// A file of the newest report of these days.
     pub fn file(&self, from: &str, to: &str, extension: &str) -> String {
-        let name = format!("files/reports/hk/reconcile-{from}-{to}.{extension}");
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+        let names = self.reports().into_iter();
+        let begin = format!("reconcile-{from}-{to}-run-");
+        let of_run = |name: &String| {
+            name.strip_prefix(&begin)?
+                .strip_suffix(extension)?
+                .trim_end_matches('.')
+                .parse::<i64>()
+                .ok()
+        };
+        let newest = names
+            .filter(|name| of_run(name).is_some())
+            .max_by_key(of_run);
+        let place = self
+            .folder
+            .path()
+            .join("files/reports/hk")
+            .join(newest.unwrap());
+        std::fs::read_to_string(place).unwrap()
+    }
+
+    /// The names of all files of reports.
+    pub fn reports(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.folder.path().join("files/reports/hk")).unwrap();
+        let names = folder.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
     }
 
     /// The item of this key.

@@ -106,6 +106,8 @@ async fn the_page_shows_the_same_totals_and_escapes_what_others_wrote() {
         assert!(!page.contains(dangerous), "{dangerous}");
     }
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    let zone = world.engine.config.timezone.name();
+    assert!(page.contains(&format!(" ({zone})</p>")), "{zone}: {page}");
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="));
     let report = world.report(DAY, DAY);
     let sums = &report["sums"];
@@ -145,17 +147,52 @@ async fn the_page_shows_the_same_totals_and_escapes_what_others_wrote() {
 }
 
 #[tokio::test]
-async fn the_same_days_again_replace_the_report() {
+async fn every_reconciliation_of_the_same_days_keeps_its_report() {
     let world = world().await;
-    let before = world.file(DAY, DAY, "csv");
+    let first = world.reports();
+    let before: Vec<String> = ["csv", "json", "html"]
+        .map(|end| world.file(DAY, DAY, end))
+        .into();
     world.reconcile(DAY, DAY, "0.5").await;
-    assert_ne!(world.file(DAY, DAY, "csv"), before);
-    assert_eq!(
-        std::fs::read_dir(world.folder.path().join("files/reports/hk"))
-            .unwrap()
-            .count(),
-        3
-    );
+    assert_ne!(world.file(DAY, DAY, "csv"), before[0]);
+    let after = world.reports();
+    assert_eq!((first.len(), after.len()), (3, 6), "{after:?}");
+    assert!(first.iter().all(|name| after.contains(name)), "{after:?}");
+    let folder = world.folder.path().join("files/reports/hk");
+    let kept: Vec<String> = first
+        .iter()
+        .map(|name| std::fs::read_to_string(folder.join(name)).unwrap())
+        .collect();
+    assert!(kept.iter().all(|text| before.contains(text)), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_reconciles_the_same_days_twice_has_two_reports_and_the_same_findings_one() {
+    let world = world().await;
+    let about = ReportHeading {
+        lane: "hk",
+        from: DAY,
+        to: DAY,
+        run: 99,
+        made_at: Timestamp::from_millis(0),
+        zone: chrono_tz::Asia::Hong_Kong,
+    };
+    let mut found = Findings::default();
+    let files = &world.engine.files;
+    let first = report::write(files, &about, &found).await.unwrap();
+    let again = report::write(files, &about, &found).await.unwrap();
+    assert_eq!(first, again);
+    found.counts.lines = 7;
+    let second = report::write(files, &about, &found).await.unwrap();
+    for (one, other, end) in [
+        (&first.html, &second.html, "html"),
+        (&first.csv, &second.csv, "csv"),
+        (&first.json, &second.json, "json"),
+    ] {
+        assert!(one.ends_with(&format!("-run-99.{end}")), "{one}");
+        assert!(other.ends_with(&format!("-run-99-2.{end}")), "{other}");
+    }
+    assert_eq!(report::write(files, &about, &found).await.unwrap(), second);
 }
 
 /// The cells of a table's body, tags left out.
@@ -227,7 +264,9 @@ fn what_is_too_much_to_list_is_counted_and_told() {
         lane: "hk",
         from: DAY,
         to: DAY,
+        run: 1,
         made_at: Timestamp::from_millis(0),
+        zone: chrono_tz::Asia::Hong_Kong,
     };
     let [table, json, page] = report::texts(&about, &found, "kept.csv");
     assert!(

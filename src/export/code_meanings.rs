@@ -1,12 +1,12 @@
 //! What a code means, in plain words: as the outcome tables of the job kinds have it.
 
+use super::ExportContext;
 use crate::domain::answer::{Cause, DeclineClass};
-use crate::export::ExportContext;
 use crate::job_kinds::OutcomeMeaning;
 use crate::ledger::JobRow;
 
 /// What a code of a job's gateway says.
-pub(super) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String {
+pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String {
     if code.is_empty() {
         return "no answer with a code: a person said so, or it is no longer kept".to_owned();
     }
