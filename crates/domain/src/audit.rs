@@ -66,9 +66,9 @@ impl AuditHash {
     /// From the 64 digits it prints as.
     ///
     /// ```
-    /// use payrun_domain::audit::Link;
-    /// assert_eq!(Link::parse(&Link::BEGIN.to_string()), Some(Link::BEGIN));
-    /// assert_eq!(Link::parse("12"), None);
+    /// use payrun_domain::audit::AuditHash;
+    /// assert_eq!(AuditHash::parse(&AuditHash::BEGIN.to_string()), Some(AuditHash::BEGIN));
+    /// assert_eq!(AuditHash::parse("12"), None);
     /// ```
     pub fn parse(digits: &str) -> Option<Self> {
         if digits.len() != 64 || !digits.is_ascii() {
