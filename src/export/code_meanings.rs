@@ -21,13 +21,7 @@ pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String
 fn meaning(context: &ExportContext, job: &JobRow, code: &str) -> Option<String> {
     let gateway = context.config.gateways.get(&job.lane)?.kind.as_str();
     let kind = context.job_kinds.by_name.get(&job.kind)?;
-    let operations = kind.gateways.get(gateway)?;
-    let lookup = operations.lookup.iter().flat_map(|lookup| &lookup.outcomes);
-    let rows = operations
-        .submit_outcomes
-        .iter()
-        .chain(&operations.query_outcomes)
-        .chain(lookup);
+    let rows = kind.gateways.get(gateway)?.outcomes();
     rows.filter(|row| row.code.as_deref().or(row.state.as_deref()) == Some(code))
         .find_map(|row| match row.meaning {
             OutcomeMeaning::Declined(class, _) => {

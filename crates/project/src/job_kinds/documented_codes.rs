@@ -62,13 +62,7 @@ fn sources() -> BTreeSet<String> {
     let mut sources = BTreeSet::new();
     for kind in JobKinds::built_in().by_name.values() {
         for operations in kind.gateways.values() {
-            let lookup = operations.lookup.iter().flat_map(|lookup| &lookup.outcomes);
-            let rows = operations
-                .submit_outcomes
-                .iter()
-                .chain(&operations.query_outcomes)
-                .chain(lookup);
-            sources.extend(rows.map(|row| row.source.clone()));
+            sources.extend(operations.outcomes().map(|row| row.source.clone()));
         }
     }
     sources

@@ -289,6 +289,15 @@ pub struct Operations {
 }
 
 impl Operations {
+    /// Every row of its outcome tables: of submitting, of querying, of the lookup.
+    pub fn outcomes(&self) -> impl Iterator<Item = &OutcomeRow> {
+        let lookup = self.lookup.iter().flat_map(|lookup| &lookup.outcomes);
+        self.submit_outcomes
+            .iter()
+            .chain(&self.query_outcomes)
+            .chain(lookup)
+    }
+
     /// Whether some refusal spends the order number, so that the next one would be used.
     pub fn spends_numbers(&self) -> bool {
         let spends =
