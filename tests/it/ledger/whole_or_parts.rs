@@ -10,6 +10,7 @@ use payrun::ledger::{
     ActionResult, ItemPart, LedgerError, NewItem, OperatorAction, PlanWriter, RejectedRow,
 };
 
+use super::corrupt::place_of;
 use super::ledger_fixture::{LedgerWorker, answered, at, done, item, planning};
 use super::{LedgerPlace, on_every_engine};
 
@@ -264,6 +265,22 @@ fn what_an_earlier_run_plans_as_a_whole_no_later_one_plans_by_parts_until_it_has
             assert_eq!(back, ActionResult::Clashes(1));
             worker.assert_sound().await;
         }
+    });
+}
+
+#[test]
+fn what_an_item_is_for_that_cannot_be_read_is_not_taken_for_nothing_when_it_is_tried_again() {
+    on_every_engine(|place| async move {
+        let worker = LedgerWorker::with(&place, &[part(1, "P-1", "")]).await;
+        settle_one(&worker, declined()).await;
+        place
+            .run("update items set part_of = unhex('01') where id = 1")
+            .await;
+        let retried = worker
+            .ledger
+            .apply_action(1, &OperatorAction::Retry, &by(), at(3))
+            .await;
+        assert_eq!(place_of(retried), "items 1 part_of");
     });
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::db::stored_values;
 use crate::error::LedgerError;
@@ -109,19 +110,27 @@ impl PlanWriter {
             .fetch_all(self.connection().await?)
             .await
             .map_err(failed)?;
-        let mut refusals = Vec::with_capacity(rejected.len());
-        for row in &rejected {
-            let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
+        self.refusals_of_planned(job_id, &rejected, reason)
+    }
+
+    /// Rows of items that were planned and are rejected now, as refusals; the totals follow them.
+    pub(super) fn refusals_of_planned(
+        &mut self,
+        job_id: i64,
+        rows: &[AnyRow],
+        reason: &str,
+    ) -> Result<Vec<RejectedRow>, LedgerError> {
+        let failed = |source| LedgerError::of("refusing rows that were planned", source);
+        let mut refusals = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id: i64 = row.try_get("id").map_err(failed)?;
+            let amount = amount_of(row, id)?;
             self.total_changes.add(job_id, amount, State::Planned, -1);
             self.total_changes.add(job_id, amount, State::Rejected, 1);
             refusals.push(RejectedRow {
                 line: stored_values::unsigned(
                     row.try_get("line").map_err(failed)?,
-                    (
-                        "items",
-                        &row.try_get::<i64, _>("id").map_err(failed)?,
-                        "line",
-                    ),
+                    ("items", &id, "line"),
                 )?,
                 key: row.try_get("key").map_err(failed)?,
                 state: State::Rejected,

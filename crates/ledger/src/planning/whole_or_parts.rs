@@ -18,7 +18,7 @@ use crate::db::location::DbKind;
 use crate::db::stored_values;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
-use crate::items::item_rows::{amount_of, hex, list};
+use crate::items::item_rows::{hex, list};
 use crate::planning::plan::PlanWriter;
 use crate::planning::planned_items::NewItem;
 use crate::planning::rejected_rows::{RejectedRow, refusal_of};
@@ -337,28 +337,7 @@ impl PlanWriter {
             .fetch_all(self.connection().await?)
             .await
             .map_err(failed)?;
-        let mut refusals = Vec::with_capacity(rejected.len());
-        for row in &rejected {
-            let id: i64 = row.try_get("id").map_err(failed)?;
-            let amount = amount_of(row, id)?;
-            self.total_changes.add(job_id, amount, State::Planned, -1);
-            self.total_changes.add(job_id, amount, State::Rejected, 1);
-            refusals.push(RejectedRow {
-                line: stored_values::unsigned(
-                    row.try_get("line").map_err(failed)?,
-                    ("items", &id, "line"),
-                )?,
-                key: row.try_get("key").map_err(failed)?,
-                state: State::Rejected,
-                reason: reason.to_owned(),
-                duplicate_of: None,
-                alarming: false,
-                amount,
-                was_planned: true,
-                is_changed: false,
-            });
-        }
-        Ok(refusals)
+        self.refusals_of_planned(job_id, &rejected, reason)
     }
 }
 
@@ -451,11 +430,11 @@ async fn clashes(
 /// [`LedgerError::Busy`] while a plan adds such items.
 pub(crate) async fn clash_of(tx: &mut WriteTx, row: &AnyRow) -> Result<Option<i64>, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
+    let id: i64 = row.try_get("id").map_err(failed)?;
     let of: Option<&[u8]> = row.try_get("part_of").map_err(failed)?;
-    let Some(of) = of.and_then(KeyHash::from_bytes) else {
+    let Some(of) = stored_values::key_hash(of, ("items", &id, "part_of"))? else {
         return Ok(None);
     };
-    let id: i64 = row.try_get("id").map_err(failed)?;
     let text = |column: &'static str| -> Result<String, LedgerError> {
         let text: Option<String> = row.try_get(column).map_err(failed)?;
         text.ok_or_else(|| LedgerError::corrupt("items", id, column))
