@@ -137,7 +137,7 @@ pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock:
                 per: Duration::from_secs(1),
             },
             slots: 128,
-            wants: vec![JobQuota {
+            quotas: vec![JobQuota {
                 job_id,
                 kind: "deduct".into(),
                 slots: 128,

@@ -80,7 +80,7 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
     Ok(exit)
 }
 
-/// Has a wish granted for the items that are meant, and says whether anything was to be done; what
+/// Applies an action to the items that are meant, and says whether anything was to be done; what
 /// cannot be granted is said and spoils nothing.
 pub(super) async fn act_on_items(
     context: &Context,

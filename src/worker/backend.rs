@@ -255,12 +255,12 @@ async fn try_fetch(
             next.since(now).clamp(Duration::from_millis(1), IDLE)
         })
     };
-    let wants: Vec<JobQuota> = due
+    let quotas: Vec<JobQuota> = due
         .into_iter()
         .map(|job| quota_of(lane, job, missing))
         .filter(|quota| quota.slots > 0)
         .collect();
-    if wants.is_empty() {
+    if quotas.is_empty() {
         return Ok((Vec::new(), Some(idle_until(None))));
     }
     let request = ClaimRequest {
@@ -270,7 +270,7 @@ async fn try_fetch(
         lease: lane.account.lease(),
         rate: lane.account.rate,
         slots: missing,
-        wants,
+        quotas,
     };
     let (claimed, next) = lane.engine.ledger.claim_due(request).await?;
     claimed.iter().for_each(|one| lane.take(one.job_id()));

@@ -265,7 +265,7 @@ fn only_the_clock_reads_the_clock() {
         ],
     );
     assert_eq!(reads, Vec::<String>::new());
-    // Stretches of time are tokio's, so that tests can drive them.
+    // Stretches of time are tokio's, so that a test may drive them.
     let instants = sources.iter().filter(|line| {
         line.code.contains("Instant::now") && !line.code.contains("tokio::time::Instant::now")
     });

@@ -122,7 +122,7 @@ fn payment(rig: &Rig, gateway: &'static str) -> FinishedOrder {
     let number = text_of(&rig.items_of(gateway)[0], "order_no").to_owned();
     FinishedOrder {
         gateway,
-        sort: TransactionKind::Payment,
+        kind: TransactionKind::Payment,
         number,
     }
 }
@@ -447,7 +447,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
         for gateway in GATEWAYS {
             let stranger = FinishedOrder {
                 gateway,
-                sort: TransactionKind::Payment,
+                kind: TransactionKind::Payment,
                 number: "STRANGER-1".to_owned(),
             };
             let (headers, body) = news(&rig, &stranger, None).await;
@@ -559,7 +559,7 @@ fn thousands_at_once_are_answered_within_five_seconds_and_all_are_kept() {
                     &rig,
                     &FinishedOrder {
                         gateway: "hipopay",
-                        sort: TransactionKind::Payment,
+                        kind: TransactionKind::Payment,
                         number,
                     },
                     None,
@@ -911,7 +911,7 @@ fn a_payment_with_a_price_in_cny_is_asked_about_whichever_currency_its_notificat
         for item in rig.items_of("priced") {
             let of = FinishedOrder {
                 gateway: "hipopay",
-                sort: TransactionKind::Payment,
+                kind: TransactionKind::Payment,
                 number: text_of(&item, "order_no").to_owned(),
             };
             let (headers, body) = news(&rig, &of, None).await;

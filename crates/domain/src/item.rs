@@ -26,7 +26,7 @@
 //! under way is asked about anyway.
 //!
 //! *Cancel* of what may be under way (sending, pending, unknown, needs review) changes no state: it is a
-//! wish, and [`heeding`] says what becomes of a move once it was said. Nothing new is sent; what is
+//! withdrawal, and [`heeding`] says what becomes of a move once it was said. Nothing new is sent; what is
 //! under way is asked about; what did not happen is cancelled.
 //!
 //! *Require review* does so with what is planned: money moved under an earlier order number of the item, so
@@ -502,7 +502,7 @@ pub enum Alarm {
     PayerDiffers,
     /// Nobody could find out whether the buyer that was declared to customs is the payer.
     PayerUnknown,
-    /// It happened although a person had withdrawn it: the wish came too late.
+    /// It happened although a person had withdrawn it: the withdrawal came too late.
     Withdrawn,
 }
 
@@ -704,7 +704,7 @@ fn applied(
 
 /// What becomes of a move of an item that a person has withdrawn (`withdrawal`: who, and why) while
 /// it may have been under way: where it would be sent again or has failed, nothing happened, and it
-/// is cancelled; where it happened, the wish came too late.
+/// is cancelled; where it happened, the withdrawal came too late.
 #[must_use]
 pub fn heeding(withdrawal: &str, was: &Item, moved: Move) -> Move {
     let because = moved

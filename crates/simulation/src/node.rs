@@ -97,7 +97,7 @@ impl SimNode {
         let known: Vec<(OpenJob, JobContext)> = due
             .filter_map(|job| Some((job.clone(), self.work(&job, account)?)))
             .collect();
-        let want = |(job, work): &(OpenJob, JobContext)| JobQuota {
+        let quota = |(job, work): &(OpenJob, JobContext)| JobQuota {
             job_id: job.id,
             kind: job.kind.clone(),
             slots,
@@ -113,9 +113,9 @@ impl SimNode {
             lease: account.lease(),
             rate: account.rate,
             slots,
-            wants: known.iter().map(want).collect(),
+            quotas: known.iter().map(quota).collect(),
         };
-        if request.wants.is_empty() {
+        if request.quotas.is_empty() {
             return Ok(Vec::new());
         }
         let (claimed, _) = self.engine.ledger.claim_due(request).await?;

@@ -114,7 +114,7 @@ async fn of_any_order(
         .await?
         .into_iter()
         .find(|job| job.id == item.job_id);
-    let sort = match job.as_ref().map(|job| job.kind.as_str()) {
+    let kind = match job.as_ref().map(|job| job.kind.as_str()) {
         Some("deduct" | "pay") => TransactionKind::Payment,
         Some("refund") => TransactionKind::Refund,
         Some("cancel") => TransactionKind::Cancel,
@@ -127,7 +127,7 @@ async fn of_any_order(
             lane,
             FinishedOrder {
                 gateway,
-                sort,
+                kind,
                 number,
             },
         )

@@ -192,7 +192,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     };
     let payment = FinishedOrder {
         gateway,
-        sort: TransactionKind::Payment,
+        kind: TransactionKind::Payment,
         number: number(0),
     };
     let told = [

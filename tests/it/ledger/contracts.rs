@@ -220,7 +220,7 @@ impl BillingWorld {
         let now = self.engine.clock.now();
         for job in self.engine.ledger.open_jobs("hk").await.unwrap() {
             let policy = Arc::clone(&job.policy);
-            let want = JobQuota {
+            let quota = JobQuota {
                 job_id: job.id,
                 kind: "deduct".into(),
                 slots: 100,
@@ -239,7 +239,7 @@ impl BillingWorld {
                     per: std::time::Duration::from_secs(1),
                 },
                 slots: 100,
-                wants: vec![want],
+                quotas: vec![quota],
             };
             for claimed in self.engine.ledger.claim_due(request).await.unwrap().0 {
                 let no = Decline {

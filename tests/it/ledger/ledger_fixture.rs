@@ -149,7 +149,7 @@ impl LedgerWorker {
                 per: Duration::from_secs(1),
             },
             slots,
-            wants: vec![JobQuota {
+            quotas: vec![JobQuota {
                 job_id: self.job,
                 kind: "deduct".into(),
                 slots,

@@ -125,8 +125,8 @@ fn a_job_may_be_slower_than_its_lane() {
         let mut taken = 0;
         for tick in 0..100_u32 {
             let mut request = worker.request(at(1).plus(Duration::from_millis(50) * tick), 100);
-            request.wants[0].rate = Some(RATE);
-            request.wants[0].policy = Arc::new(policy());
+            request.quotas[0].rate = Some(RATE);
+            request.quotas[0].policy = Arc::new(policy());
             taken += worker.ledger.claim_due(request).await.unwrap().0.len();
         }
         assert!((45..=51).contains(&taken), "{taken}");

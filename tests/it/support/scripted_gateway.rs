@@ -272,7 +272,7 @@ impl Teller {
             lease: self.account.lease(),
             rate: self.account.rate,
             slots,
-            wants: vec![want],
+            quotas: vec![want],
         };
         self.ledger().claim_due(request).await.unwrap().0
     }

@@ -1,4 +1,4 @@
-//! Firing an occurrence at a person's wish: one that was missed, skipped or failed, under its own
+//! Firing an occurrence at a person's request: one that was missed, skipped or failed, under its own
 //! name, so that it is still the one run of its time.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use payrun_domain::timetable::NominalTime;
 use payrun_ledger::{LedgerError, NewOccurrence, OccurrenceRow};
 use payrun_project::workflow::Workflow;
 
-/// What became of the wish.
+/// What became of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManualFiring {
     /// It has a run now.
@@ -92,28 +92,28 @@ impl Engine {
         {
             return Ok(ManualFiring::HasRun(row.clone()));
         }
-        let wished = NewOccurrence {
+        let requested = NewOccurrence {
             state: OccurrenceState::Due,
             reason: Some("fired by hand".to_owned()),
             ..of(workflow, nominal, known.as_ref())?
         };
-        if wished.at > now {
+        if requested.at > now {
             return Err(ManualFiringError::NotYet {
                 workflow: workflow.name.clone(),
                 nominal,
-                at: wished.at,
+                at: requested.at,
             });
         }
         // Nothing is noted before the run is planned: what is due would be fired by the schedule,
         // as if nobody had begun it.
         let row = OccurrenceRow {
             workflow: workflow.name.clone(),
-            nominal: wished.nominal,
-            at: wished.at,
-            timezone: wished.timezone,
-            state: wished.state,
+            nominal: requested.nominal,
+            at: requested.at,
+            timezone: requested.timezone,
+            state: requested.state,
             run_id: None,
-            reason: wished.reason,
+            reason: requested.reason,
             failure_code: None,
             changed_at: now,
         };

@@ -56,7 +56,7 @@ impl Prunable {
     }
 }
 
-const DOING: &str = "pruning what is old";
+const OPERATION: &str = "pruning what is old";
 
 /// The most that is counted.
 const COUNTED: i64 = 1_000_000;
@@ -111,14 +111,14 @@ impl Ledger {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let gone = sqlx::query(statement)
             .bind(before.millis())
             .bind(i64::from(limit))
             .execute(tx.connection());
         let gone = gone
             .await
-            .map_err(|source| LedgerError::of(DOING, source))?
+            .map_err(|source| LedgerError::of(OPERATION, source))?
             .rows_affected();
         tx.commit().await?;
         Ok(gone)
@@ -127,8 +127,8 @@ impl Ledger {
     /// A time whose row is gone must not come again when the clock is set back: the schedule begins
     /// behind it.
     async fn prune_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
-        let failed = |source| LedgerError::of(DOING, source);
-        let mut tx = self.begin_write(DOING).await?;
+        let failed = |source| LedgerError::of(OPERATION, source);
+        let mut tx = self.begin_write(OPERATION).await?;
         let old = sqlx::query(OCCURRENCES)
             .bind(before.millis())
             .bind(i64::from(limit))

@@ -13,7 +13,7 @@ use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use payrun_domain::time::Timestamp;
 
-const DOING: &str = "pruning evidence";
+const OPERATION: &str = "pruning evidence";
 
 /// About how many rows of history an item has.
 const ROWS_OF_AN_ITEM: u32 = 5;
@@ -46,7 +46,7 @@ const INPUT: &str = "update items set input = '{}', result = null from json_each
 pub(crate) const COUNT: &str = include_str!("evidence_to_prune.sql");
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 impl Ledger {
@@ -58,7 +58,7 @@ impl Ledger {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let run: Option<i64> = sqlx::query_scalar(RUN)
             .bind(before.millis())
             .fetch_optional(tx.connection())
@@ -81,7 +81,7 @@ impl Ledger {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let oldest = "select id from statements where fetched_at < $1 order by fetched_at limit 1";
         let oldest = sqlx::query_scalar(oldest)
             .bind(before.millis())

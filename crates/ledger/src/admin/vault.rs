@@ -11,7 +11,7 @@ use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use payrun_domain::ids::KeyHash;
 
-const DOING: &str = "looking for what is sealed";
+const OPERATION: &str = "looking for what is sealed";
 
 /// Stands for the key of values that were sealed before keys had ids.
 pub const UNNAMED: &str = "-";
@@ -242,7 +242,7 @@ impl Ledger {
 }
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 #[cfg(test)]

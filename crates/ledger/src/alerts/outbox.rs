@@ -182,8 +182,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn waiting_notices(&self) -> Result<Vec<(String, u64, Timestamp)>, LedgerError> {
-        const DOING: &str = "looking for notices";
-        let failed = |source| LedgerError::of(DOING, source);
+        const OPERATION: &str = "looking for notices";
+        let failed = |source| LedgerError::of(OPERATION, source);
         let query = "select recipient, count(*), min(due_at) from notices where mail_id is null \
                      group by recipient order by recipient limit 200";
         let rows = sqlx::query(query)
@@ -193,7 +193,7 @@ impl Ledger {
         let waiting = |row: &AnyRow| {
             Ok((
                 row.try_get(0).map_err(failed)?,
-                stored_values::count(row.try_get(1).map_err(failed)?, DOING)?,
+                stored_values::count(row.try_get(1).map_err(failed)?, OPERATION)?,
                 Timestamp::from_millis(row.try_get(2).map_err(failed)?),
             ))
         };

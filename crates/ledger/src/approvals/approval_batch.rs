@@ -17,7 +17,7 @@ use payrun_domain::time::Timestamp;
 /// How many items are read and moved at a time.
 const PAGE: i64 = 500;
 
-const DOING: &str = "deciding about a batch";
+const OPERATION: &str = "deciding about a batch";
 
 /// An approval to be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) async fn release_keys(tx: &mut WriteTx, items: &[i64]) -> Result<(), 
         .execute(tx.connection())
         .await;
     done.map(|_| ())
-        .map_err(|source| LedgerError::of(DOING, source))
+        .map_err(|source| LedgerError::of(OPERATION, source))
 }
 
 /// Moves all items of a job that wait for approval; says how many.
@@ -48,7 +48,7 @@ pub(crate) async fn move_awaiting(
     why: &str,
     now: Timestamp,
 ) -> Result<u64, LedgerError> {
-    let failed = |source| LedgerError::of(DOING, source);
+    let failed = |source| LedgerError::of(OPERATION, source);
     let job =
         sqlx::query("select policy, first_item, last_item from jobs where id = $1").bind(job_id);
     let job = job.fetch_one(tx.connection()).await.map_err(failed)?;
@@ -110,7 +110,7 @@ async fn awaiting_page(
         .bind(PAGE)
         .fetch_all(tx.connection())
         .await;
-    rows.map_err(|source| LedgerError::of(DOING, source))
+    rows.map_err(|source| LedgerError::of(OPERATION, source))
 }
 
 /// Holds the items of a job that was just planned, and asks for approval of what they are now.

@@ -133,7 +133,7 @@ const OF_JOB: &str = "j.id = $1 and i.id >= coalesce(j.first_item, 0) and i.id <
 /// The same key in another batch; `pairs_by_key.sql` repeats it.
 const OTHER: &str = "b.key = i.key and b.job_id = $2 and b.state not in ('rejected', 'skipped')";
 
-const DOING: &str = "reviewing a batch";
+const OPERATION: &str = "reviewing a batch";
 
 impl Ledger {
     /// Rows of a job by currency, the largest first, from behind one on.
@@ -175,7 +175,7 @@ impl Ledger {
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
             let repeated = RepeatedItem {
-                times: stored_values::count(row.try_get(1).map_err(failed)?, DOING)?,
+                times: stored_values::count(row.try_get(1).map_err(failed)?, OPERATION)?,
                 item: row.try_get(2).map_err(failed)?,
                 run: row.try_get(3).map_err(failed)?,
                 key: row.try_get(4).map_err(failed)?,
@@ -242,7 +242,7 @@ impl Ledger {
             if let Some(item) = row.try_get::<Option<i64>, _>(3).map_err(failed)? {
                 return Err(LedgerError::corrupt("items", item, "amount"));
             }
-            let times = stored_values::count(row.try_get(2).map_err(failed)?, DOING)?;
+            let times = stored_values::count(row.try_get(2).map_err(failed)?, OPERATION)?;
             let sum = row.try_get(1).map_err(failed)?;
             Ok((row.try_get(0).map_err(failed)?, (sum, times)))
         };
@@ -369,7 +369,7 @@ impl Ledger {
             .await
             .map_err(failed)?;
         Ok(KeySample {
-            count: stored_values::count(count, DOING)?,
+            count: stored_values::count(count, OPERATION)?,
             keys,
         })
     }
@@ -420,7 +420,7 @@ const CHARGES_BY_TRANSACTION: &str = "\
       where i.receipt = n.atom and i.state = 'succeeded' and j.account = $2 and j.kind in ('deduct', 'pay')";
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ pub enum DecisionOutcome {
 const COLUMNS: &str = "select a.*, j.run_id, j.name as job, r.workflow, r.author_user from approvals as a \
     join jobs as j on j.id = a.job_id join runs as r on r.id = j.run_id";
 
-const DOING: &str = "deciding about a batch";
+const OPERATION: &str = "deciding about a batch";
 
 impl Ledger {
     /// Approvals from before `before` on, newest first; only open ones, or all.
@@ -265,7 +265,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DecisionOutcome, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let decided = approve(&mut tx, approval_id, shown, by, now).await?;
         self.end(tx, &decided).await?;
         Ok(decided)
@@ -281,7 +281,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<DecisionOutcome, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let decided = withdraw(&mut tx, approval_id, &Event::Reject, by, now).await?;
         self.end(tx, &decided).await?;
         Ok(decided)
@@ -298,7 +298,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let approval = read(&mut tx, approval_id).await?;
         let Some(approval) = approval.filter(|known| known.state == ApprovalState::Approved) else {
             tx.rollback().await?;
@@ -327,10 +327,10 @@ impl Ledger {
             .bind(now.millis())
             .fetch_all(&self.read)
             .await
-            .map_err(|source| LedgerError::of(DOING, source))?;
+            .map_err(|source| LedgerError::of(OPERATION, source))?;
         let mut expired = 0;
         for id in over {
-            let mut tx = self.begin_write(DOING).await?;
+            let mut tx = self.begin_write(OPERATION).await?;
             let decided = withdraw(&mut tx, id, &Event::Expire, by, now).await?;
             expired += u64::from(matches!(decided, DecisionOutcome::Withdrawn(_)));
             self.end(tx, &decided).await?;
@@ -364,7 +364,7 @@ async fn approve(
     by: &Authorization,
     now: Timestamp,
 ) -> Result<DecisionOutcome, LedgerError> {
-    let failed = |source| LedgerError::of(DOING, source);
+    let failed = |source| LedgerError::of(OPERATION, source);
     let Some(approval) = read(tx, id).await? else {
         return Ok(DecisionOutcome::NoSuchApproval);
     };
@@ -446,7 +446,7 @@ async fn votes(tx: &mut WriteTx, id: i64) -> Result<u32, LedgerError> {
         .bind(id)
         .fetch_one(tx.connection())
         .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
+        .map_err(|source| LedgerError::of(OPERATION, source))?;
     Ok(u32::try_from(given).unwrap_or(u32::MAX - 1))
 }
 
@@ -519,7 +519,7 @@ async fn read(tx: &mut WriteTx, id: i64) -> Result<Option<ApprovalRow>, LedgerEr
         .bind(id)
         .fetch_optional(tx.connection())
         .await;
-    row.map_err(|source| LedgerError::of(DOING, source))?
+    row.map_err(|source| LedgerError::of(OPERATION, source))?
         .as_ref()
         .map(approval_row)
         .transpose()
@@ -539,7 +539,7 @@ async fn decide_as(
         .execute(tx.connection())
         .await;
     done.map(|_| ())
-        .map_err(|source| LedgerError::of(DOING, source))
+        .map_err(|source| LedgerError::of(OPERATION, source))
 }
 
 /// An approval that still waits is for other rows than these.
@@ -550,7 +550,7 @@ pub(crate) async fn void_stale_approval(tx: &mut WriteTx, job_id: i64) -> Result
         .execute(tx.connection())
         .await;
     done.map(|_| ())
-        .map_err(|source| LedgerError::of(DOING, source))
+        .map_err(|source| LedgerError::of(OPERATION, source))
 }
 
 fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {

@@ -130,8 +130,8 @@ impl Ledger {
         &self,
         day: NaiveDate,
     ) -> Result<Vec<(String, u64)>, LedgerError> {
-        const DOING: &str = "counting overdue contracts";
-        let failed = |source| LedgerError::of(DOING, source);
+        const OPERATION: &str = "counting overdue contracts";
+        let failed = |source| LedgerError::of(OPERATION, source);
         let query = "select account, count(*) from contracts where state = 'active' and next_due < $1 group by account";
         let rows = sqlx::query(query)
             .bind(day.to_string())
@@ -141,7 +141,7 @@ impl Ledger {
         let count = |row: &AnyRow| {
             Ok((
                 row.try_get(0).map_err(failed)?,
-                stored_values::count(row.try_get(1).map_err(failed)?, DOING)?,
+                stored_values::count(row.try_get(1).map_err(failed)?, OPERATION)?,
             ))
         };
         rows.iter().map(count).collect()

@@ -30,7 +30,7 @@ impl UnreachableRow {
     }
 }
 
-const DOING: &str = "noting whether a gateway is reached";
+const OPERATION: &str = "noting whether a gateway is reached";
 
 impl Ledger {
     /// Notes that there is no connection to a gateway. Since when stays as it was.
@@ -43,7 +43,7 @@ impl Ledger {
         how: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let note = "insert into unreachable_gateways (lane, since, how) values ($1, $2, $3) \
                     on conflict (lane) do update set how = excluded.how";
         let noted = sqlx::query(note)
@@ -52,7 +52,7 @@ impl Ledger {
             .bind(how)
             .execute(tx.connection())
             .await;
-        noted.map_err(|source| LedgerError::of(DOING, source))?;
+        noted.map_err(|source| LedgerError::of(OPERATION, source))?;
         tx.commit().await
     }
 
@@ -61,7 +61,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn note_reached(&self, lane: &str) -> Result<(), LedgerError> {
-        let failed = |source| LedgerError::of(DOING, source);
+        let failed = |source| LedgerError::of(OPERATION, source);
         let known =
             sqlx::query("select 1 as one from unreachable_gateways where lane = $1").bind(lane);
         if known
@@ -72,7 +72,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let delete = sqlx::query("delete from unreachable_gateways where lane = $1")
             .bind(lane)
             .execute(tx.connection());

@@ -40,7 +40,7 @@ const BUSY: usize = 4;
 /// over a slow line.
 const FILLED: Duration = Duration::from_secs(120);
 
-const DOING: &str = "writing to it";
+const OPERATION: &str = "writing to it";
 
 type ResultSender<T> = oneshot::Sender<Result<T, LedgerError>>;
 
@@ -55,7 +55,7 @@ pub(crate) enum WriteRequest {
 }
 
 impl Ledger {
-    /// Claims what is due, up to the wants. Also says when it is worth asking again.
+    /// Claims what is due, up to the quotas. Also says when it is worth asking again.
     ///
     /// # Errors
     /// Whatever keeps the commit from happening; then nothing was claimed.
@@ -268,9 +268,9 @@ impl CommitGroup {
         &self,
         writing: &Arc<Mutex<WriteConnection>>,
     ) -> Result<(Vec<SettleOutcome>, Vec<Claims>), FailedGroup> {
-        let mut tx = WriteTx::begin(writing, DOING).await?;
+        let mut tx = WriteTx::begin(writing, OPERATION).await?;
         let (settled, claimed) =
-            unless_silent(tx.db_kind(), FILLED, DOING, self.fill(&mut tx)).await?;
+            unless_silent(tx.db_kind(), FILLED, OPERATION, self.fill(&mut tx)).await?;
         payrun_system::failpoint::hit("before_commit");
         #[cfg(feature = "mutation")]
         if crate::mutation::settle_is_lost() && !settled.is_empty() {
@@ -319,11 +319,11 @@ impl CommitGroup {
         let requests = self.claims.iter().map(|(request, _)| request);
         let back = requests.zip(claimed).flat_map(|(request, claims)| {
             claims.claimed.iter().filter_map(|one| {
-                let want = request
-                    .wants
+                let quota = request
+                    .quotas
                     .iter()
-                    .find(|want| want.job_id == one.job_id())?;
-                let moved = apply(&one.item, &Event::Unsent, &want.policy, request.now).ok()?;
+                    .find(|quota| quota.job_id == one.job_id())?;
+                let moved = apply(&one.item, &Event::Unsent, &quota.policy, request.now).ok()?;
                 Some(UncertainClaim {
                     node: request.node,
                     settlement: Settlement::unsent(one, moved, request.now),

@@ -15,7 +15,7 @@ use payrun_domain::actor::Authorization;
 use payrun_domain::difference::{DifferenceEvent, DifferenceOwner, DifferenceState, next};
 use payrun_domain::time::Timestamp;
 
-const DOING: &str = "changing differences";
+const OPERATION: &str = "changing differences";
 
 /// How many differences one change is about at most: one commit, and one entry of the audit log.
 pub const DIFFERENCES_AT_ONCE: usize = 500;
@@ -96,7 +96,7 @@ impl Ledger {
         // One that is named twice is changed once.
         let ids: BTreeSet<i64> = ids.iter().copied().collect();
         let ids: Vec<i64> = ids.into_iter().collect();
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let rows = by_id(&mut tx, &ids).await?;
         let mut outcome = DifferenceOutcome {
             unknown: ids
@@ -154,7 +154,7 @@ impl Ledger {
         update
             .execute(tx.connection())
             .await
-            .map_err(|source| LedgerError::of(DOING, source))?;
+            .map_err(|source| LedgerError::of(OPERATION, source))?;
         keep_events(&mut tx, &events, by.actor.name(), now).await?;
         let target = match outcome.changed.as_slice() {
             [one] => format!("difference {one}"),

@@ -17,7 +17,7 @@ use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 
-const DOING: &str = "keeping differences";
+const OPERATION: &str = "keeping differences";
 
 /// A new row, as `keep_differences.sql` reads it.
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ pub(super) struct NewEvent<'a> {
 }
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 fn new_row(found: &Difference, hash: KeyHash) -> NewRow<'_> {
@@ -108,7 +108,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Vec<KeptDifference>, LedgerError> {
         let hashes: Vec<KeyHash> = found.iter().map(|one| one.content_hash(lane)).collect();
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let known = by_hash(&mut tx, lane, &hashes).await?;
         // What stands twice in one call is one difference.
         let (mut rows, mut seen): (Vec<NewRow<'_>>, HashSet<KeyHash>) = Default::default();
@@ -189,7 +189,7 @@ impl Ledger {
         if rows.is_empty() {
             return Ok(0);
         }
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let current = by_id(&mut tx, &ids).await?;
         let versions: HashMap<i64, (i64, Timestamp)> = rows

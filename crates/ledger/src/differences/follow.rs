@@ -13,10 +13,10 @@ use crate::statements::reconcile::{BookedItem, COLUMNS, booked};
 use crate::statements::statement_files::{StatementLine, line_row};
 use payrun_domain::difference::DifferenceReason;
 
-const DOING: &str = "looking at differences again";
+const OPERATION: &str = "looking at differences again";
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 impl Ledger {

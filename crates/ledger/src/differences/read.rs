@@ -14,7 +14,7 @@ use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::time::Timestamp;
 
-const DOING: &str = "listing differences";
+const OPERATION: &str = "listing differences";
 
 /// Which differences are meant.
 #[derive(Debug, Clone, Default)]
@@ -90,7 +90,7 @@ pub struct DifferenceSum {
 }
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 /// What decides which index is taken is written out; all other conditions are in every statement and
@@ -292,7 +292,7 @@ fn sum_row(row: &AnyRow) -> Result<DifferenceSum, LedgerError> {
             .map(Currency::parse)
             .transpose()
             .map_err(|_| corrupt("their_currency"))?,
-        count: crate::db::stored_values::count(count, DOING)?,
+        count: crate::db::stored_values::count(count, OPERATION)?,
         ours: i128::from(ours),
         theirs: i128::from(theirs),
         lane,

@@ -63,7 +63,7 @@ impl Ledger {
         &self,
         all: &[NotificationClaim],
     ) -> Result<Vec<NotificationOutcome>, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let mut outcomes = Vec::with_capacity(all.len());
         for said in all {
             outcomes.push(apply_one(&mut tx, said).await?);
@@ -84,10 +84,10 @@ impl Ledger {
     }
 }
 
-const DOING: &str = "applying notifications";
+const OPERATION: &str = "applying notifications";
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 /// An item's row, with what is needed beside the item.

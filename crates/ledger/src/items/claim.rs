@@ -27,7 +27,7 @@ use payrun_domain::item::State;
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::time::Timestamp;
 
-/// What a worker wants to have.
+/// What a worker has room for.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
     /// The gateway account.
@@ -43,7 +43,7 @@ pub struct ClaimRequest {
     /// At most so many items in all.
     pub slots: usize,
     /// The jobs to take from, the most urgent first.
-    pub wants: Vec<JobQuota>,
+    pub quotas: Vec<JobQuota>,
 }
 
 /// How much to take from a job.
@@ -107,16 +107,17 @@ pub(crate) async fn claim(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Cl
         Vec::new()
     };
     expire_leases(tx, request).await?;
-    for want in &request.wants {
-        let is_closed =
-            |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
-        let trial = tried.iter().position(|(kind, _)| *kind == want.kind);
+    for quota in &request.quotas {
+        let is_closed = |part: &String| {
+            *part == quota.kind || *part == format!("{}/{}", quota.kind, quota.job_id)
+        };
+        let trial = tried.iter().position(|(kind, _)| *kind == quota.kind);
         let is_tried = trial.is_some_and(|place| tried[place].1);
         let asks_only = paused
             || closed.iter().any(is_closed)
-            || paused_jobs.contains(&want.job_id)
+            || paused_jobs.contains(&quota.job_id)
             || is_tried;
-        let mut job_tokens = Tokens::of_job(tx, want, request.now).await?;
+        let mut job_tokens = Tokens::of_job(tx, quota, request.now).await?;
         let allowed = job_tokens
             .as_ref()
             .map_or(usize::MAX, Tokens::whole)
@@ -125,13 +126,13 @@ pub(crate) async fn claim(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Cl
         let most = if trial.is_some() && !asks_only {
             1
         } else {
-            want.slots
+            quota.slots
         };
-        let slots = most.min(want.slots).min(allowed).min(left);
+        let slots = most.min(quota.slots).min(allowed).min(left);
         let taken = if slots == 0 {
             0
         } else {
-            claim_from(tx, request, want, slots, asks_only, &mut claims.claimed).await?
+            claim_from(tx, request, quota, slots, asks_only, &mut claims.claimed).await?
         };
         if let Some(place) = trial.filter(|_| taken > 0 && !asks_only)
             && let Some(one) = claims
@@ -147,8 +148,8 @@ pub(crate) async fn claim(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Cl
             tokens.spend(taken);
             tokens.write(tx).await?;
         }
-        if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
-            let due = next_due(tx, want.job_id)
+        if claims.claimed.is_empty() && quota.slots > 0 && !asks_only {
+            let due = next_due(tx, quota.job_id)
                 .await?
                 .map(|due| due.max(request.now));
             let filled = job_tokens
@@ -170,7 +171,7 @@ pub(crate) async fn claim(tx: &mut WriteTx, request: &ClaimRequest) -> Result<Cl
 async fn claim_from(
     tx: &mut WriteTx,
     request: &ClaimRequest,
-    want: &JobQuota,
+    quota: &JobQuota,
     slots: usize,
     asks_only: bool,
     claimed: &mut Vec<Claimed>,
@@ -182,13 +183,13 @@ async fn claim_from(
         DbKind::Postgres => format!("{due}{NOT_LOCKED}"),
     };
     let rows = sqlx::query(AssertSqlSafe(due))
-        .bind(want.job_id)
+        .bind(quota.job_id)
         .bind(request.now.millis())
         .bind(i64::try_from(slots).unwrap_or(i64::MAX))
         .fetch_all(tx.connection())
         .await
         .map_err(failed)?;
-    let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
+    let lease_until = request.now.plus(quota.lease.unwrap_or(request.lease));
     let mut sorted = DueItems::default();
     let mut exclusive_keys = HashSet::new();
     let due: Vec<ItemRecord> = rows
@@ -199,7 +200,7 @@ async fn claim_from(
     for (row, stored) in rows.iter().zip(due) {
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
-        let is_ending = &*want.kind != TERMINATION && is_there(row, "ending").map_err(failed)?;
+        let is_ending = &*quota.kind != TERMINATION && is_there(row, "ending").map_err(failed)?;
         let is_withdrawn = stored.withdrawn.is_some() || stopped.contains_key(&stored.id);
         #[cfg(feature = "mutation")]
         let is_withdrawn = crate::mutation::is_withdrawn(is_withdrawn);
@@ -208,11 +209,11 @@ async fn claim_from(
         let (in_flight, exclusive_key) = crate::mutation::exclusive(in_flight, exclusive_key);
         match stored.item.state {
             State::Planned if is_withdrawn => {
-                if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
-                    sorted.recall(stored, want, request.now)?;
+                if quota.can_ask && stored.may_be_forgotten(stored.item.generation) {
+                    sorted.recall(stored, quota, request.now)?;
                 } else {
                     let why = stopped.get(&stored.id);
-                    sorted.cancel(stored, why, want, request.now)?;
+                    sorted.cancel(stored, why, quota, request.now)?;
                 }
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, WaitReason::Paused)),
@@ -235,12 +236,12 @@ async fn claim_from(
             }
             // Whatever the gateway says of the number in use, money moved under another one.
             State::Planned if is_there(row, "moved").map_err(failed)? => {
-                sorted.require_review(stored, want, request.now)?
+                sorted.require_review(stored, quota, request.now)?
             }
-            State::Planned if want.can_ask && stored.may_be_forgotten(stored.item.generation) => {
-                sorted.recall(stored, want, request.now)?;
+            State::Planned if quota.can_ask && stored.may_be_forgotten(stored.item.generation) => {
+                sorted.recall(stored, quota, request.now)?;
             }
-            State::Sending => sorted.abandon(stored, want, request.now)?,
+            State::Sending => sorted.abandon(stored, quota, request.now)?,
             State::AwaitingApproval
             | State::Planned
             | State::Pending
@@ -250,7 +251,7 @@ async fn claim_from(
             | State::Cancelled
             | State::NeedsReview
             | State::Rejected
-            | State::Skipped => sorted.claim(stored, want, request.now)?,
+            | State::Skipped => sorted.claim(stored, quota, request.now)?,
         }
     }
     sorted.write(tx, request, lease_until).await?;
@@ -314,10 +315,10 @@ const EXPIRE_LEASES_NOT_LOCKED: &str = "\
 
 async fn expire_leases(tx: &mut WriteTx, request: &ClaimRequest) -> Result<(), LedgerError> {
     let jobs: Vec<i64> = request
-        .wants
+        .quotas
         .iter()
-        .filter(|want| want.slots > 0)
-        .map(|want| want.job_id)
+        .filter(|quota| quota.slots > 0)
+        .map(|quota| quota.job_id)
         .collect();
     let expire = match tx.db_kind() {
         DbKind::Sqlite => EXPIRE_LEASES,

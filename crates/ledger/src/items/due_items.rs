@@ -63,7 +63,7 @@ impl DueItems {
     pub(super) fn claim(
         &mut self,
         stored: ItemRecord,
-        want: &JobQuota,
+        quota: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let claim_kind = if stored.item.state == State::Planned {
@@ -71,7 +71,7 @@ impl DueItems {
         } else {
             ClaimKind::Query
         };
-        let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
+        let moved = decide(&stored, &Event::Claim, &quota.policy, now)?;
         self.claims.push((stored, moved, claim_kind));
         Ok(())
     }
@@ -80,13 +80,13 @@ impl DueItems {
     pub(super) fn abandon(
         &mut self,
         stored: ItemRecord,
-        want: &JobQuota,
+        quota: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let moved = decide(
             &stored,
             &Event::Answered(Answer::from(Cause::Abandoned)),
-            &want.policy,
+            &quota.policy,
             now,
         )?;
         self.abandoned.push((stored, moved));
@@ -97,10 +97,10 @@ impl DueItems {
     pub(super) fn recall(
         &mut self,
         stored: ItemRecord,
-        want: &JobQuota,
+        quota: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let moved = decide(&stored, &Event::Recall, &want.policy, now)?;
+        let moved = decide(&stored, &Event::Recall, &quota.policy, now)?;
         self.recalled.push((stored, moved));
         Ok(())
     }
@@ -110,14 +110,14 @@ impl DueItems {
         &mut self,
         stored: ItemRecord,
         stopped: Option<&StopReason>,
-        want: &JobQuota,
+        quota: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let moved = decide(&stored, &Event::Cancel, &want.policy, now)?;
+        let moved = decide(&stored, &Event::Cancel, &quota.policy, now)?;
         let by_person = stored
             .withdrawn
             .as_ref()
-            .map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
+            .map(|withdrawal| format!("withdrawn by {withdrawal}; nothing more was sent"));
         let reason = by_person.or_else(|| stopped.map(|stopped| format!("withdrawn: {stopped}")));
         self.withdrawn.push((stored, moved.because(reason)));
         Ok(())
@@ -127,10 +127,10 @@ impl DueItems {
     pub(super) fn require_review(
         &mut self,
         stored: ItemRecord,
-        want: &JobQuota,
+        quota: &JobQuota,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let moved = decide(&stored, &Event::RequireReview, &want.policy, now)?;
+        let moved = decide(&stored, &Event::RequireReview, &quota.policy, now)?;
         self.to_review.push((stored, moved));
         Ok(())
     }

@@ -213,10 +213,10 @@ pub(crate) struct ItemChange<'a> {
 impl<'a> ItemChange<'a> {
     /// What the move is, where a person has withdrawn the item.
     fn heeded(&self) -> Option<Move> {
-        let wish = self.stored.withdrawn.as_ref();
+        let withdrawal = self.stored.withdrawn.as_ref();
         #[cfg(feature = "mutation")]
-        let wish = wish.filter(|_| crate::mutation::is_withdrawn(true));
-        let wish = wish?;
+        let withdrawal = withdrawal.filter(|_| crate::mutation::is_withdrawn(true));
+        let withdrawal = withdrawal?;
         // The next number may have been sent by the ledger that was lost: the claim has it asked
         // about before it is cancelled.
         if self.moved.item.state == State::Planned
@@ -224,7 +224,7 @@ impl<'a> ItemChange<'a> {
         {
             return None;
         }
-        Some(heeding(wish, &self.stored.item, self.moved.clone()))
+        Some(heeding(withdrawal, &self.stored.item, self.moved.clone()))
     }
 
     fn with<'b>(&'b self, moved: Option<&'b Move>) -> ItemChange<'b>
@@ -269,7 +269,7 @@ pub(crate) struct ChangeBatch {
 impl ChangeBatch {
     /// Puts together what is to be written.
     pub fn of(moves: &[ItemChange<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
-        // A wish that came while the item was under way is heeded wherever its move comes from.
+        // A withdrawal that came while the item was under way is heeded wherever its move comes from.
         let heeded: Vec<Option<Move>> = moves.iter().map(ItemChange::heeded).collect();
         let heeding = moves
             .iter()

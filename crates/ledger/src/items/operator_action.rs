@@ -89,7 +89,7 @@ impl OperatorAction {
     }
 }
 
-/// What became of a wish.
+/// What became of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionResult {
     /// The item is in this state now.
@@ -162,13 +162,13 @@ struct MovedItem {
     to: State,
     amount: Option<Amount>,
     change: (State, i64),
-    /// Whether only the wish was noted, since it may be under way.
-    is_wish: bool,
+    /// Whether only the withdrawal was noted, since it may be under way.
+    withdrawal_noted: bool,
 }
 
 impl MovedItem {
     const fn granted(&self) -> ActionResult {
-        if self.is_wish {
+        if self.withdrawal_noted {
             ActionResult::Withdrawn(self.to)
         } else {
             ActionResult::Moved(self.to)
@@ -184,13 +184,13 @@ impl Ledger {
     pub async fn apply_action(
         &self,
         item_id: i64,
-        wish: &OperatorAction,
+        action: &OperatorAction,
         by: &Authorization,
         now: Timestamp,
     ) -> Result<ActionResult, LedgerError> {
         let mut tx = self.begin_write("changing an item").await?;
         let moved =
-            match move_item(&mut tx, (item_id, None), wish, ActionAuthor::of(by), now).await? {
+            match move_item(&mut tx, (item_id, None), action, ActionAuthor::of(by), now).await? {
                 Ok(moved) => moved,
                 Err(refused) => {
                     tx.rollback().await?;
@@ -202,15 +202,15 @@ impl Ledger {
             format!("item {item_id}"),
         );
         let mut after = json!({ "state": moved.to.as_str(), "version": moved.change.1 });
-        if moved.is_wish {
+        if moved.withdrawal_noted {
             after["withdrawn"] = json!(true);
         }
-        if let OperatorAction::Resolve(Resolution::Succeeded(receipt)) = wish {
+        if let OperatorAction::Resolve(Resolution::Succeeded(receipt)) = action {
             after["receipt"] = json!(receipt.0);
         }
         tx.note(NewAuditEntry {
             by,
-            action: wish.action(),
+            action: action.action(),
             target,
             before,
             after,
@@ -249,7 +249,7 @@ impl Ledger {
     pub async fn apply_actions(
         &self,
         items: &[(i64, i64)],
-        wish: &OperatorAction,
+        action: &OperatorAction,
         (by, chosen): (&Authorization, &str),
         now: Timestamp,
     ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
@@ -260,7 +260,7 @@ impl Ledger {
             match move_item(
                 &mut tx,
                 (*id, Some(*version)),
-                wish,
+                action,
                 ActionAuthor::of(by),
                 now,
             )
@@ -281,7 +281,7 @@ impl Ledger {
         let before = json!({ "chosen": chosen, "items": items.len() });
         tx.note(NewAuditEntry {
             by,
-            action: wish.action(),
+            action: action.action(),
             target: "items".to_owned(),
             before,
             after,
@@ -302,7 +302,7 @@ fn summed(moved: &[(i64, MovedItem)]) -> serde_json::Value {
     );
     for (_, one) in moved {
         // What may be under way stays in its state until that is known.
-        let counted = if one.is_wish {
+        let counted = if one.withdrawal_noted {
             &mut withdrawn
         } else {
             &mut states
@@ -324,7 +324,7 @@ fn summed(moved: &[(i64, MovedItem)]) -> serde_json::Value {
 async fn move_item(
     tx: &mut WriteTx,
     (id, version): (i64, Option<i64>),
-    wish: &OperatorAction,
+    action: &OperatorAction,
     by: ActionAuthor<'_>,
     now: Timestamp,
 ) -> Result<Result<MovedItem, ActionResult>, LedgerError> {
@@ -341,7 +341,7 @@ async fn move_item(
     if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
         return Ok(Err(ActionResult::Refused(IllegalMove {
             state,
-            event: wish.event().kind(),
+            event: action.event().kind(),
         })));
     }
     if row
@@ -362,19 +362,19 @@ async fn move_item(
     if version.is_some_and(|version| version != stored.version) {
         return Ok(Err(ActionResult::Changed));
     }
-    if *wish == OperatorAction::Retry
+    if *action == OperatorAction::Retry
         && let Some(by) = filed_again_as(id, stored.result.as_deref())?
         && has_key(tx, by).await?
     {
         return Ok(Err(ActionResult::FiledAgain(by)));
     }
-    if *wish == OperatorAction::Retry
+    if *action == OperatorAction::Retry
         && matches!(stored.item.state, State::Failed | State::Cancelled)
         && let Some(other) = clash_of(tx, &row).await?
     {
         return Ok(Err(ActionResult::Clashes(other)));
     }
-    let stopped = match wish {
+    let stopped = match action {
         OperatorAction::Retry => stopped_items(tx.connection(), &[id]).await?.remove(&id),
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
@@ -385,7 +385,7 @@ async fn move_item(
         return Ok(Err(ActionResult::Stopped(stopped)));
     }
     let is_withdrawn = stored.item.state == State::Cancelled || stored.withdrawn.is_some();
-    if *wish == OperatorAction::Retry
+    if *action == OperatorAction::Retry
         && is_withdrawn
         && let Some(own) = own_batch(tx, stored.job_id, by).await?
     {
@@ -394,37 +394,37 @@ async fn move_item(
     let stored = ItemRecord {
         withdrawn: stored
             .withdrawn
-            .filter(|_| *wish != OperatorAction::Retry || asks_only),
+            .filter(|_| *action != OperatorAction::Retry || asks_only),
         ..stored
     };
     // What is planned may have been sent by the ledger that was lost: the claim has it asked about
     // first.
     let may_be_under_way = stored.item.state.is_in_flight()
         || (stored.item.state == State::Planned && stored.may_be_forgotten(stored.item.generation));
-    if *wish == OperatorAction::Cancel && may_be_under_way {
+    if *action == OperatorAction::Cancel && may_be_under_way {
         if stored.withdrawn.is_some() {
             return Ok(Err(ActionResult::Withdrawn(stored.item.state)));
         }
-        note_wish(tx, id, Some(&by), now).await?;
+        note_withdrawal(tx, id, Some(&by), now).await?;
         let change = (stored.item.state, stored.version);
         return Ok(Ok(MovedItem {
             to: stored.item.state,
             amount: stored.amount,
             change,
-            is_wish: true,
+            withdrawal_noted: true,
         }));
     }
-    let moved = match apply(&stored.item, &wish.event(), &policy_of(&row)?, now) {
+    let moved = match apply(&stored.item, &action.event(), &policy_of(&row)?, now) {
         Ok(moved) => {
             // What follows of a retry: whether it is asked about first, and until when.
             let follows = moved
                 .reason
                 .as_ref()
-                .filter(|_| matches!(wish, OperatorAction::Retry));
+                .filter(|_| matches!(action, OperatorAction::Retry));
             let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
             moved.because(Some(format!(
                 "{} by {}: {}{follows}",
-                wish.done(),
+                action.done(),
                 by.who,
                 by.why
             )))
@@ -435,7 +435,7 @@ async fn move_item(
     if moved.item.state.is_in_flight() && busy.is_some() {
         return Ok(Err(ActionResult::ContractBusy));
     }
-    let result = match wish {
+    let result = match action {
         OperatorAction::Retry => keeping_words(
             &stored,
             row.try_get::<Option<&str>, _>("reason").map_err(failed)?,
@@ -443,19 +443,22 @@ async fn move_item(
         )?,
         OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
     };
-    write(tx, (&stored, result.as_deref()), &moved, wish, by, now).await?;
-    if *wish == OperatorAction::Retry && !asks_only {
-        note_wish(tx, id, None, now).await?;
+    write(tx, (&stored, result.as_deref()), &moved, action, by, now).await?;
+    if *action == OperatorAction::Retry && !asks_only {
+        note_withdrawal(tx, id, None, now).await?;
     }
     let change = (stored.item.state, stored.version + 1);
-    let to = stored.withdrawn.as_ref().map_or(moved.item.state, |wish| {
-        heeding(wish, &stored.item, moved.clone()).item.state
-    });
+    let to = stored
+        .withdrawn
+        .as_ref()
+        .map_or(moved.item.state, |withdrawal| {
+            heeding(withdrawal, &stored.item, moved.clone()).item.state
+        });
     Ok(Ok(MovedItem {
         to,
         amount: stored.amount,
         change,
-        is_wish: false,
+        withdrawal_noted: false,
     }))
 }
 
@@ -492,9 +495,9 @@ async fn has_key(tx: &mut WriteTx, id: i64) -> Result<bool, LedgerError> {
         .map_err(|source| LedgerError::of("changing an item", source))
 }
 
-/// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the
+/// Keeps the withdrawal, which says that nothing more is sent, or takes it away. It is no move: whoever is at the
 /// item goes on, and heeds it when the answer is written.
-async fn note_wish(
+async fn note_withdrawal(
     tx: &mut WriteTx,
     id: i64,
     by: Option<&ActionAuthor<'_>>,
@@ -544,19 +547,19 @@ async fn write(
     tx: &mut WriteTx,
     (stored, result): (&ItemRecord, Option<&str>),
     moved: &Move,
-    wish: &OperatorAction,
+    action: &OperatorAction,
     by: ActionAuthor<'_>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let written = ItemChange {
         stored,
-        event: wish.event().kind(),
+        event: action.event().kind(),
         moved,
         lease: None,
         result,
         at: now,
     };
-    let attempt = wish.attempt(by, now);
+    let attempt = action.attempt(by, now);
     let attempts: Vec<_> = attempt
         .iter()
         .map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false))

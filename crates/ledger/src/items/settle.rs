@@ -273,14 +273,14 @@ async fn withdrawn_meanwhile(
     let mut withdrawn = HashMap::new();
     for row in rows {
         let id: i64 = row.try_get(0).map_err(failed)?;
-        let wish: Option<String> = row.try_get(1).map_err(failed)?;
+        let withdrawal: Option<String> = row.try_get(1).map_err(failed)?;
         for (at, one) in batch
             .iter()
             .enumerate()
             .filter(|(_, one)| one.stored.id == id)
         {
             let stored = ItemRecord {
-                withdrawn: wish.clone(),
+                withdrawn: withdrawal.clone(),
                 ..one.stored.clone()
             };
             withdrawn.insert(

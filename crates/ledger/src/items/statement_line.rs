@@ -47,7 +47,7 @@ pub enum EvidenceOutcome {
     Unchanged(State),
 }
 
-const DOING: &str = "applying a statement line";
+const OPERATION: &str = "applying a statement line";
 
 impl Ledger {
     /// Applies what a line shows of an item.
@@ -59,7 +59,7 @@ impl Ledger {
         item_id: i64,
         shown: &StatementEvidence,
     ) -> Result<EvidenceOutcome, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         match apply_line(&mut tx, item_id, shown).await? {
             EvidenceOutcome::Unchanged(state) => {
                 tx.rollback().await?;
@@ -79,7 +79,7 @@ async fn apply_line(
     item_id: i64,
     shown: &StatementEvidence,
 ) -> Result<EvidenceOutcome, LedgerError> {
-    let failed = |source| LedgerError::of(DOING, source);
+    let failed = |source| LedgerError::of(OPERATION, source);
     let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id \
                    and a.kind = 'statement') as earlier from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query)

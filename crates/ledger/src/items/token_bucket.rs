@@ -31,13 +31,13 @@ impl Tokens {
     /// The bucket of a job that is slower than its lane; none of any other.
     pub(super) async fn of_job(
         tx: &mut WriteTx,
-        want: &JobQuota,
+        quota: &JobQuota,
         now: Timestamp,
     ) -> Result<Option<Self>, LedgerError> {
-        let Some(rate) = want.rate else {
+        let Some(rate) = quota.rate else {
             return Ok(None);
         };
-        let name = format!("job:{}", want.job_id);
+        let name = format!("job:{}", quota.job_id);
         let failed = |source| LedgerError::of("reading the job's rate", source);
         let row = sqlx::query("select tokens, filled_at from token_buckets where name = $1")
             .bind(&name)

@@ -160,7 +160,7 @@ impl PauseRow {
     }
 }
 
-const DOING: &str = "pausing";
+const OPERATION: &str = "pausing";
 
 impl Ledger {
     /// Pauses: from the next claim on nothing new is sent. False if it is paused already. A
@@ -174,7 +174,7 @@ impl Ledger {
         by: &Authorization,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let paused_by = paused_by(&mut tx, scope).await?;
         if let Some(before) = &paused_by {
             if is_person(before) || !by.actor.is_person() {
@@ -224,7 +224,7 @@ impl Ledger {
         insert
             .execute(tx.connection())
             .await
-            .map_err(|source| LedgerError::of(DOING, source))?;
+            .map_err(|source| LedgerError::of(OPERATION, source))?;
         tx.commit().await?;
         Ok(true)
     }
@@ -465,7 +465,7 @@ async fn paused_by(tx: &mut WriteTx, scope: &PauseTarget) -> Result<Option<Strin
         }
     };
     let found = query.fetch_optional(tx.connection()).await;
-    found.map_err(|source| LedgerError::of(DOING, source))
+    found.map_err(|source| LedgerError::of(OPERATION, source))
 }
 
 /// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.

@@ -240,7 +240,7 @@ impl Ledger {
         detail: &str,
         next_at: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let ending = NotificationEnd {
             outcome,
             detail: Some(detail),
@@ -261,7 +261,7 @@ impl Ledger {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let delete = "delete from notifications where id in (select id from notifications \
                         where received_at < $1 and next_at is null order by received_at limit $2)";
         let delete = sqlx::query(delete)
@@ -293,10 +293,10 @@ impl Ledger {
     }
 }
 
-const DOING: &str = "keeping notifications";
+const OPERATION: &str = "keeping notifications";
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 /// Only what is asked for is in the statement, so that an index serves it.

@@ -46,7 +46,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const LOOKS_OF_OLDER: u32 = 400;
 const LOOKS_OF_YOUNGER: u32 = 12_000;
 
-const DOING: &str = "planning a run";
+const OPERATION: &str = "planning a run";
 const WAITING: &str = "another run that has the same keys is being planned";
 const CLEARING: &str = "taking away a plan that was given up";
 
@@ -117,7 +117,7 @@ impl Ledger {
             locks(file),
         );
         let (lock, lock_at) = (lock_file(&folder, id)?, lock_path(&folder, id));
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let exists = sqlx::query("select 1 from runs where workflow = $1 and occurrence = $2");
         let exists = exists
             .bind(&run.workflow)
@@ -292,7 +292,7 @@ impl StoredPlan {
 impl PlanSteps {
     /// A commit begins: its items will have the numbers behind the newest.
     pub async fn begin(&mut self, tx: &mut WriteTx) -> Result<(), LedgerError> {
-        let failed = |source| LedgerError::of(DOING, source);
+        let failed = |source| LedgerError::of(OPERATION, source);
         let query = "select (select coalesce(max(id), 0) from items) from unfinished_plans where id = $1 and given_up = 0";
         let newest = sqlx::query_scalar(query)
             .bind(self.plan.id)
@@ -323,7 +323,7 @@ impl PlanSteps {
         let newest = sqlx::query_scalar("select coalesce(max(id), 0) from items")
             .fetch_one(tx.connection())
             .await;
-        let newest: i64 = newest.map_err(|source| LedgerError::of(DOING, source))?;
+        let newest: i64 = newest.map_err(|source| LedgerError::of(OPERATION, source))?;
         if newest > self.newest {
             let first = self
                 .span
@@ -466,7 +466,7 @@ impl PlanWriter {
                 .collect::<Result<Vec<_>, _>>()
         });
         let mut met = None;
-        for other in others.map_err(|source| LedgerError::of(DOING, source))? {
+        for other in others.map_err(|source| LedgerError::of(OPERATION, source))? {
             if other.has(tx, items).await? {
                 met = Some(other);
                 break;

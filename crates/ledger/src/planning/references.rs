@@ -88,7 +88,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn keep_reference_key(&self, sealed: &str) -> Result<String, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         let keep = "insert into reference_key (id, sealed) values (1, $1) on conflict do nothing";
         sqlx::query(keep)
             .bind(sealed.to_owned())
@@ -104,10 +104,10 @@ impl Ledger {
     }
 }
 
-const DOING: &str = "keeping the key of references";
+const OPERATION: &str = "keeping the key of references";
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 #[cfg(test)]

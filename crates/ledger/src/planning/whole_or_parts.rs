@@ -32,7 +32,7 @@ const TAKE_TURN: &str = "select case when pg_try_advisory_xact_lock(1885434486, 
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 12_000;
 
-const DOING: &str = "looking for items that are for the same whole";
+const OPERATION: &str = "looking for items that are for the same whole";
 const WAITING: &str = "another run that is for wholes and parts of the same kind is being planned";
 
 /// What an item is for, where that is a whole or a part of one.
@@ -129,7 +129,7 @@ pub(crate) struct ClashingItem {
 
 impl ClashingItem {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
-        let failed = |source| LedgerError::of(DOING, source);
+        let failed = |source| LedgerError::of(OPERATION, source);
         let id: i64 = row.try_get("id").map_err(failed)?;
         let state: &str = row.try_get("state").map_err(failed)?;
         let part: &str = row.try_get("part").map_err(failed)?;
@@ -385,7 +385,7 @@ async fn take_turn(tx: &mut WriteTx) -> Result<bool, LedgerError> {
         .await;
     taken
         .map(|taken| taken == 1)
-        .map_err(|source| LedgerError::of(DOING, source))
+        .map_err(|source| LedgerError::of(OPERATION, source))
 }
 
 /// What rows clash with, by their place.
@@ -406,7 +406,7 @@ async fn clashes(
     lines: &[PartLine],
     run_id: i64,
 ) -> Result<HashMap<usize, ClashingItem>, LedgerError> {
-    let failed = |source| LedgerError::of(DOING, source);
+    let failed = |source| LedgerError::of(OPERATION, source);
     let rows = sqlx::query(include_str!("part_clashes.sql"))
         .bind(list(lines))
         .bind(run_id)
@@ -429,7 +429,7 @@ async fn clashes(
 /// # Errors
 /// [`LedgerError::Busy`] while a plan adds such items.
 pub(crate) async fn clash_of(tx: &mut WriteTx, row: &AnyRow) -> Result<Option<i64>, LedgerError> {
-    let failed = |source| LedgerError::of(DOING, source);
+    let failed = |source| LedgerError::of(OPERATION, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let of: Option<&[u8]> = row.try_get("part_of").map_err(failed)?;
     let Some(of) = stored_values::key_hash(of, ("items", &id, "part_of"))? else {

@@ -50,7 +50,7 @@ const FEW: [(&str, &[State]); 2] = [
     ("items_queried", &[State::Pending, State::Unknown]),
 ];
 
-const DOING: &str = "listing items";
+const OPERATION: &str = "listing items";
 
 /// The columns of an item as people see it.
 pub(super) const ITEM: &str = "i.*, j.run_id, j.name as job";
@@ -104,7 +104,7 @@ impl Ledger {
             .bind(filter.lane.clone())
             .bind(filter.reason.clone())
             .bind(filter.workflow.clone());
-        self.rows(DOING, query).await
+        self.rows(OPERATION, query).await
     }
 
     /// Items of a job in some states, from behind `after` on, in the order of their ids.
@@ -180,7 +180,7 @@ impl Ledger {
         let Some(run) = filter.run_id else {
             return Ok((0, i64::MAX));
         };
-        let failed = |source| LedgerError::of(DOING, source);
+        let failed = |source| LedgerError::of(OPERATION, source);
         let span = "select min(coalesce(first_item, 0)), max(coalesce(last_item, 9223372036854775807)) from jobs \
                     where run_id = $1 and planned = 1 and ($2 is null or name = $2)";
         let row = sqlx::query(span)

@@ -63,14 +63,14 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn problems_before(&self, run_id: i64) -> Result<Vec<EarlierProblems>, LedgerError> {
-        const DOING: &str = "looking for items that have the keys of skipped rows";
-        let failed = |source| LedgerError::of(DOING, source);
+        const OPERATION: &str = "looking for items that have the keys of skipped rows";
+        let failed = |source| LedgerError::of(OPERATION, source);
         let query = include_str!("earlier_problems.sql");
-        let rows = self.rows(DOING, sqlx::query(query).bind(run_id));
+        let rows = self.rows(OPERATION, sqlx::query(query).bind(run_id));
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
             let state = stored_values::state(state, ("items", &state, "state"))?;
-            let items = stored_values::count(row.try_get(2).map_err(failed)?, DOING)?;
+            let items = stored_values::count(row.try_get(2).map_err(failed)?, OPERATION)?;
             let kind = row.try_get(3).map_err(failed)?;
             Ok(EarlierProblems {
                 run_id: row.try_get(0).map_err(failed)?,

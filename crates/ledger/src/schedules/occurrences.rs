@@ -92,7 +92,7 @@ const WORKFLOWS: &str = "select distinct workflow from occurrences where state i
 
 const OPEN: &str = "where o.workflow = $1 and o.state in ('due', 'queued') and o.at <= $2 order by o.at, o.nominal limit $3";
 
-const DOING: &str = "telling what became of an occurrence";
+const OPERATION: &str = "telling what became of an occurrence";
 
 impl Ledger {
     /// The workflows that have something due or queued by now.
@@ -197,7 +197,7 @@ impl Ledger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         sqlx::query(
             "update occurrences set state = 'missed', reason = $3, changed_at = $4 \
              where workflow = $1 and nominal in (select atom from json_each($2)) and state = 'due' \
@@ -209,7 +209,7 @@ impl Ledger {
         .bind(now.millis())
         .execute(tx.connection())
         .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
+        .map_err(|source| LedgerError::of(OPERATION, source))?;
         tx.commit().await
     }
 
@@ -223,7 +223,7 @@ impl Ledger {
         run_id: i64,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         sqlx::query(include_str!("fire_occurrence.sql"))
             .bind(&occurrence.workflow)
             .bind(&occurrence.nominal)
@@ -234,7 +234,7 @@ impl Ledger {
             .bind(now.millis())
             .execute(tx.connection())
             .await
-            .map_err(|source| LedgerError::of(DOING, source))?;
+            .map_err(|source| LedgerError::of(OPERATION, source))?;
         tx.commit().await
     }
 
@@ -249,7 +249,7 @@ impl Ledger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         sqlx::query(
             "update occurrences set state = $3, reason = $4, changed_at = $5, failure_code = $6 \
              where workflow = $1 and nominal = $2 and state in ('due', 'queued')",
@@ -262,7 +262,7 @@ impl Ledger {
         .bind(failure_code.map(FailureCode::as_str))
         .execute(tx.connection())
         .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
+        .map_err(|source| LedgerError::of(OPERATION, source))?;
         tx.commit().await
     }
 

@@ -56,7 +56,7 @@ pub struct ScheduleUpdate {
     pub now: Timestamp,
 }
 
-const DOING: &str = "noting the times of a schedule";
+const OPERATION: &str = "noting the times of a schedule";
 
 impl Ledger {
     /// All schedules that have been seen, by workflow, from behind one on.
@@ -120,7 +120,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing was noted.
     pub async fn note(&self, noting: &ScheduleUpdate) -> Result<bool, LedgerError> {
-        let mut tx = self.begin_write(DOING).await?;
+        let mut tx = self.begin_write(OPERATION).await?;
         if !mark(&mut tx, noting).await? {
             tx.rollback().await?;
             return Ok(false);
@@ -160,7 +160,7 @@ async fn mark(tx: &mut WriteTx, noting: &ScheduleUpdate) -> Result<bool, LedgerE
     let done = query
         .execute(tx.connection())
         .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
+        .map_err(|source| LedgerError::of(OPERATION, source))?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -182,7 +182,7 @@ async fn write(tx: &mut WriteTx, noting: &ScheduleUpdate) -> Result<(), LedgerEr
         .bind(i64::try_from(LATE.as_millis()).unwrap_or(i64::MAX))
         .execute(tx.connection())
         .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
+        .map_err(|source| LedgerError::of(OPERATION, source))?;
     Ok(())
 }
 

@@ -29,10 +29,10 @@ use payrun_domain::time::Timestamp;
 /// One more than is looked at: whether there are more can be told then.
 const BOUND: i64 = LOOKED_AT as i64 + 1;
 
-pub(super) const DOING: &str = "searching";
+pub(super) const OPERATION: &str = "searching";
 
 pub(super) fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 /// Items that were found, and how; and of which ways there is more.
@@ -278,7 +278,7 @@ impl Ledger {
         let every = rows
             .first()
             .map_or(Ok(0), |row| row.try_get::<i64, _>("every").map_err(failed))?;
-        let every = stored_values::count(every, DOING)?;
+        let every = stored_values::count(every, OPERATION)?;
         let rows = sqlx::query(FOUND).bind(list(&ids)).fetch_all(&self.read);
         let mut found = BTreeMap::new();
         for row in &rows.await.map_err(failed)? {

@@ -9,7 +9,7 @@ use crate::error::LedgerError;
 use crate::statements::statement_files::LineKind;
 use payrun_domain::money::Currency;
 
-const DOING: &str = "adding up statements";
+const OPERATION: &str = "adding up statements";
 
 /// The most sums of a lane: states and currencies are few.
 const SUMS: i64 = 10_000;
@@ -61,7 +61,7 @@ impl Ledger {
 }
 
 fn failed(source: sqlx::Error) -> LedgerError {
-    LedgerError::of(DOING, source)
+    LedgerError::of(OPERATION, source)
 }
 
 /// A count and the sum behind it, in the currency of a column.
@@ -75,7 +75,7 @@ fn sum(
     };
     let known = Currency::parse(code)
         .map_err(|_| LedgerError::corrupt("statement_lines", lane, "currency"))?;
-    let lines = stored_values::count(row.try_get(count).map_err(failed)?, DOING)?;
+    let lines = stored_values::count(row.try_get(count).map_err(failed)?, OPERATION)?;
     Ok(Some((
         lines,
         row.try_get(count + 1).map_err(failed)?,

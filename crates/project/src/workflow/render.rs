@@ -3,6 +3,10 @@
 //! Plain references are looked up directly; constants are made once. Reasons are sentences that
 //! name the field; they hold no value of a field that is sensitive.
 
+mod builder;
+mod money_fields;
+mod row_notices;
+
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,18 +15,22 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use minijinja::value::{Object, Value};
 
-use super::excluded_rows::{ExcludedRows, ExclusionFilter};
+use super::excluded_rows::ExclusionFilter;
 use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
 use super::params::RunValues;
-use super::source::{ColumnAliases, FileKind, FileReading, FileRow, no_column};
+use super::source::{ColumnAliases, FileKind, FileReading, FileRow};
 use super::template::{Template, TemplatePart};
 use super::{ItemSource, Job};
-use crate::job_kinds::{FieldKind, InputField, JobKind};
+use crate::job_kinds::{FieldKind, InputField};
 use payrun_domain::identity_card;
 use payrun_domain::ids::{KEY_MAX, OrderNumber};
-use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};
+use payrun_domain::money::{Amount, decimal_text, parse_minor};
 use payrun_domain::text;
-use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, nearest_name};
+use payrun_yaml::diagnostics::Diagnostics;
+
+use builder::{RendererBuilder, columns_of, written_name};
+use money_fields::{amount_of, check_decimals};
+pub use row_notices::{MoneyExample, RowNotices, TrimmedColumn};
 
 /// A row as an item to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,89 +134,8 @@ impl WrongNames {
     }
 }
 
-/// What there is to be told of rows that are no items, or not quite as they stand in the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RowNotices {
-    /// What the job's condition leaves out.
-    pub left_out: ExcludedRows,
-    /// Around what blanks were taken off: names by column, other values by field.
-    pub trimmed: Vec<TrimmedColumn>,
-    /// Identity cards with a small x at their end, which is written as a capital one, by field.
-    pub capital_x: Vec<TrimmedColumn>,
-    /// Amounts in full-width digits, read as plain ones, by field.
-    pub plain_digits: Vec<TrimmedColumn>,
-    /// What the first row's money was taken for.
-    pub money: Option<MoneyExample>,
-}
-
-/// What the money of one row was taken for: whoever writes files in another unit sees it here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MoneyExample {
-    /// The row's line.
-    pub line: u64,
-    /// Its currency.
-    pub currency: Currency,
-    /// Each field, with its count of minor units.
-    pub fields: Vec<(String, i64)>,
-}
-
-impl std::fmt::Display for MoneyExample {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (currency, exponent) = (self.currency, self.currency.exponent());
-        write!(
-            f,
-            "money is in main units of {currency}: in line {}",
-            self.line
-        )?;
-        for (place, (field, minor)) in self.fields.iter().enumerate() {
-            let comma = if place > 0 { "," } else { "" };
-            let text = decimal_text(i128::from(*minor), currency);
-            write!(f, "{comma} {field} {text}")?;
-            if exponent > 0 {
-                write!(f, " = {minor} × {}", decimal_text(1, currency))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl RowNotices {
-    /// Adds what was noted after this.
-    pub fn add(&mut self, other: Self) {
-        self.left_out.add(other.left_out);
-        self.money = self.money.take().or(other.money);
-        for (known, others) in [
-            (&mut self.trimmed, other.trimmed),
-            (&mut self.capital_x, other.capital_x),
-            (&mut self.plain_digits, other.plain_digits),
-        ] {
-            for other in others {
-                match known.iter_mut().find(|known| known.column == other.column) {
-                    Some(known) => known.rows += other.rows,
-                    None => known.push(other),
-                }
-            }
-        }
-    }
-}
-
-/// Rows in which a value of a column was written another way: without blanks around a name, or with
-/// a capital X.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrimmedColumn {
-    /// The column.
-    pub column: String,
-    /// How many rows.
-    pub rows: u64,
-    /// The line of the first.
-    pub first: u64,
-}
-
 /// How many mistakes of a row are told.
 const MISTAKES_MAX: usize = 12;
-
-/// How many columns of a file a message names.
-const COLUMNS_SHOWN: usize = 30;
 
 /// The values of a row's fields, sorted by name.
 type FieldValues<'v> = Vec<(&'v InputField, Cow<'v, str>)>;
@@ -980,146 +907,6 @@ impl<'a> Renderer<'a> {
     }
 }
 
-struct RendererBuilder<'a> {
-    columns: &'a [String],
-    run: &'a RunValues,
-    params: &'a BTreeMap<String, String>,
-    found: Diagnostics,
-    /// The columns that were told of.
-    missing: BTreeSet<String>,
-    /// How the file was understood that has the columns.
-    reading: Option<&'a FileReading>,
-    /// What else the columns may be called in it.
-    aliases: &'a [ColumnAliases],
-}
-
-/// What a file's header says, and what to do where a column is missing.
-fn columns_of_file(reading: &FileReading, missing: &str) -> String {
-    let mut columns: Vec<String> = reading
-        .header
-        .iter()
-        .take(COLUMNS_SHOWN)
-        .map(|column| text::shown(column))
-        .collect();
-    if reading.header.len() > COLUMNS_SHOWN {
-        columns.push("…".to_owned());
-    }
-    let taken = if reading.header_line > 1 {
-        ", the line with most of the columns"
-    } else {
-        ""
-    };
-    format!(
-        "the file was read as {reading}{taken}: {}. Where a column has another name there, say so beside file: columns: {{ {missing}: [\"its name\"] }}",
-        columns.join(", ")
-    )
-}
-
-impl RendererBuilder<'_> {
-    /// A sentence about a column that is not there, with the nearest name by any of its own.
-    fn no_column(&self, column: &str) -> String {
-        let aliases = self.aliases.iter().find(|one| one.column == column);
-        let Some(aliases) = aliases.filter(|aliases| !aliases.names.is_empty()) else {
-            return no_column(column, self.columns);
-        };
-        let columns = self.columns.iter().map(String::as_str);
-        let near = std::iter::once(column)
-            .chain(aliases.names.iter().map(String::as_str))
-            .find_map(|name| nearest_name(name, columns.clone()));
-        let help = near.map(|near| format!("; did you mean \"{}\"?", text::shown(near)));
-        let names: Vec<String> = aliases
-            .names
-            .iter()
-            .map(|name| format!("\"{}\"", text::shown(name)))
-            .collect();
-        format!(
-            "there is no column \"{}\" (nor {}){}",
-            text::shown(column),
-            names.join(", "),
-            help.unwrap_or_default()
-        )
-    }
-
-    /// Tells of a column that is not there, once however often it is used.
-    fn miss(&mut self, column: &str, at: impl Fn(String) -> Diagnostic) {
-        let is_known = self.columns.iter().any(|known| known == column);
-        if !is_known && self.missing.insert(column.to_owned()) {
-            let diagnostic = at(self.no_column(column));
-            let is_first = self.missing.len() == 1;
-            self.found.push(match self.reading.filter(|_| is_first) {
-                Some(reading) => diagnostic.help(columns_of_file(reading, column)),
-                None => diagnostic,
-            });
-        }
-    }
-
-    fn plan<'a>(&mut self, template: &'a Template) -> Plan<'a> {
-        for column in template.item_columns() {
-            self.miss(column, |message| template.diagnostic(message));
-        }
-        let mut pieces: Vec<ValuePiece<'a>> = Vec::new();
-        for part in template.parts() {
-            match self.piece(part) {
-                // Texts that stand beside each other become one, so that constants are borrowed as
-                // a whole.
-                ValuePiece::Text(text) => match pieces.last_mut() {
-                    Some(ValuePiece::Text(known)) => known.to_mut().push_str(&text),
-                    Some(ValuePiece::Cell(_) | ValuePiece::Expression(_)) | None => {
-                        pieces.push(ValuePiece::Text(text))
-                    }
-                },
-                piece @ (ValuePiece::Cell(_) | ValuePiece::Expression(_)) => pieces.push(piece),
-            }
-        }
-        Plan(pieces)
-    }
-
-    fn piece<'a>(&self, part: &'a TemplatePart) -> ValuePiece<'a> {
-        let text = |value: Option<&str>| {
-            ValuePiece::Text(Cow::Owned(value.unwrap_or_default().to_owned()))
-        };
-        match part {
-            TemplatePart::Text(text) => ValuePiece::Text(Cow::Borrowed(text)),
-            TemplatePart::Expression(expression) => ValuePiece::Expression(expression),
-            TemplatePart::Name(VariableName::Params(name)) => {
-                text(self.params.get(name).map(String::as_str))
-            }
-            TemplatePart::Name(VariableName::Run(name)) => text(self.run.get(name)),
-            TemplatePart::Name(VariableName::Item(column)) => ValuePiece::Cell(
-                self.columns
-                    .iter()
-                    .position(|known| known == column)
-                    .unwrap_or(usize::MAX),
-            ),
-        }
-    }
-}
-
-/// How the file calls the one column that a field is made of, where that is another name.
-fn written_name(field: &str, used: &[usize], reading: Option<&FileReading>) -> Option<String> {
-    let [only] = used else { return None };
-    let written = reading?.header.get(*only)?;
-    (text::folded(written) != text::folded(field)).then(|| written.clone())
-}
-
-/// Where the columns stand that a template uses.
-fn columns_of(template: &Template, columns: &[String]) -> Vec<usize> {
-    let named = template.item_columns();
-    // A column that is no identifier is written item["…"].
-    let quoted = |column: &str| {
-        template.parts().iter().any(|part| match part {
-            TemplatePart::Expression(expression) => {
-                expression.text().contains("item[") && expression.text().contains(column)
-            }
-            TemplatePart::Text(_) | TemplatePart::Name(_) => false,
-        })
-    };
-    let used = |column: &str| named.contains(column) || quoted(column);
-    (0..columns.len())
-        .filter(|index| used(&columns[*index]))
-        .collect()
-}
-
 /// Renders a template that does not depend on rows, such as the name of the item file.
 ///
 /// # Errors
@@ -1190,140 +977,6 @@ fn find<'v>(values: &'v [(&InputField, Cow<'_, str>)], name: &str) -> Option<&'v
         .iter()
         .find(|(field, _)| field.name == name)
         .map(|(_, value)| &**value)
-}
-
-/// Money beside the amount, written with all its decimals; and what must add up to the amount.
-fn check_decimals(
-    values: &mut FieldValues<'_>,
-    kind: &JobKind,
-    amount: Option<Amount>,
-    reasons: &mut Vec<String>,
-) {
-    let Some(currency) = amount
-        .map(Amount::currency)
-        .or_else(|| kind.only_currency())
-    else {
-        return;
-    };
-    let parts = &kind.amount_is_sum_of;
-    let mut read: Vec<(&str, i64)> = Vec::new();
-    // The gateways' documents count it in another unit, so that 88 may be 88.00 or 0.88, whatever
-    // stands beside it: it is written out.
-    for bound in &kind.not_above {
-        // What is above it in main units is told below.
-        let most = find(values, &bound.most).and_then(|most| parse_minor(most, currency).ok());
-        let fits = |minor: i64| minor > 0 && most.is_none_or(|most| minor <= most);
-        let bare = |text: &&str| !text.contains('.') && parse_minor(text, currency).is_ok_and(fits);
-        if let Some(text) = find(values, &bound.field)
-            .filter(|_| currency.exponent() > 0)
-            .filter(bare)
-        {
-            let whole = parse_minor(text, currency).unwrap_or_default();
-            let written = |minor: i64| decimal_text(i128::from(minor), currency);
-            let hundredth = whole / 10_i64.pow(currency.exponent());
-            reasons.push(format!(
-                "{} is {text}, which may be {} or {}: write it with its decimals ({})",
-                bound.field,
-                written(whole),
-                written(hundredth),
-                bound.remedy
-            ));
-        }
-    }
-    let (mut sum, mut given) = (0_i64, 0);
-    for (field, value) in values
-        .iter_mut()
-        .filter(|(field, _)| field.kind == FieldKind::Decimal)
-    {
-        match parse_minor(value, currency) {
-            Ok(minor) if minor < 0 => reasons.push(format!("{} is below zero", field.name)),
-            Ok(minor) => {
-                *value = Cow::Owned(decimal_text(i128::from(minor), currency));
-                read.push((field.name.as_str(), minor));
-                if parts.contains(&field.name) {
-                    sum = sum.saturating_add(minor);
-                    given += 1;
-                }
-            }
-            Err(error) => reasons.push(format!("{}: {error}", field.name)),
-        }
-    }
-    if let Some(amount) =
-        amount.filter(|amount| given > 0 && given == parts.len() && sum != amount.minor())
-    {
-        let text = |minor: i64| decimal_text(i128::from(minor), currency);
-        let part = |(name, minor): &(&str, i64)| format!("{name} {}", text(*minor));
-        let summed: Vec<String> = read
-            .iter()
-            .filter(|(name, _)| parts.iter().any(|part| part == name))
-            .map(part)
-            .collect();
-        reasons.push(format!(
-            "{} add up to {}, and the amount is {}",
-            summed.join(" and "),
-            text(sum),
-            amount.decimal()
-        ));
-    }
-    read.extend(
-        kind.amount_field()
-            .map(|field| field.name.as_str())
-            .zip(amount.map(Amount::minor)),
-    );
-    let find = |name: &str| {
-        read.iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, minor)| *minor)
-    };
-    for bound in &kind.not_above {
-        if let Some((minor, most)) = find(&bound.field)
-            .zip(find(&bound.most))
-            .filter(|(minor, most)| minor > most)
-        {
-            let text = |minor: i64| decimal_text(i128::from(minor), currency);
-            let (field, other) = (&bound.field, &bound.most);
-            let what = format!(
-                "{field} is {}, and {other} only {}: {}",
-                text(minor),
-                text(most),
-                bound.remedy
-            );
-            reasons.push(what);
-        }
-    }
-}
-
-/// The amount and its currency; both, or neither.
-fn amount_of(values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) -> Option<Amount> {
-    let of = |kind: &FieldKind| values.iter().find(|(field, _)| field.kind == *kind);
-    let (amount, currency) = (of(&FieldKind::Amount), of(&FieldKind::Currency));
-    let ((field, text), (currency_field, code)) = match (amount, currency) {
-        (Some(amount), Some(currency)) => (amount, currency),
-        (None, None) => return None,
-        (None, Some(_)) => return None,
-        (Some((alone, _)), None) => {
-            // A missing one that is required has been noted already.
-            if !alone.required {
-                reasons.push(format!(
-                    "{} stands alone: an amount and its currency belong together",
-                    alone.name
-                ));
-            }
-            return None;
-        }
-    };
-    let told = |field: &InputField, error: String| {
-        if field.sensitive {
-            format!("{} is wrong", field.name)
-        } else {
-            format!("{}: {error}", field.name)
-        }
-    };
-    let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.to_string()));
-    let parsed = parsed.and_then(|currency| {
-        Amount::parse(text, currency).map_err(|error| told(field, error.to_string()))
-    });
-    parsed.map_err(|reason| reasons.push(reason)).ok()
 }
 
 /// Not more mistakes than a person reads.

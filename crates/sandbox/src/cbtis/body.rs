@@ -64,7 +64,7 @@ impl Refund {
         currency: &str,
     ) -> Result<TransactionRequest, CbtisRefusal> {
         Ok(TransactionRequest {
-            sort: TransactionKind::Refund,
+            kind: TransactionKind::Refund,
             minor: amount(&self.amount, currency)?.minor(),
             number: self.number,
             of,
@@ -113,7 +113,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, CbtisRefusal> 
     }
     let amount = amount(&body.amount, &body.currency)?;
     Ok(TransactionRequest {
-        sort: TransactionKind::Payment,
+        kind: TransactionKind::Payment,
         number: number(body.merchant_order_id)?,
         of: String::new(),
         currency: body.currency,
@@ -140,9 +140,9 @@ pub(super) fn refund(bytes: &[u8]) -> Result<Refund, CbtisRefusal> {
 }
 
 /// What a query asks for.
-pub(super) fn which(bytes: &[u8], sort: TransactionKind) -> Result<PaymentId, CbtisRefusal> {
+pub(super) fn which(bytes: &[u8], kind: TransactionKind) -> Result<PaymentId, CbtisRefusal> {
     let body: PaymentQuery = read(bytes)?;
-    let (ours, theirs, others) = match sort {
+    let (ours, theirs, others) = match kind {
         TransactionKind::Payment | TransactionKind::Cancel => (
             body.merchant_order_id,
             body.order_id,

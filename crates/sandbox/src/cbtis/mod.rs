@@ -246,7 +246,7 @@ impl FakeCbtis {
     }
 
     fn submit(&self, asked: TransactionRequest) -> Result<CbtisSubjectReply, CbtisRefusal> {
-        let (sort, number) = (asked.sort, asked.number.clone());
+        let (kind, number) = (asked.kind, asked.number.clone());
         let (currency, minor) = (asked.currency.clone(), asked.minor);
         let TransactionOutcome { what, fault } = self.responder.transactions().submit(
             asked,
@@ -255,20 +255,20 @@ impl FakeCbtis {
         );
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
-            TransactionResult::Transaction(entry) if sort == TransactionKind::Refund => {
-                let mut shown = show(&entry, sort, fault);
+            TransactionResult::Transaction(entry) if kind == TransactionKind::Refund => {
+                let mut shown = show(&entry, kind, fault);
                 shown.as_object_mut().map(|shown| shown.remove("refund_id"));
                 ok(shown)
             }
-            TransactionResult::Transaction(entry) => ok(show(&entry, sort, fault)),
-            TransactionResult::Faulty(FaultReply::Soft) if sort == TransactionKind::Refund => {
-                ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
+            TransactionResult::Transaction(entry) => ok(show(&entry, kind, fault)),
+            TransactionResult::Faulty(FaultReply::Soft) if kind == TransactionKind::Refund => {
+                ok(json!({ "merchant_refund_id": number, "status": refused_word(kind) }))
             }
             TransactionResult::Faulty(FaultReply::Soft) => {
-                let (ours, _) = names(sort);
+                let (ours, _) = names(kind);
                 let amount = shown_amount(minor, &currency, None);
                 ok(
-                    json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(sort) }),
+                    json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(kind) }),
                 )
             }
             TransactionResult::Faulty(FaultReply::Hard) => error(403_001),
@@ -285,22 +285,22 @@ impl FakeCbtis {
     fn query(
         &self,
         bytes: &[u8],
-        sort: TransactionKind,
+        kind: TransactionKind,
     ) -> Result<CbtisSubjectReply, CbtisRefusal> {
         let mut transactions = self.responder.transactions();
-        let number = match body::which(bytes, sort)? {
+        let number = match body::which(bytes, kind)? {
             body::PaymentId::Ours(number) => number,
             body::PaymentId::Theirs(theirs) => {
-                transactions.number_of(sort, &theirs).unwrap_or(theirs)
+                transactions.number_of(kind, &theirs).unwrap_or(theirs)
             }
         };
         let (seen, fault) = transactions.query(
-            sort,
+            kind,
             &number,
             &self.responder.settings,
             self.responder.clock.now(),
         );
-        let body = seen.map_or_else(|| error(404_001), |entry| ok(show(&entry, sort, fault)));
+        let body = seen.map_or_else(|| error(404_001), |entry| ok(show(&entry, kind, fault)));
         Ok((number, body, fault))
     }
 }
@@ -312,27 +312,27 @@ impl FakeGateway for FakeCbtis {
 }
 
 /// What our number and theirs are called.
-const fn names(sort: TransactionKind) -> (&'static str, &'static str) {
-    match sort {
+const fn names(kind: TransactionKind) -> (&'static str, &'static str) {
+    match kind {
         TransactionKind::Payment | TransactionKind::Cancel => ("merchant_order_id", "order_id"),
         TransactionKind::Refund => ("merchant_refund_id", "refund_id"),
     }
 }
 
-const fn refused_word(sort: TransactionKind) -> &'static str {
-    match sort {
+const fn refused_word(kind: TransactionKind) -> &'static str {
+    match kind {
         TransactionKind::Payment | TransactionKind::Cancel => "CANCELLED",
         TransactionKind::Refund => "FAILED",
     }
 }
 
-fn show(entry: &Transaction, sort: TransactionKind, fault: Option<Fault>) -> Value {
+fn show(entry: &Transaction, kind: TransactionKind, fault: Option<Fault>) -> Value {
     let status = match entry.standing {
         TransactionState::Seen | TransactionState::Open => "PENDING",
         TransactionState::Done => "SUCCEEDED",
-        TransactionState::Failed | TransactionState::Cancelled => refused_word(sort),
+        TransactionState::Failed | TransactionState::Cancelled => refused_word(kind),
     };
-    let (ours, theirs) = names(sort);
+    let (ours, theirs) = names(kind);
     let mut shown = json!({
         ours: entry.number,
         theirs: entry.theirs,
@@ -340,11 +340,11 @@ fn show(entry: &Transaction, sort: TransactionKind, fault: Option<Fault>) -> Val
         "create_time": entry.at.to_string(),
     });
     // A refund's replies name no amount.
-    if sort != TransactionKind::Refund {
+    if kind != TransactionKind::Refund {
         shown["amount"] = json!(shown_amount(entry.minor, &entry.currency, fault));
         shown["currency"] = json!(entry.currency);
     }
-    if sort == TransactionKind::Payment && entry.standing == TransactionState::Open {
+    if kind == TransactionKind::Payment && entry.standing == TransactionState::Open {
         let data = json!({ "type": "redirect", "url": "https://wx.tenpay.com/sandbox" });
         shown["next_action"] = json!({ "type": "call_sdk", "data": data });
     }

@@ -25,18 +25,18 @@ impl FakeCbtis {
     /// is, and nothing of how it stands but its type.
     pub(crate) fn notification_of(
         &self,
-        sort: TransactionKind,
+        kind: TransactionKind,
         entry: &Transaction,
     ) -> Option<(HeaderMap, Bytes)> {
-        let (ours, theirs) = names(sort);
-        let kind = match sort {
+        let (ours, theirs) = names(kind);
+        let notify_type = match kind {
             TransactionKind::Payment => "payment_success",
             TransactionKind::Refund => "refund_success",
             TransactionKind::Cancel => return None,
         };
         let amount = shown_amount(entry.minor, &entry.currency, None);
         let data = json!({ theirs: entry.theirs, ours: entry.number, "order_amount": amount });
-        let body = Bytes::from(json!({ "notify_type": kind, "data": data }).to_string());
+        let body = Bytes::from(json!({ "notify_type": notify_type, "data": data }).to_string());
         let signature = signature(&body, &self.identity.api_key());
         let mut headers = HeaderMap::new();
         headers.insert("signature", HeaderValue::from_str(&signature).ok()?);

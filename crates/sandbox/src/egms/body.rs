@@ -107,7 +107,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, EgmsRefusal> {
     short(body.metadata.as_deref(), 512)?;
     let amount = amount(&body.trans_amount)?;
     Ok(TransactionRequest {
-        sort: TransactionKind::Payment,
+        kind: TransactionKind::Payment,
         number: number(&body.merchant_trans_info, body.webhook.as_deref())?,
         of: String::new(),
         currency: amount.currency().code().to_owned(),
@@ -121,7 +121,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<TransactionRequest, EgmsRefusal> {
 /// if it exists.
 pub(super) fn undo(
     bytes: &[u8],
-    sort: TransactionKind,
+    kind: TransactionKind,
     payment: String,
     currency: Option<String>,
 ) -> Result<TransactionRequest, EgmsRefusal> {
@@ -129,7 +129,7 @@ pub(super) fn undo(
     short(body.initiating_reason.as_deref(), 64)?;
     short(body.webhook.as_deref(), 300)?;
     short(body.metadata.as_deref(), 512)?;
-    let amount = match (&body.trans_amount, sort) {
+    let amount = match (&body.trans_amount, kind) {
         (Some(given), TransactionKind::Refund) => Some(amount(given)?),
         (None, TransactionKind::Cancel | TransactionKind::Payment) => None,
         (None, TransactionKind::Refund) => {
@@ -146,7 +146,7 @@ pub(super) fn undo(
         }
     };
     Ok(TransactionRequest {
-        sort,
+        kind,
         number: number(&body.merchant_trans_info, body.webhook.as_deref())?,
         of: payment,
         currency: amount

@@ -143,7 +143,7 @@ impl FakeEgms {
                 reason: "wrong_sid",
             });
         }
-        let sort = match operation {
+        let kind = match operation {
             "evo.e-commerce.payment" => TransactionKind::Payment,
             "evo.e-commerce.cancel" => TransactionKind::Cancel,
             "evo.e-commerce.refund" => TransactionKind::Refund,
@@ -165,8 +165,8 @@ impl FakeEgms {
             reason: wrong.issue.as_str(),
         })?;
         let number = query.strip_prefix("merchantTransID=").map(decode);
-        match (request.method(), sort, number) {
-            (&Method::GET, _, Some(number)) => Ok(self.query(sort, number)),
+        match (request.method(), kind, number) {
+            (&Method::GET, _, Some(number)) => Ok(self.query(kind, number)),
             (&Method::POST, TransactionKind::Payment, None) => {
                 self.submit(keyed(request, body::payment(request.body())?)?)
             }
@@ -178,7 +178,7 @@ impl FakeEgms {
                     .map(|entry| entry.currency.clone());
                 self.submit(keyed(
                     request,
-                    body::undo(request.body(), sort, payment, currency)?,
+                    body::undo(request.body(), kind, payment, currency)?,
                 )?)
             }
             (_, _, None) => Err(EgmsRefusal {
@@ -194,13 +194,13 @@ impl FakeEgms {
     }
 
     fn submit(&self, asked: TransactionRequest) -> Result<EgmsSubjectReply, EgmsRefusal> {
-        let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
+        let (kind, number, of) = (asked.kind, asked.number.clone(), asked.of.clone());
         let mut transactions = self.responder.transactions();
         let TransactionOutcome { what, fault } =
             transactions.submit(asked, &self.responder.settings, self.responder.clock.now());
         let failed = |code: &str| {
             let mut body = result("S0000");
-            body[status_word(sort)] = json!({
+            body[status_word(kind)] = json!({
                 "status": "Failed", "failureCode": code, "failureReason": "a reason in words",
                 "merchantTransInfo": { "merchantTransID": number },
             });
@@ -220,7 +220,7 @@ impl FakeEgms {
             }
             TransactionResult::Transaction(entry) => shown(
                 &entry,
-                sort,
+                kind,
                 transactions.entry(TransactionKind::Payment, &of),
                 fault,
             ),
@@ -236,10 +236,10 @@ impl FakeEgms {
         Ok((number, body, fault))
     }
 
-    fn query(&self, sort: TransactionKind, number: String) -> EgmsSubjectReply {
+    fn query(&self, kind: TransactionKind, number: String) -> EgmsSubjectReply {
         let mut transactions = self.responder.transactions();
         let (seen, fault) = transactions.query(
-            sort,
+            kind,
             &number,
             &self.responder.settings,
             self.responder.clock.now(),
@@ -247,7 +247,7 @@ impl FakeEgms {
         let body = match seen {
             Some(entry) => shown(
                 &entry,
-                sort,
+                kind,
                 transactions.entry(TransactionKind::Payment, &entry.of),
                 fault,
             ),
@@ -303,8 +303,8 @@ fn keyed(request: &Request, asked: TransactionRequest) -> Result<TransactionRequ
     }
 }
 
-const fn status_word(sort: TransactionKind) -> &'static str {
-    match sort {
+const fn status_word(kind: TransactionKind) -> &'static str {
+    match kind {
         TransactionKind::Payment => "payment",
         TransactionKind::Refund => "refund",
         TransactionKind::Cancel => "cancel",
@@ -315,7 +315,7 @@ const fn status_word(sort: TransactionKind) -> &'static str {
 /// the samples do.
 fn shown(
     entry: &Transaction,
-    sort: TransactionKind,
+    kind: TransactionKind,
     payment: Option<&Transaction>,
     fault: Option<Fault>,
 ) -> Value {
@@ -323,15 +323,15 @@ fn shown(
     if let Some(payment) = payment {
         body["payment"] = show(payment, TransactionKind::Payment, None);
     }
-    body[status_word(sort)] = show(entry, sort, fault);
-    if sort == TransactionKind::Payment && entry.standing == TransactionState::Open {
+    body[status_word(kind)] = show(entry, kind, fault);
+    if kind == TransactionKind::Payment && entry.standing == TransactionState::Open {
         body["action"] = json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
     }
     body
 }
 
-fn show(entry: &Transaction, sort: TransactionKind, fault: Option<Fault>) -> Value {
-    let status = match (sort, entry.standing) {
+fn show(entry: &Transaction, kind: TransactionKind, fault: Option<Fault>) -> Value {
+    let status = match (kind, entry.standing) {
         (TransactionKind::Payment, TransactionState::Seen | TransactionState::Open)
             if entry.number.ends_with("-verifying") =>
         {
@@ -366,7 +366,7 @@ fn show(entry: &Transaction, sort: TransactionKind, fault: Option<Fault>) -> Val
         "merchantTransInfo": { "merchantTransID": entry.number, "merchantTransTime": entry.at.to_string() },
         "evoTransInfo": { "evoTransID": entry.theirs, "evoTransTime": entry.at.to_string() },
     });
-    if sort == TransactionKind::Payment || fault == Some(Fault::OtherAmount) {
+    if kind == TransactionKind::Payment || fault == Some(Fault::OtherAmount) {
         let value = shown_amount(entry.minor, &entry.currency, fault);
         shown["transAmount"] = json!({ "currency": entry.currency, "value": value });
     }

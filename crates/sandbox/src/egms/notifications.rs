@@ -30,17 +30,17 @@ impl FakeEgms {
     /// tells of ends only.
     pub(crate) fn notification_of(
         &self,
-        sort: TransactionKind,
+        kind: TransactionKind,
         entry: &Transaction,
         path: &str,
         signed_at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
-        let event = match sort {
+        let event = match kind {
             TransactionKind::Payment => "Payment",
             TransactionKind::Refund => "Refund",
             TransactionKind::Cancel => "Cancel",
         };
-        let body = json!({ "eventCode": event, status_word(sort): show(entry, sort, None) });
+        let body = json!({ "eventCode": event, status_word(kind): show(entry, kind, None) });
         let body = Bytes::from(body.to_string());
         let mut headers = HeaderMap::new();
         self.sign_into("POST", path, &body, signed_at, &mut headers)?;

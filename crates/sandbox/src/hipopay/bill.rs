@@ -18,7 +18,7 @@ use super::{FakeHipopay, error};
 use crate::Reaction;
 use crate::shared::fault_flow::{Reply, stray_page};
 use crate::shared::responder::json_reply;
-use crate::shared::statements::{Trade, TradeSort, compact, day_of, of_store, parse_day, written};
+use crate::shared::statements::{Trade, TradeKind, compact, day_of, of_store, parse_day, written};
 use payrun_domain::money::{Currency, decimal_text};
 use payrun_gateway::FILE_MAX;
 use payrun_gateway::transport::Response;
@@ -121,10 +121,10 @@ pub(crate) fn write(
     let mut any = false;
     for trade in trades {
         let left = trade.minor - trade.minor / 100;
-        let moved = match trade.sort {
-            TradeSort::Paid => left,
-            TradeSort::Refunded { .. } => -left,
-            TradeSort::Revoked => continue,
+        let moved = match trade.kind {
+            TradeKind::Paid => left,
+            TradeKind::Refunded { .. } => -left,
+            TradeKind::Revoked => continue,
         };
         any = true;
         let balance: &mut i128 = balances.entry(trade.currency.clone()).or_default();
@@ -146,8 +146,8 @@ fn line(trade: &Trade, left: i64, balance: i128) -> String {
     };
     let (time, balance, amount) = (written(trade.at), money(balance), money(trade.minor.into()));
     let Trade { number, theirs, .. } = trade;
-    match &trade.sort {
-        TradeSort::Refunded {
+    match &trade.kind {
+        TradeKind::Refunded {
             number: _,
             theirs: refund,
             processing: _,
@@ -157,7 +157,7 @@ fn line(trade: &Trade, left: i64, balance: i128) -> String {
                 "Refund,{time},`{refund},`,-,{debit},{balance},-,-,-,{amount},`{theirs},`{number},-,-,-,-,WECHATPAYCN\n"
             )
         }
-        TradeSort::Paid | TradeSort::Revoked => {
+        TradeKind::Paid | TradeKind::Revoked => {
             let (credit, fee) = (
                 money(left.into()),
                 money(i128::from(trade.minor) - i128::from(left)),

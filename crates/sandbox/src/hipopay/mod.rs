@@ -223,7 +223,7 @@ impl FakeHipopay {
             self.asked().payments.entry(number.clone()).or_insert(payer);
         }
         let asked = TransactionRequest {
-            sort: TransactionKind::Payment,
+            kind: TransactionKind::Payment,
             number: number.clone(),
             of: String::new(),
             currency: amount.currency().code().to_owned(),
@@ -336,7 +336,7 @@ impl FakeHipopay {
             ));
         }
         let asked = TransactionRequest {
-            sort: TransactionKind::Refund,
+            kind: TransactionKind::Refund,
             number: number.clone(),
             of: payment.number.clone(),
             currency: payment.currency.clone(),
@@ -407,7 +407,7 @@ impl FakeHipopay {
     fn which(
         &self,
         params: &Params,
-        sort: TransactionKind,
+        kind: TransactionKind,
         ours: &str,
         theirs: &str,
     ) -> Result<String, HipopayRefusal> {
@@ -415,7 +415,7 @@ impl FakeHipopay {
             (Some(theirs), _) => Ok(self
                 .responder
                 .transactions()
-                .number_of(sort, theirs)
+                .number_of(kind, theirs)
                 .unwrap_or_else(|| theirs.to_owned())),
             (None, Some(ours)) => Ok(ours.to_owned()),
             (None, None) => Err(HipopayRefusal::new("PARAM_ERROR", "no_number")),

@@ -17,7 +17,7 @@ pub struct FinishedOrder {
     /// Whose it is: the kind of gateway.
     pub gateway: &'static str,
     /// What it is.
-    pub sort: TransactionKind,
+    pub kind: TransactionKind,
     /// The merchant's number.
     pub number: String,
 }
@@ -52,15 +52,15 @@ impl Gateways {
             };
             let mut transactions = counter.transactions();
             let ended = transactions.take_ended(&counter.settings, counter.clock.now());
-            let told = ended.into_iter().filter(|(sort, number)| {
+            let told = ended.into_iter().filter(|(kind, number)| {
                 let standing = transactions
-                    .entry(*sort, number)
+                    .entry(*kind, number)
                     .map(|entry| entry.standing);
-                tells(gateway, *sort, number, standing)
+                tells(gateway, *kind, number, standing)
             });
-            all.extend(told.map(|(sort, number)| FinishedOrder {
+            all.extend(told.map(|(kind, number)| FinishedOrder {
                 gateway,
-                sort,
+                kind,
                 number,
             }));
         }
@@ -104,11 +104,11 @@ impl Gateways {
     }
 
     async fn entry(&self, of: &FinishedOrder) -> Result<Option<Transaction>, StoreError> {
-        match (&self.wechat, of.gateway, of.sort) {
+        match (&self.wechat, of.gateway, of.kind) {
             (Some(wechat), "wechat", TransactionKind::Payment) => wechat.payment(&of.number).await,
             _ => Ok(self
                 .responder(of.gateway)
-                .and_then(|counter| counter.transactions().entry(of.sort, &of.number).cloned())),
+                .and_then(|counter| counter.transactions().entry(of.kind, &of.number).cloned())),
         }
     }
 
@@ -124,7 +124,7 @@ impl Gateways {
             "wechat" => {
                 let fake = self.wechat.as_ref()?;
                 fake.notification_of(
-                    of.sort,
+                    of.kind,
                     entry,
                     signed_at(fake.payments.responder.clock.now()),
                 )
@@ -135,9 +135,9 @@ impl Gateways {
             }
             "egms" => {
                 let fake = self.egms.as_ref()?;
-                fake.notification_of(of.sort, entry, path, signed_at(fake.responder.clock.now()))
+                fake.notification_of(of.kind, entry, path, signed_at(fake.responder.clock.now()))
             }
-            "cbtis" => self.cbtis.as_ref()?.notification_of(of.sort, entry),
+            "cbtis" => self.cbtis.as_ref()?.notification_of(of.kind, entry),
             _ => None,
         }
     }
@@ -147,12 +147,12 @@ impl Gateways {
 /// is not among the transactions has been paid.
 fn tells(
     gateway: &str,
-    sort: TransactionKind,
+    kind: TransactionKind,
     number: &str,
     standing: Option<TransactionState>,
 ) -> bool {
     let done = matches!(standing, None | Some(TransactionState::Done));
-    match (gateway, sort) {
+    match (gateway, kind) {
         // A reversal is kept as a refund with a number that no merchant can give.
         ("wechat", TransactionKind::Refund) => !number.contains(' '),
         ("wechat" | "hipopay" | "cbtis", TransactionKind::Payment)

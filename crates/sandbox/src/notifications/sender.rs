@@ -298,7 +298,7 @@ impl NotificationSender {
 }
 
 fn schedule(of: &FinishedOrder) -> &'static [u64] {
-    match (of.gateway, of.sort) {
+    match (of.gateway, of.kind) {
         ("wechat", TransactionKind::Payment) => &DEDUCTION,
         ("wechat", _) => &WECHAT,
         ("hipopay", _) => &HIPOPAY,

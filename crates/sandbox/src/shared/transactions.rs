@@ -138,7 +138,7 @@ impl TransactionKind {
 /// What is asked to be done.
 #[derive(Debug)]
 pub(crate) struct TransactionRequest {
-    pub sort: TransactionKind,
+    pub kind: TransactionKind,
     pub number: String,
     /// For refunds and cancellations: the merchant's number of the payment.
     pub of: String,
@@ -216,9 +216,9 @@ pub(crate) struct TransactionStore {
 
 impl TransactionStore {
     /// Notes that something has reached an end.
-    pub(crate) fn note_end(&mut self, sort: TransactionKind, number: &str) {
+    pub(crate) fn note_end(&mut self, kind: TransactionKind, number: &str) {
         if self.ended.len() < MOST {
-            self.ended.push((sort, number.to_owned()));
+            self.ended.push((kind, number.to_owned()));
         }
     }
 
@@ -228,18 +228,18 @@ impl TransactionStore {
         settings: &Settings,
         now: Timestamp,
     ) -> Vec<(TransactionKind, String)> {
-        for (sort, number) in std::mem::take(&mut self.open) {
-            let Some(mut entry) = self.entries.get(&(sort, number.clone())).cloned() else {
+        for (kind, number) in std::mem::take(&mut self.open) {
+            let Some(mut entry) = self.entries.get(&(kind, number.clone())).cloned() else {
                 continue;
             };
-            self.decide(&mut entry, sort, settings, now);
+            self.decide(&mut entry, kind, settings, now);
             if matches!(
                 entry.standing,
                 TransactionState::Seen | TransactionState::Open
             ) {
-                self.open.insert((sort, number.clone()));
+                self.open.insert((kind, number.clone()));
             }
-            self.entries.insert((sort, number), entry);
+            self.entries.insert((kind, number), entry);
         }
         std::mem::take(&mut self.ended)
     }
@@ -261,7 +261,7 @@ impl TransactionStore {
         now: Timestamp,
     ) -> Result<Transaction, RefusedSubmission> {
         let body = short_hash(&asked.body);
-        match self.entries.get(&(asked.sort, asked.number.clone())) {
+        match self.entries.get(&(asked.kind, asked.number.clone())) {
             Some(entry) if entry.body != body => {
                 self.violate("two_bodies");
                 Err(RefusedSubmission::OtherBody)
@@ -279,7 +279,7 @@ impl TransactionStore {
         begun
             .map(|entry| {
                 self.entries
-                    .insert((asked.sort, asked.number.clone()), entry)
+                    .insert((asked.kind, asked.number.clone()), entry)
             })
             .is_ok()
     }
@@ -291,7 +291,7 @@ impl TransactionStore {
         settings: &Settings,
         now: Timestamp,
     ) -> TransactionOutcome {
-        let id = (asked.sort, asked.number.clone());
+        let id = (asked.kind, asked.number.clone());
         let mut entry = match self.begin(&asked, now) {
             Ok(entry) => entry,
             Err(RefusedSubmission::OtherBody) => {
@@ -307,7 +307,7 @@ impl TransactionStore {
                 };
             }
         };
-        self.decide(&mut entry, asked.sort, settings, now);
+        self.decide(&mut entry, asked.kind, settings, now);
         let exists = entry.standing != TransactionState::Seen;
         let fault = entry.calls.submit(&settings.plan, &entry.number, exists);
         let what = if exists || fault.is_some_and(Fault::is_before) {
@@ -346,7 +346,7 @@ impl TransactionStore {
         entry.standing = TransactionState::Open;
         entry.at = now;
         self.by_theirs
-            .insert((asked.sort, entry.theirs.clone()), entry.number.clone());
+            .insert((asked.kind, entry.theirs.clone()), entry.number.clone());
         self.reserve(asked);
         if asked.waits || fault == Some(Fault::Pending) {
             entry.decide_at = now.plus(settings.pending);
@@ -354,10 +354,10 @@ impl TransactionStore {
             // Under the fault, what was accepted may still fail.
             entry.may_fail = fault == Some(Fault::Pending);
             if settings.notes_ends {
-                self.open.insert((asked.sort, asked.number.clone()));
+                self.open.insert((asked.kind, asked.number.clone()));
             }
         } else {
-            self.finish(entry, asked.sort, true, settings);
+            self.finish(entry, asked.kind, true, settings);
         }
         if fault == Some(Fault::LateVisible) {
             entry.hidden_until = now.plus(settings.late);
@@ -376,7 +376,7 @@ impl TransactionStore {
         settings: &Settings,
         now: Timestamp,
     ) -> Option<TransactionResult> {
-        if asked.sort == TransactionKind::Payment {
+        if asked.kind == TransactionKind::Payment {
             return None;
         }
         let Some(mut payment) = self
@@ -387,7 +387,7 @@ impl TransactionStore {
             return Some(TransactionResult::NoPayment);
         };
         self.decide(&mut payment, TransactionKind::Payment, settings, now);
-        let refused = match (asked.sort, payment.standing) {
+        let refused = match (asked.kind, payment.standing) {
             (TransactionKind::Refund, TransactionState::Done)
                 if payment.currency != asked.currency =>
             {
@@ -416,7 +416,7 @@ impl TransactionStore {
 
     /// Sets what a refund will give back aside, so that two at once cannot exceed the payment.
     fn reserve(&mut self, asked: &TransactionRequest) {
-        if asked.sort == TransactionKind::Refund
+        if asked.kind == TransactionKind::Refund
             && let Some(payment) = self
                 .entries
                 .get_mut(&(TransactionKind::Payment, asked.of.clone()))
@@ -429,12 +429,12 @@ impl TransactionStore {
     /// and what bends the reply.
     pub(crate) fn query(
         &mut self,
-        sort: TransactionKind,
+        kind: TransactionKind,
         number: &str,
         settings: &Settings,
         now: Timestamp,
     ) -> (Option<Transaction>, Option<Fault>) {
-        let id = (sort, number.to_owned());
+        let id = (kind, number.to_owned());
         // A number that was never submitted is not remembered: a probe must not fill the books.
         let Some(mut entry) = self.entries.get(&id).cloned() else {
             return (None, None);
@@ -444,11 +444,11 @@ impl TransactionStore {
             .next(&settings.plan, &entry.number, CallKind::Query);
         if fault.is_none_or(|fault| !fault.is_before()) {
             entry.queries_left = entry.queries_left.saturating_sub(1);
-            self.decide(&mut entry, sort, settings, now);
+            self.decide(&mut entry, kind, settings, now);
         }
         self.count(&mut entry, fault);
         let visible = entry.standing != TransactionState::Seen && entry.hidden_until <= now;
-        let misread = sort == TransactionKind::Payment && entry.calls.made <= settings.misread;
+        let misread = kind == TransactionKind::Payment && entry.calls.made <= settings.misread;
         let minor = entry.minor + i64::from(misread);
         let seen = visible.then(|| Transaction {
             minor,
@@ -459,18 +459,18 @@ impl TransactionStore {
     }
 
     /// The merchant's number of an entry, by the gateway's.
-    pub(crate) fn number_of(&self, sort: TransactionKind, theirs: &str) -> Option<String> {
-        self.by_theirs.get(&(sort, theirs.to_owned())).cloned()
+    pub(crate) fn number_of(&self, kind: TransactionKind, theirs: &str) -> Option<String> {
+        self.by_theirs.get(&(kind, theirs.to_owned())).cloned()
     }
 
     /// An entry as it stands in the books.
-    pub(crate) fn entry(&self, sort: TransactionKind, number: &str) -> Option<&Transaction> {
-        self.entries.get(&(sort, number.to_owned()))
+    pub(crate) fn entry(&self, kind: TransactionKind, number: &str) -> Option<&Transaction> {
+        self.entries.get(&(kind, number.to_owned()))
     }
 
     /// Everything that was asked to be done, and how it stands.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (TransactionKind, &Transaction)> {
-        self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
+        self.entries.iter().map(|((kind, _), entry)| (*kind, entry))
     }
 
     /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of
@@ -486,7 +486,7 @@ impl TransactionStore {
             return there.theirs.clone();
         }
         let asked = TransactionRequest {
-            sort: TransactionKind::Payment,
+            kind: TransactionKind::Payment,
             number: number.to_owned(),
             of: String::new(),
             currency: currency.to_owned(),
@@ -567,7 +567,7 @@ impl TransactionStore {
     fn decide(
         &mut self,
         entry: &mut Transaction,
-        sort: TransactionKind,
+        kind: TransactionKind,
         settings: &Settings,
         now: Timestamp,
     ) {
@@ -581,25 +581,25 @@ impl TransactionStore {
                 .plan
                 .draw(&entry.number, "outcome", 0)
                 .is_multiple_of(4);
-        self.finish(entry, sort, !fails, settings);
+        self.finish(entry, kind, !fails, settings);
     }
 
     /// The effect: money moves, or what was set aside is free again.
     fn finish(
         &mut self,
         entry: &mut Transaction,
-        sort: TransactionKind,
+        kind: TransactionKind,
         succeeds: bool,
         settings: &Settings,
     ) {
         if settings.notes_ends {
-            self.note_end(sort, &entry.number);
+            self.note_end(kind, &entry.number);
         }
         // What was paid in the meantime cannot be withdrawn any more.
         let payment = self
             .entries
             .get(&(TransactionKind::Payment, entry.of.clone()));
-        let too_late = sort == TransactionKind::Cancel
+        let too_late = kind == TransactionKind::Cancel
             && payment.is_none_or(|payment| payment.standing != TransactionState::Open);
         let succeeds = succeeds && !too_late;
         entry.standing = if succeeds {
@@ -607,14 +607,14 @@ impl TransactionStore {
         } else {
             TransactionState::Failed
         };
-        entry.moved += u32::from(succeeds && sort != TransactionKind::Cancel);
+        entry.moved += u32::from(succeeds && kind != TransactionKind::Cancel);
         let Some(payment) = self
             .entries
             .get_mut(&(TransactionKind::Payment, entry.of.clone()))
         else {
             return;
         };
-        match (sort, succeeds) {
+        match (kind, succeeds) {
             (TransactionKind::Refund, false) => payment.given_back -= entry.minor,
             (TransactionKind::Cancel, true) => payment.standing = TransactionState::Cancelled,
             (TransactionKind::Payment | TransactionKind::Refund | TransactionKind::Cancel, _) => {}
@@ -636,9 +636,9 @@ impl TransactionStore {
     /// Everything under which money moved, or a payment was withdrawn.
     pub(crate) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
         let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
-        let line = |((sort, _), entry): (&(TransactionKind, String), &Transaction)| BookLine {
+        let line = |((kind, _), entry): (&(TransactionKind, String), &Transaction)| BookLine {
             gateway,
-            kind: sort.as_str(),
+            kind: kind.as_str(),
             number: entry.number.clone(),
             of: entry.of.clone(),
             currency: entry.currency.clone(),
@@ -656,8 +656,8 @@ impl TransactionStore {
             violations: self.violations.clone(),
             ..TransactionTotals::default()
         };
-        for ((sort, _), entry) in &self.entries {
-            let moved = match sort {
+        for ((kind, _), entry) in &self.entries {
+            let moved = match kind {
                 TransactionKind::Payment => &mut totals.paid,
                 TransactionKind::Refund => &mut totals.refunded,
                 TransactionKind::Cancel => continue,
@@ -707,7 +707,7 @@ mod tests {
 
     fn refund(number: &str, minor: i64) -> TransactionRequest {
         TransactionRequest {
-            sort: TransactionKind::Refund,
+            kind: TransactionKind::Refund,
             number: number.into(),
             of: "P".into(),
             currency: "HKD".into(),

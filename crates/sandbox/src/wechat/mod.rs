@@ -327,7 +327,7 @@ impl FakeWechat {
         };
         if order.state == OrderState::Success {
             let asked = TransactionRequest {
-                sort: TransactionKind::Payment,
+                kind: TransactionKind::Payment,
                 number: order.number.clone(),
                 of: String::new(),
                 currency: order.currency,

@@ -57,11 +57,11 @@ impl FakeWechat {
     /// Pay tells of ends only.
     pub(crate) fn notification_of(
         &self,
-        sort: TransactionKind,
+        kind: TransactionKind,
         entry: &Transaction,
         at: Timestamp,
     ) -> Option<(HeaderMap, Bytes)> {
-        match sort {
+        match kind {
             TransactionKind::Payment => {
                 let event = if entry.standing == TransactionState::Done {
                     "TRANSACTION.SUCCESS"
@@ -205,7 +205,7 @@ impl FakeWechat {
 /// A deduction that is not decided, as the transactions would have it.
 fn undecided(order: &DeductionOrder) -> Transaction {
     Transaction::external(&TransactionRequest {
-        sort: TransactionKind::Payment,
+        kind: TransactionKind::Payment,
         number: order.number.clone(),
         of: String::new(),
         currency: order.currency.clone(),

@@ -37,7 +37,7 @@ impl FakeWechat {
 
     fn take_payment(&self, body: &Micropay, bytes: &[u8], now: Timestamp) -> WechatReply {
         let asked = TransactionRequest {
-            sort: TransactionKind::Payment,
+            kind: TransactionKind::Payment,
             number: body.out_trade_no.clone(),
             of: String::new(),
             currency: body.amount.currency.clone(),
@@ -194,11 +194,11 @@ impl FakeWechat {
         shown
     }
 
-    fn stands(&self, sort: TransactionKind, number: &str) -> Option<TransactionState> {
+    fn stands(&self, kind: TransactionKind, number: &str) -> Option<TransactionState> {
         self.payments
             .responder
             .transactions()
-            .entry(sort, number)
+            .entry(kind, number)
             .map(|entry| entry.standing)
     }
 }

@@ -49,7 +49,7 @@ impl FakeWechat {
     ) -> WechatReply {
         let exists = payment.is_some();
         let asked = TransactionRequest {
-            sort: TransactionKind::Refund,
+            kind: TransactionKind::Refund,
             number: body.out_refund_no.clone(),
             of: payment.unwrap_or_default(),
             currency: body.amount.currency.clone(),

@@ -12,7 +12,7 @@ use crate::wechat::query::WechatQuery;
 use std::collections::BTreeMap;
 
 use crate::faults::Fault;
-use crate::shared::statements::{BEIJING, DAY, TradeSort, compact, of_store, parse_day};
+use crate::shared::statements::{BEIJING, DAY, TradeKind, compact, of_store, parse_day};
 use crate::shared::transactions::TransactionStore;
 use crate::wechat::Refusal;
 use crate::wechat::deductions::WechatReply;
@@ -155,9 +155,9 @@ fn with_transactions(charged: Vec<DaySum>, transactions: &TransactionStore) -> V
         let sum = sums
             .entry((day, trade.currency.clone()))
             .or_insert_with(fresh);
-        match trade.sort {
-            TradeSort::Paid => sum.pay += i128::from(trade.minor),
-            TradeSort::Revoked | TradeSort::Refunded { .. } => {
+        match trade.kind {
+            TradeKind::Paid => sum.pay += i128::from(trade.minor),
+            TradeKind::Revoked | TradeKind::Refunded { .. } => {
                 sum.refund += i128::from(trade.minor)
             }
         }

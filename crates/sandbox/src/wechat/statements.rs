@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 use crate::shared::statements::{
-    Trade, TradeSort, bounds, compact, day_of, of_store, parse_day, written,
+    Trade, TradeKind, bounds, compact, day_of, of_store, parse_day, written,
 };
 use crate::wechat::Refusal;
 use crate::wechat::body::param;
@@ -100,7 +100,7 @@ impl FakeWechat {
             after.clone_from(&last.transaction_id);
             for charge in charges {
                 file.add(&Trade {
-                    sort: TradeSort::Paid,
+                    kind: TradeKind::Paid,
                     at: charge.at,
                     number: charge.number,
                     theirs: charge.transaction_id,
@@ -247,11 +247,11 @@ impl StatementFile {
         cells[10] = "WPHK";
         (cells[12], cells[14]) = ("0.00", "0.00");
         (cells[21], cells[22], cells[23]) = ("0", "0.00%", &trade.currency);
-        if let TradeSort::Refunded {
+        if let TradeKind::Refunded {
             number,
             theirs,
             processing,
-        } = &trade.sort
+        } = &trade.kind
         {
             cells[9] = "REFUND";
             (cells[15], cells[16], cells[17]) = (theirs, number, "ORIGINAL");
@@ -262,7 +262,7 @@ impl StatementFile {
                 (&trade.currency, &amount, "0.00", "0.00");
             self.refunded = self.refunded.saturating_add(sum);
         } else {
-            if trade.sort == TradeSort::Revoked {
+            if trade.kind == TradeKind::Revoked {
                 cells[9] = "REVOKED";
             }
             (cells[24], cells[25], cells[26]) = (&amount, &trade.currency, &amount);

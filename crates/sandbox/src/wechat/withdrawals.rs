@@ -74,7 +74,7 @@ impl FakeWechat {
         let number = payment.number.as_str();
         let mut transactions = self.payments.responder.transactions();
         let asked = TransactionRequest {
-            sort: TransactionKind::Cancel,
+            kind: TransactionKind::Cancel,
             number: closing(number),
             minor: 0,
             ..of(payment)
@@ -120,7 +120,7 @@ impl FakeWechat {
             TransactionState::Done => {}
         }
         let asked = TransactionRequest {
-            sort: TransactionKind::Refund,
+            kind: TransactionKind::Refund,
             number: reversal(&payment.number),
             ..of(&payment)
         };
@@ -202,7 +202,7 @@ fn spelled(number: &str, http: u16, code: [&str; 2]) -> WechatReply {
 /// What withdrawing a payment asks for.
 fn of(payment: &Transaction) -> TransactionRequest {
     TransactionRequest {
-        sort: TransactionKind::Refund,
+        kind: TransactionKind::Refund,
         number: String::new(),
         of: payment.number.clone(),
         currency: payment.currency.clone(),

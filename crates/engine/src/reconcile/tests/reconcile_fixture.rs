@@ -250,7 +250,7 @@ impl World {
             lease: self.account.lease(),
             rate,
             slots: 1000,
-            wants: vec![quota],
+            quotas: vec![quota],
         };
         self.engine.ledger.claim_due(request).await.unwrap().0
     }

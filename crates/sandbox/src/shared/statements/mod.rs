@@ -82,7 +82,7 @@ impl QueryCounts {
 /// Something that moved money, as a statement lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trade {
-    pub sort: TradeSort,
+    pub kind: TradeKind,
     pub at: Timestamp,
     /// The merchant's number of the payment.
     pub number: String,
@@ -96,7 +96,7 @@ pub(crate) struct Trade {
 
 /// What it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TradeSort {
+pub(crate) enum TradeKind {
     Paid,
     /// Paid and taken back as a whole.
     Revoked,
@@ -121,20 +121,20 @@ pub(crate) fn of_store<'a>(
     let within = transactions
         .entries()
         .filter(|(_, entry)| days.contains(&day_of(entry.at)));
-    within.filter_map(|(sort, entry)| {
-        let (sort, payment) = match (sort, entry.standing) {
+    within.filter_map(|(kind, entry)| {
+        let (kind, payment) = match (kind, entry.standing) {
             // A payment whose money is counted in other books has moved none here.
             (TransactionKind::Payment, TransactionState::Done) if entry.moved > 0 => {
-                (TradeSort::Paid, entry)
+                (TradeKind::Paid, entry)
             }
             (TransactionKind::Payment, TransactionState::Cancelled) if entry.moved > 0 => {
-                (TradeSort::Revoked, entry)
+                (TradeKind::Revoked, entry)
             }
             (TransactionKind::Refund, TransactionState::Done)
                 if entry.number.starts_with(REVERSAL) =>
             {
                 (
-                    TradeSort::Revoked,
+                    TradeKind::Revoked,
                     transactions.entry(TransactionKind::Payment, &entry.of)?,
                 )
             }
@@ -142,7 +142,7 @@ pub(crate) fn of_store<'a>(
                 let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
                 let processing = entry.standing == TransactionState::Open;
                 (
-                    TradeSort::Refunded {
+                    TradeKind::Refunded {
                         number,
                         theirs,
                         processing,
@@ -155,7 +155,7 @@ pub(crate) fn of_store<'a>(
             }
         };
         Some(Trade {
-            sort,
+            kind,
             at: entry.at,
             number: payment.number.clone(),
             theirs: payment.theirs.clone(),

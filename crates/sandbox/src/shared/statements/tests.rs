@@ -479,11 +479,11 @@ async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
 
 fn trades() -> impl Strategy<Value = Vec<Trade>> {
     let number = "[A-Za-z0-9_-]{0,32}";
-    let sort = prop_oneof![
-        Just(TradeSort::Paid),
-        Just(TradeSort::Revoked),
+    let kind = prop_oneof![
+        Just(TradeKind::Paid),
+        Just(TradeKind::Revoked),
         (number, "[0-9]{1,32}", any::<bool>()).prop_map(|(number, theirs, processing)| {
-            TradeSort::Refunded {
+            TradeKind::Refunded {
                 number,
                 theirs,
                 processing,
@@ -493,15 +493,15 @@ fn trades() -> impl Strategy<Value = Vec<Trade>> {
     let currency = prop::sample::select(vec!["HKD", "JPY", "CNY", "KRW", "USD"]);
     let minor = prop_oneof![1..100_i64, 1..1_000_000_000_000_i64];
     let trade = (
-        sort,
+        kind,
         0..4_000_000_000_000_i64,
         number,
         "[0-9]{1,32}",
         currency,
         minor,
     )
-        .prop_map(|(sort, at, number, theirs, currency, minor)| Trade {
-            sort,
+        .prop_map(|(kind, at, number, theirs, currency, minor)| Trade {
+            kind,
             at: Timestamp::from_millis(at),
             number,
             theirs,
@@ -513,14 +513,14 @@ fn trades() -> impl Strategy<Value = Vec<Trade>> {
 
 /// A line as its trade should be read, without what differs between the formats.
 fn expected(trade: &Trade) -> (StatementLineKind, String, String, String, Option<Amount>) {
-    let kind = match trade.sort {
-        TradeSort::Paid => StatementLineKind::Payment,
-        TradeSort::Revoked => StatementLineKind::Reversal,
-        TradeSort::Refunded { .. } => StatementLineKind::Refund,
+    let line_kind = match trade.kind {
+        TradeKind::Paid => StatementLineKind::Payment,
+        TradeKind::Revoked => StatementLineKind::Reversal,
+        TradeKind::Refunded { .. } => StatementLineKind::Refund,
     };
     let amount = Amount::from_minor(trade.minor, Currency::parse(&trade.currency).unwrap()).ok();
     (
-        kind,
+        line_kind,
         written(trade.at),
         trade.number.clone(),
         trade.theirs.clone(),
@@ -548,13 +548,13 @@ proptest! {
         prop_assert_eq!(read.lines.iter().map(shown).collect::<Vec<_>>(), trades.iter().map(expected).collect::<Vec<_>>());
         prop_assert_eq!(read.totals.unwrap().count, u64::try_from(trades.len()).unwrap());
         for (line, trade) in read.lines.iter().zip(&trades) {
-            let refund = match &trade.sort {
-                TradeSort::Refunded { number, theirs, processing } => {
+            let refund = match &trade.kind {
+                TradeKind::Refunded { number, theirs, processing } => {
                     let state = if *processing { "PROCESSING" } else { "SUCCESS" };
                     (number.as_str(), theirs.as_str(), state, Some(-trade.minor))
                 }
-                TradeSort::Paid => ("", "", "SUCCESS", Some(trade.minor)),
-                TradeSort::Revoked => ("", "", "REVOKED", None),
+                TradeKind::Paid => ("", "", "SUCCESS", Some(trade.minor)),
+                TradeKind::Revoked => ("", "", "REVOKED", None),
             };
             let settled = line.settled.map(|settled| settled.minor);
             prop_assert_eq!((line.refund_no.as_str(), line.refund_id.as_str(), line.state.as_str(), settled), refund);
@@ -563,7 +563,7 @@ proptest! {
 
     #[test]
     fn what_hipopays_twin_writes_is_what_is_read(trades in trades()) {
-        let trades: Vec<_> = trades.into_iter().filter(|trade| trade.sort != TradeSort::Revoked).collect();
+        let trades: Vec<_> = trades.into_iter().filter(|trade| trade.kind != TradeKind::Revoked).collect();
         let days = today()..=today();
         let Some(file) = hipopay::write(&days, trades.iter().cloned()) else {
             prop_assert!(trades.is_empty());
