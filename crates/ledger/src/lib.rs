@@ -1,10 +1,11 @@
 //! The ledger: the only SQL, and the queue. What is here survives; what is not here did not happen.
 //!
-//! Two deeds carry the promises. *Claim is intent*: one commit turns due items to `sending`, with
+//! Two operations carry the promises. *Claim is intent*: one commit turns due items to `sending`, with
 //! order number and lease, before anybody sees them. *Settle is outcome*: answer, new state, totals
 //! and history go down in one commit. Both go through one writer that commits in groups
 //! (`db/writer.rs`). A state changes only as [`payrun_domain::item::apply`] says, by compare-and-set
-//! on the item's version, with its event in the same commit. No transaction is open during a call.
+//! on the item's version, with its event in the same commit; what an item is planned as is decided
+//! before its plan's last commit, until which nobody sees it. No transaction is open during a call.
 //!
 //! Two engines, SQLite and PostgreSQL, run the same statements (`db/location.rs`,
 //! `db/write_tx.rs`): a list is JSON, read by `json_each`, which PostgreSQL's migrations define as
