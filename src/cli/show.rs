@@ -215,8 +215,8 @@ fn to_do(item: &ItemRow, kind: &str) -> String {
                 "; `payrun retry` asks the gateway once more"
             };
             format!(
-                "find out what became of it, then `payrun resolve {id} --succeeded RECEIPT` or `--failed`{retry}. until then nothing \
-                 else is sent of its contract"
+                "find out what became of it, then `payrun resolve {id} --succeeded RECEIPT` or `--failed`{retry}. Until then nothing \
+                 more of it is sent, nor anything else of a contract that it deducts from"
             )
         }
         (State::Succeeded, true) => {

@@ -12,7 +12,7 @@ pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String
     }
     let listed = meaning(context, job, code);
     listed.or_else(|| of_cause(code).map(str::to_owned)).unwrap_or_else(|| {
-        "no outcome table says what it means; `payrun items --state failed` has the gateway's words"
+        "no outcome table says what it means; `payrun show --item ID` has the words it was refused with"
             .to_owned()
     })
 }
