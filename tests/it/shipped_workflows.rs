@@ -140,9 +140,9 @@ fn payments_contracts_buyers_and_rates_take_the_columns_they_name() {
     assert_eq!(rig.items_of("rate").len(), 2);
 }
 
-#[test]
-fn what_customs_filing_fails_customs_redeclare_declares_again() {
-    let rig = Rig::new(FaultPlan::NONE);
+/// Pays two orders and writes their sub-orders, of which customs refuses the second: the header and
+/// the rows of the file.
+fn write_sub_orders(rig: &Rig) -> (&'static str, [String; 2]) {
     let rows = ["S-1", "S-2-fail"].map(|sub_order| {
         let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
         format!(
@@ -152,6 +152,13 @@ fn what_customs_filing_fails_customs_redeclare_declares_again() {
     let header =
         "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
     rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
+    (header, rows)
+}
+
+#[test]
+fn what_customs_filing_fails_customs_redeclare_declares_again() {
+    let rig = Rig::new(FaultPlan::NONE);
+    write_sub_orders(&rig);
     assert_eq!(rig.to_the_end(&ship(&rig, "customs-filing")), Some(3));
     assert_eq!(states(&rig.items_of("declare")), ["succeeded", "failed"]);
     assert_eq!(rig.to_the_end(&ship(&rig, "customs-redeclare")), Some(0));
@@ -166,15 +173,7 @@ fn what_customs_filing_fails_customs_redeclare_declares_again() {
 #[test]
 fn the_rows_that_customs_refused_come_back_and_are_filed_again_once_they_are_mended() {
     let rig = Rig::new(FaultPlan::NONE);
-    let rows = ["S-1", "S-2-fail"].map(|sub_order| {
-        let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
-        format!(
-            "{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308072310,Li\n"
-        )
-    });
-    let header =
-        "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
-    rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
+    let (header, rows) = write_sub_orders(&rig);
     let filing = ship(&rig, "customs-filing");
     assert_eq!(rig.to_the_end(&filing), Some(3));
     let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
