@@ -197,7 +197,7 @@ fn incident_json(incident: &IncidentRow) -> Value {
         "incident": incident.id,
         "kind": incident.kind.as_str(),
         "since": incident.since.to_string(),
-        "title": headline(&incident.payload),
+        "title": headline(incident),
     })
 }
 
@@ -223,7 +223,7 @@ fn print_incidents(open: &[IncidentRow], clock: WallClock) {
         rows.add_row([
             clock.cell(incident.since),
             incident.kind.as_str().to_owned(),
-            cut(&headline(&incident.payload), 100),
+            cut(&headline(incident), 100),
         ]);
     }
     print_table(&rows);

@@ -11,7 +11,7 @@ use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::maintenance::reseal::missing_keys;
 use crate::engine::vault::Vault;
-use crate::ledger::SealedKind;
+use crate::ledger::{LedgerError, SealedKind};
 
 /// Arguments of `payrun doctor`.
 #[derive(Debug, Args)]
@@ -37,6 +37,16 @@ struct Finding {
     found: Result<String, String>,
 }
 
+impl Finding {
+    /// What the ledger says in place of it.
+    fn unread(what: &'static str, error: &LedgerError) -> Self {
+        Self {
+            what,
+            found: Err(chain(error)),
+        }
+    }
+}
+
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     if args.facts {
@@ -49,12 +59,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     findings.push(ledger(&project).await);
     findings.extend(lanes(&project).await);
     findings.extend(tokens(&project).await);
-    // What keeps the ledger from being read is told above.
-    let sealing = sealing(&project).await.ok().flatten();
-    findings.extend(sealing.map(|found| Finding {
-        what: ENCRYPTION_KEY,
-        found,
-    }));
+    findings.extend(encryption(&project).await);
     let mut unwell = false;
     for finding in &findings {
         let (word, meaning, text) = match &finding.found {
@@ -102,6 +107,19 @@ async fn ledger(project: &Project) -> Finding {
     }
 }
 
+/// The keys; none where there are none, or where nothing of the ledger can be read: that is told of
+/// the ledger.
+async fn encryption(project: &Project) -> Option<Finding> {
+    project.ledger().await.ok()?;
+    let found = sealing(project).await;
+    found
+        .unwrap_or_else(|failure| Some(Err(failure.message)))
+        .map(|found| Finding {
+            what: ENCRYPTION_KEY,
+            found,
+        })
+}
+
 /// Which key seals what is kept of persons, and how much is sealed under others; none where there
 /// is no key.
 pub(super) async fn sealing(project: &Project) -> Result<Option<Result<String, String>>, Failure> {
@@ -142,7 +160,10 @@ async fn tokens(project: &Project) -> Vec<Finding> {
         return Vec::new();
     };
     let now = Clock::of_machine().now();
-    let tokens = ledger.tokens().await.unwrap_or_default();
+    let tokens = match ledger.tokens().await {
+        Ok(tokens) => tokens,
+        Err(error) => return vec![Finding::unread("token", &error)],
+    };
     let ending = tokens
         .iter()
         .filter(|token| token.is_ending(now))
@@ -166,10 +187,10 @@ async fn lanes(project: &Project) -> Vec<Finding> {
     let Ok(ledger) = project.ledger().await else {
         return Vec::new();
     };
-    let closed = ledger
-        .closed_lanes(Clock::of_machine().now())
-        .await
-        .unwrap_or_default();
+    let closed = match ledger.closed_lanes(Clock::of_machine().now()).await {
+        Ok(closed) => closed,
+        Err(error) => return vec![Finding::unread("lane", &error)],
+    };
     let finding = |lane: &crate::ledger::LaneRow| Finding {
         what: "lane",
         found: Err(format!(

@@ -80,16 +80,18 @@ impl DifferencePages {
         };
         self.after = last.id;
         self.left = self.left.saturating_sub(page.len() as u64);
-        Ok(Some(page.iter().map(cells).collect()))
+        page.iter().map(cells).collect::<Result<_, _>>().map(Some)
     }
 }
 
-fn cells(row: &DifferenceRow) -> Vec<TableCell> {
+fn cells(row: &DifferenceRow) -> Result<Vec<TableCell>, LedgerError> {
     let difference = &row.difference;
+    let day = difference.day.parse();
+    let day = day.map_err(|_| LedgerError::corrupt("differences", row.id, "day"))?;
     let code = |amount: crate::domain::money::Amount| amount.currency().code();
     let count = |number: Option<i64>| number.map_or(TableCell::Empty, TableCell::Count);
     let line = difference.line.and_then(|line| i64::try_from(line).ok());
-    vec![
+    Ok(vec![
         TableCell::Count(row.id),
         TableCell::text(row.lane.as_str()),
         TableCell::text(row.state.as_str()),
@@ -97,7 +99,7 @@ fn cells(row: &DifferenceRow) -> Vec<TableCell> {
         TableCell::text(difference.reason.advice()),
         TableCell::text(row.owner.as_deref().unwrap_or_default()),
         TableCell::text(row.note.as_deref().unwrap_or_default()),
-        TableCell::date(difference.day.parse().ok()),
+        TableCell::Date(day),
         TableCell::text(difference.kind.as_str()),
         TableCell::text(difference.order_no.as_str()),
         TableCell::text(difference.refund_no.as_str()),
@@ -114,5 +116,5 @@ fn cells(row: &DifferenceRow) -> Vec<TableCell> {
         TableCell::Instant(row.first_seen),
         TableCell::Instant(row.last_seen),
         TableCell::Instant(row.changed_at),
-    ]
+    ])
 }

@@ -115,7 +115,7 @@ struct FoundColumns {
     fields: BTreeMap<String, (usize, TableColumnKind)>,
     facts: BTreeMap<String, bool>,
     other_facts: bool,
-    zones: Vec<String>,
+    zones: Vec<Tz>,
 }
 
 impl FoundColumns {
@@ -131,10 +131,10 @@ impl FoundColumns {
         }
         // What is open may have more facts by the time that it is written.
         self.other_facts |= item.state.is_open() || item.state == State::NeedsReview;
-        if let Some(zone) = &item.timezone
-            && !self.zones.contains(zone)
-        {
-            self.zones.push(zone.clone());
+        let zone = item.timezone.as_deref().map(str::parse).transpose();
+        let zone = zone.map_err(|_| LedgerError::corrupt("runs", item.run_id, "timezone"))?;
+        if let Some(zone) = zone.filter(|zone| !self.zones.contains(zone)) {
+            self.zones.push(zone);
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl FoundColumns {
     /// `usual`: the time zone where the runs have several.
     fn columns(self, usual: Tz) -> ItemColumns {
         let zone = match self.zones.as_slice() {
-            [only] => only.parse().unwrap_or(usual),
+            [only] => *only,
             _ => usual,
         };
         let mut fields: Vec<(usize, FieldColumn)> = self

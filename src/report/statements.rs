@@ -72,7 +72,9 @@ pub(super) async fn of_month(
                 .iter()
                 .map(|(code, sums)| row(lane, code, counted, sums)),
         );
-        other_rows.extend(others.iter().map(|(of, sums)| other_row(lane, of, sums)));
+        for (of, sums) in &others {
+            other_rows.push(other_row(lane, of, sums)?);
+        }
         let has_statements = context
             .job_kinds
             .by_name
@@ -171,16 +173,21 @@ fn others_section(rows: Vec<Vec<TableCell>>) -> ReportSection {
     }
 }
 
-fn other_row(lane: &str, (day, code): &(String, &str), sums: &OtherSystemsSums) -> Vec<TableCell> {
+fn other_row(
+    lane: &str,
+    (day, code): &(String, &str),
+    sums: &OtherSystemsSums,
+) -> Result<Vec<TableCell>, LedgerError> {
+    let on = day.parse();
     let labels = [
-        TableCell::date(day.parse().ok()),
+        TableCell::Date(on.map_err(|_| LedgerError::corrupt("statements", lane, "day"))?),
         TableCell::text(lane),
         TableCell::text(*code),
     ];
     let counted = [sums.payments, sums.refunds].into_iter();
     let counted = counted.flat_map(|(lines, minor)| [TableCell::count(lines), money(minor, code)]);
     let rest = [sums.fees, sums.net].map(|(_, minor)| money(minor, code));
-    labels.into_iter().chain(counted).chain(rest).collect()
+    Ok(labels.into_iter().chain(counted).chain(rest).collect())
 }
 
 /// A sum; the code was a currency when it was counted.

@@ -985,6 +985,22 @@ fn a_mended_row_of_what_failed_is_filed_again_as_the_gateway_demands() {
     GATEWAYS
         .iter()
         .for_each(|gateway| write_mended(&rig, gateway, "王五", true));
+    // What cannot be read cannot be compared: nothing is filed again then.
+    let failed = rig.items();
+    let failed = failed.iter().find(|item| item["state"] == "failed");
+    let id = failed.unwrap()["item"].as_i64().unwrap();
+    rig.change(&format!(
+        "update items set input = '{{' || input where id = {id}"
+    ));
+    let (code, told) = rig.payrun(&["plan", "customs.yaml"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains(&format!("input of row {id} in items cannot be read")),
+        "{told}"
+    );
+    rig.change(&format!(
+        "update items set input = substr(input, 2) where id = {id}"
+    ));
     let (_, planned) = rig.payrun(&["plan", "customs.yaml"]);
     assert!(
         planned.contains("3 items, 50.00 CNY, 3 of them filed again with other content, 1 skipped"),

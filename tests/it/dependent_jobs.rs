@@ -228,6 +228,42 @@ fn a_column_that_the_items_of_a_job_do_not_have_is_found_when_the_file_is_read()
     );
 }
 
+/// What is read of an item decides what is sent next: where it cannot be read nothing is planned
+/// from it, and nothing is lost.
+#[test]
+fn an_item_that_cannot_be_read_stops_the_job_that_takes_its_items_from_it_and_is_named() {
+    for column in ["input", "result"] {
+        let rig = project(FaultPlan::NONE, "");
+        let one_by_one = chain("").replacen(
+            "    gateway: wechat\n    items: { file: contracts.csv }\n",
+            "    gateway: wechat\n    concurrency: 1\n    items: { file: contracts.csv }\n",
+            1,
+        );
+        rig.write("chain.yaml", one_by_one);
+        let died = rig
+            .command(&["run", "chain.yaml", "--wait", "20s"])
+            .env("PAYRUN_FAILPOINT", "before_send:4")
+            .output()
+            .unwrap();
+        assert_eq!(died.status.code(), None, "{died:?}");
+        let charged = rig.items();
+        let charged = charged.iter().find(|item| item["state"] == "succeeded");
+        let id = charged.unwrap()["item"].as_i64().unwrap();
+        let spoilt = format!("update items set {column} = '{{' || {column} where id = {id}");
+        rig.change(&spoilt);
+        let (code, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
+        let place = format!("{column} of row {id} in items cannot be read");
+        assert!(text.contains(&place), "{text}");
+        assert_eq!(code, Some(1), "{text}");
+        assert!(rig.totals("wechat").customs.filed.is_empty(), "{text}");
+        let mended = format!("update items set {column} = substr({column}, 2) where id = {id}");
+        rig.change(&mended);
+        let (code, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
+        assert_eq!(code, Some(3), "{text}");
+        each_once(&rig);
+    }
+}
+
 /// What a run waits for may end between two looks at it: then there is something to be done, and
 /// nobody ends for want of it. Many times, since the moment is short.
 #[test]

@@ -62,5 +62,6 @@ mod storage;
 mod subscriptions;
 mod support;
 mod time_zones;
+mod unreadable_rows;
 mod words;
 mod xlsx;

@@ -103,10 +103,7 @@ impl Alerts {
         let open_ones = incidents
             .iter()
             .filter(|incident| incident.opened_at.is_some());
-        let incidents = open_ones
-            .map(|incident| facts::headline(&incident.payload))
-            .take(50)
-            .collect();
+        let incidents = open_ones.map(facts::headline).take(50).collect();
         let made = self.run_reports((from, due)).await?;
         let attachments = made
             .iter()

@@ -92,7 +92,7 @@ impl<'a, 'b> IncidentChanges<'a, 'b> {
         {
             self.open.push((row.id, wanted));
         }
-        if headline(&row.payload) != wanted.fact.payload.title {
+        if headline(row) != wanted.fact.payload.title {
             self.tell.push((row.id, wanted));
         }
     }

@@ -100,7 +100,7 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
 }
 
 fn entry(notice: &NoticeRow, zone: Tz) -> IncidentEntry {
-    let payload = facts::read(&notice.payload);
+    let payload = facts::told(notice.incident_id, &notice.payload);
     IncidentEntry {
         state: match notice.event {
             AlertEvent::Opened => EntryState::New,

@@ -80,6 +80,9 @@ pub enum UnreadableReason {
     /// Something is missing that a person may put back: a key, or the account.
     #[error("{0}")]
     Lacking(String),
+    /// The ledger did not say, or what it holds was never written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl Engine {
@@ -183,10 +186,7 @@ impl Engine {
     ) -> Result<Observation, UnreadableReason> {
         let no_gateway = || UnreadableReason::Lacking(format!("there is no gateway {}", row.lane));
         let account = self.accounts.get(&row.lane).ok_or_else(no_gateway)?;
-        let notice = self
-            .notice_of(row, account)
-            .await
-            .map_err(UnreadableReason::Lacking)?;
+        let notice = self.notice_of(row, account).await?;
         let seen = account.gateway.verify_notification(&notice).await;
         match seen.reached {
             Delivery::Unverified(why) => Err(UnreadableReason::Lacking(format!(
@@ -296,6 +296,7 @@ impl Engine {
             (_, Err(UnreadableReason::Lacking(why))) => {
                 return Ok(wait_or_end(row, now, NotificationOutcome::Unreadable, &why));
             }
+            (_, Err(UnreadableReason::Ledger(error))) => return Err(error),
             (None, Ok(_)) => {
                 return Ok(wait_or_end(
                     row,
@@ -371,32 +372,29 @@ impl Engine {
         &self,
         row: &NotificationRow,
         account: &Account,
-    ) -> Result<Notification, String> {
+    ) -> Result<Notification, UnreadableReason> {
+        let lacking = |why: &str| UnreadableReason::Lacking(why.to_owned());
+        let corrupt = |column| LedgerError::corrupt("notifications", row.id, column);
         let headers: BTreeMap<&str, &str> =
-            serde_json::from_str(&row.headers).map_err(|_| CHANGED_HEADERS.to_owned())?;
-        let decoded = |text: &str| {
-            STANDARD
-                .decode(text)
-                .map_err(|_| "its body is not as it was kept".to_owned())
-        };
+            serde_json::from_str(&row.headers).map_err(|_| corrupt("headers"))?;
+        let decoded = |text: &str| STANDARD.decode(text).map_err(|_| corrupt("body"));
         let body = if row.sealed {
             let vault = self
                 .vault
                 .as_ref()
-                .ok_or("it is sealed, and encryption_key is not in payrun.yaml")?;
+                .ok_or_else(|| lacking("it is sealed, and encryption_key is not in payrun.yaml"))?;
             // What is sealed is bound to its digest.
             decoded(
                 &vault
                     .open_notification(&row.body, &row.digest)
-                    .map_err(|error| error.to_string())?,
+                    .map_err(|error| lacking(&error.to_string()))?,
             )?
         } else {
-            let sealed_before = self.ledger.sealed_a_notification_before(row.id).await;
-            if self.vault.is_some() && sealed_before.map_err(|error| error.to_string())? {
-                return Err(
-                    "it is not sealed, as those before it are: it was changed in the ledger"
-                        .to_owned(),
-                );
+            let sealed_before = self.ledger.sealed_a_notification_before(row.id).await?;
+            if self.vault.is_some() && sealed_before {
+                return Err(lacking(
+                    "it is not sealed, as those before it are: it was changed in the ledger",
+                ));
             }
             decoded(&row.body)?
         };
@@ -408,21 +406,17 @@ impl Engine {
             ]
             .contains(&row.digest)
         {
-            return Err(
-                "its body is not the one whose digest was kept: it was changed in the ledger"
-                    .to_owned(),
-            );
+            return Err(lacking(
+                "its body is not the one whose digest was kept: it was changed in the ledger",
+            ));
         }
         Ok(Notification {
-            headers: headers_of(&headers).ok_or(CHANGED_HEADERS)?,
+            headers: headers_of(&headers).ok_or_else(|| corrupt("headers"))?,
             body: body.into(),
             received_at: row.received_at,
         })
     }
 }
-
-/// Why a notification is not read whose headers are no headers.
-const CHANGED_HEADERS: &str = "its headers are not as they were kept";
 
 /// The digest of what is signed of a notification, by which the same one is known again.
 fn digest_of(account: &Account, body: &[u8]) -> String {

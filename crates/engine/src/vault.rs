@@ -125,7 +125,7 @@ impl Vault {
     /// the very text of what does not.
     ///
     /// # Errors
-    /// As `opened`; [`VaultError::Bound`].
+    /// As `opened`; [`VaultError::Bound`]; [`VaultError::Unreadable`] if it is no JSON object.
     pub fn reseal_input(
         &self,
         input: &str,
@@ -133,7 +133,7 @@ impl Vault {
         named: bool,
     ) -> Result<String, VaultError> {
         let fields: Map<String, Value> =
-            serde_json::from_str(input).map_err(|_| VaultError::Open)?;
+            serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
         let mut resealed = input.to_owned();
         for (name, text) in fields
             .iter()
@@ -417,7 +417,7 @@ pub enum VaultError {
     #[error("personal data needs encryption_key in payrun.yaml")]
     NoVault,
     /// An item's input is no JSON object.
-    #[error("its input in the ledger cannot be read")]
+    #[error("its input is no JSON object")]
     Unreadable,
     /// It is not sealed, and should be.
     #[error(

@@ -34,6 +34,8 @@ fn a_row_of_an_item_that_cannot_be_read_is_claimed_by_nobody() {
             ("order_no = 'no number'", "order_no"),
             ("result = '{'", "result"),
             ("result = '[]'", "result"),
+            ("input = '{'", "input"),
+            ("input = '[]'", "input"),
         ] {
             let place = place.fresh().await;
             let worker = LedgerWorker::with_items(&place, 1).await;

@@ -163,6 +163,12 @@ impl Rig {
         (out.status.code(), text)
     }
 
+    /// Changes the ledger behind payrun's back.
+    pub fn change(&self, statement: &str) {
+        let ledger = self.folder.path().join("payrun.db");
+        self.wait_for(super::change(&ledger, statement));
+    }
+
     /// Runs a workflow until nothing of it is open; how the last run ended.
     pub fn to_the_end(&self, workflow: &str) -> Option<i32> {
         let mut ended = self.payrun(&["run", workflow, "--json", "--wait", "20s"]);

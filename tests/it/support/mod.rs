@@ -274,6 +274,11 @@ impl App {
         self.wire.as_ref().expect("a setup with a wire")
     }
 
+    /// Changes the ledger behind payrun's back.
+    pub fn change(&self, statement: &str) {
+        self.wait_for(change(&self.database(), statement));
+    }
+
     /// The ledger's file.
     pub fn database(&self) -> PathBuf {
         self.path("payrun.db")
@@ -448,6 +453,19 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "waited too long: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Changes a ledger's file behind payrun's back.
+pub async fn change(ledger: &Path, statement: &str) {
+    use sqlx::Connection as _;
+    let url = format!("sqlite://{}", ledger.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let changed = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert!(changed.rows_affected() > 0, "{statement}");
+    connection.close().await.unwrap();
 }
 
 /// The repository's root.

@@ -15,7 +15,7 @@ use super::AlertInputs;
 use super::rules::ScopedRule;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{Ledger, LedgerError, RunRef};
+use payrun_ledger::{IncidentRow, Ledger, LedgerError, RunRef};
 use payrun_project::config::PublicUrl;
 
 pub use runs::RefusedRun;
@@ -130,19 +130,16 @@ pub(super) async fn payload(ledger: &Ledger, fact: &Fact) -> Result<String, Ledg
     Ok(serde_json::to_string(&payload).unwrap_or_default())
 }
 
-/// The title of an incident, by its payload.
-pub fn headline(payload: &str) -> String {
-    read(payload).title
+/// The title of an incident.
+pub fn headline(incident: &IncidentRow) -> String {
+    told(incident.id, &incident.payload).title
 }
 
-/// The title of what cannot be read: an alert still says that there is something.
-pub(super) const UNREADABLE: &str =
-    "what this alert was about cannot be read in the ledger; restore it from a backup";
-
-/// What was told before.
-pub(super) fn read(payload: &str) -> FactText {
+/// What was told of an incident. Where that cannot be read its title says so, and where it lies: an
+/// alert still says that there is something.
+pub(super) fn told(incident: i64, payload: &str) -> FactText {
     serde_json::from_str(payload).unwrap_or_else(|_| FactText {
-        title: UNREADABLE.to_owned(),
+        title: LedgerError::corrupt("incidents", incident, "payload").to_string(),
         ..FactText::default()
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, UNREADABLE, of_run};
+use super::{DetailLookup, Fact, FactText, InstantRange, NEWS_MAX, of_run};
 use crate::mask::masked;
 use crate::withdrawal::remedy;
 use payrun_domain::alert::AlertKind;
@@ -130,7 +130,10 @@ fn difference(found: &ReconcileDifference, public_url: Option<&PublicUrl>) -> Fa
         Some(count) => count.as_u64().map(Some).ok_or(()),
     };
     let title = match result.as_ref().map_err(|_| ()).and_then(count) {
-        Err(()) => format!("{}: {UNREADABLE}", found.lane),
+        Err(()) => {
+            let unread = LedgerError::corrupt("items", found.item_id, "result");
+            format!("{}: {unread}", found.lane)
+        }
         Ok(Some(1)) => format!("{}: a new difference from the statement", found.lane),
         Ok(Some(number)) => format!(
             "{}: {number} new differences from the statement",

@@ -8,7 +8,7 @@ use super::context::{AttemptContext, JobContext};
 use super::decide::attempt_of;
 use super::refiling::{self, Filing};
 use super::{CallOutcome, Exchange, give_back, lane_effects, local_operations, payment};
-use crate::vault::{VaultError, open_input};
+use crate::vault::open_input;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::item::{Event, IllegalMove, State, apply};
@@ -239,11 +239,9 @@ pub(crate) fn input(
     work: &JobContext,
     claimed: &Claimed,
 ) -> Result<Map<String, Value>, String> {
-    let input: Map<String, Value> =
-        serde_json::from_str(claimed.input()).map_err(|_| VaultError::Unreadable.to_string())?;
     let opened = open_input(
         engine.vault.as_deref(),
-        input,
+        claimed.fields().clone(),
         &work.kind.fields,
         claimed.key(),
     );

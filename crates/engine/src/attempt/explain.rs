@@ -69,7 +69,7 @@ pub async fn explain(
 ) -> Option<Result<String, String>> {
     let operation = kind.gateways.get(account.kind)?.explain.clone()?;
     let Ok(input) = serde_json::from_str::<Map<String, Value>>(input) else {
-        return Some(Err("its fields cannot be read in the ledger".to_owned()));
+        return Some(Err("its fields were planned as no JSON object".to_owned()));
     };
     let subject = kind
         .one_at_a_time

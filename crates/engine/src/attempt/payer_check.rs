@@ -14,7 +14,7 @@ use crate::attempt::{AttemptContext, call_at_rate, is_too_late, note_unattested}
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
 use payrun_gateway::{Call, Delivery, Observation};
-use payrun_ledger::ClaimKind;
+use payrun_ledger::{ClaimKind, LedgerError};
 use payrun_project::job_kinds::judge::{ExpectedReply, Judgement, judge};
 use payrun_project::job_kinds::{JobKind, PayerCheck};
 
@@ -28,8 +28,6 @@ const UNANSWERED: &str = "UNANSWERED";
 /// of an answer.
 const REFUSALS: &str = "cert_check_refusals";
 const ERROR: &str = "cert_check_error";
-/// What came in place of an answer where the count cannot be read.
-const UNREADABLE: &str = "cert_check_refusals cannot be read in the ledger";
 /// How often the question is asked again after it was refused for good. "Not declared yet" and the
 /// like are no refusals.
 const REFUSALS_MAX: u64 = 8;
@@ -66,7 +64,9 @@ pub(crate) async fn checked(
         {
             let Some(refused) = refusals(context.claimed.facts()) else {
                 // How often it was refused nobody could say: it is asked no more, and told.
-                seen.result.insert(ERROR.to_owned(), UNREADABLE.into());
+                let unread = LedgerError::corrupt("items", context.claimed.id(), "result");
+                let unread = format!("{unread} ({REFUSALS})");
+                seen.result.insert(ERROR.to_owned(), unread.into());
                 seen.result.insert(RESULT.to_owned(), UNANSWERED.into());
                 return judged;
             };

@@ -10,7 +10,7 @@
 //! itself has changed). From the first answer on the item keeps which it is, since after a
 //! modification a query may still show the state of before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -363,10 +363,7 @@ pub(crate) async fn contradictions(
     let mut first_with: HashMap<KeyHash, usize> = HashMap::with_capacity(of.len());
     for at in of {
         let first = *first_with.entry(items[*at].key_hash).or_insert(*at);
-        if first != *at
-            && personal(scope, &items[first].input, items[first].key_hash)?
-                != personal_of(scope, &items[*at])?
-        {
+        if first != *at && personal_of(scope, &items[first])? != personal_of(scope, &items[*at])? {
             items[*at].again = ReplacementCheck::Contradicts;
         }
     }
@@ -377,7 +374,8 @@ pub(crate) async fn contradictions(
     for (key, earlier) in planning.earlier(&keys).await? {
         if earlier.run_id() == planning.run_id()
             && let Some(at) = first_with.get(&key)
-            && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, &items[*at])?
+            && personal(scope, earlier.fields()?, earlier.key())?
+                != personal_of(scope, &items[*at])?
         {
             items[*at].again = ReplacementCheck::Contradicts;
         }
@@ -386,23 +384,25 @@ pub(crate) async fn contradictions(
 }
 
 fn personal_of(scope: &ItemBuilder, item: &NewItem) -> Result<Map<String, Value>, VaultError> {
-    personal(scope, &item.input, item.key_hash)
+    personal(scope, fields_of(item)?, item.key_hash)
+}
+
+/// What was planned for an item just now; the ledger has not seen it.
+fn fields_of(item: &NewItem) -> Result<Map<String, Value>, VaultError> {
+    serde_json::from_str(&item.input).map_err(|_| VaultError::Unreadable)
 }
 
 /// The personal data of an input.
 fn personal(
     scope: &ItemBuilder,
-    input: &str,
+    fields: Map<String, Value>,
     key: KeyHash,
 ) -> Result<Map<String, Value>, VaultError> {
-    let sealed: Map<String, Value> =
-        serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
-    let mut open = scope.opened(input, key)?;
-    open.retain(|name, _| {
-        sealed
-            .get(name)
-            .is_some_and(|value| vault::sealed(value).is_some())
-    });
+    let is_sealed =
+        |(name, value): (&String, &Value)| vault::sealed(value).is_some().then(|| name.clone());
+    let names: HashSet<String> = fields.iter().filter_map(is_sealed).collect();
+    let mut open = scope.opened(fields, key)?;
+    open.retain(|name, _| names.contains(name));
     Ok(open)
 }
 
@@ -414,10 +414,10 @@ fn follow(
     earlier: EarlierItem,
     item: &mut NewItem,
     generation: usize,
-) -> Result<(), VaultError> {
+) -> Result<(), FiledComparisonError> {
     let of = item.key_hash;
     if earlier.run_id() == run_id
-        && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, item)?
+        && personal(scope, earlier.fields()?, earlier.key())? != personal_of(scope, item)?
     {
         item.again = ReplacementCheck::Contradicts;
         item.key_hash = earlier.key();
@@ -434,7 +434,7 @@ fn follow(
         return Ok(());
     }
     item.key_hash = scope.key_of(&item.key, generation);
-    item.input = resealed(scope, &item.input, of, item.key_hash)?;
+    item.input = resealed(scope, item, of, item.key_hash)?;
     if let Some(own) = &item.custom_order_no {
         // Where the user's number leaves no room, it is derived: the gateway knows a declaration by
         // its payment and customs.
@@ -449,33 +449,36 @@ fn follow(
 }
 
 /// Whether a row says something else than the item of before, personal data included.
-fn differs(scope: &ItemBuilder, earlier: &EarlierItem, item: &NewItem) -> Result<bool, VaultError> {
+fn differs(
+    scope: &ItemBuilder,
+    earlier: &EarlierItem,
+    item: &NewItem,
+) -> Result<bool, FiledComparisonError> {
     if earlier.is_pruned() {
         return Ok(earlier.content_hash() != Some(item.content_hash));
     }
     if earlier.amount() != item.amount {
         return Ok(true);
     }
-    let before = scope.opened(earlier.input(), earlier.key())?;
-    Ok(before != scope.opened(&item.input, item.key_hash)?)
+    let before = scope.opened(earlier.fields()?, earlier.key())?;
+    Ok(before != scope.opened(fields_of(item)?, item.key_hash)?)
 }
 
 /// An input whose personal data is bound to another key.
 fn resealed(
     scope: &ItemBuilder,
-    input: &str,
+    item: &NewItem,
     of: KeyHash,
     to: KeyHash,
 ) -> Result<String, VaultError> {
-    let sealed: Map<String, Value> =
-        serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
+    let sealed = fields_of(item)?;
     let Some(vault) = scope
         .vault()
         .filter(|_| sealed.values().any(|value| vault::sealed(value).is_some()))
     else {
-        return Ok(input.to_owned());
+        return Ok(item.input.clone());
     };
-    let mut open = scope.opened(input, of)?;
+    let mut open = scope.opened(sealed.clone(), of)?;
     let names = sealed
         .iter()
         .filter(|(_, value)| vault::sealed(value).is_some())

@@ -181,7 +181,7 @@ impl Engine {
         progress: &mut ResealProgress,
         tell: &mut impl FnMut(&ResealProgress),
     ) -> Result<(), ResealError> {
-        let reseal = |row: &SealedRow| resealed(vault, what, row).map_err(|why| why.to_string());
+        let reseal = |row: &SealedRow| resealed(vault, what, row);
         let mut after = 0;
         loop {
             let page = self
@@ -200,16 +200,29 @@ impl Engine {
     }
 }
 
-fn resealed(vault: &Vault, what: SealedKind, row: &SealedRow) -> Result<String, VaultError> {
-    match what {
-        SealedKind::Items => vault.reseal_input(
-            &row.text,
-            row.key_hash.ok_or(VaultError::Open)?,
-            row.approved,
-        ),
+/// The new text of a row; or why it stays as it is, and the others do not.
+fn resealed(vault: &Vault, what: SealedKind, row: &SealedRow) -> Result<String, String> {
+    let corrupt = |column| LedgerError::corrupt(what.table(), row.id, column).to_string();
+    let resealed = match what {
+        SealedKind::Items => {
+            let key = row.key_hash.ok_or_else(|| corrupt("key_hash"))?;
+            vault.reseal_input(&row.text, key, row.approved)
+        }
         SealedKind::Notifications => {
-            vault.reseal_notification(&row.text, row.digest.as_deref().unwrap_or_default())
+            let digest = row.digest.as_deref().ok_or_else(|| corrupt("digest"))?;
+            vault.reseal_notification(&row.text, digest)
         }
         SealedKind::ReferenceKey => vault.reseal_reference_key(&row.text),
-    }
+    };
+    resealed.map_err(|why| match why {
+        VaultError::Unreadable => corrupt("input"),
+        VaultError::Key
+        | VaultError::Twice
+        | VaultError::Seal
+        | VaultError::Open
+        | VaultError::NoVault
+        | VaultError::NoKey
+        | VaultError::Bound
+        | VaultError::Unsealed { .. } => why.to_string(),
+    })
 }

@@ -213,14 +213,14 @@ impl<'a> BatchReview<'a> {
         if after.is_some() {
             return Ok(review);
         }
-        let compared = |input: &str| {
-            let mut fields = fields(input, self.kind).ok()?;
+        let compared = |(item, input): (i64, &str)| {
+            let mut fields = fields(input, self.kind)
+                .map_err(|_| LedgerError::corrupt("items", item, "input"))?;
             fields.retain(|name, _| !self.is_of_run(name));
-            Some(fields)
+            Ok(fields)
         };
-        // What cannot be read is shown as different.
-        let is_same = |one: &str, other: &str| {
-            one == other || compared(one).is_some_and(|one| Some(one) == compared(other))
+        let is_same = |one: (i64, &str), other: (i64, &str)| {
+            Ok(one.1 == other.1 || compared(one)? == compared(other)?)
         };
         review.differences = self
             .engine

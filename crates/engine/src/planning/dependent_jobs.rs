@@ -16,9 +16,10 @@ impl Engine {
     /// Plans what can be planned by now; says how many jobs.
     ///
     /// # Errors
-    /// Whatever the ledger says.
+    /// Whatever the ledger says; of several failures the first one. A job that it was said of stays
+    /// to be planned.
     pub(crate) async fn plan_late_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
-        let mut planned = 0;
+        let (mut planned, mut failed) = (0, None);
         for job in self.ledger.late_jobs().await? {
             match self.plan_late_job(&job, now).await {
                 Ok(is_planned) => planned += usize::from(is_planned),
@@ -26,10 +27,14 @@ impl Engine {
                 Err(error) if error.is_transient() => {
                     tracing::info!(job.id = job.id, %error, "a job is planned later")
                 }
+                // What cannot be read of one job keeps no other from being planned.
+                Err(error @ LedgerError::Corrupt { .. }) => {
+                    failed.get_or_insert(error);
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(planned)
+        failed.map_or(Ok(planned), Err)
     }
 
     async fn plan_late_job(&self, job: &DependentJob, now: Timestamp) -> Result<bool, LedgerError> {
@@ -55,17 +60,8 @@ impl Engine {
                 )
                 .await
                 .map(|_| ()),
-            (Err(reason), _) => Err(PlanError::Late {
-                job: job.name.clone(),
-                reason: reason.clone(),
-            }),
-            (Ok(_), None) => {
-                let reason = "the workflow file has no such job".to_owned();
-                Err(PlanError::Late {
-                    job: job.name.clone(),
-                    reason,
-                })
-            }
+            (Err(_), _) => request.map(|_| ()),
+            (Ok(_), None) => Err(late(job, "the workflow file has no such job")),
         };
         match outcome {
             Ok(()) => {
@@ -107,10 +103,22 @@ impl Engine {
     }
 
     /// What the run was begun with.
-    fn request_of(&self, job: &DependentJob) -> Result<RunRequest, String> {
+    fn request_of(&self, job: &DependentJob) -> Result<RunRequest, PlanError> {
         let path = Path::new("the run's workflow");
-        let workflow = load::parse(&job.source, path, &self.job_kinds, &self.config)
-            .map_err(|found| format!("the workflow no longer fits payrun.yaml: {found}"))?;
-        RunRequest::dependent(job, Arc::new(workflow)).map_err(|error| error.to_string())
+        let workflow =
+            load::parse(&job.source, path, &self.job_kinds, &self.config).map_err(|found| {
+                late(
+                    job,
+                    &format!("the workflow no longer fits payrun.yaml: {found}"),
+                )
+            })?;
+        Ok(RunRequest::dependent(job, Arc::new(workflow))?)
+    }
+}
+
+fn late(job: &DependentJob, reason: &str) -> PlanError {
+    PlanError::Late {
+        job: job.name.clone(),
+        reason: reason.to_owned(),
     }
 }

@@ -99,11 +99,9 @@ impl ItemBuilder {
     /// An item's input, personal data opened.
     pub(crate) fn opened(
         &self,
-        input: &str,
+        input: Map<String, Value>,
         key: KeyHash,
     ) -> Result<Map<String, Value>, VaultError> {
-        let input: Map<String, Value> =
-            serde_json::from_str(input).map_err(|_| VaultError::Unreadable)?;
         open_input(self.vault(), input, &self.kind.fields, key)
     }
 

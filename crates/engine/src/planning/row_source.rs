@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::contracts::ContractRows;
-use crate::vault::{Vault, VaultError, open_input, sealed};
+use crate::vault::{Vault, open_input, sealed};
 use payrun_domain::item::State;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, PlannedContract, RejectedRow, filed_again_as};
 use payrun_project::job_kinds::JobKind;
@@ -47,6 +47,12 @@ pub(crate) enum RowReadError {
     Ledger(LedgerError),
     /// It can be read, and makes no item.
     Refused(RejectedRow),
+}
+
+impl From<LedgerError> for RowReadError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
 }
 
 /// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where
@@ -206,17 +212,20 @@ impl ItemRows {
                 let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
                 Ok(FileRow::of(item.line, &cells))
             }
-            Err(reason) => Err(RowReadError::Row(RowError {
-                line: item.line,
-                reason,
-                fatal: false,
-            })),
+            Err(error) => Err(error),
         })
     }
 
-    fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
-        let mut input: Map<String, Value> =
-            serde_json::from_str(&item.input).map_err(|_| VaultError::Unreadable.to_string())?;
+    fn cells(&self, item: &ItemRow) -> Result<Vec<String>, RowReadError> {
+        let refused = |reason: String| {
+            RowReadError::Row(RowError {
+                line: item.line,
+                reason,
+                fatal: false,
+            })
+        };
+        let mut input = item.fields()?;
+        let result = item.facts()?.unwrap_or_default();
         let fields = self
             .items
             .jobs
@@ -236,20 +245,17 @@ impl ItemRows {
             .clone()
             .find(|(name, _)| !self.secret.contains(*name))
         {
-            return Err(format!(
+            return Err(refused(format!(
                 "the column {name} holds personal data; it may go into a field for such data only"
-            ));
+            )));
         }
         if wanted.next().is_some() {
-            let key = item.key_hash.ok_or("the item has no key")?;
+            let key = item
+                .key_hash
+                .ok_or_else(|| refused("the item has no key".to_owned()))?;
             input = open_input(self.vault.as_deref(), input, fields, key)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| refused(error.to_string()))?;
         }
-        let result: Map<String, Value> = match item.result.as_deref() {
-            None => Map::new(),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|_| "its result in the ledger cannot be read".to_owned())?,
-        };
         Ok(self
             .columns
             .iter()

@@ -62,6 +62,11 @@ impl SealedKind {
         }
     }
 
+    /// The table that has it.
+    pub const fn table(self) -> &'static str {
+        self.parts().1
+    }
+
     /// The next key after `$1` that something is sealed under.
     fn next_key(self) -> String {
         let (key, table, sealed) = self.parts();

@@ -293,14 +293,15 @@ impl Ledger {
     }
 
     /// How a batch differs from the one that was planned before it for the same workflow and job;
-    /// none if there was none. `is_same`: whether two inputs say the same.
+    /// none if there was none. `is_same`: whether the inputs of two items, each with its id, say the
+    /// same.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn batch_differences(
         &self,
         approval: &ApprovalRow,
-        is_same: impl Fn(&str, &str) -> bool,
+        is_same: impl Fn((i64, &str), (i64, &str)) -> Result<bool, LedgerError>,
     ) -> Result<Option<BatchDifferences>, LedgerError> {
         let before = "select j.id, j.run_id from runs as r join jobs as j on j.run_id = r.id \
                       where r.workflow = $1 and r.id < $3 and j.name = $2 and j.last_item >= j.first_item \
@@ -339,7 +340,8 @@ impl Ledger {
             last = end.try_get(0).map_err(failed)?;
             for pair in &pairs {
                 let text = |place: usize| pair.try_get::<&str, _>(place).map_err(failed);
-                if pair.try_get::<i64, _>(2).map_err(failed)? == 1 && is_same(text(3)?, text(4)?) {
+                let number = |place: usize| pair.try_get::<i64, _>(place).map_err(failed);
+                if number(2)? == 1 && is_same((number(0)?, text(3)?), (number(5)?, text(4)?))? {
                     differences.same += 1;
                 } else {
                     differences.changed.add(text(1)?);

@@ -4,7 +4,7 @@ select i.id, i.key,
   cast(case when b.amount is not distinct from i.amount and b.currency is not distinct from i.currency
     and b.content_hash is not distinct from i.content_hash then 1 else 0 end as bigint),
   -- What both say.
-  i.input, b.input
+  i.input, b.input, b.id
 -- `cross join`: the job, then its items, then the others by items_by_key.
 from jobs as j cross join items as i cross join items as b
 -- As largest_rows.sql.

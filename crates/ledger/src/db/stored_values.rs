@@ -1,6 +1,8 @@
 //! What was stored, read back. A value that payrun never wrote is [`LedgerError::Corrupt`], with
 //! the place where it lies: nothing is made up in its stead.
 
+use serde::de::DeserializeOwned;
+
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
@@ -27,6 +29,11 @@ pub(crate) fn count(number: i64, operation: &str) -> Result<u64, LedgerError> {
     u64::try_from(number).map_err(|_| LedgerError::Inconsistent {
         what: format!("a negative count, {operation}"),
     })
+}
+
+/// What was written as JSON.
+pub(crate) fn json<T: DeserializeOwned>(text: &str, place: StoredAt<'_>) -> Result<T, LedgerError> {
+    serde_json::from_str(text).map_err(|_| corrupt(place))
 }
 
 /// The fingerprint of a key, where there is one.

@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, Row, ValueRef};
 use crate::contracts::stop_reasons::{StopReason, stopped_items};
 use crate::db::location::DbKind;
 use crate::db::node::NodeId;
+use crate::db::stored_values;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::claimed_item::{ClaimKind, Claimed};
@@ -256,18 +257,16 @@ async fn claim_from(
     }
     sorted.write(tx, request, lease_until).await?;
     let taken = sorted.claims.len();
-    claimed.extend(
-        sorted
-            .claims
-            .into_iter()
-            .map(|(stored, moved, claim_kind)| Claimed {
-                item: moved.item,
-                stored,
-                claim_kind,
-                lease_until,
-                tries_funds: false,
-            }),
-    );
+    for (stored, moved, claim_kind) in sorted.claims {
+        claimed.push(Claimed {
+            fields: stored_values::json(&stored.input, ("items", &stored.id, "input"))?,
+            item: moved.item,
+            stored,
+            claim_kind,
+            lease_until,
+            tries_funds: false,
+        });
+    }
     Ok(taken)
 }
 

@@ -10,6 +10,7 @@ use payrun_domain::time::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Claimed {
     pub(crate) stored: ItemRecord,
+    pub(crate) fields: serde_json::Map<String, serde_json::Value>,
     /// The item after the claim.
     pub item: Item,
     /// What to do.
@@ -66,9 +67,9 @@ impl Claimed {
         &self.stored.facts
     }
 
-    /// Its checked input fields, a JSON object.
-    pub fn input(&self) -> &str {
-        &self.stored.input
+    /// Its checked input fields, personal data sealed.
+    pub const fn fields(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.fields
     }
 
     /// The row as it is after the claim.

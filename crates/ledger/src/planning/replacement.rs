@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::db::stored_values;
+use crate::db::stored_values::{self, StoredAt};
 use crate::error::LedgerError;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, hex, list};
 use crate::planning::plan::PlanWriter;
@@ -87,9 +87,13 @@ impl EarlierItem {
         self.stored.key
     }
 
-    /// Its checked fields, a JSON object.
-    pub fn input(&self) -> &str {
-        &self.stored.input
+    /// Its checked fields, personal data sealed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if they are no JSON object.
+    pub fn fields(&self) -> Result<Map<String, Value>, LedgerError> {
+        let place: StoredAt<'_> = ("items", &self.stored.id, "input");
+        stored_values::json(&self.stored.input, place)
     }
 
     /// Its amount.

@@ -46,6 +46,8 @@ pub struct ItemFacts {
     pub state: State,
     /// The kind of its job.
     pub kind: String,
+    /// Its run.
+    pub run_id: i64,
     /// The time zone of its run; none if that was not kept.
     pub timezone: Option<String>,
     /// Its checked fields, a JSON object; may hold personal data.
@@ -55,7 +57,7 @@ pub struct ItemFacts {
 }
 
 /// The columns of [`ItemFacts`].
-const FACTS: &str = "i.id, i.state, i.input, i.result, j.kind, \
+const FACTS: &str = "i.id, i.state, i.input, i.result, j.kind, j.run_id, \
     (select r.timezone from runs as r where r.id = j.run_id) as timezone";
 
 impl Ledger {
@@ -129,6 +131,7 @@ fn item_facts(row: &AnyRow) -> Result<ItemFacts, LedgerError> {
             ("items", &id, "state"),
         )?,
         kind: row.try_get("kind").map_err(failed)?,
+        run_id: row.try_get("run_id").map_err(failed)?,
         timezone: row.try_get("timezone").map_err(failed)?,
         input: row.try_get("input").map_err(failed)?,
         result: row.try_get("result").map_err(failed)?,

@@ -66,6 +66,14 @@ impl ItemRow {
         self.next_at.or(self.lease_until)
     }
 
+    /// The checked fields.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if they are no JSON object.
+    pub fn fields(&self) -> Result<Map<String, Value>, LedgerError> {
+        stored_values::json(&self.input, ("items", &self.id, "input"))
+    }
+
     /// The facts from the reply, where there was one.
     ///
     /// # Errors
@@ -73,9 +81,8 @@ impl ItemRow {
     pub fn facts(&self) -> Result<Option<Map<String, Value>>, LedgerError> {
         self.result
             .as_deref()
-            .map(serde_json::from_str)
+            .map(|text| stored_values::json(text, ("items", &self.id, "result")))
             .transpose()
-            .map_err(|_| LedgerError::corrupt("items", self.id, "result"))
     }
 }
 
