@@ -7,8 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::answer::AnswerKind;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
+use crate::domain::own_code::OwnCode;
 use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
     ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, ItemRow, JobRow,
@@ -115,8 +117,10 @@ pub struct AttemptView {
     pub ended_at: String,
     /// The word for the answer.
     pub answer: String,
-    /// The gateway's code, or the cause.
+    /// The gateway's code, payrun's own, or the cause.
     pub code: String,
+    /// What the code means and what to do, where it is payrun's own: no gateway said it.
+    pub code_meaning: Option<String>,
     /// The HTTP status.
     pub http: Option<u16>,
     /// Whether it came after its lease, and changed nothing.
@@ -271,8 +275,12 @@ pub struct BatchRowView {
     pub refunds: Option<u64>,
     /// What cannot be said of its payment, where payrun does not know that.
     pub unknown_payment: Option<&'static str>,
+    /// The code that its item would fail with, where it is certain to fail.
+    pub will_fail_code: Option<&'static str>,
     /// Why it is certain to fail.
     pub will_fail: Option<String>,
+    /// The code that some rows of its payment would fail with, though this one might not.
+    pub crowded_code: Option<&'static str>,
     /// Why not all rows of its payment can be carried out, though this one might be.
     pub crowded: Option<String>,
     /// Earlier items that say the same.
@@ -372,8 +380,10 @@ impl BatchRowView {
             refunded: row.payment.map(|payment| payment.refunded_text()),
             refunds: row.payment.map(|payment| payment.refunds),
             unknown_payment: row.of_unknown_payment.then_some(UNKNOWN_PAYMENT),
-            will_fail: row.will_fail.clone(),
-            crowded: row.crowded.clone(),
+            will_fail_code: row.will_fail.as_ref().map(|why| why.code.as_str()),
+            will_fail: row.will_fail.as_ref().map(|why| why.words.clone()),
+            crowded_code: row.crowded.as_ref().map(|why| why.code.as_str()),
+            crowded: row.crowded.as_ref().map(|why| why.words.clone()),
             repeats: row.repeated.as_ref().map(|repeated| RepeatsView {
                 times: repeated.times,
                 item: repeated.item,
@@ -512,6 +522,14 @@ impl ItemView {
     }
 }
 
+/// The code of an attempt, where payrun itself gave it.
+pub(crate) fn own_code(attempt: &AttemptRow) -> Option<OwnCode> {
+    match attempt.answer {
+        AnswerKind::Declined | AnswerKind::NotProcessed => OwnCode::parse(&attempt.code),
+        AnswerKind::Done | AnswerKind::Accepted | AnswerKind::Absent | AnswerKind::Unknown => None,
+    }
+}
+
 impl From<&AttemptRow> for AttemptView {
     fn from(attempt: &AttemptRow) -> Self {
         Self {
@@ -522,6 +540,7 @@ impl From<&AttemptRow> for AttemptView {
             ended_at: attempt.ended_at.to_string(),
             answer: attempt.answer.to_string(),
             code: attempt.code.clone(),
+            code_meaning: own_code(attempt).map(OwnCode::explained),
             http: attempt.http,
             late: attempt.late,
             evidence: attempt.evidence.clone(),

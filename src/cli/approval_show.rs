@@ -233,8 +233,9 @@ fn notes(row: &ReviewedRow) -> String {
     let unknown = row.of_unknown_payment.then(|| UNKNOWN_PAYMENT.to_owned());
     let known = row
         .will_fail
-        .clone()
-        .or_else(|| row.crowded.clone())
+        .as_ref()
+        .or(row.crowded.as_ref())
+        .map(ToString::to_string)
         .or(unknown);
     let notes: Vec<String> = known.into_iter().chain(repeated).collect();
     notes.join("; ")

@@ -14,7 +14,7 @@ use crate::app::Project;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
-use crate::view::{AttemptView, EventView};
+use crate::view::{AttemptView, EventView, own_code};
 
 /// How many items that went wrong are shown with a run.
 const PROBLEMS: u32 = 10;
@@ -153,14 +153,15 @@ async fn show_item(
     let facts = item.facts()?.unwrap_or_default();
     let jobs = ledger.jobs(item.run_id).await?;
     let job = jobs.iter().find(|job| job.id == item.job_id);
-    print_item(&item, job.map_or("", |job| &job.kind), clock, colour);
+    let kind = job.map_or("", |job| &job.kind);
+    print_item(&item, &attempts, kind, clock, colour);
     print_result(&facts);
     print_events(&item, &events, clock, colour);
     print_attempts(&attempts, clock, colour);
     Ok(Exit::Success)
 }
 
-fn print_item(item: &ItemRow, kind: &str, clock: WallClock, colour: bool) {
+fn print_item(item: &ItemRow, attempts: &[AttemptRow], kind: &str, clock: WallClock, colour: bool) {
     let facts = [
         ("item", item.id.to_string()),
         (
@@ -184,6 +185,7 @@ fn print_item(item: &ItemRow, kind: &str, clock: WallClock, colour: bool) {
                 .unwrap_or_default(),
         ),
         ("reason", item.reason.clone().unwrap_or_default()),
+        ("code", code(attempts)),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),
         (
             "withdrawn at",
@@ -202,6 +204,14 @@ fn print_item(item: &ItemRow, kind: &str, clock: WallClock, colour: bool) {
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
     }
+}
+
+/// The last code, where payrun itself gave it: what it means, and what to do.
+fn code(attempts: &[AttemptRow]) -> String {
+    let last = attempts.iter().rfind(|attempt| !attempt.late);
+    last.and_then(own_code)
+        .map(|code| format!("{code}, {}", code.explained()))
+        .unwrap_or_default()
 }
 
 /// What a person has to do about an item, or need not.

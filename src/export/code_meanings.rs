@@ -2,6 +2,7 @@
 
 use super::ExportContext;
 use crate::domain::answer::{Cause, DeclineClass};
+use crate::domain::own_code::OwnCode;
 use crate::job_kinds::OutcomeMeaning;
 use crate::ledger::JobRow;
 
@@ -9,6 +10,9 @@ use crate::ledger::JobRow;
 pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String {
     if code.is_empty() {
         return "no answer with a code: a person said so, or it is no longer kept".to_owned();
+    }
+    if let Some(own) = OwnCode::parse(code) {
+        return own.explained();
     }
     let listed = meaning(context, job, code);
     listed.or_else(|| of_cause(code).map(str::to_owned)).unwrap_or_else(|| {

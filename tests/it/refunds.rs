@@ -120,6 +120,16 @@ fn a_batch_of_the_same_columns_is_refunded_on_every_gateway_and_never_above_the_
                 .contains("EXCEEDS_PAYMENT"),
             "{refused}"
         );
+        let (_, shown) = rig.payrun(&["show", "--item", &refused["item"].to_string()]);
+        let code = shown.lines().find(|line| line.starts_with("code "));
+        assert_eq!(
+            code,
+            Some(
+                "code          EXCEEDS_PAYMENT, payrun itself: with it the refunds of the payment would be above what was paid; \
+                 compare the payment's other refunds; what is left of it can be refunded by a row with a key of its own"
+            ),
+            "{shown}"
+        );
         assert!(
             mine["dollars"]["reason"]
                 .as_str()

@@ -2,7 +2,7 @@
 //! checker and the schema are held to it. Long statements stand in files of their own, and what a
 //! statement prescribes to a database is explained beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use payrun::checker;
@@ -11,11 +11,14 @@ use payrun::domain::difference::DifferenceState;
 use payrun::domain::history::{AttemptKind, EventKind};
 use payrun::domain::item::{Alarm, State};
 use payrun::domain::occurrence::OccurrenceState;
+use payrun::domain::own_code::OwnCode;
 use payrun::domain::subscription::{
     ContractChangeCode, ContractEvent, ContractStanding, PeriodState,
 };
+use payrun::job_kinds::JobKinds;
 use payrun::ledger::{
-    AlertEvent, ApprovalState, LaneState, LineKind, MailState, NotificationOutcome, PausedScope,
+    AlertEvent, ApprovalState, LaneState, LineKind, MailState, NotificationOutcome, PauseAction,
+    PausedScope, ScheduleOff,
 };
 
 use crate::support::root;
@@ -167,6 +170,10 @@ fn columns() -> Vec<(&'static str, Vec<KnownWords>)> {
             )],
         ),
         ("phase", vec![words(&AlertEvent::ALL, AlertEvent::as_str)]),
+        (
+            "action",
+            vec![words(&PauseAction::ALL, PauseAction::as_str)],
+        ),
     ]
 }
 
@@ -272,6 +279,70 @@ fn each_word_has_one_meaning() {
         ContractChangeCode::parse,
     );
     once(&PausedScope::ALL, PausedScope::as_str, PausedScope::parse);
+    once(&OwnCode::ALL, OwnCode::as_str, OwnCode::parse);
+    once(&ScheduleOff::ALL, ScheduleOff::as_str, ScheduleOff::parse);
+}
+
+/// What payrun does by itself answers with its own codes, and no gateway's table lists one: who
+/// reads a code knows whose it is.
+#[test]
+fn the_job_kinds_list_payruns_own_codes_only_of_what_payrun_does_itself() {
+    let mut seen = HashSet::new();
+    for kind in JobKinds::built_in().by_name.values() {
+        for row in kind
+            .gateways
+            .values()
+            .flat_map(|gateway| gateway.outcomes())
+        {
+            let words = [&row.code, &row.state].into_iter().flatten();
+            for word in words.map(String::as_str) {
+                let is_own = OwnCode::parse(word).is_some();
+                assert_eq!(is_own, kind.local, "{}: {word}", kind.name);
+                seen.extend(OwnCode::parse(word));
+            }
+        }
+    }
+    assert!(seen.contains(&OwnCode::NoStatement), "{seen:?}");
+}
+
+#[test]
+fn payruns_own_codes_are_spelt_in_their_type_alone() {
+    let (mut spelt, mut files) = (Vec::new(), Vec::new());
+    for folder in [
+        "crates/domain/src",
+        "crates/engine/src",
+        "crates/gateway/src",
+    ] {
+        gather(&root().join(folder), &mut files);
+    }
+    for folder in [
+        "crates/project/src",
+        "crates/ledger/src",
+        "crates/alerts/src",
+        "src",
+    ] {
+        gather(&root().join(folder), &mut files);
+    }
+    for (file, text) in files {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let is_test = ["/tests.rs", "/tests/", "/rows.rs"]
+            .iter()
+            .any(|part| file.contains(part));
+        if is_test || file.ends_with("domain/src/own_code.rs") {
+            continue;
+        }
+        for word in strings(code) {
+            let begins = word.split(':').next().unwrap_or_default();
+            // Of a buyer who is not the payer the gateway says so, and in no code's place.
+            let is_payer = file.ends_with("payer_check.rs") && begins == "DIFFERENT";
+            // A group of states in a report.
+            let is_group = file.ends_with("export/state_groups.rs") && begins == "not_sent";
+            if OwnCode::parse(begins).is_some() && !is_payer && !is_group {
+                spelt.push(format!("{file}: {word}"));
+            }
+        }
+    }
+    assert_eq!(spelt, Vec::<String>::new());
 }
 
 /// The checker knows nothing of payrun and keeps lists of its own. Where one of them says another

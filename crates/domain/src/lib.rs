@@ -20,6 +20,7 @@ pub mod money;
 #[cfg(feature = "mutation")]
 pub mod mutation;
 pub mod occurrence;
+pub mod own_code;
 pub mod policy;
 pub mod reason;
 pub mod role;

@@ -86,7 +86,7 @@ pub use items::operator_action::{ActionResult, OperatorAction};
 pub use items::settle::{Attempt, SettleOutcome, Settlement};
 pub use items::statement_line::{EvidenceOutcome, StatementEvidence};
 pub use lanes::lane_states::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
-pub use lanes::pauses::{PauseRow, PauseTarget, PausedScope, decide_about};
+pub use lanes::pauses::{PauseAction, PauseRow, PauseTarget, PausedScope, decide_about};
 pub use notifications::notification_queue::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
@@ -111,7 +111,7 @@ pub use reads::unsuccessful_lines::UnsuccessfulLine;
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
 pub use reports::report_queue::{DueReport, MadeReport};
 pub use schedules::occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
-pub use schedules::schedule_state::{NewOccurrence, ScheduleRow, ScheduleUpdate};
+pub use schedules::schedule_state::{NewOccurrence, ScheduleOff, ScheduleRow, ScheduleUpdate};
 pub use search::{
     FoundContract, FoundItem, FoundLine, FoundList, LOOKED_AT, MatchedBy, SearchDays, SearchFilter,
     SearchQuery, SearchResults, SearchText,

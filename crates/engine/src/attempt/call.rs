@@ -12,6 +12,7 @@ use crate::vault::open_input;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::item::{Event, IllegalMove, State, apply};
+use payrun_domain::own_code::OwnCode;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, NoConnection, Observation};
 use payrun_ledger::{ClaimKind, Claimed, Settlement};
@@ -198,7 +199,7 @@ pub(crate) fn unsendable(
 ) -> Result<Settlement, IllegalMove> {
     let answer = if claimed.item.state == State::Sending {
         Answer::NotProcessed {
-            code: "not_sent".to_owned(),
+            code: OwnCode::NotSent.to_string(),
             after: None,
         }
     } else {

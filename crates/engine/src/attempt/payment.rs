@@ -20,6 +20,7 @@ use crate::attempt::{
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Event, IllegalMove, apply};
+use payrun_domain::own_code::OwnCode;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{
@@ -101,7 +102,7 @@ pub(crate) async fn prepare(
                 "with{ours} the refunds of the payment would be above the {} that was paid",
                 payment.amount
             );
-            let refusal = PaymentRefusal::of("EXCEEDS_PAYMENT", words);
+            let refusal = PaymentRefusal::of(OwnCode::ExceedsPayment, words);
             return look_up(
                 context,
                 lookup,
@@ -206,14 +207,14 @@ async fn may_act(
 
 /// Why nothing is sent.
 struct PaymentRefusal {
-    code: &'static str,
+    code: OwnCode,
     class: DeclineClass,
     /// In words, with what was compared.
     words: String,
 }
 
 impl PaymentRefusal {
-    const fn of(code: &'static str, words: String) -> Self {
+    const fn of(code: OwnCode, words: String) -> Self {
         Self {
             code,
             class: DeclineClass::Hard,
@@ -223,7 +224,7 @@ impl PaymentRefusal {
 
     fn answer(&self) -> Answer {
         Answer::Declined(Decline {
-            code: self.code.to_owned(),
+            code: self.code.to_string(),
             class: self.class,
             number: NumberRule::Ask,
         })
@@ -238,7 +239,7 @@ fn two_answers(payment: &Payment) -> Option<PaymentRefusal> {
         payment.amount
     );
     Some(PaymentRefusal {
-        code: "TWO_AMOUNTS_PAID",
+        code: OwnCode::TwoAmountsPaid,
         class: DeclineClass::Person,
         words,
     })
@@ -257,14 +258,14 @@ fn contradiction(payment: &Payment, call: &Call) -> Option<PaymentRefusal> {
             "the row is about {amount}, the payment was {}",
             payment.amount
         );
-        return Some(PaymentRefusal::of("OTHER_CURRENCY", words));
+        return Some(PaymentRefusal::of(OwnCode::OtherCurrency, words));
     }
     let given = text(call, "paid").filter(|given| *given != payment.amount.decimal())?;
     let words = format!(
         "the row says that {given} was paid, the gateway says {}",
         payment.amount
     );
-    Some(PaymentRefusal::of("OTHER_AMOUNT_PAID", words))
+    Some(PaymentRefusal::of(OwnCode::OtherAmountPaid, words))
 }
 
 /// The row may name a payment by both its numbers.
@@ -281,7 +282,7 @@ fn other_payment(payment: &Payment, call: &Call) -> Option<PaymentRefusal> {
         "the row names the {name} {}, the gateway {number}",
         text(call, name).unwrap_or_default()
     );
-    Some(PaymentRefusal::of("OTHER_PAYMENT", words))
+    Some(PaymentRefusal::of(OwnCode::OtherPayment, words))
 }
 
 /// Why a payment is looked up.
@@ -332,7 +333,7 @@ async fn look_up(
                     );
                     PaymentRefusal {
                         class: DeclineClass::Person,
-                        ..PaymentRefusal::of("OTHER_PAYMENT", words)
+                        ..PaymentRefusal::of(OwnCode::OtherPayment, words)
                     }
                 })
             }),
@@ -494,10 +495,10 @@ fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, 
         )
     };
     let Some(Ok(amount)) = seen.amount else {
-        return Err(lacks("NO_AMOUNT_PAID", "amount"));
+        return Err(lacks(OwnCode::NoAmountPaid, "amount"));
     };
     let order_no = seen.order_no.clone().filter(|number| !number.is_empty());
-    let order_no = order_no.ok_or_else(|| lacks("NO_ORDER_NUMBER", "order number"))?;
+    let order_no = order_no.ok_or_else(|| lacks(OwnCode::NoOrderNumber, "order number"))?;
     let payment = Payment {
         order_no,
         transaction_id: receipt.0.clone(),

@@ -26,6 +26,7 @@ use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, IllegalMove, apply};
+use payrun_domain::own_code::OwnCode;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Observation};
@@ -245,12 +246,12 @@ impl FiledState {
         match self {
             Self::Way(_) => None,
             Self::Successful => Some(Answer::Declined(Decline {
-                code: "FILED_BEFORE".to_owned(),
+                code: OwnCode::FiledBefore.to_string(),
                 class: DeclineClass::Hard,
                 number: NumberRule::Same,
             })),
             Self::UnderWay => Some(Answer::NotProcessed {
-                code: "FILING_UNDER_WAY".to_owned(),
+                code: OwnCode::FilingUnderWay.to_string(),
                 after: policy
                     .query
                     .schedule

@@ -6,6 +6,7 @@
 //! that is approved is of the rows, as before.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -14,6 +15,7 @@ use crate::vault::sealed;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, decimal_text};
+use payrun_domain::own_code::OwnCode;
 use payrun_ledger::{
     ApprovalRow, BatchDifferences, Charge, ItemRow, LedgerError, Payment, RepeatedItem, RowPlace,
 };
@@ -69,11 +71,32 @@ pub struct ReviewedRow {
     /// Whether it takes from a payment of which the ledger knows nothing.
     pub of_unknown_payment: bool,
     /// Why it is certain to fail.
-    pub will_fail: Option<String>,
+    pub will_fail: Option<ForeseenRefusal>,
     /// Why not all rows of its payment can be carried out, though it might be.
-    pub crowded: Option<String>,
+    pub crowded: Option<ForeseenRefusal>,
     /// Earlier items that say the same.
     pub repeated: Option<RepeatedItem>,
+}
+
+/// Why payrun would not send a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeseenRefusal {
+    /// The code that its item would fail with.
+    pub code: OwnCode,
+    /// With what was compared, for people.
+    pub words: String,
+}
+
+impl ForeseenRefusal {
+    const fn of(code: OwnCode, words: String) -> Self {
+        Self { code, words }
+    }
+}
+
+impl fmt::Display for ForeseenRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.words)
+    }
 }
 
 /// What the ledger knows of a payment.
@@ -581,56 +604,51 @@ fn certain_failure(
     payment: Option<&Payment>,
     charge: Option<&Charge>,
     taken: &HashMap<String, (i64, u64)>,
-) -> Option<String> {
+) -> Option<ForeseenRefusal> {
     if let Some(payment) = payment {
         let differs =
             |name, known: &str| number(&row.fields, name).is_some_and(|given| given != known);
         if differs(ORDER_NO, &payment.order_no) || differs(TRANSACTION, &payment.transaction_id) {
             let (order, transaction) = (&payment.order_no, &payment.transaction_id);
-            return Some(format!(
-                "OTHER_PAYMENT: the payment {order} has the gateway's number {transaction}"
-            ));
+            let words = format!("the payment {order} has the gateway's number {transaction}");
+            return Some(ForeseenRefusal::of(OwnCode::OtherPayment, words));
         }
         if let Some(other) = payment.other {
-            return Some(format!(
-                "TWO_AMOUNTS_PAID: the gateway said {} and {other}",
-                payment.amount
-            ));
+            let words = format!("the gateway said {} and {other}", payment.amount);
+            return Some(ForeseenRefusal::of(OwnCode::TwoAmountsPaid, words));
         }
         if number(&row.fields, "paid").is_some_and(|paid| paid != payment.amount.decimal()) {
-            return Some(format!("OTHER_AMOUNT_PAID: {} was paid", payment.amount));
+            let words = format!("{} was paid", payment.amount);
+            return Some(ForeseenRefusal::of(OwnCode::OtherAmountPaid, words));
         }
     } else if let Some(charge) =
         charge.filter(|charge| matches!(charge.state, State::Failed | State::Cancelled))
     {
-        return Some(format!(
-            "NOT_PAID: our item {} of that number {}",
-            charge.item,
-            charge.state.predicate()
-        ));
+        let (item, became) = (charge.item, charge.state.predicate());
+        let words = format!("our item {item} of that number {became}");
+        return Some(ForeseenRefusal::of(OwnCode::NotPaid, words));
     }
     let known = known_of(payment, charge, taken)?;
     if known.paid.currency() != ours.currency() {
-        return Some(format!("OTHER_CURRENCY: {} was paid", known.paid));
+        let words = format!("{} was paid", known.paid);
+        return Some(ForeseenRefusal::of(OwnCode::OtherCurrency, words));
     }
     (ours.minor() > known.left()).then(|| {
-        format!(
-            "EXCEEDS_PAYMENT: {} was paid{}",
-            known.paid,
-            known.rest_text()
-        )
+        let words = format!("{} was paid{}", known.paid, known.rest_text());
+        ForeseenRefusal::of(OwnCode::ExceedsPayment, words)
     })
 }
 
 /// Why the rows of a payment cannot all be carried out, though each could be alone.
-fn not_all_fit(ours: Amount, known: KnownPayment, together: i64) -> Option<String> {
+fn not_all_fit(ours: Amount, known: KnownPayment, together: i64) -> Option<ForeseenRefusal> {
     let sum = decimal_text(i128::from(together), ours.currency());
     (together > known.left()).then(|| {
-        format!(
-            "EXCEEDS_PAYMENT_TOGETHER: {} was paid{}; the rows of this batch take {sum} of it together, so not all fit",
+        let words = format!(
+            "{} was paid{}; the rows of this batch take {sum} of it together, so not all fit",
             known.paid,
             known.rest_text()
-        )
+        );
+        ForeseenRefusal::of(OwnCode::ExceedsPaymentTogether, words)
     })
 }
 

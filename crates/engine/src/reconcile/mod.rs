@@ -33,6 +33,7 @@ use day_range::DayRange;
 use findings::Findings;
 use named_items::AccountItems;
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
+use payrun_domain::own_code::OwnCode;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{Ledger, LedgerError, LineKind, ListedNumber, NumberKind, StatementRow};
@@ -130,7 +131,7 @@ pub(super) async fn work(context: &AttemptContext<'_>, call: &Call) -> Observati
         Ok(order) => order,
         Err(mistake) => {
             return observed(
-                "BAD_INPUT",
+                OwnCode::BadInput,
                 Map::from_iter([("mistake".to_owned(), json!(mistake))]),
             );
         }
@@ -167,7 +168,7 @@ async fn reconcile(
             ("missing_count", json!(missing.len())),
         ];
         return Ok(observed(
-            "NO_STATEMENT",
+            OwnCode::NoStatement,
             facts
                 .map(|(name, fact)| (name.to_owned(), fact))
                 .into_iter()
@@ -226,11 +227,11 @@ async fn reconcile(
     };
     let written = report::write(files, &about, &found).await?;
     let state = if found.new_and_open() > 0 {
-        "DIFFERENT"
+        OwnCode::Different
     } else if found.open() + found.carried_count > 0 {
-        "KNOWN"
+        OwnCode::Known
     } else {
-        "MATCHED"
+        OwnCode::Matched
     };
     let mut observation = observed(state, facts(&found, &written));
     observation.receipt = Some(written.digest);
@@ -323,9 +324,9 @@ fn missing(window: DayRange, there: &[StatementRow]) -> Vec<String> {
         .collect()
 }
 
-fn observed(state: &str, facts: Map<String, Value>) -> Observation {
+fn observed(state: OwnCode, facts: Map<String, Value>) -> Observation {
     let mut observation = Observation::of(Delivery::Replied);
-    observation.state = Some(state.to_owned());
+    observation.state = Some(state.to_string());
     observation.evidence = Value::Object(facts.clone()).to_string();
     observation.result = facts;
     observation

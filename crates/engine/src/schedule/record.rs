@@ -18,7 +18,7 @@ use payrun_domain::calendar::{REACH, RollOutcome};
 use payrun_domain::occurrence::{LATE, OccurrenceState};
 use payrun_domain::time::Timestamp;
 use payrun_domain::timetable::{Firing, Timetable};
-use payrun_ledger::{Ledger, LedgerError, NewOccurrence, ScheduleRow, ScheduleUpdate};
+use payrun_ledger::{Ledger, LedgerError, NewOccurrence, ScheduleOff, ScheduleRow, ScheduleUpdate};
 use payrun_project::workflow::Workflow;
 
 /// How many late times get a row of their own; the newest.
@@ -115,7 +115,7 @@ fn step(
             rule = fresh.rule,
             "the schedule has changed and begins anew"
         );
-        let since = if OFF.contains(&known.rule.as_str()) {
+        let since = if ScheduleOff::parse(&known.rule).is_some() {
             now
         } else {
             known.recorded_until.min(now).max(now.minus(READ_WITHIN))
@@ -155,14 +155,11 @@ fn step(
     }
 }
 
-/// The rules of what has no times: no schedule, and one that is paused in the file.
-const OFF: [&str; 2] = ["none", "paused"];
-
 /// The rule of a workflow as it is compared.
 fn rule(workflow: &Workflow) -> String {
     match &workflow.schedule {
-        None => OFF[0].to_owned(),
-        Some(schedule) if schedule.paused => OFF[1].to_owned(),
+        None => ScheduleOff::NoSchedule.as_str().to_owned(),
+        Some(schedule) if schedule.paused => ScheduleOff::Paused.as_str().to_owned(),
         Some(schedule) => schedule.timetable.rule(),
     }
 }

@@ -160,6 +160,28 @@ impl PauseRow {
     }
 }
 
+/// What a person did, as the audit log names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseAction {
+    /// Paused something.
+    Pause,
+    /// Resumed it.
+    Resume,
+}
+
+impl PauseAction {
+    /// Every action.
+    pub const ALL: [Self; 2] = [Self::Pause, Self::Resume];
+
+    /// As the audit log spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
 const OPERATION: &str = "pausing";
 
 impl Ledger {
@@ -190,7 +212,7 @@ impl Ledger {
         let audit = tx
             .note(NewAuditEntry {
                 by,
-                action: "pause",
+                action: PauseAction::Pause.as_str(),
                 target: scope.to_string(),
                 before,
                 after,
@@ -262,7 +284,7 @@ impl Ledger {
         let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
         tx.note(NewAuditEntry {
             by,
-            action: "resume",
+            action: PauseAction::Resume.as_str(),
             target: scope.to_string(),
             before,
             after,
@@ -320,7 +342,7 @@ impl Ledger {
             row.try_get("actor").map_err(failed)?,
             row.try_get("reason").map_err(failed)?,
         );
-        Ok((action == "pause").then_some((since, actor, reason)))
+        Ok((action == PauseAction::Pause.as_str()).then_some((since, actor, reason)))
     }
 
     /// Whether there is a contract of this id, or an item that is about one. Reads all items only

@@ -18,7 +18,7 @@ use payrun_domain::time::Timestamp;
 pub struct ScheduleRow {
     /// The workflow's name.
     pub workflow: String,
-    /// The rule and its time zone, or a word where it is off.
+    /// The rule and its time zone, or the word of a [`ScheduleOff`].
     pub rule: String,
     /// Fingerprint of the calendars.
     pub calendar_hash: String,
@@ -26,6 +26,33 @@ pub struct ScheduleRow {
     pub since: Timestamp,
     /// Times up to this instant have their rows.
     pub recorded_until: Timestamp,
+}
+
+/// Why a workflow has no times, as its row keeps it in place of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleOff {
+    /// Its file has no schedule any more.
+    NoSchedule,
+    /// Its file says that the schedule is paused.
+    Paused,
+}
+
+impl ScheduleOff {
+    /// Every word.
+    pub const ALL: [Self; 2] = [Self::NoSchedule, Self::Paused];
+
+    /// As the ledger spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSchedule => "none",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// Of a row's rule; none where that is a rule.
+    pub fn parse(rule: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|off| off.as_str() == rule)
+    }
 }
 
 /// A time that gets its row.

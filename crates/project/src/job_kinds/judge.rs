@@ -13,6 +13,7 @@ use payrun_domain::answer::{
 };
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::money::Amount;
+use payrun_domain::own_code::OwnCode;
 use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Delivery, Observation};
 
@@ -185,7 +186,7 @@ fn refused(asks: bool, seen: &Observation) -> Judgement {
 
 pub(crate) fn not_sent() -> Answer {
     Answer::NotProcessed {
-        code: "not_sent".to_owned(),
+        code: OwnCode::NotSent.to_string(),
         after: None,
     }
 }
@@ -216,7 +217,7 @@ fn unverified(outcomes: &[OutcomeRow], seen: &Observation) -> Judgement {
 /// It was not sent and cannot be. An earlier attempt may have been, with another configuration.
 pub(crate) fn unsendable() -> Answer {
     Answer::Declined(Decline {
-        code: "unsendable".to_owned(),
+        code: OwnCode::Unsendable.to_string(),
         class: DeclineClass::Hard,
         number: NumberRule::Ask,
     })
