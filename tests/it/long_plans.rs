@@ -43,7 +43,7 @@ fn assert_charged_once(app: &App, contracts: u64) {
 #[test]
 fn a_plan_of_many_rows_keeps_no_other_process_waiting_for_its_end() {
     let app = App::of(Setup {
-        contracts: contracts("C", 12_000),
+        contracts: contracts("C", 40_000),
         server: false,
         ..Setup::default()
     });
@@ -81,7 +81,7 @@ fn killed_at_each_commit_of_a_plan_all_is_charged_once_in_the_end() {
     on_both_engines(|setup| {
         let in_steps = !setup.server;
         let app = App::of(Setup {
-            contracts: contracts("C", 1_100),
+            contracts: contracts("C", 2_100),
             ..setup
         });
         // Where a plan is one transaction, it dies at some moment of it.
@@ -101,21 +101,21 @@ fn killed_at_each_commit_of_a_plan_all_is_charged_once_in_the_end() {
         }
         println!("{deaths} deaths in a plan");
         assert!(!in_steps || deaths >= 6, "only {deaths} died in a plan");
-        assert_charged_once(&app, 1_100);
+        assert_charged_once(&app, 2_100);
     });
 }
 
 #[test]
 fn killed_while_the_items_of_a_plan_that_was_refused_are_taken_away_nothing_is_left() {
     let app = App::of(Setup {
-        contracts: contracts("C", 1_100),
-        job: "    limits: { items: 1000 }\n",
+        contracts: contracts("C", 4_100),
+        job: "    limits: { items: 4000 }\n",
         server: false,
         ..Setup::default()
     });
     app.start_to_die_at(&RUN, "plan_step", 6).wait(PATIENCE);
     app.payrun(&RUN)
-        .says("is over its limit: more than 1000 items; nothing was planned and nothing is sent");
+        .says("is over its limit: more than 4000 items; nothing was planned and nothing is sent");
     assert_eq!(app.json(&["runs", "--json"]), json!([]));
     let left = app.wait_for(async {
         use sqlx::Connection as _;
@@ -134,7 +134,7 @@ fn killed_while_the_items_of_a_plan_that_was_refused_are_taken_away_nothing_is_l
 fn two_processes_that_plan_one_file_at_once_charge_each_row_once() {
     on_both_engines(|setup| {
         let app = App::of(Setup {
-            contracts: contracts("C", 1_600),
+            contracts: contracts("C", 2_400),
             ..setup
         });
         let both = [app.start(&RUN), app.start(&RUN)];
@@ -150,10 +150,10 @@ fn two_processes_that_plan_one_file_at_once_charge_each_row_once() {
             .sum();
         assert_eq!(
             (planned, runs.as_array().unwrap().len()),
-            (1_600, 2),
+            (2_400, 2),
             "{runs}"
         );
-        assert_charged_once(&app, 1_600);
+        assert_charged_once(&app, 2_400);
     });
 }
 

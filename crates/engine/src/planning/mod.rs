@@ -52,8 +52,9 @@ use payrun_project::workflow::source::{
 use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow};
 use payrun_yaml::diagnostics::Diagnostics;
 
-/// How many rows are written at a time.
-const CHUNK: usize = 500;
+/// How many rows are written at a time, which in a SQLite file is a commit: fewer would write the
+/// pages of the indexes more often, and more would keep the writer from others for longer.
+const CHUNK: usize = 2000;
 
 /// How many items and refused rows of a job are kept to be shown where nobody asks for more.
 pub const SHOWN: usize = 20;

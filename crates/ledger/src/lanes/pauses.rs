@@ -369,21 +369,12 @@ impl Ledger {
         {
             return Ok(true);
         }
-        // Each by an index; the last looks at what has ended.
-        for among in [
-            "state in ('planned', 'awaiting_approval') and",
-            "state in ('sending', 'pending', 'unknown', 'needs_review') and",
-            "",
-        ] {
-            let query = format!("select id from items where {among} exclusive_key = $1 limit 1");
-            let found = sqlx::query(AssertSqlSafe(query))
-                .bind(exclusive_key.as_bytes().to_vec())
-                .fetch_optional(&self.read);
-            if found.await.map_err(failed)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        // By items_of_contract, whose condition this repeats.
+        let query = "select id from items where exclusive_key = $1 and exclusive_key is not null and key_hash is not null limit 1";
+        let found = sqlx::query(query)
+            .bind(exclusive_key.as_bytes().to_vec())
+            .fetch_optional(&self.read);
+        Ok(found.await.map_err(failed)?.is_some())
     }
 
     /// The workflows that payrun has paused.

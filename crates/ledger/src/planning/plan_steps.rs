@@ -29,11 +29,11 @@ use payrun_domain::approval::{Batch, BatchOrigin};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::reason::FailureCode;
 
-/// What is left to others after a commit: as long as it held the writer, within these bounds.
-/// Another process that waits for a file looks again and again, and is to find it free about every
-/// other time.
-const REST_LEAST: Duration = Duration::from_millis(5);
-const REST_MOST: Duration = Duration::from_millis(100);
+/// Another process that waits for the file looks again and again, at most 100 ms apart. After so
+/// much of writing it is left free for longer than that, and for a moment after each commit.
+const WRITTEN: Duration = Duration::from_millis(300);
+const LONG_REST: Duration = Duration::from_millis(110);
+const SHORT_REST: Duration = Duration::from_millis(2);
 
 /// How many items are put to approval, or deleted, in a commit.
 const PAGE: i64 = 1000;
@@ -65,6 +65,8 @@ pub(crate) struct PlanSteps {
     span: Option<(i64, i64)>,
     /// Since when the commit under way has the writer.
     since: Instant,
+    /// How long it has had the writer since it last left it for long.
+    written: Duration,
     looks: u32,
 }
 
@@ -153,6 +155,7 @@ impl Ledger {
             newest: 0,
             span: None,
             since: tokio::time::Instant::now(),
+            written: Duration::ZERO,
             looks: 0,
         };
         let mut planning = PlanWriter::new(self, None, run_id, now);
@@ -192,7 +195,7 @@ impl Ledger {
         let Some(first) = self.mark_given_up(plan).await? else {
             return Ok(());
         };
-        let mut behind = first - 1;
+        let (mut behind, mut written) = (first - 1, Duration::ZERO);
         // Others may have put millions between: those are passed over beside the writer.
         while let Some(next) = self.next_of(plan, behind).await? {
             let mut tx = self.begin_write(CLEARING).await?;
@@ -207,7 +210,7 @@ impl Ledger {
                 delete.execute(tx.connection()).await.map_err(failed)?;
             }
             tx.commit().await?;
-            rest(since).await;
+            rest(since, &mut written).await;
         }
         let mut tx = self.begin_write(CLEARING).await?;
         let gone = sqlx::query("delete from unfinished_plans where id = $1").bind(plan.id);
@@ -249,8 +252,15 @@ impl Ledger {
 }
 
 /// Leaves the writer to others, which one has had since then.
-async fn rest(since: Instant) {
-    tokio::time::sleep(since.elapsed().clamp(REST_LEAST, REST_MOST)).await;
+async fn rest(since: Instant, written: &mut Duration) {
+    *written += since.elapsed();
+    let rest = if *written < WRITTEN {
+        SHORT_REST
+    } else {
+        *written = Duration::ZERO;
+        LONG_REST
+    };
+    tokio::time::sleep(rest).await;
 }
 
 impl StoredPlan {
@@ -434,7 +444,7 @@ impl PlanWriter {
         payrun_system::failpoint::hit("plan_step");
         tx.commit().await?;
         payrun_system::failpoint::hit("plan_step");
-        rest(since).await;
+        rest(since, &mut steps.written).await;
         Ok(())
     }
 
