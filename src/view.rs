@@ -654,7 +654,7 @@ impl DifferenceView {
 pub struct DifferenceEventView {
     /// When.
     pub at: String,
-    /// `found`, `not_found`, `explain`, `accept`, `reopen`, `assign` or `comment`.
+    /// `found`, `found_otherwise`, `not_found`, `explain`, `accept`, `reopen`, `assign` or `comment`.
     pub event: String,
     /// The state after it.
     pub state: &'static str,

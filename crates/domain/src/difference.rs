@@ -231,6 +231,8 @@ impl fmt::Display for DifferenceOwner {
 pub enum DifferenceEvent {
     /// A reconciliation finds it again.
     Found,
+    /// A reconciliation finds it again for another reason, since a rule of its account calls it so.
+    FoundOtherwise,
     /// A reconciliation looked where it was, and did not find it.
     NotFound,
     /// A person says why it is there.
@@ -249,6 +251,7 @@ impl DifferenceEvent {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Found => "found",
+            Self::FoundOtherwise => "found_otherwise",
             Self::NotFound => "not_found",
             Self::Explain => "explain",
             Self::Accept => "accept",
@@ -259,24 +262,26 @@ impl DifferenceEvent {
 
 /// The state that follows; none if the event cannot be in this state.
 ///
-/// | state     | found     | not_found | explain   | accept   | reopen |
-/// |-----------|-----------|-----------|-----------|----------|--------|
-/// | open      | open      | closed    | explained | accepted | –      |
-/// | explained | explained | closed    | explained | accepted | open   |
-/// | accepted  | accepted  | accepted  | –         | accepted | open   |
-/// | closed    | open      | closed    | –         | –        | –      |
+/// | state     | found     | found_otherwise | not_found | explain   | accept   | reopen |
+/// |-----------|-----------|-----------------|-----------|-----------|----------|--------|
+/// | open      | open      | open            | closed    | explained | accepted | –      |
+/// | explained | explained | open            | closed    | explained | accepted | open   |
+/// | accepted  | accepted  | accepted        | accepted  | –         | accepted | open   |
+/// | closed    | open      | open            | closed    | –         | –        | –      |
 ///
-/// `found` of what was closed begins it anew, in [`DifferenceReason::first_state`].
+/// `found` of what was closed begins it anew, in [`DifferenceReason::first_state`], and so does
+/// `found_otherwise` of what nobody accepted; the reason is the new one then.
 pub const fn next(
     reason: DifferenceReason,
     state: DifferenceState,
     event: DifferenceEvent,
 ) -> Option<DifferenceState> {
-    use DifferenceEvent::{Accept, Explain, Found, NotFound, Reopen};
+    use DifferenceEvent::{Accept, Explain, Found, FoundOtherwise, NotFound, Reopen};
     use DifferenceState::{Accepted, Closed, Explained, Open};
     match (state, event) {
         (Open | Explained | Accepted, Found) => Some(state),
-        (Closed, Found) => Some(reason.first_state()),
+        (Closed, Found) | (Open | Explained | Closed, FoundOtherwise) => Some(reason.first_state()),
+        (Accepted, FoundOtherwise) => Some(Accepted),
         (Open | Explained | Closed, NotFound) => Some(Closed),
         (Accepted, NotFound) => Some(Accepted),
         (Open | Explained, Explain) => Some(Explained),
@@ -307,6 +312,7 @@ mod tests {
         let table = table();
         let events = [
             DifferenceEvent::Found,
+            DifferenceEvent::FoundOtherwise,
             DifferenceEvent::NotFound,
             DifferenceEvent::Explain,
             DifferenceEvent::Accept,

@@ -92,11 +92,17 @@ async fn follow(
         "the reconciliation of {} to {} does not find it any more",
         context.ends.0, context.ends.1
     );
+    let of_others = lines::of_others(context, &inside).await?;
     for row in inside {
+        let evidence = if of_others.contains(&row.id) {
+            lines::others_evidence(context)
+        } else {
+            evidence.clone()
+        };
         let was_looked_for =
             found.not_listed() == 0 && can_be_judged(context, row.difference.reason);
         if was_looked_for {
-            followed.close(row, evidence.clone());
+            followed.close(row, evidence);
         } else {
             followed.stay.push(row);
         }
@@ -205,13 +211,17 @@ async fn judge_line(
     let mut now = Findings::default();
     lines::judge(context, &row.difference.day, line, books, &mut now).await?;
     let is_still = |found: &Difference| found.is_same(&row.difference, context.lane);
-    if now.differences.iter().any(is_still) {
-        followed.stay.push(row);
+    if let Some(found) = now.differences.iter().find(|found| is_still(found)) {
+        if found.reason == row.difference.reason {
+            followed.stay.push(row);
+        } else {
+            followed.found.extend(now.differences);
+        }
         return Ok(());
     }
     let evidence = match now.differences.first() {
         None if now.closed_count > 0 => "its line closed the item".to_owned(),
-        None if now.counts.lines_of_others > 0 => "by `others` it is not ours".to_owned(),
+        None if now.counts.lines_of_others > 0 => lines::others_evidence(context),
         None => "its line and its item agree".to_owned(),
         Some(other) => format!("it is another difference now: {}", other.reason),
     };

@@ -19,8 +19,8 @@ use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
 use payrun_ledger::{
-    BookedItem, Difference, EvidenceOutcome, LedgerError, LineKind, LineRef, ListedNumber,
-    NumberKind, StatementEvidence, StatementLine, StatementRow,
+    BookedItem, Difference, DifferenceRow, EvidenceOutcome, LedgerError, LineKind, LineRef,
+    ListedNumber, NumberKind, StatementEvidence, StatementLine, StatementRow,
 };
 use payrun_project::config::OthersRule;
 
@@ -70,6 +70,32 @@ fn others_rule(
         .items
         .is_others(line, ownership)
         .then_some(ownership.others)
+}
+
+/// Why a line is another system's, for people.
+pub(super) fn others_evidence(context: &ReconcileContext<'_>) -> String {
+    format!(
+        "by `ours` and `others` of {} in payrun.yaml it is another system's",
+        context.lane
+    )
+}
+
+/// Which of these differences are lines that another system must explain.
+pub(super) async fn of_others(
+    context: &ReconcileContext<'_>,
+    rows: &[DifferenceRow],
+) -> Result<HashSet<i64>, LedgerError> {
+    if context.ownership.is_none() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<&DifferenceRow> = rows.iter().collect();
+    let lines = context.ledger.lines_of_differences(&rows).await?;
+    let page: Vec<StatementLine> = lines.values().cloned().collect();
+    let books = BookedItems::of(context, &page).await?;
+    let others = lines
+        .iter()
+        .filter(|(_, line)| others_rule(context, line, &books).is_some());
+    Ok(others.map(|(id, _)| *id).collect())
 }
 
 /// A total that is not what the lines come to.
@@ -243,7 +269,8 @@ pub(super) async fn judge(
             return Ok(());
         }
         Some(OthersRule::List) => {
-            found.differs(difference(DifferenceReason::Others, "", day, line, None));
+            let rule = others_evidence(context);
+            found.differs(difference(DifferenceReason::Others, &rule, day, line, None));
             return Ok(());
         }
     }
@@ -386,7 +413,7 @@ fn fee_difference(
 
 fn difference(
     reason: DifferenceReason,
-    detail: &'static str,
+    detail: &str,
     day: &str,
     line: &StatementLine,
     item: Option<&BookedItem>,

@@ -11,7 +11,7 @@ use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::{hex, list};
 use payrun_domain::actor::Actor;
-use payrun_domain::difference::{DifferenceEvent, DifferenceState, next};
+use payrun_domain::difference::{DifferenceEvent, DifferenceReason, DifferenceState, next};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
@@ -46,6 +46,7 @@ struct NewRow<'a> {
 #[derive(Serialize)]
 struct UpdatedRow<'a> {
     id: i64,
+    reason: &'static str,
     state: &'static str,
     version: i64,
     found_in: i64,
@@ -112,31 +113,37 @@ impl Ledger {
         let known = by_hash(&mut tx, lane, &hashes).await?;
         // What stands twice in one call is one difference.
         let (mut rows, mut seen): (Vec<NewRow<'_>>, HashSet<KeyHash>) = Default::default();
-        let (mut updated, mut reopened) = (HashMap::new(), HashMap::new());
+        let (mut updated, mut told) = (HashMap::new(), HashMap::new());
         for (one, hash) in found.iter().zip(&hashes) {
             let Some(row) = known.get(hash) else {
                 rows.extend(seen.insert(*hash).then(|| new_row(one, *hash)));
                 continue;
             };
-            let state = follow(row, DifferenceEvent::Found)?;
-            let is_reopened = state != row.state;
-            if is_reopened {
-                reopened.insert(row.id, event(row, state, DifferenceEvent::Found, ""));
+            let (what, note) = found_again(row, one);
+            let state = follow(row, one.reason, what)?;
+            let is_told = state != row.state || what == DifferenceEvent::FoundOtherwise;
+            if is_told {
+                told.insert(row.id, (row, state, what, note));
             }
+            let is_reopened = state != row.state
+                && (row.state == DifferenceState::Closed || state == DifferenceState::Open);
             let update = UpdatedRow {
                 id: row.id,
+                reason: one.reason.as_str(),
                 state: state.as_str(),
-                version: row.version + i64::from(is_reopened),
+                version: row.version + i64::from(is_told),
                 found_in: if is_reopened { found_in } else { row.found_in },
                 line: one.line,
                 our_state: one.our_state.map(State::as_str),
                 detail: &one.detail,
                 last_seen: now.millis(),
-                changed_at: if is_reopened { now } else { row.changed_at }.millis(),
+                changed_at: if is_told { now } else { row.changed_at }.millis(),
             };
             updated.insert(row.id, update);
         }
-        let mut events: Vec<NewEvent<'_>> = reopened.into_values().collect();
+        let again = told.values();
+        let again = again.map(|(row, state, what, note)| event(row, *state, *what, note));
+        let mut events: Vec<NewEvent<'_>> = again.collect();
         if !rows.is_empty() {
             let insert = sqlx::query(include_str!("keep_differences.sql"))
                 .bind(lane)
@@ -202,13 +209,14 @@ impl Ledger {
             .collect();
         let (mut updated, mut events) = (Vec::new(), Vec::new());
         for row in same {
-            let state = follow(row, DifferenceEvent::NotFound)?;
+            let state = follow(row, row.difference.reason, DifferenceEvent::NotFound)?;
             if state == row.state {
                 continue;
             }
             events.push(event(row, state, DifferenceEvent::NotFound, evidence));
             updated.push(UpdatedRow {
                 id: row.id,
+                reason: row.difference.reason.as_str(),
                 state: state.as_str(),
                 version: row.version + 1,
                 found_in: row.found_in,
@@ -227,9 +235,26 @@ impl Ledger {
     }
 }
 
+/// What has happened to a difference that is found again, and what is noted of it.
+fn found_again(row: &DifferenceRow, found: &Difference) -> (DifferenceEvent, String) {
+    let (before, now) = (row.difference.reason, found.reason);
+    if before == now {
+        return (DifferenceEvent::Found, String::new());
+    }
+    let mut note = format!("it was {before} and is {now} now");
+    if !found.detail.is_empty() {
+        note = format!("{note}: {}", found.detail);
+    }
+    (DifferenceEvent::FoundOtherwise, note)
+}
+
 /// The state that follows an event of a reconciliation, which every state takes.
-fn follow(row: &DifferenceRow, event: DifferenceEvent) -> Result<DifferenceState, LedgerError> {
-    next(row.difference.reason, row.state, event).ok_or_else(|| LedgerError::Inconsistent {
+fn follow(
+    row: &DifferenceRow,
+    reason: DifferenceReason,
+    event: DifferenceEvent,
+) -> Result<DifferenceState, LedgerError> {
+    next(reason, row.state, event).ok_or_else(|| LedgerError::Inconsistent {
         what: format!(
             "difference {} in state {} cannot be {}",
             row.id,

@@ -66,8 +66,17 @@ impl Difference {
         self.content_hash(lane) == other.content_hash(lane)
     }
 
+    /// A line of another system is the same line before and after its account has a rule for it.
+    const fn reason_without_rules(&self) -> DifferenceReason {
+        match (self.reason, self.kind) {
+            (DifferenceReason::Others, LineKind::Refund) => DifferenceReason::RefundOfAnotherSystem,
+            (DifferenceReason::Others, _) => DifferenceReason::MissingHere,
+            (reason, _) => reason,
+        }
+    }
+
     /// What is the same whenever the same difference is found: neither our item's state, which
-    /// changes, nor its sentence, nor its line in a file that a later one may replace; but the line of
+    /// changes, nor whether a rule says that the line is another system's, nor its sentence, nor its line in a file that a later one may replace; but the line of
     /// a number that stands there twice, and the total that it is about.
     fn content_hash(&self, lane: &str) -> KeyHash {
         let line = (self.reason == DifferenceReason::DuplicateLine)
@@ -77,7 +86,7 @@ impl Difference {
             amount.map(|amount| (amount.minor(), amount.currency().code()))
         };
         let content = json!([
-            self.reason.as_str(),
+            self.reason_without_rules().as_str(),
             self.day,
             self.kind.as_str(),
             self.order_no,

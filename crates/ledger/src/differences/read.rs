@@ -44,7 +44,7 @@ pub struct DifferenceEventRow {
     pub version: i64,
     /// When.
     pub at: Timestamp,
-    /// What: `found`, `not_found`, `explain`, `accept`, `reopen`, `assign`, `comment`.
+    /// What: `found`, `found_otherwise`, `not_found`, `explain`, `accept`, `reopen`, `assign`, `comment`.
     pub event: String,
     /// The state after it.
     pub to_state: DifferenceState,

@@ -285,18 +285,10 @@ async fn a_line_whose_statement_has_gone_closes_nothing() {
 #[tokio::test]
 async fn lines_of_other_systems_are_no_differences_where_a_rule_says_whose_they_are() {
     for (others, listed) in [(OthersRule::List, 1), (OthersRule::Ignore, 0)] {
-        let ownership = StatementOwnership {
-            prefixes: vec!["KD".to_owned()],
-            others,
-        };
-        let world = World::owning(Some(ownership)).await;
+        let world = World::owning(rule(others)).await;
         world
             .sent("deduct", NOON, &[("A", "10 HKD", Fate::Succeeds)])
             .await;
-        let numbered = |line, number: &str| StatementLine {
-            order_no: number.to_owned(),
-            ..paid(line, number, "5 HKD")
-        };
         let lines = [
             paid(1, "A", "10 HKD"),
             numbered(2, "SHOP-1"),
@@ -324,6 +316,108 @@ async fn lines_of_other_systems_are_no_differences_where_a_rule_says_whose_they_
                 .all(|row| row.state == DifferenceState::Explained)
         );
         assert_eq!(others.count(), usize::try_from(listed).unwrap());
+    }
+}
+
+/// What was written of a difference by payrun: what happened, the state after it, and the note.
+async fn told(world: &World, id: i64) -> Vec<(String, DifferenceState, String)> {
+    let (_, events) = world.engine.ledger.difference(id).await.unwrap().unwrap();
+    let by_payrun = events.into_iter().filter(|event| event.actor == "payrun");
+    by_payrun
+        .map(|event| (event.event, event.to_state, event.note))
+        .collect()
+}
+
+fn rule(others: OthersRule) -> Option<StatementOwnership> {
+    Some(StatementOwnership {
+        prefixes: vec!["KD".to_owned()],
+        others,
+    })
+}
+
+fn numbered(line: u64, number: &str) -> StatementLine {
+    StatementLine {
+        order_no: number.to_owned(),
+        ..paid(line, number, "5 HKD")
+    }
+}
+
+#[tokio::test]
+async fn a_difference_that_a_new_rule_explains_stays_the_same_and_keeps_its_owner_and_note() {
+    // Reconciled again on its own day, and from the day after.
+    for day in [DAY, AFTER] {
+        let mut world = World::new().await;
+        world.statement(DAY, [numbered(1, "SHOP-1")]).await;
+        world.statement(AFTER, []).await;
+        reconciled(&world, DAY, DAY).await;
+        let [row] = rows(&world).await.try_into().unwrap();
+        let assign = DifferenceChange::Assign(Some(DifferenceOwner::parse("li").unwrap()));
+        change(&world, row.id, assign, "who knows the shop").await;
+        change(&world, row.id, DifferenceChange::Explain, "the shop's till").await;
+
+        world.has_rule(rule(OthersRule::List));
+        let (new, .., closed, state) = reconciled(&world, day, day).await;
+        assert_eq!((new, closed, state), (0, 0, State::Succeeded));
+        let [row] = rows(&world).await.try_into().unwrap();
+        let reason = DifferenceReason::Others;
+        assert_eq!(
+            (row.difference.reason, row.state),
+            (reason, DifferenceState::Explained)
+        );
+        assert_eq!(
+            (row.owner.as_deref(), row.note.as_deref()),
+            (Some("li"), Some("the shop's till"))
+        );
+
+        // Without the rule it is open again, and news.
+        world.has_rule(None);
+        assert_eq!(reconciled(&world, day, day).await.0, 1);
+        let [row] = rows(&world).await.try_into().unwrap();
+        let reason = DifferenceReason::MissingHere;
+        assert_eq!(
+            (row.difference.reason, row.state),
+            (reason, DifferenceState::Open)
+        );
+        let (told, rule) = (
+            told(&world, row.id).await,
+            "by `ours` and `others` of hk in payrun.yaml it is another system's",
+        );
+        let told: Vec<_> = told
+            .iter()
+            .map(|(event, state, note)| (&**event, *state, &**note))
+            .collect();
+        let explained = format!("it was missing_here and is others now: {rule}");
+        assert_eq!(
+            told,
+            [
+                ("found", DifferenceState::Open, ""),
+                ("found_otherwise", DifferenceState::Explained, &*explained),
+                (
+                    "found_otherwise",
+                    DifferenceState::Open,
+                    "it was others and is missing_here now"
+                ),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_difference_that_a_new_rule_leaves_out_is_closed_by_that_rule() {
+    for day in [DAY, AFTER] {
+        let mut world = World::new().await;
+        world.statement(DAY, [numbered(1, "SHOP-1")]).await;
+        world.statement(AFTER, []).await;
+        reconciled(&world, DAY, DAY).await;
+        world.has_rule(rule(OthersRule::Ignore));
+        assert_eq!(reconciled(&world, day, day).await.3, 1);
+        let [row] = rows(&world).await.try_into().unwrap();
+        assert_eq!(row.state, DifferenceState::Closed);
+        let (_, _, note) = told(&world, row.id).await.pop().unwrap();
+        assert_eq!(
+            note,
+            "by `ours` and `others` of hk in payrun.yaml it is another system's"
+        );
     }
 }
 

@@ -190,6 +190,15 @@ impl World {
         }
     }
 
+    /// Gives the account another rule about whose lines are whose, or none.
+    pub fn has_rule(&mut self, ownership: Option<StatementOwnership>) {
+        self.engine.accounts.clear();
+        let account = Arc::get_mut(&mut self.account).expect("nobody else has the account");
+        account.ownership = ownership;
+        let account = Arc::clone(&self.account);
+        self.engine.accounts.insert("hk".to_owned(), account);
+    }
+
     fn policy(&self) -> Policy {
         let dunning = vec![Duration::from_secs(86_400 * 30)];
         Policy {
