@@ -68,7 +68,8 @@ pub struct FoundItemView {
 /// In which way something was found.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FoundByView {
-    /// For programs: `id`, `key`, `key_beginning`, `order_number`, `gateway_number`, `refund_id`,
+    /// For programs: `id`, `key`, `key_beginning`, `order_number`, `gateway_number`,
+    /// `customs_number`, `refund_id`,
     /// `refunded_payment`, `contract`, `field`, `reference`, `reference_beginning`,
     /// `statement_line`, `notification` or `amount`.
     pub way: &'static str,
@@ -218,6 +219,7 @@ fn incomplete(way: &MatchedBy) -> String {
         | MatchedBy::Key
         | MatchedBy::OrderNumber { .. }
         | MatchedBy::Receipt
+        | MatchedBy::GatewayNumber { .. }
         | MatchedBy::RefundedPayment
         | MatchedBy::Exclusive { .. }
         | MatchedBy::Reference { .. }
@@ -254,6 +256,10 @@ fn way_of(matched: &MatchedBy, is_refund: bool) -> FoundByView {
         },
         MatchedBy::Receipt if is_refund => way("refund_id", "gateway's number of the refund"),
         MatchedBy::Receipt => way("gateway_number", "gateway's number"),
+        MatchedBy::GatewayNumber { name } if name == "verify_department_trade_id" => {
+            named("customs_number", name, "number at the customs".to_owned())
+        }
+        MatchedBy::GatewayNumber { .. } => way("gateway_number", "gateway's number"),
         MatchedBy::RefundedPayment => way("refunded_payment", "payment it takes from"),
         MatchedBy::Exclusive { field } if field == "contract_id" => {
             named("contract", field, "contract".to_owned())

@@ -165,6 +165,7 @@ pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock:
                 code: String::new(),
                 http: Some(200),
                 evidence: REPLY.into(),
+                numbers: Vec::new(),
             };
             ledger.settle(Settlement::answered(one, moved, attempt, None, now))
         });

@@ -509,6 +509,7 @@ fn settled(claimed: &Claimed, moved: Move, now: Timestamp) -> Settlement {
         code: "POOR".into(),
         http: Some(200),
         evidence: String::new(),
+        numbers: Vec::new(),
     };
     Settlement::answered(claimed, moved, attempt, None, now)
 }

@@ -1442,3 +1442,52 @@ fn at_cbtis_a_mended_row_of_what_failed_is_filed_again_once() {
 fn at_cbtis_every_fault_by_itself_files_nothing_twice() {
     under_each_fault(|fault| books_match_at_cbtis(&declared_at_cbtis(FaultPlan::only(fault))));
 }
+
+#[test]
+fn any_number_that_a_gateway_gave_finds_its_declaration_also_of_what_failed() {
+    let rig = declared(FaultPlan::NONE, false);
+    let found = |number: &str, way: &str| -> Vec<i64> {
+        let (code, text) = rig.payrun(&["find", number, "--json"]);
+        assert_eq!(code, Some(0), "{number}: {text}");
+        let found: Value = serde_json::from_str(&text).unwrap();
+        let items = found["items"].as_array().unwrap().iter();
+        let ways = |item: &Value| {
+            let ways = item["found_by"].as_array().unwrap().clone();
+            ways.iter().any(|found| found["way"] == way)
+        };
+        items
+            .filter(|item| ways(item))
+            .map(|item| item["item"].as_i64().unwrap())
+            .collect()
+    };
+    for gateway in GATEWAYS {
+        let items = rig.items_of(gateway);
+        let of = by_sub_order(&items);
+        for sub_order in ["A-0", "A-fail", "A-except"] {
+            let item = &of[sub_order];
+            let id = item["item"].as_i64().unwrap();
+            let of_customs = text_of(&item["result"], "verify_department_trade_id");
+            let is_receipt = item["receipt"] == of_customs;
+            let way = if is_receipt {
+                "gateway_number"
+            } else {
+                "customs_number"
+            };
+            assert!(
+                found(of_customs, way).contains(&id),
+                "{gateway} {sub_order} {of_customs}"
+            );
+        }
+    }
+    // What failed has no receipt; its reply names the number all the same.
+    let (_, shown) = rig.payrun(&[
+        "show",
+        "--item",
+        &by_sub_order(&rig.items_of("wechat"))["A-fail"]["item"].to_string(),
+        "--json",
+    ]);
+    let number = shown.split("sub_order_id").nth(1).unwrap();
+    let number = number.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let number: String = number.chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(found(&number, "gateway_number").len(), 1, "{number}");
+}

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::vault::VaultError;
+use crate::attempt::numbers_of;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::ids::OrderNumber;
@@ -478,6 +479,7 @@ fn notification_claim(
         amount: seen.amount.clone().and_then(Result::ok),
         differs: seen.differs(order_no.as_str(), item.amount),
         order_no,
+        numbers: numbers_of(&seen),
         facts: seen.result,
         evidence: seen.evidence,
         query_interval: account.query_interval,

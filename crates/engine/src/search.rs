@@ -86,7 +86,7 @@ pub const PLACES: [&str; 8] = [
     "items and runs by their numbers here",
     "keys and their beginnings",
     "order numbers of every generation",
-    "the gateways' numbers of payments and refunds",
+    "the gateways' numbers of payments, refunds and declarations, and those of the customs",
     "contracts",
     "columns that a workflow declares searchable",
     "lines of statements",

@@ -40,6 +40,10 @@ pub const REPLY_MAX: usize = 256 * 1024;
 /// The longest file that is fetched, in bytes.
 pub const FILE_MAX: usize = 64 * 1024 * 1024;
 
+/// The facts of a reply that are numbers of what was asked for, beside the gateway's own one: what
+/// was done is found by them.
+pub const NUMBERS: [&str; 1] = ["verify_department_trade_id"];
+
 /// One call to a gateway. What names a person in its input does not print.
 #[derive(Clone)]
 pub struct Call {

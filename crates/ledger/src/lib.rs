@@ -82,6 +82,7 @@ pub use error::LedgerError;
 pub use items::apply_notification::NotificationClaim;
 pub use items::claim::{ClaimRequest, JobQuota};
 pub use items::claimed_item::{ClaimKind, Claimed};
+pub use items::gateway_numbers::{GatewayNumber, RECEIPT};
 pub use items::operator_action::{ActionResult, OperatorAction};
 pub use items::settle::{Attempt, SettleOutcome, Settlement};
 pub use items::statement_line::{EvidenceOutcome, StatementEvidence};

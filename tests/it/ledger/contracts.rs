@@ -261,6 +261,7 @@ impl BillingWorld {
                     code: answer.code().to_owned(),
                     http: Some(200),
                     evidence: String::new(),
+                    numbers: Vec::new(),
                 };
                 let moved = apply(&claimed.item, &Event::Answered(answer), &policy, now).unwrap();
                 let settlement = Settlement::answered(&claimed, moved, attempt, None, now);

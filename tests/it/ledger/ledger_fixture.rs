@@ -237,6 +237,7 @@ pub fn answered_with(
         code,
         http: Some(200),
         evidence: evidence.to_owned(),
+        numbers: Vec::new(),
     };
     Settlement::answered(claimed, moved, attempt, None, now)
 }

@@ -55,6 +55,7 @@ fn said(
         differs: "it names 9.00 HKD, ours is 10.00 HKD".into(),
         facts: serde_json::Map::from_iter([("state".to_owned(), "SUCCESS".into())]),
         evidence: "as it came".into(),
+        numbers: Vec::new(),
         query_interval: Duration::from_secs(10),
         now,
     }

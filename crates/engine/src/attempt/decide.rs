@@ -15,9 +15,10 @@ use payrun_domain::history::AttemptKind;
 use payrun_domain::item::{Event, IllegalMove, Move, QueryPurpose, State, apply};
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
+use payrun_gateway::NUMBERS;
 use payrun_gateway::redaction::TOLD;
 use payrun_gateway::{Delivery, NoConnection, Observation};
-use payrun_ledger::{Attempt, ClaimKind, Claimed, Settlement};
+use payrun_ledger::{Attempt, ClaimKind, Claimed, GatewayNumber, RECEIPT, Settlement};
 use payrun_project::job_kinds::judge::Judgement;
 
 /// What becomes of the item: the move of the state machine, with what people want to read.
@@ -55,7 +56,7 @@ pub(crate) async fn decide(
     let moved = unsent(moved, &observed.reached, is_query);
     note_contract_signal(&mut observed.result, claimed, word);
     note_exists(&mut observed.result, claimed, judged.exists);
-    let result = merged(claimed.facts(), std::mem::take(&mut observed.result));
+    let result = merged(claimed.facts(), observed.result.clone());
     let attempt = attempt_of(
         &call.operation,
         started_at,
@@ -220,6 +221,26 @@ pub(crate) fn merged(known: &Map<String, Value>, seen: Map<String, Value>) -> Op
     Some(Value::Object(result).to_string())
 }
 
+/// The gateway's numbers that it tells of what it is about.
+pub(crate) fn numbers_of(seen: &Observation) -> Vec<GatewayNumber> {
+    let number = |name: &str, number: &str| GatewayNumber {
+        name: name.to_owned(),
+        number: number.to_owned(),
+    };
+    let receipt = seen.receipt.iter().map(|receipt| number(RECEIPT, receipt));
+    let of_fact = |name: &&str| Some(number(name, seen.result.get(*name)?.as_str()?));
+    let mut told: Vec<GatewayNumber> = receipt.chain(NUMBERS.iter().filter_map(of_fact)).collect();
+    told.retain(|one| !one.number.is_empty());
+    // What is told twice is the fact that has a name.
+    let named: Vec<String> = told
+        .iter()
+        .filter(|one| one.name != RECEIPT)
+        .map(|one| one.number.clone())
+        .collect();
+    told.retain(|one| one.name != RECEIPT || !named.contains(&one.number));
+    told
+}
+
 pub(crate) fn attempt_of(
     operation: &str,
     started_at: Timestamp,
@@ -235,6 +256,7 @@ pub(crate) fn attempt_of(
         answer: answer.kind(),
         code: answer.code().to_owned(),
         http: observed.http,
+        numbers: numbers_of(&observed),
         evidence: if observed.evidence.is_empty() {
             observed.reached.why()
         } else {

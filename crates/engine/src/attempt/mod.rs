@@ -26,7 +26,7 @@ pub(crate) use call::{call_at_rate, in_time, is_too_late};
 pub use context::JobContext;
 pub(crate) use context::{AttemptContext, LONG_LEASE};
 use decide::decide;
-pub(crate) use decide::{SUB_CODE, advised, apply_query_interval, attempt_of, merged};
+pub(crate) use decide::{SUB_CODE, advised, apply_query_interval, attempt_of, merged, numbers_of};
 use judge::{act_on, judge_reply};
 pub(crate) use judge::{day_end, day_over, expected, note_unattested};
 use std::time::Duration;

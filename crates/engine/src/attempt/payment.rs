@@ -24,7 +24,7 @@ use payrun_domain::own_code::OwnCode;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{
-    ClaimKind, LedgerError, Payment, RefundCapacity, RefundReservation, Settlement,
+    Attempt, ClaimKind, LedgerError, Payment, RefundCapacity, RefundReservation, Settlement,
 };
 use payrun_project::job_kinds::judge::{ExpectedReply, Judgement, judge};
 use payrun_project::job_kinds::{OutcomeRow, PaymentLookup, StatementRole};
@@ -374,13 +374,18 @@ async fn look_up(
         now,
     )?;
     let moved = moved.worded(looked_up);
-    let attempt = attempt_of(
+    let told = attempt_of(
         &question.operation,
         started_at,
         now,
         &judged.answer,
         observed,
     );
+    // They are the payment's, not the item's.
+    let attempt = Attempt {
+        numbers: Vec::new(),
+        ..told
+    };
     Ok(PaymentCheck::Not(Box::new(Settlement::looked_up(
         context.claimed,
         moved,
@@ -476,7 +481,11 @@ async fn ended(
         now,
     )?;
     let moved = advised(moved, judged.advice.as_deref());
-    let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
+    // They are the payment's, not the item's.
+    let attempt = Attempt {
+        numbers: Vec::new(),
+        ..attempt_of(&question.operation, started_at, now, &answer, observed)
+    };
     Ok(PaymentCheck::Not(Box::new(Settlement::answered(
         context.claimed,
         moved,

@@ -30,6 +30,7 @@ macro_rules! migrations {
             "0007_alerts"
             "0008_reports"
             "0009_parts"
+            "0010_gateway_numbers"
         )
     };
     ($engine:literal: $($file:literal)+) => {

@@ -12,6 +12,7 @@ use crate::Ledger;
 use crate::approvals::votes::void_stale_approval;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
+use crate::items::gateway_numbers::GatewayNumber;
 use crate::items::item_rows::{ItemChange, ItemRecord, policy_of};
 use crate::items::settle::Attempt;
 use crate::items::state_machine::follow;
@@ -48,6 +49,8 @@ pub struct NotificationClaim {
     pub facts: Map<String, Value>,
     /// What was received, sensitive fields masked.
     pub evidence: String,
+    /// The gateway's numbers that it tells.
+    pub numbers: Vec<GatewayNumber>,
     /// How long one order is left alone between two questions.
     pub query_interval: Duration,
     /// When it is applied.
@@ -268,6 +271,7 @@ async fn write(
         code: said.answer.code().to_owned(),
         http: None,
         evidence: said.evidence.clone(),
+        numbers: said.numbers.clone(),
     };
     let succeeds = moved.item.state == State::Succeeded && stored.item.state != State::Succeeded;
     let result = succeeds

@@ -10,6 +10,7 @@ use crate::db::location::DbKind;
 use crate::db::stored_values;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
+use crate::items::gateway_numbers::{keep_numbers, numbers_of};
 use crate::items::settle::AttemptLine;
 use payrun_domain::answer::Receipt;
 use payrun_domain::history::EventKind;
@@ -263,6 +264,8 @@ pub(crate) struct ChangeBatch {
     totals: String,
     /// What became of periods whose items came to rest, or are open again; none if none did.
     periods: Option<String>,
+    /// Numbers that the gateway gave; none if it gave none beside the receipts.
+    numbers: Option<String>,
     rows: u64,
 }
 
@@ -295,6 +298,7 @@ impl ChangeBatch {
             attempts: list(attempts),
             totals: list(&totals),
             periods: crate::contracts::periods_of(&moves),
+            numbers: numbers_of(&moves, attempts),
             rows: rows as u64,
         })
     }
@@ -305,7 +309,7 @@ impl ChangeBatch {
         let failed = |source| LedgerError::of("writing what became of items", source);
         #[cfg(feature = "mutation")]
         crate::mutation::force_versions(tx, &self.items, &self.events).await?;
-        let periods = self.periods.clone();
+        let (periods, numbers) = (self.periods.clone(), self.numbers.clone());
         let query = |text: &str| {
             sqlx::query(AssertSqlSafe(text.to_owned()))
                 .bind(self.items)
@@ -330,6 +334,9 @@ impl ChangeBatch {
         let written = changed == self.rows;
         if let Some(periods) = periods.filter(|_| written) {
             crate::contracts::note_moved(tx, periods).await?;
+        }
+        if let Some(numbers) = numbers.filter(|_| written) {
+            keep_numbers(tx.connection(), numbers).await?;
         }
         Ok(written)
     }

@@ -5,6 +5,7 @@ pub(crate) mod claim;
 pub(crate) mod claimed_item;
 mod claimed_lane;
 pub(crate) mod due_items;
+pub(crate) mod gateway_numbers;
 pub(crate) mod item_rows;
 pub(crate) mod operator_action;
 pub(crate) mod settle;

@@ -85,6 +85,7 @@ impl OperatorAction {
             code: String::new(),
             http: None,
             evidence: format!("{}: {}, {}; {found}", by.who, by.why, by.via),
+            numbers: Vec::new(),
         })
     }
 }

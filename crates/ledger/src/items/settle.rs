@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -16,6 +17,7 @@ use crate::db::write_tx::WriteTx;
 use crate::db::writer::UncertainClaim;
 use crate::error::LedgerError;
 use crate::items::claimed_item::Claimed;
+use crate::items::gateway_numbers::GatewayNumber;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, list, policy_of};
 use crate::items::state_machine::follow;
 use crate::items::statement_line::write_evidence;
@@ -107,11 +109,13 @@ pub struct Attempt {
     pub http: Option<u16>,
     /// What was received, sensitive fields masked.
     pub evidence: String,
+    /// The gateway's numbers of the item that it tells.
+    pub numbers: Vec<GatewayNumber>,
 }
 
 /// One row of `attempts`, as [`WRITE`](crate::items::item_rows::WRITE) reads it by position: item,
 /// version, kind, operation, order number, begin, end, answer, code, HTTP status, late, evidence.
-pub(crate) type AttemptLine<'a> = (
+type AttemptRow<'a> = (
     i64,
     i64,
     &'static str,
@@ -126,6 +130,25 @@ pub(crate) type AttemptLine<'a> = (
     &'a str,
 );
 
+/// An attempt as it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AttemptLine<'a> {
+    row: AttemptRow<'a>,
+    pub numbers: &'a [GatewayNumber],
+}
+
+impl AttemptLine<'_> {
+    pub fn item_id(&self) -> i64 {
+        self.row.0
+    }
+}
+
+impl Serialize for AttemptLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.row.serialize(serializer)
+    }
+}
+
 impl Attempt {
     /// The attempt of a process that did not live to tell.
     pub(crate) fn abandoned(stored: &ItemRecord, now: Timestamp) -> Self {
@@ -139,6 +162,7 @@ impl Attempt {
             code: answer.code().to_owned(),
             http: None,
             evidence: String::new(),
+            numbers: Vec::new(),
         }
     }
 
@@ -149,7 +173,7 @@ impl Attempt {
         order_no: &'a OrderNumber,
         late: bool,
     ) -> AttemptLine<'a> {
-        (
+        let row: AttemptRow<'a> = (
             item_id,
             version,
             self.kind.as_str(),
@@ -162,7 +186,11 @@ impl Attempt {
             self.http,
             u8::from(late),
             &self.evidence,
-        )
+        );
+        AttemptLine {
+            row,
+            numbers: &self.numbers,
+        }
     }
 }
 

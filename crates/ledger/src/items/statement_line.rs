@@ -6,6 +6,7 @@ use sqlx::Row;
 use crate::Ledger;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
+use crate::items::gateway_numbers::{GatewayNumber, RECEIPT};
 use crate::items::item_rows::{ItemChange, ItemRecord, policy_of, write_change};
 use crate::items::settle::{Attempt, AttemptLine};
 use crate::items::state_machine::follow;
@@ -138,6 +139,10 @@ async fn write(
             "the statement of {}, line {}: {}, {}",
             shown.day, shown.line, shown.amount, shown.receipt.0
         ),
+        numbers: vec![GatewayNumber {
+            name: RECEIPT.to_owned(),
+            number: shown.receipt.0.clone(),
+        }],
     };
     let written = ItemChange {
         stored,

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::search_statements::{
-    BY_EXCLUSIVE_KEY, BY_KEY, BY_KEY_BEGINNING, BY_NUMBER, BY_RECEIPT, BY_REFERENCE,
-    BY_REFERENCE_BEGINNING, BY_REFUNDED_PAYMENT, CONTRACTS, FOUND, MEANT, PAYMENTS, RUNS, SENT,
+    BY_NUMBER, BY_REFUNDED_PAYMENT, CONTRACTS, FOUND, MEANT, PAYMENTS, RUNS, SENT, WAYS, ways,
 };
 use super::{
     FoundContract, FoundItem, FoundList, LOOKED_AT, MatchedBy, SearchFilter, SearchQuery,
@@ -54,6 +53,13 @@ impl SearchHits {
         ids.for_each(|id| self.add(id, how.clone()));
     }
 
+    fn extend(&mut self, others: Self) {
+        for (id, ways) in others.items {
+            ways.into_iter().for_each(|how| self.add(id, how));
+        }
+        self.cut.extend(others.cut);
+    }
+
     pub fn into_cut(self) -> Vec<MatchedBy> {
         self.cut
     }
@@ -62,7 +68,7 @@ impl SearchHits {
     /// that there is more.
     fn rows(
         &mut self,
-        rows: &[AnyRow],
+        rows: &[&AnyRow],
         how: impl Fn(String) -> MatchedBy,
     ) -> Result<(), LedgerError> {
         for row in rows.iter().take(LOOKED_AT) {
@@ -78,50 +84,56 @@ impl SearchHits {
 
 impl Ledger {
     /// Items by all that a text may be of them.
-    pub(super) async fn items_of_text(
-        &self,
-        text: &SearchText,
-        hits: &mut SearchHits,
-    ) -> Result<(), LedgerError> {
+    pub(super) async fn items_of_text(&self, text: &SearchText) -> Result<SearchHits, LedgerError> {
+        let (mut hits, numbered, refunds) = tokio::try_join!(
+            self.by_ways(text),
+            self.by_number(&text.text),
+            self.by_refunded_payment(text),
+        )?;
         if let Ok(id) = text.text.parse() {
             hits.add(id, MatchedBy::Id);
         }
-        self.by_text(BY_KEY, &text.text, hits, MatchedBy::Key)
-            .await?;
-        self.by_text(BY_RECEIPT, &text.text, hits, MatchedBy::Receipt)
-            .await?;
-        self.by_number(&text.text, hits).await?;
-        self.by_exclusive_key(text, hits).await?;
-        self.by_refunded_payment(text, hits).await?;
-        self.by_reference(text, hits).await?;
-        let Some(after) = after_beginning(&text.text) else {
-            return Ok(());
-        };
-        let begin = sqlx::query(BY_KEY_BEGINNING)
-            .bind(text.text.clone())
-            .bind(after)
-            .bind(BOUND);
-        let rows = begin.fetch_all(&self.read).await.map_err(failed)?;
-        hits.rows(&rows, |_| MatchedBy::KeyBeginning)
+        hits.extend(numbered);
+        hits.extend(refunds);
+        Ok(hits)
     }
 
-    async fn by_text(
-        &self,
-        statement: &'static str,
-        text: &str,
-        hits: &mut SearchHits,
-        how: MatchedBy,
-    ) -> Result<(), LedgerError> {
-        let query = sqlx::query(statement).bind(text.to_owned()).bind(BOUND);
+    /// By all that is looked up as it was typed, or as references and contracts are kept.
+    async fn by_ways(&self, text: &SearchText) -> Result<SearchHits, LedgerError> {
+        let keys: Vec<_> = text
+            .exclusive_keys
+            .iter()
+            .map(|(key, field)| (hex(*key), field))
+            .collect();
+        let reference = Some(&text.reference).filter(|reference| !reference.is_empty());
+        let query = sqlx::query(AssertSqlSafe(ways()))
+            .bind(text.text.clone())
+            .bind(after_beginning(&text.text))
+            .bind(list(&keys))
+            .bind(reference.cloned())
+            .bind(reference.and_then(|reference| after_beginning(reference)))
+            .bind(text.reference_hash.clone().filter(|_| reference.is_some()))
+            .bind(BOUND);
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-        hits.rows(&rows, |_| how.clone())
+        let mut hits = SearchHits::default();
+        for way in WAYS {
+            let mut of_way = Vec::new();
+            for row in &rows {
+                if row.try_get::<&str, _>("way").map_err(failed)? == way.name {
+                    of_way.push(row);
+                }
+            }
+            hits.rows(&of_way, way.matched_by)?;
+        }
+        Ok(hits)
     }
 
     /// By a derived number, of any generation, or by one of the user's own, also with a generation
     /// behind it.
-    async fn by_number(&self, text: &str, hits: &mut SearchHits) -> Result<(), LedgerError> {
+    async fn by_number(&self, text: &str) -> Result<SearchHits, LedgerError> {
+        let mut hits = SearchHits::default();
         let Ok(number) = OrderNumber::parse(text) else {
-            return Ok(());
+            return Ok(hits);
         };
         let before_dash = text.rsplit_once('-').map(|(own, _)| own);
         let own: Vec<&str> = std::iter::once(text).chain(before_dash).collect();
@@ -134,30 +146,11 @@ impl Ledger {
                 hits.add(named.id, MatchedBy::OrderNumber { generation });
             }
         }
-        Ok(())
-    }
-
-    async fn by_exclusive_key(
-        &self,
-        text: &SearchText,
-        hits: &mut SearchHits,
-    ) -> Result<(), LedgerError> {
-        let keys: Vec<_> = text
-            .exclusive_keys
-            .iter()
-            .map(|(key, field)| (hex(*key), field))
-            .collect();
-        let query = sqlx::query(BY_EXCLUSIVE_KEY).bind(list(&keys)).bind(BOUND);
-        let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-        hits.rows(&rows, |field| MatchedBy::Exclusive { field })
+        Ok(hits)
     }
 
     /// What takes from a payment with this number, the gateway's or the merchant's.
-    async fn by_refunded_payment(
-        &self,
-        text: &SearchText,
-        hits: &mut SearchHits,
-    ) -> Result<(), LedgerError> {
+    async fn by_refunded_payment(&self, text: &SearchText) -> Result<SearchHits, LedgerError> {
         let accounts: Vec<String> = text.accounts.iter().copied().map(hex).collect();
         let looked_up = sqlx::query(PAYMENTS)
             .bind(list(&accounts))
@@ -182,39 +175,10 @@ impl Ledger {
             .bind(list(&payments))
             .bind(BOUND);
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-        hits.rows(&rows, |_| MatchedBy::RefundedPayment)
-    }
-
-    async fn by_reference(
-        &self,
-        text: &SearchText,
-        hits: &mut SearchHits,
-    ) -> Result<(), LedgerError> {
-        if text.reference.is_empty() {
-            return Ok(());
-        }
-        let whole = [
-            (0_i64, Some(&text.reference)),
-            (1, text.reference_hash.as_ref()),
-        ];
-        for (hashed, kept) in whole {
-            let Some(kept) = kept else { continue };
-            let query = sqlx::query(BY_REFERENCE)
-                .bind(hashed)
-                .bind(kept.clone())
-                .bind(BOUND);
-            let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-            hits.rows(&rows, |column| MatchedBy::Reference { column })?;
-        }
-        let Some(after) = after_beginning(&text.reference) else {
-            return Ok(());
-        };
-        let query = sqlx::query(BY_REFERENCE_BEGINNING)
-            .bind(text.reference.clone())
-            .bind(after)
-            .bind(BOUND);
-        let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-        hits.rows(&rows, |column| MatchedBy::ReferenceBeginning { column })
+        let mut hits = SearchHits::default();
+        let rows: Vec<&AnyRow> = rows.iter().collect();
+        hits.rows(&rows, |_| MatchedBy::RefundedPayment)?;
+        Ok(hits)
     }
 
     /// What was sent of an amount on some days; nothing where either is not said.
@@ -295,7 +259,12 @@ impl Ledger {
     pub(super) async fn contracts_of_text(
         &self,
         text: &SearchText,
+        query: &SearchQuery,
     ) -> Result<Vec<FoundContract>, LedgerError> {
+        // A contract is of no amount and on no day.
+        if query.filter.amount.is_some() || query.filter.days.is_some() {
+            return Ok(Vec::new());
+        }
         let query = sqlx::query(CONTRACTS).bind(text.text.clone());
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
         let read = |row: &AnyRow| {
@@ -318,6 +287,9 @@ impl Ledger {
         text: &SearchText,
         query: &SearchQuery,
     ) -> Result<Vec<RunRow>, LedgerError> {
+        if query.filter.amount.is_some() {
+            return Ok(Vec::new());
+        }
         let days = query.filter.days.as_ref();
         let mut found = Vec::new();
         if let Ok(id) = text.text.parse() {

@@ -97,6 +97,11 @@ pub enum MatchedBy {
     },
     /// The gateway's number for what it did.
     Receipt,
+    /// Another number that the gateway gave for it.
+    GatewayNumber {
+        /// The fact of the reply that it is, or [`RECEIPT`](crate::RECEIPT).
+        name: String,
+    },
     /// The payment that it takes from: the gateway's number of that, or the merchant's.
     RefundedPayment,
     /// What it has of which only one may be in flight, such as its contract: the field's name.
@@ -247,28 +252,27 @@ impl Ledger {
         let mut results = SearchResults::default();
         match &query.text {
             Some(text) => {
-                self.items_of_text(text, &mut hits).await?;
-                let lines = self.lines_of_text(text, &query.filter).await?;
+                // Together: on a server each round trip is waited for once.
+                let (found, lines, notifications, contracts, runs) = tokio::try_join!(
+                    self.items_of_text(text),
+                    self.lines_of_text(text, &query.filter),
+                    self.notifications_of_text(text, query),
+                    self.contracts_of_text(text, query),
+                    self.runs_of_text(text, query),
+                )?;
+                hits = found;
                 hits.add_all(
                     lines.iter().filter_map(|line| line.item_id),
                     MatchedBy::StatementLine,
                 );
-                let notifications = self.notifications_of_text(text, query).await?;
                 hits.add_all(
                     notifications.iter().filter_map(|row| row.item_id),
                     MatchedBy::Notification,
                 );
                 results.lines = FoundList::of(lines, query.limit);
                 results.notifications = FoundList::of(notifications, query.limit);
-                if query.filter.amount.is_none() {
-                    // A contract is on no day.
-                    if query.filter.days.is_none() {
-                        let contracts = self.contracts_of_text(text).await?;
-                        results.contracts = FoundList::of(contracts, query.limit);
-                    }
-                    let runs = self.runs_of_text(text, query).await?;
-                    results.runs = FoundList::of(runs, query.limit);
-                }
+                results.contracts = FoundList::of(contracts, query.limit);
+                results.runs = FoundList::of(runs, query.limit);
             }
             None => self.items_sent(&query.filter, &mut hits).await?,
         }

@@ -1,17 +1,83 @@
 //! The statements by which things are looked for. Each goes by one index; a test holds each to it.
 
+use super::MatchedBy;
+
 /// Each account once: from one to the next by the index, however many jobs there are.
 pub(super) const ACCOUNTS: &str = "\
     with recursive seen (account) as (select min(account) from jobs where account is not null union all \
       select (select min(j.account) from jobs as j where j.account > seen.account) from seen where seen.account is not null) \
     select account from seen where account is not null limit 1000";
 
-pub(super) const BY_KEY: &str =
-    "select id, '' as what from items where key = $1 order by id desc limit $2";
+/// One way of looking, by one index: of each item its id, and what of it.
+pub(super) struct Way {
+    pub name: &'static str,
+    statement: &'static str,
+    pub matched_by: fn(String) -> MatchedBy,
+}
 
-/// In the order of the keys: by their age all that begin so would have to be sorted.
-pub(super) const BY_KEY_BEGINNING: &str =
-    "select id, '' as what from items where key > $1 and key < $2 order by key limit $3";
+/// What [`ways`] joins. Each reads `$7` rows at most. `$1` is the text, `$2` what comes after all that begin with it, `$3` pairs of a
+/// fingerprint and the field that it is of, `$4` the text as references are kept, `$5` what comes after all that begin with that,
+/// `$6` its keyed hash; what is null finds nothing.
+pub(super) const WAYS: [Way; 8] = [
+    Way {
+        name: "key",
+        statement: "select id, '' as what from items where key = $1 order by id desc limit $7",
+        matched_by: |_| MatchedBy::Key,
+    },
+    Way {
+        name: "receipt",
+        statement: "select id, '' as what from items where receipt = $1 and receipt is not null order by id desc limit $7",
+        matched_by: |_| MatchedBy::Receipt,
+    },
+    Way {
+        name: "gateway_number",
+        statement: "select item_id as id, name as what from gateway_numbers where number = $1 order by item_id desc limit $7",
+        matched_by: |name| MatchedBy::GatewayNumber { name },
+    },
+    // `cross join`: the list first, then what it names by an index.
+    Way {
+        name: "exclusive_key",
+        statement: "select i.id, k.value ->> 1 as what from json_each($3) as k cross join items as i \
+            where i.exclusive_key = unhex(k.value ->> 0) and i.exclusive_key is not null and i.key_hash is not null \
+            order by i.id desc limit $7",
+        matched_by: |field| MatchedBy::Exclusive { field },
+    },
+    Way {
+        name: "reference",
+        statement: "select item_id as id, name as what from item_references where hashed = 0 and text = $4 \
+            order by item_id desc limit $7",
+        matched_by: |column| MatchedBy::Reference { column },
+    },
+    Way {
+        name: "personal_reference",
+        statement: "select item_id as id, name as what from item_references where hashed = 1 and text = $6 \
+            order by item_id desc limit $7",
+        matched_by: |column| MatchedBy::Reference { column },
+    },
+    // In the order of the keys: by their age all that begin so would have to be sorted.
+    Way {
+        name: "key_beginning",
+        statement: "select id, '' as what from items where key > $1 and key < $2 order by key limit $7",
+        matched_by: |_| MatchedBy::KeyBeginning,
+    },
+    Way {
+        name: "reference_beginning",
+        statement: "select item_id as id, name as what from item_references where hashed = 0 and text > $4 and text < $5 \
+            order by text limit $7",
+        matched_by: |column| MatchedBy::ReferenceBeginning { column },
+    },
+];
+
+/// All ways in one statement: one round trip.
+pub(super) fn ways() -> String {
+    let all = WAYS.map(|way| {
+        let Way {
+            name, statement, ..
+        } = way;
+        format!("select '{name}' as way, id, what from ({statement}) as found")
+    });
+    all.join(" union all ")
+}
 
 /// Items whose derived number, or whose own number of the user's, the text may be.
 // `cross join`: the list first, then what it names by an index.
@@ -19,15 +85,6 @@ pub(super) const BY_NUMBER: &str = "\
     select i.id, i.key_hash, i.custom_order_no, i.generation from items as i where i.key_hash = unhex($1) union all \
     select i.id, i.key_hash, i.custom_order_no, i.generation from json_each($2) as n cross join items as i \
     where i.custom_order_no = n.atom";
-
-pub(super) const BY_RECEIPT: &str = "select id, '' as what from items where receipt = $1 and receipt is not null order by id desc limit $2";
-
-/// `$1`: pairs of a fingerprint and the field that it is of.
-// `cross join`: the list first, then what it names by an index.
-pub(super) const BY_EXCLUSIVE_KEY: &str = "\
-    select i.id, k.value ->> 1 as what from json_each($1) as k cross join items as i \
-    where i.exclusive_key = unhex(k.value ->> 0) and i.exclusive_key is not null and i.key_hash is not null \
-    order by i.id desc limit $2";
 
 /// The gateway's numbers of payments that were looked up under the merchant's: `$1` accounts, `$2`
 /// the number.
@@ -40,14 +97,6 @@ pub(super) const PAYMENTS: &str = "\
 pub(super) const BY_REFUNDED_PAYMENT: &str = "\
     select i.id, '' as what from json_each($1) as k cross join items as i \
     where i.refunded_payment = unhex(k.atom) and i.refunded_payment is not null order by i.id desc limit $2";
-
-/// `$1`: 1 for a keyed hash.
-pub(super) const BY_REFERENCE: &str = "\
-    select item_id as id, name as what from item_references where hashed = $1 and text = $2 order by item_id desc limit $3";
-
-pub(super) const BY_REFERENCE_BEGINNING: &str = "\
-    select item_id as id, name as what from item_references where hashed = 0 and text > $1 and text < $2 \
-    order by text limit $3";
 
 /// What was sent of an amount in a span of time. Only so many are looked at before the account is
 /// compared: another account may have sent as much as often.
@@ -124,23 +173,10 @@ mod tests {
                 ACCOUNTS,
                 "j USING COVERING INDEX jobs_by_account (account>?)",
             ),
-            (BY_KEY, "items USING COVERING INDEX items_by_key (key=?)"),
-            (
-                BY_KEY_BEGINNING,
-                "items USING COVERING INDEX items_by_key (key>? AND key<?)",
-            ),
             (BY_NUMBER, "i USING INDEX items_key (key_hash=?)"),
             (
                 BY_NUMBER,
                 "i USING INDEX items_custom_order_no (custom_order_no=?)",
-            ),
-            (
-                BY_RECEIPT,
-                "items USING COVERING INDEX items_receipt (receipt=?)",
-            ),
-            (
-                BY_EXCLUSIVE_KEY,
-                "i USING INDEX items_of_contract (exclusive_key=?)",
             ),
             (
                 PAYMENTS,
@@ -149,14 +185,6 @@ mod tests {
             (
                 BY_REFUNDED_PAYMENT,
                 "i USING COVERING INDEX items_refunded_payment (refunded_payment=?)",
-            ),
-            (
-                BY_REFERENCE,
-                "USING COVERING INDEX item_references_by_text (hashed=? AND text=?)",
-            ),
-            (
-                BY_REFERENCE_BEGINNING,
-                "USING COVERING INDEX item_references_by_text (hashed=? AND text>? AND text<?)",
             ),
             (
                 SENT,
@@ -185,6 +213,18 @@ mod tests {
         ];
         for (statement, step) in cases {
             place(&searched(statement).await, step);
+        }
+        let steps = searched(&ways()).await;
+        for step in [
+            "items USING COVERING INDEX items_by_key (key=?)",
+            "items USING COVERING INDEX items_receipt (receipt=?)",
+            "USING COVERING INDEX gateway_numbers_by_number (number=?)",
+            "i USING INDEX items_of_contract (exclusive_key=?)",
+            "USING COVERING INDEX item_references_by_text (hashed=? AND text=?)",
+            "items USING COVERING INDEX items_by_key (key>? AND key<?)",
+            "USING COVERING INDEX item_references_by_text (hashed=? AND text>? AND text<?)",
+        ] {
+            place(&steps, step);
         }
         let found = searched(&lines()).await;
         for index in [

@@ -351,6 +351,7 @@ impl World {
             code: answer.code().to_owned(),
             http: None,
             evidence: String::new(),
+            numbers: Vec::new(),
         };
         self.engine
             .ledger
