@@ -8,7 +8,7 @@ use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::item::State;
 use payrun::ledger::{
     ActionResult, EarlierProblems, ItemFilter, LedgerError, NewItem, NewJob, OperatorAction,
-    RejectedRow, ReplacedItem, ReplacementCheck, filed_again_as,
+    RejectedRow, ReplacedItem, ReplacementCheck, SettleOutcome, filed_again_as,
 };
 
 use super::ledger_fixture::{LedgerWorker, answered, at, done, item, job, planning, run};
@@ -295,6 +295,21 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
             .await
             .unwrap();
         assert_eq!(retried, ActionResult::FiledAgain(new.id));
+        // It happened after all: whoever hears of it has to look at both.
+        let late = worker
+            .ledger
+            .settle(answered(&claimed, done(), at(4)))
+            .await;
+        assert_eq!(late.unwrap(), SettleOutcome::Late);
+        let events = worker.ledger.events(old.id).await.unwrap();
+        let last = events.last().unwrap();
+        assert_eq!(last.alarm.as_deref(), Some("money_moved"), "{last:?}");
+        let detail = last.detail.as_deref().unwrap();
+        assert!(
+            detail.contains("money moved: a late reply")
+                && detail.contains("filed again as item 3, so both"),
+            "{detail}"
+        );
         worker.assert_sound().await;
     });
 }

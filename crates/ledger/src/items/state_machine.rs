@@ -2,6 +2,7 @@
 
 use crate::error::LedgerError;
 use crate::items::item_rows::ItemRecord;
+use crate::planning::replacement::ReplacedItem;
 use payrun_domain::evidence::{self, Consequence, Evidence};
 use payrun_domain::item::{Event, Move, apply};
 use payrun_domain::policy::Policy;
@@ -19,14 +20,31 @@ pub(crate) fn decide(
     })
 }
 
-/// What is to be done with news of an item's order.
+/// What is to be done with news of an item's order. An alarm about an item that was filed again names
+/// the one that did: of both it may be that they happened.
 pub(crate) fn follow(
     stored: &ItemRecord,
     news: &Evidence<'_>,
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Consequence, LedgerError> {
-    evidence::follow(&stored.item, news, policy, now).map_err(|illegal| LedgerError::Inconsistent {
+    let consequence = evidence::follow(&stored.item, news, policy, now);
+    let consequence = consequence.map_err(|illegal| LedgerError::Inconsistent {
         what: format!("item {}: {illegal}", stored.id),
+    })?;
+    Ok(match (consequence, replacement(stored)) {
+        (Consequence::Move(moved), Some(by)) if moved.alarm.is_some() => {
+            Consequence::Move(moved.with_words(|reason| {
+                format!(
+                    "{reason}; it was filed again as item {by}, so both may have happened: `payrun show --item {by}`"
+                )
+            }))
+        }
+        (consequence, _) => consequence,
     })
+}
+
+/// The item that filed this one again.
+fn replacement(stored: &ItemRecord) -> Option<i64> {
+    stored.facts.get(ReplacedItem::BY)?.as_i64()
 }
