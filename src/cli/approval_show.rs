@@ -51,7 +51,9 @@ pub(super) async fn show(engine: &Engine, args: &ApprovalShowArgs) -> Result<Exi
         say("nothing of this run has to be approved");
         return Ok(Exit::Success);
     }
-    let clock = WallClock::in_zone(engine.config.timezone);
+    let known = engine.ledger.timezone_of(Some(args.run), None).await?;
+    let zone = known.and_then(|zone| zone.parse().ok());
+    let clock = WallClock::in_zone(zone.unwrap_or(engine.config.timezone));
     let mut batches = Vec::new();
     for approval in &approvals {
         let reviewing = engine.reviewing(approval).await?;
@@ -110,7 +112,9 @@ async fn print(
     for vote in &approval.votes {
         say(format!(
             "approved by {} at {}: {}",
-            vote.actor, vote.at, vote.reason
+            vote.actor,
+            clock.named(vote.at),
+            vote.reason
         ));
     }
     if args.after.is_none() && review.checked < approval.items {

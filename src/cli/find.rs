@@ -253,7 +253,7 @@ fn print_run(found: &FoundRunView, clock: WallClock) {
         "run {} of {}, {}: planned at {}, {ended}; payrun show {}",
         found.run,
         found.workflow,
-        found.occurrence,
+        clock.occurrence(&found.occurrence),
         clock.named_text(&found.planned_at),
         found.run
     ));

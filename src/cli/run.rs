@@ -94,21 +94,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let mut runs: Vec<i64> = left_open.iter().map(|run| run.id).collect();
     runs.extend(planned.as_ref().map(|planned| planned.run_id));
     if !left_open.is_empty() && !args.json {
-        let mut names: Vec<String> = left_open
-            .iter()
-            .take(NAMED)
-            .map(|run| run.id.to_string())
-            .collect();
-        names.extend(
-            left_open
-                .len()
-                .checked_sub(NAMED + 1)
-                .map(|more| format!("and {} more", count(more as u64 + 1))),
-        );
-        note(format!(
-            "earlier runs have open items, which are finished too where they are due soon: run {}",
-            names.join(", ")
-        ));
+        note(left_open_text(&runs[..left_open.len()]));
     }
     if runs.is_empty() {
         make_reports(&engine, args.json).await;
@@ -126,6 +112,30 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let ended = carry_out(&engine, &node, carried, args.wait, stopped, !args.json).await?;
     make_reports(&engine, args.json).await;
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
+}
+
+/// Runs by their numbers, some of them where there are many.
+fn named(runs: &[i64]) -> String {
+    let mut names: Vec<String> = runs.iter().take(NAMED).map(i64::to_string).collect();
+    let more = runs.len().saturating_sub(NAMED);
+    names.extend((more > 0).then(|| format!("and {} more", count(more as u64))));
+    names.join(", ")
+}
+
+fn left_open_text(runs: &[i64]) -> String {
+    format!(
+        "earlier runs have open items, which are finished too where they are due soon: run {}",
+        named(runs)
+    )
+}
+
+fn unfinished_text(runs: &[i64]) -> String {
+    let are = if runs.len() == 1 { "is" } else { "are" };
+    format!(
+        "{} {are} not finished: {}; `payrun runs` lists them, `payrun show RUN` shows one",
+        counted(runs.len() as u64, "older run"),
+        named(runs)
+    )
 }
 
 /// Makes the reports of runs that have ended, where their workflows say so. What cannot be made now
@@ -276,13 +286,25 @@ async fn tell(
         }));
         return Ok(exit);
     }
-    for report in &reports {
-        report.print(&engine.job_kinds, context.colour);
+    // Of earlier runs beside the own one, a line.
+    let is_shown = |report: &&Report| own.is_none_or(|own| own.run.id == report.run.id);
+    let (shown, earlier): (Vec<_>, Vec<_>) = reports.iter().partition(is_shown);
+    for report in shown {
+        let clock = WallClock::in_zone(engine.config.timezone);
+        report.print(&engine.job_kinds, clock, context.colour);
         print_problems(&engine.ledger, report.run.id, context.colour).await?;
         for job in report.jobs.iter().filter(|job| job.kind == "reconcile") {
             print_reports(engine, job).await?;
         }
         say("");
+    }
+    let unfinished: Vec<i64> = earlier
+        .iter()
+        .filter(|report| report.run.finished_at.is_none())
+        .map(|report| report.run.id)
+        .collect();
+    if !unfinished.is_empty() {
+        say(unfinished_text(&unfinished));
     }
     if let Some(planned) = planned {
         planned.jobs.iter().for_each(print_changed);

@@ -31,6 +31,11 @@ const TELL_TICKS: u32 = 66;
 /// A wait that is not worth a word.
 const SHORT: Duration = Duration::from_secs(2);
 
+/// How long nothing may end until it is said what is waited for: where it is known when something is to
+/// be done again, and where it is not.
+const STANDSTILL: Duration = Duration::from_secs(5);
+const STANDSTILL_UNKNOWN: Duration = Duration::from_secs(15);
+
 /// How often leases of dead processes are looked for.
 const TAKE_OVER_TICKS: u32 = 40;
 
@@ -83,7 +88,9 @@ pub(super) async fn carry_out(
             () = tokio::time::sleep(TICK) => {}
         }
         ticks = ticks.wrapping_add(1);
-        match look(engine, runs, left, ticks, &bar).await {
+        let looked = look(engine, runs, left, ticks, &bar).await;
+        let told = bar.tell_waiting(engine, left).await;
+        match looked.and_then(|status| told.map(|()| status)) {
             Ok(RunsStatus::Busy) => {}
             Ok(RunsStatus::Idle) => left = left.saturating_sub(engine.clock.now().since(looked_at)),
             Ok(RunsStatus::Ended(ended)) => break Ok(ended),
@@ -346,6 +353,18 @@ pub(super) struct RunProgressBar {
     terminal: bool,
     drawn: AtomicU32,
     told: Mutex<String>,
+    progress: Mutex<Progress>,
+}
+
+/// How far the runs were when they were last looked at.
+#[derive(Debug, Default)]
+struct Progress {
+    by_state: [u64; State::ALL.len()],
+    /// When that last changed.
+    since: Timestamp,
+    idle_until: Option<Timestamp>,
+    /// Whether it was said since then what is waited for.
+    is_told: bool,
 }
 
 impl RunProgressBar {
@@ -365,6 +384,7 @@ impl RunProgressBar {
             terminal: std::io::stderr().is_terminal(),
             drawn: AtomicU32::new(1),
             told: Mutex::default(),
+            progress: Mutex::default(),
         }
     }
 
@@ -393,14 +413,8 @@ impl RunProgressBar {
                 }
             }
         }
-        let counted = State::ALL
-            .into_iter()
-            .zip(by_state)
-            .filter(|(_, items)| *items > 0);
-        let words: Vec<String> = counted
-            .map(|(state, items)| format!("{} {}", state.label(), count(items)))
-            .collect();
-        let mut words = words.join(", ");
+        self.note_progress(by_state, engine.clock.now(), idle_until);
+        let mut words = state_counts(by_state, |_| true);
         if let Some(next) = idle_until.and_then(|at| DateTime::from_timestamp_millis(at.millis())) {
             let next = next.with_timezone(&engine.config.timezone);
             words.push_str(&format!(
@@ -427,6 +441,53 @@ impl RunProgressBar {
         Ok(())
     }
 
+    fn note_progress(
+        &self,
+        by_state: [u64; State::ALL.len()],
+        now: Timestamp,
+        idle_until: Option<Timestamp>,
+    ) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if progress.by_state != by_state {
+            *progress = Progress {
+                by_state,
+                since: now,
+                ..Progress::default()
+            };
+        }
+        progress.idle_until = idle_until;
+    }
+
+    /// Where nothing has ended for a while, says once what is waited for, until when, and that nobody
+    /// has to. `left`: how long is waited at most where there is nothing to do.
+    async fn tell_waiting(&self, engine: &Engine, left: Duration) -> Result<(), LedgerError> {
+        let now = engine.clock.now();
+        let (open, idle_until) = {
+            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = state_counts(progress.by_state, State::is_open);
+            let stands = now.since(progress.since);
+            let is_long = match progress.idle_until {
+                Some(_) => stands >= STANDSTILL,
+                None => stands >= STANDSTILL_UNKNOWN,
+            };
+            let is_due = is_long && !progress.is_told;
+            if !self.show || !is_due || open.is_empty() {
+                return Ok(());
+            }
+            progress.is_told = true;
+            (open, progress.idle_until)
+        };
+        let mut lines = out_of_reach(engine).await?;
+        lines.push(waiting_text(
+            &open,
+            idle_until,
+            now.plus(left),
+            WallClock::in_zone(engine.config.timezone),
+        ));
+        self.bar.suspend(|| lines.iter().for_each(note));
+        Ok(())
+    }
+
     /// What has not changed is not said again.
     fn tell(&self, line: String) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -439,6 +500,31 @@ impl RunProgressBar {
     fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// How many items are in each of these states, for people.
+fn state_counts(by_state: [u64; State::ALL.len()], is_meant: impl Fn(State) -> bool) -> String {
+    let counted = State::ALL
+        .into_iter()
+        .zip(by_state)
+        .filter(|(state, items)| *items > 0 && is_meant(*state));
+    let words: Vec<String> = counted
+        .map(|(state, items)| format!("{} {}", state.label(), count(items)))
+        .collect();
+    words.join(", ")
+}
+
+/// What is waited for, until when, and how to go on without waiting.
+fn waiting_text(open: &str, next: Option<Timestamp>, until: Timestamp, clock: WallClock) -> String {
+    let what = match next {
+        Some(next) => format!("; the next query or attempt is at {}", clock.named(next)),
+        None => "; calls are under way or tried again".to_owned(),
+    };
+    format!(
+        "waiting for what is open ({open}){what}. payrun waits until {} at the latest (--wait). You may leave it: Ctrl-C keeps \
+         everything, and `payrun run --resume`, or `payrun serve`, goes on",
+        clock.named(until)
+    )
 }
 
 /// How a command ends that carried out these runs.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::output::{Colour, count, counted, paint, print_table, say, table};
+use super::wall_clock::WallClock;
 use crate::domain::item::{Alarm, State};
 use crate::domain::money::{Currency, decimal_text};
 use crate::job_kinds::JobKinds;
@@ -122,13 +123,13 @@ impl Report {
 
     /// For people: items and money by state. What may be done about skipped rows, the catalog of
     /// job kinds says.
-    pub fn print(&self, job_kinds: &JobKinds, colour: bool) {
+    pub fn print(&self, job_kinds: &JobKinds, clock: WallClock, colour: bool) {
         let run = &self.run;
         say(format!(
             "run {} of {} ({}), {}",
             run.id,
             run.workflow,
-            run.occurrence,
+            clock.occurrence(&run.occurrence),
             self.state()
         ));
         let money = self.money();

@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Fail
         rows.add_row([
             report.run.id.to_string(),
             report.run.workflow.clone(),
-            report.run.occurrence.clone(),
+            clock.occurrence(&report.run.occurrence),
             clock.cell(report.run.started_at),
             report.state().to_owned(),
             count(report.items()),

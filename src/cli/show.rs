@@ -80,7 +80,7 @@ async fn show_run(
         say_json(&value);
         return Ok(Exit::Success);
     }
-    report.print(&project.job_kinds, colour);
+    report.print(&project.job_kinds, WallClock::of(project), colour);
     pauses.iter().for_each(|row| say(row.note()));
     if let Some(at) = pruned_at {
         say(format!(

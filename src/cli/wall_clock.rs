@@ -5,6 +5,7 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 
 use crate::app::Project;
+use crate::domain::occurrence::name_on_clock;
 use crate::domain::time::Timestamp;
 
 /// The wall clock that a person's screen shows.
@@ -42,6 +43,11 @@ impl WallClock {
     /// In a sentence.
     pub fn named(self, at: Timestamp) -> String {
         format!("{} ({})", self.cell(at), self.0.name())
+    }
+
+    /// The name of an occurrence, which may be an instant.
+    pub fn occurrence(self, name: &str) -> String {
+        name_on_clock(name, self.0)
     }
 
     /// The same of an instant that is written for programs.

@@ -38,6 +38,19 @@ fn timeless(text: &str) -> String {
         word.clear();
         plain.push(c);
     }
+    // And those of a wall clock, in two words.
+    while let Some(at) = plain.char_indices().map(|(at, _)| at).find(|at| {
+        let shape = "dddd-dd-dd dd:dd:dd".bytes();
+        let found = plain.as_bytes().get(*at..*at + shape.len());
+        found.is_some_and(|found| {
+            shape.zip(found).all(|(wanted, found)| match wanted {
+                b'd' => found.is_ascii_digit(),
+                other => other == *found,
+            })
+        })
+    }) {
+        plain.replace_range(at..at + "dddd-dd-dd dd:dd:dd".len(), "TIME");
+    }
     plain.trim_end().to_owned()
 }
 
@@ -316,7 +329,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     let app = mixed();
     let ended = app.run().exits(3);
     insta::assert_snapshot!(timeless(&ended.stdout), @r#"
-    run 1 of deductions (manual TIME), finished
+    run 1 of deductions (manual TIME (Asia/Hong_Kong)), finished
     STATE      ITEMS  AMOUNT
     succeeded      2  106.00 HKD
     failed         2  166.50 HKD
@@ -329,7 +342,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     all of them: payrun items --run 1 --state failed,needs_review,rejected; one: payrun show --item ITEM
     "#);
     insta::assert_snapshot!(timeless(&app.payrun(&["show"]).exits(0).stdout), @r#"
-    run 1 of deductions (manual TIME), finished
+    run 1 of deductions (manual TIME (Asia/Hong_Kong)), finished
     STATE      ITEMS  AMOUNT
     succeeded      2  106.00 HKD
     failed         2  166.50 HKD

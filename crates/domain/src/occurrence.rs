@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
+use chrono_tz::Tz;
+
 use super::time::Timestamp;
 
 /// How late an occurrence may be and still count as on time: a restart, or a database that was away
@@ -13,6 +16,30 @@ pub const LATE: Duration = Duration::from_secs(5 * 60);
 
 /// How many late occurrences fire under [`MissedPolicy::Each`]; the newest.
 pub const EACH_MAX: usize = 100;
+
+/// The name of an occurrence as people read it: an instant in it on this wall clock, which is named.
+/// For programs it stays as it is.
+///
+/// ```
+/// use payrun_domain::occurrence::name_on_clock;
+/// let zone = chrono_tz::Asia::Hong_Kong;
+/// assert_eq!(
+///     name_on_clock("manual 2026-03-03T01:30:00.123Z", zone),
+///     "manual 2026-03-03 09:30:00 (Asia/Hong_Kong)"
+/// );
+/// assert_eq!(name_on_clock("api shop/order-7", zone), "api shop/order-7");
+/// ```
+pub fn name_on_clock(name: &str, zone: Tz) -> String {
+    let (before, last) = name
+        .rsplit_once(' ')
+        .map_or(("", name), |(before, last)| (before, last));
+    let Ok(at) = DateTime::parse_from_rfc3339(last) else {
+        return name.to_owned();
+    };
+    let at = at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S");
+    let space = if before.is_empty() { "" } else { " " };
+    format!("{before}{space}{at} ({})", zone.name())
+}
 
 /// How an occurrence stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,6 +159,44 @@ impl Ledger {
         Ok(!self.rows("looking for a run", query).await?.is_empty())
     }
 
+    /// The workflow file that a run was planned with.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn workflow_of_run(&self, run: i64) -> Result<Option<String>, LedgerError> {
+        sqlx::query_scalar("select source from runs where id = $1")
+            .bind(run)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("reading the workflow of a run", source))
+    }
+
+    /// On whose clock a run was planned, or the newest of a workflow; none where neither is named, or
+    /// it was not kept.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn timezone_of(
+        &self,
+        run: Option<i64>,
+        workflow: Option<&str>,
+    ) -> Result<Option<String>, LedgerError> {
+        let failed = |source| LedgerError::of("reading the time zone of a run", source);
+        let query = match (run, workflow) {
+            (Some(run), _) => {
+                sqlx::query_scalar("select timezone from runs where id = $1").bind(run)
+            }
+            (None, Some(workflow)) => sqlx::query_scalar(
+                "select timezone from runs where workflow = $1 order by started_at desc limit 1",
+            )
+            .bind(workflow.to_owned()),
+            (None, None) => return Ok(None),
+        };
+        let zone: Option<Option<String>> =
+            query.fetch_optional(&self.read).await.map_err(failed)?;
+        Ok(zone.flatten())
+    }
+
     /// The jobs of a run, in the order of the workflow.
     ///
     /// # Errors
