@@ -229,6 +229,28 @@ impl Workflows {
         }
     }
 
+    /// Reads the files that have changed since they were last looked at, so that what begins now uses
+    /// what was saved. What is gone is left to [`Workflows::look`], which counts how often it was
+    /// missed.
+    pub fn look_at_saved(&self) {
+        let _one = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(paths) = load::files(&self.config.workflows) else {
+            return;
+        };
+        let mut seen = self.known().clone();
+        if !self.read_saved(&paths, &mut seen) {
+            return;
+        }
+        let mut known = self.known();
+        // These were changed by others meanwhile.
+        seen.removed = std::mem::take(&mut known.removed);
+        seen.elsewhere = std::mem::take(&mut known.elsewhere);
+        *known = seen;
+        known.sort();
+        drop(known);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     /// Reads the files that have changed, and forgets those that are gone. True if there are any.
     fn read_changed(&self, paths: &[PathBuf], known: &mut ProjectFiles) -> bool {
         let mut changed = false;
@@ -243,6 +265,12 @@ impl Workflows {
             known.files.remove(&path);
             changed = true;
         }
+        self.read_saved(paths, known) | changed
+    }
+
+    /// Reads the files that have changed. True if there are any.
+    fn read_saved(&self, paths: &[PathBuf], known: &mut ProjectFiles) -> bool {
+        let mut changed = false;
         for path in paths {
             let seen = stamp(path);
             if known.files.get(path).is_some_and(|file| file.seen == seen) {

@@ -1130,3 +1130,50 @@ fn people_hear_by_mail_of_a_file_that_is_refused_and_of_a_run_that_failed() {
     assert!(!mailed("C-1-terminated,basic"), "rows of files stay here");
     assert_eq!(service.stop().code(), Some(0));
 }
+
+#[test]
+fn a_run_uses_the_workflow_as_it_was_saved_a_moment_before_and_names_its_version() {
+    let app = App::with_contracts(&contracts("C", 2));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let begun = |key: &str| {
+        let reply = begin(&service, &token, key, &lately());
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        let version = reply.body["workflow_version"].as_str().unwrap().to_owned();
+        let again = begin(&service, &token, key, &lately());
+        assert_eq!(
+            (again.status, again.body["workflow_version"].as_str()),
+            (200, Some(version.as_str()))
+        );
+        let run = reply.body["run"]["run"].as_i64().unwrap();
+        (version, run)
+    };
+    let (first, _) = begun("k-1");
+    let mut versions = vec![first];
+    for n in 2..=6 {
+        let yaml = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+        app.write(WORKFLOW, format!("{yaml}# {n}\n"));
+        let (version, run) = begun(&format!("k-{n}"));
+        let saved = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+        let source = app.wait_for(async {
+            let ledger = app.ledger().await;
+            let source = ledger.workflow_of_run(run).await.unwrap().unwrap();
+            ledger.close().await;
+            source
+        });
+        assert_eq!(source, saved);
+        assert_eq!(version, payrun::workflow::version_of(&saved));
+        assert!(!versions.contains(&version));
+        versions.push(version);
+    }
+    // A workflow that is new is there at once too.
+    let yaml = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    app.write(
+        "workflows/fresh.yaml",
+        yaml.replace("workflow: deductions", "workflow: fresh"),
+    );
+    let body = json!({ "workflow": "fresh", "date": days_ago(40) });
+    let reply = begin(&service, &token, "k-fresh", &body);
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    service.stop();
+}

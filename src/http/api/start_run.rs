@@ -25,7 +25,7 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::JsonBody;
 use crate::ledger::{IdempotencyCheck, LedgerError};
 use crate::view::RunView;
-use crate::workflow::Workflow;
+use crate::workflow::{Workflow, version_of};
 
 /// For which days a run may be, seen from today.
 const DAYS_BACK: i64 = 62;
@@ -63,6 +63,8 @@ pub(super) struct StartRunBody {
 pub(super) struct StartedRunView {
     /// The run, as it is now; none while it is still being planned.
     run: Option<RunView>,
+    /// The workflow that it was planned with: how the SHA-256 of its file begins.
+    workflow_version: Option<String>,
     /// Whether this very request was made before.
     repeated: bool,
 }
@@ -95,10 +97,12 @@ pub(super) async fn create(
     }
     let occurrence = format!("api {}/{key}", caller.name);
     if let Some(run) = begun(&app, &wanted.workflow, &occurrence).await? {
+        let workflow_version = version_of_run(&app, &run).await?;
         return Ok((
             StatusCode::OK,
             Json(StartedRunView {
                 run: Some(run),
+                workflow_version,
                 repeated: true,
             }),
         ));
@@ -113,6 +117,7 @@ pub(super) async fn create(
     };
     let place = app.engine().places.ask().await.ok_or_else(full)?;
     let request = request(&app, &wanted, &occurrence, caller.actor()?).await?;
+    let version = request.workflow.version();
     // The key is used up by what is begun, not by what was refused.
     let asked = ledger
         .ask_once(&caller.name, &key, fingerprint, app.engine().clock.now())
@@ -141,6 +146,7 @@ pub(super) async fn create(
                 StatusCode::ACCEPTED,
                 Json(StartedRunView {
                     run: None,
+                    workflow_version: Some(version),
                     repeated: asked == IdempotencyCheck::Again,
                 }),
             ));
@@ -162,13 +168,34 @@ pub(super) async fn create(
         Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
     }
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
+    let workflow_version = match &run {
+        Some(run) => version_of_run(&app, run).await?,
+        None => None,
+    };
     Ok((
         StatusCode::CREATED,
         Json(StartedRunView {
             run,
+            workflow_version,
             repeated: asked == IdempotencyCheck::Again,
         }),
     ))
+}
+
+/// The version of the workflow that a run was planned with.
+async fn version_of_run(app: &App, run: &RunView) -> Result<Option<String>, ApiError> {
+    let source = app.engine().ledger.workflow_of_run(run.run).await?;
+    Ok(source.map(|source| version_of(&source)))
+}
+
+/// Reads what was saved since the folder was last looked at.
+async fn look_at_saved(app: &App) -> Result<(), ApiError> {
+    let workflows = Arc::clone(&app.service.workflows);
+    tokio::task::spawn_blocking(move || workflows.look_at_saved())
+        .await
+        .map_err(|_| {
+            ApiError::unavailable("the workflows cannot be read at present; the log says why")
+        })
 }
 
 fn reused() -> ApiError {
@@ -230,6 +257,7 @@ async fn request(
     occurrence: &str,
     author: Actor,
 ) -> Result<RunRequest, ApiError> {
+    look_at_saved(app).await?;
     let engine = app.engine();
     let missing = || ApiError::not_found(format!("there is no workflow {}", wanted.workflow));
     let workflow = app

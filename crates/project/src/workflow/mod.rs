@@ -15,6 +15,7 @@ use payrun_domain::item::State;
 use payrun_domain::occurrence::{MissedPolicy, Overlap};
 use payrun_domain::policy::Policy;
 use payrun_domain::timetable::Timetable;
+use sha2::{Digest, Sha256};
 use source::FileOptions;
 
 pub mod blank_file;
@@ -62,6 +63,11 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// Which version of the workflow it is.
+    pub fn version(&self) -> String {
+        version_of(&self.source)
+    }
+
     /// Whose clock says what day and month a run is of: the same whether a schedule or a person
     /// begins it, or one period would have two keys.
     pub fn timezone(&self, project: chrono_tz::Tz) -> chrono_tz::Tz {
@@ -69,6 +75,13 @@ impl Workflow {
             .as_ref()
             .map_or(project, |schedule| schedule.timetable.schedule().zone())
     }
+}
+
+/// Which version of a workflow this file is: how its SHA-256 begins, in hex.
+pub fn version_of(source: &str) -> String {
+    let digest = Sha256::digest(source.as_bytes());
+    let beginning = digest.iter().take(6);
+    beginning.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// When a workflow fires by itself, and what is done when it cannot.
