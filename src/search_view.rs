@@ -254,12 +254,15 @@ fn way_of(matched: &MatchedBy, is_refund: bool) -> FoundByView {
                 &format!("order number (generation {generation})"),
             )
         },
-        MatchedBy::Receipt if is_refund => way("refund_id", "gateway's number of the refund"),
-        MatchedBy::Receipt => way("gateway_number", "gateway's number"),
         MatchedBy::GatewayNumber { name } if name == "verify_department_trade_id" => {
             named("customs_number", name, "number at the customs".to_owned())
         }
-        MatchedBy::GatewayNumber { .. } => way("gateway_number", "gateway's number"),
+        MatchedBy::Receipt | MatchedBy::GatewayNumber { .. } if is_refund => {
+            way("refund_id", "gateway's number of the refund")
+        }
+        MatchedBy::Receipt | MatchedBy::GatewayNumber { .. } => {
+            way("gateway_number", "gateway's number")
+        }
         MatchedBy::RefundedPayment => way("refunded_payment", "payment it takes from"),
         MatchedBy::Exclusive { field } if field == "contract_id" => {
             named("contract", field, "contract".to_owned())

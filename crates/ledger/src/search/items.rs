@@ -15,6 +15,7 @@ use super::{
 use crate::Ledger;
 use crate::db::stored_values;
 use crate::error::LedgerError;
+use crate::items::gateway_numbers::RECEIPT;
 use crate::items::item_rows::hex;
 use crate::items::item_rows::{list, number_of};
 use crate::reads::item::item_row;
@@ -369,6 +370,10 @@ impl NumberedItem {
 fn found_item(row: &AnyRow, hits: &SearchHits) -> Result<FoundItem, LedgerError> {
     let item = item_row(row)?;
     let mut matched = hits.items.get(&item.id).cloned().unwrap_or_default();
+    // A number that was kept while it was pending is the receipt by now.
+    if matched.contains(&MatchedBy::Receipt) {
+        matched.retain(|way| !matches!(way, MatchedBy::GatewayNumber { name } if name == RECEIPT));
+    }
     matched.sort_unstable();
     Ok(FoundItem {
         workflow: row.try_get("workflow").map_err(failed)?,
