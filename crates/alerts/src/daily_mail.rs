@@ -121,7 +121,8 @@ impl Alerts {
             self.ledger.name(),
         );
         let reports = made.iter();
-        let reports = reports.map(|report| report_line(report, self.public_url.as_ref()));
+        let reports =
+            reports.map(|report| report_line(report, self.public_url.as_ref(), self.zone));
         let day = Day {
             reports: reports.collect(),
             ..day

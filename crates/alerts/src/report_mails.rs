@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Alerts;
 use super::deliver::letterhead;
 use super::mail_body::shown;
 use super::templates::MailKind;
+use payrun_domain::occurrence::name_on_clock;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{LedgerError, MadeReport};
 use payrun_project::config::PublicUrl;
@@ -45,10 +47,13 @@ pub(super) struct MonthBody {
 }
 
 /// How a mail names a report.
-pub(super) fn report_line(report: &MadeReport, url: Option<&PublicUrl>) -> ReportLine {
+pub(super) fn report_line(report: &MadeReport, url: Option<&PublicUrl>, zone: Tz) -> ReportLine {
     let short = report.name.rsplit('/').next().unwrap_or(&report.name);
     let title = match &report.run {
-        Some((run, workflow, occurrence)) => format!("run {run} of {workflow} ({occurrence})"),
+        Some((run, workflow, occurrence)) => {
+            let occurrence = name_on_clock(occurrence, zone);
+            format!("run {run} of {workflow} ({occurrence})")
+        }
         None => short.to_owned(),
     };
     let link = url.map(|url| url.report(&format!("{}.html", report.name)));
@@ -105,7 +110,7 @@ impl Alerts {
                 if self.ledger.is_posted(&name).await? {
                     continue;
                 }
-                let line = report_line(&report, self.public_url.as_ref());
+                let line = report_line(&report, self.public_url.as_ref(), self.zone);
                 let made_at = shown(report.made_at, self.zone);
                 let body = month_body(month, line, made_at, self.ledger.name());
                 let (plain, html) = self.templates.render(MailKind::Monthly, &body);

@@ -115,7 +115,7 @@ pub struct Attempt {
 
 /// One row of `attempts`, as [`WRITE`](crate::items::item_rows::WRITE) reads it by position: item,
 /// version, kind, operation, order number, begin, end, answer, code, HTTP status, late, evidence.
-type AttemptRow<'a> = (
+type AttemptFields<'a> = (
     i64,
     i64,
     &'static str,
@@ -133,7 +133,7 @@ type AttemptRow<'a> = (
 /// An attempt as it is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttemptLine<'a> {
-    row: AttemptRow<'a>,
+    row: AttemptFields<'a>,
     pub numbers: &'a [GatewayNumber],
 }
 
@@ -173,7 +173,7 @@ impl Attempt {
         order_no: &'a OrderNumber,
         late: bool,
     ) -> AttemptLine<'a> {
-        let row: AttemptRow<'a> = (
+        let row: AttemptFields<'a> = (
             item_id,
             version,
             self.kind.as_str(),

@@ -9,7 +9,7 @@ pub(super) const ACCOUNTS: &str = "\
     select account from seen where account is not null limit 1000";
 
 /// One way of looking, by one index: of each item its id, and what of it.
-pub(super) struct Way {
+pub(super) struct SearchWay {
     pub name: &'static str,
     statement: &'static str,
     pub matched_by: fn(String) -> MatchedBy,
@@ -18,49 +18,49 @@ pub(super) struct Way {
 /// What [`ways`] joins. Each reads `$7` rows at most. `$1` is the text, `$2` what comes after all that begin with it, `$3` pairs of a
 /// fingerprint and the field that it is of, `$4` the text as references are kept, `$5` what comes after all that begin with that,
 /// `$6` its keyed hash; what is null finds nothing.
-pub(super) const WAYS: [Way; 8] = [
-    Way {
+pub(super) const WAYS: [SearchWay; 8] = [
+    SearchWay {
         name: "key",
         statement: "select id, '' as what from items where key = $1 order by id desc limit $7",
         matched_by: |_| MatchedBy::Key,
     },
-    Way {
+    SearchWay {
         name: "receipt",
         statement: "select id, '' as what from items where receipt = $1 and receipt is not null order by id desc limit $7",
         matched_by: |_| MatchedBy::Receipt,
     },
-    Way {
+    SearchWay {
         name: "gateway_number",
         statement: "select item_id as id, name as what from gateway_numbers where number = $1 order by item_id desc limit $7",
         matched_by: |name| MatchedBy::GatewayNumber { name },
     },
     // `cross join`: the list first, then what it names by an index.
-    Way {
+    SearchWay {
         name: "exclusive_key",
         statement: "select i.id, k.value ->> 1 as what from json_each($3) as k cross join items as i \
             where i.exclusive_key = unhex(k.value ->> 0) and i.exclusive_key is not null and i.key_hash is not null \
             order by i.id desc limit $7",
         matched_by: |field| MatchedBy::Exclusive { field },
     },
-    Way {
+    SearchWay {
         name: "reference",
         statement: "select item_id as id, name as what from item_references where hashed = 0 and text = $4 \
             order by item_id desc limit $7",
         matched_by: |column| MatchedBy::Reference { column },
     },
-    Way {
+    SearchWay {
         name: "personal_reference",
         statement: "select item_id as id, name as what from item_references where hashed = 1 and text = $6 \
             order by item_id desc limit $7",
         matched_by: |column| MatchedBy::Reference { column },
     },
     // In the order of the keys: by their age all that begin so would have to be sorted.
-    Way {
+    SearchWay {
         name: "key_beginning",
         statement: "select id, '' as what from items where key > $1 and key < $2 order by key limit $7",
         matched_by: |_| MatchedBy::KeyBeginning,
     },
-    Way {
+    SearchWay {
         name: "reference_beginning",
         statement: "select item_id as id, name as what from item_references where hashed = 0 and text > $4 and text < $5 \
             order by text limit $7",
@@ -71,7 +71,7 @@ pub(super) const WAYS: [Way; 8] = [
 /// All ways in one statement: one round trip.
 pub(super) fn ways() -> String {
     let all = WAYS.map(|way| {
-        let Way {
+        let SearchWay {
             name, statement, ..
         } = way;
         format!("select '{name}' as way, id, what from ({statement}) as found")
