@@ -360,8 +360,10 @@ pub(super) struct RunProgressBar {
 #[derive(Debug, Default)]
 struct Progress {
     by_state: [u64; State::ALL.len()],
-    /// When that last changed.
-    since: Timestamp,
+    /// How many have ended.
+    ended: u64,
+    /// When that last changed; none before the first look.
+    since: Option<Timestamp>,
     idle_until: Option<Timestamp>,
     /// Whether it was said since then what is waited for.
     is_told: bool,
@@ -448,13 +450,18 @@ impl RunProgressBar {
         idle_until: Option<Timestamp>,
     ) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if progress.by_state != by_state {
+        let ended = State::ALL.into_iter().zip(by_state);
+        let ended = ended.filter(|(state, _)| !state.is_open());
+        let ended = ended.map(|(_, items)| items).sum();
+        // What goes to and fro between its states is no progress.
+        if progress.since.is_none() || progress.ended != ended {
             *progress = Progress {
-                by_state,
-                since: now,
+                ended,
+                since: Some(now),
                 ..Progress::default()
             };
         }
+        progress.by_state = by_state;
         progress.idle_until = idle_until;
     }
 
@@ -465,7 +472,9 @@ impl RunProgressBar {
         let (open, idle_until) = {
             let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
             let open = state_counts(progress.by_state, State::is_open);
-            let stands = now.since(progress.since);
+            let stands = progress
+                .since
+                .map_or(Duration::ZERO, |since| now.since(since));
             let is_long = match progress.idle_until {
                 Some(_) => stands >= STANDSTILL,
                 None => stands >= STANDSTILL_UNKNOWN,
@@ -534,4 +543,50 @@ pub(super) fn exit_of(reports: &[Report]) -> Exit {
         .into_iter()
         .find(|exit| exits.contains(exit))
         .unwrap_or(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_said_with_its_end_and_how_to_go_on() {
+        let clock = WallClock::in_zone(chrono_tz::Asia::Hong_Kong);
+        let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+        let told = waiting_text("unknown 2", Some(at(60)), at(600), clock);
+        assert_eq!(
+            told,
+            "waiting for what is open (unknown 2); the next query or attempt is at 2023-11-15 06:14:20 (Asia/Hong_Kong). \
+             payrun waits until 2023-11-15 06:23:20 (Asia/Hong_Kong) at the latest (--wait). You may leave it: Ctrl-C keeps \
+             everything, and `payrun run --resume`, or `payrun serve`, goes on"
+        );
+        assert!(
+            waiting_text("planned 1", None, at(600), clock).contains("under way or tried again")
+        );
+    }
+
+    #[test]
+    fn only_what_ends_is_progress() {
+        let bar = RunProgressBar::new(false);
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let counts = |planned: u64, sending: u64, succeeded: u64| {
+            let mut by_state = [0; State::ALL.len()];
+            for (place, state) in State::ALL.into_iter().enumerate() {
+                if state == State::Planned {
+                    by_state[place] = planned;
+                } else if state == State::Sending {
+                    by_state[place] = sending;
+                } else if state == State::Succeeded {
+                    by_state[place] = succeeded;
+                }
+            }
+            by_state
+        };
+        let since = |bar: &RunProgressBar| bar.progress.lock().unwrap().since;
+        bar.note_progress(counts(2, 0, 1), at(0), None);
+        bar.note_progress(counts(1, 1, 1), at(9), None);
+        assert_eq!(since(&bar), Some(at(0)));
+        bar.note_progress(counts(1, 0, 2), at(12), None);
+        assert_eq!(since(&bar), Some(at(12)));
+    }
 }
