@@ -1,5 +1,6 @@
 //! `payrun items`
 
+use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -8,10 +9,12 @@ use super::exit::{Exit, Failure};
 use super::export_file::{self, OutputArgs, rows_wanted};
 use super::output::{Csv, cut, print_table, say, say_json_line, table};
 use super::run_report::painted;
+use super::template::Lang;
 use crate::app::Project;
 use crate::domain::item::State;
-use crate::export::{ExportQuery, TableFormat};
-use crate::ledger::{ItemFilter, ItemRow, Ledger, LedgerError};
+use crate::export::planned_days::PlannedDays;
+use crate::export::{ColumnsWanted, ExportQuery, TableFormat};
+use crate::ledger::{ItemFilter, ItemRow, Ledger, LedgerError, TimeSpan};
 use crate::view::{ItemView, reason_of};
 
 /// How many rows are read at a time.
@@ -38,6 +41,15 @@ pub(super) struct ItemsArgs {
     /// Only the item with this key
     #[arg(long)]
     key: Option<String>,
+    /// Only items of runs that were planned on this day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until"])]
+    day: Option<NaiveDate>,
+    /// Only items of runs that were planned on this day, YYYY-MM-DD, or later
+    #[arg(long, value_name = "DAY")]
+    since: Option<NaiveDate>,
+    /// Only items of runs that were planned on this day, YYYY-MM-DD, or earlier
+    #[arg(long, value_name = "DAY")]
+    until: Option<NaiveDate>,
     /// Only items behind this one
     #[arg(long, value_name = "ITEM", default_value_t = 0)]
     after: i64,
@@ -55,6 +67,12 @@ pub(super) struct ItemsArgs {
     /// The same as --format ndjson
     #[arg(long, conflicts_with_all = ["output", "format"])]
     json: bool,
+    /// With -o: how payrun calls its own columns
+    #[arg(long, value_enum, default_value_t = Lang::En, requires = "output")]
+    lang: Lang,
+    /// With -o: every column there is, also what payrun itself goes on by
+    #[arg(long, requires = "output")]
+    all_columns: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -108,6 +126,7 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         job: args.job.clone(),
         states: args.state.clone(),
         key: args.key.clone(),
+        planned: planned_on(&project, &ledger, args).await?,
         ..ItemFilter::default()
     };
     let format = match args.format {
@@ -121,6 +140,10 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
             filter,
             after: args.after,
             limit,
+            columns: ColumnsWanted {
+                all: args.all_columns,
+                language: args.lang.into(),
+            },
         };
         return export_file::write(&project, &ledger, query, &target, "item").await;
     }
@@ -136,6 +159,22 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         return Err(Failure::invalid("--raw belongs to --format csv"));
     }
     list(&ledger, &filter, form, args, limit, context.colour).await
+}
+
+/// The days that are meant, on the clock of the run or the workflow, or else of payrun.yaml.
+async fn planned_on(
+    project: &Project,
+    ledger: &Ledger,
+    args: &ItemsArgs,
+) -> Result<Option<TimeSpan>, Failure> {
+    let days = PlannedDays::of(args.day, args.since, args.until);
+    let Some(days) = days.map_err(Failure::invalid)? else {
+        return Ok(None);
+    };
+    let (run, workflow) = (args.of_run.or(args.run), args.workflow.as_deref());
+    let known = ledger.timezone_of(run, workflow).await?;
+    let zone = known.and_then(|zone| zone.parse().ok());
+    Ok(Some(days.span(zone.unwrap_or(project.config.timezone))))
 }
 
 async fn list(

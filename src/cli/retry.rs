@@ -119,6 +119,7 @@ async fn bulk(
     action: &OperatorAction,
 ) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
+        planned: None,
         run_id: which.run,
         workflow: which.workflow.clone(),
         job: which.job.clone(),

@@ -33,7 +33,7 @@ pub(super) struct TemplateArgs {
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Lang {
+pub(super) enum Lang {
     /// English
     En,
     /// Chinese

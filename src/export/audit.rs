@@ -1,14 +1,12 @@
 //! The audit log as rows, oldest first. The hashes are beside what they tie; whoever follows the
 //! chain takes `payrun audit verify`, or the lines of `payrun audit export`.
 
-use chrono_tz::Tz;
-use serde_json::Value;
-
-use super::item_columns::facts;
+use super::item_columns::{ReplyFact, facts};
 use super::table::TableColumnKind::{Count, Id, Instant, Text};
 use super::table::{TableCell, TableColumn, TableColumnKind, TableHead};
 use super::{ExportContext, PAGE, zone_of};
 use crate::ledger::{AuditRow, LedgerError};
+use chrono_tz::Tz;
 
 /// Entries that are read page by page.
 pub(super) struct AuditPages {
@@ -78,13 +76,8 @@ fn cells(row: &AuditRow) -> Vec<TableCell> {
 
 /// An object of the log as a line that a person reads; as it is if it is none.
 fn in_words(object: &str) -> String {
-    let word = |(name, fact): (String, Value)| {
-        let fact = fact
-            .as_str()
-            .map_or_else(|| fact.to_string(), str::to_owned);
-        format!("{name}: {fact}")
-    };
-    facts(Some(object)).map_or_else(
+    let word = |fact: ReplyFact| format!("{}: {}", fact.name, fact.plain());
+    facts(Some(object), None).map_or_else(
         || object.to_owned(),
         |facts| facts.into_iter().map(word).collect::<Vec<_>>().join("; "),
     )

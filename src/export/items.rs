@@ -2,15 +2,17 @@
 
 use serde_json::{Map, Value};
 
-use super::item_columns::{ItemColumns, facts, instant, is_shown};
+use super::item_columns::{ItemColumns, ReplyFact, facts, instant, is_shown};
 use super::table::TableColumnKind::{Count, Id, Instant, Money, Text};
 use super::table::{TableCell, TableColumn, TableColumnKind, TableHead};
-use super::{ExportContext, page_of};
+use super::{ColumnsWanted, ExportContext, page_of};
 use crate::domain::item::State;
 use crate::domain::money::{Amount, parse_minor};
+use crate::domain::time::Timestamp;
 use crate::job_kinds::JobKinds;
 use crate::ledger::{ExportedItem, ItemFilter, LedgerError};
 use crate::view::reason_of;
+use crate::workflow::blank_file::Language;
 
 /// How many characters of a gateway's words are shown.
 const WORDS_MAX: usize = 300;
@@ -29,6 +31,8 @@ pub(super) struct ItemPages {
     filter: ItemFilter,
     after: i64,
     left: u64,
+    own: Vec<OwnColumn>,
+    wanted: ColumnsWanted,
     columns: ItemColumns,
 }
 
@@ -36,31 +40,58 @@ impl ItemPages {
     pub async fn begin(
         context: &ExportContext,
         filter: ItemFilter,
-        after: i64,
-        left: u64,
+        (after, left): (i64, u64),
+        wanted: ColumnsWanted,
     ) -> Result<Self, LedgerError> {
-        let columns = ItemColumns::of(context, &filter, after, left).await?;
+        let columns = ItemColumns::of(context, &filter, (after, left), wanted).await?;
+        let is_shown = |name: &str| wanted.all || columns.is_asked_first(name);
+        let own: Vec<OwnColumn> = OWN.into_iter().filter(|own| is_shown(own.name)).collect();
         Ok(Self {
             filter,
             after,
             left,
+            own,
+            wanted,
             columns,
         })
     }
 
     pub fn head(&self) -> TableHead {
-        let (before, behind) = own_columns();
-        let own: Vec<TableColumn> = before.iter().chain(&behind).cloned().collect();
+        let own: Vec<TableColumn> = self.own.iter().map(|own| self.own_column(own)).collect();
         let mut columns: Vec<TableColumn> = self.columns.field_columns(&own).collect();
         columns.extend(own);
         columns.extend(self.columns.fact_columns());
         if self.columns.other_facts {
-            columns.push(TableColumn::new("other_facts", Text));
+            columns.push(TableColumn {
+                heading: match self.wanted.language {
+                    Language::En => "other facts".to_owned(),
+                    Language::Zh => "其他".to_owned(),
+                },
+                ..TableColumn::new("other_facts", Text)
+            });
         }
         TableHead {
             title: "items",
             columns,
             zone: self.columns.zone,
+        }
+    }
+
+    /// A column of payrun's own, as it is called in the file.
+    fn own_column(&self, own: &OwnColumn) -> TableColumn {
+        let [amount, currency] = &self.columns.money_headings;
+        let of_person = match own.name {
+            "amount" => amount.clone(),
+            "currency" => currency.clone(),
+            _ => None,
+        };
+        let of_payrun = match self.wanted.language {
+            Language::En => own.heading,
+            Language::Zh => own.chinese,
+        };
+        TableColumn {
+            heading: of_person.unwrap_or_else(|| of_payrun.to_owned()),
+            ..TableColumn::new(own.name, own.kind)
         }
     }
 
@@ -94,9 +125,10 @@ impl ItemPages {
         let corrupt = |column| LedgerError::corrupt("items", item.id, column);
         let input: Map<String, Value> =
             serde_json::from_str(&item.input).map_err(|_| corrupt("input"))?;
-        let known = facts(item.result.as_deref()).ok_or_else(|| corrupt("result"))?;
+        let kind = job_kinds.by_name.get(&exported.kind).map(|kind| &**kind);
+        let known = facts(item.result.as_deref(), kind).ok_or_else(|| corrupt("result"))?;
         let mut cells = self.field_cells(job_kinds, exported, &input);
-        cells.extend(own_cells(exported));
+        cells.extend(self.own.iter().map(|own| (own.cell)(exported)));
         cells.extend(self.fact_cells(known));
         Ok(cells)
     }
@@ -120,104 +152,143 @@ impl ItemPages {
             .collect()
     }
 
-    fn fact_cells(&self, known: Vec<(String, Value)>) -> Vec<TableCell> {
+    fn fact_cells(&self, known: Vec<ReplyFact>) -> Vec<TableCell> {
         let columns = &self.columns.facts;
         let (placed, others): (Vec<_>, Vec<_>) = known
             .into_iter()
-            .partition(|(name, _)| columns.contains_key(name));
-        let cell = |(name, is_instant): (&String, &bool)| {
-            let fact = placed.iter().find(|(placed, _)| placed == name);
-            fact.map_or(TableCell::Empty, |(_, fact)| fact_cell(fact, *is_instant))
+            .partition(|fact| columns.contains_key(&fact.name));
+        let cell = |(name, kind): (&String, &TableColumnKind)| {
+            let fact = placed.iter().find(|fact| fact.name == *name);
+            fact.map_or(TableCell::Empty, |fact| fact_cell(fact, *kind))
         };
         let mut cells: Vec<TableCell> = columns.iter().map(cell).collect();
         if self.columns.other_facts {
-            let text = |(name, fact): (String, Value)| format!("{name}: {}", plain(&fact));
-            let others: Vec<String> = others.into_iter().map(text).collect();
+            let text = |fact: &ReplyFact| format!("{}: {}", fact.name, fact.plain());
+            let others: Vec<String> = others.iter().map(text).collect();
             cells.push(TableCell::text(others.join("; ")));
         }
         cells
     }
 }
 
-/// payrun's own columns: which item it is, and what became of it.
-fn own_columns() -> (Vec<TableColumn>, Vec<TableColumn>) {
-    let columns = |columns: &[(&str, TableColumnKind)]| -> Vec<TableColumn> {
-        columns
-            .iter()
-            .map(|(name, kind)| TableColumn::new(*name, *kind))
-            .collect()
-    };
-    let which = columns(&[
-        ("key", Id),
-        ("amount", Money),
-        ("currency", Text),
-        ("state", Text),
-        ("reason", Text),
-    ]);
-    let mut became = columns(&[
-        ("last_code", Text),
-        ("gateway_words", Text),
-        ("order_no", Id),
-        ("receipt", Id),
-        ("planned_at", Instant),
-        ("sent_at", Instant),
-        ("ended_at", Instant),
-        ("run", Count),
-        ("workflow", Text),
-        ("job", Text),
-        ("kind", Text),
-        ("gateway", Text),
-        ("line", Count),
-        ("item", Count),
-        ("same_key_as", Count),
-    ]);
-    let headings = [
-        ("gateway_words", "gateway's words"),
-        ("order_no", "order number"),
-        ("planned_at", "planned"),
-        ("sent_at", "last sent"),
-        ("ended_at", "ended"),
-        ("same_key_as", "same key as item"),
-    ];
-    for (name, heading) in headings {
-        let column = became.iter_mut().find(|column| column.name == name);
-        if let Some(column) = column {
-            column.heading = heading.to_owned();
-        }
-    }
-    (which, became)
+/// A column of payrun's own: which item it is, or what became of it.
+#[derive(Clone, Copy)]
+struct OwnColumn {
+    /// For programs.
+    name: &'static str,
+    heading: &'static str,
+    chinese: &'static str,
+    kind: TableColumnKind,
+    cell: fn(&ExportedItem) -> TableCell,
 }
 
-fn own_cells(exported: &ExportedItem) -> [TableCell; 20] {
-    let item = &exported.item;
-    let currency = item.amount.map(|amount| amount.currency().code());
-    // A row that made no item was at rest as soon as it was planned.
-    let at_once = matches!(item.state, State::Rejected | State::Skipped);
-    let ended = exported
+const fn own(
+    (name, heading, chinese): (&'static str, &'static str, &'static str),
+    kind: TableColumnKind,
+    cell: fn(&ExportedItem) -> TableCell,
+) -> OwnColumn {
+    OwnColumn {
+        name,
+        heading,
+        chinese,
+        kind,
+        cell,
+    }
+}
+
+/// All of them, in their order.
+const OWN: [OwnColumn; 20] = [
+    own(("key", "key", "键"), Id, |of| {
+        TableCell::text(of.item.key.as_str())
+    }),
+    own(("amount", "amount", "金额"), Money, |of| {
+        TableCell::amount(of.item.amount)
+    }),
+    own(("currency", "currency", "币种"), Text, |of| {
+        let code = of.item.amount.map(|amount| amount.currency().code());
+        TableCell::text(code.unwrap_or_default())
+    }),
+    own(("state", "state", "状态"), Text, |of| {
+        TableCell::text(of.item.state.label())
+    }),
+    own(("reason", "reason", "原因"), Text, |of| {
+        TableCell::text(reason_of(&of.item))
+    }),
+    own(("last_code", "last code", "网关代码"), Text, |of| {
+        TableCell::text(of.code.as_deref().unwrap_or_default())
+    }),
+    own(
+        ("gateway_words", "gateway's words", "网关说明"),
+        Text,
+        |of| TableCell::text(words(of.evidence.as_deref()).unwrap_or_default()),
+    ),
+    own(("order_no", "order number", "网关订单号"), Id, |of| {
+        TableCell::text(of.item.order_no.as_deref().unwrap_or_default())
+    }),
+    own(("receipt", "receipt", "网关流水号"), Id, |of| {
+        TableCell::text(of.item.receipt.as_deref().unwrap_or_default())
+    }),
+    own(("planned_at", "planned", "计划时间"), Instant, |of| {
+        TableCell::Instant(of.planned_at)
+    }),
+    own(
+        ("sent_at", "last sent", "最近发送时间"),
+        Instant,
+        |of| TableCell::instant(of.sent_at),
+    ),
+    own(("ended_at", "ended", "结束时间"), Instant, |of| {
+        TableCell::instant(ended_at(of))
+    }),
+    own(("run", "run", "批次"), Count, |of| {
+        TableCell::Count(of.item.run_id)
+    }),
+    own(("workflow", "workflow", "工作流"), Text, |of| {
+        TableCell::text(of.workflow.as_str())
+    }),
+    own(("job", "job", "任务"), Text, |of| {
+        TableCell::text(of.item.job.as_str())
+    }),
+    own(("kind", "kind", "任务类型"), Text, |of| {
+        TableCell::text(of.kind.as_str())
+    }),
+    own(("gateway", "gateway", "网关账户"), Text, |of| {
+        TableCell::text(of.lane.as_str())
+    }),
+    own(("line", "line", "行号"), Count, |of| {
+        TableCell::count(of.item.line)
+    }),
+    own(("item", "item", "明细编号"), Count, |of| {
+        TableCell::Count(of.item.id)
+    }),
+    own(
+        ("same_key_as", "same key as item", "同键明细"),
+        Count,
+        |of| {
+            of.item
+                .duplicate_of
+                .map_or(TableCell::Empty, TableCell::Count)
+        },
+    ),
+];
+
+impl ItemColumns {
+    /// Whether a person asks about this column of payrun's own first.
+    fn is_asked_first(&self, name: &str) -> bool {
+        match name {
+            "workflow" | "job" | "gateway" => self.several_jobs,
+            "same_key_as" => self.skipped,
+            "kind" => false,
+            _ => true,
+        }
+    }
+}
+
+/// When it came to rest. A row that made no item was at rest as soon as it was planned.
+fn ended_at(exported: &ExportedItem) -> Option<Timestamp> {
+    let at_once = matches!(exported.item.state, State::Rejected | State::Skipped);
+    exported
         .ended_at
-        .or_else(|| at_once.then_some(exported.planned_at));
-    [
-        TableCell::text(item.key.as_str()),
-        TableCell::amount(item.amount),
-        TableCell::text(currency.unwrap_or_default()),
-        TableCell::text(item.state.label()),
-        TableCell::text(reason_of(item)),
-        TableCell::text(exported.code.as_deref().unwrap_or_default()),
-        TableCell::text(words(exported.evidence.as_deref()).unwrap_or_default()),
-        TableCell::text(item.order_no.as_deref().unwrap_or_default()),
-        TableCell::text(item.receipt.as_deref().unwrap_or_default()),
-        TableCell::Instant(exported.planned_at),
-        TableCell::instant(exported.sent_at),
-        TableCell::instant(ended),
-        TableCell::Count(item.run_id),
-        TableCell::text(exported.workflow.as_str()),
-        TableCell::text(item.job.as_str()),
-        TableCell::text(exported.kind.as_str()),
-        TableCell::text(exported.lane.as_str()),
-        TableCell::Count(i64::try_from(item.line).unwrap_or(i64::MAX)),
-        TableCell::Count(item.id),
-        item.duplicate_of.map_or(TableCell::Empty, TableCell::Count),
-    ]
+        .or_else(|| at_once.then_some(exported.planned_at))
 }
 
 /// What a field says, as what its column holds; as text where it is nothing of the kind.
@@ -229,23 +300,21 @@ fn field_cell(text: &str, kind: TableColumnKind, amount: Option<Amount>) -> Tabl
             let minor = parse_minor(text, currency).ok()?;
             Some(TableCell::Money(i128::from(minor), currency))
         }),
-        TableColumnKind::Text | Id | Count | Instant => None,
+        TableColumnKind::Instant => instant(text).map(TableCell::Instant),
+        TableColumnKind::Text | Id | Count | TableColumnKind::Clock => None,
     };
     typed.unwrap_or_else(|| TableCell::text(text))
 }
 
-fn fact_cell(fact: &Value, is_instant: bool) -> TableCell {
-    let at = fact.as_str().filter(|_| is_instant).and_then(instant);
-    match (at, fact.as_i64()) {
-        (Some(at), _) => TableCell::Instant(at),
-        (None, Some(count)) => TableCell::Count(count),
-        (None, None) => TableCell::text(plain(fact)),
+/// What a fact says; a time in a column of other times, and a number among words, as it was written.
+fn fact_cell(fact: &ReplyFact, kind: TableColumnKind) -> TableCell {
+    match (fact.cell(), kind) {
+        (
+            TableCell::Instant(_) | TableCell::Clock(_) | TableCell::Money(..),
+            TableColumnKind::Text,
+        ) => TableCell::text(fact.plain()),
+        (cell, _) => cell,
     }
-}
-
-fn plain(fact: &Value) -> String {
-    fact.as_str()
-        .map_or_else(|| fact.to_string(), str::to_owned)
 }
 
 /// What the gateway says of it in a reply.

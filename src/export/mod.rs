@@ -13,6 +13,8 @@ mod differences;
 mod item_columns;
 mod items;
 mod json_table;
+mod own_headings;
+pub mod planned_days;
 pub mod rows_to_mend;
 mod runs;
 mod state_groups;
@@ -30,6 +32,7 @@ use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::job_kinds::JobKinds;
 use crate::ledger::{ContractFilter, DifferenceFilter, ItemFilter, Ledger, LedgerError};
+use crate::workflow::blank_file::Language;
 use crate::workflow::source::SourceError;
 use rows_to_mend::RowsToMend;
 pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, TableWriter};
@@ -54,6 +57,15 @@ pub struct ExportContext {
     pub now: Timestamp,
 }
 
+/// Which columns a list of items has, and how payrun calls its own.
+#[derive(Debug, Clone, Copy)]
+pub struct ColumnsWanted {
+    /// Everything there is; else what a person asks about first.
+    pub all: bool,
+    /// In which language.
+    pub language: Language,
+}
+
 /// Which list is meant.
 #[derive(Debug)]
 pub enum ExportQuery {
@@ -65,6 +77,8 @@ pub enum ExportQuery {
         after: i64,
         /// How many at most.
         limit: u64,
+        /// Which columns, and how they are called.
+        columns: ColumnsWanted,
     },
     /// Runs, newest first.
     Runs {
@@ -172,7 +186,8 @@ pub(crate) fn shown_on_screen(
         TableColumnKind::Text
         | TableColumnKind::Id
         | TableColumnKind::Date
-        | TableColumnKind::Instant => names[*place].clone(),
+        | TableColumnKind::Instant
+        | TableColumnKind::Clock => names[*place].clone(),
     };
     let plain = |row: &Vec<TableCell>| {
         let cells = shown.iter().map(|place| row[*place].plain(head.zone));
@@ -202,7 +217,11 @@ impl Pages {
                 filter,
                 after,
                 limit,
-            } => Self::Items(items::ItemPages::begin(context, filter, after, limit).await?),
+                columns,
+            } => {
+                let span = (after, limit);
+                Self::Items(items::ItemPages::begin(context, filter, span, columns).await?)
+            }
             ExportQuery::Runs { before, limit } => {
                 Self::Runs(runs::RunPages::begin(context, before, limit))
             }

@@ -99,6 +99,8 @@ pub(crate) enum TableColumnKind {
     Date,
     /// An instant, on the clock of the table's time zone.
     Instant,
+    /// A time on a clock that nobody names: the gateway's.
+    Clock,
 }
 
 /// A column.
@@ -143,7 +145,8 @@ impl TableHead {
             | TableColumnKind::Id
             | TableColumnKind::Count
             | TableColumnKind::Money
-            | TableColumnKind::Date => column.heading.clone(),
+            | TableColumnKind::Date
+            | TableColumnKind::Clock => column.heading.clone(),
         })
     }
 }
@@ -158,6 +161,8 @@ pub(crate) enum TableCell {
     Money(i128, Currency),
     Date(NaiveDate),
     Instant(Timestamp),
+    /// On a clock that nobody names.
+    Clock(NaiveDateTime),
 }
 
 impl TableCell {
@@ -197,9 +202,12 @@ impl TableCell {
     pub const fn is_something(&self) -> bool {
         match self {
             Self::Empty | Self::Count(0) | Self::Money(0, _) => false,
-            Self::Text(_) | Self::Count(_) | Self::Money(..) | Self::Date(_) | Self::Instant(_) => {
-                true
-            }
+            Self::Text(_)
+            | Self::Count(_)
+            | Self::Money(..)
+            | Self::Date(_)
+            | Self::Instant(_)
+            | Self::Clock(_) => true,
         }
     }
 
@@ -211,6 +219,7 @@ impl TableCell {
             Self::Count(count) => count.to_string(),
             Self::Money(minor, currency) => decimal_text(*minor, *currency),
             Self::Date(day) => day.to_string(),
+            Self::Clock(on) => on.format("%F %T").to_string(),
             Self::Instant(at) => on_clock(*at, zone)
                 .map_or_else(|| at.to_string(), |on| on.format("%F %T").to_string()),
         }
@@ -230,7 +239,9 @@ impl TableCell {
                     },
                 )
                 .into(),
-            Self::Text(_) | Self::Money(..) | Self::Date(_) => self.plain(zone).into(),
+            Self::Text(_) | Self::Money(..) | Self::Date(_) | Self::Clock(_) => {
+                self.plain(zone).into()
+            }
         }
     }
 }

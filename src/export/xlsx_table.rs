@@ -58,6 +58,9 @@ const PAGE_COLUMN: u32 = 70;
 /// How many characters the filter's arrow takes beside a heading.
 const ARROW: u32 = 3;
 
+/// The room between two columns of a printed page, in characters; it has no arrows.
+const GAP: u32 = 2;
+
 /// The height of a line, and the most of a row, in points.
 const LINE_HEIGHT: u32 = 15;
 const HEIGHT_MAX: u32 = 405;
@@ -86,6 +89,7 @@ struct SheetFormats {
     /// A text in as many lines as it needs.
     wrapped: Format,
     id: Format,
+    left: Format,
     date: Format,
     instant: Format,
     /// By how many decimals.
@@ -104,6 +108,7 @@ impl SheetFormats {
             heading_of_numbers: Format::new().set_bold().set_align(FormatAlign::Right),
             wrapped: Format::new().set_text_wrap().set_align(FormatAlign::Top),
             id: number("@"),
+            left: Format::new().set_align(FormatAlign::Left),
             // Else they would touch the text behind them.
             date: number("yyyy-mm-dd").set_align(FormatAlign::Left),
             instant: number("yyyy-mm-dd hh:mm:ss").set_align(FormatAlign::Left),
@@ -183,7 +188,7 @@ impl<W: Write + Send> XlsxTable<W> {
     }
 
     pub fn finish(mut self) -> Result<(W, TableEnd), ExportError> {
-        end_sheet(&mut self.sheet, &self.head, self.next)?;
+        end_sheet(&mut self.sheet, (&self.head, &self.layout), self.next)?;
         self.workbook.push_worksheet(self.sheet);
         let rows_of_sheet = self.rows.min(u64::from(self.sheet_rows));
         if rows_of_sheet * self.head.columns.len() as u64 > MANY_CELLS {
@@ -214,7 +219,7 @@ impl<W: Write + Send> XlsxTable<W> {
     /// Ends the sheet, and goes on in this one.
     fn turn_to(&mut self, next: Worksheet) -> Result<(), ExportError> {
         let mut full = std::mem::replace(&mut self.sheet, next);
-        end_sheet(&mut full, &self.head, self.next)?;
+        end_sheet(&mut full, (&self.head, &self.layout), self.next)?;
         self.workbook.push_worksheet(full);
         self.sheets += 1;
         self.next = 1;
@@ -240,6 +245,13 @@ impl<W: Write + Send> XlsxTable<W> {
                         .write_string_with_format(row, column, text, format)?;
                 }
             },
+            // Among words a number begins where they do.
+            TableCell::Count(count)
+                if kind.is_some_and(|one| one.kind == TableColumnKind::Text) =>
+            {
+                let (number, format) = (Decimal::from(*count), &formats.left);
+                self.sheet.write_with_format(row, column, number, format)?;
+            }
             TableCell::Count(count) => {
                 self.sheet.write(row, column, Decimal::from(*count))?;
             }
@@ -261,6 +273,7 @@ impl<W: Write + Send> XlsxTable<W> {
                 Some(on) => self.date(column, on.and_utc().timestamp(), cell)?,
                 None => drop(self.sheet.write_string(row, column, at.to_string())?),
             },
+            TableCell::Clock(on) => self.date(column, on.and_utc().timestamp(), cell)?,
         }
         Ok(())
     }
@@ -288,7 +301,7 @@ impl<W: Write + Send> XlsxTable<W> {
     /// wall clock.
     fn date(&mut self, column: u16, seconds: i64, cell: &TableCell) -> Result<(), ExportError> {
         let format = match cell {
-            TableCell::Instant(_) => &self.formats.instant,
+            TableCell::Instant(_) | TableCell::Clock(_) => &self.formats.instant,
             TableCell::Empty
             | TableCell::Text(_)
             | TableCell::Count(_)
@@ -363,6 +376,8 @@ fn begin_sheet(
         TableLayout::Page { title, widths } => {
             let title = title.replace('&', "&&");
             sheet.set_footer(format!("&L{title}, &A&RPage &P of &N"));
+            // In inches: at the sides, above and below, of head and foot.
+            sheet.set_margins(0.4, 0.4, 0.6, 0.6, 0.3, 0.3);
             let lines = head.headings().zip(widths);
             let lines = lines.map(|(heading, width)| lines_of(&heading, *width));
             sheet.set_row_height(0, LINE_HEIGHT * lines.max().unwrap_or(1))?;
@@ -392,10 +407,9 @@ fn begin_sheet(
     Ok(sheet)
 }
 
-/// In how many lines a text stands in a column of this width, room for a filter's arrow left beside
-/// it.
+/// In how many lines a text stands in a column of this width, a gap left beside it.
 fn lines_of(text: &str, width: u32) -> u32 {
-    let room = usize::try_from(width.saturating_sub(ARROW)).unwrap_or(0);
+    let room = usize::try_from(width.saturating_sub(GAP)).unwrap_or(0);
     let (mut lines, mut used) = (1, 0);
     for word in text.split(' ') {
         let length = word.chars().count();
@@ -416,15 +430,23 @@ fn lines_of(text: &str, width: u32) -> u32 {
 /// than the longest word of its heading.
 pub(crate) fn page_width(heading: &str, longest: usize) -> u32 {
     let word = heading.split(' ').map(|word| word.chars().count()).max();
-    let word = u32::try_from(word.unwrap_or(0)).unwrap_or(0) + ARROW;
-    let longest = u32::try_from(longest).map_or(PAGE_COLUMN, |longest| longest + ARROW);
+    let word = u32::try_from(word.unwrap_or(0)).unwrap_or(0) + GAP;
+    let longest = u32::try_from(longest).map_or(PAGE_COLUMN, |longest| longest + GAP);
     longest.min(PAGE_COLUMN).max(word)
 }
 
-/// The headings filter the rows; `next`: the row behind the last. Ids of digits are text on purpose.
-fn end_sheet(sheet: &mut Worksheet, head: &TableHead, next: u32) -> Result<(), ExportError> {
+/// The headings of a list filter its rows; of a page just what is in it is printed. `next`: the row
+/// behind the last. Ids of digits are text on purpose.
+fn end_sheet(
+    sheet: &mut Worksheet,
+    (head, layout): (&TableHead, &TableLayout),
+    next: u32,
+) -> Result<(), ExportError> {
     let last = u16::try_from(head.columns.len().saturating_sub(1)).unwrap_or(0);
-    sheet.autofilter(0, 0, next.saturating_sub(1), last)?;
+    match layout {
+        TableLayout::List => sheet.autofilter(0, 0, next.saturating_sub(1), last)?,
+        TableLayout::Page { .. } => sheet.set_print_area(0, 0, next.saturating_sub(1), last)?,
+    };
     if next > 1 {
         sheet.ignore_error_range(1, 0, next - 1, last, IgnoreError::NumberStoredAsText)?;
     }
@@ -440,7 +462,7 @@ fn width(kind: TableColumnKind, heading: &str) -> u32 {
         TableColumnKind::Count => 9,
         TableColumnKind::Money => 15,
         TableColumnKind::Date => 12,
-        TableColumnKind::Instant => 20,
+        TableColumnKind::Instant | TableColumnKind::Clock => 20,
     };
     let heading = u32::try_from(heading.chars().count()).unwrap_or(0) + ARROW;
     usual.max(heading.min(60))
@@ -556,7 +578,7 @@ mod tests {
         assert_eq!(lines_of("payments of others amount", 13), 3);
         assert_eq!(lines_of(&"x".repeat(100), 23), 5);
         assert_eq!(lines_of("", 0), 1);
-        assert_eq!(page_width("payments of others", 3), 11);
+        assert_eq!(page_width("payments of others", 3), 10);
         assert_eq!(page_width("meaning", 500), 70);
     }
 

@@ -135,7 +135,8 @@ impl PageColumn<'_> {
             | TableColumnKind::Id
             | TableColumnKind::Count
             | TableColumnKind::Money
-            | TableColumnKind::Date => self.column.heading.clone(),
+            | TableColumnKind::Date
+            | TableColumnKind::Clock => self.column.heading.clone(),
         }
     }
 
@@ -155,9 +156,13 @@ impl PageColumn<'_> {
             (TableCell::Count(count), _) => counted(count),
             (TableCell::Money(minor, currency), _) => money(*minor, *currency),
             (TableCell::Empty, _) => "–".to_owned(),
-            (TableCell::Text(_) | TableCell::Date(_) | TableCell::Instant(_), _) => {
-                escape(&cell.plain(report.zone))
-            }
+            (
+                TableCell::Text(_)
+                | TableCell::Date(_)
+                | TableCell::Instant(_)
+                | TableCell::Clock(_),
+                _,
+            ) => escape(&cell.plain(report.zone)),
         }
     }
 }

@@ -22,6 +22,7 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate};
 use chrono_tz::Tz;
 
+use crate::domain::occurrence::name_on_clock;
 use crate::domain::time::Timestamp;
 use crate::export::{
     ExportContext, ExportError, TableCell, TableColumn, TableColumnKind, TableHead, instants_of,
@@ -172,7 +173,8 @@ impl FinanceReport {
             | TableCell::Text(_)
             | TableCell::Count(_)
             | TableCell::Money(..)
-            | TableCell::Date(_) => name.to_owned(),
+            | TableCell::Date(_)
+            | TableCell::Clock(_) => name.to_owned(),
         }
     }
 
@@ -244,7 +246,10 @@ async fn of_run(context: &ExportContext, run: &RunRow) -> Result<FinanceReport, 
     let facts = vec![
         ("workflow", TableCell::text(run.workflow.as_str())),
         ("run", TableCell::Count(run.id)),
-        ("for", TableCell::text(run.occurrence.as_str())),
+        (
+            "for",
+            TableCell::text(name_on_clock(&run.occurrence, context.config.timezone)),
+        ),
         ("planned", TableCell::Instant(run.started_at)),
         ("ended", TableCell::instant(run.finished_at)),
     ];
@@ -282,7 +287,7 @@ async fn of_month(
             if sums.add(context, run).await? {
                 run_count += 1;
                 if runs.len() < RUNS_LISTED {
-                    runs.push(run_row(run));
+                    runs.push(run_row(run, context.config.timezone));
                 }
             }
         }
@@ -346,7 +351,7 @@ fn with_origin(
     facts
 }
 
-fn run_row(run: &RunRow) -> Vec<TableCell> {
+fn run_row(run: &RunRow, zone: Tz) -> Vec<TableCell> {
     let state = if run.finished_at.is_some() {
         "finished"
     } else {
@@ -355,7 +360,7 @@ fn run_row(run: &RunRow) -> Vec<TableCell> {
     vec![
         TableCell::Count(run.id),
         TableCell::text(run.workflow.as_str()),
-        TableCell::text(run.occurrence.as_str()),
+        TableCell::text(name_on_clock(&run.occurrence, zone)),
         TableCell::Instant(run.started_at),
         TableCell::instant(run.finished_at),
         TableCell::text(state),

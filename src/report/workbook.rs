@@ -1,11 +1,15 @@
-//! A report as a workbook: what it is about on the first sheet, and a sheet for each table. Printed,
-//! each is as wide as a page.
+//! A report as a workbook: what it is about on the first sheet, and a sheet for each table that has
+//! rows; of the others the first sheet says that there is nothing. Printed, each is as wide as a page,
+//! in letters that can be read: columns of which every number is 0 are left out.
 
-use super::FinanceReport;
+use super::{AMOUNT, FinanceReport, ReportSection};
 use crate::export::{
     ExportError, TableCell, TableColumn, TableColumnKind, TableHead, TableLayout, XlsxTable,
     page_width,
 };
+
+/// What is printed of a table also where it is 0.
+const FIRST: [&str; 3] = ["planned", "succeeded", "failed"];
 
 /// The whole workbook.
 pub(super) fn workbook(report: &FinanceReport) -> Result<Vec<u8>, ExportError> {
@@ -26,8 +30,12 @@ pub(super) fn workbook(report: &FinanceReport) -> Result<Vec<u8>, ExportError> {
     for row in &about {
         table.row(row)?;
     }
-    for section in &report.sections {
-        let shown = section.shown();
+    for section in report
+        .sections
+        .iter()
+        .filter(|section| !section.rows.is_empty())
+    {
+        let shown = printed(section);
         let cells = |row: &Vec<TableCell>| {
             let cells = shown.iter().map(|place| row[*place].clone());
             cells.collect::<Vec<_>>()
@@ -41,6 +49,19 @@ pub(super) fn workbook(report: &FinanceReport) -> Result<Vec<u8>, ExportError> {
         }
     }
     table.finish().map(|(bytes, _)| bytes)
+}
+
+/// The places of the columns that are printed: those that people see, without what was never counted.
+fn printed(section: &ReportSection) -> Vec<usize> {
+    let is_counted = |place: &usize| {
+        let column = &section.columns[*place];
+        let is_number = matches!(column.kind, TableColumnKind::Count | TableColumnKind::Money);
+        let name = column.name.trim_end_matches(AMOUNT);
+        let mut cells = section.rows.iter().map(|row| &row[*place]);
+        let is_first = FIRST.contains(&name) && cells.clone().any(|cell| *cell != TableCell::Empty);
+        !is_number || is_first || cells.any(TableCell::is_something)
+    };
+    section.shown().into_iter().filter(is_counted).collect()
 }
 
 /// Columns as wide as what is in them.
@@ -69,7 +90,11 @@ fn length(cell: &TableCell, report: &FinanceReport) -> usize {
     let apart = match cell {
         // Thousands stand apart.
         TableCell::Money(..) | TableCell::Count(_) => text.len() / 3,
-        TableCell::Empty | TableCell::Text(_) | TableCell::Date(_) | TableCell::Instant(_) => 0,
+        TableCell::Empty
+        | TableCell::Text(_)
+        | TableCell::Date(_)
+        | TableCell::Instant(_)
+        | TableCell::Clock(_) => 0,
     };
     letters.sum::<usize>() + apart
 }
@@ -96,6 +121,11 @@ fn about(report: &FinanceReport) -> Vec<[TableCell; 2]> {
     let numbers = report.numbers.iter();
     rows.extend(numbers.map(|(name, count)| named(&name.to_lowercase(), TableCell::count(*count))));
     for section in &report.sections {
+        if section.rows.is_empty() {
+            let heading = section.heading.to_lowercase();
+            rows.push(named(&heading, TableCell::text(section.empty)));
+            continue;
+        }
         let notes = section.notes.iter();
         rows.extend(notes.map(|note| {
             named(

@@ -291,12 +291,14 @@ fn runs_contracts_totals_and_the_audit_log_go_into_files_too() {
     let runs = of(&["runs"], "runs.xlsx");
     assert_eq!(
         column(&runs, "items"),
-        [Data::Float(5.0), Data::Float(1.0)][..]
+        [Data::Float(5.0), Data::Float(0.0)][..]
             .to_vec()
             .into_iter()
             .rev()
             .collect::<Vec<_>>()
     );
+    let rejected = column(&runs, "rejected");
+    assert!(rejected.contains(&Data::Float(1.0)), "{rejected:?}");
     let contracts = of(&["contracts", "list"], "contracts.xlsx");
     assert_eq!(
         column(&contracts, "contract id")[0],
@@ -332,8 +334,8 @@ fn totals_add_up_a_run_or_a_month_by_what_is_asked_for() {
     assert_eq!(rows(&of_run), rows(&of_month));
     insta::assert_snapshot!(of_run, @r"
     run 1
-    ACCOUNT  KIND    CURRENCY  ITEMS      AMOUNT  SUCCEEDED  SUCCEEDED AMOUNT  FAILED  FAILED AMOUNT  NOT SENT
-    hk       deduct                1                      0                         0                        1
+    ACCOUNT  KIND    CURRENCY  ITEMS      AMOUNT  SUCCEEDED  SUCCEEDED AMOUNT  FAILED  FAILED AMOUNT  REJECTED
+    hk       deduct                0                      0                         0                        1
     hk       deduct  HKD           5  1234840.89          4        1234802.89       1          38.00         0
     ");
     let by_state = app
@@ -425,4 +427,101 @@ fn the_api_gives_the_same_files_to_whoever_may_read() {
     }
     let nobody = service.request(Method::GET, "/api/v1/exports/items");
     assert_eq!(fetch(&app, nobody).0, 401);
+}
+
+/// A project whose file is a clerk's, with headings of her own.
+fn with_own_headings() -> App {
+    let app = App::with_contracts(
+        "合同号,plan,金额,currency,active\nC-1,basic,38.00,HKD,yes\nC-2,basic,39.00,HKD,yes\n",
+    );
+    let yaml = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    let yaml = yaml
+        .replace("item.contract_id", "item.合同号")
+        .replace("item.amount", "item.money")
+        .replace(
+            "file: ../data/contracts.csv\n",
+            "file: ../data/contracts.csv\n      columns: { money: [金额, 数额] }\n",
+        );
+    app.write(WORKFLOW, yaml);
+    app.run().exits(0);
+    app
+}
+
+#[test]
+fn the_columns_of_a_persons_file_keep_their_headings_and_payruns_may_be_chinese() {
+    let app = with_own_headings();
+    app.payrun(&["items", "-o", "items.xlsx"]).exits(0);
+    let english = sheet(&std::fs::read(app.path("items.xlsx")).unwrap());
+    assert_eq!(texts(&column(&english, "合同号")), ["C-1", "C-2"]);
+    assert_eq!(column(&english, "金额")[1], Data::Float(39.0));
+    assert_eq!(texts(&column(&english, "state")), ["succeeded"; 2]);
+    app.payrun(&["items", "-o", "zh.csv", "--lang", "zh"])
+        .exits(0);
+    let chinese = std::fs::read_to_string(app.path("zh.csv")).unwrap();
+    let first = chinese.lines().next().unwrap();
+    for heading in [
+        "合同号",
+        "金额",
+        "状态",
+        "原因",
+        "网关流水号",
+        "结束时间 (Asia/Hong_Kong)",
+    ] {
+        assert!(
+            first.split(',').any(|one| one == heading),
+            "{heading}: {first}"
+        );
+    }
+    // Programs have the names of the fields, whatever people call them.
+    app.payrun(&["items", "-o", "items.json", "--lang", "zh"])
+        .exits(0);
+    let json = std::fs::read_to_string(app.path("items.json")).unwrap();
+    let all: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(all[0]["contract_id"], "C-1");
+    assert_eq!(all[1]["amount"], "39.00");
+    // What a person asks about first is less than all there is.
+    app.payrun(&["items", "-o", "all.xlsx", "--all-columns"])
+        .exits(0);
+    let all = sheet(&std::fs::read(app.path("all.xlsx")).unwrap());
+    assert!(headings(&all).len() > headings(&english).len());
+    assert!(headings(&all).contains(&"kind".to_owned()));
+    assert!(!headings(&english).contains(&"kind".to_owned()));
+}
+
+#[test]
+fn items_of_a_day_are_those_of_the_runs_that_were_planned_on_it() {
+    let app = app();
+    let now = chrono::Utc::now().with_timezone(&chrono_tz::Asia::Hong_Kong);
+    let day = |days: i64| (now.date_naive() + chrono::TimeDelta::days(days)).to_string();
+    let listed = |args: &[&str]| {
+        let args = [&["items", "--json"], args].concat();
+        app.payrun(&args).exits(0).stdout.lines().count()
+    };
+    let (before, after) = (day(-1), day(1));
+    assert_eq!(listed(&["--since", &before, "--until", &after]), 6);
+    assert_eq!(listed(&["--since", &before, "--state", "failed"]), 1);
+    assert_eq!(listed(&["--until", &day(-2)]), 0);
+    assert_eq!(listed(&["--day", "2001-01-01"]), 0);
+    assert_eq!(listed(&["1", "--day", "2001-01-01"]), 0);
+    let of_days: usize = [-1, 0, 1]
+        .map(|days| listed(&["--day", &day(days)]))
+        .iter()
+        .sum();
+    assert_eq!(of_days, 6);
+    app.payrun(&["items", "--since", &after, "--until", &before])
+        .exits(2)
+        .says("the last day is before the first");
+    app.payrun(&["items", "--day", "3 March"]).exits(2);
+    let service = Service::of(&app);
+    let viewer = service.token("vera", "viewer");
+    let rows = |query: &str| {
+        let path = format!("/api/v1/exports/items?format=ndjson&{query}");
+        let request = service.request(Method::GET, &path).bearer_auth(&viewer);
+        let (status, _, _, bytes) = fetch(&app, request);
+        (status, String::from_utf8(bytes).unwrap().lines().count())
+    };
+    assert_eq!(rows(&format!("since={before}")), (200, 6));
+    assert_eq!(rows("day=2001-01-01"), (200, 0));
+    assert_eq!(rows("day=2001-01-01&since=2001-01-01").0, 400);
+    assert_eq!(rows("lang=fr").0, 400);
 }

@@ -99,7 +99,7 @@ pub use planning::rejected_rows::RejectedRow;
 pub use planning::replacement::{EarlierItem, ReplacedItem, ReplacementCheck, filed_again_as};
 pub use planning::run_rows::{NewJob, NewRun};
 pub use planning::whole_or_parts::ItemPart;
-pub use reads::exported_items::{ExportedItem, ItemFacts};
+pub use reads::exported_items::{ExportedItem, ItemFacts, JobSource};
 pub use reads::item::ItemRow;
 pub use reads::item_history::{AttemptRow, EventRow};
 pub use reads::item_pages::{ItemFilter, RejectedLine};

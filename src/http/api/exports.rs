@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::runtime::Handle;
@@ -20,16 +21,18 @@ use utoipa::IntoParams;
 use super::differences::DifferencesQuery;
 use super::items::states;
 use crate::errors::chain;
+use crate::export::planned_days::PlannedDays;
 use crate::export::rows_to_mend::{FileAsked, RowsToMend, RowsToMendError, RowsWanted};
 use crate::export::totals::{TotalsDimension, TotalsQuery, TotalsSpan, parse_month};
-use crate::export::{self, ExportContext, ExportQuery, TableFormat, TableOptions};
+use crate::export::{self, ColumnsWanted, ExportContext, ExportQuery, TableFormat, TableOptions};
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::Query;
 use crate::http::printable_json::Escaped;
 use crate::http::quota::QuotaPermit;
-use crate::ledger::{ContractFilter, ItemFilter};
+use crate::ledger::{ContractFilter, ItemFilter, TimeSpan};
+use crate::workflow::blank_file::Language;
 
 /// How much is sent at a time, and how many such pieces wait for a reader.
 const PIECE: usize = 64 * 1024;
@@ -59,6 +62,17 @@ pub(super) struct ExportItemsQuery {
     state: Option<String>,
     /// Only with this key.
     key: Option<String>,
+    /// Only of runs that were planned on this day, `2026-03-31`, on the clock of the run or the
+    /// workflow, or else of payrun.yaml.
+    day: Option<NaiveDate>,
+    /// Only of runs that were planned on this day or later.
+    since: Option<NaiveDate>,
+    /// Only of runs that were planned on this day or earlier.
+    until: Option<NaiveDate>,
+    /// How payrun calls its own columns: `en` (if nothing is said) or `zh`.
+    lang: Option<String>,
+    /// Every column there is, also what payrun itself goes on by.
+    all_columns: Option<bool>,
 }
 
 /// Which rejected or failed rows.
@@ -96,7 +110,13 @@ pub(super) async fn items(
     Query(format): Query<ExportFormatQuery>,
 ) -> Result<Response, ApiError> {
     there_is(&app, query.run).await?;
+    let planned = planned_on(&app, &query).await?;
+    let columns = ColumnsWanted {
+        all: query.all_columns.unwrap_or(false),
+        language: language(query.lang.as_deref())?,
+    };
     let filter = ItemFilter {
+        planned,
         run_id: query.run,
         workflow: query.workflow,
         job: query.job,
@@ -112,8 +132,32 @@ pub(super) async fn items(
         filter,
         after: 0,
         limit: u64::MAX,
+        columns,
     };
     send(app, caller, query, &format, &name)
+}
+
+/// The days that are meant, on the clock of the run or the workflow, or else of payrun.yaml.
+async fn planned_on(app: &App, query: &ExportItemsQuery) -> Result<Option<TimeSpan>, ApiError> {
+    let days = PlannedDays::of(query.day, query.since, query.until);
+    let Some(days) = days.map_err(ApiError::invalid)? else {
+        return Ok(None);
+    };
+    let engine = app.engine();
+    let known = engine
+        .ledger
+        .timezone_of(query.run, query.workflow.as_deref())
+        .await?;
+    let zone = known.and_then(|zone| zone.parse().ok());
+    Ok(Some(days.span(zone.unwrap_or(engine.config.timezone))))
+}
+
+fn language(word: Option<&str>) -> Result<Language, ApiError> {
+    match word {
+        None | Some("en") => Ok(Language::En),
+        Some("zh") => Ok(Language::Zh),
+        Some(_) => Err(ApiError::invalid("lang is en or zh")),
+    }
 }
 
 /// Runs as a file, newest first, a row for each currency

@@ -42,6 +42,8 @@ pub struct ExportedItem {
 pub struct ItemFacts {
     /// The item.
     pub id: i64,
+    /// Its job.
+    pub job_id: i64,
     /// Its state.
     pub state: State,
     /// The kind of its job.
@@ -57,7 +59,7 @@ pub struct ItemFacts {
 }
 
 /// The columns of [`ItemFacts`].
-const FACTS: &str = "i.id, i.state, i.input, i.result, j.kind, j.run_id, \
+const FACTS: &str = "i.id, i.job_id, i.state, i.input, i.result, j.kind, j.run_id, \
     (select r.timezone from runs as r where r.id = j.run_id) as timezone";
 
 impl Ledger {
@@ -89,6 +91,42 @@ impl Ledger {
         let statement = statement(self.location.db_kind, filter, FACTS);
         let rows = self.item_page(statement, filter, after, limit).await?;
         rows.iter().map(item_facts).collect()
+    }
+}
+
+/// A job as the workflow had it that its run was planned with.
+#[derive(Debug, Clone)]
+pub struct JobSource {
+    /// Its name there.
+    pub name: String,
+    /// The file its rows came from, and how it was read, as JSON.
+    pub file: Option<String>,
+    /// The workflow file.
+    pub workflow: String,
+}
+
+impl Ledger {
+    /// How a job stood in its workflow.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job_source(&self, job_id: i64) -> Result<Option<JobSource>, LedgerError> {
+        let failed = |source| LedgerError::of("reading the workflow of a job", source);
+        let query = "select j.name, j.file, r.source from jobs as j join runs as r on r.id = j.run_id where j.id = $1";
+        let row = sqlx::query(query)
+            .bind(job_id)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        row.map(|row| {
+            Ok(JobSource {
+                name: row.try_get(0)?,
+                file: row.try_get(1)?,
+                workflow: row.try_get(2)?,
+            })
+        })
+        .transpose()
+        .map_err(failed)
     }
 }
 
@@ -126,6 +164,7 @@ fn item_facts(row: &AnyRow) -> Result<ItemFacts, LedgerError> {
     let id: i64 = row.try_get("id").map_err(failed)?;
     Ok(ItemFacts {
         id,
+        job_id: row.try_get("job_id").map_err(failed)?,
         state: stored_values::state(
             row.try_get("state").map_err(failed)?,
             ("items", &id, "state"),

@@ -14,6 +14,7 @@ use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::reads::item::{ItemRow, item_row};
+use crate::statements::reconcile::TimeSpan;
 use payrun_domain::item::State;
 
 /// Which items are meant.
@@ -33,6 +34,8 @@ pub struct ItemFilter {
     pub lane: Option<String>,
     /// Whose reason has this text in it, such as a gateway's code.
     pub reason: Option<String>,
+    /// Whose run was planned in this span of time.
+    pub planned: Option<TimeSpan>,
 }
 
 /// States of which there are few, and the index that has them.
@@ -103,7 +106,9 @@ impl Ledger {
             .bind(i64::from(limit))
             .bind(filter.lane.clone())
             .bind(filter.reason.clone())
-            .bind(filter.workflow.clone());
+            .bind(filter.workflow.clone())
+            .bind(filter.planned.map(|span| span.from.millis()))
+            .bind(filter.planned.map(|span| span.until.millis()));
         self.rows(OPERATION, query).await
     }
 
@@ -175,20 +180,18 @@ impl Ledger {
             .collect()
     }
 
-    /// Between which ids the items of a run are; all ids where no run is meant.
+    /// Between which ids the items of a run, or of the runs of a span of time, are; all ids where none
+    /// is meant.
     async fn span(&self, filter: &ItemFilter) -> Result<(i64, i64), LedgerError> {
-        let Some(run) = filter.run_id else {
-            return Ok((0, i64::MAX));
-        };
         let failed = |source| LedgerError::of(OPERATION, source);
-        let span = "select min(coalesce(first_item, 0)), max(coalesce(last_item, 9223372036854775807)) from jobs \
-                    where run_id = $1 and planned = 1 and ($2 is null or name = $2)";
-        let row = sqlx::query(span)
-            .bind(run)
-            .bind(filter.job.clone())
-            .fetch_one(&self.read)
-            .await
-            .map_err(failed)?;
+        let query = match (filter.run_id, filter.planned) {
+            (Some(run), _) => sqlx::query(OF_RUN).bind(run).bind(filter.job.clone()),
+            (None, Some(span)) => sqlx::query(OF_SPAN)
+                .bind(span.from.millis())
+                .bind(span.until.millis()),
+            (None, None) => return Ok((0, i64::MAX)),
+        };
+        let row = query.fetch_one(&self.read).await.map_err(failed)?;
         let ends: (Option<i64>, Option<i64>) = (
             row.try_get(0).map_err(failed)?,
             row.try_get(1).map_err(failed)?,
@@ -197,6 +200,16 @@ impl Ledger {
         Ok((ends.0.unwrap_or(1), ends.1.unwrap_or(0)))
     }
 }
+
+/// The ids of the items of a run.
+const OF_RUN: &str = "select min(coalesce(first_item, 0)), max(coalesce(last_item, 9223372036854775807)) from jobs \
+    where run_id = $1 and planned = 1 and ($2 is null or name = $2)";
+
+/// The ids of the items of the runs that were planned in a span of time; runs are few.
+// `cross join`: the runs first, then the jobs of each.
+const OF_SPAN: &str = "select min(coalesce(j.first_item, 0)), max(coalesce(j.last_item, 9223372036854775807)) \
+    from runs as r cross join jobs as j \
+    where r.started_at >= $1 and r.started_at < $2 and j.run_id = r.id and j.planned = 1";
 
 /// The statement that finds a page of items, with these columns.
 pub(super) fn statement(engine: DbKind, filter: &ItemFilter, columns: &str) -> String {
