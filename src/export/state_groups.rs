@@ -1,5 +1,6 @@
 //! Items and money by what became of them, in the columns that runs and totals share. Whatever is
-//! counted is in one group: all = the sum of the others.
+//! counted is in one group. Rows that were rejected or skipped were never taken: they are counted
+//! apart, and in no sum.
 
 use super::table::{TableCell, TableColumn, TableColumnKind};
 use crate::domain::item::State;
@@ -21,11 +22,12 @@ const GROUPS: [(&str, &[State]); 6] = [
             State::Pending,
         ],
     ),
-    (
-        "not_sent",
-        &[State::Cancelled, State::Rejected, State::Skipped],
-    ),
+    ("cancelled", &[State::Cancelled]),
 ];
+
+/// What was never taken, in columns that have no sums.
+const APART: [(&str, State); State::NOT_TAKEN.len()] =
+    [("rejected", State::Rejected), ("skipped", State::Skipped)];
 
 /// What the items of a group add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,11 +41,16 @@ struct GroupSum {
 pub(super) struct StateSums {
     all: GroupSum,
     groups: [GroupSum; GROUPS.len()],
+    apart: [u64; APART.len()],
 }
 
 impl StateSums {
     /// Adds what a job has in one state and currency.
     pub fn add(&mut self, total: &Total) {
+        if let Some(place) = APART.iter().position(|(_, state)| *state == total.state) {
+            self.apart[place] += total.items;
+            return;
+        }
         let groups = self.groups.iter_mut().zip(GROUPS);
         let own = groups.filter(|(_, (_, states))| states.contains(&total.state));
         for sum in own
@@ -57,7 +64,7 @@ impl StateSums {
 
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
-        self.all.items == 0
+        self.all.items == 0 && self.apart.iter().all(|rows| *rows == 0)
     }
 
     /// Two columns a group; where only one state is counted, those of all alone.
@@ -72,12 +79,21 @@ impl StateSums {
                 TableColumn::new(format!("{name}_amount"), TableColumnKind::Money),
             ]
         });
-        all.into_iter().chain(groups).collect()
+        let apart = APART.iter().filter(|_| !one_state);
+        let apart = apart.map(|(name, _)| TableColumn::new(*name, TableColumnKind::Count));
+        all.into_iter().chain(groups).chain(apart).collect()
     }
 
-    /// The cells under those columns. Items without an amount have no currency and no sums.
+    /// The cells under those columns. Items without an amount have no currency and no sums; nor have
+    /// rows that were never taken, which are counted where theirs is the only state.
     pub fn cells(&self, currency: Option<Currency>, one_state: bool) -> Vec<TableCell> {
+        let apart: u64 = self.apart.iter().sum();
+        if one_state && self.all.items == 0 {
+            return vec![TableCell::count(apart), TableCell::Empty];
+        }
         let groups = self.groups.iter().filter(|_| !one_state);
+        let rows = self.apart.iter().filter(|_| !one_state);
+        let rows: Vec<TableCell> = rows.map(|rows| TableCell::count(*rows)).collect();
         std::iter::once(&self.all)
             .chain(groups)
             .flat_map(|sum| {
@@ -88,6 +104,7 @@ impl StateSums {
                     }),
                 ]
             })
+            .chain(rows)
             .collect()
     }
 }
@@ -100,7 +117,40 @@ mod tests {
     fn every_state_is_in_one_group() {
         for state in State::ALL {
             let groups = GROUPS.iter().filter(|(_, states)| states.contains(&state));
-            assert_eq!(groups.count(), 1, "{state}");
+            let apart = APART.iter().filter(|(_, own)| *own == state);
+            assert_eq!(groups.count() + apart.count(), 1, "{state}");
         }
+    }
+
+    #[test]
+    fn a_rejected_row_is_counted_and_in_no_sum() {
+        let hkd = Currency::parse("HKD").unwrap();
+        let total = |state, minor| Total {
+            job_id: 1,
+            state,
+            currency: Some(hkd),
+            items: 1,
+            minor,
+        };
+        let mut sums = StateSums::default();
+        sums.add(&total(State::Rejected, 900));
+        sums.add(&total(State::Succeeded, 100));
+        let cells = sums.cells(Some(hkd), false);
+        assert_eq!(
+            cells[..2],
+            [TableCell::Count(1), TableCell::Money(100, hkd)]
+        );
+        let money = cells[2..].iter().filter_map(|cell| {
+            if let TableCell::Money(minor, _) = cell {
+                Some(*minor)
+            } else {
+                None
+            }
+        });
+        let money: i128 = money.sum();
+        assert_eq!(money, 100);
+        let names = StateSums::columns(false);
+        let rejected = names.iter().position(|one| one.name == "rejected").unwrap();
+        assert_eq!(cells[rejected], TableCell::Count(1));
     }
 }

@@ -96,7 +96,12 @@ pub fn parse_month(text: &str) -> Option<NaiveDate> {
 
 /// What tells one sum from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct TotalsKey(Vec<SumLabel>);
+struct TotalsKey {
+    /// The kind of a job that moves no money, where sums are not told apart by kind anyway: its items
+    /// are counted in a line of their own. Else empty.
+    apart: String,
+    labels: Vec<SumLabel>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum SumLabel {
@@ -108,6 +113,8 @@ enum SumLabel {
 /// Sums, all of them there.
 pub(super) struct TotalsPages {
     by: Vec<TotalsDimension>,
+    /// Whether jobs that move no money stand in lines of their own, by their kinds.
+    apart: bool,
     rows: Option<Vec<Vec<TableCell>>>,
     zone: Tz,
 }
@@ -137,13 +144,15 @@ impl TotalsPages {
             }
         }
         let one_state = by.contains(&TotalsDimension::State);
+        let apart = sums.keys().any(|key| !key.apart.is_empty());
         let rows = sums
             .into_iter()
             .filter(|(_, (_, sum))| !sum.is_empty())
-            .map(|(key, (currency, sum))| row(key, currency, &sum, one_state))
+            .map(|(key, (currency, sum))| row(key, currency, &sum, (apart, one_state)))
             .collect();
         Ok(Self {
             by,
+            apart,
             rows: Some(rows),
             zone,
         })
@@ -163,6 +172,10 @@ impl TotalsPages {
             | TotalsDimension::Currency => TableColumn::new(dimension.as_str(), Text),
         };
         let mut columns: Vec<TableColumn> = self.by.iter().map(column).collect();
+        columns.extend(self.apart.then(|| TableColumn {
+            heading: "jobs that move no money".to_owned(),
+            ..TableColumn::new("other_kind", Text)
+        }));
         let one_state = self.by.contains(&TotalsDimension::State);
         columns.extend(StateSums::columns(one_state));
         TableHead {
@@ -205,12 +218,27 @@ async fn add_run(
     for total in context.ledger.totals(run.id).await? {
         let job = jobs.iter().find(|job| job.id == total.job_id);
         let label = |dimension: &TotalsDimension| label(*dimension, run, day, job, &total);
-        let key = TotalsKey(by.iter().map(label).collect());
+        let key = TotalsKey {
+            apart: apart_of(context, by, job),
+            labels: by.iter().map(label).collect(),
+        };
         let (currency, sum) = sums.entry(key).or_default();
         *currency = total.currency;
         sum.add(&total);
     }
     Ok(())
+}
+
+/// The kind of a job, where that moves no money and would be counted among those that do.
+fn apart_of(context: &ExportContext, by: &[TotalsDimension], job: Option<&JobRow>) -> String {
+    let Some(job) = job.filter(|_| !by.contains(&TotalsDimension::Kind)) else {
+        return String::new();
+    };
+    if context.job_kinds.moves_money(&job.kind) {
+        String::new()
+    } else {
+        job.kind.clone()
+    }
 }
 
 fn label(
@@ -236,14 +264,16 @@ fn row(
     key: TotalsKey,
     currency: Option<Currency>,
     sum: &StateSums,
-    one_state: bool,
+    (apart, one_state): (bool, bool),
 ) -> Vec<TableCell> {
     let cell = |label| match label {
         SumLabel::Day(day) => TableCell::date(day),
         SumLabel::Run(run) => TableCell::Count(run),
         SumLabel::Text(text) => TableCell::text(text),
     };
-    let labels = key.0.into_iter().map(cell);
+    let labels = key.labels.into_iter().map(cell);
+    let kind = apart.then(|| TableCell::text(key.apart));
+    let labels = labels.chain(kind);
     labels.chain(sum.cells(currency, one_state)).collect()
 }
 

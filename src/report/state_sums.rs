@@ -7,7 +7,7 @@ use crate::export::{TableCell, TableColumn, TableColumnKind};
 
 /// The groups, each with its states. Planned is what the others add up to, rejected and skipped rows
 /// left out: they were never taken.
-const GROUPS: [(&str, &[State]); 10] = [
+const GROUPS: [(&str, &[State]); 8] = [
     (
         "planned",
         &[
@@ -32,18 +32,31 @@ const GROUPS: [(&str, &[State]); 10] = [
         &[State::Planned, State::Sending, State::Pending],
     ),
     ("cancelled", &[State::Cancelled]),
-    ("rejected", &[State::Rejected]),
-    ("skipped", &[State::Skipped]),
 ];
+
+/// Rows that were never taken: they are counted, and in no sum.
+const APART: [(&str, State); State::NOT_TAKEN.len()] =
+    [("rejected", State::Rejected), ("skipped", State::Skipped)];
 
 /// Sums of one currency, by group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct ReportSums([(u64, i128); GROUPS.len()]);
+pub(super) struct ReportSums {
+    groups: [(u64, i128); GROUPS.len()],
+    apart: [u64; APART.len()],
+}
 
 impl ReportSums {
     /// Adds items of a state.
     pub fn add(&mut self, state: State, items: u64, minor: i64) {
-        let own = self.0.iter_mut().zip(GROUPS);
+        for (rows, _) in self
+            .apart
+            .iter_mut()
+            .zip(APART)
+            .filter(|(_, (_, own))| *own == state)
+        {
+            *rows += items;
+        }
+        let own = self.groups.iter_mut().zip(GROUPS);
         for ((count, sum), _) in own.filter(|(_, (_, states))| states.contains(&state)) {
             *count += items;
             *sum += i128::from(minor);
@@ -52,28 +65,33 @@ impl ReportSums {
 
     /// How many items a group has.
     pub fn items(&self, group: &str) -> u64 {
-        let named = self.0.iter().zip(GROUPS);
-        named
-            .filter(|(_, (name, _))| *name == group)
-            .map(|((count, _), _)| count)
-            .sum()
+        let named = self.groups.iter().zip(GROUPS);
+        let counts = named.map(|((count, _), (name, _))| (name, *count));
+        let apart = APART.iter().map(|(name, _)| *name).zip(self.apart);
+        let mut all = counts.chain(apart);
+        all.find(|(name, _)| *name == group)
+            .map_or(0, |(_, count)| count)
     }
 
-    /// Two columns a group: how many, and how much.
+    /// Two columns a group: how many, and how much; one for each sort of row that was never taken.
     pub fn columns() -> impl Iterator<Item = TableColumn> {
-        GROUPS.iter().flat_map(|(name, _)| {
+        let apart = APART.iter();
+        let apart = apart.map(|(name, _)| TableColumn::new(*name, TableColumnKind::Count));
+        let groups = GROUPS.iter().flat_map(|(name, _)| {
             [
                 TableColumn::new(*name, TableColumnKind::Count),
                 TableColumn::new(format!("{name}_amount"), TableColumnKind::Money),
             ]
-        })
+        });
+        groups.chain(apart)
     }
 
     /// The cells under them. Items without an amount have no currency and no sums.
     pub fn cells(&self, currency: Option<Currency>) -> impl Iterator<Item = TableCell> {
-        self.0
-            .into_iter()
-            .flat_map(move |(count, minor)| [TableCell::count(count), money(currency, minor)])
+        let groups = self.groups.into_iter();
+        let groups = groups
+            .flat_map(move |(count, minor)| [TableCell::count(count), money(currency, minor)]);
+        groups.chain(self.apart.map(TableCell::count))
     }
 }
 
@@ -93,7 +111,9 @@ mod tests {
         for state in State::ALL {
             let mut sums = ReportSums::default();
             sums.add(state, 2, 700);
-            let others: u64 = GROUPS[1..].iter().map(|(name, _)| sums.items(name)).sum();
+            let groups = GROUPS[1..].iter().map(|(name, _)| *name);
+            let all = groups.chain(APART.iter().map(|(name, _)| *name));
+            let others: u64 = all.map(|name| sums.items(name)).sum();
             assert_eq!(others, 2, "{state} is in one group");
             let is_taken = !State::NOT_TAKEN.contains(&state);
             assert_eq!(

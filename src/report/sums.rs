@@ -33,10 +33,14 @@ pub(super) struct RunSums {
     job_kinds: Arc<JobKinds>,
     zone: Tz,
     totals: BTreeMap<SumKey, KeySums>,
+    /// Of jobs that move no money: statements, reconciliations, queries.
+    other_jobs: BTreeMap<SumKey, KeySums>,
     days: BTreeMap<DayKey, KeySums>,
     failures: FailureSums,
     /// Items that are not settled.
     open: BTreeMap<State, u64>,
+    /// What of other jobs has not ended.
+    open_others: u64,
     unfinished: Vec<i64>,
 }
 
@@ -48,9 +52,11 @@ impl RunSums {
             job_kinds: Arc::clone(&context.job_kinds),
             zone: context.config.timezone,
             totals: BTreeMap::new(),
+            other_jobs: BTreeMap::new(),
             days: BTreeMap::new(),
             failures: FailureSums::default(),
             open: BTreeMap::new(),
+            open_others: 0,
             unfinished: Vec::new(),
         }
     }
@@ -79,17 +85,30 @@ impl RunSums {
             let Some(job) = jobs.get(&total.job_id) else {
                 continue;
             };
-            let (currency, sums) = self.totals.entry(key(job, total.currency)).or_default();
+            let moves_money = self.job_kinds.moves_money(&job.kind);
+            let of_job = if moves_money {
+                &mut self.totals
+            } else {
+                &mut self.other_jobs
+            };
+            let (currency, sums) = of_job.entry(key(job, total.currency)).or_default();
             *currency = total.currency;
             sums.add(total.state, total.items, total.minor);
             if State::NOT_ENDED.contains(&total.state) {
-                *self.open.entry(total.state).or_default() += total.items;
+                if moves_money {
+                    *self.open.entry(total.state).or_default() += total.items;
+                } else {
+                    self.open_others += total.items;
+                }
             }
         }
         for sum in ledger.time_sums(run.id).await? {
             let Some(job) = jobs.get(&sum.job_id) else {
                 continue;
             };
+            if !self.job_kinds.moves_money(&job.kind) {
+                continue;
+            }
             let day = day_of(sum.at, self.zone);
             let of_day = self.days.entry((day, key(job, sum.currency)));
             let (currency, sums) = of_day.or_default();
@@ -97,7 +116,8 @@ impl RunSums {
             sums.add(sum.state, sum.items, sum.minor);
         }
         for sum in ledger.failure_sums(run.id).await? {
-            if let Some(job) = jobs.get(&sum.job_id) {
+            let job = jobs.get(&sum.job_id);
+            if let Some(job) = job.filter(|job| self.job_kinds.moves_money(&job.kind)) {
                 self.failures.add(context, job, &sum);
             }
         }
@@ -114,6 +134,13 @@ impl RunSums {
             .filter_map(|state| Some((state, *self.open.get(&state)?)))
             .map(|(state, items)| sentence(state, items))
             .collect();
+        match self.open_others {
+            0 => {}
+            1 => open.push("1 other job has not ended; it moves no money.".to_owned()),
+            others => open.push(format!(
+                "{others} other jobs have not ended; they move no money."
+            )),
+        }
         // A run whose items have all ended may have a job that is still to be planned.
         if open.is_empty() && !self.unfinished.is_empty() {
             open.push(match self.unfinished.as_slice() {
@@ -126,7 +153,7 @@ impl RunSums {
 
     /// Whether anything of it compared items with statements.
     pub fn reconciles(&self) -> bool {
-        self.totals.keys().any(|(_, kind, _)| kind == RECONCILE)
+        self.other_jobs.keys().any(|(_, kind, _)| kind == RECONCILE)
     }
 
     /// The numbers that stand first.
@@ -166,7 +193,22 @@ impl RunSums {
             self.days_section(),
             self.failures.section(),
             self.refunds_section(),
+            self.other_jobs_section(),
         ]
+    }
+
+    fn other_jobs_section(&self) -> ReportSection {
+        ReportSection {
+            name: "other_jobs",
+            heading: "Jobs that move no money",
+            notes: vec![
+                "Statements, reconciliations and queries: they are counted here only, whatever became of them."
+                    .to_owned(),
+            ],
+            columns: columns(None),
+            rows: self.other_jobs.iter().map(total_row).collect(),
+            empty: "There were none.",
+        }
     }
 
     fn totals_section(&self) -> ReportSection {

@@ -164,20 +164,7 @@ fn a_workbook_has_a_sheet_for_each_table_with_numbers_and_dates() {
     let bytes = std::fs::read(app.path("month.xlsx")).unwrap();
     let mut workbook: Xlsx<_> = open_workbook_from_rs(Cursor::new(bytes)).unwrap();
     let names = workbook.sheet_names();
-    assert_eq!(
-        names,
-        [
-            "report",
-            "totals",
-            "days",
-            "failed",
-            "refunds",
-            "statements",
-            "others",
-            "differences",
-            "runs"
-        ]
-    );
+    assert_eq!(names, ["report", "totals", "days", "failed", "runs"]);
     let mut sheet = |name: &str| -> Vec<Vec<Data>> {
         let range = workbook.worksheet_range(name).unwrap();
         range.rows().map(<[Data]>::to_vec).collect()
@@ -235,7 +222,7 @@ fn every_sheet_of_a_month_is_printed_as_wide_as_a_page_with_its_headings() {
         .exits(0);
     let bytes = std::fs::read(app.path("month.xlsx")).unwrap();
     let workbook = part(&bytes, "xl/workbook.xml");
-    for sheet in 1..=9 {
+    for sheet in 1..=5 {
         let text = part(&bytes, &format!("xl/worksheets/sheet{sheet}.xml"));
         for wanted in [
             "<pageSetUpPr fitToPage=\"1\"/>",
@@ -252,7 +239,12 @@ fn every_sheet_of_a_month_is_printed_as_wide_as_a_page_with_its_headings() {
     }
     assert_eq!(
         workbook.matches("_xlnm.Print_Titles").count(),
-        9,
+        5,
+        "{workbook}"
+    );
+    assert_eq!(
+        workbook.matches("_xlnm.Print_Area").count(),
+        5,
         "{workbook}"
     );
 }

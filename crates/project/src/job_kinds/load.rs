@@ -76,6 +76,12 @@ const BUILT_IN: [(&str, &str); 13] = [
 const FILES_MAX: usize = 200;
 
 impl JobKinds {
+    /// Whether jobs of a kind move money or declare it, rather than ask or tell of what was done. Of a
+    /// kind that is no longer known it is taken for granted.
+    pub fn moves_money(&self, kind: &str) -> bool {
+        self.by_name.get(kind).is_none_or(|kind| kind.effect)
+    }
+
     /// The job kinds that are compiled in.
     ///
     /// # Panics
