@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use payrun::domain::actor::{Actor, Authorization, Reason};
-use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use payrun::domain::answer::{Answer, AnswerKind, Decline, DeclineClass, NumberRule};
+use payrun::domain::history::AttemptKind;
 use payrun::domain::ids::{KeyHash, OrderNumber};
-use payrun::domain::item::State;
+use payrun::domain::item::{Event, State, apply};
 use payrun::ledger::{
-    ActionResult, EarlierProblems, ItemFilter, LedgerError, NewItem, NewJob, OperatorAction,
-    RejectedRow, ReplacedItem, ReplacementCheck, SettleOutcome, filed_again_as,
+    ActionResult, Attempt, EarlierProblems, GatewayNumber, ItemFilter, LedgerError, MatchedBy,
+    NewItem, NewJob, OperatorAction, RECEIPT, RejectedRow, ReplacedItem, ReplacementCheck,
+    SearchFilter, SearchQuery, SearchText, SettleOutcome, Settlement, TimeSpan, filed_again_as,
 };
 
-use super::ledger_fixture::{LedgerWorker, answered, at, done, item, job, planning, run};
+use super::ledger_fixture::{LedgerWorker, answered, at, done, item, job, planning, policy, run};
 use super::on_every_engine;
 
 #[test]
@@ -611,5 +613,106 @@ fn a_run_without_items_ends_at_once() {
         plan.commit().await.unwrap();
         ledger.advance(at(1)).await.unwrap();
         assert!(ledger.unfinished_runs().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn items_of_a_span_of_time_are_those_of_the_runs_that_were_planned_in_it() {
+    on_every_engine(|place| async move {
+        let worker = LedgerWorker::with_items(&place, 2).await;
+        let between = |from, until| ItemFilter {
+            planned: Some(TimeSpan {
+                from: at(from),
+                until: at(until),
+            }),
+            ..ItemFilter::default()
+        };
+        for (from, until, found) in [(0, 1, 2), (1, 100, 0)] {
+            let filter = between(from, until);
+            let items = worker.ledger.items(&filter, 0, 10).await.unwrap();
+            assert_eq!(items.len(), found, "{from} to {until}");
+            let exported = worker.ledger.exported_items(&filter, 0, 10).await.unwrap();
+            assert_eq!(exported.len(), found, "{from} to {until}");
+        }
+        let of_run = ItemFilter {
+            run_id: Some(1),
+            ..between(1, 100)
+        };
+        assert!(
+            worker
+                .ledger
+                .items(&of_run, 0, 10)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let job = worker.ledger.jobs(1).await.unwrap().remove(0);
+        let source = worker.ledger.job_source(job.id).await.unwrap().unwrap();
+        assert_eq!((source.name.as_str(), source.file), ("charge", None));
+        assert!(worker.ledger.job_source(99).await.unwrap().is_none());
+        let zone = worker.ledger.timezone_of(Some(1), None).await.unwrap();
+        assert_eq!(zone.as_deref(), Some("UTC"));
+        let zone = worker.ledger.timezone_of(None, Some("w")).await.unwrap();
+        assert_eq!(zone.as_deref(), Some("UTC"));
+        assert_eq!(worker.ledger.timezone_of(None, None).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn numbers_that_are_no_receipt_are_kept_once_and_found() {
+    on_every_engine(|place| async move {
+        let worker = LedgerWorker::with_items(&place, 2).await;
+        let number = |name: &str, number: &str| GatewayNumber {
+            name: name.to_owned(),
+            number: number.to_owned(),
+        };
+        let claimed = worker.claim(at(1), 1).await.remove(0);
+        let moved = apply(
+            &claimed.item,
+            &Event::Answered(Answer::Accepted),
+            &policy(),
+            at(2),
+        );
+        let attempt = Attempt {
+            kind: AttemptKind::Call,
+            operation: "deduct".into(),
+            started_at: at(2),
+            ended_at: at(2),
+            answer: AnswerKind::Accepted,
+            code: String::new(),
+            http: Some(200),
+            evidence: String::new(),
+            numbers: vec![number(RECEIPT, "G-1"), number("customs", "C-1")],
+        };
+        let pending = Settlement::answered(&claimed, moved.unwrap(), attempt, None, at(2));
+        worker.ledger.settle(pending).await.unwrap();
+        let found = |text: &'static str| {
+            let ledger = worker.ledger.clone();
+            async move {
+                let text = SearchText {
+                    text: text.to_owned(),
+                    reference: text.to_lowercase(),
+                    reference_hash: None,
+                    exclusive_keys: Vec::new(),
+                    accounts: Vec::new(),
+                };
+                let query = SearchQuery {
+                    text: Some(text),
+                    filter: SearchFilter::default(),
+                    limit: 10,
+                };
+                let found = ledger.search(&query).await.unwrap();
+                let rows = found.items.rows.into_iter();
+                rows.map(|row| (row.item.id, row.matched))
+                    .collect::<Vec<_>>()
+            }
+        };
+        let named = |name: &str| MatchedBy::GatewayNumber {
+            name: name.to_owned(),
+        };
+        assert_eq!(found("G-1").await, [(claimed.id(), vec![named(RECEIPT)])]);
+        assert_eq!(found("C-1").await, [(claimed.id(), vec![named("customs")])]);
+        assert_eq!(found("C-2").await, []);
+        worker.assert_sound().await;
     });
 }
