@@ -184,7 +184,7 @@ async fn bare(config: &Path, items: u64) {
                     break;
                 }
                 let observed = account.gateway.call(&call(number)).await;
-                assert_eq!(observed.reached, Delivery::Replied);
+                assert_eq!(observed.delivery, Delivery::Replied);
             }
         });
     }

@@ -270,13 +270,13 @@ impl Gateways {
                 Some(_) | None => false,
             };
             // EGMS signs its refusal, which a client that digests otherwise cannot verify.
-            if is_refusal || matches!(seen.reached, Delivery::Unverified(_)) {
+            if is_refusal || matches!(seen.delivery, Delivery::Unverified(_)) {
                 refused.push(name);
             }
         }
         let (client, fake) = &self.cbtis;
         let (headers, body) = fake.notification("P-1").unwrap();
-        if client.read_notification(&headers, &body).reached != Delivery::Replied {
+        if client.read_notification(&headers, &body).delivery != Delivery::Replied {
             refused.push("cbtis");
         }
         refused

@@ -75,7 +75,7 @@ pub async fn plan_referring(
     let mut planning = ledger.plan(run).await.expect("a plan");
     let job = NewJob {
         file: None,
-        at_once: true,
+        planned_with_run: true,
         name: "charge".into(),
         kind: "deduct".into(),
         lane: "hk".into(),

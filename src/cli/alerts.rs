@@ -26,7 +26,7 @@ const RESEND: Duration = Duration::from_secs(30 * 86_400);
 #[derive(Debug, Args)]
 pub(super) struct AlertsArgs {
     #[command(subcommand)]
-    deed: AlertsCommand,
+    command: AlertsCommand,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,7 +83,7 @@ struct PreviewArgs {
 
 pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
-    match args.deed {
+    match args.command {
         AlertsCommand::Test(args) => test(&project, args).await,
         AlertsCommand::List(args) => list(&project, &args).await,
         AlertsCommand::Rules(args) => rules(&project, &args),

@@ -56,7 +56,7 @@ pub(super) struct RunOptions {
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    occasion: RunOptions,
+    options: RunOptions,
     /// How many rows to show of each kind, with whole reasons where more than 5: a number, or all.
     /// If not given, 5, and all in JSON
     #[arg(long, value_parser = rows)]
@@ -179,7 +179,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
 
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
-    let mut request = args.occasion.request(&project)?.preview();
+    let mut request = args.options.request(&project)?.preview();
     request.shown = SHOWN.max(args.shown());
     let engine = project
         .engine(project.ledger().await?, Clock::of_machine())

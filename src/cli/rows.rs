@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::errors::chain;
 use crate::export::ExportQuery;
-use crate::export::rows_to_mend::{FileAsked, RowsToMend, RowsToMendError, RowsWanted};
+use crate::export::rows_to_mend::{FileRequester, RowsToMend, RowsToMendError, RowsWanted};
 use crate::workflow::source::REASON;
 
 /// Arguments of `payrun rows`.
@@ -73,7 +73,7 @@ pub(super) async fn run(context: &Context, args: &RowsArgs) -> Result<Exit, Fail
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
     let engine = project.engine(ledger, Clock::System).await?;
-    let asked = FileAsked::Person(args.input.as_deref());
+    let asked = FileRequester::Person(args.input.as_deref());
     let wanted = if args.failed {
         RowsWanted::Failed
     } else {

@@ -32,7 +32,7 @@ use crate::yaml::scalars::duration;
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    occasion: RunOptions,
+    options: RunOptions,
     /// Plan nothing new; only finish what earlier runs left open
     #[arg(long, conflicts_with = "workflow")]
     resume: bool,
@@ -58,11 +58,11 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let mut request = if args.resume {
         None
     } else {
-        Some(args.occasion.request(&project)?)
+        Some(args.options.request(&project)?)
     };
     let ledger = project.ledger().await?;
     if let Some(request) = &mut request {
-        request.author = args.occasion.author(&ledger).await?;
+        request.author = args.options.author(&ledger).await?;
     }
     let engine = Arc::new(project.engine(ledger, Clock::of_machine()).await?);
     let node = engine

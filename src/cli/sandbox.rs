@@ -183,12 +183,12 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         wechat: Some(std::sync::Arc::clone(&sandbox)),
         ..others
     };
-    let herald = notifies.map(|address| {
+    let sender = notifies.map(|address| {
         tokio::spawn(NotificationSender::new(gateways.clone(), address, plan).run())
     });
     let served = server::serve(gateways, listener, shutdown).await;
-    if let Some(herald) = herald {
-        herald.abort();
+    if let Some(sender) = sender {
+        sender.abort();
     }
     served.map_err(|error| Failure::internal(&error))?;
     let totals = sandbox

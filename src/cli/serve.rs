@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     }
     uploads_open(&engine).await?;
     may_listen(&project, &engine.ledger, address).await?;
-    let tellers = tellers(&project, &engine)?;
+    let senders = senders(&project, &engine)?;
     let listener = Listener::bind(address, server.tls.as_ref(), &context.config).await;
     let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
     let node = engine
@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
         stop.wait_for(|stop| *stop).await.ok();
         plans.close();
     });
-    service.run(tellers, stopped).await;
+    service.run(senders, stopped).await;
     let served = served.await.map_err(|error| Failure::internal(&error))?;
     engine.ledger.clone().close().await;
     served.map_err(|error| Failure::internal(&error))?;
@@ -99,7 +99,7 @@ async fn uploads_open(engine: &Engine) -> Result<(), Failure> {
 }
 
 /// Those who write mails.
-fn tellers(project: &Project, engine: &Engine) -> Result<AlertSenders, Failure> {
+fn senders(project: &Project, engine: &Engine) -> Result<AlertSenders, Failure> {
     let (config, clock) = (&project.config, &engine.clock);
     let invalid = |error: NoticeError| Failure::invalid(super::exit::chain(&error));
     let place = config

@@ -34,7 +34,7 @@ const SHOWN: usize = 10;
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     #[command(flatten)]
-    occasion: RunOptions,
+    options: RunOptions,
     /// How many seeds to play
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     seeds: u64,
@@ -83,8 +83,8 @@ struct SimulationTotals {
 pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
     let project = Project::open(&context.config)?;
-    let mut request = args.occasion.request(&project)?;
-    if !args.occasion.has_date() {
+    let mut request = args.options.request(&project)?;
+    if !args.options.has_date() {
         // The same on every day.
         request.at = BEGIN;
     }

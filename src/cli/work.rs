@@ -89,7 +89,7 @@ async fn look(
     args: &WorkArgs,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), LedgerError> {
-    let mut teller = StatusPrinter {
+    let mut printer = StatusPrinter {
         quiet: args.quiet,
         last: None,
     };
@@ -98,7 +98,7 @@ async fn look(
             _ = stopped.wait_for(|stopped| *stopped) => break,
             () = tokio::time::sleep(TICK) => {}
         }
-        match open(engine, ticks, &mut teller).await {
+        match open(engine, ticks, &mut printer).await {
             Ok(0) if args.drain => break,
             Ok(_) => {}
             Err(error) if error.is_transient() => {
@@ -114,11 +114,11 @@ async fn look(
 async fn open(
     engine: &Engine,
     ticks: u32,
-    teller: &mut StatusPrinter,
+    printer: &mut StatusPrinter,
 ) -> Result<usize, LedgerError> {
     let open = engine.ledger.unfinished_runs().await?.len();
-    if ticks.is_multiple_of(TELL_TICKS) && !teller.quiet {
-        teller.tell(open, open_items(engine).await?);
+    if ticks.is_multiple_of(TELL_TICKS) && !printer.quiet {
+        printer.tell(open, open_items(engine).await?);
     }
     Ok(open)
 }

@@ -47,9 +47,9 @@ impl RowsWanted {
 
 /// Rows that are left out beside the failed ones, since nobody may give them again yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeftOutRows(BTreeMap<State, u64>);
+pub struct OmittedRows(BTreeMap<State, u64>);
 
-impl LeftOutRows {
+impl OmittedRows {
     /// A sentence for each kind; the gravest first.
     pub fn sentences(&self) -> Vec<String> {
         let of = |state| self.0.get(&state).copied().unwrap_or_default();
@@ -85,7 +85,7 @@ impl LeftOutRows {
 
 /// Who asks, and so where the file may lie.
 #[derive(Debug, Clone, Copy)]
-pub enum FileAsked<'a> {
+pub enum FileRequester<'a> {
     /// A person who types a command, and may say where it lies by now.
     Person(Option<&'a Path>),
     /// A caller of the API.
@@ -109,7 +109,7 @@ pub enum RowsToMendError {
     NothingRejected,
     /// None failed; what has not ended is named.
     #[error("no row of this run failed{}", .0.sentences().iter().map(|left| format!("; {left}")).collect::<String>())]
-    NothingFailed(LeftOutRows),
+    NothingFailed(OmittedRows),
     /// Several jobs read files.
     #[error("which job? it is one of {}", .0.join(", "))]
     WhichJob(Vec<String>),
@@ -129,7 +129,7 @@ pub struct RowsToMend {
     job: JobRow,
     wanted: RowsWanted,
     /// What is not among them, where those that failed are meant.
-    pub left_out: LeftOutRows,
+    pub left_out: OmittedRows,
 }
 
 impl RowsToMend {
@@ -146,7 +146,7 @@ impl RowsToMend {
         engine: &Engine,
         (run, job): (i64, Option<&str>),
         wanted: RowsWanted,
-        asked: FileAsked<'_>,
+        asked: FileRequester<'_>,
     ) -> Result<Self, RowsToMendError> {
         let ledger = &engine.ledger;
         if ledger.run(run).await?.is_none() {
@@ -155,8 +155,8 @@ impl RowsToMend {
         let jobs = ledger.jobs(run).await?;
         let (job, reading) = job_meant(&jobs, job)?;
         let left_out = match wanted {
-            RowsWanted::Rejected => LeftOutRows::default(),
-            RowsWanted::Failed => LeftOutRows(ledger.open_lines(job.id).await?),
+            RowsWanted::Rejected => OmittedRows::default(),
+            RowsWanted::Failed => OmittedRows(ledger.open_lines(job.id).await?),
         };
         let context = ExportContext {
             ledger: ledger.clone(),
@@ -274,11 +274,11 @@ fn job_meant<'a>(
 async fn the_file(
     engine: &Engine,
     reading: &FileReading,
-    asked: FileAsked<'_>,
+    asked: FileRequester<'_>,
 ) -> Result<StagedFile, RowsToMendError> {
     let (input, reach) = match asked {
-        FileAsked::Person(input) => (input, FileReach::Person),
-        FileAsked::Caller => {
+        FileRequester::Person(input) => (input, FileReach::Person),
+        FileRequester::Caller => {
             let folders = std::iter::once(&engine.config.folder).chain(&engine.config.inputs);
             (None, FileReach::Caller(folders.cloned().collect()))
         }
@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_named_first_and_what_has_not_ended_together() {
-        let left_out = LeftOutRows(BTreeMap::from([
+        let left_out = OmittedRows(BTreeMap::from([
             (State::Planned, 2),
             (State::Pending, 3),
             (State::NeedsReview, 1),
@@ -451,6 +451,6 @@ mod tests {
                 "5 rows have not ended and are left out: they may still be carried out as they were planned",
             ]
         );
-        assert!(LeftOutRows::default().sentences().is_empty());
+        assert!(OmittedRows::default().sentences().is_empty());
     }
 }

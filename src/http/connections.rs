@@ -463,7 +463,7 @@ pub(super) async fn watch(
     request: Request,
     next: Next,
 ) -> Response {
-    // Where nobody keeps the door, nothing is noted.
+    // Where there is no limit, nothing is noted.
     let Some(Extension(place)) = place else {
         return next.run(request).await;
     };

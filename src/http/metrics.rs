@@ -22,7 +22,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     app.engine().metrics.register(&mut registry);
     let gauges = Gauges::new(&mut registry);
     gauges.fill(app.engine()).await?;
-    for (gateway, answered) in app.door.answered() {
+    for (gateway, answered) in app.webhook_limiter.answered() {
         let webhooks::WebhookAnswerCounts {
             taken,
             refused,

@@ -73,7 +73,7 @@ pub struct App {
     /// Files on their way.
     arriving: Arc<Quota>,
     uploads: Arc<tokio::sync::Semaphore>,
-    door: Arc<webhooks::WebhookLimiter>,
+    webhook_limiter: Arc<webhooks::WebhookLimiter>,
     ready: Arc<health::ReadinessCache>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
@@ -95,7 +95,7 @@ impl App {
             exports,
             arriving,
             uploads,
-            door: Arc::default(),
+            webhook_limiter: Arc::default(),
             ready: Arc::default(),
             planning: Arc::default(),
             stop,
@@ -117,7 +117,8 @@ pub fn router(app: App, listen: IpAddr) -> Router {
     let (api, document) = api::router(&app);
     // Anybody may ask for it: it is written once.
     let document = printable_json::Constant::of(&document.to_json().unwrap_or_default());
-    let notifications = webhooks::router(Arc::clone(app.engine()), Arc::clone(&app.door));
+    let notifications =
+        webhooks::router(Arc::clone(app.engine()), Arc::clone(&app.webhook_limiter));
     let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
     Router::new()
         .merge(api)
@@ -207,17 +208,17 @@ impl Listener {
                 ending.graceful_shutdown(Some(GRACE));
             }
         });
-        let doorkeeper = ConnectionLimit::new(app.engine().config.server.connections);
+        let limit = ConnectionLimit::new(app.engine().config.server.connections);
         let listen = self.listener.local_addr()?.ip();
         let service = router(app, listen).into_make_service_with_connect_info::<SocketAddr>();
         let server = axum_server::from_tcp(self.listener)?
             .handle(handle)
-            .acceptor(doorkeeper);
+            .acceptor(limit);
         let served = match self.tls {
             Some(tls) => {
                 let acceptor = tls.acceptor();
                 tokio::select! {
-                    served = http1(server.map(|door| acceptor.acceptor(door))).serve(service) => served,
+                    served = http1(server.map(|inner| acceptor.acceptor(inner))).serve(service) => served,
                     never = tls.renew_forever() => match never {},
                 }
             }

@@ -134,49 +134,49 @@ type WebhookState = (Arc<Engine>, Arc<WebhookLimiter>);
 /// The route. What is kept here is applied by [`Engine::process_notifications`].
 pub fn router<Outer: Clone + Send + Sync + 'static>(
     engine: Arc<Engine>,
-    door: Arc<WebhookLimiter>,
+    limiter: Arc<WebhookLimiter>,
 ) -> Router<Outer> {
     Router::new()
         .route("/notify/{gateway}", post(answer))
-        .with_state((engine, door))
+        .with_state((engine, limiter))
 }
 
 async fn answer(
-    State((engine, door)): State<WebhookState>,
+    State((engine, limiter)): State<WebhookState>,
     Path(account): Path<String>,
     request: Request,
 ) -> Response {
     let Some(known) = engine.accounts.get(&account) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let manners = known.gateway.manners();
+    let protocol = known.gateway.notification_protocol();
     let place = request.extensions().get::<Arc<Connection>>().cloned();
     let taking = receive(
         &engine,
-        &door,
+        &limiter,
         &account,
-        manners.takes(content_type(request.headers())),
+        protocol.takes(content_type(request.headers())),
         request,
     );
     let outcome = match tokio::time::timeout(ANSWER_WITHIN, taking).await {
         Ok(outcome) => outcome,
         Err(_) => WebhookOutcome::Failed("it took too long".to_owned()),
     };
-    door.count(&account, engine.clock.now(), &outcome);
+    limiter.count(&account, engine.clock.now(), &outcome);
     if let (WebhookOutcome::Taken, Some(place)) = (&outcome, place) {
         place.know();
     }
     match outcome {
-        WebhookOutcome::Taken => reply(StatusCode::OK, manners.taken),
-        WebhookOutcome::Unfit(status, _) => reply(status, manners.refused),
-        WebhookOutcome::Refused(_) => reply(StatusCode::UNAUTHORIZED, manners.refused),
-        WebhookOutcome::Failed(_) => reply(StatusCode::SERVICE_UNAVAILABLE, manners.refused),
+        WebhookOutcome::Taken => reply(StatusCode::OK, protocol.taken),
+        WebhookOutcome::Unfit(status, _) => reply(status, protocol.refused),
+        WebhookOutcome::Refused(_) => reply(StatusCode::UNAUTHORIZED, protocol.refused),
+        WebhookOutcome::Failed(_) => reply(StatusCode::SERVICE_UNAVAILABLE, protocol.refused),
     }
 }
 
 async fn receive(
     engine: &Engine,
-    door: &WebhookLimiter,
+    limiter: &WebhookLimiter,
     account: &str,
     fits: bool,
     request: Request<Body>,
@@ -194,8 +194,8 @@ async fn receive(
         return WebhookOutcome::Unfit(StatusCode::PAYLOAD_TOO_LARGE, why);
     };
     // Whoever sends slowly keeps nobody from a place.
-    let Ok(_place) = door.places.acquire().await else {
-        return WebhookOutcome::Failed("the door is closed".to_owned());
+    let Ok(_place) = limiter.places.acquire().await else {
+        return WebhookOutcome::Failed("it takes no notifications any more".to_owned());
     };
     match engine.receive(account, &parts.headers, body).await {
         Ok(ReceiveOutcome::Kept) => WebhookOutcome::Taken,

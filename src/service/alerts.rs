@@ -34,17 +34,17 @@ pub struct AlertSenders {
     pub direct: Arc<EmergencyMailer>,
 }
 
-pub(super) async fn run(service: Service, tellers: AlertSenders, stop: watch::Receiver<bool>) {
+pub(super) async fn run(service: Service, senders: AlertSenders, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
     let looking = super::periodic::run_periodically(&health, "alerts", stop.clone(), || {
-        look(&service, &tellers.notices)
+        look(&service, &senders.notices)
     });
     let delivering = super::periodic::run_periodically(&health, "mails", stop.clone(), || async {
-        tellers.notices.deliver().await?;
+        senders.notices.deliver().await?;
         Ok(TICK)
     });
     let telling = super::periodic::run_periodically(&health, "disk and database", stop, || async {
-        tellers.direct.report(&emergencies(&service).await).await;
+        senders.direct.report(&emergencies(&service).await).await;
         Ok(TICK)
     });
     tokio::join!(looking, delivering, telling);

@@ -57,9 +57,9 @@ impl Service {
 
     /// Does everything until told to stop: then nothing new is sent, and what is under way is
     /// settled.
-    pub async fn run(&self, tellers: AlertSenders, stop: watch::Receiver<bool>) {
+    pub async fn run(&self, senders: AlertSenders, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
-        duties.spawn(alerts::run(self.clone(), tellers, stop.clone()));
+        duties.spawn(alerts::run(self.clone(), senders, stop.clone()));
         duties.spawn(schedules::run(self.clone(), stop.clone()));
         duties.spawn(housekeeping::run(self.clone(), stop.clone()));
         duties.spawn(reports::want_months(self.clone(), stop.clone()));

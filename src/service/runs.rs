@@ -22,9 +22,10 @@ pub(super) async fn run(service: Service, stop: watch::Receiver<bool>) {
         engine.advance_runs(engine.clock.now()).await?;
         Ok::<_, LedgerError>(TICK)
     });
-    let burying = super::periodic::run_periodically(&health, "dead processes", stop, || async {
-        engine.reap_dead_nodes(engine.clock.now()).await?;
-        Ok(TAKE_OVER)
-    });
-    tokio::join!(ending, burying);
+    let taking_over =
+        super::periodic::run_periodically(&health, "dead processes", stop, || async {
+            engine.reap_dead_nodes(engine.clock.now()).await?;
+            Ok(TAKE_OVER)
+        });
+    tokio::join!(ending, taking_over);
 }

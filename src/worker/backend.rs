@@ -233,8 +233,8 @@ async fn try_fetch(
     let now = lane.engine.clock.now();
     if !jobs.are_fresh(now) {
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
-        lane.keep_seats(&open);
-        jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
+        lane.keep_open_jobs(&open);
+        jobs.open = open.into_iter().filter(|job| lane.takes_job(job)).collect();
         lane.limit(
             lane.engine
                 .ledger

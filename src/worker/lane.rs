@@ -24,7 +24,7 @@ pub struct Lane {
     allowed: AtomicUsize,
     jobs: Mutex<HashMap<i64, JobSlots>>,
     /// Jobs of another account, which were told of.
-    strangers: Mutex<HashSet<i64>>,
+    foreign: Mutex<HashSet<i64>>,
     failure: watch::Sender<Option<LedgerError>>,
 }
 
@@ -47,7 +47,7 @@ impl Lane {
             freed: AtomicWaker::new(),
             calls: AtomicUsize::new(0),
             jobs: Mutex::new(HashMap::new()),
-            strangers: Mutex::new(HashSet::new()),
+            foreign: Mutex::new(HashSet::new()),
             failure: watch::Sender::new(None),
         }
     }
@@ -73,12 +73,12 @@ impl Lane {
 
     /// How many items of a job are claimed and not called for, or under way.
     pub(super) fn taken_of(&self, job_id: i64) -> usize {
-        self.seats().get(&job_id).map_or(0, |seat| seat.taken)
+        self.slots().get(&job_id).map_or(0, |slot| slot.taken)
     }
 
     /// Remembers a job; false if its kind is not known here, or not done on this account, or was
     /// planned for another.
-    pub(super) fn seat(&self, job: &OpenJob) -> bool {
+    pub(super) fn takes_job(&self, job: &OpenJob) -> bool {
         let known = self.engine.job_kinds.by_name.get(&job.kind);
         let Some(kind) = known.filter(|kind| kind.gateways.contains_key(self.account.kind)) else {
             return false;
@@ -95,17 +95,17 @@ impl Lane {
             kind: Arc::clone(kind),
             policy: Arc::clone(&job.policy),
         };
-        self.seats()
+        self.slots()
             .entry(job.id)
             .or_insert(JobSlots { work, taken: 0 });
         true
     }
 
     /// Forgets the jobs that are no longer open and have nothing under way.
-    pub(super) fn keep_seats(&self, open: &[OpenJob]) {
+    pub(super) fn keep_open_jobs(&self, open: &[OpenJob]) {
         let open: HashSet<i64> = open.iter().map(|job| job.id).collect();
-        self.seats()
-            .retain(|id, seat| seat.taken > 0 || open.contains(id));
+        self.slots()
+            .retain(|id, slot| slot.taken > 0 || open.contains(id));
     }
 
     fn tell_of_another_account(&self, job: &OpenJob) {
@@ -119,19 +119,17 @@ impl Lane {
     }
 
     fn foreign_jobs(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
-        self.strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn work_of(&self, job_id: i64) -> Option<JobContext> {
-        self.seats().get(&job_id).map(|seat| seat.work.clone())
+        self.slots().get(&job_id).map(|slot| slot.work.clone())
     }
 
     /// An item of a job was claimed.
     pub(super) fn take(&self, job_id: i64) {
-        if let Some(seat) = self.seats().get_mut(&job_id) {
-            seat.taken += 1;
+        if let Some(slot) = self.slots().get_mut(&job_id) {
+            slot.taken += 1;
         }
     }
 
@@ -143,8 +141,8 @@ impl Lane {
     /// Its call has ended.
     pub(super) fn end(&self, job_id: i64) {
         self.calls.fetch_sub(1, Ordering::SeqCst);
-        if let Some(seat) = self.seats().get_mut(&job_id) {
-            seat.taken = seat.taken.saturating_sub(1);
+        if let Some(slot) = self.slots().get_mut(&job_id) {
+            slot.taken = slot.taken.saturating_sub(1);
         }
         self.freed.wake();
     }
@@ -169,7 +167,7 @@ impl Lane {
         self.failure.send_replace(None)
     }
 
-    fn seats(&self) -> std::sync::MutexGuard<'_, HashMap<i64, JobSlots>> {
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<i64, JobSlots>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::ledger::on_every_engine;
 use crate::support::by;
-use crate::support::scripted_gateway::{Teller, hkd, payment, refuses, shows};
+use crate::support::scripted_gateway::{ScriptedProcess, hkd, payment, refuses, shows};
 
 /// A gateway that says the same to every call of an operation.
 fn says(
@@ -33,7 +33,7 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
         let ledger: Arc<OnceCell<Ledger>> = Arc::default();
         ledger.set(place.open().await).unwrap();
         let other = Arc::clone(&ledger);
-        let teller = Teller::at(&place, "egms", move |call| {
+        let process = ScriptedProcess::at(&place, "egms", move |call| {
             let ledger = Arc::clone(&other);
             Box::pin(async move {
                 if call.operation == "cancel_check" {
@@ -52,16 +52,16 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
             })
         })
         .await;
-        let job = teller
+        let job = process
             .plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))])
             .await;
-        teller.work(job, "cancel").await;
+        process.work(job, "cancel").await;
         assert_eq!(
-            teller.heard(),
+            process.heard(),
             ["cancel_check"],
             "nothing is sent after the withdrawal"
         );
-        let item = teller.item(1).await;
+        let item = process.item(1).await;
         assert_eq!(item.state, State::Cancelled);
         assert!(
             item.reason
@@ -70,7 +70,7 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
                 .starts_with("withdrawn by ann: "),
             "{item:?}"
         );
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }
 
@@ -78,24 +78,24 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
 #[test]
 fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
     on_every_engine(|place| async move {
-        let teller = Teller::at(&place, "wechat", says(|_| shows("SUCCESS"))).await;
-        let job = teller
+        let process = ScriptedProcess::at(&place, "wechat", says(|_| shows("SUCCESS"))).await;
+        let job = process
             .plan(
                 "terminate",
                 &[("C-1", None, json!({ "contract_id": "C-1", "reason": "x" }))],
             )
             .await;
-        let claimed = teller.claim(job, "terminate", 1).await.remove(0);
-        teller
+        let claimed = process.claim(job, "terminate", 1).await.remove(0);
+        process
             .ledger()
-            .apply_action(1, &OperatorAction::Cancel, &by("ann"), teller.now())
+            .apply_action(1, &OperatorAction::Cancel, &by("ann"), process.now())
             .await
             .unwrap();
-        teller.set(1);
-        teller.perform(&claimed, "terminate").await;
-        assert_eq!(teller.heard(), Vec::<String>::new());
-        assert_eq!(teller.item(1).await.state, State::Cancelled);
-        teller.assert_sound().await;
+        process.set(1);
+        process.perform(&claimed, "terminate").await;
+        assert_eq!(process.heard(), Vec::<String>::new());
+        assert_eq!(process.item(1).await.state, State::Cancelled);
+        process.assert_sound().await;
     });
 }
 
@@ -137,36 +137,36 @@ fn names(reason: Option<&str>, words: &[&str]) {
 fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_gateway_are_a_persons()
  {
     on_every_engine(|place| async move {
-        let teller = Teller::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
-        let first = teller
+        let process = ScriptedProcess::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
+        let first = process
             .plan_refund("R-1", "P-1", "5.00", Some("12.50"))
             .await;
-        teller.work(first, "refund").await;
+        process.work(first, "refund").await;
         assert_eq!(
-            teller.heard(),
+            process.heard(),
             ["any_order", "any_order"],
             "it is asked again before it is refused"
         );
-        let item = teller.item(1).await;
+        let item = process.item(1).await;
         assert_eq!(item.state, State::NeedsReview);
         names(
             item.reason.as_deref(),
             &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD", "payrun retry"],
         );
         // Another batch sends nothing of it either, whatever its rows say.
-        let second = teller.plan_refund("R-2", "P-1", "5.00", None).await;
-        teller.work(second, "refund").await;
-        assert_eq!(teller.heard(), Vec::<String>::new());
-        assert_eq!(teller.item(2).await.state, State::NeedsReview);
+        let second = process.plan_refund("R-2", "P-1", "5.00", None).await;
+        process.work(second, "refund").await;
+        assert_eq!(process.heard(), Vec::<String>::new());
+        assert_eq!(process.item(2).await.state, State::NeedsReview);
         // A person's retry asks anew, at once; what was said twice is so.
         for id in [1, 2] {
-            teller
+            process
                 .ledger()
-                .apply_action(id, &OperatorAction::Retry, &by("ann"), teller.now())
+                .apply_action(id, &OperatorAction::Retry, &by("ann"), process.now())
                 .await
                 .unwrap();
         }
-        let item = teller.item(1).await;
+        let item = process.item(1).await;
         names(
             item.reason.as_deref(),
             &[
@@ -175,15 +175,15 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
                 "13.50 HKD",
             ],
         );
-        teller.work(first, "refund").await;
-        let mut calls = teller.calls();
+        process.work(first, "refund").await;
+        let mut calls = process.calls();
         let heard: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(
             heard,
             ["refund_query", "any_order", "refund"],
             "no grace period is waited for: nothing was sent"
         );
-        let events = teller.ledger().events(1).await.unwrap();
+        let events = process.ledger().events(1).await.unwrap();
         let looked_up = "its payment was looked up again: 12.50 HKD was paid";
         assert!(
             events
@@ -192,11 +192,11 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
             "{events:?}"
         );
         for seconds in (0..2_000).step_by(50) {
-            teller.set(seconds);
-            teller.work(first, "refund").await;
-            teller.work(second, "refund").await;
+            process.set(seconds);
+            process.work(first, "refund").await;
+            process.work(second, "refund").await;
         }
-        calls.extend(teller.calls());
+        calls.extend(process.calls());
         let sent: Vec<Call> = calls
             .into_iter()
             .filter(|call| call.operation == "refund")
@@ -206,14 +206,14 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
             sent.iter().all(|call| call.input["paid"] == "12.50"),
             "{sent:?}"
         );
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }
 
 #[test]
 fn a_code_that_no_table_lists_sends_the_item_to_review_with_the_gateways_own_words() {
     on_every_engine(|place| async move {
-        let teller = Teller::at(
+        let process = ScriptedProcess::at(
             &place,
             "wechat",
             says(|call| match call.operation.as_str() {
@@ -225,24 +225,24 @@ fn a_code_that_no_table_lists_sends_the_item_to_review_with_the_gateways_own_wor
             }),
         )
         .await;
-        let job = teller
+        let job = process
             .plan(
                 "deduct",
                 &[("D-1", Some(hkd("5.00")), json!({ "contract_id": "C-1" }))],
             )
             .await;
         for minutes in 0..300 {
-            teller.set(minutes * 60);
-            teller.work(job, "deduct").await;
-            if teller.item(1).await.state == State::NeedsReview {
+            process.set(minutes * 60);
+            process.work(job, "deduct").await;
+            if process.item(1).await.state == State::NeedsReview {
                 break;
             }
         }
-        let item = teller.item(1).await;
+        let item = process.item(1).await;
         assert_eq!(item.state, State::NeedsReview, "{:?}", item.reason);
         let words = "which no outcome table lists, and the gateway has no such order; its words were: channel closed for good";
         names(item.reason.as_deref(), &["answered BRAND_NEW", words]);
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }
 
@@ -269,7 +269,7 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
     on_every_engine(|place| async move {
         let orders: Arc<Mutex<Vec<String>>> = Arc::default();
         let known = Arc::clone(&orders);
-        let teller = Teller::at(
+        let process = ScriptedProcess::at(
             &place,
             "wechat",
             says(move |call| {
@@ -294,17 +294,17 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
         };
         let window = json!({ "from": "2023-11-15", "to": "2023-11-15" });
         let work = async |kind: &'static str, item| {
-            let job = teller.plan(kind, &[item]).await;
-            teller.work(job, kind).await;
+            let job = process.plan(kind, &[item]).await;
+            process.work(job, kind).await;
         };
-        teller.set(3_600);
+        process.set(3_600);
         work("deduct", deduct("C-1")).await;
-        teller.set(7_200);
+        process.set(7_200);
         work("statement", statement("early")).await;
-        teller.set(10_800);
+        process.set(10_800);
         work("deduct", deduct("C-2")).await;
         work("reconcile", ("at once", None, window.clone())).await;
-        let (early, at_once) = (teller.item(2).await, teller.item(4).await);
+        let (early, at_once) = (process.item(2).await, process.item(4).await);
         let fact = |item: &payrun::ledger::ItemRow, name: &str| -> serde_json::Value {
             let result: serde_json::Value =
                 serde_json::from_str(item.result.as_deref().unwrap_or("{}")).unwrap();
@@ -321,10 +321,10 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
             "{at_once:?}"
         );
         // A quarter past ten of the next day.
-        teller.set(101_000);
+        process.set(101_000);
         work("statement", statement("whole")).await;
         work("reconcile", ("afterwards", None, window)).await;
-        let (whole, afterwards) = (teller.item(5).await, teller.item(6).await);
+        let (whole, afterwards) = (process.item(5).await, process.item(6).await);
         assert_eq!(
             (whole.state, fact(&whole, "lines")),
             (State::Succeeded, 2.into()),
@@ -339,7 +339,7 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
             .map(|file| file.as_str().unwrap().to_owned());
         assert_ne!(files[0], files[1]);
         for (file, lines) in files.iter().zip([2, 3]) {
-            let kept = std::fs::read_to_string(teller.path(file)).unwrap();
+            let kept = std::fs::read_to_string(process.path(file)).unwrap();
             assert_eq!(kept.lines().count(), lines, "{file}");
         }
     });
@@ -348,44 +348,44 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
 #[test]
 fn a_refund_that_the_gateway_refuses_is_held_against_a_new_look_up_of_its_payment() {
     on_every_engine(|place| async move {
-        let teller = Teller::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
-        let job = teller.plan_refund("R-1", "P-1", "5.00", None).await;
-        teller.work(job, "refund").await;
-        assert_eq!(teller.heard(), ["any_order", "refund", "any_order"]);
-        let item = teller.item(1).await;
+        let process = ScriptedProcess::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
+        let job = process.plan_refund("R-1", "P-1", "5.00", None).await;
+        process.work(job, "refund").await;
+        assert_eq!(process.heard(), ["any_order", "refund", "any_order"]);
+        let item = process.item(1).await;
         assert_eq!(item.state, State::NeedsReview);
         names(
             item.reason.as_deref(),
             &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD"],
         );
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }
 
 #[test]
 fn a_row_that_is_wrong_fails_once_the_gateway_has_said_so_twice_and_names_both_amounts() {
     on_every_engine(|place| async move {
-        let teller = Teller::at(&place, "wechat", misreads(&["12.50"])).await;
-        let wrong = teller
+        let process = ScriptedProcess::at(&place, "wechat", misreads(&["12.50"])).await;
+        let wrong = process
             .plan_refund("R-1", "P-1", "5.00", Some("21.50"))
             .await;
-        teller.work(wrong, "refund").await;
-        assert_eq!(teller.heard(), ["any_order", "any_order"]);
-        let item = teller.item(1).await;
+        process.work(wrong, "refund").await;
+        assert_eq!(process.heard(), ["any_order", "any_order"]);
+        let item = process.item(1).await;
         assert_eq!(item.state, State::Failed);
         names(
             item.reason.as_deref(),
             &["OTHER_AMOUNT_PAID", "21.50", "12.50 HKD"],
         );
-        let above = teller.plan_refund("R-2", "P-1", "12.51", None).await;
-        teller.work(above, "refund").await;
-        let item = teller.item(2).await;
+        let above = process.plan_refund("R-2", "P-1", "12.51", None).await;
+        process.work(above, "refund").await;
+        let item = process.item(2).await;
         assert_eq!(item.state, State::Failed);
         names(
             item.reason.as_deref(),
             &["EXCEEDS_PAYMENT", "12.51 HKD", "12.50 HKD"],
         );
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }
 
@@ -396,7 +396,7 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
             let place = place.fresh().await;
             let clock: Arc<Mutex<Option<payrun::clock::Clock>>> = Arc::default();
             let slow = Arc::clone(&clock);
-            let teller = Teller::at(
+            let process = ScriptedProcess::at(
                 &place,
                 "wechat",
                 says(move |call| match call.operation.as_str() {
@@ -415,30 +415,30 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
                 }),
             )
             .await;
-            *clock.lock().unwrap() = Some(teller.engine.clock.clone());
-            let first = teller.plan_refund("R-1", "P-1", "5.00", None).await;
-            teller.set(1);
-            teller.work(first, "refund").await;
-            assert_eq!(teller.heard(), ["any_order", "refund"]);
+            *clock.lock().unwrap() = Some(process.engine.clock.clone());
+            let first = process.plan_refund("R-1", "P-1", "5.00", None).await;
+            process.set(1);
+            process.work(first, "refund").await;
+            assert_eq!(process.heard(), ["any_order", "refund"]);
             // The gateway may have had it at 10; where the reply was lost it is learnt at 30.
             let known = if lost { 30 } else { 10 };
-            teller.set(known);
-            teller.work(first, "refund").await;
-            teller.heard();
-            let second = teller.plan_refund("R-2", "P-1", "5.00", None).await;
+            process.set(known);
+            process.work(first, "refund").await;
+            process.heard();
+            let second = process.plan_refund("R-2", "P-1", "5.00", None).await;
             for seconds in known..known + 63 {
-                teller.set(seconds);
-                teller.work(second, "refund").await;
+                process.set(seconds);
+                process.work(second, "refund").await;
                 assert_eq!(
-                    teller.heard(),
+                    process.heard(),
                     Vec::<String>::new(),
                     "a minute and a margin after {known}: {seconds}"
                 );
             }
-            teller.set(known + 63);
-            teller.work(second, "refund").await;
-            assert_eq!(teller.heard(), ["refund"]);
-            teller.assert_sound().await;
+            process.set(known + 63);
+            process.work(second, "refund").await;
+            assert_eq!(process.heard(), ["refund"]);
+            process.assert_sound().await;
         }
     });
 }
@@ -455,7 +455,7 @@ fn a_payment_is_not_withdrawn_before_the_gateway_lets_it_be() {
             (json!("deduction"), 0),
         ] {
             let place = place.fresh().await;
-            let teller = Teller::at(
+            let process = ScriptedProcess::at(
                 &place,
                 "wechat",
                 says(|call| match call.operation.as_str() {
@@ -467,32 +467,32 @@ fn a_payment_is_not_withdrawn_before_the_gateway_lets_it_be() {
                 }),
             )
             .await;
-            let pay = teller
+            let pay = process
                 .plan("pay", &[("P-1", Some(hkd("10.00")), json!({}))])
                 .await;
-            teller.set(100);
-            let order = teller.item(1).await.order_no.unwrap();
-            let claimed = teller.claim(pay, "pay", 1).await.remove(0);
-            teller.perform(&claimed, "pay").await;
-            teller.heard();
+            process.set(100);
+            let order = process.item(1).await.order_no.unwrap();
+            let claimed = process.claim(pay, "pay", 1).await.remove(0);
+            process.perform(&claimed, "pay").await;
+            process.heard();
             let input = if way.is_null() {
                 json!({ "out_trade_no": order })
             } else {
                 json!({ "out_trade_no": order, "way": way })
             };
-            let cancel = teller.plan("cancel", &[("P-1", None, input)]).await;
+            let cancel = process.plan("cancel", &[("P-1", None, input)]).await;
             // The payment was made within the ten seconds that its call may take.
             let first = if age == 0 { 100 } else { 110 + age };
-            teller.work(cancel, "cancel").await;
+            process.work(cancel, "cancel").await;
             for seconds in [first - 1, first] {
                 if seconds > 100 {
-                    assert_eq!(teller.heard(), Vec::<String>::new(), "{way} {seconds}");
+                    assert_eq!(process.heard(), Vec::<String>::new(), "{way} {seconds}");
                 }
-                teller.set(seconds.max(100));
-                teller.work(cancel, "cancel").await;
+                process.set(seconds.max(100));
+                process.work(cancel, "cancel").await;
             }
-            assert_eq!(teller.heard(), ["cancel"], "{way}");
-            teller.assert_sound().await;
+            assert_eq!(process.heard(), ["cancel"], "{way}");
+            process.assert_sound().await;
         }
     });
 }
@@ -504,21 +504,21 @@ fn a_withdrawal_that_is_refused_as_too_early_is_sent_again() {
     on_every_engine(|place| async move {
         for http in [400, 403] {
             let place = place.fresh().await;
-            let teller = Teller::at(
+            let process = ScriptedProcess::at(
                 &place,
                 "wechat",
                 says(move |_| refuses(http, "INVALID_REQUEST")),
             )
             .await;
-            let job = teller
+            let job = process
                 .plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))])
                 .await;
             for seconds in (0..=300).step_by(10) {
-                teller.set(seconds);
-                teller.work(job, "cancel").await;
+                process.set(seconds);
+                process.work(job, "cancel").await;
             }
-            assert_eq!(teller.item(1).await.state, State::Planned, "{http}");
-            assert!(teller.heard().len() > 5);
+            assert_eq!(process.item(1).await.state, State::Planned, "{http}");
+            assert!(process.heard().len() > 5);
         }
     });
 }
@@ -538,7 +538,7 @@ fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
         ];
         for (way, shown, refunded, end) in cases {
             let place = place.fresh().await;
-            let teller = Teller::at(
+            let process = ScriptedProcess::at(
                 &place,
                 "wechat",
                 says(move |call| match call.operation.as_str() {
@@ -553,22 +553,22 @@ fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
             )
             .await;
             if refunded {
-                let refund = teller.plan_refund("R-1", "P-1", "1.00", None).await;
-                teller.work(refund, "refund").await;
+                let refund = process.plan_refund("R-1", "P-1", "1.00", None).await;
+                process.work(refund, "refund").await;
             }
-            let job = teller
+            let job = process
                 .plan(
                     "cancel",
                     &[("P-1", None, json!({ "out_trade_no": "P-1", "way": way }))],
                 )
                 .await;
             for seconds in [0, 20, 40] {
-                teller.set(seconds);
-                teller.work(job, "cancel").await;
+                process.set(seconds);
+                process.work(job, "cancel").await;
             }
-            let item = teller.item(if refunded { 2 } else { 1 }).await;
+            let item = process.item(if refunded { 2 } else { 1 }).await;
             assert_eq!(item.state, end, "{way} {shown} {refunded}: {item:?}");
-            teller.assert_sound().await;
+            process.assert_sound().await;
         }
     });
 }
@@ -581,7 +581,7 @@ fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
         let asked: Arc<AtomicUsize> = Arc::default();
         let counted = Arc::clone(&asked);
         let closed: Mutex<HashSet<String>> = Mutex::default();
-        let teller = Teller::at(
+        let process = ScriptedProcess::at(
             &place,
             "wechat",
             says(move |call| match call.operation.as_str() {
@@ -607,18 +607,18 @@ fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
         )
         .await;
         let day = std::time::Duration::from_secs(86_400);
-        let teller = teller.with_dunning(vec![day]);
-        let job = teller
+        let process = process.with_dunning(vec![day]);
+        let job = process
             .plan(
                 "deduct",
                 &[("K-1", Some(hkd("10.00")), json!({ "contract_id": "C-1" }))],
             )
             .await;
         for hours in 0..72 {
-            teller.set(hours * 3_600);
-            teller.work(job, "deduct").await;
+            process.set(hours * 3_600);
+            process.work(job, "deduct").await;
         }
-        let item = teller.item(1).await;
+        let item = process.item(1).await;
         assert_eq!(item.state, State::Failed, "{item:?}");
         assert_eq!(
             asked.load(Ordering::SeqCst),
@@ -626,7 +626,7 @@ fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
             "the payer was asked twice: {item:?}"
         );
         assert!(item.order_no.unwrap().ends_with("-3"));
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }
 
@@ -639,7 +639,7 @@ fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well
         let have = Arc::clone(&funds);
         let sent: Arc<AtomicUsize> = Arc::default();
         let counted = Arc::clone(&sent);
-        let teller = Teller::at(
+        let process = ScriptedProcess::at(
             &place,
             "wechat",
             says(move |call| match call.operation.as_str() {
@@ -669,12 +669,12 @@ fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well
                     json!({ "out_trade_no": of }),
                 ));
             }
-            jobs.push(teller.plan("refund", &rows).await);
+            jobs.push(process.plan("refund", &rows).await);
         }
         let work = async |seconds: u64| {
-            teller.set(seconds);
+            process.set(seconds);
             for job in &jobs {
-                teller.work(*job, "refund").await;
+                process.work(*job, "refund").await;
             }
             sent.swap(0, Ordering::SeqCst)
         };
@@ -689,6 +689,6 @@ fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well
         assert_eq!(work(3_800).await, 1, "one tries again");
         funds.store(1, Ordering::SeqCst);
         assert_eq!(work(9_000).await, 10, "one tries, and all follow");
-        teller.assert_sound().await;
+        process.assert_sound().await;
     });
 }

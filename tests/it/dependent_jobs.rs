@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::ledger::ledger_fixture::{answered, done, item, job, run};
 use crate::ledger::on_every_engine;
 use crate::support::gateways::{Rig, assert_at_rest, moved, text_of, under_each_fault};
-use crate::support::scripted_gateway::Teller;
+use crate::support::scripted_gateway::ScriptedProcess;
 
 /// How often an end between two looks is tried.
 const ROUNDS: u64 = 60;
@@ -269,10 +269,14 @@ fn an_item_that_cannot_be_read_stops_the_job_that_takes_its_items_from_it_and_is
 #[test]
 fn a_job_whose_last_need_ends_between_two_looks_is_not_waited_for_in_vain() {
     on_every_engine(|place| async move {
-        let teller = Teller::at(&place, "wechat", |_| panic!("nobody calls")).await;
+        let process = ScriptedProcess::at(&place, "wechat", |_| panic!("nobody calls")).await;
         let lanes = BTreeSet::from(["hk".to_owned()]);
         for round in 0..ROUNDS {
-            let mut planning = teller.ledger().plan(run(&round.to_string())).await.unwrap();
+            let mut planning = process
+                .ledger()
+                .plan(run(&round.to_string()))
+                .await
+                .unwrap();
             let run_id = planning.run_id();
             let first = planning.job(job("first")).await.unwrap();
             let second = NewJob {
@@ -287,18 +291,18 @@ fn a_job_whose_last_need_ends_between_two_looks_is_not_waited_for_in_vain() {
                 planning.job_planned(id, before, None).await.unwrap();
             }
             planning.commit().await.unwrap();
-            let claimed = teller.claim(first, "deduct", 1).await.remove(0);
+            let claimed = process.claim(first, "deduct", 1).await.remove(0);
             let settled = AtomicBool::new(false);
             let settle = async {
                 tokio::time::sleep(Duration::from_micros(round * 50)).await;
-                let settlement = answered(&claimed, done(), teller.now());
-                teller.ledger().settle(settlement).await.unwrap();
+                let settlement = answered(&claimed, done(), process.now());
+                process.ledger().settle(settlement).await.unwrap();
                 settled.store(true, Ordering::SeqCst);
             };
             let follow = async {
                 loop {
                     let was_settled = settled.load(Ordering::SeqCst);
-                    let status = teller
+                    let status = process
                         .engine
                         .follow(&[run_id], &lanes, &BTreeSet::new(), Duration::from_secs(60))
                         .await

@@ -442,7 +442,8 @@ fn a_notification_that_is_no_longer_sealed_or_is_another_one_is_not_believed() {
     let mut bodies = Vec::new();
     rig.wait_for(async {
         let service =
-            crate::support::engine_builder::Doorway::of(&rig, payrun::clock::Clock::System).await;
+            crate::support::engine_builder::WebhookService::of(&rig, payrun::clock::Clock::System)
+                .await;
         let ended = rig.gateways.ended().await.unwrap();
         for ended in ended.iter().filter(|ended| ended.gateway == "wechat") {
             let (headers, body) = notifications::news(&rig, ended, None).await;

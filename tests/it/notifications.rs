@@ -15,7 +15,7 @@ use payrun::sandbox::notifications::sender::{Address, NotificationSender};
 use payrun::sandbox::{Settings, TransactionKind};
 use serde_json::{Value, json};
 
-use crate::support::engine_builder::Doorway;
+use crate::support::engine_builder::WebhookService;
 use crate::support::gateways::{GATEWAYS, Rig, text_of};
 use crate::support::service::Service;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
@@ -144,7 +144,7 @@ fn what_a_gateway_tells_is_kept_acknowledged_in_its_way_and_closes_the_payment()
     let rig = waiting(3);
     assert!(all(&rig, "pending"), "{:?}", states(&rig));
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         let address = Address {
             urls: GATEWAYS
                 .into_iter()
@@ -153,10 +153,10 @@ fn what_a_gateway_tells_is_kept_acknowledged_in_its_way_and_closes_the_payment()
             signed_path: Some(SIGNED_PATH.to_owned()),
             compressed: 1_000,
         };
-        let mut herald = NotificationSender::new(rig.gateways.clone(), address, FaultPlan::NONE);
-        let sent = herald.step().await.unwrap();
+        let mut sender = NotificationSender::new(rig.gateways.clone(), address, FaultPlan::NONE);
+        let sent = sender.step().await.unwrap();
         assert_eq!(
-            (sent.requests, sent.taken, herald.is_idle()),
+            (sent.requests, sent.taken, sender.is_idle()),
             (12, 12, true)
         );
         assert_eq!(service.kept().await.len(), 12);
@@ -189,7 +189,7 @@ fn what_a_gateway_tells_is_kept_acknowledged_in_its_way_and_closes_the_payment()
 fn every_gateway_is_answered_in_its_own_way_and_the_same_again_is_counted() {
     let rig = waiting(1);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         rig.gateways.ended().await.unwrap();
         for (gateway, taken) in TAKEN {
             let (headers, body) = news(&rig, &payment(&rig, gateway), None).await;
@@ -207,7 +207,7 @@ fn every_gateway_is_answered_in_its_own_way_and_the_same_again_is_counted() {
             );
         }
         assert_eq!(service.kept().await.len(), 4);
-        assert_eq!(service.door.answered()["egms"].taken, 3);
+        assert_eq!(service.limiter.answered()["egms"].taken, 3);
     });
 }
 
@@ -215,7 +215,7 @@ fn every_gateway_is_answered_in_its_own_way_and_the_same_again_is_counted() {
 fn what_is_forged_stale_too_long_or_of_another_type_leaves_nothing_behind() {
     let rig = waiting(1);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         for gateway in GATEWAYS {
             let of = payment(&rig, gateway);
             let (headers, body) = news(&rig, &of, Some(NotificationFlaw::Forged)).await;
@@ -275,7 +275,7 @@ fn what_is_forged_stale_too_long_or_of_another_type_leaves_nothing_behind() {
             "{:?}",
             service.kept().await
         );
-        let answered = service.door.answered();
+        let answered = service.limiter.answered();
         assert_eq!(
             (
                 answered["cbtis"].refused,
@@ -295,7 +295,7 @@ fn what_cannot_be_verified_before_certificates_can_be_had_is_to_be_sent_again_an
     rig.wait_for(async {
         let wechat = rig.gateways.wechat.clone().unwrap();
         let clock = Clock::driven(Clock::System.now());
-        let service = Doorway::of(&rig, clock.clone()).await;
+        let service = WebhookService::of(&rig, clock.clone()).await;
         let before = wechat.downloads();
         wechat.hide_certificates(true);
         rig.gateways.ended().await.unwrap();
@@ -326,7 +326,7 @@ fn what_cannot_be_verified_before_certificates_can_be_had_is_to_be_sent_again_an
         // The gateway sends it again, and by then the certificates can be had.
         wechat.hide_certificates(false);
         assert_eq!(post(&headers, &body).await, 200);
-        let answered = service.door.answered();
+        let answered = service.limiter.answered();
         assert_eq!(
             (
                 answered["wechat"].failed,
@@ -351,7 +351,7 @@ fn one_that_was_kept_waits_until_its_certificates_can_be_had_again() {
     clock.set(clock.now().plus(Duration::from_secs(1)));
     rig.wait_for(async {
         let wechat = rig.gateways.wechat.clone().unwrap();
-        let service = Doorway::of(&rig, clock.clone()).await;
+        let service = WebhookService::of(&rig, clock.clone()).await;
         rig.gateways.ended().await.unwrap();
         let (headers, body) = news(&rig, &payment(&rig, "wechat"), None).await;
         assert_eq!(
@@ -362,7 +362,7 @@ fn one_that_was_kept_waits_until_its_certificates_can_be_had_again() {
             200
         );
         // Another process, which knows no certificates yet.
-        let other = Doorway::of(&rig, clock.clone()).await;
+        let other = WebhookService::of(&rig, clock.clone()).await;
         wechat.hide_certificates(true);
         for _ in 0..3 {
             other.hear().await;
@@ -380,7 +380,7 @@ fn one_that_was_kept_waits_until_its_certificates_can_be_had_again() {
 fn a_form_without_a_content_type_is_a_form_all_the_same() {
     let rig = waiting(1);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         let (headers, body) = news(&rig, &payment(&rig, "hipopay"), None).await;
         assert_eq!(
             service.post("hipopay", "", headers, body).await,
@@ -393,7 +393,7 @@ fn a_form_without_a_content_type_is_a_form_all_the_same() {
 fn what_comes_out_of_order_or_names_another_amount_closes_nothing_and_lowers_nothing() {
     let rig = waiting(1);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         rig.gateways.ended().await.unwrap();
         for gateway in ["wechat", "egms"] {
             let of = payment(&rig, gateway);
@@ -443,7 +443,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
         .for_each(|gateway| drop(rig.seed(gateway, "STRANGER-1", "12.00", "HKD")));
     rig.wait_for(async {
         let clock = Clock::driven(Clock::System.now());
-        let service = Doorway::of(&rig, clock.clone()).await;
+        let service = WebhookService::of(&rig, clock.clone()).await;
         for gateway in GATEWAYS {
             let stranger = FinishedOrder {
                 gateway,
@@ -489,7 +489,7 @@ fn an_order_that_nobody_has_is_looked_for_during_an_hour_and_then_told_of() {
 fn by_command_notifications_are_listed_shown_without_persons_and_replayed_without_effect() {
     let rig = waiting(2);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         for ended in rig.gateways.ended().await.unwrap() {
             let (headers, body) = news(&rig, &ended, None).await;
             assert_eq!(
@@ -549,7 +549,7 @@ fn thousands_at_once_are_answered_within_five_seconds_and_all_are_kept() {
     const CONNECTIONS: usize = 256;
     let rig = waiting(1);
     rig.wait_for(async {
-        let service = Arc::new(Doorway::of(&rig, Clock::System).await);
+        let service = Arc::new(WebhookService::of(&rig, Clock::System).await);
         let mut all = Vec::with_capacity(MANY);
         for n in 0..MANY {
             let number = format!("MANY-{n}");
@@ -597,7 +597,7 @@ fn thousands_at_once_are_answered_within_five_seconds_and_all_are_kept() {
 fn whatever_goes_wrong_on_the_way_everything_is_told_in_the_end_and_nothing_is_undone() {
     let rig = waiting(10);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         let address = Address {
             urls: GATEWAYS
                 .into_iter()
@@ -606,16 +606,16 @@ fn whatever_goes_wrong_on_the_way_everything_is_told_in_the_end_and_nothing_is_u
             signed_path: Some(SIGNED_PATH.to_owned()),
             compressed: 1_000,
         };
-        let mut herald = NotificationSender::new(
+        let mut sender = NotificationSender::new(
             rig.gateways.clone(),
             address,
             FaultPlan::new(5, Level::Heavy),
         );
         let began = Instant::now();
         loop {
-            let sent = herald.step().await.unwrap();
+            let sent = sender.step().await.unwrap();
             service.hear().await;
-            if herald.is_idle() {
+            if sender.is_idle() {
                 assert!(
                     sent.taken > 30 && sent.requests > sent.taken && sent.given_up == 0,
                     "{sent:?}"
@@ -709,7 +709,7 @@ fn what_names_a_person_is_masked_where_it_is_shown_and_not_kept_without_a_key_to
             "payrun.yaml",
             yaml.replace("encryption_key: { file: keys/personal.key }\n", ""),
         );
-        let open = Doorway::of(&rig, Clock::System).await;
+        let open = WebhookService::of(&rig, Clock::System).await;
         let (status, answer) = open
             .post("hipopay", media("hipopay"), headers.clone(), body.clone())
             .await;
@@ -719,7 +719,7 @@ fn what_names_a_person_is_masked_where_it_is_shown_and_not_kept_without_a_key_to
         );
         open.engine.ledger.clone().close().await;
         rig.write("payrun.yaml", yaml);
-        let sealed = Doorway::of(&rig, Clock::System).await;
+        let sealed = WebhookService::of(&rig, Clock::System).await;
         assert_eq!(
             sealed
                 .post("hipopay", media("hipopay"), headers, body)
@@ -745,7 +745,7 @@ fn a_payment_to_another_merchant_under_our_number_has_ours_asked_about_and_close
     let rig = waiting(1);
     let of = payment(&rig, "hipopay");
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         // HipoPay signs for every merchant with one key, and names none: paid, elsewhere, in our
         // amount or in another.
         for twist in [None, Some(NotificationFlaw::OtherAmount)] {
@@ -782,7 +782,7 @@ fn a_payment_to_another_merchant_under_our_number_has_ours_asked_about_and_close
     assert!(!story.contains("alarm"), "{story}");
     // Once it is paid, the words of another payment change nothing, and nobody is told.
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         let (headers, body) = news(&rig, &of, Some(NotificationFlaw::OtherAmount)).await;
         assert_eq!(
             service
@@ -843,7 +843,7 @@ fn a_form_that_is_encoded_otherwise_is_the_same_notification_and_one_that_can_be
     let rig = waiting(1);
     let of = payment(&rig, "hipopay");
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         rig.gateways.ended().await.unwrap();
         let (headers, body) = news(&rig, &of, None).await;
         let body = String::from_utf8(body.to_vec()).unwrap();
@@ -907,7 +907,7 @@ fn a_payment_with_a_price_in_cny_is_asked_about_whichever_currency_its_notificat
     let mut named = std::collections::BTreeSet::new();
     rig.wait_for(async {
         rig.gateways.ended().await.unwrap();
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         for item in rig.items_of("priced") {
             let of = FinishedOrder {
                 gateway: "hipopay",

@@ -15,7 +15,7 @@ use payrun::ledger::{Ledger, NewNotification, SealedKind};
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::{Value, json};
 
-use crate::support::engine_builder::Doorway;
+use crate::support::engine_builder::WebhookService;
 use crate::support::gateways::{Rig, personal_key};
 use crate::support::{App, Setup};
 
@@ -411,7 +411,7 @@ fn uploaded_files_are_sealed_again_too_and_the_service_does_not_start_without_th
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&content).unwrap();
         rig.wait_for(async {
-            let service = Doorway::of(&rig, Clock::System).await;
+            let service = WebhookService::of(&rig, Clock::System).await;
             let name = service.engine.keep_upload(file, "csv").await.unwrap();
             let back = service.engine.upload(&name).await.unwrap();
             service.engine.ledger.clone().close().await;
@@ -463,7 +463,7 @@ fn uploaded_files_are_sealed_again_too_and_the_service_does_not_start_without_th
     .unwrap();
     let read = |name: &str| {
         rig.wait_for(async {
-            let service = Doorway::of(&rig, Clock::System).await;
+            let service = WebhookService::of(&rig, Clock::System).await;
             let back = service.engine.upload(name).await.unwrap();
             service.engine.ledger.clone().close().await;
             back

@@ -43,13 +43,13 @@ fn at(text: &str) -> Timestamp {
 
 /// A process that keeps schedules.
 #[derive(Clone)]
-struct Keeper {
+struct ScheduleProcess {
     engine: Engine,
     folder: Arc<TempDir>,
     seen: Arc<SeenSchedules>,
 }
 
-impl Keeper {
+impl ScheduleProcess {
     async fn at(place: &LedgerPlace) -> Self {
         Self::with_calendars(place, []).await
     }
@@ -205,20 +205,20 @@ use OccurrenceState::{Failed, Fired, Missed, Queued, Skipped};
 #[test]
 fn a_time_fires_at_its_instant_and_its_run_is_of_its_date() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.workflow(DAILY);
-        let first = keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(DAILY);
+        let first = process.keep(&daily, at("2026-11-01T12:00")).await;
         assert_eq!(first.next, Some(at("2026-11-02T09:30")));
         assert!(first.decided.is_empty(), "what was before is none of its");
-        let before = keeper.keep(&daily, at("2026-11-02T09:29")).await;
+        let before = process.keep(&daily, at("2026-11-02T09:29")).await;
         assert!(before.decided.is_empty());
-        let due = keeper.keep(&daily, at("2026-11-02T09:30")).await;
+        let due = process.keep(&daily, at("2026-11-02T09:30")).await;
         assert_eq!(
             (due.that(Fired).count(), due.next),
             (1, Some(at("2026-11-03T09:30")))
         );
-        assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
-        let items = keeper
+        assert_eq!(process.runs().await, ["2026-11-02T09:30"]);
+        let items = process
             .engine
             .ledger
             .items(&ItemFilter::default(), 0, 10)
@@ -230,7 +230,7 @@ fn a_time_fires_at_its_instant_and_its_run_is_of_its_date() {
             "the day before the run's: {items:?}"
         );
         assert!(
-            keeper
+            process
                 .keep(&daily, at("2026-11-02T09:31"))
                 .await
                 .decided
@@ -243,20 +243,20 @@ async fn after_three_days_asleep(
     place: LedgerPlace,
     missed: &str,
 ) -> Vec<(String, OccurrenceState)> {
-    let keeper = Keeper::at(&place).await;
-    let daily = keeper.workflow(&DAILY.replace(" }", &format!(", missed: {missed} }}")));
-    keeper.keep(&daily, at("2026-11-01T12:00")).await;
-    keeper.keep(&daily, at("2026-11-02T09:30")).await;
-    let woken = keeper.keep(&daily, at("2026-11-05T22:00")).await;
+    let process = ScheduleProcess::at(&place).await;
+    let daily = process.workflow(&DAILY.replace(" }", &format!(", missed: {missed} }}")));
+    process.keep(&daily, at("2026-11-01T12:00")).await;
+    process.keep(&daily, at("2026-11-02T09:30")).await;
+    let woken = process.keep(&daily, at("2026-11-05T22:00")).await;
     assert_eq!(woken.next, Some(at("2026-11-06T09:30")));
-    keeper.keep(&daily, at("2026-11-05T22:01")).await;
-    let history = keeper.history().await;
+    process.keep(&daily, at("2026-11-05T22:01")).await;
+    let history = process.history().await;
     let fired: Vec<&String> = history
         .iter()
         .filter(|(_, state)| *state == Fired)
         .map(|(nominal, _)| nominal)
         .collect();
-    assert_eq!(keeper.runs().await.iter().collect::<Vec<_>>(), fired);
+    assert_eq!(process.runs().await.iter().collect::<Vec<_>>(), fired);
     history
 }
 
@@ -287,19 +287,19 @@ fn a_laptop_that_slept_three_days_fires_none_or_the_latest_or_each() {
 #[test]
 fn forty_days_of_minutes_asleep_are_told_within_bounds() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let minutely = keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }");
-        keeper.keep(&minutely, at("2026-11-01T12:00")).await;
-        let kept = keeper.keep(&minutely, at("2026-12-11T12:00")).await;
+        let process = ScheduleProcess::at(&place).await;
+        let minutely = process.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }");
+        process.keep(&minutely, at("2026-11-01T12:00")).await;
+        let kept = process.keep(&minutely, at("2026-12-11T12:00")).await;
         assert_eq!(kept.that(Fired).count(), 1);
-        let history = keeper.history().await;
+        let history = process.history().await;
         assert_eq!(history.len(), 1001);
         assert!(
             history
                 .iter()
                 .all(|(_, state)| matches!(state, Fired | Missed))
         );
-        let shared = keeper
+        let shared = process
             .engine
             .ledger
             .occurrence("w", &history[0].0)
@@ -319,12 +319,12 @@ fn many_processes_at_once_fire_each_time_once() {
         let begin = at("2026-11-01T12:00");
         let mut keepers = Vec::new();
         for _ in 0..4 {
-            keepers.push(Keeper::at(&place).await);
+            keepers.push(ScheduleProcess::at(&place).await);
         }
-        let work = |keeper: Keeper| async move {
-            let minutely = keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }");
+        let work = |process: ScheduleProcess| async move {
+            let minutely = process.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }");
             for minute in 0..20 {
-                keeper.keep(&minutely, begin.plus(MINUTE * minute)).await;
+                process.keep(&minutely, begin.plus(MINUTE * minute)).await;
             }
         };
         // The first look begins the schedule.
@@ -337,7 +337,7 @@ fn many_processes_at_once_fire_each_time_once() {
         let tasks: Vec<_> = keepers
             .iter()
             .cloned()
-            .map(|keeper| tokio::spawn(work(keeper)))
+            .map(|process| tokio::spawn(work(process)))
             .collect();
         for task in tasks {
             task.await.unwrap();
@@ -357,29 +357,29 @@ fn many_processes_at_once_fire_each_time_once() {
 #[test]
 fn processes_that_die_anywhere_lose_nothing_and_double_nothing() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
+        let process = ScheduleProcess::at(&place).await;
         let minutely =
-            keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong, missed: each }");
+            process.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong, missed: each }");
         let begin = at("2026-11-01T12:00");
-        keeper.keep(&minutely, begin).await;
+        process.keep(&minutely, begin).await;
         let mut died = 0;
         for step in 1..=60 {
             let now = begin.plus(MINUTE * step);
             let dying = tokio::time::timeout(
                 Duration::from_micros(150 * u64::from(step)),
-                keeper.keep(&minutely, now),
+                process.keep(&minutely, now),
             );
             died += u32::from(dying.await.is_err());
         }
         assert!(died > 10, "only {died} died");
-        keeper.keep(&minutely, begin.plus(MINUTE * 60)).await;
-        let history = keeper.history().await;
+        process.keep(&minutely, begin.plus(MINUTE * 60)).await;
+        let history = process.history().await;
         assert_eq!(history.len(), 60);
         assert!(
             history.iter().all(|(_, state)| *state == Fired),
             "{history:?}"
         );
-        let runs = keeper.runs().await;
+        let runs = process.runs().await;
         assert_eq!(
             (runs.len(), runs.iter().collect::<BTreeSet<_>>().len()),
             (60, 60)
@@ -390,9 +390,9 @@ fn processes_that_die_anywhere_lose_nothing_and_double_nothing() {
 #[test]
 fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_fire() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
-        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(&DAILY.replace(" }", ", missed: none }"));
+        process.keep(&daily, at("2026-11-01T12:00")).await;
         let nominal = "2026-11-02T09:30";
         let request = RunRequest::scheduled(
             Arc::clone(&daily),
@@ -401,50 +401,54 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             crate::support::by("ann").actor,
         )
         .unwrap();
-        let planned = keeper.engine.plan(&request, &Arc::default()).await.unwrap();
-        let kept = keeper.keep(&daily, at("2026-11-04T09:29")).await;
+        let planned = process
+            .engine
+            .plan(&request, &Arc::default())
+            .await
+            .unwrap();
+        let kept = process.keep(&daily, at("2026-11-04T09:29")).await;
         assert_eq!(
             kept.that(Fired).map(|row| row.run_id).collect::<Vec<_>>(),
             [Some(planned.run_id)]
         );
         assert_eq!(
-            states(&keeper.history().await),
+            states(&process.history().await),
             [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Missed)]
         );
-        assert_eq!(keeper.runs().await.len(), 1);
+        assert_eq!(process.runs().await.len(), 1);
     });
 }
 
 #[test]
 fn a_clock_that_jumps_forward_and_back_fires_nothing_twice_and_loses_nothing() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.workflow(DAILY);
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(DAILY);
         let begin = at("2026-11-01T12:00");
-        keeper.keep(&daily, begin).await;
-        keeper.keep(&daily, begin.plus(DAY * 10)).await;
+        process.keep(&daily, begin).await;
+        process.keep(&daily, begin.plus(DAY * 10)).await;
         assert_eq!(
-            keeper.runs().await,
+            process.runs().await,
             ["2026-11-11T09:30"],
             "the jump forward looks like a long sleep"
         );
-        let back = keeper.keep(&daily, begin.plus(HOUR)).await;
+        let back = process.keep(&daily, begin.plus(HOUR)).await;
         assert_eq!(back.next, Some(at("2026-11-02T09:30")));
         for hour in 2..24 * 14 {
-            keeper.keep(&daily, begin.plus(HOUR * hour)).await;
+            process.keep(&daily, begin.plus(HOUR * hour)).await;
         }
-        let runs = keeper.runs().await;
+        let runs = process.runs().await;
         let days: Vec<String> = (2..=15)
             .map(|day| format!("2026-11-{day:02}T09:30"))
             .collect();
         assert_eq!(runs, days, "each day once");
         // Back to before it began, and on again: nothing is new.
-        keeper.keep(&daily, begin.minus(DAY * 365)).await;
-        keeper.keep(&daily, begin.minus(DAY * 300)).await;
-        keeper.keep(&daily, begin.plus(HOUR * (24 * 14 - 1))).await;
-        assert_eq!(keeper.runs().await, days);
+        process.keep(&daily, begin.minus(DAY * 365)).await;
+        process.keep(&daily, begin.minus(DAY * 300)).await;
+        process.keep(&daily, begin.plus(HOUR * (24 * 14 - 1))).await;
+        assert_eq!(process.runs().await, days);
         assert!(
-            keeper
+            process
                 .history()
                 .await
                 .iter()
@@ -456,39 +460,39 @@ fn a_clock_that_jumps_forward_and_back_fires_nothing_twice_and_loses_nothing() {
 #[test]
 fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_begins_anew() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.workflow(DAILY);
-        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(DAILY);
+        process.keep(&daily, at("2026-11-01T12:00")).await;
         let paused = BTreeSet::from(["w".to_owned()]);
         for day in 2..=4 {
             let now = at(&format!("2026-11-0{day}T09:30"));
-            let kept = keeper
+            let kept = process
                 .engine
-                .keep_schedules(std::slice::from_ref(&daily), &paused, &keeper.seen, now)
+                .keep_schedules(std::slice::from_ref(&daily), &paused, &process.seen, now)
                 .await
                 .unwrap();
             assert_eq!((kept.decided.len(), kept.next), (0, None));
         }
-        keeper.keep(&daily, at("2026-11-04T12:00")).await;
+        process.keep(&daily, at("2026-11-04T12:00")).await;
         let expected = [
             ("2026-11-02T09:30", Missed),
             ("2026-11-03T09:30", Missed),
             ("2026-11-04T09:30", Fired),
         ];
-        assert_eq!(states(&keeper.history().await), expected);
-        let off = keeper.workflow(&DAILY.replace(" }", ", paused: true }"));
-        let kept = keeper.keep(&off, at("2026-11-04T13:00")).await;
+        assert_eq!(states(&process.history().await), expected);
+        let off = process.workflow(&DAILY.replace(" }", ", paused: true }"));
+        let kept = process.keep(&off, at("2026-11-04T13:00")).await;
         assert_eq!(kept.next, None);
-        keeper.keep(&off, at("2026-11-06T13:00")).await;
-        keeper.keep(&daily, at("2026-11-06T14:00")).await;
-        keeper.keep(&daily, at("2026-11-06T15:00")).await;
+        process.keep(&off, at("2026-11-06T13:00")).await;
+        process.keep(&daily, at("2026-11-06T14:00")).await;
+        process.keep(&daily, at("2026-11-06T15:00")).await;
         assert_eq!(
-            keeper.history().await.len(),
+            process.history().await.len(),
             3,
             "nothing of the pause counts"
         );
         assert_eq!(
-            keeper
+            process
                 .keep(&daily, at("2026-11-07T09:30"))
                 .await
                 .that(Fired)
@@ -501,13 +505,13 @@ fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_beg
 #[test]
 fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
-        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(&DAILY.replace(" }", ", missed: none }"));
+        process.keep(&daily, at("2026-11-01T12:00")).await;
         let (scope, ann, ledger) = (
             PauseTarget::Workflow("w".to_owned()),
             crate::support::by("ann"),
-            &keeper.engine.ledger,
+            &process.engine.ledger,
         );
         assert!(
             ledger
@@ -522,8 +526,8 @@ fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
                 .await
                 .unwrap()
         );
-        keeper.keep(&daily, at("2026-11-02T09:32")).await;
-        let history = keeper.history().await;
+        process.keep(&daily, at("2026-11-02T09:32")).await;
+        let history = process.history().await;
         assert_eq!(states(&history), [("2026-11-02T09:30", Missed)]);
         let rows = ledger
             .occurrences(&OccurrenceFilter::default(), None, 10)
@@ -533,15 +537,15 @@ fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
             rows[0].reason.as_deref(),
             Some("it was paused by ann: a test")
         );
-        keeper.keep(&daily, at("2026-11-03T09:30")).await;
-        assert_eq!(keeper.runs().await, ["2026-11-03T09:30"]);
+        process.keep(&daily, at("2026-11-03T09:30")).await;
+        assert_eq!(process.runs().await, ["2026-11-03T09:30"]);
     });
 }
 
 #[test]
 fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_is_left_out() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
+        let process = ScheduleProcess::at(&place).await;
         let utc = |text: &str| {
             Timestamp::from_millis(
                 DateTime::parse_from_rfc3339(text)
@@ -549,7 +553,7 @@ fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_i
                     .timestamp_millis(),
             )
         };
-        let polling = keeper.workflow("{ cron: \"*/20 * * * *\", timezone: Europe/Berlin }");
+        let polling = process.workflow("{ cron: \"*/20 * * * *\", timezone: Europe/Berlin }");
         for (begin, minutes, expected) in [
             (
                 "2026-03-29T00:30:00Z",
@@ -567,22 +571,22 @@ fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_i
                 ][..],
             ),
         ] {
-            let before = keeper.runs().await.len();
-            keeper.keep(&polling, utc(begin)).await;
-            let late = keeper.runs().await.len() - before;
+            let before = process.runs().await.len();
+            process.keep(&polling, utc(begin)).await;
+            let late = process.runs().await.len() - before;
             for minute in 1..=minutes {
-                let kept = keeper
+                let kept = process
                     .keep(&polling, utc(begin).plus(MINUTE * minute))
                     .await;
                 assert!(kept.decided.len() <= 1, "{:?}", kept.decided);
             }
-            let history = keeper.history().await;
+            let history = process.history().await;
             let fired: Vec<&str> = history
                 .iter()
                 .map(|(nominal, _)| nominal.as_str())
                 .collect();
             assert_eq!(fired[fired.len() - expected.len()..], *expected);
-            assert_eq!(keeper.runs().await.len() - before - late, expected.len());
+            assert_eq!(process.runs().await.len() - before - late, expected.len());
         }
     });
 }
@@ -590,7 +594,7 @@ fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_i
 #[test]
 fn fixed_times_that_fall_into_one_gap_of_the_clock_begin_one_run() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
+        let process = ScheduleProcess::at(&place).await;
         let utc = |text: &str| {
             Timestamp::from_millis(
                 DateTime::parse_from_rfc3339(text)
@@ -599,27 +603,27 @@ fn fixed_times_that_fall_into_one_gap_of_the_clock_begin_one_run() {
             )
         };
         let quarters =
-            keeper.workflow("{ cron: \"*/15 1 * * *\", timezone: Europe/London, missed: each }");
+            process.workflow("{ cron: \"*/15 1 * * *\", timezone: Europe/London, missed: each }");
         let begin = utc("2026-03-29T00:30:00Z");
         for minute in 0..=60 {
-            keeper.keep(&quarters, begin.plus(MINUTE * minute)).await;
+            process.keep(&quarters, begin.plus(MINUTE * minute)).await;
         }
-        assert_eq!(keeper.runs().await, ["2026-03-29T01:00"]);
+        assert_eq!(process.runs().await, ["2026-03-29T01:00"]);
         // On a day without a gap each is a run of its own.
         for minute in 0..=60 {
-            keeper
+            process
                 .keep(&quarters, utc("2026-03-30T00:00:00Z").plus(MINUTE * minute))
                 .await;
         }
-        assert_eq!(keeper.runs().await.len(), 5);
+        assert_eq!(process.runs().await.len(), 5);
     });
 }
 
 #[test]
 fn of_two_processes_with_different_rules_the_later_file_counts_and_no_time_of_it_is_lost() {
     on_every_engine(|place| async move {
-        let old = Keeper::at(&place).await;
-        let new = Keeper {
+        let old = ScheduleProcess::at(&place).await;
+        let new = ScheduleProcess {
             seen: Arc::default(),
             ..old.clone()
         };
@@ -667,27 +671,27 @@ fn a_changed_rule_begins_now_and_a_changed_calendar_loses_nothing() {
         let mut hk = Calendar::new("hk");
         hk.holidays
             .insert("2026-11-04".parse().unwrap(), "a holiday".to_owned());
-        let keeper = Keeper::with_calendars(&place, [hk]).await;
+        let process = ScheduleProcess::with_calendars(&place, [hk]).await;
         let with = |time: &str| {
             DAILY
                 .replace("09:30", time)
                 .replace(" }", ", calendars: [hk] }")
         };
-        let early = keeper.workflow(&with("09:30"));
-        keeper.keep(&early, at("2026-11-03T08:00")).await;
-        let late = keeper.workflow(&with("07:30"));
-        keeper.keep(&late, at("2026-11-03T09:45")).await;
+        let early = process.workflow(&with("09:30"));
+        process.keep(&early, at("2026-11-03T08:00")).await;
+        let late = process.workflow(&with("07:30"));
+        process.keep(&late, at("2026-11-03T09:45")).await;
         assert_eq!(
-            keeper.keep(&late, at("2026-11-03T10:00")).await.next,
+            process.keep(&late, at("2026-11-03T10:00")).await.next,
             Some(at("2026-11-05T07:30"))
         );
         assert!(
-            keeper.history().await.is_empty(),
+            process.history().await.is_empty(),
             "neither rule's time of today counts"
         );
         // On the 4th the holiday turns out to be none: its time, which had moved to the 5th, is
         // over.
-        let corrected = Keeper::with_calendars(&place, [Calendar::new("hk")]).await;
+        let corrected = ScheduleProcess::with_calendars(&place, [Calendar::new("hk")]).await;
         let workflow = corrected.workflow(&with("07:30"));
         corrected.keep(&workflow, at("2026-11-04T12:00")).await;
         assert_eq!(
@@ -705,15 +709,15 @@ fn a_changed_rule_begins_now_and_a_changed_calendar_loses_nothing() {
 #[test]
 fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::with_calendars(&place, [Calendar::new("hk")]).await;
+        let process = ScheduleProcess::with_calendars(&place, [Calendar::new("hk")]).await;
         let schedule =
             "{ every: month, on: 31, at: \"09:30\", timezone: Asia/Hong_Kong, calendars: [hk] }";
-        let monthly = keeper.workflow(schedule);
+        let monthly = process.workflow(schedule);
         assert_eq!(
-            keeper.keep(&monthly, at("2026-10-30T12:00")).await.next,
+            process.keep(&monthly, at("2026-10-30T12:00")).await.next,
             Some(at("2026-11-02T09:30"))
         );
-        let kept = keeper.keep(&monthly, at("2026-11-02T09:30")).await;
+        let kept = process.keep(&monthly, at("2026-11-02T09:30")).await;
         let fired: Vec<_> = kept
             .that(Fired)
             .map(|row| (row.nominal.as_str(), row.reason.as_deref()))
@@ -725,7 +729,7 @@ fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
                 Some("moved from 2026-10-31 (hk: Saturday)")
             )]
         );
-        let items = keeper
+        let items = process
             .engine
             .ledger
             .items(&ItemFilter::default(), 0, 10)
@@ -735,18 +739,18 @@ fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
             items[0].input.contains("2026-10-30"),
             "the day before the 31st: {items:?}"
         );
-        let skipping = keeper.workflow(
+        let skipping = process.workflow(
             &schedule
                 .replace("[hk]", "[hk], roll: skip")
                 .replace("on: 31", "on: 7"),
         );
-        keeper.keep(&skipping, at("2026-11-06T00:00")).await;
-        let kept = keeper.keep(&skipping, at("2026-11-07T09:30")).await;
+        process.keep(&skipping, at("2026-11-06T00:00")).await;
+        let kept = process.keep(&skipping, at("2026-11-07T09:30")).await;
         assert_eq!(
             (kept.decided.len(), kept.next),
             (0, Some(at("2026-12-07T09:30")))
         );
-        let row = keeper
+        let row = process
             .engine
             .ledger
             .occurrence("w", "2026-11-07T09:30")
@@ -763,35 +767,38 @@ fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
     });
 }
 
-async fn beside_an_earlier_run(place: &LedgerPlace, overlap: &str) -> (Keeper, Arc<Workflow>) {
-    let keeper = Keeper::at(place).await;
-    let daily = keeper.workflow(&DAILY.replace(" }", &format!(", overlap: {overlap} }}")));
-    keeper.keep(&daily, at("2026-11-01T12:00")).await;
+async fn beside_an_earlier_run(
+    place: &LedgerPlace,
+    overlap: &str,
+) -> (ScheduleProcess, Arc<Workflow>) {
+    let process = ScheduleProcess::at(place).await;
+    let daily = process.workflow(&DAILY.replace(" }", &format!(", overlap: {overlap} }}")));
+    process.keep(&daily, at("2026-11-01T12:00")).await;
     for day in 2..=4 {
-        keeper
+        process
             .keep(&daily, at(&format!("2026-11-0{day}T09:30")))
             .await;
     }
-    (keeper, daily)
+    (process, daily)
 }
 
 #[test]
 fn beside_a_run_that_has_not_ended_a_time_fires_is_skipped_or_waits() {
     on_every_engine(|place| async move {
-        let (keeper, _) = beside_an_earlier_run(&place, "allow").await;
-        assert_eq!(keeper.runs().await.len(), 3);
+        let (process, _) = beside_an_earlier_run(&place, "allow").await;
+        assert_eq!(process.runs().await.len(), 3);
     });
     on_every_engine(|place| async move {
-        let (keeper, daily) = beside_an_earlier_run(&place, "skip").await;
+        let (process, daily) = beside_an_earlier_run(&place, "skip").await;
         let expected = [
             ("2026-11-02T09:30", Fired),
             ("2026-11-03T09:30", Skipped),
             ("2026-11-04T09:30", Skipped),
         ];
-        assert_eq!(states(&keeper.history().await), expected);
-        keeper.end_runs(at("2026-11-04T10:00")).await;
+        assert_eq!(states(&process.history().await), expected);
+        process.end_runs(at("2026-11-04T10:00")).await;
         assert_eq!(
-            keeper
+            process
                 .keep(&daily, at("2026-11-05T09:30"))
                 .await
                 .that(Fired)
@@ -800,58 +807,62 @@ fn beside_a_run_that_has_not_ended_a_time_fires_is_skipped_or_waits() {
         );
     });
     on_every_engine(|place| async move {
-        let (keeper, daily) = beside_an_earlier_run(&place, "queue").await;
+        let (process, daily) = beside_an_earlier_run(&place, "queue").await;
         let expected = [
             ("2026-11-02T09:30", Fired),
             ("2026-11-03T09:30", Queued),
             ("2026-11-04T09:30", Queued),
         ];
-        assert_eq!(states(&keeper.history().await), expected);
+        assert_eq!(states(&process.history().await), expected);
         let now = at("2026-11-04T10:00");
-        let waiting = keeper.keep(&daily, now).await;
+        let waiting = process.keep(&daily, now).await;
         assert_eq!(
             waiting.next,
             Some(now.plus(Duration::from_secs(1))),
             "it looks again soon"
         );
-        keeper.end_runs(now).await;
-        keeper.keep(&daily, now).await;
+        process.end_runs(now).await;
+        process.keep(&daily, now).await;
         let expected = [
             ("2026-11-02T09:30", Fired),
             ("2026-11-03T09:30", Fired),
             ("2026-11-04T09:30", Queued),
         ];
         assert_eq!(
-            states(&keeper.history().await),
+            states(&process.history().await),
             expected,
             "one after the other"
         );
-        keeper.end_runs(now).await;
-        keeper.keep(&daily, now).await;
-        assert_eq!(keeper.runs().await.len(), 3);
+        process.end_runs(now).await;
+        process.keep(&daily, now).await;
+        assert_eq!(process.runs().await.len(), 3);
     });
 }
 
 #[test]
 fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.with_items(DAILY, "{ file: days.csv }", "{{ item.day }}");
-        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.with_items(DAILY, "{ file: days.csv }", "{{ item.day }}");
+        process.keep(&daily, at("2026-11-01T12:00")).await;
         let now = at("2026-11-02T09:30");
-        let kept = keeper.keep(&daily, now).await;
+        let kept = process.keep(&daily, now).await;
         let failed: Vec<_> = kept.that(Failed).collect();
         assert!(
             failed[0].reason.as_ref().unwrap().contains("days.csv"),
             "{failed:?}"
         );
         assert!(
-            keeper.keep(&daily, now.plus(HOUR)).await.decided.is_empty(),
+            process
+                .keep(&daily, now.plus(HOUR))
+                .await
+                .decided
+                .is_empty(),
             "it is not tried again and again"
         );
-        std::fs::write(keeper.folder.path().join("days.csv"), "day\n2026-11-01\n").unwrap();
+        std::fs::write(process.folder.path().join("days.csv"), "day\n2026-11-01\n").unwrap();
         let nominal = NominalTime::parse("2026-11-02T09:30").unwrap();
-        let fired = keeper
+        let fired = process
             .engine
             .fire_manually(
                 &daily,
@@ -862,7 +873,7 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
             .await
             .unwrap();
         assert!(matches!(fired, ManualFiring::Fired(_)), "{fired:?}");
-        let again = keeper
+        let again = process
             .engine
             .fire_manually(
                 &daily,
@@ -873,12 +884,12 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
             .await
             .unwrap();
         assert!(matches!(again, ManualFiring::HasRun(_)), "{again:?}");
-        assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
+        assert_eq!(process.runs().await, ["2026-11-02T09:30"]);
         for (time, expected) in [
             ("2026-11-02T09:31", "names no time"),
             ("2026-11-03T09:30", "is not due before"),
         ] {
-            let refused = keeper
+            let refused = process
                 .engine
                 .fire_manually(
                     &daily,
@@ -895,19 +906,19 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
 #[test]
 fn a_time_before_the_schedule_was_seen_fires_only_by_hand_and_then_never_by_itself() {
     on_every_engine(|place| async move {
-        let keeper = Keeper::at(&place).await;
-        let daily = keeper.workflow(DAILY);
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(DAILY);
         let now = at("2026-11-02T08:00");
         let nominal = NominalTime::parse("2026-11-01T09:30").unwrap();
-        keeper
+        process
             .engine
             .fire_manually(&daily, nominal, &crate::support::by("ann").actor, now)
             .await
             .unwrap();
-        keeper.keep(&daily, now).await;
-        keeper.keep(&daily, at("2026-11-02T09:30")).await;
+        process.keep(&daily, now).await;
+        process.keep(&daily, at("2026-11-02T09:30")).await;
         assert_eq!(
-            keeper.runs().await,
+            process.runs().await,
             ["2026-11-01T09:30", "2026-11-02T09:30"]
         );
     });

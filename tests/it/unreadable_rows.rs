@@ -7,7 +7,7 @@ use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
 use crate::reseal;
-use crate::support::engine_builder::Doorway;
+use crate::support::engine_builder::WebhookService;
 use crate::support::gateways::Rig;
 use crate::support::{App, Setup};
 
@@ -88,7 +88,7 @@ fn an_input_that_is_no_object_is_left_when_it_is_sealed_again_and_named() {
 fn a_notification_that_cannot_be_read_stays_open_holds_up_no_other_and_is_named() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.wait_for(async {
-        let service = Doorway::of(&rig, Clock::System).await;
+        let service = WebhookService::of(&rig, Clock::System).await;
         for (headers, body) in [("{", "e30="), ("{}", "%%"), ("{}", "e30=")] {
             let new = NewNotification {
                 lane: "egms".to_owned(),

@@ -200,11 +200,11 @@ impl Alerts {
                 kind: wanted.fact.kind,
                 since: wanted.fact.since.unwrap_or(now),
                 payload: facts::payload(&self.ledger, wanted.fact).await?,
-                hearing: wanted.is_ripe().then(|| self.hearing(wanted, now)),
+                recipients: wanted.is_ripe().then(|| self.recipients(wanted, now)),
             }));
         }
         for (id, wanted) in planned.open {
-            changes.push(IncidentChange::Open(id, self.hearing(wanted, now)));
+            changes.push(IncidentChange::Open(id, self.recipients(wanted, now)));
         }
         for (id, wanted) in planned.tell {
             changes.push(IncidentChange::Tell(
@@ -230,7 +230,7 @@ impl Alerts {
         Ok(made)
     }
 
-    fn hearing(&self, wanted: &WantedFact<'_>, now: Timestamp) -> Recipients {
+    fn recipients(&self, wanted: &WantedFact<'_>, now: Timestamp) -> Recipients {
         let due_at = if wanted.fact.kind.is_urgent() {
             now
         } else {

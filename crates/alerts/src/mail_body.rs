@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::facts;
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{AlertEvent, NoticeRow};
+use payrun_ledger::{AlertEvent, AlertEventRow};
 
 /// How many incidents one mail tells in full; the others are counted.
 const TOLD_MAX: usize = 30;
@@ -68,7 +68,12 @@ pub(super) struct IncidentEntry {
 }
 
 /// What is said of these notices.
-pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: Tz) -> MailBody {
+pub(super) fn letter(
+    notices: &[AlertEventRow],
+    ledger: &str,
+    now: Timestamp,
+    zone: Tz,
+) -> MailBody {
     let mut entries: Vec<IncidentEntry> = Vec::new();
     let mut places: BTreeMap<i64, usize> = BTreeMap::new();
     for notice in notices {
@@ -99,7 +104,7 @@ pub(super) fn letter(notices: &[NoticeRow], ledger: &str, now: Timestamp, zone: 
     }
 }
 
-fn entry(notice: &NoticeRow, zone: Tz) -> IncidentEntry {
+fn entry(notice: &AlertEventRow, zone: Tz) -> IncidentEntry {
     let payload = facts::told(notice.incident_id, &notice.payload);
     IncidentEntry {
         state: match notice.event {
@@ -173,7 +178,7 @@ pub(super) fn emergency_body(
     now: Timestamp,
     zone: Tz,
 ) -> MailBody {
-    let notice = NoticeRow {
+    let notice = AlertEventRow {
         incident_id: 0,
         event: if over {
             AlertEvent::Closed
@@ -192,13 +197,13 @@ pub(super) fn emergency_body(
 mod tests {
     use super::*;
 
-    fn notice(id: i64, event: AlertEvent, kind: AlertKind, title: &str) -> NoticeRow {
+    fn notice(id: i64, event: AlertEvent, kind: AlertKind, title: &str) -> AlertEventRow {
         let payload = facts::FactText {
             title: title.to_owned(),
             advice: "look".to_owned(),
             ..facts::FactText::default()
         };
-        NoticeRow {
+        AlertEventRow {
             incident_id: id,
             event,
             kind,
@@ -208,7 +213,7 @@ mod tests {
         }
     }
 
-    fn letter_of(notices: &[NoticeRow]) -> MailBody {
+    fn letter_of(notices: &[AlertEventRow]) -> MailBody {
         letter(
             notices,
             "payrun.db",
@@ -261,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_digest_tells_some_in_full_and_counts_the_others() {
-        let many: Vec<NoticeRow> = (0..50)
+        let many: Vec<AlertEventRow> = (0..50)
             .map(|id| {
                 notice(
                     id,

@@ -7,7 +7,7 @@ use super::report_mails::{MonthBody, ReportLine, month_body};
 use super::templates::{MailKind, TemplateError, Templates};
 use payrun_domain::alert::AlertKind;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{AlertEvent, NoticeRow};
+use payrun_ledger::{AlertEvent, AlertEventRow};
 
 /// Midnight of 30 November 2026 in Hong Kong, and a place.
 const AT: Timestamp = Timestamp::from_millis(1_795_968_000_000);
@@ -28,7 +28,7 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
         let (text, html) = templates.render(MailKind::Alert, &letter);
         (name, text, html)
     };
-    let over = NoticeRow {
+    let over = AlertEventRow {
         event: AlertEvent::Closed,
         closed_at: Some(AT),
         ..stopped()
@@ -54,7 +54,7 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
 
 /// A digest.
 pub(super) fn letter() -> MailBody {
-    let over = NoticeRow {
+    let over = AlertEventRow {
         incident_id: 4,
         event: AlertEvent::Closed,
         closed_at: Some(AT),
@@ -88,8 +88,8 @@ pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> 
     letter
 }
 
-fn notice(incident_id: i64, kind: AlertKind, payload: &FactText) -> NoticeRow {
-    NoticeRow {
+fn notice(incident_id: i64, kind: AlertKind, payload: &FactText) -> AlertEventRow {
+    AlertEventRow {
         incident_id,
         event: AlertEvent::Opened,
         kind,
@@ -111,7 +111,7 @@ fn payload(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) ->
     }
 }
 
-fn stopped() -> NoticeRow {
+fn stopped() -> AlertEventRow {
     let payload = payload(
         "hk is stopped: nothing is sent until a person has mended it",
         &[
@@ -127,7 +127,7 @@ fn stopped() -> NoticeRow {
     notice(1, AlertKind::LaneStopped, &payload)
 }
 
-fn alarm() -> NoticeRow {
+fn alarm() -> AlertEventRow {
     let payload = payload(
         "monthly-deductions: a second receipt for an item that had succeeded: it may be charged twice",
         &[
@@ -142,7 +142,7 @@ fn alarm() -> NoticeRow {
     notice(2, AlertKind::Alarm, &payload)
 }
 
-fn needing_review() -> NoticeRow {
+fn needing_review() -> AlertEventRow {
     let payload = payload(
         "monthly-deductions: 3 items need a person",
         &[

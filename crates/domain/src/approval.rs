@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::actor::{Actor, is_person};
 use super::ids::KeyHash;
 use super::money::Amount;
-use super::sealed::lasting;
+use super::sealed_text::lasting;
 
 /// Whether somebody may approve what another has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::time::Timestamp;
 
-/// One deed: who, what, of what, why, and what it changed.
+/// One action: who, what, of what, why, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     /// Its place, from 1, without gaps.

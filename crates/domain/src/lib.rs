@@ -25,7 +25,7 @@ pub mod policy;
 pub mod reason;
 pub mod role;
 pub mod schedule;
-pub mod sealed;
+pub mod sealed_text;
 pub mod subscription;
 pub mod text;
 pub mod time;

@@ -101,7 +101,7 @@ impl Engine {
         let Some(account) = self.accounts.get(account) else {
             return Ok(ReceiveOutcome::NoSuchGateway);
         };
-        let kept = account.gateway.manners().signed_by;
+        let kept = account.gateway.notification_protocol().signed_by;
         let kept: BTreeMap<&str, &str> = kept
             .iter()
             .filter_map(|name| Some((name.as_str(), headers.get(name.as_str())?.to_str().ok()?)))
@@ -116,7 +116,7 @@ impl Engine {
             received_at: self.clock.now(),
         };
         let seen = account.gateway.verify_notification(&notice).await;
-        match seen.reached {
+        match seen.delivery {
             Delivery::Unverified(why) => return Ok(ReceiveOutcome::Refused(why)),
             Delivery::NoKeys(why) => return Ok(ReceiveOutcome::NoKeys(why)),
             Delivery::NotSent(_)
@@ -187,9 +187,9 @@ impl Engine {
     ) -> Result<Observation, UnreadableReason> {
         let no_gateway = || UnreadableReason::Lacking(format!("there is no gateway {}", row.lane));
         let account = self.accounts.get(&row.lane).ok_or_else(no_gateway)?;
-        let notice = self.notice_of(row, account).await?;
+        let notice = self.notification_of(row, account).await?;
         let seen = account.gateway.verify_notification(&notice).await;
-        match seen.reached {
+        match seen.delivery {
             Delivery::Unverified(why) => Err(UnreadableReason::Lacking(format!(
                 "it is no longer verified: {why}"
             ))),
@@ -307,7 +307,7 @@ impl Engine {
                 ));
             }
         };
-        if let Delivery::Unreadable(why) = &seen.reached {
+        if let Delivery::Unreadable(why) = &seen.delivery {
             tracing::warn!(
                 notification.id = row.id,
                 lane.name = row.lane,
@@ -369,7 +369,7 @@ impl Engine {
     }
 
     /// A notification as it came in, and as it was kept.
-    async fn notice_of(
+    async fn notification_of(
         &self,
         row: &NotificationRow,
         account: &Account,

@@ -1,5 +1,5 @@
-//! Following runs until they are at rest: ending jobs, starting their dependents, burying dead
-//! processes' leases.
+//! Following runs until they are at rest: ending jobs, starting their dependents, taking over the
+//! leases of dead processes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Engine {
         self.keep_contracts(now).await?;
         loop {
             self.ledger.advance(now).await?;
-            match self.plan_late_jobs(now).await? {
+            match self.plan_dependent_jobs(now).await? {
                 0 => return Ok(planned),
                 some => planned += some,
             }

@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::Engine;
 use super::vault::{SEALED_MORE, Vault, VaultError};
 use crate::file_store::FilesError;
-use payrun_domain::sealed::KEY_ID;
+use payrun_domain::sealed_text::KEY_ID;
 
 /// Their folder in the store.
 const FOLDER: &str = "uploads";

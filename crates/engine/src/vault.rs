@@ -2,7 +2,7 @@
 //! to its item.
 //!
 //! The first key seals, and any opens. A sealed value stands in an item's input as `{"sealed":
-//! "…"}`, which no text of a file can look like, and names its key by an id (`domain/sealed.rs`).
+//! "…"}`, which no text of a file can look like, and names its key by an id (`domain/sealed_text.rs`).
 //! Values from before keys had ids open under whichever key fits. Errors never hold a value. What
 //! is opened lives in memory for one call.
 
@@ -16,7 +16,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use payrun_domain::ids::KeyHash;
-use payrun_domain::sealed::{KEY_ID, SealedText};
+use payrun_domain::sealed_text::{KEY_ID, SealedText};
 use payrun_project::job_kinds::InputField;
 use payrun_project::workflow::render::PersonalValues;
 
@@ -523,7 +523,7 @@ mod tests {
             vault(&[1]).opened(parsed(&resealed), item),
             Err(VaultError::NoKey)
         );
-        let lasting = payrun_domain::sealed::lasting;
+        let lasting = payrun_domain::sealed_text::lasting;
         assert_eq!(lasting(&resealed), lasting(&input));
         assert!(
             lasting(&input).starts_with(r#"{"z":"1","a":"2","name":{"sealed":""#),

@@ -286,12 +286,12 @@ pub(super) fn decimal_amount(value: &str, currency: &str) -> Result<Amount, Stri
 }
 
 /// What every reply shows, whatever it is worth.
-pub(super) fn with_reply(reached: Delivery, response: &Response, masked: &[&str]) -> Observation {
+pub(super) fn with_reply(delivery: Delivery, response: &Response, masked: &[&str]) -> Observation {
     Observation {
         http: Some(response.status().as_u16()),
         retry_after: retry_after(response.headers()),
         evidence: evidence(response.body(), masked),
-        ..Observation::of(reached)
+        ..Observation::of(delivery)
     }
 }
 
@@ -311,7 +311,7 @@ pub(super) fn message<const N: usize>(parts: [Option<String>; N]) -> Option<Stri
 /// A reply that is not of the documented shape: it cannot be read, except that a 202 says by itself
 /// that the order was taken.
 pub(super) fn unread(seen: &mut Observation, why: String) {
-    seen.reached = if seen.http == Some(202) {
+    seen.delivery = if seen.http == Some(202) {
         Delivery::Replied
     } else {
         Delivery::Unreadable(why)
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_202_is_no_unreadable_reply_and_any_other_is() {
-        for (http, reached) in [
+        for (http, delivery) in [
             (202, Delivery::Replied),
             (200, Delivery::Unreadable("why".into())),
         ] {
@@ -419,7 +419,7 @@ mod tests {
                 ..Observation::of(Delivery::Replied)
             };
             unread(&mut seen, "why".into());
-            assert_eq!(seen.reached, reached);
+            assert_eq!(seen.delivery, delivery);
         }
     }
 

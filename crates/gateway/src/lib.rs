@@ -76,7 +76,7 @@ impl fmt::Debug for Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// How far the call came.
-    pub reached: Delivery,
+    pub delivery: Delivery,
     /// The HTTP status, where there was a reply.
     pub http: Option<u16>,
     /// The gateway's error code, where the reply has one.
@@ -199,9 +199,9 @@ impl Observation {
     }
 
     /// Nothing but how far the call came.
-    pub fn of(reached: Delivery) -> Self {
+    pub fn of(delivery: Delivery) -> Self {
         Self {
-            reached,
+            delivery,
             http: None,
             code: None,
             message: None,
@@ -267,7 +267,7 @@ pub trait Gateway: Send + Sync {
     }
 
     /// How this gateway talks, and wants to be answered.
-    fn manners(&self) -> NotificationProtocol;
+    fn notification_protocol(&self) -> NotificationProtocol;
 
     /// The fields of `payrun.yaml` by which the gateway knows us and we know it: what to look at
     /// where one refuses the other.

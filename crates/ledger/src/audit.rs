@@ -1,4 +1,4 @@
-//! The audit log: an entry in the same commit as the deed it tells of, tied by its hash to all
+//! The audit log: an entry in the same commit as the action it tells of, tied by its hash to all
 //! before it.
 //!
 //! The triggers of the migrations refuse every change; whoever gets around them breaks the chain,
@@ -15,7 +15,7 @@ use payrun_domain::actor::Authorization;
 use payrun_domain::audit::{AuditEntry, AuditHash};
 use payrun_domain::time::Timestamp;
 
-/// What is to be noted of a deed.
+/// What is to be noted of an action.
 #[derive(Debug)]
 pub(super) struct NewAuditEntry<'a> {
     pub by: &'a Authorization,

@@ -71,7 +71,7 @@ pub enum LedgerError {
     },
     /// The server does not answer, is going down, or takes no writes at present.
     #[error(
-        "the ledger's server cannot be reached: {operation}; nothing more is sent until it can"
+        "the ledger's server cannot be delivery: {operation}; nothing more is sent until it can"
     )]
     Unreachable {
         /// What was being done.
@@ -158,7 +158,7 @@ pub(super) fn undecodable(table: &'static str, id: impl ToString, column: &str) 
 }
 
 impl LedgerError {
-    /// Whether the same deed may well succeed a moment later.
+    /// Whether the same request may well succeed a moment later.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Unreachable { .. })
     }

@@ -56,7 +56,7 @@ pub use alerts::alert_queries::{
 };
 pub use alerts::incidents::{IncidentChange, IncidentRow, NewIncident, Recipients};
 pub use alerts::outbox::{
-    AlertEvent, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail, NoticeRow,
+    AlertEvent, AlertEventRow, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail,
 };
 pub use approvals::approval_batch::NewApproval;
 pub use approvals::approval_review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
@@ -120,7 +120,7 @@ pub use search::{
 pub use statements::reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
 pub use statements::settlements::SettlementRow;
 pub use statements::statement_files::{
-    LineKind, NewStatement, StatementKept, StatementLine, StatementRow,
+    KeptStatement, LineKind, NewStatement, StatementLine, StatementRow,
 };
 pub use statements::statement_sums::StatementSum;
 pub use tokens::{IdempotencyCheck, TokenRow};
@@ -131,7 +131,7 @@ pub struct Ledger {
     location: DatabaseLocation,
     read: AnyPool,
     write: Arc<Mutex<db::write_tx::WriteConnection>>,
-    deeds: mpsc::Sender<db::writer::WriteRequest>,
+    write_requests: mpsc::Sender<db::writer::WriteRequest>,
     woken: Arc<Notify>,
     /// Whether this process holds its lock on the server.
     held: Arc<AtomicBool>,

@@ -9,7 +9,7 @@ use crate::job_kinds::judge::{Judgement, not_sent, unsendable};
 /// What was seen, judged worse than it was.
 pub(crate) fn judged(judged: Judgement, seen: &Observation) -> Judgement {
     let failed = seen.http.is_some_and(|http| http >= 500);
-    let answer: Option<Answer> = match &seen.reached {
+    let answer: Option<Answer> = match &seen.delivery {
         Delivery::TimedOut if is(Mutation::SilentIsNotSent) => Some(not_sent()),
         Delivery::Lost(_) if is(Mutation::LostIsNotSent) => Some(not_sent()),
         Delivery::Replied if failed && is(Mutation::ServerErrorIsDeclined) => Some(unsendable()),

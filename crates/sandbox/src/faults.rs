@@ -275,9 +275,9 @@ impl FaultPlan {
         if let Some(only) = self.only {
             return (met == 0 && faults.contains(&only)).then_some(only);
         }
-        let troubled = self.draw(order_no, "troubled", 0) % 100 < self.level.share();
+        let has_fault = self.draw(order_no, "troubled", 0) % 100 < self.level.share();
         let bound = 1 + self.draw(order_no, "bound", 0) % u64::from(self.level.most().max(1));
-        if !troubled || u64::from(met) >= bound {
+        if !has_fault || u64::from(met) >= bound {
             return None;
         }
         let drawn = self.draw(order_no, "fault", u64::from(calls)) % faults.len() as u64;
@@ -314,7 +314,7 @@ impl FaultPlan {
 mod tests {
     use super::*;
 
-    fn troubled(plan: FaultPlan) -> usize {
+    fn orders_with_faults(plan: FaultPlan) -> usize {
         (0..10_000)
             .filter(|n| {
                 plan.meets(&format!("order-{n}"), 0, 0, CallKind::Submit)
@@ -325,9 +325,9 @@ mod tests {
 
     #[test]
     fn about_as_many_orders_are_troubled_as_the_level_says() {
-        assert_eq!(troubled(FaultPlan::new(1, Level::None)), 0);
-        assert!((1_350..1_650).contains(&troubled(FaultPlan::new(1, Level::Some))));
-        assert!((5_700..6_300).contains(&troubled(FaultPlan::new(1, Level::Heavy))));
+        assert_eq!(orders_with_faults(FaultPlan::new(1, Level::None)), 0);
+        assert!((1_350..1_650).contains(&orders_with_faults(FaultPlan::new(1, Level::Some))));
+        assert!((5_700..6_300).contains(&orders_with_faults(FaultPlan::new(1, Level::Heavy))));
     }
 
     #[test]

@@ -28,7 +28,7 @@ struct NetworkState {
 /// A request that has left its node.
 #[derive(Debug)]
 pub(super) struct WaitingRequest {
-    pub parcel: InFlightRequest,
+    pub request: InFlightRequest,
     /// What its caller hears.
     pub answer: oneshot::Sender<Reaction>,
 }
@@ -90,13 +90,13 @@ impl FakeGateway for NetworkLink {
             {
                 let mut inner = self.network.inner();
                 let call = inner.current;
-                let parcel = InFlightRequest {
+                let request = InFlightRequest {
                     request: Arc::new(request),
                     fake: Arc::clone(&self.fake),
                 };
                 inner
                     .waiting
-                    .insert(call, WaitingRequest { parcel, answer });
+                    .insert(call, WaitingRequest { request, answer });
             }
             answered.await.unwrap_or(Reaction::Reset)
         })

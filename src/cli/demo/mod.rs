@@ -128,19 +128,19 @@ fn request(project: &Project, folder: &Path) -> Result<RunRequest, Failure> {
 
 /// What went wrong at the gateways, and what the caller did wrong there.
 #[derive(Debug, Default)]
-struct FaultsMet {
+struct FaultCounts {
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
     violations: BTreeMap<String, u64>,
 }
 
-async fn faults(stage: &DemoGateways) -> Result<FaultsMet, Failure> {
+async fn faults(stage: &DemoGateways) -> Result<FaultCounts, Failure> {
     let wechat = stage
         .sandbox
         .totals()
         .await
         .map_err(|error| Failure::internal(&error))?;
-    let mut met = FaultsMet {
+    let mut met = FaultCounts {
         faults: wechat.faults,
         refused: wechat.refused,
         violations: wechat.violations,

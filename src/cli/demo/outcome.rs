@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::FaultsMet;
+use super::FaultCounts;
 use super::figures::{Figures, SumsByCurrency};
 use crate::cli::output::{Colour, count, paint, print_table, say, table};
 use crate::cli::run_report::Report;
@@ -18,7 +18,7 @@ use crate::domain::money::{Currency, decimal_text};
 pub(super) struct DemoOutcome {
     pub jobs: Vec<Figures>,
     pub report: Report,
-    pub faults: FaultsMet,
+    pub faults: FaultCounts,
     pub answers: Vec<(String, String, u64)>,
     pub moves: Vec<(EventKind, State, State, u64)>,
     /// How many contracts there are.

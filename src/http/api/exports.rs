@@ -22,7 +22,7 @@ use super::differences::DifferencesQuery;
 use super::items::states;
 use crate::errors::chain;
 use crate::export::planned_days::PlannedDays;
-use crate::export::rows_to_mend::{FileAsked, RowsToMend, RowsToMendError, RowsWanted};
+use crate::export::rows_to_mend::{FileRequester, RowsToMend, RowsToMendError, RowsWanted};
 use crate::export::totals::{TotalsDimension, TotalsQuery, TotalsSpan, parse_month};
 use crate::export::{self, ColumnsWanted, ExportContext, ExportQuery, TableFormat, TableOptions};
 use crate::http::App;
@@ -255,7 +255,7 @@ async fn rows_to_mend(
     wanted: RowsWanted,
 ) -> Result<Response, ApiError> {
     let job = (query.run, query.job.as_deref());
-    let rows = RowsToMend::find(app.engine(), job, wanted, FileAsked::Caller).await?;
+    let rows = RowsToMend::find(app.engine(), job, wanted, FileRequester::Caller).await?;
     let name = format!("{}-rows-of-run-{}", wanted.as_str(), query.run);
     let left_out = rows.left_out.sentences().join("; ");
     let rows = ExportQuery::RowsToMend(Box::new(rows));

@@ -43,7 +43,7 @@ pub(super) struct ResolveBody {
     reason: String,
 }
 
-/// The state of an item after a deed.
+/// The state of an item after a action.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ItemStateView {
     item: i64,

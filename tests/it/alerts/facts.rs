@@ -10,7 +10,7 @@ use payrun::domain::time::Timestamp;
 use payrun::ledger::decide_about;
 use serde_json::json;
 
-use super::{Office, config, text, yaml};
+use super::{AlertProcess, config, text, yaml};
 use crate::ledger::ledger_fixture::{LedgerWorker, answered, at, done, item};
 use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::smtp::MailServer;
@@ -45,13 +45,13 @@ async fn answer_all(worker: &LedgerWorker, now: Timestamp, answers: &[Answer]) {
     worker.ledger.advance(now).await.unwrap();
 }
 
-/// An office over a desk with items that ended like this.
+/// A process over a desk with items that ended like this.
 async fn office_after(
     place: &LedgerPlace,
     server: &MailServer,
     rules: &str,
     answers: &[Answer],
-) -> (Office, LedgerWorker) {
+) -> (AlertProcess, LedgerWorker) {
     let items: Vec<_> = (1..=answers.len() as u64)
         .map(|line| payrun::ledger::NewItem {
             input: json!({ "description": "Ann's own plan" }).to_string(),
@@ -60,8 +60,8 @@ async fn office_after(
         .collect();
     let worker = LedgerWorker::with(place, &items).await;
     answer_all(&worker, at(1), answers).await;
-    let office = Office::open(place, server, rules, at(2)).await;
-    (office, worker)
+    let process = AlertProcess::open(place, server, rules, at(2)).await;
+    (process, worker)
 }
 
 fn by_ann() -> Authorization {
@@ -80,8 +80,8 @@ fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
             declined(DeclineClass::Hard),
             declined(DeclineClass::Hard),
         ];
-        let (office, _desk) = office_after(&place, &server, &rules(&["failed"]), &answers).await;
-        assert_eq!(office.after(1).await.sent, 1);
+        let (process, _desk) = office_after(&place, &server, &rules(&["failed"]), &answers).await;
+        assert_eq!(process.after(1).await.sent, 1);
         let mail = &server.mails()[0];
         assert_eq!(
             mail["headers"]["subject"],
@@ -99,7 +99,7 @@ fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
                 "{body}"
             );
         }
-        assert_eq!(office.after(86_400).await.sent, 0, "news are told once");
+        assert_eq!(process.after(86_400).await.sent, 0, "news are told once");
     });
 }
 
@@ -108,7 +108,7 @@ fn what_happens_after_a_clock_that_was_ahead_was_set_right_is_told_all_the_same(
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let worker = LedgerWorker::with(&place, &[item(1, "CONTRACT-1/2026-11")]).await;
-        let office = Office::open(
+        let process = AlertProcess::open(
             &place,
             &server,
             &rules(&["failed", "lane_stopped"]),
@@ -124,11 +124,15 @@ fn what_happens_after_a_clock_that_was_ahead_was_set_right_is_told_all_the_same(
             .close_lane("tw", stopped, why, None, at(86_400))
             .await
             .unwrap();
-        assert_eq!(office.after(1).await.sent, 1, "a day ahead a mail goes out");
-        office.clock.set(at(10));
-        office.after(10).await;
+        assert_eq!(
+            process.after(1).await.sent,
+            1,
+            "a day ahead a mail goes out"
+        );
+        process.clock.set(at(10));
+        process.after(10).await;
         answer_all(&worker, at(3_000), &[declined(DeclineClass::Hard)]).await;
-        office.after(4_000).await;
+        process.after(4_000).await;
         let subjects: Vec<String> = server
             .subjects()
             .into_iter()
@@ -148,14 +152,14 @@ fn failures_that_were_retried_in_time_are_not_told() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let rules = format!("alerts:\n  - {{ on: failed, after: 1d, {TO} }}\n");
-        let (office, worker) = office_after(
+        let (process, worker) = office_after(
             &place,
             &server,
             &rules,
             &[declined(DeclineClass::Hard), declined(DeclineClass::Hard)],
         )
         .await;
-        assert_eq!(office.after(80_000).await.sent, 0);
+        assert_eq!(process.after(80_000).await.sent, 0);
         for id in [1, 2] {
             worker
                 .ledger
@@ -163,25 +167,25 @@ fn failures_that_were_retried_in_time_are_not_told() {
                     id,
                     &payrun::ledger::OperatorAction::Retry,
                     &by_ann(),
-                    office.clock.now(),
+                    process.clock.now(),
                 )
                 .await
                 .unwrap();
         }
         answer_all(
             &worker,
-            office.clock.now(),
+            process.clock.now(),
             &[done(), declined(DeclineClass::Hard)],
         )
         .await;
         assert_eq!(
-            office.after(10_000).await.sent,
+            process.after(10_000).await.sent,
             0,
             "a day after the first end it had begun again"
         );
         // The retry asks first; whatever became of it, only what is failed a day after the last end
         // is told.
-        office.after(90_000).await;
+        process.after(90_000).await;
         assert!(server.mails().len() <= 1);
     });
 }
@@ -195,9 +199,9 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             declined(DeclineClass::Person),
             done(),
         ];
-        let (office, worker) =
+        let (process, worker) =
             office_after(&place, &server, &rules(&["needs_review"]), &answers).await;
-        assert_eq!(office.after(1).await.sent, 1);
+        assert_eq!(process.after(1).await.sent, 1);
         let mail = &server.mails()[0];
         assert_eq!(
             mail["headers"]["subject"],
@@ -220,13 +224,13 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
                     id,
                     &payrun::ledger::OperatorAction::Retry,
                     &by_ann(),
-                    office.clock.now(),
+                    process.clock.now(),
                 )
                 .await
                 .unwrap();
         }
-        office.after(60).await;
-        assert_eq!(office.after(700).await.sent, 1);
+        process.after(60).await;
+        assert_eq!(process.after(700).await.sent, 1);
         assert_eq!(
             server.subjects()[1].1,
             "[payrun] over: w: 2 items need a person"
@@ -242,15 +246,15 @@ fn what_is_not_known_for_long_is_told_and_what_is_known_soon_is_not() {
             cause: Cause::TimedOut,
             code: String::new(),
         };
-        let (office, _desk) = office_after(
+        let (process, _desk) = office_after(
             &place,
             &server,
             &rules(&["unknown, after: 10m"]),
             &[unknown(), unknown()],
         )
         .await;
-        assert_eq!(office.after(500).await.sent, 0);
-        assert_eq!(office.after(120).await.sent, 1);
+        assert_eq!(process.after(500).await.sent, 0);
+        assert_eq!(process.after(120).await.sent, 1);
         let subject = &server.subjects()[0].1;
         assert_eq!(
             subject,
@@ -267,9 +271,9 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
             "quiet_hours: {{ from: \"00:00\", to: \"23:59\" }}\n{}",
             rules(&["alarm", "failed"])
         );
-        let (office, worker) =
+        let (process, worker) =
             office_after(&place, &server, &quiet, &[declined(DeclineClass::Hard)]).await;
-        assert_eq!(office.after(1).await.sent, 0, "failures wait");
+        assert_eq!(process.after(1).await.sent, 0, "failures wait");
         let evidence = payrun::ledger::StatementEvidence {
             day: "2023-11-14".to_owned(),
             line: 3,
@@ -279,7 +283,7 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
             .unwrap(),
             receipt: payrun::domain::answer::Receipt("R9".into()),
             amount: worker.items().await[0].amount.unwrap(),
-            now: office.clock.now(),
+            now: process.clock.now(),
         };
         let believed = worker
             .ledger
@@ -287,14 +291,14 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
             .await
             .unwrap();
         assert_eq!(believed, payrun::ledger::EvidenceOutcome::Contradicted);
-        assert_eq!(office.after(1).await.sent, 1);
+        assert_eq!(process.after(1).await.sent, 1);
         let subject = &server.subjects()[0].1;
         assert_eq!(
             subject,
             "[payrun] URGENT: w: money moved, or may have, against what is known of an item"
         );
         assert!(text(&server.mails()[0]).contains("CONTRACT-1/2026-11"));
-        assert_eq!(office.after(600).await.sent, 0);
+        assert_eq!(process.after(600).await.sent, 0);
     });
 }
 
@@ -302,21 +306,21 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
 fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, &rules(&["unmapped_code"]), at(0)).await;
+        let process = AlertProcess::open(&place, &server, &rules(&["unmapped_code"]), at(0)).await;
         for seconds in [0, 1, 4_000] {
-            office
+            process
                 .ledger
                 .note_unattested("hk", "deduct", "BRAND_NEW", None, 7, at(seconds))
                 .await
                 .unwrap();
         }
-        assert_eq!(office.after(5_000).await.sent, 1);
-        office
+        assert_eq!(process.after(5_000).await.sent, 1);
+        process
             .ledger
             .note_unattested("hk", "deduct", "BRAND_NEW", None, 8, at(9_000))
             .await
             .unwrap();
-        assert_eq!(office.after(5_000).await.sent, 0);
+        assert_eq!(process.after(5_000).await.sent, 0);
         let (_, subject) = &server.subjects()[0];
         assert_eq!(
             subject,
@@ -325,13 +329,13 @@ fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
         let rests_on = "[C] a name from mainland's APIv3";
         for seconds in [10_000, 14_000] {
             let assumed = Some(rests_on);
-            office
+            process
                 .ledger
                 .note_unattested("hk", "deduct", "NOT_ENOUGH", assumed, 9, at(seconds))
                 .await
                 .unwrap();
         }
-        assert_eq!(office.after(9_000).await.sent, 1);
+        assert_eq!(process.after(9_000).await.sent, 1);
         let (_, subject) = &server.subjects()[1];
         assert_eq!(
             subject,
@@ -344,33 +348,33 @@ fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
 fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = watching(&place, &server, "not_started, after: 30m").await;
+        let process = watching(&place, &server, "not_started, after: 30m").await;
         assert_eq!(
-            office.after(60).await.sent,
+            process.after(60).await.sent,
             0,
             "what was due the day before, nobody watched"
         );
-        assert_eq!(office.after(2_700).await.sent, 0, "22:59");
-        assert_eq!(office.after(120).await.sent, 1);
+        assert_eq!(process.after(2_700).await.sent, 0, "22:59");
+        assert_eq!(process.after(120).await.sent, 1);
         assert_eq!(server.subjects()[0].1, "[payrun] w has not begun in time");
         let late = payrun::ledger::NewRun {
-            now: office.clock.now(),
+            now: process.clock.now(),
             ..crate::ledger::ledger_fixture::run("late")
         };
-        let mut planning = office.ledger.plan(late).await.unwrap();
+        let mut planning = process.ledger.plan(late).await.unwrap();
         planning
             .job(crate::ledger::ledger_fixture::job("charge"))
             .await
             .unwrap();
         planning.commit().await.unwrap();
-        office.after(60).await;
-        assert_eq!(office.after(600).await.sent, 1);
+        process.after(60).await;
+        assert_eq!(process.after(600).await.sent, 1);
         assert_eq!(
             server.subjects()[1].1,
             "[payrun] over: w has not begun in time"
         );
         // The next night nobody begins it either.
-        assert_eq!(office.after(86_400).await.sent, 1);
+        assert_eq!(process.after(86_400).await.sent, 1);
     });
 }
 
@@ -378,26 +382,26 @@ fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
 fn a_run_that_does_not_end_in_time_is_told_and_that_it_ended_later() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = watching(&place, &server, "not_finished, by: \"23:30\"").await;
-        assert_eq!(office.after(60).await.sent, 0);
+        let process = watching(&place, &server, "not_finished, by: \"23:30\"").await;
+        assert_eq!(process.after(60).await.sent, 0);
         // 22:30
-        office.clock.set(at(1_000));
+        process.clock.set(at(1_000));
         let begun = payrun::ledger::NewRun {
-            now: office.clock.now(),
+            now: process.clock.now(),
             ..crate::ledger::ledger_fixture::run("2023-11-14T22:30")
         };
-        let mut planning = office.ledger.plan(begun).await.unwrap();
+        let mut planning = process.ledger.plan(begun).await.unwrap();
         planning
             .job(crate::ledger::ledger_fixture::job("charge"))
             .await
             .unwrap();
         planning.commit().await.unwrap();
-        assert_eq!(office.after(3_000).await.sent, 0, "23:20");
-        assert_eq!(office.after(900).await.sent, 1);
+        assert_eq!(process.after(3_000).await.sent, 0, "23:20");
+        assert_eq!(process.after(900).await.sent, 1);
         assert_eq!(server.subjects()[0].1, "[payrun] w has not ended in time");
-        office.ledger.advance(office.clock.now()).await.unwrap();
-        office.after(60).await;
-        assert_eq!(office.after(600).await.sent, 1);
+        process.ledger.advance(process.clock.now()).await.unwrap();
+        process.after(60).await;
+        assert_eq!(process.after(600).await.sent, 1);
         assert_eq!(
             server.subjects()[1].1,
             "[payrun] over: w has not ended in time"
@@ -446,9 +450,9 @@ fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_loo
     );
 }
 
-/// An office that watches a workflow with this rule. It is 14 November 2023, 22:13:20; the schedule
+/// A process that watches a workflow with this rule. It is 14 November 2023, 22:13:20; the schedule
 /// fires at 22:30.
-async fn watching(place: &LedgerPlace, server: &MailServer, rule: &str) -> Office {
+async fn watching(place: &LedgerPlace, server: &MailServer, rule: &str) -> AlertProcess {
     let yaml = yaml(server, "").replace("gateways: {}", GATEWAY);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
@@ -465,11 +469,11 @@ async fn watching(place: &LedgerPlace, server: &MailServer, rule: &str) -> Offic
         payrun::job_kinds::JobKinds::built_in(),
     );
     let workflow = payrun::workflow::load::parse(&text, &place_of_it, &job_kinds, &config);
-    let mut office = Office::open(place, server, "", at(0)).await;
-    office.workflows = vec![std::sync::Arc::new(
+    let mut process = AlertProcess::open(place, server, "", at(0)).await;
+    process.workflows = vec![std::sync::Arc::new(
         workflow.unwrap_or_else(|found| panic!("{found}")),
     )];
-    office
+    process
 }
 
 const GATEWAY: &str = "gateways:
@@ -496,7 +500,7 @@ alerts:
 fn what_the_process_itself_found_is_told_too() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(
+        let process = AlertProcess::open(
             &place,
             &server,
             &rules(&["certificate", "refused", "limit"]),
@@ -524,13 +528,13 @@ fn what_the_process_itself_found_is_told_too() {
             certificates: &[certificate(40)],
             ..AlertInputs::default()
         };
-        assert_eq!(office.work(&watched).await.sent, 0);
+        assert_eq!(process.work(&watched).await.sent, 0);
         let watched = AlertInputs {
             certificates: &[certificate(20)],
             refused: &[refused(false, "1"), refused(true, "2"), removed],
             ..AlertInputs::default()
         };
-        assert_eq!(office.work(&watched).await.sent, 1);
+        assert_eq!(process.work(&watched).await.sent, 1);
         let mail = &server.mails()[0];
         for told in [
             "the merchant certificate expires at",
@@ -543,7 +547,7 @@ fn what_the_process_itself_found_is_told_too() {
             assert!(text(mail).contains(told), "{told}: {}", text(mail));
         }
         assert!(!text(mail).contains("6222"), "{}", text(mail));
-        assert_eq!(office.work(&watched).await.sent, 0);
+        assert_eq!(process.work(&watched).await.sent, 0);
     });
 }
 
@@ -553,14 +557,14 @@ fn the_daily_mail_has_the_sums_of_the_ledger_and_comes_once_a_day() {
         let server = MailServer::plain(json!({}));
         let rules = "daily: { at: \"08:00\", to: [finance@example.com] }\n";
         let answers = [done(), done(), declined(DeclineClass::Hard)];
-        let (office, _desk) = office_after(&place, &server, rules, &answers).await;
+        let (process, _desk) = office_after(&place, &server, rules, &answers).await;
         assert_eq!(
-            office.after(1).await.sent,
+            process.after(1).await.sent,
             0,
             "22:13, and the last one is long past"
         );
-        assert_eq!(office.after(36_000).await.sent, 1);
-        assert_eq!(office.after(60).await.sent, 0);
+        assert_eq!(process.after(36_000).await.sent, 1);
+        assert_eq!(process.after(60).await.sent, 0);
         let mail = &server.mails()[0];
         assert_eq!(
             mail["headers"]["subject"],
@@ -576,7 +580,7 @@ fn the_daily_mail_has_the_sums_of_the_ledger_and_comes_once_a_day() {
             "{}",
             text(mail)
         );
-        assert_eq!(office.after(86_400).await.sent, 1);
+        assert_eq!(process.after(86_400).await.sent, 1);
         let next = &server.mails()[1];
         assert_eq!(
             next["headers"]["subject"],
@@ -665,14 +669,14 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
             &rules(&["contract_stopped", "contract_overdue"]),
         ));
         let notices = payrun::alerts::Alerts::new(&config, ledger.clone(), clock.clone()).unwrap();
-        let office = Office {
+        let process = AlertProcess {
             notices,
             clock,
             ledger,
             workflows: Vec::new(),
         };
         assert_eq!(
-            office.after(0).await.sent,
+            process.after(0).await.sent,
             0,
             "it may be the 20th somewhere, and a day is no hurry"
         );
@@ -691,9 +695,9 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
                 22 + u32::try_from(contract / 100).unwrap(),
             )
             .unwrap(),
-            now: office.clock.now(),
+            now: process.clock.now(),
         };
-        office.clock.set(instant("2026-11-22T01:00:00Z"));
+        process.clock.set(instant("2026-11-22T01:00:00Z"));
         for contract in 1..=11 {
             let change = stop(
                 contract,
@@ -701,7 +705,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
                 "payrun",
                 "the card 6222021234567890 has expired",
             );
-            office
+            process
                 .ledger
                 .change_contract(contract, &change)
                 .await
@@ -713,13 +717,13 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
             "ann",
             "the customer has called",
         );
-        office.ledger.change_contract(12, &change).await.unwrap();
+        process.ledger.change_contract(12, &change).await.unwrap();
         assert_eq!(
-            office.after(60).await.sent,
+            process.after(60).await.sent,
             0,
             "more may stop within minutes"
         );
-        assert_eq!(office.after(300).await.sent, 1);
+        assert_eq!(process.after(300).await.sent, 1);
         let mail = &server.mails()[0];
         assert_eq!(
             mail["headers"]["subject"],
@@ -735,20 +739,20 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
             "{}",
             text(mail)
         );
-        assert_eq!(office.after(900).await.sent, 0, "once");
+        assert_eq!(process.after(900).await.sent, 0, "once");
         let change = stop(
             12,
             payrun::ledger::ContractAction::Resume,
             "ann",
             "the customer has paid",
         );
-        office.ledger.change_contract(12, &change).await.unwrap();
-        office.clock.set(instant("2026-12-22T01:00:00Z"));
-        assert_eq!(office.after(0).await.sent, 1);
+        process.ledger.change_contract(12, &change).await.unwrap();
+        process.clock.set(instant("2026-12-22T01:00:00Z"));
+        assert_eq!(process.after(0).await.sent, 1);
         assert_eq!(
             server.subjects()[1].1,
             "[payrun] 1 contract due and not charged"
         );
-        office.ledger.close().await;
+        process.ledger.close().await;
     });
 }

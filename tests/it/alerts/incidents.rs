@@ -6,7 +6,7 @@ use payrun::domain::time::Timestamp;
 use payrun::ledger::LaneState;
 use serde_json::json;
 
-use super::{Office, text};
+use super::{AlertProcess, text};
 use crate::ledger::ledger_fixture::at;
 use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::smtp::MailServer;
@@ -17,23 +17,23 @@ const RULES: &str = "alerts:
   - { on: lane_suspended, after: 30m, to: [boss@example.com] }
 ";
 
-async fn stop(office: &Office, lane: &str) {
+async fn stop(process: &AlertProcess, lane: &str) {
     let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
-    office
+    process
         .ledger
-        .close_lane(lane, stopped, why, None, office.clock.now())
+        .close_lane(lane, stopped, why, None, process.clock.now())
         .await
         .unwrap();
 }
 
-async fn suspend(office: &Office, lane: &str, seconds: u64) {
+async fn suspend(process: &AlertProcess, lane: &str, seconds: u64) {
     let until = Timestamp::from_millis(
-        office.clock.now().millis() + i64::try_from(seconds * 1000).unwrap(),
+        process.clock.now().millis() + i64::try_from(seconds * 1000).unwrap(),
     );
     let (suspended, why) = (LaneState::Suspended, "the gateway answers NOT_ENOUGH");
-    office
+    process
         .ledger
-        .close_lane(lane, suspended, why, Some(until), office.clock.now())
+        .close_lane(lane, suspended, why, Some(until), process.clock.now())
         .await
         .unwrap();
 }
@@ -51,16 +51,16 @@ fn subjects_to(server: &MailServer, whom: &str) -> Vec<String> {
 fn an_incident_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, RULES, at(0)).await;
-        assert_eq!(office.after(1).await.posted, 0);
-        stop(&office, "hk").await;
-        assert_eq!(office.after(5).await.sent, 1);
+        let process = AlertProcess::open(&place, &server, RULES, at(0)).await;
+        assert_eq!(process.after(1).await.posted, 0);
+        stop(&process, "hk").await;
+        assert_eq!(process.after(5).await.sent, 1);
         for _ in 0..20 {
-            assert_eq!(office.after(600).await.sent, 0, "one mail an incident");
+            assert_eq!(process.after(600).await.sent, 0, "one mail an incident");
         }
-        office.ledger.release_lane("hk").await.unwrap();
-        assert_eq!(office.after(5).await.sent, 0, "it may come again at once");
-        assert_eq!(office.after(61).await.sent, 1);
+        process.ledger.release_lane("hk").await.unwrap();
+        assert_eq!(process.after(5).await.sent, 0, "it may come again at once");
+        assert_eq!(process.after(61).await.sent, 1);
         let mails = server.mails();
         assert_eq!(
             server
@@ -85,8 +85,8 @@ fn an_incident_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
             text(&mails[1])
         );
         // The same again is another incident.
-        stop(&office, "hk").await;
-        assert_eq!(office.after(700).await.sent, 1);
+        stop(&process, "hk").await;
+        assert_eq!(process.after(700).await.sent, 1);
     });
 }
 
@@ -94,19 +94,19 @@ fn an_incident_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
 fn what_comes_and_goes_and_comes_is_one_incident() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, RULES, at(0)).await;
+        let process = AlertProcess::open(&place, &server, RULES, at(0)).await;
         for _ in 0..6 {
-            suspend(&office, "hk/refund", 1_800).await;
-            office.after(60).await;
-            office.after(1_740).await;
-            office.after(120).await;
+            suspend(&process, "hk/refund", 1_800).await;
+            process.after(60).await;
+            process.after(1_740).await;
+            process.after(120).await;
         }
         assert_eq!(
             subjects_to(&server, "ops@example.com"),
             ["[payrun] hk is suspended: no refund is sent for now"]
         );
-        office.after(1_800).await;
-        office.after(700).await;
+        process.after(1_800).await;
+        process.after(700).await;
         assert_eq!(
             subjects_to(&server, "ops@example.com").len(),
             2,
@@ -119,17 +119,17 @@ fn what_comes_and_goes_and_comes_is_one_incident() {
 fn a_rule_with_after_is_told_only_what_lasts_that_long() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, RULES, at(0)).await;
-        suspend(&office, "hk", 1_200).await;
+        let process = AlertProcess::open(&place, &server, RULES, at(0)).await;
+        suspend(&process, "hk", 1_200).await;
         for _ in 0..60 {
-            office.after(60).await;
+            process.after(60).await;
         }
         assert_eq!(subjects_to(&server, "ops@example.com").len(), 2);
         assert_eq!(subjects_to(&server, "boss@example.com").len(), 0);
-        suspend(&office, "hk", 10_000).await;
-        office.after(60).await;
-        assert_eq!(office.after(1_700).await.sent, 0);
-        assert_eq!(office.after(100).await.sent, 1);
+        suspend(&process, "hk", 10_000).await;
+        process.after(60).await;
+        assert_eq!(process.after(1_700).await.sent, 0);
+        assert_eq!(process.after(100).await.sent, 1);
         assert_eq!(subjects_to(&server, "boss@example.com").len(), 1);
     });
 }
@@ -138,14 +138,14 @@ fn a_rule_with_after_is_told_only_what_lasts_that_long() {
 fn what_comes_soon_after_a_mail_is_gathered_into_one_and_what_is_urgent_waits_a_minute_at_most() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, RULES, at(0)).await;
-        suspend(&office, "a", 100_000).await;
-        assert_eq!(office.after(1).await.sent, 1);
-        suspend(&office, "b", 100_000).await;
-        suspend(&office, "c", 100_000).await;
-        assert_eq!(office.after(300).await.sent, 0);
+        let process = AlertProcess::open(&place, &server, RULES, at(0)).await;
+        suspend(&process, "a", 100_000).await;
+        assert_eq!(process.after(1).await.sent, 1);
+        suspend(&process, "b", 100_000).await;
+        suspend(&process, "c", 100_000).await;
+        assert_eq!(process.after(300).await.sent, 0);
         assert_eq!(
-            office.after(301).await.sent,
+            process.after(301).await.sent,
             1,
             "ten minutes after the first"
         );
@@ -153,9 +153,9 @@ fn what_comes_soon_after_a_mail_is_gathered_into_one_and_what_is_urgent_waits_a_
             server.subjects()[1].1,
             "[payrun] b is suspended: nothing is sent for now (and 1 more)"
         );
-        stop(&office, "d").await;
-        assert_eq!(office.after(20).await.sent, 0);
-        assert_eq!(office.after(41).await.sent, 1);
+        stop(&process, "d").await;
+        assert_eq!(process.after(20).await.sent, 0);
+        assert_eq!(process.after(41).await.sent, 1);
         assert!(
             server.subjects()[2]
                 .1
@@ -170,20 +170,20 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         let server = MailServer::plain(json!({}));
         let rules = format!("quiet_hours: {{ from: \"22:00\", to: \"07:00\" }}\n{RULES}");
         // 14 November 2023, 22:13:20.
-        let office = Office::open(&place, &server, &rules, at(0)).await;
-        suspend(&office, "hk", 3_600).await;
-        assert_eq!(office.after(60).await.sent, 0);
-        stop(&office, "tw").await;
+        let process = AlertProcess::open(&place, &server, &rules, at(0)).await;
+        suspend(&process, "hk", 3_600).await;
+        assert_eq!(process.after(60).await.sent, 0);
+        stop(&process, "tw").await;
         assert_eq!(
-            office.after(60).await.sent,
+            process.after(60).await.sent,
             1,
             "people are woken for a stopped lane"
         );
         assert!(!text(&server.mails()[0]).contains("hk"));
-        office.ledger.release_lane("tw").await.unwrap();
-        office.after(3_500).await;
+        process.ledger.release_lane("tw").await.unwrap();
+        process.after(3_500).await;
         assert_eq!(
-            office.after(100).await.sent,
+            process.after(100).await.sent,
             1,
             "and hear when they can sleep again"
         );
@@ -193,17 +193,17 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
             text(&server.mails()[1])
         );
         for _ in 0..7 {
-            assert_eq!(office.after(3_600).await.sent, 0);
+            assert_eq!(process.after(3_600).await.sent, 0);
         }
-        let waiting = office.ledger.waiting_notices().await.unwrap();
+        let waiting = process.ledger.waiting_notices().await.unwrap();
         assert!(
             waiting
                 .iter()
                 .any(|(to, number, _)| to == "ops@example.com" && *number == 2),
             "{waiting:?}"
         );
-        assert_eq!(office.after(2_520).await.sent, 0, "06:57 is still quiet");
-        assert_eq!(office.after(200).await.sent, 1);
+        assert_eq!(process.after(2_520).await.sent, 0, "06:57 is still quiet");
+        assert_eq!(process.after(200).await.sent, 1);
         let morning = &server.mails()[2];
         assert!(
             text(morning).contains("OVER AGAIN: hk is suspended"),
@@ -217,10 +217,10 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
 fn rules_that_are_gone_end_their_incidents_without_a_word() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, RULES, at(0)).await;
-        suspend(&office, "hk", 100_000).await;
-        assert_eq!(office.after(1).await.sent, 1);
-        let other = Office::open(
+        let process = AlertProcess::open(&place, &server, RULES, at(0)).await;
+        suspend(&process, "hk", 100_000).await;
+        assert_eq!(process.after(1).await.sent, 1);
+        let other = AlertProcess::open(
             &place,
             &server,
             "alerts:\n  - { on: alarm, to: [x@example.com] }\n",
@@ -243,9 +243,9 @@ fn several_processes_tell_everything_once() {
             stop(&offices[0], lane).await;
         }
         for _ in 0..3 {
-            let all = offices.iter().map(|office| async {
+            let all = offices.iter().map(|process| async {
                 for _ in 0..5 {
-                    office.after(30).await;
+                    process.after(30).await;
                 }
             });
             futures_util::future::join_all(all).await;
@@ -254,7 +254,7 @@ fn several_processes_tell_everything_once() {
             offices[0].ledger.release_lane(lane).await.unwrap();
         }
         for _ in 0..4 {
-            futures_util::future::join_all(offices.iter().map(|office| office.after(400))).await;
+            futures_util::future::join_all(offices.iter().map(|process| process.after(400))).await;
         }
         let mut told: BTreeMap<String, usize> = BTreeMap::new();
         for mail in server.mails() {
@@ -277,11 +277,11 @@ fn several_processes_tell_everything_once() {
 }
 
 /// Four processes that mail two people.
-async fn offices(place: &LedgerPlace, server: &MailServer) -> Vec<Office> {
+async fn offices(place: &LedgerPlace, server: &MailServer) -> Vec<AlertProcess> {
     let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com, bob@example.com] }\n";
     let mut offices = Vec::new();
     for _ in 0..4 {
-        offices.push(Office::open(place, server, rules, at(0)).await);
+        offices.push(AlertProcess::open(place, server, rules, at(0)).await);
     }
     offices
 }
@@ -291,36 +291,39 @@ fn a_gateway_that_is_not_reached_for_a_minute_is_told_of_and_that_it_is_reached_
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let rules = "alerts:\n  - { on: gateway_unreachable, to: [ops@example.com] }\n";
-        let office = Office::open(&place, &server, rules, at(0)).await;
-        office
+        let process = AlertProcess::open(&place, &server, rules, at(0)).await;
+        process
             .ledger
-            .note_unreachable("hk", "connection refused", office.clock.now())
+            .note_unreachable("hk", "connection refused", process.clock.now())
             .await
             .unwrap();
         assert_eq!(
-            office.after(5).await.sent,
+            process.after(5).await.sent,
             0,
             "a moment is nobody's incident"
         );
         // Tried again, and in vain: since when stays.
-        office
+        process
             .ledger
-            .note_unreachable("hk", "connecting timed out", office.clock.now())
+            .note_unreachable("hk", "connecting timed out", process.clock.now())
             .await
             .unwrap();
-        assert_eq!(office.after(60).await.sent + office.after(70).await.sent, 1);
-        office.ledger.note_reached("hk").await.unwrap();
-        office.after(5).await;
         assert_eq!(
-            office.after(61).await.sent + office.after(601).await.sent,
+            process.after(60).await.sent + process.after(70).await.sent,
+            1
+        );
+        process.ledger.note_reached("hk").await.unwrap();
+        process.after(5).await;
+        assert_eq!(
+            process.after(61).await.sent + process.after(601).await.sent,
             1
         );
         let subjects = subjects_to(&server, "ops@example.com");
         assert_eq!(
             subjects,
             [
-                "[payrun] URGENT: hk cannot be reached: connecting timed out",
-                "[payrun] over: hk cannot be reached: connecting timed out",
+                "[payrun] URGENT: hk cannot be delivery: connecting timed out",
+                "[payrun] over: hk cannot be delivery: connecting timed out",
             ]
         );
     });

@@ -20,7 +20,7 @@ use crate::ledger::LedgerPlace;
 use crate::support::smtp::MailServer;
 
 /// A process that looks and delivers, at a time of the test's.
-struct Office {
+struct AlertProcess {
     notices: Alerts,
     clock: Clock,
     ledger: Ledger,
@@ -40,7 +40,7 @@ fn config(text: &str) -> Config {
         .unwrap_or_else(|found| panic!("{found}"))
 }
 
-impl Office {
+impl AlertProcess {
     /// Opens at a place, at an instant.
     async fn open(place: &LedgerPlace, server: &MailServer, rules: &str, at: Timestamp) -> Self {
         let (clock, ledger) = (Clock::driven(at), place.open().await);

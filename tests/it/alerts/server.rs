@@ -6,7 +6,7 @@ use payrun::domain::time::Timestamp;
 use payrun::ledger::{LaneState, MailState};
 use serde_json::json;
 
-use super::{Office, text};
+use super::{AlertProcess, text};
 use crate::ledger::ledger_fixture::at;
 use crate::ledger::{LedgerPlace, on_every_engine};
 use crate::support::App;
@@ -127,33 +127,33 @@ fn without_a_mail_server_it_is_said_what_to_write() {
 }
 
 /// A ledger of which a lane is stopped.
-async fn stopped(place: &LedgerPlace, server: &MailServer, to: &str) -> Office {
+async fn stopped(place: &LedgerPlace, server: &MailServer, to: &str) -> AlertProcess {
     let rules = format!("alerts:\n  - {{ on: lane_stopped, to: [{to}] }}\n");
-    let office = Office::open(place, server, &rules, at(0)).await;
+    let process = AlertProcess::open(place, server, &rules, at(0)).await;
     let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
-    office
+    process
         .ledger
         .close_lane("hk", stopped, why, None, at(0))
         .await
         .unwrap();
-    office
+    process
 }
 
 #[test]
 fn one_recipient_who_is_refused_does_not_cost_the_others_their_mail() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({ "refuse": ["gone@example.com"] }));
-        let office = stopped(
+        let process = stopped(
             &place,
             &server,
             "ann@example.com, gone@example.com, bob@example.com",
         )
         .await;
-        let delivered = office.after(1).await;
+        let delivered = process.after(1).await;
         assert_eq!((delivered.sent, delivered.lost), (2, 1));
         let to: Vec<String> = server.subjects().into_iter().map(|(to, _)| to).collect();
         assert_eq!(to, ["ann@example.com", "bob@example.com"]);
-        let lost = office.ledger.undelivered_mails(None, 10).await.unwrap();
+        let lost = process.ledger.undelivered_mails(None, 10).await.unwrap();
         assert_eq!((lost.len(), lost[0].state), (1, MailState::Refused));
         assert!(
             lost[0]
@@ -163,14 +163,18 @@ fn one_recipient_who_is_refused_does_not_cost_the_others_their_mail() {
                 .contains("nobody of that name"),
             "{lost:?}"
         );
-        assert_eq!(office.after(100_000).await.sent, 0, "it is not tried again");
-        let again = office
+        assert_eq!(
+            process.after(100_000).await.sent,
+            0,
+            "it is not tried again"
+        );
+        let again = process
             .ledger
             .resend_mails(Timestamp::from_millis(0), at(100_010))
             .await
             .unwrap();
         assert_eq!(
-            (again, office.after(10).await.lost),
+            (again, process.after(10).await.lost),
             (1, 1),
             "but a person may have it tried again"
         );
@@ -181,23 +185,23 @@ fn one_recipient_who_is_refused_does_not_cost_the_others_their_mail() {
 fn a_server_that_greylists_gets_the_mail_later_and_once() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({ "greylist": 2 }));
-        let office = stopped(&place, &server, "ann@example.com").await;
-        assert_eq!(office.after(1).await.waiting, 1);
+        let process = stopped(&place, &server, "ann@example.com").await;
+        assert_eq!(process.after(1).await.waiting, 1);
         assert_eq!(
-            office.after(30).await.waiting,
+            process.after(30).await.waiting,
             0,
             "it is left alone for a minute"
         );
-        assert_eq!(office.after(31).await.waiting, 1);
-        let waiting = office.ledger.undelivered_mails(None, 10).await.unwrap();
+        assert_eq!(process.after(31).await.waiting, 1);
+        let waiting = process.ledger.undelivered_mails(None, 10).await.unwrap();
         assert!(
             waiting[0].answer.as_deref().unwrap().contains("greylisted"),
             "{waiting:?}"
         );
-        assert_eq!(office.after(60).await.sent, 0, "and then for two");
-        assert_eq!(office.after(60).await.sent, 1);
+        assert_eq!(process.after(60).await.sent, 0, "and then for two");
+        assert_eq!(process.after(60).await.sent, 1);
         assert_eq!(
-            office.after(10_000).await,
+            process.after(10_000).await,
             payrun::alerts::DeliveryCounts::default()
         );
         assert_eq!(server.mails().len(), 1);
@@ -208,14 +212,14 @@ fn a_server_that_greylists_gets_the_mail_later_and_once() {
 fn a_server_that_dies_before_it_says_that_it_took_the_mail_gets_it_again_under_the_same_id() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({ "die": 1 }));
-        let office = stopped(&place, &server, "ann@example.com, bob@example.com").await;
-        let first = office.after(1).await;
+        let process = stopped(&place, &server, "ann@example.com, bob@example.com").await;
+        let first = process.after(1).await;
         assert_eq!(
             (first.sent, first.waiting),
             (1, 1),
             "the second mail goes by a connection of its own"
         );
-        assert_eq!(office.after(61).await.sent, 1);
+        assert_eq!(process.after(61).await.sent, 1);
         let mails = server.mails();
         let to_ann: Vec<&str> = mails
             .iter()
@@ -234,22 +238,22 @@ fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
             return;
         };
         let server = MailServer::plain(json!({ "greylist": 1 }));
-        let office = stopped(&place, &server, "ann@example.com").await;
-        office
+        let process = stopped(&place, &server, "ann@example.com").await;
+        process
             .ledger
             .note_unattested("hk", "deduct", "BRAND_NEW", None, 7, at(0))
             .await
             .unwrap();
-        assert_eq!(office.after(1).await.waiting, 1);
+        assert_eq!(process.after(1).await.waiting, 1);
         let schema = std::sync::Arc::new(crate::support::postgres::Schema::fresh().await);
         let there = LedgerPlace::Postgres(schema);
         let target = there.open().await;
-        office
+        process
             .ledger
             .promote_to(&target, at(2), |_, _| {})
             .await
             .unwrap();
-        let before = office.ledger.undelivered_mails(None, 10).await.unwrap();
+        let before = process.ledger.undelivered_mails(None, 10).await.unwrap();
         assert_eq!(
             (
                 target.undelivered_mails(None, 10).await.unwrap(),
@@ -259,14 +263,14 @@ fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
         );
         assert_eq!(
             target.open_incidents().await.unwrap(),
-            office.ledger.open_incidents().await.unwrap()
+            process.ledger.open_incidents().await.unwrap()
         );
         let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com] }\n";
-        let moved = Office::open(&there, &server, rules, at(0)).await;
+        let moved = AlertProcess::open(&there, &server, rules, at(0)).await;
         assert_eq!(moved.after(100).await.sent, 1);
-        office.clock.set(at(1_000));
+        process.clock.set(at(1_000));
         assert!(
-            office.notices.deliver().await.is_err(),
+            process.notices.deliver().await.is_err(),
             "the file is fenced"
         );
         assert_eq!(server.mails().len(), 1);
@@ -277,19 +281,19 @@ fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
 fn a_server_that_is_dead_for_days_loses_nothing_and_after_a_week_it_is_said() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = stopped(&place, &server, "ann@example.com").await;
+        let process = stopped(&place, &server, "ann@example.com").await;
         let dead = MailServer::dead();
         let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com] }\n";
-        let away = Office::open(&place, &dead, rules, at(0)).await;
+        let away = AlertProcess::open(&place, &dead, rules, at(0)).await;
         assert_eq!(away.after(1).await.waiting, 1);
         let mut tries = 1;
         for _ in 0..72 {
             tries += away.after(3_600).await.waiting;
         }
         assert!((60..=80).contains(&tries), "about once an hour: {tries}");
-        office.clock.set(away.clock.now());
+        process.clock.set(away.clock.now());
         assert_eq!(
-            office.after(3_600).await.sent,
+            process.after(3_600).await.sent,
             1,
             "three days later it is there again"
         );
@@ -300,7 +304,7 @@ fn a_server_that_is_dead_for_days_loses_nothing_and_after_a_week_it_is_said() {
             .close_lane("tw", stopped, why, None, away.clock.now())
             .await
             .unwrap();
-        away.clock.set(office.clock.now());
+        away.clock.set(process.clock.now());
         assert_eq!(away.after(3_600).await.waiting, 1);
         assert_eq!(away.after(8 * 86_400).await.lost, 1);
         let lost = away.ledger.undelivered_mails(None, 10).await.unwrap();

@@ -26,7 +26,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Target;
-use crate::support::engine_builder::Doorway;
+use crate::support::engine_builder::WebhookService;
 use crate::support::gateways::{Rig, number};
 
 /// The path by which EGMS knows us.
@@ -179,7 +179,7 @@ fn notifications_of_cbtis() {
 
 fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) {
     let at = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
-    let doorway = rig.wait_for(Doorway::of(rig, Clock::System));
+    let doorway = rig.wait_for(WebhookService::of(rig, Clock::System));
     let account = Arc::clone(&doorway.engine.accounts[gateway]);
     let read = |headers: HeaderMap, body: Vec<u8>| {
         let seen = rig.wait_for(account.gateway.verify_notification(&Notification {
@@ -212,7 +212,7 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
         .map(|(headers, body)| said(read(headers.clone(), body.to_vec())))
         .collect();
     assert!(
-        said.iter().all(|seen| seen.reached == Delivery::Replied),
+        said.iter().all(|seen| seen.delivery == Delivery::Replied),
         "{said:?}"
     );
     let long = told
@@ -227,8 +227,8 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     target.try_on_these(made, |input| {
         let (mut headers, content) = notice(input);
         let changed = read(headers.clone(), content.to_vec());
-        let outcome = changed.reached.why();
-        if changed.reached == Delivery::Replied {
+        let outcome = changed.delivery.why();
+        if changed.delivery == Delivery::Replied {
             assert!(
                 said.contains(&self::said(changed)),
                 "it was changed, and is believed"
@@ -238,8 +238,8 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
         let signed = read(headers, body);
         format!(
             "{outcome} {:?} {}",
-            std::mem::discriminant(&signed.reached),
-            signed.reached.why()
+            std::mem::discriminant(&signed.delivery),
+            signed.delivery.why()
         )
     });
 }
@@ -250,7 +250,7 @@ fn with_long_headers(
     account: &Account,
     (headers, body): &(HeaderMap, Bytes),
 ) -> Vec<(HeaderMap, Bytes)> {
-    let kept = account.gateway.manners().signed_by;
+    let kept = account.gateway.notification_protocol().signed_by;
     let long = kept.into_iter().map(|name| {
         let mut headers = headers.clone();
         let value = HeaderValue::from_bytes(&headers[name.as_str()].as_bytes().repeat(50)).unwrap();
@@ -279,12 +279,16 @@ fn is_bounded(seen: &Observation) {
         .max()
         .unwrap_or_default();
     assert!(longest <= 4_096, "a text of {longest} bytes");
-    assert!(seen.reached.why().len() <= 1_000, "{}", seen.reached.why());
+    assert!(
+        seen.delivery.why().len() <= 1_000,
+        "{}",
+        seen.delivery.why()
+    );
 }
 
 /// A notification as an input.
 fn wire(account: &Account, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
-    let kept = account.gateway.manners().signed_by;
+    let kept = account.gateway.notification_protocol().signed_by;
     let lines = kept.iter().filter_map(|name| {
         Some(format!(
             "{name}: {}\n",

@@ -61,7 +61,7 @@ pub fn run(occurrence: &str) -> NewRun {
 pub fn job(name: &str) -> NewJob {
     NewJob {
         file: None,
-        at_once: true,
+        planned_with_run: true,
         name: name.into(),
         kind: "deduct".into(),
         lane: "hk".into(),

@@ -5,8 +5,8 @@ use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ActionResult, ItemFilter, Ledger, NewOccurrence, NewStatement, OccurrenceFilter, Prunable,
-    ScheduleRow, ScheduleUpdate, StatementKept,
+    ActionResult, ItemFilter, KeptStatement, Ledger, NewOccurrence, NewStatement, OccurrenceFilter,
+    Prunable, ScheduleRow, ScheduleUpdate,
 };
 
 use super::ledger_fixture::{LedgerWorker, answered, at, by, done, item, job, run};
@@ -297,18 +297,18 @@ fn what_was_fetched_of_a_day_that_was_not_over_gives_way_to_its_whole_file() {
                 .await
                 .unwrap()
         };
-        assert_eq!(keep("early", 10, 3).await, StatementKept::New);
-        assert_eq!(keep("early", 20, 3).await, StatementKept::Known);
+        assert_eq!(keep("early", 10, 3).await, KeptStatement::New);
+        assert_eq!(keep("early", 20, 3).await, KeptStatement::Known);
         assert_eq!(
             keep("later", 30, 5).await,
-            StatementKept::New,
+            KeptStatement::New,
             "of the same day, with more lines"
         );
-        assert_eq!(keep("whole", 110, 7).await, StatementKept::New);
-        assert_eq!(keep("whole", 120, 7).await, StatementKept::Known);
+        assert_eq!(keep("whole", 110, 7).await, KeptStatement::New);
+        assert_eq!(keep("whole", 120, 7).await, KeptStatement::Known);
         assert_eq!(
             keep("other", 130, 8).await,
-            StatementKept::Other,
+            KeptStatement::Other,
             "a whole file stays"
         );
         let kept = ledger
@@ -374,7 +374,7 @@ fn lines_of_statements_go_when_they_are_old() {
             .keep_statement(&statement, lines().collect::<Vec<_>>())
             .await
             .unwrap();
-        assert_eq!(kept, StatementKept::New, "its day can be fetched again");
+        assert_eq!(kept, KeptStatement::New, "its day can be fetched again");
     });
 }
 

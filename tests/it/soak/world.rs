@@ -24,12 +24,12 @@ const FAULTS: FaultPlan = FaultPlan::new(31, Level::Some);
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The clock of all processes.
-pub struct Hands {
+pub struct SharedClock {
     folder: TempDir,
     pub clock: Clock,
 }
 
-impl Hands {
+impl SharedClock {
     /// It shows this instant, and goes on from there.
     fn showing(at: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -65,14 +65,14 @@ impl Hands {
 /// A project, its gateways, and the clock.
 pub struct World {
     pub rig: Rig,
-    pub hands: Hands,
+    pub hands: SharedClock,
     port: u16,
 }
 
 impl World {
     /// A project at an instant; notifications go to its service.
     pub fn at(begin: Timestamp) -> Self {
-        let hands = Hands::showing(begin);
+        let hands = SharedClock::showing(begin);
         let settings = Settings {
             plan: FAULTS,
             timeout: TIMEOUT,
@@ -132,9 +132,9 @@ impl World {
             signed_path: Some("/payrun/notify/egms".to_owned()),
             compressed: 1_000,
         };
-        let herald = NotificationSender::new(self.rig.gateways.clone(), address, FAULTS);
+        let sender = NotificationSender::new(self.rig.gateways.clone(), address, FAULTS);
         self.rig.wait_for(async {
-            tokio::spawn(herald.run());
+            tokio::spawn(sender.run());
         });
     }
 

@@ -1,4 +1,4 @@
-//! Where notifications come in, within this process: an engine over a project, and its door on
+//! Where notifications come in, within this process: an engine over a project, and its webhooks on
 //! loopback.
 
 use std::collections::BTreeMap;
@@ -22,16 +22,16 @@ use super::gateways::Rig;
 /// How long a gateway waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A project's engine, and its door.
-pub struct Doorway {
+/// A project's engine, and its limiter of webhooks.
+pub struct WebhookService {
     pub engine: Arc<Engine>,
-    pub door: Arc<WebhookLimiter>,
+    pub limiter: Arc<WebhookLimiter>,
     /// `http://…/webhooks`.
     pub url: String,
     client: reqwest::Client,
 }
 
-impl Doorway {
+impl WebhookService {
     /// Opens the ledger of a rig's project, as one more process does, and listens.
     pub async fn of(rig: &Rig, clock: Clock) -> Self {
         let config =
@@ -49,14 +49,14 @@ impl Doorway {
         );
         let vault = Vault::of(&config.encryption_keys).unwrap().map(Arc::new);
         let engine = Arc::new(engine.with_vault(vault));
-        let door = Arc::new(WebhookLimiter::default());
+        let limiter = Arc::new(WebhookLimiter::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/notify", listener.local_addr().unwrap());
-        let routes: axum::Router = router(Arc::clone(&engine), Arc::clone(&door));
+        let routes: axum::Router = router(Arc::clone(&engine), Arc::clone(&limiter));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self {
             engine,
-            door,
+            limiter,
             url,
             client: reqwest::Client::new(),
         }

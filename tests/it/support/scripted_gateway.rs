@@ -48,7 +48,7 @@ impl Gateway for Scripted {
         "nothing"
     }
 
-    fn manners(&self) -> NotificationProtocol {
+    fn notification_protocol(&self) -> NotificationProtocol {
         let nothing = NotificationReply {
             media: "text/plain",
             body: "",
@@ -67,7 +67,7 @@ impl Gateway for Scripted {
 }
 
 /// One process at work with an account that the test speaks for.
-pub struct Teller {
+pub struct ScriptedProcess {
     pub engine: Arc<Engine>,
     account: Arc<Account>,
     gateway: Scripted,
@@ -110,7 +110,7 @@ pub fn payment(order_no: &str, paid: &str) -> Observation {
     }
 }
 
-impl Teller {
+impl ScriptedProcess {
     /// Of an account at a kind of gateway.
     pub async fn at(
         place: &LedgerPlace,

@@ -135,7 +135,7 @@ pub(super) async fn rejected(
     Ok(open
         .into_iter()
         .chain(ended)
-        .map(|troubled| rejection(&troubled, window.until))
+        .map(|run| rejection(&run, window.until))
         .collect())
 }
 
@@ -233,14 +233,11 @@ pub(super) async fn unknown(
         rules.iter().map(|scoped| scoped.rule.after).collect();
     let after = after.first().copied().unwrap_or(UNKNOWN_FOR);
     let runs = ledger.unknown_runs(now.minus(after)).await?;
-    Ok(runs
-        .iter()
-        .map(|troubled| not_known(troubled, after))
-        .collect())
+    Ok(runs.iter().map(|run| not_known(run, after)).collect())
 }
 
-fn not_known(troubled: &RunWithProblems, after: std::time::Duration) -> Fact {
-    let RunWithProblems { run, items, since } = troubled;
+fn not_known(run: &RunWithProblems, after: std::time::Duration) -> Fact {
+    let RunWithProblems { run, items, since } = run;
     let id = run.run_id;
     let title = format!(
         "{}: not known for more than {} what became of {}",

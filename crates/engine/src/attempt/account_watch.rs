@@ -71,7 +71,7 @@ impl AccountWatch {
     /// Notes how far a call came; says what is new of that.
     pub(crate) fn note(&self, observed: &Observation) -> Option<ReachChange> {
         let mut seen = self.seen();
-        let reached = match &observed.reached {
+        let reached = match &observed.delivery {
             // The machines before a gateway answer errors unsigned: those vouch for nothing.
             Delivery::Replied if observed.result.get("unsigned").is_some() => true,
             Delivery::Replied => {

@@ -100,7 +100,7 @@ pub(crate) async fn precheck(
     if !is_query
         && !work.kind.local
         && let Err(unprepared) = prepare_account(engine, account).await
-        && let Some(why) = not_begun(&unprepared.reached)
+        && let Some(why) = not_begun(&unprepared.delivery)
     {
         let (item, now) = (&claimed.item, engine.clock.now());
         let until = now.plus(work.policy.retry.wait(item.submit_count, item.jitter));
@@ -292,8 +292,8 @@ pub(crate) async fn prepare_account(engine: &Engine, account: &Account) -> Resul
 }
 
 /// Why a call could not be begun, where that may pass by itself.
-pub(crate) fn not_begun(reached: &Delivery) -> Option<String> {
-    match reached {
+pub(crate) fn not_begun(delivery: &Delivery) -> Option<String> {
+    match delivery {
         Delivery::NotSent(why) => Some(format!("nothing was sent: {why}")),
         Delivery::Unreachable(how, _) => Some(cannot_reach(*how)),
         Delivery::Refused(_)

@@ -53,7 +53,7 @@ pub(crate) async fn decide(
         mismatch(&judged.answer, &observed, claimed).as_deref(),
     );
     let moved = moved.warned(payer_check::warning(claimed.facts(), &observed.result));
-    let moved = unsent(moved, &observed.reached, is_query);
+    let moved = unsent(moved, &observed.delivery, is_query);
     note_contract_signal(&mut observed.result, claimed, word);
     note_exists(&mut observed.result, claimed, judged.exists);
     let result = merged(claimed.facts(), observed.result.clone());
@@ -70,8 +70,8 @@ pub(crate) async fn decide(
 }
 
 /// Where nothing was sent, the reason says why.
-pub(crate) fn unsent(moved: Move, reached: &Delivery, is_query: bool) -> Move {
-    match reached {
+pub(crate) fn unsent(moved: Move, delivery: &Delivery, is_query: bool) -> Move {
+    match delivery {
         Delivery::Unsendable(why) => moved.because(Some(format!("cannot be sent: {why}"))),
         Delivery::Unreachable(how, _) => unreached(*how, moved),
         Delivery::NotSent(why) => {
@@ -258,7 +258,7 @@ pub(crate) fn attempt_of(
         http: observed.http,
         numbers: numbers_of(&observed),
         evidence: if observed.evidence.is_empty() {
-            observed.reached.why()
+            observed.delivery.why()
         } else {
             observed.evidence
         },

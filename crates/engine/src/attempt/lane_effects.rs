@@ -46,7 +46,7 @@ pub(crate) async fn close(
         job_id: None,
     };
     let code = judged.answer.code();
-    let closing = match (judged.lane, &observed.reached) {
+    let closing = match (judged.lane, &observed.delivery) {
         (LaneEffect::Stop, Delivery::Refused(why)) => stop(why.clone()),
         (LaneEffect::Stop, _) => stop(format!("the gateway answers {code}")),
         // Our balance: what takes from it waits, what adds to it goes on.

@@ -47,7 +47,7 @@ pub(crate) async fn checked(
     else {
         return judged;
     };
-    let shows = seen.reached == Delivery::Replied && seen.state.is_some();
+    let shows = seen.delivery == Delivery::Replied && seen.state.is_some();
     match &judged.answer {
         // Nothing is declared before a query has shown it.
         Answer::Done(_) if context.claimed.claim_kind == ClaimKind::Submit => Judgement {
@@ -214,7 +214,7 @@ fn instead(told: &Observation) -> String {
             .trim_end()
             .to_owned(),
         (Some(http), None) => format!("HTTP {http}"),
-        (None, _) => format!("no answer {}", told.reached.why())
+        (None, _) => format!("no answer {}", told.delivery.why())
             .trim_end()
             .to_owned(),
     }

@@ -609,7 +609,7 @@ pub(crate) async fn is_refunded(
         .iter()
         .any(|row| row.unless_refunded && row.state == seen.state);
     let Some(order_no) =
-        text(call, "out_trade_no").filter(|_| depends && seen.reached == Delivery::Replied)
+        text(call, "out_trade_no").filter(|_| depends && seen.delivery == Delivery::Replied)
     else {
         return false;
     };

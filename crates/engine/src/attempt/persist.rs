@@ -22,7 +22,7 @@ use payrun_gateway::statement::{
     self, BillNames, Line, SignedAmount, Statement, StatementFormat, StatementLineKind,
 };
 use payrun_gateway::{Call, Observation};
-use payrun_ledger::{LineKind, NewStatement, StatementKept, StatementLine};
+use payrun_ledger::{KeptStatement, LineKind, NewStatement, StatementLine};
 use payrun_project::job_kinds::ReplyStorage;
 use payrun_project::job_kinds::judge::{Judgement, NOTHING};
 
@@ -206,13 +206,13 @@ async fn keep_lines(
         .keep_statement(&statement, lines.into_iter().map(line))
         .await;
     match kept.map_err(PersistFailure::now)? {
-        StatementKept::New | StatementKept::Known => {
+        KeptStatement::New | KeptStatement::Known => {
             seen.result
                 .extend(location.map(|location| ("file".to_owned(), location.into())));
             seen.result.insert("lines".to_owned(), count.into());
             Ok(())
         }
-        StatementKept::Other => Err(PersistFailure::never(
+        KeptStatement::Other => Err(PersistFailure::never(
             "another statement of that day is in the ledger; it stays",
         )),
     }

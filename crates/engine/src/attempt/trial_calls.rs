@@ -144,8 +144,8 @@ fn input(kind: &JobKind, day: &str) -> Map<String, Value> {
 /// learns nothing of it.
 fn read(seen: &Observation) -> Result<String, String> {
     let code = seen.code.as_deref().unwrap_or_default();
-    let (Delivery::Replied, Some(http)) = (&seen.reached, seen.http) else {
-        return Err(format!("no answer {}", seen.reached.why())
+    let (Delivery::Replied, Some(http)) = (&seen.delivery, seen.http) else {
+        return Err(format!("no answer {}", seen.delivery.why())
             .trim_end()
             .to_owned());
     };

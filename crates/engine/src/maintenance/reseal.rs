@@ -3,7 +3,7 @@
 //!
 //! A page a commit, with room for others in between: work goes on meanwhile. What was moved stays
 //! moved, so that it may be broken off and begun again at any time. What is sealed again is the
-//! same text for whatever is bound to it (`domain/sealed.rs`).
+//! same text for whatever is bound to it (`domain/sealed_text.rs`).
 
 use std::time::Duration;
 

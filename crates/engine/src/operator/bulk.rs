@@ -15,7 +15,7 @@ use payrun_domain::item::State;
 use payrun_domain::money::Currency;
 use payrun_ledger::{ActionResult, ItemFilter, ItemRow, LedgerError, OperatorAction};
 
-/// The most items of one deed.
+/// The most items of one action.
 const MOST: usize = 200_000;
 
 /// How many items are read, and changed in one commit, at a time.

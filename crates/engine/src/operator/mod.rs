@@ -1,5 +1,5 @@
 //! Operators' controls: what persons pause, hold, slow, and say of items. Each wants to know who
-//! and why, and is in the audit log with the deed itself.
+//! and why, and is in the audit log with the action itself.
 
 pub mod approve;
 pub mod audit;

@@ -18,7 +18,7 @@ impl Engine {
     /// # Errors
     /// Whatever the ledger says; of several failures the first one. A job that it was said of stays
     /// to be planned.
-    pub(crate) async fn plan_late_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
+    pub(crate) async fn plan_dependent_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let (mut planned, mut failed) = (0, None);
         for job in self.ledger.late_jobs().await? {
             match self.plan_late_job(&job, now).await {

@@ -339,7 +339,7 @@ impl Engine {
             policy: job.policy.clone(),
             rate: job.rate,
             concurrency: job.concurrency,
-            at_once: !late,
+            planned_with_run: !late,
             file: file
                 .as_ref()
                 .and_then(|rows| serde_json::to_string(rows.reading()).ok()),

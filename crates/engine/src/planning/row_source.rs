@@ -442,7 +442,7 @@ mod tests {
         };
         let job = NewJob {
             file: None,
-            at_once: true,
+            planned_with_run: true,
             name: "j".to_owned(),
             kind: "refund".to_owned(),
             lane: "hk".to_owned(),

@@ -62,7 +62,7 @@ pub(super) async fn keep(
 
 /// What is to become of differences that were looked at again.
 #[derive(Default)]
-struct FollowedUp {
+struct FollowUpResult {
     /// To be closed, by the evidence.
     closed: BTreeMap<String, Vec<DifferenceRow>>,
     /// As they were.
@@ -71,7 +71,7 @@ struct FollowedUp {
     found: Vec<Difference>,
 }
 
-impl FollowedUp {
+impl FollowUpResult {
     fn close(&mut self, row: DifferenceRow, evidence: impl Into<String>) {
         self.closed.entry(evidence.into()).or_default().push(row);
     }
@@ -84,7 +84,7 @@ async fn follow(
     known: &mut HashSet<i64>,
     found: &mut Findings,
 ) -> Result<(), ReconcileFailure> {
-    let mut followed = FollowedUp::default();
+    let mut followed = FollowUpResult::default();
     let (inside, earlier): (Vec<_>, Vec<_>) = page
         .into_iter()
         .partition(|row| is_inside(context, &row.difference.day));
@@ -160,7 +160,7 @@ fn can_be_judged(context: &ReconcileContext<'_>, reason: DifferenceReason) -> bo
 async fn judge_again(
     context: &ReconcileContext<'_>,
     rows: Vec<DifferenceRow>,
-    followed: &mut FollowedUp,
+    followed: &mut FollowUpResult,
 ) -> Result<(), ReconcileFailure> {
     if rows.is_empty() {
         return Ok(());
@@ -206,7 +206,7 @@ async fn judge_line(
     row: DifferenceRow,
     line: &StatementLine,
     books: &BookedItems,
-    followed: &mut FollowedUp,
+    followed: &mut FollowUpResult,
 ) -> Result<(), LedgerError> {
     let mut now = Findings::default();
     lines::judge(context, &row.difference.day, line, books, &mut now).await?;
@@ -236,7 +236,7 @@ fn judge_item(
     row: DifferenceRow,
     items: &EarlierItems,
     statements: &Statements,
-    followed: &mut FollowedUp,
+    followed: &mut FollowUpResult,
 ) -> Result<(), LedgerError> {
     let item = row.difference.item.and_then(|id| items.by_id.get(&id));
     let Some((item, place)) = item else {

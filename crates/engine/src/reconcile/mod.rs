@@ -11,14 +11,14 @@ mod follow_up;
 mod items;
 mod line_verdict;
 mod lines;
+mod lines_of_others;
 mod named_items;
-mod others;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use line_verdict::LineOutcome;
-pub use others::{LinesAndSum, OtherSystemsDays, OtherSystemsSums, lines_of_others};
+pub use lines_of_others::{LinesAndSum, OtherSystemsDays, OtherSystemsSums, lines_of_others};
 
 use std::collections::HashMap;
 

@@ -63,7 +63,7 @@ impl CbtisClient {
         };
         let name = self.config.signature_header.as_str();
         match header(headers, name) {
-            None => seen.reached = Delivery::Unverified(format!("there is no header {name}")),
+            None => seen.delivery = Delivery::Unverified(format!("there is no header {name}")),
             Some(given)
                 if !self
                     .config
@@ -71,11 +71,11 @@ impl CbtisClient {
                     .iter()
                     .any(|key| verifies(body, key, given)) =>
             {
-                seen.reached = Delivery::Unverified("the signature is not CBTIS's".into());
+                seen.delivery = Delivery::Unverified("the signature is not CBTIS's".into());
             }
             Some(_) => {
                 if let Err(why) = wire::read_notification(body, &mut seen) {
-                    seen.reached = Delivery::Unreadable(why);
+                    seen.delivery = Delivery::Unreadable(why);
                 }
             }
         }
@@ -104,7 +104,7 @@ impl CbtisClient {
                 if self.is_refused(&response, &token) {
                     let why = "the gateway refuses the access token: HTTP 401".to_owned();
                     return Observation {
-                        reached: Delivery::Refused(why),
+                        delivery: Delivery::Refused(why),
                         ..seen
                     };
                 }
@@ -188,7 +188,7 @@ impl CbtisClient {
                 401 | 403 => Err(format!(
                     "the gateway refuses the access token (HTTP {http} {code})"
                 )),
-                _ if seen.reached == Delivery::Replied => Ok(format!(
+                _ if seen.delivery == Delivery::Replied => Ok(format!(
                     "HTTP {http}, code {code}: CBTIS documents no code to compare with"
                 )),
                 _ => Err(format!("the reply cannot be read (HTTP {http})")),
@@ -210,7 +210,7 @@ impl Gateway for CbtisClient {
         Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
     }
 
-    fn manners(&self) -> NotificationProtocol {
+    fn notification_protocol(&self) -> NotificationProtocol {
         // Only the status counts (docs/gateways/cbtis.md, "Notifications").
         NotificationProtocol {
             media: &["application/json"],

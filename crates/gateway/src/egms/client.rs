@@ -105,9 +105,9 @@ impl EgmsClient {
                 Err(UNTIMELY)
             }
         }) {
-            seen.reached = Delivery::Unverified(why.into());
+            seen.delivery = Delivery::Unverified(why.into());
         } else if let Err(why) = wire::read_notification(body, &mut seen) {
-            seen.reached = Delivery::Unreadable(why);
+            seen.delivery = Delivery::Unreadable(why);
         }
         seen
     }
@@ -225,7 +225,7 @@ impl EgmsClient {
     /// Says whether the payment that was looked up may be withdrawn, by the account's
     /// `cancel_when`.
     fn with_cancellable(&self, call: &Call, mut seen: Observation) -> Observation {
-        let missing = seen.reached == Delivery::Replied
+        let missing = seen.delivery == Delivery::Replied
             && matches!(seen.code.as_deref(), Some("C0004" | "B0014"));
         let standing = if missing {
             Some(NOT_FOUND)
@@ -281,12 +281,12 @@ impl EgmsClient {
         };
         probes(&self.base, sent, self.clock.now(), |response| {
             let seen = self.read(response, &prepared);
-            match (&seen.reached, seen.code.as_deref()) {
+            match (&seen.delivery, seen.code.as_deref()) {
                 (Delivery::Replied, Some("C0004" | "B0014")) => {
                     Ok(self.key_used(response, &prepared))
                 }
-                (reached, code) => Err(format!(
-                    "a query for no order should give C0004; it gave HTTP {} {} ({reached:?}): check sid, sign_key and sign_type",
+                (delivery, code) => Err(format!(
+                    "a query for no order should give C0004; it gave HTTP {} {} ({delivery:?}): check sid, sign_key and sign_type",
                     response.status().as_u16(),
                     code.unwrap_or_default()
                 )),
@@ -306,7 +306,7 @@ impl Gateway for EgmsClient {
         })
     }
 
-    fn manners(&self) -> NotificationProtocol {
+    fn notification_protocol(&self) -> NotificationProtocol {
         // The words are those of a working demo server (docs/gateways/egms.md, "Notifications"
         // [B]).
         NotificationProtocol {

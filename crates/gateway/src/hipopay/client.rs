@@ -106,10 +106,10 @@ impl HipopayClient {
                 }
             });
         match params {
-            Err(why) => seen.reached = Delivery::Unverified(why.into()),
+            Err(why) => seen.delivery = Delivery::Unverified(why.into()),
             Ok(params) => {
                 if let Err(why) = wire::read_notification(&params, &mut seen) {
-                    seen.reached = Delivery::Unreadable(why);
+                    seen.delivery = Delivery::Unreadable(why);
                 }
             }
         }
@@ -226,7 +226,7 @@ impl Gateway for HipopayClient {
         self.config.bill_names.clone()
     }
 
-    fn manners(&self) -> NotificationProtocol {
+    fn notification_protocol(&self) -> NotificationProtocol {
         // Some have come without a content type, and are forms all the same
         // (docs/gateways/hipopay.md, "Notifications").
         NotificationProtocol {

@@ -124,7 +124,7 @@ impl WechatClient {
     async fn any_order(&self, call: &Call) -> Observation {
         let until = tokio::time::Instant::now() + call.timeout;
         let (mut missing, mut refused) = (None, None);
-        let mut heard = String::new();
+        let mut evidence = String::new();
         for family in families(call) {
             let request = match orders::query(call, &self.mode, *family) {
                 Ok(request) => request,
@@ -132,11 +132,11 @@ impl WechatClient {
             };
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let mut seen = self.exchange(request, left).await;
-            if !heard.is_empty() {
-                seen.evidence = bounded(format!("{heard}\n{}", seen.evidence), EVIDENCE_MAX);
+            if !evidence.is_empty() {
+                seen.evidence = bounded(format!("{evidence}\n{}", seen.evidence), EVIDENCE_MAX);
             }
-            heard.clone_from(&seen.evidence);
-            match seen.http.filter(|_| seen.reached == Delivery::Replied) {
+            evidence.clone_from(&seen.evidence);
+            match seen.http.filter(|_| seen.delivery == Delivery::Replied) {
                 Some(404) => missing = Some(seen),
                 // What a call of the one family says of an order of the other is not documented.
                 Some(400) => refused = refused.or(Some(seen)),
@@ -146,7 +146,7 @@ impl WechatClient {
         // That there is no such order is believed only if every call says so.
         let nobody = || Observation::of(Delivery::Unsendable("no call knows such an order".into()));
         let heard_last = |seen: Observation| Observation {
-            evidence: heard,
+            evidence: evidence,
             ..seen
         };
         refused.or(missing).map_or_else(nobody, heard_last)
@@ -461,8 +461,8 @@ impl Gateway for WechatClient {
         Box::pin(self.read_notification(&notice.headers, &notice.body, notice.received_at))
     }
 
-    fn manners(&self) -> NotificationProtocol {
-        notification::manners()
+    fn notification_protocol(&self) -> NotificationProtocol {
+        notification::notification_protocol()
     }
 
     fn credentials(&self) -> &'static str {
@@ -497,7 +497,7 @@ fn expires(keys: &[MerchantKey]) -> Option<Timestamp> {
 const SUB_CODE: &str = "sub_code";
 
 /// What every reply shows, whatever it is worth.
-fn with_reply(reached: Delivery, response: &Response) -> Observation {
+fn with_reply(delivery: Delivery, response: &Response) -> Observation {
     let failed = !response.status().is_success();
     let sub_code = wire::sub_code(header(response.headers(), "request-id").unwrap_or_default())
         .filter(|_| failed);
@@ -519,7 +519,7 @@ fn with_reply(reached: Delivery, response: &Response) -> Observation {
             .collect(),
         retry_after: retry_after(response.headers()),
         evidence: wire::evidence(response.body()),
-        ..Observation::of(reached)
+        ..Observation::of(delivery)
     }
 }
 
@@ -556,7 +556,7 @@ fn without_keys(error: KeyringError) -> Observation {
         return of_failure(failure);
     }
     Observation {
-        reached: Delivery::NotSent(error.to_string()),
+        delivery: Delivery::NotSent(error.to_string()),
         ..told
     }
 }

@@ -55,36 +55,36 @@ impl WechatClient {
                 .map_err(unreadable)
                 .and_then(|notice| self.opened(&notice.resource.sealed));
             if let Err(why) = opened {
-                seen.reached = Delivery::Unverified(why);
+                seen.delivery = Delivery::Unverified(why);
                 return seen;
             }
         }
-        if let Err(reached) = self.verify_notice(headers, body, received_at).await {
-            seen.reached = reached;
+        if let Err(delivery) = self.verify_notification(headers, body, received_at).await {
+            seen.delivery = delivery;
             return seen;
         }
         let notice = match notice {
             Ok(notice) => notice,
             Err(error) => {
                 return Observation {
-                    reached: Delivery::Unreadable(unreadable(&error)),
+                    delivery: Delivery::Unreadable(unreadable(&error)),
                     ..seen
                 };
             }
         };
         match self.opened(&notice.resource.sealed) {
-            Err(why) => seen.reached = Delivery::Unverified(why),
+            Err(why) => seen.delivery = Delivery::Unverified(why),
             Ok(text) => {
                 seen.evidence = wire::evidence(&text);
-                if let Err(why) = self.read_notice(&notice, &text, &mut seen) {
-                    seen.reached = Delivery::Unreadable(why);
+                if let Err(why) = self.read_plaintext(&notice, &text, &mut seen) {
+                    seen.delivery = Delivery::Unreadable(why);
                 }
             }
         }
         seen
     }
 
-    async fn verify_notice(
+    async fn verify_notification(
         &self,
         headers: &HeaderMap,
         body: &[u8],
@@ -115,7 +115,7 @@ impl WechatClient {
             .map_err(|error| error.to_string())
     }
 
-    fn read_notice(
+    fn read_plaintext(
         &self,
         notice: &EncryptedNotification,
         text: &[u8],
@@ -148,7 +148,7 @@ impl WechatClient {
 
 /// How WeChat Pay wants to be answered (docs/gateways/wechat.md, "Notifications"): any 2xx; what is
 /// in the body is for people.
-pub(super) fn manners() -> NotificationProtocol {
+pub(super) fn notification_protocol() -> NotificationProtocol {
     NotificationProtocol {
         media: &["application/json"],
         signed_by: SIGNED_BY.map(str::to_owned).to_vec(),

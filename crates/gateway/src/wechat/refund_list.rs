@@ -105,7 +105,7 @@ impl WechatClient {
                 Err(why) => return Observation::of(Delivery::Unsendable(why)),
             };
             let seen = self.exchange(request, call.timeout).await;
-            if seen.reached != Delivery::Replied || !seen.result.contains_key(TOTAL) {
+            if seen.delivery != Delivery::Replied || !seen.result.contains_key(TOTAL) {
                 return seen;
             }
             let last = seen.records.is_empty();
@@ -129,7 +129,7 @@ impl WechatClient {
                     let why =
                         Delivery::Unreadable("the pages of the list do not fit together".into());
                     return Observation {
-                        reached: why,
+                        delivery: why,
                         records: Vec::new(),
                         ..seen
                     };

@@ -104,7 +104,7 @@ impl WechatClient {
                     ..seen
                 };
             }
-            if seen.reached != Delivery::Replied || !seen.result.contains_key(COUNT) {
+            if seen.delivery != Delivery::Replied || !seen.result.contains_key(COUNT) {
                 return seen;
             }
             let last = seen.records.len() < LIMIT;
@@ -153,13 +153,13 @@ impl WechatClient {
 /// What the gateway says when there is nothing is not known, since its list of errors is cut off
 /// \[C\]; a verified 404 to a list can mean nothing else.
 fn says_nothing_is_there(seen: &Observation) -> bool {
-    seen.reached == Delivery::Replied
+    seen.delivery == Delivery::Replied
         && seen.http == Some(StatusCode::NOT_FOUND.as_u16())
         && !seen.result.contains_key("unsigned")
 }
 
 fn is_list(seen: &Observation) -> bool {
-    seen.reached == Delivery::Replied && seen.result.contains_key(TOTAL)
+    seen.delivery == Delivery::Replied && seen.result.contains_key(TOTAL)
 }
 
 fn total(count: usize) -> Map<String, Value> {

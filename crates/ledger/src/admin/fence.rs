@@ -23,7 +23,7 @@ const FENCED: &[&str] = &[
     "audit",
     "unfinished_plans",
 ];
-const DEEDS: [&str; 3] = ["insert", "update", "delete"];
+const OPERATIONS: [&str; 3] = ["insert", "update", "delete"];
 
 const FENCING: &str = "fencing the ledger";
 
@@ -50,11 +50,11 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(false);
         }
-        for (table, deed) in FENCED
+        for (table, operation) in FENCED
             .iter()
-            .flat_map(|table| DEEDS.map(|deed| (table, deed)))
+            .flat_map(|table| OPERATIONS.map(|operation| (table, operation)))
         {
-            let drop = AssertSqlSafe(format!("drop trigger if exists fence_{table}_{deed}"));
+            let drop = AssertSqlSafe(format!("drop trigger if exists fence_{table}_{operation}"));
             sqlx::raw_sql(drop)
                 .execute(tx.connection())
                 .await
@@ -90,18 +90,18 @@ pub(crate) async fn put_fence(
         .execute(tx.connection())
         .await
         .map_err(failed)?;
-    for (table, deed) in FENCED
+    for (table, operation) in FENCED
         .iter()
-        .flat_map(|table| DEEDS.map(|deed| (table, deed)))
+        .flat_map(|table| OPERATIONS.map(|operation| (table, operation)))
     {
-        make_trigger(tx, table, deed).await.map_err(failed)?;
+        make_trigger(tx, table, operation).await.map_err(failed)?;
     }
     Ok(())
 }
 
-async fn make_trigger(tx: &mut WriteTx, table: &str, deed: &str) -> Result<(), sqlx::Error> {
+async fn make_trigger(tx: &mut WriteTx, table: &str, operation: &str) -> Result<(), sqlx::Error> {
     let trigger = format!(
-        "create trigger if not exists fence_{table}_{deed} before {deed} on {table} \
+        "create trigger if not exists fence_{table}_{operation} before {operation} on {table} \
          begin select raise(abort, 'this ledger was moved to another database'); end"
     );
     sqlx::raw_sql(AssertSqlSafe(trigger))

@@ -1,5 +1,5 @@
 //! What is sealed in the ledger, and under which keys. How it is sealed is not known here; only
-//! that a sealed value begins with the id of its key (`domain/sealed.rs`).
+//! that a sealed value begins with the id of its key (`domain/sealed_text.rs`).
 
 use crate::db::stored_values;
 use std::collections::BTreeSet;

@@ -52,7 +52,7 @@ pub struct NewIncident {
     /// What a mail says of it, as JSON.
     pub payload: String,
     /// Who hears of it; none while it has not lasted for long enough.
-    pub hearing: Option<Recipients>,
+    pub recipients: Option<Recipients>,
 }
 
 /// Who hears of something, and when.
@@ -228,7 +228,7 @@ async fn make(
     let at = now.millis();
     let query = match change {
         IncidentChange::Begin(incident) => return begin(tx, incident, now).await,
-        IncidentChange::Open(id, hearing) => return open(tx, *id, hearing, now).await,
+        IncidentChange::Open(id, recipients) => return open(tx, *id, recipients, now).await,
         IncidentChange::Close(id, due) => return close(tx, *id, *due, now).await,
         IncidentChange::Tell(id, payload) => {
             sqlx::query("update incidents set payload = $2 where id = $1 and closed_at is null")
@@ -260,7 +260,7 @@ async fn begin(
 ) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("beginning an incident", source);
     let lasting = incident.kind.is_lasting();
-    let opened_at = incident.hearing.as_ref().map(|_| now.millis());
+    let opened_at = incident.recipients.as_ref().map(|_| now.millis());
     let insert = "insert into incidents (key, kind, lasting, since, opened_at, closed_at, payload) \
                   values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning id";
     let id: Option<i64> = sqlx::query_scalar(insert)
@@ -274,8 +274,8 @@ async fn begin(
         .fetch_optional(tx.connection())
         .await
         .map_err(failed)?;
-    if let (Some(id), Some(hearing)) = (id, &incident.hearing) {
-        notify(tx, id, hearing, incident.kind).await?;
+    if let (Some(id), Some(recipients)) = (id, &incident.recipients) {
+        notify(tx, id, recipients, incident.kind).await?;
     }
     Ok(id.is_some())
 }
@@ -283,7 +283,7 @@ async fn begin(
 async fn open(
     tx: &mut WriteTx,
     id: i64,
-    hearing: &Recipients,
+    recipients: &Recipients,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("opening an incident", source);
@@ -295,14 +295,14 @@ async fn open(
         .await
         .map_err(failed)?;
     let Some(row) = row else { return Ok(false) };
-    notify(tx, id, hearing, kind_of(&row, 0)?).await?;
+    notify(tx, id, recipients, kind_of(&row, 0)?).await?;
     Ok(true)
 }
 
 async fn notify(
     tx: &mut WriteTx,
     id: i64,
-    hearing: &Recipients,
+    recipients: &Recipients,
     kind: AlertKind,
 ) -> Result<(), LedgerError> {
     let notify = "insert into notices (incident_id, recipient, phase, due_at, urgent) \
@@ -310,8 +310,8 @@ async fn notify(
                   from json_each($2) where true on conflict do nothing";
     let notified = sqlx::query(notify)
         .bind(id)
-        .bind(list(&hearing.to))
-        .bind(hearing.due_at.millis())
+        .bind(list(&recipients.to))
+        .bind(recipients.due_at.millis())
         .bind(i64::from(kind.is_urgent()))
         .execute(tx.connection())
         .await;

@@ -54,7 +54,7 @@ pub struct DueRecipient {
 
 /// One notice with its incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoticeRow {
+pub struct AlertEventRow {
     /// The incident.
     pub incident_id: i64,
     /// What happened to it.
@@ -209,7 +209,7 @@ impl Ledger {
         recipient: &str,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<NoticeRow>, LedgerError> {
+    ) -> Result<Vec<AlertEventRow>, LedgerError> {
         let query = "select n.incident_id, n.phase, e.kind, e.since, e.closed_at, e.payload from notices as n \
                      join incidents as e on e.id = n.incident_id \
                      where n.recipient = $1 and n.mail_id is null and n.due_at <= $2 \
@@ -453,10 +453,10 @@ impl Ledger {
     }
 }
 
-fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
+fn notice_row(row: &AnyRow) -> Result<AlertEventRow, LedgerError> {
     let failed = |source| LedgerError::of("reading notices", source);
     let event: &str = row.try_get(1).map_err(failed)?;
-    Ok(NoticeRow {
+    Ok(AlertEventRow {
         incident_id: row.try_get(0).map_err(failed)?,
         event: if event == AlertEvent::Opened.as_str() {
             AlertEvent::Opened

@@ -389,7 +389,7 @@ impl Ledger {
 const PAIRS: &str = include_str!("pairs_by_key.sql");
 
 /// By what must be equal where a key is: the payment or contract, and the amount.
-const REPEATED: &str = include_str!("repeated.sql");
+const REPEATED: &str = include_str!("repeated_rows.sql");
 
 /// An item that charged, with the number by which it was looked for.
 fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {

@@ -182,19 +182,19 @@ impl Ledger {
         let mut tx = WriteTx::take_long(&self.write, "telling a contract").await?;
         let contracts = locked(&mut tx, &[news.contract_id]).await?;
         tx.acquire_write_lock().await?;
-        let heard = sqlx::query(
+        let processed = sqlx::query(
             "update contract_periods set failure_unprocessed = 0 where item_id = $1 and failure_unprocessed = 1",
         );
-        let heard = heard.bind(news.item_id).execute(tx.connection()).await;
-        let heard = heard
+        let processed = processed.bind(news.item_id).execute(tx.connection()).await;
+        let processed = processed
             .map_err(|source| LedgerError::of("telling a contract", source))?
             .rows_affected()
             > 0;
-        if let (true, Some(contract)) = (heard, contracts.first()) {
+        if let (true, Some(contract)) = (processed, contracts.first()) {
             apply(&mut tx, contract, change).await?;
         }
         tx.commit_and_tell().await?;
-        Ok(heard)
+        Ok(processed)
     }
 
     /// Notes that nothing follows for the contracts of these items.
@@ -206,13 +206,13 @@ impl Ledger {
             return Ok(());
         }
         let mut tx = self.begin_write("telling contracts").await?;
-        let heard = "update contract_periods set failure_unprocessed = 0 where failure_unprocessed = 1 \
+        let processed = "update contract_periods set failure_unprocessed = 0 where failure_unprocessed = 1 \
                      and item_id in (select cast(atom as bigint) from json_each($1))";
-        let heard = sqlx::query(heard)
+        let processed = sqlx::query(processed)
             .bind(list(items))
             .execute(tx.connection())
             .await;
-        heard.map_err(|source| LedgerError::of("telling contracts", source))?;
+        processed.map_err(|source| LedgerError::of("telling contracts", source))?;
         tx.commit().await
     }
 

@@ -109,14 +109,14 @@ impl Ledger {
         let read = location.readers().await?;
         let write = WriteConnection::new(location.clone(), Some(connection));
         let woken = Arc::new(Notify::new());
-        let (deeds, inbox) = mpsc::channel(writer::BACKLOG);
+        let (write_requests, inbox) = mpsc::channel(writer::BACKLOG);
         tokio::spawn(writer::run(Arc::clone(&write), inbox, Arc::clone(&woken)));
         let listening = listen::listen(&location, &woken);
         Ok(Self {
             location,
             read,
             write,
-            deeds,
+            write_requests,
             woken,
             held: Arc::default(),
             _listening: listening,
@@ -128,7 +128,7 @@ impl Ledger {
     pub async fn close(self) {
         let (done, finished) = oneshot::channel();
         if self
-            .deeds
+            .write_requests
             .send(writer::WriteRequest::Flush(done))
             .await
             .is_ok()

@@ -1,7 +1,7 @@
-//! The one writer of a process: it takes all deeds that wait and commits them together.
+//! The one writer of a process: it takes all requests that wait and commits them together.
 //!
-//! A deed is answered after the commit has been synced, never before. A failed commit fails every
-//! deed in it; nothing of it has happened, or it is not known whether it has: a settle is given
+//! A request is answered after the commit has been synced, never before. A failed commit fails every
+//! request in it; nothing of it has happened, or it is not known whether it has: a settle is given
 //! again and counts once, and claims that nobody was told of are given back with the next commit,
 //! since nothing can have been sent for them. Until then nothing is claimed here, and what another
 //! node holds by then is its own: so nothing is taken from anybody who was told of it. Settles come
@@ -22,10 +22,10 @@ use crate::{Claimed, Ledger};
 use payrun_domain::item::{Event, apply};
 use payrun_domain::time::Timestamp;
 
-/// How many deeds may wait.
+/// How many requests may wait.
 pub(crate) const BACKLOG: usize = 4096;
 
-/// How many deeds one commit takes at most.
+/// How many requests one commit takes at most.
 const GROUP: usize = 512;
 
 /// While there is much to do, settles wait this long for company: one sync serves them all.
@@ -33,7 +33,7 @@ const GROUP: usize = 512;
 /// waiting.
 const LINGER: Duration = Duration::from_millis(8);
 
-/// How many deeds a commit had if there is much to do.
+/// How many requests a commit had if there is much to do.
 const BUSY: usize = 4;
 
 /// A server has taken a group by then, also where hundreds of settles are late and go one by one
@@ -67,7 +67,7 @@ impl Ledger {
             return Ok((Vec::new(), None));
         }
         let (answer, answered) = oneshot::channel();
-        self.deeds
+        self.write_requests
             .send(WriteRequest::Claim(request, answer))
             .await
             .map_err(|_| LedgerError::Stopped)?;
@@ -87,9 +87,9 @@ impl Ledger {
     /// once.
     pub async fn settle(&self, settlement: Settlement) -> Result<SettleOutcome, LedgerError> {
         let (answer, answered) = oneshot::channel();
-        let deed = WriteRequest::Settle(Box::new(settlement), answer);
-        self.deeds
-            .send(deed)
+        let request = WriteRequest::Settle(Box::new(settlement), answer);
+        self.write_requests
+            .send(request)
             .await
             .map_err(|_| LedgerError::Stopped)?;
         answered.await.map_err(|_| LedgerError::Stopped)?
@@ -110,9 +110,9 @@ pub(crate) async fn run(
         let mut group = CommitGroup::default();
         group.add(first);
         while group.len() < GROUP
-            && let Ok(deed) = inbox.try_recv()
+            && let Ok(request) = inbox.try_recv()
         {
-            group.add(deed);
+            group.add(request);
         }
         busy = group.len() >= BUSY;
         group
@@ -155,8 +155,8 @@ impl From<LedgerError> for FailedGroup {
 }
 
 impl CommitGroup {
-    fn add(&mut self, deed: WriteRequest) {
-        match deed {
+    fn add(&mut self, request: WriteRequest) {
+        match request {
             WriteRequest::Settle(settlement, answer) => self.settles.push((*settlement, answer)),
             WriteRequest::Claim(request, answer) => self.claims.push((request, answer)),
             WriteRequest::Keep(new, answer) => self.notifications.push((*new, answer)),
@@ -164,7 +164,7 @@ impl CommitGroup {
         }
     }
 
-    /// Every deed in a group of its own, what gives back first; what is told when all is done comes
+    /// Every request in a group of its own, what gives back first; what is told when all is done comes
     /// last.
     fn split(self) -> Vec<Self> {
         let settles = self.settles.into_iter().map(|one| Self {
@@ -228,7 +228,7 @@ impl CommitGroup {
                         woken.notify_waiters();
                     }
                 }
-                // One deed that the database will not take must not hold up the others.
+                // One request that the database will not take must not hold up the others.
                 Err(FailedGroup { error, uncertain })
                     if self.len() > 1 && error.may_be_of_one_request() =>
                 {
@@ -334,7 +334,7 @@ impl CommitGroup {
     }
 }
 
-/// The same failure, for everybody whose deed was in the commit.
+/// The same failure, for everybody whose request was in the commit.
 fn again(error: &LedgerError) -> LedgerError {
     match error {
         LedgerError::Busy { operation } => LedgerError::Busy { operation },

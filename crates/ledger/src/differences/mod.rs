@@ -4,8 +4,8 @@
 //! What a difference is, the engine decides; which state follows, [`payrun_domain::difference`].
 
 mod change;
+mod earlier_differences;
 mod findings;
-mod follow;
 mod read;
 
 use serde_json::json;

@@ -87,7 +87,7 @@ pub(super) async fn tried_kinds(
     request: &ClaimRequest,
 ) -> Result<Vec<(String, bool)>, LedgerError> {
     let failed = |source| LedgerError::of("reading the lane", source);
-    let query = include_str!("tried_kinds.sql");
+    let query = include_str!("kinds_short_of_balance.sql");
     let rows = sqlx::query(query)
         .bind(&request.lane)
         .bind(request.now.millis())

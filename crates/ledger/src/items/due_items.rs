@@ -35,7 +35,7 @@ pub(super) struct DueItems {
     pub(super) blocked: Vec<(i64, WaitReason)>,
 }
 
-/// What keeps an item from being sent, and for how long it is put off: a person's deed ends the
+/// What keeps an item from being sent, and for how long it is put off: a person's action ends the
 /// longer waits at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WaitReason {

@@ -162,7 +162,7 @@ impl Ledger {
     /// Whatever keeps the commit from happening: it must not be acknowledged then.
     pub async fn keep_notification(&self, new: NewNotification) -> Result<(), LedgerError> {
         let (answer, answered) = oneshot::channel();
-        self.deeds
+        self.write_requests
             .send(WriteRequest::Keep(Box::new(new), answer))
             .await
             .map_err(|_| LedgerError::Stopped)?;

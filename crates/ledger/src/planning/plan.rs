@@ -18,7 +18,7 @@ use crate::error::LedgerError;
 use crate::items::item_rows::{TotalsDelta, list};
 use crate::planning::plan_steps::PlanSteps;
 use crate::planning::run_rows::{NewJob, NewRun, insert_job, insert_run, job_is_planned};
-use crate::planning::whole_or_parts::PartsTurn;
+use crate::planning::whole_or_parts::WholesAndParts;
 use crate::reports::report_queue::want_run_report;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::reason::FailureCode;
@@ -42,7 +42,7 @@ pub struct PlanWriter {
     /// Keys under which rows of this plan say different things, and the first line that has one.
     pub(super) contradicted: HashMap<KeyHash, u64>,
     /// What rows of a job are for the whole of and for parts of.
-    pub(super) parts: PartsTurn,
+    pub(super) parts: WholesAndParts,
 }
 
 impl Ledger {
@@ -81,7 +81,7 @@ impl PlanWriter {
             has_report: false,
             before_periods: None,
             contradicted: HashMap::new(),
-            parts: PartsTurn::default(),
+            parts: WholesAndParts::default(),
         }
     }
 

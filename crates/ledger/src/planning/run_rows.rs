@@ -55,7 +55,7 @@ pub struct NewJob {
     pub concurrency: Option<u32>,
     /// Whether its items are planned with the run; else when the jobs it takes them from have
     /// ended.
-    pub at_once: bool,
+    pub planned_with_run: bool,
     /// The file its rows come from, and how it was read, as JSON; none where they come from no file.
     pub file: Option<String>,
 }
@@ -124,7 +124,7 @@ pub(crate) async fn insert_job(
         )
         .bind(job.concurrency.map(i64::from))
         .bind(i64::from(job.needs.is_empty()))
-        .bind(i64::from(job.at_once))
+        .bind(i64::from(job.planned_with_run))
         .bind(&job.account)
         .bind(&job.file)
         .fetch_one(tx.connection())

@@ -108,7 +108,7 @@ struct PartLine {
 
 /// What a plan knows of wholes and parts.
 #[derive(Debug, Default)]
-pub(super) struct PartsTurn {
+pub(super) struct WholesAndParts {
     taken: bool,
     looks: u32,
     /// By job and whole: a line for all of it and a line for a part. None of these rows is meant.

@@ -67,7 +67,7 @@ impl Ledger {
             .fetch_all(&self.read)
             .await
             .map_err(failed)?;
-        let pulse = |row: &AnyRow| {
+        let read = |row: &AnyRow| {
             Ok(LaneHealth {
                 name: row.try_get(0).map_err(failed)?,
                 tokens: row.try_get(1).map_err(failed)?,
@@ -77,7 +77,7 @@ impl Ledger {
                     .map(Timestamp::from_millis),
             })
         };
-        rows.iter().map(pulse).collect()
+        rows.iter().map(read).collect()
     }
 
     /// All items and their money by state and currency, as the commits kept them; the job of each

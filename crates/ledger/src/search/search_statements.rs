@@ -138,7 +138,7 @@ pub(super) const RUNS: &str = "\
 
 /// Which of these items are meant, the newest first by when they were sent, or else planned; and how
 /// many in all. On a day is what was sent or asked then, and what was planned then and never sent.
-pub(super) const MEANT: &str = include_str!("meant.sql");
+pub(super) const MEANT: &str = include_str!("order_found_items.sql");
 
 // `cross join`: the list first, then what it names by an index.
 pub(super) const FOUND: &str = "\

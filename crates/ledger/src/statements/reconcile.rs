@@ -158,7 +158,7 @@ const NO_LINE: u64 = 1_000_000_000_000;
 
 /// Which of these numbers stand in statements, in this column.
 fn listed_query(by: NumberKind) -> String {
-    include_str!("listed.sql")
+    include_str!("numbers_in_statements.sql")
         .replace("{column}", by.column())
         .replace("{no_line}", &NO_LINE.to_string())
 }

@@ -82,7 +82,7 @@ pub struct StatementLine {
 
 /// What became of a statement that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatementKept {
+pub enum KeptStatement {
     /// It is new.
     New,
     /// The same file was kept before.
@@ -132,10 +132,10 @@ impl Ledger {
         &self,
         statement: &NewStatement,
         lines: impl IntoIterator<Item = StatementLine, IntoIter: Send> + Send,
-    ) -> Result<StatementKept, LedgerError> {
+    ) -> Result<KeptStatement, LedgerError> {
         let mut tx = self.begin_write("keeping a statement").await?;
         let kept = keep(&mut tx, statement, lines.into_iter()).await?;
-        if kept == StatementKept::Other {
+        if kept == KeptStatement::Other {
             tx.rollback().await
         } else {
             tx.commit().await
@@ -211,7 +211,7 @@ async fn keep(
     tx: &mut WriteTx,
     statement: &NewStatement,
     lines: impl Iterator<Item = StatementLine> + Send,
-) -> Result<StatementKept, LedgerError> {
+) -> Result<KeptStatement, LedgerError> {
     let failed = |source| LedgerError::of("keeping a statement", source);
     let known =
         sqlx::query("select id, sha256, fetched_at from statements where lane = $1 and day = $2")
@@ -238,11 +238,11 @@ async fn keep(
                     .bind(&statement.location);
                 again.execute(tx.connection()).await.map_err(failed)?;
             }
-            return Ok(StatementKept::Known);
+            return Ok(KeptStatement::Known);
         }
         // It was a day without trades as far as anybody knew, or one that was not over.
         if sha256 != NO_FILE && !was_open {
-            return Ok(StatementKept::Other);
+            return Ok(KeptStatement::Other);
         }
         for delete in [
             "delete from statement_lines where statement_id = $1",
@@ -281,7 +281,7 @@ async fn keep(
         .bind(id)
         .bind(count);
     counted.execute(tx.connection()).await.map_err(failed)?;
-    Ok(StatementKept::New)
+    Ok(KeptStatement::New)
 }
 
 async fn insert_lines(
@@ -405,21 +405,21 @@ mod tests {
                 .keep_statement(&statement("a"), lines.clone())
                 .await
                 .unwrap(),
-            StatementKept::New
+            KeptStatement::New
         );
         assert_eq!(
             ledger
                 .keep_statement(&statement("a"), lines.clone())
                 .await
                 .unwrap(),
-            StatementKept::Known
+            KeptStatement::Known
         );
         assert_eq!(
             ledger
                 .keep_statement(&statement("b"), [line(1)])
                 .await
                 .unwrap(),
-            StatementKept::Other
+            KeptStatement::Other
         );
         let kept = ledger
             .statements("hk", "2026-11-20", "2026-11-20")

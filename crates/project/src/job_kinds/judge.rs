@@ -108,7 +108,7 @@ pub fn judge(
             code: String::new(),
         })
     };
-    let judged = match &seen.reached {
+    let judged = match &seen.delivery {
         Delivery::Refused(_) => refused(is_query && effect, seen),
         Delivery::NotSent(_) | Delivery::Unreachable(..) | Delivery::Unsendable(_)
             if is_query && effect =>
@@ -634,7 +634,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_without_a_proper_reply_is_unknown() {
-        let of = |reached| shown("deduct", false, &Observation::of(reached));
+        let of = |delivery| shown("deduct", false, &Observation::of(delivery));
         assert_eq!(of(Delivery::NotSent(String::new())), "not_processed");
         assert_eq!(of(Delivery::Unsendable(String::new())), "declined hard ask");
         assert_eq!(of(Delivery::TimedOut), "unknown timed_out");
@@ -699,13 +699,13 @@ mod tests {
             shown("query", false, &replied(404, "ORDER_NOT_EXIST", "")),
             "declined hard same"
         );
-        for reached in [
+        for delivery in [
             Delivery::TimedOut,
             Delivery::Lost(String::new()),
             Delivery::Unverified(String::new()),
         ] {
             assert_eq!(
-                shown("query", false, &Observation::of(reached)),
+                shown("query", false, &Observation::of(delivery)),
                 "not_processed"
             );
         }

@@ -81,7 +81,7 @@ fn read_workflow(
     let root = yaml::node::parse(source)?;
     let mut found = Diagnostics::default();
     check(&root, &ValueShape::Fields(&WORKFLOW), source, &mut found);
-    let mut lowering = Compiler {
+    let mut compiler = Compiler {
         source,
         job_kinds,
         config,
@@ -89,8 +89,8 @@ fn read_workflow(
         found,
         params: Vec::new(),
     };
-    let workflow = lowering.workflow(&root, path);
-    lowering.found.or_value(Some(workflow))
+    let workflow = compiler.workflow(&root, path);
+    compiler.found.or_value(Some(workflow))
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ impl FakeCbtis {
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<PaidPayment> {
         let transactions = self.responder.transactions();
         let entry = transactions.entry(TransactionKind::Payment, number)?;
-        let fits = entry.standing == TransactionState::Done
+        let fits = entry.state == TransactionState::Done
             && theirs.is_none_or(|theirs| entry.theirs == theirs);
         fits.then(|| PaidPayment {
             theirs: entry.theirs.clone(),

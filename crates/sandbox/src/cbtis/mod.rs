@@ -327,7 +327,7 @@ const fn refused_word(kind: TransactionKind) -> &'static str {
 }
 
 fn show(entry: &Transaction, kind: TransactionKind, fault: Option<Fault>) -> Value {
-    let status = match entry.standing {
+    let status = match entry.state {
         TransactionState::Seen | TransactionState::Open => "PENDING",
         TransactionState::Done => "SUCCEEDED",
         TransactionState::Failed | TransactionState::Cancelled => refused_word(kind),
@@ -344,11 +344,11 @@ fn show(entry: &Transaction, kind: TransactionKind, fault: Option<Fault>) -> Val
         shown["amount"] = json!(shown_amount(entry.minor, &entry.currency, fault));
         shown["currency"] = json!(entry.currency);
     }
-    if kind == TransactionKind::Payment && entry.standing == TransactionState::Open {
+    if kind == TransactionKind::Payment && entry.state == TransactionState::Open {
         let data = json!({ "type": "redirect", "url": "https://wx.tenpay.com/sandbox" });
         shown["next_action"] = json!({ "type": "call_sdk", "data": data });
     }
-    if entry.standing == TransactionState::Done {
+    if entry.state == TransactionState::Done {
         shown["pay_time"] = json!(entry.at.to_string());
     }
     shown

@@ -86,7 +86,7 @@ impl Rig {
 }
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
+    assert_eq!(seen.delivery, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -174,7 +174,7 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
     };
     let seen = rig.refund("R-1", "P-1", "1.00").await;
     assert!(
-        matches!(&seen.reached, Delivery::Refused(why) if why == "no access token: HTTP 401"),
+        matches!(&seen.delivery, Delivery::Refused(why) if why == "no access token: HTTP 401"),
         "{seen:?}"
     );
     assert_eq!(rig.fake.totals().refused["wrong_credentials"], 1);
@@ -201,20 +201,20 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let exists = rig
             .fake
             .refund("R-1")
-            .is_some_and(|refund| refund.standing != TransactionState::Seen);
+            .is_some_and(|refund| refund.state != TransactionState::Seen);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && !exists,
-            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && !exists,
+            Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)) && !exists,
+            Fault::ResetBefore => matches!(seen.delivery, Delivery::Lost(_)) && !exists,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Delivery::Lost(_)) && exists
+                matches!(seen.delivery, Delivery::Lost(_)) && exists
             }
-            Fault::SilentBefore => seen.reached == Delivery::TimedOut && !exists,
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && exists,
+            Fault::SilentBefore => seen.delivery == Delivery::TimedOut && !exists,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && exists,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !exists,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && exists,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !exists,
             Fault::WrongSignature | Fault::Truncated => {
-                matches!(seen.reached, Delivery::Unreadable(_)) && exists
+                matches!(seen.delivery, Delivery::Unreadable(_)) && exists
             }
             // A refund's reply names no amount that could differ.
             Fault::OtherAmount => {
@@ -228,7 +228,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         };
         assert!(fits, "{fault}: exists {exists}, {seen:?}");
         assert_eq!(
-            rig.refund("R-1", "P-1", "4.00").await.reached,
+            rig.refund("R-1", "P-1", "4.00").await.delivery,
             Delivery::Replied,
             "{fault}"
         );
@@ -255,13 +255,13 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
     assert!(matches!(
         rig.client
             .read_notification(&headers, other.as_bytes())
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
     assert!(matches!(
         rig.client
             .read_notification(&http::HeaderMap::new(), &body)
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
 }
@@ -292,7 +292,7 @@ async fn while_the_api_key_is_changed_either_verifies() {
             let client =
                 CbtisClient::new(config, Transport::InProcess(fake.clone()), Clock::System)
                     .unwrap();
-            client.read_notification(&headers, &body).reached
+            client.read_notification(&headers, &body).delivery
         };
         assert_eq!(read(&config), Delivery::Replied);
         assert_eq!(
@@ -389,7 +389,7 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
     named["cert_id"] = json!("510921199308772318");
     let seen = rig.client.call(&call("declare", &named)).await;
     assert!(
-        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("no field for the buyer")),
+        matches!(&seen.delivery, Delivery::Unsendable(why) if why.contains("no field for the buyer")),
         "{seen:?}"
     );
 }
@@ -422,7 +422,7 @@ async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_wr
     };
     let seen = client.call(&call).await;
     assert!(
-        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("amounts: cents")),
+        matches!(&seen.delivery, Delivery::Unsendable(why) if why.contains("amounts: cents")),
         "{seen:?}"
     );
 }
@@ -435,7 +435,7 @@ async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss()
     rig.fake.seed("P-1", hkd("10.00"));
     let (headers, body) = rig.fake.notification("P-1").unwrap();
     assert_eq!(
-        rig.client.read_notification(&headers, &body).reached,
+        rig.client.read_notification(&headers, &body).delivery,
         Delivery::Replied
     );
     let key = rig.fake.identity.api_key();
@@ -449,6 +449,6 @@ async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss()
         let signature = hex::encode(Sha256::digest(covered));
         headers.insert("signature", signature.parse().unwrap());
         let seen = rig.client.read_notification(&headers, &body);
-        assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+        assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
     }
 }

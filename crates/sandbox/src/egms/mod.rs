@@ -324,14 +324,14 @@ fn shown(
         body["payment"] = show(payment, TransactionKind::Payment, None);
     }
     body[status_word(kind)] = show(entry, kind, fault);
-    if kind == TransactionKind::Payment && entry.standing == TransactionState::Open {
+    if kind == TransactionKind::Payment && entry.state == TransactionState::Open {
         body["action"] = json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
     }
     body
 }
 
 fn show(entry: &Transaction, kind: TransactionKind, fault: Option<Fault>) -> Value {
-    let status = match (kind, entry.standing) {
+    let status = match (kind, entry.state) {
         (TransactionKind::Payment, TransactionState::Seen | TransactionState::Open)
             if entry.number.ends_with("-verifying") =>
         {

@@ -87,7 +87,7 @@ impl Rig {
 const TIME: &str = "2026-11-22T10:00:00+08:00";
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
+    assert_eq!(seen.delivery, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -244,20 +244,20 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let exists = rig
             .fake
             .refund("R-1")
-            .is_some_and(|refund| refund.standing != TransactionState::Seen);
+            .is_some_and(|refund| refund.state != TransactionState::Seen);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && !exists,
-            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && !exists,
+            Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)) && !exists,
+            Fault::ResetBefore => matches!(seen.delivery, Delivery::Lost(_)) && !exists,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Delivery::Lost(_)) && exists
+                matches!(seen.delivery, Delivery::Lost(_)) && exists
             }
-            Fault::SilentBefore => seen.reached == Delivery::TimedOut && !exists,
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && exists,
+            Fault::SilentBefore => seen.delivery == Delivery::TimedOut && !exists,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && exists,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !exists,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && exists,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !exists,
-            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && exists,
-            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && exists,
+            Fault::WrongSignature => matches!(seen.delivery, Delivery::Unverified(_)) && exists,
+            Fault::Truncated => matches!(seen.delivery, Delivery::Unreadable(_)) && exists,
             Fault::OtherAmount => seen.amount == Some(Ok(usd("4.01"))) && exists,
             Fault::UnmappedCode => seen.code.as_deref() == Some("X9999"),
             Fault::Pending => {
@@ -271,7 +271,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         };
         assert!(fits, "{fault}: exists {exists}, {seen:?}");
         assert_eq!(
-            rig.refund("R-1", "P-1", "4.00").await.reached,
+            rig.refund("R-1", "P-1", "4.00").await.delivery,
             Delivery::Replied,
             "{fault}"
         );
@@ -291,7 +291,7 @@ async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
         rig.fake.seed(&number, usd("1"));
         let seen = rig.call("payment_query", &number, None, json!({})).await;
         if seen.http == Some(502) {
-            assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+            assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
             return;
         }
     }
@@ -322,7 +322,7 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
         assert_eq!(
             client
                 .read_notification(&headers, &body, Clock::System.now())
-                .reached,
+                .delivery,
             Delivery::Replied
         );
     }
@@ -334,7 +334,7 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
         after
             .client
             .read_notification(&headers, &body, Clock::System.now())
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
     let found = client.probe().await;
@@ -362,13 +362,13 @@ async fn notifications_are_verified_with_our_public_path() {
     assert!(matches!(
         rig.client
             .read_notification(&headers, &body, Clock::System.now())
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
     assert!(matches!(
         rig.client
             .read_notification(&http::HeaderMap::new(), &body, Clock::System.now())
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
 }
@@ -410,7 +410,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
     .unwrap();
     let rig = Rig { client, ..rig };
     let seen = rig.refund("R-1", "P-1", "1.00").await;
-    assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+    assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
     assert_eq!(
         (seen.code.as_deref(), seen.state, seen.order_no),
         (Some("V0010"), None, None)
@@ -468,7 +468,7 @@ async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent
         )
     };
     assert!(
-        matches!(&refund("退".repeat(22)).await.reached, Delivery::Unsendable(why) if why.contains("66 bytes"))
+        matches!(&refund("退".repeat(22)).await.delivery, Delivery::Unsendable(why) if why.contains("66 bytes"))
     );
     assert_eq!(said(&refund("退".repeat(21)).await).0, Some("Received"));
     let mini = rig
@@ -480,7 +480,7 @@ async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent
         )
         .await;
     assert!(
-        matches!(&mini.reached, Delivery::Unsendable(why) if why.contains("openid")),
+        matches!(&mini.delivery, Delivery::Unsendable(why) if why.contains("openid")),
         "{mini:?}"
     );
 }

@@ -160,7 +160,7 @@ impl FakeHipopay {
     fn paid(&self, number: &str, theirs: &str) -> Option<PaidPayment> {
         let transactions = self.responder.transactions();
         let entry = transactions.entry(TransactionKind::Payment, number)?;
-        (entry.standing == TransactionState::Done && entry.theirs == theirs).then(|| PaidPayment {
+        (entry.state == TransactionState::Done && entry.theirs == theirs).then(|| PaidPayment {
             theirs: entry.theirs.clone(),
             currency: entry.currency.clone(),
             minor: entry.minor,

@@ -274,7 +274,7 @@ impl FakeHipopay {
                 "exchange_rate": "0.881890",
                 "out_trade_id": entry.number,
                 "payment_no": entry.theirs,
-                "status": status(entry.standing),
+                "status": status(entry.state),
                 "product_info": "sandbox",
                 "trade_time": entry.at.to_string(),
                 "trade_type": "MINIPROGRAM",
@@ -459,8 +459,8 @@ fn currency(code: &str) -> Result<Currency, HipopayRefusal> {
     ))
 }
 
-const fn status(standing: TransactionState) -> &'static str {
-    match standing {
+const fn status(state: TransactionState) -> &'static str {
+    match state {
         TransactionState::Seen | TransactionState::Open => "INIT",
         TransactionState::Done => "PAID",
         TransactionState::Failed => "FAIL",
@@ -479,7 +479,7 @@ fn failed_payment(number: &str, amount: Amount) -> Value {
 }
 
 fn show_refund(entry: &Transaction, payment_no: &str, fault: Option<Fault>) -> Value {
-    let (status, code) = match entry.standing {
+    let (status, code) = match entry.state {
         TransactionState::Seen | TransactionState::Open => ("PROCESSING", "0000"),
         TransactionState::Done => ("SUCCESS", "0000"),
         TransactionState::Failed | TransactionState::Cancelled => ("FAIL", "0106"),

@@ -40,7 +40,7 @@ impl FakeHipopay {
             .unwrap_or_default();
         let currency = self.shown_currency(paid);
         let mut fields = vec![
-            ("status", status(paid.standing)),
+            ("status", status(paid.state)),
             ("trade_type", "MINIPROGRAM"),
             ("exchange_rate", "1.0000000000"),
             ("payment_no", &paid.theirs),

@@ -82,7 +82,7 @@ impl Rig {
 }
 
 pub(super) fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
+    assert_eq!(seen.delivery, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -179,18 +179,18 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let seen = rig.refund("R-1", &payment_no, "4.00").await;
         let moved = rig.fake.refund("R-1").map_or(0, |refund| refund.moved);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && moved == 0,
-            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && moved == 0,
+            Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)) && moved == 0,
+            Fault::ResetBefore => matches!(seen.delivery, Delivery::Lost(_)) && moved == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Delivery::Lost(_)) && moved == 1
+                matches!(seen.delivery, Delivery::Lost(_)) && moved == 1
             }
-            Fault::SilentBefore => seen.reached == Delivery::TimedOut && moved == 0,
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && moved == 1,
+            Fault::SilentBefore => seen.delivery == Delivery::TimedOut && moved == 0,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && moved == 1,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && moved == 0,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && moved == 1,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && moved == 0,
             Fault::WrongSignature | Fault::Truncated => {
-                matches!(seen.reached, Delivery::Unreadable(_)) && moved == 1
+                matches!(seen.delivery, Delivery::Unreadable(_)) && moved == 1
             }
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && moved == 1,
             Fault::UnmappedCode => seen.code.as_deref() == Some("9999"),
@@ -201,7 +201,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         };
         assert!(fits, "{fault}: moved {moved}, {seen:?}");
         assert_eq!(
-            rig.refund("R-1", &payment_no, "4.00").await.reached,
+            rig.refund("R-1", &payment_no, "4.00").await.delivery,
             Delivery::Replied,
             "{fault}"
         );
@@ -313,7 +313,7 @@ async fn while_hipopays_key_is_changed_either_verifies() {
                     .unwrap();
             client
                 .read_notification(&headers, &body, Clock::System.now())
-                .reached
+                .delivery
         };
         assert_eq!(read(&config), Delivery::Replied);
         assert_eq!(
@@ -348,13 +348,13 @@ async fn notifications_are_verified_before_they_are_read() {
     assert!(matches!(
         rig.client
             .read_notification(&headers, other.as_bytes(), Clock::System.now())
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
     assert!(matches!(
         rig.client
             .read_notification(&http::HeaderMap::new(), &body, Clock::System.now())
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
 }
@@ -370,7 +370,7 @@ async fn a_call_that_cannot_be_made_is_not_sent_and_says_why() {
     ] {
         let seen = rig.call(operation, "R-1", amount, json!({})).await;
         assert!(
-            matches!(&seen.reached, Delivery::Unsendable(said) if said.contains(why)),
+            matches!(&seen.delivery, Delivery::Unsendable(said) if said.contains(why)),
             "{seen:?}"
         );
     }
@@ -442,21 +442,21 @@ async fn a_price_in_cny_of_an_amount_in_another_currency_is_not_sent() {
     let pay = |amount, input: Value| rig.call("mini_program_payment", "P-1", Some(amount), input);
     let seen = pay(hkd("5"), priced_in_cny()).await;
     assert!(
-        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("in CNY, and it is in HKD")),
+        matches!(&seen.delivery, Delivery::Unsendable(why) if why.contains("in CNY, and it is in HKD")),
         "{seen:?}"
     );
     let mut alone = priced_in_cny();
     alone["settlement_currency"] = json!("");
     let seen = pay(cny("5"), alone).await;
     assert!(
-        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("no settlement_currency")),
+        matches!(&seen.delivery, Delivery::Unsendable(why) if why.contains("no settlement_currency")),
         "{seen:?}"
     );
     let mut not = priced_in_cny();
     not["is_rmb"] = json!("FALSE");
     let seen = pay(cny("5"), not).await;
     assert!(
-        matches!(&seen.reached, Delivery::Unsendable(why) if why.contains("belongs to is_rmb TRUE")),
+        matches!(&seen.delivery, Delivery::Unsendable(why) if why.contains("belongs to is_rmb TRUE")),
         "{seen:?}"
     );
     assert_eq!(rig.fake.totals(), TransactionTotals::default());

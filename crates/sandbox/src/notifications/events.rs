@@ -53,10 +53,8 @@ impl Gateways {
             let mut transactions = counter.transactions();
             let ended = transactions.take_ended(&counter.settings, counter.clock.now());
             let told = ended.into_iter().filter(|(kind, number)| {
-                let standing = transactions
-                    .entry(*kind, number)
-                    .map(|entry| entry.standing);
-                tells(gateway, *kind, number, standing)
+                let state = transactions.entry(*kind, number).map(|entry| entry.state);
+                tells(gateway, *kind, number, state)
             });
             all.extend(told.map(|(kind, number)| FinishedOrder {
                 gateway,
@@ -149,9 +147,9 @@ fn tells(
     gateway: &str,
     kind: TransactionKind,
     number: &str,
-    standing: Option<TransactionState>,
+    state: Option<TransactionState>,
 ) -> bool {
-    let done = matches!(standing, None | Some(TransactionState::Done));
+    let done = matches!(state, None | Some(TransactionState::Done));
     match (gateway, kind) {
         // A reversal is kept as a refund with a number that no merchant can give.
         ("wechat", TransactionKind::Refund) => !number.contains(' '),

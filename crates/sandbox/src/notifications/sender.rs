@@ -195,11 +195,11 @@ impl NotificationSender {
             Level::Some => 15,
             Level::Heavy => 60,
         };
-        let troubled = self.plan.draw(number, "notification", 0) % 100 < share;
+        let has_fault = self.plan.draw(number, "notification", 0) % 100 < share;
         let which =
             usize::try_from(self.plan.draw(number, "notification", 1) % TROUBLES.len() as u64)
                 .unwrap_or(0);
-        TROUBLES.get(which).copied().filter(|_| troubled)
+        TROUBLES.get(which).copied().filter(|_| has_fault)
     }
 
     async fn send(&mut self, due: Vec<QueuedNotification>) -> Result<(), StoreError> {

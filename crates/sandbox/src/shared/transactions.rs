@@ -61,7 +61,7 @@ pub struct Transaction {
     /// In minor units.
     pub minor: i64,
     /// Where it stands.
-    pub standing: TransactionState,
+    pub state: TransactionState,
     /// How often money moved under it: never more than once.
     pub moved: u32,
     /// Of a payment: what has been given back or is about to be, in minor units.
@@ -80,20 +80,20 @@ impl Transaction {
     /// Something open that stands in other books.
     pub(crate) fn external(asked: &TransactionRequest) -> Self {
         Self {
-            standing: TransactionState::Open,
+            state: TransactionState::Open,
             ..seen(asked, short_hash(&asked.body), Timestamp::default())
         }
     }
 
     /// The same, as if it stood elsewhere and were about another amount.
-    pub(crate) fn pretending(self, standing: TransactionState, minor: i64) -> Self {
+    pub(crate) fn pretending(self, state: TransactionState, minor: i64) -> Self {
         let theirs = if self.theirs.is_empty() {
             format!("9{}", self.number)
         } else {
             self.theirs.clone()
         };
         Self {
-            standing,
+            state,
             minor,
             theirs,
             ..self
@@ -233,10 +233,7 @@ impl TransactionStore {
                 continue;
             };
             self.decide(&mut entry, kind, settings, now);
-            if matches!(
-                entry.standing,
-                TransactionState::Seen | TransactionState::Open
-            ) {
+            if matches!(entry.state, TransactionState::Seen | TransactionState::Open) {
                 self.open.insert((kind, number.clone()));
             }
             self.entries.insert((kind, number), entry);
@@ -308,7 +305,7 @@ impl TransactionStore {
             }
         };
         self.decide(&mut entry, asked.kind, settings, now);
-        let exists = entry.standing != TransactionState::Seen;
+        let exists = entry.state != TransactionState::Seen;
         let fault = entry.calls.submit(&settings.plan, &entry.number, exists);
         let what = if exists || fault.is_some_and(Fault::is_before) {
             TransactionResult::Transaction(entry.clone())
@@ -343,7 +340,7 @@ impl TransactionStore {
         }
         let draw = |purpose| settings.plan.draw(&asked.number, purpose, 0) % 1_000_000_000_000;
         entry.theirs = format!("{:012}{:012}", draw("high"), draw("low"));
-        entry.standing = TransactionState::Open;
+        entry.state = TransactionState::Open;
         entry.at = now;
         self.by_theirs
             .insert((asked.kind, entry.theirs.clone()), entry.number.clone());
@@ -387,7 +384,7 @@ impl TransactionStore {
             return Some(TransactionResult::NoPayment);
         };
         self.decide(&mut payment, TransactionKind::Payment, settings, now);
-        let refused = match (asked.kind, payment.standing) {
+        let refused = match (asked.kind, payment.state) {
             (TransactionKind::Refund, TransactionState::Done)
                 if payment.currency != asked.currency =>
             {
@@ -447,7 +444,7 @@ impl TransactionStore {
             self.decide(&mut entry, kind, settings, now);
         }
         self.count(&mut entry, fault);
-        let visible = entry.standing != TransactionState::Seen && entry.hidden_until <= now;
+        let visible = entry.state != TransactionState::Seen && entry.hidden_until <= now;
         let misread = kind == TransactionKind::Payment && entry.calls.made <= settings.misread;
         let minor = entry.minor + i64::from(misread);
         let seen = visible.then(|| Transaction {
@@ -499,7 +496,7 @@ impl TransactionStore {
             "20{:x}",
             u128::from_be_bytes(short_hash(number.as_bytes())) >> 40
         );
-        entry.standing = TransactionState::Done;
+        entry.state = TransactionState::Done;
         entry.moved = 1;
         let theirs = entry.theirs.clone();
         self.put_payment(entry);
@@ -521,7 +518,7 @@ impl TransactionStore {
             let entry = seen(asked, short_hash(&asked.body), at);
             self.put_payment(Transaction {
                 theirs: theirs.to_owned(),
-                standing: TransactionState::Done,
+                state: TransactionState::Done,
                 ..entry
             });
         }
@@ -556,9 +553,9 @@ impl TransactionStore {
         if let Some(entry) = self
             .entries
             .get_mut(&(TransactionKind::Payment, number.to_owned()))
-            && entry.standing == TransactionState::Open
+            && entry.state == TransactionState::Open
         {
-            entry.standing = TransactionState::Failed;
+            entry.state = TransactionState::Failed;
         }
     }
 
@@ -571,7 +568,7 @@ impl TransactionStore {
         settings: &Settings,
         now: Timestamp,
     ) {
-        if entry.standing != TransactionState::Open
+        if entry.state != TransactionState::Open
             || (now < entry.decide_at && entry.queries_left > 0)
         {
             return;
@@ -600,9 +597,9 @@ impl TransactionStore {
             .entries
             .get(&(TransactionKind::Payment, entry.of.clone()));
         let too_late = kind == TransactionKind::Cancel
-            && payment.is_none_or(|payment| payment.standing != TransactionState::Open);
+            && payment.is_none_or(|payment| payment.state != TransactionState::Open);
         let succeeds = succeeds && !too_late;
-        entry.standing = if succeeds {
+        entry.state = if succeeds {
             TransactionState::Done
         } else {
             TransactionState::Failed
@@ -616,7 +613,7 @@ impl TransactionStore {
         };
         match (kind, succeeds) {
             (TransactionKind::Refund, false) => payment.given_back -= entry.minor,
-            (TransactionKind::Cancel, true) => payment.standing = TransactionState::Cancelled,
+            (TransactionKind::Cancel, true) => payment.state = TransactionState::Cancelled,
             (TransactionKind::Payment | TransactionKind::Refund | TransactionKind::Cancel, _) => {}
         }
     }
@@ -679,7 +676,7 @@ fn seen(asked: &TransactionRequest, body: [u8; 16], now: Timestamp) -> Transacti
         of: asked.of.clone(),
         currency: asked.currency.clone(),
         minor: asked.minor,
-        standing: TransactionState::Seen,
+        state: TransactionState::Seen,
         moved: 0,
         given_back: 0,
         at: now,

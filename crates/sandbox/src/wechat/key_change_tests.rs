@@ -62,7 +62,7 @@ impl Rig {
         client
             .read_notification(&headers, &body, self.clock.now())
             .await
-            .reached
+            .delivery
     }
 
     fn pass(&self, seconds: u64) {
@@ -114,7 +114,7 @@ async fn while_certificates_give_way_to_a_public_key_either_verifies_and_request
     {
         rig.fake.sign_with(signs_with);
         assert_eq!(
-            pay(&client, &format!("B-{at}")).await.reached,
+            pay(&client, &format!("B-{at}")).await.delivery,
             Delivery::Replied,
             "{signs_with:?}"
         );
@@ -149,7 +149,7 @@ async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_na
         public_keys: vec![new.clone(), old],
     }));
     assert_eq!(rig.told(&both).await, Delivery::Replied);
-    assert_eq!(pay(&both, "R-1").await.reached, Delivery::Replied);
+    assert_eq!(pay(&both, "R-1").await.delivery, Delivery::Replied);
     assert_eq!(rig.fake.named_key(), Some(new.id));
     assert!(matches!(rig.told(&only_old).await, Delivery::Unverified(_)));
     assert_eq!(rig.fake.downloads(), 0);
@@ -167,13 +167,13 @@ async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_be
     }));
     for n in 0..20 {
         assert_eq!(
-            pay(&client, &format!("F-{n}")).await.reached,
+            pay(&client, &format!("F-{n}")).await.delivery,
             Delivery::Replied
         );
     }
     assert_eq!(rig.fake.downloads(), 1);
     rig.pass(61);
-    assert_eq!(pay(&client, "F-20").await.reached, Delivery::Replied);
+    assert_eq!(pay(&client, "F-20").await.delivery, Delivery::Replied);
     assert_eq!(rig.fake.downloads(), 2);
 }
 
@@ -186,7 +186,7 @@ async fn a_merchant_key_is_used_from_its_time_on() {
         .merchant_keys
         .push(rig.fake.add_merchant_key(Some(change)).unwrap());
     let client = rig.client(&config);
-    assert_eq!(pay(&client, "M-1").await.reached, Delivery::Replied);
+    assert_eq!(pay(&client, "M-1").await.delivery, Delivery::Replied);
     let found = async || {
         let probes = client.probe().await;
         probes
@@ -272,7 +272,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
             let seen = client
                 .read_notification(&headers, forged, rig.clock.now())
                 .await;
-            assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+            assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
         }
     };
     rig.fake.hide_certificates(true);
@@ -293,7 +293,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
             .read_notification(&headers, &body, rig.clock.now())
             .await;
         assert!(
-            matches!(seen.reached, Delivery::Unverified(_) | Delivery::NoKeys(_)),
+            matches!(seen.delivery, Delivery::Unverified(_) | Delivery::NoKeys(_)),
             "{seen:?}"
         );
     }
@@ -302,7 +302,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
     let seen = client
         .read_notification(&headers, &forged, rig.clock.now())
         .await;
-    assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+    assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
 }
 
 #[tokio::test]

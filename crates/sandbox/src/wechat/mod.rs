@@ -147,9 +147,8 @@ impl Payments {
             .transactions()
             .entry(TransactionKind::Payment, number)
             .cloned();
-        payment.filter(|payment| {
-            payment.standing == TransactionState::Done && self.has_payment(number)
-        })
+        payment
+            .filter(|payment| payment.state == TransactionState::Done && self.has_payment(number))
     }
 
     /// Whether money of this payment is given back, or is about to be.
@@ -383,7 +382,7 @@ impl Payments {
             OrderName::Theirs(id) => transactions.number_of(TransactionKind::Payment, id),
             OrderName::Ours(number) => {
                 let there = transactions.entry(TransactionKind::Payment, number)?;
-                (there.standing != TransactionState::Seen).then(|| number.clone())
+                (there.state != TransactionState::Seen).then(|| number.clone())
             }
         }
     }

@@ -33,7 +33,7 @@ impl FakeWechat {
             .transactions()
             .entry(TransactionKind::Payment, out_trade_no)
             .cloned();
-        let paid = paid.filter(|payment| payment.standing == TransactionState::Done);
+        let paid = paid.filter(|payment| payment.state == TransactionState::Done);
         Ok(paid.and_then(|payment| {
             self.notification_of(TransactionKind::Payment, &payment, self.clock.now())
         }))
@@ -43,7 +43,7 @@ impl FakeWechat {
     pub fn refund_notification(&self, out_refund_no: &str) -> Option<(HeaderMap, Bytes)> {
         let refund = self.refund(out_refund_no)?;
         let decided = !matches!(
-            refund.standing,
+            refund.state,
             TransactionState::Seen | TransactionState::Open
         );
         if decided {
@@ -63,7 +63,7 @@ impl FakeWechat {
     ) -> Option<(HeaderMap, Bytes)> {
         match kind {
             TransactionKind::Payment => {
-                let event = if entry.standing == TransactionState::Done {
+                let event = if entry.state == TransactionState::Done {
                     "TRANSACTION.SUCCESS"
                 } else {
                     "TRANSACTION.CHANGED"
@@ -71,7 +71,7 @@ impl FakeWechat {
                 self.notice_at(event, "transaction", &self.told_order(entry), at)
             }
             TransactionKind::Refund => {
-                let event = match entry.standing {
+                let event = match entry.state {
                     TransactionState::Done => "REFUND.SUCCESS",
                     TransactionState::Failed => "REFUND.ABNORMAL",
                     TransactionState::Cancelled => "REFUND.CLOSED",
@@ -151,7 +151,7 @@ impl FakeWechat {
             fields.remove("id");
         }
         shown["transaction_id"] = json!(payment.theirs);
-        if payment.standing == TransactionState::Done {
+        if payment.state == TransactionState::Done {
             shown["trade_state"] = json!("SUCCESS");
         }
         if deduction {

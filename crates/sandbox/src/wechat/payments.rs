@@ -141,7 +141,7 @@ impl FakeWechat {
 
     /// A payment by code as replies show it.
     pub(super) fn show_payment(&self, entry: &Transaction, fault: Option<Fault>) -> Value {
-        let (trade_state, description) = match entry.standing {
+        let (trade_state, description) = match entry.state {
             // Which of the two states a reversed payment has is not documented: half of them have
             // each.
             TransactionState::Done
@@ -184,7 +184,7 @@ impl FakeWechat {
             "amount": { "total": total, "currency": entry.currency },
         });
         self.show_ids(&mut shown, true);
-        if entry.standing == TransactionState::Done {
+        if entry.state == TransactionState::Done {
             shown["bank_type"] = json!("WPHK");
             shown["success_time"] = json!(entry.at.to_string());
             shown["payer"] = json!({ "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6a" });
@@ -199,7 +199,7 @@ impl FakeWechat {
             .responder
             .transactions()
             .entry(kind, number)
-            .map(|entry| entry.standing)
+            .map(|entry| entry.state)
     }
 }
 

@@ -65,7 +65,7 @@ impl FakeWechat {
         let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
         let accepted = transactions
             .entry(TransactionKind::Refund, &number)
-            .is_some_and(|entry| entry.standing != TransactionState::Seen);
+            .is_some_and(|entry| entry.state != TransactionState::Seen);
         drop(transactions);
         if accepted {
             self.note(&number, of, now);
@@ -113,7 +113,7 @@ impl FakeWechat {
         let mut transactions = self.payments.responder.transactions();
         if transactions
             .entry(TransactionKind::Refund, &asked.number)
-            .is_some_and(|entry| entry.standing != TransactionState::Seen)
+            .is_some_and(|entry| entry.state != TransactionState::Seen)
         {
             return None;
         }
@@ -283,7 +283,7 @@ fn one_refund(entry: &Transaction, fault: Option<Fault>) -> Value {
     shown["recv_account"] = json!("招商银行信用卡0403");
     shown["fund_source"] = json!("REFUND_SOURCE_UNSETTLED_FUNDS");
     shown["status"] = json!(status(entry));
-    if entry.standing == TransactionState::Done {
+    if entry.state == TransactionState::Done {
         shown["success_time"] = json!(entry.at.to_string());
     }
     shown
@@ -291,7 +291,7 @@ fn one_refund(entry: &Transaction, fault: Option<Fault>) -> Value {
 
 /// Where a refund stands, in the gateway's word.
 pub(super) fn status(entry: &Transaction) -> &'static str {
-    match entry.standing {
+    match entry.state {
         TransactionState::Seen | TransactionState::Open => "PROCESSING",
         TransactionState::Done => "SUCCESS",
         TransactionState::Failed => "ABNORMAL",

@@ -162,7 +162,7 @@ impl Rig {
 }
 
 fn said(seen: &Observation) -> (Option<u16>, Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
+    assert_eq!(seen.delivery, Delivery::Replied, "{seen:?}");
     (seen.http, seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -240,12 +240,12 @@ async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
             | Fault::ErrorBefore
             | Fault::Limited => moved == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Delivery::Lost(_)) && moved == 1
+                matches!(seen.delivery, Delivery::Lost(_)) && moved == 1
             }
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && moved == 1,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && moved == 1,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && moved == 1,
-            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && moved == 1,
-            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && moved == 1,
+            Fault::WrongSignature => matches!(seen.delivery, Delivery::Unverified(_)) && moved == 1,
+            Fault::Truncated => matches!(seen.delivery, Delivery::Unreadable(_)) && moved == 1,
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("10.01"))) && moved == 1,
             Fault::UnmappedCode => seen.code.as_deref() == Some("SANDBOX_UNMAPPED"),
             Fault::Pending => seen.state.as_deref() == Some("USERPAYING") && moved == 0,
@@ -257,11 +257,15 @@ async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
         };
         assert!(fits, "{fault}: moved {moved}, {seen:?}");
         assert_eq!(
-            rig.pay("Q-1", PAYS).await.reached,
+            rig.pay("Q-1", PAYS).await.delivery,
             Delivery::Replied,
             "{fault}"
         );
-        assert_eq!(rig.order("Q-1").await.reached, Delivery::Replied, "{fault}");
+        assert_eq!(
+            rig.order("Q-1").await.delivery,
+            Delivery::Replied,
+            "{fault}"
+        );
         let totals = rig.totals().await;
         assert!(
             count(&totals) <= 1 && totals.violations.is_empty(),
@@ -379,20 +383,20 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let created = rig
             .fake
             .refund("R-1")
-            .is_some_and(|refund| refund.standing != TransactionState::Seen);
-        let lost = matches!(seen.reached, Delivery::Lost(_));
+            .is_some_and(|refund| refund.state != TransactionState::Seen);
+        let lost = matches!(seen.delivery, Delivery::Lost(_));
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && !created,
+            Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)) && !created,
             Fault::ResetBefore => lost && !created,
             Fault::ResetAfter | Fault::LateVisible => lost && created,
-            Fault::SilentBefore => seen.reached == Delivery::TimedOut && !created,
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && created,
+            Fault::SilentBefore => seen.delivery == Delivery::TimedOut && !created,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && created,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !created,
             // One that is limited may have been accepted all the same.
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502 | 429)) && created,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !created,
-            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && created,
-            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && created,
+            Fault::WrongSignature => matches!(seen.delivery, Delivery::Unverified(_)) && created,
+            Fault::Truncated => matches!(seen.delivery, Delivery::Unreadable(_)) && created,
             Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && created,
             Fault::UnmappedCode => seen.code.as_deref() == Some("SANDBOX_UNMAPPED"),
             Fault::Pending => seen.http == Some(200) && created,
@@ -402,7 +406,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         };
         assert!(fits, "{fault}: created {created}, {seen:?}");
         assert_eq!(
-            rig.refund("R-1", &id, "4.00").await.reached,
+            rig.refund("R-1", &id, "4.00").await.delivery,
             Delivery::Replied,
             "{fault}"
         );
@@ -610,7 +614,7 @@ async fn a_list_of_which_a_page_does_not_come_is_not_given_out() {
             .call("refunds", "x", None, json!({ "transaction_id": id }))
             .await;
         assert!(
-            seen.records.is_empty() && seen.http != Some(200) || seen.reached != Delivery::Replied,
+            seen.records.is_empty() && seen.http != Some(200) || seen.delivery != Delivery::Replied,
             "{fault}: {seen:?}"
         );
         let again = rig
@@ -819,7 +823,7 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
         let first = rig.cancel("reverse", "P-1").await;
         if fault == Fault::WrongSignature {
             assert!(
-                matches!(first.reached, Delivery::Unverified(_)),
+                matches!(first.delivery, Delivery::Unverified(_)),
                 "{first:?}"
             );
         }
@@ -951,7 +955,7 @@ async fn notifications_read_like_queries_of_the_same_thing() {
                 evidence: String::new(),
                 ..seen
             };
-            assert_eq!(notified.reached, Delivery::Replied);
+            assert_eq!(notified.delivery, Delivery::Replied);
             assert!(
                 !notified.evidence.contains("oUpF8") && !notified.evidence.contains("0403"),
                 "{notified:?}"
@@ -1013,7 +1017,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
             .client
             .read_notification(headers, body, clock.now())
             .await;
-        assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+        assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
         assert_eq!((seen.state, seen.amount, seen.order_no), (None, None, None));
     };
     let spoilt = Bytes::from([&body[..body.len() - 1], b" }"].concat());
@@ -1042,7 +1046,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         .read_notification(&headers, &body, clock.now())
         .await;
     // The gateway refuses it the certificates.
-    assert!(matches!(&seen.reached, Delivery::NoKeys(_)), "{seen:?}");
+    assert!(matches!(&seen.delivery, Delivery::NoKeys(_)), "{seen:?}");
     let (own, text) = rig
         .fake
         .notice(
@@ -1055,7 +1059,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         rig.client
             .read_notification(&own, &text, clock.now())
             .await
-            .reached,
+            .delivery,
         Delivery::Unreadable(_)
     ));
     let (other, text) = rig
@@ -1071,14 +1075,14 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         .read_notification(&other, &text, clock.now())
         .await;
     assert_eq!(
-        seen.reached,
+        seen.delivery,
         Delivery::Unreadable("the notification is for another merchant".into())
     );
     assert_eq!(
         rig.client
             .read_notification(&headers, &body, rig.clock.now())
             .await
-            .reached,
+            .delivery,
         Delivery::Replied
     );
     clock.set(clock.now().plus(Duration::from_secs(300)));
@@ -1093,7 +1097,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         late.unwrap()
             .read_notification(&ahead, &body, NOW)
             .await
-            .reached,
+            .delivery,
         Delivery::Unverified(_)
     ));
     assert!(rig.clock.now() > NOW);

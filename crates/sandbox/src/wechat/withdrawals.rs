@@ -80,10 +80,10 @@ impl FakeWechat {
             ..of(payment)
         };
         let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
-        let standing = transactions
+        let state = transactions
             .entry(TransactionKind::Payment, number)
-            .map_or(TransactionState::Seen, |payment| payment.standing);
-        let said = match (what, standing) {
+            .map_or(TransactionState::Seen, |payment| payment.state);
+        let said = match (what, state) {
             (TransactionResult::Faulty(FaultReply::Soft), _) => broken(),
             (TransactionResult::Faulty(FaultReply::Hard), _) => invalid("not this one"),
             (TransactionResult::Faulty(FaultReply::Unmapped), _) => unmapped(),
@@ -109,7 +109,7 @@ impl FakeWechat {
         let known = transactions
             .entry(TransactionKind::Refund, &reversal(&payment.number))
             .is_some();
-        match payment.standing {
+        match payment.state {
             TransactionState::Open | TransactionState::Seen => return broken(),
             TransactionState::Failed | TransactionState::Cancelled => {
                 return WechatReply::nothing(None);
@@ -126,14 +126,14 @@ impl FakeWechat {
         };
         let TransactionOutcome { what, fault } = transactions.submit(asked, &self.settings, now);
         let said = match what {
-            TransactionResult::Transaction(entry) if entry.standing == TransactionState::Done => {
+            TransactionResult::Transaction(entry) if entry.state == TransactionState::Done => {
                 WechatReply::nothing(None)
             }
             TransactionResult::Faulty(FaultReply::Hard)
             | TransactionResult::TooMuch
             | TransactionResult::WrongState => invalid("it cannot be reversed"),
             TransactionResult::Faulty(FaultReply::Unmapped) => unmapped(),
-            TransactionResult::Transaction(entry) if entry.standing == TransactionState::Failed => {
+            TransactionResult::Transaction(entry) if entry.state == TransactionState::Failed => {
                 invalid("it cannot be reversed")
             }
             TransactionResult::Transaction(_)

@@ -280,7 +280,7 @@ impl Simulation {
         let Some(waiting) = self.network.remove(id) else {
             return;
         };
-        let reaction = waiting.parcel.arrive().await;
+        let reaction = waiting.request.arrive().await;
         self.network.put_back(id, waiting);
         if let Some(call) = self.processes[place].calls.get_mut(&id) {
             call.reply = Some(reaction);
@@ -313,7 +313,7 @@ impl Simulation {
         let Some(waiting) = self.network.remove(id) else {
             return;
         };
-        let heard = match reaction {
+        let answer = match reaction {
             // Nobody waits as long as it would take.
             Reaction::Hold => Reaction::Silence,
             other @ (Reaction::Reply(_)
@@ -322,7 +322,7 @@ impl Simulation {
             | Reaction::Silence
             | Reaction::Truncate(_)) => other,
         };
-        waiting.answer.send(heard).ok();
+        waiting.answer.send(answer).ok();
         self.advance(place, id).await;
     }
 
@@ -354,7 +354,7 @@ impl Simulation {
             && self.rng.per_mille(500)
         {
             self.orphans
-                .push((call.sends.clone(), waiting.parcel.clone()));
+                .push((call.sends.clone(), waiting.request.clone()));
         }
         waiting.answer.send(with).ok();
         self.advance(place, id).await;
@@ -385,7 +385,7 @@ impl Simulation {
             return Ok(());
         }
         let place = usize::try_from(self.rng.below(self.orphans.len() as u64)).unwrap_or(0);
-        let (sends, parcel) = self.orphans.swap_remove(place);
+        let (sends, request) = self.orphans.swap_remove(place);
         self.disruption("arrived_after_its_caller_had_gone");
         if let Some(sending) = sends.filter(|sending| self.counts_as_absent(sending))
             && !self.has_moved(&sending.number).await?
@@ -393,7 +393,7 @@ impl Simulation {
             self.disruption("arrived_after_its_grace_period");
             self.too_late.insert(sending.number);
         }
-        drop(parcel.arrive().await);
+        drop(request.arrive().await);
         Ok(())
     }
 
@@ -462,7 +462,7 @@ impl Simulation {
                 && call.reply.is_none()
                 && self.rng.per_mille(500)
             {
-                self.orphans.push((call.sends, waiting.parcel));
+                self.orphans.push((call.sends, waiting.request));
             }
         }
         self.processes[place] = self.process().await?;

@@ -62,7 +62,7 @@ impl Gateway for Nobody {
         "nothing"
     }
 
-    fn manners(&self) -> NotificationProtocol {
+    fn notification_protocol(&self) -> NotificationProtocol {
         let nothing = NotificationReply {
             media: "text/plain",
             body: "",
@@ -231,7 +231,7 @@ impl World {
             policy: self.policy(),
             rate: None,
             concurrency: None,
-            at_once: true,
+            planned_with_run: true,
         };
         let job = planning.job(job).await.unwrap();
         let before = planning.newest_item().await.unwrap();

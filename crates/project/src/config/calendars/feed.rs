@@ -72,7 +72,7 @@ impl UnclearMeaning {
 
 /// The properties of an entry that may say what it means.
 #[derive(Debug, Default)]
-pub(super) struct EntryMarks<'a> {
+pub(super) struct EntryProperties<'a> {
     /// `X-APPLE-SPECIAL-DAY`, each time it is there.
     pub apple: Vec<&'a str>,
     /// `SUMMARY`, and after it `CATEGORIES`.
@@ -103,7 +103,7 @@ pub(super) struct Decisions {
 
 /// What an entry says of its days; otherwise why that is not known.
 pub(super) fn meaning(
-    marks: &EntryMarks<'_>,
+    marks: &EntryProperties<'_>,
     habits: FeedTraits,
 ) -> Result<DayMeaning, UnclearMeaning> {
     let mut said: BTreeSet<DayMeaning> = marks
@@ -144,7 +144,7 @@ pub(super) fn meaning(
 }
 
 /// Whether a name speaks of a day that is worked, as English feeds do without a mark.
-fn calls_itself_worked(marks: &EntryMarks<'_>) -> bool {
+fn calls_itself_worked(marks: &EntryProperties<'_>) -> bool {
     const WORDS: [&str; 5] = [
         "working day",
         "work day",

@@ -9,7 +9,7 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 use icalendar::parser::{Component, Property, read_components, unfold};
 use icalendar::rrule::{RRuleSet, Tz};
 
-use super::feed::{EntryMarks, FeedEntry, FeedTraits, apple_mark, meaning};
+use super::feed::{EntryProperties, FeedEntry, FeedTraits, apple_mark, meaning};
 use super::in_line;
 use super::yml::DAYS_MAX;
 use payrun_yaml::diagnostics::{Diagnostics, SourceText};
@@ -106,13 +106,13 @@ fn apple<'a>(event: &'a Component<'_>) -> impl Iterator<Item = &'a str> {
         .map(str::trim)
 }
 
-fn marks<'a>(event: &'a Component<'_>) -> EntryMarks<'a> {
+fn marks<'a>(event: &'a Component<'_>) -> EntryProperties<'a> {
     let more_names = all(event, "SUMMARY").skip(1).map(plain);
     let categories = all(event, "CATEGORIES")
         .flat_map(|list| list.split(','))
         .map(plain);
     let descriptions = all(event, "DESCRIPTION").map(plain);
-    EntryMarks {
+    EntryProperties {
         apple: apple(event).collect(),
         names: std::iter::once(name(event))
             .chain(more_names)

@@ -120,7 +120,7 @@ fn who_is_refused_as_such_sends_nothing_more_and_only_a_query_leaves_its_order_o
 #[test]
 fn what_was_not_sent_may_be_sent_again_and_a_query_that_was_not_sent_says_nothing() {
     let text = String::new;
-    for (reached, submitted, looked_up) in [
+    for (delivery, submitted, looked_up) in [
         (
             Delivery::NotSent(text()),
             not_processed("not_sent", None),
@@ -138,16 +138,16 @@ fn what_was_not_sent_may_be_sent_again_and_a_query_that_was_not_sent_says_nothin
             not_processed("unverified", None),
         ),
     ] {
-        let seen = Observation::of(reached.clone());
+        let seen = Observation::of(delivery.clone());
         let of = |is_query, effect| judge(&[], is_query, effect, &seen, &ours()).answer;
-        assert_eq!(of(false, true), submitted, "{reached:?}");
-        assert_eq!(of(false, false), looked_up, "{reached:?}");
-        let queried = if matches!(reached, Delivery::NoKeys(_)) {
+        assert_eq!(of(false, true), submitted, "{delivery:?}");
+        assert_eq!(of(false, false), looked_up, "{delivery:?}");
+        let queried = if matches!(delivery, Delivery::NoKeys(_)) {
             unknown(Cause::Unverified, "")
         } else {
             unknown(Cause::NotAsked, "")
         };
-        assert_eq!(of(true, true), queried, "{reached:?}");
+        assert_eq!(of(true, true), queried, "{delivery:?}");
     }
 }
 
@@ -182,7 +182,7 @@ fn of_an_unsigned_reply_only_the_refusal_of_our_side_is_believed() {
         (200, None, LaneEffect::None, ""),
     ] {
         let mut seen = reply(http, code);
-        seen.reached = Delivery::Unverified(String::new());
+        seen.delivery = Delivery::Unverified(String::new());
         let judged = submitted(&rows, &seen);
         assert_eq!(
             (judged.answer, judged.lane),

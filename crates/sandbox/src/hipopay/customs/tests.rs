@@ -124,7 +124,7 @@ async fn a_person_is_checked_with_the_declaration_and_found_nowhere() {
         .call("declare", "S-3", json!({ "cert_id": CARD }))
         .await;
     assert_eq!(
-        half.reached,
+        half.delivery,
         Delivery::Unsendable("the call has a cert_id and no name".into())
     );
     assert!(!format!("{:?}", customs.rig.fake).contains(NAME));
@@ -182,14 +182,14 @@ async fn a_declaration_that_hipopay_cannot_take_is_not_sent() {
         .call("declare", "S-1", Some(hkd), customs.input())
         .await;
     assert_eq!(
-        seen.reached,
+        seen.delivery,
         Delivery::Unsendable("hipopay declares in CNY, and the amount is in HKD".into())
     );
     let seen = customs
         .call("declare", "S-1", json!({ "transaction_id": "" }))
         .await;
     assert_eq!(
-        seen.reached,
+        seen.delivery,
         Delivery::Unsendable("the call has no transaction_id".into())
     );
 }
@@ -201,18 +201,18 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         let seen = customs.declare("S-1").await;
         let (filed, code) = (customs.filed("S-1"), seen.code.as_deref());
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && filed == 0,
-            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && filed == 0,
+            Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)) && filed == 0,
+            Fault::ResetBefore => matches!(seen.delivery, Delivery::Lost(_)) && filed == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Delivery::Lost(_)) && filed == 1
+                matches!(seen.delivery, Delivery::Lost(_)) && filed == 1
             }
-            Fault::SilentBefore => seen.reached == Delivery::TimedOut && filed == 0,
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && filed == 1,
+            Fault::SilentBefore => seen.delivery == Delivery::TimedOut && filed == 0,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && filed == 1,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && filed == 0,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && filed == 1,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && filed == 0,
             Fault::WrongSignature | Fault::Truncated => {
-                matches!(seen.reached, Delivery::Unreadable(_)) && filed == 1
+                matches!(seen.delivery, Delivery::Unreadable(_)) && filed == 1
             }
             Fault::OtherAmount => seen.amount == Some(Ok(cny("46.45"))) && filed == 1,
             Fault::UnmappedCode => code == Some("SANDBOX_UNMAPPED"),
@@ -225,7 +225,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         };
         assert!(fits, "{fault}: filed {filed}, {seen:?}");
         assert_eq!(
-            customs.declare("S-1").await.reached,
+            customs.declare("S-1").await.delivery,
             Delivery::Replied,
             "{fault}"
         );
@@ -295,7 +295,7 @@ async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
                 .await;
             if fault == Fault::OtherAmount && way == "redeclare" {
                 assert_eq!(
-                    first.reached,
+                    first.delivery,
                     Delivery::Unreadable("the reply speaks of another customs".into())
                 );
             }

@@ -390,11 +390,11 @@ impl DeclarationBook {
     ) -> Option<DeclarationResult> {
         let (mut split_too, mut sum) = (false, fees_of(terms, paid));
         for other in self.of_order(&key.order) {
-            let standing = self
+            let state = self
                 .declarations
                 .get(&other)
                 .filter(|entry| other != *key && other.customs == key.customs && entry.stands());
-            let Some(entry) = standing else { continue };
+            let Some(entry) = state else { continue };
             split_too |= other.sub_order.is_empty() != key.sub_order.is_empty();
             sum = sum.saturating_add(fees_of(&entry.terms, paid));
         }

@@ -192,7 +192,7 @@ impl Rig {
 }
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
-    assert_eq!(seen.reached, Delivery::Replied, "{seen:?}");
+    assert_eq!(seen.delivery, Delivery::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }
 
@@ -448,20 +448,20 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         let seen = rig.declare("S-1").await;
         let (filed, code) = (rig.filed("S-1").await, seen.code.as_deref());
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)) && filed == 0,
-            Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)) && filed == 0,
+            Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)) && filed == 0,
+            Fault::ResetBefore => matches!(seen.delivery, Delivery::Lost(_)) && filed == 0,
             Fault::ResetAfter | Fault::LateVisible => {
-                matches!(seen.reached, Delivery::Lost(_)) && filed == 1
+                matches!(seen.delivery, Delivery::Lost(_)) && filed == 1
             }
-            Fault::SilentBefore => seen.reached == Delivery::TimedOut && filed == 0,
-            Fault::SilentAfter => seen.reached == Delivery::TimedOut && filed == 1,
+            Fault::SilentBefore => seen.delivery == Delivery::TimedOut && filed == 0,
+            Fault::SilentAfter => seen.delivery == Delivery::TimedOut && filed == 1,
             Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && filed == 0,
             Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && filed == 1,
             Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && filed == 0,
-            Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && filed == 1,
-            Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && filed == 1,
+            Fault::WrongSignature => matches!(seen.delivery, Delivery::Unverified(_)) && filed == 1,
+            Fault::Truncated => matches!(seen.delivery, Delivery::Unreadable(_)) && filed == 1,
             Fault::OtherAmount => {
-                seen.reached == Delivery::Unreadable("the reply speaks of another payment".into())
+                seen.delivery == Delivery::Unreadable("the reply speaks of another payment".into())
                     && filed == 1
             }
             Fault::UnmappedCode => code == Some("SANDBOX_UNMAPPED"),
@@ -474,7 +474,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         };
         assert!(fits, "{fault}: filed {filed}, {seen:?}");
         assert_eq!(
-            rig.declare("S-1").await.reached,
+            rig.declare("S-1").await.delivery,
             Delivery::Replied,
             "{fault}"
         );

@@ -122,7 +122,7 @@ pub(crate) fn of_store<'a>(
         .entries()
         .filter(|(_, entry)| days.contains(&day_of(entry.at)));
     within.filter_map(|(kind, entry)| {
-        let (kind, payment) = match (kind, entry.standing) {
+        let (kind, payment) = match (kind, entry.state) {
             // A payment whose money is counted in other books has moved none here.
             (TransactionKind::Payment, TransactionState::Done) if entry.moved > 0 => {
                 (TradeKind::Paid, entry)
@@ -140,7 +140,7 @@ pub(crate) fn of_store<'a>(
             }
             (TransactionKind::Refund, TransactionState::Done | TransactionState::Open) => {
                 let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
-                let processing = entry.standing == TransactionState::Open;
+                let processing = entry.state == TransactionState::Open;
                 (
                     TradeKind::Refunded {
                         number,

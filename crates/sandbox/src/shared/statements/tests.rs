@@ -92,7 +92,7 @@ impl Wechat {
             deduction.order_no = OrderNumber::parse(&format!("W-{n}")).unwrap();
             deduction.amount = Amount::from_minor(1_250, Currency::parse(currency).unwrap()).ok();
             assert_eq!(
-                self.client.call(&deduction).await.reached,
+                self.client.call(&deduction).await.delivery,
                 Delivery::Replied
             );
         }
@@ -142,7 +142,7 @@ fn hkd(text: &str) -> Amount {
 
 fn code(seen: &Observation) -> Option<&str> {
     assert_eq!(
-        (&seen.reached, &seen.file),
+        (&seen.delivery, &seen.file),
         (&Delivery::Replied, &None),
         "{seen:?}"
     );
@@ -152,7 +152,7 @@ fn code(seen: &Observation) -> Option<&str> {
 /// A file that was fetched, which is in no evidence.
 fn file(seen: &Observation) -> &[u8] {
     assert_eq!(
-        (&seen.reached, seen.evidence.as_str()),
+        (&seen.delivery, seen.evidence.as_str()),
         (&Delivery::Replied, ""),
         "{seen:?}"
     );
@@ -353,14 +353,14 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
                 );
                 let fits = match fault {
                     Fault::WrongSignature if format == StatementFormat::Wechat => {
-                        matches!(seen.reached, Delivery::Unverified(_))
+                        matches!(seen.delivery, Delivery::Unverified(_))
                     }
                     Fault::WrongSignature | Fault::Truncated => {
-                        matches!(seen.reached, Delivery::Unreadable(_))
+                        matches!(seen.delivery, Delivery::Unreadable(_))
                     }
-                    Fault::Refused => matches!(seen.reached, Delivery::Unreachable(..)),
-                    Fault::ResetBefore => matches!(seen.reached, Delivery::Lost(_)),
-                    Fault::SilentBefore => seen.reached == Delivery::TimedOut,
+                    Fault::Refused => matches!(seen.delivery, Delivery::Unreachable(..)),
+                    Fault::ResetBefore => matches!(seen.delivery, Delivery::Lost(_)),
+                    Fault::SilentBefore => seen.delivery == Delivery::TimedOut,
                     Fault::Limited => seen.http == Some(429),
                     Fault::ErrorBefore => seen.http.is_some_and(|http| http >= 500),
                     Fault::ResetAfter
@@ -396,7 +396,7 @@ async fn settlement_batches_move_from_unsettle_to_settled() {
     for _ in 0..2 {
         let seen = rig.settlements().await;
         assert_eq!(
-            (&seen.reached, seen.state.as_deref(), &seen.receipt),
+            (&seen.delivery, seen.state.as_deref(), &seen.receipt),
             (&Delivery::Replied, Some("UNSETTLE"), &None)
         );
         assert_eq!(seen.records.len(), 1);
@@ -456,14 +456,14 @@ async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
         json!({ "date": "2026-2-3" }),
     ] {
         let seen = rig.client.call(&call("statement", input)).await;
-        assert!(matches!(seen.reached, Delivery::Unsendable(_)), "{seen:?}");
+        assert!(matches!(seen.delivery, Delivery::Unsendable(_)), "{seen:?}");
     }
     let backwards = json!({ "from": "2026-11-22", "to": "2026-11-21" });
     assert!(matches!(
         rig.client
             .call(&call("settlements", backwards))
             .await
-            .reached,
+            .delivery,
         Delivery::Unsendable(_)
     ));
     assert_eq!(

@@ -130,17 +130,17 @@ async fn meet(rig: &Rig, fault: Fault) {
     let number = fault.as_str();
     let seen = rig.deduct(number).await;
     let charged = rig.charged(number).await;
-    let lost = matches!(seen.reached, Delivery::Lost(_));
-    let replied = seen.reached == Delivery::Replied;
+    let lost = matches!(seen.delivery, Delivery::Lost(_));
+    let replied = seen.delivery == Delivery::Replied;
     let code = seen.code.as_deref();
     let fits = match fault {
         Fault::Refused => {
-            (lost || matches!(seen.reached, Delivery::Unreachable(..))) && charged == 0
+            (lost || matches!(seen.delivery, Delivery::Unreachable(..))) && charged == 0
         }
         Fault::ResetBefore => lost && charged == 0,
         Fault::ResetAfter | Fault::LateVisible => lost && charged == 1,
-        Fault::SilentBefore => seen.reached == Delivery::TimedOut && charged == 0,
-        Fault::SilentAfter => seen.reached == Delivery::TimedOut && charged == 1,
+        Fault::SilentBefore => seen.delivery == Delivery::TimedOut && charged == 0,
+        Fault::SilentAfter => seen.delivery == Delivery::TimedOut && charged == 1,
         Fault::ErrorBefore => replied && matches!(seen.http, Some(500 | 502)) && charged == 0,
         Fault::ErrorAfter => replied && matches!(seen.http, Some(500 | 502)) && charged == 1,
         Fault::Limited => {
@@ -149,8 +149,8 @@ async fn meet(rig: &Rig, fault: Fault) {
                 && seen.retry_after == Some(Duration::from_secs(1))
                 && charged == 0
         }
-        Fault::WrongSignature => matches!(seen.reached, Delivery::Unverified(_)) && charged == 1,
-        Fault::Truncated => matches!(seen.reached, Delivery::Unreadable(_)) && charged == 1,
+        Fault::WrongSignature => matches!(seen.delivery, Delivery::Unverified(_)) && charged == 1,
+        Fault::Truncated => matches!(seen.delivery, Delivery::Unreadable(_)) && charged == 1,
         Fault::OtherAmount => {
             replied
                 && seen.amount.as_ref().unwrap().as_ref().unwrap().minor() == 1_251
@@ -161,7 +161,7 @@ async fn meet(rig: &Rig, fault: Fault) {
         Fault::SoftDecline => replied && code == Some("NOT_ENOUGH") && charged == 0,
         Fault::HardDecline => replied && seen.http == Some(403) && charged == 0,
         Fault::Slow => {
-            (seen.reached == Delivery::TimedOut || seen.state.as_deref() == Some("SUCCESS"))
+            (seen.delivery == Delivery::TimedOut || seen.state.as_deref() == Some("SUCCESS"))
                 && charged == 1
         }
     };
@@ -174,7 +174,7 @@ async fn meet(rig: &Rig, fault: Fault) {
         assert_eq!(rig.query(number).await.code.as_deref(), Some("NOT_FOUND"));
     }
     let again = rig.deduct(number).await;
-    assert_eq!(again.reached, Delivery::Replied, "{fault}");
+    assert_eq!(again.delivery, Delivery::Replied, "{fault}");
     assert!(rig.charged(number).await <= 1, "{fault}");
     assert!(
         rig.sandbox.totals().await.unwrap().violations.is_empty(),
@@ -204,11 +204,11 @@ async fn every_fault_over_sockets_is_observed_for_what_it_is() {
 async fn a_refusal_is_unsent_in_process_and_lost_over_sockets() {
     let plan = with_plan(FaultPlan::only(Fault::Refused));
     assert!(matches!(
-        in_process(plan.clone()).await.deduct("r-1").await.reached,
+        in_process(plan.clone()).await.deduct("r-1").await.delivery,
         Delivery::Unreachable(..)
     ));
     assert!(matches!(
-        over_sockets(plan).await.deduct("r-1").await.reached,
+        over_sockets(plan).await.deduct("r-1").await.delivery,
         Delivery::Lost(_)
     ));
 }
@@ -278,7 +278,7 @@ async fn an_order_hidden_for_a_while_shows_up_with_one_charge() {
 async fn a_success_says_everything_the_engine_needs_and_hides_the_payer() {
     let rig = over_sockets(with_plan(FaultPlan::NONE)).await;
     let seen = rig.deduct("s-1").await;
-    assert_eq!(seen.reached, Delivery::Replied);
+    assert_eq!(seen.delivery, Delivery::Replied);
     assert_eq!(
         (seen.http, seen.code.as_deref(), seen.state.as_deref()),
         (Some(200), None, Some("SUCCESS"))
@@ -468,8 +468,8 @@ async fn in_public_key_mode_nothing_is_downloaded_and_no_other_key_is_accepted()
         )
         .unwrap();
         let seen = client.call(&call("deduct", "k-1", "C")).await;
-        assert_eq!(seen.reached == Delivery::Replied, accepted, "{seen:?}");
-        assert_eq!(matches!(seen.reached, Delivery::Unverified(_)), !accepted);
+        assert_eq!(seen.delivery == Delivery::Replied, accepted, "{seen:?}");
+        assert_eq!(matches!(seen.delivery, Delivery::Unverified(_)), !accepted);
         assert_eq!(sandbox.downloads(), 0);
     }
 }
@@ -494,7 +494,7 @@ async fn a_certificate_rotated_in_mid_run_costs_one_download_however_many_ask() 
         .collect();
     let seen = futures_util::future::join_all(calls.iter().map(|call| client.call(call))).await;
     assert!(
-        seen.iter().all(|seen| seen.reached == Delivery::Replied),
+        seen.iter().all(|seen| seen.delivery == Delivery::Replied),
         "{seen:?}"
     );
     assert_eq!(sandbox.downloads(), 2);
@@ -507,19 +507,19 @@ async fn unknown_serials_lead_to_one_download_a_minute() {
     client.call(&call("deduct", "m-0", "C")).await;
     sandbox.rotate_platform().unwrap();
     assert_eq!(
-        client.call(&call("transaction", "m-0", "C")).await.reached,
+        client.call(&call("transaction", "m-0", "C")).await.delivery,
         Delivery::Replied
     );
     sandbox.rotate_platform().unwrap();
     let early = client.call(&call("transaction", "m-0", "C")).await;
     assert!(
-        matches!(early.reached, Delivery::Unverified(_)),
+        matches!(early.delivery, Delivery::Unverified(_)),
         "{early:?}"
     );
     assert_eq!(sandbox.downloads(), 2);
     clock.set(NOW.plus(Duration::from_secs(61)));
     assert_eq!(
-        client.call(&call("transaction", "m-0", "C")).await.reached,
+        client.call(&call("transaction", "m-0", "C")).await.delivery,
         Delivery::Replied
     );
     assert_eq!(sandbox.downloads(), 3);
@@ -546,7 +546,7 @@ async fn a_reply_whose_timestamp_is_five_minutes_off_is_not_believed_though_mone
     client.call(&call("transaction", "none", "C")).await;
     theirs.set(NOW.plus(Duration::from_secs(300)));
     let seen = client.call(&call("deduct", "z-1", "C")).await;
-    assert!(matches!(seen.reached, Delivery::Unverified(_)), "{seen:?}");
+    assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
     assert_eq!(sandbox.order("z-1").await.unwrap().unwrap().charged, 1);
 }
 
@@ -563,7 +563,7 @@ async fn without_platform_keys_nothing_is_sent() {
     .unwrap();
     let seen = client.call(&call("deduct", "n-1", "C")).await;
     assert!(
-        matches!(&seen.reached, Delivery::Refused(why) if why.contains("APIv3 key")),
+        matches!(&seen.delivery, Delivery::Refused(why) if why.contains("APIv3 key")),
         "{seen:?}"
     );
     assert!(sandbox.order("n-1").await.unwrap().is_none());
@@ -582,7 +582,7 @@ async fn without_platform_keys_nothing_is_sent() {
     .unwrap();
     let seen = client.call(&call("deduct", "n-2", "C")).await;
     assert!(
-        matches!(&seen.reached, Delivery::Refused(why) if why.contains("platform")),
+        matches!(&seen.delivery, Delivery::Refused(why) if why.contains("platform")),
         "{seen:?}"
     );
     assert!(sandbox.order("n-2").await.unwrap().is_none());
@@ -650,7 +650,7 @@ async fn a_refused_connection_is_not_sent() {
     let seen = client.call(&call("deduct", "c-1", "C")).await;
     assert!(
         matches!(
-            seen.reached,
+            seen.delivery,
             Delivery::Unreachable(NoConnection::Refused, _)
         ),
         "{seen:?}"
@@ -725,7 +725,7 @@ async fn a_reset_on_a_kept_connection_is_lost_and_nothing_is_sent_again() {
         Some(404)
     );
     let seen = client.call(&call("deduct", "a-1", "C")).await;
-    assert!(matches!(seen.reached, Delivery::Lost(_)), "{seen:?}");
+    assert!(matches!(seen.delivery, Delivery::Lost(_)), "{seen:?}");
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
@@ -756,12 +756,12 @@ async fn a_reply_that_is_too_long_or_a_redirect_is_taken_for_what_it_is() {
         WechatClient::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap();
     let seen = client.call(&call("deduct", "a-1", "C")).await;
     assert!(
-        matches!(&seen.reached, Delivery::Unreadable(why) if why.contains("longer than")),
+        matches!(&seen.delivery, Delivery::Unreadable(why) if why.contains("longer than")),
         "{seen:?}"
     );
     let seen = client.call(&call("deduct", "a-2", "C")).await;
     assert_eq!(
-        (seen.reached, seen.http, &seen.result["unsigned"]),
+        (seen.delivery, seen.http, &seen.result["unsigned"]),
         (Delivery::Replied, Some(307), &json!(true))
     );
 }
