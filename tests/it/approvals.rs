@@ -1,6 +1,7 @@
 //! Whoever approves a batch sees what is approved: fields, what was paid and given back, what
 //! fails, what repeats, what differs.
 
+use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::support::service::Service;
@@ -73,7 +74,7 @@ impl RefundProject {
         self.app
             .payrun_as(&self.ann, &["run", REFUNDS])
             .exits(4)
-            .says("wait for approval");
+            .says(expect!["wait for approval"]);
     }
 
     fn shown(&self, run: &str) -> Value {
@@ -144,8 +145,10 @@ fn story(server: bool) {
     );
     app.payrun(&["approvals", "show", "2"])
         .exits(0)
-        .says("1 row is certain to fail")
-        .says("2 rows take too much of the same payment only together with other rows");
+        .says(expect!["1 row is certain to fail"])
+        .says(expect![
+            "2 rows take too much of the same payment only together with other rows"
+        ]);
     assert_eq!(
         (
             &first["repeating"],
@@ -201,7 +204,7 @@ fn story(server: bool) {
     ];
     app.payrun_as(&project.bob, &approve)
         .exits(0)
-        .says("4 items released");
+        .says(expect!["4 items released"]);
     app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
 
     project.plan(&[
@@ -252,12 +255,12 @@ fn story(server: bool) {
         .payrun(&["approvals", "show", "4", "--rows", "1"])
         .exits(0);
     let shown = shown
-        .says("2 rows are certain to fail")
-        .says("the same as item")
-        .says("reason: came late");
+        .says(expect!["2 rows are certain to fail"])
+        .says(expect!["the same as item"])
+        .says(expect!["reason: came late"]);
     shown
-        .says("beside the batch of run 3: 3 added")
-        .says("--job refund --after HKD:100:");
+        .says(expect!["beside the batch of run 3: 3 added"])
+        .says(expect!["--job refund --after HKD:100:"]);
     let page = app.json(&["approvals", "show", "4", "--rows", "1", "--json"])[0].clone();
     let place = page["next_after"].as_str().unwrap();
     let next = app.json(&[
@@ -331,7 +334,7 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
             );
             app.payrun_as(&project.ann, &["run", "workflows/others.yaml"])
                 .exits(4)
-                .says("wait for approval");
+                .says(expect!["wait for approval"]);
         };
         plan_other(&format!(
             "T-1,{transaction},1.00,HKD,came late\nT-9,4200000000000000000000000001,1.00,HKD,?\n"
@@ -346,7 +349,7 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
         assert_eq!(first["rows"][1]["unknown_payment"], says);
         app.payrun(&["approvals", "show", "2"])
             .exits(0)
-            .says("1 row is of payments that payrun does not know");
+            .says(expect!["1 row is of payments that payrun does not know"]);
 
         project.plan(&[
             ("R-1", 0, "1.00", "HKD", "came late"),
@@ -407,7 +410,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
         );
         app.payrun_as(&project.ann, &["run", REFUNDS])
             .exits(4)
-            .says("wait for approval");
+            .says(expect!["wait for approval"]);
     };
     let charged = app.json_lines(&["items", "--json", "--job", "deduct"]);
     let receipt = |place: usize| charged[place]["receipt"].as_str().unwrap().to_owned();
@@ -465,7 +468,7 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
     service.stop().exits(0);
     app.payrun(&["approvals", "show", "2"])
         .exits(0)
-        .says("2 rows are certain to fail");
+        .says(expect!["2 rows are certain to fail"]);
     app.payrun(&[
         "approvals",
         "reject",

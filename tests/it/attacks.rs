@@ -3,6 +3,7 @@
 //!
 //! Each attack is bounded, on loopback, and from the very address that is to be answered.
 
+use expect_test::expect;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::support::gateways::text_of;
+use crate::support::said::assert_said;
 use crate::support::service::Service;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
@@ -590,7 +592,7 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     assert!(peak < 150_000, "{peak} kB resident");
     // They stay refused, with their reasons, and what is right goes on.
     assert!(names.iter().all(told), "{}", refused());
-    assert!(refused().contains("no regular file"), "{}", refused());
+    assert_said(&refused(), expect!["no regular file"]);
     let known = service.get(&token, "/api/v1/workflows").body["workflows"].to_string();
     assert!(
         known.contains("bomb-6") && known.contains("deductions"),
@@ -614,7 +616,7 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     assert_eq!(service.stop().code(), Some(0));
     app.payrun(&["plan", "workflows/bomb-6.yaml"])
         .exits(3)
-        .says("more than 10000 bytes");
+        .says(expect!["more than 10000 bytes"]);
 }
 
 #[test]

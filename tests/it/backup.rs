@@ -1,5 +1,6 @@
 //! Copies of the ledger: made while it is at work, whole, and not to be worked on by mistake.
 
+use expect_test::expect;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -43,11 +44,13 @@ fn a_backup_made_while_work_goes_on_is_whole_and_fenced() {
     let app = project();
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("something was charged", || app.charges() > 3);
-    app.payrun(&["backup", "kept.db"]).exits(0).says("checked");
+    app.payrun(&["backup", "kept.db"])
+        .exits(0)
+        .says(expect!["checked"]);
     running.wait(crate::support::PATIENCE).exits(0);
     app.payrun(&["backup", "kept.db"])
         .exits(2)
-        .says("kept.db is there already");
+        .says(expect!["kept.db is there already"]);
     for file in ["kept.db", "payrun.db"] {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(app.path(file))
@@ -58,7 +61,7 @@ fn a_backup_made_while_work_goes_on_is_whole_and_fenced() {
     }
     app.payrun(&["backup", "keys"])
         .exits(0)
-        .says("keys/payrun-");
+        .says(expect!["keys/payrun-"]);
     assert!(!app.path("kept.db-wal").exists() && !app.path("kept.db.half").exists());
     app.write(
         "other.yaml",
@@ -68,7 +71,7 @@ fn a_backup_made_while_work_goes_on_is_whole_and_fenced() {
     );
     app.payrun(&["--config", "other.yaml", "run", "--resume"])
         .exits(2)
-        .says("of which this is a backup");
+        .says(expect!["of which this is a backup"]);
     assert_eq!(app.charges(), 60);
 }
 
@@ -199,7 +202,7 @@ fn restored() -> App {
     lose_the_ledger(&app);
     app.payrun(&["restore", "kept.db"])
         .exits(0)
-        .says("queried before anything is sent");
+        .says(expect!["queried before anything is sent"]);
     app
 }
 
@@ -305,10 +308,10 @@ fn a_ledger_that_came_back_by_other_means_asks_first_when_it_is_told() {
         app.wait_for(forget_what_was_sent(&app));
         app.payrun(&["restore", "--lost-since", "2099-01-01T00:00:00Z"])
             .exits(2)
-            .says("a time to come");
+            .says(expect!["a time to come"]);
         app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"])
             .exits(0)
-            .says("12 planned");
+            .says(expect!["12 planned"]);
         app.payrun(&["run", "--resume"]).exits(0);
         assert_eq!(
             (app.charges(), app.by_state()["succeeded"].as_u64()),
@@ -348,7 +351,9 @@ fn a_ledger_that_is_at_work_is_not_told_that_it_was_restored() {
         let told = app
             .payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"])
             .exits(2);
-        told.says("a payrun process is at work on the ledger; stop it first");
+        told.says(expect![
+            "a payrun process is at work on the ledger; stop it first"
+        ]);
         if !server {
             // Nor is another put in its place while it works on the file that was moved away.
             app.payrun(&["backup", "kept.db"]).exits(0);
@@ -361,7 +366,7 @@ fn a_ledger_that_is_at_work_is_not_told_that_it_was_restored() {
             move_all("payrun.db", "away.db");
             app.payrun(&["restore", "kept.db"])
                 .exits(2)
-                .says("a payrun process is at work on the ledger");
+                .says(expect!["a payrun process is at work on the ledger"]);
             move_all("away.db", "payrun.db");
         }
         node.interrupt();
@@ -376,12 +381,12 @@ fn a_backup_takes_no_ledgers_place_and_only_a_backup_is_restored() {
     app.payrun(&["backup", "kept.db"]).exits(0);
     app.payrun(&["restore", "kept.db"])
         .exits(2)
-        .says("payrun.db is there already");
+        .says(expect!["payrun.db is there already"]);
     app.write("empty.db", "");
     lose_the_ledger(&app);
     app.payrun(&["restore", "empty.db"])
         .exits(2)
-        .says("is no backup that payrun has made");
+        .says(expect!["is no backup that payrun has made"]);
     app.write(
         "text.db",
         "this is no database at all, however long it may be",

@@ -1,8 +1,10 @@
 //! What a person and a script see of each command, and the exit codes.
 
+use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::support::process::payrun;
+use crate::support::said::assert_said;
 use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, root, until};
 use payrun::domain::history::EventKind;
 
@@ -171,16 +173,16 @@ fn every_command_explains_itself() {
         Running::start(payrun(folder.path(), &[command, "--help"]))
             .wait(PATIENCE)
             .exits(0)
-            .says("Usage: payrun");
+            .says(expect!["Usage: payrun"]);
     }
     Running::start(payrun(folder.path(), &["charge"]))
         .wait(PATIENCE)
         .exits(2)
-        .says("unrecognized subcommand 'charge'");
+        .says(expect!["unrecognized subcommand 'charge'"]);
     Running::start(payrun(folder.path(), &["plan"]))
         .wait(PATIENCE)
         .exits(2)
-        .says("there is no payrun.yaml");
+        .says(expect!["there is no payrun.yaml"]);
 }
 
 #[test]
@@ -398,10 +400,10 @@ fn items_come_as_csv_and_as_json_lines() {
     );
     app.payrun(&["items", "--state", "done"])
         .exits(2)
-        .says("the states are succeeded, failed");
+        .says(expect!["the states are succeeded, failed"]);
     app.payrun(&["items", "-n", "2"])
         .exits(0)
-        .says("more: --after 2");
+        .says(expect!["more: --after 2"]);
 }
 
 #[test]
@@ -498,15 +500,15 @@ fn an_item_is_shown_with_its_whole_history() {
     let number = item["order_no"].as_str().unwrap();
     app.payrun(&["show", "--item", number])
         .exits(0)
-        .says("what happened to it")
-        .says("what was asked and answered")
-        .says("TERMINATED");
+        .says(expect!["what happened to it"])
+        .says(expect!["what was asked and answered"])
+        .says(expect!["TERMINATED"]);
     app.payrun(&["show", "--item", "nobody"])
         .exits(2)
-        .says("there is no item \"nobody\"");
+        .says(expect!["there is no item \"nobody\""]);
     app.payrun(&["show", "99"])
         .exits(2)
-        .says("there is no such run");
+        .says(expect!["there is no such run"]);
 }
 
 #[test]
@@ -530,8 +532,8 @@ fn check_reports_all_mistakes_with_their_places() {
     let app = mixed();
     app.payrun(&["check"])
         .exits(0)
-        .says("payrun.yaml")
-        .says(WORKFLOW);
+        .says(expect!["payrun.yaml"])
+        .prints(WORKFLOW);
     app.edit(WORKFLOW, "gateway: hk", "gateway: hq");
     app.edit(WORKFLOW, "retry: {", "rety: {");
     let ended = app.payrun(&["check"]).exits(2);
@@ -570,9 +572,9 @@ fn check_online_tries_keys_clock_and_reachability() {
     let app = mixed();
     app.payrun(&["check", "--online"])
         .exits(0)
-        .says("gateway hk")
-        .says("C-0005-terminated: state TERMINATED");
-    app.payrun(&["doctor"]).exits(0).says("is sound");
+        .says(expect!["gateway hk"])
+        .says(expect!["C-0005-terminated: state TERMINATED"]);
+    app.payrun(&["doctor"]).exits(0).says(expect!["is sound"]);
     assert_eq!(app.charges(), 0);
     let base = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     let base = base
@@ -582,7 +584,9 @@ fn check_online_tries_keys_clock_and_reachability() {
         .to_owned();
     // Port 1 is nobody's.
     app.edit("payrun.yaml", &base, "    base_url: http://127.0.0.1:1");
-    app.payrun(&["check", "--online"]).exits(2).says("wrong");
+    app.payrun(&["check", "--online"])
+        .exits(2)
+        .says(expect!["wrong"]);
 }
 
 #[test]
@@ -591,7 +595,7 @@ fn manual_pages_are_written_for_every_command() {
     Running::start(payrun(folder.path(), &["man", "pages"]))
         .wait(PATIENCE)
         .exits(0)
-        .says("wrote the manual pages");
+        .says(expect!["wrote the manual pages"]);
     let page =
         std::fs::read_to_string(folder.path().join("pages/payrun-contracts-import.1")).unwrap();
     assert!(
@@ -599,11 +603,11 @@ fn manual_pages_are_written_for_every_command() {
         "{page}"
     );
     let first = std::fs::read_to_string(folder.path().join("pages/payrun.1")).unwrap();
-    assert!(first.contains("Exit codes: 0 all succeeded"), "{first}");
+    assert_said(&first, expect!["Exit codes: 0 all succeeded"]);
     Running::start(payrun(folder.path(), &["man", "pages/payrun.1"]))
         .wait(PATIENCE)
         .exits(2)
-        .says("cannot be written");
+        .says(expect!["cannot be written"]);
 }
 
 #[test]
@@ -631,9 +635,11 @@ fn completions_are_for_the_shell_that_is_asked_for() {
         |shell| Running::start(payrun(folder.path(), &["completions", shell])).wait(PATIENCE);
     completions("bash")
         .exits(0)
-        .says("_payrun()")
-        .says("complete -F _payrun");
-    completions("fish").exits(0).says("complete -c payrun");
+        .says(expect!["_payrun()"])
+        .says(expect!["complete -F _payrun"]);
+    completions("fish")
+        .exits(0)
+        .says(expect!["complete -c payrun"]);
     completions("cmd").exits(2);
 }
 
@@ -643,8 +649,8 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     app.run().exits(3);
     app.payrun(&["retry", "C-0005-terminated/2026-03", "--reason", "a test"])
         .exits(0)
-        .says("1 now pending")
-        .says("queried first");
+        .says(expect!["1 now pending"])
+        .says(expect!["queried first"]);
     app.payrun(&["run", "--resume"]).exits(3);
     let (_, events) = app
         .histories()
@@ -667,16 +673,16 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     );
     app.payrun(&["retry", "C-0001/2026-03", "--reason", "a test"])
         .exits(3)
-        .says(
-            "it is succeeded; only what has failed, was cancelled or needs review can be retried",
-        );
+        .says(expect![
+            "it is succeeded; only what has failed, was cancelled or needs review can be retried"
+        ]);
     app.payrun(&["retry", "nobody", "--reason", "a test"])
         .exits(3)
-        .says("there is no such item");
+        .says(expect!["there is no such item"]);
     app.payrun(&["retry"]).exits(2);
     app.payrun(&["retry", "C-0005-terminated/2026-03"])
         .exits(2)
-        .says("give a reason");
+        .says(expect!["give a reason"]);
     assert_eq!(app.charges(), 2);
 }
 
@@ -694,13 +700,15 @@ fn what_was_never_sent_can_be_cancelled_and_retried() {
     running.wait(PATIENCE).exits(4);
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
         .exits(0)
-        .says("1 now cancelled");
+        .says(expect!["1 now cancelled"]);
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
         .exits(3)
-        .says("it is cancelled; only what has not ended can be withdrawn");
+        .says(expect![
+            "it is cancelled; only what has not ended can be withdrawn"
+        ]);
     app.payrun(&["retry", "C-0040/2026-03", "--reason", "a test"])
         .exits(0)
-        .says("1 now planned");
+        .says(expect!["1 now planned"]);
     let cancelled = app.json(&[
         "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json",
     ]);
@@ -718,7 +726,7 @@ fn a_run_that_may_not_wait_leaves_what_is_due_later_open() {
     app.edit(WORKFLOW, "dunning: [200ms, 400ms]", "dunning: [1d]");
     app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "3s"])
         .exits(4)
-        .says("what is open is not due yet; the next is due at");
+        .says(expect!["what is open is not due yet; the next is due at"]);
     assert_eq!(
         app.by_state(),
         json!({ "succeeded": 2, "failed": 1, "planned": 1, "rejected": 1 })
@@ -734,7 +742,7 @@ fn a_resume_with_nothing_open_says_so() {
     let app = mixed();
     app.payrun(&["run", "--resume"])
         .exits(0)
-        .says("nothing is open");
+        .says(expect!["nothing is open"]);
     assert_eq!(
         app.json(&["run", "--resume", "--json"]),
         json!({ "runs": [] })
@@ -767,7 +775,7 @@ fn init_brings_every_shipped_workflow_and_all_are_without_mistakes_where_they_be
     Running::start(payrun(&shop, &["check"]))
         .wait(PATIENCE)
         .exits(0)
-        .says("take-payments.yaml");
+        .says(expect!["take-payments.yaml"]);
 }
 
 #[test]
@@ -777,11 +785,11 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
     Running::start(payrun(folder.path(), &["init", "shop"]))
         .wait(PATIENCE)
         .exits(0)
-        .says("\nnext:\n  cd shop\n");
+        .says(expect!["\nnext:\n  cd shop\n"]);
     Running::start(payrun(folder.path(), &["init", "shop"]))
         .wait(PATIENCE)
         .exits(2)
-        .says("shop is a project already");
+        .says(expect!["shop is a project already"]);
     within(&["check"]).wait(PATIENCE).exits(0);
     let mut sandbox = within(&[
         "sandbox",
@@ -872,8 +880,10 @@ fn every_kind_of_query_is_tried_and_a_parameter_that_the_gateway_refuses_is_name
     });
     let told = app.payrun(&["check", "--online", "--contracts", "0"]);
     told.exits(0)
-        .says("query: transaction: taken; answered HTTP 404 NOT_FOUND")
-        .says("query: contract: taken");
+        .says(expect![
+            "query: transaction: taken; answered HTTP 404 NOT_FOUND"
+        ])
+        .says(expect!["query: contract: taken"]);
     // Of a gateway that knows the account in the other mode.
     app.edit("payrun.yaml", "mode: common", "mode: institutional");
     app.edit("payrun.yaml", "    mchid:", "    sp_mchid:");
@@ -883,7 +893,9 @@ fn every_kind_of_query_is_tried_and_a_parameter_that_the_gateway_refuses_is_name
         "    sub_mchid: \"10000097\"\n    sp_appid:",
     );
     let told = app.payrun(&["check", "--online", "--contracts", "0"]);
-    told.exits(2).says("PARAM_ERROR").says("sub_mchid");
+    told.exits(2)
+        .says(expect!["PARAM_ERROR"])
+        .says(expect!["sub_mchid"]);
     assert_eq!(app.charges(), 0);
 }
 
@@ -892,9 +904,9 @@ fn what_rests_on_no_page_is_listed_for_the_configured_gateways() {
     let app = App::of(Setup::default());
     app.payrun(&["doctor", "--facts"])
         .exits(0)
-        .says("wechat deduct, submit")
-        .says("NOT_ENOUGH")
-        .says("[C]");
+        .says(expect!["wechat deduct, submit"])
+        .says(expect!["NOT_ENOUGH"])
+        .says(expect!["[C]"]);
     let listed = app.json(&["doctor", "--facts", "--json"]);
     let listed = listed.as_array().unwrap();
     assert!(

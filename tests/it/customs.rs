@@ -1,6 +1,7 @@
 //! Declarations to customs, by the command: filed once whatever goes wrong, ended as the customs
 //! end them, and filed again.
 
+use expect_test::expect;
 use std::collections::BTreeMap;
 
 use payrun::sandbox::CustomsTotals;
@@ -8,6 +9,7 @@ use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::{Value, json};
 
 use crate::support::gateways::{Rig, assert_at_rest, text_of, under_each_fault};
+use crate::support::said::assert_said;
 
 /// The gateways that declare.
 const GATEWAYS: [&str; 2] = ["wechat", "hipopay"];
@@ -287,15 +289,13 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
             "{item}"
         );
     }
-    assert!(
-        text_of(of(4), "reason").contains("sub_order_no is empty, and amount needs it"),
-        "{}",
-        of(4)
+    assert_said(
+        &text_of(of(4), "reason"),
+        expect!["sub_order_no is empty, and amount needs it"],
     );
-    assert!(
-        text_of(of(5), "reason").contains("(column \"transaction\") has 33 characters"),
-        "{}",
-        of(5)
+    assert_said(
+        &text_of(of(5), "reason"),
+        expect!["(column \"transaction\") has 33 characters"],
     );
     let totals = rig.totals("wechat");
     assert_eq!((filed(&totals.customs), totals.customs.filed_twice), (2, 0));
@@ -400,15 +400,13 @@ fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_cus
         )
         .to_owned()
     };
-    assert!(
-        reason(2).contains("before the run, and the gateway takes at most 30 days"),
-        "{}",
-        reason(2)
+    assert_said(
+        &reason(2),
+        expect!["before the run, and the gateway takes at most 30 days"],
     );
-    assert!(
-        reason(3).contains("sub_order_no (column \"sub\") may not be given"),
-        "{}",
-        reason(3)
+    assert_said(
+        &reason(3),
+        expect!["sub_order_no (column \"sub\") may not be given"],
     );
     assert!(
         reason(4).contains("customs takes one of") && reason(4).contains("HAIKOU_ZS"),
@@ -611,9 +609,9 @@ fn a_card_that_fails_a_check_is_refused_when_it_is_planned_and_is_in_no_message(
     );
     rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
     let (_, said) = rig.payrun(&["plan", "customs.yaml"]);
-    assert!(
-        said.contains("cert_id ends in a small x, sent as a capital X, in 1 row, first in line 5"),
-        "{said}"
+    assert_said(
+        &said,
+        expect!["cert_id ends in a small x, sent as a capital X, in 1 row, first in line 5"],
     );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("wechat");
@@ -670,9 +668,9 @@ fn the_same_file_once_more_files_nothing_again() {
         ),
         "{told}"
     );
-    assert!(
-        told.contains("or mend the rows and give them again: the gateway is asked what it has"),
-        "{told}"
+    assert_said(
+        &told,
+        expect!["or mend the rows and give them again: the gateway is asked what it has"],
     );
     assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs), before);
     let all = rig.items();
@@ -680,9 +678,9 @@ fn the_same_file_once_more_files_nothing_again() {
         .iter()
         .find(|item| item["state"] == "skipped" && text_of(item, "key").contains("A-fail"))
         .unwrap();
-    assert!(
-        text_of(skipped, "reason").contains("failed); mend the row and give it again"),
-        "{skipped}"
+    assert_said(
+        &text_of(skipped, "reason"),
+        expect!["failed); mend the row and give it again"],
     );
     assert_eq!(all.len(), 2 * items);
     assert_eq!(count(&all, |item| item["state"] == "skipped"), items as u64);
@@ -941,9 +939,9 @@ fn of_two_rows_of_one_key_that_differ_in_the_buyer_neither_is_filed() {
             assert_eq!(both.len(), 2, "{gateway}: {both:#?}");
             for item in &both {
                 assert_eq!(item["state"], "rejected", "{gateway}: {item:#}");
-                assert!(
-                    text_of(item, "reason").contains("with other content: neither row is sent"),
-                    "{item:#}"
+                assert_said(
+                    &text_of(item, "reason"),
+                    expect!["with other content: neither row is sent"],
                 );
             }
             let states: Vec<&str> = of("A-1")
@@ -1002,23 +1000,20 @@ fn a_mended_row_of_what_failed_is_filed_again_as_the_gateway_demands() {
         "update items set input = substr(input, 2) where id = {id}"
     ));
     let (_, planned) = rig.payrun(&["plan", "customs.yaml"]);
-    assert!(
-        planned.contains("3 items, 50.00 CNY, 3 of them filed again with other content, 1 skipped"),
-        "{planned}"
+    assert_said(
+        &planned,
+        expect!["3 items, 50.00 CNY, 3 of them filed again with other content, 1 skipped"],
     );
     // The buyer of what was accepted is another one too: that is said, by row.
-    assert!(
-        planned.contains("1 of these with another buyer or other content, which is not filed"),
-        "{planned}"
+    assert_said(
+        &planned,
+        expect!["1 of these with another buyer or other content, which is not filed"],
     );
-    assert!(
-        planned.contains("run 1 has this key with another buyer"),
-        "{planned}"
-    );
+    assert_said(&planned, expect!["run 1 has this key with another buyer"]);
     let (_, told) = rig.payrun(&["run", "customs.yaml", "--wait", "20s"]);
-    assert!(
-        told.contains("job wechat, line 2: run 1 has this key with another buyer"),
-        "{told}"
+    assert_said(
+        &told,
+        expect!["job wechat, line 2: run 1 has this key with another buyer"],
     );
     assert!(told.contains("way: modify"), "{told}");
     assert_eq!(
@@ -1077,7 +1072,7 @@ fn a_mended_row_of_what_failed_is_filed_again_as_the_gateway_demands() {
     }
     // Those are counted apart where items are chosen together.
     let (_, told) = rig.payrun(&["retry", "--run", "1", "--state", "failed"]);
-    assert!(told.contains("6 items left out"), "{told}");
+    assert_said(&told, expect!["6 items left out"]);
     // Neither the same once more, nor other content of what was accepted, is filed; nor does
     // customs-redeclare take the old ones.
     let before = GATEWAYS.map(|gateway| rig.totals(gateway).customs);
@@ -1380,9 +1375,9 @@ fn cbtis_declares_too_and_a_row_that_names_a_buyer_is_refused() {
         .iter()
         .find(|item| item["state"] == "rejected")
         .unwrap();
-    assert!(
-        text_of(rejected, "reason").contains("so cert_id must be empty: CBTIS documents no field"),
-        "{rejected}"
+    assert_said(
+        &text_of(rejected, "reason"),
+        expect!["so cert_id must be empty: CBTIS documents no field"],
     );
 }
 

@@ -1,6 +1,7 @@
 //! Differences of reconciliations, as clerks and programs work with them: listed, shown, explained,
 //! accepted, given out.
 
+use expect_test::expect;
 use payrun::domain::difference::DifferenceReason;
 use payrun::ledger::{Difference, Ledger, LineKind};
 use payrun::sandbox::faults::FaultPlan;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::statements;
 use crate::support::gateways::ORDERS;
+use crate::support::said::assert_said;
 use crate::support::service::Service;
 use crate::support::{App, Setup};
 
@@ -83,10 +85,7 @@ fn a_reconciliation_tells_its_differences_once_and_a_clerk_works_through_them() 
         counted.contains(&format!("{ORDERS} differences: {ORDERS} × missing here")),
         "{counted}"
     );
-    assert!(
-        counted.contains("nothing was changed: give --yes"),
-        "{counted}"
-    );
+    assert_said(&counted, expect!["nothing was changed: give --yes"]);
     let done = payrun(
         &[
             "differences",

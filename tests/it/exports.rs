@@ -1,5 +1,6 @@
 //! Lists as files: what a clerk opens in Excel, what a program reads, and what nobody gets.
 
+use expect_test::expect;
 use std::io::{Cursor, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
@@ -156,7 +157,7 @@ fn a_csv_is_quoted_makes_no_formula_and_begins_with_a_mark_if_asked_for() {
     assert_eq!(plain.stderr, "6 items\n");
     app.payrun(&["items", "-o", "x.xlsx", "--bom"])
         .exits(2)
-        .says("--bom belongs to a CSV");
+        .says(expect!["--bom belongs to a CSV"]);
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn a_file_that_is_there_stays_unless_it_is_meant_and_only_its_owner_reads_it() {
     app.write("items.csv", "mine");
     app.payrun(&["items", "-o", "items.csv"])
         .exits(2)
-        .says("items.csv is there already");
+        .says(expect!["items.csv is there already"]);
     assert_eq!(std::fs::read(app.path("items.csv")).unwrap(), b"mine");
     app.payrun(&["items", "-o", "items.csv", "--force"])
         .exits(0);
@@ -213,19 +214,19 @@ fn a_file_that_is_there_stays_unless_it_is_meant_and_only_its_owner_reads_it() {
 
     app.payrun(&["items", "-o", "items"])
         .exits(2)
-        .says("does not say by its end what to write");
+        .says(expect!["does not say by its end what to write"]);
     app.payrun(&["items", "-o", "-"])
         .exits(2)
-        .says("standard output has no name");
+        .says(expect!["standard output has no name"]);
     app.payrun(&["items", "-o", "nowhere/items.csv"])
         .exits(2)
-        .says("nowhere/items.csv cannot be written");
+        .says(expect!["nowhere/items.csv cannot be written"]);
     app.payrun(&["items", "--format", "xlsx"])
         .exits(2)
-        .says("a workbook goes into a file");
+        .says(expect!["a workbook goes into a file"]);
     app.payrun(&["items", "-o", "x.csv", "--format", "table"])
         .exits(2)
-        .says("is for the screen");
+        .says(expect!["is for the screen"]);
 }
 
 /// Runs a command whose reader goes away after one byte; its exit code and what it says.
@@ -351,14 +352,18 @@ fn totals_add_up_a_run_or_a_month_by_what_is_asked_for() {
     ");
     app.payrun(&["totals", "--month", "2001-02"])
         .exits(0)
-        .says("nothing was planned");
-    app.payrun(&["totals", "7"]).exits(2).says("no such run");
+        .says(expect!["nothing was planned"]);
+    app.payrun(&["totals", "7"])
+        .exits(2)
+        .says(expect!["no such run"]);
     app.payrun(&["totals", "--month", "2026-13"])
         .exits(2)
-        .says("a month is written like 2026-03");
+        .says(expect!["a month is written like 2026-03"]);
     app.payrun(&["totals", "--by", "colour"])
         .exits(2)
-        .says("day, run, workflow, account, kind, state, currency");
+        .says(expect![
+            "day, run, workflow, account, kind, state, currency"
+        ]);
 }
 
 /// Status, headers and bytes of a request.
@@ -510,7 +515,7 @@ fn items_of_a_day_are_those_of_the_runs_that_were_planned_on_it() {
     assert_eq!(of_days, 6);
     app.payrun(&["items", "--since", &after, "--until", &before])
         .exits(2)
-        .says("the last day is before the first");
+        .says(expect!["the last day is before the first"]);
     app.payrun(&["items", "--day", "3 March"]).exits(2);
     let service = Service::of(&app);
     let viewer = service.token("vera", "viewer");

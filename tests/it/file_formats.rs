@@ -3,12 +3,14 @@
 //! read as it is meant, or refused with what to do.
 
 use encoding_rs::{BIG5, GB18030};
+use expect_test::expect;
 use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use rust_xlsxwriter::{Format, Workbook, Worksheet};
 use serde_json::{Value, json};
 
 use crate::support::gateways::personal_key;
+use crate::support::said::assert_said;
 use crate::support::service::{Service, days_ago};
 use crate::support::{App, DATE, Setup, WORKFLOW, until};
 
@@ -390,18 +392,15 @@ fn a_wrong_encoding_that_is_said_is_seen_in_the_plan_and_its_right_one_is_named(
         .payrun(&["plan", WORKFLOW, "--date", DATE])
         .exits(0)
         .stdout;
-    assert!(
-        told.contains("\n  in GB18030 (GBK) it reads \"contract_id"),
-        "{told}"
+    assert_said(
+        &told,
+        expect!["\n  in GB18030 (GBK) it reads \"contract_id"],
     );
-    assert!(
-        told.contains("\n  look at this: many of its characters"),
-        "{told}"
-    );
+    assert_said(&told, expect!["\n  look at this: many of its characters"]);
     wrong
         .payrun(&["check"])
         .exits(0)
-        .says("look at this: many of its characters");
+        .says(expect!["look at this: many of its characters"]);
     let right = app("c.csv", &big5, "encoding: big5");
     let read = taken(&right, &["WxG1", "WxG2"]);
     assert_eq!(read["doubt"], Value::Null);
@@ -442,7 +441,7 @@ fn a_wrong_encoding_that_is_said_is_seen_in_the_plan_and_its_right_one_is_named(
         "--dry-run",
     ];
     let told = wrong.payrun(&import).exits(0).stdout;
-    assert!(told.contains("read as CSV in GB18030 (GBK)"), "{told}");
+    assert_said(&told, expect!["read as CSV in GB18030 (GBK)"]);
     assert!(
         told.contains("look at this: ") && told.contains("基礎會員"),
         "{told}"
@@ -489,10 +488,7 @@ fn check_opens_the_files_that_are_there_and_tells_what_a_plan_would() {
     );
     let told = missing.payrun(&["check"]).exits(2);
     let said = format!("{}{}", told.stdout, told.stderr);
-    assert!(
-        said.contains("there is no column \"contract_id\""),
-        "{said}"
-    );
+    assert_said(&said, expect!["there is no column \"contract_id\""]);
     let gbk = GB18030.encode(&rows(HEADER, ",")).0.into_owned();
     let told = app("c.csv", &gbk, "").payrun(&["check"]).exits(2);
     assert!(format!("{}{}", told.stdout, told.stderr).contains("In GB18030 (GBK) it reads"));
@@ -654,11 +650,9 @@ fn contracts_are_imported_in_the_encoding_that_is_said_and_by_names_in_any_case(
         "contract,amount,currency,start\nWxG1,38.00,HKD,2026-03-30\n",
     );
     let told = app.payrun(&["contracts", "import", "c.csv"]).exits(2);
-    assert!(
-        told.stderr
-            .contains("the file has no column contract_id; it was read as CSV in UTF-8"),
-        "{}",
-        told.stderr
+    assert_said(
+        &told.stderr,
+        expect!["the file has no column contract_id; it was read as CSV in UTF-8"],
     );
 }
 
@@ -729,12 +723,9 @@ fn rejected_rows_come_back_as_the_file_they_came_from_with_reasons_and_can_be_gi
     let other = app
         .payrun(&["rows", "1", "--rejected", "-o", "other.csv"])
         .exits(2);
-    assert!(
-        other
-            .stderr
-            .contains("is not the file that the run has read"),
-        "{}",
-        other.stderr
+    assert_said(
+        &other.stderr,
+        expect!["is not the file that the run has read"],
     );
     assert!(!app.path("other.csv").exists());
 }
@@ -747,9 +738,9 @@ fn failed_rows_come_back_as_the_file_they_came_from_with_the_gateways_code_in_pl
     let app = app("c.csv", &GB18030.encode(text).0, say);
     app.run().exits(3);
     let told = app.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
-    let told = told.exits(0).says("2 failed rows");
+    let told = told.exits(0).says(expect!["2 failed rows"]);
     assert!(!told.stderr.contains("left out"), "{}", told.stderr);
-    told.says("`payrun retry --run 1 --state failed`");
+    told.says(expect!["`payrun retry --run 1 --state failed`"]);
     let back = std::fs::read_to_string(app.path("back.csv")).unwrap();
     let lines: Vec<&str> = back.trim_start_matches('\u{feff}').lines().collect();
     assert_eq!(
@@ -783,7 +774,7 @@ fn failed_rows_come_back_as_the_file_they_came_from_with_the_gateways_code_in_pl
     app.payrun(&["run", WORKFLOW, "--date", "2026-04-30"])
         .exits(0);
     let none = app.payrun(&["rows", "2", "--failed", "-o", "none.csv"]);
-    none.exits(2).says("no row of this run failed");
+    none.exits(2).says(expect!["no row of this run failed"]);
     assert!(!app.path("none.csv").exists());
 }
 
@@ -799,7 +790,7 @@ fn a_row_that_is_unknown_is_never_among_the_failed_ones_and_is_named() {
         .exits(4);
     let told = app.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
     told.exits(2)
-        .says("no row of this run failed; 2 rows are unknown and left out: a call that timed out may have moved money");
+        .says(expect!["no row of this run failed; 2 rows are unknown and left out: a call that timed out may have moved money"]);
     assert!(!app.path("back.csv").exists());
     app.payrun(&["run", "--resume", "--wait", "60s"]).exits(0);
     assert_eq!(app.charges(), 2);
@@ -847,7 +838,7 @@ fn a_rejected_row_with_a_cell_that_cannot_be_read_comes_back_with_its_other_cell
     let lines: Vec<&str> = back.trim_start_matches('\u{feff}').lines().collect();
     assert_eq!(lines.len(), 2, "{back}");
     assert!(lines[1].starts_with("C-2,yes,"), "{back}");
-    assert!(lines[1].contains("as a percentage"), "{back}");
+    assert_said(&lines[1], expect!["as a percentage"]);
     // All of it was taken by now, so there is nothing to mend.
     app.write(
         "data/mended.csv",
@@ -866,7 +857,7 @@ fn a_rejected_row_with_a_cell_that_cannot_be_read_comes_back_with_its_other_cell
     let none = app
         .payrun(&["rows", "2", "--rejected", "-o", "none.csv"])
         .exits(2);
-    assert!(none.stderr.contains("no row of this run was rejected"));
+    assert_said(&none.stderr, expect!["no row of this run was rejected"]);
     assert!(!app.path("none.csv").exists());
 }
 
@@ -953,9 +944,5 @@ fn a_template_is_read_back_as_the_workflow_it_was_made_of() {
     let listed = app.payrun(&["template", "refund", "--lang", "zh"]).exits(0);
     assert!(listed.stdout.contains("商户订单号"), "{}", listed.stdout);
     let unknown = app.payrun(&["template", "refunds"]).exits(2);
-    assert!(
-        unknown.stderr.contains("there is no job kind refunds"),
-        "{}",
-        unknown.stderr
-    );
+    assert_said(&unknown.stderr, expect!["there is no job kind refunds"]);
 }

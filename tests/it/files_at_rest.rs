@@ -1,5 +1,6 @@
 //! What payrun keeps is for the user it runs as, and is what it was when it is read.
 
+use expect_test::expect;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +17,7 @@ use crate::statements::reconciled;
 use crate::support::gateways::{Rig, personal_key};
 use crate::support::postgres::Schema;
 use crate::support::process::payrun;
+use crate::support::said::assert_said;
 use crate::support::service::{Service, days_ago};
 use crate::support::{App, DATE, ExitedProcess, PATIENCE, Running, Setup, WORKFLOW, contracts};
 
@@ -141,9 +143,9 @@ fn a_link_is_not_followed_to_take_something_from_others() {
     set_mode(&rig.folder.path().join("files"), 0o777);
     let told = rig.payrun(&["run", "--resume"]).1;
     assert_eq!(mode(&theirs), 0o755);
-    assert!(
-        told.contains("files/reports links to is open to other users"),
-        "{told}"
+    assert_said(
+        &told,
+        expect!["files/reports links to is open to other users"],
     );
     // The place is payrun's own within the project; elsewhere it is left as it is.
     assert_eq!(mode(&rig.folder.path().join("files")), 0o700, "{told}");
@@ -160,7 +162,7 @@ fn a_link_is_not_followed_to_take_something_from_others() {
         format!("{yaml}files: {}\n", elsewhere.path().display()),
     );
     let told = rig.payrun(&["run", "--resume"]).1;
-    assert!(told.contains("other users may write in"), "{told}");
+    assert_said(&told, expect!["other users may write in"]);
     assert_eq!(mode(elsewhere.path()), 0o777);
 }
 
@@ -281,8 +283,8 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
         let refused = check(database, mode).exits(2);
         assert!(!refused.stderr.contains("hunter2"), "{refused:?}");
         refused
-            .says("its certificate is not verified")
-            .says("database_tls: unverified");
+            .says(expect!["its certificate is not verified"])
+            .says(expect!["database_tls: unverified"]);
     }
     for (database, mode) in [
         ("postgres://u@db.example/p?sslmode=verify-full", None),
@@ -298,7 +300,7 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
     }
     check("postgres://u@db.example/p\ndatabase_tls: maybe", None)
         .exits(2)
-        .says("database_tls");
+        .says(expect!["database_tls"]);
     // Where a ledger is moved to, too.
     app.write(
         "server.yaml",
@@ -307,7 +309,7 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
     app.write("payrun.yaml", &plain);
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("server.yaml: database: whoever is on the way");
+        .says(expect!["server.yaml: database: whoever is on the way"]);
 }
 
 /// Does something to the ledger behind payrun's back.
@@ -419,7 +421,9 @@ fn what_should_be_sealed_and_is_not_is_never_sent() {
         reseal::gateway(&app, true);
         app.payrun(&["run", "--resume", "--wait", "6s"]).exits(4);
         let told = app.payrun(&["show", "--item", &id.to_string()]).exits(0);
-        told.says("auth_code is personal data, and stands in the ledger unsealed");
+        told.says(expect![
+            "auth_code is personal data, and stands in the ledger unsealed"
+        ]);
         assert_eq!(app.by_state()["succeeded"], 29);
         assert_eq!(app.totals().paid["HKD"].count, 29);
         // As it was, it is paid.
@@ -472,16 +476,10 @@ fn a_notification_that_is_no_longer_sealed_or_is_another_one_is_not_believed() {
     };
     change("2", &bodies[1]);
     let second = told("2");
-    assert!(
-        second.contains("is not sealed, as those before it are"),
-        "{second}"
-    );
+    assert_said(&second, expect!["is not sealed, as those before it are"]);
     change("1", &bodies[1]);
     let first = told("1");
-    assert!(
-        first.contains("not the one whose digest was kept"),
-        "{first}"
-    );
+    assert_said(&first, expect!["not the one whose digest was kept"]);
     // From before there was a key: it is what came.
     change("1", &bodies[0]);
     let first = told("1");

@@ -1,6 +1,7 @@
 //! A gateway or a key that fails stops the batch, and somebody is told: by the command, against the
 //! sandbox on loopback.
 
+use expect_test::expect;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -278,9 +279,9 @@ fn the_same_fault_of_the_request_on_the_first_items_stops_the_job_and_the_reason
             server,
             ..Setup::default()
         });
-        app.run()
-            .exits(4)
-            .says("lane hk/deduct/1 is stopped: run 1, job deduct: its first ");
+        app.run().exits(4).says(expect![
+            "lane hk/deduct/1 is stopped: run 1, job deduct: its first "
+        ]);
         let states = app.by_state();
         let failed = states["failed"].as_u64().unwrap();
         // Beside those five: what was under way when the fifth was answered.
@@ -294,14 +295,14 @@ fn the_same_fault_of_the_request_on_the_first_items_stops_the_job_and_the_reason
         );
         app.payrun(&["items", "--state", "failed", "--format", "csv"])
             .exits(0)
-            .says(words);
+            .prints(words);
 
         // A person lets it go on: whoever works on it stops again, for the same reason.
         app.payrun(&["lane", "release", "hk/deduct/1", "--reason", "looked at it"])
             .exits(0);
         app.payrun(&["run", "--resume"])
             .exits(4)
-            .says("lane hk/deduct/1 is stopped");
+            .says(expect!["lane hk/deduct/1 is stopped"]);
         assert!(app.by_state()["failed"].as_u64().unwrap() >= failed + 5);
     }
 }

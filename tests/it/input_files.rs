@@ -1,6 +1,7 @@
 //! Item files that somebody made to do harm: what they are refused with, in how long, and how much
 //! memory that takes.
 
+use expect_test::expect;
 use std::collections::BTreeMap;
 use std::io::{Seek as _, Write};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
+use crate::support::said::assert_said;
 use crate::support::service::{Reply, Service, days_ago};
 use crate::support::{
     App, DATE, ExitedProcess, PATIENCE, Running, Setup, WORKFLOW, contracts, until,
@@ -139,7 +141,7 @@ pub fn refused(what: &str, file: &[u8], words: &str) {
         peaks.most() / 1024
     );
     assert!(peaks.0.len() > 1, "the reader was never seen");
-    ended.exits(2).says("contracts.xlsx").says(words);
+    ended.exits(2).says(expect!["contracts.xlsx"]).prints(words);
     assert!(peaks.most() < MOST, "{what}: {peaks:?}");
 }
 
@@ -170,12 +172,9 @@ fn the_service_goes_on_after_a_workbook_that_would_have_ended_it() {
         (422, &json!("cannot_plan")),
         "{begun:?}"
     );
-    assert!(
-        begun
-            .body
-            .to_string()
-            .contains("more than 2,000,000 different texts"),
-        "{begun:?}"
+    assert_said(
+        &begun.body.to_string(),
+        expect!["more than 2,000,000 different texts"],
     );
     assert_eq!(
         service
@@ -352,11 +351,11 @@ fn a_person_names_any_file_and_no_pipe() {
     ] {
         plan(&given)
             .exits(2)
-            .says("it is a pipe, and no regular file");
+            .says(expect!["it is a pipe, and no regular file"]);
     }
     plan(&["--input", &place("none.csv")])
         .exits(2)
-        .says("No such file");
+        .says(expect!["No such file"]);
     plan(&["--input", "/dev/zero", "--input", "data"]).exits(2);
 }
 
@@ -588,12 +587,9 @@ fn a_process_that_cannot_write_is_not_ready() {
         other
     });
     until("it is unready", || ready().status == 503);
-    assert!(
-        ready().body["wrong"]
-            .to_string()
-            .contains("the ledger takes no write"),
-        "{:?}",
-        ready()
+    assert_said(
+        &ready().body["wrong"].to_string(),
+        expect!["the ledger takes no write"],
     );
     app.wait_for(async { sqlx::raw_sql("rollback").execute(&mut other).await.unwrap() });
     until("it is ready again", || ready().status == 200);

@@ -1,6 +1,7 @@
 //! Ctrl-C: the first sends nothing new and settles what is under way, the second ends at once.
 //! Nothing is lost by either.
 
+use expect_test::expect;
 use std::time::Duration;
 
 use payrun::domain::item::State;
@@ -43,7 +44,7 @@ fn ctrl_c_settles_what_is_under_way_gives_the_rest_back_and_a_resume_finishes() 
     let ended = running
         .wait(PATIENCE)
         .exits(4)
-        .says("interrupted; what is open stays open");
+        .says(expect!["interrupted; what is open stays open"]);
     assert!(ended.took < Duration::from_secs(10), "{ended:?}");
     let states = states(&app);
     assert!(
@@ -105,15 +106,18 @@ fn a_second_ctrl_c_ends_at_once_and_the_next_start_asks_before_it_sends() {
         running.stderr_so_far().contains("stopping:") || running.has_ended()
     });
     running.interrupt();
-    let ended = running.wait(PATIENCE).exits(4).says("stopped at once");
+    let ended = running
+        .wait(PATIENCE)
+        .exits(4)
+        .says(expect!["stopped at once"]);
     drop(ended);
     assert!(states(&app).contains(&State::Sending), "{:?}", states(&app));
     app.payrun(&[
         "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test",
     ])
     .exits(0);
-    app.payrun(&["run", "--resume"])
-        .exits(0)
-        .says("calls under way; they are queried before anything is sent");
+    app.payrun(&["run", "--resume"]).exits(0).says(expect![
+        "calls under way; they are queried before anything is sent"
+    ]);
     app.wire().assert_asked_before_sent_again();
 }

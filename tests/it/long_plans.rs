@@ -1,6 +1,7 @@
 //! Plans of many rows, on the binary: nobody waits for one, and one that dies in the middle is as
 //! if it never was.
 
+use expect_test::expect;
 use std::time::{Duration, Instant};
 
 use payrun::ledger::Ledger;
@@ -114,8 +115,9 @@ fn killed_while_the_items_of_a_plan_that_was_refused_are_taken_away_nothing_is_l
         ..Setup::default()
     });
     app.start_to_die_at(&RUN, "plan_step", 6).wait(PATIENCE);
-    app.payrun(&RUN)
-        .says("is over its limit: more than 4000 items; nothing was planned and nothing is sent");
+    app.payrun(&RUN).says(expect![
+        "is over its limit: more than 4000 items; nothing was planned and nothing is sent"
+    ]);
     assert_eq!(app.json(&["runs", "--json"]), json!([]));
     let left = app.wait_for(async {
         use sqlx::Connection as _;

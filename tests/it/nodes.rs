@@ -1,6 +1,7 @@
 //! Several processes at one ledger on PostgreSQL: they share the work, the rate and each other's
 //! leavings. That they may die and stand still is tried in `rig.rs`.
 
+use expect_test::expect;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,9 @@ fn a_node_that_drains_finishes_what_was_left_and_ends() {
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("something was charged", || app.charges() > 3);
     assert!(running.kill_after(Duration::ZERO).was_killed());
-    app.payrun(&["work", "--drain"]).exits(0).says("open: ");
+    app.payrun(&["work", "--drain"])
+        .exits(0)
+        .says(expect!["open: "]);
     assert_eq!(app.charges(), 60);
     app.payrun(&["work", "--drain", "--quiet"]).exits(0);
 }

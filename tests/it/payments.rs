@@ -1,6 +1,7 @@
 //! Payments, cancellations and the ends of contracts, by the command: nobody pays twice, and the
 //! books match.
 
+use expect_test::expect;
 use std::time::Duration;
 
 use payrun::sandbox::Settings;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use crate::support::gateways::{
     GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, text_of, under_each_fault,
 };
+use crate::support::said::assert_said;
 
 /// How many payments each gateway is asked for, beside those of WeChat Pay whose payers take long
 /// or cannot pay.
@@ -220,9 +222,9 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
         .iter()
         .find(|item| item["job"] == "deduction")
         .unwrap();
-    assert!(
-        text_of(deduction, "reason").contains("it is paid: refund it"),
-        "{deduction}"
+    assert_said(
+        &text_of(deduction, "reason"),
+        expect!["it is paid: refund it"],
     );
     assert_eq!(theirs.refunded["HKD"], (2, 2 * 1_000));
     assert!(theirs.violations.is_empty(), "{theirs:?}");

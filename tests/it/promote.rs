@@ -1,6 +1,7 @@
 //! `payrun promote`: from one file to a server, with items in every state, and no way back to
 //! sending from the file.
 
+use expect_test::expect;
 use payrun::clock::Clock;
 use payrun::ledger::NewNotification;
 use serde_json::{Value, json};
@@ -67,18 +68,18 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     let audit = app
         .payrun(&["audit", "verify"])
         .exits(0)
-        .says("sound: 2 entries")
+        .says(expect!["sound: 2 entries"])
         .stdout;
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(0)
-        .says("can no longer be used");
+        .says(expect!["can no longer be used"]);
     assert_eq!(
         app.json_lines(&["notifications", "list", "--json", "--config", "server.yaml"]),
         told
     );
     app.payrun(&["run", "--resume"])
         .exits(2)
-        .says("was moved to");
+        .says(expect!["was moved to"]);
     let after = app.json_lines(&["journal", "--config", "server.yaml"]);
     assert_eq!(before, after, "every item with its history");
     assert_eq!(
@@ -89,7 +90,7 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     );
     app.payrun(&["pause", "workflow", "third", "--reason", "a test"])
         .exits(2)
-        .says("was moved to");
+        .says(expect!["was moved to"]);
     app.payrun(&["run", "--resume", "--config", "server.yaml"])
         .exits(0);
     assert_eq!(app.charges(), 60, "everybody once");
@@ -101,7 +102,7 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     assert_eq!(app.charges(), 60);
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("was moved to")
+        .says(expect!["was moved to"])
         .never_says("broken off");
     app.moved_to(schema);
 }
@@ -142,13 +143,13 @@ fn a_move_whose_end_nobody_heard_of_is_found_to_have_ended() {
     forget_the_end(&app, &schema);
     app.payrun(&["run", "--resume"])
         .exits(2)
-        .says("unless the move was broken off");
+        .says(expect!["unless the move was broken off"]);
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(0)
-        .says("copied before");
+        .says(expect!["copied before"]);
     app.payrun(&["run", "--resume"])
         .exits(2)
-        .says("was moved to")
+        .says(expect!["was moved to"])
         .never_says("broken off");
     app.payrun(&["run", "--resume", "--config", "server.yaml"])
         .exits(0);
@@ -157,10 +158,10 @@ fn a_move_whose_end_nobody_heard_of_is_found_to_have_ended() {
     forget_the_end(&app, &schema);
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(0)
-        .says("copied before");
+        .says(expect!["copied before"]);
     app.payrun(&["run", "--resume"])
         .exits(2)
-        .says("was moved to")
+        .says(expect!["was moved to"])
         .never_says("broken off");
     app.moved_to(schema);
 }
@@ -175,7 +176,7 @@ fn a_move_that_was_broken_off_before_the_servers_commit_is_made_again() {
     again.never_says("copied before");
     app.payrun(&["run", "--resume"])
         .exits(2)
-        .says("was moved to")
+        .says(expect!["was moved to"])
         .never_says("broken off");
     app.payrun(&["run", "--resume", "--config", "server.yaml"])
         .exits(0);
@@ -201,7 +202,7 @@ fn a_move_that_was_broken_off_does_not_take_what_others_wrote_there_for_its_own(
     .exits(0);
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("holds a ledger already");
+        .says(expect!["holds a ledger already"]);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 60, "the file is the ledger");
 }
@@ -223,18 +224,20 @@ fn a_ledger_is_moved_to_one_place() {
             .replace("payrun.db", "copy.db"),
     );
     let of_backup = app.payrun(&["promote", "--to", "second.yaml", "--config", "backup.yaml"]);
-    of_backup.exits(2).says("of which this is a backup");
+    of_backup
+        .exits(2)
+        .says(expect!["of which this is a backup"]);
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
     app.payrun(&["promote", "--to", "second.yaml"])
         .exits(2)
-        .says("was moved to");
+        .says(expect!["was moved to"]);
     forget_the_end(&app, &schema);
     app.payrun(&["promote", "--to", "second.yaml"])
         .exits(2)
-        .says("was moved to");
+        .says(expect!["was moved to"]);
     app.payrun(&["run", "--resume"])
         .exits(2)
-        .says("was moved to");
+        .says(expect!["was moved to"]);
     assert_eq!(
         app.json_lines(&["journal", "--config", "second.yaml"]),
         Vec::<Value>::new()
@@ -254,7 +257,7 @@ fn a_ledger_that_a_process_works_on_is_not_moved() {
     });
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("stop it first");
+        .says(expect!["stop it first"]);
     node.interrupt();
     node.wait(crate::support::PATIENCE);
     app.payrun(&["run", "--resume"]).exits(0);
@@ -275,7 +278,9 @@ fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     );
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("holds a ledger already: encryption_key_check has rows");
+        .says(expect![
+            "holds a ledger already: encryption_key_check has rows"
+        ]);
     // Something that the copy runs into.
     on_the_server(
         &app,
@@ -285,7 +290,7 @@ fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     );
     app.payrun(&["promote", "--to", "server.yaml"])
         .exits(2)
-        .says("events would not be on the server what it is here");
+        .says(expect!["events would not be on the server what it is here"]);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 60);
 }

@@ -1,6 +1,7 @@
 //! Refund batches on the gateways, by the command: the same columns everywhere, never twice, never
 //! above the payment.
 
+use expect_test::expect;
 use std::collections::BTreeMap;
 
 use payrun::sandbox::Settings;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use crate::support::gateways::{
     GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, under_each_fault,
 };
+use crate::support::said::assert_said;
 use crate::support::until;
 
 /// Rows of a batch beside a refund of each payment: key, your number, the gateway's, amount,
@@ -207,9 +209,9 @@ fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds()
     let item = &rig.items_of("refund")[0];
     assert_eq!(item["state"], "needs_review", "{item}");
     let reason = item["reason"].as_str().unwrap();
-    assert!(
-        reason.contains("12.51 HKD was paid and later that 12.50 HKD was"),
-        "{reason}"
+    assert_said(
+        &reason,
+        expect!["12.51 HKD was paid and later that 12.50 HKD was"],
     );
     assert!(rig.totals("wechat").refunded.is_empty());
     // Once a person has found out which is so, it is asked again.

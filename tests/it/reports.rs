@@ -1,6 +1,7 @@
 //! Papers for finance: a run or a month as a page, a workbook and JSON; made when a run ends and a
 //! month is over; found and fetched over the API.
 
+use expect_test::expect;
 use std::io::Cursor;
 
 use calamine::{Data, Reader as _, Xlsx, open_workbook_from_rs};
@@ -125,9 +126,11 @@ fn a_run_is_added_up_by_account_kind_and_currency_by_day_and_by_code() {
     assert_eq!(report["refunds"], json!([]));
 
     let shown = app.payrun(&["report", "run", "1"]).exits(0);
-    let shown = shown.says("everything is settled").says("NOT_ENOUGH");
+    let shown = shown
+        .says(expect!["everything is settled"])
+        .says(expect!["NOT_ENOUGH"]);
     assert!(shown.stdout.contains("1234674.39"), "{}", shown.stdout);
-    shown.says("-o FILE.html");
+    shown.says(expect!["-o FILE.html"]);
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn a_page_needs_nothing_else_and_names_its_time_zone() {
 fn a_workbook_has_a_sheet_for_each_table_with_numbers_and_dates() {
     let app = app();
     let told = app.payrun(&["report", "month", &this_month(), "-o", "month.xlsx"]);
-    told.exits(0).says("in month.xlsx");
+    told.exits(0).says(expect!["in month.xlsx"]);
     let bytes = std::fs::read(app.path("month.xlsx")).unwrap();
     let mut workbook: Xlsx<_> = open_workbook_from_rs(Cursor::new(bytes)).unwrap();
     let names = workbook.sheet_names();
@@ -261,7 +264,7 @@ fn what_is_open_stands_first() {
     assert!(page(&app, &["run", "1"]).contains("Not everything is settled yet."));
     app.payrun(&["report", "run", "1"])
         .exits(0)
-        .says("4 items are still to be sent.");
+        .says(expect!["4 items are still to be sent."]);
     app.payrun(&["resume", "all", "--reason", "a test"])
         .exits(0);
     app.payrun(&["run", "--resume"]).exits(3);
@@ -300,21 +303,21 @@ fn a_month_has_the_runs_of_its_days_and_one_account_if_asked() {
 
     app.payrun(&["report", "month", &this_month(), "--account", "kh"])
         .exits(2)
-        .says("payrun.yaml has no gateway account kh")
-        .says("there are: hk");
+        .says(expect!["payrun.yaml has no gateway account kh"])
+        .says(expect!["there are: hk"]);
     app.payrun(&["report", "month", "2026-13"])
         .exits(2)
-        .says("a month is written like 2026-03");
+        .says(expect!["a month is written like 2026-03"]);
     app.payrun(&["report", "run", "7"])
         .exits(2)
-        .says("there is no such run");
+        .says(expect!["there is no such run"]);
     app.payrun(&["report", "run", "1", "-o", "report.pdf"])
         .exits(2)
-        .says("end it with one of .html, .xlsx, .json");
+        .says(expect!["end it with one of .html, .xlsx, .json"]);
     app.write("mine.html", "mine");
     app.payrun(&["report", "run", "1", "-o", "mine.html"])
         .exits(2)
-        .says("mine.html is there already");
+        .says(expect!["mine.html is there already"]);
     assert_eq!(std::fs::read(app.path("mine.html")).unwrap(), b"mine");
 }
 
@@ -556,7 +559,7 @@ fn the_api_lists_reports_and_gives_only_what_it_lists() {
     let told = app
         .payrun(&["report", "list", "--kind", "reconcile"])
         .exits(0);
-    let told = told.says("hk/reconcile-2026-11-01-2026-11-02-run-9-2");
+    let told = told.says(expect!["hk/reconcile-2026-11-01-2026-11-02-run-9-2"]);
     assert_eq!(
         told.stdout.matches("reconcile-2026").count(),
         3,
@@ -698,7 +701,7 @@ fn later(app: &App, args: &[&str], seconds: u64) -> Running {
 fn a_run_whose_workflow_says_so_has_its_report_when_it_ends_and_once_an_end() {
     let app = reporting();
     let ended = app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
-    ended.says("report: ./files/reports/runs/run-1.html");
+    ended.says(expect!["report: ./files/reports/runs/run-1.html"]);
     let (page, workbook) = kept(&app, "runs/run-1");
     assert!(page.contains("<h1>Run 1 of deductions</h1>") && page.contains("NOT_ENOUGH"));
     assert!(workbook.starts_with(b"PK"));
@@ -714,7 +717,7 @@ fn a_run_whose_workflow_says_so_has_its_report_when_it_ends_and_once_an_end() {
     app.payrun(&retry).exits(0);
     app.payrun(&["run", "--resume"])
         .exits(3)
-        .says("report: ./files/reports/runs/run-1.html");
+        .says(expect!["report: ./files/reports/runs/run-1.html"]);
     assert_ne!(kept(&app, "runs/run-1").0, page);
 
     // A workflow that does not say so has none.
@@ -731,13 +734,13 @@ fn a_report_that_cannot_be_written_fails_no_run_and_is_made_later() {
     app.write("files/reports", "a file where the folder should be");
     app.payrun(&["run", WORKFLOW, "--date", DATE])
         .exits(3)
-        .says("a report could not be made; it is tried again")
+        .says(expect!["a report could not be made; it is tried again"])
         .never_says("report: ");
     std::fs::remove_file(app.path("files/reports")).unwrap();
     later(&app, &["run", "--resume"], 120)
         .wait(PATIENCE)
         .exits(0)
-        .says("report: ./files/reports/runs/run-1.html");
+        .says(expect!["report: ./files/reports/runs/run-1.html"]);
     kept(&app, "runs/run-1");
 }
 
@@ -821,7 +824,9 @@ fn the_daily_mail_has_the_reports_of_its_runs_and_the_monthly_mail_that_of_the_m
     empty_run(&app, "old", "then", 40);
     app.payrun(&["run", WORKFLOW, "--date", DATE])
         .exits(3)
-        .says("report: https://pay.example.com/api/v1/reports/runs/run-2.html");
+        .says(expect![
+            "report: https://pay.example.com/api/v1/reports/runs/run-2.html"
+        ]);
     let service = later(&app, &["serve", "--listen", "127.0.0.1:0"], 130);
     until("both mails are there", || server.mails().len() >= 2);
     service.interrupt();

@@ -1,6 +1,7 @@
 //! The keys of what is kept of persons are changed while work goes on, on both engines: any listed
 //! key opens, the first seals, and none can be taken away that is still needed.
 
+use expect_test::expect;
 use std::io::{Read as _, Seek as _, Write as _};
 
 use std::collections::BTreeSet;
@@ -149,15 +150,15 @@ fn a_key_that_is_needed_cannot_be_taken_away_until_everything_was_sealed_again()
             list_keys(&app, keys);
             let ended = app.payrun(&["run", "--resume"]).exits(2);
             ended
-                .says(&format!("lacks the key {}", id(1)))
-                .says("30 values")
-                .says("30 items")
-                .says("payrun reseal");
+                .prints(&format!("lacks the key {}", id(1)))
+                .says(expect!["30 values"])
+                .says(expect!["30 items"])
+                .says(expect!["payrun reseal"]);
         }
         list_keys(&app, BOTH);
         app.payrun(&["doctor", "--offline"])
-            .says(&id(2))
-            .says("`payrun reseal` moves 30 values");
+            .prints(&id(2))
+            .says(expect!["`payrun reseal` moves 30 values"]);
         assert_eq!(with_ledger(&app, keys_in_use), BTreeSet::from([id(1)]));
         let (code, told) = resealed(&app);
         assert_eq!(
@@ -173,23 +174,23 @@ fn a_key_that_is_needed_cannot_be_taken_away_until_everything_was_sealed_again()
         assert_eq!(resealed(&app).1["moved"], 0);
         app.payrun(&["reseal"])
             .exits(0)
-            .says(&format!("nothing is sealed under {} any more", id(1)));
+            .prints(&format!("nothing is sealed under {} any more", id(1)));
         list_keys(&app, NEW);
         gateway(&app, true);
         let online = app
             .payrun(&["check", "workflows/pay.yaml", "--online"])
             .exits(0);
-        let online = online.says(&format!("encryption_key: seals under {}", id(2)));
+        let online = online.prints(&format!("encryption_key: seals under {}", id(2)));
         online
-            .says("accepted under merchant serial ")
-            .says("and the reply verified under ");
+            .says(expect!["accepted under merchant serial "])
+            .says(expect!["and the reply verified under "]);
         app.payrun(&["run", "--resume"]).exits(0);
         assert_eq!(app.by_state(), json!({ "succeeded": 30 }));
         // The other way round the key of now is needed.
         list_keys(&app, OLD);
         app.payrun(&RUN[..3])
             .exits(2)
-            .says(&format!("lacks the key {}", id(2)));
+            .prints(&format!("lacks the key {}", id(2)));
     });
 }
 
@@ -259,7 +260,7 @@ fn a_batch_that_waits_for_approval_is_the_same_batch_under_another_key() {
         ];
         app.payrun_as(&bob, &approve)
             .exits(0)
-            .says("30 items released");
+            .says(expect!["30 items released"]);
         gateway(&app, true);
         app.payrun(&["run", "--resume"]).exits(0);
         // And once more after the approval: the judge makes the same hash of what ran.
@@ -335,9 +336,9 @@ fn what_was_sealed_before_keys_had_ids_opens_and_is_sealed_again() {
             }
         });
         list_keys(&app, NEW);
-        app.payrun(&RUN[..3])
-            .exits(2)
-            .says("lacks the key that the ledger was begun with: 30 values");
+        app.payrun(&RUN[..3]).exits(2).says(expect![
+            "lacks the key that the ledger was begun with: 30 values"
+        ]);
         // Under the key of before they are sent as they are.
         list_keys(&app, BOTH);
         assert_eq!(resealed(&app).1["moved"], 30);
@@ -391,8 +392,8 @@ fn notifications_are_sealed_again_and_what_does_not_open_is_left_and_told_of() {
         list_keys(&app, NEW);
         app.payrun(&RUN[..3])
             .exits(2)
-            .says("1 value")
-            .says("1 notification");
+            .says(expect!["1 value"])
+            .says(expect!["1 notification"]);
     });
 }
 

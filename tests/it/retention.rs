@@ -1,6 +1,7 @@
 //! `retention` in payrun.yaml and `payrun prune`, from outside.
 
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
+use expect_test::expect;
 
 /// A project whose processes have a clock that can be moved.
 fn later(app: &App, days: u64, args: &[&str]) -> crate::support::ExitedProcess {
@@ -27,8 +28,8 @@ fn spans_that_are_too_short_or_none_are_refused_at_their_place() {
         app.write("other.yaml", format!("{yaml}retention: {retention}\n"));
         app.payrun(&["--config", "other.yaml", "prune"])
             .exits(2)
-            .says("other.yaml:20:")
-            .says(expected);
+            .says(expect!["other.yaml:20:"])
+            .prints(expected);
     }
     app.run().exits(0);
 }
@@ -43,7 +44,7 @@ fn old_evidence_is_counted_and_pruned_and_the_key_is_known_for_ever() {
     app.run().exits(0);
     later(&app, 400, &["prune"])
         .exits(0)
-        .says("evidence is kept for ever");
+        .says(expect!["evidence is kept for ever"]);
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     app.write(
         "payrun.yaml",
@@ -52,16 +53,16 @@ fn old_evidence_is_counted_and_pruned_and_the_key_is_known_for_ever() {
     app.write("files/uploads/old.csv", "contract_id\n");
     later(&app, 300, &["prune", "--dry-run", "--json"])
         .exits(0)
-        .says("\"items' evidence\": 0");
+        .says(expect!["\"items' evidence\": 0"]);
     later(&app, 400, &["prune", "--dry-run", "--json"])
         .exits(0)
-        .says("\"items' evidence\": 12");
+        .says(expect!["\"items' evidence\": 12"]);
     assert!(app.path("files/uploads/old.csv").exists());
     later(&app, 400, &["prune"]).exits(0);
     assert!(!app.path("files/uploads/old.csv").exists());
     app.payrun(&["show"])
         .exits(0)
-        .says("its evidence was kept until");
+        .says(expect!["its evidence was kept until"]);
     for (item, events) in app.histories() {
         assert!(events.is_empty() && item.input == "{}" && item.receipt.is_some());
     }

@@ -1,5 +1,6 @@
 //! `payrun serve`: who may speak to it, what it answers, what it takes up, and how it ends.
 
+use expect_test::expect;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -7,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::said::assert_said;
 use crate::support::service::{Reply, Service, days_ago};
 use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, until};
 
@@ -359,7 +361,7 @@ fn what_is_for_another_host_is_refused_and_notifications_come_by_the_public_name
     );
     app.payrun(&["check"])
         .exits(2)
-        .says("this is no name of a host");
+        .says(expect!["this is no name of a host"]);
 }
 
 #[test]
@@ -494,7 +496,7 @@ fn a_token_expires_after_ninety_days_unless_said_is_warned_of_before_and_is_rene
         .exits(0);
     app.payrun(&["tokens", "create", "sam", "--expires", "soon"])
         .exits(2)
-        .says("a time like 12h or 90d, or never");
+        .says(expect!["a time like 12h or 90d, or never"]);
     app.write("clock", "0");
     let days_on = |days: i64| app.write("clock", (days * 86_400_000).to_string());
     let later = |args: &[&str]| {
@@ -507,22 +509,17 @@ fn a_token_expires_after_ninety_days_unless_said_is_warned_of_before_and_is_rene
     days_on(75);
     assert!(!listed().contains("soon"), "{}", listed());
     later(&sound).exits(0);
-    later(&told).exits(0).says("0 sent");
+    later(&told).exits(0).says(expect!["0 sent"]);
     days_on(77);
-    assert!(
-        listed().contains("`payrun tokens renew ann`"),
-        "{}",
-        listed()
-    );
-    later(&sound).exits(3).says("token: that of ann expires at");
-    later(&told).exits(0).says("1 sent");
-    later(&told).exits(0).says("0 sent");
-    assert!(
-        server.subjects()[0]
-            .1
-            .contains("the token of ann expires at"),
-        "{:?}",
-        server.subjects()
+    assert_said(&listed(), expect!["`payrun tokens renew ann`"]);
+    later(&sound)
+        .exits(3)
+        .says(expect!["token: that of ann expires at"]);
+    later(&told).exits(0).says(expect!["1 sent"]);
+    later(&told).exits(0).says(expect!["0 sent"]);
+    assert_said(
+        &server.subjects()[0].1,
+        expect!["the token of ann expires at"],
     );
     let renewed = later(&["tokens", "renew", "ann"])
         .exits(0)
@@ -552,9 +549,11 @@ fn a_token_expires_after_ninety_days_unless_said_is_warned_of_before_and_is_rene
     app.payrun(&["tokens", "revoke", "ann"]).exits(0);
     app.payrun(&["tokens", "renew", "ann"])
         .exits(2)
-        .says("no token of ann to renew");
+        .says(expect!["no token of ann to renew"]);
     assert_eq!(service.stop().code(), Some(0));
-    app.payrun(&["audit", "list"]).exits(0).says("token.renew");
+    app.payrun(&["audit", "list"])
+        .exits(0)
+        .says(expect!["token.renew"]);
 }
 
 #[test]
@@ -580,12 +579,9 @@ fn a_duty_that_fails_makes_the_process_unready_until_it_is_done() {
     };
     behind("alter table schedules rename to away");
     until("it is unready", || ready().status == 503);
-    assert!(
-        ready().body["wrong"]
-            .to_string()
-            .contains("schedules not done"),
-        "{:?}",
-        ready()
+    assert_said(
+        &ready().body["wrong"].to_string(),
+        expect!["schedules not done"],
     );
     assert_eq!(
         service
@@ -862,15 +858,15 @@ fn it_listens_beyond_this_machine_only_with_tls_and_a_token() {
     let app = App::with_contracts(&contracts("C", 1));
     app.payrun(&["serve", "--listen", "0.0.0.0:0"])
         .exits(2)
-        .says("with TLS only");
+        .says(expect!["with TLS only"]);
     app.edit(
         "payrun.yaml",
         "gateways:",
         "server: { listen: \"0.0.0.0:8420\" }\ngateways:",
     );
-    app.payrun(&["check"])
-        .exits(2)
-        .says("beyond this machine the service listens with TLS only");
+    app.payrun(&["check"]).exits(2).says(expect![
+        "beyond this machine the service listens with TLS only"
+    ]);
     app.edit(
         "payrun.yaml",
         "\"0.0.0.0:8420\" }",
@@ -878,7 +874,7 @@ fn it_listens_beyond_this_machine_only_with_tls_and_a_token() {
     );
     app.payrun(&["serve"])
         .exits(2)
-        .says("only when there is a token");
+        .says(expect!["only when there is a token"]);
 }
 
 #[test]
@@ -1097,7 +1093,7 @@ fn with_a_certificate_it_speaks_tls_and_nothing_else() {
     app.write("key.pem", "no key");
     app.payrun(&["serve", "--listen", "127.0.0.1:0"])
         .exits(2)
-        .says("cert.pem and its key cannot be used");
+        .says(expect!["cert.pem and its key cannot be used"]);
 }
 
 #[test]

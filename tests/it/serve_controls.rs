@@ -1,12 +1,14 @@
 //! Operators' controls and approvals by the API: the same deeds as by command, each with a name and
 //! a reason.
 
+use expect_test::expect;
 use std::time::Duration;
 
 use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::said::assert_said;
 use crate::support::service::{Reply, Service, days_ago};
 use crate::support::{App, Setup, WORKFLOW, contracts, until};
 
@@ -66,7 +68,7 @@ fn what_is_paused_is_not_sent_until_it_is_resumed_and_the_log_says_who_and_why()
     assert_eq!(told[..2], [("ann", "api (operator)"); 2]);
     app.payrun(&["audit", "verify"])
         .exits(0)
-        .says("sound: 3 entries");
+        .says(expect!["sound: 3 entries"]);
     assert_eq!(service.stop().code(), Some(0));
 }
 
@@ -335,12 +337,9 @@ fn who_withdraws_what_is_under_way_is_told_that_it_is_still_asked_about() {
             "{told}"
         );
         assert!(told["withdrawn"]["at"].is_string(), "{told}");
-        assert!(
-            told["withdrawn"]["now"]
-                .as_str()
-                .unwrap()
-                .contains("still being queried"),
-            "{told}"
+        assert_said(
+            &told["withdrawn"]["now"].as_str().unwrap(),
+            expect!["still being queried"],
         );
     }
     assert_eq!(service.stop().code(), Some(0));
@@ -510,7 +509,7 @@ fn to_run_a_file_that_is_there_again_ends_payruns_own_pause() {
     assert_eq!(app.json(&["show", "1", "--json"])["state"], "finished");
     app.payrun(&["audit", "list"])
         .exits(0)
-        .says("its file is there again");
+        .says(expect!["its file is there again"]);
 }
 
 /// A service that has sent some of 30 items, one after the other, when the file of their workflow
@@ -592,9 +591,9 @@ fn a_removed_workflow_waits(server: bool) {
     let log = app
         .payrun(&["audit", "list"])
         .exits(0)
-        .says("its file deductions.yaml was removed")
+        .says(expect!["its file deductions.yaml was removed"])
         .stdout;
-    assert!(log.contains("its file is there again"), "{log}");
+    assert_said(&log, expect!["its file is there again"]);
 }
 
 #[test]
@@ -622,7 +621,7 @@ fn what_a_removed_workflow_has_open_is_as_a_person_decides() {
         "not yet",
     ])
     .exits(0)
-    .says("paused:");
+    .says(expect!["paused:"]);
     app.write(WORKFLOW, &text);
     until("the file is taken up", || {
         service.get(&token, "/api/v1/workflows").body["workflows"] != json!([])
@@ -820,11 +819,9 @@ fn of_a_workflow_whose_file_was_removed_while_nothing_ran_run_and_work_send_noth
     });
     std::thread::sleep(Duration::from_secs(1));
     worker.interrupt();
-    assert!(
-        worker
-            .wait(crate::support::PATIENCE)
-            .stderr
-            .contains("deductions.yaml is gone")
+    assert_said(
+        &worker.wait(crate::support::PATIENCE).stderr,
+        expect!["deductions.yaml is gone"],
     );
     assert_eq!(app.charges(), 0);
     for args in [

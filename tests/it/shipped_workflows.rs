@@ -1,10 +1,12 @@
 //! The shipped workflows, with the columns that their comments name, against the fakes.
 
+use expect_test::expect;
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
 use crate::support::gateways::{Rig, assert_at_rest, number, text_of};
 use crate::support::root;
+use crate::support::said::assert_said;
 
 /// A shipped workflow on the project's accounts, impatient as a test is.
 fn ship(rig: &Rig, name: &str) -> String {
@@ -178,13 +180,13 @@ fn the_rows_that_customs_refused_come_back_and_are_filed_again_once_they_are_men
     assert_eq!(rig.to_the_end(&filing), Some(3));
     let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "back.csv"]);
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("the gateway is asked what it has"), "{told}");
+    assert_said(&told, expect!["the gateway is asked what it has"]);
     let back = std::fs::read_to_string(rig.folder.path().join("back.csv")).unwrap();
     assert!(
         back.lines().count() == 2 && back.contains("S-2-fail"),
         "{back}"
     );
-    assert!(back.contains("mend what the customs refuse"), "{back}");
+    assert_said(&back, expect!["mend what the customs refuse"]);
     rig.write("back.csv", back.replace("18.00,2.00", "17.00,3.00"));
     let again = ["run", &filing, "--input", "back.csv", "--wait", "20s"];
     let (code, told) = rig.payrun(&again);

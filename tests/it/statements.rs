@@ -1,6 +1,7 @@
 //! Statements, settlements and reconciliation by the command: kept whole, never replaced, and every
 //! difference named.
 
+use expect_test::expect;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use payrun::sandbox::faults::{CallKind, FaultPlan};
 
 use crate::support::gateways::{ORDERS, Rig, under_each_fault};
+use crate::support::said::assert_said;
 
 const WAITS: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
      query: { schedule: [50ms, 100ms], grace: 1s, horizon: 1h }\n";
@@ -119,7 +121,7 @@ fn a_file_that_is_there_with_another_content_stays_as_it_is() {
     assert_eq!(rig.to_the_end("day.yaml"), Some(3));
     let again = rig.items_of("statement-wechat");
     let reason = again[1]["reason"].as_str().unwrap();
-    assert!(reason.contains("is there with another content"), "{reason}");
+    assert_said(&reason, expect!["is there with another content"]);
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a line of mine");
 }
 
@@ -202,8 +204,8 @@ fn a_statement_that_was_cut_on_its_way_is_fetched_again() {
         "the cut one and one to compare, then twice the same"
     );
     let (_, shown) = rig.payrun(&["show", "--item", &item["item"].to_string()]);
-    assert!(
-        shown.contains("the file was another one when it was fetched once more"),
-        "{shown}"
+    assert_said(
+        &shown,
+        expect!["the file was another one when it was fetched once more"],
     );
 }

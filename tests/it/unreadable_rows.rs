@@ -1,6 +1,7 @@
 //! Rows that no version of payrun writes, through the commands: each says in which table, row and
 //! column the value lies, nothing stands in its place, and what else there is to say is said.
 
+use expect_test::expect;
 use payrun::clock::Clock;
 use payrun::ledger::{NewNotification, NotificationOutcome};
 use payrun::sandbox::faults::FaultPlan;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::reseal;
 use crate::support::engine_builder::WebhookService;
 use crate::support::gateways::Rig;
+use crate::support::said::assert_said;
 use crate::support::{App, Setup};
 
 #[test]
@@ -59,7 +61,7 @@ fn each_command_names_the_value_that_it_cannot_read() {
         ),
     ] {
         app.change(spoil);
-        app.payrun(args).exits(code).says(place).says(unread);
+        app.payrun(args).exits(code).prints(place).prints(unread);
         app.change(mend);
     }
     app.payrun(doctor).exits(0);
@@ -80,7 +82,7 @@ fn an_input_that_is_no_object_is_left_when_it_is_sealed_again_and_named() {
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&told["moved"], &told["left"]), (&29.into(), &1.into()));
     let why = told["why"][0].as_str().unwrap();
-    assert!(why.contains("input of row 3 in items"), "{why}");
+    assert_said(&why, expect!["input of row 3 in items"]);
     app.change("update items set input = substr(input, 2) where id = 3");
 }
 
@@ -114,7 +116,7 @@ fn a_notification_that_cannot_be_read_stays_open_holds_up_no_other_and_is_named(
             assert!(read.unwrap_err().to_string().contains(&place));
         }
         let third = kept[2].detail.as_deref().unwrap();
-        assert!(third.contains("not the one whose digest"), "{third}");
+        assert_said(&third, expect!["not the one whose digest"]);
         service.engine.ledger.clone().close().await;
     });
 }

@@ -1,7 +1,9 @@
 //! `mail`, `alerts`, `quiet_hours` and `daily`: every mistake at once, at its place.
 
+use crate::support::said::assert_said;
 use crate::support::smtp::MailServer;
 use crate::support::{App, WORKFLOW};
+use expect_test::expect;
 
 fn mistakes(more: &str) -> String {
     let text = format!("database: payrun.db\ntimezone: UTC\ngateways: {{}}\n{more}");
@@ -75,11 +77,7 @@ quiet_hours: { from: "22:00", to: "07:00" }
 daily: "08:00"
 "#;
     assert_eq!(mistakes(&format!("{MAIL}{good}")), "");
-    assert!(
-        mistakes(good).contains("alerts needs mail"),
-        "{}",
-        mistakes(good)
-    );
+    assert_said(&mistakes(good), expect!["alerts needs mail"]);
     assert!(
         mistakes(&format!("{MAIL}daily: \"08:00\"\n")).contains("nobody would get the daily mail")
     );
@@ -95,19 +93,19 @@ fn rules_of_a_workflow_file_are_checked_as_those_of_payrun_yaml() {
     };
     with("{ on: lane_stoped, to: [a@example.com] }")
         .exits(2)
-        .says("did you mean \"lane_stopped\"?");
+        .says(expect!["did you mean \"lane_stopped\"?"]);
     with("{ on: database, to: [a@example.com] }")
         .exits(2)
-        .says("write it in payrun.yaml");
+        .says(expect!["write it in payrun.yaml"]);
     with("{ on: needs_review, to: [a@@example.com] }")
         .exits(2)
-        .says("this is no e-mail address");
+        .says(expect!["this is no e-mail address"]);
     with("{ on: needs_review, after: 10m, to: [a@example.com] }").exits(0);
     app.payrun(&["alerts", "rules"])
         .exits(0)
-        .says("after 10m")
-        .says("deductions")
-        .says("no alert is sent");
+        .says(expect!["after 10m"])
+        .says(expect!["deductions"])
+        .says(expect!["no alert is sent"]);
 }
 
 #[test]
@@ -122,7 +120,7 @@ fn a_rule_about_a_workflow_that_is_not_there_is_a_mistake() {
     );
     app.payrun(&["check"])
         .exits(2)
-        .says("the workflow \"deduction\"");
+        .says(expect!["the workflow \"deduction\""]);
     app.edit(
         "payrun.yaml",
         "workflow: deduction,",
@@ -139,7 +137,7 @@ fn an_absence_needs_a_schedule() {
     app.write(WORKFLOW, format!("{workflow}{rule}"));
     app.payrun(&["check"])
         .exits(2)
-        .says("not_started needs a schedule");
+        .says(expect!["not_started needs a schedule"]);
     app.write(
         WORKFLOW,
         format!("schedule: \"30 9 * * *\"\n{workflow}{rule}"),
@@ -184,14 +182,18 @@ fn our_own_certificate_is_told_of_before_it_expires_and_must_be_the_one_in_use()
     app.write("own.pem", expired("0102030405060708"));
     app.payrun(&["check"])
         .exits(2)
-        .says("another serial than merchant_serial says");
+        .says(expect!["another serial than merchant_serial says"]);
     app.write("own.pem", "no certificate");
     app.payrun(&["check"])
         .exits(2)
-        .says("this is no certificate");
+        .says(expect!["this is no certificate"]);
     app.write("own.pem", expired(serial));
-    app.payrun(&["alerts", "run"]).exits(0).says("1 sent");
-    app.payrun(&["alerts", "run"]).exits(0).says("0 sent");
+    app.payrun(&["alerts", "run"])
+        .exits(0)
+        .says(expect!["1 sent"]);
+    app.payrun(&["alerts", "run"])
+        .exits(0)
+        .says(expect!["0 sent"]);
     let subjects = server.subjects();
     assert_eq!(
         subjects[0].1,
@@ -199,8 +201,8 @@ fn our_own_certificate_is_told_of_before_it_expires_and_must_be_the_one_in_use()
     );
     app.payrun(&["alerts", "list"])
         .exits(0)
-        .says("the merchant certificate")
-        .says("every mail was taken");
+        .says(expect!["the merchant certificate"])
+        .says(expect!["every mail was taken"]);
 }
 
 #[test]
@@ -219,15 +221,15 @@ fn a_template_of_the_projects_own_is_used_and_a_wrong_one_is_told_of_before_it_m
     app.write("templates/alert.html", "{{ entrys }}");
     app.payrun(&["alerts", "preview", "mails"])
         .exits(2)
-        .says("templates/alert.html is wrong");
+        .says(expect!["templates/alert.html is wrong"]);
     app.payrun(&["check"])
         .exits(2)
-        .says("templates/alert.html is wrong");
+        .says(expect!["templates/alert.html is wrong"]);
     app.write(
         "templates/alert.html",
         "{% for x in range(100000) %}{% for y in range(100000) %}{% endfor %}{% endfor %}",
     );
     app.payrun(&["alerts", "preview", "mails"])
         .exits(2)
-        .says("templates/alert.html is wrong");
+        .says(expect!["templates/alert.html is wrong"]);
 }

@@ -1,5 +1,6 @@
 //! What people hear of, and what never stands in a mail.
 
+use expect_test::expect;
 use std::time::Duration;
 
 use payrun::alerts::{AlertInputs, Emergency, EmergencyMailer, RefusedRun};
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::{AlertProcess, config, text, yaml};
 use crate::ledger::ledger_fixture::{LedgerWorker, answered, at, done, item};
 use crate::ledger::{LedgerPlace, on_every_engine};
+use crate::support::said::assert_said;
 use crate::support::smtp::MailServer;
 
 const TO: &str = "to: [ops@example.com]";
@@ -87,11 +89,7 @@ fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
             mail["headers"]["subject"],
             "[payrun] w: a run ended, and 2 items failed"
         );
-        assert!(
-            text(mail).contains("2: declined: NO_SUCH_CARD …"),
-            "{}",
-            text(mail)
-        );
+        assert_said(&text(mail), expect!["2: declined: NO_SUCH_CARD …"]);
         for body in ["text", "html"] {
             let body = mail[body].as_str().unwrap();
             assert!(
@@ -207,10 +205,9 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             mail["headers"]["subject"],
             "[payrun] w: 2 items need a person"
         );
-        assert!(
-            text(mail).contains("CONTRACT-1/2026-11: a person has to decide"),
-            "{}",
-            text(mail)
+        assert_said(
+            &text(mail),
+            expect!["CONTRACT-1/2026-11: a person has to decide"],
         );
         assert!(
             !text(mail).contains("Ann") && !text(mail).contains("6222"),
@@ -570,16 +567,8 @@ fn the_daily_mail_has_the_sums_of_the_ledger_and_comes_once_a_day() {
             mail["headers"]["subject"],
             "[payrun] the sums of the day; 1 item did not go well"
         );
-        assert!(
-            text(mail).contains("w: 2 succeeded, 20.00 HKD"),
-            "{}",
-            text(mail)
-        );
-        assert!(
-            text(mail).contains("w: 1 failed, 10.00 HKD"),
-            "{}",
-            text(mail)
-        );
+        assert_said(&text(mail), expect!["w: 2 succeeded, 20.00 HKD"]);
+        assert_said(&text(mail), expect!["w: 1 failed, 10.00 HKD"]);
         assert_eq!(process.after(86_400).await.sent, 1);
         let next = &server.mails()[1];
         assert_eq!(

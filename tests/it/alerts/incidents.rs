@@ -1,5 +1,6 @@
 //! One mail an incident: opened, gathered, over; quiet hours; and several processes.
 
+use expect_test::expect;
 use std::collections::BTreeMap;
 
 use payrun::domain::time::Timestamp;
@@ -9,6 +10,7 @@ use serde_json::json;
 use super::{AlertProcess, text};
 use crate::ledger::ledger_fixture::at;
 use crate::ledger::{LedgerPlace, on_every_engine};
+use crate::support::said::assert_said;
 use crate::support::smtp::MailServer;
 
 const RULES: &str = "alerts:
@@ -205,11 +207,7 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         assert_eq!(process.after(2_520).await.sent, 0, "06:57 is still quiet");
         assert_eq!(process.after(200).await.sent, 1);
         let morning = &server.mails()[2];
-        assert!(
-            text(morning).contains("OVER AGAIN: hk is suspended"),
-            "{}",
-            text(morning)
-        );
+        assert_said(&text(morning), expect!["OVER AGAIN: hk is suspended"]);
     });
 }
 

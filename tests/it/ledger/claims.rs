@@ -1,5 +1,7 @@
 //! Claim is intent, settle is outcome, a lease that runs out is asked about.
 
+use crate::support::said::assert_said;
+use expect_test::expect;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -407,10 +409,9 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             assert!(worker.claim(at(30_000), 1).await.is_empty());
             let item = worker.items().await.remove(0);
             assert_eq!(item.state, State::NeedsReview);
-            assert!(
-                item.reason
-                    .unwrap()
-                    .contains("under an earlier order number")
+            assert_said(
+                &item.reason.unwrap(),
+                expect!["under an earlier order number"],
             );
             worker.assert_sound().await;
         }

@@ -1,6 +1,7 @@
 //! Contracts through good and bad days: whatever is imported, suspended, resumed, ended, planned and
 //! answered, in whatever order, each period is accounted for once, and none is missing.
 
+use expect_test::expect;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use payrun::ledger::{
 use payrun::workflow::Workflow;
 
 use super::{LedgerPlace, on_every_engine};
+use crate::support::said::assert_said;
 use crate::support::{App, Setup, by};
 use payrun::domain::history::AttemptKind;
 
@@ -424,17 +426,14 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
                 .iter()
                 .map(|item| item.reason.as_deref().unwrap_or_default())
                 .collect();
-            assert!(
-                reasons[0].contains("its contract A is ended since 2026-02-01: asked"),
-                "{reasons:?}"
+            assert_said(
+                &reasons[0],
+                expect!["its contract A is ended since 2026-02-01: asked"],
             );
-            assert!(
-                reasons[1].contains("payrun contracts resume B"),
-                "{reasons:?}"
-            );
-            assert!(
-                reasons[2].contains("after the last day of its contract C, 2026-01-30"),
-                "{reasons:?}"
+            assert_said(&reasons[1], expect!["payrun contracts resume B"]);
+            assert_said(
+                &reasons[2],
+                expect!["after the last day of its contract C, 2026-01-30"],
             );
             let now = world.engine.clock.now();
             for item in &items[..3] {

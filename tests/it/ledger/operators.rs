@@ -1,5 +1,7 @@
 //! What persons do: pause, hold, slow, resolve and approve, each with its entry in the audit log.
 
+use crate::support::said::assert_said;
+use expect_test::expect;
 use std::time::Duration;
 
 use payrun::domain::actor::{Actor, Authorization};
@@ -780,9 +782,9 @@ fn nothing_of_a_batch_is_sent_once_its_approval_was_revoked() {
                 panic!("item {item}: {again:?}");
             };
             let words = stopped.to_string();
-            assert!(
-                words.contains("run 2 job charge was rejected after its approval"),
-                "{words}"
+            assert_said(
+                &words,
+                expect!["run 2 job charge was rejected after its approval"],
             );
         }
         assert_eq!(

@@ -1,5 +1,7 @@
 //! Items that are for a whole and items that are for its parts: never both are planned.
 
+use crate::support::said::assert_said;
+use expect_test::expect;
 use std::time::Duration;
 
 use payrun::domain::actor::{Actor, Authorization, Reason};
@@ -188,10 +190,9 @@ fn of_two_parts_that_differ_in_capitals_only_the_second_is_refused() {
             ],
             "its key is known, with other content"
         );
-        assert!(
-            refused[1]
-                .reason
-                .contains("run 1 has this key with other content")
+        assert_said(
+            &refused[1].reason,
+            expect!["run 1 has this key with other content"],
         );
         plan.commit().await.unwrap();
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());

@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod process;
 pub mod recording_proxy;
 pub mod rng;
+pub mod said;
 pub mod scripted_gateway;
 pub mod service;
 pub mod smtp;

@@ -8,6 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use expect_test::Expect;
+
+use super::said::assert_said;
+
 /// The binary, to be run in a folder with nothing of the tester's environment that could change it.
 pub fn payrun(folder: &Path, args: &[&str]) -> Command {
     // The rig tries the release binary.
@@ -192,9 +196,16 @@ impl ExitedProcess {
         self
     }
 
-    /// Asserts that a text is in its standard error.
+    /// Asserts that a sentence is in its output.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub fn says(self, sentence: Expect) -> Self {
+        assert_said(format!("{}\n{}", self.stderr, self.stdout), sentence);
+        self
+    }
+
+    /// Asserts that a number, a name or a text of the test's own is in its output.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Self {
         assert!(
             self.stderr.contains(text) || self.stdout.contains(text),
             "{text:?} is not in {self:#?}"
