@@ -16,6 +16,7 @@ use crate::ledger::{
     ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, ItemRow, JobRow,
     KeySample, Ledger, LedgerError, RunRow, Total,
 };
+use crate::workflow::source::FileReading;
 
 /// A run and what became of its items.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -61,6 +62,10 @@ pub struct JobView {
     pub failure: Option<String>,
     /// The same for programs, such as `over_limit`.
     pub failure_code: Option<String>,
+    /// How its item file was understood, where it read one.
+    pub read_as: Option<String>,
+    /// The columns of that file of which it made nothing.
+    pub columns_not_used: Vec<String>,
     /// Items by state.
     pub by_state: BTreeMap<String, u64>,
 }
@@ -460,6 +465,8 @@ impl JobView {
             .filter(|total| total.job_id == job.id)
             .cloned()
             .collect();
+        let reading = job.file.as_deref();
+        let reading = reading.and_then(|text| serde_json::from_str::<FileReading>(text).ok());
         Self {
             name: job.name.clone(),
             kind: job.kind.clone(),
@@ -467,6 +474,8 @@ impl JobView {
             finished_at: job.finished_at.map(|at| at.to_string()),
             failure: job.failure.clone(),
             failure_code: job.failure_code.map(|code| code.to_string()),
+            read_as: reading.as_ref().map(ToString::to_string),
+            columns_not_used: reading.map(|reading| reading.unused).unwrap_or_default(),
             by_state: by_state(&own),
         }
     }

@@ -27,7 +27,7 @@ use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 use crate::workflow::excluded_rows::ExcludedRows;
 use crate::workflow::render::{MoneyExample, TrimmedColumn};
-use crate::workflow::source::{FileKind, FileReading};
+use crate::workflow::source::{FileKind, FileReading, TextEncoding};
 
 /// Which workflow, for when, with what.
 #[derive(Debug, Args)]
@@ -42,6 +42,10 @@ pub(super) struct RunOptions {
     /// job
     #[arg(long = "input", value_name = "[JOB=]FILE")]
     inputs: Vec<String>,
+    /// The encoding of the files of --input that are not UTF-8, such as gb18030, whatever the
+    /// workflow says
+    #[arg(long, requires = "inputs", value_parser = encoding)]
+    encoding: Option<TextEncoding>,
     #[command(flatten)]
     author: Author,
     /// The day the run is for (run.date, run.month); today if not given
@@ -95,6 +99,11 @@ fn rows(text: &str) -> Result<usize, String> {
     }
 }
 
+fn encoding(word: &str) -> Result<TextEncoding, String> {
+    TextEncoding::parse(word)
+        .ok_or_else(|| format!("give one of {}", TextEncoding::WORDS.join(", ")))
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -133,6 +142,7 @@ impl RunOptions {
         };
         request.allow_future = self.allow_future;
         request.inputs = inputs;
+        request.encoding = self.encoding;
         Ok(request)
     }
 
@@ -473,7 +483,8 @@ fn reading_json(reading: &FileReading) -> Value {
     };
     json!({
         "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
-        "header_line": reading.header_line, "columns": reading.header, "other_sheets": reading.other_sheets,
+        "header_line": reading.header_line, "columns": reading.header, "columns_not_used": reading.unused,
+        "other_sheets": reading.other_sheets,
         "sample": reading.sample, "doubt": reading.doubt,
     })
 }

@@ -275,6 +275,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
               "currency",
               "active"
             ],
+            "columns_not_used": [],
             "doubt": null,
             "encoding": "utf-8",
             "format": "csv",
@@ -438,12 +439,14 @@ fn runs_as_json_tell_states_and_money() {
               "rejected": 1,
               "succeeded": 2
             },
+            "columns_not_used": [],
             "failure": null,
             "failure_code": null,
             "finished_at": "TIME",
             "gateway": "hk",
             "kind": "deduct",
-            "name": "deduct"
+            "name": "deduct",
+            "read_as": "CSV in UTF-8, separated by commas, columns named on line 1"
           }
         ],
         "occurrence": "manual TIME",

@@ -62,6 +62,7 @@ mod storage;
 mod subscriptions;
 mod support;
 mod time_zones;
+mod unread_columns;
 mod unreadable_rows;
 mod words;
 mod xlsx;

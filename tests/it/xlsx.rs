@@ -81,14 +81,16 @@ fn refused(file: &[u8], words: &[&str]) {
 #[test]
 fn the_same_rows_as_csv_and_as_excel_are_the_same_orders() {
     let csv = "contract_id,plan,amount,currency,active\nC-1,basic,38,HKD,yes\nC-2,プラン 金,38.5,HKD,yes\n\
-               007,\"a, b\",1234567.89,HKD,yes\n1001,basic,0.1,HKD,yes\n";
+               007,\"a, b\",1234567.89,HKD,yes\n00001001,basic,0.1,HKD,yes\n";
     let file = workbook(|sheet| {
         with_header(sheet);
         write(sheet, 3, "C-1", "basic", 38.0);
         write(sheet, 5, "C-2", "プラン 金", 38.5);
         write(sheet, 6, "007", "a, b", 1_234_567.89);
         write(sheet, 7, "", "basic", 0.1);
-        sheet.write_number(7, 0, 1001).unwrap();
+        // As many digits as its format shows, so none can be missing.
+        let eight = Format::new().set_num_format("00000000");
+        sheet.write_number_with_format(7, 0, 1001, &eight).unwrap();
     });
     let (excel, plain) = (app(&file), App::with_contracts(csv));
     let rows = planned_rows(&excel);
@@ -148,13 +150,13 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
     );
     let planned = plan(&app);
     insta::assert_snapshot!(refusals(&planned), @r#"
-     5 the value of column "amount" is no exact number; format the column as text, or round it with ROUND
-     6 the value of column "contract_id" has more than 15 digits, of which Excel has lost some; format the column as text
-     7 the value of column "contract_id" has more than 15 digits, of which Excel has lost some; format the column as text; the value of column "amount" is an error of Excel's, such as #N/A; mend the formula
-    10 the value of column "plan" is a duration; format the column as text
-    11 there is a value in column 7, which has no name in the header
-    12 amount: the amount -1 is not above zero
-    14 amount: the amount 1.005 has more decimals than HKD has (2); a point that separates thousands is left out
+     5 the value of column "amount" (cell Sheet1!C5) is no exact number; format the column as text, or round it with ROUND
+     6 the value of column "contract_id" (cell Sheet1!A6) has more than 15 digits, of which Excel has lost some; format the column as text
+     7 the value of column "contract_id" (cell Sheet1!A7) has more than 15 digits, of which Excel has lost some; format the column as text; the value of column "amount" (cell Sheet1!C7) is an error of Excel's, such as #N/A; mend the formula
+    10 the value of column "plan" (cell Sheet1!B10) is a duration; format the column as text
+    11 there is a value in cell Sheet1!G11, whose column has no name in the header
+    12 amount (cell Sheet1!C12): the amount -1 is not above zero
+    14 amount (cell Sheet1!C14): the amount 1.005 has more decimals than HKD has (2); a point that separates thousands is left out
     "#);
     app.run().exits(3);
     assert_eq!(app.by_state(), json!({ "succeeded": 5, "rejected": 7 }));

@@ -301,6 +301,34 @@ pub fn is_whole_long_number(text: &str) -> bool {
         && text.bytes().skip(EXCEL_DIGITS).any(|byte| byte != b'0')
 }
 
+/// Whether a name is what Excel makes of one that looks like a date, such as 3-1.
+///
+/// ```
+/// use payrun_domain::text::is_date_of_excel;
+/// assert!(is_date_of_excel("1-Mar") && is_date_of_excel("Mar-01") && is_date_of_excel("3月1日"));
+/// assert!(!is_date_of_excel("3-1") && !is_date_of_excel("1-MARS") && !is_date_of_excel("A1-Mar"));
+/// ```
+pub fn is_date_of_excel(text: &str) -> bool {
+    let number =
+        |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let chinese = text
+        .strip_suffix('日')
+        .and_then(|text| text.split_once('月'));
+    let is_chinese = chinese.is_some_and(|(month, day)| number(month) && number(day));
+    let is_english = text.split_once('-').is_some_and(|(one, other)| {
+        (number(one) && MONTHS.contains(&other)) || (MONTHS.contains(&one) && number(other))
+    });
+    is_chinese || is_english
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// What to do about it.
+pub const DATE_OF_EXCEL: &str = "is a date, which Excel makes of what looks like one, such as 3-1: format the column as text, and type \
+                                 the cell again";
+
 /// How many digits Excel keeps of a number.
 const EXCEL_DIGITS: usize = 15;
 

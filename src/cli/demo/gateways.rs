@@ -31,13 +31,14 @@ const DAY: &str = include_str!("day.yaml");
 const OTHERS: &str = include_str!("others.yaml");
 
 /// What a payment needs at each gateway beside amount and description.
-const NEEDS: [(&str, &str); 3] = [
+const NEEDS: [(&str, &str, &str); 3] = [
     (
         "hipopay",
         "\n      appid: wx0000000000000001\n      openid: \"{{ item.openid }}\"\n      client_ip: \"{{ item.client_ip }}\"",
+        "[]",
     ),
-    ("egms", "\n      platform: WEB"),
-    ("cbtis", ""),
+    ("egms", "\n      platform: WEB", "[openid, client_ip]"),
+    ("cbtis", "", "[openid, client_ip]"),
 ];
 
 /// When the first gateway changes its certificate.
@@ -144,8 +145,12 @@ async fn rotate(sandbox: Arc<FakeWechat>) {
 }
 
 fn workflow() -> String {
-    let others =
-        NEEDS.map(|(gateway, with)| OTHERS.replace("@GATEWAY@", gateway).replace("@WITH@", with));
+    let others = NEEDS.map(|(gateway, with, unused)| {
+        OTHERS
+            .replace("@GATEWAY@", gateway)
+            .replace("@WITH@", with)
+            .replace("@UNUSED@", unused)
+    });
     DAY.replace("@OTHERS@\n", &others.concat())
 }
 

@@ -393,7 +393,7 @@ impl ContractReader {
         let (Some(contract), Some(offer), Some(print), true) =
             (contract, offer, print, wrong.is_empty())
         else {
-            return Err(wrong.join("; "));
+            return Err(self.named(wrong, row.line).join("; "));
         };
         if !self.seen.insert(print) {
             return Err(format!(
@@ -403,12 +403,32 @@ impl ContractReader {
         Ok((NewContract { contract, offer }, self.is_trimmed(row)))
     }
 
+    /// These mistakes, each with the heading and the cell of the value that it begins with.
+    fn named(&self, mut wrong: Vec<String>, line: u64) -> Vec<String> {
+        for reason in &mut wrong {
+            let begins = |name: &str| {
+                let rest = reason.strip_prefix(name);
+                rest.is_some_and(|rest| rest.starts_with([' ', ':']))
+            };
+            let columns = COLUMNS.iter().zip(self.places);
+            let found = columns.filter_map(|(name, place)| Some((*name, place?)));
+            if let Some((name, place)) = found.into_iter().find(|(name, _)| begins(name)) {
+                let place = self.rows.reading().place(name, place, line);
+                reason.insert_str(name.len(), &place);
+            }
+        }
+        wrong
+    }
+
     /// The contract's id.
     fn name(&self, row: &FileRow) -> Result<String, String> {
         let name = text::trimmed(self.cell(row, "contract_id").unwrap_or_default());
         let is_csv = matches!(self.rows.reading().kind, FileKind::Csv(..));
         let said = text::said_to_be_text(name).filter(|_| is_csv);
         let place = self.places[0].unwrap_or_default();
+        if let Some(what) = self.rows.reading().not_as_typed(place, row, name) {
+            return Err(format!("contract_id {what}"));
+        }
         if said.is_none() && self.rows.reading().looks_rounded(place, name) {
             return Err(format!("contract_id {}", text::ROUNDED_NUMBER));
         }

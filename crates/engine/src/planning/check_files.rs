@@ -3,7 +3,7 @@
 
 use payrun_project::workflow::params::RunValues;
 use payrun_project::workflow::render::Renderer;
-use payrun_project::workflow::{ItemSource, source};
+use payrun_project::workflow::{ItemSource, source, unused_columns};
 use payrun_system::errors::chain;
 
 use super::RunRequest;
@@ -17,8 +17,8 @@ pub struct FileFindings {
     pub notes: Vec<String>,
 }
 
-/// What is to be told of the files that are there. One that is not there yet is none of it: whoever
-/// makes it may come later.
+/// What is to be told of the files of a workflow. One that is not there is no mistake: whoever makes
+/// it may come later.
 pub fn check_files(request: &RunRequest) -> FileFindings {
     let run = RunValues::new(
         &request.workflow.name,
@@ -36,10 +36,16 @@ pub fn check_files(request: &RunRequest) -> FileFindings {
             continue;
         };
         if !path.is_file() {
+            let (path, job) = (path.display(), &job.name);
+            findings.notes.push(format!(
+                "{path}, job {job}: the file is not there, so it was not tried; another one: `payrun plan WORKFLOW --input FILE`"
+            ));
             continue;
         }
         let read = source::open(&path, options).map_err(|error| chain(&error));
-        let fits = read.and_then(|rows| {
+        let fits = read.and_then(|mut rows| {
+            let unused = unused_columns(job, rows.columns(), rows.reading());
+            rows.tell_unused(unused);
             let notes = rows.reading().notes().into_iter();
             findings
                 .notes

@@ -49,7 +49,7 @@ use payrun_project::workflow::render::{Renderer, RowNotices, render_constant};
 use payrun_project::workflow::source::{
     self, FileReach, FileReading, FileRow, RowError, SourceError, StagedFile,
 };
-use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow};
+use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow, unused_columns};
 use payrun_yaml::diagnostics::Diagnostics;
 
 /// How many rows are written at a time, which in a SQLite file is a commit: fewer would write the
@@ -488,7 +488,11 @@ impl Engine {
                 job: job.name.clone(),
                 source,
             };
-            let (from, options) = (request.file_of(job, file, &self.config)?, options.clone());
+            let from = request.file_of(job, file, &self.config)?;
+            let mut options = options.clone();
+            if request.inputs.contains_key(&job.name) {
+                options.encoding = request.encoding.or(options.encoding);
+            }
             let (max, ending) = (self.config.input_mib, self.places.ending());
             let opening = tokio::task::spawn_blocking(move || match from {
                 ItemFileOrigin::Copy(staged) => staged.rows(&options, &ending),
@@ -504,7 +508,10 @@ impl Engine {
                     job: job.name.clone(),
                 });
             }
-            staged.insert(job.name.clone(), opened.map_err(failed)?);
+            let mut opened = opened.map_err(failed)?;
+            let unused = unused_columns(job, opened.columns(), opened.reading());
+            opened.tell_unused(unused);
+            staged.insert(job.name.clone(), opened);
         }
         Ok(staged)
     }
@@ -806,7 +813,9 @@ async fn write(
             planned.first.push(item.clone());
         }
     }
-    for refusal in refused.iter().chain(&chunk.refusals) {
+    let mut refusals: Vec<&RejectedRow> = refused.iter().chain(&chunk.refusals).collect();
+    refusals.sort_by_key(|refusal| refusal.line);
+    for refusal in refusals {
         if refusal.alarming {
             tracing::warn!(
                 line = refusal.line,

@@ -13,7 +13,7 @@ use payrun_ledger::{DependentJob, LedgerError};
 use payrun_project::config::Config;
 use payrun_project::workflow::Workflow;
 use payrun_project::workflow::params::bind_params;
-use payrun_project::workflow::source::StagedFile;
+use payrun_project::workflow::source::{StagedFile, TextEncoding};
 
 use super::SHOWN;
 use crate::contracts::day_of;
@@ -39,6 +39,8 @@ pub struct RunRequest {
     pub author: Actor,
     /// Other item files than the workflow's, by job.
     pub inputs: BTreeMap<String, Input>,
+    /// The encoding of those that are not UTF-8; as the workflow says, if none is given.
+    pub encoding: Option<TextEncoding>,
     /// Who names the workflow's item files.
     pub named_by: FileNamer,
     /// Whether to keep the plan.
@@ -87,6 +89,7 @@ impl RunRequest {
             allow_future: false,
             author,
             inputs: BTreeMap::new(),
+            encoding: None,
             named_by: FileNamer::Person,
             commit: true,
             shown: SHOWN,
@@ -113,6 +116,7 @@ impl RunRequest {
             allow_future: true,
             author,
             inputs: BTreeMap::new(),
+            encoding: None,
             named_by: FileNamer::Schedule,
             commit: true,
             shown: SHOWN,
@@ -137,6 +141,7 @@ impl RunRequest {
             // The ledger has who began it.
             author: Actor::payrun(),
             inputs: BTreeMap::new(),
+            encoding: None,
             named_by: FileNamer::Schedule,
             commit: true,
             shown: SHOWN,

@@ -217,6 +217,22 @@ pub struct Expression {
 }
 
 impl Expression {
+    /// Whether it reads a column of the row. One that it writes as `item[…]` is known by its name in
+    /// quotes; where it stands without, any column may be meant.
+    pub(super) fn reads_column(&self, column: &str) -> bool {
+        let is_named =
+            |name: &VariableName| matches!(name, VariableName::Item(name) if name == column);
+        let mut bracketed = self.text.split("item[").skip(1).map(str::trim_start);
+        self.names.iter().any(is_named)
+            || bracketed.any(|rest| match rest.strip_prefix(['"', '\'']) {
+                Some(name) => {
+                    let rest = name.strip_prefix(column);
+                    rest.is_some_and(|rest| rest.starts_with(['"', '\'']))
+                }
+                None => true,
+            })
+    }
+
     /// Compiles an expression and checks what can be checked without values: syntax, names, filters
     /// and tests.
     ///

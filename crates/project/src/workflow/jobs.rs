@@ -9,7 +9,8 @@ use super::searchable::open_templates;
 use super::source::{ColumnAliases, FileOptions, Separator, TextEncoding};
 use super::template::TemplatePart;
 use super::{
-    Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits, Template,
+    Approval, Condition, DaySpan, ItemFileFormat, ItemSource, ItemsSpec, Job, Limits,
+    SearchableColumn, Template,
 };
 use crate::config::{GatewayConfig, GatewayKind, Rate};
 use crate::job_kinds::load::read_policy;
@@ -47,6 +48,14 @@ fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
         Some(age) => kind.within(age),
         None => kind,
     }
+}
+
+/// The texts of a list.
+fn texts_of(node: &YamlNode, name: &str) -> Vec<String> {
+    let list = node.get(name).map_or(&[][..], YamlNode::list);
+    list.iter()
+        .filter_map(|one| one.text().map(str::to_owned))
+        .collect()
 }
 
 /// Says which columns of a file a job uses, and which of them hold personal data.
@@ -141,6 +150,8 @@ impl<'a> Compiler<'a> {
             options.used.extend(searchable);
             options.used.sort();
             options.used.dedup();
+            self.check_optional(node, options, &items.searchable);
+            self.check_unused(node, options);
         }
         Some(Job {
             name: entry.key.clone(),
@@ -218,6 +229,8 @@ impl<'a> Compiler<'a> {
             ("header", "file"),
             ("hidden", "file"),
             ("columns", "file"),
+            ("optional", "file"),
+            ("unused", "file"),
             ("searchable", "file"),
             ("state", "from"),
             ("until", "days or window"),
@@ -308,8 +321,59 @@ impl<'a> Compiler<'a> {
                 .map_or_else(Vec::new, |node| self.aliases(node)),
             used: Vec::new(),
             personal: None,
+            optional: texts_of(node, "optional"),
+            unused: texts_of(node, "unused"),
         };
         Some(ItemSource::File { file, options })
+    }
+
+    /// A column that a file may lack is one that the job uses, and not to find its items by.
+    fn check_optional(
+        &mut self,
+        job: &YamlNode,
+        options: &FileOptions,
+        searchable: &[SearchableColumn],
+    ) {
+        let Some(optional) = job.get("items").and_then(|items| items.get("optional")) else {
+            return;
+        };
+        for given in optional.list() {
+            let Some(name) = given.text() else { continue };
+            if !options.used.iter().any(|used| used == name) {
+                let message = format!("this job uses no column {}", shown(name));
+                let names = options.used.iter().map(String::as_str);
+                let diagnostic = self.source.diagnostic(given.at, message);
+                self.push(diagnostic.nearest(name, names));
+            } else if searchable.iter().any(|column| column.name == name) {
+                let message = format!(
+                    "the column {} is searchable: no file may lack it",
+                    shown(name)
+                );
+                self.refuse(given.at, message);
+            }
+        }
+    }
+
+    /// A column that is used cannot be said to be unused.
+    fn check_unused(&mut self, job: &YamlNode, options: &FileOptions) {
+        let Some(unused) = job.get("items").and_then(|items| items.get("unused")) else {
+            return;
+        };
+        let is_called = |column: &String, name: &str| {
+            let mut aliases = options
+                .aliases
+                .iter()
+                .filter(|alias| alias.column == *column);
+            folded(column) == folded(name)
+                || aliases.any(|alias| alias.names.iter().any(|one| folded(one) == folded(name)))
+        };
+        for given in unused.list() {
+            let Some(name) = given.text() else { continue };
+            if let Some(column) = options.used.iter().find(|column| is_called(column, name)) {
+                let message = format!("the column {} is used by this job", shown(column));
+                self.refuse(given.at, message);
+            }
+        }
     }
 
     /// What columns may be called in the file. A name that is given for two columns tells neither.

@@ -34,8 +34,10 @@ mod searchable;
 pub mod source;
 mod spec;
 pub mod template;
+mod unused_columns;
 
 pub use template::{Condition, FilePlace, Template};
+pub use unused_columns::unused_columns;
 
 /// A workflow file that may be planned.
 #[derive(Debug)]

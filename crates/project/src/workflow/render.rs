@@ -20,6 +20,7 @@ use super::expression::{self, Expression, RUN_FIELDS, VariableName, scope};
 use super::params::RunValues;
 use super::source::{ColumnAliases, FileKind, FileReading, FileRow};
 use super::template::{Template, TemplatePart};
+use super::unused_columns::{UnreadField, says_the_same, unread_fields};
 use super::{ItemSource, Job};
 use crate::job_kinds::{FieldKind, InputField};
 use payrun_domain::identity_card;
@@ -28,7 +29,7 @@ use payrun_domain::money::{Amount, decimal_text, parse_minor};
 use payrun_domain::text;
 use payrun_yaml::diagnostics::Diagnostics;
 
-use builder::{RendererBuilder, columns_of, written_name};
+use builder::{RendererBuilder, columns_of};
 use money_fields::{amount_of, check_decimals};
 pub use row_notices::{MoneyExample, RowNotices, TrimmedColumn};
 
@@ -94,6 +95,8 @@ impl std::fmt::Debug for PersonalValues {
 pub struct Renderer<'a> {
     job: &'a Job,
     columns: Arc<[String]>,
+    /// Those that the file may lack.
+    optional: &'a [String],
     params: Value,
     run: Value,
     /// The run's.
@@ -110,6 +113,10 @@ pub struct Renderer<'a> {
     names: Vec<usize>,
     /// The columns of numbers of identity cards.
     cards: Vec<usize>,
+    /// Those of both that fill nothing but ids: no date and no number is meant there.
+    ids: Vec<usize>,
+    /// The columns of a file that are called like a field, and that nothing reads.
+    unread: Vec<UnreadField<'a>>,
     /// How the file was understood, where the rows are those of one.
     reading: Option<FileReading>,
     condition: Option<ExclusionFilter<'a>>,
@@ -134,6 +141,9 @@ impl WrongNames {
     }
 }
 
+/// The longest value that a reason shows.
+const TOLD_MAX: usize = 40;
+
 /// How many mistakes of a row are told.
 const MISTAKES_MAX: usize = 12;
 
@@ -155,9 +165,6 @@ struct FieldPlan<'a> {
     plan: Plan<'a>,
     /// The columns that it uses.
     columns: Vec<usize>,
-    /// How the file calls the one column that it is made of, where that is another name than the
-    /// field's.
-    written: Option<String>,
 }
 
 /// A row and, once an expression needs it, its variables.
@@ -178,11 +185,12 @@ impl<'a> Renderer<'a> {
         run: &RunValues,
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
-        let aliases: &[ColumnAliases] = if let ItemSource::File { options, .. } = &job.items.source
-        {
-            &options.aliases
-        } else {
-            &[]
+        let (aliases, optional): (&[ColumnAliases], &[String]) = match &job.items.source {
+            ItemSource::File { options, .. } => (&options.aliases, &options.optional),
+            ItemSource::Job { .. }
+            | ItemSource::Contracts
+            | ItemSource::Days(_)
+            | ItemSource::Window(_) => (&[], &[]),
         };
         let mut preparing = RendererBuilder {
             columns,
@@ -192,6 +200,7 @@ impl<'a> Renderer<'a> {
             missing: BTreeSet::new(),
             reading,
             aliases,
+            optional,
         };
         let named = job
             .with
@@ -228,18 +237,28 @@ impl<'a> Renderer<'a> {
                 fields.push(FieldPlan {
                     field,
                     plan: preparing.plan(template),
-                    written: written_name(name, &used, reading),
                     columns: used,
                 });
             }
         }
         let card = job.kind.identity_card.as_ref().map(|card| &card.number);
-        let cards = fields
+        let cards: Vec<usize> = fields
             .iter()
             .filter(|one| card == Some(&one.field.name))
             .flat_map(|one| one.columns.clone())
             .filter(|column| !names.contains(column))
             .collect();
+        let has_text = |column: &usize| {
+            let mut filled = fields.iter().filter(|one| one.columns.contains(column));
+            filled.all(|one| matches!(one.field.kind, FieldKind::Text { .. }))
+        };
+        let ids = names
+            .iter()
+            .chain(&cards)
+            .copied()
+            .filter(has_text)
+            .collect();
+        let unread = reading.map(|reading| unread_fields(job, columns, reading));
         if let Some(condition) = &job.items.condition {
             for column in condition.item_columns() {
                 preparing.miss(column, |message| condition.diagnostic(message));
@@ -256,6 +275,7 @@ impl<'a> Renderer<'a> {
         found.or_value(Some(Self {
             job,
             columns: columns.into(),
+            optional,
             params: params_value(params),
             run: run_value(run),
             date: run.date.clone(),
@@ -265,6 +285,8 @@ impl<'a> Renderer<'a> {
             open: !job.kind.fields.iter().any(|field| field.sensitive),
             names,
             cards,
+            ids,
+            unread: unread.unwrap_or_default(),
             reading: reading.cloned(),
             condition: job
                 .items
@@ -295,7 +317,11 @@ impl<'a> Renderer<'a> {
             if name.len() != cell.len() {
                 trimmed.push(*index);
             }
-            let column = || self.column(*index);
+            let column = || self.column(*index, row.line);
+            if let Some(what) = self.not_as_typed(*index, row, name) {
+                wrong.add(*index, format!("{} {what}", column()));
+                continue;
+            }
             match text::said_to_be_text(name).filter(|_| self.is_csv()) {
                 Some(said) => name = said,
                 None if self.looks_rounded(*index, name) => {
@@ -334,6 +360,73 @@ impl<'a> Renderer<'a> {
         (Cow::Owned(FileRow::of(row.line, &cells)), wrong)
     }
 
+    /// What Excel has made of an id that was typed into a cell: a date, or a number without the zeros
+    /// before it.
+    fn not_as_typed(&self, index: usize, row: &FileRow, name: &str) -> Option<&'static str> {
+        if name.is_empty() || !self.ids.contains(&index) {
+            return None;
+        }
+        self.reading.as_ref()?.not_as_typed(index, row, name)
+    }
+
+    /// What is wrong with a cell that is filled in, called like a field, and read by nothing: it says
+    /// something else than what is sent.
+    fn unread_cell(
+        &self,
+        one: &UnreadField<'_>,
+        row: &FileRow,
+        values: &FieldValues<'_>,
+    ) -> Option<String> {
+        let cell = text::trimmed(row.get(one.column)?);
+        let (field, sent) = (one.field, find(values, &one.field.name));
+        if cell.is_empty() || sent.is_some_and(|sent| says_the_same(field, cell, sent)) {
+            return None;
+        }
+        let reading = self.reading.as_ref()?;
+        let (heading, name) = (&reading.header[one.column], &field.name);
+        let heading = text::shown(heading);
+        let place = reading.cell(one.column, row.line);
+        let place = place
+            .map(|cell| format!(" (cell {cell})"))
+            .unwrap_or_default();
+        let is_short = |text: &&str| !field.sensitive && text.chars().count() <= TOLD_MAX;
+        let says = Some(cell).filter(is_short);
+        let says = says.map(|cell| format!(" and says {}", text::shown(cell)));
+        let sends = sent.filter(is_short).map_or_else(
+            || {
+                if sent.is_some() {
+                    "something else".to_owned()
+                } else {
+                    format!("no {name}")
+                }
+            },
+            text::shown,
+        );
+        let begin = format!(
+            "the column \"{heading}\"{place} is called like the field {name}{}, and the workflow does not read it: it sends {sends}",
+            says.unwrap_or_default()
+        );
+        let not_meant =
+            format!("say that the column is not meant (unused: [{heading}] beside file:)");
+        Some(match &field.refused {
+            Some(why) => format!(
+                "{begin}, and {name} may not be given: {why}; empty the cell, or {not_meant}"
+            ),
+            None => {
+                let column = &self.columns[one.column];
+                let alias = if text::folded(column) == text::folded(name) {
+                    String::new()
+                } else {
+                    format!("columns: {{ {name}: {heading} }} beside file:, and ")
+                };
+                format!(
+                    "{begin}; take it from the row ({alias}{name}: \"{{{{ item.{name} }}}}\" under with:), write into the cell what is \
+                     sent, or {not_meant}"
+                )
+            }
+        })
+    }
+
     /// Whether the rows are those of a CSV file.
     fn is_csv(&self) -> bool {
         self.reading
@@ -364,19 +457,19 @@ impl<'a> Renderer<'a> {
     }
 
     /// A column as a message names it: as the workflow does, and as the file does where that is
-    /// another name.
-    fn column(&self, index: usize) -> String {
+    /// another name, with the cell where there is a sheet.
+    fn column(&self, index: usize, line: u64) -> String {
         let name = &self.columns[index];
-        let written = self
-            .reading
-            .as_ref()
-            .and_then(|reading| reading.header.get(index));
-        match written {
-            Some(written) if text::folded(written) != text::folded(name) => {
-                format!("{name} (column \"{}\")", text::shown(written))
-            }
-            Some(_) | None => name.clone(),
-        }
+        format!("{name}{}", self.place(name, &[index], line))
+    }
+
+    /// Where in the file the value of a field stands that is made of these columns, in brackets: the
+    /// heading where it is not the field's name, and the cell where there is a sheet.
+    fn place(&self, name: &str, columns: &[usize], line: u64) -> String {
+        let ([only], Some(reading)) = (columns, &self.reading) else {
+            return String::new();
+        };
+        reading.place(name, *only, line)
     }
 
     /// A value without what spreadsheets leave around it, where nothing else can be meant.
@@ -398,18 +491,16 @@ impl<'a> Renderer<'a> {
         digits.map_or(value, Cow::Owned)
     }
 
-    /// Says of each of these mistakes of one field which column of the file it is in, where that has
-    /// another name than the field.
-    fn name_columns(&self, reasons: &mut [String], is_meant: impl Fn(&str) -> bool) {
+    /// Says of each of these mistakes of a field where in the file its value stands.
+    fn name_columns(&self, reasons: &mut [String], line: u64) {
         for reason in reasons {
             let begins = |one: &&FieldPlan<'_>| {
                 let rest = reason.strip_prefix(one.field.name.as_str());
-                rest.is_some_and(|rest| rest.starts_with([' ', ':']) && is_meant(rest))
+                rest.is_some_and(|rest| rest.starts_with([' ', ':']))
             };
-            let found = self.fields.iter().find(begins);
-            if let Some((one, written)) = found.and_then(|one| Some((one, one.written.as_ref()?))) {
-                let end = one.field.name.len();
-                reason.insert_str(end, &format!(" (column \"{}\")", text::shown(written)));
+            if let Some(one) = self.fields.iter().find(begins) {
+                let name = &one.field.name;
+                reason.insert_str(name.len(), &self.place(name, &one.columns, line));
             }
         }
     }
@@ -455,9 +546,12 @@ impl<'a> Renderer<'a> {
                 Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
             }
         }
-        self.name_columns(&mut reasons[wrong_names..], |_| true);
+        self.name_columns(&mut reasons[wrong_names..], row.line);
+        let unread = self.unread.iter();
+        reasons.extend(unread.filter_map(|one| self.unread_cell(one, &row, &values)));
+        let checked = reasons.len();
         self.write_card(&mut values, row.line);
-        self.check_groups(&values, &mut reasons);
+        self.check_groups(&values, row.line, &mut reasons);
         self.check_together(&values, &mut reasons);
         reasons.extend(self.job.kind.broken_rules(|name| find(&values, name)));
         let amount = amount_of(&values, &mut reasons);
@@ -479,7 +573,7 @@ impl<'a> Renderer<'a> {
             key.map(|key| (key, order_number))
         };
         let Some((key, order_number)) = named.filter(|_| reasons.is_empty()) else {
-            self.name_columns(&mut reasons, |rest| rest.starts_with(':'));
+            self.name_columns(&mut reasons[checked..], row.line);
             return Err(shortened(reasons));
         };
         self.note_money(row.line, amount, &values);
@@ -686,16 +780,27 @@ impl<'a> Renderer<'a> {
             .join("/")
     }
 
-    fn check_groups(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
+    fn check_groups(
+        &self,
+        values: &[(&InputField, Cow<'_, str>)],
+        line: u64,
+        reasons: &mut Vec<String>,
+    ) {
         for group in &self.job.kind.one_of {
             let given = group
                 .iter()
                 .filter(|name| find(values, name).is_some())
                 .count();
             if given != 1 {
+                let named = |name: &String| {
+                    let one = self.fields.iter().find(|one| one.field.name == *name);
+                    let place = one.map(|one| self.place(name, &one.columns, line));
+                    format!("{name}{}", place.unwrap_or_default())
+                };
+                let names: Vec<String> = group.iter().map(named).collect();
                 reasons.push(format!(
                     "exactly one of {} must be given, not {given}",
-                    group.join(", ")
+                    names.join(", ")
                 ));
             }
         }
@@ -892,6 +997,7 @@ impl<'a> Renderer<'a> {
             let cells = variables.row.iter().map(expression::text).collect();
             let item = Value::from_object(ItemValues {
                 columns: Arc::clone(&self.columns),
+                optional: self.optional.to_vec(),
                 cells,
             });
             scope(item, self.params.clone(), self.run.clone())
@@ -958,6 +1064,7 @@ fn run_value(run: &RunValues) -> Value {
 #[derive(Debug)]
 struct ItemValues {
     columns: Arc<[String]>,
+    optional: Vec<String>,
     cells: Vec<Value>,
 }
 
@@ -967,8 +1074,14 @@ impl Object for ItemValues {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let index = self.columns.iter().position(|column| column == key)?;
-        self.cells.get(index).cloned()
+        match self.columns.iter().position(|column| column == key) {
+            Some(index) => self.cells.get(index).cloned(),
+            None => self
+                .optional
+                .iter()
+                .any(|column| column == key)
+                .then(|| expression::text("")),
+        }
     }
 }
 

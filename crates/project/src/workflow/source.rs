@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ItemFileFormat;
@@ -17,6 +18,7 @@ use payrun_domain::text::{inert, shown};
 use payrun_system::regular_file;
 use payrun_yaml::diagnostics::nearest_name;
 
+mod cell_forms;
 mod csv_rows;
 mod encoding;
 mod file_options;
@@ -48,12 +50,15 @@ const ROW_MAX: usize = 1024 * 1024;
 const COLUMNS_MAX: usize = 1_000;
 
 /// One row: a text for each column.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FileRow {
     /// The line it begins on, or its row in the sheet, from 1.
     pub line: u64,
     text: String,
     ends: Vec<usize>,
+    /// The columns whose cells of a sheet are dates, and those whose cells are numbers.
+    dates: Vec<usize>,
+    numbers: Vec<usize>,
 }
 
 impl FileRow {
@@ -72,6 +77,16 @@ impl FileRow {
         let end = *self.ends.get(index)?;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         self.text.get(start..end)
+    }
+
+    /// Whether the cell of a sheet is a date, whatever was typed there.
+    pub fn is_date(&self, index: usize) -> bool {
+        self.dates.contains(&index)
+    }
+
+    /// Whether the cell of a sheet is a number and no text.
+    pub fn is_number(&self, index: usize) -> bool {
+        self.numbers.contains(&index)
     }
 
     /// All texts in the order of the columns.
@@ -95,6 +110,8 @@ impl FileRow {
     fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
+        self.dates.clear();
+        self.numbers.clear();
     }
 
     fn push(&mut self, cell: &str) {
@@ -193,6 +210,9 @@ pub enum SourceError {
 /// The column of the reasons in a file of rejected rows that payrun gave out.
 pub const REASON: &str = "payrun_reason";
 
+/// The column of the lines in the first file there.
+pub const LINE: &str = "payrun_line";
+
 /// The rows of a file.
 pub struct FileRows {
     columns: Vec<String>,
@@ -262,8 +282,10 @@ fn rows_of(
             }
             let kind = FileKind::Xlsx(rows.sheet().to_owned());
             let other_sheets = rows.other_sheets().to_vec();
+            let forms = rows.forms();
             let mut rows = FileRows::of(header, kind, FormatRows::Xlsx(Box::new(rows)));
             rows.reading.other_sheets = other_sheets;
+            rows.reading.forms = forms;
             Ok(rows)
         }
     }
@@ -351,7 +373,8 @@ fn doubt(
 }
 
 /// Where the encoding is said.
-const BESIDE: &str = "beside file: (contracts import: --encoding; POST /api/v1/files: &encoding=)";
+const BESIDE: &str =
+    "beside file: (--input and contracts import: --encoding; POST /api/v1/files: &encoding=)";
 
 fn json_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRows, SourceError> {
     let (file, encoding) = decoded(file, path, options)?;
@@ -453,7 +476,9 @@ impl FileRows {
                 header_line: header.line,
                 header: header.as_written,
                 other_sheets: Vec::new(),
+                unused: Vec::new(),
                 whole_numbers: Vec::new(),
+                forms: Vec::new(),
                 sample: None,
                 doubt: None,
             },
@@ -465,6 +490,11 @@ impl FileRows {
     /// How the file was understood.
     pub fn reading(&self) -> &FileReading {
         &self.reading
+    }
+
+    /// Says which columns whoever reads the file makes nothing of.
+    pub fn tell_unused(&mut self, unused: Vec<String>) {
+        self.reading.unused = unused;
     }
 
     /// The names of the columns, as the workflow has them.
@@ -480,12 +510,12 @@ impl FileRows {
         }
         row.clear();
         let read = match &mut self.rows {
-            FormatRows::Csv(rows) => rows.read(row, &self.columns),
+            FormatRows::Csv(rows) => rows.read(row, &self.reading.header),
             FormatRows::JsonLines(rows) => rows.read(row, &self.reading.header),
-            FormatRows::Xlsx(rows) => rows.read(row, &self.columns),
+            FormatRows::Xlsx(rows) => rows.read(row, &self.reading.header),
         };
         let mut read = read;
-        if let Err(wrong) = without_nul(row, &self.columns) {
+        if let Err(wrong) = without_nul(row, &self.reading.header) {
             row.clear();
             read = read.map(|read| read.and(Err(wrong)));
         }

@@ -75,7 +75,7 @@ static PARAM: [FieldSpec; 3] = [
 /// The states whose items another job may take.
 const STATES: ValueShape = ValueShape::Word(&["succeeded", "failed", "needs_review", "cancelled"]);
 
-static ITEMS: [FieldSpec; 17] = [
+static ITEMS: [FieldSpec; 19] = [
     FieldSpec::optional(
         "file",
         ValueShape::Template,
@@ -118,6 +118,17 @@ static ITEMS: [FieldSpec; 17] = [
             ValueShape::List(&ValueShape::Text),
         ])),
         "By column: what it may be called in the file, such as out_trade_no: [订单号, Order No.]. Case, width and blanks around do not count.",
+    ),
+    FieldSpec::optional(
+        "optional",
+        ValueShape::List(&ValueShape::Text),
+        "Columns that a file may lack, such as [cert_type]: their values are empty then.",
+    ),
+    FieldSpec::optional(
+        "unused",
+        ValueShape::List(&ValueShape::Text),
+        "Columns of the file that are not meant, though they are called like a field of the job kind, such as [币种]. Any other column \
+         that is called so and says something else than what is sent refuses its rows.",
     ),
     FieldSpec::optional(
         "from",

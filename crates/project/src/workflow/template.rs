@@ -131,6 +131,17 @@ impl Template {
             )
     }
 
+    /// Whether it reads a column of the row.
+    pub(super) fn reads_column(&self, column: &str) -> bool {
+        self.parts.iter().any(|part| match part {
+            TemplatePart::Text(_) => false,
+            TemplatePart::Name(name) => {
+                matches!(name, VariableName::Item(name) if name == column)
+            }
+            TemplatePart::Expression(expression) => expression.reads_column(column),
+        })
+    }
+
     /// Everything it refers to.
     pub fn names(&self) -> impl Iterator<Item = &VariableName> {
         self.parts.iter().flat_map(|part| match part {

@@ -27,6 +27,8 @@ pub(super) struct RendererBuilder<'a> {
     pub(super) reading: Option<&'a FileReading>,
     /// What else the columns may be called in it.
     pub(super) aliases: &'a [ColumnAliases],
+    /// Those that the file may lack.
+    pub(super) optional: &'a [String],
 }
 
 /// What a file's header says, and what to do where a column is missing.
@@ -78,7 +80,8 @@ impl RendererBuilder<'_> {
 
     /// Tells of a column that is not there, once however often it is used.
     pub(super) fn miss(&mut self, column: &str, at: impl Fn(String) -> Diagnostic) {
-        let is_known = self.columns.iter().any(|known| known == column);
+        let mut known = self.columns.iter().chain(self.optional);
+        let is_known = known.any(|known| known == column);
         if !is_known && self.missing.insert(column.to_owned()) {
             let diagnostic = at(self.no_column(column));
             let is_first = self.missing.len() == 1;
@@ -129,17 +132,6 @@ impl RendererBuilder<'_> {
             ),
         }
     }
-}
-
-/// How the file calls the one column that a field is made of, where that is another name.
-pub(super) fn written_name(
-    field: &str,
-    used: &[usize],
-    reading: Option<&FileReading>,
-) -> Option<String> {
-    let [only] = used else { return None };
-    let written = reading?.header.get(*only)?;
-    (text::folded(written) != text::folded(field)).then(|| written.clone())
 }
 
 /// Where the columns stand that a template uses.

@@ -174,6 +174,7 @@ impl CsvRows {
                     _ => "commas",
                 }
             );
+            self.push_as_one(row);
             return Some(Err(RowError::at(line, reason)));
         }
         for (index, column) in columns.iter().enumerate() {
@@ -189,6 +190,14 @@ impl CsvRows {
             }
         }
         Some(Ok(()))
+    }
+
+    /// The whole record as one value, for whoever is to mend it: which value belongs to which column
+    /// is not known.
+    fn push_as_one(&self, row: &mut FileRow) {
+        let cells = (0..self.record.len()).map(|index| String::from_utf8_lossy(self.cell(index)));
+        let cells: Vec<_> = cells.collect();
+        row.push(&cells.join(char::from(self.separator).encode_utf8(&mut [0; 4])));
     }
 
     /// The next record that is not an empty line; the line it begins on.

@@ -4,8 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::cell_forms::CellForms;
+use super::xlsx::column_letters;
+use super::{FileRow, REASON};
 use crate::workflow::ItemFileFormat;
-use payrun_domain::text::{is_rounded_number, shown};
+use payrun_domain::text::{DATE_OF_EXCEL, folded, is_date_of_excel, is_rounded_number, shown};
 
 /// How an item file is to be read. What is not said is found out, and what cannot be found out
 /// without a guess refuses the file.
@@ -28,6 +31,10 @@ pub struct FileOptions {
     /// Those of them that hold personal data, which no message may show; none: it is not known
     /// which.
     pub personal: Option<Vec<String>>,
+    /// Those of them that a file may lack: their values are empty then.
+    pub optional: Vec<String>,
+    /// The columns that are not meant though they are called like a field.
+    pub unused: Vec<String>,
 }
 
 impl FileOptions {
@@ -148,6 +155,9 @@ impl Separator {
     }
 }
 
+/// How many columns that are not used a note names.
+const UNUSED_NAMED: usize = 30;
+
 /// From how many digits on three zeros or more stand where Excel rounds.
 const SURELY_ROUNDED: usize = 18;
 
@@ -168,10 +178,16 @@ pub struct FileReading {
     /// Sheets of the workbook that are not read although nobody said which one is meant.
     #[serde(default)]
     pub other_sheets: Vec<String>,
+    /// Columns of which nothing is made, as they stand there.
+    #[serde(default)]
+    pub unused: Vec<String>,
     /// Columns of a CSV file, from 0, that have long numbers of which Excel has not made the end
     /// zeros. They are not kept.
     #[serde(skip)]
     pub whole_numbers: Vec<usize>,
+    /// Of a sheet: what the cells of each column are. It is not kept.
+    #[serde(skip)]
+    pub forms: Vec<CellForms>,
     /// Of a text that is not UTF-8: what it reads, for a person to see whether its encoding is the
     /// one that was said. It is not kept.
     #[serde(skip)]
@@ -223,7 +239,49 @@ impl FileReading {
     /// in one or two zeros the others of the column tell.
     pub fn looks_rounded(&self, column: usize, id: &str) -> bool {
         let can_be_chance = || id.len() < SURELY_ROUNDED && self.whole_numbers.contains(&column);
-        matches!(self.kind, FileKind::Csv(..)) && is_rounded_number(id) && !can_be_chance()
+        let may_be = matches!(self.kind, FileKind::Csv(..)) || self.was_given_out();
+        may_be && is_rounded_number(id) && !can_be_chance()
+    }
+
+    /// Whether payrun gave the file out, with the rows that are to be mended: as texts, and what
+    /// Excel had made of them too.
+    fn was_given_out(&self) -> bool {
+        self.header.iter().any(|name| name == REASON)
+    }
+
+    /// What Excel has made of an id that was typed into a cell: a date, or a number that may have
+    /// lost the zeros before it.
+    pub fn not_as_typed(&self, column: usize, row: &FileRow, id: &str) -> Option<&'static str> {
+        let is_csv = matches!(self.kind, FileKind::Csv(..));
+        if row.is_date(column) || (is_csv && is_date_of_excel(id)) {
+            return Some(DATE_OF_EXCEL);
+        }
+        let forms = self.forms.get(column).filter(|_| row.is_number(column))?;
+        forms.doubt(id, self.header_line)
+    }
+
+    /// Where a value of this name stands, in brackets: the heading where it is another name, and the
+    /// cell where there is a sheet.
+    pub fn place(&self, name: &str, column: usize, line: u64) -> String {
+        let heading = self.header.get(column);
+        let heading = heading
+            .filter(|heading| folded(heading) != folded(name))
+            .map(|heading| format!("column \"{}\"", shown(heading)));
+        let cell = self.cell(column, line).map(|cell| format!("cell {cell}"));
+        let told: Vec<String> = heading.into_iter().chain(cell).collect();
+        if told.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", told.join(", "))
+        }
+    }
+
+    /// A cell as Excel names it, such as `Sheet1!B7`; none where there is no sheet.
+    pub fn cell(&self, column: usize, line: u64) -> Option<String> {
+        match &self.kind {
+            FileKind::Xlsx(sheet) => Some(cell_name(sheet, column, line)),
+            FileKind::Csv(..) | FileKind::JsonLines(_) => None,
+        }
     }
 
     /// The encoding of its text, where it has one.
@@ -234,7 +292,22 @@ impl FileReading {
         }
     }
 
-    /// What a person should look at: what the text reads, and whether that is doubtful.
+    /// Which columns nothing is made of.
+    fn unused_told(&self) -> Option<String> {
+        let mut names: Vec<String> = self
+            .unused
+            .iter()
+            .take(UNUSED_NAMED)
+            .map(|name| shown(name))
+            .collect();
+        if self.unused.len() > names.len() {
+            names.push(format!("and {} more", self.unused.len() - names.len()));
+        }
+        (!names.is_empty()).then(|| format!("columns not used: {}", names.join(", ")))
+    }
+
+    /// What a person should look at: what the text reads, whether that is doubtful, and which columns
+    /// are not used.
     pub fn notes(&self) -> Vec<String> {
         let name = self.encoding().map_or("", TextEncoding::name);
         let sample = self
@@ -245,7 +318,21 @@ impl FileReading {
             .doubt
             .as_ref()
             .map(|doubt| format!("look at this: {doubt}"));
-        sample.into_iter().chain(doubt).collect()
+        sample
+            .into_iter()
+            .chain(doubt)
+            .chain(self.unused_told())
+            .collect()
+    }
+}
+
+/// A cell of a sheet as Excel names it.
+pub(super) fn cell_name(sheet: &str, column: usize, line: u64) -> String {
+    let letters = column_letters(column);
+    if sheet.chars().all(char::is_alphanumeric) {
+        format!("{sheet}!{letters}{line}")
+    } else {
+        format!("'{}'!{letters}{line}", shown(sheet))
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn find(
         if options.used.is_empty() && (filled > 1 || cells.len() == 1) {
             return header(cells, line, options);
         }
-        let is_row = !options.used.is_empty() && filled >= options.used.len();
+        let is_row = !options.used.is_empty() && filled >= needed(options).count();
         let has = how_many(&cells, options);
         if has > nearest.as_ref().map_or(0, |(most, _)| *most) {
             nearest = Some((has, (cells, line)));
@@ -131,14 +131,20 @@ pub(super) fn index_of(cells: &[String], column: &str, options: &FileOptions) ->
 
 /// Whether these cells name every column that is used.
 pub(super) fn has_all(cells: &[String], options: &FileOptions) -> bool {
-    !options.used.is_empty() && how_many(cells, options) == options.used.len()
+    !options.used.is_empty() && how_many(cells, options) == needed(options).count()
 }
 
-/// How many of the columns that are used these cells name.
+/// The columns that are used, and that a file may not lack.
+fn needed(options: &FileOptions) -> impl Iterator<Item = &String> {
+    let used = options.used.iter();
+    used.filter(|used| !options.optional.contains(used))
+}
+
+/// How many of the columns that a file may not lack these cells name.
 fn how_many(cells: &[String], options: &FileOptions) -> usize {
     let cells: Vec<String> = cells.iter().map(|cell| trimmed(cell).to_owned()).collect();
     let is_there = |used: &&String| matches!(place(&cells, used, options), ColumnMatch::At(_));
-    options.used.iter().filter(is_there).count()
+    needed(options).filter(is_there).count()
 }
 
 enum ColumnMatch {

@@ -16,14 +16,18 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use super::cell_forms::CellForms;
+use super::file_options::cell_name;
 use super::header::Header;
 use super::read_cancellation::locked;
 use super::{FileOptions, FileRow, ROW_MAX, ReadCancellation, RowError, SourceError};
 use layout::SheetLayout;
+pub(super) use layout::column_letters;
 use payrun_domain::text::shown;
 
 mod cell;
 pub(super) mod child_process;
+mod forms;
 mod layout;
 mod limits;
 mod number_format;
@@ -71,10 +75,10 @@ enum XlsxMessage {
     Layout(SheetLayout),
     /// There is none, or it is no workbook.
     Refused(String),
-    /// Its line, the texts of its cells one behind the other, and where each of them ends.
-    Row(u64, String, Vec<usize>),
-    /// The line of a row with the first cells that cannot be text, and the row without them.
-    Wrong(u64, Vec<BadCell>, String, Vec<usize>),
+    /// A row.
+    Row(FileRow),
+    /// A row with the first cells that are no text to be taken, and what stands there for a person.
+    Wrong(Vec<BadCell>, FileRow),
     /// Nothing can be read from this line on.
     Broken(u64),
     /// There are no more rows.
@@ -158,6 +162,11 @@ impl Xlsx {
         &self.layout.other_sheets
     }
 
+    /// What the cells of each column are.
+    pub(super) fn forms(&mut self) -> Vec<CellForms> {
+        std::mem::take(&mut self.layout.forms)
+    }
+
     /// Refuses a sheet that shows a person something else than what is read.
     pub(super) fn check_layout(
         &self,
@@ -183,10 +192,10 @@ impl Xlsx {
             return Some(Err(error));
         }
         if row.ends.len() > columns.len() {
-            let last = row.ends.len();
+            let cell = cell_name(self.sheet(), row.ends.len() - 1, row.line);
             return Some(Err(RowError::at(
                 row.line,
-                format!("there is a value in column {last}, which has no name in the header"),
+                format!("there is a value in cell {cell}, whose column has no name in the header"),
             )));
         }
         (row.ends.len()..columns.len()).for_each(|_| row.push(""));
@@ -195,16 +204,17 @@ impl Xlsx {
 
     fn next(&mut self, row: &mut FileRow, columns: &[String]) -> Option<Result<(), RowError>> {
         match self.hear() {
-            Some(XlsxMessage::Row(line, text, ends)) => {
-                self.at = line;
-                *row = FileRow { line, text, ends };
+            Some(XlsxMessage::Row(read)) => {
+                self.at = read.line;
+                *row = read;
                 Some(Ok(()))
             }
-            Some(XlsxMessage::Wrong(line, wrong, text, ends)) => {
-                self.at = line;
-                *row = FileRow { line, text, ends };
-                let reasons: Vec<String> = wrong.iter().map(|cell| cell.named(columns)).collect();
-                Some(Err(RowError::at(line, reasons.join("; "))))
+            Some(XlsxMessage::Wrong(wrong, read)) => {
+                self.at = read.line;
+                *row = read;
+                let named = |cell: &BadCell| cell.named(columns, self.sheet(), self.at);
+                let reasons: Vec<String> = wrong.iter().map(named).collect();
+                Some(Err(RowError::at(self.at, reasons.join("; "))))
             }
             Some(XlsxMessage::End) => None,
             Some(XlsxMessage::Broken(line)) => Some(Err(broken(line))),
@@ -251,12 +261,13 @@ impl Drop for Xlsx {
 }
 
 impl BadCell {
-    fn named(&self, columns: &[String]) -> String {
-        let name = columns
-            .get(self.column)
-            .map(|name| format!("\"{}\"", shown(name)));
-        let name = name.unwrap_or_else(|| self.column.saturating_add(1).to_string());
-        format!("the value of column {name} {}", self.reason)
+    fn named(&self, columns: &[String], sheet: &str, line: u64) -> String {
+        let cell = cell_name(sheet, self.column, line);
+        let name = match columns.get(self.column) {
+            Some(name) => format!("column \"{}\" (cell {cell})", shown(name)),
+            None => format!("cell {cell}"),
+        };
+        format!("the value of {name} {}", self.reason)
     }
 }
 

@@ -31,6 +31,21 @@ pub(super) fn text<'a>(value: &'a DataRef<'_>, format: &str) -> Result<Cow<'a, s
     }
 }
 
+/// What stands in a cell that is refused, for a person who is to mend it: never what would be taken
+/// for the value that the cell does not say.
+pub(super) fn as_seen(value: &DataRef<'_>, format: &str) -> String {
+    match value {
+        DataRef::Int(value) => number_format::as_seen(&value.to_string(), format),
+        DataRef::Float(value) => number_format::as_seen(&value.to_string(), format),
+        DataRef::DateTime(value) => value.as_f64().to_string(),
+        DataRef::DurationIso(text) => text.clone(),
+        DataRef::Error(error) => error.to_string(),
+        DataRef::String(text) | DataRef::DateTimeIso(text) => text.clone(),
+        DataRef::SharedString(text) => (*text).to_owned(),
+        DataRef::Bool(_) | DataRef::Empty => String::new(),
+    }
+}
+
 const DURATION: &str = "is a duration; format the column as text";
 
 /// A number as its format shows it.

@@ -9,6 +9,7 @@ use quick_xml::{Reader, XmlVersion};
 use serde::{Deserialize, Serialize};
 use zip::ZipArchive;
 
+use super::super::cell_forms::CellForms;
 use super::super::header::Header;
 use super::NO_WORKBOOK;
 use crate::workflow::source::{COLUMNS_MAX, FileOptions};
@@ -26,6 +27,8 @@ pub(super) struct SheetLayout {
     pub(super) sheet: String,
     /// Other sheets that a person sees, where nobody said which one is meant: the first few.
     pub(super) other_sheets: Vec<String>,
+    /// What the cells of each column are.
+    pub(super) forms: Vec<CellForms>,
     /// Hidden rows with values: the first and the last of those that stand together, from 1.
     hidden_rows: Vec<(u64, u64)>,
     /// Whether a filter is on.
@@ -73,7 +76,7 @@ impl SheetLayout {
             .iter()
             .flat_map(|(first, last)| *first..=(*last).min(COLUMNS_MAX))
             .filter(|index| is_used(*index))
-            .map(letters)
+            .map(column_letters)
             .collect();
         if !columns.is_empty() {
             return Err(format!(
@@ -109,7 +112,7 @@ fn listed(places: &[String]) -> String {
 }
 
 /// A column as Excel names it: `AA` is the 27th.
-fn letters(index: usize) -> String {
+pub(in super::super) fn column_letters(index: usize) -> String {
     let (mut rest, mut letters) = (index + 1, Vec::new());
     while rest > 0 {
         let letter = u8::try_from((rest - 1) % 26).unwrap_or_default();
@@ -383,7 +386,7 @@ mod tests {
 
     #[test]
     fn columns_have_the_letters_of_excel() {
-        let columns = [0, 25, 26, 701, 702].map(letters);
+        let columns = [0, 25, 26, 701, 702].map(column_letters);
         assert_eq!(columns, ["A", "Z", "AA", "ZZ", "AAA"]);
     }
 }

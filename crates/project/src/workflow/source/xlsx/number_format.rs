@@ -35,6 +35,78 @@ pub(super) fn shown(number: &str, code: &str) -> ShownNumber {
     }
 }
 
+/// What stands in a cell whose number is refused: a percentage, or a number in scientific notation,
+/// as it is shown; of a whole number the digits that Excel keeps; any other one as it is held.
+pub(super) fn as_seen(number: &str, code: &str) -> String {
+    let is_zero = number.chars().all(|c| matches!(c, '0' | '.' | '-'));
+    let section = section(code, number.starts_with('-'), is_zero);
+    if section.trim().eq_ignore_ascii_case("general") {
+        return with_digits_kept(number);
+    }
+    match Pattern::parse(section) {
+        Err(PERCENT) => format!("{}%", times_hundred(number)),
+        Err(SCIENTIFIC) => scientific(number, section),
+        Ok(_) | Err(_) => with_digits_kept(number),
+    }
+}
+
+/// A number in plain digits with its point two places further behind.
+fn times_hundred(number: &str) -> String {
+    let (sign, digits) = match number.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", number),
+    };
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let decimals = format!("{decimals:0<2}");
+    let (before, behind) = decimals.split_at(2);
+    let whole = format!("{whole}{before}");
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    let point = if behind.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{behind}")
+}
+
+/// With as many decimals as the format has; what is behind them is cut off.
+fn scientific(number: &str, section: &str) -> String {
+    let mantissa = section.split(['E', 'e']).next().unwrap_or_default();
+    let decimals = mantissa
+        .split_once('.')
+        .map_or(0, |(_, behind)| behind.len());
+    let (sign, digits) = match number.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", number),
+    };
+    let (whole, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{behind}");
+    let significant = all.trim_start_matches('0');
+    let leading = all.len() - significant.len();
+    let (power, direction) = if whole.len() > leading {
+        (whole.len() - leading - 1, '+')
+    } else {
+        (leading + 1 - whole.len(), '-')
+    };
+    let mut shown = significant.chars().chain(std::iter::repeat('0'));
+    let first = shown.next().unwrap_or('0');
+    let rest: String = shown.take(decimals).collect();
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{first}{point}{rest}E{direction}{power:0>2}")
+}
+
+/// A whole number of more digits than Excel keeps has zeros in place of the others.
+fn with_digits_kept(number: &str) -> String {
+    let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_whole || number.len() <= DIGITS {
+        return number.to_owned();
+    }
+    let (kept, lost) = number.split_at(DIGITS);
+    format!("{kept}{}", "0".repeat(lost.len()))
+}
+
+/// The digits that Excel keeps of a number.
+const DIGITS: usize = 15;
+
 /// The section for a number: positive; negative; zero. With a condition of its own nobody can tell.
 fn section(code: &str, negative: bool, zero: bool) -> &str {
     let sections = split(code);
@@ -238,6 +310,24 @@ mod tests {
             ("12.5", "#,##0.##", "12.5"),
         ] {
             assert_eq!(seen(number, code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_what_stood_there_and_never_another_value() {
+        for (number, code, expected) in [
+            ("0.15", "0%", "15%"),
+            ("0.155", "0%", "15.5%"),
+            ("1", "0.00%", "100%"),
+            ("-0.005", "0.0%", "-0.5%"),
+            ("4200002345678901000", "0.00E+00", "4.20E+18"),
+            ("-0.000123", "0.0E+00", "-1.2E-04"),
+            ("7", "0E+00", "7E+00"),
+            ("4200002345678901234", "0", "4200002345678900000"),
+            ("4200002345678901234", "General", "4200002345678900000"),
+            ("41.800000000000004", "0.00", "41.800000000000004"),
+        ] {
+            assert_eq!(as_seen(number, code), expected, "{number} {code}");
         }
     }
 

@@ -1,11 +1,12 @@
 //! Reads the sheet, within the process that does only that.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Style, Xlsx as Workbook};
 
-use super::{BadCell, NO_WORKBOOK, XlsxMessage, cell, layout};
+use super::{BadCell, NO_WORKBOOK, XlsxMessage, cell, forms, layout};
 use crate::workflow::source::{COLUMNS_MAX, FileRow, ROW_MAX};
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::nearest_name;
@@ -41,6 +42,7 @@ pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io
                     if sheet.is_none() {
                         layout.other_sheets = others(&workbook, &chosen);
                     }
+                    layout.forms = forms::read(&mut workbook, &chosen);
                     out(&XlsxMessage::Layout(layout))?;
                 }
             }
@@ -149,9 +151,9 @@ fn out_with(under_way: &mut CurrentRow, next: u64, out: &mut RowSink<'_>) -> io:
     let CurrentRow { row, wrong } = std::mem::take(under_way);
     under_way.row.line = next;
     match wrong.is_empty() {
-        false => out(&XlsxMessage::Wrong(row.line, wrong, row.text, row.ends)),
+        false => out(&XlsxMessage::Wrong(wrong, row)),
         true if row.text.is_empty() => Ok(()),
-        true => out(&XlsxMessage::Row(row.line, row.text, row.ends)),
+        true => out(&XlsxMessage::Row(row)),
     }
 }
 
@@ -191,15 +193,29 @@ impl CurrentRow {
         if column >= COLUMNS_MAX {
             return Err("stands behind the 1,000th column");
         }
-        let text = cell::text(value, format)?;
+        let (text, wrong) = match cell::text(value, format) {
+            Ok(text) => (text, Ok(())),
+            // What is given back to be mended has what stood there.
+            Err(reason) => (Cow::Owned(cell::as_seen(value, format)), Err(reason)),
+        };
         if text.is_empty() {
-            return Ok(());
+            return wrong;
         }
         if self.row.text.len().saturating_add(text.len()) > ROW_MAX {
             return Err("makes the row longer than 1 MiB");
         }
         (self.row.ends.len()..column).for_each(|_| self.row.push(""));
+        match value {
+            DataRef::DateTime(_) | DataRef::DateTimeIso(_) => self.row.dates.push(column),
+            DataRef::Int(_) | DataRef::Float(_) => self.row.numbers.push(column),
+            DataRef::String(_)
+            | DataRef::SharedString(_)
+            | DataRef::Bool(_)
+            | DataRef::DurationIso(_)
+            | DataRef::Error(_)
+            | DataRef::Empty => {}
+        }
         self.row.push(&text);
-        Ok(())
+        wrong
     }
 }
