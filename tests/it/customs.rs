@@ -206,7 +206,9 @@ fn a_declaration_ends_as_the_customs_end_it_and_a_wrong_row_is_refused_with_its_
         ];
         for (failed, word, theirs) in refused {
             assert_eq!(of[failed]["state"], "failed", "{gateway}: {}", of[failed]);
-            let words = format!("declined: {word} ({theirs}); mend what the customs refuse");
+            let words = format!(
+                "declined: {word} ({theirs}); mend the row and give it again in the same workflow"
+            );
             assert!(
                 text_of(&of[failed], "reason").starts_with(&words),
                 "{}",
@@ -291,7 +293,7 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
     }
     assert_said(
         &text_of(of(4), "reason"),
-        expect!["sub_order_no is empty, and amount needs it"],
+        expect!["sub_order_no (column \"sub\") is empty, and amount needs it"],
     );
     assert_said(
         &text_of(of(5), "reason"),
@@ -1286,7 +1288,8 @@ fn a_buyer_who_is_not_the_payer_is_given_to_a_person() {
     // Declared without its buyers, who are looked at afterwards.
     let unseen = declaring("wechat")
         .replace("{{ item.cert }}", "")
-        .replace("{{ item.name }}", "");
+        .replace("{{ item.name }}", "")
+        .replace("wechat.csv }", "wechat.csv, unused: [name] }");
     rig.write(
         "customs.yaml",
         format!("workflow: customs\njobs:\n{unseen}"),

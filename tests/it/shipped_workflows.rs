@@ -129,7 +129,11 @@ fn payments_contracts_buyers_and_rates_take_the_columns_they_name() {
     rig.write(
         &filing,
         text.replace("{{ item.cert_id }}", "")
-            .replace("{{ item.name }}", ""),
+            .replace("{{ item.name }}", "")
+            .replace(
+                "optional: [cert_type]",
+                "optional: [cert_type]\n      unused: [cert_id, name]",
+            ),
     );
     assert_eq!(rig.to_the_end(&filing), Some(0));
     assert_eq!(rig.to_the_end(&ship(&rig, "check-buyers")), Some(3));
@@ -186,7 +190,10 @@ fn the_rows_that_customs_refused_come_back_and_are_filed_again_once_they_are_men
         back.lines().count() == 2 && back.contains("S-2-fail"),
         "{back}"
     );
-    assert_said(&back, expect!["mend what the customs refuse"]);
+    assert_said(
+        &back,
+        expect!["mend the row and give it again in the same workflow"],
+    );
     rig.write("back.csv", back.replace("18.00,2.00", "17.00,3.00"));
     let again = ["run", &filing, "--input", "back.csv", "--wait", "20s"];
     let (code, told) = rig.payrun(&again);
@@ -261,4 +268,84 @@ fn statements_and_settlements_of_the_last_days_are_fetched() {
     );
     assert_eq!(rig.to_the_end(&ship(&rig, "settlements")), Some(0));
     assert_eq!(states(&rig.items_of("settlement")), ["succeeded"]);
+}
+
+#[test]
+fn a_passport_is_filed_by_a_column_that_a_file_may_lack() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let row = |sub_order: &str, cert: &str, more: &str| {
+        let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
+        format!("{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,{cert},Li{more}\n")
+    };
+    let header =
+        "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name";
+    let filing = ship(&rig, "customs-filing");
+    let passport = row("S-1", "E12345678", "");
+    rig.write("sub-orders.csv", format!("{header}\n{passport}"));
+    let (code, told) = rig.payrun(&["plan", &filing]);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(
+        told.contains("another document: say so by cert_type"),
+        "{told}"
+    );
+    let rows = [
+        row("S-1", "E12345678", ",OTHER"),
+        row("S-2", "510921199308072310", ","),
+    ];
+    rig.write(
+        "sub-orders.csv",
+        format!("{header},证件类型\n{}", rows.concat()),
+    );
+    assert_eq!(rig.to_the_end(&filing), Some(0));
+    assert_eq!(states(&rig.items_of("declare")), ["succeeded", "succeeded"]);
+}
+
+#[test]
+fn a_customs_number_and_a_currency_of_the_file_are_not_filed_as_others() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let theirs = rig.seed("wechat", "S-1", "20.00", "CNY");
+    rig.write(
+        "sub-orders.csv",
+        format!(
+            "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name,币种,海关备案号\n\
+             S-1,{theirs},S-1,深圳,20.00,18.00,2.00,510921199308072310,Li,HKD,4403W68888\n"
+        ),
+    );
+    let (code, told) = rig.payrun(&["plan", &ship(&rig, "customs-filing"), "--all"]);
+    assert_eq!(code, Some(3), "{told}");
+    for words in [
+        "columns not used: 币种, 海关备案号",
+        "the column \"币种\" is called like the field currency and says HKD",
+        "the column \"海关备案号\" is called like the field mch_customs_no and says 4403W68888",
+        "did you mean SHENZHEN 深圳?",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
+fn a_template_marks_what_must_be_given() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let lines = |args: &[&str]| -> Vec<String> {
+        let (code, told) = rig.payrun(args);
+        assert_eq!(code, Some(0), "{told}");
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        told.lines().map(squeezed).collect()
+    };
+    let has = |lines: &[String], begin: &str| lines.iter().any(|line| line.starts_with(begin));
+    let query = lines(&["template", &ship(&rig, "query-orders")]);
+    assert!(has(&query, "order yes "), "{query:#?}");
+    assert!(has(&query, "amount together with currency "), "{query:#?}");
+    let kind = lines(&["template", "query"]);
+    assert!(
+        has(&kind, "out_trade_no one of out_trade_no, transaction_id "),
+        "{kind:#?}"
+    );
+    for _ in 0..2 {
+        lines(&["template", "refund", "-o", "t.csv", "--force"]);
+    }
+    assert_eq!(
+        rig.payrun(&["template", "refund", "-o", "t.csv"]).0,
+        Some(2)
+    );
 }

@@ -91,8 +91,22 @@ impl ExistingKey {
             };
             format!("run {run} has this key already (item {id}, {state}){mended}")
         } else {
+            let remedy = match self.state {
+                State::Failed | State::Cancelled => format!(
+                    "a mended row needs a new key; as it was, `payrun retry {id} --reason WHY` tries the item again"
+                ),
+                State::Planned
+                | State::AwaitingApproval
+                | State::Sending
+                | State::Pending
+                | State::Unknown
+                | State::NeedsReview
+                | State::Succeeded
+                | State::Rejected
+                | State::Skipped => "give a new key if it is another thing".to_owned(),
+            };
             format!(
-                "run {run} has this key with other content (item {id}, {state}{amount}){open}; give a new key if it is another thing"
+                "run {run} has this key with other content (item {id}, {state}{amount}){open}; {remedy}"
             )
         };
         let state = if same {

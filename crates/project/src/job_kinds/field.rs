@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use payrun_domain::money::Currency;
 use payrun_domain::text::{is_unseen, unseen};
 
-use super::{Alphabet, FieldKind, FieldRule, InputField, JobKind};
+use super::{Alphabet, FieldKind, FieldRule, InputField, JobKind, customs_names};
 
 impl Alphabet {
     fn has(self, c: char) -> bool {
@@ -163,7 +163,15 @@ impl InputField {
         if words.iter().any(|word| word == value) {
             return Ok(());
         }
-        Err(format!("{} takes one of {}", self.name, words.join(", ")))
+        let meant = customs_names::meant(&self.name, words, value);
+        let meant = meant.filter(|_| !self.sensitive);
+        let meant = meant.map(|meant| format!(" (did you mean {meant}?)"));
+        Err(format!(
+            "{}{} takes one of {}",
+            self.name,
+            meant.unwrap_or_default(),
+            customs_names::listed(&self.name, words)
+        ))
     }
 }
 

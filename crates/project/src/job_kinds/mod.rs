@@ -14,6 +14,7 @@ use payrun_domain::policy::Policy;
 use payrun_domain::subscription::ContractSignal;
 
 pub mod chinese_labels;
+pub(crate) mod customs_names;
 #[cfg(test)]
 mod documented_codes;
 mod field;
