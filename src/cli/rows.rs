@@ -111,11 +111,20 @@ fn advice(engine: &Engine, run: i64, wanted: RowsWanted, job_kind: &str) -> Stri
         RowsWanted::Rejected => "mend the rows and give the file again".to_owned(),
         RowsWanted::Failed if kind.is_some_and(|kind| kind.redo_with.is_some()) => format!(
             "mend the rows and give the file again: the gateway is asked what it has before they are filed with the new content. As they \
-             were: `payrun retry --run {run} --state failed`"
+             were: {}",
+            again(run)
         ),
         RowsWanted::Failed => format!(
-            "as they were they are tried again by `payrun retry --run {run} --state failed`. A row that is given again under the key that \
-             it had makes nothing new: what is another payment needs another key"
+            "as they were they are tried again by {}. A row that is given again under the key that it had makes nothing new: a mended \
+             row needs a new key",
+            again(run)
         ),
     }
+}
+
+/// How what failed is tried again as it was.
+fn again(run: i64) -> String {
+    format!(
+        "`payrun retry --run {run} --state failed`, which counts them, and then the same with --yes --expect SET --reason \"WHY\""
+    )
 }

@@ -184,6 +184,7 @@ pub(crate) fn shown_on_screen(
     let heading = |place: &usize| match head.columns[*place].kind {
         TableColumnKind::Count | TableColumnKind::Money => format!(">{}", names[*place]),
         TableColumnKind::Text
+        | TableColumnKind::Prose
         | TableColumnKind::Id
         | TableColumnKind::Date
         | TableColumnKind::Instant

@@ -17,11 +17,9 @@ use crate::engine::Engine;
 use crate::engine::uploads::UploadError;
 use crate::ledger::{JobRow, LedgerError, RejectedLine, UnsuccessfulLine};
 use crate::workflow::source::{
-    FileReach, FileReading, FileRow, FileRows, REASON, ReadCancellation, SourceError, StagedFile,
+    FileReach, FileReading, FileRow, FileRows, LINE, REASON, ReadCancellation, SourceError,
+    StagedFile,
 };
-
-/// What stands above the lines of the first file.
-const LINE: &str = "payrun_line";
 
 /// How many reasons are read at a time.
 const REASONS: u32 = 50_000;
@@ -208,15 +206,20 @@ impl PagesToMend {
     /// The columns of the first file, and what payrun adds.
     pub fn head(&self) -> TableHead {
         let columns = self.own.iter().map(|place| self.header[*place].as_str());
+        // A number of an order stays what it is.
+        let columns = columns.map(|name| (name, TableColumnKind::Id));
+        let added = [
+            (LINE, TableColumnKind::Count),
+            (REASON, TableColumnKind::Prose),
+        ];
         TableHead {
             title: "rows",
             columns: columns
-                .chain([LINE, REASON])
-                .map(|name| TableColumn {
+                .chain(added)
+                .map(|(name, kind)| TableColumn {
                     name: name.to_owned(),
                     heading: name.to_owned(),
-                    // A number of an order stays what it is.
-                    kind: TableColumnKind::Id,
+                    kind,
                 })
                 .collect(),
             zone: chrono_tz::UTC,
@@ -241,7 +244,10 @@ impl PagesToMend {
             let cell = |place: &usize| self.row.get(*place).unwrap_or_default();
             let cells = self.own.iter().map(|place| TableCell::text(cell(place)));
             let mut cells: Vec<TableCell> = cells.collect();
-            cells.extend([TableCell::text(line.to_string()), TableCell::text(reason)]);
+            cells.extend([
+                TableCell::Count(i64::try_from(line).unwrap_or(i64::MAX)),
+                TableCell::text(reason),
+            ]);
             page.push(cells);
         }
         Ok((!page.is_empty()).then_some(page))
@@ -419,8 +425,20 @@ fn of_unsuccessful(context: &ExportContext, job: &JobRow, line: UnsuccessfulLine
         };
         match line.code.as_str() {
             "" => said.to_owned(),
-            code if said.contains(code) => format!("{said} ({})", words(context, job, code)),
-            code => format!("{said} ({code}: {})", words(context, job, code)),
+            code => {
+                let meant = words(context, job, code);
+                // What is to be done is said once.
+                let meant = match meant.split_once("; ") {
+                    Some((meant, advice)) if said.contains(advice) => meant,
+                    Some(_) | None => meant.as_str(),
+                };
+                let code = if said.contains(code) {
+                    String::new()
+                } else {
+                    format!("{code}: ")
+                };
+                format!("{said} ({code}{meant})")
+            }
         }
     });
     LineReason {

@@ -89,6 +89,8 @@ pub struct TableEnd {
 pub(crate) enum TableColumnKind {
     /// Words.
     Text,
+    /// Sentences: as many lines as they need.
+    Prose,
     /// A number that nobody calculates with, or a name: text, whatever it looks like.
     Id,
     /// A count.
@@ -142,6 +144,7 @@ impl TableHead {
         self.columns.iter().map(|column| match column.kind {
             TableColumnKind::Instant => format!("{} ({})", column.heading, self.zone.name()),
             TableColumnKind::Text
+            | TableColumnKind::Prose
             | TableColumnKind::Id
             | TableColumnKind::Count
             | TableColumnKind::Money

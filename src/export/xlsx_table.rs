@@ -55,6 +55,9 @@ pub(crate) enum TableLayout {
 /// The widest column of a printed page, in characters; what is longer stands in several lines.
 const PAGE_COLUMN: u32 = 70;
 
+/// The width of a column of sentences, in characters.
+const PROSE: u32 = 70;
+
 /// How many characters the filter's arrow takes beside a heading.
 const ARROW: u32 = 3;
 
@@ -230,6 +233,7 @@ impl<W: Write + Send> XlsxTable<W> {
         let (row, formats) = (self.next, &self.formats);
         let kind = self.head.columns.get(usize::from(column));
         let is_id = kind.is_some_and(|column| column.kind == TableColumnKind::Id);
+        let is_prose = kind.is_some_and(|column| column.kind == TableColumnKind::Prose);
         match cell {
             TableCell::Empty => {}
             TableCell::Text(text) if is_id => {
@@ -238,8 +242,10 @@ impl<W: Write + Send> XlsxTable<W> {
                     .write_string_with_format(row, column, text, &formats.id)?;
             }
             TableCell::Text(text) => match self.layout {
-                TableLayout::List => drop(self.sheet.write_string(row, column, shown(text))?),
-                TableLayout::Page { .. } => {
+                TableLayout::List if !is_prose => {
+                    self.sheet.write_string(row, column, shown(text))?;
+                }
+                TableLayout::List | TableLayout::Page { .. } => {
                     let (text, format) = (shown(text), &formats.wrapped);
                     self.sheet
                         .write_string_with_format(row, column, text, format)?;
@@ -278,16 +284,20 @@ impl<W: Write + Send> XlsxTable<W> {
         Ok(())
     }
 
-    /// A row of a page is as high as its longest text needs.
+    /// A row of a page is as high as its longest text needs, and one of a list as its sentences need.
     fn height(&mut self, cells: &[TableCell]) -> Result<(), ExportError> {
-        let TableLayout::Page { widths, .. } = &self.layout else {
-            return Ok(());
+        let width_of = |place: usize| match &self.layout {
+            TableLayout::Page { widths, .. } => widths.get(place).copied(),
+            TableLayout::List => {
+                let column = self.head.columns.get(place)?;
+                (column.kind == TableColumnKind::Prose).then_some(PROSE)
+            }
         };
-        let texts = cells.iter().zip(widths).filter_map(|(cell, width)| {
+        let texts = cells.iter().enumerate().filter_map(|(place, cell)| {
             let TableCell::Text(text) = cell else {
                 return None;
             };
-            Some(lines_of(text, *width))
+            Some(lines_of(text, width_of(place)?))
         });
         let lines = texts.max().unwrap_or(1);
         if lines > 1 {
@@ -458,6 +468,7 @@ fn end_sheet(
 fn width(kind: TableColumnKind, heading: &str) -> u32 {
     let usual = match kind {
         TableColumnKind::Text => 22,
+        TableColumnKind::Prose => PROSE,
         TableColumnKind::Id => 32,
         TableColumnKind::Count => 9,
         TableColumnKind::Money => 15,

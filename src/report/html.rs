@@ -132,6 +132,7 @@ impl PageColumn<'_> {
         match self.column.kind {
             TableColumnKind::Instant => format!("{} ({})", self.column.heading, report.zone.name()),
             TableColumnKind::Text
+            | TableColumnKind::Prose
             | TableColumnKind::Id
             | TableColumnKind::Count
             | TableColumnKind::Money
