@@ -84,24 +84,31 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     let mut good = vec![context.config.display().to_string()];
     for file in &files {
         match project.workflow(file) {
-            Ok(workflow) => {
-                good.push(file.display().to_string());
-                workflows.push(workflow);
-            }
+            Ok(workflow) => workflows.push((file.clone(), workflow)),
             Err(error) => mistakes.push(chain(&error)),
         }
     }
+    // A workflow is good once its item files have been tried too.
+    let (mut notes, mut wrong) = (Vec::new(), Vec::new());
+    for (file, workflow) in &workflows {
+        let findings = file_findings(&project, workflow);
+        let list = if findings.wrong.is_empty() {
+            &mut good
+        } else {
+            &mut wrong
+        };
+        list.push(file.display().to_string());
+        mistakes.extend(findings.wrong);
+        notes.extend(findings.notes);
+    }
+    let workflows: Vec<Arc<Workflow>> = workflows.into_iter().map(|(_, one)| one).collect();
     mistakes.extend(template_mistakes(&project));
     mistakes.extend(never_again(&workflows, Clock::of_machine().now()));
     if all {
         mistakes.extend(rules_in_vain(&project, &workflows));
     }
     let mut readings = readings(&workflows);
-    for workflow in &workflows {
-        let findings = file_findings(&project, workflow);
-        mistakes.extend(findings.wrong);
-        readings.extend(findings.notes);
-    }
+    readings.extend(notes);
     let mut probes = if args.online {
         probe(&project).await?
     } else {
@@ -147,6 +154,12 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
                 paint("good ", Colour::Green, context.colour)
             ))
         });
+        wrong.iter().for_each(|file| {
+            say(format!(
+                "{}  {file}: it is good itself, and does not fit its item file",
+                paint("wrong", Colour::Red, context.colour)
+            ))
+        });
         project
             .config
             .calendars
@@ -175,7 +188,14 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         }
     }
     if !mistakes.is_empty() && !args.json {
-        return Err(Failure::invalid(mistakes.join("\n")));
+        let failure = Failure::invalid(mistakes.join("\n"));
+        return Err(if wrong.is_empty() {
+            failure
+        } else {
+            failure.help(
+                "`check` tries the files that the workflows name; another one: `payrun plan WORKFLOW --input FILE`",
+            )
+        });
     }
     Ok(if mistakes.is_empty() && !unwell {
         Exit::Success

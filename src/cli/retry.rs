@@ -206,7 +206,7 @@ fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
     tell_left_out(chosen);
     if chosen.items > 0 {
         say(format!(
-            "nothing was done; the same with --yes --expect {} does it to exactly these",
+            "nothing was done; the same with --yes --expect {} --reason \"WHY\" does it to exactly these",
             chosen.set
         ));
     }

@@ -166,7 +166,12 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         .map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port")
+        let help = format!(
+            "another sandbox or program may listen there. End it, or take another port: --port {0}, and then base_url: \
+             http://127.0.0.1:{0} of the accounts in payrun.yaml",
+            args.port.wrapping_add(1).max(1024)
+        );
+        Failure::invalid(format!("cannot listen on {address}: {error}")).help(help)
     })?;
     let bound = listener
         .local_addr()

@@ -11,7 +11,7 @@ use super::output::{print_table, say, table};
 use crate::app::Project;
 use crate::job_kinds::JobKinds;
 use crate::workflow::Job;
-use crate::workflow::blank_file::{self, BlankColumn, ColumnValues, Language};
+use crate::workflow::blank_file::{self, BlankColumn, ColumnValues, Language, Requirement};
 
 /// Arguments of `payrun template`.
 #[derive(Debug, Args)]
@@ -29,6 +29,9 @@ pub(super) struct TemplateArgs {
     /// The file to write: .xlsx, or .csv. If not given, the columns are listed
     #[arg(long, short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 /// A language.
@@ -73,10 +76,11 @@ pub(super) fn run(context: &Context, args: &TemplateArgs) -> Result<Exit, Failur
         }
     };
     match &args.output {
-        None => list(&columns),
+        None => list(&columns, language),
         Some(path) => {
-            write(path, &columns, language)?;
+            write(path, args.force, &columns, language)?;
             say(format!("{} with {} columns", path.display(), columns.len()));
+            tell_required(&columns);
         }
     }
     if of_kind {
@@ -109,12 +113,12 @@ fn job_meant<'a>(jobs: &'a [Job], name: Option<&str>) -> Result<&'a Job, Failure
     })
 }
 
-fn list(columns: &[BlankColumn]) {
+fn list(columns: &[BlankColumn], language: Language) {
     let mut rows = table(&["column", "must be given", "holds", "meaning"]);
     for column in columns {
         rows.add_row([
             column.name.clone(),
-            if column.required { "yes" } else { "" }.to_owned(),
+            must_be_given(&column.required, language),
             match &column.holds {
                 ColumnValues::Text => "text".to_owned(),
                 ColumnValues::Date => "date".to_owned(),
@@ -144,7 +148,49 @@ fn tell_names(columns: &[BlankColumn]) {
     ));
 }
 
-fn write(path: &Path, columns: &[BlankColumn], language: Language) -> Result<(), Failure> {
+/// What must be filled in: a CSV has no notes.
+fn tell_required(columns: &[BlankColumn]) {
+    let needed = |column: &BlankColumn| match &column.required {
+        Requirement::Always => Some(column.name.clone()),
+        Requirement::OneOf(names) => Some(format!("exactly one of {}", names.join(", "))),
+        Requirement::With(_) | Requirement::Never => None,
+    };
+    let mut names: Vec<String> = columns.iter().filter_map(needed).collect();
+    names.dedup();
+    if !names.is_empty() {
+        say(format!("every row must have: {}", names.join("; ")));
+    }
+}
+
+/// Whether a column must be filled in, in a few words.
+fn must_be_given(required: &Requirement, language: Language) -> String {
+    match (required, language) {
+        (Requirement::Never, _) => String::new(),
+        (Requirement::Always, Language::En) => "yes".to_owned(),
+        (Requirement::Always, Language::Zh) => "是".to_owned(),
+        (Requirement::OneOf(names), Language::En) => format!("one of {}", names.join(", ")),
+        (Requirement::OneOf(names), Language::Zh) => format!("只填其一：{}", names.join("、")),
+        (Requirement::With(names), Language::En) => format!("together with {}", names.join(", ")),
+        (Requirement::With(names), Language::Zh) => format!("须与{}同时填写", names.join("、")),
+    }
+}
+
+/// What a column means, with whether it must be filled in.
+fn explained(column: &BlankColumn, language: Language) -> String {
+    let must = must_be_given(&column.required, language);
+    match (must.as_str(), language) {
+        ("", _) => column.doc.clone(),
+        (must, Language::En) => format!("Must be given: {must}. {}", column.doc),
+        (must, Language::Zh) => format!("必填：{must}。{}", column.doc),
+    }
+}
+
+fn write(
+    path: &Path,
+    force: bool,
+    columns: &[BlankColumn],
+    language: Language,
+) -> Result<(), Failure> {
     let extension = path.extension().and_then(|end| end.to_str());
     let bytes = match extension {
         Some("xlsx") => xlsx(columns, language)
@@ -157,7 +203,7 @@ fn write(path: &Path, columns: &[BlankColumn], language: Language) -> Result<(),
             )));
         }
     };
-    super::write_new::write_file(path, &bytes)
+    super::export_file::write_whole(path, force, &bytes)
 }
 
 /// With a byte order mark, by which Excel knows UTF-8.
@@ -179,7 +225,7 @@ fn xlsx(columns: &[BlankColumn], language: Language) -> Result<Vec<u8>, XlsxErro
     let bold = Format::new().set_bold();
     sheet.set_freeze_panes(1, 0)?;
     for (column, at) in columns.iter().zip(0_u16..) {
-        fill(sheet, at, column, &bold)?;
+        fill(sheet, at, column, (&bold, language))?;
     }
     let sheet = workbook.add_worksheet().set_name(notes)?;
     let header = match language {
@@ -189,16 +235,15 @@ fn xlsx(columns: &[BlankColumn], language: Language) -> Result<Vec<u8>, XlsxErro
     for (text, at) in header.iter().zip(0_u16..) {
         sheet.write_string_with_format(0, at, *text, &bold)?;
     }
-    let yes = match language {
-        Language::En => "yes",
-        Language::Zh => "是",
-    };
     for (column, row) in columns.iter().zip(1_u32..) {
         sheet.write_string(row, 0, &column.name)?;
-        sheet.write_string(row, 1, if column.required { yes } else { "" })?;
+        sheet.write_string(row, 1, must_be_given(&column.required, language))?;
         sheet.write_string(row, 2, &column.doc)?;
     }
-    sheet.set_column_width(0, 24)?.set_column_width(2, 100)?;
+    sheet
+        .set_column_width(0, 24)?
+        .set_column_width(1, 30)?
+        .set_column_width(2, 100)?;
     workbook.save_to_buffer()
 }
 
@@ -207,7 +252,7 @@ fn fill(
     sheet: &mut Worksheet,
     at: u16,
     column: &BlankColumn,
-    bold: &Format,
+    (bold, language): (&Format, Language),
 ) -> Result<(), XlsxError> {
     let format = match column.holds {
         ColumnValues::Text | ColumnValues::Choice(_) => Format::new().set_num_format("@"),
@@ -217,7 +262,7 @@ fn fill(
     sheet.set_column_format(at, &format)?;
     sheet.set_column_width(at, 20)?;
     sheet.write_string_with_format(0, at, &column.name, bold)?;
-    let note = Note::new(&column.doc)
+    let note = Note::new(explained(column, language))
         .add_author_prefix(false)
         .set_width(300);
     sheet.insert_note(0, at, &note)?;

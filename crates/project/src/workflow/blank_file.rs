@@ -4,7 +4,7 @@
 use super::expression::VariableName;
 use super::template::TemplatePart;
 use super::{ItemSource, Job, Template};
-use crate::job_kinds::{FieldKind, InputField, JobKind, chinese_labels};
+use crate::job_kinds::{FieldKind, InputField, JobKind, chinese_labels, customs_names};
 
 /// In which language columns are named and explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,25 @@ pub struct BlankColumn {
     pub column: String,
     /// How it is called in the file.
     pub name: String,
-    /// Whether no row may leave it empty.
-    pub required: bool,
+    /// Whether a row may leave it empty.
+    pub required: Requirement,
     /// What it holds.
     pub holds: ColumnValues,
     /// What it means, for people.
     pub doc: String,
+}
+
+/// Whether rows must fill a column in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
+    /// Every row.
+    Always,
+    /// Every row fills in exactly one of these columns, of which it is one.
+    OneOf(Vec<String>),
+    /// A row that fills it in fills these columns in too, and the other way round.
+    With(Vec<String>),
+    /// No row must.
+    Never,
 }
 
 /// What the values of a column are.
@@ -47,18 +60,12 @@ pub enum ColumnValues {
 pub fn of_kind(kind: &JobKind, language: Language) -> Vec<BlankColumn> {
     let fields = kind.fields.iter().filter(|field| field.refused.is_none());
     fields
-        .map(|field| {
-            let label = chinese_labels::of(&field.name).map(|(label, _)| label.to_owned());
-            BlankColumn {
-                column: field.name.clone(),
-                name: match language {
-                    Language::En => field.name.clone(),
-                    Language::Zh => label.unwrap_or_else(|| field.name.clone()),
-                },
-                required: field.required,
-                holds: holds(field),
-                doc: doc(field, language),
-            }
+        .map(|field| BlankColumn {
+            column: field.name.clone(),
+            name: label_of(&field.name, language),
+            required: requirement(kind, field, |name| Some(label_of(name, language))),
+            holds: holds(field),
+            doc: doc(field, language),
         })
         .collect()
 }
@@ -80,7 +87,13 @@ pub fn of_job(job: &Job, language: Language) -> Option<Vec<BlankColumn>> {
             columns.push(BlankColumn {
                 column: column.to_owned(),
                 name: name(job, column, language),
-                required: (is_alone && field.required) || is_in_key(job, column),
+                required: if is_in_key(job, column) {
+                    Requirement::Always
+                } else if is_alone {
+                    requirement_of_job(job, field, language)
+                } else {
+                    Requirement::Never
+                },
                 holds: if is_alone {
                     holds(field)
                 } else {
@@ -99,7 +112,11 @@ pub fn of_job(job: &Job, language: Language) -> Option<Vec<BlankColumn>> {
             columns.push(BlankColumn {
                 column: column.clone(),
                 name: name(job, column, language),
-                required: is_in_key(job, column),
+                required: if is_in_key(job, column) {
+                    Requirement::Always
+                } else {
+                    Requirement::Never
+                },
                 holds: ColumnValues::Text,
                 doc: match language {
                     Language::En => "Used by the workflow's key or where.".to_owned(),
@@ -109,6 +126,69 @@ pub fn of_job(job: &Job, language: Language) -> Option<Vec<BlankColumn>> {
         }
     }
     Some(columns)
+}
+
+/// How a field is called in a template of its kind.
+fn label_of(field: &str, language: Language) -> String {
+    let label = chinese_labels::of(field).map(|(label, _)| label);
+    match language {
+        Language::En => field.to_owned(),
+        Language::Zh => label.unwrap_or(field).to_owned(),
+    }
+}
+
+/// Whether a field must be filled in. `called`: how the column of a field is called; none of a field
+/// that no column fills.
+fn requirement(
+    kind: &JobKind,
+    field: &InputField,
+    called: impl Fn(&str) -> Option<String>,
+) -> Requirement {
+    let has = |group: &&Vec<String>| group.contains(&field.name);
+    if field.required {
+        return Requirement::Always;
+    }
+    if let Some(group) = kind.one_of.iter().find(has) {
+        let names: Vec<String> = group.iter().filter_map(|name| called(name)).collect();
+        return match names.as_slice() {
+            [_] => Requirement::Always,
+            [] | [..] => Requirement::OneOf(names),
+        };
+    }
+    if field.default.is_some() {
+        return Requirement::Never;
+    }
+    let money = [kind.amount_field(), kind.currency_field()];
+    let money: Vec<String> = money
+        .into_iter()
+        .flatten()
+        .filter(|field| field.default.is_none())
+        .map(|field| field.name.clone())
+        .collect();
+    let groups = kind.all_or_none.iter().chain(std::iter::once(&money));
+    let others = groups
+        .filter(has)
+        .flatten()
+        .filter(|name| **name != field.name);
+    let mut names: Vec<String> = others.filter_map(|name| called(name)).collect();
+    names.dedup();
+    match names.as_slice() {
+        [] => Requirement::Never,
+        [..] => Requirement::With(names),
+    }
+}
+
+/// The same in a job, where a field may be filled by a column of another name, or by none.
+fn requirement_of_job(job: &Job, field: &InputField, language: Language) -> Requirement {
+    requirement(&job.kind, field, |name| {
+        let template = job.with.get(name)?;
+        let columns = template.item_columns();
+        let mut columns = columns.into_iter();
+        let column = columns
+            .next()
+            .filter(|column| is_column(template, column))?;
+        Some(self::name(job, column, language))
+    })
 }
 
 fn is_in_key(job: &Job, column: &str) -> bool {
@@ -150,9 +230,13 @@ fn holds(field: &InputField) -> ColumnValues {
 }
 
 fn doc(field: &InputField, language: Language) -> String {
-    match (language, chinese_labels::of(&field.name)) {
-        (Language::Zh, Some((_, doc))) => doc.to_owned(),
-        (Language::Zh, None) | (Language::En, _) => field.doc.clone(),
+    let doc = match (language, chinese_labels::of(&field.name)) {
+        (Language::Zh, Some((_, doc))) => doc,
+        (Language::Zh, None) | (Language::En, _) => &field.doc,
+    };
+    match customs_names::explained(field) {
+        Some(codes) => format!("{doc} {codes}"),
+        None => doc.to_owned(),
     }
 }
 
@@ -160,5 +244,22 @@ fn part_of(field: &InputField, language: Language) -> String {
     match (language, chinese_labels::of(&field.name)) {
         (Language::Zh, Some((label, _))) => format!("“{label}”的一部分。"),
         (Language::Zh, None) | (Language::En, _) => format!("Part of {}.", field.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job_kinds::JobKinds;
+
+    #[test]
+    fn the_template_of_every_kind_says_what_must_be_given() {
+        for kind in JobKinds::built_in().by_name.values() {
+            let columns = of_kind(kind, Language::Zh);
+            let is_needed = |column: &BlankColumn| {
+                matches!(column.required, Requirement::Always | Requirement::OneOf(_))
+            };
+            assert!(columns.iter().any(is_needed), "{}", kind.name);
+        }
     }
 }
