@@ -117,6 +117,19 @@ fn a_key_given_again_with_another_amount_is_rejected_and_not_sent() {
 }
 
 #[test]
+fn a_row_that_is_mended_after_it_failed_is_told_that_it_needs_a_new_key() {
+    let header = "contract_id,plan,amount,currency,active\n";
+    let app = App::with_contracts(&format!("{header}C-1-blocked,basic,40.00,HKD,yes\n"));
+    app.run().exits(3);
+    app.edit("data/contracts.csv", "40.00", "41.00");
+    app.run().exits(3).says(
+        "run 1 has this key with other content (item 1, failed, 40.00 HKD); a mended row needs a new key; as it was, `payrun \
+         retry 1 --reason WHY` tries the item again",
+    );
+    assert_eq!(app.charges(), 0);
+}
+
+#[test]
 fn who_gives_a_key_with_another_amount_is_told_that_it_is_open_with_the_old_one() {
     let app = App::with_contracts(&contracts("C", 3));
     app.payrun(&["pause", "all", "--author", "ann", "--reason", "a test"])

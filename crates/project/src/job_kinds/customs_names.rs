@@ -106,10 +106,11 @@ mod tests {
 
     fn words() -> Vec<String> {
         let kinds = JobKinds::built_in();
-        match &kinds.by_name["declare"].field(FIELD).unwrap().kind {
-            FieldKind::Choice(words) => words.clone(),
-            other => panic!("{other:?}"),
-        }
+        let field = kinds.by_name["declare"].field(FIELD).unwrap();
+        let FieldKind::Choice(words) = &field.kind else {
+            panic!("{field:?}");
+        };
+        words.clone()
     }
 
     #[test]

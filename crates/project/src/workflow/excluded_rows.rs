@@ -137,9 +137,9 @@ impl<'a> ExclusionFilter<'a> {
         self.condition
     }
 
-    /// Why it cannot be told what a row means: a value of it is nearly one that the condition
-    /// names.
-    pub fn doubts(&self, row: &FileRow) -> Vec<String> {
+    /// Why it cannot be told what a row means: a value of it, whose column stands first, is nearly one
+    /// that the condition names.
+    pub fn doubts(&self, row: &FileRow) -> Vec<(usize, String)> {
         let doubt = |(index, column, texts): &(usize, &str, Vec<ExcludedText>)| {
             let value = row.get(*index).unwrap_or_default();
             if value.is_empty() || texts.iter().any(|known| known.equals(value)) {
@@ -147,10 +147,11 @@ impl<'a> ExclusionFilter<'a> {
             }
             let meant = folded(value);
             let near = texts.iter().find(|known| known.folded == meant)?;
-            Some(format!(
-                "{column} differs from \"{}\" only by blanks, capitals or width: write it so, or compare item.{column}|trim|lower",
+            let doubt = format!(
+                "differs from \"{}\" only by blanks, capitals or width: write it so, or compare item.{column}|trim|lower",
                 near.text
-            ))
+            );
+            Some((*index, doubt))
         };
         self.known.iter().filter_map(doubt).collect()
     }

@@ -654,7 +654,8 @@ impl<'a> Renderer<'a> {
         };
         let doubts = condition.doubts(row);
         if !doubts.is_empty() {
-            return Err(doubts);
+            let named = |(index, doubt)| format!("{} {doubt}", self.column(index, row.line));
+            return Err(doubts.into_iter().map(named).collect());
         }
         let variables = RowVariables {
             row,
