@@ -301,11 +301,9 @@ fn field_cell(text: &str, kind: TableColumnKind, amount: Option<Amount>) -> Tabl
             Some(TableCell::Money(i128::from(minor), currency))
         }),
         TableColumnKind::Instant => instant(text).map(TableCell::Instant),
-        TableColumnKind::Text
-        | TableColumnKind::Prose
-        | Id
-        | Count
-        | TableColumnKind::Clock => None,
+        TableColumnKind::Text | TableColumnKind::Prose | Id | Count | TableColumnKind::Clock => {
+            None
+        }
     };
     typed.unwrap_or_else(|| TableCell::text(text))
 }

@@ -122,7 +122,7 @@ fn a_row_that_is_mended_after_it_failed_is_told_that_it_needs_a_new_key() {
     let app = App::with_contracts(&format!("{header}C-1-blocked,basic,40.00,HKD,yes\n"));
     app.run().exits(3);
     app.edit("data/contracts.csv", "40.00", "41.00");
-    app.run().exits(3).says(
+    app.run().exits(3).prints(
         "run 1 has this key with other content (item 1, failed, 40.00 HKD); a mended row needs a new key; as it was, `payrun \
          retry 1 --reason WHY` tries the item again",
     );

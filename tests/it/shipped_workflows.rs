@@ -284,10 +284,7 @@ fn a_passport_is_filed_by_a_column_that_a_file_may_lack() {
     rig.write("sub-orders.csv", format!("{header}\n{passport}"));
     let (code, told) = rig.payrun(&["plan", &filing]);
     assert_eq!(code, Some(3), "{told}");
-    assert!(
-        told.contains("another document: say so by cert_type"),
-        "{told}"
-    );
+    assert_said(&told, expect!["another document: say so by cert_type"]);
     let rows = [
         row("S-1", "E12345678", ",OTHER"),
         row("S-2", "510921199308072310", ","),

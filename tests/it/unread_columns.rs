@@ -1,9 +1,11 @@
 //! Columns of an item file of which nothing is made, and ids that are not what was typed: each is
 //! told, and what would be filed otherwise than the file says is refused.
 
+use expect_test::expect;
 use rust_xlsxwriter::{ExcelDateTime, Format, Workbook, Worksheet};
 use serde_json::{Value, json};
 
+use crate::support::said::assert_said;
 use crate::support::{App, DATE, WORKFLOW};
 
 /// A project whose workflow charges in HKD, whatever a column says.
@@ -85,7 +87,7 @@ fn a_field_that_the_workflow_does_not_fill_at_all_is_not_lost_either() {
     let planned = plan(&in_hkd("c.csv", &file, ""));
     assert_eq!(planned["items"], 1, "{planned}");
     let told = planned["refusals"][0]["reason"].as_str().unwrap();
-    assert!(told.contains("it sends no goods_tag"), "{told}");
+    assert_said(&told, expect!["it sends no goods_tag"]);
 }
 
 #[test]
@@ -96,10 +98,7 @@ fn a_workflow_says_that_a_column_is_not_meant() {
     // It cannot say so of one that it uses, or of no file.
     let used = in_hkd("c.csv", &file, "unused: [contract_id]");
     let told = used.payrun(&["check"]).exits(2).stderr;
-    assert!(
-        told.contains("the column contract_id is used by this job"),
-        "{told}"
-    );
+    assert_said(&told, expect!["the column contract_id is used by this job"]);
 }
 
 #[test]
@@ -114,13 +113,9 @@ fn every_column_that_is_not_used_is_named_by_plan_run_and_the_run_itself() {
         .payrun(&["plan", WORKFLOW, "--date", DATE])
         .exits(0)
         .stdout;
-    assert!(told.contains("columns not used: 备注, 业务员\n"), "{told}");
+    assert_said(&told, expect!["columns not used: 备注, 业务员\n"]);
     let ran = app.run().exits(0);
-    assert!(
-        ran.stderr.contains("columns not used: 备注, 业务员\n"),
-        "{}",
-        ran.stderr
-    );
+    assert_said(&ran.stderr, expect!["columns not used: 备注, 业务员\n"]);
     let run = app.json(&["show", "1", "--json"]);
     assert!(
         run.to_string()
@@ -128,10 +123,7 @@ fn every_column_that_is_not_used_is_named_by_plan_run_and_the_run_itself() {
         "{run}"
     );
     let checked = app.payrun(&["check"]).exits(0).stdout;
-    assert!(
-        checked.contains("columns not used: 备注, 业务员"),
-        "{checked}"
-    );
+    assert_said(&checked, expect!["columns not used: 备注, 业务员"]);
 }
 
 #[test]
@@ -253,10 +245,7 @@ fn a_column_that_a_file_may_lack_is_empty_there_and_read_where_it_is() {
         "optional: [contract]",
     );
     let told = wrong.payrun(&["check"]).exits(2).stderr;
-    assert!(
-        told.contains("this job uses no column contract\n"),
-        "{told}"
-    );
+    assert_said(&told, expect!["this job uses no column contract\n"]);
 }
 
 #[test]
@@ -266,14 +255,14 @@ fn the_encoding_of_another_file_is_said_beside_it() {
     app.write("gbk.csv", encoding_rs::GB18030.encode(&text).0);
     let args = ["plan", WORKFLOW, "--input", "gbk.csv", "--date", DATE];
     let unsaid = app.payrun(&args).exits(2).stderr;
-    assert!(
-        unsaid.contains("(--input and contracts import: --encoding;"),
-        "{unsaid}"
+    assert_said(
+        &unsaid,
+        expect!["(--input and contracts import: --encoding;"],
     );
     let said = [&args[..], &["--encoding", "gb18030"]].concat();
     let told = app.payrun(&said).exits(0).stdout;
-    assert!(told.contains("CSV in GB18030 (GBK)"), "{told}");
-    assert!(told.contains("columns not used: 备注"), "{told}");
+    assert_said(&told, expect!["CSV in GB18030 (GBK)"]);
+    assert_said(&told, expect!["columns not used: 备注"]);
     app.payrun(&["plan", WORKFLOW, "--encoding", "gb18030"])
         .exits(2);
 }
@@ -298,17 +287,10 @@ fn check_calls_a_workflow_good_once_its_file_has_been_tried() {
         "{}",
         told.stdout
     );
-    assert!(
-        told.stderr.contains("`payrun plan WORKFLOW --input FILE`"),
-        "{}",
-        told.stderr
-    );
+    assert_said(&told.stderr, expect!["`payrun plan WORKFLOW --input FILE`"]);
     std::fs::remove_file(app.path("data/c.csv")).unwrap();
     let told = app.payrun(&["check"]).exits(0).stdout;
-    assert!(
-        told.contains("the file is not there, so it was not tried"),
-        "{told}"
-    );
+    assert_said(&told, expect!["the file is not there, so it was not tried"]);
 }
 
 #[test]
@@ -337,11 +319,9 @@ fn what_excel_had_made_of_an_id_comes_back_and_is_refused_again() {
             (&json!(0), &json!(2)),
             "{planned}"
         );
-        assert!(
-            planned["refusals"]
-                .to_string()
-                .contains("looks rounded by Excel"),
-            "{planned}"
+        assert_said(
+            &planned["refusals"].to_string(),
+            expect!["looks rounded by Excel"],
         );
     }
     let back = std::fs::read_to_string(app.path("back.csv")).unwrap();
