@@ -539,3 +539,67 @@ fn the_order_of_a_join_is_explained_where_it_is_prescribed() {
     }
     assert_eq!(silent, Vec::<String>::new());
 }
+
+/// The statements that read the rows of a list by position, each with its reason. In all others a
+/// field has a name.
+const BY_POSITION: [(&str, &str); 3] = [
+    (
+        "crates/ledger/src/items/write.sql",
+        "every claim and settle takes a quarter longer by name (benches/README.md)",
+    ),
+    (
+        "crates/ledger/src/items/write_at_once.sql",
+        "the same lists, on a server",
+    ),
+    (
+        "crates/ledger/src/admin/copied_table.rs",
+        "list and statement are made from the same columns",
+    ),
+];
+
+/// Whether a text reads a field of a list by its position: `value ->> 0`, `value ->> '$[0]'`, or by
+/// a number that is filled in.
+fn reads_by_position(text: &str) -> bool {
+    let mut arrows = text.match_indices("->");
+    arrows.any(|(at, arrow)| {
+        let rest = &text[at + arrow.len()..];
+        let (is_text, field) = match rest.strip_prefix('>') {
+            Some(field) => (true, field.trim_start()),
+            None => (false, rest.trim_start()),
+        };
+        let digits = field.trim_start_matches(['\'', '-']);
+        digits.starts_with(|c: char| c.is_ascii_digit())
+            || field.starts_with("'$[")
+            || (is_text && field.starts_with('{'))
+    })
+}
+
+#[test]
+fn only_the_listed_statements_read_the_fields_of_a_list_by_position() {
+    let by_position: BTreeSet<String> = statements()
+        .into_iter()
+        .filter(|(_, text)| reads_by_position(text))
+        .map(|(file, _)| file)
+        .collect();
+    let listed = BY_POSITION.map(|(file, _)| file.to_owned());
+    assert_eq!(by_position, BTreeSet::from(listed), "{BY_POSITION:#?}");
+    for text in [
+        "v.value ->> 0",
+        "value->>12",
+        "value -> 1",
+        "value ->> '$[0]'",
+        "value ->> -1",
+        "value ->> '0'",
+        "format!(\"value ->> {place}\")",
+    ] {
+        assert!(reads_by_position(text), "{text}");
+    }
+    for text in [
+        "v.value ->> 'id'",
+        "value -> 'id'",
+        "fn row() -> {",
+        "-> i64",
+    ] {
+        assert!(!reads_by_position(text), "{text}");
+    }
+}

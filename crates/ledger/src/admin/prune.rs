@@ -7,6 +7,7 @@
 use crate::db::stored_values;
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use sqlx::Row;
 
 use crate::Ledger;
@@ -135,24 +136,28 @@ impl Ledger {
             .fetch_all(tx.connection());
         let (mut gone, mut since) = (Vec::new(), BTreeMap::new());
         for row in old.await.map_err(failed)? {
-            let (workflow, nominal): (String, String) = (
-                row.try_get(0).map_err(failed)?,
-                row.try_get(1).map_err(failed)?,
-            );
+            let occurrence = OldOccurrence {
+                workflow: row.try_get(0).map_err(failed)?,
+                nominal: row.try_get(1).map_err(failed)?,
+            };
             // The newest is last.
-            since.insert(workflow.clone(), row.try_get::<i64, _>(2).map_err(failed)?);
-            gone.push((workflow, nominal));
+            let at: i64 = row.try_get(2).map_err(failed)?;
+            since.insert(occurrence.workflow.clone(), at);
+            gone.push(occurrence);
         }
-        let since: Vec<_> = since.into_iter().collect();
-        let begin = "update schedules set since = cast(s.value ->> 1 as bigint) from json_each($1) as s \
-                     where schedules.workflow = s.value ->> 0 and schedules.since < cast(s.value ->> 1 as bigint)";
+        let since: Vec<_> = since
+            .into_iter()
+            .map(|(workflow, since)| ScheduleBegin { workflow, since })
+            .collect();
+        let begin = "update schedules set since = cast(s.value ->> 'since' as bigint) from json_each($1) as s \
+                     where schedules.workflow = s.value ->> 'workflow' and schedules.since < cast(s.value ->> 'since' as bigint)";
         sqlx::query(begin)
             .bind(list(&since))
             .execute(tx.connection())
             .await
             .map_err(failed)?;
         let delete = "delete from occurrences where (workflow, nominal) in \
-                      (select value ->> 0, value ->> 1 from json_each($1)) and state not in ('due', 'queued')";
+                      (select value ->> 'workflow', value ->> 'nominal' from json_each($1)) and state not in ('due', 'queued')";
         let deleted = sqlx::query(delete)
             .bind(list(&gone))
             .execute(tx.connection())
@@ -161,6 +166,20 @@ impl Ledger {
         tx.commit().await?;
         Ok(deleted.rows_affected())
     }
+}
+
+/// A time of a schedule that is pruned.
+#[derive(Serialize)]
+struct OldOccurrence {
+    workflow: String,
+    nominal: String,
+}
+
+/// Behind which instant a schedule begins.
+#[derive(Serialize)]
+struct ScheduleBegin {
+    workflow: String,
+    since: i64,
 }
 
 fn count_of(what: Prunable) -> &'static str {

@@ -4,6 +4,7 @@
 use crate::db::stored_values;
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
@@ -119,13 +120,20 @@ impl SealedKind {
     }
 }
 
-const REPLACE_INPUT: &str = "update items set input = s.value ->> 1 from json_each($1) as s \
-    where items.id = cast(s.value ->> 0 as bigint)";
-const REPLACE_BODY: &str = "update notifications set body = s.value ->> 1 from json_each($1) as s \
-    where notifications.id = cast(s.value ->> 0 as bigint)";
+const REPLACE_INPUT: &str = "update items set input = s.value ->> 'text' from json_each($1) as s \
+    where items.id = cast(s.value ->> 'id' as bigint)";
+const REPLACE_BODY: &str = "update notifications set body = s.value ->> 'text' from json_each($1) as s \
+    where notifications.id = cast(s.value ->> 'id' as bigint)";
 
-const REPLACE_REFERENCE_KEY: &str = "update reference_key set sealed = s.value ->> 1 from json_each($1) as s \
-    where reference_key.id = cast(s.value ->> 0 as bigint)";
+const REPLACE_REFERENCE_KEY: &str = "update reference_key set sealed = s.value ->> 'text' from json_each($1) as s \
+    where reference_key.id = cast(s.value ->> 'id' as bigint)";
+
+/// A row's new text.
+#[derive(Serialize)]
+struct ResealedText {
+    id: i64,
+    text: String,
+}
 
 /// Something of the ledger that is sealed.
 #[derive(Debug)]
@@ -228,7 +236,7 @@ impl Ledger {
             page.last = Some(row.id);
             page.seen += 1;
             match reseal(&row) {
-                Ok(text) => new.push((row.id, text)),
+                Ok(text) => new.push(ResealedText { id: row.id, text }),
                 Err(why) => page.left.push((row.id, why)),
             }
         }

@@ -6,6 +6,7 @@
 //! stays here for people to see.
 
 use crate::db::stored_values;
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -39,6 +40,13 @@ impl AlertEvent {
             Self::Closed => "closed",
         }
     }
+}
+
+/// A notice that a mail tells of.
+#[derive(Serialize)]
+struct MailedNotice {
+    incident_id: i64,
+    phase: &'static str,
 }
 
 /// Somebody for whom notices are due.
@@ -263,13 +271,16 @@ impl Ledger {
             .execute(tx.connection())
             .await
             .map_err(failed)?;
-        let told: Vec<(i64, &str)> = notices
+        let told: Vec<MailedNotice> = notices
             .iter()
-            .map(|(incident, event)| (*incident, event.as_str()))
+            .map(|(incident, event)| MailedNotice {
+                incident_id: *incident,
+                phase: event.as_str(),
+            })
             .collect();
         let tell = "update notices set mail_id = $1 where recipient = $2 and mail_id is null and exists \
-                    (select 1 from json_each($3) as l where cast(l.value ->> 0 as bigint) = notices.incident_id \
-                       and l.value ->> 1 = notices.phase)";
+                    (select 1 from json_each($3) as l where cast(l.value ->> 'incident_id' as bigint) = notices.incident_id \
+                       and l.value ->> 'phase' = notices.phase)";
         let tell = sqlx::query(tell)
             .bind(id)
             .bind(&mail.recipient)

@@ -5,11 +5,12 @@ use crate::db::stored_values;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::LedgerError;
-use crate::items::item_rows::{amount_of, list};
+use crate::items::item_rows::{amount_of, hex, list};
 use crate::reads::item::{ItemRow, item_row};
 use crate::refunds::payment::{COUNTS, PAYMENT_COLUMNS, Payment, fingerprint, payment_row};
 use crate::{ApprovalRow, Ledger};
@@ -168,10 +169,11 @@ impl Ledger {
         otherwise: &[(i64, KeyHash)],
     ) -> Result<HashMap<i64, RepeatedItem>, LedgerError> {
         let own = items.iter().map(|id| (*id, None));
-        let other = otherwise
-            .iter()
-            .map(|(id, content_hash)| (*id, Some(hex::encode(content_hash.as_bytes()))));
-        let rows: Vec<(i64, Option<String>)> = own.chain(other).collect();
+        let other = otherwise.iter().map(|(id, hash)| (*id, Some(hex(*hash))));
+        let rows: Vec<ItemToRepeat> = own
+            .chain(other)
+            .map(|(id, content_hash)| ItemToRepeat { id, content_hash })
+            .collect();
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
             let repeated = RepeatedItem {
@@ -224,19 +226,14 @@ impl Ledger {
         account: KeyHash,
         transactions: &[&str],
     ) -> Result<HashMap<String, (i64, u64)>, LedgerError> {
-        let of = |number: &&str| {
-            (
-                hex::encode(fingerprint(account, number).as_bytes()),
-                (*number).to_owned(),
-            )
-        };
-        let rows: Vec<(String, String)> = transactions.iter().map(of).collect();
-        // `cross join`: the list first, then what it names by an index.
-        let query = format!(
-            "select n.value ->> 1, cast(coalesce(sum(items.amount), 0) as bigint), count(*), \
-               min(case when items.amount is null then items.id end) from json_each($1) as n cross join items \
-             where items.refunded_payment = unhex(n.value ->> 0) and {COUNTS} group by n.value ->> 1"
-        );
+        let rows: Vec<PaymentToSum<'_>> = transactions
+            .iter()
+            .map(|number| PaymentToSum {
+                refunded_payment: hex(fingerprint(account, number)),
+                transaction_id: number,
+            })
+            .collect();
+        let query = include_str!("given_back.sql").replace("{counts}", COUNTS);
         let of = |row: &AnyRow| {
             // One whose amount is not there: what was given back together cannot be said then.
             if let Some(item) = row.try_get::<Option<i64>, _>(3).map_err(failed)? {
@@ -261,15 +258,15 @@ impl Ledger {
         account: &str,
         numbers: &[&str],
     ) -> Result<HashMap<String, Charge>, LedgerError> {
-        let hash = |number: &str| {
-            OrderNumber::parse(number)
-                .ok()?
-                .key_hash()
-                .map(|hash| hex::encode(hash.as_bytes()))
-        };
-        let rows: Vec<(&str, Option<String>)> = numbers
+        let rows: Vec<ChargeNumber<'_>> = numbers
             .iter()
-            .map(|number| (*number, hash(number)))
+            .map(|number| ChargeNumber {
+                number,
+                key_hash: OrderNumber::parse(number)
+                    .ok()
+                    .and_then(|number| number.key_hash())
+                    .map(hex),
+            })
             .collect();
         let found = self
             .reviewed(sqlx::query(CHARGES).bind(list(&rows)).bind(account))
@@ -387,6 +384,27 @@ impl Ledger {
 /// The rows of a job of which another has the key: whether key fields and amounts are equal, and
 /// what both say.
 const PAIRS: &str = include_str!("pairs_by_key.sql");
+
+/// An item that may repeat others, as `repeated.sql` reads it.
+#[derive(Serialize)]
+struct ItemToRepeat {
+    id: i64,
+    content_hash: Option<String>,
+}
+
+/// A number by which a charge is looked for, as `charges.sql` reads it.
+#[derive(Serialize)]
+struct ChargeNumber<'a> {
+    number: &'a str,
+    key_hash: Option<String>,
+}
+
+/// A payment of which is summed what was given back, as `given_back.sql` reads it.
+#[derive(Serialize)]
+struct PaymentToSum<'a> {
+    refunded_payment: String,
+    transaction_id: &'a str,
+}
 
 /// By what must be equal where a key is: the payment or contract, and the amount.
 const REPEATED: &str = include_str!("repeated_rows.sql");

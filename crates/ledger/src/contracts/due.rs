@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use serde::Serialize;
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -80,12 +81,26 @@ pub(super) const STOPPED: &str = "\
 /// condition SQLite would go through all that are.
 pub(super) const TAKE: &str = "\
     update contracts set version = contracts.version + 1 from json_each($1) as v \
-    where contracts.id = cast(v.value ->> 0 as bigint) and contracts.version = cast(v.value ->> 1 as bigint) \
+    where contracts.id = cast(v.value ->> 'id' as bigint) and contracts.version = cast(v.value ->> 'version' as bigint) \
     returning contracts.id";
 
 pub(super) const NEXT: &str = "\
-    update contracts set next_due = v.value ->> 1 from json_each($1) as v \
-    where contracts.id = cast(v.value ->> 0 as bigint)";
+    update contracts set next_due = v.value ->> 'next_due' from json_each($1) as v \
+    where contracts.id = cast(v.value ->> 'id' as bigint)";
+
+/// A contract as [`TAKE`] reads it.
+#[derive(Serialize)]
+struct TakenContract {
+    id: i64,
+    version: i64,
+}
+
+/// When a contract falls due next, as [`NEXT`] reads it.
+#[derive(Serialize)]
+struct NextDue {
+    id: i64,
+    next_due: Option<NaiveDate>,
+}
 
 /// Notes periods that a plan accounts for; one that was accounted for before stays as it is.
 pub(super) const KEEP: &str = include_str!("keep_periods.sql");
@@ -162,7 +177,10 @@ impl PlanWriter {
         self.periods_begin().await?;
         let rows: Vec<_> = contracts
             .iter()
-            .map(|contract| (contract.id, contract.version))
+            .map(|contract| TakenContract {
+                id: contract.id,
+                version: contract.version,
+            })
             .collect();
         let taken = sqlx::query(TAKE)
             .bind(list(&rows))
@@ -261,8 +279,15 @@ impl PlanWriter {
             .execute(self.connection().await?)
             .await
             .map_err(failed)?;
+        let next: Vec<_> = next_due
+            .iter()
+            .map(|(id, next_due)| NextDue {
+                id: *id,
+                next_due: *next_due,
+            })
+            .collect();
         sqlx::query(NEXT)
-            .bind(list(next_due))
+            .bind(list(&next))
             .execute(self.connection().await?)
             .await
             .map_err(failed)?;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -97,11 +98,12 @@ pub(crate) const NAMING: &str = "\
     where i.id = cast(k.atom as bigint) and i.exclusive_key is not null and j.id = i.job_id and j.kind <> $2 \
       and j.account is not null";
 
-/// `[contract, account]` each.
+/// Contracts that are not charged, or have a last day; of [`ContractOfAccount`]s.
 // `cross join`: the list first, then what it names by an index.
 pub(crate) const KNOWN_AS: &str = "\
     select c.contract, c.account, c.state, c.since, c.reason, c.end_on from json_each($1) as k cross join contracts as c \
-    where c.contract = k.value ->> 0 and c.account = k.value ->> 1 and (c.state in ('suspended', 'ended') or c.end_on is not null)";
+    where c.contract = k.value ->> 'contract' and c.account = k.value ->> 'account' \
+      and (c.state in ('suspended', 'ended') or c.end_on is not null)";
 
 /// Of these items those of which nothing is sent, and why.
 pub(crate) async fn stopped_items(
@@ -173,8 +175,12 @@ async fn not_charged(
         .map_err(failed)?;
     let named: Vec<ContractItem> = named.into_iter().flatten().collect();
     let names: BTreeSet<_> = named.iter().map(ContractItem::contract).collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .map(|(contract, account)| ContractOfAccount { contract, account })
+        .collect();
     let rows = sqlx::query(KNOWN_AS)
-        .bind(list(&names.into_iter().collect::<Vec<_>>()))
+        .bind(list(&names))
         .fetch_all(connection)
         .await;
     let known = rows
@@ -194,6 +200,13 @@ async fn not_charged(
         ))
     };
     Ok(named.iter().filter_map(stopped).collect())
+}
+
+/// A contract, and whose account it belongs to.
+#[derive(Serialize)]
+struct ContractOfAccount<'a> {
+    contract: &'a str,
+    account: &'a str,
 }
 
 /// An item, the contract that its input names, and when its period falls due, if it has one.

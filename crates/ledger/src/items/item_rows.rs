@@ -563,7 +563,7 @@ impl TotalsDelta {
 
 /// A list for `json_each`.
 pub(crate) fn list<T: Serialize>(rows: &[T]) -> String {
-    // Tuples of strings and integers always print.
+    // Rows of strings and integers always print.
     without_nul(serde_json::to_string(rows).unwrap_or_default())
 }
 

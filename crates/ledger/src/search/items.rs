@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::search_statements::{
-    BY_NUMBER, BY_REFUNDED_PAYMENT, CONTRACTS, FOUND, MEANT, PAYMENTS, RUNS, SENT, WAYS, ways,
+    BY_NUMBER, BY_REFUNDED_PAYMENT, CONTRACTS, ExclusiveField, FOUND, MEANT, PAYMENTS, RUNS, SENT, WAYS, ways,
 };
 use super::{
     FoundContract, FoundItem, FoundList, LOOKED_AT, MatchedBy, SearchFilter, SearchQuery,
@@ -104,7 +104,10 @@ impl Ledger {
         let keys: Vec<_> = text
             .exclusive_keys
             .iter()
-            .map(|(key, field)| (hex(*key), field))
+            .map(|(key, field)| ExclusiveField {
+                exclusive_key: hex(*key),
+                field,
+            })
             .collect();
         let reference = Some(&text.reference).filter(|reference| !reference.is_empty());
         let query = sqlx::query(AssertSqlSafe(ways()))

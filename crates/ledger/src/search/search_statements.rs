@@ -1,5 +1,7 @@
 //! The statements by which things are looked for. Each goes by one index; a test holds each to it.
 
+use serde::Serialize;
+
 use super::MatchedBy;
 
 /// Each account once: from one to the next by the index, however many jobs there are.
@@ -15,8 +17,8 @@ pub(super) struct SearchWay {
     pub matched_by: fn(String) -> MatchedBy,
 }
 
-/// What [`ways`] joins. Each reads `$7` rows at most. `$1` is the text, `$2` what comes after all that begin with it, `$3` pairs of a
-/// fingerprint and the field that it is of, `$4` the text as references are kept, `$5` what comes after all that begin with that,
+/// What [`ways`] joins. Each reads `$7` rows at most. `$1` is the text, `$2` what comes after all that begin with it, `$3`
+/// [`ExclusiveField`]s, `$4` the text as references are kept, `$5` what comes after all that begin with that,
 /// `$6` its keyed hash; what is null finds nothing.
 pub(super) const WAYS: [SearchWay; 8] = [
     SearchWay {
@@ -37,8 +39,8 @@ pub(super) const WAYS: [SearchWay; 8] = [
     // `cross join`: the list first, then what it names by an index.
     SearchWay {
         name: "exclusive_key",
-        statement: "select i.id, k.value ->> 1 as what from json_each($3) as k cross join items as i \
-            where i.exclusive_key = unhex(k.value ->> 0) and i.exclusive_key is not null and i.key_hash is not null \
+        statement: "select i.id, k.value ->> 'field' as what from json_each($3) as k cross join items as i \
+            where i.exclusive_key = unhex(k.value ->> 'exclusive_key') and i.exclusive_key is not null and i.key_hash is not null \
             order by i.id desc limit $7",
         matched_by: |field| MatchedBy::Exclusive { field },
     },
@@ -85,6 +87,13 @@ pub(super) const BY_NUMBER: &str = "\
     select i.id, i.key_hash, i.custom_order_no, i.generation from items as i where i.key_hash = unhex($1) union all \
     select i.id, i.key_hash, i.custom_order_no, i.generation from json_each($2) as n cross join items as i \
     where i.custom_order_no = n.atom";
+
+/// A fingerprint that a text may have, and the field that it is of.
+#[derive(Serialize)]
+pub(super) struct ExclusiveField<'a> {
+    pub exclusive_key: String,
+    pub field: &'a str,
+}
 
 /// The gateway's numbers of payments that were looked up under the merchant's: `$1` accounts, `$2`
 /// the number.

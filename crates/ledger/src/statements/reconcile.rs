@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -143,12 +144,20 @@ fn named_query() -> String {
     )
 }
 
-/// Refunds of a payment with the gateway's number of the refund.
+/// The gateway's number of a refund, and the fingerprint of its payment.
+#[derive(Serialize)]
+struct RefundReceipt<'a> {
+    refunded_payment: String,
+    receipt: &'a str,
+}
+
+/// Refunds of a payment with the gateway's number of the refund: of [`RefundReceipt`]s.
 fn refunds_query() -> String {
     // `cross join`: the list first, then what it names by an index.
     format!(
         "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
-         where i.refunded_payment = unhex(n.value ->> 0) and i.receipt = n.value ->> 1 and j.id = i.job_id and j.lane = $2 and j.kind in (select atom from json_each($3))"
+         where i.refunded_payment = unhex(n.value ->> 'refunded_payment') and i.receipt = n.value ->> 'receipt' \
+           and j.id = i.job_id and j.lane = $2 and j.kind in (select atom from json_each($3))"
     )
 }
 
@@ -246,11 +255,14 @@ impl Ledger {
         account: KeyHash,
         numbers: &[(&str, &str)],
     ) -> Result<Vec<BookedItem>, LedgerError> {
-        let pairs: Vec<_> = numbers
+        let receipts: Vec<_> = numbers
             .iter()
-            .map(|(paid, refund)| (hex(fingerprint(account, paid)), refund))
+            .map(|(paid, refund)| RefundReceipt {
+                refunded_payment: hex(fingerprint(account, paid)),
+                receipt: refund,
+            })
             .collect();
-        let query = sqlx::query(AssertSqlSafe(refunds_query())).bind(list(&pairs));
+        let query = sqlx::query(AssertSqlSafe(refunds_query())).bind(list(&receipts));
         let rows = query
             .bind(lane.to_owned())
             .bind(list(kinds))
