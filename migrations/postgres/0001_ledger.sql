@@ -3,8 +3,8 @@
 -- The ledger is the queue: runs, their jobs and items, and the append-only history of what was sent and what was answered.
 -- Times are milliseconds since 1970-01-01T00:00:00Z. Amounts are counts of the currency's minor unit.
 
--- What the ledger's statements use of SQLite's functions. A list is a JSON array: `value ->> n` is the n-th field of one of
--- its rows, `atom` the row itself where it is no list.
+-- What the ledger's statements use of SQLite's functions. A list is a JSON array: `value ->> 'name'` is a field of one of
+-- its rows, `atom` the row itself where it has no fields.
 create function json_each(list text) returns table (value jsonb, atom text) language sql immutable parallel safe rows 100
   as $$ select e.value, e.value #>> '{}' from jsonb_array_elements(list::jsonb) as e (value) $$;
 create function unhex(digits text) returns bytea language sql immutable parallel safe
@@ -86,6 +86,9 @@ create table items (
   content_hash     bytea,                     -- fingerprint of what must be equal where the key is
   exclusive_key    bytea,                     -- fingerprint of what may be in flight once at a time: a contract
   refunded_payment bytea,                     -- fingerprint of the payment its amount is taken from, set before anything is sent
+  part_of          bytea,                     -- fingerprint of what it is for the whole, or for a part, of: a payment at a customs
+  part             text collate "C",          -- which part, in small letters; empty: the whole
+  part_written     text collate "C",          -- the same as its row wrote it
   order_no         text collate "C",          -- what the gateway sees; stored before it is sent
   custom_order_no  text collate "C",          -- the order number the user gave; none where it is derived
   generation       bigint not null default 1, -- how many order numbers it has had
@@ -123,6 +126,8 @@ create index items_leased on items (job_id, lease_until) where lease_until is no
 -- What a dead process left is found without reading every item.
 create index items_claimed on items (node) where node is not null;
 create index items_refunded_payment on items (refunded_payment) where refunded_payment is not null;
+-- What is done of a whole, and what of its parts: a payment is declared to a customs whole or by its sub-orders, never both.
+create index items_part_of on items (part_of, part) where part_of is not null;
 -- What is planned of a contract or waits for approval, so that it is found when the contract is stopped, and what was put off of it.
 create index items_waiting on items (exclusive_key) where state in ('planned', 'awaiting_approval');
 create index items_postponed on items (exclusive_key) where state = 'planned' and reason_code is not null;

@@ -74,6 +74,9 @@ create table items (
   content_hash     blob,                       -- fingerprint of what must be equal where the key is
   exclusive_key    blob,                       -- fingerprint of what may be in flight once at a time: a contract
   refunded_payment blob,                       -- fingerprint of the payment its amount is taken from, set before anything is sent
+  part_of          blob,                       -- fingerprint of what it is for the whole, or for a part, of: a payment at a customs
+  part             text,                       -- which part, in small letters; empty: the whole
+  part_written     text,                       -- the same as its row wrote it
   order_no         text,                       -- what the gateway sees; stored before it is sent
   custom_order_no  text,                       -- the order number the user gave; none where it is derived
   generation       integer not null default 1, -- how many order numbers it has had
@@ -110,6 +113,8 @@ create index items_leased on items (job_id, lease_until) where lease_until is no
 -- What a dead process left is found without reading every item.
 create index items_claimed on items (node) where node is not null;
 create index items_refunded_payment on items (refunded_payment) where refunded_payment is not null;
+-- What is done of a whole, and what of its parts: a payment is declared to a customs whole or by its sub-orders, never both.
+create index items_part_of on items (part_of, part) where part_of is not null;
 -- What is planned of a contract or waits for approval, so that it is found when the contract is stopped, and what was put off of it.
 create index items_waiting on items (exclusive_key) where state in ('planned', 'awaiting_approval');
 create index items_postponed on items (exclusive_key) where state = 'planned' and reason_code is not null;

@@ -29,8 +29,7 @@ macro_rules! migrations {
             "0006_operators"
             "0007_alerts"
             "0008_reports"
-            "0009_parts"
-            "0010_gateway_numbers"
+            "0009_gateway_numbers"
         )
     };
     ($engine:literal: $($file:literal)+) => {
