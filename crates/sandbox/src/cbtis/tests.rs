@@ -18,13 +18,14 @@ fn hkd(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("HKD").unwrap()).unwrap()
 }
 
-struct Rig {
+/// A client and its sandbox, on one clock.
+struct CbtisSandbox {
     fake: Arc<FakeCbtis>,
     client: CbtisClient,
     clock: Clock,
 }
 
-impl Rig {
+impl CbtisSandbox {
     fn new(plan: FaultPlan) -> Self {
         let identity = CbtisAccountKeys::generate().unwrap();
         let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));
@@ -92,7 +93,7 @@ fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
 
 #[tokio::test]
 async fn an_intent_is_created_paid_and_refunded() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     let input = json!({ "description": "Tea", "success_url": "https://example.com/ok" });
     let made = rig
         .call("payment_create", "P-1", Some("10.00"), input)
@@ -136,7 +137,7 @@ async fn an_intent_is_created_paid_and_refunded() {
 
 #[tokio::test]
 async fn a_token_is_fetched_once_renewed_in_time_and_again_after_it_was_refused() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", hkd("1"));
     for _ in 0..3 {
         assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
@@ -158,7 +159,7 @@ async fn a_token_is_fetched_once_renewed_in_time_and_again_after_it_was_refused(
 
 #[tokio::test]
 async fn an_order_whose_token_cannot_be_had_is_not_sent() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     let config = CbtisAccountKeys::generate()
         .unwrap()
         .config("https://sandbox.invalid");
@@ -168,7 +169,7 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
         rig.clock.clone(),
     )
     .unwrap();
-    let rig = Rig {
+    let rig = CbtisSandbox {
         client: stranger,
         ..rig
     };
@@ -195,7 +196,7 @@ async fn a_fixed_token_is_sent_as_it_is() {
 #[tokio::test]
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault));
+        let rig = CbtisSandbox::new(FaultPlan::only(fault));
         rig.fake.seed("P-1", hkd("10.00"));
         let seen = rig.refund("R-1", "P-1", "4.00").await;
         let exists = rig
@@ -239,7 +240,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
 
 #[tokio::test]
 async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", hkd("10.00"));
     let (headers, body) = rig.fake.notification("P-1").unwrap();
     let seen = rig.client.read_notification(&headers, &body);
@@ -322,7 +323,7 @@ async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
         clock.clone(),
     )
     .unwrap();
-    let rig = Rig {
+    let rig = CbtisSandbox {
         fake,
         client,
         clock,
@@ -338,7 +339,7 @@ async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
 
 #[tokio::test]
 async fn a_payment_is_declared_modified_and_pushed_again() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     let theirs = rig.fake.seed("P-1", hkd("100"));
     let whole = json!({
         "out_trade_no": "P-1", "transaction_id": theirs, "customs": "SHANGHAI_ZS", "mch_customs_no": "123456"
@@ -396,7 +397,7 @@ async fn a_payment_is_declared_modified_and_pushed_again() {
 
 #[tokio::test]
 async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_written() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     let identity = CbtisAccountKeys::generate().unwrap();
     let config = identity.config("https://sandbox.invalid");
     let config = CbtisConfig {
@@ -431,7 +432,7 @@ async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_wr
 async fn only_a_digest_over_body_full_stop_and_key_makes_a_notification_cbtiss() {
     use secrecy::ExposeSecret as _;
     use sha2::{Digest, Sha256};
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = CbtisSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", hkd("10.00"));
     let (headers, body) = rig.fake.notification("P-1").unwrap();
     assert_eq!(

@@ -23,12 +23,13 @@ fn usd(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("USD").unwrap()).unwrap()
 }
 
-struct Rig {
+/// A client and its sandbox.
+struct EgmsSandbox {
     fake: Arc<FakeEgms>,
     client: EgmsClient,
 }
 
-impl Rig {
+impl EgmsSandbox {
     fn new(plan: FaultPlan) -> Self {
         Self::of(EgmsAccountKeys::generate().unwrap(), plan)
     }
@@ -96,7 +97,7 @@ async fn a_payment_is_created_captured_and_refunded_under_every_digest() {
     for word in SignType::WORDS {
         let mut identity = EgmsAccountKeys::generate().unwrap();
         identity.sign_type = SignType::parse(word).unwrap();
-        let rig = Rig::of(identity, FaultPlan::NONE);
+        let rig = EgmsSandbox::of(identity, FaultPlan::NONE);
         let made = rig
             .call(
                 "payment",
@@ -152,7 +153,7 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
         Clock::System,
     )
     .unwrap();
-    let rig = Rig { fake, client };
+    let rig = EgmsSandbox { fake, client };
     let payment = json!({ "platform": "MINI", "openid": "o1", "appid": "wx1" });
     assert_eq!(
         said(&rig.call("payment", "P-1", Some("10.00"), payment).await).0,
@@ -188,7 +189,7 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
 
 #[tokio::test]
 async fn success_around_a_failed_refund_is_seen_through() {
-    let rig = Rig::new(FaultPlan::only(Fault::SoftDecline));
+    let rig = EgmsSandbox::new(FaultPlan::only(Fault::SoftDecline));
     rig.fake.seed("P-1", usd("10.00"));
     assert_eq!(
         said(&rig.refund("R-1", "P-1", "4.00").await),
@@ -198,7 +199,7 @@ async fn success_around_a_failed_refund_is_seen_through() {
         said(&rig.refund("R-1", "P-1", "4.00").await).0,
         Some("Received")
     );
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = EgmsSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", usd("10.00"));
     assert_eq!(
         said(&rig.refund("R-1", "P-1", "10.01").await),
@@ -212,7 +213,7 @@ async fn success_around_a_failed_refund_is_seen_through() {
 
 #[tokio::test]
 async fn a_received_refund_may_still_fail() {
-    let rig = Rig::new(FaultPlan::only(Fault::Pending));
+    let rig = EgmsSandbox::new(FaultPlan::only(Fault::Pending));
     rig.fake.seed("P-1", usd("10.00"));
     let mut ends = std::collections::BTreeSet::new();
     for n in 0..20 {
@@ -238,7 +239,7 @@ async fn a_received_refund_may_still_fail() {
 #[tokio::test]
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault));
+        let rig = EgmsSandbox::new(FaultPlan::only(fault));
         rig.fake.seed("P-1", usd("10.00"));
         let seen = rig.refund("R-1", "P-1", "4.00").await;
         let exists = rig
@@ -282,7 +283,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
 
 #[tokio::test]
 async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
-    let rig = Rig::new(FaultPlan {
+    let rig = EgmsSandbox::new(FaultPlan {
         seed: 2,
         ..FaultPlan::only(Fault::ErrorBefore)
     });
@@ -309,7 +310,10 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
         sign_keys: [keys(&new), keys(&old)].concat(),
         ..new.config("https://sandbox.invalid")
     };
-    let (after, before) = (Rig::of(new, FaultPlan::NONE), Rig::of(old, FaultPlan::NONE));
+    let (after, before) = (
+        EgmsSandbox::of(new, FaultPlan::NONE),
+        EgmsSandbox::of(old, FaultPlan::NONE),
+    );
     let client = EgmsClient::new(
         &config,
         Transport::InProcess(after.fake.clone()),
@@ -347,7 +351,7 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
 
 #[tokio::test]
 async fn notifications_are_verified_with_our_public_path() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = EgmsSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", usd("10.00"));
     let (headers, body) = rig.fake.notification("P-1", "/payrun/notify/egms").unwrap();
     let seen = rig
@@ -375,7 +379,7 @@ async fn notifications_are_verified_with_our_public_path() {
 
 #[tokio::test]
 async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_makes_it_another() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = EgmsSandbox::new(FaultPlan::NONE);
     let pay = |amount, time: &'static str| {
         rig.call(
             "payment",
@@ -397,7 +401,7 @@ async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_
 
 #[tokio::test]
 async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = EgmsSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", usd("10.00"));
     let stranger = EgmsAccountKeys::generate()
         .unwrap()
@@ -408,7 +412,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
         Clock::System,
     )
     .unwrap();
-    let rig = Rig { client, ..rig };
+    let rig = EgmsSandbox { client, ..rig };
     let seen = rig.refund("R-1", "P-1", "1.00").await;
     assert!(matches!(seen.delivery, Delivery::Unverified(_)), "{seen:?}");
     assert_eq!(
@@ -457,7 +461,7 @@ async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
 
 #[tokio::test]
 async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = EgmsSandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", usd("10.00"));
     let refund = |reason: String| {
         rig.call(
@@ -502,7 +506,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
         };
         let client =
             EgmsClient::new(&config, Transport::InProcess(fake.clone()), Clock::System).unwrap();
-        Rig {
+        EgmsSandbox {
             fake: fake.clone(),
             client,
         }
@@ -545,7 +549,7 @@ async fn a_payment_may_be_cancelled_while_the_account_says_so() {
 
 /// The code of the answer to a query that was signed over these parts, joined by line feeds.
 async fn code(
-    rig: &Rig,
+    rig: &EgmsSandbox,
     identity: &EgmsAccountKeys,
     covered: impl Fn(&str, &str, &str) -> String,
 ) -> Value {
@@ -579,15 +583,15 @@ async fn code(
 const TARGET: &str = "/g2/v1/payment/mer/S000001/evo.e-commerce.payment?merchantTransID=P-1";
 
 /// A way to write what is signed of a query, from its time, the key and its id.
-type Covered = fn(&str, &str, &str) -> String;
+type SignedEgmsText = fn(&str, &str, &str) -> String;
 
 #[tokio::test]
 async fn only_the_parts_in_the_order_of_the_page_are_signed_as_documented() {
     let identity = EgmsAccountKeys::generate().unwrap();
-    let rig = Rig::of(identity.clone(), FaultPlan::NONE);
+    let rig = EgmsSandbox::of(identity.clone(), FaultPlan::NONE);
     let right = |at: &str, key: &str, id: &str| format!("GET\n{TARGET}\n{at}\n{key}\n{id}");
     assert_eq!(code(&rig, &identity, right).await, "C0004");
-    let cases: [(&str, Covered); 6] = [
+    let cases: [(&str, SignedEgmsText); 6] = [
         ("id before time", |at, key, id| {
             format!("GET\n{TARGET}\n{id}\n{key}\n{at}")
         }),

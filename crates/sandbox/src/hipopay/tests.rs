@@ -26,12 +26,13 @@ fn hkd(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("HKD").unwrap()).unwrap()
 }
 
-pub(super) struct Rig {
+/// A client and its sandbox.
+pub(super) struct HipopaySandbox {
     pub(super) fake: Arc<FakeHipopay>,
     client: HipopayClient,
 }
 
-impl Rig {
+impl HipopaySandbox {
     pub(super) fn new(plan: FaultPlan) -> Self {
         let settings = Settings {
             plan,
@@ -88,7 +89,7 @@ pub(super) fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
 
 #[tokio::test]
 async fn a_payment_is_created_asked_about_and_paid() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     let input = json!({ "description": "two teas ~*!'()", "appid": "wx1", "openid": "o-1", "client_ip": "10.1.2.3" });
     let made = rig
         .call("mini_program_payment", "P-1", Some(hkd("8.88")), input)
@@ -128,7 +129,7 @@ async fn a_payment_is_created_asked_about_and_paid() {
 
 #[tokio::test]
 async fn an_envelope_of_success_around_a_failed_refund_is_seen_through() {
-    let rig = Rig::new(FaultPlan::only(Fault::SoftDecline));
+    let rig = HipopaySandbox::new(FaultPlan::only(Fault::SoftDecline));
     let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let refused = rig.refund("R-1", &payment_no, "4.00").await;
     assert_eq!(said(&refused), (Some("FAIL"), Some("0011")));
@@ -143,7 +144,7 @@ async fn an_envelope_of_success_around_a_failed_refund_is_seen_through() {
 
 #[tokio::test]
 async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
-    let rig = Rig::new(FaultPlan::only(Fault::Pending));
+    let rig = HipopaySandbox::new(FaultPlan::only(Fault::Pending));
     let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let mut ends = Vec::new();
     for n in 0..20 {
@@ -174,7 +175,7 @@ async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
 #[tokio::test]
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault));
+        let rig = HipopaySandbox::new(FaultPlan::only(fault));
         let payment_no = rig.fake.seed("P-1", hkd("10.00"));
         let seen = rig.refund("R-1", &payment_no, "4.00").await;
         let moved = rig.fake.refund("R-1").map_or(0, |refund| refund.moved);
@@ -212,7 +213,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
 
 #[tokio::test]
 async fn a_number_with_another_body_and_a_refund_above_the_payment_are_refused_and_counted() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     assert_eq!(
         said(&rig.refund("R-1", &payment_no, "4.00").await).0,
@@ -240,7 +241,7 @@ async fn a_number_with_another_body_and_a_refund_above_the_payment_are_refused_a
 
 #[tokio::test]
 async fn rates_are_text_to_the_last_digit_and_the_probe_finds_wrong_credentials() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     let rate = rig
         .call("exchange_rate", "x", None, json!({ "of": "USD" }))
         .await;
@@ -325,7 +326,7 @@ async fn while_hipopays_key_is_changed_either_verifies() {
 
 #[tokio::test]
 async fn notifications_are_verified_before_they_are_read() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     rig.fake.seed("P-1", hkd("10.00"));
     let (headers, body) = rig.fake.notification("P-1").unwrap();
     let seen = rig
@@ -361,7 +362,7 @@ async fn notifications_are_verified_before_they_are_read() {
 
 #[tokio::test]
 async fn a_call_that_cannot_be_made_is_not_sent_and_says_why() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     for (operation, amount, why) in [
         ("refund", None, "refund the whole payment"),
         ("refund", Some(hkd("1")), "no transaction_id"),
@@ -391,7 +392,7 @@ fn priced_in_cny() -> Value {
 
 #[tokio::test]
 async fn a_price_in_cny_goes_out_with_the_currency_of_settlement_and_comes_back_under_either() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     let mut named = std::collections::BTreeSet::new();
     for n in 0..12 {
         let number = format!("P-{n}");
@@ -438,7 +439,7 @@ async fn a_price_in_cny_goes_out_with_the_currency_of_settlement_and_comes_back_
 
 #[tokio::test]
 async fn a_price_in_cny_of_an_amount_in_another_currency_is_not_sent() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     let pay = |amount, input: Value| rig.call("mini_program_payment", "P-1", Some(amount), input);
     let seen = pay(hkd("5"), priced_in_cny()).await;
     assert!(
@@ -464,7 +465,7 @@ async fn a_price_in_cny_of_an_amount_in_another_currency_is_not_sent() {
 
 #[tokio::test]
 async fn a_number_that_is_spent_fails_and_exists_when_it_is_sent_again() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     let payment_no = rig.fake.seed("P-1", hkd("10.00"));
     let send = || rig.refund("R-1-spent", &payment_no, "4.00");
     assert_eq!(said(&send().await), (Some("FAIL"), Some("0104")));
@@ -545,7 +546,7 @@ fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sen
 
 /// The answer to a query of a rate that was signed over this message; `{at}` in it is the
 /// timestamp.
-async fn answered(rig: &Rig, query: &str, message: &str) -> Value {
+async fn answered(rig: &HipopaySandbox, query: &str, message: &str) -> Value {
     let at = Clock::System.now().seconds().to_string();
     let key = SandboxSigningKey::from_pem(&identity().config("").merchant_key).unwrap();
     let signature = key.sign(message.replace("{at}", &at).as_bytes());
@@ -568,7 +569,7 @@ async fn answered(rig: &Rig, query: &str, message: &str) -> Value {
 
 #[tokio::test]
 async fn only_sorted_parameters_with_values_by_rfc_3986_are_signed_as_documented() {
-    let rig = Rig::new(FaultPlan::NONE);
+    let rig = HipopaySandbox::new(FaultPlan::NONE);
     // Beside the currency, a parameter that no page has: the signature is looked at first.
     let (query, right) = (
         "zone=~1%2A%20x&currency=USD",

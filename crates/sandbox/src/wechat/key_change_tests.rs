@@ -26,12 +26,12 @@ fn identity() -> WechatAccountKeys {
 }
 
 /// A gateway with a paid payment P-1, and the clock of both sides.
-struct Rig {
+struct KeyChangeGateway {
     fake: Arc<FakeWechat>,
     clock: Clock,
 }
 
-impl Rig {
+impl KeyChangeGateway {
     async fn new() -> Self {
         let clock = Clock::driven(NOW);
         let fake = FakeWechat::open(identity(), Settings::default(), clock.clone())
@@ -97,7 +97,7 @@ fn with(platform: Platform) -> WechatConfig {
 #[tokio::test]
 async fn while_certificates_give_way_to_a_public_key_either_verifies_and_requests_name_the_public_key()
  {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     let public_key = rig.fake.public_key().unwrap();
     let both = with(Platform {
         certificates: true,
@@ -133,7 +133,7 @@ async fn while_certificates_give_way_to_a_public_key_either_verifies_and_request
 
 #[tokio::test]
 async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_named() {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     rig.fake.sign_with(SignsWith::PublicKey);
     let old = rig.fake.public_key().unwrap();
     let only_old = rig.client(&with(Platform {
@@ -157,7 +157,7 @@ async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_na
 
 #[tokio::test]
 async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_being_sent() {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     rig.fake.sign_with(SignsWith::PublicKey);
     rig.fake.hide_certificates(true);
     let public_keys = vec![rig.fake.public_key().unwrap()];
@@ -179,7 +179,7 @@ async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_be
 
 #[tokio::test]
 async fn a_merchant_key_is_used_from_its_time_on() {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     let change = NOW.plus(Duration::from_secs(100));
     let mut config = identity().wechat_config(BASE);
     config
@@ -215,7 +215,7 @@ async fn a_merchant_key_is_used_from_its_time_on() {
 
 #[tokio::test]
 async fn our_certificate_that_expires_before_its_key_is_replaced_is_told_of() {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     let at = |seconds| NOW.plus(Duration::from_secs(seconds));
     let told = |old_until: u64, new_until: u64| {
         let mut config = identity().wechat_config(BASE);
@@ -233,7 +233,7 @@ async fn our_certificate_that_expires_before_its_key_is_replaced_is_told_of() {
 #[tokio::test]
 async fn a_notification_under_a_certificate_that_cannot_be_had_just_now_is_neither_believed_nor_refused()
  {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     let client = rig.client(&with(Platform::certificates()));
     rig.fake.hide_certificates(true);
     // Nothing is known yet, and nothing can be had.
@@ -254,7 +254,7 @@ async fn a_notification_under_a_certificate_that_cannot_be_had_just_now_is_neith
 
 #[tokio::test]
 async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_be_had_or_not() {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     let client = rig.client(&with(Platform::certificates()));
     let (headers, body) = rig.notice().await;
     let mut notice: Value = serde_json::from_slice(&body).unwrap();
@@ -307,7 +307,7 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
 
 #[tokio::test]
 async fn while_the_apiv3_key_is_changed_what_either_was_used_for_opens() {
-    let rig = Rig::new().await;
+    let rig = KeyChangeGateway::new().await;
     let mut config = with(Platform::certificates());
     let old = config.api_v3_keys[0].clone();
     config.api_v3_keys = vec!["n".repeat(32).into()];

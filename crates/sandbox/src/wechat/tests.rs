@@ -52,13 +52,14 @@ fn at_once() -> Settings {
     }
 }
 
-struct Rig {
+/// A client and its sandbox, on one clock.
+struct WechatSandbox {
     fake: Arc<FakeWechat>,
     client: WechatClient,
     clock: Clock,
 }
 
-impl Rig {
+impl WechatSandbox {
     async fn new(plan: FaultPlan) -> Self {
         Self::with(identity(), plan, at_once(), Clock::System).await
     }
@@ -179,7 +180,7 @@ fn ok(state: &str) -> (Option<u16>, Option<&str>, Option<&str>) {
 #[tokio::test]
 async fn the_payment_code_decides_what_the_payer_does_and_is_never_kept() {
     for identity in [identity(), institution()] {
-        let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
+        let rig = WechatSandbox::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
         let paid = rig.pay("Q-1", PAYS).await;
         assert_eq!(said(&paid), ok("SUCCESS"));
         assert_eq!(
@@ -229,7 +230,7 @@ async fn the_payment_code_decides_what_the_payer_does_and_is_never_kept() {
 #[tokio::test]
 async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let rig = WechatSandbox::new(FaultPlan::only(fault)).await;
         let seen = rig.pay("Q-1", PAYS).await;
         let count = |totals: &Totals| totals.paid.get("HKD").map_or(0, |paid| paid.count);
         let moved = count(&rig.totals().await);
@@ -276,7 +277,7 @@ async fn every_fault_of_a_quick_payment_takes_money_at_most_once() {
 
 #[tokio::test]
 async fn a_number_is_a_deductions_or_a_quick_payments_and_never_both() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     rig.deduct("D-1", "C").await;
     assert_eq!(
         said(&rig.pay("D-1", PAYS).await),
@@ -297,7 +298,7 @@ async fn a_number_is_a_deductions_or_a_quick_payments_and_never_both() {
 #[tokio::test]
 async fn a_refund_is_accepted_first_and_made_later() {
     for identity in [identity(), institution()] {
-        let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
+        let rig = WechatSandbox::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
         let id = rig.fake.seed("P-1", hkd("10.00"));
         let accepted = rig.refund("R-1", &id, "4.00").await;
         assert_eq!(said(&accepted), (Some(200), None, None));
@@ -345,7 +346,7 @@ async fn a_refund_is_accepted_first_and_made_later() {
 
 #[tokio::test]
 async fn a_deduction_is_refunded_under_its_own_number_and_counts_once() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     let id = rig.deduct("D-1", "C").await.receipt.unwrap();
     rig.refund("R-1", &id, "4.00").await;
     let by_number = json!({ "out_trade_no": "D-1", "paid": "10.00" });
@@ -377,7 +378,7 @@ async fn a_deduction_is_refunded_under_its_own_number_and_counts_once() {
 #[tokio::test]
 async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let rig = WechatSandbox::new(FaultPlan::only(fault)).await;
         let id = rig.fake.seed("P-1", hkd("10.00"));
         let seen = rig.refund("R-1", &id, "4.00").await;
         let created = rig
@@ -422,7 +423,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
 
 #[tokio::test]
 async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
-    let rig = Rig::new(FaultPlan::only(Fault::Pending)).await;
+    let rig = WechatSandbox::new(FaultPlan::only(Fault::Pending)).await;
     let id = rig.fake.seed("P-1", hkd("10.00"));
     let mut failed = 0;
     for n in 0..20 {
@@ -456,7 +457,7 @@ async fn a_refund_that_was_accepted_can_still_fail_and_gives_its_share_back() {
 #[tokio::test]
 async fn whatever_goes_wrong_no_more_is_given_back_than_was_paid() {
     for seed in 0..3 {
-        let rig = Rig::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
+        let rig = WechatSandbox::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
         let id = rig.fake.seed("P-1", hkd("10.00"));
         let numbers: Vec<String> = (0..8).map(|n| format!("R-{seed}-{n}")).collect();
         for _ in 0..2 {
@@ -481,7 +482,7 @@ async fn whatever_goes_wrong_no_more_is_given_back_than_was_paid() {
 
 #[tokio::test]
 async fn refunds_that_break_a_rule_are_refused_and_counted() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     let id = rig.fake.seed("P-1", hkd("10.00"));
     rig.refund("R-1", &id, "4.00").await;
     assert_eq!(
@@ -527,7 +528,7 @@ async fn two_refunds_of_a_payment_are_as_far_apart_as_is_asked_for() {
         refund_gap: Duration::from_secs(60),
         ..Settings::default()
     };
-    let rig = Rig::with(identity(), FaultPlan::NONE, settings, clock.clone()).await;
+    let rig = WechatSandbox::with(identity(), FaultPlan::NONE, settings, clock.clone()).await;
     let (id, other) = (
         rig.fake.seed("P-1", hkd("10.00")),
         rig.fake.seed("P-2", hkd("10.00")),
@@ -546,7 +547,7 @@ async fn two_refunds_of_a_payment_are_as_far_apart_as_is_asked_for() {
 
 #[tokio::test]
 async fn all_refunds_of_a_payment_come_page_after_page_and_there_are_fifty_at_most() {
-    let rig = Rig::with(institution(), FaultPlan::NONE, at_once(), Clock::System).await;
+    let rig = WechatSandbox::with(institution(), FaultPlan::NONE, at_once(), Clock::System).await;
     let id = rig.fake.seed("P-1", hkd("10.00"));
     let none = rig
         .call("refunds", "x", None, json!({ "transaction_id": id }))
@@ -607,7 +608,7 @@ async fn a_list_of_which_a_page_does_not_come_is_not_given_out() {
             on: Some(CallKind::Query),
             ..FaultPlan::only(fault)
         };
-        let rig = Rig::new(plan).await;
+        let rig = WechatSandbox::new(plan).await;
         let id = rig.fake.seed("P-1", hkd("10.00"));
         rig.refund("R-1", &id, "1.00").await;
         let seen = rig
@@ -626,7 +627,7 @@ async fn a_list_of_which_a_page_does_not_come_is_not_given_out() {
 
 #[tokio::test]
 async fn closing_ends_what_is_not_paid_and_nothing_else() {
-    let rig = Rig::with(identity(), FaultPlan::NONE, at_once(), Clock::System).await;
+    let rig = WechatSandbox::with(identity(), FaultPlan::NONE, at_once(), Clock::System).await;
     rig.pay("Q-1", PAYS).await;
     assert_eq!(
         said(&rig.cancel("close", "Q-1").await),
@@ -636,7 +637,7 @@ async fn closing_ends_what_is_not_paid_and_nothing_else() {
         pending: Duration::from_secs(60),
         ..Settings::default()
     };
-    let waiting = Rig::with(institution(), FaultPlan::NONE, slow, Clock::System).await;
+    let waiting = WechatSandbox::with(institution(), FaultPlan::NONE, slow, Clock::System).await;
     waiting.pay("Q-2", PAYS_LATER).await;
     for _ in 0..2 {
         let closed = waiting.cancel("close", "Q-2").await;
@@ -663,7 +664,7 @@ fn is_reversed(order: &Observation) -> bool {
 
 #[tokio::test]
 async fn a_reversal_gives_back_what_was_paid_once_and_is_repeated_while_the_payer_pays() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     rig.pay("Q-1", PAYS).await;
     rig.pay("Q-2", CANNOT_PAY).await;
     let slow = Settings {
@@ -687,7 +688,7 @@ async fn a_reversal_gives_back_what_was_paid_once_and_is_repeated_while_the_paye
         refused(403, "INVALID_REQUEST")
     );
     assert_eq!(rig.totals().await.refunded["HKD"].count, 1);
-    let waiting = Rig::with(identity(), FaultPlan::NONE, slow, Clock::System).await;
+    let waiting = WechatSandbox::with(identity(), FaultPlan::NONE, slow, Clock::System).await;
     let mut repeated = 0;
     for n in 0..6 {
         let number = format!("Q-1{n}");
@@ -719,7 +720,7 @@ async fn a_reversal_gives_back_what_was_paid_once_and_is_repeated_while_the_paye
 #[tokio::test]
 async fn the_reversal_of_a_deduction_closes_an_unpaid_one_and_gives_no_money_back() {
     for identity in [identity(), institution()] {
-        let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
+        let rig = WechatSandbox::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
         for number in ["D-1", "D-3", "D-4", "D-5"] {
             rig.deduct(number, &format!("C-{number}")).await;
             assert_eq!(
@@ -761,7 +762,7 @@ async fn the_reversal_of_a_deduction_closes_an_unpaid_one_and_gives_no_money_bac
             "{totals:?}"
         );
     }
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     let totals = rig.totals().await;
     assert!(
         totals.refused.is_empty() && totals.violations.is_empty(),
@@ -772,7 +773,7 @@ async fn the_reversal_of_a_deduction_closes_an_unpaid_one_and_gives_no_money_bac
 #[tokio::test]
 async fn every_fault_of_a_reversal_gives_back_at_most_once() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let rig = WechatSandbox::new(FaultPlan::only(fault)).await;
         rig.fake.seed("P-1", hkd("10.00"));
         let mut last = rig.cancel("reverse", "P-1").await;
         for _ in 0..3 {
@@ -814,7 +815,7 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
             WechatClient::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System)
                 .unwrap();
         client.probe().await;
-        let rig = Rig {
+        let rig = WechatSandbox {
             fake,
             client,
             clock: Clock::System,
@@ -847,7 +848,7 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
 async fn whatever_goes_wrong_a_deduction_that_was_not_paid_is_closed_and_stays_so() {
     let mut met = 0;
     for seed in 0..4 {
-        let rig = Rig::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
+        let rig = WechatSandbox::new(FaultPlan::new(seed, crate::faults::Level::Heavy)).await;
         for n in 0..3 {
             let number = format!("D-{n}");
             let mut refused = rig.deduct(&number, "C-poor").await;
@@ -882,7 +883,7 @@ async fn orders_are_withdrawn_no_sooner_than_is_asked_for() {
         close_after: Duration::from_secs(300),
         ..Settings::default()
     };
-    let rig = Rig::with(identity(), FaultPlan::NONE, settings, clock.clone()).await;
+    let rig = WechatSandbox::with(identity(), FaultPlan::NONE, settings, clock.clone()).await;
     rig.pay("Q-1", PAYS).await;
     rig.pay("Q-2", CANNOT_PAY).await;
     clock.set(clock.now().plus(Duration::from_secs(14)));
@@ -903,7 +904,7 @@ async fn orders_are_withdrawn_no_sooner_than_is_asked_for() {
 #[tokio::test]
 async fn an_ended_contract_says_so_and_is_deducted_from_no_more() {
     for identity in [identity(), institution()] {
-        let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
+        let rig = WechatSandbox::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
         let end = async |contract: &str| {
             rig.call(
                 "terminate",
@@ -932,7 +933,7 @@ async fn an_ended_contract_says_so_and_is_deducted_from_no_more() {
         assert!(rig.totals().await.refused.is_empty());
     }
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let rig = WechatSandbox::new(FaultPlan::only(fault)).await;
         let input = json!({ "contract_id": "C-1", "reason": "moved out" });
         rig.call("terminate", "T-1", None, input.clone()).await;
         assert_eq!(
@@ -947,7 +948,7 @@ async fn an_ended_contract_says_so_and_is_deducted_from_no_more() {
 #[tokio::test]
 async fn notifications_read_like_queries_of_the_same_thing() {
     for identity in [identity(), institution()] {
-        let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
+        let rig = WechatSandbox::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
         let same = |notified: Observation, asked: Observation| {
             let bare = |seen: Observation| Observation {
                 http: None,
@@ -1003,7 +1004,7 @@ async fn notifications_read_like_queries_of_the_same_thing() {
 #[tokio::test]
 async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     let clock = Clock::driven(NOW);
-    let rig = Rig::with(
+    let rig = WechatSandbox::with(
         identity(),
         FaultPlan::NONE,
         Settings::default(),
@@ -1129,7 +1130,7 @@ async fn in_public_key_mode_notifications_are_verified_and_opened_too() {
 
 #[tokio::test]
 async fn requests_that_are_not_as_documented_are_refused() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     let send = async |method: Method, target: &str, body: Value| {
         let body = if body.is_null() {
             Bytes::new()
@@ -1258,7 +1259,7 @@ async fn requests_that_are_not_as_documented_are_refused() {
 
 #[tokio::test]
 async fn the_books_of_other_payments_are_shown_and_filled_beside_those_of_deductions() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = WechatSandbox::new(FaultPlan::NONE).await;
     let seeds = br#"[{"number":"P-1","amount":"10.00","currency":"HKD"}]"#;
     let put = rig
         .fake

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use super::reconcile_fixture::{Fate, World, money, number, paid, reasons, refunded};
+use super::reconcile_fixture::{Fate, ReconcileFixture, money, number, paid, reasons, refunded};
 use payrun_domain::item::State;
 use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_ledger::{LineKind, StatementLine};
@@ -135,7 +135,7 @@ fn count(value: &Value) -> u64 {
 
 /// The report, all lines, and what our books say succeeded in these days: by kind and currency.
 async fn told(stories: &[Story]) -> (Value, Vec<StatementLine>, Sums) {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     let mut lines: [Vec<StatementLine>; 2] = [Vec::new(), Vec::new()];
     for (place, story) in stories.iter().enumerate() {
         let key = format!("K{place}");
@@ -272,7 +272,7 @@ fn every_line_and_every_item_is_accounted_for_exactly_once_and_the_sums_add_up()
 
 #[tokio::test]
 async fn more_lines_and_items_than_a_page_are_all_seen() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     let keys: Vec<String> = (0..900).map(|key| format!("K{key}")).collect();
     let rows: Vec<_> = keys
         .iter()

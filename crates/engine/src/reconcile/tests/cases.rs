@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::reconcile_fixture::{Fate, World, at, facts, money, number, paid, reasons, refunded};
+use super::reconcile_fixture::{
+    Fate, ReconcileFixture, at, facts, money, number, paid, reasons, refunded,
+};
 use payrun_domain::answer::{Answer, Cause, Receipt};
 use payrun_domain::item::State;
 use payrun_ledger::{LineKind, StatementLine};
@@ -13,14 +15,14 @@ const AFTER: &str = "2026-11-21";
 const NOON: &str = "2026-11-20 12:00";
 
 /// The one difference that a world of these days has, found for the first time.
-async fn only(world: &World, reason: &str) -> serde_json::Value {
+async fn only(world: &ReconcileFixture, reason: &str) -> serde_json::Value {
     let difference = found(world, reason, "new").await;
     assert_eq!(difference["found"], "new", "{difference}");
     difference
 }
 
 /// The same, found for the first time (`new`) or `again`, which fails no reconciliation.
-async fn found(world: &World, reason: &str, when: &str) -> serde_json::Value {
+async fn found(world: &ReconcileFixture, reason: &str, when: &str) -> serde_json::Value {
     let item = world.reconcile(DAY, DAY, "").await;
     let report = world.report(DAY, DAY);
     assert_eq!(
@@ -37,8 +39,8 @@ async fn found(world: &World, reason: &str, when: &str) -> serde_json::Value {
     report["differences"][0].clone()
 }
 
-async fn with(rows: &[(&str, &str, Fate)], lines: Vec<StatementLine>) -> World {
-    let world = World::new().await;
+async fn with(rows: &[(&str, &str, Fate)], lines: Vec<StatementLine>) -> ReconcileFixture {
+    let world = ReconcileFixture::new().await;
     world.sent("deduct", NOON, rows).await;
     world.statement(DAY, lines).await;
     world
@@ -46,7 +48,7 @@ async fn with(rows: &[(&str, &str, Fate)], lines: Vec<StatementLine>) -> World {
 
 #[tokio::test]
 async fn what_agrees_is_done_and_says_where_the_report_is() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent(
             "deduct",
@@ -230,7 +232,7 @@ async fn a_refund_that_did_not_arrive_differs_and_one_under_way_counts_as_done()
         ("ABNORMAL", true),
         ("SOMETHING", true),
     ] {
-        let world = World::new().await;
+        let world = ReconcileFixture::new().await;
         world
             .sent("refund", NOON, &[("R", "1 HKD", Fate::Succeeds)])
             .await;
@@ -299,7 +301,7 @@ async fn a_line_closes_what_was_unknown_or_pending_or_needs_review() {
 
 #[tokio::test]
 async fn an_open_refund_is_closed_by_its_own_number() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent(
             "refund",
@@ -324,7 +326,7 @@ async fn an_open_refund_is_closed_by_its_own_number() {
 
 #[tokio::test]
 async fn a_refund_line_without_our_number_is_found_by_the_gateways() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .refunded_from("T-paid", "R", "5 HKD", Fate::Succeeds)
         .await;
@@ -356,7 +358,7 @@ async fn a_refund_line_without_our_number_is_found_by_the_gateways() {
 
 #[tokio::test]
 async fn a_line_of_an_item_of_another_day_agrees_and_is_counted() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent(
             "deduct",
@@ -432,7 +434,7 @@ async fn money_that_moved_in_another_amount_for_an_item_at_rest_is_an_alarm_and_
 
 #[tokio::test]
 async fn what_was_sent_after_an_early_statement_was_fetched_is_not_missing_there() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent("deduct", NOON, &[("A", "12.50 HKD", Fate::Succeeds)])
         .await;
@@ -467,7 +469,7 @@ async fn what_was_sent_after_an_early_statement_was_fetched_is_not_missing_there
 
 #[tokio::test]
 async fn a_total_that_counts_otherwise_is_a_difference_beside_the_lines() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent("deduct", NOON, &[("A", "12.50 HKD", Fate::Succeeds)])
         .await;
@@ -516,7 +518,7 @@ async fn an_item_in_the_statement_of_another_day_is_timing() {
 #[tokio::test]
 async fn near_midnight_it_is_timing_until_the_statement_beside_is_there() {
     for (local, beside) in [("2026-11-20 23:30", AFTER), ("2026-11-20 00:30", BEFORE)] {
-        let world = World::new().await;
+        let world = ReconcileFixture::new().await;
         world
             .sent("deduct", local, &[("A", "1 HKD", Fate::Succeeds)])
             .await;
@@ -529,7 +531,7 @@ async fn near_midnight_it_is_timing_until_the_statement_beside_is_there() {
 
 #[tokio::test]
 async fn what_was_timing_yesterday_and_is_nowhere_today_is_missing() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent(
             "deduct",

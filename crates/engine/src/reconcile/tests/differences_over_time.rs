@@ -1,7 +1,7 @@
 //! Differences from one reconciliation to the next: told once, gone on from, explained, accepted, and
 //! closed by later evidence.
 
-use super::reconcile_fixture::{Fate, World, at, facts, paid};
+use super::reconcile_fixture::{Fate, ReconcileFixture, at, facts, paid};
 use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::difference::{DifferenceOwner, DifferenceReason, DifferenceState};
 use payrun_domain::item::State;
@@ -13,7 +13,7 @@ const AFTER: &str = "2026-11-21";
 const NOON: &str = "2026-11-20 12:00";
 
 /// All differences of the ledger, in the order of their numbers.
-async fn rows(world: &World) -> Vec<DifferenceRow> {
+async fn rows(world: &ReconcileFixture) -> Vec<DifferenceRow> {
     let all = DifferenceFilter::default();
     world
         .engine
@@ -23,7 +23,7 @@ async fn rows(world: &World) -> Vec<DifferenceRow> {
         .unwrap()
 }
 
-async fn states(world: &World) -> Vec<(DifferenceReason, DifferenceState)> {
+async fn states(world: &ReconcileFixture) -> Vec<(DifferenceReason, DifferenceState)> {
     let rows = rows(world).await;
     rows.iter()
         .map(|row| (row.difference.reason, row.state))
@@ -32,7 +32,7 @@ async fn states(world: &World) -> Vec<(DifferenceReason, DifferenceState)> {
 
 /// How many open differences a reconciliation found for the first time, found again, and carried over
 /// from other days, how many it closed, and what became of its item.
-async fn reconciled(world: &World, from: &str, to: &str) -> (u64, u64, u64, u64, State) {
+async fn reconciled(world: &ReconcileFixture, from: &str, to: &str) -> (u64, u64, u64, u64, State) {
     let item = world.reconcile(from, to, "").await;
     let facts = facts(&item);
     let count = |name: &str| facts[name].as_u64().unwrap();
@@ -46,7 +46,7 @@ async fn reconciled(world: &World, from: &str, to: &str) -> (u64, u64, u64, u64,
     )
 }
 
-async fn change(world: &World, id: i64, what: DifferenceChange, why: &str) {
+async fn change(world: &ReconcileFixture, id: i64, what: DifferenceChange, why: &str) {
     let by = Authorization {
         actor: Actor::person("ann", "a test").unwrap(),
         reason: Reason::parse(why).unwrap(),
@@ -59,7 +59,7 @@ async fn change(world: &World, id: i64, what: DifferenceChange, why: &str) {
 
 #[tokio::test]
 async fn a_difference_is_told_once_and_stays_open_until_a_person_or_later_evidence_ends_it() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent("deduct", NOON, &[("A", "10 HKD", Fate::Succeeds)])
         .await;
@@ -103,7 +103,7 @@ async fn a_difference_is_told_once_and_stays_open_until_a_person_or_later_eviden
 
 #[tokio::test]
 async fn the_statement_of_the_next_day_closes_what_was_missing_or_says_that_it_is() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     let late = [
         ("A", "10 HKD", Fate::Succeeds),
         ("B", "11 HKD", Fate::Succeeds),
@@ -137,7 +137,7 @@ async fn the_statement_of_the_next_day_closes_what_was_missing_or_says_that_it_i
 
 #[tokio::test]
 async fn a_line_without_item_is_closed_once_its_item_is_there() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world.statement(DAY, [paid(1, "A", "10 HKD")]).await;
     world.statement(AFTER, []).await;
     assert_eq!(
@@ -172,7 +172,7 @@ async fn a_line_without_item_is_closed_once_its_item_is_there() {
 
 #[tokio::test]
 async fn one_difference_takes_the_place_of_another_when_the_evidence_changes() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world.statement(DAY, [paid(1, "A", "9 HKD")]).await;
     world.statement(AFTER, []).await;
     reconciled(&world, DAY, DAY).await;
@@ -194,7 +194,7 @@ async fn one_difference_takes_the_place_of_another_when_the_evidence_changes() {
 
 #[tokio::test]
 async fn what_comes_back_after_it_was_closed_is_news_again() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent("deduct", NOON, &[("A", "10 HKD", Fate::Succeeds)])
         .await;
@@ -236,7 +236,7 @@ async fn what_comes_back_after_it_was_closed_is_news_again() {
 
 #[tokio::test]
 async fn what_cannot_be_looked_at_again_stays_as_it_is() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world
         .sent("deduct", NOON, &[("A", "10 HKD", Fate::Succeeds)])
         .await;
@@ -264,7 +264,7 @@ async fn what_cannot_be_looked_at_again_stays_as_it_is() {
 
 #[tokio::test]
 async fn a_line_whose_statement_has_gone_closes_nothing() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world.statement(DAY, [paid(1, "A", "10 HKD")]).await;
     world.statement(AFTER, []).await;
     reconciled(&world, DAY, DAY).await;
@@ -285,7 +285,7 @@ async fn a_line_whose_statement_has_gone_closes_nothing() {
 #[tokio::test]
 async fn lines_of_other_systems_are_no_differences_where_a_rule_says_whose_they_are() {
     for (others, listed) in [(OthersRule::List, 1), (OthersRule::Ignore, 0)] {
-        let world = World::owning(rule(others)).await;
+        let world = ReconcileFixture::owning(rule(others)).await;
         world
             .sent("deduct", NOON, &[("A", "10 HKD", Fate::Succeeds)])
             .await;
@@ -320,7 +320,7 @@ async fn lines_of_other_systems_are_no_differences_where_a_rule_says_whose_they_
 }
 
 /// What was written of a difference by payrun: what happened, the state after it, and the note.
-async fn told(world: &World, id: i64) -> Vec<(String, DifferenceState, String)> {
+async fn told(world: &ReconcileFixture, id: i64) -> Vec<(String, DifferenceState, String)> {
     let (_, events) = world.engine.ledger.difference(id).await.unwrap().unwrap();
     let by_payrun = events.into_iter().filter(|event| event.actor == "payrun");
     by_payrun
@@ -346,7 +346,7 @@ fn numbered(line: u64, number: &str) -> StatementLine {
 async fn a_difference_that_a_new_rule_explains_stays_the_same_and_keeps_its_owner_and_note() {
     // Reconciled again on its own day, and from the day after.
     for day in [DAY, AFTER] {
-        let mut world = World::new().await;
+        let mut world = ReconcileFixture::new().await;
         world.statement(DAY, [numbered(1, "SHOP-1")]).await;
         world.statement(AFTER, []).await;
         reconciled(&world, DAY, DAY).await;
@@ -405,7 +405,7 @@ async fn a_difference_that_a_new_rule_explains_stays_the_same_and_keeps_its_owne
 #[tokio::test]
 async fn a_difference_that_a_new_rule_leaves_out_is_closed_by_that_rule() {
     for day in [DAY, AFTER] {
-        let mut world = World::new().await;
+        let mut world = ReconcileFixture::new().await;
         world.statement(DAY, [numbered(1, "SHOP-1")]).await;
         world.statement(AFTER, []).await;
         reconciled(&world, DAY, DAY).await;
@@ -423,7 +423,7 @@ async fn a_difference_that_a_new_rule_leaves_out_is_closed_by_that_rule() {
 
 #[tokio::test]
 async fn persons_say_whose_it_is_and_why_and_each_word_is_kept() {
-    let world = World::new().await;
+    let world = ReconcileFixture::new().await;
     world.statement(DAY, [paid(1, "A", "10 HKD")]).await;
     reconciled(&world, DAY, DAY).await;
     let [row] = rows(&world).await.try_into().unwrap();

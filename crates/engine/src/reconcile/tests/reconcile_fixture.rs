@@ -80,7 +80,7 @@ impl Gateway for Nobody {
     }
 }
 
-pub struct World {
+pub struct ReconcileFixture {
     pub folder: TempDir,
     pub engine: Engine,
     account: Arc<Account>,
@@ -111,7 +111,7 @@ pub fn number(kind: &str, key: &str, generation: u16) -> String {
         .to_owned()
 }
 
-/// A payment's line, with the receipt that [`World::sent`] gives.
+/// A payment's line, with the receipt that [`ReconcileFixture::sent`] gives.
 pub fn paid(line: u64, key: &str, amount: &str) -> StatementLine {
     StatementLine {
         line,
@@ -140,7 +140,7 @@ pub fn refunded(line: u64, key: &str, amount: &str) -> StatementLine {
     }
 }
 
-impl World {
+impl ReconcileFixture {
     pub async fn new() -> Self {
         Self::owning(None).await
     }

@@ -1,6 +1,6 @@
 //! What stands in the files.
 
-use super::reconcile_fixture::{Fate, World, paid};
+use super::reconcile_fixture::{Fate, ReconcileFixture, paid};
 use crate::reconcile::findings::{Findings, LISTED_MAX};
 use crate::reconcile::report::{self, ReportHeading};
 use payrun_domain::difference::{DifferenceReason, DifferenceState};
@@ -10,8 +10,8 @@ use payrun_ledger::{Difference, KeptDifference, LineKind, StatementLine};
 const DAY: &str = "2026-11-20";
 
 /// Items and lines of which each says something of its own.
-async fn world() -> World {
-    let world = World::new().await;
+async fn world() -> ReconcileFixture {
+    let world = ReconcileFixture::new().await;
     let rows = [
         ("A", "12.50 HKD", Fate::Succeeds),
         ("own:M-1", "300 JPY", Fate::Succeeds),

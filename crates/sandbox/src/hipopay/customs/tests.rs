@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::Settings;
 use crate::faults::{CallKind, FaultPlan};
-use crate::hipopay::tests::{Rig, said};
+use crate::hipopay::tests::{HipopaySandbox, said};
 use payrun_domain::money::{Amount, Currency};
 use payrun_gateway::{Delivery, Observation};
 use payrun_system::clock::Clock;
@@ -20,13 +20,13 @@ fn cny(text: &str) -> Amount {
 
 /// A fake with the payment `P-1` of 100.00 CNY.
 struct Customs {
-    rig: Rig,
+    rig: HipopaySandbox,
     payment_no: String,
 }
 
 impl Customs {
     fn new(plan: FaultPlan) -> Self {
-        let rig = Rig::new(plan);
+        let rig = HipopaySandbox::new(plan);
         let payment_no = rig.fake.seed("P-1", cny("100.00"));
         Self { rig, payment_no }
     }

@@ -35,14 +35,15 @@ fn cny(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("CNY").unwrap()).unwrap()
 }
 
-struct Rig {
+/// A client of WeChat's customs and its sandbox, with a payment to declare.
+struct CustomsSandbox {
     sandbox: Arc<FakeWechat>,
     client: WechatClient,
     /// The gateway's number of the payment `P-1`, of 10.00 CNY.
     payment: String,
 }
 
-impl Rig {
+impl CustomsSandbox {
     async fn new(plan: FaultPlan) -> Self {
         Self::with(&identity().wechat_config("https://sandbox.invalid"), plan).await
     }
@@ -198,7 +199,7 @@ fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
 
 #[tokio::test]
 async fn a_sub_order_is_declared_processed_and_cleared() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let declared = rig.declare("S-1").await;
     assert_eq!(
         (said(&declared), declared.order_no.as_deref()),
@@ -230,7 +231,7 @@ async fn a_sub_order_is_declared_processed_and_cleared() {
 
 #[tokio::test]
 async fn a_whole_payment_is_declared_and_found_by_either_number() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let bare = json!({ "customs": "NINGBO", "mch_customs_no": "4403169D3W" });
     let mut input = bare.clone();
     input["transaction_id"] = json!(rig.payment);
@@ -259,7 +260,7 @@ async fn a_whole_payment_is_declared_and_found_by_either_number() {
 
 #[tokio::test]
 async fn the_end_of_a_number_decides_and_filing_again_mends_it() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     for (number, ends) in [
         ("a-fail", "FAIL"),
         ("a-except", "EXCEPT"),
@@ -313,7 +314,7 @@ async fn the_end_of_a_number_decides_and_filing_again_mends_it() {
 
 #[tokio::test]
 async fn other_terms_under_one_number_and_more_than_was_paid_are_refused_and_counted() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     rig.declare("S-1").await;
     let mut other = rig.input("S-1");
     other["product_fee"] = json!("2.00");
@@ -334,7 +335,7 @@ async fn other_terms_under_one_number_and_more_than_was_paid_are_refused_and_cou
     assert_eq!((rig.filed("S-1").await, rig.filed("S-2").await), (1, 0));
 }
 
-impl Rig {
+impl CustomsSandbox {
     /// Declares a sub-order of so much.
     async fn declare_of(&self, sub_order: &str, product_fee: &str, amount: &str) -> Observation {
         let mut input = self.input(sub_order);
@@ -354,7 +355,7 @@ impl Rig {
 
 #[tokio::test]
 async fn sub_orders_of_a_payment_are_together_at_most_what_was_paid() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let (taken, refused) = ((Some("UNDECLARED"), None), (None, Some("INVALID_REQUEST")));
     assert_eq!(said(&rig.declare("S-1").await), taken);
     assert_eq!(said(&rig.declare_of("S-2", "7.51", "8.01").await), refused);
@@ -382,7 +383,7 @@ async fn sub_orders_of_a_payment_are_together_at_most_what_was_paid() {
 
 #[tokio::test]
 async fn a_payment_is_declared_to_a_customs_as_a_whole_or_by_its_sub_orders() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let (taken, refused) = ((Some("UNDECLARED"), None), (None, Some("INVALID_REQUEST")));
     assert_eq!(said(&rig.declare("S-1-except").await), taken);
     assert_eq!(said(&rig.whole("declare", "SHENZHEN").await), refused);
@@ -401,7 +402,7 @@ async fn a_payment_is_declared_to_a_customs_as_a_whole_or_by_its_sub_orders() {
 
 #[tokio::test]
 async fn what_is_not_declared_or_not_paid_is_said_to_be_so() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let missing = rig.ask("S-1").await;
     assert!(
         matches!(
@@ -444,7 +445,7 @@ async fn what_is_not_declared_or_not_paid_is_said_to_be_so() {
 #[tokio::test]
 async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let rig = CustomsSandbox::new(FaultPlan::only(fault)).await;
         let seen = rig.declare("S-1").await;
         let (filed, code) = (rig.filed("S-1").await, seen.code.as_deref());
         let fits = match fault {
@@ -495,7 +496,7 @@ async fn a_query_under_each_fault_is_answered_when_it_is_asked_again() {
             on: Some(crate::faults::CallKind::Query),
             ..FaultPlan::only(fault)
         };
-        let rig = Rig::new(plan).await;
+        let rig = CustomsSandbox::new(plan).await;
         rig.declare("S-1").await;
         rig.ask("S-1").await;
         assert_eq!(
@@ -511,7 +512,7 @@ async fn a_query_under_each_fault_is_answered_when_it_is_asked_again() {
 async fn filing_again_under_each_fault_is_counted_for_what_it_is() {
     for fault in Fault::ALL {
         for (way, number) in [("redeclare", "S-except"), ("modify", "S-fail")] {
-            let rig = Rig::new(FaultPlan::only(fault)).await;
+            let rig = CustomsSandbox::new(FaultPlan::only(fault)).await;
             let key = Key {
                 order: "P-1".into(),
                 sub_order: number.into(),
@@ -594,7 +595,7 @@ async fn a_person_is_checked_under_both_kinds_of_platform_key_and_found_nowhere(
             Clock::System,
         )
         .unwrap();
-        let mut rig = Rig {
+        let mut rig = CustomsSandbox {
             sandbox,
             client,
             payment: String::new(),
@@ -622,7 +623,7 @@ async fn a_person_is_checked_under_both_kinds_of_platform_key_and_found_nowhere(
 
 #[tokio::test]
 async fn after_a_rotation_a_person_is_checked_under_the_newest_key() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     rig.sandbox.rotate_platform().unwrap();
     // The first reply under the new serial leads to a download.
     rig.declare_and_see("S-1").await;
@@ -657,7 +658,7 @@ async fn over_sockets_a_declaration_is_filed_modified_and_shown_in_the_books() {
     let transport = Transport::http(2, Duration::from_secs(5)).unwrap();
     let client =
         WechatClient::new(&identity().wechat_config(&base), transport, Clock::System).unwrap();
-    let mut rig = Rig {
+    let mut rig = CustomsSandbox {
         sandbox,
         client,
         payment: String::new(),
@@ -694,7 +695,7 @@ async fn over_sockets_a_declaration_is_filed_modified_and_shown_in_the_books() {
 
 /// A signed request that no client would send, and why it is refused.
 async fn refusal(
-    rig: &Rig,
+    rig: &CustomsSandbox,
     method: &str,
     target: &str,
     body: &str,
@@ -740,7 +741,7 @@ async fn refusal(
 
 #[tokio::test]
 async fn a_declaration_that_is_not_as_documented_is_refused_for_what_is_wrong() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let body = json!({
         "appid": "wx0000000000000001", "mchid": "1900000001", "out_trade_no": "P-1", "transaction_id": rig.payment,
         "customs": "SHENZHEN", "merchant_customs_no": "123456789B", "sub_order_no": "S-1", "fee_type": "CNY",
@@ -791,7 +792,7 @@ async fn a_declaration_that_is_not_as_documented_is_refused_for_what_is_wrong() 
 
 #[tokio::test]
 async fn a_person_that_is_not_encrypted_for_the_platform_is_refused() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let body = json!({
         "appid": "wx0000000000000001", "mchid": "1900000001", "out_trade_no": "P-1", "transaction_id": rig.payment,
         "customs": "SHENZHEN", "merchant_customs_no": "1", "certificate_type": "IDCARD", "certificate_id": CARD,
@@ -816,7 +817,7 @@ async fn a_person_that_is_not_encrypted_for_the_platform_is_refused() {
 #[tokio::test]
 async fn a_check_of_a_person_under_each_fault_is_answered_when_it_is_asked_again() {
     for fault in Fault::ALL {
-        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let rig = CustomsSandbox::new(FaultPlan::only(fault)).await;
         rig.declare_and_see("S-1").await;
         let mut input = rig.input("S-1");
         input["cert_id"] = json!(CARD);
@@ -919,7 +920,7 @@ fn a_payment_has_fifty_sub_orders_at_most() {
 
 #[tokio::test]
 async fn a_person_is_checked_only_of_what_is_declared() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let mut input = rig.input("S-1");
     input["cert_id"] = json!(CARD);
     input["name"] = json!(NAME);
@@ -937,7 +938,7 @@ async fn a_person_is_checked_only_of_what_is_declared() {
 
 #[tokio::test]
 async fn an_order_that_is_not_split_is_declared_without_amounts() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     let input = json!({
         "out_trade_no": "P-1", "transaction_id": rig.payment, "customs": "ZONGSHU", "mch_customs_no": "123456789B",
     });
@@ -960,7 +961,7 @@ async fn an_order_that_is_not_split_is_declared_without_amounts() {
 
 #[tokio::test]
 async fn a_declaration_beyond_the_first_page_is_found() {
-    let rig = Rig::new(FaultPlan::NONE).await;
+    let rig = CustomsSandbox::new(FaultPlan::NONE).await;
     for n in 0..45 {
         let sub_order = format!("S-{n:02}-fail");
         rig.declare(&sub_order).await;

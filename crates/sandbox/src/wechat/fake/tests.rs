@@ -41,7 +41,7 @@ fn with_plan(plan: FaultPlan) -> Settings {
 }
 
 /// A client and its sandbox; over sockets the server stops when this is dropped.
-struct Rig {
+struct ConnectedWechat {
     sandbox: Arc<FakeWechat>,
     client: WechatClient,
     _stop: Option<oneshot::Sender<()>>,
@@ -51,7 +51,7 @@ async fn open(settings: Settings, clock: Clock) -> Arc<FakeWechat> {
     FakeWechat::open(identity(), settings, clock).await.unwrap()
 }
 
-async fn in_process(settings: Settings) -> Rig {
+async fn in_process(settings: Settings) -> ConnectedWechat {
     let sandbox = open(settings, Clock::System).await;
     let config = identity().wechat_config("https://sandbox.invalid");
     let client = WechatClient::new(
@@ -61,14 +61,14 @@ async fn in_process(settings: Settings) -> Rig {
     )
     .unwrap();
     client.probe().await;
-    Rig {
+    ConnectedWechat {
         sandbox,
         client,
         _stop: None,
     }
 }
 
-async fn over_sockets(settings: Settings) -> Rig {
+async fn over_sockets(settings: Settings) -> ConnectedWechat {
     let sandbox = open(settings, Clock::System).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = identity().wechat_config(&format!("http://{}", listener.local_addr().unwrap()));
@@ -79,7 +79,7 @@ async fn over_sockets(settings: Settings) -> Rig {
     let client =
         WechatClient::new(&config, Transport::http(8, TIMEOUT).unwrap(), Clock::System).unwrap();
     client.probe().await;
-    Rig {
+    ConnectedWechat {
         sandbox,
         client,
         _stop: Some(stop),
@@ -104,7 +104,7 @@ fn call(operation: &str, number: &str, contract: &str) -> Call {
     }
 }
 
-impl Rig {
+impl ConnectedWechat {
     async fn deduct(&self, number: &str) -> Observation {
         self.client
             .call(&call("deduct", number, &format!("C-{number}")))
@@ -126,7 +126,7 @@ impl Rig {
 
 /// One fault through the client: what it observes, what the books say, and that sending again never
 /// charges twice.
-async fn meet(rig: &Rig, fault: Fault) {
+async fn meet(rig: &ConnectedWechat, fault: Fault) {
     let number = fault.as_str();
     let seen = rig.deduct(number).await;
     let charged = rig.charged(number).await;
@@ -1075,14 +1075,14 @@ fn look(nonce: &str, message: impl Fn(&str, &str) -> String) -> Request {
 const LOOK: &str = "/v3/global/papay/contracts/C-1?appid=wx0000000000000001";
 
 /// A way to write what is signed of [`LOOK`], from its time and nonce.
-type Covered = fn(&str, &str) -> String;
+type SignedWechatText = fn(&str, &str) -> String;
 
 #[tokio::test]
 async fn only_the_five_lines_of_the_page_are_signed_as_documented() {
     let sandbox = open(with_plan(FaultPlan::NONE), Clock::driven(NOW)).await;
     let right = look("1", |at, nonce| format!("GET\n{LOOK}\n{at}\n{nonce}\n\n"));
     assert_eq!(refusal(&sandbox, right).await, (200, "accepted".into()));
-    let cases: [(&str, Covered); 7] = [
+    let cases: [(&str, SignedWechatText); 7] = [
         ("a path without its query", |at, nonce| {
             let (path, _) = LOOK.split_once('?').unwrap();
             format!("GET\n{path}\n{at}\n{nonce}\n\n")
