@@ -99,6 +99,7 @@ impl From<LedgerError> for Failure {
             LedgerError::Address { .. }
             | LedgerError::Newer { .. }
             | LedgerError::Moved { .. }
+            | LedgerError::MissingKey { .. }
             | LedgerError::RunExists { .. } => Exit::Invalid,
             LedgerError::Open { .. }
             | LedgerError::Migrate { .. }

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use payrun::engine::run_monitor::RunStatus;
+use payrun::engine::vault::Vault;
 use payrun::ledger::NewJob;
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
 use crate::ledger::ledger_fixture::{answered, done, item, job, run};
 use crate::ledger::on_every_engine;
-use crate::support::gateways::{Rig, assert_at_rest, moved, text_of, under_each_fault};
+use crate::support::gateways::{
+    Rig, assert_at_rest, moved, personal_key, text_of, under_each_fault,
+};
 use crate::support::scripted_gateway::ScriptedProcess;
 
 /// How often an end between two looks is tried.
@@ -261,6 +264,99 @@ fn an_item_that_cannot_be_read_stops_the_job_that_takes_its_items_from_it_and_is
         let (code, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
         assert_eq!(code, Some(3), "{text}");
         each_once(&rig);
+    }
+}
+
+/// Two buyers are declared, their orders are looked up at another gateway, and then whether they are
+/// the payers is asked again.
+fn buyers(rig: &Rig) {
+    let row = |n: usize| {
+        let [theirs, _] = ["wechat", "hipopay"]
+            .map(|gateway| rig.seed(gateway, &format!("B-{n}"), "20.00", "CNY"));
+        format!("B-{n},{theirs},510921199308072310\n")
+    };
+    let rows: String = (0..2).map(row).collect();
+    rig.write("buyers.csv", format!("order,theirs,card\n{rows}"));
+    let job = |name: &str, head: &str, order: &str, theirs: &str, (card, buyer): (&str, &str)| {
+        format!(
+            "  {name}:\n    gateway: wechat\n{head}    with:\n      out_trade_no: \"{{{{ item.{order} }}}}\"\n      \
+             transaction_id: \"{{{{ item.{theirs} }}}}\"\n      customs: SHENZHEN\n      mch_customs_no: SZ0001\n      \
+             cert_id: \"{{{{ item.{card} }}}}\"\n      name: \"{buyer}\"\n{POLICY}"
+        )
+    };
+    let declare = job(
+        "declare",
+        "    uses: declare\n    items: { file: buyers.csv }\n",
+        "order",
+        "theirs",
+        ("card", "Li Lei"),
+    );
+    let check = job(
+        "check",
+        "    uses: identity\n    needs: [look]\n    items: { from: declare }\n",
+        "out_trade_no",
+        "transaction_id",
+        ("cert_id", "{{ item.name }}"),
+    );
+    rig.write(
+        "buyers.yaml",
+        format!(
+            "workflow: buyers\njobs:\n{declare}  look:\n    uses: query\n    gateway: hipopay\n    \
+             items: {{ file: buyers.csv }}\n    with:\n      out_trade_no: \"{{{{ item.order }}}}\"\n{POLICY}{check}"
+        ),
+    );
+}
+
+/// A key can be put back, so the job waits for it; no row goes missing meanwhile.
+#[test]
+fn an_item_that_cannot_be_opened_stops_the_job_that_takes_its_items_from_it_and_says_what_is_lacking()
+ {
+    let vault = Vault::of(&[personal_key(7).into()]).unwrap().unwrap();
+    let key = vault.ids().next().unwrap();
+    let name = |sealed: &str| format!("\"name\":{{\"sealed\":\"{sealed}");
+    let right = name(&format!("{key}:"));
+    // The first value of the input is under a listed key, so that nothing is said at the start.
+    let other_key = "00112233445566ff";
+    let lacks = format!("lacks the key {other_key},");
+    for (spoilt, code, says) in [
+        (name(&format!("{other_key}:")), Some(2), lacks.as_str()),
+        (name(&format!("{key}:AAAA")), Some(1), "cannot be read"),
+    ] {
+        let rig = Rig::new(FaultPlan::NONE);
+        buyers(&rig);
+        rig.payrun(&["pause", "gateway", "hipopay", "--reason", "a test"]);
+        rig.payrun(&["run", "buyers.yaml", "--wait", "0s"]);
+        let is_declared = || {
+            let items = rig.items_of("declare");
+            items.iter().all(|item| item["state"] == "succeeded")
+        };
+        for _ in 0..20 {
+            if !is_declared() {
+                rig.payrun(&["run", "--resume", "--wait", "1s"]);
+            }
+        }
+        assert!(is_declared(), "{:?}", rig.items());
+        let id = rig.items_of("declare")[0]["item"].as_i64().unwrap();
+        rig.payrun(&["resume", "gateway", "hipopay", "--reason", "a test"]);
+        let replace = |from: &str, to: &str| {
+            let input = format!("replace(input, '{from}', '{to}')");
+            rig.change(&format!("update items set input = {input} where id = {id}"));
+        };
+        replace(&right, &spoilt);
+        let (ended, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
+        let place = format!("input of row {id} in items");
+        assert!(text.contains(&place) && text.contains(says), "{text}");
+        assert_eq!(ended, code, "{text}");
+        assert_eq!(rig.items_of("check"), Vec::<Value>::new());
+        replace(&spoilt, &right);
+        let (ended, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
+        assert_eq!(ended, Some(0), "{text}");
+        let checked = rig.items_of("check");
+        assert_eq!(checked.len(), 2);
+        assert!(
+            checked.iter().all(|item| item["state"] == "succeeded"),
+            "{checked:?}"
+        );
     }
 }
 

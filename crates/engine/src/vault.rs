@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use payrun_domain::ids::KeyHash;
 use payrun_domain::sealed_text::{KEY_ID, SealedText};
+use payrun_ledger::LedgerError;
 use payrun_project::job_kinds::InputField;
 use payrun_project::workflow::render::PersonalValues;
 
@@ -31,6 +32,9 @@ const REFERENCE_KEY: &[u8] = b"reference key";
 
 /// How many bytes more something has when it is sealed.
 pub(super) const SEALED_MORE: usize = NONCE_LEN + MAX_TAG_LEN;
+
+/// Stands for the key of a value that names none.
+const BEFORE_IDS: &str = "that the ledger was begun with";
 
 /// How many random bytes are sealed with a text, so that its digest tells nothing of it.
 const RANDOM: usize = 32;
@@ -276,7 +280,7 @@ impl Vault {
                 .0
                 .iter()
                 .find(|key| key.id == id)
-                .ok_or(VaultError::NoKey)?
+                .ok_or_else(|| VaultError::NoKey { key: id.to_owned() })?
                 .open(sealed, aad),
             None => self
                 .0
@@ -392,6 +396,58 @@ pub fn open_input(
     vault.ok_or(VaultError::NoVault)?.opened(input, key)
 }
 
+/// Why the input of an item that stands in the ledger is not opened.
+#[derive(Debug)]
+pub(crate) enum StoredInputError {
+    /// A key is missing, or the ledger holds what it never wrote.
+    Ledger(LedgerError),
+    /// Anything else.
+    Vault(VaultError),
+}
+
+impl From<LedgerError> for StoredInputError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// The same of an item that stands in the ledger.
+///
+/// # Errors
+/// [`LedgerError::MissingKey`] with the key, which somebody can put back; [`LedgerError::Corrupt`]
+/// of what does not open under its own key.
+pub(crate) fn open_stored(
+    vault: Option<&Vault>,
+    input: Map<String, Value>,
+    fields: &[InputField],
+    (item, key): (i64, KeyHash),
+) -> Result<Map<String, Value>, StoredInputError> {
+    let texts = input.values().filter_map(sealed);
+    let keys: Vec<String> = texts
+        .map(|text| SealedText::parse(text).map_or(BEFORE_IDS, |parts| parts.key))
+        .map(str::to_owned)
+        .collect();
+    let missing = |key: &str| LedgerError::MissingKey {
+        table: "items",
+        id: item,
+        column: "input",
+        key: key.to_owned(),
+    };
+    open_input(vault, input, fields, key).map_err(|error| match error {
+        VaultError::NoKey { key } => missing(&key).into(),
+        VaultError::NoVault => missing(keys.first().map_or(BEFORE_IDS, String::as_str)).into(),
+        // Nobody can tell whether another key would open it.
+        VaultError::Open if keys.iter().any(|key| key == BEFORE_IDS) => missing(BEFORE_IDS).into(),
+        VaultError::Open => LedgerError::corrupt("items", item, "input").into(),
+        VaultError::Key
+        | VaultError::Twice
+        | VaultError::Seal
+        | VaultError::Unreadable
+        | VaultError::Unsealed { .. }
+        | VaultError::Bound => StoredInputError::Vault(error),
+    })
+}
+
 fn bound_to(field: &str, key: KeyHash) -> Vec<u8> {
     [field.as_bytes(), &[0], key.as_bytes()].concat()
 }
@@ -430,9 +486,12 @@ pub enum VaultError {
     },
     /// Its key is not listed.
     #[error(
-        "personal data is kept under a key that encryption_key does not list here: put that key behind the first one"
+        "personal data is kept under the key {key}, which encryption_key does not list here: put that key behind the first one"
     )]
-    NoKey,
+    NoKey {
+        /// Its id.
+        key: String,
+    },
     /// An approval is bound to the text as it is.
     #[error(
         "an approval from before keys had ids is bound to it as it is; it goes with the evidence of its run"
@@ -452,6 +511,10 @@ mod tests {
         Vault::of(&bytes.iter().copied().map(key).collect::<Vec<_>>())
             .unwrap()
             .unwrap()
+    }
+
+    fn id_of(byte: u8) -> String {
+        vault(&[byte]).ids().next().unwrap().to_owned()
     }
 
     fn parsed(input: &str) -> Map<String, Value> {
@@ -488,7 +551,7 @@ mod tests {
         assert_eq!(one.opened(parsed(&input), other), Err(VaultError::Open));
         assert_eq!(
             vault(&[2]).opened(parsed(&input), key),
-            Err(VaultError::NoKey)
+            Err(VaultError::NoKey { key: id_of(1) })
         );
         let renamed = Map::from_iter([("cert_id".to_owned(), parsed(&input)["name"].clone())]);
         assert_eq!(one.opened(renamed, key), Err(VaultError::Open));
@@ -498,6 +561,46 @@ mod tests {
                 .matches("name")
                 .count(),
             1
+        );
+    }
+
+    #[test]
+    fn of_a_stored_item_the_missing_key_is_named_and_what_does_not_open_under_its_own_is_corrupt() {
+        let (key, other) = (
+            KeyHash::of("a", "declare", "1"),
+            KeyHash::of("a", "declare", "2"),
+        );
+        let private = PersonalValues::new(vec![("name".to_owned(), "Li Lei".to_owned())]);
+        let sealed = vault(&[1])
+            .seal_into("{}".to_owned(), &private, key)
+            .unwrap();
+        let old = json!({ "name": { "sealed": old_text(1, "Li Lei", &bound_to("name", key)) } });
+        let opened = |vault: Option<&Vault>, input: &str, key: KeyHash| match open_stored(
+            vault,
+            parsed(input),
+            &[],
+            (7, key),
+        ) {
+            Ok(opened) => opened["name"].as_str().unwrap().to_owned(),
+            Err(StoredInputError::Ledger(error)) => error.to_string(),
+            Err(StoredInputError::Vault(error)) => panic!("{error}"),
+        };
+        let (one, two) = (vault(&[1]), vault(&[2]));
+        assert_eq!(opened(Some(&one), &sealed, key), "Li Lei");
+        let lacks = format!("lacks the key {},", id_of(1));
+        for vault in [None, Some(&two)] {
+            let why = opened(vault, &sealed, key);
+            assert!(why.contains(&lacks), "{why}");
+            let why = opened(vault, &old.to_string(), key);
+            assert!(
+                why.contains("the key that the ledger was begun with,"),
+                "{why}"
+            );
+        }
+        let why = opened(Some(&one), &sealed, other);
+        assert!(
+            why.contains("input of row 7 in items cannot be read"),
+            "{why}"
         );
     }
 
@@ -521,7 +624,7 @@ mod tests {
         );
         assert_eq!(
             vault(&[1]).opened(parsed(&resealed), item),
-            Err(VaultError::NoKey)
+            Err(VaultError::NoKey { key: id_of(2) })
         );
         let lasting = payrun_domain::sealed_text::lasting;
         assert_eq!(lasting(&resealed), lasting(&input));

@@ -109,6 +109,21 @@ pub enum LedgerError {
         /// The column.
         column: String,
     },
+    /// A sealed value whose key this process does not have: somebody puts it back.
+    #[error(
+        "{column} of row {id} in {table} cannot be opened: encryption_key in payrun.yaml lacks the key {key}, under which it \
+         is kept; put that key behind the first one"
+    )]
+    MissingKey {
+        /// The table.
+        table: &'static str,
+        /// The row's id.
+        id: i64,
+        /// The column.
+        column: &'static str,
+        /// The key's id, or what else is known of it.
+        key: String,
+    },
     /// Rows that contradict each other, or the state machine.
     #[error("the ledger holds what it never wrote: {what}")]
     Inconsistent {

@@ -21,7 +21,7 @@ use crate::attempt::{
     note_unattested,
 };
 use crate::planning::item_builder::ItemBuilder;
-use crate::vault::{self, VaultError};
+use crate::vault::{self, StoredInputError, VaultError};
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun_domain::ids::{KeyHash, OrderNumber};
@@ -375,8 +375,7 @@ pub(crate) async fn contradictions(
     for (key, earlier) in planning.earlier(&keys).await? {
         if earlier.run_id() == planning.run_id()
             && let Some(at) = first_with.get(&key)
-            && personal(scope, earlier.fields()?, earlier.key())?
-                != personal_of(scope, &items[*at])?
+            && personal_of_earlier(scope, &earlier)? != personal_of(scope, &items[*at])?
         {
             items[*at].again = ReplacementCheck::Contradicts;
         }
@@ -385,7 +384,18 @@ pub(crate) async fn contradictions(
 }
 
 fn personal_of(scope: &ItemBuilder, item: &NewItem) -> Result<Map<String, Value>, VaultError> {
-    personal(scope, fields_of(item)?, item.key_hash)
+    personal(fields_of(item)?, |fields| {
+        scope.opened(fields, item.key_hash)
+    })
+}
+
+fn personal_of_earlier(
+    scope: &ItemBuilder,
+    earlier: &EarlierItem,
+) -> Result<Map<String, Value>, StoredInputError> {
+    personal(earlier.fields()?, |fields| {
+        scope.opened_stored(fields, (earlier.id(), earlier.key()))
+    })
 }
 
 /// What was planned for an item just now; the ledger has not seen it.
@@ -394,15 +404,14 @@ fn fields_of(item: &NewItem) -> Result<Map<String, Value>, VaultError> {
 }
 
 /// The personal data of an input.
-fn personal(
-    scope: &ItemBuilder,
+fn personal<E>(
     fields: Map<String, Value>,
-    key: KeyHash,
-) -> Result<Map<String, Value>, VaultError> {
+    open: impl FnOnce(Map<String, Value>) -> Result<Map<String, Value>, E>,
+) -> Result<Map<String, Value>, E> {
     let is_sealed =
         |(name, value): (&String, &Value)| vault::sealed(value).is_some().then(|| name.clone());
     let names: HashSet<String> = fields.iter().filter_map(is_sealed).collect();
-    let mut open = scope.opened(fields, key)?;
+    let mut open = open(fields)?;
     open.retain(|name, _| names.contains(name));
     Ok(open)
 }
@@ -418,7 +427,7 @@ fn follow(
 ) -> Result<(), FiledComparisonError> {
     let of = item.key_hash;
     if earlier.run_id() == run_id
-        && personal(scope, earlier.fields()?, earlier.key())? != personal_of(scope, item)?
+        && personal_of_earlier(scope, &earlier)? != personal_of(scope, item)?
     {
         item.again = ReplacementCheck::Contradicts;
         item.key_hash = earlier.key();
@@ -461,7 +470,7 @@ fn differs(
     if earlier.amount() != item.amount {
         return Ok(true);
     }
-    let before = scope.opened(earlier.fields()?, earlier.key())?;
+    let before = scope.opened_stored(earlier.fields()?, (earlier.id(), earlier.key()))?;
     Ok(before != scope.opened(fields_of(item)?, item.key_hash)?)
 }
 
@@ -501,4 +510,13 @@ pub enum FiledComparisonError {
     /// What was filed before cannot be read.
     #[error(transparent)]
     Sealed(#[from] VaultError),
+}
+
+impl From<StoredInputError> for FiledComparisonError {
+    fn from(error: StoredInputError) -> Self {
+        match error {
+            StoredInputError::Ledger(error) => Self::Ledger(error),
+            StoredInputError::Vault(error) => Self::Sealed(error),
+        }
+    }
 }

@@ -221,7 +221,7 @@ fn resealed(vault: &Vault, what: SealedKind, row: &SealedRow) -> Result<String, 
         | VaultError::Seal
         | VaultError::Open
         | VaultError::NoVault
-        | VaultError::NoKey
+        | VaultError::NoKey { .. }
         | VaultError::Bound
         | VaultError::Unsealed { .. } => why.to_string(),
     })

@@ -28,7 +28,7 @@ impl Engine {
                     tracing::info!(job.id = job.id, %error, "a job is planned later")
                 }
                 // What cannot be read of one job keeps no other from being planned.
-                Err(error @ LedgerError::Corrupt { .. }) => {
+                Err(error @ (LedgerError::Corrupt { .. } | LedgerError::MissingKey { .. })) => {
                     failed.get_or_insert(error);
                 }
                 Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::Engine;
 use crate::references::ReferenceKey;
-use crate::vault::{Vault, VaultError, open_input};
+use crate::vault::{StoredInputError, Vault, VaultError, open_input, open_stored};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use payrun_domain::text::searchable;
 use payrun_ledger::{ItemPart, ItemReference, NewItem, ReplacementCheck};
@@ -103,6 +103,15 @@ impl ItemBuilder {
         key: KeyHash,
     ) -> Result<Map<String, Value>, VaultError> {
         open_input(self.vault(), input, &self.kind.fields, key)
+    }
+
+    /// The same of an item that stands in the ledger.
+    pub(crate) fn opened_stored(
+        &self,
+        input: Map<String, Value>,
+        item: (i64, KeyHash),
+    ) -> Result<Map<String, Value>, StoredInputError> {
+        open_stored(self.vault(), input, &self.kind.fields, item)
     }
 
     /// The item of a rendered row.

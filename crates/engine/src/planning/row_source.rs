@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::contracts::ContractRows;
-use crate::vault::{Vault, open_input, sealed};
+use crate::vault::{StoredInputError, Vault, open_stored, sealed};
 use payrun_domain::item::State;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, PlannedContract, RejectedRow, filed_again_as};
 use payrun_project::job_kinds::JobKind;
@@ -253,8 +253,12 @@ impl ItemRows {
             let key = item
                 .key_hash
                 .ok_or_else(|| refused("the item has no key".to_owned()))?;
-            input = open_input(self.vault.as_deref(), input, fields, key)
-                .map_err(|error| refused(error.to_string()))?;
+            input = open_stored(self.vault.as_deref(), input, fields, (item.id, key)).map_err(
+                |error| match error {
+                    StoredInputError::Ledger(error) => RowReadError::Ledger(error),
+                    StoredInputError::Vault(error) => refused(error.to_string()),
+                },
+            )?;
         }
         Ok(self
             .columns

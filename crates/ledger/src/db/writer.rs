@@ -354,6 +354,7 @@ fn again(error: &LedgerError) -> LedgerError {
         | LedgerError::Database { .. }
         | LedgerError::Lock { .. }
         | LedgerError::RunExists { .. }
+        | LedgerError::MissingKey { .. }
         | LedgerError::Stopped => LedgerError::Database {
             operation: "writing to it, together with others",
             source: sqlx::Error::Protocol(chain(error)),

@@ -77,6 +77,11 @@ pub struct EarlierItem {
 }
 
 impl EarlierItem {
+    /// Its number.
+    pub const fn id(&self) -> i64 {
+        self.stored.id
+    }
+
     /// Its run.
     pub const fn run_id(&self) -> i64 {
         self.run_id
