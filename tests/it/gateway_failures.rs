@@ -39,10 +39,15 @@ fn particulars(gateway: &str) -> &'static str {
 fn project(gateway: &str) -> Rig {
     let rig = Rig::new(FaultPlan::NONE);
     // Codes that end with 0000 or 0001 mean payers who take a while, or cannot pay.
+    let payer = if gateway == "hipopay" {
+        "openid"
+    } else {
+        "payer"
+    };
     let rows = (10..PAYMENTS + 10).map(|n| format!("p-{n},10.00,1346507208663{n:05},o-{n}\n"));
     rig.write(
         "payments.csv",
-        format!("id,amount,code,openid\n{}", rows.collect::<String>()),
+        format!("id,amount,code,{payer}\n{}", rows.collect::<String>()),
     );
     let yaml = format!(
         "workflow: pay\njobs:\n  pay:\n    uses: pay\n    gateway: {gateway}\n    items: {{ file: payments.csv }}\n    \

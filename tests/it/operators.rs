@@ -665,7 +665,7 @@ fn the_exit_code_of_a_run_tells_of_that_run_and_of_no_earlier_one() {
     };
     // All of it succeeded; the other run is named, and stays open.
     let told = run(DATE).exits(0);
-    told.says(expect!["run 1 of deductions"])
+    told.says(expect!["1 older run is not finished: 1"])
         .says(expect!["run 2 of others"]);
     rows("D-2-poor,basic,38.00,HKD,yes\n");
     run("2026-04-30").exits(3);

@@ -412,13 +412,13 @@ fn at_hipopay_a_price_in_cny_is_paid_in_cny_and_any_other_row_is_refused_when_it
     assert!(
         reasons
             .iter()
-            .any(|reason| reason.contains("is_rmb is TRUE, so currency must be CNY, not JPY")),
+            .any(|reason| reason.contains("is TRUE, so currency must be CNY, not JPY")),
         "{reasons:?}"
     );
     assert!(
         reasons
             .iter()
-            .any(|reason| reason.contains("is_rmb is TRUE, and settlement_currency is empty")),
+            .any(|reason| reason.contains("is TRUE, and settlement_currency is empty")),
         "{reasons:?}"
     );
     assert!(

@@ -6,7 +6,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::search_statements::{
-    BY_NUMBER, BY_REFUNDED_PAYMENT, CONTRACTS, ExclusiveField, FOUND, MEANT, PAYMENTS, RUNS, SENT, WAYS, ways,
+    BY_NUMBER, BY_REFUNDED_PAYMENT, CONTRACTS, ExclusiveField, FOUND, MEANT, PAYMENTS, RUNS, SENT,
+    WAYS, ways,
 };
 use super::{
     FoundContract, FoundItem, FoundList, LOOKED_AT, MatchedBy, SearchFilter, SearchQuery,

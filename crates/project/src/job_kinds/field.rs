@@ -205,6 +205,8 @@ impl JobKind {
         };
         kind.rules.clone_from(&operations.rules);
         for field in &mut kind.fields {
+            field.is_told =
+                field.gateways.is_empty() || field.gateways.iter().any(|one| one == gateway);
             field.required |= operations.requires.contains(&field.name);
             field.max_bytes = operations.max_bytes.get(&field.name).copied();
             field.in_statement = operations.statement_texts.contains(&field.name);
@@ -360,6 +362,8 @@ mod tests {
             required: true,
             sensitive,
             identity: false,
+            gateways: Vec::new(),
+            is_told: true,
             default: None,
             currencies: Vec::new(),
             refused: None,

@@ -309,6 +309,8 @@ fn read_field(entry: &MappingEntry, source: &SourceText, found: &mut Diagnostics
         required: is_true(node, "required"),
         sensitive: is_true(node, "sensitive"),
         identity: is_true(node, "identity"),
+        gateways: node.get("gateways").map_or_else(Vec::new, texts),
+        is_told: true,
         default: text_of(node, "default").map(str::to_owned),
         currencies: node
             .get("values")

@@ -187,6 +187,10 @@ pub struct InputField {
     pub sensitive: bool,
     /// Whether a different value makes the same key another thing. Descriptions do not.
     pub identity: bool,
+    /// The kinds of gateway that are told of it; none: all of the job kind's.
+    pub gateways: Vec<String>,
+    /// Whether the account's gateway is told of it.
+    pub is_told: bool,
     /// What it holds if the workflow gives nothing; a template over `run`.
     pub default: Option<String>,
     /// Of a currency: the codes that are taken; none: every code.

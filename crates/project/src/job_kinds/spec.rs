@@ -6,7 +6,7 @@ use payrun_yaml::fields::{FieldSpec, ValueShape};
 const NAMES: ValueShape =
     ValueShape::Either(&[ValueShape::Text, ValueShape::List(&ValueShape::Text)]);
 
-static FIELD: [FieldSpec; 10] = [
+static FIELD: [FieldSpec; 11] = [
     FieldSpec::required(
         "type",
         ValueShape::Word(&["text", "choice", "date", "decimal", "amount", "currency"]),
@@ -42,6 +42,11 @@ static FIELD: [FieldSpec; 10] = [
         "identity",
         ValueShape::Boolean,
         "Whether another value makes the same key another thing.",
+    ),
+    FieldSpec::optional(
+        "gateways",
+        ValueShape::List(&ValueShape::Text),
+        "The kinds of gateway that are told of it; all of the job kind's if not given.",
     ),
     FieldSpec::optional(
         "default",

@@ -63,13 +63,15 @@ fn is_read(job: &Job, column: &str) -> bool {
         || searchable.any(|one| one.name == column)
 }
 
-/// The field with one of these names: its own, or the heading of a template in Chinese.
+/// The field of the account's gateway with one of these names: its own, or the heading of a
+/// template in Chinese.
 fn field_called<'a>(kind: &'a JobKind, names: &[String]) -> Option<&'a InputField> {
     let is_called = |field: &&InputField| {
         let label = chinese_labels::of(&field.name).map(|(label, _)| squeezed(label));
         names.contains(&squeezed(&field.name)) || label.is_some_and(|label| names.contains(&label))
     };
-    kind.fields.iter().find(is_called)
+    let mut told = kind.fields.iter().filter(|field| field.is_told);
+    told.find(is_called)
 }
 
 /// A name without case, width, and what stands between its words.
