@@ -71,7 +71,7 @@ pub enum LedgerError {
     },
     /// The server does not answer, is going down, or takes no writes at present.
     #[error(
-        "the ledger's server cannot be delivery: {operation}; nothing more is sent until it can"
+        "the ledger's server cannot be reached: {operation}; nothing more is sent until it can"
     )]
     Unreachable {
         /// What was being done.

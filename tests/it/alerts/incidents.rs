@@ -320,8 +320,8 @@ fn a_gateway_that_is_not_reached_for_a_minute_is_told_of_and_that_it_is_reached_
         assert_eq!(
             subjects,
             [
-                "[payrun] URGENT: hk cannot be delivery: connecting timed out",
-                "[payrun] over: hk cannot be delivery: connecting timed out",
+                "[payrun] URGENT: hk cannot be reached: connecting timed out",
+                "[payrun] over: hk cannot be reached: connecting timed out",
             ]
         );
     });

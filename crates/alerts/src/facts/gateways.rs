@@ -113,7 +113,7 @@ fn not_reached(row: &UnreachableRow) -> Fact {
         spec: None,
         since: Some(*since),
         payload: FactText {
-            title: format!("{lane} cannot be delivery: {how}"),
+            title: format!("{lane} cannot be reached: {how}"),
             facts: vec![("gateway".to_owned(), lane.clone())],
             lines: Vec::new(),
             advice: "look at base_url, the network and the gateway's own notices; what is due is tried again by itself, and what \

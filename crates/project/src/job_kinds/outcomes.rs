@@ -29,7 +29,7 @@ pub(super) fn read(
         for outcome in row(node, table, source, found) {
             if let Some(earlier) = outcomes.iter().find(|earlier| covers(earlier, &outcome)) {
                 let message = format!(
-                    "this row is never delivery: an earlier one takes it ({})",
+                    "this row is never reached: an earlier one takes it ({})",
                     earlier.source
                 );
                 found.push(
