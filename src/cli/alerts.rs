@@ -162,7 +162,7 @@ async fn list(project: &Project, args: &AlertListArgs) -> Result<Exit, Failure> 
         .filter(|incident| incident.opened_at.is_some())
         .collect();
     let mails = ledger.undelivered_mails(args.before, args.limit).await?;
-    let waiting = ledger.waiting_notices().await?;
+    let waiting = ledger.waiting_alerts().await?;
     if args.json {
         let notices = waiting.iter().map(
             |(to, number, due)| json!({ "to": to, "notices": number, "due_at": due.to_string() }),

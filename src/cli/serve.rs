@@ -10,7 +10,7 @@ use super::exit::PUT_BACK;
 use super::exit::{Exit, Failure};
 use super::output::{counted, note, note_lines};
 use super::signals::stop_switch;
-use crate::alerts::{Alerts, EmergencyMailer, NoticeError};
+use crate::alerts::{AlertSendError, Alerts, EmergencyMailer};
 use crate::app::{Project, attachments};
 use crate::clock::Clock;
 use crate::config::Database;
@@ -101,7 +101,7 @@ async fn uploads_open(engine: &Engine) -> Result<(), Failure> {
 /// Those who write mails.
 fn senders(project: &Project, engine: &Engine) -> Result<AlertSenders, Failure> {
     let (config, clock) = (&project.config, &engine.clock);
-    let invalid = |error: NoticeError| Failure::invalid(super::exit::chain(&error));
+    let invalid = |error: AlertSendError| Failure::invalid(super::exit::chain(&error));
     let place = config
         .folder
         .canonicalize()

@@ -127,7 +127,7 @@ impl Gauges {
                 .get_or_create(&labels)
                 .set(i64::try_from(items).unwrap_or(i64::MAX));
         }
-        for lane in engine.ledger.lane_pulses().await? {
+        for lane in engine.ledger.lane_health().await? {
             let labels = vec![("gateway", lane.name)];
             if let Some(tokens) = lane.tokens {
                 self.tokens.get_or_create(&labels).set(tokens);

@@ -46,7 +46,7 @@ pub struct Workflows {
 
 #[derive(Debug, Default, Clone)]
 struct ProjectFiles {
-    files: HashMap<PathBuf, File>,
+    files: HashMap<PathBuf, ReadFile>,
     /// In force, by name.
     calendars: Calendars,
     /// The files of each calendar, as they were when they were last read.
@@ -69,7 +69,7 @@ struct ProjectFiles {
 
 /// A file as it was when it was last read.
 #[derive(Debug, Clone)]
-struct File {
+struct ReadFile {
     seen: FileStamp,
     /// Its last valid version.
     workflow: Option<Arc<Workflow>>,
@@ -143,7 +143,7 @@ impl Workflows {
                 .map(|why| (self.config.workflows.clone(), why)),
         );
         for name in &known.elsewhere {
-            let has_it = |(_, file): &(&PathBuf, &File)| {
+            let has_it = |(_, file): &(&PathBuf, &ReadFile)| {
                 file.workflow.as_ref().is_some_and(|one| one.name == *name)
             };
             let Some((path, _)) = known.files.iter().find(has_it) else {
@@ -350,13 +350,13 @@ impl Workflows {
         seen: FileStamp,
         before: Option<Arc<Workflow>>,
         calendars: &Calendars,
-    ) -> File {
+    ) -> ReadFile {
         match contained(path, || {
             load::load_with(path, &self.job_kinds, &self.config, calendars)
         }) {
             Ok(workflow) => {
                 tracing::info!(workflow.name = workflow.name, file = %path.display(), "a workflow is taken up");
-                File {
+                ReadFile {
                     seen,
                     workflow: Some(Arc::new(workflow)),
                     mistakes: None,
@@ -369,7 +369,7 @@ impl Workflows {
                     "nothing of it runs"
                 };
                 tracing::error!(file = %path.display(), %mistakes, now, "a workflow is refused");
-                File {
+                ReadFile {
                     seen,
                     workflow: before,
                     mistakes: Some(mistakes),
@@ -503,7 +503,7 @@ impl ProjectFiles {
     /// Looks for workflows that were in force and that no file has any more, be it right or wrong.
     /// True if anything is new.
     fn look_for_removed(&mut self, folder: &Path) -> bool {
-        let has_it = |file: &File, name: &str| {
+        let has_it = |file: &ReadFile, name: &str| {
             file.workflow
                 .as_ref()
                 .is_some_and(|workflow| workflow.name == name)
@@ -549,7 +549,7 @@ impl ProjectFiles {
 
     /// Puts together what is in force. Of two files with the same workflow only the first counts.
     fn sort(&mut self) {
-        let mut files: Vec<(&PathBuf, &File)> = self.files.iter().collect();
+        let mut files: Vec<(&PathBuf, &ReadFile)> = self.files.iter().collect();
         files.sort_by_key(|(path, _)| *path);
         (self.valid, self.refused) = (BTreeMap::new(), BTreeMap::new());
         for (path, file) in files {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::mail_body::letter;
+use super::mail_body::mail_body;
 use super::mailer::{OutgoingMail, SendOutcome};
 use super::templates::MailKind;
 use super::{Alerts, mask};
@@ -89,7 +89,7 @@ impl Alerts {
         }
         let notices = self
             .ledger
-            .due_notices(&waiting.recipient, now, NOTICES_MAX)
+            .due_alerts(&waiting.recipient, now, NOTICES_MAX)
             .await?;
         if notices.is_empty() {
             return Ok(false);
@@ -98,14 +98,14 @@ impl Alerts {
             .iter()
             .map(|notice| (notice.incident_id, notice.event))
             .collect();
-        let letter = letter(&notices, self.ledger.name(), now, self.zone);
-        let (plain, html) = self.templates.render(MailKind::Alert, &letter);
+        let mail_body = mail_body(&notices, self.ledger.name(), now, self.zone);
+        let (plain, html) = self.templates.render(MailKind::Alert, &mail_body);
         let name = format!("notices/{:032x}", rand::random::<u128>());
         let mail = letterhead(
             &self.alerts,
             name,
             &waiting.recipient,
-            &letter.subject,
+            &mail_body.subject,
             plain,
             html,
         );
@@ -197,8 +197,8 @@ impl Alerts {
     pub async fn test(&self, to: &[String]) -> Option<Vec<(String, SendOutcome)>> {
         let mailer = self.mailer.as_ref()?;
         let now = self.clock.now();
-        let letter = super::preview::test_letter(self.ledger.name(), now, self.zone);
-        let (plain, html) = self.templates.render(MailKind::Alert, &letter);
+        let mail_body = super::preview::test_letter(self.ledger.name(), now, self.zone);
+        let (plain, html) = self.templates.render(MailKind::Alert, &mail_body);
         let mails: Vec<OutgoingMail> = to
             .iter()
             .map(|to| {
@@ -206,7 +206,7 @@ impl Alerts {
                     &self.alerts,
                     String::new(),
                     to,
-                    &letter.subject,
+                    &mail_body.subject,
                     plain.clone(),
                     html.clone(),
                 )

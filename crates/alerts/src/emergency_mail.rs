@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::NoticeError;
+use super::AlertSendError;
 use super::deliver::letterhead;
 use super::facts::FactText;
 use super::mail_body::{MailBody, emergency_body};
@@ -92,14 +92,14 @@ impl EmergencyMailer {
     ///
     /// # Errors
     /// What cannot be used.
-    pub fn new(config: &Config, place: &str, clock: Clock) -> Result<Self, NoticeError> {
+    pub fn new(config: &Config, place: &str, clock: Clock) -> Result<Self, AlertSendError> {
         let mailer = config
             .alerts
             .mail
             .as_ref()
             .map(Mailer::new)
             .transpose()
-            .map_err(NoticeError::Mail)?;
+            .map_err(AlertSendError::Mail)?;
         Ok(Self {
             alerts: config.alerts.clone(),
             mailer,
@@ -120,7 +120,7 @@ impl EmergencyMailer {
         let mut taken = 0;
         for emergency in emergencies {
             if self.is_due(emergency.kind(), now) {
-                let letter = emergency_body(
+                let mail_body = emergency_body(
                     emergency.kind(),
                     emergency.payload(),
                     false,
@@ -128,7 +128,7 @@ impl EmergencyMailer {
                     now,
                     self.zone,
                 );
-                let sent = self.send(emergency.kind(), &letter, now).await;
+                let sent = self.send(emergency.kind(), &mail_body, now).await;
                 self.note(emergency.kind(), sent > 0, now);
                 taken += sent;
             }
@@ -177,13 +177,13 @@ impl EmergencyMailer {
             .collect()
     }
 
-    async fn send(&self, kind: AlertKind, letter: &MailBody, now: Timestamp) -> usize {
+    async fn send(&self, kind: AlertKind, mail_body: &MailBody, now: Timestamp) -> usize {
         let rules = self.alerts.rules.iter().filter(|rule| rule.on == kind);
         let to: BTreeSet<&String> = rules.flat_map(|rule| &rule.to).collect();
         let Some(mailer) = self.mailer.as_ref().filter(|_| !to.is_empty()) else {
             return 0;
         };
-        let (plain, html) = self.templates.render(MailKind::Alert, letter);
+        let (plain, html) = self.templates.render(MailKind::Alert, mail_body);
         let mails: Vec<OutgoingMail> = to
             .into_iter()
             .map(|to| {
@@ -191,7 +191,7 @@ impl EmergencyMailer {
                     &self.alerts,
                     String::new(),
                     to,
-                    &letter.subject,
+                    &mail_body.subject,
                     plain.clone(),
                     html.clone(),
                 )

@@ -88,7 +88,7 @@ pub struct AlertInputs<'a> {
 
 /// Why nobody can be told.
 #[derive(Debug, Error)]
-pub enum NoticeError {
+pub enum AlertSendError {
     /// The mail server's settings cannot be used.
     #[error("mail in payrun.yaml cannot be used: {0}")]
     Mail(String),
@@ -102,14 +102,14 @@ impl Alerts {
     ///
     /// # Errors
     /// What cannot be used.
-    pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> Result<Self, NoticeError> {
+    pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> Result<Self, AlertSendError> {
         let mailer = config
             .alerts
             .mail
             .as_ref()
             .map(Mailer::new)
             .transpose()
-            .map_err(NoticeError::Mail)?;
+            .map_err(AlertSendError::Mail)?;
         let templates = Templates::load(&config.folder.join("templates"))?;
         templates.check()?;
         Ok(Self {

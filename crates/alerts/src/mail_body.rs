@@ -68,7 +68,7 @@ pub(super) struct IncidentEntry {
 }
 
 /// What is said of these notices.
-pub(super) fn letter(
+pub(super) fn mail_body(
     notices: &[AlertEventRow],
     ledger: &str,
     now: Timestamp,
@@ -190,7 +190,7 @@ pub(super) fn emergency_body(
         closed_at: over.then_some(now),
         payload: serde_json::to_string(&payload).unwrap_or_default(),
     };
-    letter(&[notice], ledger, now, zone)
+    mail_body(&[notice], ledger, now, zone)
 }
 
 #[cfg(test)]
@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn letter_of(notices: &[AlertEventRow]) -> MailBody {
-        letter(
+        mail_body(
             notices,
             "payrun.db",
             Timestamp::from_millis(0),
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_came_and_went_is_told_once_and_asks_for_nothing() {
-        let letter = letter_of(&[
+        let mail_body = letter_of(&[
             notice(
                 1,
                 AlertEvent::Opened,
@@ -239,16 +239,20 @@ mod tests {
             ),
         ]);
         assert_eq!(
-            (letter.entries.len(), letter.entries[0].state, letter.urgent),
+            (
+                mail_body.entries.len(),
+                mail_body.entries[0].state,
+                mail_body.urgent
+            ),
             (1, EntryState::Passed, false)
         );
-        assert_eq!(letter.entries[0].advice, "");
-        assert_eq!(letter.subject, "[payrun] over: hk is stopped");
+        assert_eq!(mail_body.entries[0].advice, "");
+        assert_eq!(mail_body.subject, "[payrun] over: hk is stopped");
     }
 
     #[test]
     fn the_subject_names_what_is_new_and_counts_the_rest() {
-        let letter = letter_of(&[
+        let mail_body = letter_of(&[
             notice(
                 1,
                 AlertEvent::Closed,
@@ -258,10 +262,10 @@ mod tests {
             notice(2, AlertEvent::Opened, AlertKind::Alarm, "charged twice"),
         ]);
         assert_eq!(
-            letter.subject,
+            mail_body.subject,
             "[payrun] URGENT: charged twice (and 1 more)"
         );
-        assert!(letter.urgent);
+        assert!(mail_body.urgent);
     }
 
     #[test]
@@ -276,11 +280,11 @@ mod tests {
                 )
             })
             .collect();
-        let letter = letter_of(&many);
+        let mail_body = letter_of(&many);
         assert_eq!(
-            (letter.entries.len(), letter.more),
+            (mail_body.entries.len(), mail_body.more),
             (30, vec!["20 × needs_review".to_owned()])
         );
-        assert_eq!(letter.subject, "[payrun] needs_review (and 49 more)");
+        assert_eq!(mail_body.subject, "[payrun] needs_review (and 49 more)");
     }
 }

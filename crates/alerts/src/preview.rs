@@ -2,7 +2,7 @@
 
 use super::daily_mail::{DailyRow, DailySpan, Day, day as compose_day};
 use super::facts::FactText;
-use super::mail_body::{MailBody, letter as compose};
+use super::mail_body::{MailBody, mail_body as compose};
 use super::report_mails::{MonthBody, ReportLine, month_body};
 use super::templates::{MailKind, TemplateError, Templates};
 use payrun_domain::alert::AlertKind;
@@ -24,8 +24,8 @@ pub type Preview = (&'static str, String, String);
 pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError> {
     let templates = Templates::load(folder)?;
     templates.check()?;
-    let alert = |name, letter: MailBody| {
-        let (text, html) = templates.render(MailKind::Alert, &letter);
+    let alert = |name, mail_body: MailBody| {
+        let (text, html) = templates.render(MailKind::Alert, &mail_body);
         (name, text, html)
     };
     let over = AlertEventRow {
@@ -43,7 +43,7 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
     };
     Ok(vec![
         alert("alert", compose(&[stopped()], LEDGER, AT, ZONE)),
-        alert("digest", letter()),
+        alert("digest", mail_body()),
         alert("over", compose(&[over], LEDGER, AT, ZONE)),
         alert("test", test_letter(LEDGER, AT, ZONE)),
         daily("daily-quiet", quiet_day()),
@@ -53,7 +53,7 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
 }
 
 /// A digest.
-pub(super) fn letter() -> MailBody {
+pub(super) fn mail_body() -> MailBody {
     let over = AlertEventRow {
         incident_id: 4,
         event: AlertEvent::Closed,
@@ -75,17 +75,17 @@ pub(super) fn test_letter(ledger: &str, now: Timestamp, zone: chrono_tz::Tz) -> 
         lines: vec!["Mails of payrun reach you.".to_owned()],
         ..FactText::default()
     };
-    let mut letter = compose(
+    let mut mail_body = compose(
         &[notice(1, AlertKind::NeedsReview, &payload)],
         ledger,
         now,
         zone,
     );
-    letter.entries.iter_mut().for_each(|entry| {
+    mail_body.entries.iter_mut().for_each(|entry| {
         entry.kind = "test";
         entry.since = super::mail_body::shown(now, zone);
     });
-    letter
+    mail_body
 }
 
 fn notice(incident_id: i64, kind: AlertKind, payload: &FactText) -> AlertEventRow {

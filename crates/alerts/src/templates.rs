@@ -110,7 +110,7 @@ impl Templates {
     pub fn check(&self) -> Result<(), TemplateError> {
         for about in [MailKind::Alert, MailKind::Daily, MailKind::Monthly] {
             let context = match about {
-                MailKind::Alert => minijinja::Value::from(Serde(super::preview::letter())),
+                MailKind::Alert => minijinja::Value::from(Serde(super::preview::mail_body())),
                 MailKind::Daily => minijinja::Value::from(Serde(super::preview::day())),
                 MailKind::Monthly => minijinja::Value::from(Serde(super::preview::month())),
             };

@@ -136,7 +136,7 @@ impl Engine {
     /// # Errors
     /// Whatever the ledger says.
     pub async fn reap_dead_nodes(&self, now: Timestamp) -> Result<u64, LedgerError> {
-        let freed = self.ledger.bury_dead_nodes(now).await?;
+        let freed = self.ledger.reap_dead_nodes(now).await?;
         if freed > 0 {
             tracing::warn!(
                 items = freed,

@@ -197,7 +197,7 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         for _ in 0..7 {
             assert_eq!(process.after(3_600).await.sent, 0);
         }
-        let waiting = process.ledger.waiting_notices().await.unwrap();
+        let waiting = process.ledger.waiting_alerts().await.unwrap();
         assert!(
             waiting
                 .iter()

@@ -558,7 +558,7 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
             (1, 1)
         );
         assert_eq!(
-            worker.ledger.bury_dead_nodes(at(2)).await.unwrap(),
+            worker.ledger.reap_dead_nodes(at(2)).await.unwrap(),
             0,
             "both live"
         );
@@ -566,7 +566,7 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
         // The server lets go of the lock when it has noticed that the connection is gone.
         let mut freed = 0;
         for _ in 0..100 {
-            freed = worker.ledger.bury_dead_nodes(at(2)).await.unwrap();
+            freed = worker.ledger.reap_dead_nodes(at(2)).await.unwrap();
             if freed > 0 {
                 break;
             }
@@ -574,7 +574,7 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
         }
         assert_eq!(freed, 1);
         assert_eq!(
-            worker.ledger.bury_dead_nodes(at(2)).await.unwrap(),
+            worker.ledger.reap_dead_nodes(at(2)).await.unwrap(),
             0,
             "once is enough"
         );

@@ -129,7 +129,7 @@ fn a_plan_in_steps_that_is_given_up_or_left_leaves_nothing_and_keeps_no_key() {
             if left {
                 drop(plan);
                 assert_eq!(seen(&ledger).await, (0, 0));
-                ledger.bury_dead_nodes(at(1)).await.unwrap();
+                ledger.reap_dead_nodes(at(1)).await.unwrap();
             } else {
                 plan.abandon().await.unwrap();
             }
@@ -373,7 +373,7 @@ fn of_a_plan_that_was_taken_for_left_nothing_more_is_committed() {
                     .unwrap();
             } else {
                 std::fs::remove_dir_all(folder.path().join("ledger.db-nodes")).unwrap();
-                other.bury_dead_nodes(at(1)).await.unwrap();
+                other.reap_dead_nodes(at(1)).await.unwrap();
             }
             plan.job_planned(id, before, None).await.unwrap();
             assert!(matches!(

@@ -20,7 +20,7 @@ impl Engine {
     /// to be planned.
     pub(crate) async fn plan_dependent_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let (mut planned, mut failed) = (0, None);
-        for job in self.ledger.late_jobs().await? {
+        for job in self.ledger.jobs_to_plan().await? {
             match self.plan_late_job(&job, now).await {
                 Ok(is_planned) => planned += usize::from(is_planned),
                 // One whose keys another plan has waits for that one; the next ones do not.
@@ -39,7 +39,7 @@ impl Engine {
 
     async fn plan_late_job(&self, job: &DependentJob, now: Timestamp) -> Result<bool, LedgerError> {
         let request = self.request_of(job);
-        let Some(mut planning) = self.ledger.plan_late(job, now).await? else {
+        let Some(mut planning) = self.ledger.plan_dependents(job, now).await? else {
             return Ok(false);
         };
         let place = request.as_ref().ok().and_then(|request| {
@@ -92,7 +92,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         tracing::error!(run.id = job.run_id, job.name = job.name, error = %error, "a job could not be planned");
-        let Some(mut planning) = self.ledger.plan_late(job, now).await? else {
+        let Some(mut planning) = self.ledger.plan_dependents(job, now).await? else {
             return Ok(());
         };
         let before = planning.newest_item().await?;

@@ -95,12 +95,12 @@ enum ReconcileFailure {
 
 /// What is to be done.
 #[derive(Debug)]
-struct Order {
+struct ReconcileTask {
     window: DayRange,
     fee_rate: Option<Decimal>,
 }
 
-impl Order {
+impl ReconcileTask {
     fn read(call: &Call) -> Result<Self, String> {
         let text = |name: &str| {
             call.input
@@ -127,7 +127,7 @@ impl Order {
 
 /// Reconciles, and says what was found as a gateway would.
 pub(super) async fn work(context: &AttemptContext<'_>, call: &Call) -> Observation {
-    let order = match Order::read(call) {
+    let order = match ReconcileTask::read(call) {
         Ok(order) => order,
         Err(mistake) => {
             return observed(
@@ -148,7 +148,7 @@ pub(super) async fn work(context: &AttemptContext<'_>, call: &Call) -> Observati
 
 async fn reconcile(
     context: &AttemptContext<'_>,
-    order: Order,
+    order: ReconcileTask,
 ) -> Result<Observation, ReconcileFailure> {
     let Engine {
         ledger,

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::api_v3_key::{ApiKey, SealError};
 use super::channel::Channel;
 use super::customs;
-use super::merchant_ids::Ids;
+use super::merchant_ids::MerchantIdFields;
 use super::orders::families;
 use super::platform_keys::{Keyring, KeyringError, has_signature};
 use super::request::{PreparedWechat, ReplyKind, prepare};
@@ -307,7 +307,7 @@ impl WechatClient {
             }
         };
         // An order number nobody uses: what is wanted is a verified "there is no such order".
-        let target = Ids::of_deduction(&self.mode).on(
+        let target = MerchantIdFields::of_deduction(&self.mode).on(
             "/v3/global/papay/transactions/out-trade-no/payrun-probe",
             &[],
         );

@@ -9,7 +9,7 @@ use crate::wechat::account::WechatMode;
 
 /// The ids of one request; what it does not carry is left out.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Ids<'a> {
+pub(super) struct MerchantIdFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     mchid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,7 +24,7 @@ pub(super) struct Ids<'a> {
     sub_appid: Option<&'a str>,
 }
 
-impl<'a> Ids<'a> {
+impl<'a> MerchantIdFields<'a> {
     /// Of the merchants: queries of orders and refunds, closing, the reversal of a quick payment,
     /// statements.
     pub(super) fn of_merchants(mode: &'a WechatMode) -> Self {
@@ -139,35 +139,41 @@ mod tests {
 
     #[test]
     fn each_set_of_ids_is_what_its_pages_list() {
-        let query = |ids: Ids<'_>| ids.on("/p", &[]);
+        let query = |ids: MerchantIdFields<'_>| ids.on("/p", &[]);
         let (own, institution) = (common(), institutional());
         let cases = [
-            (Ids::of_merchants(&own), "/p?mchid=1900000001"),
+            (MerchantIdFields::of_merchants(&own), "/p?mchid=1900000001"),
             (
-                Ids::of_merchants(&institution),
+                MerchantIdFields::of_merchants(&institution),
                 "/p?sp_mchid=1900000002&sub_mchid=10000097",
             ),
             (
-                Ids::of_merchants_and_apps(&own),
+                MerchantIdFields::of_merchants_and_apps(&own),
                 "/p?mchid=1900000001&appid=wxcbda96de0b165486",
             ),
             (
-                Ids::of_merchants_and_apps(&institution),
+                MerchantIdFields::of_merchants_and_apps(&institution),
                 "/p?sp_mchid=1900000002&sp_appid=wxsp&sub_mchid=10000097",
             ),
-            (Ids::of_contract(&own), "/p?appid=wxcbda96de0b165486"),
             (
-                Ids::of_contract(&institution),
+                MerchantIdFields::of_contract(&own),
+                "/p?appid=wxcbda96de0b165486",
+            ),
+            (
+                MerchantIdFields::of_contract(&institution),
                 "/p?sp_appid=wxsp&sub_mchid=10000097",
             ),
-            (Ids::of_deduction(&own), "/p"),
-            (Ids::of_deduction(&institution), "/p?sub_mchid=10000097"),
+            (MerchantIdFields::of_deduction(&own), "/p"),
+            (
+                MerchantIdFields::of_deduction(&institution),
+                "/p?sub_mchid=10000097",
+            ),
         ];
         for (ids, expected) in cases {
             assert_eq!(query(ids), expected);
         }
         assert_eq!(
-            Ids::of_deduction(&own).on("/p", &["a=1".to_owned()]),
+            MerchantIdFields::of_deduction(&own).on("/p", &["a=1".to_owned()]),
             "/p?a=1"
         );
     }

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::merchant_ids::Ids;
+use super::merchant_ids::MerchantIdFields;
 use super::request::{PreparedWechat, ReplyKind, segment};
 use super::wire::AmountTotal;
 use crate::Call;
@@ -15,7 +15,7 @@ use crate::wechat::account::WechatMode;
 /// Which calls know an order. Whether those of orders also find deductions is not documented \[C\],
 /// so that an order is missing only if both say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum OrderFamily {
     /// `/v3/global/transactions/…`: orders that a payer makes.
     Order,
     /// `/v3/global/papay/transactions/…`: deductions.
@@ -24,12 +24,14 @@ pub(super) enum Family {
 
 /// Where an order that somebody names may be, the likelier place first: one of a kind that the
 /// input says or, lacking that, as payrun's own are.
-pub(super) fn families(call: &Call) -> &'static [Family] {
+pub(super) fn families(call: &Call) -> &'static [OrderFamily] {
     match (call.operation.as_str(), text(call, "way")) {
-        ("order_query", Some("order")) => &[Family::Order],
-        ("order_query", Some(_)) => &[Family::Deduction],
-        ("order_query", None) | (_, Some("deduction")) => &[Family::Deduction, Family::Order],
-        (_, Some(_) | None) => &[Family::Order, Family::Deduction],
+        ("order_query", Some("order")) => &[OrderFamily::Order],
+        ("order_query", Some(_)) => &[OrderFamily::Deduction],
+        ("order_query", None) | (_, Some("deduction")) => {
+            &[OrderFamily::Deduction, OrderFamily::Order]
+        }
+        (_, Some(_) | None) => &[OrderFamily::Order, OrderFamily::Deduction],
     }
 }
 
@@ -37,7 +39,7 @@ pub(super) fn families(call: &Call) -> &'static [Family] {
 pub(super) fn query(
     call: &Call,
     mode: &WechatMode,
-    family: Family,
+    family: OrderFamily,
 ) -> Result<PreparedWechat, String> {
     let number = || {
         segment(
@@ -49,16 +51,16 @@ pub(super) fn query(
         .map(|id| segment("transaction_id", id))
         .transpose()?;
     let target = match (family, id) {
-        (Family::Order, Some(id)) => Ids::of_merchants(mode).on(&format!("{ORDERS}/id/{id}"), &[]),
-        (Family::Order, None) => {
-            Ids::of_merchants(mode).on(&format!("{ORDERS}/out-trade-no/{}", number()?), &[])
+        (OrderFamily::Order, Some(id)) => {
+            MerchantIdFields::of_merchants(mode).on(&format!("{ORDERS}/id/{id}"), &[])
         }
-        (Family::Deduction, Some(id)) => {
-            Ids::of_deduction(mode).on(&format!("{DEDUCTIONS}/{id}"), &[])
+        (OrderFamily::Order, None) => MerchantIdFields::of_merchants(mode)
+            .on(&format!("{ORDERS}/out-trade-no/{}", number()?), &[]),
+        (OrderFamily::Deduction, Some(id)) => {
+            MerchantIdFields::of_deduction(mode).on(&format!("{DEDUCTIONS}/{id}"), &[])
         }
-        (Family::Deduction, None) => {
-            Ids::of_deduction(mode).on(&format!("{DEDUCTIONS}/out-trade-no/{}", number()?), &[])
-        }
+        (OrderFamily::Deduction, None) => MerchantIdFields::of_deduction(mode)
+            .on(&format!("{DEDUCTIONS}/out-trade-no/{}", number()?), &[]),
     };
     Ok(PreparedWechat::get(target, ReplyKind::Transaction))
 }
@@ -70,7 +72,7 @@ const DEDUCTIONS: &str = "/v3/global/papay/transactions";
 pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let body = Micropay {
-        ids: Ids::of_merchants_and_apps(mode),
+        ids: MerchantIdFields::of_merchants_and_apps(mode),
         out_trade_no: call.order_no.as_str(),
         merchant_category_code: required(call, "merchant_category_code")?,
         payer: Payer {
@@ -100,7 +102,7 @@ pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, S
     let order = order
         .as_deref()
         .ok_or("the call has neither transaction_id nor out_trade_no")?;
-    let ids = Ids::of_merchants(mode);
+    let ids = MerchantIdFields::of_merchants(mode);
     match text(call, "way").unwrap_or("close") {
         "close" => {
             PreparedWechat::post(format!("{ORDERS}/{order}/close"), &ids, ReplyKind::Nothing)
@@ -118,9 +120,11 @@ pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, S
                     method: http::Method::POST,
                     ..PreparedWechat::get(target, ReplyKind::Nothing)
                 }),
-                WechatMode::Institutional { .. } => {
-                    PreparedWechat::post(target, &Ids::of_deduction(mode), ReplyKind::Nothing)
-                }
+                WechatMode::Institutional { .. } => PreparedWechat::post(
+                    target,
+                    &MerchantIdFields::of_deduction(mode),
+                    ReplyKind::Nothing,
+                ),
             }
         }
         other => Err(format!(
@@ -133,7 +137,7 @@ pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, S
 pub(super) fn terminate(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let id = segment("contract_id", required(call, "contract_id")?)?;
     let body = Termination {
-        ids: Ids::of_contract(mode),
+        ids: MerchantIdFields::of_contract(mode),
         termination_note: required(call, "reason")?,
     };
     PreparedWechat::post(
@@ -158,7 +162,7 @@ fn named(call: &Call) -> Result<Option<String>, String> {
 #[derive(Serialize)]
 struct Micropay<'a> {
     #[serde(flatten)]
-    ids: Ids<'a>,
+    ids: MerchantIdFields<'a>,
     out_trade_no: &'a str,
     merchant_category_code: &'a str,
     payer: Payer<'a>,
@@ -241,7 +245,7 @@ impl<'a> SceneInfo<'a> {
 #[derive(Serialize)]
 struct Termination<'a> {
     #[serde(flatten)]
-    ids: Ids<'a>,
+    ids: MerchantIdFields<'a>,
     termination_note: &'a str,
 }
 
@@ -338,7 +342,7 @@ mod tests {
     #[test]
     fn an_order_is_missing_only_where_every_call_that_may_know_it_says_so() {
         let asked = |operation, input| families(&call(operation, input)).to_vec();
-        let (order, deduction) = (Family::Order, Family::Deduction);
+        let (order, deduction) = (OrderFamily::Order, OrderFamily::Deduction);
         assert_eq!(asked("any_order", json!({})), [order, deduction]);
         assert_eq!(
             asked("any_order", json!({ "way": "reverse" })),

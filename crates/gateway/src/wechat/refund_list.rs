@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::client::WechatClient;
-use super::merchant_ids::Ids;
+use super::merchant_ids::MerchantIdFields;
 use super::refunds::{Payment, Refund, of};
 use super::request::{PreparedWechat, ReplyKind};
 use super::wire::read_amount;
@@ -32,7 +32,7 @@ pub(super) fn page(
         Payment::Ours(number) => format!("out_trade_no={}", percent_encode(number)),
     };
     let pairs = [name, format!("offset={offset}"), format!("count={PAGE}")];
-    let target = Ids::of_merchants(mode).on("/v3/global/refunds", &pairs);
+    let target = MerchantIdFields::of_merchants(mode).on("/v3/global/refunds", &pairs);
     Ok(PreparedWechat::get(target, ReplyKind::RefundList(of)))
 }
 
@@ -43,7 +43,7 @@ pub(super) fn is_asked_for(call: &Call) -> bool {
 
 /// A page of the refunds of a payment.
 #[derive(Debug, Deserialize)]
-struct List {
+struct RefundPage {
     id: Option<String>,
     out_trade_no: Option<String>,
     amount: Option<Value>,
@@ -54,7 +54,7 @@ struct List {
 /// Reads a page: one record for each refund, the payment's numbers, and how many refunds there are
 /// in all.
 pub(super) fn read_page(body: &[u8], of: &Payment, seen: &mut Observation) -> Result<(), String> {
-    let list: List = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let list: RefundPage = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let fits = match of {
         Payment::Theirs(id) => list.id.as_ref().is_none_or(|said| said == id),
         Payment::Ours(number) => list.out_trade_no.as_ref().is_none_or(|said| said == number),

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::merchant_ids::Ids;
+use super::merchant_ids::MerchantIdFields;
 use super::request::{PreparedWechat, ReplyKind, segment};
 use super::wire::{facts, read_amount};
 use crate::exchange::{required, text, unreadable};
@@ -28,7 +28,7 @@ pub(super) fn refund(
         Payment::Ours(number) => (None, Some(number)),
     };
     let body = Body {
-        ids: Ids::of_merchants_and_apps(mode),
+        ids: MerchantIdFields::of_merchants_and_apps(mode),
         transaction_id,
         out_trade_no,
         out_refund_no: call.order_no.as_str(),
@@ -50,8 +50,8 @@ pub(super) fn refund(
 /// `GET /v3/global/refunds/out-refund-no/{out_refund_no}`.
 pub(super) fn refund_query(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let number = segment("out_refund_no", call.order_no.as_str())?;
-    let target =
-        Ids::of_merchants(mode).on(&format!("/v3/global/refunds/out-refund-no/{number}"), &[]);
+    let target = MerchantIdFields::of_merchants(mode)
+        .on(&format!("/v3/global/refunds/out-refund-no/{number}"), &[]);
     Ok(PreparedWechat::get(target, ReplyKind::Refund))
 }
 
@@ -74,7 +74,7 @@ pub(super) fn of(call: &Call) -> Result<Payment, String> {
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(flatten)]
-    ids: Ids<'a>,
+    ids: MerchantIdFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

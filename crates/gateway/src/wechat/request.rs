@@ -6,8 +6,8 @@ use http::Method;
 use serde::Serialize;
 
 use super::customs;
-use super::merchant_ids::Ids;
-use super::orders::Family;
+use super::merchant_ids::MerchantIdFields;
+use super::orders::OrderFamily;
 use super::settlements::SettlementPage;
 use super::statement;
 use super::wire::{AmountTotal, Deduction, SceneInfo};
@@ -84,9 +84,9 @@ pub(super) fn prepare(
 ) -> Result<PreparedWechat, String> {
     match call.operation.as_str() {
         "deduct" => deduct(call, mode, notify_url),
-        "transaction" => orders::query(call, mode, Family::Deduction),
+        "transaction" => orders::query(call, mode, OrderFamily::Deduction),
         "contract" => contract(call, mode),
-        "order" => orders::query(call, mode, Family::Order),
+        "order" => orders::query(call, mode, OrderFamily::Order),
         "micropay" => orders::micropay(call, mode),
         "cancel" => orders::cancel(call, mode),
         "terminate" => orders::terminate(call, mode),
@@ -108,7 +108,7 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<PreparedWe
     let amount = call.amount.ok_or("a deduction has an amount")?;
     let (device_ip, device_id) = (text(call, "device_ip"), text(call, "device_id"));
     let deduction = Deduction {
-        ids: Ids::of_contract(mode),
+        ids: MerchantIdFields::of_contract(mode),
         description: required(call, "description")?,
         attach: text(call, "attach"),
         notify_url,
@@ -139,7 +139,7 @@ fn contract(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, String> {
     let id = required(call, "contract_id")?;
     let path = format!("/v3/global/papay/contracts/{}", segment("contract_id", id)?);
     Ok(PreparedWechat::get(
-        Ids::of_contract(mode).on(&path, &[]),
+        MerchantIdFields::of_contract(mode).on(&path, &[]),
         ReplyKind::Contract(id.to_owned()),
     ))
 }

@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use http::Method;
 
-use super::merchant_ids::Ids;
+use super::merchant_ids::MerchantIdFields;
 use super::request::{PreparedWechat, ReplyKind};
 use super::transport::Response;
 use crate::exchange::header;
@@ -26,7 +26,8 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Result<PreparedWechat, 
     let date = statement_file::compact(statement_file::day(call, "date")?);
     Ok(PreparedWechat {
         method: Method::GET,
-        target: Ids::of_merchants(mode).on("/v3/global/statements", &[format!("date={date}")]),
+        target: MerchantIdFields::of_merchants(mode)
+            .on("/v3/global/statements", &[format!("date={date}")]),
         body: Bytes::new(),
         reply: ReplyKind::Statement,
     })

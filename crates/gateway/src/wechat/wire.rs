@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::merchant_ids::Ids;
+use super::merchant_ids::MerchantIdFields;
 use crate::exchange::{self, bounded};
 use crate::wechat::account::WechatMode;
 use payrun_domain::money::{Amount, Currency};
@@ -16,7 +16,7 @@ use payrun_domain::money::{Amount, Currency};
 #[derive(Debug, Serialize)]
 pub(super) struct Deduction<'a> {
     #[serde(flatten)]
-    pub ids: Ids<'a>,
+    pub ids: MerchantIdFields<'a>,
     pub description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attach: Option<&'a str>,

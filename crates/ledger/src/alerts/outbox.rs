@@ -189,7 +189,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn waiting_notices(&self) -> Result<Vec<(String, u64, Timestamp)>, LedgerError> {
+    pub async fn waiting_alerts(&self) -> Result<Vec<(String, u64, Timestamp)>, LedgerError> {
         const OPERATION: &str = "looking for notices";
         let failed = |source| LedgerError::of(OPERATION, source);
         let query = "select recipient, count(*), min(due_at) from notices where mail_id is null \
@@ -212,7 +212,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn due_notices(
+    pub async fn due_alerts(
         &self,
         recipient: &str,
         now: Timestamp,

@@ -8,7 +8,9 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
+use super::{
+    ContractChangeRow, ContractRow, locked, note_changes, note_waived, shown, signed, update,
+};
 use crate::audit::NewAuditEntry;
 use crate::db::write_tx::WriteTx;
 use crate::error::undecodable;
@@ -284,7 +286,7 @@ async fn apply(
     note_waived(tx, contract.id, &after.waived, change.now).await?;
     update(tx, &[(contract.id, &after.subscription, next_due)]).await?;
     let (before, now) = (Some(contract.json()), shown(&after.subscription));
-    let history = History {
+    let history = ContractChangeRow {
         contract_id: contract.id,
         what: after.what,
         code: change.code,

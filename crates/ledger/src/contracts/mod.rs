@@ -299,7 +299,7 @@ async fn update(
 }
 
 /// One row of the history.
-struct History {
+struct ContractChangeRow {
     contract_id: i64,
     what: ContractEvent,
     code: Option<ContractChangeCode>,
@@ -309,13 +309,13 @@ struct History {
 
 async fn note_changes(
     tx: &mut WriteTx,
-    changes: &[History],
+    changes: &[ContractChangeRow],
     who: &str,
     why: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let text = |value: &Value| value.to_string();
-    let row = |one: &History| {
+    let row = |one: &ContractChangeRow| {
         json!({
             "contract_id": one.contract_id,
             "what": one.what.as_str(),

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 use sqlx::Row;
 
-use super::{ContractChangeOutcome, History, locked, note_changes, signed, update};
+use super::{ContractChangeOutcome, ContractChangeRow, locked, note_changes, signed, update};
 use crate::audit::NewAuditEntry;
 use crate::db::write_tx::WriteTx;
 use crate::{Ledger, LedgerError};
@@ -111,7 +111,7 @@ impl Ledger {
         };
         tx.note(note).await?;
         let after = json!({ "period": period, "until": until.to_string() });
-        let history = History {
+        let history = ContractChangeRow {
             contract_id: id,
             what: ContractEvent::Reopened,
             code: None,

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::Row;
 
 use super::change::{named, withdraw_after};
-use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
+use super::{ContractChangeRow, ContractRow, line, locked, note_changes, shown, signed, update};
 use crate::audit::NewAuditEntry;
 use crate::db::write_tx::WriteTx;
 use crate::items::item_rows::list;
@@ -173,7 +173,7 @@ async fn insert(
     }
     let history = |(row, one): (&&NewContract, &Subscription)| {
         let contract_id = ids.get(&row.contract).copied()?;
-        Some(History {
+        Some(ContractChangeRow {
             contract_id,
             what: ContractEvent::Imported,
             code: None,
@@ -181,7 +181,7 @@ async fn insert(
             after: shown(one),
         })
     };
-    let history: Vec<History> = fresh
+    let history: Vec<ContractChangeRow> = fresh
         .iter()
         .zip(&subscriptions)
         .filter_map(history)
@@ -212,14 +212,14 @@ async fn change(
         .map(|(row, one)| (row.id, one, next(row, one)))
         .collect();
     update(tx, &rows).await?;
-    let history = |(row, one): &(&ContractRow, Subscription)| History {
+    let history = |(row, one): &(&ContractRow, Subscription)| ContractChangeRow {
         contract_id: row.id,
         what: ContractEvent::Changed,
         code: None,
         before: Some(row.json()),
         after: shown(one),
     };
-    let history: Vec<History> = changed.iter().map(history).collect();
+    let history: Vec<ContractChangeRow> = changed.iter().map(history).collect();
     note_changes(tx, &history, import.who.name(), &import.why, import.now).await?;
     // An earlier end is a withdrawal of what falls due after it.
     let mut withdrawn = Vec::new();

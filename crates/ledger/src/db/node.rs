@@ -92,7 +92,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever keeps the ledger from being written.
-    pub async fn bury_dead_nodes(&self, now: Timestamp) -> Result<u64, LedgerError> {
+    pub async fn reap_dead_nodes(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let freed = match &self.location.file {
             Some(file) => self.bury_by_files(&locks(file), now).await?,
             None => self.bury_by_locks(now).await?,
@@ -109,7 +109,7 @@ impl Ledger {
 
     /// Whether a process is at work; the leases of those that have died are expired on the way.
     pub(crate) async fn is_at_work(&self, now: Timestamp) -> Result<bool, LedgerError> {
-        self.bury_dead_nodes(now).await?;
+        self.reap_dead_nodes(now).await?;
         let Some(file) = &self.location.file else {
             let living = format!("select count(*) from nodes as n where exists ({LOCK_OF_NODE})");
             let living = sqlx::query_scalar(AssertSqlSafe(living))

@@ -21,7 +21,7 @@ const OPERATION: &str = "keeping differences";
 
 /// A new row, as `keep_differences.sql` reads it.
 #[derive(Serialize)]
-struct NewRow<'a> {
+struct NewDifference<'a> {
     content_hash: String,
     reason: &'static str,
     day: &'a str,
@@ -44,7 +44,7 @@ struct NewRow<'a> {
 
 /// A row as it is after it was looked at again, for `update_differences.sql`.
 #[derive(Serialize)]
-struct UpdatedRow<'a> {
+struct UpdatedDifference<'a> {
     id: i64,
     reason: &'static str,
     state: &'static str,
@@ -71,9 +71,9 @@ fn failed(source: sqlx::Error) -> LedgerError {
     LedgerError::of(OPERATION, source)
 }
 
-fn new_row(found: &Difference, hash: KeyHash) -> NewRow<'_> {
+fn new_row(found: &Difference, hash: KeyHash) -> NewDifference<'_> {
     let code = |amount: Amount| amount.currency().code();
-    NewRow {
+    NewDifference {
         content_hash: hex(hash),
         reason: found.reason.as_str(),
         day: &found.day,
@@ -112,7 +112,7 @@ impl Ledger {
         let mut tx = self.begin_write(OPERATION).await?;
         let known = by_hash(&mut tx, lane, &hashes).await?;
         // What stands twice in one call is one difference.
-        let (mut rows, mut seen): (Vec<NewRow<'_>>, HashSet<KeyHash>) = Default::default();
+        let (mut rows, mut seen): (Vec<NewDifference<'_>>, HashSet<KeyHash>) = Default::default();
         let (mut updated, mut told) = (HashMap::new(), HashMap::new());
         for (one, hash) in found.iter().zip(&hashes) {
             let Some(row) = known.get(hash) else {
@@ -127,7 +127,7 @@ impl Ledger {
             }
             let is_reopened = state != row.state
                 && (row.state == DifferenceState::Closed || state == DifferenceState::Open);
-            let update = UpdatedRow {
+            let update = UpdatedDifference {
                 id: row.id,
                 reason: one.reason.as_str(),
                 state: state.as_str(),
@@ -214,7 +214,7 @@ impl Ledger {
                 continue;
             }
             events.push(event(row, state, DifferenceEvent::NotFound, evidence));
-            updated.push(UpdatedRow {
+            updated.push(UpdatedDifference {
                 id: row.id,
                 reason: row.difference.reason.as_str(),
                 state: state.as_str(),
@@ -280,7 +280,7 @@ pub(super) fn event<'a>(
     }
 }
 
-async fn update(tx: &mut WriteTx, rows: Vec<UpdatedRow<'_>>) -> Result<(), LedgerError> {
+async fn update(tx: &mut WriteTx, rows: Vec<UpdatedDifference<'_>>) -> Result<(), LedgerError> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -35,7 +35,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn late_jobs(&self) -> Result<Vec<DependentJob>, LedgerError> {
+    pub async fn jobs_to_plan(&self) -> Result<Vec<DependentJob>, LedgerError> {
         let failed = |source| LedgerError::of("looking for jobs to plan", source);
         let query = "select j.id, j.name, j.run_id, r.occurrence, r.source, r.params, coalesce(r.at, r.started_at) as at, \
                      coalesce(r.timezone, 'UTC') as timezone from jobs as j join runs as r on r.id = j.run_id \
@@ -67,7 +67,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn plan_late(
+    pub async fn plan_dependents(
         &self,
         job: &DependentJob,
         now: Timestamp,

@@ -60,7 +60,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn lane_pulses(&self) -> Result<Vec<LaneHealth>, LedgerError> {
+    pub async fn lane_health(&self) -> Result<Vec<LaneHealth>, LedgerError> {
         let query = include_str!("lane_health.sql");
         let failed = |source| LedgerError::of("looking at the lanes", source);
         let rows = sqlx::query(query)

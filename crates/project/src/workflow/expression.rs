@@ -160,14 +160,14 @@ fn decimal(value: &Value) -> Result<Value, Error> {
             "decimal takes a number such as 12.50",
         )
     })?;
-    Ok(Value::from_object(Exact(number)))
+    Ok(Value::from_object(ComparedDecimal(number)))
 }
 
 /// An exact decimal that compares with others of its kind.
 #[derive(Debug)]
-struct Exact(Decimal);
+struct ComparedDecimal(Decimal);
 
-impl Object for Exact {
+impl Object for ComparedDecimal {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }

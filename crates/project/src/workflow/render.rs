@@ -102,8 +102,8 @@ pub struct Renderer<'a> {
     /// The run's.
     date: String,
     /// None where the job kind makes the key of its fields.
-    key: Option<Plan<'a>>,
-    order_number: Option<Plan<'a>>,
+    key: Option<PreparedTemplate<'a>>,
+    order_number: Option<PreparedTemplate<'a>>,
     /// Sorted by name.
     fields: Vec<FieldPlan<'a>>,
     /// Whether reasons may hold what an expression says, which may be a value.
@@ -151,7 +151,7 @@ const MISTAKES_MAX: usize = 12;
 type FieldValues<'v> = Vec<(&'v InputField, Cow<'v, str>)>;
 
 /// A template with all put in that does not come from the row.
-struct Plan<'a>(Vec<ValuePiece<'a>>);
+struct PreparedTemplate<'a>(Vec<ValuePiece<'a>>);
 
 enum ValuePiece<'a> {
     Text(Cow<'a, str>),
@@ -162,7 +162,7 @@ enum ValuePiece<'a> {
 /// What a field's value is made of.
 struct FieldPlan<'a> {
     field: &'a InputField,
-    plan: Plan<'a>,
+    plan: PreparedTemplate<'a>,
     /// The columns that it uses.
     columns: Vec<usize>,
 }
@@ -965,7 +965,7 @@ impl<'a> Renderer<'a> {
 
     fn value<'r>(
         &'r self,
-        plan: &'r Plan<'a>,
+        plan: &'r PreparedTemplate<'a>,
         variables: &RowVariables<'r>,
     ) -> Result<Cow<'r, str>, String> {
         match plan.0.as_slice() {

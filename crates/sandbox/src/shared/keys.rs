@@ -132,12 +132,12 @@ impl SandboxApiKey {
     /// From its 32 characters.
     ///
     /// # Errors
-    /// [`SandboxKeyError::SandboxApiKey`] if it has another length.
+    /// [`SandboxKeyError::ApiKey`] if it has another length.
     pub fn new(key: &SecretString) -> Result<Self, SandboxKeyError> {
         let bytes = key.expose_secret().as_bytes();
         Aes256Gcm::new_from_slice(bytes)
             .map(Self)
-            .map_err(|_| SandboxKeyError::SandboxApiKey {
+            .map_err(|_| SandboxKeyError::ApiKey {
                 length: bytes.len(),
             })
     }
@@ -178,7 +178,7 @@ pub enum SandboxKeyError {
     NotPublic,
     /// An APIv3 key of another length.
     #[error("the APIv3 key has {length} bytes; it has 32")]
-    SandboxApiKey {
+    ApiKey {
         /// Its length in bytes.
         length: usize,
     },
@@ -242,7 +242,7 @@ a7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT
         assert_eq!(key.seal("short", "", b"message"), None);
         assert_eq!(
             SandboxApiKey::new(&"testMchAPIv3Key0".into()).unwrap_err(),
-            SandboxKeyError::SandboxApiKey { length: 16 }
+            SandboxKeyError::ApiKey { length: 16 }
         );
     }
 

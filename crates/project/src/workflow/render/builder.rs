@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use payrun_domain::text;
 use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, nearest_name};
 
-use super::{Plan, ValuePiece};
+use super::{PreparedTemplate, ValuePiece};
 use crate::workflow::expression::VariableName;
 use crate::workflow::params::RunValues;
 use crate::workflow::source::{ColumnAliases, FileReading, no_column};
@@ -92,7 +92,7 @@ impl RendererBuilder<'_> {
         }
     }
 
-    pub(super) fn plan<'a>(&mut self, template: &'a Template) -> Plan<'a> {
+    pub(super) fn plan<'a>(&mut self, template: &'a Template) -> PreparedTemplate<'a> {
         for column in template.item_columns() {
             self.miss(column, |message| template.diagnostic(message));
         }
@@ -110,7 +110,7 @@ impl RendererBuilder<'_> {
                 piece @ (ValuePiece::Cell(_) | ValuePiece::Expression(_)) => pieces.push(piece),
             }
         }
-        Plan(pieces)
+        PreparedTemplate(pieces)
     }
 
     fn piece<'a>(&self, part: &'a TemplatePart) -> ValuePiece<'a> {
