@@ -43,7 +43,7 @@ pub(super) struct ResolveBody {
     reason: String,
 }
 
-/// The state of an item after a action.
+/// The state of an item after an action.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ItemStateView {
     item: i64,
