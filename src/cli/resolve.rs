@@ -59,6 +59,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | ActionResult::EvidenceGone
         | ActionResult::FiledAgain(_)
         | ActionResult::Clashes(_)
+        | ActionResult::GivenBackAs(_)
         | ActionResult::Stopped(_)
         | ActionResult::NoSuchItem) => {
             say(format!("item {}: {}", item.id, refusal(&refused)));

@@ -254,6 +254,10 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
             "item {other} is for the same in another way, the whole or a part of it, or the same number in other capitals: both together \
              are more than the whole; it may be tried again once that item has failed or was cancelled"
         ),
+        ActionResult::GivenBackAs(later) => format!(
+            "item {later} was planned later and gives the same back of the same payment; both together would give it back twice. It may be \
+             tried again once that item has failed or was cancelled; if both are meant, give a row with a key of its own"
+        ),
         ActionResult::Stopped(stopped) => stopped.to_string(),
         ActionResult::NoSuchItem => "there is no such item".to_owned(),
     }
@@ -302,6 +306,7 @@ impl ActionCounts {
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
             | ActionResult::Clashes(_)
+            | ActionResult::GivenBackAs(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }

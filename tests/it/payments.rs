@@ -27,7 +27,7 @@ fn particulars(gateway: &str) -> &'static str {
             "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n"
         }
         "hipopay" => {
-            "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n"
+            "      openid: \"{{ item.payer }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n"
         }
         "egms" => "      platform: WEB\n",
         "cbtis" => "      success_url: https://example.com/paid\n",
@@ -53,7 +53,7 @@ fn paid(plan: FaultPlan) -> Rig {
     ]);
     rig.write(
         "payments.csv",
-        format!("id,amount,code,openid\n{}", rows.collect::<String>()),
+        format!("id,amount,code,payer\n{}", rows.collect::<String>()),
     );
     rig.write(
         "pay.yaml",
@@ -293,7 +293,7 @@ fn an_unpaid_payment_is_withdrawn_before_its_payer_pays() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.write(
         "payments.csv",
-        "id,amount,code,openid\nslow,20.00,134650720866360000,o-7\n",
+        "id,amount,code,payer\nslow,20.00,134650720866360000,o-7\n",
     );
     // Only begun: it is asked about in an hour.
     let begin = |gateway| pay(gateway).replace("[50ms, 100ms, 200ms]", "[1h]");
@@ -389,7 +389,7 @@ fn at_hipopay_a_price_in_cny_is_paid_in_cny_and_any_other_row_is_refused_when_it
     rig.write(
         "cny.csv",
         format!(
-            "id,amount,currency,rmb,settled,openid\n{good}yen,500,JPY,TRUE,JPY,o\nnone,5.00,CNY,TRUE,,o\n\
+            "id,amount,currency,rmb,settled,payer\n{good}yen,500,JPY,TRUE,JPY,o\nnone,5.00,CNY,TRUE,,o\n\
              alone,5.00,CNY,FALSE,HKD,o\nplain,5.00,CNY,FALSE,,o\n"
         ),
     );

@@ -233,6 +233,36 @@ fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds()
 }
 
 #[test]
+fn a_refund_that_was_mended_under_a_new_key_is_not_tried_again_beside_it() {
+    let rig = Rig::new(FaultPlan::NONE);
+    one_refund(&rig, "R-1,GONE-1,1.00,HKD", "[50ms, 100ms]");
+    assert_eq!(rig.to_the_end("refunds.yaml"), Some(3));
+    // The same under a key of its own waits to be sent.
+    one_refund(&rig, "R-1b,GONE-1,1.00,HKD", "[50ms, 100ms]");
+    rig.payrun(&["pause", "all", "--reason", "a test"]);
+    rig.payrun(&["run", "refunds.yaml", "--wait", "0s"]);
+    let states: Vec<Value> = rig
+        .items()
+        .iter()
+        .map(|item| item["state"].clone())
+        .collect();
+    assert_eq!(states, ["failed", "planned"]);
+    let (code, text) = rig.payrun(&["retry", "R-1", "--reason", "again"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert_said(
+        &text,
+        expect!["item 2 was planned later and gives the same back of the same payment"],
+    );
+    assert_eq!(rig.items()[0]["state"], "failed");
+    // Once that one has failed too, one of them may be tried again.
+    rig.payrun(&["resume", "all", "--reason", "a test"]);
+    let (code, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
+    assert_eq!(code, Some(3), "{text}");
+    let (code, text) = rig.payrun(&["retry", "R-1", "--reason", "again"]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
 fn a_run_waits_no_longer_than_it_was_told_whatever_falls_due_again_and_again() {
     let rig = Rig::new(FaultPlan::NONE);
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();

@@ -1171,5 +1171,9 @@ fn a_run_uses_the_workflow_as_it_was_saved_a_moment_before_and_names_its_version
     let body = json!({ "workflow": "fresh", "date": days_ago(40) });
     let reply = begin(&service, &token, "k-fresh", &body);
     assert_eq!(reply.status, 201, "{}", reply.body);
+    // And one whose file was just removed is not there.
+    std::fs::remove_file(app.path("workflows/fresh.yaml")).unwrap();
+    let reply = begin(&service, &token, "k-removed", &body);
+    assert_eq!(reply.status, 404, "{}", reply.body);
     service.stop();
 }

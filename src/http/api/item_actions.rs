@@ -189,6 +189,12 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiE
                 "item {other} is for the same whole, or for a part of it; both together are more than the whole"
             ),
         )),
+        ActionResult::GivenBackAs(later) => Err(ApiError::conflict(
+            "given_back",
+            format!(
+                "item {later} was planned later and gives the same back of the same payment; both together would give it back twice"
+            ),
+        )),
         ActionResult::Stopped(stopped) => {
             let code = match stopped {
                 StopReason::Suspended { .. }

@@ -265,6 +265,10 @@ async fn request(
         .workflows
         .named(&wanted.workflow)
         .ok_or_else(missing)?;
+    // That it has no file any more is taken up a moment later.
+    if !tokio::fs::try_exists(&workflow.path).await.unwrap_or(true) {
+        return Err(missing().help("its file is gone; put it back, or start another workflow"));
+    }
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
     let inputs = inputs(app, &workflow, &wanted.inputs).await?;
     let now = engine.clock.now();

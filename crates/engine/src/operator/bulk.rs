@@ -158,6 +158,7 @@ impl Engine {
                     | ActionResult::EvidenceGone
                     | ActionResult::FiledAgain(_)
                     | ActionResult::Clashes(_)
+                    | ActionResult::GivenBackAs(_)
                     | ActionResult::Stopped(_)
                     | ActionResult::NoSuchItem) => done.refused.push((id, refused)),
                 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use sqlx::AnyConnection;
 
 use crate::error::LedgerError;
@@ -25,8 +26,13 @@ pub struct GatewayNumber {
     pub number: String,
 }
 
-/// One row of `gateway_numbers`: item, name, number.
-type NumberLine<'a> = (i64, &'a str, &'a str);
+/// One row of `gateway_numbers`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct NumberLine<'a> {
+    item_id: i64,
+    name: &'a str,
+    number: &'a str,
+}
 
 /// What moves and attempts add; none if they add nothing. A number that is the item's receipt is
 /// found as such, and not kept twice.
@@ -41,16 +47,19 @@ pub(crate) fn numbers_of(moves: &[ItemChange<'_>], attempts: &[AttemptLine<'_>])
         let told = attempt.numbers.iter().filter(|told| {
             Some(told.number.as_str()) != receipt && told.number.chars().count() <= NUMBER_MAX
         });
-        lines.extend(
-            told.map(|told| -> NumberLine<'_> { (attempt.item_id(), &told.name, &told.number) }),
-        );
+        lines.extend(told.map(|told| NumberLine {
+            item_id: attempt.item_id(),
+            name: &told.name,
+            number: &told.number,
+        }));
     }
     (!lines.is_empty()).then(|| list(&lines.into_iter().collect::<Vec<_>>()))
 }
 
 /// A number that is there already stays as it is.
 const KEEP: &str = "insert into gateway_numbers (item_id, name, number) \
-    select cast(value ->> 0 as bigint), value ->> 1, value ->> 2 from json_each($1) where true on conflict do nothing";
+    select cast(value ->> 'item_id' as bigint), value ->> 'name', value ->> 'number' from json_each($1) where true \
+    on conflict do nothing";
 
 pub(crate) async fn keep_numbers(
     connection: &mut AnyConnection,

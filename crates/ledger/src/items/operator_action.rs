@@ -112,6 +112,8 @@ pub enum ActionResult {
     FiledAgain(i64),
     /// This item is for the same whole in another shape, or for the same part in other letters.
     Clashes(i64),
+    /// This later item gives the same back of the same payment, and may have done so.
+    GivenBackAs(i64),
     /// Nothing more of it is sent.
     Stopped(StopReason),
     /// There is no such item.
@@ -374,6 +376,13 @@ async fn move_item(
         && let Some(other) = clash_of(tx, &row).await?
     {
         return Ok(Err(ActionResult::Clashes(other)));
+    }
+    let given_back_as: Option<i64> = row.try_get("given_back_as").map_err(failed)?;
+    if *action == OperatorAction::Retry
+        && matches!(stored.item.state, State::Failed | State::Cancelled)
+        && let Some(later) = given_back_as
+    {
+        return Ok(Err(ActionResult::GivenBackAs(later)));
     }
     let stopped = match action {
         OperatorAction::Retry => stopped_items(tx.connection(), &[id]).await?.remove(&id),

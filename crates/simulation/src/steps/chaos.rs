@@ -96,6 +96,7 @@ impl Simulation {
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
             | ActionResult::Clashes(_)
+            | ActionResult::GivenBackAs(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem => "withdrawn",
         });
