@@ -406,15 +406,18 @@ impl RunView {
     /// # Errors
     /// Whatever the ledger says.
     pub async fn read(ledger: &Ledger, run: &RunRow) -> Result<Self, LedgerError> {
-        Ok(Self::of(
+        Self::of(
             run,
             &ledger.jobs(run.id).await?,
             &ledger.totals(run.id).await?,
-        ))
+        )
     }
 
     /// Of what was read.
-    pub fn of(run: &RunRow, jobs: &[JobRow], totals: &[Total]) -> Self {
+    ///
+    /// # Errors
+    /// If it cannot be read how a job has read its file.
+    pub fn of(run: &RunRow, jobs: &[JobRow], totals: &[Total]) -> Result<Self, LedgerError> {
         let mut amounts: BTreeMap<String, BTreeMap<String, (i64, Currency)>> = BTreeMap::new();
         for total in totals {
             if let Some(currency) = total.currency {
@@ -430,7 +433,7 @@ impl RunView {
                 .map(|(code, sum)| (code.clone(), text(sum)))
                 .collect()
         };
-        Self {
+        Ok(Self {
             run: run.id,
             workflow: run.workflow.clone(),
             occurrence: run.occurrence.clone(),
@@ -453,21 +456,26 @@ impl RunView {
                 .into_iter()
                 .map(|(state, sums)| (state, in_text(sums)))
                 .collect(),
-            jobs: jobs.iter().map(|job| JobView::of(job, totals)).collect(),
-        }
+            jobs: jobs
+                .iter()
+                .map(|job| JobView::of(job, totals))
+                .collect::<Result<_, _>>()?,
+        })
     }
 }
 
 impl JobView {
-    fn of(job: &JobRow, totals: &[Total]) -> Self {
+    fn of(job: &JobRow, totals: &[Total]) -> Result<Self, LedgerError> {
         let own: Vec<Total> = totals
             .iter()
             .filter(|total| total.job_id == job.id)
             .cloned()
             .collect();
-        let reading = job.file.as_deref();
-        let reading = reading.and_then(|text| serde_json::from_str::<FileReading>(text).ok());
-        Self {
+        let reading = job.file.as_deref().map(serde_json::from_str::<FileReading>);
+        let reading = reading
+            .transpose()
+            .map_err(|_| LedgerError::corrupt("jobs", job.id, "file"))?;
+        Ok(Self {
             name: job.name.clone(),
             kind: job.kind.clone(),
             gateway: job.lane.clone(),
@@ -477,7 +485,7 @@ impl JobView {
             read_as: reading.as_ref().map(ToString::to_string),
             columns_not_used: reading.map(|reading| reading.unused).unwrap_or_default(),
             by_state: by_state(&own),
-        }
+        })
     }
 }
 

@@ -280,7 +280,7 @@ async fn tell(
     let exit = own.map_or_else(|| exit_of(&reports), Report::exit);
     if args.json {
         say_json(&json!({
-            "runs": reports.iter().map(Report::json).collect::<Vec<_>>(),
+            "runs": reports.iter().map(Report::json).collect::<Result<Vec<_>, _>>()?,
             "planned": planned.map(plan_json),
             "ended": ended_word(ended),
         }));

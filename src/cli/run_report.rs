@@ -111,14 +111,14 @@ impl Report {
     }
 
     /// For programs.
-    pub fn json(&self) -> Value {
-        let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals))
-            .unwrap_or_default();
+    pub fn json(&self) -> Result<Value, LedgerError> {
+        let run = RunView::of(&self.run, &self.jobs, &self.totals)?;
+        let mut run = serde_json::to_value(run).unwrap_or_default();
         let before = |one: &EarlierProblems| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.as_str(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();
         let alarm = |(alarm, items, first): &(String, u64, i64)| json!({ "alarm": alarm, "items": items, "first_item": first });
         run["alarms"] = self.alarms.iter().map(alarm).collect();
-        run
+        Ok(run)
     }
 
     /// For people: items and money by state. What may be done about skipped rows, the catalog of

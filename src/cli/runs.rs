@@ -51,7 +51,8 @@ pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Fail
         reports.push(Report::of_run(&ledger, run).await?);
     }
     if args.json {
-        say_json(&json!(reports.iter().map(Report::json).collect::<Vec<_>>()));
+        let reports = reports.iter().map(Report::json);
+        say_json(&json!(reports.collect::<Result<Vec<_>, _>>()?));
         return Ok(Exit::Success);
     }
     if reports.is_empty() {

@@ -70,7 +70,7 @@ async fn show_run(
         )
     });
     if args.json {
-        let mut value = report.json();
+        let mut value = report.json()?;
         value["answers"] = answers
             .iter()
             .map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times}))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::ExportContext;
-use crate::ledger::{JobSource, LedgerError};
+use crate::ledger::LedgerError;
 use crate::workflow::expression::VariableName;
 use crate::workflow::source::FileReading;
 use crate::workflow::template::TemplatePart;
@@ -44,22 +44,24 @@ impl OwnHeadings {
                 .or_insert_with(|| parsed(context, &source.workflow));
             let jobs = workflow.iter().flat_map(|workflow| &workflow.jobs);
             match jobs.into_iter().find(|job| job.name == source.name) {
-                Some(job) => found.job(job, &source),
+                Some(job) => {
+                    let header = source.file.as_deref().map(header_of).transpose();
+                    let header = header.map_err(|_| LedgerError::corrupt("jobs", id, "file"))?;
+                    found.job(job, header.as_deref());
+                }
                 None => found.is_whole = false,
             }
         }
         Ok(found)
     }
 
-    fn job(&mut self, job: &Job, source: &JobSource) {
+    fn job(&mut self, job: &Job, header: Option<&[String]>) {
         // The rows of contracts and of other jobs give fields that no workflow names.
         self.is_whole &= matches!(job.items.source, ItemSource::File { .. });
-        let header = source.file.as_deref().and_then(header_of);
         for (field, template) in &job.with {
             self.given.insert(field.clone());
             let column = column_of(template);
-            let Some(heading) = column.and_then(|column| heading(job, column, header.as_deref()))
-            else {
+            let Some(heading) = column.and_then(|column| heading(job, column, header)) else {
                 continue;
             };
             let known = self.headings.entry(field.clone());
@@ -87,9 +89,9 @@ fn parsed(context: &ExportContext, workflow: &str) -> Option<Workflow> {
     load::parse(workflow, path, &context.job_kinds, &context.config).ok()
 }
 
-fn header_of(file: &str) -> Option<Vec<String>> {
-    let reading: FileReading = serde_json::from_str(file).ok()?;
-    Some(reading.header)
+fn header_of(file: &str) -> serde_json::Result<Vec<String>> {
+    let reading: FileReading = serde_json::from_str(file)?;
+    Ok(reading.header)
 }
 
 /// The column that a field is as it stands.

@@ -51,6 +51,20 @@ fn each_command_names_the_value_that_it_cannot_read() {
             "timezone of row 1 in runs",
         ),
         (
+            "update jobs set file = '{' || file",
+            "update jobs set file = substr(file, 2)",
+            &["show", "1", "--json"],
+            1,
+            "file of row 1 in jobs",
+        ),
+        (
+            "update jobs set file = '{' || file",
+            "update jobs set file = substr(file, 2)",
+            &["items", "-o", "items.xlsx"],
+            1,
+            "file of row 1 in jobs",
+        ),
+        (
             "insert into differences (id, lane, content_hash, reason, day, kind, order_no, refund_no, transaction_id, \
                their_state, detail, state, version, found_in, first_seen, last_seen, changed_at) \
              values (5, 'hk', zeroblob(16), 'missing_here', 'some day', 'payment', '', '', '', '', '', 'open', 1, 1, 1, 1, 1)",

@@ -104,7 +104,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
         interrupted: matches!(ended, ExecutionEnd::Interrupted),
     };
     if args.json {
-        say_json(&outcome.json());
+        say_json(&outcome.json()?);
     } else {
         outcome.print(context.colour, &folder);
     }

@@ -13,6 +13,7 @@ use crate::cli::run_report::Report;
 use crate::domain::history::EventKind;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
+use crate::ledger::LedgerError;
 
 /// Everything that is told.
 pub(super) struct DemoOutcome {
@@ -96,11 +97,11 @@ impl DemoOutcome {
             .collect()
     }
 
-    pub fn json(&self) -> Value {
+    pub fn json(&self) -> Result<Value, LedgerError> {
         let millis = u64::try_from(self.seconds.as_millis()).unwrap_or(u64::MAX);
-        json!({
+        Ok(json!({
             "items": self.report.items(),
-            "by_state": self.report.json()["by_state"],
+            "by_state": self.report.json()?["by_state"],
             "jobs": self.jobs.iter().map(job_json).collect::<Vec<_>>(),
             "answers": self.answers.iter().map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times})).collect::<Vec<_>>(),
             "faults": self.faults.faults,
@@ -115,7 +116,7 @@ impl DemoOutcome {
             "seconds": millis / 1000,
             "milliseconds": millis,
             "items_per_second": self.report.items().saturating_mul(1000) / millis.max(1),
-        })
+        }))
     }
 
     pub fn print(&self, colour: bool, folder: &Path) {

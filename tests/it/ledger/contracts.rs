@@ -643,6 +643,50 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
     });
 }
 
+#[test]
+fn a_signal_that_cannot_be_read_is_named_and_keeps_no_other_contract_from_hearing() {
+    let app = project();
+    on_every_engine(|place| {
+        let config = app.path("payrun.yaml");
+        async move {
+            let mut world = BillingWorld::at(&place, &config, "2026-01-31").await;
+            for name in ["A", "B", "C"] {
+                world.import(name, monthly("2026-01-31")).await;
+            }
+            world.plan().await;
+            world.answer(|_| true).await;
+            let filter = ItemFilter::default();
+            let items = world.engine.ledger.items(&filter, 0, 10).await.unwrap();
+            for (item, signal) in items.iter().zip(["\"over\"", "\"ended\"", "7"]) {
+                let spoil = format!(
+                    "update items set result = '{{\"contract_is\":{signal}}}' where id = {}",
+                    item.id
+                );
+                place.run(spoil.leak()).await;
+            }
+            let now = world.engine.clock.now();
+            for _ in 0..2 {
+                let told = world.engine.keep_contracts(now).await;
+                assert_eq!(
+                    super::corrupt::place_of(told),
+                    format!("items {} result", items[0].id)
+                );
+            }
+            let state = |row: ContractRow| row.subscription.standing.as_str();
+            for (name, standing) in [("A", "active"), ("B", "ended"), ("C", "active")] {
+                assert_eq!(state(world.contract(name).await), standing, "{name}");
+            }
+            let mend = format!(
+                "update items set result = '{{\"contract_is\":\"ended\"}}' where id in ({}, {})",
+                items[0].id, items[2].id
+            );
+            place.run(mend.leak()).await;
+            let told = world.engine.keep_contracts(now).await.unwrap();
+            assert_eq!(told.terminated, 2);
+        }
+    });
+}
+
 /// Something that happens.
 #[derive(Debug, Clone)]
 enum ContractStep {

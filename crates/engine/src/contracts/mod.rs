@@ -55,9 +55,10 @@ impl Engine {
         let mut followed = ContractRound::default();
         for _ in 0..PAGES {
             let page = self.ledger.contract_news(PAGE).await?;
-            self.tell_contracts(&page, now, &mut followed).await?;
+            let told = self.tell_contracts(&page, now, &mut followed).await;
             let over = self.end_those_that_are_over(now).await?;
             followed.over += over;
+            told?;
             if page.is_empty() && over == 0 {
                 break;
             }
@@ -70,15 +71,23 @@ impl Engine {
         day_of(at, self.config.timezone)
     }
 
+    /// An item that cannot be read keeps no other contract from hearing of its own.
     async fn tell_contracts(
         &self,
         page: &[ContractNews],
         now: Timestamp,
         followed: &mut ContractRound,
     ) -> Result<(), LedgerError> {
-        let mut unmoved = Vec::new();
+        let (mut unmoved, mut unread) = (Vec::new(), None);
         for news in page {
-            let (what, why) = match follow(&failed(news)) {
+            let failed = match failed(news) {
+                Ok(failed) => failed,
+                Err(error) => {
+                    unread.get_or_insert(error);
+                    continue;
+                }
+            };
+            let (what, why) = match follow(&failed) {
                 ContractFollowUp::Nothing => {
                     unmoved.push(news.item_id);
                     continue;
@@ -109,7 +118,8 @@ impl Engine {
                 }
             }
         }
-        self.ledger.dismiss_contract_news(&unmoved).await
+        self.ledger.dismiss_contract_news(&unmoved).await?;
+        unread.map_or(Ok(()), Err)
     }
 
     async fn end_those_that_are_over(&self, now: Timestamp) -> Result<u64, LedgerError> {
@@ -162,18 +172,21 @@ pub(super) async fn is_ended(context: &AttemptContext<'_>, call: &Call, now: Tim
     }
 }
 
-fn failed(news: &ContractNews) -> FailedItem {
-    let word = news
-        .facts
-        .get(CONTRACT_IS)
-        .and_then(Value::as_str)
-        .and_then(ContractSignal::parse);
-    FailedItem {
+fn failed(news: &ContractNews) -> Result<FailedItem, LedgerError> {
+    let corrupt = || LedgerError::corrupt("items", news.item_id, "result");
+    let word = match news.facts.get(CONTRACT_IS) {
+        None | Some(Value::Null) => None,
+        Some(word) => {
+            let signal = word.as_str().and_then(ContractSignal::parse);
+            Some(signal.ok_or_else(corrupt)?)
+        }
+    };
+    Ok(FailedItem {
         word,
         decline_count: news.decline_count,
         steps: news.steps,
         reason: news.reason.clone(),
-    }
+    })
 }
 
 /// The date of an instant in a time zone.
