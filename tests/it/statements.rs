@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use payrun::sandbox::faults::{CallKind, FaultPlan};
+use serde_json::Value;
 
 use crate::support::gateways::{ORDERS, Rig, under_each_fault};
 use crate::support::said::assert_said;
@@ -122,6 +123,7 @@ fn a_file_that_is_there_with_another_content_stays_as_it_is() {
     let again = rig.items_of("statement-wechat");
     let reason = again[1]["reason"].as_str().unwrap();
     assert_said(&reason, expect!["is there with another content"]);
+    assert_eq!(codes_of(&rig, &again[1]), ["FILE_CHANGED"]);
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a line of mine");
 }
 
@@ -208,4 +210,15 @@ fn a_statement_that_was_cut_on_its_way_is_fetched_again() {
         &shown,
         expect!["the file was another one when it was fetched once more"],
     );
+    assert_eq!(codes_of(&rig, item)[0], "STATEMENT_INCOMPLETE");
+}
+
+/// The codes of the answers to an item, oldest first.
+fn codes_of(rig: &Rig, item: &Value) -> Vec<String> {
+    let (_, shown) = rig.payrun(&["show", "--item", &item["item"].to_string(), "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let attempts = shown["attempts"].as_array().unwrap().iter();
+    attempts
+        .map(|attempt| attempt["code"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }

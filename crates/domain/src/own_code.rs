@@ -38,6 +38,14 @@ pub enum OwnCode {
     Different,
     /// A statement is not in the ledger yet.
     NoStatement,
+    /// The statement that came may lack lines.
+    StatementIncomplete,
+    /// The file that came cannot be read.
+    FileUnreadable,
+    /// Another file or statement is kept already.
+    FileChanged,
+    /// What came could not be kept on this side.
+    NotKept,
     /// What a row asks of payrun itself cannot be done.
     BadInput,
     /// Nothing left this machine, and it is tried again.
@@ -48,7 +56,7 @@ pub enum OwnCode {
 
 impl OwnCode {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::ExceedsPayment,
         Self::ExceedsPaymentTogether,
         Self::TwoAmountsPaid,
@@ -64,6 +72,10 @@ impl OwnCode {
         Self::Known,
         Self::Different,
         Self::NoStatement,
+        Self::StatementIncomplete,
+        Self::FileUnreadable,
+        Self::FileChanged,
+        Self::NotKept,
         Self::BadInput,
         Self::NotSent,
         Self::Unsendable,
@@ -87,6 +99,10 @@ impl OwnCode {
             Self::Known => "KNOWN",
             Self::Different => "DIFFERENT",
             Self::NoStatement => "NO_STATEMENT",
+            Self::StatementIncomplete => "STATEMENT_INCOMPLETE",
+            Self::FileUnreadable => "FILE_UNREADABLE",
+            Self::FileChanged => "FILE_CHANGED",
+            Self::NotKept => "NOT_KEPT",
             Self::BadInput => "BAD_INPUT",
             Self::NotSent => "not_sent",
             Self::Unsendable => "unsendable",
@@ -130,6 +146,16 @@ impl OwnCode {
             Self::Known => "every difference was found before, and some are still open",
             Self::Different => "items and statement lines differ where they did not before",
             Self::NoStatement => "a day's statement is not in the ledger yet",
+            Self::StatementIncomplete => {
+                "the statement that was fetched may lack lines, and nothing of it was kept"
+            }
+            Self::FileUnreadable => {
+                "the file that was fetched cannot be read, and nothing of it was kept"
+            }
+            Self::FileChanged => {
+                "another file was kept before; it stays, and the new one was not kept"
+            }
+            Self::NotKept => "what was fetched could not be kept on this side",
             Self::BadInput => "the row asks for what cannot be done",
             Self::NotSent => "something was missing on this side, and nothing left this machine",
             Self::Unsendable => "no call can be made of the item, and nothing left this machine",
@@ -158,8 +184,13 @@ impl OwnCode {
             Self::FiledBefore => Some("to change it, use the job kind redeclare with way: modify"),
             Self::Different => Some("`payrun differences list` lists what is open"),
             Self::NoStatement => Some("run the job that fetches statements"),
+            Self::StatementIncomplete => Some("`payrun retry` fetches it again"),
+            Self::FileUnreadable => {
+                Some("ask the gateway for a whole file; `payrun retry` fetches it again")
+            }
+            Self::FileChanged => Some("ask the gateway which of the two is right"),
             Self::BadInput => Some("correct the row"),
-            Self::NotSent | Self::Unsendable => {
+            Self::NotSent | Self::Unsendable | Self::NotKept => {
                 Some("mend what the reason of the item says, then `payrun retry`")
             }
             Self::FilingUnderWay | Self::Matched | Self::Known => None,

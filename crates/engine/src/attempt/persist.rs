@@ -9,7 +9,6 @@
 //! A file that nobody has signed, and that has no total, may have been cut on its way: it is
 //! fetched twice, and only what came twice is read.
 
-use payrun_domain::difference::SummaryRemark;
 use std::fmt::Display;
 
 use bytes::Bytes;
@@ -18,6 +17,8 @@ use serde_json::Value;
 use crate::attempt::{AttemptContext, call_at_rate, day_end, day_over};
 use crate::file_store::FilesError;
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use payrun_domain::difference::SummaryRemark;
+use payrun_domain::own_code::OwnCode;
 use payrun_gateway::statement::{
     self, BillNames, Line, SignedAmount, Statement, StatementFormat, StatementLineKind,
 };
@@ -47,30 +48,59 @@ pub(crate) async fn persist(
     };
     match answer {
         Ok(()) => judged,
-        Err(PersistFailure(answer)) => Judgement { answer, ..judged },
+        Err(failure) => Judgement {
+            answer: failure.answer(),
+            message: Some(failure.why),
+            advice: failure
+                .is_final
+                .then(|| failure.code.advice())
+                .flatten()
+                .map(str::to_owned),
+            ..judged
+        },
     }
 }
 
 /// Why something was not kept, as what became of the item.
-struct PersistFailure(Answer);
+struct PersistFailure {
+    code: OwnCode,
+    why: String,
+    is_final: bool,
+}
 
 impl PersistFailure {
     /// Trying again is in vain.
-    fn never(what: impl Display) -> Self {
-        let code = what.to_string().chars().take(200).collect();
-        Self(Answer::Declined(Decline {
+    fn never(code: OwnCode, why: impl Display) -> Self {
+        Self {
             code,
-            class: DeclineClass::Hard,
-            number: NumberRule::Same,
-        }))
+            why: why.to_string(),
+            is_final: true,
+        }
     }
 
     /// It may go well another time.
-    fn now(what: impl Display) -> Self {
-        Self(Answer::NotProcessed {
-            code: what.to_string().chars().take(200).collect(),
-            after: None,
-        })
+    fn now(code: OwnCode, why: impl Display) -> Self {
+        Self {
+            is_final: false,
+            ..Self::never(code, why)
+        }
+    }
+
+    fn not_kept(why: impl Display) -> Self {
+        Self::now(OwnCode::NotKept, why)
+    }
+
+    fn answer(&self) -> Answer {
+        let code = self.code.to_string();
+        if self.is_final {
+            Answer::Declined(Decline {
+                code,
+                class: DeclineClass::Hard,
+                number: NumberRule::Same,
+            })
+        } else {
+            Answer::NotProcessed { code, after: None }
+        }
     }
 }
 
@@ -90,14 +120,14 @@ async fn keep_statement(
         )
         .await;
     }
-    let file = seen
-        .file
-        .take()
-        .ok_or_else(|| PersistFailure::now("the reply holds no file"))?;
+    let file = seen.file.take().ok_or_else(|| {
+        PersistFailure::now(OwnCode::StatementIncomplete, "the reply holds no file")
+    })?;
     let day = day(call);
     let is_open = day_over(call, context.engine.clock.now()).is_none_or(|over| over.is_zero());
     if is_open && !keeps_open_day(call) {
         return Err(PersistFailure::now(
+            OwnCode::StatementIncomplete,
             "the day is not over; its statement may lack trades",
         ));
     }
@@ -105,9 +135,10 @@ async fn keep_statement(
         "wechat" => (StatementFormat::Wechat, "csv"),
         "hipopay" => (StatementFormat::Hipopay, "txt"),
         other => {
-            return Err(PersistFailure::never(format!(
-                "payrun cannot read statements of {other}"
-            )));
+            return Err(PersistFailure::never(
+                OwnCode::FileUnreadable,
+                format!("payrun cannot read statements of {other}"),
+            ));
         }
     };
     if format == StatementFormat::Hipopay {
@@ -127,9 +158,9 @@ async fn keep_statement(
         .keep(&name, file)
         .await
         .map_err(|error| match error {
-            FilesError::Other { .. } => PersistFailure::never(error),
+            FilesError::Other { .. } => PersistFailure::never(OwnCode::FileChanged, error),
             FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => {
-                PersistFailure::now(error)
+                PersistFailure::not_kept(error)
             }
         })?;
     let remarks = totals.map(|totals| totals.differs).unwrap_or_default();
@@ -159,9 +190,11 @@ async fn came_twice(
     match again.file {
         Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
         Some(_) => Err(PersistFailure::now(
+            OwnCode::StatementIncomplete,
             "the file was another one when it was fetched once more; it may have been cut",
         )),
         None => Err(PersistFailure::now(
+            OwnCode::StatementIncomplete,
             "the file could not be fetched once more, to compare",
         )),
     }
@@ -189,7 +222,8 @@ async fn keep_lines(
     location: Option<String>,
 ) -> Result<(), PersistFailure> {
     let now = context.engine.clock.now();
-    let day_ends = day_end(&day).ok_or_else(|| PersistFailure::never("the call names no day"))?;
+    let day_ends = day_end(&day)
+        .ok_or_else(|| PersistFailure::never(OwnCode::BadInput, "the call names no day"))?;
     let statement = NewStatement {
         lane: context.account.name.clone(),
         day,
@@ -205,7 +239,7 @@ async fn keep_lines(
         .ledger
         .keep_statement(&statement, lines.into_iter().map(line))
         .await;
-    match kept.map_err(PersistFailure::now)? {
+    match kept.map_err(PersistFailure::not_kept)? {
         KeptStatement::New | KeptStatement::Known => {
             seen.result
                 .extend(location.map(|location| ("file".to_owned(), location.into())));
@@ -213,6 +247,7 @@ async fn keep_lines(
             Ok(())
         }
         KeptStatement::Other => Err(PersistFailure::never(
+            OwnCode::FileChanged,
             "another statement of that day is in the ledger; it stays",
         )),
     }
@@ -225,8 +260,10 @@ async fn read(
     file: Bytes,
 ) -> Result<Statement, PersistFailure> {
     let reading = tokio::task::spawn_blocking(move || statement::read_named(format, &names, &file));
-    let read = reading.await.map_err(PersistFailure::now)?;
-    read.map_err(|error| PersistFailure::never(format!("malformed file: {error}")))
+    let read = reading.await.map_err(PersistFailure::not_kept)?;
+    read.map_err(|error| {
+        PersistFailure::never(OwnCode::FileUnreadable, format!("malformed file: {error}"))
+    })
 }
 
 fn line(line: Line) -> StatementLine {
@@ -261,5 +298,5 @@ async fn keep_settlements(
         .ledger
         .keep_settlements(&context.account.name, &seen.records, now)
         .await
-        .map_err(PersistFailure::now)
+        .map_err(PersistFailure::not_kept)
 }
