@@ -4,7 +4,7 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::auth::SandboxSignKey;
+use super::auth::{SandboxSignKey, word_of};
 use crate::shared::key_files::{AccountKeysError, make_folder, random, read, write};
 use payrun_gateway::egms::account::SignType;
 use payrun_project::config::EgmsConfig;
@@ -76,7 +76,7 @@ impl EgmsAccountKeys {
             "    kind: egms\n    base_url: {base_url}\n    sid: {}\n    sign_key: {{ file: {keys}/{SIGN_KEY} }}\n    \
              sign_type: {}\n    notify_url: https://example.com/payrun/notify/egms\n",
             self.sid,
-            self.sign_type.as_str()
+            word_of(self.sign_type)
         )
     }
 

@@ -5,9 +5,8 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
-// The version of sha2 that hmac is made for; the workspace has an older one.
-use rsa::sha2::{Digest, Sha256, Sha512};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::{EgmsRefusal, FakeEgms};
 use crate::shared::keys::nonce;
@@ -44,8 +43,8 @@ impl SandboxSignKey {
     }
 
     /// The word of the `SignType` header.
-    pub(super) const fn sign_type(&self) -> SignType {
-        self.sign_type
+    pub(super) const fn word(&self) -> &'static str {
+        word_of(self.sign_type)
     }
 
     /// The signature of a message, in lower-case hex.
@@ -89,9 +88,20 @@ impl SandboxSignKey {
     }
 }
 
+/// The words of the `SignType` header (docs/gateways/egms.md, "Headers"). The client's own are not
+/// used: a word misspelt there would pass here.
+pub(super) const fn word_of(sign_type: SignType) -> &'static str {
+    match sign_type {
+        SignType::Sha256 => "SHA256",
+        SignType::Sha512 => "SHA512",
+        SignType::HmacSha256 => "HMAC-SHA256",
+        SignType::HmacSha512 => "HMAC-SHA512",
+    }
+}
+
 impl fmt::Debug for SandboxSignKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SignKey({})", self.sign_type.as_str())
+        write!(f, "SignKey({})", self.word())
     }
 }
 
@@ -112,7 +122,7 @@ impl FakeEgms {
                 reason: "missing_content_type",
             });
         }
-        if header("signtype") != self.key.sign_type().as_str() {
+        if header("signtype") != self.key.word() {
             return Err(EgmsRefusal {
                 code: "V0010",
                 reason: "wrong_sign_type",
@@ -168,7 +178,7 @@ impl FakeEgms {
         let fields = [
             ("datetime", date_time.as_str()),
             ("msgid", msg_id.as_str()),
-            ("signtype", self.key.sign_type().as_str()),
+            ("signtype", self.key.word()),
             ("authorization", signature.as_str()),
         ];
         for (name, value) in fields {
@@ -198,6 +208,24 @@ mod tests {
         assert!(key.verifies(message, published));
         assert!(key.verifies(message, &published.to_uppercase()));
         assert!(!key.verifies(message, &published[1..]) && !key.verifies(message, ""));
+    }
+
+    #[test]
+    fn the_words_of_the_header_are_those_of_its_page() {
+        let page = include_str!("../../../../docs/gateways/egms.md");
+        let row = page.lines().find(|line| line.starts_with("| `SignType`"));
+        let listed: Vec<&str> = row
+            .unwrap_or_default()
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+            .filter(|word| word.contains("SHA"))
+            .collect();
+        let words = [
+            SignType::Sha256,
+            SignType::Sha512,
+            SignType::HmacSha256,
+            SignType::HmacSha512,
+        ];
+        assert_eq!(words.map(word_of).to_vec(), listed);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! A payment is refunded only when it is captured and cancelled only while it is pending. Refunds
 //! and cancellations are `Received` first; one in two of those that are pending for long is
-//! answered S0003, in progress. B and C errors come with HTTP
-//! 400. A payment whose number ends with `-verifying` or `-authorised` stands so until it is paid.
-//!      Its lies: `S0000` around a refund that failed, a refund that was received and fails later,
-//!      and replies signed with another body.
+//! answered S0003, in progress. B and C errors come with HTTP 400. A payment whose number ends with
+//! `-verifying` or `-authorised` stands so until it is paid.
+//!
+//! Its lies: `S0000` around a refund that failed, a refund that was received and fails later, and
+//! replies signed with another body.
 
 mod account_keys;
 pub mod auth;
