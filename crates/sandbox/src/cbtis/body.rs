@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::CbtisRefusal;
+use crate::shared::json_body;
 use crate::shared::transactions::{TransactionKind, TransactionRequest};
 use payrun_domain::money::{Amount, Currency};
 
@@ -163,16 +164,7 @@ pub(super) fn which(bytes: &[u8], kind: TransactionKind) -> Result<PaymentId, Cb
 }
 
 pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CbtisRefusal> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let text = error.to_string();
-        if text.starts_with("missing field") {
-            CbtisRefusal::param("missing_field")
-        } else if text.starts_with("unknown field") {
-            CbtisRefusal::param("unknown_field")
-        } else {
-            CbtisRefusal::param("wrong_type")
-        }
-    })
+    json_body::read(bytes).map_err(|wrong| CbtisRefusal::param(wrong.as_str()))
 }
 
 fn number(text: String) -> Result<String, CbtisRefusal> {

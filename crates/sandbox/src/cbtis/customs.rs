@@ -49,7 +49,7 @@ impl Body {
         self.merchant_customs_no
             .as_deref()
             .filter(|number| !number.is_empty())
-            .ok_or(CbtisRefusal::param("missing_field"))
+            .ok_or(CbtisRefusal::param("missing_parameter"))
     }
 
     fn terms(&self) -> Result<DeclaredTerms, CbtisRefusal> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::EgmsRefusal;
+use crate::shared::json_body::{self, BodyError};
 use crate::shared::transactions::{TransactionKind, TransactionRequest};
 use payrun_domain::money::{Amount, Currency};
 
@@ -173,24 +174,12 @@ fn short(text: Option<&str>, most: usize) -> Result<(), EgmsRefusal> {
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, EgmsRefusal> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let text = error.to_string();
-        if text.starts_with("missing field") {
-            EgmsRefusal {
-                code: "V0001",
-                reason: "missing_field",
-            }
-        } else if text.starts_with("unknown field") {
-            EgmsRefusal {
-                code: "V0008",
-                reason: "unknown_field",
-            }
-        } else {
-            EgmsRefusal {
-                code: "V0005",
-                reason: "wrong_type",
-            }
-        }
+    json_body::read(bytes).map_err(|wrong: BodyError| EgmsRefusal {
+        code: match wrong {
+            BodyError::MissingField => "V0001",
+            BodyError::WrongType => "V0005",
+        },
+        reason: wrong.as_str(),
     })
 }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod customs;
 pub(crate) mod fault_flow;
+pub(crate) mod json_body;
 pub(crate) mod key_files;
 pub(crate) mod key_pair;
 pub mod keys;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::OrderName;
+use crate::shared::json_body;
 use crate::wechat::Refusal;
 use payrun_domain::money::Currency;
 
@@ -234,14 +235,7 @@ impl Refund {
 
 /// Reads a body in which every name and type must be as documented.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let text = error.to_string();
-        param(if text.starts_with("missing field") {
-            "missing_parameter"
-        } else {
-            "wrong_type"
-        })
-    })
+    json_body::read(bytes).map_err(|wrong| param(wrong.as_str()))
 }
 
 /// No text that is there is empty, has more characters than it may, or one that UTF-8 writes in
