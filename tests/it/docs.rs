@@ -361,6 +361,78 @@ fn every_file_and_function_that_the_book_names_exists() {
     );
 }
 
+/// The files of Rust and SQL that the comments of a source name in code spans.
+fn files_in_comments(text: &str) -> Vec<&str> {
+    let comments = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        line.strip_prefix("//").or(line.strip_prefix("--"))
+    });
+    let names = |name: &&str| {
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+        (name.ends_with(".rs") || name.ends_with(".sql")) && name.chars().all(is_path)
+    };
+    spans(&comments.collect::<Vec<_>>())
+        .into_iter()
+        .filter(names)
+        .collect()
+}
+
+/// Whether a file that a source names is there: as the book would name it, or from the folder of
+/// the source, of its module or of its crate.
+fn is_there(named: &str, source: &Path) -> bool {
+    let own = source.ancestors().skip(1);
+    let of_crate = own.take_while(|folder| *folder != root());
+    let module = source.with_extension("");
+    let mut folders = of_crate.chain([module.as_path()]);
+    file_of(named).is_some_and(|path| path.exists())
+        || folders.any(|folder| folder.join(named).exists())
+}
+
+#[test]
+fn every_file_that_a_comment_of_the_sources_names_exists() {
+    let source = root().join("crates/ledger/src/items/settle.rs");
+    for (comment, there) in [
+        ("//! See `claim.rs`.", true),
+        (
+            "    /// See `items/claim.rs` and `ledger/items/claim.rs`.",
+            true,
+        ),
+        ("// See `crates/ledger/src/items/claim.rs`.", true),
+        ("-- See `nowhere.sql`.", false),
+        (
+            "// See `approvals.rs` and `ledger/items/nowhere.rs`.",
+            false,
+        ),
+    ] {
+        let named = files_in_comments(comment);
+        assert!(!named.is_empty(), "{comment}");
+        assert_eq!(named.iter().all(|named| is_there(named, &source)), there);
+    }
+    let (mut missing, mut checked) = (Vec::new(), 0);
+    let mut folders = ["src", "crates", "tests", "benches", "migrations"]
+        .map(|folder| root().join(folder))
+        .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if path.is_dir() {
+                folders.push(path);
+            } else if matches!(ending, Some("rs" | "sql")) && !path.ends_with("tests/it/docs.rs") {
+                let text = read(&path);
+                for named in files_in_comments(&text) {
+                    checked += 1;
+                    if !is_there(named, &path) {
+                        missing.push(format!("{}: {named}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(checked > 30, "{checked} files");
+}
+
 /// Gateways' pages that are cited as a whole, by what is about the whole of a gateway.
 fn is_about_a_whole_gateway(file: &str) -> bool {
     ["wechat", "hipopay", "egms", "cbtis"].iter().any(|name| {

@@ -1,7 +1,8 @@
 //! The use cases: planning a run, making one attempt, and telling what became of it all.
 //!
-//! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text
-//! and no apalis.
+//! Between the ledger and the gateways, by the rules of the domain. It knows no SQL text and no
+//! apalis. It neither serves nor sends HTTP: all it has of it are the headers of a notification,
+//! which the gateway's client verifies.
 
 mod account;
 pub mod attempt;

@@ -3,8 +3,8 @@
 //!
 //! What is not the gateway's is refused and leaves nothing behind. What is kept is read again from
 //! storage when it is applied, by the same way as a replay: the acknowledgement waits for the disk
-//! only. What a notification may do to an item is decided in the ledger's `verify_notification.rs` and by the
-//! state machine.
+//! only. What a notification may do to an item is decided in `ledger/items/apply_notification.rs`
+//! and by the state machine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,9 +1,13 @@
 //! One attempt: a claimed item, one call, the judgement of what came back, and the settlement that
 //! follows.
 //!
-//! Nothing here writes, except what a call says of its lane (`lane_effects.rs`), and that a code is
-//! noted which nobody has listed. A call is made only while its lease holds for longer than the
-//! call may take; otherwise the item is given back unsent.
+//! Only the settlement changes the item. What else a reply says is written before it: what was
+//! fetched (`persist.rs`), payments and the refunds reserved on them (`payment.rs`), the state of
+//! the lane (`lane_effects.rs`), an answer that no page attests (`judge.rs`), and the end of a
+//! contract. A reconciliation writes what it finds (`local_operations.rs`).
+//!
+//! A call is made only while its lease holds for longer than the call may take; otherwise the item
+//! is given back unsent.
 
 pub(crate) mod account_watch;
 mod call;

@@ -385,7 +385,7 @@ impl Ledger {
 /// what both say.
 const PAIRS: &str = include_str!("pairs_by_key.sql");
 
-/// An item that may repeat others, as `repeated.sql` reads it.
+/// An item that may repeat others, as `repeated_rows.sql` reads it.
 #[derive(Serialize)]
 struct ItemToRepeat {
     id: i64,

@@ -3,7 +3,7 @@
 //!
 //! Only what a gateway's client has verified gets here. The same body again is no other
 //! notification: it is counted. What one says of an item is put to the state machine in
-//! `notified.rs`.
+//! `items/apply_notification.rs`.
 
 use crate::db::stored_values;
 use std::collections::HashMap;
