@@ -1,4 +1,4 @@
-//! How the duties fare: when each was last done, and what it said when it failed.
+//! Health of the duties: when each was last done, and the error of one that failed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +23,7 @@ pub struct Health {
     write: tokio::sync::Mutex<WriteCheck>,
 }
 
-/// How writing to the ledger fares.
+/// Whether the ledger can be written.
 #[derive(Debug, Default)]
 struct WriteCheck {
     /// A try that has not come back.

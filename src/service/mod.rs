@@ -39,7 +39,7 @@ pub struct Service {
     pub workflows: Arc<Workflows>,
     /// The schedules that this process has seen in force.
     pub seen: Arc<SeenSchedules>,
-    /// How the duties fare.
+    /// Health of the duties.
     pub health: Arc<Health>,
 }
 

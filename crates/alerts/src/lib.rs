@@ -62,7 +62,7 @@ const NOTE: Duration = Duration::from_secs(300);
 /// The most changes of one commit.
 const CHANGES_MAX: usize = 200;
 
-/// Who looks, and tells.
+/// Evaluates the alert rules against the ledger, and sends what they find.
 #[derive(Debug)]
 pub struct Alerts {
     ledger: Ledger,

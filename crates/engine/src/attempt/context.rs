@@ -43,7 +43,7 @@ impl JobContext {
     }
 }
 
-/// What an attempt happens between.
+/// Everything one attempt needs: engine, account, job, claimed item and operations.
 #[derive(Clone, Copy)]
 pub(crate) struct AttemptContext<'a> {
     pub engine: &'a Engine,

@@ -2,9 +2,9 @@
 //! number, in one commit.
 //!
 //! The lane's switch, what persons have paused and slowed, and the token bucket are read and
-//! written in the same transaction, so that all nodes together keep to them. Of what is paused only
-//! questions are claimed. What is claimed and whose lease has run out is `unknown` from then on: it
-//! is asked about, never sent again unasked.
+//! written in the same transaction, so that all nodes together keep to them. While a lane or a
+//! workflow is paused, only queries are claimed. When a lease expires, the item becomes `unknown`;
+//! it is queried before it is ever submitted again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
