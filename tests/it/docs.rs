@@ -497,6 +497,45 @@ fn citations(text: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
+/// The headings of a gateway's own document that a text cites: the page of ours about it, and the
+/// heading.
+fn headings_of_gateways(text: &str) -> Vec<(&'static str, String)> {
+    let gateways = [("CBTIS", "cbtis"), ("EGMS", "egms"), ("HipoPay", "hipopay")];
+    let mut found = Vec::new();
+    for (name, page) in gateways {
+        for cited in text.split(&format!("the {name} document, \"")).skip(1) {
+            let parts: Vec<&str> = cited.split('"').collect();
+            let between = parts[1..].iter().step_by(2);
+            let more = between.take_while(|between| matches!(**between, " and " | ", "));
+            let headings = parts.iter().step_by(2).take(1 + more.count());
+            found.extend(headings.map(|heading| (page, (*heading).to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_heading_that_the_sources_cite_of_a_gateway_stands_on_our_page_about_it() {
+    let cited = "the EGMS document, \"One\" and \"Two\"; the CBTIS document, \"Three\".";
+    let told = |(page, heading): (&'static str, &str)| (page, heading.to_owned());
+    assert_eq!(
+        headings_of_gateways(cited),
+        [("cbtis", "Three"), ("egms", "One"), ("egms", "Two")].map(told)
+    );
+    let (mut missing, mut checked) = (Vec::new(), 0);
+    for (file, text) in texts_that_cite() {
+        for (page, heading) in headings_of_gateways(&text) {
+            checked += 1;
+            let ours = read(&root().join(format!("docs/gateways/{page}.md")));
+            if !ours.contains(&heading) {
+                missing.push(format!("{file}: {page}.md does not name \"{heading}\""));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(checked > 10, "{checked} headings");
+}
+
 /// What is wrong with a citation, if anything is.
 fn wrong_citation(file: &str, page: &str, heading: Option<&str>) -> Option<String> {
     // A folder stands for all its pages.

@@ -104,6 +104,50 @@ fn every_row_names_a_page_with_its_address_and_date_or_says_that_no_page_tells()
     );
 }
 
+/// The pages that say what is known of the gateways, and from where.
+const PAGES: [&str; 4] = [
+    include_str!("../../../../docs/gateways/wechat.md"),
+    include_str!("../../../../docs/gateways/hipopay.md"),
+    include_str!("../../../../docs/gateways/egms.md"),
+    include_str!("../../../../docs/gateways/cbtis.md"),
+];
+
+/// The addresses in a source, wherever in it they stand.
+fn addresses(source: &str) -> impl Iterator<Item = &str> {
+    source
+        .split(|c: char| c.is_whitespace() || ",;:()[]\"".contains(c))
+        .map(|word| word.trim_end_matches('.'))
+        .filter(|word| word.contains('/'))
+}
+
+/// Whether a page of ours lists an address as a whole, and not as the beginning of a longer one.
+fn is_listed(address: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    PAGES.iter().any(|page| {
+        let mut places = page.match_indices(address);
+        places.any(|(at, _)| !page[at + address.len()..].starts_with(goes_on))
+    })
+}
+
+#[test]
+fn every_address_of_a_source_stands_on_a_page_about_the_gateways() {
+    let address = "doc/global/v3/zh/4012354972";
+    let source = format!("HTTP状态码, {address}, 2025-09-28 [A]: (docs/other), not here.");
+    assert_eq!(
+        addresses(&source).collect::<Vec<_>>(),
+        [address, "docs/other"]
+    );
+    assert!(is_listed(address) && !is_listed(&address[..address.len() - 1]));
+    assert!(!is_listed("doc/global/v3/zh/1"));
+    let sources = sources();
+    let (listed, unlisted): (Vec<&str>, Vec<&str>) = sources
+        .iter()
+        .flat_map(|source| addresses(source))
+        .partition(|address| is_listed(address));
+    assert_eq!(unlisted, Vec::<&str>::new());
+    assert!(listed.len() > 100, "{} addresses", listed.len());
+}
+
 #[test]
 fn what_rests_on_no_page_is_marked_so_by_one_form_only() {
     let odd = |source: &&String| {
