@@ -4,6 +4,7 @@
 pub mod compare_books;
 pub mod engine_builder;
 pub mod gateways;
+pub mod planned_files;
 pub mod postgres;
 pub mod process;
 pub mod recording_proxy;

@@ -273,13 +273,11 @@ fn rows_of(
                 "the sheet is empty; one of its first rows must name the columns",
             );
             let header = checked(found, path)?;
-            if !options.include_hidden {
-                rows.check_layout(&header, options)
-                    .map_err(|reason| SourceError::Workbook {
-                        path: path.to_owned(),
-                        reason,
-                    })?;
-            }
+            rows.check_layout(&header, options)
+                .map_err(|reason| SourceError::Workbook {
+                    path: path.to_owned(),
+                    reason,
+                })?;
             let kind = FileKind::Xlsx(rows.sheet().to_owned());
             let other_sheets = rows.other_sheets().to_vec();
             let forms = rows.forms();

@@ -32,6 +32,7 @@ mod layout;
 mod limits;
 mod number_format;
 mod sheet;
+mod valueless;
 
 /// The largest file, in bytes.
 const FILE_MAX: u64 = 64 * 1024 * 1024;

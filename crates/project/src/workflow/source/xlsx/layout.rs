@@ -1,5 +1,5 @@
 //! What of a sheet a person does not see as it is: rows and columns that are hidden or filtered
-//! away, and cells that are merged. Read from the sheet's part of the file, before its rows are.
+//! away, cells that are merged, and formulas without a value. Read from the sheet's part of the file, before its rows are.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -12,6 +12,7 @@ use zip::ZipArchive;
 use super::super::cell_forms::CellForms;
 use super::super::header::Header;
 use super::NO_WORKBOOK;
+use super::valueless::{CellValue, ValuelessCells};
 use crate::workflow::source::{COLUMNS_MAX, FileOptions};
 
 /// The most places of each kind that are noted; a message names the first of them.
@@ -37,12 +38,25 @@ pub(super) struct SheetLayout {
     hidden_columns: Vec<(usize, usize)>,
     /// Merged cells: where they are, and their last row.
     merged: Vec<(String, u64)>,
+    valueless: ValuelessCells,
 }
 
 impl SheetLayout {
     /// Refuses a sheet that shows a person something else than what is read: below its header, or
     /// in a column that is used.
     pub(super) fn check(&self, header: &Header, options: &FileOptions) -> Result<(), String> {
+        let in_used = |column| is_used(header, options, column);
+        let valueless = self.valueless.below(header.line, in_used);
+        if !valueless.is_empty() {
+            return Err(format!(
+                "these cells of the sheet have a formula that nobody has calculated, or a value that Excel does not show: {}. Open the file \
+                 in Excel or LibreOffice, look at them, and save it",
+                listed(&valueless)
+            ));
+        }
+        if options.include_hidden {
+            return Ok(());
+        }
         let rows: Vec<String> = self
             .hidden_rows
             .iter()
@@ -65,17 +79,11 @@ impl SheetLayout {
                 listed(&rows)
             ));
         }
-        let is_used = |index: usize| {
-            let column = header.columns.get(index);
-            column.is_some_and(|column| {
-                options.used.is_empty() || options.used.iter().any(|used| used == column)
-            })
-        };
         let columns: Vec<String> = self
             .hidden_columns
             .iter()
             .flat_map(|(first, last)| *first..=(*last).min(COLUMNS_MAX))
-            .filter(|index| is_used(*index))
+            .filter(|index| is_used(header, options, *index))
             .map(column_letters)
             .collect();
         if !columns.is_empty() {
@@ -99,6 +107,13 @@ impl SheetLayout {
             listed(&merged)
         ))
     }
+}
+
+fn is_used(header: &Header, options: &FileOptions, column: usize) -> bool {
+    let column = header.columns.get(column);
+    column.is_some_and(|column| {
+        options.used.is_empty() || options.used.iter().any(|used| used == column)
+    })
 }
 
 fn listed(places: &[String]) -> String {
@@ -131,21 +146,20 @@ pub(super) fn read(file: &File, sheet: &str) -> Result<SheetLayout, &'static str
     file.rewind().map_err(|_| NO_WORKBOOK)?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|_| NO_WORKBOOK)?;
     let part = part_of(&mut archive, sheet).ok_or(NO_WORKBOOK)?;
+    let is_calculated = is_calculated(&mut archive);
     let entry = archive.by_index(part).map_err(|_| NO_WORKBOOK)?;
     let mut layout = SheetLayout {
         sheet: sheet.to_owned(),
         ..SheetLayout::default()
     };
-    scan(entry, &mut layout)
+    scan(entry, is_calculated, &mut layout)
         .map_err(|_| "the sheet cannot be read; open the file in Excel and save it again")?;
     Ok(layout)
 }
 
 /// The part of the file with the rows of a sheet.
 fn part_of(archive: &mut ZipArchive<BufReader<File>>, sheet: &str) -> Option<usize> {
-    let workbook = index_of(archive, |name| {
-        name.ends_with("/workbook.xml") || name == "workbook.xml"
-    })?;
+    let workbook = index_of(archive, is_workbook)?;
     let folder = {
         let entry = archive.by_index(workbook).ok()?;
         let name = entry.name().ok()?.into_owned();
@@ -172,6 +186,22 @@ fn part_of(archive: &mut ZipArchive<BufReader<File>>, sheet: &str) -> Option<usi
     };
     let path = path.to_ascii_lowercase();
     index_of(archive, |name| name == path)
+}
+
+/// Whether the program that wrote the file has calculated its formulas. One that has not asks Excel
+/// to do it on opening, and may have written 0 for each.
+fn is_calculated(archive: &mut ZipArchive<BufReader<File>>) -> bool {
+    let wanted = "fullCalcOnLoad";
+    let asks = ["1", "true"].iter().any(|yes| {
+        let workbook = index_of(archive, is_workbook);
+        let entry = workbook.and_then(|index| archive.by_index(index).ok());
+        entry.is_some_and(|entry| attribute_of(entry, "calcPr", (wanted, yes), wanted).is_some())
+    });
+    !asks
+}
+
+fn is_workbook(name: &str) -> bool {
+    name.ends_with("/workbook.xml") || name == "workbook.xml"
 }
 
 fn index_of(
@@ -219,7 +249,7 @@ fn attribute_of(
 }
 
 /// An attribute by its name without a prefix.
-fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
     let mut attributes = start.attributes();
     let found = attributes
         .with_checks(false)
@@ -239,9 +269,9 @@ fn is_nothing(start: &BytesStart<'_>, name: &str) -> bool {
         .is_some_and(|size| !size.is_empty() && size.chars().all(|c| matches!(c, '0' | '.')))
 }
 
-fn scan(entry: impl Read, layout: &mut SheetLayout) -> io::Result<()> {
+fn scan(entry: impl Read, is_calculated: bool, layout: &mut SheetLayout) -> io::Result<()> {
     let mut reader = parser(entry);
-    let mut buffer = Vec::new();
+    let (mut buffer, mut cell) = (Vec::new(), CellValue::default());
     // Where nothing else is said, rows may all be hidden.
     let mut all_hidden = false;
     let (mut row, mut hidden, mut noted) = (0, false, false);
@@ -250,13 +280,24 @@ fn scan(entry: impl Read, layout: &mut SheetLayout) -> io::Result<()> {
         let event = reader
             .read_event_into(&mut buffer)
             .map_err(io::Error::other)?;
-        if matches!(event, Event::Eof) {
-            return Ok(());
-        }
-        let Event::Start(start) = event else {
-            continue;
+        let start = match event {
+            Event::Eof => return Ok(()),
+            Event::Start(start) => start,
+            Event::Text(text) => {
+                cell.text(&text);
+                continue;
+            }
+            Event::End(end) => {
+                if end.local_name().as_ref() == "c" && cell.is_missing(is_calculated) {
+                    layout.valueless.add(cell.column(), row);
+                }
+                continue;
+            }
+            _ => continue,
         };
-        match start.local_name().as_ref() {
+        let name = start.local_name();
+        cell.element(name.as_ref(), &start);
+        match name.as_ref() {
             "sheetFormatPr" => all_hidden = is_on(&start, "zeroHeight"),
             "col" => layout.column(&start),
             "row" => {
@@ -334,18 +375,21 @@ mod tests {
 
     fn scanned(xml: &str) -> SheetLayout {
         let mut layout = SheetLayout::default();
-        scan(xml.as_bytes(), &mut layout).unwrap();
+        scan(xml.as_bytes(), false, &mut layout).unwrap();
         layout
     }
 
-    fn refused(layout: &SheetLayout, columns: &[&str]) -> String {
-        let header = Header {
+    fn header(columns: &[&str]) -> Header {
+        Header {
             columns: columns.iter().map(|&name| name.to_owned()).collect(),
             as_written: Vec::new(),
             line: 1,
-        };
+        }
+    }
+
+    fn refused(layout: &SheetLayout, columns: &[&str]) -> String {
         layout
-            .check(&header, &FileOptions::of_columns(&["a"]))
+            .check(&header(columns), &FileOptions::of_columns(&["a"]))
             .err()
             .unwrap_or_default()
     }
@@ -382,6 +426,48 @@ mod tests {
         };
         assert_eq!(refused(&merged("A1:C1"), &["a"]), "");
         assert!(refused(&merged("A2:A4"), &["a"]).contains(": A2:A4. Unmerge them"));
+    }
+
+    #[test]
+    fn a_cell_without_a_value_that_somebody_sees_is_refused_where_it_is_used() {
+        let cells = |cells: &str| {
+            scanned(&format!(
+                "<worksheet><sheetData><row r=\"1\"><c r=\"A1\"><v>1</v></c></row><row r=\"2\">{cells}</row></sheetData></worksheet>"
+            ))
+        };
+        for (xml, places) in [
+            ("<c r=\"A2\"><f>1+1</f></c>", ": A2. Open"),
+            ("<c r=\"A2\"><f>1+1</f><v/></c>", ": A2. Open"),
+            ("<c><f>1+1</f><v></v></c>", ": A2. Open"),
+            // What a program that calculates nothing writes for each formula.
+            ("<c r=\"A2\"><f>1+1</f><v>0</v></c>", ": A2. Open"),
+            ("<c r=\"A2\" t=\"inlineStr\"><v>x</v></c>", ": A2. Open"),
+        ] {
+            let reason = refused(&cells(xml), &["a"]);
+            assert!(reason.contains(places), "{xml}: {reason}");
+            assert_eq!(refused(&cells(xml), &["b"]), "", "{xml}");
+            // Who includes what is hidden does not mean what has no value.
+            let mut options = FileOptions::of_columns(&["a"]);
+            options.include_hidden = true;
+            assert!(
+                cells(xml).check(&header(&["a"]), &options).is_err(),
+                "{xml}"
+            );
+        }
+        for xml in [
+            "<c r=\"A2\"><f>1+1</f><v>2</v></c>",
+            "<c r=\"A2\" t=\"str\"><f>\"\"</f><v></v></c>",
+            "<c r=\"A2\" t=\"inlineStr\"><is><t>x</t></is></c>",
+            "<c r=\"A2\" s=\"1\"/>",
+            "<c r=\"A2\"><v>0</v></c>",
+            "<c r=\"B2\"><f>1+1</f></c>",
+        ] {
+            assert_eq!(refused(&cells(xml), &["a"]), "", "{xml}");
+        }
+        let mut layout = SheetLayout::default();
+        let zero = "<sheetData><row r=\"2\"><c r=\"A2\"><f>1-1</f><v>0</v></c></row></sheetData>";
+        scan(zero.as_bytes(), true, &mut layout).unwrap();
+        assert_eq!(refused(&layout, &["a"]), "");
     }
 
     #[test]
