@@ -39,7 +39,7 @@ pub(crate) use table::{TableCell, TableColumn, TableColumnKind, TableHead, Table
 pub use table::{TableEnd, TableFormat, TableOptions};
 use totals::TotalsQuery;
 pub(crate) use totals::instants_of;
-pub(crate) use xlsx_table::{TableLayout, XlsxTable, page_width};
+pub(crate) use xlsx_table::{TableLayout, XlsxTable, page_width, shown_length};
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;

@@ -8,6 +8,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use chrono_tz::Tz;
 use rust_decimal::Decimal;
 use rust_xlsxwriter::{
     ExcelDateTime, Format, FormatAlign, IgnoreError, Workbook, Worksheet, XlsxError,
@@ -28,7 +29,11 @@ const CELL_MAX: usize = 32_767;
 const A4: u8 = 9;
 
 /// How many characters beside each other can be read on a page.
-const READABLE: u32 = 220;
+const READABLE: u32 = 180;
+
+/// How many characters of the first columns stand on each page of a list that is wider: they say
+/// which row it is.
+const REPEATED: u32 = 45;
 
 /// From how many minor units on Excel would round an amount: it has 15 digits.
 const EXACT: u128 = 1_000_000_000_000_000;
@@ -40,7 +45,7 @@ const MANY_CELLS: u64 = 25_000_000;
 /// How a sheet is laid out.
 #[derive(Debug, Clone)]
 pub(crate) enum TableLayout {
-    /// A list of any length: columns are as wide as what they usually hold.
+    /// A list of any length: columns are as wide as what was written into them.
     List,
     /// For people who print it: every column is as wide as what is in it, and all of them are as wide
     /// as a page.
@@ -78,6 +83,8 @@ pub(crate) struct XlsxTable<W> {
     /// The row of the sheet that is written next.
     next: u32,
     sheet_rows: u32,
+    /// The most characters of a cell, by column of the table.
+    longest: Vec<usize>,
     /// How many sheets the table has that is being written, and all tables.
     sheets_of_table: u32,
     sheets: u32,
@@ -92,6 +99,7 @@ struct SheetFormats {
     /// A text in as many lines as it needs.
     wrapped: Format,
     id: Format,
+    count: Format,
     left: Format,
     date: Format,
     instant: Format,
@@ -102,17 +110,18 @@ struct SheetFormats {
 impl SheetFormats {
     fn new() -> Self {
         let number = |pattern: &str| Format::new().set_num_format(pattern);
+        // Behind a number the width of a bracket is left free: else it would touch the text there.
         let money = |decimals: usize| match decimals {
-            0 => number("#,##0"),
-            _ => number(&format!("#,##0.{}", "0".repeat(decimals))),
+            0 => number("#,##0_)"),
+            _ => number(&format!("#,##0.{}_)", "0".repeat(decimals))),
         };
         Self {
             heading: Format::new().set_bold(),
-            heading_of_numbers: Format::new().set_bold().set_align(FormatAlign::Right),
+            heading_of_numbers: number("@_)").set_bold().set_align(FormatAlign::Right),
             wrapped: Format::new().set_text_wrap().set_align(FormatAlign::Top),
             id: number("@"),
+            count: number("0_)"),
             left: Format::new().set_align(FormatAlign::Left),
-            // Else they would touch the text behind them.
             date: number("yyyy-mm-dd").set_align(FormatAlign::Left),
             instant: number("yyyy-mm-dd hh:mm:ss").set_align(FormatAlign::Left),
             money: (0..=4).map(money).collect(),
@@ -154,6 +163,7 @@ impl<W: Write + Send> XlsxTable<W> {
         let sheet = begin_sheet(&mut workbook, (&head, &layout), &formats, 1)?;
         Ok(Self {
             out,
+            longest: vec![0; head.columns.len()],
             head,
             layout,
             formats,
@@ -171,6 +181,7 @@ impl<W: Write + Send> XlsxTable<W> {
     pub fn next_table(&mut self, head: TableHead, layout: TableLayout) -> Result<(), ExportError> {
         let next = begin_sheet(&mut self.workbook, (&head, &layout), &self.formats, 1)?;
         self.turn_to(next)?;
+        self.longest = vec![0; head.columns.len()];
         self.head = head;
         self.layout = layout;
         self.sheets_of_table = 1;
@@ -185,13 +196,17 @@ impl<W: Write + Send> XlsxTable<W> {
         for (place, cell) in (0_u16..).zip(cells) {
             self.cell(place, cell)?;
         }
+        for (longest, cell) in self.longest.iter_mut().zip(cells) {
+            *longest = shown_length(cell, self.head.zone).max(*longest);
+        }
         self.next += 1;
         self.rows += 1;
         Ok(())
     }
 
     pub fn finish(mut self) -> Result<(W, TableEnd), ExportError> {
-        end_sheet(&mut self.sheet, (&self.head, &self.layout), self.next)?;
+        let laid_out = (&self.head, &self.layout);
+        end_sheet(&mut self.sheet, laid_out, &self.longest, self.next)?;
         self.workbook.push_worksheet(self.sheet);
         let rows_of_sheet = self.rows.min(u64::from(self.sheet_rows));
         if rows_of_sheet * self.head.columns.len() as u64 > MANY_CELLS {
@@ -222,7 +237,8 @@ impl<W: Write + Send> XlsxTable<W> {
     /// Ends the sheet, and goes on in this one.
     fn turn_to(&mut self, next: Worksheet) -> Result<(), ExportError> {
         let mut full = std::mem::replace(&mut self.sheet, next);
-        end_sheet(&mut full, (&self.head, &self.layout), self.next)?;
+        let laid_out = (&self.head, &self.layout);
+        end_sheet(&mut full, laid_out, &self.longest, self.next)?;
         self.workbook.push_worksheet(full);
         self.sheets += 1;
         self.next = 1;
@@ -259,7 +275,8 @@ impl<W: Write + Send> XlsxTable<W> {
                 self.sheet.write_with_format(row, column, number, format)?;
             }
             TableCell::Count(count) => {
-                self.sheet.write(row, column, Decimal::from(*count))?;
+                let (number, format) = (Decimal::from(*count), &formats.count);
+                self.sheet.write_with_format(row, column, number, format)?;
             }
             TableCell::Money(minor, currency) => match exact(*minor, *currency) {
                 Some((number, format)) => {
@@ -371,35 +388,27 @@ fn begin_sheet(
     };
     sheet.set_name(name)?;
     sheet.set_freeze_panes(1, 0)?;
-    // On paper: A4 across, the headings on each page; as wide as the page where that can be read.
+    // On paper: A4 across, the headings on each page.
     sheet
         .set_paper_size(A4)
         .set_landscape()
         .set_repeat_rows(0, 0)?;
-    let widths: Vec<u32> = match layout {
-        TableLayout::List => {
-            let columns = head.headings().zip(&head.columns);
-            columns
-                .map(|(heading, column)| width(column.kind, &heading))
-                .collect()
-        }
-        TableLayout::Page { title, widths } => {
-            let title = title.replace('&', "&&");
-            sheet.set_footer(format!("&L{title}, &A&RPage &P of &N"));
-            // In inches: at the sides, above and below, of head and foot.
-            sheet.set_margins(0.4, 0.4, 0.6, 0.6, 0.3, 0.3);
-            let lines = head.headings().zip(widths);
-            let lines = lines.map(|(heading, width)| lines_of(&heading, *width));
-            sheet.set_row_height(0, LINE_HEIGHT * lines.max().unwrap_or(1))?;
-            widths.clone()
-        }
+    let title = match layout {
+        TableLayout::List => String::new(),
+        TableLayout::Page { title, .. } => format!("{}, ", title.replace('&', "&&")),
     };
+    sheet.set_footer(format!("&L{title}&A&RPage &P of &N"));
+    // In inches: at the sides, above and below, of head and foot.
+    sheet.set_margins(0.4, 0.4, 0.6, 0.6, 0.3, 0.3);
     let is_page = matches!(layout, TableLayout::Page { .. });
-    if is_page || widths.iter().sum::<u32>() <= READABLE {
+    if let TableLayout::Page { widths, .. } = layout {
+        let lines = head.headings().zip(widths);
+        let lines = lines.map(|(heading, width)| lines_of(&heading, *width));
+        sheet.set_row_height(0, LINE_HEIGHT * lines.max().unwrap_or(1))?;
+        set_widths(&mut sheet, widths)?;
         sheet.set_print_fit_to_pages(1, 0);
     }
-    let columns = head.headings().zip(&head.columns).zip(widths);
-    for (place, ((heading, column), width)) in (0_u16..).zip(columns) {
+    for (place, (heading, column)) in (0_u16..).zip(head.headings().zip(&head.columns)) {
         let is_number = matches!(column.kind, TableColumnKind::Count | TableColumnKind::Money);
         let format = if is_number {
             formats.heading_of_numbers.clone()
@@ -411,10 +420,16 @@ fn begin_sheet(
         } else {
             format
         };
-        sheet.set_column_width(place, width)?;
         sheet.write_string_with_format(0, place, shown(&heading), &format)?;
     }
     Ok(sheet)
+}
+
+fn set_widths(sheet: &mut Worksheet, widths: &[u32]) -> Result<(), ExportError> {
+    for (place, width) in (0_u16..).zip(widths) {
+        sheet.set_column_width(place, *width)?;
+    }
+    Ok(())
 }
 
 /// In how many lines a text stands in a column of this width, a gap left beside it.
@@ -450,11 +465,15 @@ pub(crate) fn page_width(heading: &str, longest: usize) -> u32 {
 fn end_sheet(
     sheet: &mut Worksheet,
     (head, layout): (&TableHead, &TableLayout),
+    longest: &[usize],
     next: u32,
 ) -> Result<(), ExportError> {
     let last = u16::try_from(head.columns.len().saturating_sub(1)).unwrap_or(0);
     match layout {
-        TableLayout::List => sheet.autofilter(0, 0, next.saturating_sub(1), last)?,
+        TableLayout::List => {
+            widen(sheet, head, longest)?;
+            sheet.autofilter(0, 0, next.saturating_sub(1), last)?
+        }
         TableLayout::Page { .. } => sheet.set_print_area(0, 0, next.saturating_sub(1), last)?,
     };
     if next > 1 {
@@ -463,20 +482,71 @@ fn end_sheet(
     Ok(())
 }
 
-/// About as many characters as the cells of a column have, and no fewer than its heading with the
-/// filter's arrow.
-fn width(kind: TableColumnKind, heading: &str) -> u32 {
-    let usual = match kind {
-        TableColumnKind::Text => 22,
-        TableColumnKind::Prose => PROSE,
-        TableColumnKind::Id => 32,
-        TableColumnKind::Count => 9,
-        TableColumnKind::Money => 15,
-        TableColumnKind::Date => 12,
-        TableColumnKind::Instant | TableColumnKind::Clock => 20,
+/// Makes the columns of a list as wide as what is in them. On paper it is as wide as few pages, in
+/// letters that can be read. The first columns stand on each of them, and the pages of the same rows
+/// follow each other.
+fn widen(sheet: &mut Worksheet, head: &TableHead, longest: &[usize]) -> Result<(), ExportError> {
+    let columns = head.headings().zip(longest);
+    let widths: Vec<u32> = columns
+        .map(|(heading, longest)| list_width(&heading, *longest))
+        .collect();
+    set_widths(sheet, &widths)?;
+    let mut repeated = 0;
+    let fits = |width: &&u32| {
+        let together = repeated + **width;
+        if together <= REPEATED {
+            repeated = together;
+        }
+        together <= REPEATED
     };
-    let heading = u32::try_from(heading.chars().count()).unwrap_or(0) + ARROW;
-    usual.max(heading.min(60))
+    let last = widths.iter().take_while(fits).count().checked_sub(1);
+    let pages = pages_wide(widths.iter().sum(), repeated);
+    sheet.set_print_fit_to_pages(pages, 0);
+    if let Some(last) = last
+        && pages > 1
+    {
+        sheet.set_page_order(false);
+        sheet.set_repeat_columns(0, u16::try_from(last).unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+/// How many pages beside each other a table takes, of which each repeats some of it.
+fn pages_wide(whole: u32, repeated: u32) -> u16 {
+    let others = whole.saturating_sub(repeated);
+    let room = READABLE.saturating_sub(repeated).max(1);
+    u16::try_from(others.div_ceil(room))
+        .unwrap_or(u16::MAX)
+        .max(1)
+}
+
+/// How wide a column of a list is: as what is in it, and no narrower than its heading with the
+/// filter's arrow.
+fn list_width(heading: &str, longest: usize) -> u32 {
+    let wide = |characters: usize| u32::try_from(characters).unwrap_or(PAGE_COLUMN);
+    let heading = wide(heading.chars().map(char_width).sum()) + ARROW;
+    let longest = wide(longest).saturating_add(GAP);
+    longest.min(PAGE_COLUMN).max(heading.min(PAGE_COLUMN))
+}
+
+/// How many characters of usual width a cell has.
+pub(crate) fn shown_length(cell: &TableCell, zone: Tz) -> usize {
+    match cell {
+        TableCell::Empty => 0,
+        TableCell::Text(text) => text.chars().map(char_width).sum(),
+        // Thousands stand apart, and a little is left free behind.
+        TableCell::Money(..) | TableCell::Count(_) => {
+            let digits = cell.plain(zone).len();
+            digits + digits / 3 + 1
+        }
+        TableCell::Date(_) => "2026-03-31".len(),
+        TableCell::Instant(_) | TableCell::Clock(_) => "2026-03-31 00:00:00".len(),
+    }
+}
+
+/// Chinese takes two.
+fn char_width(letter: char) -> usize {
+    1 + usize::from(!letter.is_ascii())
 }
 
 /// The number of an amount, and how many decimals it has; none where Excel would round it.
@@ -591,6 +661,21 @@ mod tests {
         assert_eq!(lines_of("", 0), 1);
         assert_eq!(page_width("payments of others", 3), 10);
         assert_eq!(page_width("meaning", 500), 70);
+    }
+
+    #[test]
+    fn a_column_of_a_list_is_as_wide_as_its_heading_and_what_is_in_it() {
+        assert_eq!(list_width("run", 1), 6);
+        let pages = [10, 180, 181, 315, 316].map(|whole| pages_wide(whole, 45));
+        assert_eq!(pages, [1, 1, 2, 2, 3]);
+        assert_eq!(list_width("occurrence", 44), 46);
+        assert_eq!(list_width("签约协议号", 4), 13);
+        assert_eq!(list_width("detail", 5_000), 70);
+        let hkd = Currency::parse("HKD").unwrap();
+        let length = |cell| shown_length(&cell, chrono_tz::UTC);
+        assert_eq!(length(TableCell::Text("会员 a".to_owned())), 6);
+        assert_eq!(length(TableCell::Money(123_456_789, hkd)), 14);
+        assert_eq!(length(TableCell::Empty), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::{AMOUNT, FinanceReport, ReportSection};
 use crate::export::{
     ExportError, TableCell, TableColumn, TableColumnKind, TableHead, TableLayout, XlsxTable,
-    page_width,
+    page_width, shown_length,
 };
 
 /// What is printed of a table also where it is 0.
@@ -72,31 +72,13 @@ fn layout<R: AsRef<[TableCell]>>(
 ) -> TableLayout {
     let width = |(place, heading): (usize, String)| {
         let cells = rows.iter().map(|row| &row.as_ref()[place]);
-        let longest = cells.map(|cell| length(cell, report)).max();
+        let longest = cells.map(|cell| shown_length(cell, report.zone)).max();
         page_width(&heading, longest.unwrap_or(0))
     };
     TableLayout::Page {
         title: report.title.clone(),
         widths: head.headings().enumerate().map(width).collect(),
     }
-}
-
-/// How many characters of usual width a cell has. Those of Chinese take two.
-fn length(cell: &TableCell, report: &FinanceReport) -> usize {
-    let text = cell.plain(report.zone);
-    let letters = text
-        .chars()
-        .map(|letter| 1 + usize::from(!letter.is_ascii()));
-    let apart = match cell {
-        // Thousands stand apart.
-        TableCell::Money(..) | TableCell::Count(_) => text.len() / 3,
-        TableCell::Empty
-        | TableCell::Text(_)
-        | TableCell::Date(_)
-        | TableCell::Instant(_)
-        | TableCell::Clock(_) => 0,
-    };
-    letters.sum::<usize>() + apart
 }
 
 fn about(report: &FinanceReport) -> Vec<[TableCell; 2]> {
