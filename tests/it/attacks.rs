@@ -592,7 +592,7 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     assert!(peak < 150_000, "{peak} kB resident");
     // They stay refused, with their reasons, and what is right goes on.
     assert!(names.iter().all(told), "{}", refused());
-    assert_said(&refused(), expect!["no regular file"]);
+    assert_said(refused(), expect!["no regular file"]);
     let known = service.get(&token, "/api/v1/workflows").body["workflows"].to_string();
     assert!(
         known.contains("bomb-6") && known.contains("deductions"),

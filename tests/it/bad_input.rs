@@ -531,7 +531,7 @@ fn a_name_with_a_blank_a_semicolon_or_a_mark_within_is_refused_in_the_key_and_in
         let reason = refusal["reason"].as_str().unwrap();
         assert!(reason.contains(&format!("contract_id {word}")), "{reason}");
         assert_said(
-            &reason,
+            reason,
             expect!["leave the row out if it was done under that name before"],
         );
     }
@@ -674,7 +674,7 @@ fn what_where_leaves_out_is_counted_by_value_and_a_value_that_is_nearly_one_it_n
     for refusal in planned["refusals"].as_array().unwrap() {
         let reason = refusal["reason"].as_str().unwrap();
         assert_said(
-            &reason,
+            reason,
             expect!["active differs from \"yes\" only by blanks, capitals or width"],
         );
     }
@@ -752,7 +752,7 @@ fn where_with_lower_or_trim_refuses_a_value_that_still_differs_by_blanks_or_case
             "{condition}: {planned}"
         );
         let reason = planned["refusals"][0]["reason"].as_str().unwrap();
-        assert_said(&reason, expect!["only by blanks, capitals or width"]);
+        assert_said(reason, expect!["only by blanks, capitals or width"]);
     }
 }
 

@@ -292,11 +292,11 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
         );
     }
     assert_said(
-        &text_of(of(4), "reason"),
+        text_of(of(4), "reason"),
         expect!["sub_order_no (column \"sub\") is empty, and amount needs it"],
     );
     assert_said(
-        &text_of(of(5), "reason"),
+        text_of(of(5), "reason"),
         expect!["(column \"transaction\") has 33 characters"],
     );
     let totals = rig.totals("wechat");
@@ -403,11 +403,11 @@ fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_cus
         .to_owned()
     };
     assert_said(
-        &reason(2),
+        reason(2),
         expect!["before the run, and the gateway takes at most 30 days"],
     );
     assert_said(
-        &reason(3),
+        reason(3),
         expect!["sub_order_no (column \"sub\") may not be given"],
     );
     assert!(
@@ -681,7 +681,7 @@ fn the_same_file_once_more_files_nothing_again() {
         .find(|item| item["state"] == "skipped" && text_of(item, "key").contains("A-fail"))
         .unwrap();
     assert_said(
-        &text_of(skipped, "reason"),
+        text_of(skipped, "reason"),
         expect!["failed); mend the row and give it again"],
     );
     assert_eq!(all.len(), 2 * items);
@@ -942,7 +942,7 @@ fn of_two_rows_of_one_key_that_differ_in_the_buyer_neither_is_filed() {
             for item in &both {
                 assert_eq!(item["state"], "rejected", "{gateway}: {item:#}");
                 assert_said(
-                    &text_of(item, "reason"),
+                    text_of(item, "reason"),
                     expect!["with other content: neither row is sent"],
                 );
             }
@@ -1379,7 +1379,7 @@ fn cbtis_declares_too_and_a_row_that_names_a_buyer_is_refused() {
         .find(|item| item["state"] == "rejected")
         .unwrap();
     assert_said(
-        &text_of(rejected, "reason"),
+        text_of(rejected, "reason"),
         expect!["so cert_id must be empty: CBTIS documents no field"],
     );
 }

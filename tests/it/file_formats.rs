@@ -838,7 +838,7 @@ fn a_rejected_row_with_a_cell_that_cannot_be_read_comes_back_with_its_other_cell
     let lines: Vec<&str> = back.trim_start_matches('\u{feff}').lines().collect();
     assert_eq!(lines.len(), 2, "{back}");
     assert!(lines[1].starts_with("C-2,yes,Basic,38%,HKD,3,"), "{back}");
-    assert_said(&lines[1], expect!["as a percentage"]);
+    assert_said(lines[1], expect!["as a percentage"]);
     // All of it was taken by now, so there is nothing to mend.
     app.write(
         "data/mended.csv",

@@ -173,7 +173,7 @@ fn the_service_goes_on_after_a_workbook_that_would_have_ended_it() {
         "{begun:?}"
     );
     assert_said(
-        &begun.body.to_string(),
+        begun.body.to_string(),
         expect!["more than 2,000,000 different texts"],
     );
     assert_eq!(
@@ -588,7 +588,7 @@ fn a_process_that_cannot_write_is_not_ready() {
     });
     until("it is unready", || ready().status == 503);
     assert_said(
-        &ready().body["wrong"].to_string(),
+        ready().body["wrong"].to_string(),
         expect!["the ledger takes no write"],
     );
     app.wait_for(async { sqlx::raw_sql("rollback").execute(&mut other).await.unwrap() });

@@ -562,7 +562,7 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
     let exported = app.json_lines(&["audit", "export"]);
     assert_eq!(exported.len(), 2);
     assert_said(
-        &exported[0]["before"].as_str().unwrap(),
+        exported[0]["before"].as_str().unwrap(),
         expect!["run 1, gateway hk, state failed"],
     );
 }

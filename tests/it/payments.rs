@@ -223,7 +223,7 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
         .find(|item| item["job"] == "deduction")
         .unwrap();
     assert_said(
-        &text_of(deduction, "reason"),
+        text_of(deduction, "reason"),
         expect!["it is paid: refund it"],
     );
     assert_eq!(theirs.refunded["HKD"], (2, 2 * 1_000));

@@ -210,7 +210,7 @@ fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds()
     assert_eq!(item["state"], "needs_review", "{item}");
     let reason = item["reason"].as_str().unwrap();
     assert_said(
-        &reason,
+        reason,
         expect!["12.51 HKD was paid and later that 12.50 HKD was"],
     );
     assert!(rig.totals("wechat").refunded.is_empty());

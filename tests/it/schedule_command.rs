@@ -269,7 +269,7 @@ fn a_plan_says_which_entry_of_a_calendar_moves_the_next_time() {
         .says(expect!["(off: Great Holiday)"]);
     let plan = app.json(&["plan", crate::support::WORKFLOW, "--json"]);
     assert_said(
-        &plan["next"]["moved"].as_str().unwrap(),
+        plan["next"]["moved"].as_str().unwrap(),
         expect!["(off: Great Holiday)"],
     );
 }

@@ -511,7 +511,7 @@ fn a_token_expires_after_ninety_days_unless_said_is_warned_of_before_and_is_rene
     later(&sound).exits(0);
     later(&told).exits(0).says(expect!["0 sent"]);
     days_on(77);
-    assert_said(&listed(), expect!["`payrun tokens renew ann`"]);
+    assert_said(listed(), expect!["`payrun tokens renew ann`"]);
     later(&sound)
         .exits(3)
         .says(expect!["token: that of ann expires at"]);
@@ -580,7 +580,7 @@ fn a_duty_that_fails_makes_the_process_unready_until_it_is_done() {
     behind("alter table schedules rename to away");
     until("it is unready", || ready().status == 503);
     assert_said(
-        &ready().body["wrong"].to_string(),
+        ready().body["wrong"].to_string(),
         expect!["schedules not done"],
     );
     assert_eq!(

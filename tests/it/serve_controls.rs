@@ -338,7 +338,7 @@ fn who_withdraws_what_is_under_way_is_told_that_it_is_still_asked_about() {
         );
         assert!(told["withdrawn"]["at"].is_string(), "{told}");
         assert_said(
-            &told["withdrawn"]["now"].as_str().unwrap(),
+            told["withdrawn"]["now"].as_str().unwrap(),
             expect!["still being queried"],
         );
     }

@@ -122,7 +122,7 @@ fn a_file_that_is_there_with_another_content_stays_as_it_is() {
     assert_eq!(rig.to_the_end("day.yaml"), Some(3));
     let again = rig.items_of("statement-wechat");
     let reason = again[1]["reason"].as_str().unwrap();
-    assert_said(&reason, expect!["is there with another content"]);
+    assert_said(reason, expect!["is there with another content"]);
     assert_eq!(codes_of(&rig, &again[1]), ["FILE_CHANGED"]);
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a line of mine");
 }

@@ -229,7 +229,7 @@ fn each_period_is_charged_once_and_a_run_that_was_missed_is_made_up_for() {
     let lapsed = app.json_lines(&["items", "--state", "rejected", "--json"]);
     assert_eq!(lapsed[0]["key"], "P-2/2026-02");
     assert_said(
-        &lapsed[0]["reason"].as_str().unwrap(),
+        lapsed[0]["reason"].as_str().unwrap(),
         expect!["could be charged until 2026-03-06: it has lapsed"],
     );
     charge(&app, "2026-03-31").exits(0);
@@ -421,7 +421,7 @@ fn a_termination_goes_before_what_is_to_be_charged_and_ends_the_contract_here_to
     let told = show(&app, "T-1");
     assert_eq!(told["state"], "ended");
     assert_said(
-        &told["reason"].as_str().unwrap(),
+        told["reason"].as_str().unwrap(),
         expect!["terminated at the gateway"],
     );
 }

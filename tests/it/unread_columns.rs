@@ -87,7 +87,7 @@ fn a_field_that_the_workflow_does_not_fill_at_all_is_not_lost_either() {
     let planned = plan(&in_hkd("c.csv", &file, ""));
     assert_eq!(planned["items"], 1, "{planned}");
     let told = planned["refusals"][0]["reason"].as_str().unwrap();
-    assert_said(&told, expect!["it sends no goods_tag"]);
+    assert_said(told, expect!["it sends no goods_tag"]);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn what_excel_had_made_of_an_id_comes_back_and_is_refused_again() {
             "{planned}"
         );
         assert_said(
-            &planned["refusals"].to_string(),
+            planned["refusals"].to_string(),
             expect!["looks rounded by Excel"],
         );
     }

@@ -96,7 +96,7 @@ fn an_input_that_is_no_object_is_left_when_it_is_sealed_again_and_named() {
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&told["moved"], &told["left"]), (&29.into(), &1.into()));
     let why = told["why"][0].as_str().unwrap();
-    assert_said(&why, expect!["input of row 3 in items"]);
+    assert_said(why, expect!["input of row 3 in items"]);
     app.change("update items set input = substr(input, 2) where id = 3");
 }
 
@@ -130,7 +130,7 @@ fn a_notification_that_cannot_be_read_stays_open_holds_up_no_other_and_is_named(
             assert!(read.unwrap_err().to_string().contains(&place));
         }
         let third = kept[2].detail.as_deref().unwrap();
-        assert_said(&third, expect!["not the one whose digest"]);
+        assert_said(third, expect!["not the one whose digest"]);
         service.engine.ledger.clone().close().await;
     });
 }

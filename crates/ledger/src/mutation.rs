@@ -13,10 +13,10 @@ use crate::items::item_rows::TotalLine;
 
 /// Authors approve.
 pub(crate) fn approval_right(right: ApprovalRight) -> ApprovalRight {
-    match right {
-        ApprovalRight::Own if is(Mutation::AuthorApproves) => ApprovalRight::Approves,
-        _ => right,
+    if matches!(right, ApprovalRight::Own) && is(Mutation::AuthorApproves) {
+        return ApprovalRight::Approves;
     }
+    right
 }
 
 /// Claims in doubt are given back, whoever has them now.
@@ -53,10 +53,7 @@ pub(crate) fn is_withdrawn(is_withdrawn: bool) -> bool {
 }
 
 /// Two items of a contract are claimed together: nobody looks at what of it is in flight.
-pub(crate) fn exclusive<'a, F, K>(
-    in_flight: Option<F>,
-    key: Option<&'a K>,
-) -> (Option<F>, Option<&'a K>) {
+pub(crate) fn exclusive<F, K>(in_flight: Option<F>, key: Option<&K>) -> (Option<F>, Option<&K>) {
     if is(Mutation::ContractNotChecked) {
         (None, None)
     } else {
@@ -75,11 +72,11 @@ pub(crate) fn taken(calls: usize) -> usize {
 }
 
 /// A commit that forgets the history, the calls, the totals, or the money in these.
-pub(crate) fn batch<'a, E, A>(
+pub(crate) fn batch<E, A>(
     mut events: Vec<E>,
-    attempts: &'a [A],
+    attempts: &[A],
     mut totals: Vec<TotalLine>,
-) -> (Vec<E>, &'a [A], Vec<TotalLine>) {
+) -> (Vec<E>, &[A], Vec<TotalLine>) {
     if is(Mutation::EventsNotKept) {
         events.clear();
     }

@@ -13,7 +13,16 @@ pub(crate) fn judged(judged: Judgement, seen: &Observation) -> Judgement {
         Delivery::TimedOut if is(Mutation::SilentIsNotSent) => Some(not_sent()),
         Delivery::Lost(_) if is(Mutation::LostIsNotSent) => Some(not_sent()),
         Delivery::Replied if failed && is(Mutation::ServerErrorIsDeclined) => Some(unsendable()),
-        _ => None,
+        Delivery::NotSent(_)
+        | Delivery::Unreachable(..)
+        | Delivery::Refused(_)
+        | Delivery::Unsendable(_)
+        | Delivery::TimedOut
+        | Delivery::Lost(_)
+        | Delivery::Unreadable(_)
+        | Delivery::Unverified(_)
+        | Delivery::NoKeys(_)
+        | Delivery::Replied => None,
     };
     answer.map_or(judged, Judgement::plain)
 }

@@ -77,7 +77,7 @@ quiet_hours: { from: "22:00", to: "07:00" }
 daily: "08:00"
 "#;
     assert_eq!(mistakes(&format!("{MAIL}{good}")), "");
-    assert_said(&mistakes(good), expect!["alerts needs mail"]);
+    assert_said(mistakes(good), expect!["alerts needs mail"]);
     assert!(
         mistakes(&format!("{MAIL}daily: \"08:00\"\n")).contains("nobody would get the daily mail")
     );

@@ -89,7 +89,7 @@ fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
             mail["headers"]["subject"],
             "[payrun] w: a run ended, and 2 items failed"
         );
-        assert_said(&text(mail), expect!["2: declined: NO_SUCH_CARD …"]);
+        assert_said(text(mail), expect!["2: declined: NO_SUCH_CARD …"]);
         for body in ["text", "html"] {
             let body = mail[body].as_str().unwrap();
             assert!(
@@ -206,7 +206,7 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
             "[payrun] w: 2 items need a person"
         );
         assert_said(
-            &text(mail),
+            text(mail),
             expect!["CONTRACT-1/2026-11: a person has to decide"],
         );
         assert!(
@@ -567,8 +567,8 @@ fn the_daily_mail_has_the_sums_of_the_ledger_and_comes_once_a_day() {
             mail["headers"]["subject"],
             "[payrun] the sums of the day; 1 item did not go well"
         );
-        assert_said(&text(mail), expect!["w: 2 succeeded, 20.00 HKD"]);
-        assert_said(&text(mail), expect!["w: 1 failed, 10.00 HKD"]);
+        assert_said(text(mail), expect!["w: 2 succeeded, 20.00 HKD"]);
+        assert_said(text(mail), expect!["w: 1 failed, 10.00 HKD"]);
         assert_eq!(process.after(86_400).await.sent, 1);
         let next = &server.mails()[1];
         assert_eq!(

@@ -207,7 +207,7 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         assert_eq!(process.after(2_520).await.sent, 0, "06:57 is still quiet");
         assert_eq!(process.after(200).await.sent, 1);
         let morning = &server.mails()[2];
-        assert_said(&text(morning), expect!["OVER AGAIN: hk is suspended"]);
+        assert_said(text(morning), expect!["OVER AGAIN: hk is suspended"]);
     });
 }
 

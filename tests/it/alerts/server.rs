@@ -160,7 +160,7 @@ fn one_recipient_who_is_refused_does_not_cost_the_others_their_mail() {
         let lost = process.ledger.undelivered_mails(None, 10).await.unwrap();
         assert_eq!((lost.len(), lost[0].state), (1, MailState::Refused));
         assert_said(
-            &lost[0].answer.as_deref().unwrap(),
+            lost[0].answer.as_deref().unwrap(),
             expect!["nobody of that name"],
         );
         assert_eq!(
@@ -310,7 +310,7 @@ fn a_server_that_is_dead_for_days_loses_nothing_and_after_a_week_it_is_said() {
         let lost = away.ledger.undelivered_mails(None, 10).await.unwrap();
         assert_eq!(lost[0].state, MailState::Expired);
         assert_said(
-            &lost[0].answer.as_deref().unwrap(),
+            lost[0].answer.as_deref().unwrap(),
             expect!["cannot connect to localhost"],
         );
     });

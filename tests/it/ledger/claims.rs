@@ -410,7 +410,7 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             let item = worker.items().await.remove(0);
             assert_eq!(item.state, State::NeedsReview);
             assert_said(
-                &item.reason.unwrap(),
+                item.reason.unwrap(),
                 expect!["under an earlier order number"],
             );
             worker.assert_sound().await;

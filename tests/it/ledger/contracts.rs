@@ -427,12 +427,12 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
                 .map(|item| item.reason.as_deref().unwrap_or_default())
                 .collect();
             assert_said(
-                &reasons[0],
+                reasons[0],
                 expect!["its contract A is ended since 2026-02-01: asked"],
             );
-            assert_said(&reasons[1], expect!["payrun contracts resume B"]);
+            assert_said(reasons[1], expect!["payrun contracts resume B"]);
             assert_said(
-                &reasons[2],
+                reasons[2],
                 expect!["after the last day of its contract C, 2026-01-30"],
             );
             let now = world.engine.clock.now();

@@ -145,10 +145,7 @@ impl WechatClient {
         }
         // That there is no such order is believed only if every call says so.
         let nobody = || Observation::of(Delivery::Unsendable("no call knows such an order".into()));
-        let heard_last = |seen: Observation| Observation {
-            evidence: evidence,
-            ..seen
-        };
+        let heard_last = |seen: Observation| Observation { evidence, ..seen };
         refused.or(missing).map_or_else(nobody, heard_last)
     }
 

@@ -293,7 +293,13 @@ fn scan(entry: impl Read, is_calculated: bool, layout: &mut SheetLayout) -> io::
                 }
                 continue;
             }
-            _ => continue,
+            Event::Empty(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => continue,
         };
         let name = start.local_name();
         cell.element(name.as_ref(), &start);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use quick_xml::events::BytesStart;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{attribute, letters};
+use super::layout::{attribute, column_letters};
 
 /// Where such cells are: the first and the last row of each column, which counts from 0.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ impl ValuelessCells {
         cells
             .filter(|(column, (_, last))| *last > line && is_used(**column))
             .map(|(column, (first, last))| {
-                let column = letters(*column);
+                let column = column_letters(*column);
                 match first.max(&(line + 1)) {
                     first if first == last => format!("{column}{first}"),
                     first => format!("{column}{first} to {column}{last}"),
