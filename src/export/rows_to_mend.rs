@@ -13,12 +13,13 @@ use thiserror::Error;
 use super::code_meanings::words;
 use super::{ExportContext, PAGE, TableCell, TableColumn, TableColumnKind, TableHead};
 use crate::domain::item::State;
+use crate::domain::text::trimmed;
 use crate::engine::Engine;
 use crate::engine::uploads::UploadError;
 use crate::ledger::{JobRow, LedgerError, RejectedLine, UnsuccessfulLine};
 use crate::workflow::source::{
     FileReach, FileReading, FileRow, FileRows, LINE, REASON, ReadCancellation, SourceError,
-    StagedFile,
+    StagedFile, TO_MEND,
 };
 
 /// How many reasons are read at a time.
@@ -184,6 +185,10 @@ pub(super) struct PagesToMend {
     header: Vec<String>,
     /// The places of its columns, but for those that payrun added when it gave the file out before.
     own: Vec<usize>,
+    /// The places of those that fill nothing but ids.
+    ids: Vec<usize>,
+    /// Those that stand in the key alone.
+    key_parts: Vec<usize>,
     rows: FileRows,
     row: FileRow,
     reasons: ReasonLines,
@@ -196,6 +201,8 @@ impl PagesToMend {
         let is_own = |place: &usize| ![LINE, REASON].contains(&header[*place].as_str());
         Ok(Self {
             own: (0..header.len()).filter(is_own).collect(),
+            ids: rows.reading.ids.clone(),
+            key_parts: rows.reading.key_parts.clone(),
             header,
             rows: rows.staged.rows(&options, &ReadCancellation::default())?,
             row: FileRow::default(),
@@ -241,8 +248,7 @@ impl PagesToMend {
                 continue;
             };
             // What of a row could not be read cannot be written either.
-            let cell = |place: &usize| self.row.get(*place).unwrap_or_default();
-            let cells = self.own.iter().map(|place| TableCell::text(cell(place)));
+            let cells = self.own.iter().map(|place| self.cell(*place));
             let mut cells: Vec<TableCell> = cells.collect();
             cells.extend([
                 TableCell::Count(i64::try_from(line).unwrap_or(i64::MAX)),
@@ -251,6 +257,22 @@ impl PagesToMend {
             page.push(cells);
         }
         Ok((!page.is_empty()).then_some(page))
+    }
+}
+
+impl PagesToMend {
+    /// A cell as it stood there. An id that may not be what was typed is marked, so that it is not
+    /// taken when the file comes back as it is.
+    fn cell(&self, place: usize) -> TableCell {
+        let cell = self.row.get(place).unwrap_or_default();
+        let is_date_of_key = self.key_parts.contains(&place) && self.row.is_date(place);
+        let is_id = self.ids.contains(&place) && !is_date_of_key && !trimmed(cell).is_empty();
+        let reading = self.rows.reading();
+        let doubt = is_id.then(|| reading.not_as_typed(place, &self.row, trimmed(cell)));
+        match doubt.flatten() {
+            Some(_) => TableCell::text(format!("{TO_MEND}{cell}")),
+            None => TableCell::text(cell),
+        }
     }
 }
 

@@ -84,10 +84,10 @@ fn each_workbook_is_read_as_it_is_shown_or_refused_whoever_has_saved_it() {
     project.has_tried(&tried);
 }
 
-/// Key and amount of each row that is planned.
-fn planned(app: &App) -> Vec<(String, String)> {
+/// Key and amount of each row that is planned, where so many are refused.
+fn planned(app: &App, refused: u64) -> Vec<(String, String)> {
     let plan = app.json(&["plan", WORKFLOW, "--date", DATE, "--json"])["jobs"][0].clone();
-    assert_eq!(plan["rejected"], 0, "{plan}");
+    assert_eq!(plan["rejected"], refused, "{plan}");
     let rows = plan["first"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     rows.map(|row| (text(&row["key"]), text(&row["amount"])))
@@ -115,9 +115,10 @@ fn what_was_charged_of_a_workbook_comes_back_from_the_own_export_as_the_same_ite
         COLUMNS,
         "{{ item.contract_id }}/{{ item.day }}",
     );
-    let first = planned(&charged);
-    assert_eq!(first.len(), 8);
-    charged.run().exits(0);
+    // One id is a number among texts with zeros before them.
+    let first = planned(&charged, 1);
+    assert_eq!(first.len(), 7);
+    charged.run().exits(3);
     charged.payrun(&["items", "-o", "items.xlsx"]).exits(0);
     let export = std::fs::read(charged.path("items.xlsx")).unwrap();
 
@@ -131,7 +132,7 @@ fn what_was_charged_of_a_workbook_comes_back_from_the_own_export_as_the_same_ite
         "item.active == \"yes\"",
         "item.state == \"succeeded\"",
     );
-    assert_eq!(planned(&again), first);
+    assert_eq!(planned(&again, 0), first);
 }
 
 #[test]

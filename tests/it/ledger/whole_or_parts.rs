@@ -25,6 +25,7 @@ fn part(line: u64, order: &str, sub_order: &str) -> NewItem {
             of: KeyHash::part_of("hk", &["order", "customs"].map(str::to_owned), &values[..2]),
             fields: fields.map(str::to_owned).to_vec(),
             values: values.map(str::to_owned).to_vec(),
+            once: true,
         }),
         ..item(line, &values.join("/"))
     }
@@ -69,6 +70,49 @@ async fn settle_one(worker: &LedgerWorker, answer: Answer) {
         .settle(answered(&claimed, answer, at(2)))
         .await
         .unwrap();
+}
+
+/// The same under another key, as a workflow's own key makes it.
+fn keyed(line: u64, key: &str, order: &str, sub_order: &str) -> NewItem {
+    let own = item(line, key);
+    NewItem {
+        key: own.key,
+        key_hash: own.key_hash,
+        ..part(line, order, sub_order)
+    }
+}
+
+#[test]
+fn what_is_done_once_is_not_done_again_under_another_key() {
+    on_every_engine(|place| async move {
+        let worker = LedgerWorker::with(&place, &[part(1, "P-1", "S-1"), part(2, "P-2", "")]).await;
+        for run in ["2", "3"] {
+            let (mut plan, id) = planning(&worker.ledger, run).await;
+            let rows = [
+                keyed(1, "own-1", "P-1", "S-1"),
+                keyed(2, "own-2", "P-2", ""),
+                keyed(3, "own-3", "P-3", "S-1"),
+                keyed(4, "own-4", "P-3", "S-1"),
+            ];
+            let refused = plan.items(id, &rows).await.unwrap();
+            let mut told = told(&refused);
+            told.sort_unstable();
+            let lines: Vec<u64> = told.iter().map(|(line, ..)| *line).collect();
+            assert_eq!(lines, [1, 2, 4], "{told:?}");
+            for (_, state, reason) in told {
+                assert_eq!(state, State::Rejected);
+                assert!(reason.contains("under another key"), "{reason}");
+            }
+            plan.abandon().await.unwrap();
+        }
+        // What came to nothing may come under another key.
+        settle_one(&worker, declined()).await;
+        let (mut plan, id) = planning(&worker.ledger, "4").await;
+        let row = [keyed(1, "own-1", "P-1", "S-1")];
+        assert_eq!(planned(&mut plan, id, &row).await, Vec::<String>::new());
+        plan.commit().await.unwrap();
+        worker.assert_sound().await;
+    });
 }
 
 #[test]
@@ -305,6 +349,10 @@ fn the_same_part_once_more_is_told_by_its_key_or_by_another_kind_and_clashes_wit
         // It is pushed again, under a key of its own.
         let again = NewItem {
             key_hash: KeyHash::of("hk", "redeclare", "P-1"),
+            part: part(3, "P-1", "S-1").part.map(|part| ItemPart {
+                once: false,
+                ..part
+            }),
             ..part(3, "P-1", "S-1")
         };
         assert_eq!(planned(&mut plan, id, &[again]).await, Vec::<String>::new());

@@ -168,6 +168,7 @@ impl ItemBuilder {
             of: KeyHash::part_of(&self.account, &split.of, &whole),
             fields: split.of.iter().chain([&split.part]).cloned().collect(),
             values,
+            once: self.kind.redo_with.is_some(),
         })
     }
 

@@ -45,7 +45,7 @@ use payrun_ledger::{
 use payrun_project::config::Config;
 use payrun_project::job_kinds::StatementRole;
 use payrun_project::workflow::params::RunValues;
-use payrun_project::workflow::render::{Renderer, RowNotices, render_constant};
+use payrun_project::workflow::render::{Renderer, RowNotices, render_constant, with_id_columns};
 use payrun_project::workflow::source::{
     self, FileReach, FileReading, FileRow, RowError, SourceError, StagedFile,
 };
@@ -340,9 +340,10 @@ impl Engine {
             rate: job.rate,
             concurrency: job.concurrency,
             planned_with_run: !late,
-            file: file
-                .as_ref()
-                .and_then(|rows| serde_json::to_string(rows.reading()).ok()),
+            file: file.as_ref().and_then(|rows| {
+                let reading = with_id_columns(rows.reading(), job, rows.columns());
+                serde_json::to_string(&reading).ok()
+            }),
         };
         let job_id = planning.job(new).await?;
         if late {

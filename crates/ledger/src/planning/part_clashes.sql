@@ -10,6 +10,6 @@ where i.id = coalesce(
   -- The row is for a part, and an item for the whole.
   (select x.id from items as x where k.value ->> 'part' <> '' and x.part_of = unhex(k.value ->> 'part_of') and x.part = ''
      and x.state not in ('failed', 'cancelled', 'rejected', 'skipped') limit 1),
-  -- Both are for the same but for capitals.
+  -- Both are for the same but for capitals; or for the same, which is done once. Whoever has the row's own key is told of elsewhere.
   (select x.id from items as x where x.part_of = unhex(k.value ->> 'part_of') and x.part = k.value ->> 'part'
-     and x.part_written <> k.value ->> 'written' and x.state not in ('failed', 'cancelled', 'rejected', 'skipped') limit 1))
+     and (x.part_written <> k.value ->> 'written' or cast(k.value ->> 'once' as bigint) = 1) and x.state not in ('failed', 'cancelled', 'rejected', 'skipped') limit 1))

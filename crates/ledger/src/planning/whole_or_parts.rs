@@ -3,7 +3,8 @@
 //!
 //! Two items clash that are for the same whole, one for all of it and one for a part; and two that
 //! are for the same part but for capitals, since nobody knows whether a gateway tells them apart.
-//! What came to nothing clashes with nothing. The invariant: of two items that clash one at most is
+//! Of a kind that is done once, two under different keys clash too that are for the same whole or
+//! part: a workflow's own key does not make it another. What came to nothing clashes with nothing. The invariant: of two items that clash one at most is
 //! ever planned. In a file the writer sees to it. On a server one plan at a time adds such items,
 //! and nothing that came to nothing is tried again meanwhile.
 
@@ -44,6 +45,8 @@ pub struct ItemPart {
     pub fields: Vec<String>,
     /// What they hold; an empty last one is the whole.
     pub values: Vec<String>,
+    /// Whether it is done once: what does it again is of another kind.
+    pub once: bool,
 }
 
 impl ItemPart {
@@ -87,13 +90,15 @@ impl ItemPart {
             part_of: hex(self.of),
             part: self.folded(),
             written: self.written(),
+            once: u8::from(self.once),
         }
     }
 
-    /// Whether both cannot be done. They are of the same whole.
-    fn clashes(&self, other: &Self) -> bool {
+    /// Whether both cannot be done. They are of the same whole, and of the same kind.
+    fn clashes(&self, has_other_key: bool, other: &Self) -> bool {
+        let is_again = self.once && has_other_key;
         self.is_whole() != other.is_whole()
-            || (self.folded() == other.folded() && self.written() != other.written())
+            || (self.folded() == other.folded() && (is_again || self.written() != other.written()))
     }
 }
 
@@ -104,6 +109,8 @@ struct PartLine {
     part_of: String,
     part: String,
     written: String,
+    /// 1 where it may be done once.
+    once: u8,
 }
 
 /// What a plan knows of wholes and parts.
@@ -171,6 +178,12 @@ impl ClashingItem {
                  whole; {remedy}",
                 part.name()
             ),
+            (true, true) | (false, false) if self.written == part.written() => {
+                format!(
+                    "{other} is for {} too, under another key: {ONCE}",
+                    self.written
+                )
+            }
             (true, true) | (false, false) => format!(
                 "{other} is for {}, from which {} differs in capitals only: no document says that the gateway tells them apart; \
                  write it as before, or give it another number",
@@ -188,8 +201,8 @@ struct SortedRows<'a> {
     /// Rows that may become items; of what, where nobody has their keys.
     kept: Vec<(&'a NewItem, Option<&'a ItemPart>)>,
     refused: Vec<RejectedRow>,
-    /// By whole: the rows that were kept, with their lines.
-    before: HashMap<KeyHash, Vec<(u64, &'a ItemPart)>>,
+    /// By whole: the rows that were kept.
+    before: HashMap<KeyHash, Vec<(&'a NewItem, &'a ItemPart)>>,
     /// The wholes of which rows turned out to contradict others, and why none is sent.
     splits: Vec<(KeyHash, String)>,
 }
@@ -275,22 +288,25 @@ impl PlanWriter {
             return;
         }
         let before = sorted.before.entry(part.of).or_default();
-        let beside = before.iter().find(|(_, other)| part.clashes(other));
+        let beside = before
+            .iter()
+            .find(|(row, other)| part.clashes(row.key_hash != item.key_hash, other));
+        let beside = beside.map(|(row, other)| (row.line, *other));
         let split_with = match (found, beside) {
             (Some(other), _) if other.job_id != job_id || other.is_whole == part.is_whole() => {
                 sorted.refused.push(other.refuse(item, part, self.run_id));
                 return;
             }
             (None, Some((line, other))) if other.is_whole() == part.is_whole() => {
-                let reason = differs_in_capitals(*line, other, part);
+                let reason = stands_before(line, other, part);
                 sorted.refused.push(refused_as(item, reason));
                 return;
             }
             (Some(other), _) => Some(other.line),
-            (None, Some((line, _))) => Some(*line),
+            (None, Some((line, _))) => Some(line),
             (None, None) => None,
         };
-        before.push((item.line, part));
+        before.push((item, part));
         sorted.kept.push((item, Some(part)));
         if let Some(line) = split_with {
             self.note_split(job_id, (item, part), line);
@@ -348,7 +364,14 @@ fn refused_as(item: &NewItem, reason: String) -> RejectedRow {
     }
 }
 
-fn differs_in_capitals(line: u64, other: &ItemPart, part: &ItemPart) -> String {
+const ONCE: &str = "it would be done twice; a change of what was done is of another job kind (redeclare), and a mended row has \
+                    the key of before";
+
+fn stands_before(line: u64, other: &ItemPart, part: &ItemPart) -> String {
+    if other.written() == part.written() {
+        let written = part.written();
+        return format!("line {line} is for {written} too, under another key: {ONCE}");
+    }
     format!(
         "line {line} has {}, from which {} differs in capitals only: no document says that the gateway tells them apart; write it \
          alike, or give it another number",
@@ -359,15 +382,18 @@ fn differs_in_capitals(line: u64, other: &ItemPart, part: &ItemPart) -> String {
 
 /// Whether rows clash with one another.
 fn clash_among(items: &[&NewItem]) -> bool {
-    let mut seen: HashMap<KeyHash, (&ItemPart, HashMap<String, String>)> = HashMap::new();
-    for part in items.iter().filter_map(|item| item.part.as_ref()) {
-        let (first, written) = seen
+    let mut seen: HashMap<KeyHash, (&ItemPart, HashMap<String, &NewItem>)> = HashMap::new();
+    for item in items {
+        let Some(part) = &item.part else {
+            continue;
+        };
+        let (first, rows) = seen
             .entry(part.of)
             .or_insert_with(|| (part, HashMap::new()));
-        let as_written = written
-            .entry(part.folded())
-            .or_insert_with(|| part.written());
-        if first.is_whole() != part.is_whole() || *as_written != part.written() {
+        let row = *rows.entry(part.folded()).or_insert(item);
+        let has_other_key = row.key_hash != item.key_hash;
+        let clashes = |other: &ItemPart| part.clashes(has_other_key, other);
+        if first.is_whole() != part.is_whole() || row.part.as_ref().is_some_and(clashes) {
             return true;
         }
     }
@@ -444,6 +470,7 @@ pub(crate) async fn clash_of(tx: &mut WriteTx, row: &AnyRow) -> Result<Option<i6
         part_of: hex(of),
         part: text("part")?,
         written: text("part_written")?,
+        once: 0,
     };
     if !take_turn(tx).await? {
         return Err(LedgerError::Busy { operation: WAITING });

@@ -202,22 +202,7 @@ impl<'a> Renderer<'a> {
             aliases,
             optional,
         };
-        let named = job
-            .with
-            .iter()
-            .filter(|(name, _)| job.kind.field(name).is_some_and(InputField::is_name));
-        let named = named
-            .map(|(_, template)| template)
-            .chain(&job.key)
-            .chain(&job.order_number);
-        // What other items have as names was checked when they were planned, and is theirs.
-        let is_of_items = matches!(job.items.source, ItemSource::Job { .. });
-        let named = named.filter(|_| !is_of_items);
-        let mut names: Vec<usize> = named
-            .flat_map(|template| columns_of(template, columns))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+        let NamingColumns { names, cards, ids } = NamingColumns::of(job, columns);
         let sensitive = job
             .with
             .iter()
@@ -241,23 +226,6 @@ impl<'a> Renderer<'a> {
                 });
             }
         }
-        let card = job.kind.identity_card.as_ref().map(|card| &card.number);
-        let cards: Vec<usize> = fields
-            .iter()
-            .filter(|one| card == Some(&one.field.name))
-            .flat_map(|one| one.columns.clone())
-            .filter(|column| !names.contains(column))
-            .collect();
-        let has_text = |column: &usize| {
-            let mut filled = fields.iter().filter(|one| one.columns.contains(column));
-            filled.all(|one| matches!(one.field.kind, FieldKind::Text { .. }))
-        };
-        let ids = names
-            .iter()
-            .chain(&cards)
-            .copied()
-            .filter(has_text)
-            .collect();
         let unread = reading.map(|reading| unread_fields(job, columns, reading));
         if let Some(condition) = &job.items.condition {
             for column in condition.item_columns() {
@@ -287,7 +255,7 @@ impl<'a> Renderer<'a> {
             cards,
             ids,
             unread: unread.unwrap_or_default(),
-            reading: reading.cloned(),
+            reading: reading.map(|reading| with_id_columns(reading, job, columns)),
             condition: job
                 .items
                 .condition
@@ -1011,6 +979,78 @@ impl<'a> Renderer<'a> {
         } else {
             "the expression cannot be evaluated for this row".to_owned()
         }
+    }
+}
+
+/// The columns that say what a row is about.
+struct NamingColumns {
+    /// Those of the key, the order number and of fields that are names.
+    names: Vec<usize>,
+    /// Those of numbers of identity cards.
+    cards: Vec<usize>,
+    /// Those of both that fill nothing but ids: no date and no number is meant there.
+    ids: Vec<usize>,
+}
+
+impl NamingColumns {
+    fn of(job: &Job, columns: &[String]) -> Self {
+        let named = job
+            .with
+            .iter()
+            .filter(|(name, _)| job.kind.field(name).is_some_and(InputField::is_name));
+        let named = named
+            .map(|(_, template)| template)
+            .chain(&job.key)
+            .chain(&job.order_number);
+        // What other items have as names was checked when they were planned, and is theirs.
+        let is_of_items = matches!(job.items.source, ItemSource::Job { .. });
+        let named = named.filter(|_| !is_of_items);
+        let mut names: Vec<usize> = named
+            .flat_map(|template| columns_of(template, columns))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let card = job.kind.identity_card.as_ref().map(|card| &card.number);
+        let cards: Vec<usize> = job
+            .with
+            .iter()
+            .filter(|(name, _)| card == Some(name))
+            .flat_map(|(_, template)| columns_of(template, columns))
+            .filter(|column| !names.contains(column))
+            .collect();
+        let fills_text = |column: &usize| {
+            let mut filled = job
+                .with
+                .iter()
+                .filter(|(_, template)| columns_of(template, columns).contains(column));
+            filled.all(|(name, _)| {
+                job.kind
+                    .field(name)
+                    .is_none_or(|field| matches!(field.kind, FieldKind::Text { .. }))
+            })
+        };
+        let ids = names
+            .iter()
+            .chain(&cards)
+            .copied()
+            .filter(fills_text)
+            .collect();
+        Self { names, cards, ids }
+    }
+}
+
+/// How a file was understood, with its columns of ids as the job uses them.
+pub fn with_id_columns(reading: &FileReading, job: &Job, columns: &[String]) -> FileReading {
+    let ids = NamingColumns::of(job, columns).ids;
+    let sent = job.with.values().chain(&job.order_number);
+    let sent: Vec<usize> = sent
+        .flat_map(|template| columns_of(template, columns))
+        .collect();
+    let key_parts = ids.iter().copied().filter(|id| !sent.contains(id));
+    FileReading {
+        key_parts: key_parts.collect(),
+        ids,
+        ..reading.clone()
     }
 }
 

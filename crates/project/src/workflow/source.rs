@@ -61,6 +61,10 @@ pub struct FileRow {
     numbers: Vec<usize>,
 }
 
+/// What stands before a cell that payrun gives back to be mended, where what stands there could be
+/// taken for what was typed. No id, amount or date is taken that has it.
+pub const TO_MEND: &str = "?? ";
+
 impl FileRow {
     /// Of texts, for callers that have rows of their own.
     pub fn of(line: u64, cells: &[&str]) -> Self {
@@ -475,6 +479,8 @@ impl FileRows {
                 header: header.as_written,
                 other_sheets: Vec::new(),
                 unused: Vec::new(),
+                ids: Vec::new(),
+                key_parts: Vec::new(),
                 whole_numbers: Vec::new(),
                 forms: Vec::new(),
                 sample: None,

@@ -181,6 +181,12 @@ pub struct FileReading {
     /// Columns of which nothing is made, as they stand there.
     #[serde(default)]
     pub unused: Vec<String>,
+    /// Columns that fill nothing but ids, from 0.
+    #[serde(default)]
+    pub ids: Vec<usize>,
+    /// Those of them that stand in the key alone, from 0: a date there is part of the key.
+    #[serde(default)]
+    pub key_parts: Vec<usize>,
     /// Columns of a CSV file, from 0, that have long numbers of which Excel has not made the end
     /// zeros. They are not kept.
     #[serde(skip)]
@@ -253,7 +259,8 @@ impl FileReading {
     /// lost the zeros before it.
     pub fn not_as_typed(&self, column: usize, row: &FileRow, id: &str) -> Option<&'static str> {
         let is_csv = matches!(self.kind, FileKind::Csv(..));
-        if row.is_date(column) || (is_csv && is_date_of_excel(id)) {
+        let is_date = row.is_date(column) || (is_csv && is_date_of_excel(id));
+        if is_date && !self.key_parts.contains(&column) {
             return Some(DATE_OF_EXCEL);
         }
         let forms = self.forms.get(column).filter(|_| row.is_number(column))?;

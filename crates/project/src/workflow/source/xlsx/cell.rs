@@ -9,6 +9,7 @@ use calamine::{DataRef, ExcelDateTime};
 use chrono::NaiveDate;
 
 use super::number_format::{self, ShownNumber};
+use crate::workflow::source::TO_MEND;
 
 /// The digits that Excel keeps of a number.
 const DIGITS: usize = 15;
@@ -37,7 +38,7 @@ pub(super) fn as_seen(value: &DataRef<'_>, format: &str) -> String {
     match value {
         DataRef::Int(value) => number_format::as_seen(&value.to_string(), format),
         DataRef::Float(value) => number_format::as_seen(&value.to_string(), format),
-        DataRef::DateTime(value) => value.as_f64().to_string(),
+        DataRef::DateTime(value) => format!("{TO_MEND}{}", value.as_f64()),
         DataRef::DurationIso(text) => text.clone(),
         DataRef::Error(error) => error.to_string(),
         DataRef::String(text) | DataRef::DateTimeIso(text) => text.clone(),

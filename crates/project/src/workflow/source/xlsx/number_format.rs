@@ -2,6 +2,8 @@
 //! a person means. So a number is read as it is shown, or refused where that says something else
 //! than what the cell holds.
 
+use crate::workflow::source::TO_MEND;
+
 /// What a person sees of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ShownNumber {
@@ -36,7 +38,7 @@ pub(super) fn shown(number: &str, code: &str) -> ShownNumber {
 }
 
 /// What stands in a cell whose number is refused: a percentage, or a number in scientific notation,
-/// as it is shown; of a whole number the digits that Excel keeps; any other one as it is held.
+/// as it is shown; of a whole number the digits that Excel keeps; any other one as it is held, marked.
 pub(super) fn as_seen(number: &str, code: &str) -> String {
     let is_zero = number.chars().all(|c| matches!(c, '0' | '.' | '-'));
     let section = section(code, number.starts_with('-'), is_zero);
@@ -46,7 +48,15 @@ pub(super) fn as_seen(number: &str, code: &str) -> String {
     match Pattern::parse(section) {
         Err(PERCENT) => format!("{}%", times_hundred(number)),
         Err(SCIENTIFIC) => scientific(number, section),
-        Ok(_) | Err(_) => with_digits_kept(number),
+        Ok(_) | Err(_) => {
+            let held = with_digits_kept(number);
+            // What is shown otherwise would be taken for what it holds.
+            if number.len() <= DIGITS {
+                format!("{TO_MEND}{held}")
+            } else {
+                held
+            }
+        }
     }
 }
 
@@ -326,6 +336,7 @@ mod tests {
             ("4200002345678901234", "0", "4200002345678900000"),
             ("4200002345678901234", "General", "4200002345678900000"),
             ("41.800000000000004", "0.00", "41.800000000000004"),
+            ("41.8", "0", "?? 41.8"),
         ] {
             assert_eq!(as_seen(number, code), expected, "{number} {code}");
         }
