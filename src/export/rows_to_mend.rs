@@ -185,10 +185,8 @@ pub(super) struct PagesToMend {
     header: Vec<String>,
     /// The places of its columns, but for those that payrun added when it gave the file out before.
     own: Vec<usize>,
-    /// The places of those that fill nothing but ids.
-    ids: Vec<usize>,
-    /// Those that stand in the key alone.
-    key_parts: Vec<usize>,
+    /// How the file was understood, with its columns of ids as the job used them.
+    reading: FileReading,
     rows: FileRows,
     row: FileRow,
     reasons: ReasonLines,
@@ -198,13 +196,17 @@ impl PagesToMend {
     pub fn begin(rows: &RowsToMend) -> Result<Self, SourceError> {
         let options = rows.reading.options();
         let header = rows.reading.header.clone();
+        let file = rows.staged.rows(&options, &ReadCancellation::default())?;
         let is_own = |place: &usize| ![LINE, REASON].contains(&header[*place].as_str());
         Ok(Self {
             own: (0..header.len()).filter(is_own).collect(),
-            ids: rows.reading.ids.clone(),
-            key_parts: rows.reading.key_parts.clone(),
+            reading: FileReading {
+                ids: rows.reading.ids.clone(),
+                key_parts: rows.reading.key_parts.clone(),
+                ..file.reading().clone()
+            },
             header,
-            rows: rows.staged.rows(&options, &ReadCancellation::default())?,
+            rows: file,
             row: FileRow::default(),
             reasons: ReasonLines::of(rows.job.clone(), rows.wanted),
         })
@@ -265,10 +267,8 @@ impl PagesToMend {
     /// taken when the file comes back as it is.
     fn cell(&self, place: usize) -> TableCell {
         let cell = self.row.get(place).unwrap_or_default();
-        let is_date_of_key = self.key_parts.contains(&place) && self.row.is_date(place);
-        let is_id = self.ids.contains(&place) && !is_date_of_key && !trimmed(cell).is_empty();
-        let reading = self.rows.reading();
-        let doubt = is_id.then(|| reading.not_as_typed(place, &self.row, trimmed(cell)));
+        let is_id = self.reading.ids.contains(&place) && !trimmed(cell).is_empty();
+        let doubt = is_id.then(|| self.reading.not_as_typed(place, &self.row, trimmed(cell)));
         match doubt.flatten() {
             Some(_) => TableCell::text(format!("{TO_MEND}{cell}")),
             None => TableCell::text(cell),
