@@ -28,7 +28,7 @@ impl<'a> SealedText<'a> {
     /// The parts; none if it names no key.
     ///
     /// ```
-    /// use payrun_domain::sealed::SealedText;
+    /// use payrun_domain::sealed_text::SealedText;
     /// assert_eq!(SealedText::parse("00112233445566ff:D=:S=").map(|text| text.key), Some("00112233445566ff"));
     /// assert_eq!(SealedText::parse("AAAA"), None);
     /// ```
@@ -46,7 +46,7 @@ impl<'a> SealedText<'a> {
 /// An item's input with each sealed text replaced by what stays of it when keys are changed.
 ///
 /// ```
-/// use payrun_domain::sealed::lasting;
+/// use payrun_domain::sealed_text::lasting;
 /// let input = r#"{"customs":"SHENZHEN","name":{"sealed":"00112233445566ff:D=:S="}}"#;
 /// assert_eq!(lasting(input), r#"{"customs":"SHENZHEN","name":{"sealed":"D="}}"#);
 /// ```
