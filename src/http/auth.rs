@@ -16,11 +16,12 @@ use tokio::time::Instant;
 
 use super::App;
 use super::connections::Connection;
+use super::dashboard;
 use super::error::ApiError;
 use super::token::Token;
 use crate::domain::actor::Actor;
 use crate::domain::role::Role;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, TokenRow};
 
 /// How many wrong tokens an address may give in a while, and all addresses.
 const WRONG: u32 = 10;
@@ -38,10 +39,22 @@ pub struct Caller {
     /// What it may do.
     pub role: Role,
     /// By what the ledger knows the token.
-    hash: [u8; 32],
+    pub(super) hash: [u8; 32],
+    /// The way it came.
+    via: &'static str,
 }
 
 impl Caller {
+    /// Whoever is signed in by a token to the dashboard.
+    pub fn at_dashboard(token: TokenRow, hash: [u8; 32]) -> Self {
+        Self {
+            name: token.name,
+            role: token.role,
+            hash,
+            via: "dashboard",
+        }
+    }
+
     /// Whether the token is still good.
     pub async fn is_good(&self, app: &App) -> Result<bool, LedgerError> {
         let now = app.engine().clock.now();
@@ -58,7 +71,7 @@ impl Caller {
     /// # Errors
     /// If the token has a name that payrun itself goes by.
     pub fn actor(&self) -> Result<Actor, ApiError> {
-        let actor = Actor::person(&self.name, &format!("api ({})", self.role));
+        let actor = Actor::person(&self.name, &format!("{} ({})", self.via, self.role));
         actor.map_err(|error| {
             ApiError::refused("no_person", format!("the token {}: {error}", self.name))
         })
@@ -144,7 +157,12 @@ async fn pass(
         address(app, &request),
         bearer(request.headers()).map(str::to_owned),
     );
-    let caller = caller(app, address, token.as_deref()).await?;
+    // Links of the dashboard's pages lead to the API's files. What changes anything wants a token.
+    let session = dashboard::session_of_reading(&request);
+    let caller = match signed_in(app, session).await? {
+        Some(caller) if token.is_none() => caller,
+        Some(_) | None => caller(app, address, token.as_deref()).await?,
+    };
     if let Some(place) = request.extensions().get::<Arc<Connection>>() {
         place.know();
     }
@@ -158,7 +176,18 @@ async fn pass(
     Ok(next.run(request).await)
 }
 
-async fn caller(
+/// Who is signed in to the dashboard.
+async fn signed_in(app: &App, session: Option<[u8; 32]>) -> Result<Option<Caller>, ApiError> {
+    let Some(session) = session else {
+        return Ok(None);
+    };
+    let now = app.engine().clock.now();
+    let row = app.engine().ledger.session(session, now).await?;
+    Ok(row.map(|row| Caller::at_dashboard(row.token, row.token_hash)))
+}
+
+/// Whose token this is; a wrong one is counted against its address.
+pub(super) async fn caller(
     app: &App,
     address: Option<IpAddr>,
     token: Option<&str>,
@@ -178,6 +207,7 @@ async fn caller(
                 name: token.name,
                 role: token.role,
                 hash,
+                via: "api",
             });
         }
     }
@@ -199,7 +229,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Where a request comes from: behind a proxy, what that proxy says.
-fn address(app: &App, request: &Request) -> Option<IpAddr> {
+pub(super) fn address(app: &App, request: &Request) -> Option<IpAddr> {
     let peer = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()

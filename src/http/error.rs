@@ -134,6 +134,11 @@ impl ApiError {
         }
     }
 
+    /// Its status, what is wrong, and what to do: for a page.
+    pub fn into_parts(self) -> (StatusCode, String, Option<String>) {
+        (self.status, self.message, self.help)
+    }
+
     /// With advice.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {

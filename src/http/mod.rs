@@ -9,6 +9,7 @@ mod auth;
 mod authorization;
 mod certificate;
 mod connections;
+mod dashboard;
 mod error;
 mod extract;
 mod health;
@@ -17,6 +18,7 @@ mod metrics;
 mod printable_json;
 mod quota;
 mod request_id;
+mod run_watch;
 pub mod token;
 pub mod webhooks;
 
@@ -75,6 +77,7 @@ pub struct App {
     uploads: Arc<tokio::sync::Semaphore>,
     webhook_limiter: Arc<webhooks::WebhookLimiter>,
     ready: Arc<health::ReadinessCache>,
+    watches: Arc<run_watch::RunWatches>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
     /// Turns true when the service ends.
@@ -97,6 +100,7 @@ impl App {
             uploads,
             webhook_limiter: Arc::default(),
             ready: Arc::default(),
+            watches: Arc::default(),
             planning: Arc::default(),
             stop,
         }
@@ -104,6 +108,11 @@ impl App {
 
     fn engine(&self) -> &Arc<Engine> {
         &self.service.engine
+    }
+
+    /// What is before every path.
+    fn base_path(&self) -> &str {
+        &self.engine().config.server.base_path
     }
 
     fn planning(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -120,10 +129,12 @@ pub fn router(app: App, listen: IpAddr) -> Router {
     let notifications =
         webhooks::router(Arc::clone(app.engine()), Arc::clone(&app.webhook_limiter));
     let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
-    Router::new()
+    let base = app.base_path().to_owned();
+    let whole = Router::new()
         .merge(api)
         .route("/api/openapi.json", get(|| async move { document }))
         .route("/metrics", metrics)
+        .merge(dashboard::router(&app))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
             TIMEOUT,
@@ -152,7 +163,14 @@ pub fn router(app: App, listen: IpAddr) -> Router {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        .with_state(app)
+        .with_state(app);
+    if base.is_empty() {
+        return whole;
+    }
+    // What asks whether the service is alive need not know what is before its paths.
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .nest(&base, whole)
 }
 
 /// A listener that is bound.

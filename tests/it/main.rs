@@ -16,6 +16,7 @@ mod cases;
 mod commands;
 mod control_characters;
 mod customs;
+mod dashboard;
 mod dependent_jobs;
 mod differences;
 mod docs;

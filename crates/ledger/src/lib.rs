@@ -33,6 +33,7 @@ mod refunds;
 mod reports;
 mod schedules;
 mod search;
+mod sessions;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -117,6 +118,7 @@ pub use search::{
     FoundContract, FoundItem, FoundLine, FoundList, LOOKED_AT, MatchedBy, SearchDays, SearchFilter,
     SearchQuery, SearchResults, SearchText,
 };
+pub use sessions::{PersonSettings, SESSION_LONGEST, SessionRow};
 pub use statements::reconcile::{BookedItem, JobSpan, LineRef, ListedNumber, NumberKind, TimeSpan};
 pub use statements::settlements::SettlementRow;
 pub use statements::statement_files::{

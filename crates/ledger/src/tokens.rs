@@ -315,7 +315,7 @@ impl Ledger {
     }
 }
 
-fn token_row(row: &AnyRow) -> Result<TokenRow, LedgerError> {
+pub(crate) fn token_row(row: &AnyRow) -> Result<TokenRow, LedgerError> {
     let failed = |source| LedgerError::of("reading a token", source);
     let instant = |name: &str| {
         let millis: Option<i64> = row.try_get(name).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! Runs: listed, shown, followed.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -8,6 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::{Extension, Json};
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::page_size;
@@ -17,10 +19,11 @@ use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
 use crate::http::quota::QuotaPermit;
+use crate::http::run_watch::RunSnapshot;
 use crate::view::RunView;
 
-/// How often a run is looked at that somebody follows.
-const TICK: Duration = Duration::from_millis(500);
+/// How often the token of somebody who follows a run is looked at, where nothing happens.
+const STILL_GOOD: Duration = Duration::from_millis(500);
 
 /// Which runs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -72,11 +75,12 @@ pub(super) async fn show(
 
 async fn read(app: &App, id: i64) -> Result<RunView, ApiError> {
     let ledger = &app.engine().ledger;
-    let run = ledger
-        .run(id)
-        .await?
-        .ok_or_else(|| ApiError::not_found(format!("there is no run {id}")))?;
+    let run = ledger.run(id).await?.ok_or_else(|| no_such_run(id))?;
     Ok(RunView::read(ledger, &run).await?)
+}
+
+fn no_such_run(id: i64) -> ApiError {
+    ApiError::not_found(format!("there is no run {id}"))
 }
 
 /// A run's progress as server-sent events: `run` whenever something has changed, and the last when
@@ -92,15 +96,16 @@ pub(super) async fn events(
     Extension(caller): Extension<Caller>,
     Path(run): Path<i64>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    read(&app, run).await?;
+    let watched = app.watches.watch(&app, run).await?;
+    let watched = watched.ok_or_else(|| no_such_run(run))?;
     let place = app.streams.take(&caller.name);
     let place =
         place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
     let following = RunFollower {
         app,
         caller,
-        run,
-        last: None,
+        watched,
+        told: false,
         ended: false,
         _place: place,
     };
@@ -111,8 +116,9 @@ pub(super) async fn events(
 struct RunFollower {
     app: App,
     caller: Caller,
-    run: i64,
-    last: Option<RunView>,
+    watched: watch::Receiver<Arc<RunSnapshot>>,
+    /// Whether the run has been told of as it is now.
+    told: bool,
     ended: bool,
     _place: QuotaPermit,
 }
@@ -121,24 +127,25 @@ async fn next(mut following: RunFollower) -> Option<(Result<Event, Infallible>, 
     if following.ended {
         return None;
     }
-    let mut stop = following.app.stop.clone();
-    loop {
+    while following.told {
+        let changed = tokio::time::timeout(STILL_GOOD, following.watched.changed()).await;
         if !following.caller.is_good(&following.app).await.ok()? {
             return None;
         }
-        let seen = read(&following.app, following.run).await.ok()?;
-        if following.last.as_ref() != Some(&seen) {
-            let event = Event::default()
-                .event("run")
-                .data(escaped(&serde_json::to_string(&seen).ok()?));
-            following.ended = seen.finished_at.is_some();
-            following.last = Some(seen);
-            return Some((Ok(event), following));
-        }
-        tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
-            // The service ends, and whoever follows comes back.
-            _ = stop.wait_for(|stop| *stop) => return None,
+        match changed {
+            Ok(changed) => {
+                // The service ends, and whoever follows comes back.
+                changed.ok()?;
+                following.told = false;
+            }
+            Err(_) => {}
         }
     }
+    let seen = Arc::clone(&following.watched.borrow_and_update());
+    let event = Event::default()
+        .event("run")
+        .data(escaped(&serde_json::to_string(&seen.view().ok()?).ok()?));
+    following.told = true;
+    following.ended = seen.is_finished();
+    Some((Ok(event), following))
 }

@@ -13,6 +13,7 @@ pub mod said;
 pub mod scripted_gateway;
 pub mod service;
 pub mod smtp;
+pub mod visitor;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

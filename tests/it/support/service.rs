@@ -67,6 +67,7 @@ impl<'a> Service<'a> {
         let client = client
             .timeout(Duration::from_secs(20))
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
         Self {

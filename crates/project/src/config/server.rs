@@ -22,7 +22,7 @@ pub const DEFAULT_LISTEN: SocketAddr =
 pub const REPORTS: &str = "/api/v1/reports";
 
 /// The fields of `server:`.
-pub(super) static FIELDS: [FieldSpec; 6] = [
+pub(super) static FIELDS: [FieldSpec; 7] = [
     FieldSpec::optional(
         "listen",
         ValueShape::Text,
@@ -49,6 +49,11 @@ pub(super) static FIELDS: [FieldSpec; 6] = [
         ValueShape::Text,
         "What people and programs reach the service by, such as https://payrun.example.com: mails and reports name links with it. Its host is \
          one of hosts.",
+    ),
+    FieldSpec::optional(
+        "base_path",
+        ValueShape::Text,
+        "What is before every path of the service, such as /payrun, where a proxy leaves it there; nothing if not given.",
     ),
     FieldSpec::optional(
         "connections",
@@ -93,6 +98,8 @@ pub struct ServerConfig {
     pub hosts: Vec<String>,
     /// What it is reached by, without a slash at the end.
     pub public_url: Option<PublicUrl>,
+    /// What is before every path: empty, or from a slash to no slash.
+    pub base_path: String,
     /// How many connections it has at once.
     pub connections: ConnectionsConfig,
 }
@@ -136,6 +143,7 @@ impl Default for ServerConfig {
             behind_proxy: false,
             hosts: Vec::new(),
             public_url: None,
+            base_path: String::new(),
             connections: ConnectionsConfig::default(),
         }
     }
@@ -218,8 +226,35 @@ impl FileContext<'_> {
             public_url: node
                 .get("public_url")
                 .and_then(|node| self.public_url(node)),
+            base_path: self.base_path(node),
             connections: connections(node, behind_proxy),
         }
+    }
+
+    fn base_path(&mut self, node: &YamlNode) -> String {
+        let Some((at, text)) = node
+            .get("base_path")
+            .and_then(|node| Some((node.at, node.text()?)))
+        else {
+            return String::new();
+        };
+        let is_part = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        let parts = text.strip_prefix('/').map(|path| path.split('/'));
+        if text.len() <= 128 && parts.is_some_and(|mut parts| parts.all(is_part)) {
+            return text.to_owned();
+        }
+        self.refuse(
+            at,
+            "this is no path from a slash to no slash",
+            "such as /payrun",
+        );
+        String::new()
     }
 
     fn public_url(&mut self, node: &YamlNode) -> Option<PublicUrl> {

@@ -1,0 +1,17 @@
+-- Who is signed in to the dashboard, and how each person wants its pages. A session has what its token has, and ends with it: there is
+-- nothing here that a token that was revoked or renewed could still be used by.
+
+create table sessions (
+  hash         blob    primary key,        -- SHA-256 of what the browser holds
+  token_hash   blob    not null,           -- of the token that was given
+  created_at   integer not null,
+  seen_at      integer not null            -- within a minute of the last page
+) without rowid;
+create index sessions_by_seen on sessions (seen_at);
+
+create table person_settings (
+  person       text    primary key,        -- the token's name
+  language     text    not null,           -- en, zh-Hans, zh-Hant
+  timezone     text,                       -- the project's where none is said
+  is_dense     integer not null            -- 1: more rows on a screen
+) without rowid;

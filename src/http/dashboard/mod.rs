@@ -1,0 +1,67 @@
+//! The operators' dashboard: pages of the API's own functions, for people. Whatever a page does is
+//! done by the function behind the API's path, with the same roles, audit entries and refusals.
+//!
+//! Every page works as plain links and forms. htmx renews what is live; no page needs it.
+
+mod assets;
+mod catalogue;
+mod errors;
+mod forms;
+mod frame;
+mod moments;
+mod runs;
+mod session;
+mod settings;
+mod sign_in;
+mod sums;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tower_http::csrf::CsrfLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::App;
+pub(super) use session::session_of_reading;
+
+/// How long a page may look for what it shows.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// What a page may load and do: nothing but what we serve.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The pages of whoever is signed in.
+fn pages() -> Router<App> {
+    Router::new()
+        .route("/runs", get(runs::list))
+        .route("/runs/{run}", get(runs::show))
+        .route("/settings", get(settings::show).post(settings::keep))
+}
+
+/// All of the dashboard.
+pub(super) fn router(app: &App) -> Router<App> {
+    let pages = pages().layer(from_fn(errors::within_budget));
+    let live = Router::new().route("/runs/{run}/live", get(runs::live));
+    let signed_in = pages
+        .merge(live)
+        .layer(from_fn_with_state(app.clone(), session::signed_in));
+    Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-out", axum::routing::post(sign_in::leave))
+        .merge(signed_in)
+        .layer(CsrfLayer::new())
+        .route("/assets/{name}", get(assets::file))
+        .layer(header_layer(header::CONTENT_SECURITY_POLICY, POLICY))
+        .layer(header_layer(header::REFERRER_POLICY, "same-origin"))
+}
+
+fn header_layer(
+    name: header::HeaderName,
+    value: &'static str,
+) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}

@@ -1,0 +1,163 @@
+//! Who is signed in: a cookie with 32 random bytes, whose fingerprint is a row of the ledger. It
+//! ends with its token.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono_tz::Tz;
+use sha2::{Digest, Sha256};
+
+use super::catalogue::PageLanguage;
+use super::errors::PageFailure;
+use super::frame::PageFrame;
+use crate::http::App;
+use crate::http::auth::Caller;
+use crate::http::error::ApiError;
+use crate::ledger::SESSION_LONGEST;
+
+/// Its prefix keeps other hosts and paths from setting it.
+const COOKIE: &str = "__Host-payrun";
+
+/// Somebody who is signed in.
+#[derive(Debug, Clone)]
+pub(super) struct Viewer {
+    pub caller: Caller,
+    pub language: PageLanguage,
+    /// The clock that the pages show.
+    pub zone: Tz,
+    /// The project's own.
+    pub project_zone: Tz,
+    pub is_dense: bool,
+    /// What is before every path: `server.base_path`.
+    pub base: String,
+    /// The session itself, to end it.
+    pub session: [u8; 32],
+    /// The address of this page, with its query.
+    pub here: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Viewer {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        // The layer below has put it there, or has answered.
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
+/// A new session, and the fingerprint that the ledger keeps.
+pub(super) fn fresh() -> (String, [u8; 32]) {
+    let bytes: [u8; 32] = rand::random();
+    (URL_SAFE_NO_PAD.encode(bytes), Sha256::digest(bytes).into())
+}
+
+/// The cookie that keeps a session in a browser; empty to forget it.
+pub(super) fn cookie(session: &str) -> HeaderValue {
+    let lasts = if session.is_empty() {
+        0
+    } else {
+        SESSION_LONGEST.as_secs()
+    };
+    let text =
+        format!("{COOKIE}={session}; Path=/; Max-Age={lasts}; Secure; HttpOnly; SameSite=Lax");
+    HeaderValue::from_str(&text).expect("base64 and our own words are a header")
+}
+
+/// The fingerprint of the session that a browser holds.
+pub(super) fn held(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let session = cookies
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .find_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+    let bytes = URL_SAFE_NO_PAD.decode(session).ok()?;
+    (bytes.len() == 32).then(|| Sha256::digest(bytes).into())
+}
+
+/// The session that a request of the API is made with, where it only reads: the pages' links lead
+/// to the API's files, and no other site's do.
+pub(in crate::http) fn session_of_reading(request: &Request) -> Option<[u8; 32]> {
+    let from = request.headers().get("sec-fetch-site");
+    let is_ours = from.is_none_or(|from| from == "same-origin" || from == "none");
+    (request.method().is_safe() && is_ours).then(|| held(request.headers()))?
+}
+
+/// Lets pass who is signed in; anybody else is asked to, and comes back to this page.
+pub(super) async fn signed_in(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    // Within the base path, which the router has taken off.
+    let here = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
+    let viewer = match viewer(&app, request.headers(), here.clone()).await {
+        Ok(Some(viewer)) => viewer,
+        Ok(None) => return ask_to_sign_in(&app, &request, &here),
+        Err(error) => return error.into_response(),
+    };
+    request.extensions_mut().insert(viewer.clone());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<PageFailure>() {
+        Some(failure) => failure.page(PageFrame::of(&viewer)).into_response(),
+        None => response,
+    }
+}
+
+fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {
+    let base = app.base_path();
+    if request.method().is_safe() && !here.contains("/live") {
+        let to = percent_encoding::utf8_percent_encode(here, percent_encoding::NON_ALPHANUMERIC);
+        return Redirect::to(&format!("{base}/sign-in?to={to}")).into_response();
+    }
+    Redirect::to(&format!("{base}/sign-in")).into_response()
+}
+
+async fn viewer(app: &App, headers: &HeaderMap, here: String) -> Result<Option<Viewer>, ApiError> {
+    let Some(session) = held(headers) else {
+        return Ok(None);
+    };
+    let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
+    let Some(row) = ledger.session(session, now).await? else {
+        return Ok(None);
+    };
+    if row.is_to_note {
+        ledger.note_session(session, now).await?;
+    }
+    let settings = ledger.person_settings(&row.token.name).await?;
+    let project_zone = app.engine().config.timezone;
+    let chosen = settings.as_ref();
+    Ok(Some(Viewer {
+        language: chosen
+            .and_then(|settings| PageLanguage::parse(&settings.language))
+            .unwrap_or_else(|| language_of(headers)),
+        zone: chosen
+            .and_then(|settings| settings.timezone.as_ref()?.parse().ok())
+            .unwrap_or(project_zone),
+        project_zone,
+        is_dense: chosen.is_some_and(|settings| settings.is_dense),
+        base: app.base_path().to_owned(),
+        caller: Caller::at_dashboard(row.token, row.token_hash),
+        session,
+        here,
+    }))
+}
+
+/// What a browser asks for.
+pub(super) fn language_of(headers: &HeaderMap) -> PageLanguage {
+    let header = headers.get(header::ACCEPT_LANGUAGE);
+    header
+        .and_then(|header| header.to_str().ok())
+        .map_or(PageLanguage::English, PageLanguage::accepted)
+}

@@ -1,0 +1,133 @@
+//! Runs that somebody watches: each is looked at twice a second at most, however many watch it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::App;
+use crate::domain::time::Timestamp;
+use crate::errors::chain;
+use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total};
+use crate::view::RunView;
+
+/// How often a run is looked at that somebody watches.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A run as it was at an instant.
+#[derive(Debug, Clone)]
+pub(super) struct RunSnapshot {
+    pub run: RunRow,
+    pub jobs: Vec<JobRow>,
+    pub totals: Vec<Total>,
+    pub at: Timestamp,
+}
+
+impl RunSnapshot {
+    /// A run as it is; none if there is no such run.
+    pub async fn read(
+        ledger: &Ledger,
+        id: i64,
+        at: Timestamp,
+    ) -> Result<Option<Self>, LedgerError> {
+        let Some(run) = ledger.run(id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            jobs: ledger.jobs(id).await?,
+            totals: ledger.totals(id).await?,
+            run,
+            at,
+        }))
+    }
+
+    /// As programs see it.
+    pub fn view(&self) -> Result<RunView, LedgerError> {
+        RunView::of(&self.run, &self.jobs, &self.totals)
+    }
+
+    /// Whether it has finished.
+    pub const fn is_finished(&self) -> bool {
+        self.run.finished_at.is_some()
+    }
+}
+
+/// The runs that are watched.
+#[derive(Debug, Default)]
+pub(super) struct RunWatches(Mutex<HashMap<i64, watch::Receiver<Arc<RunSnapshot>>>>);
+
+impl RunWatches {
+    /// Begins to watch a run; none if there is no such run. What is received changes whenever the
+    /// run does, and ends with it.
+    pub async fn watch(
+        &self,
+        app: &App,
+        id: i64,
+    ) -> Result<Option<watch::Receiver<Arc<RunSnapshot>>>, LedgerError> {
+        if let Some(watched) = self.watched(id) {
+            return Ok(Some(watched));
+        }
+        let now = app.engine().clock.now();
+        let Some(first) = RunSnapshot::read(&app.engine().ledger, id, now).await? else {
+            return Ok(None);
+        };
+        let (sender, receiver) = watch::channel(Arc::new(first));
+        let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|_, watched| watched.has_changed().is_ok());
+        // Somebody may have been quicker: then this one ends by itself.
+        let watched = watches
+            .entry(id)
+            .or_insert_with(|| receiver.clone())
+            .clone();
+        drop(watches);
+        tokio::spawn(look(app.clone(), id, sender));
+        Ok(Some(watched))
+    }
+
+    fn watched(&self, id: i64) -> Option<watch::Receiver<Arc<RunSnapshot>>> {
+        let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = watches.get(&id)?;
+        watched.has_changed().is_ok().then(|| watched.clone())
+    }
+
+    fn forget(&self, id: i64) {
+        let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.remove(&id);
+    }
+}
+
+/// Looks at a run as long as somebody watches it and it goes on.
+async fn look(app: App, id: i64, sender: watch::Sender<Arc<RunSnapshot>>) {
+    let mut stop = app.stop.clone();
+    // One receiver is the list's own.
+    while sender.receiver_count() > 1 && !sender.borrow().is_finished() {
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+        let now = app.engine().clock.now();
+        match RunSnapshot::read(&app.engine().ledger, id, now).await {
+            Ok(Some(seen)) => {
+                sender.send_if_modified(|last| {
+                    let is_new = !is_same(last, &seen);
+                    if is_new {
+                        *last = Arc::new(seen);
+                    }
+                    is_new
+                });
+            }
+            Ok(None) => break,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "a run cannot be watched");
+                break;
+            }
+        }
+    }
+    app.watches.forget(id);
+}
+
+fn is_same(one: &RunSnapshot, other: &RunSnapshot) -> bool {
+    let views = (one.view(), other.view());
+    matches!(views, (Ok(one), Ok(other)) if one == other)
+}

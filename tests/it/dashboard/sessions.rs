@@ -1,0 +1,141 @@
+//! Who is signed in, and what a page may load.
+
+use expect_test::expect;
+use reqwest::Method;
+
+use crate::support::service::Service;
+use crate::support::visitor::Visitor;
+use crate::support::{App, WORKFLOW, contracts};
+
+#[test]
+fn whoever_is_not_signed_in_is_asked_to_and_comes_back_to_the_page() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let asked = service.send(service.request(Method::GET, "/runs?before=5"));
+    assert_eq!(asked.status, 303);
+    let to = asked.headers["location"].to_str().unwrap();
+    assert_eq!(to, "/sign-in?to=%2Fruns%3Fbefore%3D5");
+    let form = service.send(service.request(Method::GET, to));
+    assert!(
+        form.body
+            .as_str()
+            .unwrap()
+            .contains("name=\"to\" value=\"/runs?before=5\"")
+    );
+}
+
+#[test]
+fn a_session_is_a_cookie_that_no_script_reads_and_ends_with_its_token() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let token = service.token("ann", "viewer");
+    let request = service
+        .request(Method::POST, "/sign-in")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("token={token}&to=/runs"));
+    let signed_in = service.send(request);
+    assert_eq!(signed_in.headers["location"], "/runs");
+    let cookie = signed_in.headers["set-cookie"].to_str().unwrap().to_owned();
+    for part in [
+        "__Host-payrun=",
+        "; Path=/;",
+        "; Secure; HttpOnly; SameSite=Lax",
+    ] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let ann = Visitor::with_token(&service, &token);
+    assert!(ann.page("/runs").contains("ann <small>viewer</small>"));
+    // The API's files are led to by links; what changes anything wants the token itself.
+    assert_eq!(ann.get("/api/v1/runs").status, 200);
+    assert_eq!(ann.post("/api/v1/runs/1/approve", &[]).status, 401);
+    app.payrun(&["tokens", "revoke", "ann"]).exits(0);
+    assert_eq!(ann.get("/runs").status, 303);
+    assert_eq!(ann.get("/api/v1/runs").status, 401);
+}
+
+#[test]
+fn signing_out_ends_the_session_wherever_its_cookie_is() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "viewer");
+    assert_eq!(ann.post("/sign-out", &[]).status, 303);
+    assert_eq!(ann.get("/runs").status, 303);
+}
+
+#[test]
+fn a_wrong_token_is_told_of_and_too_many_have_to_wait() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let enter = || {
+        let request = service
+            .request(Method::POST, "/sign-in")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("token=payrun_wrong");
+        service.send(request)
+    };
+    assert_eq!(enter().status, 401);
+    assert!((0..12).any(|_| enter().status == 429));
+}
+
+#[test]
+fn a_form_of_another_site_is_refused() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("origin", "https://evil.example"),
+    ] {
+        let request = service
+            .request(Method::POST, "/sign-out")
+            .header(name, value);
+        assert_eq!(service.send(request).status, 403, "{name}: {value}");
+    }
+}
+
+#[test]
+fn a_page_loads_nothing_but_what_we_serve_and_nothing_frames_it() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let page = service.send(service.request(Method::GET, "/sign-in"));
+    expect![[r#"
+        default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"#]]
+    .assert_eq(page.headers["content-security-policy"].to_str().unwrap());
+    assert_eq!(page.headers["cache-control"], "no-store");
+    let ann = Visitor::of(&service, "ann", "viewer");
+    let html = ann.page("/runs");
+    for inline in ["<style", " style=", " onclick=", " onload=", "javascript:"] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+    let files: Vec<&str> = html
+        .split('"')
+        .filter(|text| text.starts_with("/assets/"))
+        .collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let got = service.send(service.request(Method::GET, file));
+        assert_eq!(got.status, 200, "{file}");
+        assert!(
+            got.headers["cache-control"]
+                .to_str()
+                .unwrap()
+                .contains("immutable")
+        );
+    }
+}
+
+#[test]
+fn a_person_chooses_language_and_clock_for_every_page() {
+    let app = App::with_contracts(&contracts("C", 3));
+    app.payrun(&["run", WORKFLOW]).exits(0);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "viewer");
+    let english = ann.page("/runs/1");
+    assert!(english.contains("<html lang=\"en\">") && english.contains("succeeded"));
+    let chosen = [("language", "zh-Hant"), ("timezone", "America/New_York")];
+    assert_eq!(ann.post("/settings", &chosen).status, 303);
+    let chinese = ann.page("/runs/1");
+    assert!(chinese.contains("<html lang=\"zh-Hant\">") && chinese.contains("成功"));
+    assert!(chinese.contains("America/New_York"));
+    let wrong = ann.post("/settings", &[("language", "tlh"), ("timezone", "")]);
+    assert_eq!(wrong.status, 400);
+}
