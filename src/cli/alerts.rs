@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::wall_clock::WallClock;
@@ -16,8 +17,10 @@ use crate::alerts::{AlertInputs, Alerts, SendOutcome, headline, preview};
 use crate::app::{Project, attachments};
 use crate::clock::Clock;
 use crate::domain::alert::AlertRule;
+use crate::domain::role::Role;
 use crate::ledger::{IncidentRow, Ledger, MailRow, MailState};
 use crate::workflow::Workflow;
+use crate::yaml::scalars;
 
 /// How far back `resend` goes.
 const RESEND: Duration = Duration::from_secs(30 * 86_400);
@@ -42,6 +45,8 @@ enum AlertsCommand {
     Run,
     /// Have the mails of the last 30 days sent again that were refused or given up
     Resend,
+    /// Have the notices of an incident, and of later ones of its kind about the same, wait
+    Mute(MuteArgs),
     /// Write one mail of each kind, made up, into a folder, by the templates of templates/ where
     /// there are any
     Preview(PreviewArgs),
@@ -68,6 +73,22 @@ struct AlertListArgs {
 }
 
 #[derive(Debug, Args)]
+struct MuteArgs {
+    /// The incident, by its number
+    #[arg(value_name = "INCIDENT")]
+    incident: i64,
+    /// For how long (30m, 8h, 2d); 0s ends it
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    time: Duration,
+    #[command(flatten)]
+    by: CommandAuthor,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    scalars::duration(text).ok_or_else(|| "write a time like 30m, 8h or 2d".to_owned())
+}
+
+#[derive(Debug, Args)]
 struct RulesArgs {
     /// Print JSON
     #[arg(long)]
@@ -89,6 +110,7 @@ pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Fai
         AlertsCommand::Rules(args) => rules(&project, &args),
         AlertsCommand::Run => run_once(&project).await,
         AlertsCommand::Resend => resend(&project).await,
+        AlertsCommand::Mute(args) => mute(&project, &args).await,
         AlertsCommand::Preview(args) => write_previews(&project, &args.folder),
     }
 }
@@ -218,9 +240,10 @@ fn print_incidents(open: &[IncidentRow], clock: WallClock) {
     if open.is_empty() {
         return say("nothing is open");
     }
-    let mut rows = table(&[&clock.heading("since"), "kind", "what"]);
+    let mut rows = table(&[">incident", &clock.heading("since"), "kind", "what"]);
     for incident in open {
         rows.add_row([
+            incident.id.to_string(),
             clock.cell(incident.since),
             incident.kind.as_str().to_owned(),
             cut(&headline(incident), 100),
@@ -321,6 +344,22 @@ async fn run_once(project: &Project) -> Result<Exit, Failure> {
     } else {
         Exit::Success
     })
+}
+
+async fn mute(project: &Project, args: &MuteArgs) -> Result<Exit, Failure> {
+    let ledger = project.ledger().await?;
+    let now = Clock::of_machine().now();
+    let by = args.by.signed(&ledger, Role::Operator).await?;
+    let until = now.plus(args.time);
+    if !ledger.mute_incident(args.incident, until, &by, now).await? {
+        let message = format!("there is no incident {} that lasts", args.incident);
+        return Err(Failure::invalid(message).help("`payrun alerts list` has their numbers"));
+    }
+    say(format!(
+        "nobody is told of it before {}",
+        WallClock::of(project).named(until)
+    ));
+    Ok(Exit::Success)
 }
 
 async fn resend(project: &Project) -> Result<Exit, Failure> {

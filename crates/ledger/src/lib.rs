@@ -56,6 +56,7 @@ pub use alerts::alert_queries::{
     UnmappedCode,
 };
 pub use alerts::incidents::{IncidentChange, IncidentRow, NewIncident, Recipients};
+pub use alerts::mutes::AlertMute;
 pub use alerts::outbox::{
     AlertEvent, AlertEventRow, DeliveryOutcome, DueRecipient, MailRow, MailState, NewMail,
 };
@@ -104,7 +105,7 @@ pub use reads::exported_items::{ExportedItem, ItemFacts, JobSource};
 pub use reads::item::ItemRow;
 pub use reads::item_history::{AttemptRow, EventRow};
 pub use reads::item_pages::{ItemFilter, RejectedLine};
-pub use reads::metrics_queries::{LaneHealth, UnknownAges};
+pub use reads::metrics_queries::{LaneHealth, RecentAnswer, UnknownAges};
 pub use reads::open_jobs::{OpenJob, RunProgress};
 pub use reads::run_sums::{FailureSum, TimeSum};
 pub use reads::run_totals::{EarlierProblems, Total};

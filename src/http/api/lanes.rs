@@ -41,41 +41,41 @@ pub(super) struct LaneView {
 /// A lane that is to be suspended.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SuspendLaneBody {
+pub(in crate::http) struct SuspendLaneBody {
     /// `GATEWAY`, or `GATEWAY/KIND` for one kind of job.
-    lane: String,
+    pub lane: String,
     /// Until when; until it is released if not given.
-    until: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// A lane that is to be released.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReleaseLaneBody {
+pub(in crate::http) struct ReleaseLaneBody {
     /// As it was suspended.
-    lane: String,
+    pub lane: String,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// How fast a lane may go; neither rate nor concurrency: as payrun.yaml says.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Limit {
+pub(in crate::http) struct Limit {
     /// The gateway account.
-    lane: String,
+    pub lane: String,
     /// Such as `5/s`.
-    rate: Option<String>,
+    pub rate: Option<String>,
     /// How many calls at once in each process.
     #[schema(minimum = 1, maximum = 1024)]
-    concurrency: Option<u32>,
+    pub concurrency: Option<u32>,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// The lanes: one a gateway account, and those kinds of job and jobs of which nothing is sent
@@ -115,7 +115,7 @@ pub(super) async fn lanes(State(app): State<App>) -> Result<Json<Vec<LaneView>>,
 #[utoipa::path(post, path = "/lanes/suspend", tag = "controls", request_body = SuspendLaneBody,
     responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn suspend(
+pub(in crate::http) async fn suspend(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     JsonBody(wanted): JsonBody<SuspendLaneBody>,
@@ -133,7 +133,7 @@ pub(super) async fn suspend(
 #[utoipa::path(post, path = "/lanes/release", tag = "controls", request_body = ReleaseLaneBody,
     responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn release(
+pub(in crate::http) async fn release(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     JsonBody(wanted): JsonBody<ReleaseLaneBody>,
@@ -149,7 +149,7 @@ pub(super) async fn release(
 #[utoipa::path(post, path = "/lanes/limit", tag = "controls", request_body = Limit,
     responses((status = 200, body = ChangeView), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
               (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn limit(
+pub(in crate::http) async fn limit(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     JsonBody(wanted): JsonBody<Limit>,

@@ -1,7 +1,7 @@
 //! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI
 //! document, which is made of the same declarations. Each group of paths is for one role.
 
-mod alerts;
+pub(super) mod alerts;
 mod approvals;
 mod audit;
 mod bulk;
@@ -10,10 +10,10 @@ mod differences;
 mod exports;
 mod item_actions;
 mod items;
-mod lanes;
+pub(super) mod lanes;
 mod notifications;
 mod page;
-mod pauses;
+pub(super) mod pauses;
 mod query_check;
 mod reports;
 mod runs;
@@ -145,6 +145,8 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(contracts::contracts))
         .routes(routes!(notifications::notifications))
         .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::rules))
+        .routes(routes!(alerts::mails))
         .routes(routes!(pauses::pauses))
         .routes(routes!(differences::list))
         .routes(routes!(differences::show))
@@ -170,6 +172,9 @@ fn approves() -> OpenApiRouter<App> {
 fn operates() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(start_run::create))
+        .routes(routes!(alerts::mute))
+        .routes(routes!(alerts::resend))
+        .routes(routes!(alerts::test))
         .routes(routes!(pauses::pause))
         .routes(routes!(pauses::resume))
         .routes(routes!(lanes::suspend))

@@ -54,7 +54,7 @@ pub(super) enum PauseScope {
 
 /// Whether anything is another way than before.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ChangeView {
+pub(in crate::http) struct ChangeView {
     pub changed: bool,
 }
 

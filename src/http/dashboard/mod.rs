@@ -3,24 +3,28 @@
 //!
 //! Every page works as plain links and forms. htmx renews what is live; no page needs it.
 
+mod alerts;
 mod assets;
 mod catalogue;
 mod errors;
 mod forms;
 mod frame;
+mod gateways;
 mod moments;
 mod runs;
+mod search;
 mod session;
 mod settings;
 mod sign_in;
 mod sums;
+mod today;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -37,9 +41,25 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The pages of whoever is signed in.
 fn pages() -> Router<App> {
     Router::new()
+        .route("/", get(today::show))
+        .route("/search", get(search::find))
+        .route("/gateways", get(gateways::show))
+        .route("/alerts", get(alerts::show))
         .route("/runs", get(runs::list))
         .route("/runs/{run}", get(runs::show))
         .route("/settings", get(settings::show).post(settings::keep))
+}
+
+/// What operators do on them.
+fn operated() -> Router<App> {
+    Router::new()
+        .route("/gateways/suspend", post(gateways::suspend))
+        .route("/gateways/release", post(gateways::release))
+        .route("/gateways/slow", post(gateways::slow))
+        .route("/alerts/{incident}/mute", post(alerts::mute))
+        .route("/alerts/test", post(alerts::test))
+        .route("/alerts/resend", post(alerts::resend))
+        .layer(from_fn(session::operator))
 }
 
 /// All of the dashboard.
@@ -48,10 +68,11 @@ pub(super) fn router(app: &App) -> Router<App> {
     let live = Router::new().route("/runs/{run}/live", get(runs::live));
     let signed_in = pages
         .merge(live)
+        .merge(operated())
         .layer(from_fn_with_state(app.clone(), session::signed_in));
     Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
-        .route("/sign-out", axum::routing::post(sign_in::leave))
+        .route("/sign-out", post(sign_in::leave))
         .merge(signed_in)
         .layer(CsrfLayer::new())
         .route("/assets/{name}", get(assets::file))

@@ -12,8 +12,9 @@ use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
 use super::catalogue::PageLanguage;
-use super::errors::PageFailure;
+use super::errors::{PageError, PageFailure};
 use super::frame::PageFrame;
+use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -38,6 +39,13 @@ pub(super) struct Viewer {
     pub session: [u8; 32],
     /// The address of this page, with its query.
     pub here: String,
+}
+
+impl Viewer {
+    /// To another page of the dashboard.
+    pub fn to(&self, path: &str) -> Redirect {
+        Redirect::to(&format!("{}{path}", self.base))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Viewer {
@@ -113,6 +121,28 @@ pub(super) async fn signed_in(
         Some(failure) => failure.page(PageFrame::of(&viewer)).into_response(),
         None => response,
     }
+}
+
+/// Lets pass whose role is for operators.
+pub(super) async fn operator(viewer: Viewer, request: Request, next: Next) -> Response {
+    for_role(Role::Operator, &viewer, request, next).await
+}
+
+/// Lets pass whose role is for approvers.
+pub(super) async fn approver(viewer: Viewer, request: Request, next: Next) -> Response {
+    for_role(Role::Approver, &viewer, request, next).await
+}
+
+async fn for_role(needed: Role, viewer: &Viewer, request: Request, next: Next) -> Response {
+    let caller = &viewer.caller;
+    if caller.role.may_do_as(needed) {
+        return next.run(request).await;
+    }
+    let message = format!(
+        "this is for the role {needed}; {} is {}",
+        caller.name, caller.role
+    );
+    PageError::from(ApiError::forbidden(message)).into_response()
 }
 
 fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {

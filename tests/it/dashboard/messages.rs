@@ -9,7 +9,7 @@ use crate::support::root;
 const LANGUAGES: [&str; 3] = ["en", "zh-Hans", "zh-Hant"];
 
 /// Beginnings of ids that are made of a word of a list, such as a state.
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 10] = [
     "state-",
     "role-",
     "kind-",

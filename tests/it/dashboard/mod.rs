@@ -1,4 +1,6 @@
 //! The dashboard as a browser without script meets it.
 
+mod gateways;
 mod messages;
 mod sessions;
+mod today;

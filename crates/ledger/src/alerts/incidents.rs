@@ -305,19 +305,37 @@ async fn notify(
     recipients: &Recipients,
     kind: AlertKind,
 ) -> Result<(), LedgerError> {
+    let due_at = not_before(tx, id, recipients.due_at).await?;
     let notify = "insert into notices (incident_id, recipient, phase, due_at, urgent) \
                   select cast($1 as bigint), atom, 'opened', cast($3 as bigint), cast($4 as bigint) \
                   from json_each($2) where true on conflict do nothing";
     let notified = sqlx::query(notify)
         .bind(id)
         .bind(list(&recipients.to))
-        .bind(recipients.due_at.millis())
+        .bind(due_at.millis())
         .bind(i64::from(kind.is_urgent()))
         .execute(tx.connection())
         .await;
     notified
         .map(|_| ())
         .map_err(|source| LedgerError::of("opening an incident", source))
+}
+
+/// When a notice of an incident is due that would be due at an instant: where its key is muted, not
+/// before that ends.
+async fn not_before(
+    tx: &mut WriteTx,
+    incident: i64,
+    due: Timestamp,
+) -> Result<Timestamp, LedgerError> {
+    let muted =
+        "select m.until from incidents as i join alert_mutes as m on m.key = i.key where i.id = $1";
+    let until: Option<i64> = sqlx::query_scalar(muted)
+        .bind(incident)
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(|source| LedgerError::of("looking for what is muted", source))?;
+    Ok(until.map_or(due, |until| due.max(Timestamp::from_millis(until))))
 }
 
 async fn close(
@@ -337,6 +355,7 @@ async fn close(
     if closed.rows_affected() == 0 {
         return Ok(false);
     }
+    let due = not_before(tx, id, due).await?;
     let notify = "insert into notices (incident_id, recipient, phase, due_at, urgent) \
                   select n.incident_id, n.recipient, 'closed', cast($2 as bigint), 0 from notices as n \
                   where n.incident_id = $1 and n.phase = 'opened' on conflict do nothing";

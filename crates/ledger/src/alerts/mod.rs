@@ -2,4 +2,5 @@
 
 pub(crate) mod alert_queries;
 pub(crate) mod incidents;
+pub(crate) mod mutes;
 pub(crate) mod outbox;

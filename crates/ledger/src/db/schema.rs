@@ -30,7 +30,7 @@ macro_rules! migrations {
             "0007_alerts"
             "0008_reports"
             "0009_gateway_numbers"
-            "0010_sessions"
+            "0010_dashboard"
         )
     };
     ($engine:literal: $($file:literal)+) => {

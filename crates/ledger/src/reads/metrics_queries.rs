@@ -1,5 +1,7 @@
 //! What tells whether the work is done, and how much of it there is: for readiness and metrics.
 
+use std::time::Duration;
+
 use crate::db::stored_values;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -7,7 +9,11 @@ use sqlx::any::AnyRow;
 use crate::Ledger;
 use crate::error::LedgerError;
 use crate::reads::run_totals::Total;
+use payrun_domain::answer::AnswerKind;
 use payrun_domain::time::Timestamp;
+
+/// How many items are the newest.
+const NEWEST: i64 = 2_000;
 
 /// A lane at this moment.
 #[derive(Debug, Clone)]
@@ -33,7 +39,57 @@ pub struct UnknownAges {
     pub day: u64,
 }
 
+/// What a gateway account answered to the newest items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentAnswer {
+    /// The account's lane.
+    pub lane: String,
+    /// The word for the answer.
+    pub answer: AnswerKind,
+    /// The gateway's code.
+    pub code: String,
+    /// How often.
+    pub times: u64,
+    /// How long such calls took: on average, and at most.
+    pub took: (Duration, Duration),
+    /// When the last of them ended.
+    pub last_at: Timestamp,
+}
+
 impl Ledger {
+    /// What gateways answered to the calls of the newest items.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn recent_answers(&self) -> Result<Vec<RecentAnswer>, LedgerError> {
+        const OPERATION: &str = "reading the newest answers";
+        let failed = |source| LedgerError::of(OPERATION, source);
+        let query = sqlx::query(include_str!("recent_answers.sql")).bind(NEWEST);
+        let rows = query.fetch_all(&self.read).await.map_err(failed)?;
+        let read = |row: &AnyRow| {
+            let (lane, word): (String, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
+            let number = |column: usize| {
+                stored_values::count(row.try_get(column).map_err(failed)?, OPERATION)
+            };
+            Ok(RecentAnswer {
+                answer: AnswerKind::parse(&word)
+                    .ok_or_else(|| LedgerError::corrupt("attempts", &lane, "answer"))?,
+                lane,
+                code: row.try_get(2).map_err(failed)?,
+                times: number(3)?,
+                took: (
+                    Duration::from_millis(number(4)?),
+                    Duration::from_millis(number(5)?),
+                ),
+                last_at: Timestamp::from_millis(row.try_get(6).map_err(failed)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// A lane that is open and not paused, has had something due since before an instant, and from
     /// which nothing was claimed since.
     ///

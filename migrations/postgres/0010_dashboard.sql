@@ -15,3 +15,11 @@ create table person_settings (
   timezone     text,                       -- the project's where none is said
   is_dense     bigint  not null            -- 1: more rows on a screen
 );
+
+-- What nobody wants to hear of before a time: notices of incidents of this key wait until then.
+create table alert_mutes (
+  key          text    primary key,        -- an incident's
+  until        bigint  not null,
+  actor        text    not null,
+  reason       text    not null
+);

@@ -1,0 +1,23 @@
+# Finding a payment.
+search-title = Find a payment
+search-text = Key, number, contract or reference
+search-any = any
+search-from = From
+search-to = To
+search-currency = Currency
+search-do = Find
+search-nothing = Nothing has this number. A day and an amount may find it too.
+search-looked-in = It was looked for in:
+search-found-by = Found by
+search-more = { $shown } more were found: narrow it.
+search-contracts = Contracts
+search-lines = Lines of statements
+search-day = Day
+search-line = Line
+search-notifications = Notifications
+search-how = A key or its beginning, an order number of any generation, a gateway's number of a payment or refund, a contract, a value of a searchable column, a run. Or an amount with a currency and days.
+key = Key
+item = Item
+sent-at = Sent
+receipt = Gateway's number
+order-number = Order number

@@ -1,0 +1,26 @@
+# Gateway accounts.
+gateways-empty = payrun.yaml 中没有网关账户。
+gateways-sandbox = 沙箱
+gateways-until = 直至
+gateways-rate = 调用上限
+gateways-at-once = 同时
+gateways-due-since = 自此时起到期未处理
+gateways-days = 剩 { $shown } 天
+gateways-answers = 最新条目的调用应答
+gateways-answer = 应答
+gateways-times = 次数
+gateways-took = 平均耗时
+gateways-longest = 最长
+gateways-last = 最近一次
+gateways-suspend = 暂停
+gateways-suspend-what = 此账户将不再发出任何调用（包括查询），直至恢复。
+gateways-release = 恢复
+gateways-for = 时长（30m、8h、2d）
+gateways-slow = 减速
+gateways-slow-what = 不会超过 payrun.yaml 的上限。两项留空则恢复 payrun.yaml 的设置。
+answer-done = 已完成
+answer-accepted = 已受理
+answer-declined = 被拒付
+answer-not-processed = 未处理
+answer-absent = 不存在
+answer-unknown = 不明

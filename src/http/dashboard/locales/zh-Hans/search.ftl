@@ -1,0 +1,23 @@
+# Finding a payment.
+search-title = 查找付款
+search-text = 键、编号、协议号或参考号
+search-any = 全部
+search-from = 自
+search-to = 至
+search-currency = 币种
+search-do = 查找
+search-nothing = 没有找到此编号。也可以用日期和金额查找。
+search-looked-in = 查找范围：
+search-found-by = 匹配方式
+search-more = 另有 { $shown } 条，请缩小范围。
+search-contracts = 协议
+search-lines = 对账单行
+search-day = 日期
+search-line = 行
+search-notifications = 通知
+search-how = 可输入：键或其开头、任一代订单号、网关的付款或退款编号、协议号、可检索列的值、运行编号；或金额、币种与日期。
+key = 键
+item = 条目
+sent-at = 发送时间
+receipt = 网关编号
+order-number = 订单号

@@ -1,0 +1,26 @@
+# Gateway accounts.
+gateways-empty = payrun.yaml 中沒有閘道帳戶。
+gateways-sandbox = 沙箱
+gateways-until = 直至
+gateways-rate = 呼叫上限
+gateways-at-once = 同時
+gateways-due-since = 自此時起到期未處理
+gateways-days = 剩 { $shown } 天
+gateways-answers = 最新項目的呼叫應答
+gateways-answer = 應答
+gateways-times = 次數
+gateways-took = 平均耗時
+gateways-longest = 最長
+gateways-last = 最近一次
+gateways-suspend = 暫停
+gateways-suspend-what = 此帳戶將不再發出任何呼叫（包括查詢），直至恢復。
+gateways-release = 恢復
+gateways-for = 時長（30m、8h、2d）
+gateways-slow = 減速
+gateways-slow-what = 不會超過 payrun.yaml 的上限。兩項留空則恢復 payrun.yaml 的設定。
+answer-done = 已完成
+answer-accepted = 已受理
+answer-declined = 被拒付
+answer-not-processed = 未處理
+answer-absent = 不存在
+answer-unknown = 不明

@@ -1,0 +1,171 @@
+//! Finding a payment by whatever number is at hand; the one hit is shown at once.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::errors::PageError;
+use super::frame::{Page, PageFrame};
+use super::session::Viewer;
+use super::sums::Sum;
+use crate::domain::item::State as ItemState;
+use crate::engine::search::SearchTerms;
+use crate::http::App;
+use crate::http::error::ApiError;
+use crate::http::extract::Query;
+use crate::ledger::{FoundContract, FoundLine, NotificationRow, RunRow, SearchResults};
+use crate::search_view::{FoundItemView, FoundView};
+
+/// How many of each kind are shown.
+const SHOWN: u32 = 100;
+
+/// What is looked for; what is empty was left out of the form.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(super) struct SearchQuery {
+    q: String,
+    account: String,
+    from: String,
+    to: String,
+    amount: String,
+    currency: String,
+}
+
+impl SearchQuery {
+    fn terms(&self) -> SearchTerms {
+        let given = |text: &String| {
+            let text = text.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        SearchTerms {
+            text: given(&self.q),
+            account: given(&self.account),
+            day: None,
+            from: given(&self.from),
+            to: given(&self.to),
+            amount: given(&self.amount),
+            currency: given(&self.currency),
+            limit: Some(SHOWN),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let terms = self.terms();
+        terms.text.is_none() && terms.amount.is_none()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    page: PageFrame,
+    query: SearchQuery,
+    accounts: Vec<String>,
+    /// What is wrong with what was asked for, and what to do.
+    wrong: Option<(String, Option<String>)>,
+    found: Option<Found>,
+}
+
+/// What was found.
+struct Found {
+    view: FoundView,
+    items: Vec<FoundPayment>,
+    contracts: Vec<FoundContract>,
+    lines: Vec<FoundLine>,
+    notifications: Vec<NotificationRow>,
+    runs: Vec<RunRow>,
+}
+
+/// An item that was found.
+struct FoundPayment {
+    view: FoundItemView,
+    state: ItemState,
+    sum: Option<Sum>,
+    at: crate::domain::time::Timestamp,
+}
+
+/// Looks for it.
+pub(super) async fn find(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<SearchQuery>,
+) -> Result<Response, PageError> {
+    let engine = app.engine();
+    let mut page = SearchPage {
+        page: PageFrame::of(&viewer),
+        accounts: engine.accounts.keys().cloned().collect(),
+        wrong: None,
+        found: None,
+        query,
+    };
+    if page.query.is_empty() {
+        return Ok(Page(page).into_response());
+    }
+    let terms = page.query.terms();
+    let results = match engine.search(&terms).await {
+        Ok(results) => results,
+        Err(error) => {
+            let (status, message, help) = ApiError::from(error).into_parts();
+            page.wrong = Some((message, help));
+            return Ok((status, Page(page)).into_response());
+        }
+    };
+    if let Some(path) = only_hit(&results) {
+        return Ok(Redirect::to(&format!("{}{path}", viewer.base)).into_response());
+    }
+    page.found = Some(Found::of(FoundView::of(engine, &terms, &results)?, results));
+    Ok(Page(page).into_response())
+}
+
+/// Where the one thing is that was found.
+fn only_hit(results: &SearchResults) -> Option<String> {
+    let others = results.contracts.rows.len()
+        + results
+            .lines
+            .rows
+            .iter()
+            .filter(|line| line.item_id.is_none())
+            .count()
+        + results
+            .notifications
+            .rows
+            .iter()
+            .filter(|row| row.item_id.is_none())
+            .count();
+    match (&results.items.rows[..], &results.runs.rows[..]) {
+        ([item], []) if others == 0 => Some(format!("/items/{}", item.item.id)),
+        ([], [run]) if others == 0 => Some(format!("/runs/{}", run.id)),
+        _ => None,
+    }
+}
+
+impl Found {
+    fn of(view: FoundView, results: SearchResults) -> Self {
+        let rows = results.items.rows.iter().zip(&view.items);
+        let items = rows
+            .map(|(row, view)| FoundPayment {
+                view: view.clone(),
+                state: row.item.state,
+                sum: row.item.amount.map(Sum::of),
+                at: row.sent_at.unwrap_or(row.planned_at),
+            })
+            .collect();
+        Self {
+            view,
+            items,
+            contracts: results.contracts.rows,
+            lines: results.lines.rows,
+            notifications: results.notifications.rows,
+            runs: results.runs.rows,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+            && self.contracts.is_empty()
+            && self.lines.is_empty()
+            && self.notifications.is_empty()
+            && self.runs.is_empty()
+    }
+}

@@ -1,0 +1,264 @@
+//! Whether anything is wrong, and what will go out: the first page of the day.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use chrono::{NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use chrono_tz::Tz;
+
+use super::errors::PageError;
+use super::frame::{Page, PageFrame};
+use super::runs::StateBar;
+use super::session::Viewer;
+use super::sums::{Sum, SumsByCurrency};
+use crate::domain::item::State as ItemState;
+use crate::domain::occurrence::OccurrenceState;
+use crate::domain::time::Timestamp;
+use crate::engine::schedule::occurrence;
+use crate::http::App;
+use crate::ledger::{
+    ApprovalRow, IncidentRow, LaneRow, Ledger, LedgerError, OccurrenceFilter, OccurrenceRow,
+    RunRow, Total, UnknownAges, UnreachableRow,
+};
+use crate::service::health::FailingTask;
+
+/// How many of each list the page shows; each links to the whole.
+const SHOWN: u32 = 10;
+
+/// The most runs of a day that are added up one by one.
+const RUNS: u32 = 200;
+
+/// How far back occurrences that were missed are told of, and how far ahead what fires.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+#[derive(Template)]
+#[template(path = "today.html")]
+struct TodayPage {
+    page: PageFrame,
+    late: Vec<OccurrenceRow>,
+    unknown: UnknownAges,
+    open_sums: Vec<OpenSums>,
+    lanes: Vec<LaneRow>,
+    unreachable: Vec<UnreachableRow>,
+    approvals: Vec<ApprovalRow>,
+    incidents: Vec<IncidentRow>,
+    unwell: Vec<FailingTask>,
+    runs: Vec<TodaysRun>,
+    states: StateBar,
+    firings: Vec<NextFiring>,
+}
+
+impl TodayPage {
+    /// Whether there is nothing that a person should look at.
+    fn is_quiet(&self) -> bool {
+        self.late.is_empty()
+            && self.unknown.ten_minutes == 0
+            && self
+                .open_sums
+                .iter()
+                .all(|sums| sums.state != ItemState::NeedsReview)
+            && self.lanes.is_empty()
+            && self.unreachable.is_empty()
+            && self.incidents.is_empty()
+            && self.unwell.is_empty()
+    }
+}
+
+/// What is not known for certain, in one state.
+struct OpenSums {
+    state: ItemState,
+    items: u64,
+    sums: Vec<Sum>,
+}
+
+/// A run of today.
+struct TodaysRun {
+    run: RunRow,
+    states: StateBar,
+}
+
+/// What fires next.
+struct NextFiring {
+    workflow: String,
+    at: Timestamp,
+    /// What a calendar did to it.
+    moved: Option<String>,
+}
+
+/// The page.
+pub(super) async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+) -> Result<impl IntoResponse, PageError> {
+    let engine = app.engine();
+    let (ledger, now) = (&engine.ledger, engine.clock.now());
+    let (runs, totals) = runs_since(ledger, midnight(now, viewer.zone), now).await?;
+    Ok(Page(TodayPage {
+        late: late(ledger, now).await?,
+        unknown: ledger.unknown_ages(now).await?,
+        open_sums: open_sums(&ledger.grand_totals().await?),
+        lanes: ledger.closed_lanes(now).await?,
+        unreachable: ledger.unreachable().await?,
+        approvals: ledger.approvals(false, i64::MAX, SHOWN).await?,
+        incidents: ledger
+            .open_incidents()
+            .await?
+            .into_iter()
+            .filter(|incident| incident.opened_at.is_some())
+            .take(SHOWN as usize)
+            .collect(),
+        unwell: app.service.health.unwell(),
+        states: StateBar::of(&totals),
+        runs,
+        firings: next_firings(&app, now),
+        page: PageFrame::of(&viewer),
+    }))
+}
+
+/// The beginning of the day on a clock; where it is skipped, the first instant after it.
+fn midnight(now: Timestamp, zone: Tz) -> Timestamp {
+    let day = Utc
+        .timestamp_millis_opt(now.millis())
+        .single()
+        .map(|at| at.with_timezone(&zone).date_naive());
+    let at = |day: chrono::NaiveDate| {
+        (0..4).find_map(|hour| {
+            let wall = NaiveDateTime::new(day, NaiveTime::from_hms_opt(hour, 0, 0)?);
+            zone.from_local_datetime(&wall).earliest()
+        })
+    };
+    day.and_then(at).map_or_else(
+        || now.minus(Duration::from_secs(86_400)),
+        |at| Timestamp::from_millis(at.timestamp_millis()),
+    )
+}
+
+/// What was due and has not begun, or could not.
+async fn late(ledger: &Ledger, now: Timestamp) -> Result<Vec<OccurrenceRow>, LedgerError> {
+    let filter = OccurrenceFilter {
+        workflow: None,
+        states: vec![
+            OccurrenceState::Due,
+            OccurrenceState::Queued,
+            OccurrenceState::Missed,
+            OccurrenceState::Failed,
+        ],
+    };
+    let rows = ledger.occurrences(&filter, None, 50).await?;
+    let is_late = |row: &OccurrenceRow| {
+        row.at >= now.minus(WEEK)
+            && match row.state {
+                OccurrenceState::Due | OccurrenceState::Queued => {
+                    row.at <= now.minus(Duration::from_secs(60))
+                }
+                OccurrenceState::Missed | OccurrenceState::Failed => true,
+                OccurrenceState::Fired | OccurrenceState::Skipped => false,
+            }
+    };
+    Ok(rows
+        .into_iter()
+        .filter(is_late)
+        .take(SHOWN as usize)
+        .collect())
+}
+
+fn open_sums(totals: &[Total]) -> Vec<OpenSums> {
+    [
+        ItemState::NeedsReview,
+        ItemState::Unknown,
+        ItemState::Pending,
+    ]
+    .into_iter()
+    .filter_map(|state| {
+        let (mut items, mut sums) = (0, SumsByCurrency::default());
+        for total in totals.iter().filter(|total| total.state == state) {
+            items += total.items;
+            if let Some(currency) = total.currency {
+                sums.add(total.minor, currency);
+            }
+        }
+        (items > 0).then(|| OpenSums {
+            state,
+            items,
+            sums: sums.each(),
+        })
+    })
+    .collect()
+}
+
+/// The runs since an instant, newest first, and what they add up to.
+async fn runs_since(
+    ledger: &Ledger,
+    from: Timestamp,
+    now: Timestamp,
+) -> Result<(Vec<TodaysRun>, Vec<Total>), LedgerError> {
+    let (mut runs, mut all) = (Vec::new(), Vec::new());
+    let until = now.plus(Duration::from_secs(1));
+    for run in ledger.runs_between((from, until), 0, RUNS).await? {
+        let totals = ledger.totals(run.id).await?;
+        runs.push(TodaysRun {
+            states: StateBar::of(&totals),
+            run,
+        });
+        all.extend(totals);
+    }
+    runs.reverse();
+    runs.truncate(SHOWN as usize);
+    Ok((runs, all))
+}
+
+fn next_firings(app: &App, now: Timestamp) -> Vec<NextFiring> {
+    let until = now.plus(WEEK);
+    let mut firings = Vec::new();
+    for workflow in app.service.workflows.all() {
+        let Some(schedule) = workflow.schedule.as_ref().filter(|one| !one.paused) else {
+            continue;
+        };
+        let next = schedule
+            .timetable
+            .firings(now)
+            .take_while(|one| one.at <= until)
+            .take(SHOWN as usize);
+        firings.extend(next.filter_map(|one| {
+            let planned = occurrence(&schedule.timetable, &one);
+            (planned.state == OccurrenceState::Due).then(|| NextFiring {
+                workflow: workflow.name.clone(),
+                at: one.at,
+                moved: planned.reason,
+            })
+        }));
+    }
+    firings.sort_by_key(|one| one.at);
+    firings.truncate(SHOWN as usize);
+    firings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_at_midnight_on_the_readers_clock_also_where_that_is_skipped() {
+        let at = |text: &str| {
+            let at = chrono::DateTime::parse_from_rfc3339(text).unwrap();
+            Timestamp::from_millis(at.timestamp_millis())
+        };
+        let noon = at("2026-11-30T04:00:00Z");
+        assert_eq!(
+            midnight(noon, Tz::Asia__Hong_Kong),
+            at("2026-11-29T16:00:00Z")
+        );
+        assert_eq!(
+            midnight(noon, Tz::America__New_York),
+            at("2026-11-29T05:00:00Z")
+        );
+        // In Santiago clocks go from 24:00 to 01:00 in September.
+        let spring = at("2026-09-06T12:00:00Z");
+        assert_eq!(
+            midnight(spring, Tz::America__Santiago),
+            at("2026-09-06T04:00:00Z")
+        );
+    }
+}
