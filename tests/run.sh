@@ -2,7 +2,7 @@
 # Runs every test on a machine that may have nothing yet. As root on Debian or Ubuntu it installs what is missing.
 #
 #   tests/run.sh              every step
-#   tests/run.sh --only STEP  one step: tests, doc-examples, demo, seeds, kills, interop, api, mutation
+#   tests/run.sh --only STEP  one step: tests, doc-examples, demo, seeds, kills, interop, api, pages, mutation
 #   tests/run.sh --install    only what is missing
 #   tests/run.sh FILTER       the tests whose name contains FILTER, with cargo-nextest
 #
@@ -17,7 +17,7 @@ say() { printf '\n== %s\n' "$*"; }
 export AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
 # What building needs beside Rust: a C compiler for SQLite and aws-lc, and roots to download crates by. What other people's
-# clients need: Python and Node.
+# clients need: Python and Node. What the dashboard's pages are looked at with: Chromium.
 install_packages() {
     local missing=()
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
@@ -29,6 +29,7 @@ install_packages() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
+    command -v chromium >/dev/null || missing+=(chromium)
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         echo "missing: ${missing[*]}; install them, or run this as root on Debian" >&2
@@ -180,10 +181,16 @@ step_api() {
     tests/api.sh "$binary" "$beside/api"
 }
 
+# The dashboard in a browser.
+step_pages() {
+    build_program
+    tests/browser/run.sh "$binary" "$beside/browser"
+}
+
 # Seeded faults, activated one by one, in a build of their own: the rig must notice each.
 step_mutation() { cargo test --locked --features mutation --test mutation -- --nocapture | grep -v "^running\|^$"; }
 
-steps=(tests doc-examples demo seeds kills interop api mutation)
+steps=(tests doc-examples demo seeds kills interop api pages mutation)
 
 install_packages
 [ -n "${PAYRUN_TEST_SMTP:-}" ] || install_mail_server
@@ -254,7 +261,7 @@ run_steps tests
 (
     trap '[ -z "$child" ] || kill "$child"' EXIT
     trap 'exit 1' TERM
-    run_steps demo interop api
+    run_steps demo interop api pages
 ) >"$scratch/beside.txt" 2>&1 &
 beside=$!
 run_steps doc-examples seeds kills

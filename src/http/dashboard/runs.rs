@@ -321,7 +321,7 @@ pub(super) async fn live(
         viewer,
         watched,
         shown: None,
-        ended: false,
+        ended: StreamEnd::GoesOn,
         _place: place,
     };
     Ok(Sse::new(stream::unfold(follower, next)).keep_alive(KeepAlive::default()))
@@ -334,13 +334,27 @@ struct PageFollower {
     watched: watch::Receiver<Arc<RunSnapshot>>,
     /// The run as it was shown last.
     shown: Option<Arc<RunSnapshot>>,
-    ended: bool,
+    ended: StreamEnd,
     _place: QuotaPermit,
 }
 
+/// How near a stream is to its end: a browser that is not told of it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StreamEnd {
+    GoesOn,
+    /// The run has finished, which the page has yet to hear.
+    ToTell,
+    Told,
+}
+
 async fn next(mut follower: PageFollower) -> Option<(Result<Event, Infallible>, PageFollower)> {
-    if follower.ended {
-        return None;
+    match follower.ended {
+        StreamEnd::GoesOn => {}
+        StreamEnd::ToTell => {
+            follower.ended = StreamEnd::Told;
+            return Some((Ok(Event::default().event("finished").data("")), follower));
+        }
+        StreamEnd::Told => return None,
     }
     if follower.shown.is_some() {
         follower.watched.changed().await.ok()?;
@@ -354,7 +368,9 @@ async fn next(mut follower: PageFollower) -> Option<(Result<Event, Infallible>, 
         run: LiveRun::of(&seen, follower.shown.as_deref(), &follower.viewer),
     };
     let html = fragment.render().ok()?;
-    follower.ended = seen.is_finished();
+    if seen.is_finished() {
+        follower.ended = StreamEnd::ToTell;
+    }
     follower.shown = Some(seen);
     Some((Ok(Event::default().data(html)), follower))
 }
