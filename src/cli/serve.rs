@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::sync::watch;
 
 use super::Context;
 use super::exit::PUT_BACK;
@@ -32,8 +33,26 @@ pub(super) struct ServeArgs {
     quiet: bool,
 }
 
+impl ServeArgs {
+    /// To serve on a port of this machine.
+    pub(super) const fn on(listen: SocketAddr) -> Self {
+        Self {
+            listen: Some(listen),
+            quiet: false,
+        }
+    }
+}
+
 pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Failure> {
-    let stopped = stop_switch();
+    serve(context, args, stop_switch()).await
+}
+
+/// Serves a project until told to stop.
+pub(super) async fn serve(
+    context: &Context,
+    args: ServeArgs,
+    stopped: watch::Receiver<bool>,
+) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     let server = &project.config.server;
     let address = args.listen.unwrap_or(server.listen);
@@ -181,13 +200,16 @@ async fn tell(
     for (file, mistakes) in workflows.refused() {
         note_lines(format!("  refused    {}: {mistakes}", file.display()));
     }
+    let url = format!("{}{}", listener.url(), project.config.server.base_path);
+    let sign_in = if ledger.tokens().await?.is_empty() {
+        "no token yet: `payrun tokens create NAME --role operator` makes one to sign in with"
+    } else {
+        "sign in with a token; `payrun tokens create NAME --role operator` makes one"
+    };
+    note(format!("  dashboard  {url}/ ({sign_in})"));
     note(format!(
-        "  API        {}/api/v1 (document: /api/openapi.json; health: /readyz)",
-        listener.url()
+        "  API        {url}/api/v1 (document: /api/openapi.json; health: /readyz)"
     ));
-    if ledger.tokens().await?.is_empty() {
-        note("  tokens     none: `payrun tokens create NAME --role operator` makes one");
-    }
     note("Ctrl-C stops: nothing new is sent then, and what is under way is settled");
     Ok(())
 }

@@ -6,12 +6,14 @@ mod gateways;
 mod outcome;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::watch;
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -20,14 +22,21 @@ use super::plan::failed;
 use super::run_progress::{ExecutionEnd, Runs, carry_out};
 use super::run_report::Report;
 use super::sandbox::Faults;
+use super::serve::{ServeArgs, serve};
 use super::signals::stop_switch;
 use crate::app::Project;
 use crate::clock::Clock;
-use crate::domain::actor::Actor;
+use crate::domain::actor::{Actor, Authorization, Reason};
+use crate::domain::role::Role;
 use crate::engine::planning::RunRequest;
+use crate::http::token::Token;
+use crate::ledger::TokenRow;
 use figures::figures;
 use gateways::{DemoGateways, FOLDER, set_up};
 use outcome::DemoOutcome;
+
+/// How long the token of the demo is good.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Arguments of `payrun demo`.
 #[derive(Debug, Args)]
@@ -44,6 +53,17 @@ pub(super) struct DemoArgs {
     /// Print one JSON object, and no progress
     #[arg(long)]
     json: bool,
+    /// Then serve the dashboard on the day that was played, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    serve: bool,
+    /// With --serve: on this address and port of this machine; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8420",
+        requires = "serve"
+    )]
+    listen: SocketAddr,
 }
 
 pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failure> {
@@ -83,7 +103,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
         &node,
         runs,
         Duration::from_secs(120),
-        stopped,
+        stopped.clone(),
         !args.json,
     )
     .await?;
@@ -112,11 +132,51 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
     if outcome.interrupted {
         return Ok(Exit::Open);
     }
+    if args.serve {
+        engine.ledger.clone().close().await;
+        drop(engine);
+        return serve_day(context, &folder, &project, (args.listen, stopped)).await;
+    }
     Ok(if outcome.good() {
         Exit::Success
     } else {
         Exit::Incomplete
     })
+}
+
+/// Serves the dashboard on the day that was played, with a token to sign in by.
+async fn serve_day(
+    context: &Context,
+    folder: &Path,
+    project: &Project,
+    (listen, stopped): (SocketAddr, watch::Receiver<bool>),
+) -> Result<Exit, Failure> {
+    let ledger = project.ledger().await?;
+    let (token, now) = (Token::fresh(), Clock::of_machine().now());
+    let row = TokenRow {
+        name: "demo".to_owned(),
+        role: Role::Admin,
+        created_at: now,
+        created_by: "payrun demo".to_owned(),
+        expires_at: Some(now.plus(DAY)),
+        revoked_at: None,
+    };
+    let by = Authorization {
+        actor: Actor::payrun(),
+        reason: Reason::parse("the demo is looked at")
+            .map_err(|error| Failure::internal(&error))?,
+    };
+    ledger.create_token(&row, token.hash(), &by).await?;
+    ledger.close().await;
+    say(format!(
+        "\nthe dashboard of this day is below; sign in with this token, which is good for a day:\n  {}\n",
+        token.text()
+    ));
+    let context = Context {
+        config: folder.join("payrun.yaml"),
+        colour: context.colour,
+    };
+    serve(&context, ServeArgs::on(listen), stopped).await
 }
 
 fn request(project: &Project, folder: &Path) -> Result<RunRequest, Failure> {

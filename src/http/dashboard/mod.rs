@@ -70,12 +70,15 @@ pub(super) fn router(app: &App) -> Router<App> {
         .merge(live)
         .merge(operated())
         .layer(from_fn_with_state(app.clone(), session::signed_in));
+    let files = Router::new()
+        .route("/assets/{name}", get(assets::file))
+        .layer(from_fn_with_state(app.clone(), session::noted));
     Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
         .merge(signed_in)
         .layer(CsrfLayer::new())
-        .route("/assets/{name}", get(assets::file))
+        .merge(files)
         .layer(header_layer(header::CONTENT_SECURITY_POLICY, POLICY))
         .layer(header_layer(header::REFERRER_POLICY, "same-origin"))
 }

@@ -1,6 +1,8 @@
 //! Who is signed in: a cookie with 32 random bytes, whose fingerprint is a row of the ledger. It
 //! ends with its token.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -17,6 +19,7 @@ use super::frame::PageFrame;
 use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::auth::Caller;
+use crate::http::connections::Connection;
 use crate::http::error::ApiError;
 use crate::ledger::SESSION_LONGEST;
 
@@ -35,8 +38,6 @@ pub(super) struct Viewer {
     pub is_dense: bool,
     /// What is before every path: `server.base_path`.
     pub base: String,
-    /// The session itself, to end it.
-    pub session: [u8; 32],
     /// The address of this page, with its query.
     pub here: String,
 }
@@ -115,12 +116,28 @@ pub(super) async fn signed_in(
         Ok(None) => return ask_to_sign_in(&app, &request, &here),
         Err(error) => return error.into_response(),
     };
+    if let Some(place) = request.extensions().get::<Arc<Connection>>() {
+        place.know();
+    }
     request.extensions_mut().insert(viewer.clone());
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<PageFailure>() {
         Some(failure) => failure.page(PageFrame::of(&viewer)).into_response(),
         None => response,
     }
+}
+
+/// Notes that a connection is of somebody who is signed in, where it asks for a file of the pages:
+/// a stranger's is kept slow.
+pub(super) async fn noted(State(app): State<App>, request: Request, next: Next) -> Response {
+    let place = request.extensions().get::<Arc<Connection>>().cloned();
+    if let (Some(place), Some(session)) = (place, held(request.headers())) {
+        let now = app.engine().clock.now();
+        if let Ok(Some(_)) = app.engine().ledger.session(session, now).await {
+            place.know();
+        }
+    }
+    next.run(request).await
 }
 
 /// Lets pass whose role is for operators.
@@ -179,7 +196,6 @@ async fn viewer(app: &App, headers: &HeaderMap, here: String) -> Result<Option<V
         is_dense: chosen.is_some_and(|settings| settings.is_dense),
         base: app.base_path().to_owned(),
         caller: Caller::at_dashboard(row.token, row.token_hash),
-        session,
         here,
     }))
 }
