@@ -110,10 +110,10 @@ struct LiveRun {
 }
 
 /// The items of a run in one state.
-struct StateRow {
-    state: ItemState,
-    items: u64,
-    sums: Vec<Sum>,
+pub(super) struct StateRow {
+    pub state: ItemState,
+    pub items: u64,
+    pub sums: Vec<Sum>,
 }
 
 /// A job of a run.
@@ -208,7 +208,8 @@ impl LiveRun {
     }
 }
 
-fn by_state(totals: &[Total]) -> Vec<StateRow> {
+/// What totals add up to by state, in the order that tables show them.
+pub(super) fn by_state(totals: &[Total]) -> Vec<StateRow> {
     let mut states: BTreeMap<usize, (u64, SumsByCurrency)> = BTreeMap::new();
     for total in totals.iter().filter(|total| total.items > 0) {
         let place = ItemState::ALL

@@ -179,7 +179,8 @@ async fn viewer(app: &App, headers: &HeaderMap, here: String) -> Result<Option<V
     let Some(row) = ledger.session(session, now).await? else {
         return Ok(None);
     };
-    if row.is_to_note {
+    // What a page fetches by itself keeps nobody signed in.
+    if row.is_to_note && !headers.contains_key("hx-request") {
         ledger.note_session(session, now).await?;
     }
     let settings = ledger.person_settings(&row.token.name).await?;

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
-use super::runs::StateBar;
+use super::runs::{StateBar, StateRow, by_state};
 use super::session::Viewer;
 use super::sums::{Sum, SumsByCurrency};
 use crate::domain::item::State as ItemState;
@@ -47,6 +47,8 @@ struct TodayPage {
     unwell: Vec<FailingTask>,
     runs: Vec<TodaysRun>,
     states: StateBar,
+    /// What today's runs add up to, by state.
+    sums: Vec<StateRow>,
     firings: Vec<NextFiring>,
 }
 
@@ -111,6 +113,7 @@ pub(super) async fn show(
             .collect(),
         unwell: app.service.health.unwell(),
         states: StateBar::of(&totals),
+        sums: by_state(&totals),
         runs,
         firings: next_firings(&app, now),
         page: PageFrame::of(&viewer),
