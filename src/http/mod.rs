@@ -29,9 +29,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum_server::{Handle, Server};
 use thiserror::Error;
@@ -143,11 +144,7 @@ pub fn router(app: App, listen: IpAddr) -> Router {
         .merge(notifications)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .fallback(|| async {
-            ApiError::not_found(
-                "there is nothing at this path; /api/openapi.json lists what there is",
-            )
-        })
+        .fallback(nothing_here)
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(hosts, hosts::check))
@@ -171,6 +168,17 @@ pub fn router(app: App, listen: IpAddr) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .nest(&base, whole)
+}
+
+async fn nothing_here(State(app): State<App>, request: Request) -> Response {
+    let here = request.uri().path().to_owned();
+    match dashboard::missing(&app, request.headers(), &here).await {
+        Some(page) => page,
+        None => ApiError::not_found(
+            "there is nothing at this path; /api/openapi.json lists what there is",
+        )
+        .into_response(),
+    }
 }
 
 /// A listener that is bound.

@@ -2,12 +2,14 @@
 
 use askama::Template;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::BUDGET;
 use super::frame::{Page, PageFrame};
+use super::session;
+use crate::http::App;
 use crate::http::error::ApiError;
 use crate::ledger::LedgerError;
 
@@ -87,6 +89,27 @@ impl PageFailure {
         };
         (status, Page(page))
     }
+}
+
+/// The page that says there is none, where a person who is signed in asks for one.
+pub(in crate::http) async fn missing(
+    app: &App,
+    headers: &HeaderMap,
+    here: &str,
+) -> Option<Response> {
+    let accept = headers.get(header::ACCEPT)?.to_str().ok()?;
+    if !accept.contains("text/html") || here.starts_with("/api/") {
+        return None;
+    }
+    let viewer = session::viewer(app, headers, here.to_owned())
+        .await
+        .ok()??;
+    let failure = PageFailure {
+        status: StatusCode::NOT_FOUND,
+        message: here.chars().take(200).collect(),
+        help: None,
+    };
+    Some(failure.page(PageFrame::of(&viewer)).into_response())
 }
 
 /// Ends a page that looks for too long: whoever reads it narrows what is asked for.

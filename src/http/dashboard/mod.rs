@@ -29,6 +29,7 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::App;
+pub(super) use errors::missing;
 pub(super) use session::session_of_reading;
 
 /// How long a page may look for what it shows.

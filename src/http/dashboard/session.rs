@@ -171,7 +171,12 @@ fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {
     Redirect::to(&format!("{base}/sign-in")).into_response()
 }
 
-async fn viewer(app: &App, headers: &HeaderMap, here: String) -> Result<Option<Viewer>, ApiError> {
+/// Who holds the session of these headers.
+pub(super) async fn viewer(
+    app: &App,
+    headers: &HeaderMap,
+    here: String,
+) -> Result<Option<Viewer>, ApiError> {
     let Some(session) = held(headers) else {
         return Ok(None);
     };

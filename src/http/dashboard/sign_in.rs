@@ -51,19 +51,27 @@ pub(super) struct Destination {
     entered: Option<String>,
 }
 
-/// The form.
+/// The form; whoever is signed in goes on.
 pub(super) async fn show(
     State(app): State<App>,
     Query(destination): Query<Destination>,
     request: Request,
-) -> impl IntoResponse {
-    Page(SignInPage {
+) -> Result<Response, ApiError> {
+    let to = own_path(&destination.to);
+    if let Some(session) = session::held(request.headers()) {
+        let now = app.engine().clock.now();
+        if app.engine().ledger.session(session, now).await?.is_some() {
+            return Ok(Redirect::to(&format!("{}{to}", app.base_path())).into_response());
+        }
+    }
+    let page = SignInPage {
         language: session::language_of(request.headers()),
         base: app.base_path().to_owned(),
-        was_lost: destination.entered.is_some() || destination.to.contains("entered="),
-        to: own_path(&destination.to),
+        was_lost: destination.entered.is_some(),
+        to,
         refused: None,
-    })
+    };
+    Ok(Page(page).into_response())
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,7 +90,10 @@ pub(super) async fn enter(State(app): State<App>, request: Request) -> Response 
     };
     match begin(&app, address, form.token.trim()).await {
         Ok(session) => {
-            let to = format!("{}{}", app.base_path(), own_path(&form.to));
+            // By way of the form, which sees whether the browser has kept the session.
+            let to = own_path(&form.to);
+            let to = percent_encoding::utf8_percent_encode(&to, percent_encoding::NON_ALPHANUMERIC);
+            let to = format!("{}/sign-in?entered=yes&to={to}", app.base_path());
             let mut response = Redirect::to(&to).into_response();
             let headers = response.headers_mut();
             headers.insert(header::SET_COOKIE, session::cookie(&session));

@@ -2,5 +2,6 @@
 
 mod gateways;
 mod messages;
+mod roles;
 mod sessions;
 mod today;

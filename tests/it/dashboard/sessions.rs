@@ -34,7 +34,16 @@ fn a_session_is_a_cookie_that_no_script_reads_and_ends_with_its_token() {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(format!("token={token}&to=/runs"));
     let signed_in = service.send(request);
-    assert_eq!(signed_in.headers["location"], "/runs");
+    let to = signed_in.headers["location"].to_str().unwrap();
+    assert_eq!(to, "/sign-in?entered=yes&to=%2Fruns");
+    // A browser that has not kept the session comes back without it, and is told so.
+    let lost = service.send(service.request(Method::GET, to));
+    assert!(
+        lost.body
+            .as_str()
+            .unwrap()
+            .contains("has not kept the session")
+    );
     let cookie = signed_in.headers["set-cookie"].to_str().unwrap().to_owned();
     for part in [
         "__Host-payrun=",
@@ -45,6 +54,7 @@ fn a_session_is_a_cookie_that_no_script_reads_and_ends_with_its_token() {
     }
     let ann = Visitor::with_token(&service, &token);
     assert!(ann.page("/runs").contains("ann <small>viewer</small>"));
+    assert_eq!(ann.get(to).location, "/runs");
     // The API's files are led to by links; what changes anything wants the token itself.
     assert_eq!(ann.get("/api/v1/runs").status, 200);
     assert_eq!(ann.post("/api/v1/runs/1/approve", &[]).status, 401);
