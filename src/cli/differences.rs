@@ -10,7 +10,7 @@ use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::export_file::{self, FormatArgs, OutputArgs, rows_wanted};
 use super::output::{counted, cut, print_table, say, say_json, say_json_line, table};
-use super::wall_clock::WallClock;
+use super::wall_clock::{WallClock, parse_day};
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::difference::{DifferenceOwner, DifferenceReason, DifferenceState};
@@ -162,9 +162,7 @@ fn difference_reason(word: &str) -> Result<DifferenceReason, String> {
 }
 
 fn day(text: &str) -> Result<String, String> {
-    let day = text.parse::<chrono::NaiveDate>();
-    day.map(|day| day.to_string())
-        .map_err(|_| "a day is written like 2026-11-30".to_owned())
+    parse_day(text).map(|day| day.to_string())
 }
 
 impl FilterArgs {

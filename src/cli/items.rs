@@ -10,6 +10,7 @@ use super::export_file::{self, OutputArgs, rows_wanted};
 use super::output::{Csv, cut, print_table, say, say_json_line, table};
 use super::run_report::painted;
 use super::template::Lang;
+use super::wall_clock::parse_day;
 use crate::app::Project;
 use crate::domain::item::State;
 use crate::export::planned_days::PlannedDays;
@@ -42,13 +43,13 @@ pub(super) struct ItemsArgs {
     #[arg(long)]
     key: Option<String>,
     /// Only items of runs that were planned on this day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until"])]
+    #[arg(long, value_parser = parse_day, value_name = "DAY", conflicts_with_all = ["since", "until"])]
     day: Option<NaiveDate>,
     /// Only items of runs that were planned on this day, YYYY-MM-DD, or later
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_parser = parse_day, value_name = "DAY")]
     since: Option<NaiveDate>,
     /// Only items of runs that were planned on this day, YYYY-MM-DD, or earlier
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_parser = parse_day, value_name = "DAY")]
     until: Option<NaiveDate>,
     /// Only items behind this one
     #[arg(long, value_name = "ITEM", default_value_t = 0)]

@@ -1,7 +1,7 @@
 //! Instants as people read them: on the wall clock of the project, whose time zone is named beside
 //! them. What is for programs is RFC 3339 with an offset, and is not made here.
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate};
 use chrono_tz::Tz;
 
 use crate::app::Project;
@@ -57,6 +57,12 @@ impl WallClock {
             |at| self.named(Timestamp::from_millis(at.timestamp_millis())),
         )
     }
+}
+
+/// A day, as a person types it.
+pub(super) fn parse_day(text: &str) -> Result<NaiveDate, String> {
+    text.parse()
+        .map_err(|_| "a day is written YYYY-MM-DD, like 2026-11-30".to_owned())
 }
 
 #[cfg(test)]

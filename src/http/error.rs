@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::unreadable::{self, Unreadable};
 use crate::engine::operator::OperateError;
 use crate::errors::chain;
 use crate::ledger::LedgerError;
@@ -60,6 +61,11 @@ impl ApiError {
     /// The request cannot be understood.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    /// The request cannot be read.
+    fn unreadable(of: Unreadable) -> Self {
+        Self::invalid(of.message).help(of.help)
     }
 
     /// It has a character that no text here has.
@@ -187,9 +193,17 @@ impl From<JsonRejection> for ApiError {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::too_large(BODY_TOO_LARGE);
         }
+        let status = rejection.status();
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let refused = Self::invalid("a body is read as JSON only if its header says so");
+            return Self {
+                status,
+                ..refused.help("send Content-Type: application/json")
+            };
+        }
         Self {
-            status: rejection.status(),
-            ..Self::invalid(rejection.body_text())
+            status,
+            ..Self::unreadable(unreadable::body(&rejection.body_text()))
         }
     }
 }
@@ -210,13 +224,13 @@ const BODY_TOO_LARGE: &str =
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self::invalid(rejection.body_text())
+        Self::unreadable(unreadable::query(&rejection.body_text()))
     }
 }
 
 impl From<PathRejection> for ApiError {
     fn from(rejection: PathRejection) -> Self {
-        Self::invalid(rejection.body_text())
+        Self::unreadable(unreadable::path(&rejection.body_text()))
     }
 }
 

@@ -20,6 +20,7 @@ mod quota;
 mod request_id;
 mod run_watch;
 pub mod token;
+mod unreadable;
 pub mod webhooks;
 
 use std::collections::HashSet;

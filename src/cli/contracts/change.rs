@@ -9,6 +9,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{counted, say, say_json};
 use super::{Author, account_of, find};
 use crate::app::Project;
+use crate::cli::wall_clock::parse_day;
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
@@ -41,7 +42,7 @@ pub(super) struct EndArgs {
     change: ChangeArgs,
     /// Charge what falls due until this day, and nothing after it; without it nothing more is
     /// charged from now on
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_parser = parse_day, value_name = "YYYY-MM-DD")]
     on: Option<NaiveDate>,
 }
 

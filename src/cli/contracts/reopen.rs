@@ -9,6 +9,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{say, say_json};
 use super::{Author, account_of, find};
 use crate::app::Project;
+use crate::cli::wall_clock::parse_day;
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
 use crate::domain::role::Role;
@@ -25,7 +26,7 @@ pub(super) struct ReopenArgs {
     #[arg(long, value_name = "PERIOD")]
     period: String,
     /// The last day on which it may be charged; the next run charges it
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_parser = parse_day, value_name = "YYYY-MM-DD")]
     until: NaiveDate,
     /// Why; goes into the contract's history and the audit log
     #[arg(long, value_name = "WHY")]

@@ -12,6 +12,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{count, print_table, say, say_calendar, say_json, table};
 use super::{calendar, named, workflows};
 use crate::app::Project;
+use crate::cli::wall_clock::parse_day;
 use crate::clock::Clock;
 use crate::domain::calendar::RollOutcome;
 use crate::domain::schedule;
@@ -29,10 +30,10 @@ pub(super) struct ScheduleListArgs {
     #[arg(long, value_name = "N", default_value_t = 31, conflicts_with_all = ["from", "until"], value_parser = clap::value_parser!(u32).range(1..=3000))]
     days: u32,
     /// From the beginning of this day, on the project's wall clock; now if not given
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_parser = parse_day, value_name = "YYYY-MM-DD")]
     from: Option<NaiveDate>,
     /// To the end of this day; 31 days if not given
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_parser = parse_day, value_name = "YYYY-MM-DD")]
     until: Option<NaiveDate>,
     /// Only this workflow
     #[arg(long, value_name = "NAME")]
