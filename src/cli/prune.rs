@@ -10,6 +10,7 @@ use super::output::{count, say, say_json};
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::report::stored_reports;
 
 /// Arguments of `payrun prune`.
 #[derive(Debug, Args)]
@@ -22,8 +23,9 @@ pub(super) struct PruneArgs {
     json: bool,
 }
 
-/// What is told of uploaded files.
+/// What is told of files.
 const UPLOADS: &str = "uploaded files";
+const REPORTS: &str = "files of reports";
 
 pub(super) async fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
@@ -52,6 +54,9 @@ pub(super) async fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Fai
     if engine.config.retention.evidence.is_none() {
         say("evidence is kept for ever; retention.evidence in payrun.yaml says otherwise");
     }
+    if engine.config.retention.reports.is_none() {
+        say("reports are kept for ever; retention.reports in payrun.yaml says otherwise");
+    }
     Ok(Exit::Success)
 }
 
@@ -63,9 +68,12 @@ async fn old(engine: &Engine) -> Result<RowCounts, Failure> {
         .old_uploads()
         .await
         .map_err(|error| Failure::internal(&error))?;
+    let reports = stored_reports::count_old(engine)
+        .await
+        .map_err(|error| Failure::internal(&error))?;
     Ok(rows
         .into_iter()
-        .chain([(UPLOADS, files)])
+        .chain([(UPLOADS, files), (REPORTS, reports)])
         .map(|(what, old)| (what.to_owned(), old.into()))
         .collect())
 }
@@ -78,10 +86,14 @@ async fn prune(engine: &Engine) -> Result<RowCounts, Failure> {
             .prune_uploads()
             .await
             .map_err(|error| Failure::internal(&error))?;
-        for (what, gone) in pruned.rows.into_iter().chain([(UPLOADS, files)]) {
+        let reports = stored_reports::prune(engine)
+            .await
+            .map_err(|error| Failure::internal(&error))?;
+        let of_files = [(UPLOADS, files), (REPORTS, reports)];
+        for (what, gone) in pruned.rows.into_iter().chain(of_files) {
             *sums.entry(what).or_default() += gone;
         }
-        if !pruned.more && files == 0 {
+        if !pruned.more && files + reports == 0 {
             return Ok(sums
                 .into_iter()
                 .map(|(what, gone)| (what.to_owned(), gone.into()))

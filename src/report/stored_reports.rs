@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use futures_util::TryStreamExt as _;
 
 use crate::domain::time::Timestamp;
+use crate::engine::Engine;
 use crate::engine::file_store::{Files, FilesError, StoredFile};
 use crate::export::totals::parse_month;
 
@@ -192,8 +193,56 @@ pub async fn cursor(files: &Files, name: &str) -> Result<Option<ReportCursor>, F
 
 /// The report whose page this file is.
 fn page_of(name: &str) -> Option<ReportScope> {
+    scope_of(name).filter(|_| name.ends_with(".html"))
+}
+
+/// The report that this file is of.
+fn scope_of(name: &str) -> Option<ReportScope> {
     let name = name.strip_prefix(FOLDER)?.strip_prefix('/')?;
-    ReportScope::parse(name.strip_suffix(".html")?)
+    let (name, format) = name.rsplit_once('.')?;
+    ReportScope::parse(name).filter(|scope| scope.formats().contains(&format))
+}
+
+/// How many files of reports are deleted at a time, and the most that are counted.
+const FILES: usize = 500;
+const FILES_COUNTED: usize = 1_000_000;
+
+/// Files of reports that `retention.reports` says are old, so many at most; none where they are kept
+/// for ever. What else lies in the folder is nobody's to delete.
+async fn old(engine: &Engine, most: usize) -> Result<Vec<String>, FilesError> {
+    let Some(kept) = engine.config.retention.reports else {
+        return Ok(Vec::new());
+    };
+    let before = engine.clock.now().minus(kept);
+    let (mut old, mut all) = (Vec::new(), engine.files.list(FOLDER));
+    while old.len() < most
+        && let Some(file) = all.try_next().await?
+    {
+        if file.written_at < before && scope_of(&file.name).is_some() {
+            old.push(file.name);
+        }
+    }
+    Ok(old)
+}
+
+/// How many files of reports are old.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn count_old(engine: &Engine) -> Result<u64, FilesError> {
+    Ok(old(engine, FILES_COUNTED).await?.len() as u64)
+}
+
+/// Deletes some files of reports that are old; say it again until it says zero.
+///
+/// # Errors
+/// Whatever the store says; what was deleted before is gone.
+pub async fn prune(engine: &Engine) -> Result<u64, FilesError> {
+    let old = old(engine, FILES).await?;
+    for name in &old {
+        engine.files.delete(name).await?;
+    }
+    Ok(old.len() as u64)
 }
 
 async fn files_of(

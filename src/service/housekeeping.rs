@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::Service;
 use crate::ledger::LedgerError;
+use crate::report::stored_reports;
 
 /// How often is looked, and the wait where there is more.
 const TICK: Duration = Duration::from_secs(3_600);
@@ -30,6 +31,16 @@ async fn prune(service: &Service) -> Result<Duration, LedgerError> {
             );
             0
         });
+    let reports = stored_reports::prune(&service.engine)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(
+                error = crate::errors::chain(&error),
+                "old reports cannot be deleted"
+            );
+            0
+        });
+    let files = files + reports;
     let rows: u64 = pruned.rows.iter().map(|(_, gone)| gone).sum();
     if rows + files > 0 {
         tracing::info!(rows, files, "pruned what is older than retention says");

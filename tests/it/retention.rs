@@ -44,22 +44,32 @@ fn old_evidence_is_counted_and_pruned_and_the_key_is_known_for_ever() {
     app.run().exits(0);
     later(&app, 400, &["prune"])
         .exits(0)
-        .says(expect!["evidence is kept for ever"]);
+        .says(expect!["evidence is kept for ever"])
+        .says(expect!["reports are kept for ever"]);
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     app.write(
         "payrun.yaml",
-        format!("{yaml}retention: {{ operational: 7d, evidence: 1y }}\n"),
+        format!("{yaml}retention: {{ operational: 7d, evidence: 1y, reports: 1y }}\n"),
     );
     app.write("files/uploads/old.csv", "contract_id\n");
+    let (report, other) = (
+        "files/reports/runs/run-1.html",
+        "files/reports/runs/notes.html",
+    );
+    app.write(report, "<h1>Run 1</h1>");
+    app.write(other, "nobody's report");
     later(&app, 300, &["prune", "--dry-run", "--json"])
         .exits(0)
-        .says(expect!["\"items' evidence\": 0"]);
+        .says(expect!["\"items' evidence\": 0"])
+        .says(expect!["\"files of reports\": 0"]);
     later(&app, 400, &["prune", "--dry-run", "--json"])
         .exits(0)
-        .says(expect!["\"items' evidence\": 12"]);
+        .says(expect!["\"items' evidence\": 12"])
+        .says(expect!["\"files of reports\": 1"]);
     assert!(app.path("files/uploads/old.csv").exists());
     later(&app, 400, &["prune"]).exits(0);
     assert!(!app.path("files/uploads/old.csv").exists());
+    assert!(!app.path(report).exists() && app.path(other).exists());
     app.payrun(&["show"])
         .exits(0)
         .says(expect!["its evidence was kept until"]);

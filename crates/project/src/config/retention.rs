@@ -23,7 +23,7 @@ const EVIDENCE_LEAST: u32 = 90;
 const DAYS_MAX: u32 = 100 * 366;
 
 /// The fields of `retention:`.
-pub(super) static FIELDS: [FieldSpec; 2] = [
+pub(super) static FIELDS: [FieldSpec; 3] = [
     FieldSpec::optional(
         "operational",
         ValueShape::Text,
@@ -35,6 +35,12 @@ pub(super) static FIELDS: [FieldSpec; 2] = [
         "How long what was sent and answered of finished runs, their items' input, and statement lines are kept: days or years \
          (10y), or forever, which it is if not given.",
     ),
+    FieldSpec::optional(
+        "reports",
+        ValueShape::Text,
+        "How long reports of runs, months and reconciliations are kept as files: days or years (10y), or forever, which it is if not \
+         given.",
+    ),
 ];
 
 /// How long what is kept.
@@ -44,6 +50,8 @@ pub struct RetentionConfig {
     pub operational: Duration,
     /// What shows that money moved; for ever if none.
     pub evidence: Option<Duration>,
+    /// The files of reports; for ever if none.
+    pub reports: Option<Duration>,
 }
 
 impl Default for RetentionConfig {
@@ -51,6 +59,7 @@ impl Default for RetentionConfig {
         Self {
             operational: DAY * OPERATIONAL,
             evidence: None,
+            reports: None,
         }
     }
 }
@@ -63,9 +72,11 @@ impl FileContext<'_> {
             .and_then(|node| self.kept(node, OPERATIONAL_LEAST));
         let forever = |node: &&YamlNode| node.text() == Some("forever");
         let evidence = node.get("evidence").filter(|node| !forever(node));
+        let reports = node.get("reports").filter(|node| !forever(node));
         RetentionConfig {
             operational: operational.unwrap_or(usual.operational),
             evidence: evidence.and_then(|node| self.kept(node, EVIDENCE_LEAST)),
+            reports: reports.and_then(|node| self.kept(node, EVIDENCE_LEAST)),
         }
     }
 
@@ -93,7 +104,7 @@ impl FileContext<'_> {
     }
 }
 
-const HELP: &str = "such as 90d or 10y; evidence may be kept forever";
+const HELP: &str = "such as 90d or 10y; evidence and reports may be kept forever";
 
 /// A whole number and `d`, or `y` with a leap day in each, so that nothing goes too early.
 fn days(text: &str) -> Option<u32> {
