@@ -162,7 +162,7 @@ impl Alerts {
             .await?;
             let wanted = wanted(&rules, &facts, now);
             let planned = plan(&wanted, &self.ledger.open_incidents().await?, &rules, now);
-            made = self.carry_out(planned, now).await?;
+            made = self.carry_out(planned, watched.workflows, now).await?;
             if noted.is_none_or(|noted| now.since(noted) >= NOTE || noted > now) {
                 self.ledger.store_checked_until(now).await?;
             }
@@ -177,6 +177,7 @@ impl Alerts {
     async fn carry_out(
         &self,
         planned: IncidentChanges<'_, '_>,
+        workflows: &[Arc<Workflow>],
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
         let keys: Vec<&str> = planned
@@ -199,7 +200,7 @@ impl Alerts {
                 key: wanted.key.clone(),
                 kind: wanted.fact.kind,
                 since: wanted.fact.since.unwrap_or(now),
-                payload: facts::payload(&self.ledger, wanted.fact).await?,
+                payload: self.payload(wanted.fact, workflows).await?,
                 recipients: wanted.is_ripe().then(|| self.recipients(wanted, now)),
             }));
         }
@@ -209,7 +210,7 @@ impl Alerts {
         for (id, wanted) in planned.tell {
             changes.push(IncidentChange::Tell(
                 id,
-                facts::payload(&self.ledger, wanted.fact).await?,
+                self.payload(wanted.fact, workflows).await?,
             ));
         }
         for (id, kind) in planned.close {
@@ -228,6 +229,21 @@ impl Alerts {
             made += self.ledger.change_incidents(some, now).await?;
         }
         Ok(made)
+    }
+
+    /// What a mail says of a fact, on the wall clock of its workflow, or else of the project.
+    async fn payload(
+        &self,
+        fact: &facts::Fact,
+        workflows: &[Arc<Workflow>],
+    ) -> Result<String, LedgerError> {
+        let of_fact = |workflow: &&Arc<Workflow>| Some(&workflow.name) == fact.workflow.as_ref();
+        let schedule = workflows
+            .iter()
+            .find(of_fact)
+            .and_then(|workflow| workflow.schedule.as_ref());
+        let zone = schedule.map_or(self.zone, |schedule| schedule.timetable.schedule().zone());
+        facts::payload(&self.ledger, fact, zone).await
     }
 
     fn recipients(&self, wanted: &WantedFact<'_>, now: Timestamp) -> Recipients {

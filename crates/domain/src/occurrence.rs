@@ -41,6 +41,30 @@ pub fn name_on_clock(name: &str, zone: Tz) -> String {
     format!("{before}{space}{at} ({})", zone.name())
 }
 
+/// A text for people with every instant in it that is written for programs on a wall clock, whose
+/// time zone is named.
+///
+/// ```
+/// use payrun_domain::occurrence::instants_on_clock;
+/// let zone = chrono_tz::Asia::Hong_Kong;
+/// assert_eq!(
+///     instants_on_clock("7 (manual 2026-03-03T01:30:00.123Z), not 2026-03-03", zone),
+///     "7 (manual 2026-03-03 09:30:00 (Asia/Hong_Kong)), not 2026-03-03"
+/// );
+/// ```
+pub fn instants_on_clock(text: &str, zone: Tz) -> String {
+    let is_around = |c: char| !c.is_ascii_alphanumeric();
+    let word = |word: &str| {
+        let inner = word.trim_matches(is_around);
+        if DateTime::parse_from_rfc3339(inner).is_err() {
+            return word.to_owned();
+        }
+        word.replacen(inner, &name_on_clock(inner, zone), 1)
+    };
+    let words: Vec<String> = text.split(' ').map(word).collect();
+    words.join(" ")
+}
+
 /// How an occurrence stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OccurrenceState {

@@ -197,7 +197,7 @@ fn our_own_certificate_is_told_of_before_it_expires_and_must_be_the_one_in_use()
     let subjects = server.subjects();
     assert_eq!(
         subjects[0].1,
-        "[payrun] hk: the merchant certificate expires at 2020-01-01T00:00:00Z"
+        "[payrun] hk: the merchant certificate expires at 2020-01-01 08:00:00 (Asia/Hong_Kong)"
     );
     app.payrun(&["alerts", "list"])
         .exits(0)

@@ -9,11 +9,13 @@ mod tokens;
 
 use std::collections::BTreeSet;
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::AlertInputs;
 use super::rules::ScopedRule;
 use payrun_domain::alert::AlertKind;
+use payrun_domain::occurrence::instants_on_clock;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{IncidentRow, Ledger, LedgerError, RunRef};
 use payrun_project::config::PublicUrl;
@@ -119,15 +121,33 @@ pub(super) async fn gather(
     Ok(facts)
 }
 
-/// What a mail says of a fact, as JSON, with what is looked up for it.
-pub(super) async fn payload(ledger: &Ledger, fact: &Fact) -> Result<String, LedgerError> {
+/// What a mail says of a fact, as JSON, with what is looked up for it; its instants on this wall
+/// clock.
+pub(super) async fn payload(ledger: &Ledger, fact: &Fact, zone: Tz) -> Result<String, LedgerError> {
     let mut payload = fact.payload.clone();
     payload.lines.extend(match fact.more {
         DetailLookup::Nothing => Vec::new(),
         DetailLookup::Failures(run) => runs::failures(ledger, run).await?,
         DetailLookup::NeedsReview(run) => runs::examples(ledger, run).await?,
     });
-    Ok(serde_json::to_string(&payload).unwrap_or_default())
+    Ok(serde_json::to_string(&payload.on_clock(zone)).unwrap_or_default())
+}
+
+impl FactText {
+    /// The same with its instants on a wall clock, whose time zone is named.
+    fn on_clock(self, zone: Tz) -> Self {
+        let shown = |text: String| instants_on_clock(&text, zone);
+        Self {
+            title: shown(self.title),
+            facts: self
+                .facts
+                .into_iter()
+                .map(|(name, value)| (name, shown(value)))
+                .collect(),
+            lines: self.lines.into_iter().map(shown).collect(),
+            advice: self.advice,
+        }
+    }
 }
 
 /// The title of an incident.
