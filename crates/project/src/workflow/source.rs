@@ -284,9 +284,11 @@ fn rows_of(
                 })?;
             let kind = FileKind::Xlsx(rows.sheet().to_owned());
             let other_sheets = rows.other_sheets().to_vec();
+            let hidden_sheets = rows.hidden_sheets().to_vec();
             let forms = rows.forms();
             let mut rows = FileRows::of(header, kind, FormatRows::Xlsx(Box::new(rows)));
             rows.reading.other_sheets = other_sheets;
+            rows.reading.hidden_sheets = hidden_sheets;
             rows.reading.forms = forms;
             Ok(rows)
         }
@@ -478,6 +480,7 @@ impl FileRows {
                 header_line: header.line,
                 header: header.as_written,
                 other_sheets: Vec::new(),
+                hidden_sheets: Vec::new(),
                 unused: Vec::new(),
                 ids: Vec::new(),
                 key_parts: Vec::new(),

@@ -178,6 +178,9 @@ pub struct FileReading {
     /// Sheets of the workbook that are not read although nobody said which one is meant.
     #[serde(default)]
     pub other_sheets: Vec<String>,
+    /// Hidden sheets of the workbook that have values, and are not read either.
+    #[serde(default)]
+    pub hidden_sheets: Vec<String>,
     /// Columns of which nothing is made, as they stand there.
     #[serde(default)]
     pub unused: Vec<String>,
@@ -364,14 +367,14 @@ impl fmt::Display for FileReading {
                     "sheet \"{}\" of an Excel workbook, columns named in row {line}",
                     shown(sheet)
                 )?;
-                if self.other_sheets.is_empty() {
+                let seen = self.other_sheets.iter();
+                let seen = seen.map(|other| format!("\"{}\"", shown(other)));
+                let hidden = self.hidden_sheets.iter();
+                let hidden = hidden.map(|other| format!("\"{}\" (hidden)", shown(other)));
+                let others: Vec<String> = seen.chain(hidden).collect();
+                if others.is_empty() {
                     return Ok(());
                 }
-                let others: Vec<String> = self
-                    .other_sheets
-                    .iter()
-                    .map(|other| format!("\"{}\"", shown(other)))
-                    .collect();
                 write!(
                     f,
                     "; not read: {} (sheet: beside file: says which is)",

@@ -163,6 +163,11 @@ impl Xlsx {
         &self.layout.other_sheets
     }
 
+    /// Hidden sheets with values, where nobody said which sheet is meant.
+    pub(super) fn hidden_sheets(&self) -> &[String] {
+        &self.layout.hidden_sheets
+    }
+
     /// What the cells of each column are.
     pub(super) fn forms(&mut self) -> Vec<CellForms> {
         std::mem::take(&mut self.layout.forms)

@@ -23,7 +23,7 @@ pub(super) fn text<'a>(value: &'a DataRef<'_>, format: &str) -> Result<Cow<'a, s
         DataRef::Empty => Ok(Cow::Borrowed("")),
         DataRef::String(text) | DataRef::DateTimeIso(text) => Ok(Cow::Borrowed(text)),
         DataRef::SharedString(text) => Ok(Cow::Borrowed(text)),
-        DataRef::Bool(value) => Ok(Cow::Borrowed(if *value { "true" } else { "false" })),
+        DataRef::Bool(value) => Ok(Cow::Borrowed(truth(*value))),
         DataRef::Int(value) => as_shown(value.to_string(), format).map(Cow::Owned),
         DataRef::Float(value) => as_shown(value.to_string(), format).map(Cow::Owned),
         DataRef::DateTime(value) => date(value).map(Cow::Owned),
@@ -43,8 +43,14 @@ pub(super) fn as_seen(value: &DataRef<'_>, format: &str) -> String {
         DataRef::Error(error) => error.to_string(),
         DataRef::String(text) | DataRef::DateTimeIso(text) => text.clone(),
         DataRef::SharedString(text) => (*text).to_owned(),
-        DataRef::Bool(_) | DataRef::Empty => String::new(),
+        DataRef::Bool(value) => truth(*value).to_owned(),
+        DataRef::Empty => String::new(),
     }
+}
+
+/// What Excel shows of a truth value in English; in another language it shows that language's word.
+const fn truth(value: bool) -> &'static str {
+    if value { "TRUE" } else { "FALSE" }
 }
 
 const DURATION: &str = "is a duration; format the column as text";
@@ -188,8 +194,8 @@ mod tests {
     #[test]
     fn other_cells_are_as_they_are() {
         assert_eq!(of(&DataRef::SharedString(" 007 ")), " 007 ");
-        assert_eq!(of(&DataRef::Bool(true)), "true");
-        assert_eq!(of(&DataRef::Bool(false)), "false");
+        assert_eq!(of(&DataRef::Bool(true)), "TRUE");
+        assert_eq!(of(&DataRef::Bool(false)), "FALSE");
         assert_eq!(
             of(&DataRef::Error(CellErrorType::NA)),
             "! is an error of Excel's, such as #N/A; mend the formula"

@@ -28,6 +28,8 @@ pub(super) struct SheetLayout {
     pub(super) sheet: String,
     /// Other sheets that a person sees, where nobody said which one is meant: the first few.
     pub(super) other_sheets: Vec<String>,
+    /// Hidden sheets with values, where nobody said which sheet is meant: the first few.
+    pub(super) hidden_sheets: Vec<String>,
     /// What the cells of each column are.
     pub(super) forms: Vec<CellForms>,
     /// Hidden rows with values: the first and the last of those that stand together, from 1.

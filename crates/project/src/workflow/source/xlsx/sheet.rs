@@ -41,6 +41,7 @@ pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io
                 Ok(mut layout) => {
                     if sheet.is_none() {
                         layout.other_sheets = others(&workbook, &chosen);
+                        layout.hidden_sheets = hidden_with_rows(&mut workbook, &chosen);
                     }
                     layout.forms = forms::read(&mut workbook, &chosen);
                     out(&XlsxMessage::Layout(layout))?;
@@ -92,6 +93,37 @@ fn others<R: Read + Seek>(workbook: &Workbook<R>, chosen: &str) -> Vec<String> {
         .map(|sheet| sheet.name.clone())
         .collect()
 }
+
+/// Hidden sheets beside the chosen one that have values, the first few: somebody may mean their rows.
+fn hidden_with_rows<R: Read + Seek>(workbook: &mut Workbook<R>, chosen: &str) -> Vec<String> {
+    let hidden = workbook.sheets_metadata().iter().filter(|sheet| {
+        sheet.typ == SheetType::WorkSheet
+            && sheet.visible != SheetVisible::Visible
+            && sheet.name != chosen
+    });
+    let names: Vec<String> = hidden.map(|sheet| sheet.name.clone()).collect();
+    let with_rows = names.into_iter().filter(|name| has_value(workbook, name));
+    with_rows.take(OTHERS_NAMED).collect()
+}
+
+/// Whether any of a sheet's first cells has a value. A sheet that cannot be read is no matter, since
+/// nobody reads it.
+fn has_value<R: Read + Seek>(workbook: &mut Workbook<R>, sheet: &str) -> bool {
+    let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else {
+        return false;
+    };
+    for _ in 0..CELLS_LOOKED_AT {
+        match cells.next_cell() {
+            Ok(Some(cell)) if matches!(cell.get_value(), DataRef::Empty) => {}
+            Ok(Some(_)) => return true,
+            Ok(None) | Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// How many cells of a hidden sheet are looked at for a value.
+const CELLS_LOOKED_AT: u32 = 100_000;
 
 /// How a cell without a format shows numbers.
 const GENERAL: &str = "General";
