@@ -9,9 +9,10 @@ use crate::engine::Engine;
 use crate::engine::search::{PLACES, PLACES_OF_AMOUNT, SearchTerms};
 use crate::ledger::{
     FoundContract, FoundItem, FoundLine, LOOKED_AT, LedgerError, MatchedBy, NotificationRow,
-    RunRow, SearchResults,
+    ROW_ORDER_NUMBER, RunRow, SearchResults,
 };
-use crate::view::ItemView;
+use crate::view::{GatewayNumberView, ItemView};
+use crate::workflow::source::FileReading;
 
 /// What was found, the newest first. No list is cut without saying so.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -61,6 +62,10 @@ pub struct FoundItemView {
     pub sent_at: Option<String>,
     /// When its run was planned.
     pub planned_at: String,
+    /// The file that its row came from; none where it came from no file.
+    pub file: Option<String>,
+    /// The gateway's numbers of it that are not its receipt.
+    pub gateway_numbers: Vec<GatewayNumberView>,
     /// The ways in which it was found.
     pub found_by: Vec<FoundByView>,
 }
@@ -71,7 +76,7 @@ pub struct FoundByView {
     /// For programs: `id`, `key`, `key_beginning`, `order_number`, `gateway_number`,
     /// `customs_number`, `refund_id`,
     /// `refunded_payment`, `contract`, `field`, `reference`, `reference_beginning`,
-    /// `statement_line`, `notification` or `amount`.
+    /// `row_order_number`, `row_order_number_beginning`, `statement_line`, `notification` or `amount`.
     pub way: &'static str,
     /// Of an order number: which generation of it.
     pub generation: Option<u16>,
@@ -268,6 +273,13 @@ fn way_of(matched: &MatchedBy, is_refund: bool) -> FoundByView {
             named("contract", field, "contract".to_owned())
         }
         MatchedBy::Exclusive { field } => named("field", field, format!("field {field}")),
+        MatchedBy::Reference { column } if column == ROW_ORDER_NUMBER => {
+            way("row_order_number", "order number that the row gives")
+        }
+        MatchedBy::ReferenceBeginning { column } if column == ROW_ORDER_NUMBER => way(
+            "row_order_number_beginning",
+            "beginning of the order number that the row gives",
+        ),
         MatchedBy::Reference { column } => {
             named("reference", column, format!("reference column {column}"))
         }
@@ -294,9 +306,26 @@ impl FoundItemView {
             generation: found.generation,
             sent_at: found.sent_at.map(|at| at.to_string()),
             planned_at: found.planned_at.to_string(),
+            file: file_of(found)?,
+            gateway_numbers: found
+                .gateway_numbers
+                .iter()
+                .map(GatewayNumberView::from)
+                .collect(),
             found_by: ways.map(|way| way_of(way, is_refund)).collect(),
         })
     }
+}
+
+/// The file that a row came from, as people know it.
+fn file_of(found: &FoundItem) -> Result<Option<String>, LedgerError> {
+    let reading = found
+        .file
+        .as_deref()
+        .map(serde_json::from_str::<FileReading>);
+    let reading = reading.transpose();
+    let reading = reading.map_err(|_| LedgerError::corrupt("jobs", found.item.job_id, "file"))?;
+    Ok(reading.map(|reading| reading.name))
 }
 
 impl FoundContractView {

@@ -13,10 +13,11 @@ use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::own_code::OwnCode;
 use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
-    ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, ItemRow, JobRow,
-    KeySample, Ledger, LedgerError, RunRow, Total,
+    ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, GatewayNumber, ItemRow,
+    JobRow, KeySample, Ledger, LedgerError, RECEIPT, RelatedItem, Relation, RunRow, Total,
 };
 use crate::workflow::source::FileReading;
+use crate::workflow::version_of;
 
 /// A run and what became of its items.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -27,6 +28,8 @@ pub struct RunView {
     pub workflow: String,
     /// Which firing of it.
     pub occurrence: String,
+    /// The workflow that it was planned with: how the SHA-256 of its file begins.
+    pub workflow_version: Option<String>,
     /// Who started it, and can never approve it.
     pub author: Option<String>,
     /// `open` or `finished`.
@@ -41,7 +44,8 @@ pub struct RunView {
     pub open: u64,
     /// Items by state.
     pub by_state: BTreeMap<String, u64>,
-    /// Decimal amounts by state and currency.
+    /// Decimal amounts by state and currency. Rejected and skipped rows were never to be sent, and have
+    /// none.
     pub amounts: BTreeMap<String, BTreeMap<String, String>>,
     /// Its jobs, in the order of the workflow.
     pub jobs: Vec<JobView>,
@@ -83,7 +87,7 @@ pub struct ItemView {
     pub line: u64,
     /// What may happen at most once.
     pub key: String,
-    /// What the gateway sees.
+    /// What the gateway sees; of a row that was rejected or skipped the order number that it gives.
     pub order_no: Option<String>,
     /// Its state.
     pub state: &'static str,
@@ -105,6 +109,104 @@ pub struct ItemView {
     pub result: Option<Value>,
     /// The item that has the key, of one that was skipped.
     pub duplicate_of: Option<i64>,
+}
+
+/// A number that the gateway gave an item, and that is not its receipt.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct GatewayNumberView {
+    /// `receipt`: what would be the receipt if the item had succeeded; else the fact of the reply
+    /// that it is.
+    pub name: String,
+    /// The number.
+    pub number: String,
+}
+
+impl From<&GatewayNumber> for GatewayNumberView {
+    fn from(number: &GatewayNumber) -> Self {
+        Self {
+            name: number.name.clone(),
+            number: number.number.clone(),
+        }
+    }
+}
+
+/// The number that the gateway knows an item by: its receipt, or what would be that if it had
+/// succeeded.
+pub fn gateway_number<'a>(
+    receipt: Option<&'a str>,
+    others: &'a [GatewayNumberView],
+) -> Option<&'a str> {
+    let other = others.iter().find(|other| other.name == RECEIPT);
+    receipt.or_else(|| other.map(|other| other.number.as_str()))
+}
+
+/// An item that belongs to another one.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RelatedItemView {
+    /// What it is to the other one: `refund`, `replaced` (it said the same before, and the other
+    /// stands for it) or `replaced_by` (it stands for the other).
+    pub relation: &'static str,
+    /// The item.
+    #[serde(flatten)]
+    pub item: ItemView,
+    /// Its job kind.
+    pub kind: String,
+}
+
+impl RelatedItemView {
+    /// Of an item as it is in the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if its result cannot be read.
+    pub fn of(related: &RelatedItem) -> Result<Self, LedgerError> {
+        Ok(Self {
+            relation: match related.relation {
+                Relation::Refund => "refund",
+                Relation::Replaced => "replaced",
+                Relation::ReplacedBy => "replaced_by",
+            },
+            item: ItemView::of(&related.item)?,
+            kind: related.kind.clone(),
+        })
+    }
+}
+
+/// What else there is to know of an item.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ItemSurroundings {
+    /// The gateway's numbers of it that are not its receipt.
+    pub gateway_numbers: Vec<GatewayNumberView>,
+    /// The refunds that take from it, and the declarations of the same before and after it.
+    pub related: Vec<RelatedItemView>,
+}
+
+impl ItemSurroundings {
+    /// Of an item, and of its job where that is still there.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn read(
+        ledger: &Ledger,
+        item: &ItemRow,
+        job: Option<&JobRow>,
+    ) -> Result<Self, LedgerError> {
+        let numbers = ledger.gateway_numbers(&[item.id]).await?;
+        let related = match job {
+            Some(job) => ledger.related_items(item, job).await?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            gateway_numbers: numbers
+                .values()
+                .flatten()
+                .map(GatewayNumberView::from)
+                .collect(),
+            related: related
+                .iter()
+                .map(RelatedItemView::of)
+                .collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// A call and its answer.
@@ -406,8 +508,10 @@ impl RunView {
     /// # Errors
     /// Whatever the ledger says.
     pub async fn read(ledger: &Ledger, run: &RunRow) -> Result<Self, LedgerError> {
+        let source = ledger.workflow_of_run(run.id).await?;
         Self::of(
             run,
+            source.as_deref().map(version_of),
             &ledger.jobs(run.id).await?,
             &ledger.totals(run.id).await?,
         )
@@ -417,14 +521,19 @@ impl RunView {
     ///
     /// # Errors
     /// If it cannot be read how a job has read its file.
-    pub fn of(run: &RunRow, jobs: &[JobRow], totals: &[Total]) -> Result<Self, LedgerError> {
+    pub fn of(
+        run: &RunRow,
+        workflow_version: Option<String>,
+        jobs: &[JobRow],
+        totals: &[Total],
+    ) -> Result<Self, LedgerError> {
         let mut amounts: BTreeMap<String, BTreeMap<String, (i64, Currency)>> = BTreeMap::new();
         for total in totals {
-            if let Some(currency) = total.currency {
+            if let Some((currency, minor)) = total.money() {
                 let sums = amounts.entry(total.state.as_str().to_owned()).or_default();
                 sums.entry(currency.code().to_owned())
                     .or_insert((0, currency))
-                    .0 += total.minor;
+                    .0 += minor;
             }
         }
         let text = |(minor, currency): &(i64, _)| decimal_text(i128::from(*minor), *currency);
@@ -437,6 +546,7 @@ impl RunView {
             run: run.id,
             workflow: run.workflow.clone(),
             occurrence: run.occurrence.clone(),
+            workflow_version,
             author: run.author.clone(),
             state: if run.finished_at.is_some() {
                 "finished"

@@ -15,6 +15,7 @@ use crate::engine::search::{SHOWN, SHOWN_MAX, SearchError, SearchTerms};
 use crate::search_view::{
     FoundContractView, FoundItemView, FoundLineView, FoundNotificationView, FoundRunView, FoundView,
 };
+use crate::view::gateway_number;
 
 /// Arguments of `payrun find`.
 #[derive(Debug, Args)]
@@ -165,6 +166,13 @@ fn print_item(found: &FoundItemView, clock: WallClock, colour: bool) {
         ),
     };
     say(format!("item {}: {state}{money}, {when}", item.item));
+    let row = found.file.as_ref().map_or_else(String::new, |file| {
+        format!("line {} of {file}", count(item.line))
+    });
+    // Of a row that was never taken the reason is all there is to know.
+    let is_row = ["rejected", "skipped"].contains(&item.state);
+    let shown = if is_row { 1_000 } else { 100 };
+    let number = gateway_number(item.receipt.as_deref(), &found.gateway_numbers);
     let ways: Vec<&str> = found.found_by.iter().map(|way| way.text.as_str()).collect();
     let facts = [
         ("key", item.key.clone()),
@@ -173,12 +181,13 @@ fn print_item(found: &FoundItemView, clock: WallClock, colour: bool) {
             "run",
             format!("{} of {}, job {}", item.run, found.workflow, found.item.job),
         ),
+        ("row", row),
         ("account", found.account.clone()),
         ("order number", item.order_no.clone().unwrap_or_default()),
-        ("gateway's no.", item.receipt.clone().unwrap_or_default()),
+        ("gateway's no.", number.unwrap_or_default().to_owned()),
         (
             "reason",
-            cut(item.reason.as_deref().unwrap_or_default(), 100),
+            cut(item.reason.as_deref().unwrap_or_default(), shown),
         ),
         ("next", format!("payrun show --item {}", item.item)),
     ];

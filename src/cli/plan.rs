@@ -13,6 +13,7 @@ use super::Context;
 use super::actor::Author;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, cut, print_table, say, say_json, say_lines, table};
+use super::wall_clock::parse_day;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
@@ -49,7 +50,7 @@ pub(super) struct RunOptions {
     #[command(flatten)]
     author: Author,
     /// The day the run is for (run.date, run.month); today if not given
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_parser = parse_day, value_name = "YYYY-MM-DD")]
     date: Option<NaiveDate>,
     /// Let that day be after today, and charge what falls due until then
     #[arg(long, requires = "date")]
@@ -333,7 +334,7 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
 }
 
 /// The first rows that were skipped though they say something else than what was planned before.
-pub(super) fn print_changed(job: &PlannedJob) {
+pub(super) fn print_changed(job: &PlannedJob, run: i64) {
     for refusal in job.first_changed.iter().take(3) {
         say(format!(
             "job {}, line {}: {}",
@@ -342,8 +343,10 @@ pub(super) fn print_changed(job: &PlannedJob) {
     }
     if job.changed > 3 {
         say(format!(
-            "and {} more such rows: `payrun items --state skipped`",
-            count(job.changed - 3)
+            "and {} more such rows: `payrun items --run {run} --job {} --state skipped` lists them among all that were skipped; their reasons begin \
+             \"run N has this key with another buyer\"",
+            count(job.changed - 3),
+            job.name
         ));
     }
 }
@@ -363,7 +366,11 @@ pub(super) fn summary(job: &PlannedJob) -> String {
     for (number, word) in [
         (job.filed_again, "of them filed again with other content"),
         (job.rejected, "rejected"),
-        (job.skipped, "skipped, planned before"),
+        (job.planned_before, "skipped, planned before"),
+        (
+            job.skipped - job.planned_before,
+            "skipped, for the reasons beside the rows",
+        ),
         (
             job.changed,
             "of these with another buyer or other content, which is not filed",
@@ -484,7 +491,7 @@ fn reading_json(reading: &FileReading) -> Value {
     json!({
         "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
         "header_line": reading.header_line, "columns": reading.header, "columns_not_used": reading.unused,
-        "other_sheets": reading.other_sheets,
+        "other_sheets": reading.other_sheets, "hidden_sheets": reading.hidden_sheets,
         "sample": reading.sample, "doubt": reading.doubt,
     })
 }

@@ -307,7 +307,8 @@ async fn tell(
         say(unfinished_text(&unfinished));
     }
     if let Some(planned) = planned {
-        planned.jobs.iter().for_each(print_changed);
+        let run = planned.run_id;
+        planned.jobs.iter().for_each(|job| print_changed(job, run));
         planned
             .jobs
             .iter()

@@ -12,11 +12,14 @@ use crate::domain::money::{Currency, decimal_text};
 use crate::job_kinds::JobKinds;
 use crate::ledger::{EarlierProblems, JobRow, Ledger, LedgerError, RunRow, Total};
 use crate::view::RunView;
+use crate::workflow::version_of;
 
 /// A run and its totals, as every commit keeps them.
 #[derive(Debug)]
 pub(super) struct Report {
     pub run: RunRow,
+    /// The version of the workflow that it was planned with.
+    pub version: Option<String>,
     pub jobs: Vec<JobRow>,
     pub totals: Vec<Total>,
     /// What did not go well of the items that have the keys of skipped rows.
@@ -31,8 +34,10 @@ impl Report {
         let jobs = ledger.jobs(run.id).await?;
         let totals = ledger.totals(run.id).await?;
         let alarms = ledger.alarms_of_run(run.id, run.started_at).await?;
+        let source = ledger.workflow_of_run(run.id).await?;
         let mut report = Self {
             run,
+            version: source.as_deref().map(version_of),
             jobs,
             totals,
             before: Vec::new(),
@@ -101,10 +106,10 @@ impl Report {
     pub fn money(&self) -> BTreeMap<(State, &'static str), (i64, Currency)> {
         let mut sums = BTreeMap::new();
         for total in &self.totals {
-            if let Some(currency) = total.currency {
+            if let Some((currency, minor)) = total.money() {
                 sums.entry((total.state, currency.code()))
                     .or_insert((0, currency))
-                    .0 += total.minor;
+                    .0 += minor;
             }
         }
         sums
@@ -112,7 +117,7 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Result<Value, LedgerError> {
-        let run = RunView::of(&self.run, &self.jobs, &self.totals)?;
+        let run = RunView::of(&self.run, self.version.clone(), &self.jobs, &self.totals)?;
         let mut run = serde_json::to_value(run).unwrap_or_default();
         let before = |one: &EarlierProblems| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.as_str(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();

@@ -14,7 +14,9 @@ use crate::app::Project;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
-use crate::view::{AttemptView, EventView, own_code};
+use crate::view::{
+    AttemptView, EventView, ItemSurroundings, RelatedItemView, gateway_number, own_code,
+};
 
 /// How many items that went wrong are shown with a run.
 const PROBLEMS: u32 = 10;
@@ -81,6 +83,11 @@ async fn show_run(
         return Ok(Exit::Success);
     }
     report.print(&project.job_kinds, WallClock::of(project), colour);
+    if let Some(version) = &report.version {
+        say(format!(
+            "planned with version {version} of the workflow, which is how the SHA-256 of its file begins"
+        ));
+    }
     pauses.iter().for_each(|row| say(row.note()));
     if let Some(at) = pruned_at {
         say(format!(
@@ -143,25 +150,37 @@ async fn show_item(
     let item = named(ledger, name).await?;
     let attempts = ledger.attempts(item.id).await?;
     let events = ledger.events(item.id).await?;
+    let jobs = ledger.jobs(item.run_id).await?;
+    let job = jobs.iter().find(|job| job.id == item.job_id);
+    let surroundings = ItemSurroundings::read(ledger, &item, job).await?;
     if json {
         let mut value = as_json(&item)?;
+        value["gateway_numbers"] = json!(surroundings.gateway_numbers);
+        value["related"] = json!(surroundings.related);
         value["attempts"] = json!(attempts.iter().map(AttemptView::from).collect::<Vec<_>>());
         value["events"] = json!(events.iter().map(EventView::from).collect::<Vec<_>>());
         say_json(&value);
         return Ok(Exit::Success);
     }
     let facts = item.facts()?.unwrap_or_default();
-    let jobs = ledger.jobs(item.run_id).await?;
-    let job = jobs.iter().find(|job| job.id == item.job_id);
     let kind = job.map_or("", |job| &job.kind);
-    print_item(&item, &attempts, kind, clock, colour);
+    print_item(&item, &attempts, (kind, &surroundings), clock, colour);
     print_result(&facts);
+    print_related(&surroundings.related, colour);
     print_events(&item, &events, clock, colour);
     print_attempts(&attempts, clock, colour);
     Ok(Exit::Success)
 }
 
-fn print_item(item: &ItemRow, attempts: &[AttemptRow], kind: &str, clock: WallClock, colour: bool) {
+fn print_item(
+    item: &ItemRow,
+    attempts: &[AttemptRow],
+    (kind, surroundings): (&str, &ItemSurroundings),
+    clock: WallClock,
+    colour: bool,
+) {
+    let other = gateway_number(None, &surroundings.gateway_numbers);
+    let other = other.filter(|_| item.receipt.is_none());
     let facts = [
         ("item", item.id.to_string()),
         (
@@ -178,6 +197,7 @@ fn print_item(item: &ItemRow, attempts: &[AttemptRow], kind: &str, clock: WallCl
                 .unwrap_or_default(),
         ),
         ("receipt", item.receipt.clone().unwrap_or_default()),
+        ("gateway's no.", other.unwrap_or_default().to_owned()),
         (
             "next due",
             item.looked_at()
@@ -262,6 +282,40 @@ fn print_result(result: &Map<String, Value>) {
                 .map_or_else(|| fact.to_string(), str::to_owned)
         ));
     }
+}
+
+/// The refunds of a payment, and the other declarations of a sub-order.
+fn print_related(related: &[RelatedItemView], colour: bool) {
+    if related.is_empty() {
+        return;
+    }
+    say_lines("\nwhat belongs to it");
+    let mut rows = table(&[
+        ">item", ">run", "kind", "what", "state", ">amount", "receipt",
+    ]);
+    for one in related {
+        let item = &one.item;
+        let what = match one.relation {
+            "refund" => "gives back of it",
+            "replaced" => "was before it, and is replaced by it",
+            _ => "came after it, and replaces it",
+        };
+        let state = State::parse(item.state)
+            .map_or_else(|| item.state.to_owned(), |state| painted(state, colour));
+        let money = item.amount.as_deref().zip(item.currency);
+        rows.add_row([
+            item.item.to_string(),
+            item.run.to_string(),
+            one.kind.clone(),
+            what.to_owned(),
+            state,
+            money
+                .map(|(amount, currency)| format!("{amount} {currency}"))
+                .unwrap_or_default(),
+            item.receipt.clone().unwrap_or_default(),
+        ]);
+    }
+    print_table(&rows);
 }
 
 fn print_events(item: &ItemRow, events: &[EventRow], clock: WallClock, colour: bool) {

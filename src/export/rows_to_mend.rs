@@ -5,7 +5,7 @@
 //! read is read once more; another file than that one is refused. A row of which it is not known what
 //! became of it is never among the failed ones: money may have moved for it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -16,7 +16,7 @@ use crate::domain::item::State;
 use crate::domain::text::trimmed;
 use crate::engine::Engine;
 use crate::engine::uploads::UploadError;
-use crate::ledger::{JobRow, LedgerError, RejectedLine, UnsuccessfulLine};
+use crate::ledger::{JobRow, LaterItem, LedgerError, RejectedLine, UnsuccessfulLine};
 use crate::workflow::source::{
     FileReach, FileReading, FileRow, FileRows, LINE, REASON, ReadCancellation, SourceError,
     StagedFile, TO_MEND,
@@ -153,10 +153,6 @@ impl RowsToMend {
         }
         let jobs = ledger.jobs(run).await?;
         let (job, reading) = job_meant(&jobs, job)?;
-        let left_out = match wanted {
-            RowsWanted::Rejected => OmittedRows::default(),
-            RowsWanted::Failed => OmittedRows(ledger.open_lines(job.id).await?),
-        };
         let context = ExportContext {
             ledger: ledger.clone(),
             config: engine.config.clone(),
@@ -164,7 +160,8 @@ impl RowsToMend {
             now: engine.clock.now(),
         };
         let mut reasons = ReasonLines::of(job.clone(), wanted);
-        if !reasons.has_any(&context).await? {
+        let (any, left_out) = reasons.counted(&context).await?;
+        if !any {
             return Err(match wanted {
                 RowsWanted::Rejected => RowsToMendError::NothingRejected,
                 RowsWanted::Failed => RowsToMendError::NothingFailed(left_out),
@@ -340,12 +337,12 @@ struct ReasonLines {
     ended: bool,
 }
 
-/// An item of a line: why it is among the rows that are wanted; none if its row must not be.
+/// An item of a line: why it is among the rows that are wanted, or why its row must not be.
 struct LineReason {
     line: u64,
     item: i64,
-    reason: Option<String>,
-    /// Whether it was filed again since, and says nothing any more.
+    reason: Result<String, State>,
+    /// Whether another item has done since what it did not, so that it says nothing any more.
     is_past: bool,
 }
 
@@ -360,15 +357,23 @@ impl ReasonLines {
         }
     }
 
-    /// Whether there is any row that is wanted, from where this is on.
-    async fn has_any(&mut self, context: &ExportContext) -> Result<bool, LedgerError> {
+    /// Whether there is any row that is wanted, and how many must be left out, by the state that
+    /// keeps them.
+    async fn counted(
+        &mut self,
+        context: &ExportContext,
+    ) -> Result<(bool, OmittedRows), LedgerError> {
+        let mut any = false;
+        let mut left_out: BTreeMap<State, u64> = BTreeMap::new();
         while let Some(next) = self.front(context).await? {
             let line = next.line;
-            if self.of_line(line, context).await?.is_some() {
-                return Ok(true);
+            let mut open = BTreeSet::new();
+            any |= self.reasons_of(line, context, &mut open).await?.is_some();
+            for state in open {
+                *left_out.entry(state).or_default() += 1;
             }
         }
-        Ok(false)
+        Ok((any, OmittedRows(left_out)))
     }
 
     /// The reasons for this line, if it is wanted. Lines are asked for in their order.
@@ -377,14 +382,25 @@ impl ReasonLines {
         line: u64,
         context: &ExportContext,
     ) -> Result<Option<String>, LedgerError> {
+        self.reasons_of(line, context, &mut BTreeSet::new()).await
+    }
+
+    /// The same, and the states for which it must not be given.
+    async fn reasons_of(
+        &mut self,
+        line: u64,
+        context: &ExportContext,
+        open: &mut BTreeSet<State>,
+    ) -> Result<Option<String>, LedgerError> {
         let mut reasons: Option<String> = None;
-        let mut is_open = false;
         while let Some(next) = self.front(context).await? {
             match next.line {
                 before if before < line => {}
                 at if at == line => match &next.reason {
-                    None => is_open = true,
-                    Some(reason) => {
+                    Err(state) => {
+                        open.insert(*state);
+                    }
+                    Ok(reason) => {
                         let known = reasons.get_or_insert_default();
                         if !known.contains(reason.as_str()) {
                             let between = if known.is_empty() { "" } else { "; " };
@@ -397,7 +413,7 @@ impl ReasonLines {
             }
             self.page.pop_front();
         }
-        Ok(reasons.filter(|_| !is_open))
+        Ok(reasons.filter(|_| open.is_empty()))
     }
 
     async fn front(&mut self, context: &ExportContext) -> Result<Option<&LineReason>, LedgerError> {
@@ -433,41 +449,62 @@ fn of_rejected(line: RejectedLine) -> LineReason {
     LineReason {
         line: line.line,
         item: line.item,
-        reason: Some(line.reason),
+        reason: Ok(line.reason),
         is_past: false,
     }
 }
 
-/// Why an item failed, in payrun's words and the gateway's.
+/// Why an item failed, in payrun's words and the gateway's; of one that others came after, how they
+/// stand.
 fn of_unsuccessful(context: &ExportContext, job: &JobRow, line: UnsuccessfulLine) -> LineReason {
-    let reason = (line.state == State::Failed).then(|| {
-        let said = match line.reason.as_str() {
-            "" => "it failed",
-            reason => reason,
-        };
-        match line.code.as_str() {
-            "" => said.to_owned(),
-            code => {
-                let meant = words(context, job, code);
-                // What is to be done is said once.
-                let meant = match meant.split_once("; ") {
-                    Some((meant, advice)) if said.contains(advice) => meant,
-                    Some(_) | None => meant.as_str(),
-                };
-                let code = if said.contains(code) {
-                    String::new()
-                } else {
-                    format!("{code}: ")
-                };
-                format!("{said} ({code}{meant})")
-            }
-        }
-    });
+    let stands = line.later.as_ref().map_or(line.state, |later| later.state);
+    let reason = if stands == State::Failed {
+        Ok(match &line.later {
+            Some(later) => failed_again(later),
+            None => why_failed(context, job, &line),
+        })
+    } else {
+        Err(stands)
+    };
     LineReason {
         line: line.line,
         item: line.item,
         reason,
-        is_past: line.filed_again_as.is_some(),
+        is_past: !stands.is_open() && !matches!(stands, State::Failed | State::NeedsReview),
+    }
+}
+
+fn failed_again(later: &LaterItem) -> String {
+    let (item, run) = (later.item, later.run);
+    let why = if later.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", later.reason)
+    };
+    format!("it was done again as item {item} of run {run}, which failed too{why}")
+}
+
+fn why_failed(context: &ExportContext, job: &JobRow, line: &UnsuccessfulLine) -> String {
+    let said = match line.reason.as_str() {
+        "" => "it failed",
+        reason => reason,
+    };
+    match line.code.as_str() {
+        "" => said.to_owned(),
+        code => {
+            let meant = words(context, job, code);
+            // What is to be done is said once.
+            let meant = match meant.split_once("; ") {
+                Some((meant, advice)) if said.contains(advice) => meant,
+                Some(_) | None => meant.as_str(),
+            };
+            let code = if said.contains(code) {
+                String::new()
+            } else {
+                format!("{code}: ")
+            };
+            format!("{said} ({code}{meant})")
+        }
     }
 }
 

@@ -76,7 +76,10 @@ impl Gauges {
         };
         Self {
             items: gauge("items", "Items by state"),
-            minor: gauge("money_minor", "Money in minor units, by state and currency"),
+            minor: gauge(
+                "money_minor",
+                "Money in minor units, by state and currency, without rejected and skipped rows",
+            ),
             unknown: gauge(
                 "unknown_items",
                 "Items that are unknown, for longer than so many seconds",
@@ -110,9 +113,9 @@ impl Gauges {
             let state = ("state", total.state.as_str().to_owned());
             let items = i64::try_from(total.items).unwrap_or(i64::MAX);
             self.items.get_or_create(&vec![state.clone()]).inc_by(items);
-            if let Some(currency) = total.currency {
+            if let Some((currency, minor)) = total.money() {
                 let labels = vec![state, ("currency", currency.code().to_owned())];
-                self.minor.get_or_create(&labels).set(total.minor);
+                self.minor.get_or_create(&labels).set(minor);
             }
         }
         let ages = engine.ledger.unknown_ages(now).await?;

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::Service;
 use crate::config::Config;
 use crate::config::calendars::{self, CalendarFiles, Calendars};
+use crate::domain::time::Timestamp;
 use crate::engine::operator::{REPLACED, has_workflow};
 use crate::job_kinds::JobKinds;
 use crate::ledger::{LedgerError, decide_about};
@@ -73,7 +74,22 @@ struct ReadFile {
     seen: FileStamp,
     /// Its last valid version.
     workflow: Option<Arc<Workflow>>,
+    /// When that was saved.
+    valid_since: Option<Timestamp>,
     mistakes: Option<String>,
+}
+
+/// A workflow file with mistakes, in place of which its last valid version is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewerFile {
+    /// The file.
+    pub path: PathBuf,
+    /// When it was saved.
+    pub saved_at: Option<Timestamp>,
+    /// What is wrong with it.
+    pub mistakes: String,
+    /// When the version was saved that is in force.
+    pub in_force_since: Option<Timestamp>,
 }
 
 /// A workflow that no file has any more.
@@ -119,6 +135,20 @@ impl Workflows {
     /// One of them.
     pub fn named(&self, name: &str) -> Option<Arc<Workflow>> {
         self.known().valid.get(name).cloned()
+    }
+
+    /// What was saved of a workflow since and has mistakes, so that its last valid version is in
+    /// force; none where the file is the one that is in force.
+    pub fn newer_with_mistakes(&self, name: &str) -> Option<NewerFile> {
+        let known = self.known();
+        let of_name = |file: &ReadFile| file.workflow.as_ref().is_some_and(|one| one.name == name);
+        let (path, file) = known.files.iter().find(|(_, file)| of_name(file))?;
+        Some(NewerFile {
+            path: path.clone(),
+            saved_at: saved_at(&file.seen),
+            mistakes: file.mistakes.clone()?,
+            in_force_since: file.valid_since,
+        })
     }
 
     /// What is not taken up, by file or folder, and why.
@@ -276,7 +306,7 @@ impl Workflows {
             if known.files.get(path).is_some_and(|file| file.seen == seen) {
                 continue;
             }
-            let before = known.files.remove(path).and_then(|file| file.workflow);
+            let before = known.files.remove(path);
             let file = self.read(path, seen, before, &known.calendars);
             known.files.insert(path.clone(), file);
             changed = true;
@@ -348,7 +378,7 @@ impl Workflows {
         &self,
         path: &Path,
         seen: FileStamp,
-        before: Option<Arc<Workflow>>,
+        before: Option<ReadFile>,
         calendars: &Calendars,
     ) -> ReadFile {
         match contained(path, || {
@@ -357,12 +387,16 @@ impl Workflows {
             Ok(workflow) => {
                 tracing::info!(workflow.name = workflow.name, file = %path.display(), "a workflow is taken up");
                 ReadFile {
+                    valid_since: saved_at(&seen),
                     seen,
                     workflow: Some(Arc::new(workflow)),
                     mistakes: None,
                 }
             }
             Err(mistakes) => {
+                let (before, valid_since) = before
+                    .map(|file| (file.workflow, file.valid_since))
+                    .unwrap_or_default();
                 let now = if before.is_some() {
                     "its last valid version stays in force"
                 } else {
@@ -372,6 +406,7 @@ impl Workflows {
                 ReadFile {
                     seen,
                     workflow: before,
+                    valid_since,
                     mistakes: Some(mistakes),
                 }
             }
@@ -589,6 +624,12 @@ fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T, Diagnostics>) -> R
 
 /// By what a change is noticed: when it was changed, and its length.
 type FileStamp = Option<(SystemTime, u64)>;
+
+fn saved_at(stamp: &FileStamp) -> Option<Timestamp> {
+    let since = stamp.as_ref()?.0.duration_since(SystemTime::UNIX_EPOCH);
+    let millis = i64::try_from(since.ok()?.as_millis()).ok()?;
+    Some(Timestamp::from_millis(millis))
+}
 
 fn stamp(path: &Path) -> FileStamp {
     let data = std::fs::metadata(path).ok()?;

@@ -510,3 +510,17 @@ fn whoever_approves_sees_what_fails_repeats_and_differs() {
 fn whoever_approves_on_a_server_sees_the_same() {
     story(true);
 }
+
+#[test]
+fn a_batch_is_not_compared_with_a_run_that_had_no_items() {
+    let project = RefundProject::new(false);
+    project.plan(&[("R-1", 0, "1.00", "HKD", "came late")]);
+    project.app.write(
+        "data/refunds.csv",
+        "refund,order,amount,currency,why\nR-2,0,nothing,HKD,slipped\n",
+    );
+    let empty = project.app.payrun_as(&project.ann, &["run", REFUNDS]);
+    assert!(empty.stdout.contains("1 rejected") || empty.stderr.contains("1 rejected"));
+    project.plan(&[("R-3", 1, "1.00", "HKD", "broken")]);
+    assert_eq!(project.shown("4")["differences"]["run"], 2);
+}

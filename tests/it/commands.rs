@@ -280,6 +280,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
             "encoding": "utf-8",
             "format": "csv",
             "header_line": 1,
+            "hidden_sheets": [],
             "other_sheets": [],
             "sample": null,
             "separator": "comma",
@@ -288,7 +289,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
           "refusals": [
             {
               "duplicate_of": null,
-              "key": "",
+              "key": "C-0006/2026-03",
               "line": 7,
               "reason": "amount: \"thirty\" is not a number (write it like 12.50)",
               "state": "rejected"
@@ -341,7 +342,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     ITEM  LINE  KEY                        STATE     REASON
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
        4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 20…
-       5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
+       5     7  C-0006/2026-03             rejected  amount: "thirty" is not a number (write it like 12.50)
     all of them: payrun items --run 1 --state failed,needs_review,rejected; one: payrun show --item ITEM
     "#);
     insta::assert_snapshot!(timeless(&app.payrun(&["show"]).exits(0).stdout), @r#"
@@ -350,6 +351,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     succeeded      2  106.00 HKD
     failed         2  166.50 HKD
     rejected       1
+    planned with version fe7157f44b52 of the workflow, which is how the SHA-256 of its file begins
 
     ANSWER    CODE                TIMES
     absent                            3
@@ -360,7 +362,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     ITEM  LINE  KEY                        STATE     REASON
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
        4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 20…
-       5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
+       5     7  C-0006/2026-03             rejected  amount: "thirty" is not a number (write it like 12.50)
     all of them: payrun items --run 1 --state failed,needs_review,rejected; one: payrun show --item ITEM
     "#);
 }
@@ -376,7 +378,7 @@ fn items_come_as_csv_and_as_json_lines() {
     2,1,deduct,3,C-0002/2026-03,73akvekhd5zdzwhdtn9vbmqeq9-1,succeeded,68.00,HKD,4200267670135141208133368592,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
     3,1,deduct,5,C-0004-poor/2026-03,2xpnf3cg6826nk4xhxhxhmxbkb-1,failed,38.00,HKD,,,declined: NOT_ENOUGH,"{""state"":""NOTPAY"",""trade_type"":""AUTH""}"
     4,1,deduct,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)","{""contract_is"":""ended""}"
-    5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
+    5,1,deduct,7,C-0006/2026-03,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
     "#);
     let succeeded = app
         .payrun(&[
@@ -455,7 +457,8 @@ fn runs_as_json_tell_states_and_money() {
         "run": 1,
         "skipped_of": [],
         "state": "finished",
-        "workflow": "deductions"
+        "workflow": "deductions",
+        "workflow_version": "fe7157f44b52"
       }
     ]
     "#);

@@ -436,6 +436,80 @@ fn a_searchable_column_that_is_not_there_or_stands_twice_is_refused_at_its_place
         .says(expect!["searchable belongs to file"]);
 }
 
+/// A project whose rows have order numbers and customers' numbers, of which the last three are not
+/// taken: one is no amount, and two contradict each other.
+fn with_rejected_rows(server: bool) -> App {
+    let app = app_with(
+        server,
+        "contract_id,plan,amount,currency,active,number,customer_no\n\
+         C-0001,basic,38.00,HKD,yes,N-1,CUST-0001\n\
+         C-0002,basic,thirty,HKD,yes,N-2,CUST-0002\n\
+         C-0003,basic,38.00,HKD,yes,N-3,CUST-0003\n\
+         C-0003,basic,39.00,HKD,yes,N-4,CUST-0004\n"
+            .to_owned(),
+    );
+    app.edit(
+        WORKFLOW,
+        "      where: item.active == \"yes\"\n",
+        "      where: item.active == \"yes\"\n      searchable: [customer_no]\n    order_number: \"{{ item.number }}\"\n",
+    );
+    app.edit(
+        WORKFLOW,
+        "      merchant_category_code: \"4900\"\n",
+        "      merchant_category_code: \"4900\"\n      attach: \"{{ item.customer_no }}\"\n",
+    );
+    app
+}
+
+#[test]
+fn a_rejected_row_is_found_by_all_it_has_and_says_why_and_where_it_stands() {
+    on_both(|server| {
+        let app = with_rejected_rows(server);
+        app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
+        let number = "order number that the row gives";
+        for (text, key, way) in [
+            ("C-0002/2026-03", "C-0002/2026-03", "key"),
+            ("N-2", "C-0002/2026-03", number),
+            ("n-2", "C-0002/2026-03", number),
+            (
+                "cust-0002",
+                "C-0002/2026-03",
+                "reference column customer_no",
+            ),
+            ("N-3", "C-0003/2026-03", number),
+            ("N-4", "C-0003/2026-03", number),
+            (
+                "CUST-0004",
+                "C-0003/2026-03",
+                "reference column customer_no",
+            ),
+        ] {
+            let found = found(&app, &[text]);
+            assert_eq!(ways(&found), by(key, &[way]), "{text}");
+            let item = &found["items"][0];
+            assert_eq!(
+                (&item["state"], &item["file"]),
+                (
+                    &json!("rejected"),
+                    &json!("workflows/../data/contracts.csv")
+                ),
+                "{found}"
+            );
+        }
+        app.payrun(&["find", "N-2"])
+            .exits(0)
+            .says(expect!["rejected, never sent, planned "])
+            .says(expect!["row           line 3 of "])
+            .says(expect!["order number  N-2"])
+            .says(expect!["is not a number"]);
+        app.payrun(&["items", "1", "-o", "items.csv"]).exits(0);
+        let csv = std::fs::read_to_string(app.path("items.csv")).unwrap();
+        for number in ["N-1", "N-2", "N-3", "N-4"] {
+            assert!(csv.contains(&format!(",{number},")), "{number}: {csv}");
+        }
+    });
+}
+
 #[test]
 fn a_plan_that_was_given_up_leaves_no_reference() {
     let app = with_references(false, "[customer_no]");

@@ -317,6 +317,19 @@ fn what_an_item_took_is_given_back_once_by_the_workflow_that_refund_writes() {
     app.payrun(&refund)
         .exits(2)
         .says(expect!["item 1 was given back by item"]);
+    let shown = app.payrun(&["show", "--item", "1"]).exits(0).stdout;
+    assert!(
+        shown.contains("what belongs to it") && shown.contains("gives back of it"),
+        "{shown}"
+    );
+    let shown = app.payrun(&["show", "--item", "1", "--json"]).exits(0);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let related = &shown["related"][0];
+    assert_eq!(
+        (&related["relation"], &related["run"], &related["state"]),
+        (&json!("refund"), &json!(3), &json!("succeeded")),
+        "{shown}"
+    );
     let of_the_refund = ["refund", "refund-of-item-1-2", "--reason", "a test"];
     app.payrun(&of_the_refund)
         .exits(2)

@@ -1128,6 +1128,32 @@ fn people_hear_by_mail_of_a_file_that_is_refused_and_of_a_run_that_failed() {
 }
 
 #[test]
+fn a_run_of_a_file_that_was_saved_with_mistakes_says_which_version_it_uses_and_what_is_wrong() {
+    let app = App::with_contracts(&contracts("C", 2));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let first = begin(&service, &token, "k-1", &lately());
+    assert_eq!(first.status, 201, "{}", first.body);
+    assert_eq!(first.body["newer_file"], Value::Null);
+    let version = first.body["workflow_version"].clone();
+    app.edit(WORKFLOW, "uses: deduct", "uses: deduce");
+    let second = begin(&service, &token, "k-2", &lately());
+    assert_eq!(second.status, 201, "{}", second.body);
+    assert_eq!(second.body["workflow_version"], version);
+    let newer = &second.body["newer_file"];
+    assert!(
+        newer["file"].as_str().unwrap().ends_with("deductions.yaml")
+            && newer["mistakes"].as_str().unwrap().contains("deduce"),
+        "{newer}"
+    );
+    let at = |name: &str| newer[name].as_str().unwrap().to_owned();
+    assert!(at("in_force_since") <= at("saved_at"), "{newer}");
+    let run = service.get(&token, "/api/v1/runs/2");
+    assert_eq!(run.body["workflow_version"], version, "{}", run.body);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
 fn a_run_uses_the_workflow_as_it_was_saved_a_moment_before_and_names_its_version() {
     let app = App::with_contracts(&contracts("C", 2));
     let service = Service::of(&app);

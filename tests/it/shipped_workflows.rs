@@ -174,6 +174,34 @@ fn what_customs_filing_fails_customs_redeclare_declares_again() {
         (customs.modified, customs.filed["SHENZHEN"]["SUCCESS"]),
         (1, 2)
     );
+    // What was declared again waits for nobody any more.
+    let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "none.csv"]);
+    assert!(
+        code == Some(2) && told.contains("no row of this run failed"),
+        "{told}"
+    );
+    let failed = &rig.items_of("declare")[1]["item"];
+    let again = &rig.items_of("redeclare")[0]["item"];
+    let (_, shown) = rig.payrun(&["show", "--item", &failed.to_string()]);
+    assert_said(&shown, expect!["came after it, and replaces it"]);
+    let (_, shown) = rig.payrun(&["show", "--item", &again.to_string()]);
+    assert_said(&shown, expect!["was before it, and is replaced by it"]);
+    let (code, told) = rig.payrun(&["items", "-o", "all.json"]);
+    assert_eq!(code, Some(0), "{told}");
+    let listed = std::fs::read_to_string(rig.folder.path().join("all.json")).unwrap();
+    let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    let of = |id: &Value| listed.iter().find(|one| one["item"] == *id).unwrap();
+    assert_eq!(&of(again)["replaces"], failed, "{listed:#?}");
+    assert_eq!(&of(failed)["replaced_by"], again, "{listed:#?}");
+    // Both are found by the number of the payment, and the one that failed by the gateway's number.
+    let theirs = of(failed)["transaction_id"].as_str().unwrap();
+    let (_, found) = rig.payrun(&["find", theirs, "--json"]);
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let found = found["items"].as_array().unwrap();
+    let ids: Vec<&Value> = found.iter().map(|item| &item["item"]).collect();
+    assert!(ids.contains(&failed) && ids.contains(&again), "{found:#?}");
+    let (_, found) = rig.payrun(&["find", theirs]);
+    assert_eq!(found.matches("gateway's no.").count(), 2, "{found}");
 }
 
 #[test]
@@ -204,6 +232,35 @@ fn the_rows_that_customs_refused_come_back_and_are_filed_again_once_they_are_men
         code == Some(2) && told.contains("no row of this run failed"),
         "{told}"
     );
+    // Had it failed again, it would wait to be mended, and say so.
+    let last = rig
+        .items()
+        .into_iter()
+        .filter_map(|item| item["item"].as_i64())
+        .max()
+        .unwrap();
+    let set = |state: &str| {
+        rig.change(&format!(
+            "update items set state = '{state}' where id = {last}"
+        ))
+    };
+    set("failed");
+    let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "again.csv"]);
+    assert_eq!(code, Some(0), "{told}");
+    let back = std::fs::read_to_string(rig.folder.path().join("again.csv")).unwrap();
+    assert!(
+        back.lines().count() == 2 && back.contains("S-2-fail"),
+        "{back}"
+    );
+    assert_said(&back, expect!["of run 2, which failed too"]);
+    // While it is not known what becomes of it, nobody may give it again.
+    set("unknown");
+    let (code, told) = rig.payrun(&["rows", "1", "--failed", "-o", "none.csv"]);
+    assert!(
+        code == Some(2) && told.contains("1 row is unknown and left out"),
+        "{told}"
+    );
+    set("succeeded");
     // What was accepted is modified by a file of its own; the same change twice is one.
     let modified = rows[0]
         .replace("18.00,2.00", "16.00,4.00")

@@ -200,12 +200,15 @@ fn rows(sums: &[StateSum]) -> Vec<DailyRow> {
                 sums: Vec::new(),
             });
         row.items += sum.items;
-        row.sums.extend(sum.currency.map(|currency| {
-            format!(
-                "{} {currency}",
-                thousands(&decimal_text(i128::from(sum.minor), currency))
-            )
-        }));
+        // What was never to be sent is in no sum.
+        let is_taken = !State::NOT_TAKEN.contains(&sum.state);
+        row.sums
+            .extend(sum.currency.filter(|_| is_taken).map(|currency| {
+                format!(
+                    "{} {currency}",
+                    thousands(&decimal_text(i128::from(sum.minor), currency))
+                )
+            }));
     }
     rows.into_values().collect()
 }

@@ -161,7 +161,8 @@ fn row(
         "gateway": job.map(|job| &job.lane),
         "line": item.line,
         "key": item.key,
-        "order_no": item.order_no,
+        // The number that a rejected row gives may be that of another item, and nothing went out under it.
+        "order_no": item.order_no.as_ref().filter(|_| item.key_hash.is_some()),
         "state": item.state.as_str(),
         "currency": item.amount.map_or("", |amount| amount.currency().code()),
         "minor": item.amount.map(Amount::minor),

@@ -88,7 +88,7 @@ pub const PLACES: [&str; 8] = [
     "order numbers of every generation",
     "the gateways' numbers of payments, refunds and declarations, and those of the customs",
     "contracts",
-    "columns that a workflow declares searchable",
+    "columns that a workflow declares searchable, and order numbers of rejected rows",
     "lines of statements",
     "notifications",
 ];

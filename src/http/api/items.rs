@@ -11,7 +11,7 @@ use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
 use crate::ledger::ItemFilter;
-use crate::view::{AttemptView, EventView, ItemView};
+use crate::view::{AttemptView, EventView, ItemSurroundings, ItemView};
 
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -49,6 +49,8 @@ pub(super) struct ItemHistory {
     attempts: Vec<AttemptView>,
     /// Its moves, oldest first.
     events: Vec<EventView>,
+    #[serde(flatten)]
+    surroundings: ItemSurroundings,
 }
 
 /// Items, oldest first
@@ -104,7 +106,10 @@ pub(super) async fn show(
         .item(id)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("there is no item {id}")))?;
+    let jobs = ledger.jobs(item.run_id).await?;
+    let job = jobs.iter().find(|job| job.id == item.job_id);
     Ok(Json(ItemHistory {
+        surroundings: ItemSurroundings::read(ledger, &item, job).await?,
         item: ItemView::of(&item)?,
         attempts: ledger
             .attempts(id)

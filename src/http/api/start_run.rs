@@ -25,7 +25,7 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::JsonBody;
 use crate::ledger::{IdempotencyCheck, LedgerError};
 use crate::view::RunView;
-use crate::workflow::{Workflow, version_of};
+use crate::workflow::Workflow;
 
 /// For which days a run may be, seen from today.
 const DAYS_BACK: i64 = 62;
@@ -65,8 +65,36 @@ pub(super) struct StartedRunView {
     run: Option<RunView>,
     /// The workflow that it was planned with: how the SHA-256 of its file begins.
     workflow_version: Option<String>,
+    /// What was saved since and is not in force: its file has mistakes. None where the newest file is
+    /// the one that the run was planned with.
+    newer_file: Option<NewerFileView>,
     /// Whether this very request was made before.
     repeated: bool,
+}
+
+/// A workflow file with mistakes, in place of which its last valid version is in force.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct NewerFileView {
+    /// The file.
+    file: String,
+    /// When it was saved.
+    saved_at: Option<String>,
+    /// What is wrong with it.
+    mistakes: String,
+    /// When the version was saved that is in force.
+    in_force_since: Option<String>,
+}
+
+impl NewerFileView {
+    fn of(app: &App, workflow: &str) -> Option<Self> {
+        let newer = app.service.workflows.newer_with_mistakes(workflow)?;
+        Some(Self {
+            file: newer.path.display().to_string(),
+            saved_at: newer.saved_at.map(|at| at.to_string()),
+            mistakes: newer.mistakes,
+            in_force_since: newer.in_force_since.map(|at| at.to_string()),
+        })
+    }
 }
 
 /// Begins a run of a workflow
@@ -97,10 +125,11 @@ pub(super) async fn create(
     }
     let occurrence = format!("api {}/{key}", caller.name);
     if let Some(run) = begun(&app, &wanted.workflow, &occurrence).await? {
-        let workflow_version = version_of_run(&app, &run).await?;
+        let workflow_version = run.workflow_version.clone();
         return Ok((
             StatusCode::OK,
             Json(StartedRunView {
+                newer_file: None,
                 run: Some(run),
                 workflow_version,
                 repeated: true,
@@ -118,6 +147,7 @@ pub(super) async fn create(
     let place = app.engine().places.ask().await.ok_or_else(full)?;
     let request = request(&app, &wanted, &occurrence, caller.actor()?).await?;
     let version = request.workflow.version();
+    let newer_file = NewerFileView::of(&app, &wanted.workflow);
     // The key is used up by what is begun, not by what was refused.
     let asked = ledger
         .ask_once(&caller.name, &key, fingerprint, app.engine().clock.now())
@@ -147,6 +177,7 @@ pub(super) async fn create(
                 Json(StartedRunView {
                     run: None,
                     workflow_version: Some(version),
+                    newer_file,
                     repeated: asked == IdempotencyCheck::Again,
                 }),
             ));
@@ -168,24 +199,16 @@ pub(super) async fn create(
         Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
     }
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
-    let workflow_version = match &run {
-        Some(run) => version_of_run(&app, run).await?,
-        None => None,
-    };
+    let workflow_version = run.as_ref().and_then(|run| run.workflow_version.clone());
     Ok((
         StatusCode::CREATED,
         Json(StartedRunView {
             run,
             workflow_version,
+            newer_file,
             repeated: asked == IdempotencyCheck::Again,
         }),
     ))
-}
-
-/// The version of the workflow that a run was planned with.
-async fn version_of_run(app: &App, run: &RunView) -> Result<Option<String>, ApiError> {
-    let source = app.engine().ledger.workflow_of_run(run.run).await?;
-    Ok(source.map(|source| version_of(&source)))
 }
 
 /// Reads what was saved since the folder was last looked at.

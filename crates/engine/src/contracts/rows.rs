@@ -62,11 +62,8 @@ impl ContractRows {
         }
         let (line, contract, due) = self.left.pop_front()?;
         if due.lapsed {
-            return Some(Err(RowReadError::Refused(lapsed(
-                line,
-                &contract.contract,
-                &due,
-            ))));
+            let lapsed = lapsed(line, &contract.contract, &due);
+            return Some(Err(RowReadError::Refused(Box::new(lapsed))));
         }
         *row = FileRow::of(line, &cells(&contract, &due).each_ref().map(String::as_str));
         Some(Ok(()))
@@ -177,16 +174,10 @@ pub(super) fn refusal(
     amount: Amount,
     reason: String,
 ) -> RejectedRow {
-    let key = format!("{contract}/{}", period.name);
     RejectedRow {
-        line,
-        key,
+        key: format!("{contract}/{}", period.name),
         state,
-        reason,
-        duplicate_of: None,
-        alarming: false,
         amount: Some(amount),
-        was_planned: false,
-        is_changed: false,
+        ..RejectedRow::of_line(line, reason)
     }
 }

@@ -11,10 +11,10 @@ use crate::references::ReferenceKey;
 use crate::vault::{StoredInputError, Vault, VaultError, open_input, open_stored};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use payrun_domain::text::searchable;
-use payrun_ledger::{ItemPart, ItemReference, NewItem, ReplacementCheck};
+use payrun_ledger::{ItemPart, ItemReference, NewItem, RejectedRow, ReplacementCheck};
 use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::Job;
-use payrun_project::workflow::render::{PersonalValues, RenderedItem};
+use payrun_project::workflow::render::{PersonalValues, RenderedItem, RowNames};
 
 /// The longest order number of the user's own behind which a generation may come to stand: 32 less
 /// a dash and up to four digits.
@@ -89,6 +89,16 @@ impl ItemBuilder {
     /// The fingerprint of the key of a row that was refused; none for kinds that may be done again.
     pub(crate) fn refused_key(&self, key: &str) -> Option<KeyHash> {
         self.run.is_none().then(|| self.key_of(key, 1))
+    }
+
+    /// A row that makes no item, with what can be told of it.
+    pub(crate) fn rejected(&self, line: u64, reason: String, names: RowNames) -> RejectedRow {
+        RejectedRow {
+            key: names.key.unwrap_or_default(),
+            order_number: names.order_number,
+            references: self.references(&names.references).unwrap_or_default(),
+            ..RejectedRow::of_line(line, reason)
+        }
     }
 
     /// What seals personal data.

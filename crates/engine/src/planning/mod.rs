@@ -94,8 +94,10 @@ pub struct PlannedJob {
     sums: BTreeMap<&'static str, i128>,
     /// What the job's condition leaves out, and what was taken off around names.
     pub noted: RowNotices,
-    /// Rows whose key was planned before.
+    /// Rows that were skipped.
     pub skipped: u64,
+    /// Of those, rows whose key an earlier run has.
+    pub planned_before: u64,
     /// Of those, rows that say something else than what was planned, such as another buyer, and are
     /// not filed.
     pub changed: u64,
@@ -732,8 +734,8 @@ impl ContractColumn {
         for (item, name) in std::mem::take(&mut chunk.items).into_iter().zip(names) {
             match name.as_ref().and_then(|name| Some((name, stopped.get(name)?))) {
                 None => kept.push(item),
-                Some((name, why)) => chunk.refusals.push(rejected(
-                    item.line,
+                Some((name, why)) => chunk.refusals.push(RejectedRow::of_item(
+                    &item,
                     format!("the contract {name} {why}; nothing is charged against it until it is active again"),
                 )),
             }
@@ -825,7 +827,10 @@ async fn write(
             );
         }
         match refusal.state {
-            State::Skipped => planned.skipped += 1,
+            State::Skipped => {
+                planned.skipped += 1;
+                planned.planned_before += u64::from(refusal.duplicate_of.is_some());
+            }
             State::Rejected
             | State::AwaitingApproval
             | State::Planned
@@ -929,10 +934,11 @@ impl PlanReader<'_> {
                     });
                 }
                 Err(RowReadError::Row(error)) => {
-                    chunk.refusals.push(rejected(error.line, error.reason))
+                    let rejected = RejectedRow::of_line(error.line, error.reason);
+                    chunk.refusals.push(rejected)
                 }
                 Err(RowReadError::Ledger(error)) => return Err(error.into()),
-                Err(RowReadError::Refused(refusal)) => chunk.refusals.push(refusal),
+                Err(RowReadError::Refused(refusal)) => chunk.refusals.push(*refusal),
             }
             in_chunk += 1;
             if in_chunk >= CHUNK && rows.is_between() {
@@ -1030,32 +1036,26 @@ impl PlanReader<'_> {
 impl RowChunk {
     fn add(&mut self, scope: &ItemBuilder, row: &FileRow, renderer: &Renderer<'_>) {
         match renderer.row(row) {
-            Ok(rendered) => rendered
-                .into_iter()
-                .for_each(|one| match scope.item(row.line, one) {
-                    Ok(item) => self.items.push(item),
-                    Err(reason) => self.refusals.push(rejected(row.line, reason)),
-                }),
+            Ok(rendered) => {
+                for one in rendered {
+                    match scope.item(row.line, one) {
+                        Ok(item) => self.items.push(item),
+                        Err(reason) => self.refusals.push(scope.rejected(
+                            row.line,
+                            reason,
+                            renderer.names_of(row),
+                        )),
+                    }
+                }
+            }
             Err(reasons) => {
-                self.refusals.push(rejected(row.line, reasons.join("; ")));
-                let key = renderer.key_of(row).and_then(|key| scope.refused_key(&key));
+                let names = renderer.names_of(row);
+                let key = names.key.as_deref().and_then(|key| scope.refused_key(key));
                 self.refused_keys.extend(key.map(|key| (key, row.line)));
+                let rejected = scope.rejected(row.line, reasons.join("; "), names);
+                self.refusals.push(rejected);
             }
         }
-    }
-}
-
-fn rejected(line: u64, reason: String) -> RejectedRow {
-    RejectedRow {
-        line,
-        key: String::new(),
-        state: State::Rejected,
-        reason,
-        duplicate_of: None,
-        alarming: false,
-        was_planned: false,
-        is_changed: false,
-        amount: None,
     }
 }
 

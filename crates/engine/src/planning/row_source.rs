@@ -46,7 +46,7 @@ pub(crate) enum RowReadError {
     /// The ledger.
     Ledger(LedgerError),
     /// It can be read, and makes no item.
-    Refused(RejectedRow),
+    Refused(Box<RejectedRow>),
 }
 
 impl From<LedgerError> for RowReadError {
@@ -333,9 +333,12 @@ impl UsedColumns {
             .flat_map(columns)
             .chain(condition.map(str::to_owned))
             .collect();
+        // Of what is found by a hash alone the hash is all that is kept.
+        let hashed = job.items.searchable.iter().filter(|column| column.hashed);
         let secret: BTreeSet<String> = secret
             .into_iter()
             .flat_map(|(_, template)| columns(template))
+            .chain(hashed.map(|column| column.name.clone()))
             .collect();
         let used = open.union(&secret).cloned().collect();
         Self {

@@ -289,8 +289,8 @@ impl Ledger {
         self.reviewed(query).await?.iter().map(charge_row).collect()
     }
 
-    /// How a batch differs from the one that was planned before it for the same workflow and job;
-    /// none if there was none. `is_same`: whether the inputs of two items, each with its id, say the
+    /// How a batch differs from the one that was planned before it for the same workflow and job, and
+    /// had items; none if there was none. `is_same`: whether the inputs of two items, each with its id, say the
     /// same.
     ///
     /// # Errors
@@ -300,9 +300,7 @@ impl Ledger {
         approval: &ApprovalRow,
         is_same: impl Fn((i64, &str), (i64, &str)) -> Result<bool, LedgerError>,
     ) -> Result<Option<BatchDifferences>, LedgerError> {
-        let before = "select j.id, j.run_id from runs as r join jobs as j on j.run_id = r.id \
-                      where r.workflow = $1 and r.id < $3 and j.name = $2 and j.last_item >= j.first_item \
-                      order by r.id desc limit 1";
+        let before = include_str!("batch_before.sql");
         let query = sqlx::query(before)
             .bind(&approval.workflow)
             .bind(&approval.job)

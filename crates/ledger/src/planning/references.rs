@@ -8,6 +8,8 @@ use crate::Ledger;
 use crate::error::LedgerError;
 use crate::items::item_rows::{hex, list};
 use crate::planning::planned_items::NewItem;
+use payrun_domain::ids::OrderNumber;
+use payrun_domain::text::searchable;
 
 /// By what an item is found. It prints no text.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +71,54 @@ pub(crate) async fn keep_references(
         .await;
     kept.map(|_| ())
         .map_err(|source| LedgerError::of("keeping what items are found by", source))
+}
+
+/// The name of the reference that is the order number of a row which was rejected.
+pub const ROW_ORDER_NUMBER: &str = "order number";
+
+/// By what a row is found that was rejected: what is kept of it, the order number that it gives, and
+/// its references.
+pub(crate) type RejectedNames<'a> = (i64, Option<&'a OrderNumber>, &'a [ItemReference]);
+
+/// A new row of `item_references`, as `planning/keep_rejected_names.sql` reads it.
+#[derive(Debug, Serialize)]
+struct RejectedName<'a> {
+    item_id: i64,
+    name: &'a str,
+    hashed: u8,
+    text: String,
+}
+
+/// Keeps by what rows are found that were rejected.
+pub(crate) async fn keep_names(
+    connection: &mut AnyConnection,
+    rows: &[RejectedNames<'_>],
+) -> Result<(), LedgerError> {
+    let mut names = Vec::new();
+    for (item_id, number, references) in rows {
+        let item_id = *item_id;
+        names.extend(number.map(|number| RejectedName {
+            item_id,
+            name: ROW_ORDER_NUMBER,
+            hashed: 0,
+            text: searchable(number.as_str()),
+        }));
+        names.extend(references.iter().map(|reference| RejectedName {
+            item_id,
+            name: &reference.column,
+            hashed: u8::from(reference.hashed),
+            text: reference.text.clone(),
+        }));
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("keep_rejected_names.sql"))
+        .bind(list(&names))
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping what rejected rows are found by", source))
 }
 
 impl Ledger {

@@ -1,6 +1,8 @@
 //! Rows that make no item: they are kept, with the reason, and without a key, so that the right row
 //! may have it.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -11,6 +13,7 @@ use crate::items::item_rows::{amount_of, hex, list};
 use crate::planning::existing_key::ExistingKey;
 use crate::planning::plan::PlanWriter;
 use crate::planning::planned_items::NewItem;
+use crate::planning::references::{ItemReference, keep_names};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
@@ -37,6 +40,47 @@ pub struct RejectedRow {
     /// Whether it is skipped though it says something else than the item that has its key, such as
     /// another buyer.
     pub is_changed: bool,
+    /// The order number that it gives, where it gives one. Nothing is ever sent under it.
+    pub order_number: Option<OrderNumber>,
+    /// By what else it is found.
+    pub references: Vec<ItemReference>,
+}
+
+impl RejectedRow {
+    /// A row that is rejected for its content.
+    pub const fn of_line(line: u64, reason: String) -> Self {
+        Self {
+            line,
+            key: String::new(),
+            state: State::Rejected,
+            reason,
+            duplicate_of: None,
+            alarming: false,
+            amount: None,
+            was_planned: false,
+            is_changed: false,
+            order_number: None,
+            references: Vec::new(),
+        }
+    }
+
+    /// A row that would have made this item.
+    pub fn of_item(item: &NewItem, reason: String) -> Self {
+        Self {
+            key: item.key.clone(),
+            amount: item.amount,
+            order_number: item.custom_order_no.clone(),
+            references: item.references.clone(),
+            ..Self::of_line(item.line, reason)
+        }
+    }
+
+    /// Whether there is anything but its key by which it is found. What is skipped has an item that
+    /// is found in its place.
+    fn has_names(&self) -> bool {
+        self.state == State::Rejected
+            && (self.order_number.is_some() || !self.references.is_empty())
+    }
 }
 
 impl PlanWriter {
@@ -65,6 +109,7 @@ impl PlanWriter {
                     "job_id": job_id,
                     "line": refusal.line,
                     "key": refusal.key,
+                    "order_no": refusal.order_number,
                     "state": refusal.state.as_str(),
                     "reason": refusal.reason,
                     "duplicate_of": refusal.duplicate_of,
@@ -73,12 +118,34 @@ impl PlanWriter {
                 })
             })
             .collect();
-        sqlx::query(include_str!("keep_refused_rows.sql"))
+        let failed = |source| LedgerError::of("keeping refused rows", source);
+        let kept = sqlx::query(include_str!("keep_refused_rows.sql"))
             .bind(list(&rows))
-            .execute(self.connection().await?)
+            .fetch_all(self.connection().await?)
             .await
-            .map_err(|source| LedgerError::of("keeping refused rows", source))?;
-        Ok(())
+            .map_err(failed)?;
+        let named: Vec<&RejectedRow> = refusals.iter().filter(|one| one.has_names()).collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        // A line may have several rows: those with the same key have the same names.
+        let mut ids: HashMap<(u64, String), Vec<i64>> = HashMap::with_capacity(kept.len());
+        for row in &kept {
+            let id: i64 = row.try_get("id").map_err(failed)?;
+            let line: i64 = row.try_get("line").map_err(failed)?;
+            let line = stored_values::unsigned(line, ("items", &id, "line"))?;
+            let key = row.try_get("key").map_err(failed)?;
+            ids.entry((line, key)).or_default().push(id);
+        }
+        let mut names = Vec::new();
+        for refusal in named {
+            let same = ids.get_mut(&(refusal.line, refusal.key.clone()));
+            let Some(id) = same.and_then(Vec::pop) else {
+                continue;
+            };
+            names.push((id, refusal.order_number.as_ref(), &refusal.references[..]));
+        }
+        keep_names(self.connection().await?, &names).await
     }
 
     /// Takes note of rows that cannot be read but for their keys. A row of the job with such a key
@@ -110,11 +177,11 @@ impl PlanWriter {
             .fetch_all(self.connection().await?)
             .await
             .map_err(failed)?;
-        self.refusals_of_planned(job_id, &rejected, reason)
+        self.refusals_of_planned(job_id, &rejected, reason).await
     }
 
     /// Rows of items that were planned and are rejected now, as refusals; the totals follow them.
-    pub(super) fn refusals_of_planned(
+    pub(super) async fn refusals_of_planned(
         &mut self,
         job_id: i64,
         rows: &[AnyRow],
@@ -122,26 +189,33 @@ impl PlanWriter {
     ) -> Result<Vec<RejectedRow>, LedgerError> {
         let failed = |source| LedgerError::of("refusing rows that were planned", source);
         let mut refusals = Vec::with_capacity(rows.len());
+        let mut numbers: Vec<(i64, OrderNumber)> = Vec::new();
         for row in rows {
             let id: i64 = row.try_get("id").map_err(failed)?;
             let amount = amount_of(row, id)?;
             self.total_changes.add(job_id, amount, State::Planned, -1);
             self.total_changes.add(job_id, amount, State::Rejected, 1);
+            let line = stored_values::unsigned(
+                row.try_get("line").map_err(failed)?,
+                ("items", &id, "line"),
+            )?;
+            let number: Option<&str> = row.try_get("order_no").map_err(failed)?;
+            let number = number.map(OrderNumber::parse).transpose();
+            let number = number.map_err(|_| LedgerError::corrupt("items", id, "order_no"))?;
+            numbers.extend(number.clone().map(|number| (id, number)));
             refusals.push(RejectedRow {
-                line: stored_values::unsigned(
-                    row.try_get("line").map_err(failed)?,
-                    ("items", &id, "line"),
-                )?,
                 key: row.try_get("key").map_err(failed)?,
-                state: State::Rejected,
-                reason: reason.to_owned(),
-                duplicate_of: None,
-                alarming: false,
                 amount,
                 was_planned: true,
-                is_changed: false,
+                order_number: number,
+                ..RejectedRow::of_line(line, reason.to_owned())
             });
         }
+        let names: Vec<_> = numbers
+            .iter()
+            .map(|(id, number)| (*id, Some(number), &[][..]))
+            .collect();
+        keep_names(self.connection().await?, &names).await?;
         Ok(refusals)
     }
 
@@ -162,7 +236,7 @@ impl PlanWriter {
             ..contradicts(&first, item.line)
         };
         let reject = "update items set state = 'rejected', reason = $2, next_at = null, key_hash = null, content_hash = null, \
-                        exclusive_key = null, order_no = null, custom_order_no = null, part_of = null, part = null, \
+                        exclusive_key = null, order_no = custom_order_no, custom_order_no = null, part_of = null, part = null, \
                         part_written = null, input = '{}' where id = $1";
         let rejected = sqlx::query(reject)
             .bind(holder.id)
@@ -171,6 +245,8 @@ impl PlanWriter {
             .await;
         rejected
             .map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
+        let number = refusal.order_number.as_ref();
+        keep_names(self.connection().await?, &[(holder.id, number, &[])]).await?;
         self.total_changes
             .add(holder.job_id, holder.amount, State::Planned, -1);
         self.total_changes
@@ -181,17 +257,7 @@ impl PlanWriter {
 
 /// A row that is refused; why, its caller says.
 pub(super) fn refusal_of(item: &NewItem) -> RejectedRow {
-    RejectedRow {
-        line: item.line,
-        key: item.key.clone(),
-        state: State::Rejected,
-        reason: String::new(),
-        duplicate_of: None,
-        alarming: false,
-        amount: item.amount,
-        was_planned: false,
-        is_changed: false,
-    }
+    RejectedRow::of_item(item, String::new())
 }
 
 /// Its key stands in another line of the file, with other content.

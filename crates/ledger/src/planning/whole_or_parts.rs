@@ -353,7 +353,7 @@ impl PlanWriter {
             .fetch_all(self.connection().await?)
             .await
             .map_err(failed)?;
-        self.refusals_of_planned(job_id, &rejected, reason)
+        self.refusals_of_planned(job_id, &rejected, reason).await
     }
 }
 

@@ -35,6 +35,10 @@ pub struct ExportedItem {
     pub code: Option<String>,
     /// The last reply or notification, with sensitive fields masked.
     pub evidence: Option<String>,
+    /// The last item before it that was for the same part of the same whole.
+    pub replaces: Option<i64>,
+    /// The last one after it.
+    pub replaced_by: Option<i64>,
 }
 
 /// What decides which columns a list of items has.
@@ -56,10 +60,13 @@ pub struct ItemFacts {
     pub input: String,
     /// Facts from the replies, a JSON object.
     pub result: Option<String>,
+    /// Whether other items are for the same part of the same whole.
+    pub has_related: bool,
 }
 
 /// The columns of [`ItemFacts`].
 const FACTS: &str = "i.id, i.job_id, i.state, i.input, i.result, j.kind, j.run_id, \
+    cast(coalesce((select 1 from items as x where x.part_of = i.part_of and x.part_of is not null and x.part = i.part and x.id <> i.id limit 1), 0) as bigint) as related, \
     (select r.timezone from runs as r where r.id = j.run_id) as timezone";
 
 impl Ledger {
@@ -155,6 +162,8 @@ fn exported_item(row: &AnyRow) -> Result<ExportedItem, LedgerError> {
         ended_at: moved_at.filter(|_| !item.state.is_open()),
         code: row.try_get("answer_code").map_err(failed)?,
         evidence: row.try_get("answer_evidence").map_err(failed)?,
+        replaces: row.try_get("replaces").map_err(failed)?,
+        replaced_by: row.try_get("replaced_by").map_err(failed)?,
         item,
     })
 }
@@ -174,6 +183,7 @@ fn item_facts(row: &AnyRow) -> Result<ItemFacts, LedgerError> {
         timezone: row.try_get("timezone").map_err(failed)?,
         input: row.try_get("input").map_err(failed)?,
         result: row.try_get("result").map_err(failed)?,
+        has_related: row.try_get::<i64, _>("related").map_err(failed)? != 0,
     })
 }
 
@@ -197,5 +207,9 @@ mod tests {
             "SEARCH a USING INDEX sqlite_autoindex_attempts_1 (item_id=?)",
         );
         place(&steps, "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)");
+        place(
+            &steps,
+            "SEARCH x USING COVERING INDEX items_part_of (part_of=? AND part=? AND rowid<?)",
+        );
     }
 }

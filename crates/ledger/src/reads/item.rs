@@ -30,7 +30,7 @@ pub struct ItemRow {
     pub key: String,
     /// The key's fingerprint; none for rows that made no item.
     pub key_hash: Option<KeyHash>,
-    /// What the gateway sees.
+    /// What the gateway sees; of a row that made no item the order number that it gives.
     pub order_no: Option<String>,
     /// The order number that the user gave.
     pub custom_order_no: Option<String>,

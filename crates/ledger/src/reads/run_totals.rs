@@ -27,6 +27,15 @@ pub struct Total {
     pub minor: i64,
 }
 
+impl Total {
+    /// Its money, where it is any: what was never taken is counted, and in no sum.
+    pub fn money(&self) -> Option<(Currency, i64)> {
+        let is_taken = !State::NOT_TAKEN.contains(&self.state);
+        let currency = self.currency.filter(|_| is_taken)?;
+        Some((currency, self.minor))
+    }
+}
+
 /// Items that failed or need review, and have keys that another run met again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EarlierProblems {

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::db::stored_values;
 use crate::error::LedgerError;
+use crate::items::item_rows::list;
 use crate::planning::replacement::filed_again_as;
 use payrun_domain::item::State;
 
@@ -27,10 +29,25 @@ pub struct UnsuccessfulLine {
     pub code: String,
     /// The item that files it again with other content.
     pub filed_again_as: Option<i64>,
+    /// The item that says what became of its row, where others came after it: one that files it
+    /// again, or declares the same again.
+    pub later: Option<LaterItem>,
+}
+
+/// An item that stands for an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaterItem {
+    /// Its id.
+    pub item: i64,
+    /// Its run.
+    pub run: i64,
+    /// Where it stands.
+    pub state: State,
+    /// Why, where the state alone does not say.
+    pub reason: String,
 }
 
 const LISTING: &str = "listing the failed rows of a job";
-const COUNTING: &str = "counting the open rows of a job";
 
 impl Ledger {
     /// The lines of a job's file whose items failed or have not ended, by line from behind a line and
@@ -49,27 +66,98 @@ impl Ledger {
             .bind(i64::try_from(after.0).unwrap_or(i64::MAX))
             .bind(after.1)
             .bind(i64::from(limit));
-        self.rows(LISTING, query).await?.iter().map(line).collect()
+        let rows = self.rows(LISTING, query).await?;
+        let mut lines: Vec<UnsuccessfulLine> = rows.iter().map(line).collect::<Result<_, _>>()?;
+        self.follow(&mut lines).await?;
+        Ok(lines)
     }
 
-    /// How many rows of a job have items that have not ended, by their state.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub async fn open_lines(&self, job_id: i64) -> Result<BTreeMap<State, u64>, LedgerError> {
-        let query = sqlx::query(include_str!("open_lines.sql")).bind(job_id);
-        let failed = |source| LedgerError::of(COUNTING, source);
-        let count = |row: &AnyRow| {
-            let word: &str = row.try_get(0).map_err(failed)?;
-            let rows = stored_values::count(row.try_get(1).map_err(failed)?, COUNTING)?;
-            Ok((state(word, job_id)?, rows))
-        };
-        self.rows(COUNTING, query)
-            .await?
+    /// Finds out what became of rows that failed and that other items stand for by now.
+    async fn follow(&self, lines: &mut [UnsuccessfulLine]) -> Result<(), LedgerError> {
+        let failed: Vec<i64> = lines
             .iter()
-            .map(count)
-            .collect()
+            .filter(|line| line.state == State::Failed)
+            .map(|line| line.item)
+            .collect();
+        let mut filed: Vec<FiledAgain> = lines
+            .iter()
+            .filter_map(|line| {
+                let later = line.filed_again_as?;
+                let earlier = line.item;
+                Some(FiledAgain { earlier, later })
+            })
+            .collect();
+        let mut asked = failed;
+        let mut later: BTreeMap<i64, Vec<LaterItem>> = BTreeMap::new();
+        // Each step follows what filed an item again that was filed again itself.
+        for _ in 0..STEPS {
+            if asked.is_empty() && filed.is_empty() {
+                break;
+            }
+            let query = sqlx::query(include_str!("later_items.sql"))
+                .bind(list(&asked))
+                .bind(list(&filed));
+            let (mut next, known) = (Vec::new(), self.rows(LISTING, query).await?);
+            for row in &known {
+                let (earlier, one, by) = later_item(row)?;
+                next.extend(by.map(|later| FiledAgain { earlier, later }));
+                let all = later.entry(earlier).or_default();
+                if all.iter().all(|other| other.item != one.item) {
+                    all.push(one);
+                }
+            }
+            next.retain(|next| {
+                let known = later.get(&next.earlier);
+                known.is_none_or(|known| known.iter().all(|one| one.item != next.later))
+            });
+            (asked, filed) = (Vec::new(), next);
+        }
+        for line in lines {
+            line.later = later.remove(&line.item).and_then(decisive);
+        }
+        Ok(())
     }
+}
+
+/// How often a row is followed that was filed again.
+const STEPS: u32 = 100;
+
+/// An item that another one files again, as `later_items.sql` reads it.
+#[derive(Debug, Serialize)]
+struct FiledAgain {
+    earlier: i64,
+    later: i64,
+}
+
+/// Of all items that came after one, that which says what became of it: what succeeded, else what
+/// may still succeed, else the last.
+fn decisive(later: Vec<LaterItem>) -> Option<LaterItem> {
+    let rank = |one: &LaterItem| match one.state {
+        State::Succeeded => 2,
+        State::Failed | State::Cancelled | State::Rejected | State::Skipped => 0,
+        State::AwaitingApproval
+        | State::Planned
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::NeedsReview => 1,
+    };
+    later.into_iter().max_by_key(|one| (rank(one), one.item))
+}
+
+/// An item that stands for an earlier one, and the one that files it again.
+fn later_item(row: &AnyRow) -> Result<(i64, LaterItem, Option<i64>), LedgerError> {
+    let failed = |source| LedgerError::of(LISTING, source);
+    let item: i64 = row.try_get("id").map_err(failed)?;
+    let reason: Option<String> = row.try_get("reason").map_err(failed)?;
+    let later = LaterItem {
+        item,
+        run: row.try_get("run_id").map_err(failed)?,
+        state: state(row.try_get("state").map_err(failed)?, item)?,
+        reason: reason.unwrap_or_default(),
+    };
+    let by = filed_again_as(item, row.try_get("result").map_err(failed)?)?;
+    Ok((row.try_get("earlier").map_err(failed)?, later, by))
 }
 
 fn line(row: &AnyRow) -> Result<UnsuccessfulLine, LedgerError> {
@@ -87,6 +175,7 @@ fn line(row: &AnyRow) -> Result<UnsuccessfulLine, LedgerError> {
         reason: reason.unwrap_or_default(),
         code: row.try_get("code").map_err(failed)?,
         filed_again_as: filed_again_as(item, result)?,
+        later: None,
     })
 }
 

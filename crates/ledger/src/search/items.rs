@@ -254,6 +254,11 @@ impl Ledger {
             let item = found_item(row, hits)?;
             found.insert(item.item.id, item);
         }
+        for (id, numbers) in self.gateway_numbers(&ids).await? {
+            if let Some(item) = found.get_mut(&id) {
+                item.gateway_numbers = numbers;
+            }
+        }
         Ok(FoundList {
             rows: ids.iter().filter_map(|id| found.remove(id)).collect(),
             more: every.saturating_sub(ids.len() as u64),
@@ -392,6 +397,8 @@ fn found_item(row: &AnyRow, hits: &SearchHits) -> Result<FoundItem, LedgerError>
             .map_err(failed)?
             .map(Timestamp::from_millis),
         planned_at: Timestamp::from_millis(row.try_get("planned_at").map_err(failed)?),
+        file: row.try_get("job_file").map_err(failed)?,
+        gateway_numbers: Vec::new(),
         matched,
         item,
     })

@@ -11,6 +11,7 @@ mod search_statements;
 
 use crate::Ledger;
 use crate::error::LedgerError;
+use crate::items::gateway_numbers::GatewayNumber;
 use crate::notifications::notification_queue::{NotificationFilter, NotificationRow};
 use crate::reads::item::ItemRow;
 use crate::reads::runs::RunRow;
@@ -146,6 +147,10 @@ pub struct FoundItem {
     pub sent_at: Option<Timestamp>,
     /// When its run was planned.
     pub planned_at: Timestamp,
+    /// How the file was read that its row came from, as JSON; none where it came from no file.
+    pub file: Option<String>,
+    /// The gateway's numbers of it that are not its receipt.
+    pub gateway_numbers: Vec<GatewayNumber>,
     /// The ways in which it was found; at least one.
     pub matched: Vec<MatchedBy>,
 }

@@ -151,7 +151,7 @@ pub(super) const MEANT: &str = include_str!("order_found_items.sql");
 
 // `cross join`: the list first, then what it names by an index.
 pub(super) const FOUND: &str = "\
-    select i.*, j.run_id, j.name as job, j.lane, j.kind, r.workflow, r.started_at as planned_at from json_each($1) as k \
+    select i.*, j.run_id, j.name as job, j.lane, j.kind, j.file as job_file, r.workflow, r.started_at as planned_at from json_each($1) as k \
     cross join items as i cross join jobs as j cross join runs as r \
     where i.id = cast(k.atom as bigint) and j.id = i.job_id and r.id = j.run_id";
 

@@ -138,6 +138,12 @@ impl<'a> Compiler<'a> {
             searchable,
             ..items?
         };
+        if matches!(items.source, ItemSource::Job { .. }) {
+            self.check_used(
+                &items.searchable,
+                with.values().chain(&key).chain(&order_number),
+            );
+        }
         if let ItemSource::File { options, .. } = &mut items.source {
             let condition = items.condition.as_ref();
             let open = key
@@ -231,7 +237,7 @@ impl<'a> Compiler<'a> {
             ("columns", "file"),
             ("optional", "file"),
             ("unused", "file"),
-            ("searchable", "file"),
+            ("searchable", "file or from"),
             ("state", "from"),
             ("until", "days or window"),
             ("due", "contracts"),

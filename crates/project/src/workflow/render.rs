@@ -62,6 +62,17 @@ pub struct RenderedItem {
     pub shared: bool,
 }
 
+/// By what a row is known that makes no item, as far as it can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RowNames {
+    /// Its key.
+    pub key: Option<String>,
+    /// The order number that it gives.
+    pub order_number: Option<OrderNumber>,
+    /// What it would be found by, by column.
+    pub references: PersonalValues,
+}
+
 /// Personal data of one item, by field. It prints nothing.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct PersonalValues(Vec<(String, String)>);
@@ -591,14 +602,18 @@ impl<'a> Renderer<'a> {
         });
     }
 
-    /// The key of a row that was refused, where it can be told.
-    pub fn key_of(&self, row: &FileRow) -> Option<String> {
+    /// By what a row that was refused is known, as far as it can be told.
+    pub fn names_of(&self, row: &FileRow) -> RowNames {
         // What there is to be told of the row has been noted.
         let noted = self.noted.take();
         let (row, wrong) = self.with_names(row);
         self.noted.replace(noted);
+        let references = self.references(&row);
         if !wrong.reasons.is_empty() {
-            return None;
+            return RowNames {
+                references,
+                ..RowNames::default()
+            };
         }
         let variables = RowVariables {
             row: &row,
@@ -612,7 +627,11 @@ impl<'a> Renderer<'a> {
                 .filter(|value| !value.is_empty());
             values.extend(value.map(|value| (one.field, value)));
         }
-        self.key(&variables, &values).ok()
+        RowNames {
+            key: self.key(&variables, &values).ok(),
+            order_number: self.order_number(&variables, &values, &mut Vec::new()),
+            references,
+        }
     }
 
     /// Whether the job's condition takes a row.

@@ -57,6 +57,29 @@ impl Compiler<'_> {
         }
         columns
     }
+
+    /// Refuses columns of another job's items that nothing of this job uses: no heading line tells
+    /// whether there is such a column.
+    pub(super) fn check_used<'t>(
+        &mut self,
+        columns: &[SearchableColumn],
+        templates: impl Iterator<Item = &'t Template>,
+    ) {
+        let used: BTreeSet<&str> = templates.flat_map(Template::item_columns).collect();
+        for column in columns {
+            if !used.contains(column.name.as_str()) {
+                let name = shown(&column.name);
+                let message = format!("no field, key or order number of the job uses item.{name}");
+                let names = used.iter().copied();
+                self.push(
+                    column
+                        .place
+                        .diagnostic(message)
+                        .nearest(&column.name, names),
+                );
+            }
+        }
+    }
 }
 
 /// The templates of a job whose text the ledger keeps in the clear.

@@ -173,8 +173,8 @@ static ITEMS: [FieldSpec; 19] = [
     FieldSpec::optional(
         "searchable",
         ValueShape::List(&ValueShape::Text),
-        "Columns of the file by which payrun find finds an item, such as [customer_no, phone]. What may be personal is kept as a keyed \
-         hash only.",
+        "Columns of the file, or of another job's items, by which payrun find finds an item, such as [customer_no, phone]. What may be \
+         personal is kept as a keyed hash only.",
     ),
 ];
 
