@@ -3,7 +3,7 @@
 use super::ExportContext;
 use crate::domain::answer::{Cause, DeclineClass};
 use crate::domain::own_code::OwnCode;
-use crate::job_kinds::OutcomeMeaning;
+use crate::job_kinds::{OutcomeMeaning, OutcomeRow};
 use crate::ledger::JobRow;
 
 /// What a code of a job's gateway says.
@@ -14,34 +14,59 @@ pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String
     if let Some(own) = OwnCode::parse(code) {
         return own.explained();
     }
-    let listed = meaning(context, job, code);
-    listed.or_else(|| of_cause(code).map(str::to_owned)).unwrap_or_else(|| {
+    let listed = meaning(context, (&job.lane, &job.kind), code);
+    listed.or_else(|| cause_of(code).map(|cause| of_cause(cause).to_owned())).unwrap_or_else(|| {
         "no outcome table says what it means; `payrun show --item ID` has the words it was refused with"
             .to_owned()
     })
 }
 
 /// What the outcome tables say: the first row that refuses by this code, or by this state.
-fn meaning(context: &ExportContext, job: &JobRow, code: &str) -> Option<String> {
-    let gateway = context.config.gateways.get(&job.lane)?.kind.as_str();
-    let kind = context.job_kinds.by_name.get(&job.kind)?;
+fn meaning(context: &ExportContext, of: (&str, &str), code: &str) -> Option<String> {
+    rows_of(context, of, code)?.find_map(|row| match row.meaning {
+        OutcomeMeaning::Declined(class, _) => {
+            let advice = row.advice.as_deref();
+            let advice = advice
+                .map(|advice| format!("; {advice}"))
+                .unwrap_or_default();
+            Some(format!("{}{advice}", of_class(class)))
+        }
+        OutcomeMeaning::NotProcessed => Some("the gateway did not process it".to_owned()),
+        OutcomeMeaning::Done
+        | OutcomeMeaning::Nothing
+        | OutcomeMeaning::Accepted
+        | OutcomeMeaning::Absent
+        | OutcomeMeaning::Unknown(_) => None,
+    })
+}
+
+/// The rows of the outcome tables of an account and a job kind that name this code or state.
+fn rows_of<'a>(
+    context: &'a ExportContext,
+    (lane, kind): (&str, &str),
+    code: &'a str,
+) -> Option<impl Iterator<Item = &'a OutcomeRow>> {
+    let gateway = context.config.gateways.get(lane)?.kind.as_str();
+    let kind = context.job_kinds.by_name.get(kind)?;
     let rows = kind.gateways.get(gateway)?.outcomes();
-    rows.filter(|row| row.code.as_deref().or(row.state.as_deref()) == Some(code))
-        .find_map(|row| match row.meaning {
-            OutcomeMeaning::Declined(class, _) => {
-                let advice = row.advice.as_deref();
-                let advice = advice
-                    .map(|advice| format!("; {advice}"))
-                    .unwrap_or_default();
-                Some(format!("{}{advice}", of_class(class)))
-            }
-            OutcomeMeaning::NotProcessed => Some("the gateway did not process it".to_owned()),
-            OutcomeMeaning::Done
-            | OutcomeMeaning::Nothing
-            | OutcomeMeaning::Accepted
-            | OutcomeMeaning::Absent
-            | OutcomeMeaning::Unknown(_) => None,
-        })
+    Some(rows.filter(move |row| row.code.as_deref().or(row.state.as_deref()) == Some(code)))
+}
+
+/// As what a code of an account and a job kind declines.
+pub(super) fn decline_of(
+    context: &ExportContext,
+    of: (&str, &str),
+    code: &str,
+) -> Option<DeclineClass> {
+    rows_of(context, of, code)?.find_map(|row| match row.meaning {
+        OutcomeMeaning::Declined(class, _) => Some(class),
+        OutcomeMeaning::NotProcessed
+        | OutcomeMeaning::Done
+        | OutcomeMeaning::Nothing
+        | OutcomeMeaning::Accepted
+        | OutcomeMeaning::Absent
+        | OutcomeMeaning::Unknown(_) => None,
+    })
 }
 
 const fn of_class(class: DeclineClass) -> &'static str {
@@ -55,23 +80,35 @@ const fn of_class(class: DeclineClass) -> &'static str {
     }
 }
 
-/// What payrun says where a gateway says nothing.
-fn of_cause(code: &str) -> Option<&'static str> {
-    const CAUSES: [(Cause, &str); 10] = [
-        (Cause::TimedOut, "no answer in time"),
-        (Cause::ConnectionLost, "the connection broke"),
-        (Cause::NotAsked, "a query did not get through"),
-        (Cause::GatewayFailed, "the gateway answered that it failed"),
-        (Cause::Unreadable, "the answer could not be read"),
-        (
-            Cause::Unverified,
-            "the answer's signature could not be verified",
-        ),
-        (Cause::Unmapped, "a code that no outcome table lists"),
-        (Cause::Mismatch, "the answer named another order or amount"),
-        (Cause::Ambiguous, "the answer left open what happened"),
-        (Cause::Abandoned, "the process ended during the call"),
+/// The cause that stands where a gateway's code would.
+pub(super) fn cause_of(code: &str) -> Option<Cause> {
+    const CAUSES: [Cause; 10] = [
+        Cause::TimedOut,
+        Cause::ConnectionLost,
+        Cause::NotAsked,
+        Cause::GatewayFailed,
+        Cause::Unreadable,
+        Cause::Unverified,
+        Cause::Unmapped,
+        Cause::Mismatch,
+        Cause::Ambiguous,
+        Cause::Abandoned,
     ];
-    let named = CAUSES.iter().find(|(cause, _)| cause.as_str() == code);
-    named.map(|(_, words)| *words)
+    CAUSES.into_iter().find(|cause| cause.as_str() == code)
+}
+
+/// What payrun says where a gateway says nothing.
+const fn of_cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::TimedOut => "no answer in time",
+        Cause::ConnectionLost => "the connection broke",
+        Cause::NotAsked => "a query did not get through",
+        Cause::GatewayFailed => "the gateway answered that it failed",
+        Cause::Unreadable => "the answer could not be read",
+        Cause::Unverified => "the answer's signature could not be verified",
+        Cause::Unmapped => "a code that no outcome table lists",
+        Cause::Mismatch => "the answer named another order or amount",
+        Cause::Ambiguous => "the answer left open what happened",
+        Cause::Abandoned => "the process ended during the call",
+    }
 }

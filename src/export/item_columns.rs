@@ -39,6 +39,10 @@ const BOOKKEEPING: [&str; 7] = [
     "event",
 ];
 
+/// Facts of what moves or declares something that a clerk or an accountant asks about first: the
+/// number at the customs. What else the gateway said is among all columns.
+const FACTS_READ: [&str; 1] = ["verify_department_trade_id"];
+
 /// What stands before the name of a fact that counts differences of one reason: `amount` counts those
 /// in the amount, and is no money.
 const DIFFERENCES: &str = "differences_in_";
@@ -57,8 +61,14 @@ pub(super) struct ItemColumns {
     pub other_facts: bool,
     /// Whether the items are of several jobs.
     pub several_jobs: bool,
+    /// Whether the items are of several kinds.
+    pub several_kinds: bool,
+    /// Whether not everything went well.
+    pub unsettled: bool,
     /// Whether rows were skipped, whose key other items have.
     pub skipped: bool,
+    /// Whether items replace others: a declaration that was made again.
+    pub replaced: bool,
     /// What people call the amount and its currency.
     pub money_headings: [Option<String>; 2],
     /// On whose clock instants are shown.
@@ -165,8 +175,11 @@ struct FoundColumns {
     other_facts: bool,
     zones: Vec<Tz>,
     jobs: BTreeSet<i64>,
+    kinds: BTreeSet<String>,
     effect: bool,
+    unsettled: bool,
     skipped: bool,
+    replaced: bool,
 }
 
 impl FoundColumns {
@@ -183,8 +196,13 @@ impl FoundColumns {
             self.fact(&fact, of_effect);
         }
         self.jobs.insert(item.job_id);
+        if !self.kinds.contains(&item.kind) {
+            self.kinds.insert(item.kind.clone());
+        }
         self.effect |= of_effect;
+        self.unsettled |= !matches!(item.state, State::Succeeded | State::Planned);
         self.skipped |= item.state == State::Skipped;
+        self.replaced |= item.has_related;
         // What is open may have more facts by the time that it is written.
         self.other_facts |= item.state.is_open() || item.state == State::NeedsReview;
         let zone = item.timezone.as_deref().map(str::parse).transpose();
@@ -237,6 +255,10 @@ impl FoundColumns {
             _ => usual,
         };
         let (of_effect, several_jobs) = (self.effect, self.jobs.len() > 1);
+        let several_kinds = self.kinds.len() > 1;
+        // What a row of one kind has, rows of others have not: their keys and numbers say what they are.
+        let is_asked_first =
+            |name: &String| !several_kinds && own.is_given(name) && own.is_column(name);
         let field = |(name, (place, kind, instants)): (String, (usize, TableColumnKind, bool))| {
             let is_text = matches!(kind, TableColumnKind::Text | TableColumnKind::Id);
             let kind = if is_text && instants {
@@ -245,7 +267,7 @@ impl FoundColumns {
                 kind
             };
             let heading = heading_of(&name, own, wanted.language).unwrap_or_else(|| name.clone());
-            let is_wanted = wanted.all || own.is_given(&name);
+            let is_wanted = wanted.all || is_asked_first(&name);
             let column = FieldColumn {
                 name,
                 heading,
@@ -260,7 +282,9 @@ impl FoundColumns {
         let is_first_asked = |name: &String, fact: &FoundFact| {
             let is_report = of_effect && !fact.of_effect;
             let deep = fact.deep && (of_effect || !name.starts_with(SUMS));
-            !is_report && !deep && !BOOKKEEPING.contains(&name.as_str()) && !names.contains(&name)
+            let is_read = !of_effect || (!several_kinds && FACTS_READ.contains(&name.as_str()));
+            let is_hidden = BOOKKEEPING.contains(&name.as_str()) || names.contains(&name);
+            is_read && !is_report && !deep && !is_hidden
         };
         let facts = self.facts.iter();
         let facts: BTreeMap<String, TableColumnKind> = facts
@@ -274,7 +298,10 @@ impl FoundColumns {
             other_facts: wanted.all && self.other_facts,
             facts,
             several_jobs,
+            several_kinds,
+            unsettled: self.unsettled,
             skipped: self.skipped,
+            replaced: self.replaced,
             zone,
         }
     }
@@ -346,7 +373,9 @@ impl ReplyFact {
             TableCell::Money(..) => TableColumnKind::Money,
             TableCell::Instant(_) => TableColumnKind::Instant,
             TableCell::Clock(_) => TableColumnKind::Clock,
-            TableCell::Empty | TableCell::Text(_) | TableCell::Date(_) => TableColumnKind::Text,
+            TableCell::Empty | TableCell::Text(_) | TableCell::Date(_) | TableCell::Name(..) => {
+                TableColumnKind::Text
+            }
         }
     }
 

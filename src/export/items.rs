@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::chinese_words;
 use super::item_columns::{ItemColumns, ReplyFact, facts, instant, is_shown};
-use super::table::TableColumnKind::{Count, Id, Instant, Money, Text};
+use super::table::TableColumnKind::{Count, Id, Instant, Money, Prose, Text};
 use super::table::{TableCell, TableColumn, TableColumnKind, TableHead};
 use super::{ColumnsWanted, ExportContext, page_of};
 use crate::domain::item::State;
@@ -44,7 +45,10 @@ impl ItemPages {
         wanted: ColumnsWanted,
     ) -> Result<Self, LedgerError> {
         let columns = ItemColumns::of(context, &filter, (after, left), wanted).await?;
-        let is_shown = |name: &str| wanted.all || columns.is_asked_first(name);
+        let is_shown = |name: &str| match wanted.language {
+            Language::En if OF_TRANSLATION.contains(&name) => false,
+            Language::En | Language::Zh => wanted.all || columns.is_asked_first(name),
+        };
         let own: Vec<OwnColumn> = OWN.into_iter().filter(|own| is_shown(own.name)).collect();
         Ok(Self {
             filter,
@@ -112,15 +116,16 @@ impl ItemPages {
         };
         self.after = last.item.id;
         self.left = self.left.saturating_sub(page.len() as u64);
-        let row = |item: &ExportedItem| self.row(&context.job_kinds, item);
+        let row = |item: &ExportedItem| self.row(context, item);
         page.iter().map(row).collect::<Result<_, _>>().map(Some)
     }
 
     fn row(
         &self,
-        job_kinds: &JobKinds,
+        context: &ExportContext,
         exported: &ExportedItem,
     ) -> Result<Vec<TableCell>, LedgerError> {
+        let job_kinds = &context.job_kinds;
         let item = &exported.item;
         let corrupt = |column| LedgerError::corrupt("items", item.id, column);
         let input: Map<String, Value> =
@@ -128,9 +133,34 @@ impl ItemPages {
         let kind = job_kinds.by_name.get(&exported.kind).map(|kind| &**kind);
         let known = facts(item.result.as_deref(), kind).ok_or_else(|| corrupt("result"))?;
         let mut cells = self.field_cells(job_kinds, exported, &input);
-        cells.extend(self.own.iter().map(|own| (own.cell)(exported)));
+        cells.extend(
+            self.own
+                .iter()
+                .map(|own| self.own_cell(own, context, exported)),
+        );
         cells.extend(self.fact_cells(known));
         Ok(cells)
+    }
+
+    /// A cell of payrun's own, in the language of the list. Programs have the words of payrun.
+    fn own_cell(
+        &self,
+        own: &OwnColumn,
+        context: &ExportContext,
+        exported: &ExportedItem,
+    ) -> TableCell {
+        let cell = (own.cell)(exported);
+        let chinese = match (self.wanted.language, own.name) {
+            (Language::Zh, "state") => chinese_words::state(exported.item.state).to_owned(),
+            (Language::Zh, "kind") => chinese_words::kind(&exported.kind).to_owned(),
+            (Language::Zh, "reason") => chinese_words::reason(context, exported),
+            (Language::En | Language::Zh, _) => return cell,
+        };
+        if chinese.is_empty() {
+            return cell;
+        }
+        // A state that has no reason in English may have one that a person asks for.
+        TableCell::Name(cell.plain(self.columns.zone), chinese)
     }
 
     fn field_cells(
@@ -196,8 +226,11 @@ const fn own(
     }
 }
 
+/// Columns that stand beside what is translated, with payrun's own words.
+const OF_TRANSLATION: [&str; 3] = ["state_code", "reason_text", "kind_code"];
+
 /// All of them, in their order.
-const OWN: [OwnColumn; 20] = [
+const OWN: [OwnColumn; 25] = [
     own(("key", "key", "键"), Id, |of| {
         TableCell::text(of.item.key.as_str())
     }),
@@ -211,15 +244,23 @@ const OWN: [OwnColumn; 20] = [
     own(("state", "state", "状态"), Text, |of| {
         TableCell::text(of.item.state.label())
     }),
-    own(("reason", "reason", "原因"), Text, |of| {
+    own(("state_code", "state code", "状态代码"), Text, |of| {
+        TableCell::text(of.item.state.as_str())
+    }),
+    own(("reason", "reason", "原因"), Prose, |of| {
         TableCell::text(reason_of(&of.item))
     }),
+    own(
+        ("reason_text", "reason as payrun has it", "原因原文"),
+        Prose,
+        |of| TableCell::text(reason_of(&of.item)),
+    ),
     own(("last_code", "last code", "网关代码"), Text, |of| {
         TableCell::text(of.code.as_deref().unwrap_or_default())
     }),
     own(
         ("gateway_words", "gateway's words", "网关说明"),
-        Text,
+        Prose,
         |of| TableCell::text(words(of.evidence.as_deref()).unwrap_or_default()),
     ),
     own(("order_no", "order number", "网关订单号"), Id, |of| {
@@ -251,6 +292,9 @@ const OWN: [OwnColumn; 20] = [
     own(("kind", "kind", "任务类型"), Text, |of| {
         TableCell::text(of.kind.as_str())
     }),
+    own(("kind_code", "kind code", "类型代码"), Text, |of| {
+        TableCell::text(of.kind.as_str())
+    }),
     own(("gateway", "gateway", "网关账户"), Text, |of| {
         TableCell::text(of.lane.as_str())
     }),
@@ -269,15 +313,27 @@ const OWN: [OwnColumn; 20] = [
                 .map_or(TableCell::Empty, TableCell::Count)
         },
     ),
+    own(("replaces", "replaces item", "替代明细"), Count, |of| {
+        of.replaces.map_or(TableCell::Empty, TableCell::Count)
+    }),
+    own(
+        ("replaced_by", "replaced by item", "被替代为明细"),
+        Count,
+        |of| of.replaced_by.map_or(TableCell::Empty, TableCell::Count),
+    ),
 ];
 
 impl ItemColumns {
     /// Whether a person asks about this column of payrun's own first.
     fn is_asked_first(&self, name: &str) -> bool {
         match name {
-            "workflow" | "job" | "gateway" => self.several_jobs,
+            "workflow" | "gateway" => self.several_jobs,
+            "kind" | "kind_code" => self.several_kinds,
             "same_key_as" => self.skipped,
-            "kind" => false,
+            "replaces" | "replaced_by" => self.replaced,
+            // Where everything went well there is nothing in them.
+            "last_code" | "gateway_words" => self.unsettled,
+            "job" | "planned_at" | "ended_at" => false,
             _ => true,
         }
     }

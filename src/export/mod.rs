@@ -6,6 +6,7 @@
 //! API, gives what is written to.
 
 mod audit;
+mod chinese_words;
 pub(crate) mod code_meanings;
 mod contracts;
 mod csv_table;
@@ -116,6 +117,34 @@ pub enum ExportQuery {
     Totals(TotalsQuery),
 }
 
+impl ExportQuery {
+    /// What a program reads has every column: only people have too many of them.
+    fn of_format(self, format: TableFormat) -> Self {
+        match self {
+            Self::Items {
+                filter,
+                after,
+                limit,
+                columns,
+            } => Self::Items {
+                filter,
+                after,
+                limit,
+                columns: ColumnsWanted {
+                    all: columns.all || matches!(format, TableFormat::Json | TableFormat::Ndjson),
+                    ..columns
+                },
+            },
+            other @ (Self::Runs { .. }
+            | Self::Contracts { .. }
+            | Self::Differences { .. }
+            | Self::Audit { .. }
+            | Self::RowsToMend(_)
+            | Self::Totals(_)) => other,
+        }
+    }
+}
+
 /// Why a list was not written.
 #[derive(Debug, Error)]
 pub enum ExportError {
@@ -144,6 +173,7 @@ pub async fn write<W: Write + Send>(
     out: W,
     mut written: impl FnMut(u64),
 ) -> Result<(W, TableEnd), ExportError> {
+    let query = query.of_format(options.format);
     let mut pages = Pages::begin(context, query).await?;
     let mut table = TableWriter::begin(out, pages.head(), options)?;
     let mut rows = 0;

@@ -22,6 +22,10 @@ pub(super) struct OwnHeadings {
     headings: BTreeMap<String, Option<String>>,
     /// The fields that the workflows give.
     given: BTreeSet<String>,
+    /// Those that are a column of the rows as it stands.
+    columns: BTreeSet<String>,
+    /// Whether the workflows of all jobs were read.
+    is_read: bool,
     /// Whether all jobs were read, so that no other field is given.
     is_whole: bool,
 }
@@ -30,13 +34,14 @@ impl OwnHeadings {
     /// Of these jobs.
     pub async fn of(context: &ExportContext, jobs: &BTreeSet<i64>) -> Result<Self, LedgerError> {
         let mut found = Self {
+            is_read: jobs.len() <= JOBS_MAX,
             is_whole: jobs.len() <= JOBS_MAX,
             ..Self::default()
         };
         let mut workflows: HashMap<String, Option<Workflow>> = HashMap::new();
         for id in jobs.iter().take(JOBS_MAX) {
             let Some(source) = context.ledger.job_source(*id).await? else {
-                found.is_whole = false;
+                (found.is_whole, found.is_read) = (false, false);
                 continue;
             };
             let workflow = workflows
@@ -49,7 +54,7 @@ impl OwnHeadings {
                     let header = header.map_err(|_| LedgerError::corrupt("jobs", id, "file"))?;
                     found.job(job, header.as_deref());
                 }
-                None => found.is_whole = false,
+                None => (found.is_whole, found.is_read) = (false, false),
             }
         }
         Ok(found)
@@ -61,12 +66,14 @@ impl OwnHeadings {
         for (field, template) in &job.with {
             self.given.insert(field.clone());
             let column = column_of(template);
-            let Some(heading) = column.and_then(|column| heading(job, column, header)) else {
-                continue;
-            };
+            if column.is_some() {
+                self.columns.insert(field.clone());
+            }
+            // A job that makes the field of something else calls it as payrun does.
+            let heading = column.and_then(|column| heading(job, column, header));
             let known = self.headings.entry(field.clone());
-            let known = known.or_insert_with(|| Some(heading.clone()));
-            if known.as_ref() != Some(&heading) {
+            let known = known.or_insert_with(|| heading.clone());
+            if *known != heading {
                 *known = None;
             }
         }
@@ -75,6 +82,11 @@ impl OwnHeadings {
     /// What people call a field; none where that is not known, or not the same in all jobs.
     pub fn of_field(&self, field: &str) -> Option<&str> {
         self.headings.get(field)?.as_deref()
+    }
+
+    /// Whether a field is a column of the rows, and not the same in all of them, or made of others.
+    pub fn is_column(&self, field: &str) -> bool {
+        !self.is_read || self.columns.contains(field)
     }
 
     /// Whether some workflow gives a field; a field that none gives has its value by default.

@@ -67,13 +67,15 @@ impl RunPages {
         let mut rows = Vec::new();
         for run in &page {
             let totals = context.ledger.totals(run.id).await?;
-            rows.extend(rows_of(run, &totals));
+            let zone = context.ledger.timezone_of(Some(run.id), None).await?;
+            let zone = zone.and_then(|zone| zone.parse().ok());
+            rows.extend(rows_of(run, &totals, zone.unwrap_or(self.zone)));
         }
         Ok(Some(rows))
     }
 }
 
-fn rows_of(run: &RunRow, totals: &[Total]) -> Vec<Vec<TableCell>> {
+fn rows_of(run: &RunRow, totals: &[Total], zone: Tz) -> Vec<Vec<TableCell>> {
     let mut sums: BTreeMap<&str, (Option<Currency>, StateSums)> = BTreeMap::new();
     for total in totals {
         let code = total.currency.map_or("", Currency::code);
@@ -94,7 +96,7 @@ fn rows_of(run: &RunRow, totals: &[Total]) -> Vec<Vec<TableCell>> {
         let mut cells = vec![
             TableCell::Count(run.id),
             TableCell::text(run.workflow.as_str()),
-            TableCell::text(run.occurrence.as_str()),
+            TableCell::occurrence(&run.occurrence, zone),
             TableCell::text(run.author.as_deref().unwrap_or_default()),
             TableCell::Instant(run.started_at),
             TableCell::instant(run.finished_at),

@@ -11,6 +11,7 @@ use super::csv_table::CsvTable;
 use super::json_table::{JsonLayout, JsonTable};
 use super::xlsx_table::XlsxTable;
 use crate::domain::money::{Amount, Currency, decimal_text};
+use crate::domain::occurrence::name_on_clock;
 use crate::domain::time::Timestamp;
 
 /// What kind of file.
@@ -166,9 +167,16 @@ pub(crate) enum TableCell {
     Instant(Timestamp),
     /// On a clock that nobody names.
     Clock(NaiveDateTime),
+    /// A name that may have an instant in it, and the same for people, with that on a wall clock.
+    Name(String, String),
 }
 
 impl TableCell {
+    /// The name of an occurrence, for people on the clock of its run.
+    pub fn occurrence(name: &str, zone: Tz) -> Self {
+        Self::Name(name.to_owned(), name_on_clock(name, zone))
+    }
+
     /// A text; an empty one is an empty cell.
     pub fn text(text: impl Into<String>) -> Self {
         let text = text.into();
@@ -210,7 +218,8 @@ impl TableCell {
             | Self::Money(..)
             | Self::Date(_)
             | Self::Instant(_)
-            | Self::Clock(_) => true,
+            | Self::Clock(_)
+            | Self::Name(..) => true,
         }
     }
 
@@ -218,7 +227,7 @@ impl TableCell {
     pub fn plain(&self, zone: Tz) -> String {
         match self {
             Self::Empty => String::new(),
-            Self::Text(text) => text.clone(),
+            Self::Text(text) | Self::Name(_, text) => text.clone(),
             Self::Count(count) => count.to_string(),
             Self::Money(minor, currency) => decimal_text(*minor, *currency),
             Self::Date(day) => day.to_string(),
@@ -232,6 +241,8 @@ impl TableCell {
     pub fn json(&self, zone: Tz) -> serde_json::Value {
         match self {
             Self::Empty => serde_json::Value::Null,
+            Self::Name(name, _) if name.is_empty() => serde_json::Value::Null,
+            Self::Name(name, _) => name.as_str().into(),
             Self::Count(count) => (*count).into(),
             Self::Instant(at) => DateTime::from_timestamp_millis(at.millis())
                 .map_or_else(

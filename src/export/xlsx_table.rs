@@ -61,7 +61,13 @@ pub(crate) enum TableLayout {
 const PAGE_COLUMN: u32 = 70;
 
 /// The width of a column of sentences, in characters.
-const PROSE: u32 = 70;
+const PROSE: u32 = 32;
+
+/// The widest column of ids of a list, in characters; a longer one stands in several lines.
+const IDS: u32 = 34;
+
+/// How wide a list may be that is printed as wide as one page.
+const ONE_PAGE: u32 = 340;
 
 /// How many characters the filter's arrow takes beside a heading.
 const ARROW: u32 = 3;
@@ -99,6 +105,7 @@ struct SheetFormats {
     /// A text in as many lines as it needs.
     wrapped: Format,
     id: Format,
+    plain: Format,
     count: Format,
     left: Format,
     date: Format,
@@ -109,7 +116,12 @@ struct SheetFormats {
 
 impl SheetFormats {
     fn new() -> Self {
-        let number = |pattern: &str| Format::new().set_num_format(pattern);
+        // A row may have several lines: what has one stands in the first.
+        let number = |pattern: &str| {
+            Format::new()
+                .set_num_format(pattern)
+                .set_align(FormatAlign::Top)
+        };
         // Behind a number the width of a bracket is left free: else it would touch the text there.
         let money = |decimals: usize| match decimals {
             0 => number("#,##0_)"),
@@ -119,9 +131,12 @@ impl SheetFormats {
             heading: Format::new().set_bold(),
             heading_of_numbers: number("@_)").set_bold().set_align(FormatAlign::Right),
             wrapped: Format::new().set_text_wrap().set_align(FormatAlign::Top),
-            id: number("@"),
+            id: number("@").set_text_wrap(),
+            plain: Format::new().set_align(FormatAlign::Top),
             count: number("0_)"),
-            left: Format::new().set_align(FormatAlign::Left),
+            left: Format::new()
+                .set_align(FormatAlign::Left)
+                .set_align(FormatAlign::Top),
             date: number("yyyy-mm-dd").set_align(FormatAlign::Left),
             instant: number("yyyy-mm-dd hh:mm:ss").set_align(FormatAlign::Left),
             money: (0..=4).map(money).collect(),
@@ -252,14 +267,16 @@ impl<W: Write + Send> XlsxTable<W> {
         let is_prose = kind.is_some_and(|column| column.kind == TableColumnKind::Prose);
         match cell {
             TableCell::Empty => {}
-            TableCell::Text(text) if is_id => {
+            TableCell::Text(text) | TableCell::Name(_, text) if is_id => {
                 let text = shown(text);
                 self.sheet
                     .write_string_with_format(row, column, text, &formats.id)?;
             }
-            TableCell::Text(text) => match self.layout {
+            TableCell::Text(text) | TableCell::Name(_, text) => match self.layout {
                 TableLayout::List if !is_prose => {
-                    self.sheet.write_string(row, column, shown(text))?;
+                    let (text, format) = (shown(text), &formats.plain);
+                    self.sheet
+                        .write_string_with_format(row, column, text, format)?;
                 }
                 TableLayout::List | TableLayout::Page { .. } => {
                     let (text, format) = (shown(text), &formats.wrapped);
@@ -307,11 +324,20 @@ impl<W: Write + Send> XlsxTable<W> {
             TableLayout::Page { widths, .. } => widths.get(place).copied(),
             TableLayout::List => {
                 let column = self.head.columns.get(place)?;
-                (column.kind == TableColumnKind::Prose).then_some(PROSE)
+                match column.kind {
+                    TableColumnKind::Prose => Some(PROSE),
+                    TableColumnKind::Id => Some(IDS),
+                    TableColumnKind::Text
+                    | TableColumnKind::Count
+                    | TableColumnKind::Money
+                    | TableColumnKind::Date
+                    | TableColumnKind::Instant
+                    | TableColumnKind::Clock => None,
+                }
             }
         };
         let texts = cells.iter().enumerate().filter_map(|(place, cell)| {
-            let TableCell::Text(text) = cell else {
+            let (TableCell::Text(text) | TableCell::Name(_, text)) = cell else {
                 return None;
             };
             Some(lines_of(text, width_of(place)?))
@@ -331,6 +357,7 @@ impl<W: Write + Send> XlsxTable<W> {
             TableCell::Instant(_) | TableCell::Clock(_) => &self.formats.instant,
             TableCell::Empty
             | TableCell::Text(_)
+            | TableCell::Name(..)
             | TableCell::Count(_)
             | TableCell::Money(..)
             | TableCell::Date(_) => &self.formats.date,
@@ -401,6 +428,10 @@ fn begin_sheet(
     // In inches: at the sides, above and below, of head and foot.
     sheet.set_margins(0.4, 0.4, 0.6, 0.6, 0.3, 0.3);
     let is_page = matches!(layout, TableLayout::Page { .. });
+    let mut columns = head.columns.iter();
+    if !is_page && columns.any(|one| one.kind == TableColumnKind::Instant) {
+        sheet.set_row_height(0, LINE_HEIGHT * 2)?;
+    }
     if let TableLayout::Page { widths, .. } = layout {
         let lines = head.headings().zip(widths);
         let lines = lines.map(|(heading, width)| lines_of(&heading, *width));
@@ -415,7 +446,8 @@ fn begin_sheet(
         } else {
             formats.heading.clone()
         };
-        let format = if is_page {
+        let is_time = column.kind == TableColumnKind::Instant;
+        let format = if is_page || is_time {
             format.set_text_wrap()
         } else {
             format
@@ -437,7 +469,7 @@ fn lines_of(text: &str, width: u32) -> u32 {
     let room = usize::try_from(width.saturating_sub(GAP)).unwrap_or(0);
     let (mut lines, mut used) = (1, 0);
     for word in text.split(' ') {
-        let length = word.chars().count();
+        let length: usize = word.chars().map(char_width).sum();
         // A word that has no room in a line goes on in the next.
         let more = length.saturating_sub(1) / room.max(1);
         lines += u32::try_from(more).unwrap_or(0);
@@ -486,9 +518,26 @@ fn end_sheet(
 /// letters that can be read. The first columns stand on each of them, and the pages of the same rows
 /// follow each other.
 fn widen(sheet: &mut Worksheet, head: &TableHead, longest: &[usize]) -> Result<(), ExportError> {
-    let columns = head.headings().zip(longest);
+    let columns = head.headings().zip(&head.columns).zip(longest);
     let widths: Vec<u32> = columns
-        .map(|(heading, longest)| list_width(&heading, *longest))
+        .map(|((heading, column), longest)| {
+            let width = list_width(&heading, *longest);
+            match column.kind {
+                TableColumnKind::Prose => width.min(PROSE),
+                TableColumnKind::Id => width.min(IDS),
+                // The time zone stands in a line of its own.
+                TableColumnKind::Instant => heading
+                    .split(' ')
+                    .map(|word| list_width(word, *longest))
+                    .max()
+                    .unwrap_or(width),
+                TableColumnKind::Text
+                | TableColumnKind::Count
+                | TableColumnKind::Money
+                | TableColumnKind::Date
+                | TableColumnKind::Clock => width,
+            }
+        })
         .collect();
     set_widths(sheet, &widths)?;
     let mut repeated = 0;
@@ -513,6 +562,9 @@ fn widen(sheet: &mut Worksheet, head: &TableHead, longest: &[usize]) -> Result<(
 
 /// How many pages beside each other a table takes, of which each repeats some of it.
 fn pages_wide(whole: u32, repeated: u32) -> u16 {
+    if whole <= ONE_PAGE {
+        return 1;
+    }
     let others = whole.saturating_sub(repeated);
     let room = READABLE.saturating_sub(repeated).max(1);
     u16::try_from(others.div_ceil(room))
@@ -533,7 +585,7 @@ fn list_width(heading: &str, longest: usize) -> u32 {
 pub(crate) fn shown_length(cell: &TableCell, zone: Tz) -> usize {
     match cell {
         TableCell::Empty => 0,
-        TableCell::Text(text) => text.chars().map(char_width).sum(),
+        TableCell::Text(text) | TableCell::Name(_, text) => text.chars().map(char_width).sum(),
         // Thousands stand apart, and a little is left free behind.
         TableCell::Money(..) | TableCell::Count(_) => {
             let digits = cell.plain(zone).len();
@@ -666,8 +718,8 @@ mod tests {
     #[test]
     fn a_column_of_a_list_is_as_wide_as_its_heading_and_what_is_in_it() {
         assert_eq!(list_width("run", 1), 6);
-        let pages = [10, 180, 181, 315, 316].map(|whole| pages_wide(whole, 45));
-        assert_eq!(pages, [1, 1, 2, 2, 3]);
+        let pages = [10, 340, 341, 450, 451].map(|whole| pages_wide(whole, 45));
+        assert_eq!(pages, [1, 1, 3, 3, 4]);
         assert_eq!(list_width("occurrence", 44), 46);
         assert_eq!(list_width("签约协议号", 4), 13);
         assert_eq!(list_width("detail", 5_000), 70);

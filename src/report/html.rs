@@ -159,6 +159,7 @@ impl PageColumn<'_> {
             (TableCell::Empty, _) => "–".to_owned(),
             (
                 TableCell::Text(_)
+                | TableCell::Name(..)
                 | TableCell::Date(_)
                 | TableCell::Instant(_)
                 | TableCell::Clock(_),

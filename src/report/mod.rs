@@ -171,6 +171,7 @@ impl FinanceReport {
             TableCell::Instant(_) => format!("{name} ({})", self.zone.name()),
             TableCell::Empty
             | TableCell::Text(_)
+            | TableCell::Name(..)
             | TableCell::Count(_)
             | TableCell::Money(..)
             | TableCell::Date(_)

@@ -61,14 +61,33 @@ fn a_workbook_has_ids_as_text_amounts_as_numbers_and_times_as_dates_of_the_zone(
     let told = app.payrun(&["items", "1", "-o", "items.xlsx"]).exits(0);
     assert_eq!(told.stdout, "6 items in items.xlsx\n");
     let sheet = sheet(&std::fs::read(app.path("items.xlsx")).unwrap());
-    let first: Vec<String> = headings(&sheet).into_iter().take(8).collect();
-    let own = ["contract_id", "description", "merchant_category_code"];
-    let became = ["key", "amount", "currency", "state", "reason"];
-    assert_eq!(first, [&own[..], &became].concat());
+    // What of the file names the row, and what became of it. The rest is among all columns.
+    assert_eq!(
+        headings(&sheet),
+        [
+            "contract_id",
+            "key",
+            "amount",
+            "currency",
+            "state",
+            "reason",
+            "last code",
+            "gateway's words",
+            "order number",
+            "receipt",
+            "last sent (Asia/Hong_Kong)",
+            "run",
+            "line",
+            "item",
+        ]
+    );
+    app.payrun(&["items", "1", "-o", "all.xlsx", "--all-columns"])
+        .exits(0);
+    let all = self::sheet(&std::fs::read(app.path("all.xlsx")).unwrap());
 
     let ids = column(&sheet, "contract_id");
     assert_eq!(ids[0], Data::String("0000000000000012345".to_owned()));
-    let code = column(&sheet, "merchant_category_code");
+    let code = column(&all, "merchant_category_code");
     assert_eq!(code[0], Data::String("4900".to_owned()));
     let receipts = column(&sheet, "receipt");
     assert!(matches!(&receipts[0], Data::String(receipt) if receipt.len() == 28));
@@ -78,13 +97,13 @@ fn a_workbook_has_ids_as_text_amounts_as_numbers_and_times_as_dates_of_the_zone(
     assert_eq!(amounts[5], Data::Empty);
     for heading in ["planned", "last sent", "ended"] {
         let heading = format!("{heading} (Asia/Hong_Kong)");
-        let cells = column(&sheet, &heading);
+        let cells = column(&all, &heading);
         assert!(
             matches!(cells[0], Data::DateTime(_)),
             "{heading}: {cells:?}"
         );
     }
-    let fact = column(&sheet, "result_success_time (Asia/Hong_Kong)");
+    let fact = column(&all, "result_success_time (Asia/Hong_Kong)");
     assert!(matches!(fact[0], Data::DateTime(_)), "{fact:?}");
     assert_eq!(
         texts(&column(&sheet, "state")),
@@ -102,7 +121,7 @@ fn a_workbook_has_ids_as_text_amounts_as_numbers_and_times_as_dates_of_the_zone(
     assert_eq!(texts(&column(&sheet, "last code"))[3], "NOT_ENOUGH");
     assert!(!texts(&column(&sheet, "gateway's words"))[3].is_empty());
     // What looks like a formula is text in a workbook, as it is.
-    let plans = texts(&column(&sheet, "description"));
+    let plans = texts(&column(&all, "description"));
     assert_eq!(plans[0], "=HYPERLINK(\"http://x\",\"y\") 2026-03");
     assert_eq!(plans[3], "会员月费 2026-03");
     assert_eq!(plans[4], "家庭, \"全年\" 2026-03");
@@ -127,7 +146,7 @@ fn a_time_is_shown_on_the_clock_of_the_workflow_whose_zone_is_named() {
         "{planned}"
     );
     let csv = std::fs::read_to_string(app.path("items.csv")).unwrap();
-    assert!(csv.contains("planned (America/New_York)"), "{csv}");
+    assert!(csv.contains("last sent (America/New_York)"), "{csv}");
     let shown = planned[..19].replace('T', " ");
     assert!(csv.contains(&shown), "{shown} is not in\n{csv}");
 }
@@ -135,7 +154,8 @@ fn a_time_is_shown_on_the_clock_of_the_workflow_whose_zone_is_named() {
 #[test]
 fn a_csv_is_quoted_makes_no_formula_and_begins_with_a_mark_if_asked_for() {
     let app = app();
-    app.payrun(&["items", "-o", "items.csv", "--bom"]).exits(0);
+    app.payrun(&["items", "-o", "items.csv", "--bom", "--all-columns"])
+        .exits(0);
     let bytes = std::fs::read(app.path("items.csv")).unwrap();
     assert!(bytes.starts_with(b"\xef\xbb\xbf"));
     let mut reader = csv::Reader::from_reader(&bytes[3..]);
@@ -151,7 +171,7 @@ fn a_csv_is_quoted_makes_no_formula_and_begins_with_a_mark_if_asked_for() {
     assert_eq!(&rows[2][amount], "1234567.89");
 
     let plain = app
-        .payrun(&["items", "-o", "-", "--format", "csv"])
+        .payrun(&["items", "-o", "-", "--format", "csv", "--all-columns"])
         .exits(0);
     assert_eq!(plain.stdout.as_bytes(), &bytes[3..]);
     assert_eq!(plain.stderr, "6 items\n");
@@ -298,6 +318,9 @@ fn runs_contracts_totals_and_the_audit_log_go_into_files_too() {
             .rev()
             .collect::<Vec<_>>()
     );
+    for name in texts(&column(&runs, "occurrence")) {
+        assert!(name.ends_with("(Asia/Hong_Kong)"), "{name}");
+    }
     let rejected = column(&runs, "rejected");
     assert!(rejected.contains(&Data::Float(1.0)), "{rejected:?}");
     let contracts = of(&["contracts", "list"], "contracts.xlsx");
@@ -324,6 +347,33 @@ fn runs_contracts_totals_and_the_audit_log_go_into_files_too() {
         Data::Float(1_234_802.89)
     );
     assert_eq!(column(&totals, "failed amount")[1], Data::Float(38.0));
+}
+
+#[test]
+fn what_was_never_to_be_sent_is_counted_and_in_no_sum_of_a_run() {
+    let app = App::with_contracts(
+        "contract_id,plan,amount,currency,active\nC-1,basic,38.00,HKD,yes\n\
+         C-2,basic,10.00,HKD,yes\nC-2,basic,11.00,HKD,yes\n",
+    );
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(3);
+    let run = app.json(&["show", "1", "--json"]);
+    assert_eq!(run["by_state"]["rejected"], 2, "{run}");
+    assert_eq!(
+        run["amounts"].to_string(),
+        r#"{"succeeded":{"HKD":"38.00"}}"#
+    );
+    assert_eq!(run["workflow_version"].as_str().map(str::len), Some(12));
+    let shown = app.payrun(&["show", "1"]).exits(0).stdout;
+    let rejected = shown
+        .lines()
+        .find(|line| line.contains("rejected"))
+        .unwrap();
+    assert!(!rejected.contains("HKD"), "{shown}");
+    let version = run["workflow_version"].as_str().unwrap();
+    assert!(
+        shown.contains(&format!("planned with version {version}")),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -470,13 +520,19 @@ fn the_columns_of_a_persons_file_keep_their_headings_and_payruns_may_be_chinese(
         "状态",
         "原因",
         "网关流水号",
-        "结束时间 (Asia/Hong_Kong)",
+        "最近发送时间 (Asia/Hong_Kong)",
+        "状态代码",
+        "原因原文",
     ] {
         assert!(
             first.split(',').any(|one| one == heading),
             "{heading}: {first}"
         );
     }
+    assert!(
+        chinese.contains(",成功,succeeded,") && !chinese.contains(",succeeded,succeeded,"),
+        "{chinese}"
+    );
     // Programs have the names of the fields, whatever people call them.
     app.payrun(&["items", "-o", "items.json", "--lang", "zh"])
         .exits(0);
@@ -484,6 +540,10 @@ fn the_columns_of_a_persons_file_keep_their_headings_and_payruns_may_be_chinese(
     let all: Vec<Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(all[0]["contract_id"], "C-1");
     assert_eq!(all[1]["amount"], "39.00");
+    assert_eq!(
+        (&all[0]["state"], &all[0]["kind"], &all[0]["kind_code"]),
+        (&"succeeded".into(), &"deduct".into(), &"deduct".into())
+    );
     // What a person asks about first is less than all there is.
     app.payrun(&["items", "-o", "all.xlsx", "--all-columns"])
         .exits(0);
@@ -491,6 +551,75 @@ fn the_columns_of_a_persons_file_keep_their_headings_and_payruns_may_be_chinese(
     assert!(headings(&all).len() > headings(&english).len());
     assert!(headings(&all).contains(&"kind".to_owned()));
     assert!(!headings(&english).contains(&"kind".to_owned()));
+}
+
+#[test]
+fn states_kinds_and_reasons_are_chinese_and_payruns_own_words_stand_beside_them() {
+    let app = app();
+    app.payrun(&["items", "-o", "zh.xlsx", "--lang", "zh", "--all-columns"])
+        .exits(0);
+    let zh = sheet(&std::fs::read(app.path("zh.xlsx")).unwrap());
+    let of = |heading: &str| texts(&column(&zh, heading));
+    assert_eq!(of("状态")[3..], ["失败", "成功", "已拒绝"]);
+    assert_eq!(of("状态代码")[3..], ["failed", "succeeded", "rejected"]);
+    assert_eq!(of("任务类型")[0], "委托代扣");
+    assert_eq!(of("类型代码")[0], "deduct");
+    assert_eq!(of("原因")[5], "该行未被接受，没有发送");
+    assert!(of("原因")[3].starts_with("没有执行："), "{:?}", of("原因"));
+    assert!(
+        of("原因原文")[3].contains("NOT_ENOUGH"),
+        "{:?}",
+        of("原因原文")
+    );
+    assert_eq!(of("网关代码")[3], "NOT_ENOUGH");
+}
+
+#[test]
+fn a_list_as_people_ask_for_it_is_printed_across_one_page_with_its_headings_on_each() {
+    let app = app();
+    app.payrun(&["items", "-o", "items.xlsx"]).exits(0);
+    let bytes = std::fs::read(app.path("items.xlsx")).unwrap();
+    let mut workbook = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut part = |name: &str| {
+        let mut text = String::new();
+        let mut file = workbook.by_name(name).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    };
+    let sheet = part("xl/worksheets/sheet1.xml");
+    assert!(
+        sheet.contains("fitToPage=\"1\"") && sheet.contains("orientation=\"landscape\""),
+        "{sheet}"
+    );
+    // As wide as one page is what is not said.
+    assert!(
+        !sheet.contains("fitToWidth") && sheet.contains("fitToHeight=\"0\""),
+        "{sheet}"
+    );
+    assert!(part("xl/workbook.xml").contains("_xlnm.Print_Titles"));
+}
+
+#[test]
+fn a_heading_of_one_workflows_file_is_not_taken_for_the_field_of_another() {
+    let app = with_own_headings();
+    let yaml = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    let other = yaml
+        .replace("workflow: deductions", "workflow: others")
+        .replace(
+            "contract_id: \"{{ item.合同号 }}\"",
+            "contract_id: \"O-{{ item.合同号 }}\"",
+        )
+        .replace("key: \"", "key: \"O-");
+    app.write("workflows/others.yaml", other);
+    app.payrun(&["run", "workflows/others.yaml", "--date", DATE])
+        .exits(0);
+    app.payrun(&["items", "-o", "all.csv"]).exits(0);
+    let csv = std::fs::read_to_string(app.path("all.csv")).unwrap();
+    let first = csv.lines().next().unwrap();
+    assert!(first.split(',').any(|one| one == "contract_id"), "{first}");
+    assert!(first.split(',').all(|one| one != "合同号"), "{first}");
+    // What both call the same keeps its name.
+    assert!(first.split(',').any(|one| one == "金额"), "{first}");
 }
 
 #[test]
