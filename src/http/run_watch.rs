@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::errors::chain;
 use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total};
 use crate::view::RunView;
+use crate::workflow::version_of;
 
 /// How often a run is looked at that somebody watches.
 const TICK: Duration = Duration::from_millis(500);
@@ -19,6 +20,8 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(super) struct RunSnapshot {
     pub run: RunRow,
+    /// Of its workflow.
+    version: Option<String>,
     pub jobs: Vec<JobRow>,
     pub totals: Vec<Total>,
     pub at: Timestamp,
@@ -31,10 +34,26 @@ impl RunSnapshot {
         id: i64,
         at: Timestamp,
     ) -> Result<Option<Self>, LedgerError> {
+        let source = ledger.workflow_of_run(id).await?;
+        Self::read_with(ledger, id, source.as_deref().map(version_of), at).await
+    }
+
+    /// The same run later.
+    async fn again(&self, ledger: &Ledger, at: Timestamp) -> Result<Option<Self>, LedgerError> {
+        Self::read_with(ledger, self.run.id, self.version.clone(), at).await
+    }
+
+    async fn read_with(
+        ledger: &Ledger,
+        id: i64,
+        version: Option<String>,
+        at: Timestamp,
+    ) -> Result<Option<Self>, LedgerError> {
         let Some(run) = ledger.run(id).await? else {
             return Ok(None);
         };
         Ok(Some(Self {
+            version,
             jobs: ledger.jobs(id).await?,
             totals: ledger.totals(id).await?,
             run,
@@ -44,7 +63,7 @@ impl RunSnapshot {
 
     /// As programs see it.
     pub fn view(&self) -> Result<RunView, LedgerError> {
-        RunView::of(&self.run, &self.jobs, &self.totals)
+        RunView::of(&self.run, self.version.clone(), &self.jobs, &self.totals)
     }
 
     /// Whether it has finished.
@@ -107,7 +126,8 @@ async fn look(app: App, id: i64, sender: watch::Sender<Arc<RunSnapshot>>) {
             _ = stop.wait_for(|stop| *stop) => break,
         }
         let now = app.engine().clock.now();
-        match RunSnapshot::read(&app.engine().ledger, id, now).await {
+        let last = Arc::clone(&sender.borrow());
+        match last.again(&app.engine().ledger, now).await {
             Ok(Some(seen)) => {
                 sender.send_if_modified(|last| {
                     let is_new = !is_same(last, &seen);

@@ -218,8 +218,8 @@ pub(super) fn by_state(totals: &[Total]) -> Vec<StateRow> {
             .unwrap_or_default();
         let (items, sums) = states.entry(place).or_default();
         *items += total.items;
-        if let Some(currency) = total.currency {
-            sums.add(total.minor, currency);
+        if let Some((currency, minor)) = total.money() {
+            sums.add(minor, currency);
         }
     }
     let row = |(place, (items, sums)): (usize, (u64, SumsByCurrency))| StateRow {
