@@ -291,7 +291,7 @@ impl FakeWechat {
         let mut said = json!({
             "transaction_id": rows.first().map(|row| row.payment.clone()).unwrap_or_default(),
             "verify_department": "UNIONPAY",
-            "verify_department_trade_id": "2018112288340107038204310100000",
+            "verify_department_trade_id": rows.first().map(trade_number).unwrap_or_default(),
             "offset": asked.offset,
             "limit": asked.limit,
             "total_count": rows.len(),
@@ -410,7 +410,7 @@ fn declaration(entry: &Declaration, fault: Option<Fault>, again: bool) -> Value 
         "out_trade_no": entry.key.order,
         "transaction_id": payment,
         "verify_department": "UNIONPAY",
-        "verify_department_trade_id": "2018112288340107038204310100000",
+        "verify_department_trade_id": trade_number(entry),
     });
     number(entry, &mut said);
     if again {
@@ -426,6 +426,7 @@ fn row(entry: &Declaration) -> Value {
         "state": entry.state.as_str(),
         "modify_time": entry.modified_at.to_string(),
         "mch_customs_no": entry.terms.merchant_customs_no,
+        "verify_department_trade_id": trade_number(entry),
     });
     number(entry, &mut said);
     if let Some(duty) = entry.terms.duty {
@@ -445,6 +446,13 @@ fn row(entry: &Declaration) -> Value {
         "what was not filed is not listed"
     );
     said
+}
+
+/// The number of a declaration at the department that checks it: of 31 digits, as in the gateway's
+/// samples.
+fn trade_number(entry: &Declaration) -> String {
+    let own = entry.theirs.get(4..).unwrap_or_default();
+    format!("2018112{own:0>24}")
 }
 
 /// A sub-order has numbers of its own.
