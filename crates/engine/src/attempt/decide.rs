@@ -47,6 +47,10 @@ pub(crate) async fn decide(
     let moved = unmapped(moved, &judged, claimed, &mut observed.result);
     let (moved, word) = explained(&context, &judged, &call, moved).await;
     let moved = payer_check::with_payer_reason(moved, claimed.facts(), &observed.result);
+    let moved = match judged.held_by.filter(|_| moved.item.state.is_open()) {
+        Some(held_by) => moved.worded(Some(held_by.to_owned())),
+        None => moved,
+    };
     let moved = advised(moved, judged.advice.as_deref());
     let moved = advised(
         moved,

@@ -28,6 +28,8 @@ const UNANSWERED: &str = "UNANSWERED";
 /// of an answer.
 const REFUSALS: &str = "cert_check_refusals";
 const ERROR: &str = "cert_check_error";
+/// Why a declaration stays open that the customs have accepted.
+const HELD: &str = "waits: the customs have accepted it, and the gateway has not said yet whether the buyer is the payer";
 /// How often the question is asked again after it was refused for good. "Not declared yet" and the
 /// like are no refusals.
 const REFUSALS_MAX: u64 = 8;
@@ -90,6 +92,7 @@ pub(crate) async fn checked(
             } else if refusals < REFUSALS_MAX && !is_past_horizon(context) {
                 Judgement {
                     answer: Answer::Accepted,
+                    held_by: Some(HELD),
                     ..judged
                 }
             } else {

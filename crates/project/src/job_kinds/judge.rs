@@ -41,6 +41,8 @@ pub struct Judgement {
     pub contract: Option<ContractSignal>,
     /// What a person may do about a decline.
     pub advice: Option<String>,
+    /// What keeps an item open that the gateway has accepted, where that is not the gateway's decision.
+    pub held_by: Option<&'static str>,
     /// What the gateway says of it in words.
     pub message: Option<String>,
     /// Whether the request as such is at fault, so that the job's other items will be refused too.
@@ -148,6 +150,7 @@ impl Judgement {
             explain: false,
             contract: None,
             advice: None,
+            held_by: None,
             message: None,
             request_fault: false,
             exists: false,
@@ -299,6 +302,7 @@ fn replied(
         lane: row.lane,
         explain: row.explain && declined,
         contract,
+        held_by: None,
         advice: row.advice.clone().filter(|_| declined),
         message: None,
         request_fault: row.request_fault && declined,

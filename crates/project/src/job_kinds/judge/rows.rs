@@ -287,6 +287,7 @@ fn what_a_row_says_beside_a_decline_counts_only_where_the_decline_is_believed() 
             lane: LaneEffect::Suspend,
             explain: decline,
             contract: contract.then_some(ContractSignal::Ended),
+            held_by: None,
             advice: decline.then(|| "mend it".to_owned()),
             message: Some("no such field".to_owned()),
             request_fault: decline,
