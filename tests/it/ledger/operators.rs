@@ -934,3 +934,34 @@ fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
         );
     });
 }
+
+#[test]
+fn a_refund_is_not_tried_again_beside_a_later_one_that_names_its_payment_by_the_other_number() {
+    on_every_engine(|place| async move {
+        let worker = LedgerWorker::with_items(&place, 2).await;
+        let claimed = worker.claim(at(1), 1).await.remove(0);
+        let declined = Answer::Declined(Decline {
+            code: "NO".into(),
+            class: DeclineClass::Hard,
+            number: NumberRule::Same,
+        });
+        worker
+            .ledger
+            .settle(answered(&claimed, declined, at(2)))
+            .await
+            .unwrap();
+        let (id, later) = (claimed.id(), 3 - claimed.id());
+        assert!(later > id, "the first is claimed first");
+        place
+            .run("update items set refunded_payment = unhex('0011')")
+            .await;
+        let (ledger, by) = (&worker.ledger, by("ann"));
+        let retry = || ledger.apply_action(id, &OperatorAction::Retry, &by, at(3));
+        assert_eq!(retry().await.unwrap(), ActionResult::GivenBackAs(later));
+        // Another amount is another refund.
+        place
+            .run("update items set amount = 999 where state = 'planned'")
+            .await;
+        assert!(matches!(retry().await.unwrap(), ActionResult::Moved(_)));
+    });
+}

@@ -7,10 +7,15 @@ select i.*, j.policy, j.run_id, j.pruned_to,
   -- `cross join`: the one row of restores first, then the run by its number.
   (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id
      and (u.started_at < x.queries_until or u.at < x.at)) as restored,
-  -- A later item that gives the same back of the same payment, by items_content_hash: the row was mended under a key of its own. A refund
-  -- whose payment was not found has no refunded_payment yet.
-  -- `cross join`: the items first, then the job of each.
-  (select min(o.id) from items as o cross join jobs as k
-     where (j.kind = 'refund' or i.refunded_payment is not null) and o.content_hash = i.content_hash and o.content_hash is not null and o.id > i.id
-     and o.state not in ('failed', 'cancelled', 'rejected', 'skipped') and k.id = o.job_id and k.kind = j.kind) as given_back_as
+  -- A later item that gives the same back of the same payment.
+  coalesce(
+    -- By items_content_hash: the row was mended under a key of its own. A refund whose payment was not found has no refunded_payment yet.
+    -- `cross join`: the items first, then the job of each.
+    (select min(o.id) from items as o cross join jobs as k
+       where (j.kind = 'refund' or i.refunded_payment is not null) and o.content_hash = i.content_hash and o.content_hash is not null
+       and o.id > i.id and o.state not in ('failed', 'cancelled', 'rejected', 'skipped') and k.id = o.job_id and k.kind = j.kind),
+    -- By items_refunded_payment: the payment was named by its other number.
+    (select min(o.id) from items as o
+       where o.refunded_payment = i.refunded_payment and o.refunded_payment is not null and o.amount = i.amount and o.currency = i.currency
+       and o.id > i.id and o.state not in ('failed', 'cancelled', 'rejected', 'skipped'))) as given_back_as
 from items as i join jobs as j on j.id = i.job_id where i.id = $1
