@@ -13,7 +13,8 @@ use crate::alerts::withdrawal::remedy;
 use crate::app::Project;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
-use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
+use crate::export::code_meanings::of_attempt;
+use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, PauseRow};
 use crate::view::{
     AttemptView, EventView, ItemSurroundings, RelatedItemView, gateway_number, own_code,
 };
@@ -164,7 +165,8 @@ async fn show_item(
     }
     let facts = item.facts()?.unwrap_or_default();
     let kind = job.map_or("", |job| &job.kind);
-    print_item(&item, &attempts, (kind, &surroundings), clock, colour);
+    let code = code(project, job, &attempts);
+    print_item(&item, code, (kind, &surroundings), clock, colour);
     print_result(&facts);
     print_related(&surroundings.related, colour);
     print_events(&item, &events, clock, colour);
@@ -174,7 +176,7 @@ async fn show_item(
 
 fn print_item(
     item: &ItemRow,
-    attempts: &[AttemptRow],
+    code: String,
     (kind, surroundings): (&str, &ItemSurroundings),
     clock: WallClock,
     colour: bool,
@@ -205,7 +207,7 @@ fn print_item(
                 .unwrap_or_default(),
         ),
         ("reason", item.reason.clone().unwrap_or_default()),
-        ("code", code(attempts)),
+        ("code", code),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),
         (
             "withdrawn at",
@@ -226,12 +228,16 @@ fn print_item(
     }
 }
 
-/// The last code, where payrun itself gave it: what it means, and what to do.
-fn code(attempts: &[AttemptRow]) -> String {
-    let last = attempts.iter().rfind(|attempt| !attempt.late);
-    last.and_then(own_code)
-        .map(|code| format!("{code}, {}", code.explained()))
-        .unwrap_or_default()
+/// The last code: what it means, and what to do.
+fn code(project: &Project, job: Option<&JobRow>, attempts: &[AttemptRow]) -> String {
+    let Some(last) = attempts.iter().rfind(|attempt| !attempt.late) else {
+        return String::new();
+    };
+    if let Some(code) = own_code(last) {
+        return format!("{code}, {}", code.explained());
+    }
+    let meaning = job.and_then(|job| of_attempt(&project.config, &project.job_kinds, job, last));
+    meaning.map_or_else(String::new, |meaning| format!("{}, {meaning}", last.code))
 }
 
 /// What a person has to do about an item, or need not.

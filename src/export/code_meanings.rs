@@ -1,10 +1,11 @@
 //! What a code means, in plain words: as the outcome tables of the job kinds have it.
 
 use super::ExportContext;
-use crate::domain::answer::{Cause, DeclineClass};
+use crate::config::Config;
+use crate::domain::answer::{AnswerKind, Cause, DeclineClass};
 use crate::domain::own_code::OwnCode;
-use crate::job_kinds::{OutcomeMeaning, OutcomeRow};
-use crate::ledger::JobRow;
+use crate::job_kinds::{JobKinds, OutcomeMeaning, OutcomeRow};
+use crate::ledger::{AttemptRow, JobRow};
 
 /// What a code of a job's gateway says.
 pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String {
@@ -14,16 +15,46 @@ pub(crate) fn words(context: &ExportContext, job: &JobRow, code: &str) -> String
     if let Some(own) = OwnCode::parse(code) {
         return own.explained();
     }
-    let listed = meaning(context, (&job.lane, &job.kind), code);
+    let tables = (&*context.config, &*context.job_kinds);
+    let listed = meaning(tables, (&job.lane, &job.kind), code);
     listed.or_else(|| cause_of(code).map(|cause| of_cause(cause).to_owned())).unwrap_or_else(|| {
         "no outcome table says what it means; `payrun show --item ID` has the words it was refused with"
             .to_owned()
     })
 }
 
+/// What a gateway's code of an attempt says; none where it has none, or where nothing is known of it.
+pub(crate) fn of_attempt(
+    config: &Config,
+    job_kinds: &JobKinds,
+    job: &JobRow,
+    attempt: &AttemptRow,
+) -> Option<String> {
+    let code = Some(attempt.code.as_str()).filter(|code| !code.is_empty())?;
+    match attempt.answer {
+        AnswerKind::Declined | AnswerKind::NotProcessed => {
+            meaning((config, job_kinds), (&job.lane, &job.kind), code)
+        }
+        AnswerKind::Absent => Some(ABSENT.to_owned()),
+        AnswerKind::Unknown => Some(
+            "it does not say what became of the order; payrun queries the gateway until it does, and sends nothing again before"
+                .to_owned(),
+        ),
+        AnswerKind::Done | AnswerKind::Accepted => None,
+    }
+}
+
+/// What a query says that finds no order.
+const ABSENT: &str = "the gateway has no order, refund or declaration under this number: it did not get there, or does not show yet; \
+                      payrun sends it again, under the same number, only when it can no longer show up late";
+
 /// What the outcome tables say: the first row that refuses by this code, or by this state.
-fn meaning(context: &ExportContext, of: (&str, &str), code: &str) -> Option<String> {
-    rows_of(context, of, code)?.find_map(|row| match row.meaning {
+fn meaning(
+    tables: (&Config, &JobKinds),
+    of: (&str, &str),
+    code: &str,
+) -> Option<String> {
+    rows_of(tables, of, code)?.find_map(|row| match row.meaning {
         OutcomeMeaning::Declined(class, _) => {
             let advice = row.advice.as_deref();
             let advice = advice
@@ -42,12 +73,12 @@ fn meaning(context: &ExportContext, of: (&str, &str), code: &str) -> Option<Stri
 
 /// The rows of the outcome tables of an account and a job kind that name this code or state.
 fn rows_of<'a>(
-    context: &'a ExportContext,
+    (config, job_kinds): (&'a Config, &'a JobKinds),
     (lane, kind): (&str, &str),
     code: &'a str,
 ) -> Option<impl Iterator<Item = &'a OutcomeRow>> {
-    let gateway = context.config.gateways.get(lane)?.kind.as_str();
-    let kind = context.job_kinds.by_name.get(kind)?;
+    let gateway = config.gateways.get(lane)?.kind.as_str();
+    let kind = job_kinds.by_name.get(kind)?;
     let rows = kind.gateways.get(gateway)?.outcomes();
     Some(rows.filter(move |row| row.code.as_deref().or(row.state.as_deref()) == Some(code)))
 }
@@ -58,7 +89,8 @@ pub(super) fn decline_of(
     of: (&str, &str),
     code: &str,
 ) -> Option<DeclineClass> {
-    rows_of(context, of, code)?.find_map(|row| match row.meaning {
+    let tables = (&*context.config, &*context.job_kinds);
+    rows_of(tables, of, code)?.find_map(|row| match row.meaning {
         OutcomeMeaning::Declined(class, _) => Some(class),
         OutcomeMeaning::NotProcessed
         | OutcomeMeaning::Done

@@ -237,6 +237,14 @@ fn a_refund_that_was_mended_under_a_new_key_is_not_tried_again_beside_it() {
     let rig = Rig::new(FaultPlan::NONE);
     one_refund(&rig, "R-1,GONE-1,1.00,HKD", "[50ms, 100ms]");
     assert_eq!(rig.to_the_end("refunds.yaml"), Some(3));
+    let (_, shown) = rig.payrun(&["show", "--item", "1"]);
+    let code = shown.lines().find(|line| line.starts_with("code")).unwrap();
+    assert_said(
+        code,
+        expect![
+            "declined for good; the gateway knows no payment by this number on this account: compare out_trade_no"
+        ],
+    );
     // The same under a key of its own waits to be sent.
     one_refund(&rig, "R-1b,GONE-1,1.00,HKD", "[50ms, 100ms]");
     rig.payrun(&["pause", "all", "--reason", "a test"]);
