@@ -102,6 +102,7 @@ pub async fn plan_referring(
                     shared: false,
                     references: references(line),
                     part: None,
+                    payment: None,
                     again: payrun::ledger::ReplacementCheck::Never,
                     input: format!(r#"{{"contract_id":"C-{line:08}","description":"Membership November","merchant_category_code":"5815"}}"#),
                     key,

@@ -1,5 +1,7 @@
 //! `payrun doctor`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::check::{print_probes, probe, say_open_secrets};
@@ -27,6 +29,9 @@ pub(super) struct DoctorArgs {
     #[arg(long, requires = "facts")]
     json: bool,
 }
+
+/// How many items of payments with two names are shown.
+const NAMES_SHOWN: u32 = 40;
 
 /// What the key of what is kept of persons is called.
 pub(super) const ENCRYPTION_KEY: &str = "encryption_key";
@@ -73,6 +78,10 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
             finding.what
         ));
     }
+    for text in payments(&project).await {
+        let word = paint("look ", Colour::Yellow, context.colour);
+        say(format!("{word}  payment: {text}"));
+    }
     say_open_secrets(&project, context.colour);
     if !args.offline {
         let probes = probe(&project).await?;
@@ -105,6 +114,33 @@ async fn ledger(project: &Project) -> Finding {
         what: "ledger",
         found,
     }
+}
+
+/// Payments that items name by different numbers. They are told and are no finding: what was sent
+/// stays sent, and a person may have cleared it up.
+async fn payments(project: &Project) -> Vec<String> {
+    let Ok(ledger) = project.ledger().await else {
+        return Vec::new();
+    };
+    let named = match ledger.payments_named_twice(NAMES_SHOWN).await {
+        Ok(named) => named,
+        Err(error) => return vec![chain(&error)],
+    };
+    let mut by_number: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for one in &named {
+        by_number
+            .entry(&one.number)
+            .or_default()
+            .push(format!("{} in item {}", one.written, one.item_id));
+    }
+    let told = |(number, names): (&&str, &Vec<String>)| {
+        format!(
+            "{number} stands for several payments: {}. A number was mistyped, and the same may have been declared twice: find out at the \
+             gateway which is right (payrun show --item ITEM shows what was sent), and have the other taken back at the customs",
+            names.join(", ")
+        )
+    };
+    by_number.iter().map(told).collect()
 }
 
 /// The keys; none where there are none, or where nothing of the ledger can be read: that is told of

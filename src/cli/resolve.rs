@@ -59,6 +59,8 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | ActionResult::EvidenceGone
         | ActionResult::FiledAgain(_)
         | ActionResult::Clashes(_)
+        | ActionResult::DoneAs(_)
+        | ActionResult::OtherPayment(_)
         | ActionResult::GivenBackAs(_)
         | ActionResult::Stopped(_)
         | ActionResult::NoSuchItem) => {

@@ -22,7 +22,7 @@ use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
 use crate::engine::planning::money_text;
 use crate::engine::{BulkCounts, BulkError, BulkSelection, Engine};
-use crate::ledger::{ActionResult, ItemFilter, Ledger, LedgerError, OperatorAction};
+use crate::ledger::{ActionResult, ItemFilter, ItemRow, Ledger, LedgerError, OperatorAction};
 
 /// How many refusals are shown.
 const SHOWN: usize = 20;
@@ -103,7 +103,7 @@ pub(super) async fn act_on_items(
         match ledger.find_item(name).await? {
             Some(item) => {
                 outcome
-                    .apply_action(&ledger, item.id, name, action, &by)
+                    .apply_action(&ledger, &item, name, action, &by)
                     .await?
             }
             None => outcome.refuse(name, "there is no such item"),
@@ -254,6 +254,16 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
             "item {other} is for the same in another way, the whole or a part of it, or the same number in other capitals: both together \
              are more than the whole; it may be tried again once that item has failed or was cancelled"
         ),
+        ActionResult::DoneAs(other) => format!(
+            "item {other} is for the same, by another row: it was done, is under way, or nobody knows what became of it, and both together \
+             would do it twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use the \
+             job kind redeclare with way: modify"
+        ),
+        ActionResult::OtherPayment(other) => format!(
+            "item {other} names the same payment by another number, so one of the two names a payment that is not meant: look which is \
+             right (payrun show --item {other}). It may be tried again once that item has failed or was cancelled; if this one is wrong, \
+             mend its row"
+        ),
         ActionResult::GivenBackAs(later) => format!(
             "item {later} was planned later and gives the same back of the same payment; both together would give it back twice. It may be \
              tried again once that item has failed or was cancelled; if both are meant, give a row with a key of its own"
@@ -288,15 +298,20 @@ impl ActionCounts {
     async fn apply_action(
         &mut self,
         ledger: &Ledger,
-        id: i64,
+        item: &ItemRow,
         name: &str,
         action: &OperatorAction,
         by: &Authorization,
     ) -> Result<(), LedgerError> {
-        match ledger
-            .apply_action(id, action, by, Clock::of_machine().now())
-            .await?
-        {
+        let result = ledger
+            .apply_action(item.id, action, by, Clock::of_machine().now())
+            .await?;
+        match result {
+            // Only its reason says what an open item waits for.
+            ActionResult::Refused(illegal) if item.state.is_open() => {
+                let reason = item.reason.as_deref().map(|reason| format!(" ({reason})"));
+                self.refuse(name, &format!("{illegal}{}", reason.unwrap_or_default()));
+            }
             ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,
             ActionResult::Withdrawn(state) => *self.withdrawn.entry(state).or_default() += 1,
             refused @ (ActionResult::Refused(_)
@@ -306,6 +321,8 @@ impl ActionCounts {
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
             | ActionResult::Clashes(_)
+            | ActionResult::DoneAs(_)
+            | ActionResult::OtherPayment(_)
             | ActionResult::GivenBackAs(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem) => self.refuse(name, &refusal(&refused)),

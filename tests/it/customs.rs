@@ -373,6 +373,23 @@ fn a_buyer_who_cannot_be_checked_keeps_no_declaration_open_for_ever_and_people_h
 }
 
 #[test]
+fn what_waits_for_the_check_of_its_buyer_says_so() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let theirs = rig.seed("wechat", "P-unknown", "20.00", "CNY");
+    let row = format!("P-unknown,{theirs},,SHENZHEN,,,,51092119930801249X,李四\n");
+    rig.write("wechat.csv", format!("{HEADER}{row}"));
+    let job = declaring("wechat");
+    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
+    rig.payrun(&["run", "customs.yaml", "--wait", "3s"]);
+    let item = &rig.items_of("wechat")[0];
+    assert_eq!(item["state"], "pending", "{item}");
+    let waits = "waits: the customs have accepted it, and the gateway has not said yet whether the buyer is the payer";
+    assert_eq!(text_of(item, "reason"), waits, "{item}");
+    let (code, told) = rig.payrun(&["retry", "1", "--reason", "again"]);
+    assert!(code != Some(0) && told.contains(waits), "{told}");
+}
+
+#[test]
 fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_customs_may_be_named()
 {
     let rig = Rig::new(FaultPlan::NONE);
@@ -835,6 +852,137 @@ fn a_payment_is_not_declared_in_another_shape_by_another_workflow_or_on_another_
         "{totals:?}"
     );
     assert!(totals.violations.is_empty(), "{totals:?}");
+}
+
+#[test]
+fn a_mistyped_number_of_a_payment_declares_nothing_twice() {
+    for gateway in ["wechat", "hipopay", "cbtis"] {
+        let rig = Rig::new(FaultPlan::NONE);
+        let theirs = ["P-1", "P-2", "P-3"].map(|order| rig.seed(gateway, order, "157.00", "CNY"));
+        rig.write(
+            "customs.yaml",
+            format!("workflow: customs\njobs:\n{}", declaring(gateway)),
+        );
+        let file = format!("{gateway}.csv");
+        let first = row_of("P-1", &theirs[0], "S-1", "100.00");
+        rig.write(&file, format!("{HEADER}{first}"));
+        assert_eq!(rig.to_the_end("customs.yaml"), Some(0));
+        // The first row again with a mistyped order number, and two payments of which one stands in
+        // the file under two numbers.
+        let rows = [
+            row_of("P-1O", &theirs[0], "S-1", "100.00"),
+            row_of("P-1", &theirs[0], "S-2", "57.00"),
+            row_of("P-2", &theirs[1], "S-3", "100.00"),
+            row_of("P-2", &theirs[2], "S-4", "57.00"),
+            row_of("P-3", &theirs[2], "S-5", "57.00"),
+        ];
+        rig.write(&file, format!("{HEADER}{}", rows.concat()));
+        assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
+        let rejected = rejected_lines(&rig, gateway);
+        assert_eq!(
+            rejected.keys().copied().collect::<Vec<_>>(),
+            [2, 4, 5, 6],
+            "{rejected:#?}"
+        );
+        let before = format!(
+            "item 1 of run 1 (succeeded) names its payment P-1/{0}, and this row out_trade_no P-1O, transaction_id {0}",
+            theirs[0]
+        );
+        assert!(rejected[&2].starts_with(&before), "{rejected:#?}");
+        for line in [4, 5, 6] {
+            assert!(
+                rejected[&line].contains("nobody can tell which: no row"),
+                "{rejected:#?}"
+            );
+        }
+        // A column that has slipped by a row: the sub-order beside another payment.
+        let slipped = row_of("P-3", &theirs[2], "S-2", "57.00");
+        rig.write(&file, format!("{HEADER}{slipped}"));
+        let is_own = gateway != "cbtis";
+        assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
+        let refused = rejected_lines(&rig, gateway);
+        let told = refused
+            .values()
+            .any(|reason| reason.contains("is for SHENZHEN/S-2 of the payment P-1/"));
+        assert_eq!(told, is_own, "{refused:#?}");
+        let totals = rig.totals(gateway);
+        assert_eq!(filed(&totals.customs), 2, "{totals:?}");
+        let violations = usize::from(!is_own);
+        assert_eq!(totals.violations.len(), violations, "{totals:?}");
+        let (code, told) = rig.payrun(&["doctor", "--offline"]);
+        assert!(
+            code == Some(0) && !told.contains("several payments"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn what_failed_is_not_retried_beside_the_same_sub_order_under_another_key() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let theirs = rig.seed("wechat", "P-1", "157.00", "CNY");
+    let row = |customs_no: &str| {
+        format!("{HEADER}{}", row_of("P-1", &theirs, "S-1", "100.00")).replace("S-1", customs_no)
+    };
+    rig.write("wechat.csv", row("S-fail"));
+    for name in ["first", "second"] {
+        let job = declaring("wechat").replace(
+            "    with:\n",
+            &format!("    key: \"{name}/{{{{ item.order }}}}/{{{{ item.sub }}}}\"\n    with:\n"),
+        );
+        rig.write(
+            &format!("{name}.yaml"),
+            format!("workflow: {name}\njobs:\n{job}"),
+        );
+    }
+    assert_eq!(rig.to_the_end("first.yaml"), Some(3));
+    // It is planned, and waits.
+    let (code, told) = rig.payrun(&["pause", "all", "--reason", "a test"]);
+    assert_eq!(code, Some(0), "{told}");
+    rig.payrun(&["run", "second.yaml", "--wait", "0s"]);
+    for args in [
+        &["retry", "1", "--reason", "once more"][..],
+        &["retry", "--state", "failed", "--yes", "--reason", "all"][..],
+    ] {
+        let (code, told) = rig.payrun(args);
+        assert!(
+            code != Some(0) && told.contains("item 2 is for the same, by another row"),
+            "{args:?}: {told}"
+        );
+    }
+}
+
+#[test]
+fn a_row_without_the_word_that_tells_its_change_from_others_is_rejected() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let theirs = rig.seed("wechat", "P-1", "157.00", "CNY");
+    let header = HEADER.replace("name\n", "name,change\n");
+    let line = |change: &str| {
+        let row = row_of("P-1", &theirs, "S-1", "100.00");
+        format!("{},{change}\n", row.trim_end())
+    };
+    rig.write(
+        "wechat.csv",
+        format!("{header}{}{}", line(""), line("monday")),
+    );
+    let job = declaring("wechat")
+        .replace("uses: declare", "uses: redeclare")
+        .replace(
+            "    with:\n",
+            "    key: \"{{ item.order }}/{{ item.sub }}/{{ item.change }}\"\n    with:\n      way: modify\n",
+        );
+    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
+    let (code, told) = rig.payrun(&["plan", "customs.yaml"]);
+    assert!(
+        told.contains(
+            "change is empty, and it is all that tells this row from another of the same"
+        ),
+        "{code:?} {told}"
+    );
+    assert!(
+        told.contains("1 rejected") || told.contains("rejected 1") || code == Some(3),
+        "{told}"
+    );
 }
 
 #[test]
@@ -1471,8 +1619,9 @@ fn any_number_that_a_gateway_gave_finds_its_declaration_also_of_what_failed() {
             } else {
                 "customs_number"
             };
-            assert!(
-                found(of_customs, way).contains(&id),
+            assert_eq!(
+                found(of_customs, way),
+                [id],
                 "{gateway} {sub_order} {of_customs}"
             );
         }

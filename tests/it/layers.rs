@@ -355,8 +355,8 @@ const SET_A_STATE: [(&str, &str); 6] = [
         "the same, of a whole that is planned beside its parts",
     ),
     (
-        "crates/ledger/src/planning/rejected_rows.rs",
-        "the same, of one row",
+        "crates/ledger/src/planning/reject_planned.sql",
+        "the same, of rows that another row contradicts",
     ),
 ];
 

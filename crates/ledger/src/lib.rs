@@ -94,6 +94,7 @@ pub use notifications::notification_queue::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
 pub use planning::dependent_jobs::DependentJob;
+pub use planning::payment_names::PaymentNames;
 pub use planning::plan::PlanWriter;
 pub use planning::planned_items::NewItem;
 pub use planning::references::{ItemReference, ROW_ORDER_NUMBER};
@@ -107,6 +108,7 @@ pub use reads::item_history::{AttemptRow, EventRow};
 pub use reads::item_pages::{ItemFilter, RejectedLine};
 pub use reads::metrics_queries::{LaneHealth, RecentAnswer, UnknownAges};
 pub use reads::open_jobs::{OpenJob, RunProgress};
+pub use reads::payments_named_twice::PaymentNamedTwice;
 pub use reads::related_items::{RelatedItem, Relation};
 pub use reads::run_sums::{FailureSum, TimeSum};
 pub use reads::run_totals::{EarlierProblems, Total};

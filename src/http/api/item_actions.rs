@@ -189,6 +189,19 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiE
                 "item {other} is for the same whole, or for a part of it; both together are more than the whole"
             ),
         )),
+        ActionResult::DoneAs(other) => Err(ApiError::conflict(
+            "done_as",
+            format!(
+                "item {other} is for the same, by another row, and did it, may have done it or may still do it; both together would do it \
+                 twice"
+            ),
+        )),
+        ActionResult::OtherPayment(other) => Err(ApiError::conflict(
+            "other_payment",
+            format!(
+                "item {other} names the same payment by another number; one of the two names a payment that is not meant"
+            ),
+        )),
         ActionResult::GivenBackAs(later) => Err(ApiError::conflict(
             "given_back",
             format!(

@@ -91,6 +91,7 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
         shared: false,
         references: Vec::new(),
         part: None,
+        payment: None,
         again: payrun::ledger::ReplacementCheck::Never,
         input: "{}".into(),
     }

@@ -10,6 +10,7 @@ mod differences;
 pub mod ledger_fixture;
 mod notifications;
 mod operators;
+mod payment_names;
 mod plan_steps;
 mod planning;
 mod rates;

@@ -235,6 +235,7 @@ impl ScriptedProcess {
                 shared: false,
                 references: Vec::new(),
                 part: None,
+                payment: None,
                 again: payrun::ledger::ReplacementCheck::Never,
                 input: input.to_string(),
             };

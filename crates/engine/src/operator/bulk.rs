@@ -158,6 +158,8 @@ impl Engine {
                     | ActionResult::EvidenceGone
                     | ActionResult::FiledAgain(_)
                     | ActionResult::Clashes(_)
+                    | ActionResult::DoneAs(_)
+                    | ActionResult::OtherPayment(_)
                     | ActionResult::GivenBackAs(_)
                     | ActionResult::Stopped(_)
                     | ActionResult::NoSuchItem) => done.refused.push((id, refused)),

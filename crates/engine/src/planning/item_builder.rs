@@ -11,7 +11,9 @@ use crate::references::ReferenceKey;
 use crate::vault::{StoredInputError, Vault, VaultError, open_input, open_stored};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use payrun_domain::text::searchable;
-use payrun_ledger::{ItemPart, ItemReference, NewItem, RejectedRow, ReplacementCheck};
+use payrun_ledger::{
+    ItemPart, ItemReference, NewItem, PaymentNames, RejectedRow, ReplacementCheck,
+};
 use payrun_project::job_kinds::{JobKind, Operations};
 use payrun_project::workflow::Job;
 use payrun_project::workflow::render::{PersonalValues, RenderedItem, RowNames};
@@ -32,6 +34,8 @@ pub(crate) struct ItemBuilder {
     one_at_a_time: String,
     /// Why a generation may come to stand behind an order number; none where none can.
     generations: Option<&'static str>,
+    /// Whether the gateway finds a part by its number alone.
+    own_parts: bool,
     /// Seals personal data.
     vault: Option<Arc<Vault>>,
     /// Searchable columns that may be personal, and what hashes them.
@@ -53,6 +57,9 @@ impl ItemBuilder {
         };
         Self {
             generations,
+            own_parts: job.kind.whole_or_parts.as_ref().is_some_and(|split| {
+                operations.is_some_and(|operations| operations.named_by.contains(&split.part))
+            }),
             account: engine
                 .accounts
                 .get(&job.gateway)
@@ -156,6 +163,9 @@ impl ItemBuilder {
             custom_order_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
             shared: rendered.shared,
+            payment: rendered
+                .payment
+                .and_then(|numbers| self.payment(numbers, rendered.part.as_deref())),
             part: rendered.part.and_then(|values| self.part(values)),
             again: ReplacementCheck::Never,
             references: self.references(&rendered.references)?,
@@ -180,6 +190,35 @@ impl ItemBuilder {
             values,
             once: self.kind.redo_with.is_some(),
         })
+    }
+
+    /// The payment that an item is of, where its kind names it by two numbers.
+    fn payment(&self, numbers: [String; 2], part: Option<&[String]>) -> Option<PaymentNames> {
+        let names = self.kind.payment_names.as_ref()?;
+        Some(PaymentNames {
+            account: self.account.clone(),
+            fields: [names.ours.clone(), names.theirs.clone()],
+            numbers,
+            part: part.and_then(|values| self.own_part(&names.ours, values)),
+        })
+    }
+
+    /// What the part is called where the gateway finds it by its number alone: without the payment.
+    fn own_part(&self, payment: &str, values: &[String]) -> Option<Vec<String>> {
+        let split = self.kind.whole_or_parts.as_ref()?;
+        let name = values.last().filter(|name| !name.is_empty())?;
+        if !self.own_parts {
+            return None;
+        }
+        let beside = split.of.iter().zip(values);
+        let beside = beside.filter(|(field, _)| *field != payment);
+        Some(
+            beside
+                .map(|(_, value)| value)
+                .chain([name])
+                .cloned()
+                .collect(),
+        )
     }
 
     /// By what else the item is found: what may be personal as a keyed hash.

@@ -619,13 +619,14 @@ fn would_send(jobs: &[PlannedJob]) -> String {
 
 impl Engine {
     /// Whether a plan changes nothing that was there before, and nothing of before decides on more
-    /// than a key: no period of a contract is accounted for, nothing is filed again, and nothing is
-    /// for a whole or its parts.
+    /// than a key: no period of a contract is accounted for, nothing is filed again, nothing is for a
+    /// whole or its parts, and nothing names a payment by two numbers.
     fn only_adds(&self, workflow: &Workflow) -> bool {
         let changes = |job: &Job| {
             matches!(job.items.source, ItemSource::Contracts)
                 || self.files_again(job)
                 || job.kind.whole_or_parts.is_some()
+                || job.kind.payment_names.is_some()
         };
         !workflow.jobs.iter().any(changes)
     }

@@ -472,6 +472,7 @@ mod tests {
                 shared: false,
                 references: Vec::new(),
                 part: None,
+                payment: None,
                 again: payrun_ledger::ReplacementCheck::Never,
                 input: "{}".to_owned(),
             }

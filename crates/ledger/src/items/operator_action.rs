@@ -18,8 +18,9 @@ use crate::items::item_rows::{
 };
 use crate::items::settle::Attempt;
 use crate::lanes::pauses::wake_contract;
+use crate::planning::payment_names::other_name_of;
 use crate::planning::replacement::filed_again_as;
-use crate::planning::whole_or_parts::clash_of;
+use crate::planning::whole_or_parts::{RetryClash, clash_of};
 use payrun_domain::actor::{Actor, Authorization};
 use payrun_domain::answer::AnswerKind;
 use payrun_domain::approval::{ApprovalRight, right};
@@ -112,6 +113,11 @@ pub enum ActionResult {
     FiledAgain(i64),
     /// This item is for the same whole in another shape, or for the same part in other letters.
     Clashes(i64),
+    /// This item is for the same, and may have done it or may still do it; or it is a later change
+    /// of the same.
+    DoneAs(i64),
+    /// This item names the same payment by another number.
+    OtherPayment(i64),
     /// This later item gives the same back of the same payment, and may have done so.
     GivenBackAs(i64),
     /// Nothing more of it is sent.
@@ -373,9 +379,18 @@ async fn move_item(
     }
     if *action == OperatorAction::Retry
         && matches!(stored.item.state, State::Failed | State::Cancelled)
-        && let Some(other) = clash_of(tx, &row).await?
+        && let Some(clash) = clash_of(tx, &row).await?
     {
-        return Ok(Err(ActionResult::Clashes(other)));
+        return Ok(Err(match clash {
+            RetryClash::OtherShape(other) => ActionResult::Clashes(other),
+            RetryClash::Same(other) => ActionResult::DoneAs(other),
+        }));
+    }
+    if *action == OperatorAction::Retry
+        && matches!(stored.item.state, State::Failed | State::Cancelled)
+        && let Some(other) = other_name_of(tx, &row).await?
+    {
+        return Ok(Err(ActionResult::OtherPayment(other)));
     }
     let given_back_as: Option<i64> = row.try_get("given_back_as").map_err(failed)?;
     if *action == OperatorAction::Retry

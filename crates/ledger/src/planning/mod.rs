@@ -2,6 +2,7 @@
 
 pub(crate) mod dependent_jobs;
 mod existing_key;
+pub(crate) mod payment_names;
 pub(crate) mod plan;
 pub(crate) mod plan_steps;
 pub(crate) mod planned_items;

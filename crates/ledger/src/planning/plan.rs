@@ -16,6 +16,7 @@ use crate::contracts::withdraw_what_has_ended;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::{TotalsDelta, list};
+use crate::planning::payment_names::DoubtfulNames;
 use crate::planning::plan_steps::PlanSteps;
 use crate::planning::run_rows::{NewJob, NewRun, insert_job, insert_run, job_is_planned};
 use crate::planning::whole_or_parts::WholesAndParts;
@@ -43,6 +44,7 @@ pub struct PlanWriter {
     pub(super) contradicted: HashMap<KeyHash, u64>,
     /// What rows of a job are for the whole of and for parts of.
     pub(super) parts: WholesAndParts,
+    pub(super) doubtful: DoubtfulNames,
 }
 
 impl Ledger {
@@ -82,6 +84,7 @@ impl PlanWriter {
             before_periods: None,
             contradicted: HashMap::new(),
             parts: WholesAndParts::default(),
+            doubtful: DoubtfulNames::default(),
         }
     }
 

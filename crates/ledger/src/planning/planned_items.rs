@@ -8,11 +8,12 @@ use sqlx::Row;
 
 use crate::error::LedgerError;
 use crate::items::item_rows::{hex, list};
+use crate::planning::payment_names::PaymentNames;
 use crate::planning::plan::PlanWriter;
 use crate::planning::references::{ItemReference, keep_references};
 use crate::planning::rejected_rows::{RejectedRow, contradicts, duplicate_in_run, number_taken};
 use crate::planning::replacement::{ReplacedItem, ReplacementCheck};
-use crate::planning::whole_or_parts::ItemPart;
+use crate::planning::whole_or_parts::{ItemPart, Replaced};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
 use payrun_domain::money::Amount;
@@ -42,11 +43,23 @@ pub struct NewItem {
     pub references: Vec<ItemReference>,
     /// Of what it is the whole, or a part, where only one of both may be done.
     pub part: Option<ItemPart>,
+    /// The payment it is of, where it is named by two numbers.
+    pub payment: Option<PaymentNames>,
     /// Whether it does again what failed, with other content.
     pub again: ReplacementCheck,
 }
 
 impl NewItem {
+    /// What it does again with other content.
+    pub(super) fn replaced(&self) -> Replaced<'_> {
+        self.again
+            .replaces()
+            .map_or(Replaced { but: 0, chain: "" }, |of| Replaced {
+                but: of.earlier.id(),
+                chain: &self.key,
+            })
+    }
+
     /// Whether an earlier row of the run has its key with other personal data.
     pub(super) const fn contradicts(&self) -> bool {
         matches!(self.again, ReplacementCheck::Contradicts)
@@ -98,6 +111,8 @@ impl PlanWriter {
             self.waits_for_another(items).await?;
         }
         while self.waits_for_parts(items).await? {}
+        let (fresh, doubtful) = self.with_one_name_each(job_id, items, fresh).await?;
+        refused.extend(doubtful);
         let (fresh, clashing) = self.without_clashes(job_id, fresh).await?;
         refused.extend(clashing);
         let before = self.newest_item().await?;
@@ -178,6 +193,11 @@ impl PlanWriter {
                 part_of: item.part.as_ref().map(|part| hex(part.of)),
                 part: item.part.as_ref().map(ItemPart::folded),
                 part_written: item.part.as_ref().map(ItemPart::written),
+                part_once: item.part.as_ref().map(|part| u8::from(part.once)),
+                payment_ours: item.payment.as_ref().map(PaymentNames::ours),
+                payment_theirs: item.payment.as_ref().map(PaymentNames::theirs),
+                payment_part: item.payment.as_ref().and_then(PaymentNames::part),
+                payment_written: item.payment.as_ref().map(PaymentNames::written),
             })
             .collect();
         let inserted = sqlx::query(include_str!("plan_items.sql"))
@@ -208,4 +228,9 @@ struct PlannedLine<'a> {
     part_of: Option<String>,
     part: Option<String>,
     part_written: Option<String>,
+    part_once: Option<u8>,
+    payment_ours: Option<String>,
+    payment_theirs: Option<String>,
+    payment_part: Option<String>,
+    payment_written: Option<String>,
 }

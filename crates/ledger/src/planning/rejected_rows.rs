@@ -235,13 +235,10 @@ impl PlanWriter {
             was_planned: true,
             ..contradicts(&first, item.line)
         };
-        let reject = "update items set state = 'rejected', reason = $2, next_at = null, key_hash = null, content_hash = null, \
-                        exclusive_key = null, order_no = custom_order_no, custom_order_no = null, part_of = null, part = null, \
-                        part_written = null, input = '{}' where id = $1";
-        let rejected = sqlx::query(reject)
-            .bind(holder.id)
+        let rejected = sqlx::query(include_str!("reject_planned.sql"))
+            .bind(list(&[holder.id]))
             .bind(&refusal.reason)
-            .execute(self.connection().await?)
+            .fetch_all(self.connection().await?)
             .await;
         rejected
             .map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;

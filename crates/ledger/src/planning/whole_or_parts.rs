@@ -23,6 +23,7 @@ use crate::items::item_rows::{hex, list};
 use crate::planning::plan::PlanWriter;
 use crate::planning::planned_items::NewItem;
 use crate::planning::rejected_rows::{RejectedRow, refusal_of};
+use crate::planning::replacement::ReplacedItem;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
 
@@ -84,13 +85,15 @@ impl ItemPart {
             .join(", ")
     }
 
-    fn line(&self, n: usize) -> PartLine {
+    fn line<'a>(&self, n: usize, item: &'a NewItem) -> PartLine<'a> {
         PartLine {
             n,
             part_of: hex(self.of),
             part: self.folded(),
             written: self.written(),
             once: u8::from(self.once),
+            after: None,
+            replaced: item.replaced(),
         }
     }
 
@@ -104,13 +107,41 @@ impl ItemPart {
 
 /// A row as `planning/part_clashes.sql` reads it.
 #[derive(Debug, Serialize)]
-struct PartLine {
+struct PartLine<'a> {
     n: usize,
     part_of: String,
     part: String,
     written: String,
     /// 1 where it may be done once.
     once: u8,
+    /// Where it may be done again: the same of a later item clashes all the same.
+    after: Option<i64>,
+    #[serde(flatten)]
+    replaced: Replaced<'a>,
+}
+
+/// What a row does again with other content, and so clashes with nothing of it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Replaced<'a> {
+    /// The item of before; 0 if there is none.
+    pub(super) but: i64,
+    /// The key of what was filed again before that; empty if nothing was.
+    pub(super) chain: &'a str,
+}
+
+impl<'a> Replaced<'a> {
+    /// What an item (a row of `items`) has done again, that is to be tried again itself.
+    pub(super) fn by_stored(row: &'a AnyRow) -> Result<Self, LedgerError> {
+        let failed = |source| LedgerError::of(OPERATION, source);
+        let result: Option<&str> = row.try_get("result").map_err(failed)?;
+        let files_again = result.is_some_and(|result| result.contains(ReplacedItem::FACT));
+        let chain = if files_again {
+            row.try_get("key").map_err(failed)?
+        } else {
+            ""
+        };
+        Ok(Self { but: 0, chain })
+    }
 }
 
 /// What a plan knows of wholes and parts.
@@ -125,13 +156,22 @@ pub(super) struct WholesAndParts {
 /// An item that a row clashes with.
 #[derive(Debug)]
 pub(crate) struct ClashingItem {
-    pub(crate) id: i64,
+    id: i64,
     job_id: i64,
     run_id: i64,
     line: u64,
     state: State,
     is_whole: bool,
     written: String,
+}
+
+/// Why an item is not tried again: what clashes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetryClash {
+    /// For the same whole in another shape, or for the same in other letters.
+    OtherShape(i64),
+    /// For the same, by another row.
+    Same(i64),
 }
 
 impl ClashingItem {
@@ -215,7 +255,8 @@ impl PlanWriter {
     /// [`LedgerError::Busy`] if that has taken too long, and whatever the database says. Then the
     /// plan must be abandoned.
     pub async fn waits_for_parts(&mut self, items: &[NewItem]) -> Result<bool, LedgerError> {
-        if self.parts.taken || items.iter().all(|item| item.part.is_none()) {
+        let matters = |item: &NewItem| item.part.is_some() || item.payment.is_some();
+        if self.parts.taken || !items.iter().any(matters) {
             return Ok(false);
         }
         self.parts.taken = take_turn(self.write_tx().await?).await?;
@@ -357,7 +398,7 @@ impl PlanWriter {
     }
 }
 
-fn refused_as(item: &NewItem, reason: String) -> RejectedRow {
+pub(super) fn refused_as(item: &NewItem, reason: String) -> RejectedRow {
     RejectedRow {
         reason,
         ..refusal_of(item)
@@ -421,15 +462,15 @@ async fn clashes_of(
     run_id: i64,
 ) -> Result<HashMap<usize, ClashingItem>, LedgerError> {
     let lines = items.iter().enumerate();
-    let lines: Vec<PartLine> = lines
-        .filter_map(|(n, item)| Some(item.part.as_ref()?.line(n)))
+    let lines: Vec<PartLine<'_>> = lines
+        .filter_map(|(n, item)| Some(item.part.as_ref()?.line(n, item)))
         .collect();
     clashes(tx, &lines, run_id).await
 }
 
 async fn clashes(
     tx: &mut WriteTx,
-    lines: &[PartLine],
+    lines: &[PartLine<'_>],
     run_id: i64,
 ) -> Result<HashMap<usize, ClashingItem>, LedgerError> {
     let failed = |source| LedgerError::of(OPERATION, source);
@@ -451,10 +492,15 @@ async fn clashes(
 }
 
 /// What an item (a row of `items`) would clash with, were it to be tried again; none if nothing.
+/// What is done once clashes with any other of the same; what may be done again clashes with a
+/// later one, which says what is to be now.
 ///
 /// # Errors
 /// [`LedgerError::Busy`] while a plan adds such items.
-pub(crate) async fn clash_of(tx: &mut WriteTx, row: &AnyRow) -> Result<Option<i64>, LedgerError> {
+pub(crate) async fn clash_of(
+    tx: &mut WriteTx,
+    row: &AnyRow,
+) -> Result<Option<RetryClash>, LedgerError> {
     let failed = |source| LedgerError::of(OPERATION, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let of: Option<&[u8]> = row.try_get("part_of").map_err(failed)?;
@@ -465,18 +511,34 @@ pub(crate) async fn clash_of(tx: &mut WriteTx, row: &AnyRow) -> Result<Option<i6
         let text: Option<String> = row.try_get(column).map_err(failed)?;
         text.ok_or_else(|| LedgerError::corrupt("items", id, column))
     };
+    let once: Option<i64> = row.try_get("part_once").map_err(failed)?;
     let line = PartLine {
         n: 0,
         part_of: hex(of),
         part: text("part")?,
         written: text("part_written")?,
-        once: 0,
+        once: u8::from(once == Some(1)),
+        after: Some(id),
+        replaced: Replaced::by_stored(row)?,
     };
-    if !take_turn(tx).await? {
-        return Err(LedgerError::Busy { operation: WAITING });
-    }
+    let (is_whole, written) = (line.part.is_empty(), line.written.clone());
+    wait_for_nobody(tx).await?;
     let found = clashes(tx, &[line], 0).await?;
-    Ok(found.values().next().map(|other| other.id))
+    Ok(found.values().next().map(|other| {
+        if other.is_whole == is_whole && other.written == written {
+            RetryClash::Same(other.id)
+        } else {
+            RetryClash::OtherShape(other.id)
+        }
+    }))
+}
+
+/// Nothing is tried again while a plan adds such items.
+pub(super) async fn wait_for_nobody(tx: &mut WriteTx) -> Result<(), LedgerError> {
+    if take_turn(tx).await? {
+        return Ok(());
+    }
+    Err(LedgerError::Busy { operation: WAITING })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub(crate) mod item_history;
 pub(crate) mod item_pages;
 pub(crate) mod metrics_queries;
 pub(crate) mod open_jobs;
+pub(crate) mod payments_named_twice;
 pub(crate) mod related_items;
 pub(crate) mod run_completion;
 pub(crate) mod run_sums;

@@ -15,8 +15,8 @@ use payrun_yaml::scalars;
 use super::outcomes::{OutcomeTable, read as read_outcomes};
 use super::{
     Alphabet, FieldExpansion, FieldKind, FieldRule, IdentityCard, InputField, JobKind, JobKinds,
-    NotAbove, NotBefore, NotOlderThan, Operations, PayerCheck, PaymentLookup, ReplyStorage,
-    StatementRole, WholeOrParts, spec,
+    NotAbove, NotBefore, NotOlderThan, Operations, PayerCheck, PaymentFields, PaymentLookup,
+    ReplyStorage, StatementRole, WholeOrParts, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -216,6 +216,10 @@ pub fn read_kind(source: &SourceText) -> Result<JobKind, Diagnostics> {
             of: node.get("of").map_or_else(Vec::new, texts),
             part: text_of(node, "part").unwrap_or_default().to_owned(),
         }),
+        payment_names: root.get("payment_names").map(|node| PaymentFields {
+            ours: text_of(node, "ours").unwrap_or_default().to_owned(),
+            theirs: text_of(node, "theirs").unwrap_or_default().to_owned(),
+        }),
         not_older_than: root.get("not_older_than").map(read_not_older_than),
         local: is_true(&root, "local"),
         approval: is_true(&root, "approval"),
@@ -376,7 +380,11 @@ fn check_names(
         .into_iter()
         .flat_map(YamlNode::list);
     let part = split.and_then(|node| node.get("part"));
-    for node in wholes.clone().chain(part) {
+    let names = root.get("payment_names");
+    let named = ["ours", "theirs"]
+        .into_iter()
+        .filter_map(|side| names?.get(side));
+    for node in wholes.clone().chain(part).chain(named.clone()) {
         let name = node.text().unwrap_or_default();
         if fields
             .iter()
@@ -424,6 +432,7 @@ fn check_names(
         .chain(given)
         .chain(checked)
         .chain(dated)
+        .chain(named)
     {
         let name = node.text().unwrap_or_default();
         let is_money =
@@ -822,6 +831,26 @@ mod tests {
         let split = |name: &str| job_kinds.by_name[name].whole_or_parts.clone();
         assert!(split("declare").is_some());
         assert_eq!(split("declare"), split("redeclare"));
+    }
+
+    #[test]
+    fn what_is_declared_names_its_payment_by_both_numbers_and_the_fields_exist() {
+        let job_kinds = JobKinds::built_in();
+        let names = |name: &str| job_kinds.by_name[name].payment_names.clone();
+        assert!(names("declare").is_some());
+        assert_eq!(names("declare"), names("redeclare"));
+        let declare = |theirs: &str| {
+            let text = BUILT_IN[1].1.replace("theirs: transaction_id", theirs);
+            let found = read_kind(&SourceText::new("declare.yaml", text, false)).unwrap_err();
+            found.to_string()
+        };
+        let wrong = declare("theirs: transaction");
+        assert!(
+            wrong.contains("did you mean \"transaction_id\"?"),
+            "{wrong}"
+        );
+        let wrong = declare("theirs: cert_id");
+        assert!(wrong.contains("cert_id is personal data"), "{wrong}");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct JobKind {
     pub expand: Option<FieldExpansion>,
     /// What is done either of a whole or of its parts.
     pub whole_or_parts: Option<WholeOrParts>,
+    /// The two fields that name the same payment.
+    pub payment_names: Option<PaymentFields>,
     /// Whether payrun does it by itself: no gateway is called.
     pub local: bool,
     /// Whether its batches wait for somebody's approval unless the workflow says otherwise.
@@ -163,6 +165,15 @@ pub struct WholeOrParts {
     pub of: Vec<String>,
     /// The field that names a part; where it is not given, the item is for the whole.
     pub part: String,
+}
+
+/// The two fields that name the same payment: one number of the one goes with one of the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentFields {
+    /// The field with the merchant's number.
+    pub ours: String,
+    /// The field with the gateway's.
+    pub theirs: String,
 }
 
 /// A field of which some values stand for several.

@@ -444,6 +444,19 @@ static WHOLE_OR_PARTS: [FieldSpec; 2] = [
     ),
 ];
 
+static PAYMENT_NAMES: [FieldSpec; 2] = [
+    FieldSpec::required(
+        "ours",
+        ValueShape::Text,
+        "The field with your number of the payment.",
+    ),
+    FieldSpec::required(
+        "theirs",
+        ValueShape::Text,
+        "The field with the gateway's number of the payment.",
+    ),
+];
+
 static NOT_OLDER_THAN: [FieldSpec; 2] = [
     FieldSpec::required("field", ValueShape::Text, "The date field."),
     FieldSpec::required(
@@ -454,7 +467,7 @@ static NOT_OLDER_THAN: [FieldSpec; 2] = [
 ];
 
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 21] = [
+pub static JOB_KIND: [FieldSpec; 22] = [
     FieldSpec::required("name", ValueShape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", ValueShape::Text, "One line for people."),
     FieldSpec::required(
@@ -511,6 +524,11 @@ pub static JOB_KIND: [FieldSpec; 21] = [
         "whole_or_parts",
         ValueShape::Fields(&WHOLE_OR_PARTS),
         "What is done once of a whole, or of its parts, never both; kinds that name the same fields count together.",
+    ),
+    FieldSpec::optional(
+        "payment_names",
+        ValueShape::Fields(&PAYMENT_NAMES),
+        "The two fields that name the same payment: one number of yours goes with one of the gateway's, in all kinds that say so.",
     ),
     FieldSpec::optional(
         "not_older_than",

@@ -55,6 +55,8 @@ pub struct RenderedItem {
     /// What the item is for, where that is a whole or a part: the values of the fields that its
     /// kind names, the part last; empty for the whole.
     pub part: Option<Vec<String>>,
+    /// The two numbers of its payment, the merchant's and the gateway's, where its kind says which.
+    pub payment: Option<[String; 2]>,
     /// The amount.
     pub amount: Option<Amount>,
     /// Whether other rows stand for the same item too: it is one of those that a value of the row
@@ -115,6 +117,8 @@ pub struct Renderer<'a> {
     /// None where the job kind makes the key of its fields.
     key: Option<PreparedTemplate<'a>>,
     order_number: Option<PreparedTemplate<'a>>,
+    /// The columns of a key of the workflow's own that fill nothing else: they only tell rows apart.
+    only_in_key: Vec<usize>,
     /// Sorted by name.
     fields: Vec<FieldPlan<'a>>,
     /// Whether reasons may hold what an expression says, which may be a value.
@@ -150,6 +154,28 @@ impl WrongNames {
         self.columns.push(column);
         self.reasons.push(reason);
     }
+}
+
+/// The columns that a key is made of as they stand, and that no field or order number uses.
+fn only_in_key(
+    job: &Job,
+    key: Option<&PreparedTemplate<'_>>,
+    fields: &[FieldPlan<'_>],
+    columns: &[String],
+) -> Vec<usize> {
+    let number = job.order_number.as_ref();
+    let of_number = number.map_or_else(Vec::new, |template| columns_of(template, columns));
+    let is_used = |index: usize| {
+        of_number.contains(&index) || fields.iter().any(|one| one.columns.contains(&index))
+    };
+    let pieces = key.map_or(&[][..], |key| &key.0);
+    let cell = |piece: &ValuePiece<'_>| match piece {
+        ValuePiece::Cell(index) => {
+            Some(*index).filter(|index| *index < columns.len() && !is_used(*index))
+        }
+        ValuePiece::Text(_) | ValuePiece::Expression(_) => None,
+    };
+    pieces.iter().filter_map(cell).collect()
 }
 
 /// The longest value that a reason shows.
@@ -250,6 +276,7 @@ impl<'a> Renderer<'a> {
                 None => preparing.miss(&column.name, |message| column.place.diagnostic(message)),
             }
         }
+        let only_in_key = only_in_key(job, key.as_ref(), &fields, columns);
         let found = std::mem::take(&mut preparing.found);
         found.or_value(Some(Self {
             job,
@@ -260,6 +287,7 @@ impl<'a> Renderer<'a> {
             date: run.date.clone(),
             key,
             order_number,
+            only_in_key,
             fields,
             open: !job.kind.fields.iter().any(|field| field.sensitive),
             names,
@@ -688,6 +716,7 @@ impl<'a> Renderer<'a> {
                 .and_then(|name| find(values, name))
                 .map(str::to_owned),
             part: self.part(values),
+            payment: self.payment(values),
             amount,
             references: PersonalValues::default(),
             shared: self.job.kind.expand.as_ref().is_some_and(|expand| {
@@ -706,6 +735,13 @@ impl<'a> Renderer<'a> {
             .chain([part])
             .map(|value| value.map(str::to_owned))
             .collect()
+    }
+
+    /// The two numbers of the payment that an item is of.
+    fn payment(&self, values: &FieldValues<'_>) -> Option<[String; 2]> {
+        let names = self.job.kind.payment_names.as_ref()?;
+        let number = |name| find(values, name).map(str::to_owned);
+        Some([number(&names.ours)?, number(&names.theirs)?])
     }
 
     /// By what else a row's items are found; what is empty finds nothing.
@@ -923,6 +959,14 @@ impl<'a> Renderer<'a> {
         }
         if key.trim() != key {
             return Err("the key begins or ends with a space".to_owned());
+        }
+        let row = variables.row;
+        let is_empty = |index: &&usize| row.get(**index).is_none_or(|cell| cell.trim().is_empty());
+        if let Some(gap) = self.only_in_key.iter().find(is_empty) {
+            return Err(format!(
+                "{} is empty, and it is all that tells this row from another of the same: write what the row is for",
+                self.column(*gap, row.line)
+            ));
         }
         Ok(key.into_owned())
     }
@@ -1405,6 +1449,27 @@ mod tests {
         .unwrap()
         .unwrap();
         assert_eq!(rendered.order_number, None);
+    }
+
+    #[test]
+    fn a_column_that_only_tells_rows_apart_is_never_empty() {
+        let text = MONTHLY.replace("{{ item.plan }} ", "");
+        let text = text.replace(
+            "/{{ run.month }}",
+            "/{{ item.plan }}/{{ item.contract_id }}",
+        );
+        let with = |text: &str| {
+            let workflow = read(text).unwrap();
+            render(&workflow, &COLUMNS, &["C-1", "1", "", "yes"])
+        };
+        let refused = with(&text).unwrap_err();
+        assert!(
+            refused[0].starts_with("plan is empty, and it is all that tells this row"),
+            "{refused:?}"
+        );
+        // What an expression makes of it is meant.
+        let chosen = text.replace("item.plan }}", "item.plan or 'none' }}");
+        assert_eq!(with(&chosen).unwrap().unwrap().key, "C-1/none/C-1");
     }
 
     #[test]

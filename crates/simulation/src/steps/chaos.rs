@@ -96,6 +96,8 @@ impl Simulation {
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
             | ActionResult::Clashes(_)
+            | ActionResult::DoneAs(_)
+            | ActionResult::OtherPayment(_)
             | ActionResult::GivenBackAs(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem => "withdrawn",

@@ -412,6 +412,7 @@ impl ReconcileFixture {
             shared: false,
             references: Vec::new(),
             part: None,
+            payment: None,
             again: payrun_ledger::ReplacementCheck::Never,
             input: json!({ "from": from, "to": to, "fee_rate": rate }).to_string(),
         };
@@ -511,6 +512,7 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
         shared: false,
         references: Vec::new(),
         part: None,
+        payment: None,
         again: payrun_ledger::ReplacementCheck::Never,
         input: "{}".to_owned(),
     }
