@@ -255,8 +255,8 @@ pub(super) fn refusal(refused: &ActionResult) -> String {
              are more than the whole; it may be tried again once that item has failed or was cancelled"
         ),
         ActionResult::DoneAs(other) => format!(
-            "item {other} is for the same, by another row: it was done, is under way, or nobody knows what became of it, and both together \
-             would do it twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use the \
+            "item {other} is for the same, by another row, and did it, may have done it or may still do it: both together would do it \
+             twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use the \
              job kind redeclare with way: modify"
         ),
         ActionResult::OtherPayment(other) => format!(

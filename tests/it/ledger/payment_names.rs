@@ -5,6 +5,7 @@ use payrun::domain::ids::KeyHash;
 use payrun::domain::item::State;
 use payrun::ledger::{
     ActionResult, ItemPart, NewItem, OperatorAction, PaymentNames, PlanWriter, RejectedRow,
+    ReplacedItem, ReplacementCheck,
 };
 
 use super::ledger_fixture::{LedgerWorker, answered, at, by, done, item, planning};
@@ -340,5 +341,48 @@ fn payments_with_two_names_that_lie_in_the_ledger_are_found() {
             .run("update items set state = 'failed' where id = 2")
             .await;
         assert_eq!(worker.ledger.payments_named_twice(9).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_mended_row_clashes_with_nothing_of_what_it_does_again() {
+    on_every_engine(|place| async move {
+        let first = declared(1, ["P-1", "4201x", "S-1"]);
+        let worker = LedgerWorker::with(&place, std::slice::from_ref(&first)).await;
+        place
+            .run("update items set state = 'needs_review', next_at = null where id = 1")
+            .await;
+        // Twice: the second time the item before the last still needs review too.
+        let mut before = first.key_hash;
+        for (n, theirs) in ["4201y", "4201"].into_iter().enumerate() {
+            let (mut plan, id) = planning(&worker.ledger, &format!("again {n}")).await;
+            let mut earlier = plan.earlier(&[before]).await.unwrap();
+            let key_hash = KeyHash::of("hk", &format!("again {n}"), &first.key);
+            let mended = NewItem {
+                key_hash,
+                again: ReplacementCheck::Replaces(Box::new(ReplacedItem {
+                    earlier: earlier.remove(&before).unwrap(),
+                    same_terms: false,
+                })),
+                ..declared(1, ["P-1", theirs, "S-1"])
+            };
+            assert_eq!(lines(&refused(&mut plan, id, &[mended]).await), [0_u64; 0]);
+            plan.commit().await.unwrap();
+            place
+                .run("update items set state = 'needs_review', next_at = null where state = 'planned'")
+                .await;
+            before = key_hash;
+        }
+        // Another row of the same waits for all of them.
+        let (mut plan, id) = planning(&worker.ledger, "own").await;
+        let own = keyed("own", declared(1, ["P-1", "4201", "S-1"]));
+        assert_eq!(lines(&refused(&mut plan, id, &[own]).await), [1]);
+        plan.abandon().await.unwrap();
+        // And the newest is tried again beside those that it does again.
+        place
+            .run("update items set state = 'failed' where id = 3")
+            .await;
+        let retried = retried(&worker, 3).await;
+        assert!(matches!(retried, ActionResult::Moved(_)), "{retried:?}");
     });
 }

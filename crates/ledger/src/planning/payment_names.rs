@@ -8,6 +8,7 @@
 //! gateway has shown of a payment, the row is refused.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 use sqlx::Row;
@@ -134,9 +135,8 @@ impl DoubtfulNames {
     fn add(&mut self, job_id: i64, keys: Vec<NameKey>, why: &str) -> Vec<NameKey> {
         let mut new = Vec::new();
         for key in keys {
-            let at = (job_id, key.clone());
-            if !self.of.contains_key(&at) {
-                self.of.insert(at, why.to_owned());
+            if let Entry::Vacant(place) = self.of.entry((job_id, key.clone())) {
+                place.insert(why.to_owned());
                 new.push(key);
             }
         }
