@@ -49,11 +49,7 @@ const ABSENT: &str = "the gateway has no order, refund or declaration under this
                       payrun sends it again, under the same number, only when it can no longer show up late";
 
 /// What the outcome tables say: the first row that refuses by this code, or by this state.
-fn meaning(
-    tables: (&Config, &JobKinds),
-    of: (&str, &str),
-    code: &str,
-) -> Option<String> {
+fn meaning(tables: (&Config, &JobKinds), of: (&str, &str), code: &str) -> Option<String> {
     rows_of(tables, of, code)?.find_map(|row| match row.meaning {
         OutcomeMeaning::Declined(class, _) => {
             let advice = row.advice.as_deref();

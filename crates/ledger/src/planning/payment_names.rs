@@ -398,7 +398,7 @@ impl PlanWriter {
                 .fetch_all(self.connection().await?)
                 .await
                 .map_err(failed)?;
-            refused.extend(self.refusals_of_planned(job_id, &rejected, &why)?);
+            refused.extend(self.refusals_of_planned(job_id, &rejected, &why).await?);
         }
         Ok(refused)
     }
