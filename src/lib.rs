@@ -49,6 +49,7 @@
 //! - Every list, loop, body, buffer and retry has a bound.
 
 pub mod app;
+pub mod bulk_view;
 pub mod cli;
 pub mod export;
 pub mod http;

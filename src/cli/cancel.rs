@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::retry::{ItemSelection, act_on_items};
-use crate::ledger::OperatorAction;
+use crate::ledger::BulkVerb;
 
 /// Arguments of `payrun cancel`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub(super) struct CancelArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
-    act_on_items(context, &args.which, &OperatorAction::Cancel)
+    act_on_items(context, &args.which, BulkVerb::Cancel)
         .await
         .map(|(exit, _)| exit)
 }

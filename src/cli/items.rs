@@ -36,9 +36,15 @@ pub(super) struct ItemsArgs {
     /// Only items of jobs of this name
     #[arg(long)]
     job: Option<String>,
+    /// Only items on this gateway account
+    #[arg(long)]
+    gateway: Option<String>,
     /// Only items in these states, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE")]
     state: Vec<State>,
+    /// Only items whose reason has this text in it, such as a gateway's code
+    #[arg(long, value_name = "TEXT")]
+    with_reason: Option<String>,
     /// Only the item with this key
     #[arg(long)]
     key: Option<String>,
@@ -125,10 +131,11 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         run_id: args.of_run.or(args.run),
         workflow: args.workflow.clone(),
         job: args.job.clone(),
+        lane: args.gateway.clone(),
         states: args.state.clone(),
+        reason: args.with_reason.clone(),
         key: args.key.clone(),
         planned: planned_on(&project, &ledger, args).await?,
-        ..ItemFilter::default()
     };
     let format = match args.format {
         Some(format) if args.output.is_given() => Some(format.table_format()?),

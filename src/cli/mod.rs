@@ -10,6 +10,7 @@ mod approvals;
 mod assumptions;
 mod audit;
 mod backup;
+mod bulk;
 mod cancel;
 mod check;
 #[cfg(feature = "sandbox")]
@@ -186,6 +187,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Withdraw items: nothing more of them is sent, and what may be under way is queried
     Cancel(cancel::CancelArgs),
+    /// List what was done to many items at once; or show one: how far it is, and what was refused
+    Bulk(bulk::BulkArgs),
     /// Write a workflow that gives back what an item took, for somebody to approve
     Refund(refund::RefundArgs),
     /// Say what became of an item where queries could not tell; kept as evidence with name and
@@ -328,6 +331,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
+        Command::Bulk(args) => bulk::run(context, &args).await,
         Command::Tokens(args) => tokens::run(context, args).await,
         Command::Notifications(args) => notifications::run(context, &args).await,
         Command::Refund(args) => refund::run(context, &args).await,

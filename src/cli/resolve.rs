@@ -7,7 +7,6 @@ use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
 use super::items::named;
 use super::output::say;
-use super::retry::refusal;
 use crate::app::Project;
 use crate::clock::Clock;
 use crate::domain::answer::Receipt;
@@ -64,7 +63,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | ActionResult::GivenBackAs(_)
         | ActionResult::Stopped(_)
         | ActionResult::NoSuchItem) => {
-            say(format!("item {}: {}", item.id, refusal(&refused)));
+            say(format!("item {}: {}", item.id, refused.words()));
             Ok(Exit::Incomplete)
         }
     }

@@ -15,14 +15,18 @@ use super::exit::{Exit, Failure};
 use super::items::parse_state;
 use super::output::{count, counted, say, say_json};
 use crate::app::Project;
+use crate::bulk_view::words_of;
 use crate::clock::Clock;
 use crate::domain::actor::Authorization;
 use crate::domain::item::State;
 use crate::domain::money::decimal_text;
 use crate::domain::role::Role;
 use crate::engine::planning::money_text;
-use crate::engine::{BulkCounts, BulkError, BulkSelection, Engine};
-use crate::ledger::{ActionResult, ItemFilter, ItemRow, Ledger, LedgerError, OperatorAction};
+use crate::engine::{BulkCounts, BulkError, Engine};
+use crate::ledger::{
+    ActionResult, BulkVerb, CountedItems, ItemFilter, ItemRow, Ledger, LedgerError,
+    OperatorAction, WITHDRAWN_NEEDS_REVIEW,
+};
 
 /// How many refusals are shown.
 const SHOWN: usize = 20;
@@ -73,7 +77,7 @@ pub(super) struct ItemSelection {
 }
 
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Failure> {
-    let (exit, done) = act_on_items(context, &args.which, &OperatorAction::Retry).await?;
+    let (exit, done) = act_on_items(context, &args.which, BulkVerb::Retry).await?;
     if done && !args.which.json && exit == Exit::Success {
         say("`payrun run --resume` carries them out; what was sent before is queried first");
     }
@@ -85,7 +89,7 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
 pub(super) async fn act_on_items(
     context: &Context,
     which: &ItemSelection,
-    action: &OperatorAction,
+    verb: BulkVerb,
 ) -> Result<(Exit, bool), Failure> {
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
@@ -93,7 +97,7 @@ pub(super) async fn act_on_items(
         return bulk(
             &project.engine(ledger, Clock::of_machine()).await?,
             which,
-            action,
+            verb,
         )
         .await;
     }
@@ -103,7 +107,7 @@ pub(super) async fn act_on_items(
         match ledger.find_item(name).await? {
             Some(item) => {
                 outcome
-                    .apply_action(&ledger, &item, name, action, &by)
+                    .apply_action(&ledger, &item, name, &verb.action(), &by)
                     .await?
             }
             None => outcome.refuse(name, "there is no such item"),
@@ -116,7 +120,7 @@ pub(super) async fn act_on_items(
 async fn bulk(
     engine: &Engine,
     which: &ItemSelection,
-    action: &OperatorAction,
+    verb: BulkVerb,
 ) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
         planned: None,
@@ -128,15 +132,15 @@ async fn bulk(
         lane: which.gateway.clone(),
         reason: which.with_reason.clone(),
     };
-    let chosen = engine.choose(&filter, action).await.map_err(failed)?;
+    let chosen = engine.choose(&filter, verb).await.map_err(failed)?;
     if !which.yes {
-        tell_chosen(&chosen, which.json);
+        tell_chosen(&chosen.counted, which.json);
         return Ok((Exit::Success, false));
     }
     if let Some(expected) = which
         .expect
         .as_ref()
-        .filter(|expected| **expected != chosen.set)
+        .filter(|expected| **expected != chosen.counted.set)
     {
         let message =
             format!("these are not the items that were counted as {expected}; nothing was done");
@@ -144,39 +148,17 @@ async fn bulk(
     }
     let by = which.by.signed(&engine.ledger, Role::Operator).await?;
     let done = engine
-        .carry_out(&chosen, action, &words(which), &by)
+        .act_on_chosen(&chosen, &words_of(&chosen.filter), &by)
         .await
         .map_err(failed)?;
     if !which.json {
-        tell_left_out(&chosen);
+        tell_left_out(&chosen.counted);
     }
-    Ok((ActionCounts::of(done).tell(which.json), chosen.items > 0))
+    let counts = ActionCounts::of(done);
+    Ok((counts.tell(which.json), chosen.counted.items > 0))
 }
 
-/// How the items were chosen, for the audit log.
-fn words(which: &ItemSelection) -> String {
-    let states: Vec<&str> = which.state.iter().map(|state| state.as_str()).collect();
-    let parts = [
-        which.run.map(|run| format!("run {run}")),
-        which
-            .workflow
-            .as_ref()
-            .map(|workflow| format!("workflow {workflow}")),
-        which.job.as_ref().map(|job| format!("job {job}")),
-        which
-            .gateway
-            .as_ref()
-            .map(|gateway| format!("gateway {gateway}")),
-        Some(format!("state {}", states.join(", "))),
-        which
-            .with_reason
-            .as_ref()
-            .map(|text| format!("reason with \"{text}\"")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
+fn tell_chosen(chosen: &CountedItems, as_json: bool) {
     if as_json {
         let sums: BTreeMap<&str, String> = chosen
             .sums
@@ -212,7 +194,7 @@ fn tell_chosen(chosen: &BulkSelection, as_json: bool) {
     }
 }
 
-fn tell_left_out(chosen: &BulkSelection) {
+fn tell_left_out(chosen: &CountedItems) {
     if chosen.left_out > 0 {
         say(format!(
             "{} left out: the contract is suspended or ended, the period was given up with it, the batch was rejected, or it was \
@@ -229,52 +211,10 @@ pub(super) fn failed(error: BulkError) -> Failure {
     }
 }
 
-const NEEDS_REVIEW: &str = "it needs review, and nothing more of it is sent; nobody queries it any more: say what became of it with `payrun resolve`";
-
-/// Why an item was left as it is.
-pub(super) fn refusal(refused: &ActionResult) -> String {
-    match refused {
-        ActionResult::Moved(state) => format!("it {} now", state.predicate()),
-        ActionResult::Withdrawn(State::NeedsReview) => NEEDS_REVIEW.to_owned(),
-        ActionResult::Withdrawn(state) => {
-            format!(
-                "it {}: nothing more of it is sent, and what is under way is queried until it has ended",
-                state.predicate()
-            )
-        }
-        ActionResult::Refused(illegal) => illegal.to_string(),
-        ActionResult::ContractBusy => "another item of its contract is in flight; wait until that has ended".to_owned(),
-        ActionResult::NeverApproved => "it was withdrawn before it was approved; plan it anew, its key is free".to_owned(),
-        ActionResult::Changed => "it has moved since it was counted".to_owned(),
-        ActionResult::EvidenceGone => {
-            "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
-        }
-        ActionResult::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
-        ActionResult::Clashes(other) => format!(
-            "item {other} is for the same in another way, the whole or a part of it, or the same number in other capitals: both together \
-             are more than the whole; it may be tried again once that item has failed or was cancelled"
-        ),
-        ActionResult::DoneAs(other) => format!(
-            "item {other} is for the same, by another row, and did it, may have done it or may still do it: both together would do it \
-             twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use the \
-             job kind redeclare with way: modify"
-        ),
-        ActionResult::OtherPayment(other) => format!(
-            "item {other} names the same payment by another number, so one of the two names a payment that is not meant: look which is \
-             right (payrun show --item {other}). It may be tried again once that item has failed or was cancelled; if this one is wrong, \
-             mend its row"
-        ),
-        ActionResult::GivenBackAs(later) => format!(
-            "item {later} was planned later and gives the same back of the same payment; both together would give it back twice. It may be \
-             tried again once that item has failed or was cancelled; if both are meant, give a row with a key of its own"
-        ),
-        ActionResult::Stopped(stopped) => stopped.to_string(),
-        ActionResult::NoSuchItem => "there is no such item".to_owned(),
-    }
-}
-
 #[derive(Debug, Default)]
 struct ActionCounts {
+    /// The bulk action, where items were chosen together.
+    bulk_action: Option<i64>,
     moved: BTreeMap<State, u64>,
     /// Those that may be under way, by the state that they stay in until that is known.
     withdrawn: BTreeMap<State, u64>,
@@ -286,9 +226,10 @@ impl ActionCounts {
         let refused = done
             .refused
             .iter()
-            .map(|(id, refused)| (id.to_string(), refusal(refused)))
+            .map(|(id, refused)| (id.to_string(), refused.words()))
             .collect();
         Self {
+            bulk_action: done.bulk_action,
             moved: done.moved,
             withdrawn: done.withdrawn,
             refused,
@@ -325,7 +266,7 @@ impl ActionCounts {
             | ActionResult::OtherPayment(_)
             | ActionResult::GivenBackAs(_)
             | ActionResult::Stopped(_)
-            | ActionResult::NoSuchItem) => self.refuse(name, &refusal(&refused)),
+            | ActionResult::NoSuchItem) => self.refuse(name, &refused.words()),
         }
         Ok(())
     }
@@ -341,16 +282,22 @@ impl ActionCounts {
                 .iter()
                 .map(|(item, why)| json!({"item": item, "why": why}))
                 .collect();
-            say_json(
-                &json!({"moved": self.moved, "withdrawn": self.withdrawn, "refused": refused}),
-            );
+            let mut counts =
+                json!({"moved": self.moved, "withdrawn": self.withdrawn, "refused": refused});
+            if let Some(bulk_action) = self.bulk_action {
+                counts["bulk_action"] = json!(bulk_action);
+            }
+            say_json(&counts);
         } else {
             for (state, items) in &self.moved {
                 say(format!("{} now {}", count(*items), state.label()));
             }
             for (state, items) in &self.withdrawn {
                 if *state == State::NeedsReview {
-                    say(format!("{} withdrawn: {NEEDS_REVIEW}", count(*items)));
+                    say(format!(
+                        "{} withdrawn: {WITHDRAWN_NEEDS_REVIEW}",
+                        count(*items)
+                    ));
                     continue;
                 }
                 say(format!(
@@ -367,6 +314,9 @@ impl ActionCounts {
                     "and {} more that were refused",
                     self.refused.len() - SHOWN
                 ));
+                if let Some(bulk_action) = self.bulk_action {
+                    say(format!("all of them: payrun bulk {bulk_action} --refused"));
+                }
             }
         }
         if self.refused.is_empty() {

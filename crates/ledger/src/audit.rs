@@ -116,6 +116,20 @@ impl Ledger {
         .await
     }
 
+    /// Entries about one thing, such as `item 7`, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn audit_of(&self, target: &str, limit: u32) -> Result<Vec<AuditRow>, LedgerError> {
+        let rows = sqlx::query("select * from audit where target = $1 order by seq limit $2")
+            .bind(target.to_owned())
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await;
+        let rows = rows.map_err(|source| LedgerError::of("reading the audit log", source))?;
+        rows.iter().map(audit_row).collect()
+    }
+
     async fn entries(
         &self,
         query: &'static str,

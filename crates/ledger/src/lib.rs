@@ -82,10 +82,15 @@ pub use differences::{
 };
 pub use error::LedgerError;
 pub use items::apply_notification::NotificationClaim;
+pub use items::bulk_actions::{
+    BulkActionRow, BulkRefusal, BulkStart, BulkState, BulkVerb, CountedItems, NewBulkAction,
+};
 pub use items::claim::{ClaimRequest, JobQuota};
 pub use items::claimed_item::{ClaimKind, Claimed};
 pub use items::gateway_numbers::{GatewayNumber, RECEIPT};
-pub use items::operator_action::{ActionResult, OperatorAction};
+pub use items::operator_action::{
+    ActionResult, OfferedActions, OperatorAction, WITHDRAWN_NEEDS_REVIEW,
+};
 pub use items::settle::{Attempt, SettleOutcome, Settlement};
 pub use items::statement_line::{EvidenceOutcome, StatementEvidence};
 pub use lanes::lane_states::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};
@@ -113,6 +118,7 @@ pub use reads::related_items::{RelatedItem, Relation};
 pub use reads::run_sums::{FailureSum, TimeSum};
 pub use reads::run_totals::{EarlierProblems, Total};
 pub use reads::runs::{JobRow, RunRow, WhoseJob};
+pub use reads::unresolved_sums::{UnresolvedSum, UnresolvedSums};
 pub use reads::unsuccessful_lines::{LaterItem, UnsuccessfulLine};
 pub use refunds::payment::{DeclaredItem, Payment, RefundCapacity, RefundReservation};
 pub use reports::report_queue::{DueReport, MadeReport};

@@ -5,14 +5,16 @@
 //! time.
 
 /// The places: in the order an item passes them, after the plan of a run that a schedule fires, and
-/// before and after each commit of a plan that is made in several.
-pub const NAMES: [&str; 6] = [
+/// before and after each commit of a plan that is made in several, and before each commit of a bulk
+/// action.
+pub const NAMES: [&str; 7] = [
     "before_commit",
     "after_commit",
     "before_send",
     "after_send",
     "after_plan",
     "plan_step",
+    "bulk_step",
 ];
 
 /// This place is reached.

@@ -2,23 +2,27 @@
 //! counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
 use super::start_run::PATIENCE;
+use crate::bulk_view::{by_word, words_of};
+use crate::domain::actor::Authorization;
 use crate::domain::item::State as ItemState;
 use crate::domain::money::decimal_text;
-use crate::engine::{BulkError, BulkSelection};
+use crate::engine::{BulkCounts, BulkError, BulkSelection};
 use crate::errors::chain;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::JsonBody;
-use crate::ledger::{ItemFilter, OperatorAction};
+use crate::ledger::{BulkStart, BulkVerb, CountedItems, ItemFilter};
 
 /// What is to be done, to which items.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -53,6 +57,15 @@ pub(super) enum BulkAction {
     Cancel,
 }
 
+impl BulkAction {
+    const fn verb(self) -> BulkVerb {
+        match self {
+            Self::Retry => BulkVerb::Retry,
+            Self::Cancel => BulkVerb::Cancel,
+        }
+    }
+}
+
 /// What was counted, and done if it was.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BulkOutcome {
@@ -65,10 +78,13 @@ pub(super) struct BulkOutcome {
     /// How many are not meant, since their contract is suspended or ended or their period was given up
     /// with it.
     left_out: u64,
-    /// Stands for exactly these items as they are; give it to have it done.
+    /// Stands for exactly these items as they are, and for what is done to them; give it to have it
+    /// done.
     set: String,
     /// Whether it was done.
     done: bool,
+    /// The bulk action that it began; none if it was only counted, or no item is meant.
+    bulk_action: Option<i64>,
     /// Items by the state they are in now.
     moved: BTreeMap<String, u64>,
     /// Items that may be under way and were withdrawn, by the state they stay in until that is
@@ -93,7 +109,7 @@ impl From<BulkError> for ApiError {
 /// to have it done
 #[utoipa::path(post, path = "/items/bulk", tag = "controls", request_body = BulkBody,
     responses((status = 200, body = BulkOutcome),
-              (status = 202, body = BulkOutcome, description = "It goes on; the audit log has it when it is done"),
+              (status = 202, body = BulkOutcome, description = "It goes on; the bulk action says how far it is"),
               (status = 400, body = ErrorBody), (status = 409, body = ErrorBody),
               (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn bulk(
@@ -101,45 +117,88 @@ pub(super) async fn bulk(
     Extension(caller): Extension<Caller>,
     JsonBody(wanted): JsonBody<BulkBody>,
 ) -> Result<(StatusCode, Json<BulkOutcome>), ApiError> {
-    let action = match wanted.action {
-        BulkAction::Retry => OperatorAction::Retry,
-        BulkAction::Cancel => OperatorAction::Cancel,
-    };
     let filter = filter(&wanted)?;
-    let chosen = app.engine().choose(&filter, &action).await?;
-    let mut outcome = counted(&chosen);
-    let Some(set) = &wanted.set else {
+    let chosen = app.engine().choose(&filter, wanted.action.verb()).await?;
+    let mut outcome = counted(&chosen.counted);
+    let Some(set) = wanted.set else {
         return Ok((StatusCode::OK, Json(outcome)));
     };
     let by = caller.signed(wanted.reason.as_deref().unwrap_or_default())?;
-    if *set != chosen.set {
+    let Some(begun) = begin(&app, chosen, &set, None, by).await? else {
+        outcome.done = true;
+        return Ok((StatusCode::OK, Json(outcome)));
+    };
+    outcome.bulk_action = Some(begun.bulk_action);
+    let Some(task) = begun.task else {
+        return Ok((StatusCode::ACCEPTED, Json(outcome)));
+    };
+    let done = match tokio::time::timeout(PATIENCE, task).await {
+        Err(_) => return Ok((StatusCode::ACCEPTED, Json(outcome))),
+        Ok(Err(_)) => {
+            return Err(ApiError::unavailable(format!(
+                "it broke off; GET /api/v1/bulk-actions/{} says what was done",
+                begun.bulk_action
+            )));
+        }
+        Ok(Ok(done)) => done?,
+    };
+    outcome.done = true;
+    (outcome.moved, outcome.withdrawn) = (by_word(&done.moved), by_word(&done.withdrawn));
+    outcome.refused = done.refused.len() as u64;
+    Ok((StatusCode::OK, Json(outcome)))
+}
+
+/// A bulk action that has begun, and what carries it out; that is none where it began before.
+pub(in crate::http) struct BegunBulkAction {
+    pub bulk_action: i64,
+    task: Option<JoinHandle<Result<BulkCounts, BulkError>>>,
+}
+
+/// Begins to do what a person wants of exactly the items that were counted. It goes on when the
+/// caller has gone. None if no item is meant.
+///
+/// # Errors
+/// If these are not the items that were counted.
+pub(in crate::http) async fn begin(
+    app: &App,
+    chosen: BulkSelection,
+    set: &str,
+    request_key: Option<&str>,
+    by: Authorization,
+) -> Result<Option<BegunBulkAction>, ApiError> {
+    if set != chosen.counted.set {
         return Err(ApiError::conflict(
             "changed",
             "these are not the items that were counted: count again",
         ));
     }
-    let words = format!("{} items, set {}", chosen.items, chosen.set);
-    let engine = std::sync::Arc::clone(app.engine());
-    // It goes on when the caller has gone, or has waited long enough.
-    let task = tokio::spawn(async move { engine.carry_out(&chosen, &action, &words, &by).await });
-    let done = match tokio::time::timeout(PATIENCE, task).await {
-        Err(_) => return Ok((StatusCode::ACCEPTED, Json(outcome))),
-        Ok(Err(_)) => {
-            return Err(ApiError::unavailable(
-                "it broke off; the audit log says what was done",
-            ));
+    if chosen.counted.items == 0 {
+        return Ok(None);
+    }
+    let engine = Arc::clone(app.engine());
+    let started = engine.begin_bulk_action(&chosen, request_key, &by).await?;
+    let bulk_action = match started {
+        BulkStart::Begun(id) => id,
+        BulkStart::Again(id) => {
+            return Ok(Some(BegunBulkAction {
+                bulk_action: id,
+                task: None,
+            }));
         }
-        Ok(Ok(done)) => done?,
+        BulkStart::Otherwise => return Err(sent_before()),
     };
-    outcome.done = true;
-    let by_word = |of: BTreeMap<ItemState, u64>| {
-        of.into_iter()
-            .map(|(state, items)| (state.as_str().to_owned(), items))
-            .collect()
-    };
-    (outcome.moved, outcome.withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
-    outcome.refused = done.refused.len() as u64;
-    Ok((StatusCode::OK, Json(outcome)))
+    let words = format!("{}, set {}", words_of(&chosen.filter), chosen.counted.set);
+    let task =
+        tokio::spawn(async move { engine.carry_out(bulk_action, &chosen, &words, &by).await });
+    Ok(Some(BegunBulkAction {
+        bulk_action,
+        task: Some(task),
+    }))
+}
+
+/// A form asked for something else before.
+pub(in crate::http) fn sent_before() -> ApiError {
+    ApiError::invalid("this form was sent before with other content: load its page again")
 }
 
 fn filter(wanted: &BulkBody) -> Result<ItemFilter, ApiError> {
@@ -167,7 +226,7 @@ fn filter(wanted: &BulkBody) -> Result<ItemFilter, ApiError> {
     })
 }
 
-fn counted(chosen: &BulkSelection) -> BulkOutcome {
+fn counted(chosen: &CountedItems) -> BulkOutcome {
     let sum = |(code, (minor, currency)): (&&str, &(i64, _))| {
         (
             (*code).to_owned(),
@@ -176,15 +235,12 @@ fn counted(chosen: &BulkSelection) -> BulkOutcome {
     };
     BulkOutcome {
         items: chosen.items,
-        states: chosen
-            .states
-            .iter()
-            .map(|(state, items)| (state.as_str().to_owned(), *items))
-            .collect(),
+        states: by_word(&chosen.states),
         sums: chosen.sums.iter().map(sum).collect(),
         left_out: chosen.left_out,
         set: chosen.set.clone(),
         done: false,
+        bulk_action: None,
         moved: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
         refused: 0,

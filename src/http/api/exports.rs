@@ -58,8 +58,12 @@ pub(super) struct ExportItemsQuery {
     workflow: Option<String>,
     /// Only of jobs of this name.
     job: Option<String>,
+    /// Only on this gateway account.
+    gateway: Option<String>,
     /// Only in these states, separated by commas.
     state: Option<String>,
+    /// Only with this text in their reason, such as a gateway's code.
+    reason_has: Option<String>,
     /// Only with this key.
     key: Option<String>,
     /// Only of runs that were planned on this day, `2026-03-31`, on the clock of the run or the
@@ -120,7 +124,9 @@ pub(super) async fn items(
         run_id: query.run,
         workflow: query.workflow,
         job: query.job,
+        lane: query.gateway,
         states: states(query.state.as_deref())?,
+        reason: query.reason_has,
         key: query.key,
         ..ItemFilter::default()
     };

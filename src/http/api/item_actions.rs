@@ -25,27 +25,27 @@ use crate::ledger::StopReason;
 /// Why.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReasonBody {
+pub(in crate::http) struct ReasonBody {
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// What a person has found out about an item.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ResolveBody {
+pub(in crate::http) struct ResolveBody {
     /// The gateway's number of what happened; none: it did not happen, and never will under this
     /// number.
-    receipt: Option<String>,
+    pub receipt: Option<String>,
     /// Kept in the audit log, and with the item as evidence.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// The state of an item after an action.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ItemStateView {
+pub(in crate::http) struct ItemStateView {
     item: i64,
     state: &'static str,
     /// Where it may be under way: it was withdrawn and stays in its state until what became of it
@@ -56,7 +56,7 @@ pub(super) struct ItemStateView {
 
 /// A withdrawal of what may be under way: nothing new of it is sent.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct WithdrawalView {
+pub(in crate::http) struct WithdrawalView {
     /// Who withdrew it first, and why.
     by: String,
     /// When.
@@ -72,7 +72,7 @@ pub(super) struct WithdrawalView {
     responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
-pub(super) async fn cancel(
+pub(in crate::http) async fn cancel(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
@@ -98,7 +98,7 @@ pub(super) async fn cancel(
     responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
-pub(super) async fn retry(
+pub(in crate::http) async fn retry(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,
@@ -118,7 +118,7 @@ pub(super) async fn retry(
     responses((status = 200, body = ItemStateView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
-pub(super) async fn resolve(
+pub(in crate::http) async fn resolve(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(item): Path<i64>,

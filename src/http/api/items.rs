@@ -19,10 +19,16 @@ use crate::view::{AttemptView, EventView, ItemSurroundings, ItemView};
 pub(super) struct ItemsQuery {
     /// Only of this run.
     run: Option<i64>,
+    /// Only of runs of this workflow.
+    workflow: Option<String>,
     /// Only of jobs of this name.
     job: Option<String>,
+    /// Only on this gateway account.
+    gateway: Option<String>,
     /// Only in these states, separated by commas.
     state: Option<String>,
+    /// Only with this text in their reason, such as a gateway's code.
+    reason_has: Option<String>,
     /// Only with this key.
     key: Option<String>,
     /// Only behind this one: the last of the page before.
@@ -64,8 +70,11 @@ pub(super) async fn list(
     let states = states(query.state.as_deref())?;
     let filter = ItemFilter {
         run_id: query.run,
+        workflow: query.workflow,
         job: query.job,
+        lane: query.gateway,
         states,
+        reason: query.reason_has,
         key: query.key,
         ..ItemFilter::default()
     };

@@ -4,11 +4,12 @@
 pub(super) mod alerts;
 mod approvals;
 mod audit;
-mod bulk;
+pub(super) mod bulk;
+mod bulk_actions;
 mod contracts;
 mod differences;
 mod exports;
-mod item_actions;
+pub(super) mod item_actions;
 mod items;
 pub(super) mod lanes;
 mod notifications;
@@ -150,6 +151,8 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(pauses::pauses))
         .routes(routes!(differences::list))
         .routes(routes!(differences::show))
+        .routes(routes!(bulk_actions::list))
+        .routes(routes!(bulk_actions::show))
         .routes(routes!(audit::audit))
         .routes(routes!(exports::items))
         .routes(routes!(exports::runs))

@@ -3,6 +3,7 @@
 //! A scenario is given a place where a fresh ledger can be opened, as often as there are processes
 //! in it. It runs on every engine.
 
+mod bulk_actions;
 mod claims;
 mod contracts;
 mod corrupt;

@@ -12,10 +12,12 @@ use payrun::domain::item::{Resolution, State};
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ActionResult, ApprovalRow, ApprovalState, ClaimKind, DecisionOutcome, LaneLimits, LaneState,
-    Ledger, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget, SettleOutcome, StopReason,
+    ActionResult, ApprovalRow, ApprovalState, BulkVerb, ClaimKind, DecisionOutcome, LaneLimits,
+    LaneState, Ledger, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget, SettleOutcome,
+    StopReason,
 };
 
+use super::bulk_actions::bulk_of;
 use super::ledger_fixture::{LedgerWorker, answered, at, by, item, item_of, planning_of, run};
 use super::{LedgerPlace, on_every_engine};
 
@@ -419,8 +421,9 @@ fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
         let done = worker
             .ledger
             .apply_actions(
+                bulk_of(&worker, 3).await,
                 &counted,
-                &OperatorAction::Cancel,
+                BulkVerb::Cancel,
                 (&by("ann"), "state planned"),
                 at(2),
             )
@@ -457,7 +460,13 @@ fn the_audit_log_tells_withdrawals_of_what_was_under_way_from_items_that_were_ca
             .collect();
         let done = worker
             .ledger
-            .apply_actions(&chosen, &OperatorAction::Cancel, (&by("ann"), "all"), at(2))
+            .apply_actions(
+                bulk_of(&worker, 3).await,
+                &chosen,
+                BulkVerb::Cancel,
+                (&by("ann"), "all"),
+                at(2),
+            )
             .await
             .unwrap();
         assert_eq!(done[0], (1, ActionResult::Withdrawn(State::Sending)));

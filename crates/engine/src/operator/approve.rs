@@ -7,7 +7,7 @@ use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::item::State;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{
-    ApprovalRow, ApprovalState, DecisionOutcome, ItemFilter, LedgerError, OperatorAction,
+    ApprovalRow, ApprovalState, BulkVerb, DecisionOutcome, ItemFilter, LedgerError,
 };
 
 /// What became of a job's batch.
@@ -106,17 +106,15 @@ impl Engine {
             .ledger
             .revoke_approval(approval.id, by, self.clock.now())
             .await?;
-        let chosen = self.choose(&filter, &OperatorAction::Cancel).await?;
-        if chosen.items == 0 && !first {
+        let chosen = self.choose(&filter, BulkVerb::Cancel).await?;
+        if chosen.counted.items == 0 && !first {
             return Ok(DecisionOutcome::NotWaiting(ApprovalState::Revoked));
         }
         let words = format!(
             "run {} job {}, a batch rejected after its release",
             approval.run_id, approval.job
         );
-        let done = self
-            .carry_out(&chosen, &OperatorAction::Cancel, &words, by)
-            .await?;
+        let done = self.act_on_chosen(&chosen, &words, by).await?;
         Ok(DecisionOutcome::Revoked {
             cancelled: done.moved.values().sum(),
             under_way: done.withdrawn.values().sum(),

@@ -12,8 +12,10 @@ use thiserror::Error;
 use crate::Engine;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
-use payrun_domain::money::Currency;
-use payrun_ledger::{ActionResult, ItemFilter, ItemRow, LedgerError, OperatorAction};
+use payrun_ledger::{
+    ActionResult, BulkStart, BulkVerb, CountedItems, ItemFilter, ItemRow, LedgerError,
+    NewBulkAction,
+};
 
 /// The most items of one action.
 const MOST: usize = 200_000;
@@ -22,20 +24,15 @@ const MOST: usize = 200_000;
 const PAGE: u32 = 500;
 const CHUNK: usize = 200;
 
-/// Items that were chosen, and how they stood.
+/// Items that were chosen for a bulk action, and how they stood.
 #[derive(Debug, Clone)]
 pub struct BulkSelection {
-    /// How many.
-    pub items: u64,
-    /// How many of each state.
-    pub states: BTreeMap<State, u64>,
-    /// Their money: minor units by currency code.
-    pub sums: BTreeMap<&'static str, (i64, Currency)>,
-    /// How many are left out of a retry, since their contract is not charged or their period was
-    /// given up with it.
-    pub left_out: u64,
-    /// Stands for exactly these items in exactly these versions.
-    pub set: String,
+    /// What is to be done to them.
+    pub verb: BulkVerb,
+    /// How they were chosen.
+    pub filter: ItemFilter,
+    /// How many there are, with their money.
+    pub counted: CountedItems,
     /// Each with its version.
     each: Vec<(i64, i64)>,
 }
@@ -43,6 +40,8 @@ pub struct BulkSelection {
 /// What was done.
 #[derive(Debug, Clone, Default)]
 pub struct BulkCounts {
+    /// The bulk action; none where no item was chosen.
+    pub bulk_action: Option<i64>,
     /// How many items are in each state now.
     pub moved: BTreeMap<State, u64>,
     /// How many may be under way and were withdrawn: they stay in these states until that is known.
@@ -74,98 +73,179 @@ impl Engine {
     pub async fn choose(
         &self,
         filter: &ItemFilter,
-        action: &OperatorAction,
+        verb: BulkVerb,
     ) -> Result<BulkSelection, BulkError> {
         if filter.states.is_empty() {
             return Err(BulkError::NoStates);
         }
-        let (mut each, mut states, mut sums) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let mut set = Sha256::new();
-        let (mut after, mut left_out) = (0, 0);
+        let (mut each, mut counted) = (Vec::new(), CountedItems::default());
+        // What was counted to be tried again is not what was counted to be withdrawn.
+        let mut set = Sha256::new_with_prefix(verb.as_str());
+        let mut after = 0;
         loop {
             let page = self.ledger.items(filter, after, PAGE).await?;
             let Some(end) = page.last() else { break };
             after = end.id;
-            let left = match action {
-                OperatorAction::Retry => {
-                    self.ledger
-                        .not_sent_again(&page.iter().map(|item| item.id).collect::<Vec<_>>())
-                        .await?
-                }
-                OperatorAction::Cancel | OperatorAction::Resolve(_) => BTreeSet::new(),
-            };
-            left_out += left.len() as u64;
-            let is_meant = |item: &ItemRow| {
-                (*action != OperatorAction::Cancel || item.withdrawn.is_none())
-                    && !left.contains(&item.id)
-            };
-            for item in page.into_iter().filter(is_meant) {
+            let left = self.left_out(&page, verb).await?;
+            counted.left_out += left.len() as u64;
+            for item in page.iter().filter(|item| is_meant(item, verb, &left)) {
                 set.update(item.id.to_be_bytes());
                 set.update(item.version.to_be_bytes());
                 each.push((item.id, item.version));
-                *states.entry(item.state).or_default() += 1;
-                if let Some(amount) = item.amount {
-                    let sum = sums
-                        .entry(amount.currency().code())
-                        .or_insert((0_i64, amount.currency()));
-                    sum.0 = sum.0.saturating_add(amount.minor());
-                }
+                count(&mut counted, item);
             }
             if each.len() > MOST {
                 return Err(BulkError::TooMany);
             }
         }
-        let set = hex::encode(&set.finalize()[..8]);
+        counted.set = hex::encode(&set.finalize()[..8]);
         Ok(BulkSelection {
-            items: each.len() as u64,
-            states,
-            sums,
-            left_out,
-            set,
+            verb,
+            filter: filter.clone(),
+            counted,
             each,
         })
     }
 
-    /// Does what a person wants of the items that were chosen, in commits of some; an item that has
-    /// moved since is left alone. `words`: how they were chosen, for the audit log.
+    /// Items of which nothing more is sent, whoever asks for it.
+    async fn left_out(
+        &self,
+        page: &[ItemRow],
+        verb: BulkVerb,
+    ) -> Result<BTreeSet<i64>, LedgerError> {
+        match verb {
+            BulkVerb::Retry => {
+                let ids: Vec<i64> = page.iter().map(|item| item.id).collect();
+                self.ledger.not_sent_again(&ids).await
+            }
+            BulkVerb::Cancel => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// Begins a bulk action: from then on it is in the ledger. `request_key`: of the form that asks
+    /// for it; sent twice, it is begun once.
     ///
     /// # Errors
-    /// Whatever the ledger says; what was committed before stays done, and giving it again goes on
-    /// with the rest.
-    pub async fn carry_out(
+    /// Whatever the ledger says.
+    pub async fn begin_bulk_action(
         &self,
         chosen: &BulkSelection,
-        action: &OperatorAction,
+        request_key: Option<&str>,
+        by: &Authorization,
+    ) -> Result<BulkStart, LedgerError> {
+        let new = NewBulkAction {
+            verb: chosen.verb,
+            filter: &chosen.filter,
+            counted: &chosen.counted,
+            request_key,
+        };
+        let now = self.clock.now();
+        self.ledger.begin_bulk_action(new, by, now).await
+    }
+
+    /// Carries out a bulk action that has begun, in commits of some items; an item that has moved
+    /// since it was counted is left alone. `words`: how the items were chosen, for the audit log.
+    ///
+    /// # Errors
+    /// Whatever the ledger says. What was committed before stays done, and the bulk action says that
+    /// it broke off.
+    pub async fn carry_out(
+        &self,
+        bulk_action: i64,
+        chosen: &BulkSelection,
         words: &str,
         by: &Authorization,
     ) -> Result<BulkCounts, BulkError> {
-        let mut done = BulkCounts::default();
+        let done = self.carry_on(bulk_action, chosen, words, by).await;
+        if let Err(error) = &done {
+            tracing::error!(bulk_action, %error, "a bulk action broke off");
+            // If this fails too, its silence says so.
+            let now = self.clock.now();
+            self.ledger
+                .break_off_bulk_action(bulk_action, now)
+                .await
+                .ok();
+        }
+        Ok(done?)
+    }
+
+    async fn carry_on(
+        &self,
+        bulk_action: i64,
+        chosen: &BulkSelection,
+        words: &str,
+        by: &Authorization,
+    ) -> Result<BulkCounts, LedgerError> {
+        let mut done = BulkCounts {
+            bulk_action: Some(bulk_action),
+            ..BulkCounts::default()
+        };
         for chunk in chosen.each.chunks(CHUNK) {
-            for (id, granted) in self
-                .ledger
-                .apply_actions(chunk, action, (by, words), self.clock.now())
-                .await?
-            {
-                match granted {
-                    ActionResult::Moved(state) => *done.moved.entry(state).or_default() += 1,
-                    ActionResult::Withdrawn(state) => {
-                        *done.withdrawn.entry(state).or_default() += 1
-                    }
-                    refused @ (ActionResult::Refused(_)
-                    | ActionResult::ContractBusy
-                    | ActionResult::NeverApproved
-                    | ActionResult::Changed
-                    | ActionResult::EvidenceGone
-                    | ActionResult::FiledAgain(_)
-                    | ActionResult::Clashes(_)
-                    | ActionResult::DoneAs(_)
-                    | ActionResult::OtherPayment(_)
-                    | ActionResult::GivenBackAs(_)
-                    | ActionResult::Stopped(_)
-                    | ActionResult::NoSuchItem) => done.refused.push((id, refused)),
-                }
-            }
+            payrun_system::failpoint::hit("bulk_step");
+            let (ledger, now) = (&self.ledger, self.clock.now());
+            let outcome = ledger
+                .apply_actions(bulk_action, chunk, chosen.verb, (by, words), now)
+                .await?;
+            outcome
+                .into_iter()
+                .for_each(|(id, result)| done.count(id, result));
         }
         Ok(done)
+    }
+
+    /// Begins a bulk action and carries it out; where no item was chosen there is none.
+    ///
+    /// # Errors
+    /// As [`Engine::carry_out`].
+    pub async fn act_on_chosen(
+        &self,
+        chosen: &BulkSelection,
+        words: &str,
+        by: &Authorization,
+    ) -> Result<BulkCounts, BulkError> {
+        if chosen.counted.items == 0 {
+            return Ok(BulkCounts::default());
+        }
+        match self.begin_bulk_action(chosen, None, by).await? {
+            BulkStart::Begun(id) => self.carry_out(id, chosen, words, by).await,
+            // Without a key each is another one.
+            BulkStart::Again(_) | BulkStart::Otherwise => Ok(BulkCounts::default()),
+        }
+    }
+}
+
+impl BulkCounts {
+    fn count(&mut self, id: i64, result: ActionResult) {
+        match result {
+            ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,
+            ActionResult::Withdrawn(state) => *self.withdrawn.entry(state).or_default() += 1,
+            refused @ (ActionResult::Refused(_)
+            | ActionResult::ContractBusy
+            | ActionResult::NeverApproved
+            | ActionResult::Changed
+            | ActionResult::EvidenceGone
+            | ActionResult::FiledAgain(_)
+            | ActionResult::Clashes(_)
+            | ActionResult::DoneAs(_)
+            | ActionResult::OtherPayment(_)
+            | ActionResult::GivenBackAs(_)
+            | ActionResult::Stopped(_)
+            | ActionResult::NoSuchItem) => self.refused.push((id, refused)),
+        }
+    }
+}
+
+fn is_meant(item: &ItemRow, verb: BulkVerb, left: &BTreeSet<i64>) -> bool {
+    let is_withdrawn_already = verb == BulkVerb::Cancel && item.withdrawn.is_some();
+    !is_withdrawn_already && !left.contains(&item.id)
+}
+
+fn count(counted: &mut CountedItems, item: &ItemRow) {
+    counted.items += 1;
+    *counted.states.entry(item.state).or_default() += 1;
+    if let Some(amount) = item.amount {
+        let currency = amount.currency();
+        let sum = counted.sums.entry(currency.code()).or_insert((0, currency));
+        sum.0 = sum.0.saturating_add(amount.minor());
     }
 }

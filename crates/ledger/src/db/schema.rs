@@ -31,6 +31,7 @@ macro_rules! migrations {
             "0008_reports"
             "0009_gateway_numbers"
             "0010_dashboard"
+            "0011_bulk_actions"
             "0013_payment_names"
         )
     };

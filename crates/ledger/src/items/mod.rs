@@ -1,6 +1,7 @@
 //! Items: claim, settle, and what else moves one.
 
 pub(crate) mod apply_notification;
+pub(crate) mod bulk_actions;
 pub(crate) mod claim;
 pub(crate) mod claimed_item;
 mod claimed_lane;

@@ -13,6 +13,7 @@ use crate::audit::NewAuditEntry;
 use crate::contracts::stop_reasons::{StopReason, stopped_items};
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
+use crate::items::bulk_actions::{BulkVerb, note_progress};
 use crate::items::item_rows::{
     ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_change,
 };
@@ -126,6 +127,91 @@ pub enum ActionResult {
     NoSuchItem,
 }
 
+/// What is said of what needs review and was withdrawn.
+pub const WITHDRAWN_NEEDS_REVIEW: &str = "it needs review, and nothing more of it is sent; nobody queries it any more: say what became of it with `payrun resolve`";
+
+impl ActionResult {
+    /// Why nothing was done, for programs; empty if something was.
+    pub const fn refusal_code(&self) -> &'static str {
+        match self {
+            Self::Moved(_) | Self::Withdrawn(_) => "",
+            Self::Refused(_) => "not_allowed",
+            Self::ContractBusy => "contract_busy",
+            Self::NeverApproved => "never_approved",
+            Self::Changed => "changed",
+            Self::EvidenceGone => "evidence_gone",
+            Self::FiledAgain(_) => "filed_again",
+            Self::Clashes(_) => "clashes",
+            Self::GivenBackAs(_) => "given_back",
+            Self::Stopped(
+                StopReason::Suspended { .. } | StopReason::Ended { .. } | StopReason::Behind { .. },
+            ) => "contract_stopped",
+            Self::Stopped(StopReason::Revoked { .. }) => "approval_revoked",
+            Self::Stopped(StopReason::OwnBatch { .. }) => "own_batch",
+            Self::NoSuchItem => "not_found",
+        }
+    }
+
+    /// What became of it, for people.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Moved(state) => format!("it {} now", state.predicate()),
+            Self::Withdrawn(State::NeedsReview) => WITHDRAWN_NEEDS_REVIEW.to_owned(),
+            Self::Withdrawn(state) => {
+                format!(
+                    "it {}: nothing more of it is sent, and what is under way is queried until it has ended",
+                    state.predicate()
+                )
+            }
+            Self::Refused(illegal) => illegal.to_string(),
+            Self::ContractBusy => {
+                "another item of its contract is in flight; wait until that has ended".to_owned()
+            }
+            Self::NeverApproved => {
+                "it was withdrawn before it was approved; plan it anew, its key is free".to_owned()
+            }
+            Self::Changed => "it has moved since it was counted".to_owned(),
+            Self::EvidenceGone => {
+                "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
+            }
+            Self::FiledAgain(by) => {
+                format!("it is filed again with other content as item {by}; retry that one")
+            }
+            Self::Clashes(other) => format!(
+                "item {other} is for the same in another way, the whole or a part of it, or the same number in other capitals: both together \
+                 are more than the whole; it may be tried again once that item has failed or was cancelled"
+            ),
+            Self::DoneAs(other) => format!(
+                "item {other} is for the same, by another row, and did it, may have done it or may still do it: both together would do it \
+                 twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use the \
+                 job kind redeclare with way: modify"
+            ),
+            Self::OtherPayment(other) => format!(
+                "item {other} names the same payment by another number, so one of the two names a payment that is not meant: look which is \
+                 right (payrun show --item {other}). It may be tried again once that item has failed or was cancelled; if this one is wrong, \
+                 mend its row"
+            ),
+            Self::GivenBackAs(later) => format!(
+                "item {later} was planned later and gives the same back of the same payment; both together would give it back twice. It may be \
+                 tried again once that item has failed or was cancelled; if both are meant, give a row with a key of its own"
+            ),
+            Self::Stopped(stopped) => stopped.to_string(),
+            Self::NoSuchItem => "there is no such item".to_owned(),
+        }
+    }
+}
+
+/// What a person may ask of an item by its state. Whether it is granted, other things decide too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OfferedActions {
+    /// That nothing more of it is sent.
+    pub cancel: bool,
+    /// That it is tried again.
+    pub retry: bool,
+    /// That it is taken for what was found out.
+    pub resolve: bool,
+}
+
 /// Who wants it, which way it came, and why.
 #[derive(Debug, Clone, Copy)]
 struct ActionAuthor<'a> {
@@ -186,6 +272,39 @@ impl MovedItem {
 }
 
 impl Ledger {
+    /// What a person may ask of an item, as the state machine has it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn offered_actions(
+        &self,
+        item_id: i64,
+        now: Timestamp,
+    ) -> Result<OfferedActions, LedgerError> {
+        let failed = |source| LedgerError::of("reading an item", source);
+        let row = sqlx::query(include_str!("item_of_action.sql"))
+            .bind(item_id)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else {
+            return Ok(OfferedActions::default());
+        };
+        let key: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
+        let pruned: Option<i64> = row.try_get("pruned_to").map_err(failed)?;
+        if key.is_none() || pruned.is_some() {
+            return Ok(OfferedActions::default());
+        }
+        let (stored, policy) = (ItemRecord::read(&row)?, policy_of(&row)?);
+        let allows = |event: &Event| apply(&stored.item, event, &policy, now).is_ok();
+        let is_withdrawn = stored.withdrawn.is_some();
+        Ok(OfferedActions {
+            cancel: !is_withdrawn && (stored.item.state.is_in_flight() || allows(&Event::Cancel)),
+            retry: allows(&Event::Retry),
+            resolve: allows(&Event::Resolve(Resolution::Failed)),
+        })
+    }
+
     /// Does what a person wants of one item.
     ///
     /// # Errors
@@ -249,32 +368,27 @@ impl Ledger {
         Ok(is_withdrawn)
     }
 
-    /// Does what a person wants of some items that were chosen together, each as it was then
-    /// (`(item, version)`), in one commit with one entry of the audit log. `chosen`: in words, how
-    /// they were.
+    /// Does what a bulk action wants of some of its items, each as it was when it was
+    /// counted (`(item, version)`), in one commit with one entry of the audit log, and says in its row
+    /// how far it is. `chosen`: in words, how the items were.
     ///
     /// # Errors
     /// Whatever the database says; then nothing of these has changed.
     pub async fn apply_actions(
         &self,
+        bulk_action: i64,
         items: &[(i64, i64)],
-        action: &OperatorAction,
+        verb: BulkVerb,
         (by, chosen): (&Authorization, &str),
         now: Timestamp,
     ) -> Result<Vec<(i64, ActionResult)>, LedgerError> {
+        let action = verb.action();
         let mut tx = self.begin_write("changing items").await?;
         let mut outcome = Vec::with_capacity(items.len());
         let mut moved = Vec::new();
         for (id, version) in items {
-            match move_item(
-                &mut tx,
-                (*id, Some(*version)),
-                action,
-                ActionAuthor::of(by),
-                now,
-            )
-            .await?
-            {
+            let of_counted = (*id, Some(*version));
+            match move_item(&mut tx, of_counted, &action, ActionAuthor::of(by), now).await? {
                 Ok(one) => {
                     outcome.push((*id, one.granted()));
                     moved.push((*id, one));
@@ -282,21 +396,18 @@ impl Ledger {
                 Err(refused) => outcome.push((*id, refused)),
             }
         }
-        if moved.is_empty() {
-            tx.rollback().await?;
-            return Ok(outcome);
+        note_progress(&mut tx, bulk_action, &outcome, now).await?;
+        if !moved.is_empty() {
+            tx.note(NewAuditEntry {
+                by,
+                action: action.action(),
+                target: "items".to_owned(),
+                before: json!({ "chosen": chosen, "items": items.len(), "bulk_action": bulk_action }),
+                after: summed(&moved),
+                at: now,
+            })
+            .await?;
         }
-        let after = summed(&moved);
-        let before = json!({ "chosen": chosen, "items": items.len() });
-        tx.note(NewAuditEntry {
-            by,
-            action: action.action(),
-            target: "items".to_owned(),
-            before,
-            after,
-            at: now,
-        })
-        .await?;
         tx.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(outcome)

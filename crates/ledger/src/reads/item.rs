@@ -44,6 +44,12 @@ pub struct ItemRow {
     pub next_at: Option<Timestamp>,
     /// While it is claimed: when the claim ends.
     pub lease_until: Option<Timestamp>,
+    /// When a number was last claimed for sending; none if never.
+    pub sent_at: Option<Timestamp>,
+    /// Since when nobody knows what became of it.
+    pub unresolved_since: Option<Timestamp>,
+    /// How often the gateway was asked about it since.
+    pub query_count: u64,
     /// The gateway's number for what it did.
     pub receipt: Option<String>,
     /// Why, where the state alone does not say.
@@ -143,6 +149,11 @@ pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
     let key_hash: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
     let line: i64 = row.try_get("line").map_err(failed)?;
     let word: &str = row.try_get("state").map_err(failed)?;
+    let instant = |column: &str| {
+        let millis: Option<i64> = row.try_get(column).map_err(failed)?;
+        Ok::<_, LedgerError>(millis.map(Timestamp::from_millis))
+    };
+    let queries: i64 = row.try_get("query_count").map_err(failed)?;
     Ok(ItemRow {
         id,
         job_id: row.try_get("job_id").map_err(failed)?,
@@ -156,21 +167,15 @@ pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         version: row.try_get("version").map_err(failed)?,
         state: State::parse(word).ok_or_else(|| LedgerError::corrupt("items", id, "state"))?,
         amount: amount_of(row, id)?,
-        next_at: row
-            .try_get::<Option<i64>, _>("next_at")
-            .map_err(failed)?
-            .map(Timestamp::from_millis),
-        lease_until: row
-            .try_get::<Option<i64>, _>("lease_until")
-            .map_err(failed)?
-            .map(Timestamp::from_millis),
+        next_at: instant("next_at")?,
+        lease_until: instant("lease_until")?,
+        sent_at: instant("sent_at")?,
+        unresolved_since: instant("unresolved_since")?,
+        query_count: stored_values::unsigned(queries, ("items", &id, "query_count"))?,
         receipt: row.try_get("receipt").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
         withdrawn: row.try_get("withdrawn").map_err(failed)?,
-        withdrawn_at: row
-            .try_get::<Option<i64>, _>("withdrawn_at")
-            .map_err(failed)?
-            .map(Timestamp::from_millis),
+        withdrawn_at: instant("withdrawn_at")?,
         result: row.try_get("result").map_err(failed)?,
         input: row.try_get("input").map_err(failed)?,
         duplicate_of: row.try_get("duplicate_of").map_err(failed)?,

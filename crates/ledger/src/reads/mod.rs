@@ -14,6 +14,7 @@ pub(crate) mod run_completion;
 pub(crate) mod run_sums;
 pub(crate) mod run_totals;
 pub(crate) mod runs;
+pub(crate) mod unresolved_sums;
 pub(crate) mod unsuccessful_lines;
 
 use sqlx::Row;
