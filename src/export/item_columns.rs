@@ -307,8 +307,13 @@ impl FoundColumns {
     }
 }
 
+/// Whether a fact says something of the payment, to people.
+pub(super) fn is_known_to_people(fact: &str) -> bool {
+    !BOOKKEEPING.contains(&fact)
+}
+
 /// What people call a field: as their file does, or in their language.
-fn heading_of(name: &str, own: &OwnHeadings, language: Language) -> Option<String> {
+pub(super) fn heading_of(name: &str, own: &OwnHeadings, language: Language) -> Option<String> {
     let of_language = || match language {
         Language::En => None,
         Language::Zh => chinese_labels::of(name).map(|(label, _)| label),

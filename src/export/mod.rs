@@ -12,6 +12,7 @@ mod contracts;
 mod csv_table;
 mod differences;
 mod item_columns;
+pub mod item_fields;
 mod items;
 mod json_table;
 mod own_headings;

@@ -73,3 +73,9 @@ pub(super) async fn is_first(
         )),
     }
 }
+
+/// Forgets that a form was sent, since nothing was done.
+pub(super) async fn forget(app: &App, viewer: &Viewer, key: &str) -> Result<(), PageError> {
+    let ledger = &app.engine().ledger;
+    Ok(ledger.forget_asked(&viewer.caller.name, key).await?)
+}

@@ -5,12 +5,20 @@
 
 mod alerts;
 mod assets;
+mod bulk;
 mod catalogue;
+mod code_meaning;
+mod command_line;
 mod errors;
 mod forms;
 mod frame;
 mod gateways;
+mod item;
+mod item_filter;
+mod item_timeline;
+mod items;
 mod moments;
+mod page_fields;
 mod runs;
 mod search;
 mod session;
@@ -18,6 +26,7 @@ mod settings;
 mod sign_in;
 mod sums;
 mod today;
+mod unknown;
 
 use std::time::Duration;
 
@@ -29,6 +38,7 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::App;
+use crate::domain::role::Role;
 pub(super) use errors::missing;
 pub(super) use session::session_of_reading;
 
@@ -49,27 +59,39 @@ fn pages() -> Router<App> {
         .route("/runs", get(runs::list))
         .route("/runs/{run}", get(runs::show))
         .route("/settings", get(settings::show).post(settings::keep))
+        .route("/items", get(items::list))
+        .route("/items/{item}", get(item::show))
+        .route("/unknown", get(unknown::show))
+        .route("/bulk/{bulk}", get(bulk::show))
+        .route("/bulk/{bulk}/live", get(bulk::live))
 }
 
 /// What operators do on them.
-fn operated() -> Router<App> {
+fn operates() -> Router<App> {
     Router::new()
+        .route("/items/{item}/cancel", post(item::cancel))
+        .route("/items/{item}/retry", post(item::retry))
+        .route("/items/{item}/resolve", post(item::resolve))
+        .route("/bulk", post(bulk::confirm))
         .route("/gateways/suspend", post(gateways::suspend))
         .route("/gateways/release", post(gateways::release))
         .route("/gateways/slow", post(gateways::slow))
         .route("/alerts/{incident}/mute", post(alerts::mute))
         .route("/alerts/test", post(alerts::test))
         .route("/alerts/resend", post(alerts::resend))
-        .layer(from_fn(session::operator))
+        .layer(from_fn_with_state(Role::Operator, session::require))
 }
 
 /// All of the dashboard.
 pub(super) fn router(app: &App) -> Router<App> {
     let pages = pages().layer(from_fn(errors::within_budget));
     let live = Router::new().route("/runs/{run}/live", get(runs::live));
+    // To count many items takes longer than to look for one.
+    let count = Router::new().route("/bulk", get(bulk::count_or_list));
     let signed_in = pages
         .merge(live)
-        .merge(operated())
+        .merge(operates())
+        .merge(count)
         .layer(from_fn_with_state(app.clone(), session::signed_in));
     let files = Router::new()
         .route("/assets/{name}", get(assets::file))

@@ -140,26 +140,19 @@ pub(super) async fn noted(State(app): State<App>, request: Request, next: Next) 
     next.run(request).await
 }
 
-/// Lets pass whose role is for operators.
-pub(super) async fn operator(viewer: Viewer, request: Request, next: Next) -> Response {
-    for_role(Role::Operator, &viewer, request, next).await
-}
-
-/// Lets pass whose role is for approvers.
-pub(super) async fn approver(viewer: Viewer, request: Request, next: Next) -> Response {
-    for_role(Role::Approver, &viewer, request, next).await
-}
-
-async fn for_role(needed: Role, viewer: &Viewer, request: Request, next: Next) -> Response {
+/// Lets pass whose role may do what is for this one.
+pub(super) async fn require(
+    State(needed): State<Role>,
+    viewer: Viewer,
+    request: Request,
+    next: Next,
+) -> Result<Response, PageError> {
     let caller = &viewer.caller;
     if caller.role.may_do_as(needed) {
-        return next.run(request).await;
+        return Ok(next.run(request).await);
     }
-    let message = format!(
-        "this is for the role {needed}; {} is {}",
-        caller.name, caller.role
-    );
-    PageError::from(ApiError::forbidden(message)).into_response()
+    let (name, role) = (&caller.name, caller.role);
+    Err(ApiError::forbidden(format!("this is for the role {needed}; {name} is {role}")).into())
 }
 
 fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {

@@ -10,7 +10,7 @@ const LANGUAGES: [&str; 3] = ["en", "zh-Hans", "zh-Hant"];
 
 /// Beginnings of ids that are made of a word of our own, such as a state; those of `word("…", …)`
 /// are found in the sources.
-const MADE: [&str; 3] = ["state-", "role-", "error-"];
+const MADE: [&str; 5] = ["state-", "role-", "error-", "group-", "related-"];
 
 /// The messages of a language: the id, and the names of what is put in.
 fn messages(language: &str) -> BTreeMap<String, BTreeSet<String>> {

@@ -1,6 +1,8 @@
 //! The dashboard as a browser without script meets it.
 
+mod bulk;
 mod gateways;
+mod items;
 mod messages;
 mod roles;
 mod sessions;

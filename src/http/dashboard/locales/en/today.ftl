@@ -19,7 +19,6 @@ today-next = What fires next
 today-no-firings = No workflow fires by itself within seven days.
 today-at = At
 today-since = since
-reason = Reason
 occurrence-due = due
 occurrence-queued = queued
 occurrence-fired = fired

@@ -19,7 +19,6 @@ today-next = 接下来的排程
 today-no-firings = 七天内没有会自动触发的工作流。
 today-at = 时间
 today-since = 始于
-reason = 原因
 occurrence-due = 到期
 occurrence-queued = 排队中
 occurrence-fired = 已触发

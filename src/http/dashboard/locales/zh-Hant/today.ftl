@@ -19,7 +19,6 @@ today-next = 接下來的排程
 today-no-firings = 七天內沒有會自動觸發的工作流程。
 today-at = 時間
 today-since = 始於
-reason = 原因
 occurrence-due = 到期
 occurrence-queued = 排隊中
 occurrence-fired = 已觸發

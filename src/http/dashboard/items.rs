@@ -1,0 +1,102 @@
+//! Items as a list, with the filter in the address, and from it the way to all that match.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::IntoResponse;
+
+use super::errors::PageError;
+use super::frame::{Page, PageFrame};
+use super::item_filter::{
+    FilterPart, StateChoice, export_query, filter_arguments, filter_parts, filter_query,
+    read_filter, state_choices,
+};
+use super::page_fields::PageFields;
+use super::session::Viewer;
+use crate::domain::item::State as ItemState;
+use crate::http::App;
+use crate::http::extract::Query;
+use crate::ledger::{ItemFilter, ItemRow};
+use crate::view::reason_of;
+
+/// How many items a page has.
+const PAGE: u32 = 100;
+
+#[derive(Template)]
+#[template(path = "items.html")]
+struct ItemListPage {
+    page: PageFrame,
+    filter: ItemFilter,
+    parts: Vec<FilterPart>,
+    choices: Vec<StateChoice>,
+    items: Vec<ListedItem>,
+    /// The filter as addresses and exports have it.
+    query: String,
+    export: String,
+    /// The command that lists the same.
+    command: String,
+    next_after: Option<i64>,
+    is_first: bool,
+    /// What can be done to all that match.
+    may_retry: bool,
+    may_cancel: bool,
+}
+
+/// An item in a list.
+struct ListedItem {
+    row: ItemRow,
+    reason: String,
+}
+
+impl ItemListPage {
+    fn text_of(&self, name: &str) -> &str {
+        let mut parts = self.parts.iter();
+        let part = parts.find(|part| part.name == name);
+        part.map_or("", |part| part.value.as_str())
+    }
+}
+
+/// Items in the order of their ids.
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<impl IntoResponse, PageError> {
+    let mut fields = PageFields::of(pairs)?;
+    let filter = read_filter(&mut fields)?;
+    let after = fields.number("after")?;
+    fields.end()?;
+    let ledger = &app.engine().ledger;
+    let found = ledger.items(&filter, after.unwrap_or(0), PAGE).await?;
+    let full = found.len() == PAGE as usize;
+    let page = PageFrame::of(&viewer);
+    let acts = |states: &[ItemState]| {
+        !filter.states.is_empty() && filter.states.iter().all(|state| states.contains(state))
+    };
+    Ok(Page(ItemListPage {
+        choices: state_choices(&page, &filter.states),
+        parts: filter_parts(&filter),
+        query: filter_query(&filter),
+        export: export_query(&filter),
+        command: format!("payrun items{}", filter_arguments(&filter)),
+        next_after: found.last().map(|item| item.id).filter(|_| full),
+        is_first: after.is_none(),
+        may_retry: acts(&RETRIED),
+        may_cancel: acts(&ItemState::NOT_ENDED),
+        items: found
+            .into_iter()
+            .map(|row| ListedItem {
+                reason: reason_of(&row),
+                row,
+            })
+            .collect(),
+        filter,
+        page,
+    }))
+}
+
+/// In these states a person may have an item tried again.
+const RETRIED: [ItemState; 3] = [
+    ItemState::Failed,
+    ItemState::NeedsReview,
+    ItemState::Cancelled,
+];

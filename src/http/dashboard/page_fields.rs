@@ -1,0 +1,78 @@
+//! The fields of an address or a form, each taken once by its name. A field that a page does not
+//! have is refused: whoever mistypes a filter must not be shown, nor act on, more than they meant.
+
+use std::collections::BTreeMap;
+
+use super::errors::PageError;
+
+/// The fields of an address or a form.
+#[derive(Debug)]
+pub(super) struct PageFields(BTreeMap<String, String>);
+
+impl PageFields {
+    /// Of pairs as they came; each field stands once.
+    pub fn of(pairs: Vec<(String, String)>) -> Result<Self, PageError> {
+        let mut fields = BTreeMap::new();
+        for (name, value) in pairs {
+            if value.contains('\0') {
+                return Err(PageError::invalid(format!(
+                    "the field {name:?} has a NUL character, which no text here has"
+                )));
+            }
+            if fields.insert(name.clone(), value).is_some() {
+                return Err(PageError::invalid(format!(
+                    "the field {name:?} is given twice"
+                )));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(String::is_empty)
+    }
+
+    /// A text; none if it is empty.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).filter(|value| !value.is_empty())
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &str) -> Result<Option<i64>, PageError> {
+        let text = self.take(name);
+        let number = text.map(|text| text.trim().parse()).transpose();
+        number.map_err(|_| PageError::invalid(format!("{name} is a number")))
+    }
+
+    /// No other field may be there.
+    pub fn end(self) -> Result<(), PageError> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(PageError::invalid(format!(
+                "this page has no field {name:?}: look at the address again"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PageFields;
+
+    fn fields(pairs: &[(&str, &str)]) -> Result<PageFields, super::PageError> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        PageFields::of(pairs.iter().map(owned).collect())
+    }
+
+    #[test]
+    fn a_field_is_taken_once_and_what_nobody_takes_is_refused() {
+        let mut given = fields(&[("run", "7"), ("job", ""), ("stat", "failed")]).unwrap();
+        assert_eq!(given.number("run").unwrap(), Some(7));
+        assert_eq!(given.take("job"), None);
+        assert!(given.end().is_err());
+        assert!(fields(&[("run", "1"), ("run", "2")]).is_err());
+        assert!(fields(&[("job", "a\0b")]).is_err());
+        assert!(fields(&[("run", "x")]).unwrap().number("run").is_err());
+    }
+}
