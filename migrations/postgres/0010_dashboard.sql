@@ -10,7 +10,7 @@ create table sessions (
 create index sessions_by_seen on sessions (seen_at);
 
 create table person_settings (
-  person       text    primary key,        -- the token's name
+  person       text collate "C" primary key, -- the token's name
   language     text    not null,           -- en, zh-Hans, zh-Hant
   timezone     text,                       -- the project's where none is said
   is_dense     bigint  not null            -- 1: more rows on a screen
@@ -18,7 +18,7 @@ create table person_settings (
 
 -- What nobody wants to hear of before a time: notices of incidents of this key wait until then.
 create table alert_mutes (
-  key          text    primary key,        -- an incident's
+  key          text collate "C" primary key, -- an incident's
   until        bigint  not null,
   actor        text    not null,
   reason       text    not null

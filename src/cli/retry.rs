@@ -24,8 +24,8 @@ use crate::domain::role::Role;
 use crate::engine::planning::money_text;
 use crate::engine::{BulkCounts, BulkError, Engine};
 use crate::ledger::{
-    ActionResult, BulkVerb, CountedItems, ItemFilter, ItemRow, Ledger, LedgerError,
-    OperatorAction, WITHDRAWN_NEEDS_REVIEW,
+    ActionResult, BulkVerb, CountedItems, ItemFilter, ItemRow, Ledger, LedgerError, OperatorAction,
+    WITHDRAWN_NEEDS_REVIEW,
 };
 
 /// How many refusals are shown.

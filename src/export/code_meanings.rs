@@ -112,6 +112,7 @@ fn listed(
             | OutcomeMeaning::Absent
             | OutcomeMeaning::Unknown(_) => None,
         })
+}
 
 /// As what a code of an account and a job kind declines.
 pub(super) fn decline_of(

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
 use super::session::Viewer;
-use super::sums::{Sum, SumsByCurrency};
+use super::sums::{MoneySums, Sum};
 use crate::domain::item::State as ItemState;
 use crate::domain::occurrence::name_on_clock;
 use crate::http::App;
@@ -210,7 +210,7 @@ impl LiveRun {
 
 /// What totals add up to by state, in the order that tables show them.
 pub(super) fn by_state(totals: &[Total]) -> Vec<StateRow> {
-    let mut states: BTreeMap<usize, (u64, SumsByCurrency)> = BTreeMap::new();
+    let mut states: BTreeMap<usize, (u64, MoneySums)> = BTreeMap::new();
     for total in totals.iter().filter(|total| total.items > 0) {
         let place = ItemState::ALL
             .iter()
@@ -222,7 +222,7 @@ pub(super) fn by_state(totals: &[Total]) -> Vec<StateRow> {
             sums.add(minor, currency);
         }
     }
-    let row = |(place, (items, sums)): (usize, (u64, SumsByCurrency))| StateRow {
+    let row = |(place, (items, sums)): (usize, (u64, MoneySums))| StateRow {
         state: ItemState::ALL[place],
         items,
         sums: sums.each(),

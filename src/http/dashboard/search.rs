@@ -23,7 +23,7 @@ const SHOWN: u32 = 100;
 /// What is looked for; what is empty was left out of the form.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
-pub(super) struct SearchQuery {
+pub(super) struct SearchForm {
     q: String,
     account: String,
     from: String,
@@ -32,7 +32,7 @@ pub(super) struct SearchQuery {
     currency: String,
 }
 
-impl SearchQuery {
+impl SearchForm {
     fn terms(&self) -> SearchTerms {
         let given = |text: &String| {
             let text = text.trim();
@@ -60,15 +60,15 @@ impl SearchQuery {
 #[template(path = "search.html")]
 struct SearchPage {
     page: PageFrame,
-    query: SearchQuery,
+    query: SearchForm,
     accounts: Vec<String>,
     /// What is wrong with what was asked for, and what to do.
     wrong: Option<(String, Option<String>)>,
-    found: Option<Found>,
+    found: Option<SearchFindings>,
 }
 
 /// What was found.
-struct Found {
+struct SearchFindings {
     view: FoundView,
     items: Vec<FoundPayment>,
     contracts: Vec<FoundContract>,
@@ -89,7 +89,7 @@ struct FoundPayment {
 pub(super) async fn find(
     State(app): State<App>,
     viewer: Viewer,
-    Query(query): Query<SearchQuery>,
+    Query(query): Query<SearchForm>,
 ) -> Result<Response, PageError> {
     let engine = app.engine();
     let mut page = SearchPage {
@@ -114,7 +114,10 @@ pub(super) async fn find(
     if let Some(path) = only_hit(&results) {
         return Ok(Redirect::to(&format!("{}{path}", viewer.base)).into_response());
     }
-    page.found = Some(Found::of(FoundView::of(engine, &terms, &results)?, results));
+    page.found = Some(SearchFindings::of(
+        FoundView::of(engine, &terms, &results)?,
+        results,
+    ));
     Ok(Page(page).into_response())
 }
 
@@ -140,7 +143,7 @@ fn only_hit(results: &SearchResults) -> Option<String> {
     }
 }
 
-impl Found {
+impl SearchFindings {
     fn of(view: FoundView, results: SearchResults) -> Self {
         let rows = results.items.rows.iter().zip(&view.items);
         let items = rows

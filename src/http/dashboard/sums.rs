@@ -53,11 +53,11 @@ fn thousands(decimal: &str) -> String {
     in_threes(decimal).replace('\u{202f}', ",")
 }
 
-/// SumsByCurrency by currency.
+/// MoneySums by currency.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SumsByCurrency(BTreeMap<&'static str, (i128, Currency)>);
+pub(super) struct MoneySums(BTreeMap<&'static str, (i128, Currency)>);
 
-impl SumsByCurrency {
+impl MoneySums {
     /// Adds an amount.
     pub fn add(&mut self, minor: i64, currency: Currency) {
         let sum = self.0.entry(currency.code()).or_insert((0, currency));

@@ -12,7 +12,7 @@ use super::errors::PageError;
 use super::frame::{Page, PageFrame};
 use super::runs::{StateBar, StateRow, by_state};
 use super::session::Viewer;
-use super::sums::{Sum, SumsByCurrency};
+use super::sums::{MoneySums, Sum};
 use crate::domain::item::State as ItemState;
 use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
@@ -175,7 +175,7 @@ fn open_sums(totals: &[Total]) -> Vec<OpenSums> {
     ]
     .into_iter()
     .filter_map(|state| {
-        let (mut items, mut sums) = (0, SumsByCurrency::default());
+        let (mut items, mut sums) = (0, MoneySums::default());
         for total in totals.iter().filter(|total| total.state == state) {
             items += total.items;
             if let Some(currency) = total.currency {

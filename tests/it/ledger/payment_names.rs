@@ -4,10 +4,11 @@ use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::State;
 use payrun::ledger::{
-    ActionResult, ItemPart, NewItem, OperatorAction, PaymentNames, PlanWriter, RejectedRow,
-    ReplacedItem, ReplacementCheck,
+    ActionResult, BulkVerb, ItemPart, NewItem, OperatorAction, PaymentNames, PlanWriter,
+    RejectedRow, ReplacedItem, ReplacementCheck,
 };
 
+use super::bulk_actions::bulk_of;
 use super::ledger_fixture::{LedgerWorker, answered, at, by, done, item, planning};
 use super::on_every_engine;
 
@@ -276,10 +277,11 @@ fn what_failed_is_not_tried_again_beside_another_of_the_same_part() {
             }
             assert_eq!(retried(&worker, 1).await, ActionResult::DoneAs(2));
             let version = worker.items().await[0].version;
-            let retry = OperatorAction::Retry;
+            let bulk = bulk_of(&worker, 1).await;
+            let how = (&by("ann"), "failed");
             let all = worker
                 .ledger
-                .apply_actions(&[(1, version)], &retry, (&by("ann"), "failed"), at(3))
+                .apply_actions(bulk, &[(1, version)], BulkVerb::Retry, how, at(3))
                 .await
                 .unwrap();
             assert_eq!(all, [(1, ActionResult::DoneAs(2))]);

@@ -451,6 +451,8 @@ pub(super) async fn note_progress(
             | ActionResult::EvidenceGone
             | ActionResult::FiledAgain(_)
             | ActionResult::Clashes(_)
+            | ActionResult::DoneAs(_)
+            | ActionResult::OtherPayment(_)
             | ActionResult::GivenBackAs(_)
             | ActionResult::Stopped(_)
             | ActionResult::NoSuchItem) => refused.push(json!({

@@ -142,6 +142,8 @@ impl ActionResult {
             Self::EvidenceGone => "evidence_gone",
             Self::FiledAgain(_) => "filed_again",
             Self::Clashes(_) => "clashes",
+            Self::DoneAs(_) => "done_as",
+            Self::OtherPayment(_) => "other_payment",
             Self::GivenBackAs(_) => "given_back",
             Self::Stopped(
                 StopReason::Suspended { .. } | StopReason::Ended { .. } | StopReason::Behind { .. },
