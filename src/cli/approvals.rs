@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::domain::role::Role;
 use crate::engine::Engine;
 use crate::engine::operator::approve::BatchDecision;
-use crate::ledger::{ApprovalRow, ApprovalState, DecisionOutcome, Ledger};
+use crate::ledger::{ApprovalRow, ApprovalState, DecisionOutcome, Ledger, ListedApprovals};
 use crate::view::ApprovalView;
 
 /// Arguments of `payrun approvals`.
@@ -149,7 +149,12 @@ async fn list(
     (all, limit): (bool, u32),
     as_json: bool,
 ) -> Result<Exit, Failure> {
-    let approvals = ledger.approvals(all, i64::MAX, limit).await?;
+    let listed = if all {
+        ListedApprovals::All
+    } else {
+        ListedApprovals::Open
+    };
+    let approvals = ledger.approvals(listed, i64::MAX, limit).await?;
     if as_json {
         say_json(&approvals.iter().map(value).collect());
         return Ok(Exit::Success);

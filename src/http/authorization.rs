@@ -7,7 +7,7 @@ use crate::domain::actor::{Authorization, Reason};
 
 impl Caller {
     /// The caller, and a reason.
-    pub(super) fn signed(&self, reason: &str) -> Result<Authorization, ApiError> {
+    pub(in crate::http) fn signed(&self, reason: &str) -> Result<Authorization, ApiError> {
         let reason = Reason::parse(reason)
             .map_err(|error| ApiError::refused("invalid_reason", error.to_string()))?;
         Ok(Authorization {

@@ -62,7 +62,9 @@ pub use alerts::outbox::{
 };
 pub use approvals::approval_batch::NewApproval;
 pub use approvals::approval_review::{BatchDifferences, Charge, KeySample, RepeatedItem, RowPlace};
-pub use approvals::votes::{ApprovalRow, ApprovalState, DecisionOutcome, RunOrigin, Vote};
+pub use approvals::votes::{
+    ApprovalRow, ApprovalState, DecisionOutcome, ListedApprovals, RunOrigin, Vote,
+};
 pub use audit::AuditRow;
 pub use contracts::stop_reasons::StopReason;
 pub use contracts::{

@@ -12,7 +12,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{JsonBody, Path, Query};
-use crate::ledger::{DecisionOutcome, RowPlace};
+use crate::ledger::{DecisionOutcome, ListedApprovals, RowPlace};
 use crate::view::{ApprovalView, BatchView};
 
 /// Which approvals.
@@ -40,31 +40,31 @@ pub(super) struct ApprovalsPage {
 /// What is approved.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Approve {
+pub(in crate::http) struct Approve {
     /// The `hash` of the batch as it was shown: nothing else is approved.
     #[schema(min_length = 64, max_length = 64)]
-    hash: String,
+    pub hash: String,
     /// Only this job's batch; of all if not given.
-    job: Option<String>,
+    pub job: Option<String>,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// What is rejected.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reject {
+pub(in crate::http) struct Reject {
     /// Only this job's batch; all if not given.
-    job: Option<String>,
+    pub job: Option<String>,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub reason: String,
 }
 
 /// What became of a batch.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DecidedView {
+pub(in crate::http) struct DecidedView {
     job: String,
     /// `released`, `counted`, `withdrawn`, or `revoked`: it had been released, so what may be under
     /// way is queried.
@@ -83,10 +83,15 @@ pub(super) async fn list(
     Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<ApprovalsPage>, ApiError> {
     let size = page_size(query.limit)?;
+    let listed = if query.all {
+        ListedApprovals::All
+    } else {
+        ListedApprovals::Open
+    };
     let found = app
         .engine()
         .ledger
-        .approvals(query.all, query.before.unwrap_or(i64::MAX), size)
+        .approvals(listed, query.before.unwrap_or(i64::MAX), size)
         .await?;
     let next_before = found
         .last()
@@ -161,7 +166,7 @@ pub(super) async fn batch(
     responses((status = 200, body = Vec<DecidedView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
-pub(super) async fn approve(
+pub(in crate::http) async fn approve(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<i64>,
@@ -181,7 +186,7 @@ pub(super) async fn approve(
     responses((status = 200, body = Vec<DecidedView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
-pub(super) async fn reject(
+pub(in crate::http) async fn reject(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<i64>,

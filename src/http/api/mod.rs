@@ -2,7 +2,7 @@
 //! document, which is made of the same declarations. Each group of paths is for one role.
 
 pub(super) mod alerts;
-mod approvals;
+pub(super) mod approvals;
 mod audit;
 pub(super) mod bulk;
 mod bulk_actions;

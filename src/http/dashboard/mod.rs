@@ -4,7 +4,10 @@
 //! Every page works as plain links and forms. htmx renews what is live; no page needs it.
 
 mod alerts;
+mod approvals;
 mod assets;
+mod batch_decision;
+mod batch_review;
 mod bulk;
 mod catalogue;
 mod code_meaning;
@@ -58,6 +61,9 @@ fn pages() -> Router<App> {
         .route("/alerts", get(alerts::show))
         .route("/runs", get(runs::list))
         .route("/runs/{run}", get(runs::show))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{run}/{job}", get(batch_review::show))
+        .merge(for_approvers())
         .route("/settings", get(settings::show).post(settings::keep))
         .route("/items", get(items::list))
         .route("/items/{item}", get(item::show))
@@ -82,10 +88,26 @@ fn operates() -> Router<App> {
         .layer(from_fn_with_state(Role::Operator, session::require))
 }
 
+/// What approvers do.
+fn for_approvers() -> Router<App> {
+    Router::new()
+        .route(
+            "/approvals/{run}/{job}/approve",
+            post(batch_decision::approve),
+        )
+        .route(
+            "/approvals/{run}/{job}/reject",
+            post(batch_decision::reject),
+        )
+        .layer(from_fn_with_state(Role::Approver, session::require))
+}
+
 /// All of the dashboard.
 pub(super) fn router(app: &App) -> Router<App> {
     let pages = pages().layer(from_fn(errors::within_budget));
-    let live = Router::new().route("/runs/{run}/live", get(runs::live));
+    let live = Router::new()
+        .route("/runs/{run}/live", get(runs::live))
+        .route("/approvals/{run}/{job}/check", get(batch_review::check_all));
     // To count many items takes longer than to look for one.
     let count = Router::new().route("/bulk", get(bulk::count_or_list));
     let signed_in = pages

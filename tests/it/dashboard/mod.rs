@@ -1,5 +1,6 @@
 //! The dashboard as a browser without script meets it.
 
+mod approvals;
 mod bulk;
 mod gateways;
 mod items;

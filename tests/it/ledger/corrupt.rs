@@ -8,7 +8,7 @@ use payrun::domain::actor::Actor;
 use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::State;
-use payrun::ledger::{Ledger, LedgerError, OperatorAction, ReopenRequest};
+use payrun::ledger::{Ledger, LedgerError, ListedApprovals, OperatorAction, ReopenRequest};
 use payrun::view::ItemView;
 
 use super::ledger_fixture::{LedgerWorker, answered, at, by, item, planning};
@@ -326,7 +326,10 @@ fn sums_of_a_batch_in_no_currency_are_not_shown_as_money() {
                 worker.job
             );
             place.run(insert.leak()).await;
-            let read = worker.ledger.approvals(true, i64::MAX, 10).await;
+            let read = worker
+                .ledger
+                .approvals(ListedApprovals::All, i64::MAX, 10)
+                .await;
             assert_eq!(place_of(read), "approvals 3 sums", "{sums}");
             place.run("delete from approvals").await;
         }

@@ -13,8 +13,8 @@ use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
     ActionResult, ApprovalRow, ApprovalState, BulkVerb, ClaimKind, DecisionOutcome, LaneLimits,
-    LaneState, Ledger, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget, SettleOutcome,
-    StopReason,
+    LaneState, Ledger, ListedApprovals, NewApproval, NewItem, NewRun, OperatorAction, PauseTarget,
+    SettleOutcome, StopReason,
 };
 
 use super::bulk_actions::bulk_of;
@@ -511,7 +511,11 @@ async fn plan_batch(ledger: &Ledger, run: NewRun, needed: u32) -> i64 {
 }
 
 async fn newest(ledger: &Ledger) -> ApprovalRow {
-    ledger.approvals(true, i64::MAX, 1).await.unwrap().remove(0)
+    ledger
+        .approvals(ListedApprovals::All, i64::MAX, 1)
+        .await
+        .unwrap()
+        .remove(0)
 }
 
 async fn approve(worker: &LedgerWorker, name: &str, now: Timestamp) -> DecisionOutcome {

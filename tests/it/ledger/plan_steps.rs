@@ -6,7 +6,8 @@ use std::time::Duration;
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::item::State;
 use payrun::ledger::{
-    DecisionOutcome, ItemFilter, Ledger, LedgerError, NewApproval, NewItem, PlanWriter,
+    DecisionOutcome, ItemFilter, Ledger, LedgerError, ListedApprovals, NewApproval, NewItem,
+    PlanWriter,
 };
 
 use super::ledger_fixture::{
@@ -300,7 +301,11 @@ fn what_is_approved_is_the_same_in_steps_and_in_one_transaction() {
             .await
             .unwrap();
             plan.commit().await.unwrap();
-            let waiting = ledger.approvals(true, i64::MAX, 1).await.unwrap().remove(0);
+            let waiting = ledger
+                .approvals(ListedApprovals::All, i64::MAX, 1)
+                .await
+                .unwrap()
+                .remove(0);
             let states: Vec<State> = ledger
                 .items(&ItemFilter::default(), 0, 99)
                 .await

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
-use payrun::ledger::{LaneState, Ledger};
+use payrun::ledger::{LaneState, Ledger, ListedApprovals};
 
 use super::timetable::{Expected, WORKFLOWS};
 use super::world::World;
@@ -228,7 +228,7 @@ impl<'a> Drive<'a> {
         let waiting = self
             .world
             .rig
-            .wait_for(self.ledger.approvals(false, i64::MAX, 100))
+            .wait_for(self.ledger.approvals(ListedApprovals::Open, i64::MAX, 100))
             .unwrap();
         for approval in &waiting {
             let run = approval.run_id.to_string();

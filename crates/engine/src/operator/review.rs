@@ -139,6 +139,20 @@ impl Engine {
     /// # Errors
     /// Whatever the ledger says.
     pub async fn reviewing(&self, approval: &ApprovalRow) -> Result<BatchReview<'_>, LedgerError> {
+        let mut reviewing = BatchReview::of(self, approval).await?;
+        reviewing.add_up().await?;
+        Ok(reviewing)
+    }
+
+    /// The same for rows one by one, at once however many there are: what rows take together from
+    /// one payment is not known then.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn reviewing_each_row(
+        &self,
+        approval: &ApprovalRow,
+    ) -> Result<BatchReview<'_>, LedgerError> {
         BatchReview::of(self, approval).await
     }
 }
@@ -205,7 +219,7 @@ impl<'a> BatchReview<'a> {
         // Of an account that was not kept no payment is known, and that is what is said of it.
         let (kind_name, account) = (job.kind, job.account.unwrap_or_default());
         let (approval, together) = (approval.clone(), HashMap::new());
-        let mut reviewing = Self {
+        Ok(Self {
             engine,
             approval,
             kind,
@@ -213,9 +227,7 @@ impl<'a> BatchReview<'a> {
             account,
             takes,
             together,
-        };
-        reviewing.add_up().await?;
-        Ok(reviewing)
+        })
     }
 
     /// `limit` rows from behind a place on. With the first ones comes what there is to say of all.

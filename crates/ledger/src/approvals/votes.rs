@@ -72,6 +72,27 @@ impl ApprovalState {
     }
 }
 
+/// Which approvals are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedApprovals {
+    /// Those that items may still wait for.
+    Open,
+    /// Those that were decided.
+    Decided,
+    /// All.
+    All,
+}
+
+impl ListedApprovals {
+    const fn condition(self) -> &'static str {
+        match self {
+            Self::Open => "and a.state in ('waiting', 'void')",
+            Self::Decided => "and a.state not in ('waiting', 'void')",
+            Self::All => "",
+        }
+    }
+}
+
 /// A job's approval.
 #[derive(Debug, Clone)]
 pub struct ApprovalRow {
@@ -178,22 +199,18 @@ const COLUMNS: &str = "select a.*, j.run_id, j.name as job, r.workflow, r.author
 const OPERATION: &str = "deciding about a batch";
 
 impl Ledger {
-    /// Approvals from before `before` on, newest first; only open ones, or all.
+    /// Approvals from before `before` on, newest first.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn approvals(
         &self,
-        all: bool,
+        listed: ListedApprovals,
         before: i64,
         limit: u32,
     ) -> Result<Vec<ApprovalRow>, LedgerError> {
-        let open = if all {
-            ""
-        } else {
-            "and a.state in ('waiting', 'void')"
-        };
-        let query = format!("{COLUMNS} where a.id < $1 {open} order by a.id desc limit $2");
+        let condition = listed.condition();
+        let query = format!("{COLUMNS} where a.id < $1 {condition} order by a.id desc limit $2");
         self.approval_rows(query, before, i64::from(limit)).await
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use payrun_domain::item::State;
-use payrun_ledger::{ActionResult, ApprovalState, OperatorAction};
+use payrun_ledger::{ActionResult, ApprovalState, ListedApprovals, OperatorAction};
 
 impl Simulation {
     /// One step of chaos.
@@ -110,7 +110,10 @@ impl Simulation {
         if self.is_still(place) {
             return Ok(());
         }
-        let approvals = self.ledger.approvals(true, i64::MAX, 100).await?;
+        let approvals = self
+            .ledger
+            .approvals(ListedApprovals::All, i64::MAX, 100)
+            .await?;
         let approved: Vec<_> = approvals
             .into_iter()
             .filter(|approval| approval.state == ApprovalState::Approved)
@@ -559,7 +562,11 @@ impl Simulation {
     /// whatever name they give.
     pub(super) async fn approve(&mut self, place: usize) -> Result<(), SimulationError> {
         let author = self.what.request.author.clone();
-        for approval in self.ledger.approvals(false, i64::MAX, 100).await? {
+        for approval in self
+            .ledger
+            .approvals(ListedApprovals::Open, i64::MAX, 100)
+            .await?
+        {
             let tries = self.chaos && self.rng.per_mille(500);
             let colleague = format!("colleague {}", approval.votes.len() + 1);
             let actor = match author.user() {

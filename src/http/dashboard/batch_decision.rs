@@ -1,0 +1,104 @@
+//! Approving and rejecting a batch on its page. Approving wants its sums typed: a wrong one is
+//! refused, and nothing is told to the ledger.
+
+use std::collections::BTreeMap;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::batch_review::{TypedDecision, again, found, path_of};
+use super::errors::PageError;
+use super::forms::{Form, is_first};
+use super::session::Viewer;
+use super::sums::typed_sum;
+use crate::http::App;
+use crate::http::api::approvals::{self as api, Approve, Reject};
+use crate::http::extract::{JsonBody, Path};
+use crate::ledger::ApprovalRow;
+
+/// What a person approves.
+#[derive(Debug, Deserialize)]
+pub(super) struct ApproveForm {
+    key: String,
+    /// Of the batch as it was shown.
+    hash: String,
+    reason: String,
+    /// `sum-HKD` and the like; `count` where there is no money.
+    #[serde(flatten)]
+    typed: BTreeMap<String, String>,
+}
+
+/// Approves a batch as it was shown.
+pub(super) async fn approve(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((run, job)): Path<(i64, String)>,
+    Form(form): Form<ApproveForm>,
+) -> Result<Response, PageError> {
+    let approval = found(&app, run, &job).await?;
+    let is_as_shown = form.hash == approval.content_hash;
+    // What was not shown is refused by its hash.
+    if is_as_shown && !is_typed(&approval, &form.typed) {
+        let typed = TypedDecision {
+            is_wrong: true,
+            reason: form.reason,
+        };
+        let page = again(&app, &viewer, approval, typed).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    // A reason that is none uses no key up.
+    viewer.caller.signed(&form.reason)?;
+    let content = format!("approve {run} {job} {} {}", form.hash, form.reason);
+    if is_first(&app, &viewer, &form.key, &content).await? {
+        let body = Approve {
+            hash: form.hash,
+            job: Some(job.clone()),
+            reason: form.reason,
+        };
+        let caller = Extension(viewer.caller.clone());
+        drop(api::approve(State(app), caller, Path(run), JsonBody(body)).await?);
+    }
+    Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
+}
+
+/// Whether the sums of a batch were typed, each of them; how many items, where there is no money.
+fn is_typed(approval: &ApprovalRow, typed: &BTreeMap<String, String>) -> bool {
+    if approval.sums.is_empty() {
+        let count = typed.get("count").map(|text| text.trim().replace(',', ""));
+        return count.and_then(|text| text.parse().ok()) == Some(approval.items);
+    }
+    approval.sums.iter().all(|(currency, minor)| {
+        let text = typed.get(&format!("sum-{}", currency.code()));
+        text.and_then(|text| typed_sum(text, *currency)) == Some(i128::from(*minor))
+    })
+}
+
+/// What a person rejects.
+#[derive(Debug, Deserialize)]
+pub(super) struct RejectForm {
+    key: String,
+    reason: String,
+}
+
+/// Withdraws a batch; of one that was released, what is open of it.
+pub(super) async fn reject(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((run, job)): Path<(i64, String)>,
+    Form(form): Form<RejectForm>,
+) -> Result<Response, PageError> {
+    viewer.caller.signed(&form.reason)?;
+    let content = format!("reject {run} {job} {}", form.reason);
+    if is_first(&app, &viewer, &form.key, &content).await? {
+        let body = Reject {
+            job: Some(job.clone()),
+            reason: form.reason,
+        };
+        let caller = Extension(viewer.caller.clone());
+        drop(api::reject(State(app), caller, Path(run), JsonBody(body)).await?);
+    }
+    Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
+}
