@@ -39,6 +39,7 @@ const fn settled_after(kind: AlertKind) -> Duration {
         | AlertKind::NotFinished
         | AlertKind::Unknown
         | AlertKind::NeedsReview
+        | AlertKind::AwaitingApproval
         | AlertKind::LaneStopped
         | AlertKind::GatewayUnreachable
         | AlertKind::Certificate

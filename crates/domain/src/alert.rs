@@ -30,6 +30,8 @@ pub enum AlertKind {
     Unknown,
     /// Items need a person.
     NeedsReview,
+    /// A batch waits for somebody to approve it.
+    AwaitingApproval,
     /// Our balance is too small, or a person has suspended the lane.
     LaneSuspended,
     /// A gateway refuses us: signature, permission.
@@ -58,7 +60,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Failed,
         Self::Rejected,
         Self::Refused,
@@ -67,6 +69,7 @@ impl AlertKind {
         Self::NotFinished,
         Self::Unknown,
         Self::NeedsReview,
+        Self::AwaitingApproval,
         Self::LaneSuspended,
         Self::LaneStopped,
         Self::GatewayUnreachable,
@@ -82,8 +85,8 @@ impl AlertKind {
     ];
 
     /// The words of all kinds, as `on:` spells them.
-    pub const WORDS: [&str; 20] = {
-        let mut words = [""; 20];
+    pub const WORDS: [&str; 21] = {
+        let mut words = [""; 21];
         let mut place = 0;
         while place < words.len() {
             words[place] = Self::ALL[place].as_str();
@@ -103,6 +106,7 @@ impl AlertKind {
             Self::NotFinished => "not_finished",
             Self::Unknown => "unknown",
             Self::NeedsReview => "needs_review",
+            Self::AwaitingApproval => "awaiting_approval",
             Self::LaneSuspended => "lane_suspended",
             Self::LaneStopped => "lane_stopped",
             Self::GatewayUnreachable => "gateway_unreachable",
@@ -139,6 +143,7 @@ impl AlertKind {
             | Self::NotFinished
             | Self::Unknown
             | Self::NeedsReview
+            | Self::AwaitingApproval
             | Self::LaneSuspended
             | Self::Certificate
             | Self::UnmappedCode
@@ -156,6 +161,7 @@ impl AlertKind {
             | Self::NotFinished
             | Self::Unknown
             | Self::NeedsReview
+            | Self::AwaitingApproval
             | Self::LaneSuspended
             | Self::LaneStopped
             | Self::GatewayUnreachable
@@ -182,6 +188,7 @@ impl AlertKind {
             Self::Failed
             | Self::Unknown
             | Self::NeedsReview
+            | Self::AwaitingApproval
             | Self::LaneSuspended
             | Self::LaneStopped
             | Self::GatewayUnreachable
@@ -388,6 +395,7 @@ mod tests {
         not_finished - lasting Needed
         unknown - lasting After
         needs_review - lasting After
+        awaiting_approval - lasting After
         lane_suspended - lasting After
         lane_stopped urgent lasting After
         gateway_unreachable urgent lasting After

@@ -46,7 +46,7 @@ daily: { at: "8 o'clock", to: [a@example.com] }
       |   from: …
       |         ^
         help: such as payrun <payrun@example.com>
-    payrun.yaml:10:11: expected failed or rejected or refused or limit or not_started or not_finished or unknown or needs_review or lane_suspended or lane_stopped or gateway_unreachable or certificate or unmapped_code or payer_differs or alarm or difference or contract_stopped or contract_overdue or disk or database, found text
+    payrun.yaml:10:11: expected failed or rejected or refused or limit or not_started or not_finished or unknown or needs_review or awaiting_approval or lane_suspended or lane_stopped or gateway_unreachable or certificate or unmapped_code or payer_differs or alarm or difference or contract_stopped or contract_overdue or disk or database, found text
         help: did you mean "needs_review"?
     payrun.yaml:11:5: alarm: it is told at once, and takes no after
     payrun.yaml:12:5: not_started: exactly one of after (the schedule's time) and by (a time of day) is needed

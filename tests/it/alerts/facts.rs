@@ -758,3 +758,52 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         process.ledger.close().await;
     });
 }
+
+#[test]
+fn a_batch_that_waits_for_approval_is_told_of_with_the_link_to_its_page() {
+    let app = crate::support::App::of(crate::support::Setup {
+        contracts: crate::support::contracts("C", 3),
+        job: "    approval: {}\n",
+        ..crate::support::Setup::default()
+    });
+    app.run().exits(4);
+    let server = MailServer::plain(json!({}));
+    let rules = format!(
+        "server: {{ public_url: \"https://pay.example.com/payrun/\" }}\n{}",
+        rules(&["awaiting_approval"])
+    );
+    app.wait_for(async {
+        let ledger = app.ledger().await;
+        let clock = payrun::clock::Clock::driven(Timestamp::from_millis(
+            chrono::Utc::now().timestamp_millis(),
+        ));
+        let config = config(&yaml(&server, &rules));
+        let process = AlertProcess {
+            notices: payrun::alerts::Alerts::new(&config, ledger.clone(), clock.clone()).unwrap(),
+            clock,
+            ledger: ledger.clone(),
+            workflows: Vec::new(),
+        };
+        assert_eq!(process.after(0).await.sent, 1);
+        assert_eq!(process.after(60).await.sent, 0, "once");
+        let mail = &server.mails()[0];
+        assert_eq!(
+            mail["headers"]["subject"],
+            "[payrun] deductions: 3 items (120.00 HKD) wait for approval"
+        );
+        assert_said(
+            text(mail),
+            expect!["https://pay.example.com/payrun/approvals/1/deduct"],
+        );
+        let approval = ledger.approvals_of_run(1).await.unwrap().remove(0);
+        let now = process.clock.now();
+        ledger.reject(approval.id, &by_ann(), now).await.unwrap();
+        process.after(60).await;
+        process.after(900).await;
+        assert_eq!(
+            server.subjects().last().unwrap().1,
+            "[payrun] over: deductions: 3 items (120.00 HKD) wait for approval"
+        );
+        ledger.close().await;
+    });
+}

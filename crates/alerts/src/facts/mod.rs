@@ -1,6 +1,7 @@
 //! What could be told: facts of the ledger, and of the process that looks.
 
 mod absence;
+mod approvals;
 mod contracts;
 mod gateways;
 mod money;
@@ -97,6 +98,7 @@ pub(super) async fn gather(
             }
             AlertKind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
             AlertKind::NeedsReview => runs::needing_review(ledger).await?,
+            AlertKind::AwaitingApproval => approvals::waiting(ledger, public_url).await?,
             AlertKind::LaneSuspended | AlertKind::LaneStopped => {
                 gateways::lanes(ledger, kind, window.until).await?
             }

@@ -174,6 +174,12 @@ impl PublicUrl {
         format!("{}{REPORTS}/{name}", self.0)
     }
 
+    /// The link to the page of a batch that waits for approval. The job's name is one of a workflow:
+    /// nothing in it stands for anything else in a link.
+    pub fn approval(&self, run: i64, job: &str) -> String {
+        format!("{}/approvals/{run}/{job}", self.0)
+    }
+
     /// Its host.
     pub fn host(&self) -> Option<&str> {
         url_parts(&self.0).ok().map(|(host, _)| host)
