@@ -36,6 +36,10 @@ pub struct RunView {
     pub state: &'static str,
     /// When it was planned.
     pub planned_at: String,
+    /// Before when nothing of it is sent, and it can be withdrawn as a whole; none where it is sent
+    /// at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<String>,
     /// When its last item came to rest.
     pub finished_at: Option<String>,
     /// All items.
@@ -554,6 +558,7 @@ impl RunView {
                 "open"
             },
             planned_at: run.started_at.to_string(),
+            send_at: run.send_at.map(|at| at.to_string()),
             finished_at: run.finished_at.map(|at| at.to_string()),
             items: totals.iter().map(|total| total.items).sum(),
             open: totals

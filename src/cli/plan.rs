@@ -24,7 +24,7 @@ use crate::engine::planning::{
     Input, PlanError, PlannedJob, PlannedRun, RunRequest, SHOWN, amount_columns, first_number,
     money_text,
 };
-use crate::ledger::Ledger;
+use crate::ledger::{ChosenColumns, Ledger};
 use crate::workflow::Workflow;
 use crate::workflow::excluded_rows::ExcludedRows;
 use crate::workflow::render::{MoneyExample, TrimmedColumn};
@@ -47,6 +47,10 @@ pub(super) struct RunOptions {
     /// workflow says
     #[arg(long, requires = "inputs", value_parser = encoding)]
     encoding: Option<TextEncoding>,
+    /// Which heading of such a file is which column of the workflow; JOB: may be left out if there is
+    /// one job
+    #[arg(long = "column", value_name = "[JOB:]COLUMN=HEADING", requires = "inputs", value_parser = pair)]
+    columns: Vec<(String, String)>,
     #[command(flatten)]
     author: Author,
     /// The day the run is for (run.date, run.month); today if not given
@@ -132,6 +136,7 @@ impl RunOptions {
         };
         let workflow = project.workflow(path)?;
         let inputs = self.inputs(&workflow)?;
+        let columns = self.columns(&workflow, &inputs)?;
         let (now, author) = (Clock::of_machine().now(), self.author.actor()?);
         let request = RunRequest::manual(workflow, &project.config, &self.vars, author, now)
             .map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
@@ -143,8 +148,32 @@ impl RunOptions {
         };
         request.allow_future = self.allow_future;
         request.inputs = inputs;
+        request.columns = columns;
         request.encoding = self.encoding;
         Ok(request)
+    }
+
+    fn columns(
+        &self,
+        workflow: &Workflow,
+        inputs: &BTreeMap<String, Input>,
+    ) -> Result<BTreeMap<String, ChosenColumns>, Failure> {
+        let mut columns = BTreeMap::<String, ChosenColumns>::new();
+        for (column, heading) in &self.columns {
+            let (job, column) = match (column.split_once(':'), workflow.jobs.as_slice()) {
+                (Some((job, column)), _) if inputs.contains_key(job) => (job, column),
+                (_, [only]) => (only.name.as_str(), column.as_str()),
+                (_, _) => {
+                    let message = format!(
+                        "--column {column}={heading}: of which job? --input names no file for it"
+                    );
+                    return Err(Failure::invalid(message));
+                }
+            };
+            let of_job = columns.entry(job.to_owned()).or_default();
+            of_job.insert(column.to_owned(), heading.clone());
+        }
+        Ok(columns)
     }
 
     fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, Input>, Failure> {

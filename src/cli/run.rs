@@ -40,6 +40,10 @@ pub(super) struct RunArgs {
     /// 10m, 1h); what is open then stays open
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_wait)]
     wait: Duration,
+    /// Send nothing of the run for so long (15m, 2h), from 1s to 7d: until then it can be withdrawn
+    /// with `payrun cancel --run RUN`
+    #[arg(long, value_name = "TIME", value_parser = parse_wait, conflicts_with = "resume")]
+    send_after: Option<Duration>,
     /// Print JSON at the end, and no progress
     #[arg(long)]
     json: bool,
@@ -52,13 +56,26 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
     duration(text).ok_or_else(|| "write a time like 15s, 10m or 1h".to_owned())
 }
 
+impl RunArgs {
+    /// What is to be planned.
+    fn request(&self, project: &Project) -> Result<RunRequest, Failure> {
+        let request = self.options.request(project)?;
+        match self.send_after {
+            None => Ok(request),
+            Some(delay) => request
+                .sent_after(delay)
+                .map_err(|error| Failure::invalid(error.to_string())),
+        }
+    }
+}
+
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
     let project = Project::open(&context.config)?;
     let mut request = if args.resume {
         None
     } else {
-        Some(args.options.request(&project)?)
+        Some(args.request(&project)?)
     };
     let ledger = project.ledger().await?;
     if let Some(request) = &mut request {
@@ -93,6 +110,9 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     };
     let mut runs: Vec<i64> = left_open.iter().map(|run| run.id).collect();
     runs.extend(planned.as_ref().map(|planned| planned.run_id));
+    if let (Some(planned), Some(_), false) = (&planned, args.send_after, args.json) {
+        tell_of_delay(&engine, planned.run_id).await?;
+    }
     if !left_open.is_empty() && !args.json {
         note(left_open_text(&runs[..left_open.len()]));
     }
@@ -112,6 +132,18 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let ended = carry_out(&engine, &node, carried, args.wait, stopped, !args.json).await?;
     make_reports(&engine, args.json).await;
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
+}
+
+/// Until when a run can be withdrawn before anything of it is sent, and how.
+async fn tell_of_delay(engine: &Engine, run: i64) -> Result<(), Failure> {
+    let row = engine.ledger.run(run).await?;
+    if let Some(send_at) = row.and_then(|row| row.send_at) {
+        let until = WallClock::in_zone(engine.config.timezone).named(send_at);
+        note(format!(
+            "nothing of run {run} is sent before {until}; until then `payrun cancel --run {run} --state planned --yes --reason WHY` withdraws it"
+        ));
+    }
+    Ok(())
 }
 
 /// Runs by their numbers, some of them where there are many.

@@ -100,6 +100,7 @@ pub use lanes::pauses::{PauseAction, PauseRow, PauseTarget, PausedScope, decide_
 pub use notifications::notification_queue::{
     NewNotification, NotificationFilter, NotificationOutcome, NotificationRow,
 };
+pub use planning::column_mappings::{ChosenColumns, HeaderOfJob};
 pub use planning::dependent_jobs::DependentJob;
 pub use planning::payment_names::PaymentNames;
 pub use planning::plan::PlanWriter;

@@ -15,13 +15,15 @@ pub(super) mod lanes;
 mod notifications;
 mod page;
 pub(super) mod pauses;
+pub(in crate::http) mod plan_preview;
 mod query_check;
 mod reports;
 mod runs;
 mod schedule;
 mod search;
-mod start_run;
-mod uploads;
+pub(in crate::http) mod start_run;
+pub(in crate::http) mod uploads;
+pub(in crate::http) mod withdraw_run;
 mod workflows;
 
 use std::sync::Arc;
@@ -178,6 +180,8 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(alerts::mute))
         .routes(routes!(alerts::resend))
         .routes(routes!(alerts::test))
+        .routes(routes!(plan_preview::preview))
+        .routes(routes!(withdraw_run::withdraw))
         .routes(routes!(pauses::pause))
         .routes(routes!(pauses::resume))
         .routes(routes!(lanes::suspend))

@@ -17,15 +17,16 @@ use super::uploads;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
 use crate::engine::Engine;
-use crate::engine::planning::{Input, PlanError, PlannedRun, RunRequest};
+use crate::engine::planning::{Input, PlanError, PlannedRun, RunRequest, SendAfterError};
 use crate::errors::chain;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::JsonBody;
-use crate::ledger::{IdempotencyCheck, LedgerError};
+use crate::ledger::{ChosenColumns, IdempotencyCheck, LedgerError};
 use crate::view::RunView;
 use crate::workflow::Workflow;
+use crate::yaml::scalars::duration;
 
 /// For which days a run may be, seen from today.
 const DAYS_BACK: i64 = 62;
@@ -35,34 +36,42 @@ const DAYS_AHEAD: i64 = 7;
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// After how many seconds to come back where too many plans are under way.
-const AGAIN: u64 = 10;
+pub(super) const AGAIN: u64 = 10;
 
 /// A run that is wanted.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StartRunBody {
+pub(in crate::http) struct StartRunBody {
     /// The workflow's name.
-    workflow: String,
+    pub workflow: String,
     /// Its parameters. None gives an item file another name: send the file, and name it under
     /// `inputs`.
     #[serde(default)]
-    params: BTreeMap<String, String>,
+    pub params: BTreeMap<String, String>,
     /// The day it is for, from 62 days ago to 7 days ahead; today if not given.
     #[schema(value_type = Option<String>, format = Date)]
-    date: Option<NaiveDate>,
+    pub date: Option<NaiveDate>,
     /// Let that day be after today, and charge what falls due until then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    allow_future: bool,
+    pub allow_future: bool,
     /// Uploaded files in place of the workflow's, by job.
     #[serde(default)]
-    inputs: BTreeMap<String, String>,
+    pub inputs: BTreeMap<String, String>,
+    /// Which heading of such a file is which column of the workflow, by job, where the file calls it
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, ChosenColumns>,
+    /// How long nothing of it is sent once it is planned, such as 15m: until then it can be
+    /// withdrawn. From 1s to 7d; at once if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_after: Option<String>,
 }
 
 /// A run that was begun.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct StartedRunView {
+pub(in crate::http) struct StartedRunView {
     /// The run, as it is now; none while it is still being planned.
-    run: Option<RunView>,
+    pub run: Option<RunView>,
     /// The workflow that it was planned with: how the SHA-256 of its file begins.
     workflow_version: Option<String>,
     /// What was saved since and is not in force: its file has mistakes. None where the newest file is
@@ -109,7 +118,7 @@ impl NewerFileView {
               (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
               (status = 422, body = ErrorBody)))]
-pub(super) async fn create(
+pub(in crate::http) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
@@ -188,15 +197,7 @@ pub(super) async fn create(
             ));
         }
         Ok(Ok(Err(PlanError::Ledger(LedgerError::RunExists { .. })) | Ok(_))) => {}
-        Ok(Ok(Err(PlanError::Ledger(error)))) => return Err(error.into()),
-        Ok(Ok(Err(error @ PlanError::Stopped { .. }))) => {
-            return Err(ApiError::unavailable(error.to_string()));
-        }
-        Ok(Ok(Err(error @ PlanError::Future { .. }))) => {
-            let refused = ApiError::refused("future_date", error.to_string());
-            return Err(refused.help("say \"allow_future\": true if that is meant"));
-        }
-        Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
+        Ok(Ok(Err(error))) => return Err(not_planned(error)),
     }
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
     let workflow_version = run.as_ref().and_then(|run| run.workflow_version.clone());
@@ -209,6 +210,28 @@ pub(super) async fn create(
             repeated: asked == IdempotencyCheck::Again,
         }),
     ))
+}
+
+/// Why nothing was planned.
+pub(super) fn not_planned(error: PlanError) -> ApiError {
+    match error {
+        PlanError::Ledger(error) => error.into(),
+        error @ PlanError::Stopped { .. } => ApiError::unavailable(error.to_string()),
+        error @ PlanError::Future { .. } => {
+            let refused = ApiError::refused("future_date", error.to_string());
+            refused.help("say \"allow_future\": true if that is meant")
+        }
+        error @ (PlanError::Source { .. }
+        | PlanError::Rows { .. }
+        | PlanError::Workflow(_)
+        | PlanError::NoFile { .. }
+        | PlanError::NoSuchJob { .. }
+        | PlanError::Late { .. }
+        | PlanError::Sealed { .. }
+        | PlanError::References(_)
+        | PlanError::Limit { .. }
+        | PlanError::Broken { .. }) => ApiError::refused("cannot_plan", chain(&error)),
+    }
 }
 
 /// Reads what was saved since the folder was last looked at.
@@ -274,7 +297,7 @@ async fn begun(app: &App, workflow: &str, occurrence: &str) -> Result<Option<Run
 }
 
 /// What is to be planned.
-async fn request(
+pub(super) async fn request(
     app: &App,
     wanted: &StartRunBody,
     occurrence: &str,
@@ -294,6 +317,10 @@ async fn request(
     }
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
     let inputs = inputs(app, &workflow, &wanted.inputs).await?;
+    if let Some(job) = wanted.columns.keys().find(|job| !inputs.contains_key(*job)) {
+        let message = format!("columns names the job {job}, to which inputs gives no file");
+        return Err(ApiError::refused("invalid_inputs", message));
+    }
     let now = engine.clock.now();
     let request = RunRequest::manual(workflow, &engine.config, &given, author, now)
         .map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?
@@ -305,8 +332,16 @@ async fn request(
         })?,
         None => request,
     };
+    if let Some(delay) = &wanted.send_after {
+        let refused = |message: String| ApiError::refused("invalid_send_after", message);
+        let delay = duration(delay).ok_or_else(|| refused(SendAfterError.to_string()))?;
+        request = request
+            .sent_after(delay)
+            .map_err(|error| refused(error.to_string()))?;
+    }
     request.allow_future = wanted.allow_future;
     request.inputs = inputs;
+    request.columns = wanted.columns.clone();
     near(&request.days(now))?;
     Ok(request)
 }

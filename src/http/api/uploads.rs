@@ -5,10 +5,11 @@ use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::{Extension, Json};
-use http_body_util::BodyExt as _;
+use futures_util::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use utoipa::{IntoParams, ToSchema};
@@ -41,11 +42,13 @@ pub(super) struct UploadQuery {
 
 /// A file that is kept.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct UploadView {
+pub(in crate::http) struct UploadView {
     /// Its name, for `inputs` of a run.
-    file: String,
+    pub file: String,
     /// Its length in bytes.
     bytes: u64,
+    /// In which encoding a text was
+    pub encoding: Option<&'static str>,
     /// How a text was understood
     read_as: Option<String>,
     /// What of that somebody should look at: what a text that is not UTF-8 reads, and whether it is
@@ -70,6 +73,7 @@ pub(super) async fn upload(
         )));
     }
     let encoding = query.encoding.as_deref().map(encoding_of).transpose()?;
+    let encoding = SentEncoding::Said(encoding);
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -84,10 +88,32 @@ pub(super) async fn upload(
             ApiError::invalid("the body is a form; it has to be the file itself").help(AS_IT_IS),
         );
     }
+    let body = request.into_body().into_data_stream();
+    receive(&app, &caller, (query.format, encoding), body)
+        .await
+        .map(Json)
+}
+
+/// In which encoding a file was sent.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) enum SentEncoding {
+    /// As the sender says; UTF-8, or as a byte order mark says, where nothing is said.
+    Said(Option<TextEncoding>),
+    /// It is found out, for a person to confirm.
+    Likely,
+}
+
+/// Takes a file as it comes, and keeps it.
+pub(in crate::http) async fn receive<E>(
+    app: &App,
+    caller: &Caller,
+    (format, encoding): (String, SentEncoding),
+    body: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<UploadView, ApiError> {
     let share = app.arriving.take(&caller.name);
     let share =
         share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
-    let arrived = arrive(request.into_body()).await?;
+    let arrived = arrive(body).await?;
     // Whoever sends slowly keeps nobody from a place.
     let ending = || ApiError::unavailable("the service is about to end");
     let place = Arc::clone(&app.uploads)
@@ -96,14 +122,15 @@ pub(super) async fn upload(
         .map_err(|_| ending())?;
     let (cancellation, mut stop) = (ReadCancellation::default(), app.stop.clone());
     let _waits = cancellation.when_dropped();
+    let app = app.clone();
     // It has its places until it has ended, also where nobody waits for it any more.
     let kept = tokio::spawn(async move {
-        let kept = keep(&app, arrived, (query.format, encoding), cancellation).await;
+        let kept = keep(&app, arrived, (format, encoding), cancellation).await;
         drop((share, place));
         kept
     });
     tokio::select! {
-        kept = kept => kept.map_err(|error| failed(&error))?.map(Json),
+        kept = kept => kept.map_err(|error| failed(&error))?,
         _ = stop.wait_for(|stop| *stop) => Err(ending()),
     }
 }
@@ -112,7 +139,7 @@ pub(super) async fn upload(
 async fn keep(
     app: &App,
     arrived: File,
-    (format, encoding): (String, Option<TextEncoding>),
+    (format, encoding): (String, SentEncoding),
     cancellation: ReadCancellation,
 ) -> Result<UploadView, ApiError> {
     let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
@@ -132,25 +159,26 @@ async fn keep(
     Ok(UploadView {
         file,
         bytes,
+        encoding: reading
+            .as_ref()
+            .and_then(FileReading::encoding)
+            .map(TextEncoding::as_str),
         read_as: reading.as_ref().map(ToString::to_string),
         notes: reading.map(|reading| reading.notes()).unwrap_or_default(),
     })
 }
 
 /// Takes a body into a file that nobody can open and that goes with the process.
-async fn arrive(mut body: Body) -> Result<File, ApiError> {
+async fn arrive<E>(body: impl Stream<Item = Result<Bytes, E>>) -> Result<File, ApiError> {
     let file = tokio::task::spawn_blocking(tempfile::tempfile)
         .await
         .map_err(|error| failed(&error))?;
     let mut file = tokio::fs::File::from_std(file.map_err(|error| failed(&error))?);
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
+    let (mut length, mut body) = (0, std::pin::pin!(body));
+    while let Some(bytes) = body.next().await {
+        let bytes = bytes.map_err(|_| {
             ApiError::invalid("the file broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare")
         })?;
-        let Ok(bytes) = frame.into_data() else {
-            continue;
-        };
         length += bytes.len();
         if length > FILE_MAX {
             return Err(ApiError::too_large(format!(
@@ -184,7 +212,7 @@ fn encoding_of(word: &str) -> Result<TextEncoding, ApiError> {
 fn check(
     mut file: File,
     format: &str,
-    encoding: Option<TextEncoding>,
+    encoding: SentEncoding,
     cancellation: &ReadCancellation,
 ) -> Result<(File, Option<FileReading>), ApiError> {
     let mut beginning = Vec::with_capacity(BEGINNING);
@@ -193,6 +221,10 @@ fn check(
         .take(BEGINNING as u64)
         .read_to_end(&mut beginning)
         .map_err(|error| failed(&error))?;
+    let encoding = match encoding {
+        SentEncoding::Said(encoding) => encoding,
+        SentEncoding::Likely => likely(&file, format)?,
+    };
     if let Some(what) = begins_otherwise(&beginning, format, encoding) {
         return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
     }
@@ -203,17 +235,29 @@ fn check(
         ..FileOptions::default()
     };
     let sent = StagedFile::of_sent(&format!("the file.{format}"), file);
-    match sent.checked(&options, cancellation) {
-        Ok(checked) => Ok(checked),
-        Err(SourceError::Read { source, .. }) => Err(failed(&source)),
-        Err(
-            error @ (SourceError::Outside { .. }
-            | SourceError::Format { .. }
-            | SourceError::Header { .. }
-            | SourceError::Encoding { .. }
-            | SourceError::Nul { .. }
-            | SourceError::Workbook { .. }),
-        ) => Err(ApiError::invalid(error.to_string())),
+    sent.checked(&options, cancellation).map_err(unreadable)
+}
+
+/// The encoding that a file is likely in, where it is a text.
+fn likely(file: &File, format: &str) -> Result<Option<TextEncoding>, ApiError> {
+    if format == "xlsx" {
+        return Ok(None);
+    }
+    let file = file.try_clone().map_err(|error| failed(&error))?;
+    let sent = StagedFile::of_sent(&format!("the file.{format}"), file);
+    sent.likely_encoding().map_err(unreadable)
+}
+
+/// Why a file that was sent cannot be taken.
+pub(in crate::http) fn unreadable(error: SourceError) -> ApiError {
+    match error {
+        SourceError::Read { source, .. } => failed(&source),
+        error @ (SourceError::Outside { .. }
+        | SourceError::Format { .. }
+        | SourceError::Header { .. }
+        | SourceError::Encoding { .. }
+        | SourceError::Nul { .. }
+        | SourceError::Workbook { .. }) => ApiError::invalid(error.to_string()),
     }
 }
 
@@ -258,7 +302,7 @@ fn begins_otherwise(
 }
 
 /// A file that was uploaded, to be read.
-pub(super) async fn fetch(app: &App, name: &str) -> Result<StagedFile, ApiError> {
+pub(in crate::http) async fn fetch(app: &App, name: &str) -> Result<StagedFile, ApiError> {
     let missing = || {
         ApiError::refused(
             "invalid_inputs",

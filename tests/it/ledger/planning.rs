@@ -13,7 +13,9 @@ use payrun::ledger::{
     SearchFilter, SearchQuery, SearchText, SettleOutcome, Settlement, TimeSpan, filed_again_as,
 };
 
-use super::ledger_fixture::{LedgerWorker, answered, at, done, item, job, planning, policy, run};
+use super::ledger_fixture::{
+    LedgerWorker, answered, at, by, done, item, job, planning, policy, run,
+};
 use super::on_every_engine;
 
 #[test]
@@ -714,5 +716,103 @@ fn numbers_that_are_no_receipt_are_kept_once_and_found() {
         assert_eq!(found("C-1").await, [(claimed.id(), vec![named("customs")])]);
         assert_eq!(found("C-2").await, []);
         worker.assert_sound().await;
+    });
+}
+
+#[test]
+fn nothing_of_a_run_is_due_before_its_time_approved_or_not() {
+    on_every_engine(|place| async move {
+        let worker = LedgerWorker::with_items(&place, 1).await;
+        let mut planning = worker.ledger.plan(run("2")).await.unwrap();
+        planning.send_at(at(100));
+        let (sent, held) = (
+            planning.job(job("sent")).await.unwrap(),
+            planning.job(job("held")).await.unwrap(),
+        );
+        let before = planning.newest_item().await.unwrap();
+        planning.items(sent, &[item(1, "S-1")]).await.unwrap();
+        planning.job_planned(sent, before, None).await.unwrap();
+        let before = planning.newest_item().await.unwrap();
+        planning.items(held, &[item(1, "H-1")]).await.unwrap();
+        planning.job_planned(held, before, None).await.unwrap();
+        let approval = payrun::ledger::NewApproval {
+            needed: 1,
+            expires_at: at(1000),
+        };
+        planning.hold(held, &approval).await.unwrap();
+        planning.commit().await.unwrap();
+        let ledger = &worker.ledger;
+        let waiting = ledger.approvals_of_run(2).await.unwrap().remove(0);
+        let bob = by("bob");
+        let decided = ledger.approve(waiting.id, None, &bob, at(5)).await;
+        assert_eq!(
+            decided.unwrap(),
+            payrun::ledger::DecisionOutcome::Released(1)
+        );
+        // Whatever else makes an item due, its job is not.
+        assert_eq!(sent, 2);
+        place
+            .run("update items set next_at = 0 where job_id = 2")
+            .await;
+        let due = async |job: i64| {
+            let open = ledger.open_jobs("hk").await.unwrap();
+            open.into_iter().find(|open| open.id == job).unwrap().due
+        };
+        assert_eq!(
+            (due(sent).await, due(held).await),
+            (Some(at(100)), Some(at(100)))
+        );
+        let own = LedgerWorker {
+            job: held,
+            ..two_jobs_desk(&worker).await
+        };
+        assert!(own.claim(at(99), 9).await.is_empty());
+        let lanes = BTreeSet::from(["hk".to_owned()]);
+        let work = ledger.work(2, &lanes, &BTreeSet::new()).await.unwrap();
+        assert_eq!(work.next_due, Some(at(100)));
+        assert_eq!(ledger.run(2).await.unwrap().unwrap().send_at, Some(at(100)));
+        assert_eq!(own.claim(at(100), 9).await.len(), 1);
+    });
+}
+
+#[test]
+fn the_columns_of_a_header_are_what_was_said_of_it_last_and_of_no_other() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let header = ["金额".to_owned(), "号".to_owned()];
+        let of = payrun::ledger::HeaderOfJob {
+            workflow: "w",
+            job: "pay",
+            header: &header,
+        };
+        assert_eq!(ledger.chosen_columns(of).await.unwrap(), None);
+        for heading in ["号", "金额"] {
+            let columns = [("amount".to_owned(), heading.to_owned())]
+                .into_iter()
+                .collect();
+            ledger
+                .keep_chosen_columns(of, &columns, ("ann", at(1)))
+                .await
+                .unwrap();
+            assert_eq!(ledger.chosen_columns(of).await.unwrap(), Some(columns));
+        }
+        let joined = ["金额,号".to_owned()];
+        for other in [
+            payrun::ledger::HeaderOfJob {
+                job: "refund",
+                ..of
+            },
+            payrun::ledger::HeaderOfJob {
+                header: &joined,
+                ..of
+            },
+            payrun::ledger::HeaderOfJob {
+                header: &header[..1],
+                ..of
+            },
+        ] {
+            assert_eq!(ledger.chosen_columns(other).await.unwrap(), None);
+        }
+        ledger.close().await;
     });
 }

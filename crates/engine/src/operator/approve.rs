@@ -137,7 +137,7 @@ impl Engine {
         Ok(self.ledger.items(&others, 0, 1).await?.is_empty())
     }
 
-    async fn open_approvals(
+    pub(super) async fn open_approvals(
         &self,
         run_id: i64,
         job: Option<&str>,

@@ -13,8 +13,8 @@ use crate::Engine;
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
 use payrun_ledger::{
-    ActionResult, BulkStart, BulkVerb, CountedItems, ItemFilter, ItemRow, LedgerError,
-    NewBulkAction,
+    ActionResult, BulkStart, BulkVerb, CountedItems, DecisionOutcome, ItemFilter, ItemRow,
+    LedgerError, NewBulkAction,
 };
 
 /// The most items of one action.
@@ -65,6 +65,42 @@ pub enum BulkError {
 }
 
 impl Engine {
+    /// Withdraws all that is open of a run: what was not sent never is, and what may be under way is
+    /// queried. What waits for approval is rejected with its batch.
+    ///
+    /// # Errors
+    /// If too many items are meant, and whatever the ledger says.
+    pub async fn withdraw_run(
+        &self,
+        run_id: i64,
+        by: &Authorization,
+    ) -> Result<BulkCounts, BulkError> {
+        let mut rejected = 0;
+        for approval in self.open_approvals(run_id, None).await? {
+            let now = self.clock.now();
+            if let DecisionOutcome::Withdrawn(items) =
+                self.ledger.reject(approval.id, by, now).await?
+            {
+                rejected += items;
+            }
+        }
+        let filter = ItemFilter {
+            run_id: Some(run_id),
+            states: State::ALL
+                .into_iter()
+                .filter(|state| state.is_open())
+                .collect(),
+            ..ItemFilter::default()
+        };
+        let chosen = self.choose(&filter, BulkVerb::Cancel).await?;
+        let words = format!("run {run_id}, withdrawn as a whole");
+        let mut done = self.act_on_chosen(&chosen, &words, by).await?;
+        if rejected > 0 {
+            *done.moved.entry(State::Cancelled).or_default() += rejected;
+        }
+        Ok(done)
+    }
+
     /// Counts items and their money; changes nothing. What is withdrawn already is not chosen to be
     /// withdrawn, and of contracts that are not charged nothing is chosen to be tried again.
     ///

@@ -13,7 +13,7 @@ mod request;
 pub(crate) mod row_source;
 
 pub use check_files::{FileFindings, check_files};
-pub use request::{FileNamer, Input, RunRequest};
+pub use request::{FileNamer, Input, RunRequest, SEND_AFTER_MAX, SendAfterError};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -285,6 +285,9 @@ impl Engine {
         if request.workflow.report {
             planning.report_at_end();
         }
+        if let Some(delay) = request.send_after {
+            planning.send_at(planning.now().plus(delay));
+        }
         let run_id = planning.run_id();
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {
@@ -495,6 +498,8 @@ impl Engine {
             let mut options = options.clone();
             if request.inputs.contains_key(&job.name) {
                 options.encoding = request.encoding.or(options.encoding);
+                let chosen = request.columns.get(&job.name);
+                options.chosen = chosen.cloned().unwrap_or_default();
             }
             let (max, ending) = (self.config.input_mib, self.places.ending());
             let opening = tokio::task::spawn_blocking(move || match from {

@@ -4,19 +4,29 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime, TimeZone};
 use payrun_domain::actor::Actor;
 use payrun_domain::subscription::RunDays;
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{DependentJob, LedgerError};
+use payrun_ledger::{ChosenColumns, DependentJob, LedgerError};
 use payrun_project::config::Config;
 use payrun_project::workflow::Workflow;
 use payrun_project::workflow::params::bind_params;
 use payrun_project::workflow::source::{StagedFile, TextEncoding};
+use thiserror::Error;
 
 use super::SHOWN;
 use crate::contracts::day_of;
+
+/// How long a run may wait before it is sent, at most.
+pub const SEND_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// A run cannot wait so long before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a run is sent from one second to seven days after it is planned, such as 15m")]
+pub struct SendAfterError;
 
 /// A run to be planned. It is made by [`RunRequest::manual`], [`RunRequest::scheduled`] or
 /// [`RunRequest::dependent`], and nowhere else.
@@ -39,10 +49,14 @@ pub struct RunRequest {
     pub author: Actor,
     /// Other item files than the workflow's, by job.
     pub inputs: BTreeMap<String, Input>,
+    /// Which headings of those a person has said are which columns, by job.
+    pub columns: BTreeMap<String, ChosenColumns>,
     /// The encoding of those that are not UTF-8; as the workflow says, if none is given.
     pub encoding: Option<TextEncoding>,
     /// Who names the workflow's item files.
     pub named_by: FileNamer,
+    /// How long nothing of it is sent once it is planned, so that it can be withdrawn.
+    pub send_after: Option<Duration>,
     /// Whether to keep the plan.
     pub commit: bool,
     /// How many items, rejected rows and skipped rows of each job are kept to be shown.
@@ -89,8 +103,10 @@ impl RunRequest {
             allow_future: false,
             author,
             inputs: BTreeMap::new(),
+            columns: BTreeMap::new(),
             encoding: None,
             named_by: FileNamer::Person,
+            send_after: None,
             commit: true,
             shown: SHOWN,
             workflow,
@@ -116,8 +132,10 @@ impl RunRequest {
             allow_future: true,
             author,
             inputs: BTreeMap::new(),
+            columns: BTreeMap::new(),
             encoding: None,
             named_by: FileNamer::Schedule,
+            send_after: None,
             commit: true,
             shown: SHOWN,
             workflow,
@@ -141,11 +159,27 @@ impl RunRequest {
             // The ledger has who began it.
             author: Actor::payrun(),
             inputs: BTreeMap::new(),
+            columns: BTreeMap::new(),
             encoding: None,
             named_by: FileNamer::Schedule,
+            send_after: None,
             commit: true,
             shown: SHOWN,
             workflow,
+        })
+    }
+
+    /// Sent no sooner than so long after it is planned: from a second to [`SEND_AFTER_MAX`].
+    ///
+    /// # Errors
+    /// If it is none of those.
+    pub fn sent_after(self, delay: Duration) -> Result<Self, SendAfterError> {
+        if !(Duration::from_secs(1)..=SEND_AFTER_MAX).contains(&delay) {
+            return Err(SendAfterError);
+        }
+        Ok(Self {
+            send_after: Some(delay),
+            ..self
         })
     }
 

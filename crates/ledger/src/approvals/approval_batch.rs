@@ -50,7 +50,7 @@ pub(crate) async fn move_awaiting(
 ) -> Result<u64, LedgerError> {
     let failed = |source| LedgerError::of(OPERATION, source);
     let job =
-        sqlx::query("select policy, first_item, last_item from jobs where id = $1").bind(job_id);
+        sqlx::query("select j.policy, j.first_item, j.last_item, r.send_at from jobs as j join runs as r on r.id = j.run_id where j.id = $1").bind(job_id);
     let job = job.fetch_one(tx.connection()).await.map_err(failed)?;
     let policy: Policy = serde_json::from_str(job.try_get(0).map_err(failed)?)
         .map_err(|_| LedgerError::corrupt("jobs", job_id, "policy"))?;
@@ -58,6 +58,8 @@ pub(crate) async fn move_awaiting(
         job.try_get(1).map_err(failed)?,
         job.try_get(2).map_err(failed)?,
     );
+    let send_at: Option<i64> = job.try_get(3).map_err(failed)?;
+    let send_at = send_at.map(Timestamp::from_millis);
     let (mut after, mut items) = (first - 1, 0);
     loop {
         let rows = awaiting_page(tx, job_id, after, last).await?;
@@ -68,7 +70,11 @@ pub(crate) async fn move_awaiting(
         let mut moved = Vec::with_capacity(rows.len());
         for row in &rows {
             let stored = ItemRecord::read(row)?;
-            let to = decide(&stored, event, &policy, now)?.because(Some(why.to_owned()));
+            let mut to = decide(&stored, event, &policy, now)?.because(Some(why.to_owned()));
+            // Approved or not, a run sends nothing before its time.
+            to.next_at = to
+                .next_at
+                .map(|at| send_at.map_or(at, |send_at| at.max(send_at)));
             moved.push((stored, to));
         }
         let written = |(stored, moved)| ItemChange {

@@ -32,6 +32,7 @@ macro_rules! migrations {
             "0009_gateway_numbers"
             "0010_dashboard"
             "0011_bulk_actions"
+            "0012_uploads"
             "0013_payment_names"
         )
     };

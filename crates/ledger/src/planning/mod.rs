@@ -1,5 +1,6 @@
 //! Planning: runs, jobs and items are made, in one transaction or in short steps.
 
+pub(crate) mod column_mappings;
 pub(crate) mod dependent_jobs;
 mod existing_key;
 pub(crate) mod payment_names;

@@ -18,7 +18,9 @@ use crate::error::LedgerError;
 use crate::items::item_rows::{TotalsDelta, list};
 use crate::planning::payment_names::DoubtfulNames;
 use crate::planning::plan_steps::PlanSteps;
-use crate::planning::run_rows::{NewJob, NewRun, insert_job, insert_run, job_is_planned};
+use crate::planning::run_rows::{
+    NewJob, NewRun, insert_job, insert_run, job_is_planned, keep_send_at,
+};
 use crate::planning::whole_or_parts::WholesAndParts;
 use crate::reports::report_queue::want_run_report;
 use payrun_domain::ids::KeyHash;
@@ -38,6 +40,8 @@ pub struct PlanWriter {
     pub(super) total_changes: TotalsDelta,
     /// Whether a report is made when the run ends.
     has_report: bool,
+    /// Before when nothing of the run is sent.
+    pub(super) send_at: Option<Timestamp>,
     /// The newest item of before, once a period of a contract has been noted.
     before_periods: Option<i64>,
     /// Keys under which rows of this plan say different things, and the first line that has one.
@@ -81,6 +85,7 @@ impl PlanWriter {
             now,
             total_changes: TotalsDelta::default(),
             has_report: false,
+            send_at: None,
             before_periods: None,
             contradicted: HashMap::new(),
             parts: WholesAndParts::default(),
@@ -154,6 +159,11 @@ impl PlanWriter {
         self.has_report = true;
     }
 
+    /// Nothing of the run is sent before an instant: until then it can be withdrawn as a whole.
+    pub const fn send_at(&mut self, at: Timestamp) {
+        self.send_at = Some(at);
+    }
+
     /// Makes the plan real; returns the run's id.
     ///
     /// # Errors
@@ -192,6 +202,9 @@ impl PlanWriter {
             .map_err(failed)?;
         let (run_id, now) = (self.run_id, self.now);
         withdraw_what_has_ended(self.write_tx().await?, run_id, now, now).await?;
+        if let Some(send_at) = self.send_at {
+            keep_send_at(self.write_tx().await?, run_id, send_at).await?;
+        }
         if self.has_report {
             want_run_report(self.write_tx().await?, run_id).await?;
         }
@@ -215,7 +228,7 @@ impl PlanWriter {
     }
 
     /// When this is planned.
-    pub(crate) const fn now(&self) -> Timestamp {
+    pub const fn now(&self) -> Timestamp {
         self.now
     }
 

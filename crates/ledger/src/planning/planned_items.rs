@@ -172,7 +172,7 @@ impl PlanWriter {
     }
 
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
-        let due = self.now.millis();
+        let due = self.send_at.unwrap_or(self.now).millis();
         let rows: Vec<_> = items
             .iter()
             .map(|item| PlannedLine {

@@ -93,6 +93,21 @@ pub(crate) async fn insert_run(
         .map_err(|source| LedgerError::of("beginning a plan", source))
 }
 
+/// Nothing of a run is sent before an instant.
+pub(crate) async fn keep_send_at(
+    tx: &mut WriteTx,
+    run_id: i64,
+    send_at: Timestamp,
+) -> Result<(), LedgerError> {
+    sqlx::query("update runs set send_at = $2 where id = $1")
+        .bind(run_id)
+        .bind(send_at.millis())
+        .execute(tx.connection())
+        .await
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("planning a run", source))
+}
+
 /// Makes a job; returns its id.
 pub(crate) async fn insert_job(
     tx: &mut WriteTx,

@@ -32,7 +32,8 @@ pub struct OpenJob {
     pub rate: Option<Rate>,
     /// A smaller concurrency than the lane's.
     pub concurrency: Option<u32>,
-    /// When something of it is due next, as it was when this was read.
+    /// When something of it is due next, as it was when this was read; never before its run may
+    /// send anything.
     pub due: Option<Timestamp>,
 }
 
@@ -93,13 +94,16 @@ impl Ledger {
         let Some(row) = rows.first() else {
             return Ok(RunProgress::default());
         };
+        let instant = |place: usize| {
+            row.try_get::<Option<i64>, _>(place)
+                .map(|at| at.map(Timestamp::from_millis))
+                .map_err(|source| LedgerError::of(operation, source))
+        };
+        let send_at = instant(3)?;
         Ok(RunProgress {
             open: unsigned(row, 0, operation)?,
             claimed: unsigned(row, 1, operation)?,
-            next_due: row
-                .try_get::<Option<i64>, _>(2)
-                .map_err(|e| LedgerError::of(operation, e))?
-                .map(Timestamp::from_millis),
+            next_due: instant(2)?.map(|due| send_at.map_or(due, |send_at| due.max(send_at))),
         })
     }
 }
@@ -118,6 +122,12 @@ fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
         (None, None) => None,
         (_, _) => return Err(corrupt("rate")),
     };
+    let instant = |name: &str| {
+        row.try_get::<Option<i64>, _>(name)
+            .map(|at| at.map(Timestamp::from_millis))
+            .map_err(failed)
+    };
+    let (due, send_at) = (instant("due")?, instant("send_at")?);
     Ok(OpenJob {
         id,
         kind: row.try_get("kind").map_err(failed)?,
@@ -133,9 +143,6 @@ fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
             .map(u32::try_from)
             .transpose()
             .map_err(|_| corrupt("concurrency"))?,
-        due: row
-            .try_get::<Option<i64>, _>("due")
-            .map_err(failed)?
-            .map(Timestamp::from_millis),
+        due: due.map(|due| send_at.map_or(due, |send_at| due.max(send_at))),
     })
 }

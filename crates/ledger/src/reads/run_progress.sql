@@ -15,7 +15,9 @@ select cast(coalesce(sum(t.items), 0) as bigint),
          union all select min(i.lease_until) from items as i
            where i.job_id = j.id and i.lease_until is not null) as d) end)
      from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1
-        and j.lane in (select atom from json_each($2)))
+        and j.lane in (select atom from json_each($2))),
+  -- Before when nothing of it is sent.
+  (select r.send_at from runs as r where r.id = $1)
 -- The totals say what is open without an item being counted; `cross join`: by the jobs of the run.
 from jobs as j cross join totals as t
 where t.job_id = j.id and j.run_id = $1 and t.state in ('awaiting_approval', 'planned', 'sending', 'pending', 'unknown')

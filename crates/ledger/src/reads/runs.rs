@@ -25,6 +25,8 @@ pub struct RunRow {
     pub author: Option<String>,
     /// Since when nothing is kept any more of what its items were answered.
     pub pruned_at: Option<Timestamp>,
+    /// Before when nothing of it is sent; none: it is sent at once.
+    pub send_at: Option<Timestamp>,
 }
 
 /// A job of a run.
@@ -68,7 +70,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where id < $1 order by id desc limit $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where id < $1 order by id desc limit $2";
         let query = sqlx::query(query)
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit));
@@ -107,7 +109,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs \
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs \
                      where finished_at is null order by id limit 100000";
         self.rows("listing open runs", sqlx::query(query))
             .await?
@@ -121,7 +123,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where id = $1";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where id = $1";
         self.rows("reading a run", sqlx::query(query).bind(id))
             .await?
             .first()
@@ -138,7 +140,7 @@ impl Ledger {
         workflow: &str,
         occurrence: &str,
     ) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where workflow = $1 and occurrence = $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where workflow = $1 and occurrence = $2";
         let query = sqlx::query(query)
             .bind(workflow.to_owned())
             .bind(occurrence.to_owned());
@@ -263,6 +265,10 @@ pub(crate) fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
         author: row.try_get("author").map_err(failed)?,
         pruned_at: row
             .try_get::<Option<i64>, _>("pruned_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
+        send_at: row
+            .try_get::<Option<i64>, _>("send_at")
             .map_err(failed)?
             .map(Timestamp::from_millis),
     })

@@ -329,6 +329,7 @@ impl<'a> Compiler<'a> {
             personal: None,
             optional: texts_of(node, "optional"),
             unused: texts_of(node, "unused"),
+            chosen: BTreeMap::new(),
         };
         Some(ItemSource::File { file, options })
     }

@@ -1,5 +1,6 @@
 //! How an item file is to be read, as a workflow or a command says it; and how it was understood.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub struct FileOptions {
     pub optional: Vec<String>,
     /// The columns that are not meant though they are called like a field.
     pub unused: Vec<String>,
+    /// Which heading a person has said is which column of this very file: nothing else is taken for
+    /// that column.
+    pub chosen: BTreeMap<String, String>,
 }
 
 impl FileOptions {

@@ -5,6 +5,9 @@ use super::RowError;
 use super::file_options::FileOptions;
 use payrun_domain::text::{folded, shown, trimmed};
 
+/// What a column has behind its name whose name is another column's, by a person's choice.
+const NOT_CHOSEN: &str = " (not chosen)";
+
 /// How many lines are looked at for the one that names the columns.
 const LOOKED_AT: usize = 20;
 
@@ -95,7 +98,12 @@ fn header(cells: Vec<String>, line: u64, options: &FileOptions) -> Result<Header
     let mut columns = as_written.clone();
     for used in names(options) {
         match place(&as_written, used, options) {
-            ColumnMatch::At(index) => columns[index] = used.to_owned(),
+            ColumnMatch::At(index) => {
+                // What is called so, and was not chosen, is not to be taken for it.
+                let same = columns.iter_mut().filter(|name| *name == used);
+                same.for_each(|name| name.push_str(NOT_CHOSEN));
+                columns[index] = used.to_owned();
+            }
             ColumnMatch::Nowhere => {}
             ColumnMatch::Ambiguous(one, other) => {
                 let reason = format!(
@@ -157,6 +165,9 @@ enum ColumnMatch {
 /// Where a column is. Its own name, as it is written, goes before one that only means the same;
 /// another name that was given for it does not.
 fn place(cells: &[String], column: &str, options: &FileOptions) -> ColumnMatch {
+    if let Some(heading) = options.chosen.get(column) {
+        return chosen_place(cells, heading);
+    }
     let aliases = options
         .aliases
         .iter()
@@ -174,6 +185,19 @@ fn place(cells: &[String], column: &str, options: &FileOptions) -> ColumnMatch {
         is_own || aliases.contains(&cell)
     });
     match (meant.next(), meant.next()) {
+        (None, _) => ColumnMatch::Nowhere,
+        (Some((index, _)), None) => ColumnMatch::At(index),
+        (Some((one, _)), Some((other, _))) => ColumnMatch::Ambiguous(one, other),
+    }
+}
+
+/// Where the heading is that a person has chosen, as it is written.
+fn chosen_place(cells: &[String], heading: &str) -> ColumnMatch {
+    let mut same = cells
+        .iter()
+        .enumerate()
+        .filter(|(_, cell)| *cell == heading);
+    match (same.next(), same.next()) {
         (None, _) => ColumnMatch::Nowhere,
         (Some((index, _)), None) => ColumnMatch::At(index),
         (Some((one, _)), Some((other, _))) => ColumnMatch::Ambiguous(one, other),
@@ -207,6 +231,31 @@ mod tests {
                 .collect(),
             ..FileOptions::of_columns(used)
         }
+    }
+
+    #[test]
+    fn a_heading_that_a_person_has_chosen_is_the_column_and_no_other_is() {
+        let mut used = options(&["order_no", "amount"], &[("amount", &["金额"])]);
+        let header = "order_no,amount,金额,退款";
+        assert!(
+            found(&[header], &used)
+                .unwrap_err()
+                .contains("keep one of them")
+        );
+        let chosen = [("amount".to_owned(), "退款".to_owned())];
+        used.chosen = chosen.into_iter().collect();
+        assert_eq!(
+            found(&[header], &used),
+            Ok(("order_no,amount (not chosen),金额,amount".to_owned(), 1))
+        );
+        assert_eq!(
+            found(&["order_no,sum,金额,退款"], &used),
+            Ok(("order_no,sum,金额,amount".to_owned(), 1))
+        );
+        assert_eq!(
+            found(&["order_no,sum"], &used),
+            Ok(("order_no,sum".to_owned(), 1))
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::{FileOptions, FileReading};
+use super::encoding::{self, Undecodable};
+use super::{FileOptions, FileReading, TextEncoding};
 use super::{FileRows, ReadCancellation, SourceError, format_of, nul_check, rows_of};
 use crate::workflow::ItemFileFormat;
 use payrun_system::regular_file;
@@ -136,6 +137,23 @@ impl StagedFile {
                 text.rewind().map_err(unreadable)?;
                 Ok((text, Some(reading)))
             }
+        }
+    }
+
+    /// The encoding that a text which is not UTF-8 is likely in, for a person to confirm; none where
+    /// it is UTF-8, or nothing is likely.
+    ///
+    /// # Errors
+    /// As [`super::open`].
+    pub fn likely_encoding(&self) -> Result<Option<TextEncoding>, SourceError> {
+        let unreadable = |source| SourceError::Read {
+            path: self.name.clone(),
+            source,
+        };
+        match encoding::decode(self.opened()?, None).map_err(unreadable)? {
+            Ok(_) => Ok(None),
+            Err(Undecodable::Unsaid { likely, .. }) => Ok(likely.first().copied()),
+            Err(Undecodable::Malformed { .. }) => Ok(None),
         }
     }
 

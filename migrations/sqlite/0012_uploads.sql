@@ -1,0 +1,15 @@
+-- A run may wait before anything of it is sent, so that whoever has begun it can withdraw it. The instant never changes once the run is
+-- planned: whoever has read it need not read it again before a claim.
+
+alter table runs add column send_at integer;           -- nothing of it is sent before; none: at once
+
+-- Which headings of a file a person has said are which columns of a job: the next file with the same header is read the same way.
+create table column_mappings (
+  workflow     text    not null,
+  job          text    not null,
+  header       blob    not null,           -- fingerprint of the headings
+  columns      text    not null,           -- JSON object: the heading of each column
+  person       text    not null,           -- who has said so last
+  at           integer not null,
+  primary key (workflow, job, header)
+) without rowid;
