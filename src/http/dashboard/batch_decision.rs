@@ -16,6 +16,7 @@ use super::session::Viewer;
 use super::sums::typed_sum;
 use crate::http::App;
 use crate::http::api::approvals::{self as api, Approve, Reject};
+use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Path};
 use crate::ledger::ApprovalRow;
 
@@ -59,9 +60,28 @@ pub(super) async fn approve(
             reason: form.reason,
         };
         let caller = Extension(viewer.caller.clone());
-        drop(api::approve(State(app), caller, Path(run), JsonBody(body)).await?);
+        let approved = api::approve(State(app.clone()), caller, Path(run), JsonBody(body)).await;
+        told(&app, (run, &job), approved.err()).await?;
     }
     Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
+}
+
+/// Why a decision was refused. That nothing waits any more is told as what it is: somebody else was
+/// quicker.
+async fn told(
+    app: &App,
+    (run, job): (i64, &str),
+    refused: Option<ApiError>,
+) -> Result<(), PageError> {
+    let Some(refused) = refused else {
+        return Ok(());
+    };
+    let state = found(app, run, job).await?.state;
+    if state.is_open() {
+        return Err(refused.into());
+    }
+    let message = format!("the batch is {} by now", state.as_str());
+    Err(ApiError::conflict("not_waiting", message).into())
 }
 
 /// Whether the sums of a batch were typed, each of them; how many items, where there is no money.
@@ -98,7 +118,8 @@ pub(super) async fn reject(
             reason: form.reason,
         };
         let caller = Extension(viewer.caller.clone());
-        drop(api::reject(State(app), caller, Path(run), JsonBody(body)).await?);
+        let rejected = api::reject(State(app.clone()), caller, Path(run), JsonBody(body)).await;
+        told(&app, (run, &job), rejected.err()).await?;
     }
     Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
 }

@@ -30,10 +30,14 @@ mod sign_in;
 mod sums;
 mod today;
 mod unknown;
+mod upload;
+mod upload_check;
+mod upload_run;
 
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
@@ -63,6 +67,7 @@ fn pages() -> Router<App> {
         .route("/runs/{run}", get(runs::show))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{run}/{job}", get(batch_review::show))
+        .route("/upload", get(upload::show))
         .merge(for_approvers())
         .route("/settings", get(settings::show).post(settings::keep))
         .route("/items", get(items::list))
@@ -85,6 +90,21 @@ fn operates() -> Router<App> {
         .route("/alerts/{incident}/mute", post(alerts::mute))
         .route("/alerts/test", post(alerts::test))
         .route("/alerts/resend", post(alerts::resend))
+        .route("/upload/{file}/columns", post(upload_check::choose))
+        .route("/upload/{file}/begin", post(upload_run::begin))
+        .route("/runs/{run}/withdraw", post(upload_run::withdraw))
+        .layer(from_fn_with_state(Role::Operator, session::require))
+}
+
+/// What operators do with files, for which there is no budget: all rows are looked at.
+fn with_files() -> Router<App> {
+    Router::new()
+        .route("/upload/{file}", get(upload_check::show))
+        // The file itself is bounded as it comes.
+        .route(
+            "/upload",
+            post(upload::receive).layer(DefaultBodyLimit::disable()),
+        )
         .layer(from_fn_with_state(Role::Operator, session::require))
 }
 
@@ -107,7 +127,8 @@ pub(super) fn router(app: &App) -> Router<App> {
     let pages = pages().layer(from_fn(errors::within_budget));
     let live = Router::new()
         .route("/runs/{run}/live", get(runs::live))
-        .route("/approvals/{run}/{job}/check", get(batch_review::check_all));
+        .route("/approvals/{run}/{job}/check", get(batch_review::check_all))
+        .merge(with_files());
     // To count many items takes longer than to look for one.
     let count = Router::new().route("/bulk", get(bulk::count_or_list));
     let signed_in = pages

@@ -13,11 +13,13 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::errors::PageError;
+use super::forms::fresh_key;
 use super::frame::{Page, PageFrame};
 use super::session::Viewer;
 use super::sums::{MoneySums, Sum};
 use crate::domain::item::State as ItemState;
 use crate::domain::occurrence::name_on_clock;
+use crate::domain::time::Timestamp;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
@@ -96,6 +98,9 @@ struct RunPage {
     page: PageFrame,
     run: LiveRun,
     codes: Vec<FailedByCode>,
+    /// Before when nothing of it is sent, while that is.
+    waits_until: Option<Timestamp>,
+    key: String,
 }
 
 /// What of a run changes while it goes on.
@@ -163,6 +168,11 @@ pub(super) async fn show(
     };
     Ok(Page(RunPage {
         codes: by_code(failures, &snapshot.jobs),
+        waits_until: snapshot
+            .run
+            .send_at
+            .filter(|at| *at > now && !snapshot.is_finished()),
+        key: fresh_key(),
         run: LiveRun::of(&snapshot, None, &viewer),
         page: PageFrame::of(&viewer),
     }))

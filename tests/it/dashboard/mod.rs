@@ -8,3 +8,4 @@ mod messages;
 mod roles;
 mod sessions;
 mod today;
+mod uploads;

@@ -54,6 +54,33 @@ impl<'a> Visitor<'a> {
         visited(send(self.service, Some(&self.cookie), path, fields))
     }
 
+    /// Sends a form with a file.
+    pub fn upload(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        (name, content): (&str, &[u8]),
+    ) -> VisitedPage {
+        let part = |head: &str| format!("--part\r\ncontent-disposition: form-data; {head}\r\n");
+        let mut body = Vec::new();
+        for (field, value) in fields {
+            let head = part(&format!("name=\"{field}\""));
+            body.extend_from_slice(format!("{head}\r\n{value}\r\n").as_bytes());
+        }
+        let head = part(&format!("name=\"file\"; filename=\"{name}\""));
+        body.extend_from_slice(format!("{head}\r\n").as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n--part--\r\n");
+        let request = self
+            .service
+            .request(Method::POST, path)
+            .header("content-type", "multipart/form-data; boundary=part")
+            .header("sec-fetch-site", "same-origin")
+            .header(COOKIE, &self.cookie)
+            .body(body);
+        visited(self.service.send(request))
+    }
+
     /// Sends the form of a page that goes to a path: its hidden fields, and these.
     pub fn submit(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> VisitedPage {
         let hidden = hidden_fields(page, path);
@@ -107,7 +134,18 @@ fn hidden_fields(page: &str, path: &str) -> Vec<(String, String)> {
         .map(|input| {
             let attribute = |name: &str| {
                 let after = input.split(&format!("{name}=\"")).nth(1).unwrap();
-                after.split('"').next().unwrap().to_owned()
+                let text = after.split('"').next().unwrap();
+                [
+                    ("&#34;", "\""),
+                    ("&#39;", "'"),
+                    ("&#60;", "<"),
+                    ("&#62;", ">"),
+                    ("&#38;", "&"),
+                ]
+                .into_iter()
+                .fold(text.to_owned(), |text, (escaped, own)| {
+                    text.replace(escaped, own)
+                })
             };
             (attribute("name"), attribute("value"))
         })

@@ -33,6 +33,16 @@
       if (event.dataTransfer.files.length > 0) file.files = event.dataTransfer.files;
     });
   }
+  // How long it is until an instant; the page says the instant itself too.
+  const clocks = [...document.querySelectorAll("[data-until]")];
+  const tick = () => {
+    for (const clock of clocks) {
+      const left = Math.max(0, Math.ceil((Date.parse(clock.dataset.until) - Date.now()) / 1000));
+      const two = (n) => String(n).padStart(2, "0");
+      clock.textContent = `${Math.floor(left / 3600)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+    }
+  };
+  if (clocks.length > 0) { tick(); setInterval(tick, 1000); }
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     if (event.target.method !== "post") return;

@@ -1,0 +1,44 @@
+# Sending a batch.
+upload-title = 上传批次
+upload-other-role = 上传批次需要「操作员」角色。
+upload-empty = 没有从文件读取数据行的工作流。ready/ 文件夹中有可复制的范例：
+upload-for = 用于
+upload-encoding = 编码
+upload-encoding-likely = 自动识别
+upload-file = 文件
+upload-nothing-sent = 此时不会发送任何内容：先显示将要发送的内容和有问题的行。支持 CSV、JSON Lines 或 XLSX，最大 64 MiB。
+upload-check = 检查文件
+upload-columns-used = 使用的列
+upload-check-title = 检查批次
+upload-other-file = 换一个文件
+upload-read-as = 文件读取结果
+upload-sample-note = 列标题是否为乱码？如是，请重新上传并选择编码。个人信息和未使用的列以「…」显示。
+upload-columns-missing = 有的列未找到，请指定对应的列标题
+upload-columns-remembered = 列对应关系：沿用上次对相同表头的指定
+upload-columns-found = 列对应关系：已全部识别
+upload-optional = 可以没有
+upload-columns-keep = 确认列对应关系
+upload-cannot = 无法计划：
+upload-would = 将要发送的内容
+upload-needs-approval = 须由他人审批后发送
+upload-all-good = 所有行均会发送。
+upload-refused = 不会发送的行
+upload-refused-note = 其余各行不受影响。运行开始后，可在其页面下载被拒绝的行（与原文件相同，并附原因）。
+upload-line = 行号
+upload-key = 键
+upload-reason = 列与原因
+upload-refused-more = 另有 { $shown } 行
+upload-nothing = 此文件没有可发送的内容，无法开始运行。
+upload-begin-title = 开始运行
+upload-send-after = 发送时间
+upload-at-once = 立即
+upload-begin = 开始运行（{ $shown } 个条目）
+delay-15m = 15 分钟后，在此之前可以撤回
+delay-5m = 5 分钟后
+delay-1h = 1 小时后
+delay-4h = 4 小时后
+
+# While a run waits to be sent.
+upload-waits = 在此时间之前，此运行不会发送任何内容：
+upload-withdraw-reason = 理由（记入审计日志）
+upload-withdraw = 撤回此批次

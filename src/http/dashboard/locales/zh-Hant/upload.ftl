@@ -1,0 +1,44 @@
+# Sending a batch.
+upload-title = 上載批次
+upload-other-role = 上載批次需要「操作員」角色。
+upload-empty = 沒有從檔案讀取資料列的工作流程。ready/ 資料夾中有可複製的範例：
+upload-for = 用於
+upload-encoding = 編碼
+upload-encoding-likely = 自動識別
+upload-file = 檔案
+upload-nothing-sent = 此時不會傳送任何內容：先顯示將要傳送的內容和有問題的列。支援 CSV、JSON Lines 或 XLSX，最大 64 MiB。
+upload-check = 檢查檔案
+upload-columns-used = 使用的欄
+upload-check-title = 檢查批次
+upload-other-file = 換一個檔案
+upload-read-as = 檔案讀取結果
+upload-sample-note = 欄標題是否為亂碼？如是，請重新上載並選擇編碼。個人資料和未使用的欄以「…」顯示。
+upload-columns-missing = 有的欄未找到，請指定對應的欄標題
+upload-columns-remembered = 欄對應關係：沿用上次對相同表頭的指定
+upload-columns-found = 欄對應關係：已全部識別
+upload-optional = 可以沒有
+upload-columns-keep = 確認欄對應關係
+upload-cannot = 無法計劃：
+upload-would = 將要傳送的內容
+upload-needs-approval = 須由他人審批後傳送
+upload-all-good = 所有列均會傳送。
+upload-refused = 不會傳送的列
+upload-refused-note = 其餘各列不受影響。執行開始後，可在其頁面下載被拒絕的列（與原檔案相同，並附原因）。
+upload-line = 列號
+upload-key = 鍵
+upload-reason = 欄與原因
+upload-refused-more = 另有 { $shown } 列
+upload-nothing = 此檔案沒有可傳送的內容，無法開始執行。
+upload-begin-title = 開始執行
+upload-send-after = 傳送時間
+upload-at-once = 立即
+upload-begin = 開始執行（{ $shown } 個項目）
+delay-15m = 15 分鐘後，在此之前可以撤回
+delay-5m = 5 分鐘後
+delay-1h = 1 小時後
+delay-4h = 4 小時後
+
+# While a run waits to be sent.
+upload-waits = 在此時間之前，此執行不會傳送任何內容：
+upload-withdraw-reason = 理由（記入審計日誌）
+upload-withdraw = 撤回此批次

@@ -1,0 +1,153 @@
+//! Sending a batch: for which job, and the file. What it is taken for is confirmed on its own page.
+
+use askama::Template;
+use axum::extract::multipart::Field;
+use axum::extract::{Multipart, State};
+use axum::response::{IntoResponse, Redirect};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::errors::PageError;
+use super::frame::{Page, PageFrame};
+use super::session::Viewer;
+use crate::engine::uploads::FORMATS;
+use crate::http::App;
+use crate::http::api::uploads::{self as api, SentEncoding};
+use crate::workflow::source::TextEncoding;
+use crate::workflow::{ItemSource, Job, Workflow};
+
+/// The longest text of the form, in bytes.
+const TEXT_MAX: usize = 1_000;
+
+/// The encodings that are offered.
+const ENCODINGS: [TextEncoding; 5] = [
+    TextEncoding::Utf8,
+    TextEncoding::Gb18030,
+    TextEncoding::Big5,
+    TextEncoding::Utf16Le,
+    TextEncoding::Utf16Be,
+];
+
+#[derive(Template)]
+#[template(path = "upload.html")]
+struct UploadPage {
+    page: PageFrame,
+    targets: Vec<UploadTarget>,
+    encodings: [TextEncoding; 5],
+}
+
+/// A job that takes a file.
+struct UploadTarget {
+    /// `WORKFLOW/JOB`.
+    value: String,
+    description: String,
+    /// The columns that it uses.
+    columns: Vec<String>,
+}
+
+/// The form.
+pub(super) async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+) -> Result<impl IntoResponse, PageError> {
+    let mut targets = Vec::new();
+    for workflow in app.service.workflows.all() {
+        let can_begin = workflow.params.iter().all(|param| param.default.is_some());
+        for job in workflow.jobs.iter().filter(|_| can_begin) {
+            if let ItemSource::File { options, .. } = &job.items.source {
+                targets.push(UploadTarget {
+                    value: target_of(&workflow, job),
+                    description: workflow.description.clone(),
+                    columns: options.used.clone(),
+                });
+            }
+        }
+    }
+    Ok(Page(UploadPage {
+        page: PageFrame::of(&viewer),
+        targets,
+        encodings: ENCODINGS,
+    }))
+}
+
+/// How a form names a job.
+pub(super) fn target_of(workflow: &Workflow, job: &Job) -> String {
+    format!("{}/{}", workflow.name, job.name)
+}
+
+/// Keeps a file, and leads to the page on which it is confirmed.
+pub(super) async fn receive(
+    State(app): State<App>,
+    viewer: Viewer,
+    mut form: Multipart,
+) -> Result<impl IntoResponse, PageError> {
+    let (mut target, mut encoding) = (String::new(), SentEncoding::Likely);
+    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
+        match field.name() {
+            Some("target") => target = text(field).await?,
+            Some("encoding") => encoding = encoding_of(&text(field).await?)?,
+            Some("file") => {
+                let name = field.file_name().unwrap_or_default().to_owned();
+                let format = format_of(&name)?;
+                let kept = api::receive(&app, &viewer.caller, (format, encoding), field).await?;
+                let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+                let to = format!(
+                    "{}/upload/{}?target={}&encoding={}&name={}",
+                    viewer.base,
+                    part(&kept.file),
+                    part(&target),
+                    kept.encoding.unwrap_or_default(),
+                    part(&name)
+                );
+                return Ok(Redirect::to(&to));
+            }
+            _ => {}
+        }
+    }
+    Err(PageError::invalid("no file was chosen"))
+}
+
+fn broken() -> PageError {
+    PageError::invalid("the form broke off, or is none")
+}
+
+/// A short text of the form.
+async fn text(mut field: Field<'_>) -> Result<String, PageError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(|_| broken())? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > TEXT_MAX {
+            return Err(PageError::invalid("a field of the form is too long"));
+        }
+    }
+    let text = String::from_utf8(bytes).ok();
+    text.filter(|text| !text.contains('\0'))
+        .ok_or_else(|| PageError::invalid("a field of the form is no text"))
+}
+
+/// Empty: it is found out.
+fn encoding_of(word: &str) -> Result<SentEncoding, PageError> {
+    if word.is_empty() {
+        return Ok(SentEncoding::Likely);
+    }
+    let encoding = TextEncoding::parse(word);
+    let encoding = encoding.ok_or_else(|| PageError::invalid("there is no such encoding"))?;
+    Ok(SentEncoding::Said(Some(encoding)))
+}
+
+/// By how its name ends.
+fn format_of(name: &str) -> Result<String, PageError> {
+    if name.is_empty() {
+        return Err(PageError::invalid("no file was chosen"));
+    }
+    let ending = name
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_ascii_lowercase());
+    ending
+        .filter(|ending| FORMATS.contains(&ending.as_str()))
+        .ok_or_else(|| {
+            PageError::invalid(format!(
+                "the name of the file ends in none of {}",
+                FORMATS.join(", ")
+            ))
+        })
+}

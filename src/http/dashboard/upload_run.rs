@@ -1,0 +1,92 @@
+//! Beginning the run of a file that was looked at, and withdrawing it while it waits to be sent.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+
+use super::errors::PageError;
+use super::forms::{Form, is_first};
+use super::session::Viewer;
+use super::upload_check::{DELAYS, UploadFor, body_of};
+use crate::http::App;
+use crate::http::api::{start_run, withdraw_run};
+use crate::http::error::ApiError;
+use crate::http::extract::{JsonBody, Path};
+
+/// What is begun.
+#[derive(Debug, Deserialize)]
+pub(super) struct BeginForm {
+    key: String,
+    target: String,
+    /// Of the workflow as the rows were looked at.
+    version: String,
+    /// Which heading is which column, as JSON.
+    columns: String,
+    send_after: String,
+}
+
+/// Begins a run of the file, as it was looked at.
+pub(super) async fn begin(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(file): Path<String>,
+    Form(form): Form<BeginForm>,
+) -> Result<impl IntoResponse, PageError> {
+    let upload = UploadFor::of(&app, &form.target)?;
+    if upload.workflow.version() != form.version {
+        let changed = ApiError::conflict(
+            "changed",
+            "the workflow was changed since the file was looked at",
+        );
+        return Err(changed.help("go back and load the page again").into());
+    }
+    let columns = serde_json::from_str(&form.columns)
+        .map_err(|_| PageError::invalid("the columns are not those of the page"))?;
+    if !DELAYS.contains(&form.send_after.as_str()) {
+        return Err(PageError::invalid("there is no such delay to choose"));
+    }
+    let body = start_run::StartRunBody {
+        send_after: Some(form.send_after).filter(|delay| !delay.is_empty()),
+        ..body_of(&upload, &file, &columns)
+    };
+    let key = HeaderValue::from_str(&form.key);
+    let key = key.map_err(|_| PageError::invalid("the form has no key: load its page again"))?;
+    let mut headers = HeaderMap::new();
+    headers.insert("idempotency-key", key);
+    let caller = Extension(viewer.caller.clone());
+    let (_, begun) = start_run::create(State(app), caller, headers, JsonBody(body)).await?;
+    // What takes long to plan is in the list as soon as it is there.
+    let to = begun.0.run.map_or_else(
+        || format!("{}/runs", viewer.base),
+        |run| format!("{}/runs/{}", viewer.base, run.run),
+    );
+    Ok(Redirect::to(&to))
+}
+
+/// Why a run is withdrawn.
+#[derive(Debug, Deserialize)]
+pub(super) struct WithdrawForm {
+    key: String,
+    reason: String,
+}
+
+/// Withdraws all that is open of a run.
+pub(super) async fn withdraw(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(run): Path<i64>,
+    Form(form): Form<WithdrawForm>,
+) -> Result<impl IntoResponse, PageError> {
+    viewer.caller.signed(&form.reason)?;
+    let content = format!("withdraw {run} {}", form.reason);
+    if is_first(&app, &viewer, &form.key, &content).await? {
+        let body = withdraw_run::WithdrawRunBody {
+            reason: form.reason,
+        };
+        let caller = Extension(viewer.caller.clone());
+        drop(withdraw_run::withdraw(State(app), caller, Path(run), JsonBody(body)).await?);
+    }
+    Ok(Redirect::to(&format!("{}/runs/{run}", viewer.base)))
+}

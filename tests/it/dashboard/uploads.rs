@@ -1,0 +1,299 @@
+//! A batch that is sent as a file: looked at before anything is planned, begun once, and withdrawn
+//! while it waits.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::service::Service;
+use crate::support::visitor::{VisitedPage, Visitor};
+use crate::support::{App, Setup, WORKFLOW, contracts, until, workflow};
+
+const TARGET: &str = "deductions/deduct";
+
+/// The path of a location, without its query.
+fn path(location: &str) -> &str {
+    location.split('?').next().unwrap()
+}
+
+fn send(visitor: &Visitor<'_>, encoding: &str, file: (&str, &[u8])) -> VisitedPage {
+    let fields = [("target", TARGET), ("encoding", encoding)];
+    visitor.upload("/upload", &fields, file)
+}
+
+#[test]
+fn a_file_in_another_encoding_with_other_headings_is_read_confirmed_and_remembered() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    assert!(ann.page("/upload").contains(TARGET));
+    // 合约号,套餐,扣款额,currency,active in GBK.
+    let mut file = vec![0xba, 0xcf, 0xd4, 0xbc, 0xba, 0xc5, b','];
+    file.extend([
+        0xcc, 0xd7, 0xb2, 0xcd, b',', 0xbf, 0xdb, 0xbf, 0xee, 0xb6, 0xee,
+    ]);
+    file.extend(b",currency,active\nK-1,basic,38.00,HKD,yes\nK-2,basic,4x,HKD,yes\n");
+    let sent = send(&ann, "", ("payments of November.csv", &file));
+    assert_eq!(sent.status, 303, "{}", sent.html);
+    assert!(
+        sent.location.contains("encoding=gb18030"),
+        "{}",
+        sent.location
+    );
+    let page = ann.page(&sent.location);
+    assert!(
+        page.contains("扣款额") && page.contains("Some columns were not found"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("/begin"),
+        "nothing is begun before the columns are known"
+    );
+    let columns = format!("{}/columns", path(&sent.location));
+    let chosen = [
+        ("column:contract_id", "合约号"),
+        ("column:plan", "套餐"),
+        ("column:amount", "扣款额"),
+        ("column:currency", "currency"),
+        ("column:active", "active"),
+    ];
+    let mut twice = chosen;
+    twice[2] = ("column:amount", "套餐");
+    assert_eq!(ann.submit(&page, &columns, &twice).status, 400);
+    let mut strange = chosen;
+    strange[2] = ("column:amount", "no such heading");
+    assert_eq!(ann.submit(&page, &columns, &strange).status, 400);
+    let kept = ann.submit(&page, &columns, &chosen);
+    assert_eq!(kept.status, 303, "{}", kept.html);
+    let page = ann.page(&kept.location);
+    assert!(page.contains("as it was said for this header before"));
+    // The bad row in its place, with its column; the good one counted with its money.
+    assert!(
+        page.contains("<td class=\"n\" data-label=\"Line\">3</td>"),
+        "{page}"
+    );
+    assert!(page.contains("amount") && page.contains("38.00 <abbr>HKD</abbr>"));
+    assert!(page.contains("Begin with 1 item"));
+    assert_eq!(
+        app.json_lines(&["items", "--json"]).len(),
+        0,
+        "nothing was planned"
+    );
+
+    let begin = format!("{}/begin", path(&sent.location));
+    let begun = ann.submit(&page, &begin, &[("send_after", "1h")]);
+    assert_eq!(
+        (begun.status, begun.location.as_str()),
+        (303, "/runs/1"),
+        "{}",
+        begun.html
+    );
+    // Sent once more, it is the same run.
+    let again = ann.submit(&page, &begin, &[("send_after", "1h")]);
+    assert_eq!((again.status, again.location.as_str()), (303, "/runs/1"));
+    let run = ann.page("/runs/1");
+    assert!(run.contains("Nothing of this run is sent before"), "{run}");
+    let view = service
+        .get(&service.token("cleo", "viewer"), "/api/v1/runs/1")
+        .body;
+    assert_eq!(
+        (&view["by_state"]["planned"], &view["by_state"]["rejected"]),
+        (&1.into(), &1.into())
+    );
+    assert!(view["send_at"].is_string());
+
+    // The next file with this header is read the same way.
+    let next = String::from_utf8_lossy(&file[26..]).replace("K-", "L-");
+    let next = format!(
+        "合约号,套餐,扣款额,currency,active\n{}",
+        next.split_once('\n').unwrap().1
+    );
+    let sent = send(&ann, "", ("december.csv", next.as_bytes()));
+    assert!(ann.page(&sent.location).contains("Begin with 1 item"));
+
+    let viewer = Visitor::of(&service, "dora", "viewer");
+    let withdraw = [("reason", "the wrong month")];
+    assert!(!viewer.page("/runs/1").contains("/withdraw"));
+    assert_eq!(
+        viewer.submit(&run, "/runs/1/withdraw", &withdraw).status,
+        403
+    );
+    assert_eq!(ann.submit(&run, "/runs/1/withdraw", &withdraw).status, 303);
+    assert_eq!(ann.submit(&run, "/runs/1/withdraw", &withdraw).status, 303);
+    assert_eq!(app.by_state()["cancelled"], 1);
+    assert!(!ann.page("/runs/1").contains("/withdraw"));
+    assert_eq!(app.charges(), 0);
+}
+
+#[test]
+fn only_operators_send_files_and_what_is_no_file_of_rows_is_told_of() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let file = contracts("K", 2);
+    for role in ["viewer", "approver"] {
+        let other = Visitor::of(&service, role, role);
+        assert!(other.page("/upload").contains("is for operators"), "{role}");
+        let refused = send(&other, "", ("a.csv", file.as_bytes()));
+        assert_eq!(refused.status, 403, "{role}");
+        assert_eq!(
+            other
+                .get(&format!("/upload/{}.csv?target={TARGET}", "0".repeat(64)))
+                .status,
+            403
+        );
+    }
+    let ann = Visitor::of(&service, "ann", "operator");
+    for (name, content) in [
+        ("a.pdf", &b"%PDF-1.7"[..]),
+        ("a.csv", b"%PDF-1.7"),
+        ("a.csv", b""),
+        ("", b"id\n1\n"),
+        ("a.csv", b"id\n\0\n"),
+        ("a.xlsx", b"PK\x03\x04 no workbook"),
+    ] {
+        let refused = send(&ann, "", (name, content));
+        assert_eq!(refused.status, 400, "{name} {content:?} {}", refused.html);
+    }
+    assert_eq!(
+        send(&ann, "klingon", ("a.csv", file.as_bytes())).status,
+        400
+    );
+    let sent = send(&ann, "", ("<b>a.csv", file.as_bytes()));
+    let page = ann.page(&sent.location);
+    assert!(page.contains("&#60;b&#62;a.csv") && !page.contains("<b>a.csv"));
+    let elsewhere = sent.location.replace("deduct&", "other&");
+    assert_eq!(ann.get(&elsewhere).status, 404, "{elsewhere}");
+    assert_eq!(
+        ann.get(&format!("/upload/{}.csv?target={TARGET}", "0".repeat(64)))
+            .status,
+        422
+    );
+    // A workflow that was changed since is not begun unseen.
+    app.write(
+        WORKFLOW,
+        workflow("contracts.csv", "    limits: { items: 5 }\n"),
+    );
+    let begin = format!("{}/begin", path(&sent.location));
+    until("the workflow is taken up", || {
+        let reply = ann.submit(&page, &begin, &[("send_after", "1h")]);
+        assert!([409, 303].contains(&reply.status), "{}", reply.html);
+        reply.status == 409 || reply.location.starts_with("/runs/")
+    });
+}
+
+#[test]
+fn nothing_is_sent_before_its_time_whoever_approves_it_and_whatever_is_restarted() {
+    let app = App::of(Setup {
+        contracts: contracts("C", 2),
+        job: "    approval: {}\n",
+        ..Setup::default()
+    });
+    let service = Service::of(&app);
+    let (ann, bob) = (
+        service.token("ann", "operator"),
+        service.token("bob", "approver"),
+    );
+    let body = serde_json::json!({ "workflow": "deductions", "send_after": "8s" });
+    let request = service.request(reqwest::Method::POST, "/api/v1/runs");
+    let begun = service.send(
+        request
+            .bearer_auth(&ann)
+            .header("idempotency-key", "a")
+            .header("content-type", "application/json")
+            .body(body.to_string()),
+    );
+    assert_eq!(begun.status, 201, "{:?}", begun.body);
+    let send_at = begun.body["run"]["send_at"].as_str().unwrap().to_owned();
+    let hash = app.json(&["approvals", "list", "--json"])[0]["hash"].clone();
+    let approve = serde_json::json!({ "hash": hash, "reason": "as agreed" });
+    let request = service.request(reqwest::Method::POST, "/api/v1/runs/1/approve");
+    let approved = service.send(
+        request
+            .bearer_auth(&bob)
+            .header("content-type", "application/json")
+            .body(approve.to_string()),
+    );
+    assert_eq!(approved.status, 200, "{:?}", approved.body);
+    service.kill();
+    let service = Service::of(&app);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(app.charges(), 0);
+    until("it is sent at its time", || {
+        app.by_state()["succeeded"] == 2
+    });
+    let shown = service.get(&ann, "/api/v1/items/1").body;
+    let first = shown["attempts"][0]["started_at"].as_str().unwrap();
+    let instant = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
+    assert!(instant(first) >= instant(&send_at), "{first} {send_at}");
+    for wrong in ["0s", "8d", "soon", "-1s"] {
+        let body = serde_json::json!({ "workflow": "deductions", "send_after": wrong });
+        let request = service.request(reqwest::Method::POST, "/api/v1/runs");
+        let request = request.bearer_auth(&ann).header("idempotency-key", "b");
+        let refused = service.send(
+            request
+                .header("content-type", "application/json")
+                .body(body.to_string()),
+        );
+        let code: &Value = &refused.body["error"]["code"];
+        assert_eq!(
+            (refused.status, code),
+            (422, &"invalid_send_after".into()),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_waits_is_withdrawn_with_its_batch_and_only_by_operators() {
+    let app = App::of(Setup {
+        contracts: contracts("C", 2),
+        job: "    approval: {}\n",
+        ..Setup::default()
+    });
+    let service = Service::of(&app);
+    let (ann, bob) = (
+        service.token("ann", "operator"),
+        service.token("bob", "approver"),
+    );
+    let post = |token: &str, path: &str, body: Value| {
+        let request = service.request(reqwest::Method::POST, path);
+        let request = request
+            .bearer_auth(token)
+            .header("idempotency-key", "a")
+            .header("content-type", "application/json");
+        service.send(request.body(body.to_string()))
+    };
+    let wanted = serde_json::json!({ "workflow": "deductions", "send_after": "1h" });
+    let looked_at = post(&ann, "/api/v1/plans", wanted.clone());
+    let job = &looked_at.body["jobs"][0];
+    assert_eq!(
+        (&job["items"], &job["sums"]["HKD"], &job["needs_approval"]),
+        (&2.into(), &"79.00".into(), &true.into()),
+        "{looked_at:?}"
+    );
+    assert_eq!(
+        app.json_lines(&["items", "--json"]).len(),
+        0,
+        "nothing was planned"
+    );
+    assert_eq!(post(&bob, "/api/v1/plans", wanted.clone()).status, 403);
+    assert_eq!(post(&ann, "/api/v1/runs", wanted).status, 201);
+    let why = serde_json::json!({ "reason": "the wrong month" });
+    assert_eq!(
+        post(&bob, "/api/v1/runs/1/withdraw", why.clone()).status,
+        403
+    );
+    assert_eq!(
+        post(&ann, "/api/v1/runs/9/withdraw", why.clone()).status,
+        404
+    );
+    let withdrawn = post(&ann, "/api/v1/runs/1/withdraw", why.clone());
+    assert_eq!(
+        withdrawn.body,
+        serde_json::json!({ "cancelled": 2, "under_way": 0, "refused": 0 })
+    );
+    let approvals = app.json(&["approvals", "list", "--all", "--json"]);
+    assert_eq!(approvals[0]["state"], "rejected");
+    let again = post(&ann, "/api/v1/runs/1/withdraw", why);
+    assert_eq!(again.body["cancelled"], 0);
+}
