@@ -74,11 +74,6 @@ impl PageFrame {
         Moment::new(*at, self.viewer.zone, self.viewer.project_zone)
     }
 
-    /// The same, where there is one.
-    pub fn time_if_any(&self, at: &Option<Timestamp>) -> String {
-        at.map_or_else(|| "–".to_owned(), |at| self.time(&at).to_string())
-    }
-
     /// An amount.
     pub fn amount(&self, amount: &Amount) -> Sum {
         Sum::of(*amount)

@@ -44,7 +44,7 @@ struct ItemPage {
     facts: Vec<(String, String)>,
     row: Vec<RowField>,
     file: Option<String>,
-    related: Vec<RelatedItem>,
+    related: Vec<LinkedItem>,
     entries: Vec<TimelineEntry>,
     next: Option<NextStep>,
     offered: OfferedActions,
@@ -74,7 +74,7 @@ struct NextStep {
 }
 
 /// Another item that has to do with this one.
-struct RelatedItem {
+struct LinkedItem {
     label: &'static str,
     id: i64,
     state: ItemState,
@@ -210,7 +210,7 @@ async fn related(
     app: &App,
     item: &ItemRow,
     found: &SearchResults,
-) -> Result<Vec<RelatedItem>, PageError> {
+) -> Result<Vec<LinkedItem>, PageError> {
     let mut related = Vec::new();
     let takes_from = |found: &&FoundItem| found.matched.contains(&MatchedBy::RefundedPayment);
     related.extend(
@@ -219,7 +219,7 @@ async fn related(
             .rows
             .iter()
             .filter(takes_from)
-            .map(|found| RelatedItem::of("related-refund", &found.item)),
+            .map(|found| LinkedItem::of("related-refund", &found.item)),
     );
     let fields = item.fields()?;
     let numbers = ["order_no", "transaction_id"].map(|field| fields.get(field)?.as_str());
@@ -234,7 +234,7 @@ async fn related(
             payments
                 .iter()
                 .filter(is_it)
-                .map(|found| RelatedItem::of("related-payment", &found.item)),
+                .map(|found| LinkedItem::of("related-payment", &found.item)),
         );
     }
     let facts = item.facts()?.unwrap_or_default();
@@ -254,14 +254,14 @@ async fn related(
     for (label, id) in by_number {
         let Some(id) = id else { continue };
         let other = app.engine().ledger.item(id).await?;
-        related.extend(other.map(|other| RelatedItem::of(label, &other)));
+        related.extend(other.map(|other| LinkedItem::of(label, &other)));
     }
     related.sort_by_key(|other| other.id);
     related.dedup_by_key(|other| other.id);
     Ok(related)
 }
 
-impl RelatedItem {
+impl LinkedItem {
     fn of(label: &'static str, item: &ItemRow) -> Self {
         let amount = item.amount.map(|amount| amount.to_string());
         Self {
@@ -308,6 +308,8 @@ impl ItemVerdict {
             class,
             heading: match item.state {
                 ItemState::Succeeded => "why-done",
+                // It may have happened: nobody is told that it has not.
+                state if state.is_in_flight() => "why-open",
                 _ if takes_money => "why-not-charged",
                 _ => "why-not-done",
             },

@@ -167,6 +167,8 @@ fn call(
         .saying(attempt.late.then(|| page.say("attempt-late")));
     if let Some(event) = led_to(attempt, &records.events) {
         entry = moved(entry, event);
+        // Where there are no words, there is the code again.
+        entry.lines.retain(|line| *line != attempt.code);
     }
     entry.evidence = Some(attempt.evidence.clone()).filter(|text| !text.is_empty());
     entry
@@ -210,11 +212,11 @@ fn moves(records: &ItemRecords, page: &PageFrame) -> Vec<TimelineEntry> {
         .filter_map(|attempt| led_to(attempt, &records.events))
         .map(|event| event.version)
         .collect();
-    // What was claimed is told of with the answer.
-    let claimed: BTreeSet<i64> = records.attempts.iter().map(|of| of.version).collect();
+    // A claim is told of with what came of it.
+    let last = records.events.last().map(|event| event.version);
     let is_told = |event: &EventRow| {
-        answered.contains(&event.version)
-            || (event.event == EventKind::Claim && claimed.contains(&event.version))
+        let came_to_something = event.event == EventKind::Claim && last != Some(event.version);
+        answered.contains(&event.version) || came_to_something
     };
     let alone = records.events.iter().filter(|event| !is_told(event));
     alone

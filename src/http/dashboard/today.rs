@@ -19,8 +19,8 @@ use crate::domain::time::Timestamp;
 use crate::engine::schedule::occurrence;
 use crate::http::App;
 use crate::ledger::{
-    ApprovalRow, IncidentRow, LaneRow, Ledger, LedgerError, OccurrenceFilter, OccurrenceRow,
-    RunRow, Total, UnknownAges, UnreachableRow,
+    ApprovalRow, IncidentRow, LaneRow, Ledger, LedgerError, ListedApprovals, OccurrenceFilter,
+    OccurrenceRow, RunRow, Total, UnknownAges, UnreachableRow,
 };
 use crate::service::health::FailingTask;
 
@@ -103,7 +103,9 @@ pub(super) async fn show(
         open_sums: open_sums(&ledger.grand_totals().await?),
         lanes: ledger.closed_lanes(now).await?,
         unreachable: ledger.unreachable().await?,
-        approvals: ledger.approvals(false, i64::MAX, SHOWN).await?,
+        approvals: ledger
+            .approvals(ListedApprovals::Open, i64::MAX, SHOWN)
+            .await?,
         incidents: ledger
             .open_incidents()
             .await?

@@ -6,9 +6,10 @@ use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::support::gateways::personal_key;
 use crate::support::service::{Service, days_ago};
 use crate::support::visitor::Visitor;
-use crate::support::{App, Setup, contracts, until};
+use crate::support::{App, Setup, WORKFLOW, contracts, until};
 
 /// Two that the gateway refuses, and one that it charges.
 fn some_refused() -> App {
@@ -220,6 +221,13 @@ fn what_nobody_knows_is_at_risk_until_somebody_decides_with_evidence() {
         timeout: "300ms",
         ..Setup::default()
     });
+    // Nor is it asked about while somebody looks at it.
+    let (asked, later) = (
+        "[50ms, 100ms, 200ms, 400ms], grace: 1200ms",
+        "[1h], grace: 2h",
+    );
+    app.edit(WORKFLOW, asked, later);
+    app.edit(WORKFLOW, "horizon: 5m", "horizon: 1d");
     let service = Service::of(&app);
     let ann = Visitor::of(&service, "ann", "operator");
     let token = service.token("bob", "operator");
@@ -243,12 +251,7 @@ fn what_nobody_knows_is_at_risk_until_somebody_decides_with_evidence() {
     ] {
         assert!(risk.contains(said), "{said}: {risk}");
     }
-    // Not while it is being asked about at this moment.
-    let mut page = String::new();
-    until("it can be decided", || {
-        page = ann.page("/items/1");
-        page.contains("/items/1/resolve")
-    });
+    let page = ann.page("/items/1");
     let without = [("found", "succeeded"), ("reason", "asked the bank")];
     let refused = ann.submit(&page, "/items/1/resolve", &without);
     assert_eq!(refused.status, 400, "a success has a receipt");
@@ -261,10 +264,41 @@ fn what_nobody_knows_is_at_risk_until_somebody_decides_with_evidence() {
     );
     // What was refused did not use the form up.
     let found = [&without[..], &[("receipt", "R-1")]].concat();
-    until("it is decided", || {
-        ann.submit(&page, "/items/1/resolve", &found).status == 303
-    });
+    let decided = ann.submit(&page, "/items/1/resolve", &found);
+    assert_eq!(decided.status, 303, "{}", decided.html);
     let decided = ann.page("/items/1");
     assert!(decided.contains("verdict good") && decided.contains("R-1"));
     assert!(decided.contains("asked the bank"));
+}
+
+#[test]
+fn what_is_personal_of_a_row_is_named_and_never_shown() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let config = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    app.write(
+        "payrun.yaml",
+        config + "encryption_key: { file: keys/personal.key }\n",
+    );
+    app.write("keys/personal.key", personal_key(7));
+    app.write("data/shop.csv", "order,code\nS-1,134650720866987654\n");
+    app.write(
+        "workflows/shop.yaml",
+        "workflow: shop\njobs:\n  pay:\n    uses: pay\n    gateway: hk\n    items: { file: ../data/shop.csv }\n    \
+         key: \"{{ item.order }}\"\n    with:\n      amount: \"5.00\"\n      currency: HKD\n      description: Tea\n      \
+         auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4900\"\n",
+    );
+    let pause = ["pause", "all", "--author", "ann", "--reason", "a test"];
+    app.payrun(&pause).exits(0);
+    app.payrun(&["run", "workflows/shop.yaml", "--wait", "1s"]);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "admin");
+    let page = ann.page("/items/1");
+    assert!(
+        page.contains("<dt>auth_code</dt><dd><span class=\"note\">sealed"),
+        "{page}"
+    );
+    assert!(page.contains("<dd>Tea</dd>") && !page.contains("134650720866987654"));
+    // Why it is not sent stands at the top.
+    let why = between(&page, "class=\"verdict", "</section>");
+    assert!(why.contains("paused by ann"), "{why}");
 }

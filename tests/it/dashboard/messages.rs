@@ -10,9 +10,7 @@ const LANGUAGES: [&str; 3] = ["en", "zh-Hans", "zh-Hant"];
 
 /// Beginnings of ids that are made of a word of our own, such as a state; those of `word("…", …)`
 /// are found in the sources.
-const MADE: [&str; 6] = [
-    "state-", "role-", "error-", "group-", "related-", "delay-",
-];
+const MADE: [&str; 6] = ["state-", "role-", "error-", "group-", "related-", "delay-"];
 
 /// The messages of a language: the id, and the names of what is put in.
 fn messages(language: &str) -> BTreeMap<String, BTreeSet<String>> {
