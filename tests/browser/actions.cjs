@@ -58,8 +58,64 @@ async function viewers({ browser, person, service, run, assert }) {
   await page.context().close();
 }
 
+/** A batch is approved on a phone by somebody else than its author, who types the sum; a wrong sum releases nothing. */
+async function approval({ browser, person, service, held, api, until, assert }) {
+  const author = await person(browser, "operator");
+  await author.goto(`${service}/approvals/${held}/deduct`);
+  assert.equal(await author.locator("form[action$='/approve']").count(), 0, "nobody approves what they began");
+  await author.context().close();
+  const page = await person(browser, "approver", { viewport: { width: 390, height: 844 }, isMobile: true });
+  await page.goto(`${service}/approvals/${held}/deduct`);
+  const form = page.locator("form[action$='/approve']");
+  const [batch] = await api(`/runs/${held}/approvals`);
+  await form.locator("[name=reason]").fill("looked at");
+  const sum = form.locator("input:not([type=hidden]):not([name=reason])").first();
+  await sum.fill("1.00");
+  await form.locator("button").click();
+  assert.equal((await api(`/runs/${held}/approvals`))[0].state, "waiting");
+  await page.goto(`${service}/approvals/${held}/deduct`);
+  await form.locator("[name=reason]").fill("looked at");
+  await sum.fill(batch.sums.HKD);
+  await form.locator("button").click();
+  await until("it is released", async () => (await api(`/runs/${held}/approvals`))[0].state !== "waiting");
+  await page.context().close();
+}
+
+/** What failed is counted, and exactly that is tried again; the page says what became of it. */
+async function bulk({ browser, person, service, run, assert }) {
+  const page = await person(browser, "operator");
+  await page.goto(`${service}/bulk?run=${run}&state=failed&action=retry`);
+  const form = page.locator("form[action='/bulk']");
+  if (await form.count() === 0) return page.context().close();
+  await form.locator("[name=why]").fill("they have paid in");
+  await form.locator("button").click();
+  await page.waitForURL(/\/bulk\/\d+$/);
+  assert.ok(await page.getByText("they have paid in").first().isVisible());
+  return page.context().close();
+}
+
+/** A file is sent by a page, looked at, and its run waits and is withdrawn: nothing of it is sent. */
+async function upload({ browser, person, service, api, until, assert }) {
+  const page = await person(browser, "operator");
+  await page.goto(`${service}/upload`);
+  await page.locator("select[name=target]").selectOption({ index: 0 });
+  await page.setInputFiles("input[type=file]", { name: "more.csv", mimeType: "text/csv", buffer: Buffer.from("contract_id,plan,amount,currency,active\nWx0009000000001,basic,38.00,HKD,yes\n") });
+  await page.locator("form[action='/upload'] button").first().click();
+  await page.waitForURL(/\/upload\/.+/);
+  const begin = page.locator("form[action$='/begin']");
+  await begin.locator("select[name=send_after]").selectOption({ index: 1 });
+  await begin.locator("button").click();
+  await page.waitForURL(/\/runs\/\d+$/);
+  const run = Number(page.url().split("/").pop());
+  await page.locator("form[action$='/withdraw'] [name=reason]").fill("the wrong file");
+  await page.locator("form[action$='/withdraw'] button").click();
+  await until("it is withdrawn", async () => (await api(`/runs/${run}`)).by_state.cancelled === 1);
+  assert.equal((await api(`/runs/${run}`)).open, 0);
+  await page.context().close();
+}
+
 module.exports = async (tools) => {
-  for (const action of [keys, live, withoutScript, viewers]) {
+  for (const action of [keys, live, withoutScript, viewers, approval, bulk, upload]) {
     await action(tools);
     console.log(`${action.name}: as it should`);
   }

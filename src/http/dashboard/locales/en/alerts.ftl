@@ -45,3 +45,4 @@ incident-contract-stopped = contracts stopped
 incident-contract-overdue = contracts overdue
 incident-disk = disk nearly full
 incident-database = ledger unavailable
+incident-awaiting-approval = waits for approval

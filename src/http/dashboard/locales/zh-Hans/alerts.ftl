@@ -45,3 +45,4 @@ incident-contract-stopped = 协议已停止
 incident-contract-overdue = 协议逾期未扣
 incident-disk = 磁盘将满
 incident-database = 账本不可用
+incident-awaiting-approval = 等待审批

@@ -45,3 +45,4 @@ incident-contract-stopped = 合約已停止
 incident-contract-overdue = 合約逾期未扣
 incident-disk = 磁碟將滿
 incident-database = 帳本無法使用
+incident-awaiting-approval = 等待審批
