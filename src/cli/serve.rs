@@ -33,6 +33,7 @@ pub(super) struct ServeArgs {
     quiet: bool,
 }
 
+#[cfg(feature = "sandbox")]
 impl ServeArgs {
     /// To serve on a port of this machine.
     pub(super) const fn on(listen: SocketAddr) -> Self {

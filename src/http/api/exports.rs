@@ -128,7 +128,6 @@ pub(super) async fn items(
         states: states(query.state.as_deref())?,
         reason: query.reason_has,
         key: query.key,
-        ..ItemFilter::default()
     };
     let name = match query.run {
         Some(run) => format!("items-of-run-{run}"),

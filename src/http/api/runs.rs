@@ -132,13 +132,10 @@ async fn next(mut following: RunFollower) -> Option<(Result<Event, Infallible>, 
         if !following.caller.is_good(&following.app).await.ok()? {
             return None;
         }
-        match changed {
-            Ok(changed) => {
-                // The service ends, and whoever follows comes back.
-                changed.ok()?;
-                following.told = false;
-            }
-            Err(_) => {}
+        if let Ok(changed) = changed {
+            // The service ends, and whoever follows comes back.
+            changed.ok()?;
+            following.told = false;
         }
     }
     let seen = Arc::clone(&following.watched.borrow_and_update());

@@ -306,12 +306,15 @@ impl ItemVerdict {
         });
         Self {
             class,
-            heading: match item.state {
-                ItemState::Succeeded => "why-done",
+            heading: if item.state == ItemState::Succeeded {
+                "why-done"
+            } else if item.state.is_in_flight() {
                 // It may have happened: nobody is told that it has not.
-                state if state.is_in_flight() => "why-open",
-                _ if takes_money => "why-not-charged",
-                _ => "why-not-done",
+                "why-open"
+            } else if takes_money {
+                "why-not-charged"
+            } else {
+                "why-not-done"
             },
             words: page.word("verdict", item.state.as_str()),
             code: code.filter(|_| item.state != ItemState::Succeeded),
@@ -337,7 +340,17 @@ fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
             page.say("withdrawn-in-flight")
         }
         ItemState::NeedsReview if is_withdrawn => page.say("withdrawn-needs-review"),
-        state => page.word("todo", state.as_str()),
+        ItemState::AwaitingApproval
+        | ItemState::Planned
+        | ItemState::Sending
+        | ItemState::Pending
+        | ItemState::Unknown
+        | ItemState::Succeeded
+        | ItemState::Failed
+        | ItemState::Cancelled
+        | ItemState::NeedsReview
+        | ItemState::Rejected
+        | ItemState::Skipped => page.word("todo", item.state.as_str()),
     }
 }
 
@@ -352,9 +365,10 @@ async fn next_step(
         return Ok(None);
     }
     let approval = records.approval.as_ref();
-    let at = match item.state {
-        ItemState::AwaitingApproval => approval.map(|approval| approval.expires_at),
-        _ => item.looked_at(),
+    let at = if item.state == ItemState::AwaitingApproval {
+        approval.map(|approval| approval.expires_at)
+    } else {
+        item.looked_at()
     };
     Ok(Some(NextStep {
         what: page.word("next", item.state.as_str()),

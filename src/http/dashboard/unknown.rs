@@ -173,7 +173,7 @@ fn job_of(of: &ExportedItem) -> JobRow {
 fn bars(sums: &[UnresolvedSum]) -> Vec<AgeBar> {
     let most = |currency| {
         let same = sums.iter().filter(|sum| sum.currency == currency);
-        let size = same.map(|sum| size(sum)).max();
+        let size = same.map(size).max();
         size.unwrap_or(1).max(1)
     };
     sums.iter()

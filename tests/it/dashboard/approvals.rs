@@ -148,6 +148,8 @@ fn two_persons_are_two_and_one_counts_once() {
     assert_eq!(bob.submit(&cleo.page(BATCH), APPROVE, &typed).status, 409);
     assert_eq!(cleo.submit(&cleo.page(BATCH), APPROVE, &typed).status, 303);
     assert!(cleo.page(BATCH).contains("2 / 2"));
+    until("all are charged", || waiting.app.charges() == 3);
+    service.stop();
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub async fn bulk_of(worker: &LedgerWorker, items: u64) -> i64 {
         .await;
     match begun.unwrap() {
         BulkStart::Begun(id) => id,
-        other => panic!("{other:?}"),
+        other @ (BulkStart::Again(_) | BulkStart::Otherwise) => panic!("{other:?}"),
     }
 }
 
