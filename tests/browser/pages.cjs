@@ -37,12 +37,14 @@ async function look(page, where, { status = 200, name } = {}) {
   const seen = await page.evaluate(() => ({
     language: document.documentElement.lang,
     owned: window.owned,
-    overflow: document.documentElement.scrollWidth - window.innerWidth,
+    width: document.documentElement.scrollWidth,
     heading: document.querySelector("h1")?.textContent.trim(),
     bytes: document.documentElement.outerHTML.length,
   }));
   if (seen.owned !== undefined) problems.push(`${where}: a text ran as script`);
-  if (seen.overflow > 0) problems.push(`${where}: ${seen.overflow} px wider than the screen`);
+  // A telephone shows what is too wide smaller: its own width says nothing.
+  const screen = page.viewportSize().width;
+  if (seen.width > screen) problems.push(`${where}: ${seen.width} px wide, on a screen of ${screen}`);
   if (!seen.heading) problems.push(`${where}: no heading`);
   await page.evaluate(axe);
   const found = await page.evaluate(async () => (await window.axe.run()).violations

@@ -27,7 +27,7 @@ use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Path};
 use crate::ledger::{
     FoundItem, FoundLine, ItemRow, LedgerError, MatchedBy, NotificationRow, OfferedActions,
-    ReplacedItem, SearchResults, filed_again_as,
+    PauseRow, ReplacedItem, SearchResults, filed_again_as,
 };
 use crate::workflow::blank_file::Language;
 use crate::workflow::source::FileReading;
@@ -306,16 +306,7 @@ impl ItemVerdict {
         });
         Self {
             class,
-            heading: if item.state == ItemState::Succeeded {
-                "why-done"
-            } else if item.state.is_in_flight() {
-                // It may have happened: nobody is told that it has not.
-                "why-open"
-            } else if takes_money {
-                "why-not-charged"
-            } else {
-                "why-not-done"
-            },
+            heading: heading(item.state, takes_money),
             words: page.word("verdict", item.state.as_str()),
             code: code.filter(|_| item.state != ItemState::Succeeded),
             to_do: to_do(item, job.map_or("", |job| &job.kind), page),
@@ -323,11 +314,27 @@ impl ItemVerdict {
     }
 }
 
+/// What is asked first of an item in this state. Of what may have happened nobody is told that it
+/// has not.
+fn heading(state: ItemState, takes_money: bool) -> &'static str {
+    if state == ItemState::Succeeded {
+        "why-done"
+    } else if state.is_in_flight() {
+        "why-open"
+    } else if takes_money {
+        "why-not-charged"
+    } else {
+        "why-not-done"
+    }
+}
+
 /// What a person has to do about an item, or need not.
 fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
-    let is_withdrawn = item.withdrawn.is_some();
+    if item.withdrawn.is_none() {
+        return page.word("todo", item.state.as_str());
+    }
     match item.state {
-        ItemState::Succeeded if is_withdrawn => {
+        ItemState::Succeeded => {
             let late = match kind {
                 _ if takes_money(kind) => "money",
                 "refund" | "cancel" | "declare" | "terminate" => kind,
@@ -336,19 +343,14 @@ fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
             };
             page.word("late", late)
         }
-        ItemState::Sending | ItemState::Pending | ItemState::Unknown if is_withdrawn => {
+        ItemState::Sending | ItemState::Pending | ItemState::Unknown => {
             page.say("withdrawn-in-flight")
         }
-        ItemState::NeedsReview if is_withdrawn => page.say("withdrawn-needs-review"),
+        ItemState::NeedsReview => page.say("withdrawn-needs-review"),
         ItemState::AwaitingApproval
         | ItemState::Planned
-        | ItemState::Sending
-        | ItemState::Pending
-        | ItemState::Unknown
-        | ItemState::Succeeded
         | ItemState::Failed
         | ItemState::Cancelled
-        | ItemState::NeedsReview
         | ItemState::Rejected
         | ItemState::Skipped => page.word("todo", item.state.as_str()),
     }
@@ -383,15 +385,11 @@ async fn held(app: &App, records: &ItemRecords) -> Result<Vec<String>, LedgerErr
         return Ok(Vec::new());
     };
     let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
-    let pauses = ledger.pauses().await?;
-    let of_item = |row: &&crate::ledger::PauseRow| {
-        row.is_of(&run.workflow, std::iter::once(job.lane.as_str()))
-    };
-    let mut held: Vec<String> = pauses
-        .iter()
-        .filter(of_item)
-        .map(|row| row.note())
-        .collect();
+    let mut pauses = ledger.pauses().await?;
+    // What is paused is still asked about.
+    let is_to_be_sent = ItemState::TO_BE_SENT.contains(&records.item.state);
+    pauses.retain(|row| is_to_be_sent && row.is_of(&run.workflow, std::iter::once(&job.lane)));
+    let mut held: Vec<String> = pauses.iter().map(PauseRow::note).collect();
     let names = [
         job.lane.clone(),
         format!("{}/{}", job.lane, job.kind),
