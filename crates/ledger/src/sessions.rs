@@ -13,9 +13,9 @@ use crate::tokens::{TokenRow, token_row};
 use payrun_domain::actor::Authorization;
 use payrun_domain::time::Timestamp;
 
-/// After how long without a page a session ends, and after how long it ends anyway.
-pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
-/// See [`SESSION_IDLE`].
+/// After how long without a page a session ends.
+const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// After how long it ends anyway.
 pub const SESSION_LONGEST: Duration = Duration::from_secs(12 * 3600);
 
 /// How exactly it is known when a session was last used: each note of it is a write.
