@@ -140,7 +140,7 @@ pub(super) fn lines() -> String {
 pub(super) const OF_LINES: &str = include_str!("items_of_lines.sql");
 
 pub(super) const RUNS: &str = "\
-    select id, workflow, occurrence, started_at, finished_at, author, pruned_at from runs where workflow = $1 \
+    select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where workflow = $1 \
       and started_at >= $2 and started_at < $3 \
       and ($4 is null or exists (select 1 from jobs as j where j.run_id = runs.id and j.lane = $4)) \
     order by started_at desc limit $5";

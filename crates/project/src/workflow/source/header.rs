@@ -99,9 +99,11 @@ fn header(cells: Vec<String>, line: u64, options: &FileOptions) -> Result<Header
     for used in names(options) {
         match place(&as_written, used, options) {
             ColumnMatch::At(index) => {
-                // What is called so, and was not chosen, is not to be taken for it.
-                let same = columns.iter_mut().filter(|name| *name == used);
-                same.for_each(|name| name.push_str(NOT_CHOSEN));
+                // Where a person has chosen another, what is called so is not to be taken for it.
+                if options.chosen.contains_key(used) {
+                    let same = columns.iter_mut().filter(|name| *name == used);
+                    same.for_each(|name| name.push_str(NOT_CHOSEN));
+                }
                 columns[index] = used.to_owned();
             }
             ColumnMatch::Nowhere => {}
