@@ -247,27 +247,16 @@ impl ActionCounts {
         let result = ledger
             .apply_action(item.id, action, by, Clock::of_machine().now())
             .await?;
-        match result {
-            // Only its reason says what an open item waits for.
-            ActionResult::Refused(illegal) if item.state.is_open() => {
-                let reason = item.reason.as_deref().map(|reason| format!(" ({reason})"));
-                self.refuse(name, &format!("{illegal}{}", reason.unwrap_or_default()));
-            }
-            ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,
-            ActionResult::Withdrawn(state) => *self.withdrawn.entry(state).or_default() += 1,
-            refused @ (ActionResult::Refused(_)
-            | ActionResult::ContractBusy
-            | ActionResult::NeverApproved
-            | ActionResult::Changed
-            | ActionResult::EvidenceGone
-            | ActionResult::FiledAgain(_)
-            | ActionResult::Clashes(_)
-            | ActionResult::DoneAs(_)
-            | ActionResult::OtherPayment(_)
-            | ActionResult::GivenBackAs(_)
-            | ActionResult::Stopped(_)
-            | ActionResult::NoSuchItem) => self.refuse(name, &refused.words()),
+        if result.count_done(&mut self.moved, &mut self.withdrawn) {
+            return Ok(());
         }
+        let mut why = result.words();
+        // Only its reason says what an open item waits for.
+        let waits = matches!(result, ActionResult::Refused(_)) && item.state.is_open();
+        if let Some(reason) = item.reason.as_deref().filter(|_| waits) {
+            why.push_str(&format!(" ({reason})"));
+        }
+        self.refuse(name, &why);
         Ok(())
     }
 

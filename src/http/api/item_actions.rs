@@ -20,7 +20,6 @@ use crate::http::extract::JsonBody;
 use crate::http::extract::Path;
 use crate::ledger::ActionResult;
 use crate::ledger::ItemRow;
-use crate::ledger::StopReason;
 
 /// Why.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -157,6 +156,7 @@ fn withdrawal(row: &ItemRow) -> Option<WithdrawalView> {
 }
 
 fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiError> {
+    let code = granted.refusal_code();
     match granted {
         ActionResult::Moved(state) | ActionResult::Withdrawn(state) => Ok(Json(ItemStateView {
             item,
@@ -164,62 +164,51 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiE
             withdrawn: None,
         })),
         ActionResult::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
-        ActionResult::Refused(illegal) => {
-            Err(ApiError::conflict("not_allowed", illegal.to_string()))
-        }
+        ActionResult::Refused(illegal) => Err(ApiError::conflict(code, illegal.to_string())),
         ActionResult::ContractBusy => Err(ApiError::conflict(
-            "contract_busy",
+            code,
             "another item of its contract is in flight; try again later",
         )),
         ActionResult::NeverApproved => Err(ApiError::conflict(
-            "never_approved",
+            code,
             "it was withdrawn before it was approved; plan it anew",
         )),
         ActionResult::EvidenceGone => Err(ApiError::conflict(
-            "evidence_gone",
+            code,
             "its run is so old that its evidence and input are gone",
         )),
         ActionResult::FiledAgain(by) => Err(ApiError::conflict(
-            "filed_again",
+            code,
             format!("it is filed again with other content as item {by}"),
         )),
         ActionResult::Clashes(other) => Err(ApiError::conflict(
-            "clashes",
+            code,
             format!(
                 "item {other} is for the same whole, or for a part of it; both together are more than the whole"
             ),
         )),
         ActionResult::DoneAs(other) => Err(ApiError::conflict(
-            "done_as",
+            code,
             format!(
                 "item {other} is for the same, by another row, and did it, may have done it or may still do it; both together would do it \
                  twice"
             ),
         )),
         ActionResult::OtherPayment(other) => Err(ApiError::conflict(
-            "other_payment",
+            code,
             format!(
                 "item {other} names the same payment by another number; one of the two names a payment that is not meant"
             ),
         )),
         ActionResult::GivenBackAs(later) => Err(ApiError::conflict(
-            "given_back",
+            code,
             format!(
                 "item {later} was planned later and gives the same back of the same payment; both together would give it back twice"
             ),
         )),
-        ActionResult::Stopped(stopped) => {
-            let code = match stopped {
-                StopReason::Suspended { .. }
-                | StopReason::Ended { .. }
-                | StopReason::Behind { .. } => "contract_stopped",
-                StopReason::Revoked { .. } => "approval_revoked",
-                StopReason::OwnBatch { .. } => "own_batch",
-            };
-            Err(ApiError::conflict(code, stopped.to_string()))
-        }
+        ActionResult::Stopped(stopped) => Err(ApiError::conflict(code, stopped.to_string())),
         ActionResult::Changed => Err(ApiError::conflict(
-            "changed",
+            code,
             "it is not what it was; look at it again",
         )),
     }

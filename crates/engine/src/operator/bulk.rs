@@ -252,21 +252,8 @@ impl Engine {
 
 impl BulkCounts {
     fn count(&mut self, id: i64, result: ActionResult) {
-        match result {
-            ActionResult::Moved(state) => *self.moved.entry(state).or_default() += 1,
-            ActionResult::Withdrawn(state) => *self.withdrawn.entry(state).or_default() += 1,
-            refused @ (ActionResult::Refused(_)
-            | ActionResult::ContractBusy
-            | ActionResult::NeverApproved
-            | ActionResult::Changed
-            | ActionResult::EvidenceGone
-            | ActionResult::FiledAgain(_)
-            | ActionResult::Clashes(_)
-            | ActionResult::DoneAs(_)
-            | ActionResult::OtherPayment(_)
-            | ActionResult::GivenBackAs(_)
-            | ActionResult::Stopped(_)
-            | ActionResult::NoSuchItem) => self.refused.push((id, refused)),
+        if !result.count_done(&mut self.moved, &mut self.withdrawn) {
+            self.refused.push((id, result));
         }
     }
 }

@@ -441,23 +441,10 @@ pub(super) async fn note_progress(
     let (mut moved, mut withdrawn) = (counts("moved")?, counts("withdrawn")?);
     let mut refused: Vec<Value> = Vec::new();
     for (item, result) in outcome {
-        match result {
-            ActionResult::Moved(state) => *moved.entry(*state).or_default() += 1,
-            ActionResult::Withdrawn(state) => *withdrawn.entry(*state).or_default() += 1,
-            left @ (ActionResult::Refused(_)
-            | ActionResult::ContractBusy
-            | ActionResult::NeverApproved
-            | ActionResult::Changed
-            | ActionResult::EvidenceGone
-            | ActionResult::FiledAgain(_)
-            | ActionResult::Clashes(_)
-            | ActionResult::DoneAs(_)
-            | ActionResult::OtherPayment(_)
-            | ActionResult::GivenBackAs(_)
-            | ActionResult::Stopped(_)
-            | ActionResult::NoSuchItem) => refused.push(json!({
-                "item": item, "code": left.refusal_code(), "words": left.words(),
-            })),
+        if !result.count_done(&mut moved, &mut withdrawn) {
+            refused.push(json!({
+                "item": item, "code": result.refusal_code(), "words": result.words(),
+            }));
         }
     }
     let update = "update bulk_actions set handled = handled + $2, moved = $3, withdrawn = $4, refused = refused + $5, \

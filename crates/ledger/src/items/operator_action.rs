@@ -131,6 +131,32 @@ pub enum ActionResult {
 pub const WITHDRAWN_NEEDS_REVIEW: &str = "it needs review, and nothing more of it is sent; nobody queries it any more: say what became of it with `payrun resolve`";
 
 impl ActionResult {
+    /// Counts what was done by the state that the item is in now; false if nothing was done.
+    pub fn count_done(
+        &self,
+        moved: &mut BTreeMap<State, u64>,
+        withdrawn: &mut BTreeMap<State, u64>,
+    ) -> bool {
+        let (states, state) = match self {
+            Self::Moved(state) => (moved, state),
+            Self::Withdrawn(state) => (withdrawn, state),
+            Self::Refused(_)
+            | Self::ContractBusy
+            | Self::NeverApproved
+            | Self::Changed
+            | Self::EvidenceGone
+            | Self::FiledAgain(_)
+            | Self::Clashes(_)
+            | Self::DoneAs(_)
+            | Self::OtherPayment(_)
+            | Self::GivenBackAs(_)
+            | Self::Stopped(_)
+            | Self::NoSuchItem => return false,
+        };
+        *states.entry(*state).or_default() += 1;
+        true
+    }
+
     /// Why nothing was done, for programs; empty if something was.
     pub const fn refusal_code(&self) -> &'static str {
         match self {
