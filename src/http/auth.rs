@@ -158,10 +158,13 @@ async fn pass(
         bearer(request.headers()).map(str::to_owned),
     );
     // Links of the dashboard's pages lead to the API's files. What changes anything wants a token.
-    let session = dashboard::session_of_reading(&request);
+    let session = match &token {
+        Some(_) => None,
+        None => dashboard::session_of_reading(&request),
+    };
     let caller = match signed_in(app, session).await? {
-        Some(caller) if token.is_none() => caller,
-        Some(_) | None => caller(app, address, token.as_deref()).await?,
+        Some(caller) => caller,
+        None => caller(app, address, token.as_deref()).await?,
     };
     if let Some(place) = request.extensions().get::<Arc<Connection>>() {
         place.know();

@@ -171,11 +171,18 @@ pub(super) async fn show(
         waits_until: snapshot
             .run
             .send_at
-            .filter(|at| *at > now && !snapshot.is_finished()),
+            .filter(|at| *at > now && has_open(&snapshot.totals)),
         key: fresh_key(),
         run: LiveRun::of(&snapshot, None, &viewer),
         page: PageFrame::of(&viewer),
     }))
+}
+
+/// A run that was withdrawn is found to have finished a moment later.
+fn has_open(totals: &[Total]) -> bool {
+    totals
+        .iter()
+        .any(|total| total.state.is_open() && total.items > 0)
 }
 
 fn no_such_run(id: i64) -> PageError {
