@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::errors::PageError;
-use super::forms::{Form, fresh_key, is_first};
+use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
 use super::session::Viewer;
 use crate::alerts::headline;
@@ -115,24 +115,17 @@ pub(super) async fn mute(
 ) -> Result<Redirect, PageError> {
     let time = scalars::duration(form.time.trim())
         .ok_or_else(|| PageError::invalid("a time is written like 30m, 8h or 2d"))?;
-    if is_first(
-        &app,
-        &viewer,
-        &form.key,
-        &format!("mute {incident} {}", form.time),
-    )
-    .await?
-    {
-        let at = app.engine().clock.now().plus(time);
-        let until = DateTime::<Utc>::from_timestamp_millis(at.millis())
-            .ok_or_else(|| PageError::invalid("that is too far ahead"))?;
-        let body = MuteAlertBody {
-            until,
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
-        let Json(_) = alerts::mute(State(app), caller, Path(incident), JsonBody(body)).await?;
-    }
+    let at = app.engine().clock.now().plus(time);
+    let until = DateTime::<Utc>::from_timestamp_millis(at.millis())
+        .ok_or_else(|| PageError::invalid("that is too far ahead"))?;
+    let content = format!("mute {incident} {} {}", form.time, form.reason);
+    let body = MuteAlertBody {
+        until,
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = alerts::mute(State(app.clone()), caller, Path(incident), JsonBody(body));
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(viewer.to("/alerts"))
 }
 

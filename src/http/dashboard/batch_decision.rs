@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::batch_review::{TypedDecision, again, found, path_of};
 use super::errors::PageError;
-use super::forms::{Form, is_first};
+use super::forms::{Form, once};
 use super::session::Viewer;
 use super::sums::typed_sum;
 use crate::http::App;
@@ -50,19 +50,18 @@ pub(super) async fn approve(
         let page = again(&app, &viewer, approval, typed).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
-    // A reason that is none uses no key up.
-    viewer.caller.signed(&form.reason)?;
     let content = format!("approve {run} {job} {} {}", form.hash, form.reason);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let body = Approve {
-            hash: form.hash,
-            job: Some(job.clone()),
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
+    let body = Approve {
+        hash: form.hash,
+        job: Some(job.clone()),
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = async {
         let approved = api::approve(State(app.clone()), caller, Path(run), JsonBody(body)).await;
-        told(&app, (run, &job), approved.err()).await?;
-    }
+        told(&app, (run, &job), approved.err()).await
+    };
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
 }
 
@@ -110,16 +109,16 @@ pub(super) async fn reject(
     Path((run, job)): Path<(i64, String)>,
     Form(form): Form<RejectForm>,
 ) -> Result<Response, PageError> {
-    viewer.caller.signed(&form.reason)?;
     let content = format!("reject {run} {job} {}", form.reason);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let body = Reject {
-            job: Some(job.clone()),
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
+    let body = Reject {
+        job: Some(job.clone()),
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = async {
         let rejected = api::reject(State(app.clone()), caller, Path(run), JsonBody(body)).await;
-        told(&app, (run, &job), rejected.err()).await?;
-    }
+        told(&app, (run, &job), rejected.err()).await
+    };
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
 }

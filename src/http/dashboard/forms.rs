@@ -46,13 +46,28 @@ pub(super) fn fresh_key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
+/// Does what a form says, once: sent again with the same content it has been done, and none comes
+/// back. What was refused was not done, and is tried again when the form is.
+pub(super) async fn once<T, E: Into<PageError>>(
+    (app, viewer): (&App, &Viewer),
+    (key, content): (&str, &str),
+    action: impl Future<Output = Result<T, E>>,
+) -> Result<Option<T>, PageError> {
+    if !is_first(app, viewer, key, content).await? {
+        return Ok(None);
+    }
+    match action.await {
+        Ok(done) => Ok(Some(done)),
+        Err(refused) => {
+            let ledger = &app.engine().ledger;
+            ledger.forget_asked(&viewer.caller.name, key).await?;
+            Err(refused.into())
+        }
+    }
+}
+
 /// Whether a form is sent for the first time; `content`: what it says.
-pub(super) async fn is_first(
-    app: &App,
-    viewer: &Viewer,
-    key: &str,
-    content: &str,
-) -> Result<bool, PageError> {
+async fn is_first(app: &App, viewer: &Viewer, key: &str, content: &str) -> Result<bool, PageError> {
     if key.len() != 32 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(PageError::invalid(
             "the form has no key: load its page again",
@@ -72,10 +87,4 @@ pub(super) async fn is_first(
             "this form was sent before with other content: load its page again",
         )),
     }
-}
-
-/// Forgets that a form was sent, since nothing was done.
-pub(super) async fn forget(app: &App, viewer: &Viewer, key: &str) -> Result<(), PageError> {
-    let ledger = &app.engine().ledger;
-    Ok(ledger.forget_asked(&viewer.caller.name, key).await?)
 }

@@ -1,14 +1,14 @@
 //! Whether the gateways answer, how fast each may go, and who has closed one.
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect};
-use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::errors::PageError;
-use super::forms::{Form, fresh_key, is_first};
+use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
 use super::session::Viewer;
 use crate::domain::alert::ExpiringCredential;
@@ -178,22 +178,15 @@ pub(super) async fn suspend(
         let at = app.engine().clock.now().plus(time);
         DateTime::<Utc>::from_timestamp_millis(at.millis())
     };
-    if is_first(
-        &app,
-        &viewer,
-        &form.key,
-        &format!("suspend {} {time}", form.lane),
-    )
-    .await?
-    {
-        let body = SuspendLaneBody {
-            lane: form.lane,
-            until,
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
-        let Json(_) = lanes::suspend(State(app), caller, JsonBody(body)).await?;
-    }
+    let content = format!("suspend {} {time} {}", form.lane, form.reason);
+    let body = SuspendLaneBody {
+        lane: form.lane,
+        until,
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = lanes::suspend(State(app.clone()), caller, JsonBody(body));
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(viewer.to("/gateways"))
 }
 
@@ -210,14 +203,14 @@ pub(super) async fn release(
     viewer: Viewer,
     Form(form): Form<ReleaseForm>,
 ) -> Result<Redirect, PageError> {
-    if is_first(&app, &viewer, &form.key, &format!("release {}", form.lane)).await? {
-        let body = ReleaseLaneBody {
-            lane: form.lane,
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
-        let Json(_) = lanes::release(State(app), caller, JsonBody(body)).await?;
-    }
+    let content = format!("release {} {}", form.lane, form.reason);
+    let body = ReleaseLaneBody {
+        lane: form.lane,
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = lanes::release(State(app.clone()), caller, JsonBody(body));
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(viewer.to("/gateways"))
 }
 
@@ -244,16 +237,15 @@ pub(super) async fn slow(
         let calls = calls.parse().ok();
         Some(calls.ok_or_else(|| PageError::invalid("calls at once is a whole number"))?)
     };
-    let content = format!("slow {} {rate} {calls}", form.lane);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let body = Limit {
-            lane: form.lane,
-            rate: (!rate.is_empty()).then(|| rate.to_owned()),
-            concurrency,
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
-        let Json(_) = lanes::limit(State(app), caller, JsonBody(body)).await?;
-    }
+    let content = format!("slow {} {rate} {calls} {}", form.lane, form.reason);
+    let body = Limit {
+        lane: form.lane,
+        rate: (!rate.is_empty()).then(|| rate.to_owned()),
+        concurrency,
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = lanes::limit(State(app.clone()), caller, JsonBody(body));
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(viewer.to("/gateways"))
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::catalogue::PageLanguage;
 use super::code_meaning::meaning;
 use super::errors::PageError;
-use super::forms::{Form, forget, fresh_key, is_first};
+use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
 use super::item_timeline::{ItemRecords, TimelineEntry, timeline};
 use super::session::Viewer;
@@ -434,14 +434,12 @@ pub(super) async fn cancel(
     Form(form): Form<ItemActionForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let content = format!("cancel {id} {}", form.reason);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let why = JsonBody(ReasonBody {
-            reason: form.reason,
-        });
-        let caller = Extension(viewer.caller.clone());
-        let done = item_actions::cancel(State(app.clone()), caller, Path(id), why).await;
-        granted(&app, &viewer, &form.key, done.err()).await?;
-    }
+    let why = JsonBody(ReasonBody {
+        reason: form.reason,
+    });
+    let caller = Extension(viewer.caller.clone());
+    let action = item_actions::cancel(State(app.clone()), caller, Path(id), why);
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(back(&viewer, id))
 }
 
@@ -453,14 +451,12 @@ pub(super) async fn retry(
     Form(form): Form<ItemActionForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let content = format!("retry {id} {}", form.reason);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let why = JsonBody(ReasonBody {
-            reason: form.reason,
-        });
-        let caller = Extension(viewer.caller.clone());
-        let done = item_actions::retry(State(app.clone()), caller, Path(id), why).await;
-        granted(&app, &viewer, &form.key, done.err()).await?;
-    }
+    let why = JsonBody(ReasonBody {
+        reason: form.reason,
+    });
+    let caller = Extension(viewer.caller.clone());
+    let action = item_actions::retry(State(app.clone()), caller, Path(id), why);
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(back(&viewer, id))
 }
 
@@ -492,32 +488,14 @@ pub(super) async fn resolve(
         }
     };
     let content = format!("resolve {id} {receipt:?} {}", form.reason);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let found = JsonBody(ResolveBody {
-            receipt,
-            reason: form.reason,
-        });
-        let caller = Extension(viewer.caller.clone());
-        let done = item_actions::resolve(State(app.clone()), caller, Path(id), found).await;
-        granted(&app, &viewer, &form.key, done.err()).await?;
-    }
+    let found = JsonBody(ResolveBody {
+        receipt,
+        reason: form.reason,
+    });
+    let caller = Extension(viewer.caller.clone());
+    let action = item_actions::resolve(State(app.clone()), caller, Path(id), found);
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(back(&viewer, id))
-}
-
-/// A refusal is told again however often the form is sent.
-async fn granted(
-    app: &App,
-    viewer: &Viewer,
-    key: &str,
-    refused: Option<ApiError>,
-) -> Result<(), PageError> {
-    match refused {
-        None => Ok(()),
-        Some(refused) => {
-            forget(app, viewer, key).await?;
-            Err(refused.into())
-        }
-    }
 }
 
 fn back(viewer: &Viewer, id: i64) -> Redirect {

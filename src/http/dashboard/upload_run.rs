@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use super::errors::PageError;
-use super::forms::{Form, is_first};
+use super::forms::{Form, once};
 use super::session::Viewer;
 use super::upload_check::{DELAYS, UploadFor, body_of};
 use crate::http::App;
@@ -79,14 +79,12 @@ pub(super) async fn withdraw(
     Path(run): Path<i64>,
     Form(form): Form<WithdrawForm>,
 ) -> Result<impl IntoResponse, PageError> {
-    viewer.caller.signed(&form.reason)?;
     let content = format!("withdraw {run} {}", form.reason);
-    if is_first(&app, &viewer, &form.key, &content).await? {
-        let body = withdraw_run::WithdrawRunBody {
-            reason: form.reason,
-        };
-        let caller = Extension(viewer.caller.clone());
-        drop(withdraw_run::withdraw(State(app), caller, Path(run), JsonBody(body)).await?);
-    }
+    let body = withdraw_run::WithdrawRunBody {
+        reason: form.reason,
+    };
+    let caller = Extension(viewer.caller.clone());
+    let action = withdraw_run::withdraw(State(app.clone()), caller, Path(run), JsonBody(body));
+    once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(Redirect::to(&format!("{}/runs/{run}", viewer.base)))
 }

@@ -80,3 +80,21 @@ fn a_lane_is_slowed_and_never_made_faster_than_payrun_yaml_allows() {
     let page = ann.page("/gateways");
     assert_eq!(ann.submit(&page, "/gateways/slow", &silent).status, 422);
 }
+
+#[test]
+fn what_was_refused_is_done_when_the_same_form_is_sent_as_it_should_be() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    let page = ann.page("/gateways");
+    let sent = |reason| {
+        ann.submit(
+            &page,
+            "/gateways/suspend",
+            &[("time", ""), ("reason", reason)],
+        )
+    };
+    assert_eq!(sent(" ").status, 422);
+    assert_eq!(sent("the bank is away").status, 303);
+    assert!(ann.page("/gateways").contains("the bank is away"));
+}
