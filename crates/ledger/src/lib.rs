@@ -46,7 +46,7 @@ use sqlx::AnyPool;
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use admin::backup::BackupError;
+pub use admin::backup::{BackupError, LastBackup};
 pub use admin::promote::{PromoteError, PromotionReport};
 pub use admin::prune::Prunable;
 pub use admin::restore::{RestoreError, RestoreReport};

@@ -57,7 +57,7 @@ impl PageLanguage {
             .find(|language| language.tag().eq_ignore_ascii_case(tag))
     }
 
-    /// The first that we have of what a browser asks for, by its `Accept-PageLanguage`.
+    /// The first that we have of what a browser asks for, by its `Accept-Language`.
     pub fn accepted(header: &str) -> Self {
         header
             .split(',')

@@ -19,8 +19,8 @@ use crate::domain::time::Timestamp;
 use crate::engine::schedule::occurrence;
 use crate::http::App;
 use crate::ledger::{
-    ApprovalRow, IncidentRow, LaneRow, Ledger, LedgerError, ListedApprovals, OccurrenceFilter,
-    OccurrenceRow, RunRow, Total, UnknownAges, UnreachableRow,
+    ApprovalRow, IncidentRow, LaneRow, LastBackup, Ledger, LedgerError, ListedApprovals,
+    OccurrenceFilter, OccurrenceRow, RunRow, Total, UnknownAges, UnreachableRow,
 };
 use crate::service::health::FailingTask;
 
@@ -50,6 +50,7 @@ struct TodayPage {
     /// What today's runs add up to, by state.
     sums: Vec<StateRow>,
     firings: Vec<NextFiring>,
+    last_backup: LastBackup,
 }
 
 impl TodayPage {
@@ -118,6 +119,7 @@ pub(super) async fn show(
         sums: by_state(&totals),
         runs,
         firings: next_firings(&app, now),
+        last_backup: ledger.last_backup().await?,
         page: PageFrame::of(&viewer),
     }))
 }

@@ -103,3 +103,13 @@ fn every_message_is_said_and_everything_said_is_a_message() {
         }
     }
 }
+
+#[test]
+fn every_job_kind_of_the_project_has_a_name_in_the_catalogues() {
+    let english = messages("en");
+    for entry in fs::read_dir(root().join("jobs")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(english.contains_key(&format!("kind-{name}")), "{name}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::support::service::Service;
 use crate::support::visitor::Visitor;
-use crate::support::{App, WORKFLOW, contracts};
+use crate::support::{App, Setup, WORKFLOW, contracts};
 
 #[test]
 fn a_quiet_day_says_so_and_each_number_leads_to_its_list() {
@@ -64,4 +64,21 @@ fn the_one_hit_is_shown_at_once_and_several_are_listed() {
     let wrong = ann.get("/search?amount=88.00");
     assert_eq!(wrong.status, 400);
     assert!(wrong.html.contains("role=\"alert\""));
+}
+
+#[test]
+fn the_last_backup_stands_on_the_first_page() {
+    let app = App::of(Setup {
+        contracts: contracts("C", 1),
+        server: false,
+        ..Setup::default()
+    });
+    app.payrun(&["runs"]).exits(0);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "viewer");
+    assert!(ann.page("/").contains("payrun backup FILE"));
+    app.payrun(&["backup", "kept.db"]).exits(0);
+    let page = ann.page("/");
+    assert!(page.contains("kept.db"), "{page}");
+    assert!(!page.contains("payrun backup FILE"), "{page}");
 }

@@ -9,8 +9,8 @@ use payrun::ledger::{
 };
 
 use super::bulk_actions::bulk_of;
-use super::ledger_fixture::{LedgerWorker, answered, at, by, done, item, planning};
-use super::on_every_engine;
+use super::ledger_fixture::{LedgerWorker, answered, at, by, done, item, job, planning, run};
+use super::{LedgerPlace, on_every_engine};
 
 /// A declaration of a sub-order of a payment.
 fn declared(line: u64, [ours, theirs, sub_order]: [&str; 3]) -> NewItem {
@@ -386,5 +386,46 @@ fn a_mended_row_clashes_with_nothing_of_what_it_does_again() {
             .await;
         let retried = retried(&worker, 3).await;
         assert!(matches!(retried, ActionResult::Moved(_)), "{retried:?}");
+    });
+}
+
+#[test]
+fn a_payment_that_another_plan_names_is_waited_for_until_that_is_decided() {
+    on_every_engine(|place| async move {
+        let LedgerPlace::Sqlite(_) = &place else {
+            return;
+        };
+        let (ledger, other) = (place.open().await, place.open().await);
+        let mut preview = ledger.plan_in_steps(run("preview"), 1).await.unwrap();
+        let id = preview.job(job("declare")).await.unwrap();
+        let mistyped = declared(1, ["P-1", "T-2", "S-1"]);
+        preview.items(id, &[mistyped]).await.unwrap();
+        preview.step().await.unwrap();
+        let mut plan = other.plan_in_steps(run("plan"), 1).await.unwrap();
+        let id = plan.job(job("declare")).await.unwrap();
+        let free = keyed("K", declared(1, ["P-9", "T-9", "S-9"]));
+        assert!(!plan.waits_for_another(&[free]).await.unwrap());
+        for row in [
+            // By our number, by theirs, and as another part of the same payment.
+            ["P-1", "T-1", "S-2"],
+            ["P-3", "T-2", "S-2"],
+            ["P-1", "T-2", "S-2"],
+        ] {
+            let row = keyed("K", declared(1, row));
+            assert!(plan.waits_for_another(&[row]).await.unwrap());
+        }
+        preview.abandon().await.unwrap();
+        let row = declared(1, ["P-1", "T-1", "S-1"]);
+        while plan
+            .waits_for_another(std::slice::from_ref(&row))
+            .await
+            .unwrap()
+        {}
+        let refused = plan.items(id, &[row]).await.unwrap();
+        assert!(
+            refused.is_empty(),
+            "a preview keeps no row away: {refused:?}"
+        );
+        plan.commit().await.unwrap();
     });
 }

@@ -52,8 +52,7 @@ use payrun_project::workflow::source::{
 use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow, unused_columns};
 use payrun_yaml::diagnostics::Diagnostics;
 
-/// How many rows are written at a time, which in a SQLite file is a commit: fewer would write the
-/// pages of the indexes more often, and more would keep the writer from others for longer.
+/// How many rows are written at a time.
 const CHUNK: usize = 2000;
 
 /// How many items and refused rows of a job are kept to be shown where nobody asks for more.
@@ -476,7 +475,7 @@ impl Engine {
         }
         write(planning, job_id, chunk, (&mut *planned, compared)).await?;
         within_limits(&job.limits, planned)?;
-        planning.step().await?;
+        planning.step_after_turn().await?;
         Ok(())
     }
 

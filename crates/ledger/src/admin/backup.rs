@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use crate::Ledger;
 use crate::db::location::{DatabaseLocation, DbKind, make_private, sibling_file};
@@ -13,6 +13,22 @@ use payrun_domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
 pub(crate) const IS_BACKUP: &str = ", of which this is a backup";
+
+/// What payrun knows of the backups of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastBackup {
+    /// `payrun backup` has made none.
+    None,
+    /// The last one.
+    At {
+        /// Of which instant.
+        at: Timestamp,
+        /// The name of its file.
+        file: String,
+    },
+    /// A server is backed up by its own tools, which payrun does not hear of.
+    OfServer,
+}
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +90,47 @@ impl Ledger {
         sync(&half).map_err(failed)?;
         std::fs::rename(&half, path).map_err(failed)?;
         sync(folder_of(path)).map_err(failed)?;
-        Ok(std::fs::metadata(path).map_err(failed)?.len())
+        let bytes = std::fs::metadata(path).map_err(failed)?.len();
+        if let Err(error) = self.note_backup(path, bytes, now).await {
+            tracing::warn!(error = %error, "the backup is made, and the ledger could not note it");
+        }
+        Ok(bytes)
+    }
+
+    async fn note_backup(&self, path: &Path, bytes: u64, at: Timestamp) -> Result<(), LedgerError> {
+        let operation = "noting a backup";
+        let name = path.file_name().unwrap_or_default();
+        let mut tx = self.begin_write(operation).await?;
+        sqlx::query("insert into backups (at, file, bytes) values ($1, $2, $3)")
+            .bind(at.millis())
+            .bind(name.to_string_lossy().into_owned())
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .execute(tx.connection())
+            .await
+            .map_err(|source| LedgerError::of(operation, source))?;
+        tx.commit().await
+    }
+
+    /// The last backup that payrun has made of this ledger.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn last_backup(&self) -> Result<LastBackup, LedgerError> {
+        if self.location.db_kind == DbKind::Postgres {
+            return Ok(LastBackup::OfServer);
+        }
+        let failed = |source| LedgerError::of("reading the last backup", source);
+        let row = sqlx::query("select at, file from backups order by at desc limit 1")
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else {
+            return Ok(LastBackup::None);
+        };
+        Ok(LastBackup::At {
+            at: Timestamp::from_millis(row.try_get("at").map_err(failed)?),
+            file: row.try_get("file").map_err(failed)?,
+        })
     }
 }
 

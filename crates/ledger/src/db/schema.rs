@@ -34,6 +34,7 @@ macro_rules! migrations {
             "0011_bulk_actions"
             "0012_uploads"
             "0013_payment_names"
+            "0014_backups"
         )
     };
     ($engine:literal: $($file:literal)+) => {

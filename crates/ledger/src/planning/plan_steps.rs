@@ -11,6 +11,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use tokio::time::Instant;
@@ -34,6 +35,10 @@ use payrun_domain::reason::FailureCode;
 const WRITTEN: Duration = Duration::from_millis(300);
 const LONG_REST: Duration = Duration::from_millis(110);
 const SHORT_REST: Duration = Duration::from_millis(2);
+
+/// How long a commit under way has the writer before it ends. Each writes the pages of the indexes
+/// that are in no order once more: few long ones cost less than many short ones.
+const TURN: Duration = Duration::from_millis(100);
 
 /// How many items are put to approval, or deleted, in a commit.
 const PAGE: i64 = 1000;
@@ -93,6 +98,14 @@ struct DeferredJob {
     job: NewJob,
     /// Its items, and why it has none, once it has been planned.
     planned: Option<(ItemSpan, Option<PlanFailure>)>,
+}
+
+/// The names of a payment, as `planning/met_by_items.sql` reads them.
+#[derive(Debug, Serialize)]
+struct NamesLine {
+    ours: String,
+    theirs: String,
+    part: Option<String>,
 }
 
 /// A page of what a plan that was given up has left: what its items are found by, and its items.
@@ -274,7 +287,8 @@ impl StoredPlan {
         })
     }
 
-    /// Whether it has a key, or a number of the user's, of these.
+    /// Whether it has a key of these, a number of the user's, or a payment or part that only one of
+    /// both may have.
     async fn has(&self, tx: &mut WriteTx, items: &[NewItem]) -> Result<bool, LedgerError> {
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let numbers: Vec<&str> = items
@@ -282,16 +296,23 @@ impl StoredPlan {
             .filter_map(|item| item.custom_order_no.as_ref())
             .map(OrderNumber::as_str)
             .collect();
-        // `cross join`: the list first, then what it names by an index.
-        let query = "select 1 from json_each($1) as k cross join items as i \
-                     where i.key_hash = unhex(k.atom) and i.job_id between $3 and $4 \
-                     union all select 1 from json_each($2) as n cross join items as i \
-                     where i.custom_order_no = n.atom and i.job_id between $3 and $4 limit 1";
-        let found = sqlx::query(query)
+        let parts = items.iter().filter_map(|item| item.part.as_ref());
+        let wholes: Vec<String> = parts.map(|part| hex(part.of)).collect();
+        let payments = items.iter().filter_map(|item| item.payment.as_ref());
+        let payments: Vec<_> = payments
+            .map(|names| NamesLine {
+                ours: names.ours(),
+                theirs: names.theirs(),
+                part: names.part(),
+            })
+            .collect();
+        let found = sqlx::query(include_str!("met_by_items.sql"))
             .bind(list(&keys))
             .bind(list(&numbers))
             .bind(self.first_job)
-            .bind(self.last_job);
+            .bind(self.last_job)
+            .bind(list(&wholes))
+            .bind(list(&payments));
         let found = found.fetch_optional(tx.connection()).await;
         found
             .map(|row| row.is_some())
@@ -428,6 +449,17 @@ impl PlanSteps {
 }
 
 impl PlanWriter {
+    /// Ends a commit that has had the writer for its turn, where the plan is made in several.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::step`].
+    pub async fn step_after_turn(&mut self) -> Result<(), LedgerError> {
+        match &self.steps {
+            Some(steps) if steps.since.elapsed() >= TURN => self.step().await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Ends a commit, where the plan is made in several, and leaves others the write lock.
     ///
     /// # Errors
@@ -533,5 +565,25 @@ impl PlanWriter {
             steps.approvals.push((job_id, *approval, batch));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{place, steps};
+
+    #[tokio::test]
+    async fn what_another_plan_has_is_found_by_an_index() {
+        let steps = steps(include_str!("met_by_items.sql")).await;
+        for step in [
+            "i USING INDEX items_key (key_hash=?)",
+            "i USING INDEX items_custom_order_no (custom_order_no=?)",
+            "i USING INDEX items_part_of (part_of=?)",
+            "i USING INDEX items_payment_ours (payment_ours=?)",
+            "i USING INDEX items_payment_theirs (payment_theirs=?)",
+            "i USING INDEX items_payment_part (payment_part=?)",
+        ] {
+            place(&steps, step);
+        }
     }
 }

@@ -233,3 +233,18 @@ ask-all-again = Have all of them asked about again …
 all-of-them = All of them
 asked-about = payrun asks about these
 asked-about-note = Nothing has to be done. They are asked about until the gateway says what became of them.
+
+# What a job does.
+kind-deduct = Deduction
+kind-pay = Payment
+kind-refund = Refund
+kind-cancel = Closing or revoking
+kind-query = Query
+kind-declare = Customs declaration
+kind-redeclare = Renewed declaration
+kind-identity = Identity check
+kind-terminate = End of a contract
+kind-statement = Statement
+kind-reconcile = Reconciliation
+kind-settlement = Settlement
+kind-exchange-rate = Exchange rate

@@ -226,3 +226,18 @@ ask-all-again = 全部再查询一次…
 all-of-them = 查看全部
 asked-about = payrun 正在查询
 asked-about-note = 无需处理。会持续查询，直到网关给出结果。
+
+# What a job does.
+kind-deduct = 代扣
+kind-pay = 付款
+kind-refund = 退款
+kind-cancel = 关单或撤销
+kind-query = 查询
+kind-declare = 海关申报
+kind-redeclare = 重新申报
+kind-identity = 身份核验
+kind-terminate = 协议解约
+kind-statement = 对账单下载
+kind-reconcile = 对账
+kind-settlement = 结算
+kind-exchange-rate = 汇率

@@ -226,3 +226,18 @@ ask-all-again = 全部再查詢一次…
 all-of-them = 查看全部
 asked-about = payrun 正在查詢
 asked-about-note = 無需處理。會持續查詢，直至閘道給出結果。
+
+# What a job does.
+kind-deduct = 代扣
+kind-pay = 付款
+kind-refund = 退款
+kind-cancel = 關單或撤銷
+kind-query = 查詢
+kind-declare = 海關申報
+kind-redeclare = 重新申報
+kind-identity = 身份核驗
+kind-terminate = 協議解約
+kind-statement = 對賬單下載
+kind-reconcile = 對賬
+kind-settlement = 結算
+kind-exchange-rate = 匯率
