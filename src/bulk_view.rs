@@ -79,7 +79,7 @@ pub struct BulkRefusalView {
     pub item: i64,
     /// Why, for programs: `not_allowed`, `changed`, `contract_busy`, `never_approved`,
     /// `evidence_gone`, `filed_again`, `clashes`, `given_back`, `contract_stopped`,
-    /// `approval_revoked`, `own_batch` or `not_found`.
+    /// `approval_revoked`, `run_withdrawn`, `own_batch` or `not_found`.
     pub code: String,
     /// And for people.
     pub words: String,

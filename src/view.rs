@@ -14,7 +14,8 @@ use crate::domain::own_code::OwnCode;
 use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
     ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, GatewayNumber, ItemRow,
-    JobRow, KeySample, Ledger, LedgerError, RECEIPT, RelatedItem, Relation, RunRow, Total,
+    JobRow, KeySample, Ledger, LedgerError, RECEIPT, RelatedItem, Relation, RunRow, RunWithdrawal,
+    Total,
 };
 use crate::workflow::source::FileReading;
 use crate::workflow::version_of;
@@ -40,6 +41,9 @@ pub struct RunView {
     /// at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_at: Option<String>,
+    /// That it was withdrawn as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<RunWithdrawalView>,
     /// When its last item came to rest.
     pub finished_at: Option<String>,
     /// All items.
@@ -53,6 +57,27 @@ pub struct RunView {
     pub amounts: BTreeMap<String, BTreeMap<String, String>>,
     /// Its jobs, in the order of the workflow.
     pub jobs: Vec<JobView>,
+}
+
+/// That a run was withdrawn as a whole: nothing more of it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RunWithdrawalView {
+    /// Who withdrew it, and why.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Since when none of its items is open that is not withdrawn; none while that is being done.
+    pub ended_at: Option<String>,
+}
+
+impl RunWithdrawalView {
+    fn of(withdrawal: &RunWithdrawal) -> Self {
+        Self {
+            by: withdrawal.by.clone(),
+            at: withdrawal.at.to_string(),
+            ended_at: withdrawal.ended_at.map(|at| at.to_string()),
+        }
+    }
 }
 
 /// A job of a run.
@@ -559,6 +584,7 @@ impl RunView {
             },
             planned_at: run.started_at.to_string(),
             send_at: run.send_at.map(|at| at.to_string()),
+            withdrawal: run.withdrawal.as_ref().map(RunWithdrawalView::of),
             finished_at: run.finished_at.map(|at| at.to_string()),
             items: totals.iter().map(|total| total.items).sum(),
             open: totals

@@ -2,7 +2,7 @@
 
 create table backups (
   at           bigint  not null,           -- what the copy shows is of this instant
-  file         text    not null,           -- its name, without its folder
-  bytes        bigint  not null
+  file         text collate "C" not null,           -- its name, without its folder
+  bytes        bigint  not null,
+  primary key (at, file)
 );
-create index backups_by_time on backups (at);

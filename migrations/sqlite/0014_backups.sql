@@ -3,6 +3,6 @@
 create table backups (
   at           integer not null,           -- what the copy shows is of this instant
   file         text    not null,           -- its name, without its folder
-  bytes        integer not null
+  bytes        integer not null,
+  primary key (at, file)
 );
-create index backups_by_time on backups (at);

@@ -63,6 +63,7 @@ mod template;
 mod tokens;
 mod totals;
 mod wall_clock;
+mod withdraw;
 mod work;
 mod write_new;
 
@@ -187,6 +188,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Withdraw items: nothing more of them is sent, and what may be under way is queried
     Cancel(cancel::CancelArgs),
+    /// Withdraw a run as a whole: nothing more of it is sent, and its later jobs get no items
+    Withdraw(withdraw::WithdrawArgs),
     /// List what was done to many items at once; or show one: how far it is, and what was refused
     Bulk(bulk::BulkArgs),
     /// Write a workflow that gives back what an item took, for somebody to approve
@@ -331,6 +334,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
+        Command::Withdraw(args) => withdraw::run(context, &args).await,
         Command::Bulk(args) => bulk::run(context, &args).await,
         Command::Tokens(args) => tokens::run(context, args).await,
         Command::Notifications(args) => notifications::run(context, &args).await,

@@ -208,6 +208,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
         | PlanError::NoFile { .. }
         | PlanError::NoSuchJob { .. }
         | PlanError::Late { .. }
+        | PlanError::Withdrawn { .. }
         | PlanError::Sealed { .. }
         | PlanError::References(_)
         | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),

@@ -140,7 +140,7 @@ async fn tell_of_delay(engine: &Engine, run: i64) -> Result<(), Failure> {
     if let Some(send_at) = row.and_then(|row| row.send_at) {
         let until = WallClock::in_zone(engine.config.timezone).named(send_at);
         note(format!(
-            "nothing of run {run} is sent before {until}; until then `payrun cancel --run {run} --state planned --yes --reason WHY` withdraws it"
+            "nothing of run {run} is sent before {until}; until then `payrun withdraw {run} --reason WHY` withdraws it"
         ));
     }
     Ok(())

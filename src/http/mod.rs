@@ -32,7 +32,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum_server::{Handle, Server};
@@ -42,6 +42,7 @@ use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
+use tower_layer::Layer as _;
 
 use crate::config::TlsConfig;
 use crate::engine::Engine;
@@ -166,9 +167,35 @@ pub fn router(app: App, listen: IpAddr) -> Router {
         return whole;
     }
     // What asks whether the service is alive need not know what is before its paths.
+    let within = map_request_with_state(Arc::<str>::from(base), without_base).layer(whole);
     Router::new()
         .route("/healthz", get(health::alive))
-        .nest(&base, whole)
+        .fallback_service(within)
+}
+
+/// Takes off what is before all paths: what serves them sees them as the documents have them.
+async fn without_base(
+    State(base): State<Arc<str>>,
+    mut request: Request,
+) -> Result<Request, ApiError> {
+    let nothing = || {
+        ApiError::not_found(format!(
+            "there is nothing at this path; all are below {base}"
+        ))
+    };
+    let uri = request.uri();
+    let path = uri.path().strip_prefix(&*base).ok_or_else(nothing)?;
+    let path = match path {
+        "" => "/",
+        path if path.starts_with('/') => path,
+        _ => return Err(nothing()),
+    };
+    let within = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    *request.uri_mut() = within.parse().map_err(|_| nothing())?;
+    Ok(request)
 }
 
 async fn nothing_here(State(app): State<App>, request: Request) -> Response {

@@ -16,6 +16,9 @@ use crate::workflow::version_of;
 /// How often a run is looked at that somebody watches.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How often it is looked at whether somebody who follows a run still may, where nothing happens.
+pub(super) const STILL_GOOD: Duration = Duration::from_millis(500);
+
 /// A run as it was at an instant.
 #[derive(Debug, Clone)]
 pub(super) struct RunSnapshot {

@@ -111,6 +111,8 @@ fn help_lists_every_command_and_the_exit_codes() {
       retry          Have items that failed, need review or were cancelled tried again, once it is
                      certain that this is safe
       cancel         Withdraw items: nothing more of them is sent, and what may be under way is queried
+      withdraw       Withdraw a run as a whole: nothing more of it is sent, and its later jobs get no
+                     items
       bulk           List what was done to many items at once; or show one: how far it is, and what was
                      refused
       refund         Write a workflow that gives back what an item took, for somebody to approve

@@ -416,3 +416,47 @@ fn a_job_whose_last_need_ends_between_two_looks_is_not_waited_for_in_vain() {
         }
     });
 }
+
+/// What takes its items from those that were cancelled.
+const AFTER_CANCELLED: &str = "\
+    workflow: undo\njobs:\n  \
+      deduct:\n    uses: deduct\n    gateway: wechat\n    items: { file: contracts.csv }\n    \
+        key: \"{{ item.contract }}/{{ run.month }}\"\n    with:\n      contract_id: \"{{ item.contract }}\"\n      \
+        amount: \"{{ item.amount }}\"\n      currency: CNY\n      description: Rent\n      \
+        merchant_category_code: \"4900\"\n  \
+      back:\n    uses: refund\n    approval: off\n    gateway: wechat\n    items: { from: deduct, state: cancelled }\n    \
+        key: \"{{ item.key }}/back\"\n    with:\n      out_trade_no: \"{{ item.order_no }}\"\n      \
+        amount: \"{{ item.amount }}\"\n      currency: \"{{ item.currency }}\"\n      reason: undone\n";
+
+#[test]
+fn the_later_jobs_of_a_withdrawn_run_get_no_items() {
+    let rig = project(FaultPlan::NONE, "");
+    rig.write("undo.yaml", AFTER_CANCELLED);
+    rig.payrun(&["run", "undo.yaml", "--send-after", "1h", "--wait", "0s"]);
+    assert_eq!(rig.items_of("deduct").len(), CONTRACTS + 1);
+    let (code, told) = rig.payrun(&[
+        "withdraw",
+        "1",
+        "--author",
+        "ann",
+        "--reason",
+        "a wrong file",
+    ]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("7 cancelled") && told.contains("nothing more of it is sent"),
+        "{told}"
+    );
+    rig.payrun(&["run", "--resume"]);
+    assert_eq!(rig.items_of("back"), Vec::<Value>::new());
+    let (_, shown) = rig.payrun(&["show", "1", "--json"]);
+    assert!(shown.contains("\"failure_code\": \"withdrawn\""), "{shown}");
+    assert!(shown.contains("ann: a wrong file"), "{shown}");
+    assert_eq!(rig.charged().get("CNY"), None);
+    let (code, told) = rig.payrun(&["withdraw", "1", "--author", "ann", "--reason", "again"]);
+    assert_eq!(
+        (code, told.contains("nothing of run 1 is open")),
+        (Some(0), true),
+        "{told}"
+    );
+}

@@ -187,8 +187,8 @@ fn killed_after_a_send_the_order_is_asked_about_and_not_sent_again() {
 
 #[test]
 fn every_named_place_has_a_test() {
-    // `after_plan` is tried in schedule_command.rs, `plan_step` in long_plans.rs, `bulk_step` in
-    // dashboard/bulk.rs.
+    // `after_plan` is tried in schedule_command.rs, `plan_step` in long_plans.rs, `withdrawal_step` in
+    // operators.rs, `bulk_step` in dashboard/bulk.rs.
     let names = [
         "before_commit",
         "after_commit",
@@ -196,6 +196,7 @@ fn every_named_place_has_a_test() {
         "after_send",
         "after_plan",
         "plan_step",
+        "withdrawal_step",
         "bulk_step",
     ];
     assert_eq!(failpoint::NAMES, names);

@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::support::said::assert_said;
-use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
+use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 /// Who gives a command, and why.
 fn by<'a>(name: &'a str, command: &[&'a str]) -> Vec<&'a str> {
@@ -686,4 +686,36 @@ fn the_exit_code_of_a_run_tells_of_that_run_and_of_no_earlier_one() {
     app.payrun(&["run", "--resume", "--wait", "0s"]).exits(4);
     pause("resume");
     app.payrun(&["run", "--resume"]).exits(0);
+}
+
+#[test]
+fn whoever_dies_in_a_withdrawal_of_a_run_has_stopped_all_of_it() {
+    let places = [
+        ("withdrawal_step", 1, false),
+        ("withdrawal_step", 2, true),
+        ("bulk_step", 1, false),
+        ("bulk_step", 2, false),
+    ];
+    for (place, nth, server) in places {
+        let app = App::of(Setup {
+            contracts: contracts("C", 450),
+            server,
+            ..Setup::default()
+        });
+        app.payrun(&by("ann", &["pause", "all"])).exits(0);
+        app.payrun(&["run", WORKFLOW, "--wait", "0s"]);
+        let withdraw = by("ann", &["withdraw", "1"]);
+        let died = app.start_to_die_at(&withdraw, place, nth).wait(PATIENCE);
+        assert!(died.was_killed(), "{place} {nth}");
+        app.payrun(&by("ann", &["resume", "all"])).exits(0);
+        app.payrun(&["run", "--resume"]);
+        assert_eq!(app.charges(), 0, "{place} {nth}");
+        assert_eq!(app.by_state(), json!({ "cancelled": 450 }), "{place} {nth}");
+        let retry = by("ann", &["retry", "1"]);
+        app.payrun(&retry)
+            .exits(3)
+            .says(expect!["its run 1 is withdrawn by ann"]);
+        app.payrun(&withdraw).exits(0);
+        app.payrun(&retry).exits(0);
+    }
 }

@@ -89,11 +89,13 @@ pub enum FailureCode {
     UnreadableHistory,
     /// The planning broke off.
     Interrupted,
+    /// The run was withdrawn before the job was planned.
+    Withdrawn,
 }
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OverLimit,
         Self::UnreadableItems,
         Self::InvalidWorkflow,
@@ -101,6 +103,7 @@ impl FailureCode {
         Self::NoSuchJob,
         Self::UnreadableHistory,
         Self::Interrupted,
+        Self::Withdrawn,
     ];
 
     /// As the ledger and the API spell it.
@@ -113,6 +116,7 @@ impl FailureCode {
             Self::NoSuchJob => "no_such_job",
             Self::UnreadableHistory => "unreadable_history",
             Self::Interrupted => "interrupted",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -161,6 +165,7 @@ mod tests {
             "no_such_job",
             "unreadable_history",
             "interrupted",
+            "withdrawn",
         ];
         assert_eq!(FailureCode::ALL.map(|code| code.to_string()), expected);
         assert_eq!(expected.map(FailureCode::parse), FailureCode::ALL.map(Some));

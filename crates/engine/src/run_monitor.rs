@@ -64,7 +64,7 @@ impl Engine {
         })
     }
 
-    /// Withdraws what nobody approved in time, ends what has ended and plans the jobs that waited
+    /// Withdraws what nobody approved in time, and what is left of withdrawn runs, ends what has ended and plans the jobs that waited
     /// for it, and tells contracts what became of their items; says how many jobs were planned.
     ///
     /// # Errors
@@ -72,6 +72,7 @@ impl Engine {
     pub async fn advance_runs(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
         self.expire_approvals(now).await?;
+        self.finish_withdrawals(now).await?;
         self.keep_contracts(now).await?;
         loop {
             self.ledger.advance(now).await?;

@@ -93,6 +93,7 @@ pub use items::gateway_numbers::{GatewayNumber, RECEIPT};
 pub use items::operator_action::{
     ActionResult, OfferedActions, OperatorAction, WITHDRAWN_NEEDS_REVIEW,
 };
+pub use items::run_withdrawal::RunWithdrawal;
 pub use items::settle::{Attempt, SettleOutcome, Settlement};
 pub use items::statement_line::{EvidenceOutcome, StatementEvidence};
 pub use lanes::lane_states::{JobName, LaneLimits, LaneRow, LaneState, LimitRow};

@@ -270,6 +270,45 @@ impl Ledger {
         tx.commit().await
     }
 
+    /// Notes that what a caller asked under a key was done.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn note_done(
+        &self,
+        caller: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let operation = "noting that a request was carried out";
+        let mut tx = self.begin_write(operation).await?;
+        sqlx::query("update idempotency_keys set done_at = $3 where caller = $1 and key = $2")
+            .bind(caller)
+            .bind(key)
+            .bind(now.millis())
+            .execute(tx.connection())
+            .await
+            .map_err(|source| LedgerError::of(operation, source))?;
+        tx.commit().await
+    }
+
+    /// Whether what a caller asked under a key was done: not while it is under way, nor where it
+    /// broke off.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_done(&self, caller: &str, key: &str) -> Result<bool, LedgerError> {
+        let query =
+            "select 1 from idempotency_keys where caller = $1 and key = $2 and done_at is not null";
+        let done = sqlx::query(query)
+            .bind(caller)
+            .bind(key)
+            .fetch_optional(&self.read)
+            .await;
+        done.map(|row| row.is_some())
+            .map_err(|source| LedgerError::of("looking for a request", source))
+    }
+
     /// Remembers what a caller asks under a key, or says what was asked before.
     ///
     /// # Errors

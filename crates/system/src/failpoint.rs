@@ -7,13 +7,14 @@
 /// The places: in the order an item passes them, after the plan of a run that a schedule fires, and
 /// before and after each commit of a plan that is made in several, and before each commit of a bulk
 /// action.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     "before_commit",
     "after_commit",
     "before_send",
     "after_send",
     "after_plan",
     "plan_step",
+    "withdrawal_step",
     "bulk_step",
 ];
 

@@ -168,10 +168,10 @@ async fn serve_day(
     };
     ledger.create_token(&row, token.hash(), &by).await?;
     ledger.close().await;
-    say(format!(
-        "\nthe dashboard of this day is below; sign in with this token, which is good for a day:\n  {}\n",
-        token.text()
-    ));
+    say("");
+    say("the dashboard of this day is below; sign in with this token, which is good for a day:");
+    say(format!("  {}", token.text()));
+    say("");
     let context = Context {
         config: folder.join("payrun.yaml"),
         colour: context.colour,

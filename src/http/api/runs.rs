@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -19,11 +18,8 @@ use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
 use crate::http::quota::QuotaPermit;
-use crate::http::run_watch::RunSnapshot;
+use crate::http::run_watch::{RunSnapshot, STILL_GOOD};
 use crate::view::RunView;
-
-/// How often the token of somebody who follows a run is looked at, where nothing happens.
-const STILL_GOOD: Duration = Duration::from_millis(500);
 
 /// Which runs.
 #[derive(Debug, Deserialize, IntoParams)]

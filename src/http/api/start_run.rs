@@ -61,6 +61,10 @@ pub(in crate::http) struct StartRunBody {
     /// otherwise.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ChosenColumns>,
+    /// Refuse the run where another version of the workflow is in force by now: how the SHA-256 of
+    /// the file begins that was looked at, as `POST /plans` gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_version: Option<String>,
     /// How long nothing of it is sent once it is planned, such as 15m: until then it can be
     /// withdrawn. From 1s to 7d; at once if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,6 +231,7 @@ pub(super) fn not_planned(error: PlanError) -> ApiError {
         | PlanError::NoFile { .. }
         | PlanError::NoSuchJob { .. }
         | PlanError::Late { .. }
+        | PlanError::Withdrawn { .. }
         | PlanError::Sealed { .. }
         | PlanError::References(_)
         | PlanError::Limit { .. }
@@ -314,6 +319,16 @@ pub(super) async fn request(
     // That it has no file any more is taken up a moment later.
     if !tokio::fs::try_exists(&workflow.path).await.unwrap_or(true) {
         return Err(missing().help("its file is gone; put it back, or start another workflow"));
+    }
+    let version = workflow.version();
+    if let Some(seen) = wanted
+        .workflow_version
+        .as_ref()
+        .filter(|seen| **seen != version)
+    {
+        let message = format!("the workflow was changed: {version} is in force, and not {seen}");
+        return Err(ApiError::conflict("workflow_changed", message)
+            .help("look at what would be planned again (POST /plans), and begin that"));
     }
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
     let inputs = inputs(app, &workflow, &wanted.inputs).await?;

@@ -28,12 +28,12 @@ pub(in crate::http) struct WithdrawnRunView {
     pub cancelled: u64,
     /// How many may be under way: they are queried, and nothing more of them is sent.
     pub under_way: u64,
-    /// How many were left as they were, since they have moved meanwhile.
+    /// How many were still moving: nothing of them is sent, and they are withdrawn a little later.
     pub refused: u64,
 }
 
-/// Withdraws all that is open of a run: what was not sent never is, and what may be under way is
-/// queried
+/// Withdraws all that is open of a run: what was not sent never is, what may be under way is
+/// queried, and its later jobs get no items
 #[utoipa::path(post, path = "/runs/{run}/withdraw", tag = "runs", request_body = WithdrawRunBody,
     params(("run" = i64, Path, description = "Its id")),
     responses((status = 200, body = WithdrawnRunView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::errors::PageError;
 use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
+use super::page_fields::PagePath;
 use super::session::Viewer;
 use crate::alerts::headline;
 use crate::domain::alert::AlertRule;
@@ -110,7 +111,7 @@ pub(super) struct MuteForm {
 pub(super) async fn mute(
     State(app): State<App>,
     viewer: Viewer,
-    Path(incident): Path<i64>,
+    PagePath(incident): PagePath<i64>,
     Form(form): Form<MuteForm>,
 ) -> Result<Redirect, PageError> {
     let time = scalars::duration(form.time.trim())

@@ -8,13 +8,13 @@ use serde::Deserialize;
 
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
+use super::page_fields::PageQuery;
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::approval::{ApprovalRight, right};
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 use crate::http::App;
-use crate::http::extract::Query;
 use crate::ledger::{ApprovalRow, ApprovalState, ListedApprovals};
 
 /// How many batches a list has.
@@ -52,7 +52,7 @@ struct ListedApproval {
 pub(super) async fn list(
     State(app): State<App>,
     viewer: Viewer,
-    Query(query): Query<ApprovalListQuery>,
+    PageQuery(query): PageQuery<ApprovalListQuery>,
 ) -> Result<impl IntoResponse, PageError> {
     let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
     let before = query.waiting_before.unwrap_or(i64::MAX);

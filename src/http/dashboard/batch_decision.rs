@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::batch_review::{TypedDecision, again, found, path_of};
 use super::errors::PageError;
 use super::forms::{Form, once};
+use super::page_fields::PagePath;
 use super::session::Viewer;
 use super::sums::typed_sum;
 use crate::http::App;
@@ -36,7 +37,7 @@ pub(super) struct ApproveForm {
 pub(super) async fn approve(
     State(app): State<App>,
     viewer: Viewer,
-    Path((run, job)): Path<(i64, String)>,
+    PagePath((run, job)): PagePath<(i64, String)>,
     Form(form): Form<ApproveForm>,
 ) -> Result<Response, PageError> {
     let approval = found(&app, run, &job).await?;
@@ -57,9 +58,11 @@ pub(super) async fn approve(
         reason: form.reason,
     };
     let caller = Extension(viewer.caller.clone());
-    let action = async {
-        let approved = api::approve(State(app.clone()), caller, Path(run), JsonBody(body)).await;
-        told(&app, (run, &job), approved.err()).await
+    let (at_work, name) = (app.clone(), job.clone());
+    let action = async move {
+        let approved =
+            api::approve(State(at_work.clone()), caller, Path(run), JsonBody(body)).await;
+        told(&at_work, (run, &name), approved.err()).await
     };
     once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())
@@ -106,7 +109,7 @@ pub(super) struct RejectForm {
 pub(super) async fn reject(
     State(app): State<App>,
     viewer: Viewer,
-    Path((run, job)): Path<(i64, String)>,
+    PagePath((run, job)): PagePath<(i64, String)>,
     Form(form): Form<RejectForm>,
 ) -> Result<Response, PageError> {
     let content = format!("reject {run} {job} {}", form.reason);
@@ -115,9 +118,10 @@ pub(super) async fn reject(
         reason: form.reason,
     };
     let caller = Extension(viewer.caller.clone());
-    let action = async {
-        let rejected = api::reject(State(app.clone()), caller, Path(run), JsonBody(body)).await;
-        told(&app, (run, &job), rejected.err()).await
+    let (at_work, name) = (app.clone(), job.clone());
+    let action = async move {
+        let rejected = api::reject(State(at_work.clone()), caller, Path(run), JsonBody(body)).await;
+        told(&at_work, (run, &name), rejected.err()).await
     };
     once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(Redirect::to(&format!("{}{}", viewer.base, path_of(run, &job))).into_response())

@@ -15,11 +15,11 @@ use super::command_line::shell_word;
 use super::errors::PageError;
 use super::forms::fresh_key;
 use super::frame::{Page, PageFrame};
+use super::page_fields::{PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::engine::operator::review::{KnownPayment, Review, ReviewedRow};
 use crate::http::App;
-use crate::http::extract::{Path, Query};
 use crate::ledger::{
     ApprovalRow, ApprovalState, BatchDifferences, KeySample, LedgerError, RepeatedItem, RowPlace,
 };
@@ -102,8 +102,8 @@ struct RowToApprove {
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Path((run, job)): Path<(i64, String)>,
-    Query(query): Query<BatchRowsQuery>,
+    PagePath((run, job)): PagePath<(i64, String)>,
+    PageQuery(query): PageQuery<BatchRowsQuery>,
 ) -> Result<impl IntoResponse, PageError> {
     let wrong = || PageError::invalid("after is where the rows before ended: go back to the first");
     let after = query.after.as_deref();
@@ -125,7 +125,7 @@ pub(super) async fn show(
 pub(super) async fn check_all(
     State(app): State<App>,
     viewer: Viewer,
-    Path((run, job)): Path<(i64, String)>,
+    PagePath((run, job)): PagePath<(i64, String)>,
 ) -> Result<impl IntoResponse, PageError> {
     let approval = found(&app, run, &job).await?;
     page(

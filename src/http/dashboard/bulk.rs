@@ -12,7 +12,7 @@ use super::errors::PageError;
 use super::forms::{Form, fresh_key};
 use super::frame::{Page, PageFrame};
 use super::item_filter::{FilterPart, filter_arguments, filter_parts, filter_query, read_filter};
-use super::page_fields::PageFields;
+use super::page_fields::{PageFields, PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
@@ -20,7 +20,6 @@ use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::api::bulk::{begin, sent_before};
 use crate::http::error::ApiError;
-use crate::http::extract::{Path, Query};
 use crate::ledger::{BulkActionRow, BulkRefusal, BulkState, BulkVerb, CountedItems, ItemFilter};
 
 /// How many bulk actions, and how many refusals, a page has.
@@ -95,7 +94,7 @@ struct BulkProgress {
 pub(super) async fn count_or_list(
     State(app): State<App>,
     viewer: Viewer,
-    Query(pairs): Query<Vec<(String, String)>>,
+    PageQuery(pairs): PageQuery<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     let mut fields = PageFields::of(pairs)?;
     let before = fields.number("before")?;
@@ -208,20 +207,17 @@ fn to_page(viewer: &Viewer, id: i64) -> Redirect {
 
 /// What to do where other items are meant by now than were counted.
 fn changed(error: ApiError, verb: BulkVerb, filter: &ItemFilter) -> PageError {
-    let again = format!(
-        "nothing was done; count again: /bulk?action={}&{}",
-        verb.as_str(),
-        filter_query(filter)
-    );
-    error.help(again).into()
+    let again = format!("/bulk?action={}&{}", verb.as_str(), filter_query(filter));
+    let error = error.help("nothing was done; count again, and look at what is meant by now");
+    PageError::from(error).beginning_again_at(again)
 }
 
 /// One bulk action: how far it is, what was refused and why, who wants it and why.
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    PagePath(id): PagePath<i64>,
+    PageQuery(pairs): PageQuery<Vec<(String, String)>>,
 ) -> Result<impl IntoResponse, PageError> {
     let mut fields = PageFields::of(pairs)?;
     let after = fields.number("after")?;
@@ -249,7 +245,7 @@ pub(super) async fn show(
 pub(super) async fn live(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
 ) -> Result<impl IntoResponse, PageError> {
     let bulk = progress(&app, id).await?;
     Ok(Page(BulkFragment {

@@ -19,6 +19,8 @@ pub(super) struct PageFailure {
     status: StatusCode,
     message: String,
     help: Option<String>,
+    /// Where to begin again, within the dashboard.
+    again: Option<String>,
 }
 
 /// What a handler gives in place of a page.
@@ -37,6 +39,14 @@ impl PageError {
     }
 }
 
+impl PageError {
+    /// With a link to where to begin again.
+    pub fn beginning_again_at(mut self, path: String) -> Self {
+        self.0.again = Some(path);
+        self
+    }
+}
+
 impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
         let (status, message, help) = error.into_parts();
@@ -44,6 +54,7 @@ impl From<ApiError> for PageError {
             status,
             message,
             help,
+            again: None,
         })
     }
 }
@@ -108,6 +119,7 @@ pub(in crate::http) async fn missing(
         status: StatusCode::NOT_FOUND,
         message: here.chars().take(200).collect(),
         help: None,
+        again: None,
     };
     Some(failure.page(PageFrame::of(&viewer)).into_response())
 }
@@ -123,6 +135,7 @@ pub(super) async fn within_budget(request: Request, next: Next) -> Response {
             status: StatusCode::GATEWAY_TIMEOUT,
             message: "it takes longer than two seconds to look for this".to_owned(),
             help: Some("narrow it: name a run, a workflow or a day".to_owned()),
+            again: None,
         })
         .into_response(),
     }

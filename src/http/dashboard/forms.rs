@@ -1,6 +1,8 @@
 //! What comes of a form: its fields, and whether it was sent before. A form that is sent twice, by
 //! an impatient hand or a reload, does what it says once.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -8,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::errors::PageError;
 use super::session::Viewer;
 use crate::http::App;
+use crate::http::error::ApiError;
 use crate::ledger::IdempotencyCheck;
 
 /// The fields of a form; none has a NUL, which PostgreSQL keeps in no text.
@@ -46,45 +49,93 @@ pub(super) fn fresh_key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
+/// How long a form that is sent again waits for what the first has begun, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Does what a form says, once: sent again with the same content it has been done, and none comes
-/// back. What was refused was not done, and is tried again when the form is.
-pub(super) async fn once<T, E: Into<PageError>>(
+/// back. What was refused was not done, and is tried again when the form is. It goes on when the
+/// browser has gone.
+pub(super) async fn once<T, E>(
     (app, viewer): (&App, &Viewer),
     (key, content): (&str, &str),
-    action: impl Future<Output = Result<T, E>>,
-) -> Result<Option<T>, PageError> {
-    if !is_first(app, viewer, key, content).await? {
-        return Ok(None);
-    }
-    match action.await {
-        Ok(done) => Ok(Some(done)),
-        Err(refused) => {
-            let ledger = &app.engine().ledger;
-            ledger.forget_asked(&viewer.caller.name, key).await?;
-            Err(refused.into())
-        }
-    }
-}
-
-/// Whether a form is sent for the first time; `content`: what it says.
-async fn is_first(app: &App, viewer: &Viewer, key: &str, content: &str) -> Result<bool, PageError> {
+    action: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<Option<T>, PageError>
+where
+    T: Send + 'static,
+    E: Into<PageError> + Send + 'static,
+{
     if key.len() != 32 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(PageError::invalid(
             "the form has no key: load its page again",
         ));
     }
-    let fingerprint: [u8; 32] = Sha256::digest(content).into();
-    let now = app.engine().clock.now();
-    let asked = app
-        .engine()
-        .ledger
-        .ask_once(&viewer.caller.name, key, fingerprint, now)
-        .await?;
-    match asked {
-        IdempotencyCheck::First => Ok(true),
-        IdempotencyCheck::Again => Ok(false),
-        IdempotencyCheck::Otherwise => Err(PageError::invalid(
-            "this form was sent before with other content: load its page again",
-        )),
+    let form = SentForm {
+        app: app.clone(),
+        caller: viewer.caller.name.clone(),
+        key: key.to_owned(),
+        fingerprint: Sha256::digest(content).into(),
+    };
+    let task = tokio::spawn(async move {
+        if !form.begins().await? {
+            return Ok(None);
+        }
+        let (ledger, now) = (&form.app.engine().ledger, form.app.engine().clock.now());
+        match action.await {
+            Ok(done) => {
+                ledger.note_done(&form.caller, &form.key, now).await?;
+                Ok(Some(done))
+            }
+            Err(refused) => {
+                ledger.forget_asked(&form.caller, &form.key).await?;
+                Err(refused.into())
+            }
+        }
+    });
+    let broken = |_| ApiError::unavailable("it broke off: look whether it was done");
+    task.await.map_err(broken)?
+}
+
+/// A form that was sent.
+struct SentForm {
+    app: App,
+    caller: String,
+    key: String,
+    fingerprint: [u8; 32],
+}
+
+impl SentForm {
+    /// Whether what it says is to be done now: not where it was done before. While somebody is at
+    /// it, it waits; what broke off may have been done or not, and is not done again.
+    async fn begins(&self) -> Result<bool, PageError> {
+        let ledger = &self.app.engine().ledger;
+        let (since, clock) = (tokio::time::Instant::now(), &self.app.engine().clock);
+        loop {
+            let asked = ledger
+                .ask_once(&self.caller, &self.key, self.fingerprint, clock.now())
+                .await?;
+            match asked {
+                IdempotencyCheck::First => return Ok(true),
+                IdempotencyCheck::Otherwise => {
+                    return Err(PageError::invalid(
+                        "this form was sent before with other content: load its page again",
+                    ));
+                }
+                IdempotencyCheck::Again => {}
+            }
+            if ledger.is_done(&self.caller, &self.key).await? {
+                return Ok(false);
+            }
+            if since.elapsed() > PATIENCE {
+                let unknown = ApiError::conflict(
+                    "under_way",
+                    "this form was sent before, and what it asks for is under way or broke off",
+                );
+                return Err(unknown
+                    .help("load its page again and look whether it was done")
+                    .into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }

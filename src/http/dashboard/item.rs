@@ -14,6 +14,7 @@ use super::errors::PageError;
 use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
 use super::item_timeline::{ItemRecords, TimelineEntry, timeline};
+use super::page_fields::{PagePath, PageQuery};
 use super::session::Viewer;
 use crate::alerts::withdrawal::takes_money;
 use crate::domain::item::State as ItemState;
@@ -49,6 +50,8 @@ struct ItemPage {
     next: Option<NextStep>,
     offered: OfferedActions,
     takes_money: bool,
+    /// Which form a link has opened.
+    opened: String,
     /// The key of the forms: each is sent once.
     key: String,
 }
@@ -81,11 +84,20 @@ struct LinkedItem {
     amount: String,
 }
 
+/// What a link to the page of an item may say.
+#[derive(Debug, Deserialize)]
+pub(super) struct ItemQuery {
+    /// The form that is open: `retry`, `resolve`, `cancel`.
+    #[serde(rename = "do")]
+    opened: Option<String>,
+}
+
 /// The page of an item.
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
+    PageQuery(query): PageQuery<ItemQuery>,
 ) -> Result<impl IntoResponse, PageError> {
     let (engine, page) = (app.engine(), PageFrame::of(&viewer));
     let context = ExportContext {
@@ -113,6 +125,7 @@ pub(super) async fn show(
         next: next_step(&app, &records, &page).await?,
         offered: engine.ledger.offered_actions(id, context.now).await?,
         takes_money: job.is_some_and(|job| takes_money(&job.kind)),
+        opened: query.opened.unwrap_or_default(),
         key: fresh_key(),
         records,
         page,
@@ -430,7 +443,7 @@ pub(super) struct ItemFindingForm {
 pub(super) async fn cancel(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
     Form(form): Form<ItemActionForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let content = format!("cancel {id} {}", form.reason);
@@ -447,7 +460,7 @@ pub(super) async fn cancel(
 pub(super) async fn retry(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
     Form(form): Form<ItemActionForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let content = format!("retry {id} {}", form.reason);
@@ -464,7 +477,7 @@ pub(super) async fn retry(
 pub(super) async fn resolve(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
     Form(form): Form<ItemFindingForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let receipt = form.receipt.trim();

@@ -10,11 +10,10 @@ use super::item_filter::{
     FilterPart, StateChoice, export_query, filter_arguments, filter_parts, filter_query,
     read_filter, state_choices,
 };
-use super::page_fields::PageFields;
+use super::page_fields::{PageFields, PageQuery};
 use super::session::Viewer;
 use crate::domain::item::State as ItemState;
 use crate::http::App;
-use crate::http::extract::Query;
 use crate::ledger::{ItemFilter, ItemRow};
 use crate::view::reason_of;
 
@@ -59,7 +58,7 @@ impl ItemListPage {
 pub(super) async fn list(
     State(app): State<App>,
     viewer: Viewer,
-    Query(pairs): Query<Vec<(String, String)>>,
+    PageQuery(pairs): PageQuery<Vec<(String, String)>>,
 ) -> Result<impl IntoResponse, PageError> {
     let mut fields = PageFields::of(pairs)?;
     let filter = read_filter(&mut fields)?;

@@ -33,6 +33,7 @@ mod unknown;
 mod upload;
 mod upload_check;
 mod upload_run;
+mod visible_html;
 
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -145,6 +147,8 @@ pub(super) fn router(app: &App) -> Router<App> {
         .merge(signed_in)
         .layer(CsrfLayer::new())
         .merge(files)
+        // Not what is sent bit by bit as it happens.
+        .layer(CompressionLayer::new())
         .layer(header_layer(header::CONTENT_SECURITY_POLICY, POLICY))
         .layer(header_layer(header::REFERRER_POLICY, "same-origin"))
 }

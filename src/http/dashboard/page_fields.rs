@@ -3,7 +3,33 @@
 
 use std::collections::BTreeMap;
 
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+
 use super::errors::PageError;
+use crate::http::error::ApiError;
+
+/// The parts of a page's path. What cannot be read is told on a page.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(PageError))]
+pub(super) struct PagePath<T>(pub T);
+
+/// The query of a page's address.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(PageError))]
+pub(super) struct PageQuery<T>(pub T);
+
+impl From<PathRejection> for PageError {
+    fn from(rejection: PathRejection) -> Self {
+        ApiError::from(rejection).into()
+    }
+}
+
+impl From<QueryRejection> for PageError {
+    fn from(rejection: QueryRejection) -> Self {
+        ApiError::from(rejection).into()
+    }
+}
 
 /// The fields of an address or a form.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::errors::PageError;
 use super::forms::fresh_key;
 use super::frame::{Page, PageFrame};
+use super::page_fields::{PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::{MoneySums, Sum};
 use crate::domain::item::State as ItemState;
@@ -22,9 +23,8 @@ use crate::domain::occurrence::name_on_clock;
 use crate::domain::time::Timestamp;
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::http::extract::{Path, Query};
 use crate::http::quota::QuotaPermit;
-use crate::http::run_watch::RunSnapshot;
+use crate::http::run_watch::{RunSnapshot, STILL_GOOD};
 use crate::ledger::{FailureSum, JobRow, RunRow, Total};
 
 /// How many runs a page has.
@@ -63,7 +63,7 @@ struct ListedRun {
 pub(super) async fn list(
     State(app): State<App>,
     viewer: Viewer,
-    Query(query): Query<RunListQuery>,
+    PageQuery(query): PageQuery<RunListQuery>,
 ) -> Result<impl IntoResponse, PageError> {
     let ledger = &app.engine().ledger;
     let found = ledger.runs(query.before, PAGE).await?;
@@ -155,7 +155,7 @@ struct RunFragment {
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
 ) -> Result<impl IntoResponse, PageError> {
     let ledger = &app.engine().ledger;
     let now = app.engine().clock.now();
@@ -327,7 +327,7 @@ impl StateBar {
 pub(super) async fn live(
     State(app): State<App>,
     viewer: Viewer,
-    Path(id): Path<i64>,
+    PagePath(id): PagePath<i64>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, PageError> {
     let watched = app.watches.watch(&app, id).await?;
     let watched = watched.ok_or_else(|| no_such_run(id))?;
@@ -374,11 +374,18 @@ async fn next(mut follower: PageFollower) -> Option<(Result<Event, Infallible>, 
         }
         StreamEnd::Told => return None,
     }
-    if follower.shown.is_some() {
-        follower.watched.changed().await.ok()?;
-    }
-    if !follower.viewer.caller.is_good(&follower.app).await.ok()? {
-        return None;
+    loop {
+        let changed = match follower.shown {
+            None => Ok(Ok(())),
+            Some(_) => tokio::time::timeout(STILL_GOOD, follower.watched.changed()).await,
+        };
+        if !follower.viewer.is_signed_in(&follower.app).await.ok()? {
+            return None;
+        }
+        if let Ok(changed) = changed {
+            changed.ok()?;
+            break;
+        }
     }
     let seen = Arc::clone(&follower.watched.borrow_and_update());
     let fragment = RunFragment {

@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
+use super::page_fields::PageQuery;
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
 use crate::engine::search::SearchTerms;
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::http::extract::Query;
 use crate::ledger::{FoundContract, FoundLine, NotificationRow, RunRow, SearchResults};
 use crate::search_view::{FoundItemView, FoundView};
 
@@ -89,7 +89,7 @@ struct FoundPayment {
 pub(super) async fn find(
     State(app): State<App>,
     viewer: Viewer,
-    Query(query): Query<SearchForm>,
+    PageQuery(query): PageQuery<SearchForm>,
 ) -> Result<Response, PageError> {
     let engine = app.engine();
     let mut page = SearchPage {

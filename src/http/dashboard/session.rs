@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
@@ -21,7 +21,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::connections::Connection;
 use crate::http::error::ApiError;
-use crate::ledger::SESSION_LONGEST;
+use crate::ledger::{LedgerError, SESSION_LONGEST};
 
 /// Its prefix keeps other hosts and paths from setting it.
 const COOKIE: &str = "__Host-payrun";
@@ -30,6 +30,8 @@ const COOKIE: &str = "__Host-payrun";
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub caller: Caller,
+    /// By what the ledger knows the session.
+    session: [u8; 32],
     pub language: PageLanguage,
     /// The clock that the pages show.
     pub zone: Tz,
@@ -46,6 +48,12 @@ impl Viewer {
     /// To another page of the dashboard.
     pub fn to(&self, path: &str) -> Redirect {
         Redirect::to(&format!("{}{path}", self.base))
+    }
+
+    /// Whether the session goes on: it ends with its token, when it was signed out of, or with time.
+    pub async fn is_signed_in(&self, app: &App) -> Result<bool, LedgerError> {
+        let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
+        Ok(ledger.session(self.session, now).await?.is_some())
     }
 }
 
@@ -157,6 +165,11 @@ pub(super) async fn require(
 
 fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {
     let base = app.base_path();
+    // What a page fetches by itself takes the whole page there.
+    if request.headers().contains_key("hx-request") {
+        let leave = (HeaderName::from_static("hx-refresh"), "true");
+        return (StatusCode::UNAUTHORIZED, [leave]).into_response();
+    }
     if request.method().is_safe() && !here.contains("/live") {
         let to = percent_encoding::utf8_percent_encode(here, percent_encoding::NON_ALPHANUMERIC);
         return Redirect::to(&format!("{base}/sign-in?to={to}")).into_response();
@@ -194,6 +207,7 @@ pub(super) async fn viewer(
         project_zone,
         is_dense: chosen.is_some_and(|settings| settings.is_dense),
         base: app.base_path().to_owned(),
+        session,
         caller: Caller::at_dashboard(row.token, row.token_hash),
         here,
     }))

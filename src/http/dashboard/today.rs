@@ -51,6 +51,8 @@ struct TodayPage {
     sums: Vec<StateRow>,
     firings: Vec<NextFiring>,
     last_backup: LastBackup,
+    /// As of when.
+    now: Timestamp,
 }
 
 impl TodayPage {
@@ -120,6 +122,7 @@ pub(super) async fn show(
         runs,
         firings: next_firings(&app, now),
         last_backup: ledger.last_backup().await?,
+        now,
         page: PageFrame::of(&viewer),
     }))
 }

@@ -10,14 +10,13 @@ use axum::response::IntoResponse;
 use super::code_meaning::meaning;
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
-use super::page_fields::PageFields;
+use super::page_fields::{PageFields, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
 use crate::domain::time::Timestamp;
 use crate::export::ExportContext;
 use crate::http::App;
-use crate::http::extract::Query;
 use crate::ledger::{ExportedItem, ItemFilter, JobRow, LedgerError, UnresolvedSum, UnresolvedSums};
 use crate::view::reason_of;
 
@@ -77,7 +76,7 @@ struct UnresolvedItem {
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Query(pairs): Query<Vec<(String, String)>>,
+    PageQuery(pairs): PageQuery<Vec<(String, String)>>,
 ) -> Result<impl IntoResponse, PageError> {
     let mut fields = PageFields::of(pairs)?;
     let (gateway, after) = (fields.take("gateway"), fields.number("after")?);

@@ -14,6 +14,7 @@ use super::command_line::shell_word;
 use super::errors::PageError;
 use super::forms::{Form, fresh_key};
 use super::frame::{Page, PageFrame};
+use super::page_fields::{PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
@@ -22,7 +23,6 @@ use crate::http::App;
 use crate::http::api::start_run::StartRunBody;
 use crate::http::api::{plan_preview, uploads};
 use crate::http::error::ApiError;
-use crate::http::extract::{Path, Query};
 use crate::ledger::{ChosenColumns, HeaderOfJob};
 use crate::workflow::source::{
     FileOptions, FileReading, ReadCancellation, SourceError, StagedFile,
@@ -297,8 +297,8 @@ fn without_personal(
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Path(file): Path<String>,
-    Query(query): Query<UploadPageQuery>,
+    PagePath(file): PagePath<String>,
+    PageQuery(query): PageQuery<UploadPageQuery>,
 ) -> Result<impl IntoResponse, PageError> {
     let upload = UploadFor::of(&app, &query.target)?;
     let options = upload.options();
@@ -433,7 +433,7 @@ pub(super) struct ColumnsForm {
 pub(super) async fn choose(
     State(app): State<App>,
     viewer: Viewer,
-    Path(file): Path<String>,
+    PagePath(file): PagePath<String>,
     Form(form): Form<ColumnsForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let upload = UploadFor::of(&app, &form.target)?;

@@ -8,11 +8,11 @@ use serde::Deserialize;
 
 use super::errors::PageError;
 use super::forms::{Form, once};
+use super::page_fields::PagePath;
 use super::session::Viewer;
 use super::upload_check::{DELAYS, UploadFor, body_of};
 use crate::http::App;
 use crate::http::api::{start_run, withdraw_run};
-use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Path};
 
 /// What is begun.
@@ -31,23 +31,18 @@ pub(super) struct BeginForm {
 pub(super) async fn begin(
     State(app): State<App>,
     viewer: Viewer,
-    Path(file): Path<String>,
+    PagePath(file): PagePath<String>,
     Form(form): Form<BeginForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let upload = UploadFor::of(&app, &form.target)?;
-    if upload.workflow.version() != form.version {
-        let changed = ApiError::conflict(
-            "changed",
-            "the workflow was changed since the file was looked at",
-        );
-        return Err(changed.help("go back and load the page again").into());
-    }
     let columns = serde_json::from_str(&form.columns)
         .map_err(|_| PageError::invalid("the columns are not those of the page"))?;
     if !DELAYS.contains(&form.send_after.as_str()) {
         return Err(PageError::invalid("there is no such delay to choose"));
     }
     let body = start_run::StartRunBody {
+        // Compared with the very file that is planned.
+        workflow_version: Some(form.version),
         send_after: Some(form.send_after).filter(|delay| !delay.is_empty()),
         ..body_of(&upload, &file, &columns)
     };
@@ -76,7 +71,7 @@ pub(super) struct WithdrawForm {
 pub(super) async fn withdraw(
     State(app): State<App>,
     viewer: Viewer,
-    Path(run): Path<i64>,
+    PagePath(run): PagePath<i64>,
     Form(form): Form<WithdrawForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let content = format!("withdraw {run} {}", form.reason);

@@ -246,7 +246,7 @@ fn what_nobody_knows_is_at_risk_until_somebody_decides_with_evidence() {
         "less than 10 minutes",
         "payrun asks about these",
         "rect class=\"unknown\"",
-        "/items/1#resolve",
+        "/items/1?do=resolve#resolve",
         "HKD",
     ] {
         assert!(risk.contains(said), "{said}: {risk}");

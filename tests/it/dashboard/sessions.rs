@@ -149,3 +149,99 @@ fn a_person_chooses_language_and_clock_for_every_page() {
     let wrong = ann.post("/settings", &[("language", "tlh"), ("timezone", "")]);
     assert_eq!(wrong.status, 400);
 }
+
+#[test]
+fn what_a_page_fetches_by_itself_takes_the_whole_page_to_the_sign_in() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let asked = service.send(
+        service
+            .request(Method::GET, "/")
+            .header("hx-request", "true"),
+    );
+    assert_eq!(
+        (asked.status, &asked.headers["hx-refresh"]),
+        (401, &"true".parse().unwrap())
+    );
+}
+
+#[test]
+fn a_page_that_watches_a_run_ends_with_its_session() {
+    let app = App::with_contracts(&contracts("C", 1));
+    app.payrun(&["run", WORKFLOW, "--send-after", "1h", "--wait", "0s"]);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "viewer");
+    let watch = service
+        .request(Method::GET, "/runs/1/live")
+        .header("cookie", ann.cookie())
+        .timeout(std::time::Duration::from_secs(60));
+    let began = std::time::Instant::now();
+    let ended = app.wait_for(async {
+        let mut stream = watch.send().await.unwrap();
+        assert!(stream.chunk().await.unwrap().is_some());
+        let leave = service
+            .request(Method::POST, "/sign-out")
+            .header("sec-fetch-site", "same-origin")
+            .header("cookie", ann.cookie());
+        assert_eq!(leave.send().await.unwrap().status(), 303);
+        while stream.chunk().await.unwrap().is_some() {}
+        began.elapsed()
+    });
+    assert!(ended < std::time::Duration::from_secs(8), "{ended:?}");
+}
+
+#[test]
+fn behind_a_base_path_every_link_of_a_page_leads_somewhere() {
+    let app = App::with_contracts(&contracts("C", 2));
+    app.payrun(&["run", WORKFLOW]).exits(0);
+    let listen = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    app.write(
+        "payrun.yaml",
+        format!("{listen}server:\n  base_path: /pay\n"),
+    );
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let ann = Visitor::at(&service, "/pay", &token);
+    let mut seen = std::collections::BTreeSet::new();
+    let mut todo = vec!["/pay/".to_owned(), "/pay".to_owned()];
+    while let Some(path) = todo.pop() {
+        if !seen.insert(path.clone()) || seen.len() > 60 {
+            continue;
+        }
+        let shown = ann.get(&path);
+        assert!(
+            matches!(shown.status, 200 | 303),
+            "{path}: {} {}",
+            shown.status,
+            shown.html
+        );
+        for link in shown.html.split("href=\"").skip(1) {
+            let link = link
+                .split('"')
+                .next()
+                .unwrap()
+                .replace("&amp;", "&")
+                .replace("&#38;", "&");
+            if link.starts_with('#') || link.contains("/assets/") {
+                continue;
+            }
+            assert!(link.starts_with("/pay"), "{path} leads to {link}");
+            todo.push(link.split('#').next().unwrap().to_owned());
+        }
+    }
+    assert!(
+        seen.iter().any(|path| path.contains("format=csv")),
+        "{seen:?}"
+    );
+    assert_eq!(ann.get("/runs").status, 404);
+    assert_eq!(ann.get("/payroll").status, 404);
+    assert_eq!(
+        service
+            .send(service.request(Method::GET, "/healthz"))
+            .status,
+        200
+    );
+    let strange = ann.get("/pay/items/abc");
+    assert_eq!(strange.status, 400);
+    assert!(strange.html.contains("<!doctype html>"), "{}", strange.html);
+}

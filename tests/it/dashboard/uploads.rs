@@ -297,3 +297,105 @@ fn a_run_that_waits_is_withdrawn_with_its_batch_and_only_by_operators() {
     let again = post(&ann, "/api/v1/runs/1/withdraw", why);
     assert_eq!(again.body["cancelled"], 0);
 }
+
+#[test]
+fn what_is_begun_is_what_was_shown_however_short_ago_the_workflow_was_saved() {
+    let app = App::of(Setup {
+        contracts: contracts("C", 1),
+        job: "    approval: {}\n",
+        ..Setup::default()
+    });
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    let file = b"contract_id,plan,amount,currency,active\nK-1,basic,38.00,HKD,yes\n";
+    let sent = send(&ann, "", ("november.csv", file));
+    let page = ann.page(&sent.location);
+    let begin = format!("{}/begin", path(&sent.location));
+    app.edit(WORKFLOW, "    approval: {}\n", "");
+    let refused = ann.submit(&page, &begin, &[("send_after", "")]);
+    assert_eq!(refused.status, 409, "{}", refused.html);
+    assert!(
+        refused.html.contains("the workflow was changed"),
+        "{}",
+        refused.html
+    );
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(app.json(&["runs", "--json"]), serde_json::json!([]));
+}
+
+#[test]
+fn the_time_to_withdraw_begins_when_the_run_has_been_planned() {
+    use sqlx::Connection as _;
+    let app = App::of(Setup {
+        contracts: contracts("C", 2),
+        server: false,
+        ..Setup::default()
+    });
+    app.payrun(&["runs"]).exits(0);
+    let slow = Duration::from_secs(3);
+    // Somebody else writes, so that planning takes long.
+    let run = app.wait_for(async {
+        let url = format!("sqlite://{}", app.database().display());
+        let mut writer = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql("begin immediate").execute(&mut writer).await.unwrap();
+        let run = app.start(&["run", WORKFLOW, "--send-after", "20s", "--wait", "0s"]);
+        tokio::time::sleep(slow).await;
+        sqlx::raw_sql("rollback").execute(&mut writer).await.unwrap();
+        run
+    });
+    run.wait(crate::support::PATIENCE);
+    let run = app.json(&["show", "1", "--json"]);
+    let instant = |name: &str| {
+        let text = run[name].as_str().unwrap();
+        chrono::DateTime::parse_from_rfc3339(text).unwrap()
+    };
+    let waits = (instant("send_at") - instant("planned_at")).to_std().unwrap();
+    // It had begun a moment after the other writer.
+    assert!(waits > Duration::from_secs(20) + slow / 2, "{waits:?} {run}");
+    app.payrun(&["withdraw", "1", "--author", "ann", "--reason", "x"]).exits(0);
+    assert_eq!(app.by_state(), serde_json::json!({ "cancelled": 2 }));
+}
+
+#[test]
+fn a_form_that_a_browser_broke_off_is_carried_out_before_it_is_said_to_be_done() {
+    use std::io::Write as _;
+    let app = App::with_contracts(&contracts("C", 3));
+    app.payrun(&["run", WORKFLOW, "--send-after", "1h", "--wait", "0s"]);
+    let service = Service::of(&app);
+    for round in 0..12_u64 {
+        app.payrun(&[
+            "run",
+            WORKFLOW,
+            "--date",
+            &crate::support::service::days_ago(32),
+            "--wait",
+            "0s",
+        ]);
+        let ann = Visitor::of(&service, &format!("ann-{round}"), "operator");
+        let page = ann.page("/items/1");
+        let cancel = "/items/1/cancel";
+        let retry = "/items/1/retry";
+        let to = if page.contains(cancel) { cancel } else { retry };
+        let body = ann.form(&page, to, &[("reason", "once")]);
+        let request = format!(
+            "POST {to} HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\nsec-fetch-site: same-origin\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+            service.host(),
+            ann.cookie(),
+            body.len()
+        );
+        let mut socket = std::net::TcpStream::connect(service.host()).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(300 * round));
+        drop(socket);
+        let before = page.contains(cancel);
+        let again = ann.submit(&page, to, &[("reason", "once")]);
+        assert_eq!(again.status, 303, "{}", again.html);
+        let state = app.json(&["show", "--item", "1", "--json"])["state"].clone();
+        assert_eq!(
+            state,
+            if before { "cancelled" } else { "planned" },
+            "round {round}"
+        );
+    }
+}

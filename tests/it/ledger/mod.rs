@@ -16,6 +16,7 @@ mod plan_steps;
 mod planning;
 mod rates;
 mod retention;
+mod run_withdrawal;
 mod whole_or_parts;
 
 use std::sync::Arc;

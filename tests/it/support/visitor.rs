@@ -29,7 +29,13 @@ impl<'a> Visitor<'a> {
 
     /// Signs in by a token.
     pub fn with_token(service: &'a Service<'a>, token: &str) -> Self {
-        let signed_in = send(service, None, "/sign-in", &[("token", token)]);
+        Self::at(service, "", token)
+    }
+
+    /// Signs in where all paths are below one.
+    pub fn at(service: &'a Service<'a>, base: &str, token: &str) -> Self {
+        let sign_in = format!("{base}/sign-in");
+        let signed_in = send(service, None, &sign_in, &[("token", token)]);
         assert_eq!(signed_in.status, 303, "{:?}", signed_in.body);
         let cookie = signed_in.headers[SET_COOKIE].to_str().unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
@@ -81,6 +87,22 @@ impl<'a> Visitor<'a> {
         visited(self.service.send(request))
     }
 
+    /// What keeps the session.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// The body that a browser would send of a form.
+    pub fn form(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> String {
+        let hidden = hidden_fields(page, path);
+        let mut all: Vec<(&str, &str)> = hidden
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        all.extend(fields);
+        encoded(&all)
+    }
+
     /// Sends the form of a page that goes to a path: its hidden fields, and these.
     pub fn submit(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> VisitedPage {
         let hidden = hidden_fields(page, path);
@@ -93,8 +115,8 @@ impl<'a> Visitor<'a> {
     }
 }
 
-fn send(service: &Service<'_>, cookie: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Reply {
-    let body: Vec<String> = fields
+fn encoded(fields: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = fields
         .iter()
         .map(|(name, value)| {
             let value =
@@ -102,11 +124,15 @@ fn send(service: &Service<'_>, cookie: Option<&str>, path: &str, fields: &[(&str
             format!("{name}={value}")
         })
         .collect();
+    pairs.join("&")
+}
+
+fn send(service: &Service<'_>, cookie: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Reply {
     let mut request = service
         .request(Method::POST, path)
         .header("content-type", "application/x-www-form-urlencoded")
         .header("sec-fetch-site", "same-origin")
-        .body(body.join("&"));
+        .body(encoded(fields));
     if let Some(cookie) = cookie {
         request = request.header(COOKIE, cookie);
     }

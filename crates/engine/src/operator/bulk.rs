@@ -5,13 +5,15 @@
 //! alone and told of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::Engine;
-use payrun_domain::actor::Authorization;
+use payrun_domain::actor::{Actor, Authorization, Reason};
 use payrun_domain::item::State;
+use payrun_domain::time::Timestamp;
 use payrun_ledger::{
     ActionResult, BulkStart, BulkVerb, CountedItems, DecisionOutcome, ItemFilter, ItemRow,
     LedgerError, NewBulkAction,
@@ -23,6 +25,13 @@ const MOST: usize = 200_000;
 /// How many items are read, and changed in one commit, at a time.
 const PAGE: u32 = 500;
 const CHUNK: usize = 200;
+
+/// How often the open items of a run that is withdrawn are looked for at once: those that have moved
+/// since the last look. What is left then is carried out later.
+const ROUNDS: usize = 100;
+
+/// How long a withdrawal is left to the process that has begun it.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// Items that were chosen for a bulk action, and how they stood.
 #[derive(Debug, Clone)]
@@ -65,23 +74,61 @@ pub enum BulkError {
 }
 
 impl Engine {
-    /// Withdraws all that is open of a run: what was not sent never is, and what may be under way is
-    /// queried. What waits for approval is rejected with its batch.
+    /// Withdraws all that is open of a run: what was not sent never is, what may be under way is
+    /// queried, and its later jobs get no items. What waits for approval is rejected with its batch.
+    /// From its first commit on nothing of the run is claimed to be sent, whatever its items do.
     ///
     /// # Errors
-    /// If too many items are meant, and whatever the ledger says.
+    /// Whatever the ledger says. What was committed before stays done; a worker carries the rest out.
     pub async fn withdraw_run(
         &self,
         run_id: i64,
         by: &Authorization,
     ) -> Result<BulkCounts, BulkError> {
-        let mut rejected = 0;
+        let now = self.clock.now();
+        if !self.ledger.begin_withdrawal(run_id, by, now).await? {
+            return Ok(BulkCounts::default());
+        }
+        payrun_system::failpoint::hit("withdrawal_step");
+        self.carry_out_withdrawal(run_id, by).await
+    }
+
+    /// Carries out withdrawals whose process has died, or has been at it for a minute.
+    pub(crate) async fn finish_withdrawals(&self, now: Timestamp) -> Result<(), LedgerError> {
+        let left = self
+            .ledger
+            .withdrawals_under_way(now.minus(LEFT_BEHIND))
+            .await?;
+        for run_id in left {
+            let Ok(reason) = Reason::parse("the run was withdrawn as a whole") else {
+                return Ok(());
+            };
+            let by = Authorization {
+                actor: Actor::payrun(),
+                reason,
+            };
+            match self.carry_out_withdrawal(run_id, &by).await {
+                Err(BulkError::Ledger(error)) => return Err(error),
+                Ok(_) | Err(BulkError::TooMany | BulkError::NoStates) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Until no item is open that is not withdrawn: one that has moved since it was chosen is chosen
+    /// again.
+    async fn carry_out_withdrawal(
+        &self,
+        run_id: i64,
+        by: &Authorization,
+    ) -> Result<BulkCounts, BulkError> {
+        let mut done = BulkCounts::default();
         for approval in self.open_approvals(run_id, None).await? {
             let now = self.clock.now();
             if let DecisionOutcome::Withdrawn(items) =
                 self.ledger.reject(approval.id, by, now).await?
             {
-                rejected += items;
+                *done.moved.entry(State::Cancelled).or_default() += items;
             }
         }
         let filter = ItemFilter {
@@ -92,11 +139,16 @@ impl Engine {
                 .collect(),
             ..ItemFilter::default()
         };
-        let chosen = self.choose(&filter, BulkVerb::Cancel).await?;
         let words = format!("run {run_id}, withdrawn as a whole");
-        let mut done = self.act_on_chosen(&chosen, &words, by).await?;
-        if rejected > 0 {
-            *done.moved.entry(State::Cancelled).or_default() += rejected;
+        for _ in 0..ROUNDS {
+            let (chosen, is_all) = self.choose_first(&filter, BulkVerb::Cancel).await?;
+            if chosen.counted.items == 0 && is_all {
+                self.ledger.end_withdrawal(run_id, self.clock.now()).await?;
+                done.refused.clear();
+                break;
+            }
+            payrun_system::failpoint::hit("withdrawal_step");
+            done.add(self.act_on_chosen(&chosen, &words, by).await?);
         }
         Ok(done)
     }
@@ -111,9 +163,23 @@ impl Engine {
         filter: &ItemFilter,
         verb: BulkVerb,
     ) -> Result<BulkSelection, BulkError> {
+        match self.choose_first(filter, verb).await? {
+            (chosen, true) => Ok(chosen),
+            (_, false) => Err(BulkError::TooMany),
+        }
+    }
+
+    /// As [`Engine::choose`], and of more items than one action may have only the first; says whether
+    /// these are all.
+    async fn choose_first(
+        &self,
+        filter: &ItemFilter,
+        verb: BulkVerb,
+    ) -> Result<(BulkSelection, bool), BulkError> {
         if filter.states.is_empty() {
             return Err(BulkError::NoStates);
         }
+        let mut is_all = true;
         let (mut each, mut counted) = (Vec::new(), CountedItems::default());
         // What was counted to be tried again is not what was counted to be withdrawn.
         let mut set = Sha256::new_with_prefix(verb.as_str());
@@ -131,16 +197,18 @@ impl Engine {
                 count(&mut counted, item);
             }
             if each.len() > MOST {
-                return Err(BulkError::TooMany);
+                is_all = false;
+                break;
             }
         }
         counted.set = hex::encode(&set.finalize()[..8]);
-        Ok(BulkSelection {
+        let chosen = BulkSelection {
             verb,
             filter: filter.clone(),
             counted,
             each,
-        })
+        };
+        Ok((chosen, is_all))
     }
 
     /// Items of which nothing more is sent, whoever asks for it.
@@ -251,6 +319,18 @@ impl Engine {
 }
 
 impl BulkCounts {
+    /// With what was done in another round; what was refused is what this one refused.
+    fn add(&mut self, round: Self) {
+        for (state, items) in round.moved {
+            *self.moved.entry(state).or_default() += items;
+        }
+        for (state, items) in round.withdrawn {
+            *self.withdrawn.entry(state).or_default() += items;
+        }
+        self.bulk_action = round.bulk_action.or(self.bulk_action);
+        self.refused = round.refused;
+    }
+
     fn count(&mut self, id: i64, result: ActionResult) {
         if !result.count_done(&mut self.moved, &mut self.withdrawn) {
             self.refused.push((id, result));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::Engine;
 use crate::planning::{PlanError, RunRequest};
 use payrun_domain::time::Timestamp;
-use payrun_ledger::{DependentJob, LedgerError};
+use payrun_ledger::{DependentJob, LedgerError, PlanWriter};
 use payrun_project::workflow::load;
 
 impl Engine {
@@ -42,6 +42,15 @@ impl Engine {
         let Some(mut planning) = self.ledger.plan_dependents(job, now).await? else {
             return Ok(false);
         };
+        if let Some(by) = planning.withdrawn_by() {
+            let withdrawn = PlanError::Withdrawn {
+                job: job.name.clone(),
+                by: by.to_owned(),
+            };
+            tracing::info!(run.id = job.run_id, job.name = job.name, "{withdrawn}");
+            end_without_items(planning, job, &withdrawn).await?;
+            return Ok(true);
+        }
         let place = request.as_ref().ok().and_then(|request| {
             request
                 .workflow
@@ -92,14 +101,10 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         tracing::error!(run.id = job.run_id, job.name = job.name, error = %error, "a job could not be planned");
-        let Some(mut planning) = self.ledger.plan_dependents(job, now).await? else {
-            return Ok(());
-        };
-        let before = planning.newest_item().await?;
-        planning
-            .job_planned(job.id, before, Some((error.code(), &error.to_string())))
-            .await?;
-        planning.commit().await.map(|_| ())
+        match self.ledger.plan_dependents(job, now).await? {
+            Some(planning) => end_without_items(planning, job, error).await,
+            None => Ok(()),
+        }
     }
 
     /// What the run was begun with.
@@ -114,6 +119,18 @@ impl Engine {
             })?;
         Ok(RunRequest::dependent(job, Arc::new(workflow))?)
     }
+}
+
+async fn end_without_items(
+    mut planning: PlanWriter,
+    job: &DependentJob,
+    error: &PlanError,
+) -> Result<(), LedgerError> {
+    let before = planning.newest_item().await?;
+    planning
+        .job_planned(job.id, before, Some((error.code(), &error.to_string())))
+        .await?;
+    planning.commit().await.map(|_| ())
 }
 
 fn late(job: &DependentJob, reason: &str) -> PlanError {

@@ -179,6 +179,14 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
+    /// A job of a run that was withdrawn before it was planned.
+    #[error("job {job} is not planned: its run was withdrawn by {by}")]
+    Withdrawn {
+        /// Which job.
+        job: String,
+        /// By whom, and why.
+        by: String,
+    },
     /// What was filed before cannot be compared with the rows.
     #[error("job {job}: what was filed before cannot be read; nothing was planned")]
     Sealed {
@@ -226,6 +234,7 @@ impl PlanError {
                 FailureCode::InvalidWorkflow
             }
             Self::Future { .. } => FailureCode::FutureDate,
+            Self::Withdrawn { .. } => FailureCode::Withdrawn,
             Self::NoSuchJob { .. } => FailureCode::NoSuchJob,
             Self::Sealed { .. } | Self::References(_) => FailureCode::UnreadableHistory,
             Self::Ledger(_) | Self::Stopped { .. } | Self::Broken { .. } => {
@@ -305,6 +314,10 @@ impl Engine {
         let days = request.days(self.clock.now());
         let meant = days.on <= days.today || request.allow_future;
         if request.commit && meant {
+            // However long the planning took, the time to withdraw begins where it ends.
+            if let Some(delay) = request.send_after {
+                planning.send_at(self.clock.now().plus(delay));
+            }
             planning.commit().await?;
         } else {
             planning.abandon().await?;

@@ -213,6 +213,7 @@ impl Engine {
                 | PlanError::NoFile { .. }
                 | PlanError::NoSuchJob { .. }
                 | PlanError::Late { .. }
+                | PlanError::Withdrawn { .. }
                 | PlanError::Sealed { .. }
                 | PlanError::References(_)
                 | PlanError::Limit { .. }

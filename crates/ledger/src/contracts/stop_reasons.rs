@@ -1,6 +1,6 @@
 //! Items of which nothing is sent, whatever planned them or asks for them again: those of contracts
-//! that a person or the gateway has stopped, of periods behind a contract's last day, and of
-//! batches whose approval was revoked.
+//! that a person or the gateway has stopped, of periods behind a contract's last day, of batches
+//! whose approval was revoked, and of runs that are being withdrawn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -51,6 +51,13 @@ pub enum StopReason {
         /// Since when.
         at: Timestamp,
     },
+    /// Its run is being withdrawn.
+    RunWithdrawn {
+        /// The run.
+        run: i64,
+        /// Who withdraws it, and why.
+        by: String,
+    },
     /// It was withdrawn from an approved batch, and who wants it again is who started that batch.
     OwnBatch {
         /// Who started it.
@@ -80,6 +87,11 @@ impl fmt::Display for StopReason {
                 f,
                 "the batch of run {run} job {job} was rejected after its approval, at {at}; nothing more of it is sent: what \
                  is to be paid after all needs a batch of its own, with keys of its own, that is approved"
+            ),
+            Self::RunWithdrawn { run, by } => write!(
+                f,
+                "its run {run} is withdrawn by {by}; nothing more of it is sent, and nothing is tried again before that has \
+                 ended: `payrun withdraw {run} --reason WHY` carries it to its end"
             ),
             Self::OwnBatch { author } => write!(
                 f,
@@ -112,7 +124,38 @@ pub(crate) async fn stopped_items(
 ) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
     let mut stopped = not_charged(connection, items).await?;
     stopped.extend(revoked(connection, items).await?);
+    stopped.extend(of_withdrawn_runs(connection, items).await?);
     Ok(stopped)
+}
+
+/// Items of runs that are being withdrawn.
+// `cross join`: those runs first, of which there is hardly ever one; then their jobs, then the list.
+pub(crate) const OF_WITHDRAWN_RUNS: &str = "\
+    select i.id, r.id as run_id, r.withdrawn_by from runs as r cross join jobs as j cross join json_each($1) as k cross join items as i \
+    where r.withdrawn_at is not null and r.withdrawal_ended_at is null and j.run_id = r.id and i.id = cast(k.atom as bigint) \
+      and i.job_id = j.id";
+
+async fn of_withdrawn_runs(
+    connection: &mut AnyConnection,
+    items: &[i64],
+) -> Result<BTreeMap<i64, StopReason>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for runs that are withdrawn", source);
+    let rows = sqlx::query(OF_WITHDRAWN_RUNS)
+        .bind(list(items))
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    let read = |row: &AnyRow| {
+        let stopped = StopReason::RunWithdrawn {
+            run: row.try_get("run_id")?,
+            by: row.try_get("withdrawn_by")?,
+        };
+        Ok((row.try_get("id")?, stopped))
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(failed)
 }
 
 /// Items of batches whose approval is in state $2.

@@ -35,6 +35,7 @@ macro_rules! migrations {
             "0012_uploads"
             "0013_payment_names"
             "0014_backups"
+            "0015_withdrawn_runs"
         )
     };
     ($engine:literal: $($file:literal)+) => {

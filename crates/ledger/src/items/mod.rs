@@ -9,6 +9,7 @@ pub(crate) mod due_items;
 pub(crate) mod gateway_numbers;
 pub(crate) mod item_rows;
 pub(crate) mod operator_action;
+pub(crate) mod run_withdrawal;
 pub(crate) mod settle;
 pub(crate) mod state_machine;
 pub(crate) mod statement_line;

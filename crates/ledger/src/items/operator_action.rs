@@ -175,6 +175,7 @@ impl ActionResult {
                 StopReason::Suspended { .. } | StopReason::Ended { .. } | StopReason::Behind { .. },
             ) => "contract_stopped",
             Self::Stopped(StopReason::Revoked { .. }) => "approval_revoked",
+            Self::Stopped(StopReason::RunWithdrawn { .. }) => "run_withdrawn",
             Self::Stopped(StopReason::OwnBatch { .. }) => "own_batch",
             Self::NoSuchItem => "not_found",
         }
@@ -384,7 +385,9 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing may be sent.
     pub async fn is_withdrawn(&self, item_id: i64) -> Result<bool, LedgerError> {
-        let query = "select count(*) from items where id = $1 and withdrawn is not null";
+        let query = "select count(*) from items as i where i.id = $1 and (i.withdrawn is not null or exists \
+                     (select 1 from jobs as j join runs as r on r.id = j.run_id where j.id = i.job_id \
+                        and r.withdrawn_at is not null and r.withdrawal_ended_at is null))";
         let found = sqlx::query_scalar::<_, i64>(query)
             .bind(item_id)
             .fetch_one(&self.read)

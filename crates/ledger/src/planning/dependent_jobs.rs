@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 use crate::Ledger;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
+use crate::items::run_withdrawal::withdrawn_by;
 use crate::planning::plan::PlanWriter;
 use payrun_domain::time::Timestamp;
 
@@ -63,7 +64,7 @@ impl Ledger {
     }
 
     /// Begins to plan a job of a run that was planned before; none if somebody else has done it
-    /// meanwhile.
+    /// meanwhile. One of a run that was withdrawn says so, and gets no items.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -87,6 +88,9 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(None);
         }
-        Ok(Some(PlanWriter::new(self, Some(tx), job.run_id, now)))
+        let withdrawn_by = withdrawn_by(tx.connection(), job.run_id).await?;
+        let mut planning = PlanWriter::new(self, Some(tx), job.run_id, now);
+        planning.withdrawn_by = withdrawn_by;
+        Ok(Some(planning))
     }
 }

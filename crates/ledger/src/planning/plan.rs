@@ -16,6 +16,7 @@ use crate::contracts::withdraw_what_has_ended;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::{TotalsDelta, list};
+use crate::items::run_withdrawal::withdrawn_by;
 use crate::planning::payment_names::DoubtfulNames;
 use crate::planning::plan_steps::PlanSteps;
 use crate::planning::run_rows::{
@@ -40,6 +41,8 @@ pub struct PlanWriter {
     pub(super) total_changes: TotalsDelta,
     /// Whether a report is made when the run ends.
     has_report: bool,
+    /// Who withdrew the run, and why, where one of its later jobs is planned.
+    pub(super) withdrawn_by: Option<String>,
     /// Before when nothing of the run is sent.
     pub(super) send_at: Option<Timestamp>,
     /// The newest item of before, once a period of a contract has been noted.
@@ -85,6 +88,7 @@ impl PlanWriter {
             now,
             total_changes: TotalsDelta::default(),
             has_report: false,
+            withdrawn_by: None,
             send_at: None,
             before_periods: None,
             contradicted: HashMap::new(),
@@ -159,7 +163,8 @@ impl PlanWriter {
         self.has_report = true;
     }
 
-    /// Nothing of the run is sent before an instant: until then it can be withdrawn as a whole.
+    /// Nothing of the run is sent before an instant: until then it can be withdrawn as a whole. The
+    /// last that is said before the commit counts; items are not due before what was said first.
     pub const fn send_at(&mut self, at: Timestamp) {
         self.send_at = Some(at);
     }
@@ -189,6 +194,17 @@ impl PlanWriter {
         let totals = list(&std::mem::take(&mut self.total_changes).lines());
         self.step().await?;
         self.write_tx().await?.acquire_write_lock().await?;
+        let run_id = self.run_id;
+        // Withdrawn since this plan began: who plans the job next sees that.
+        if self.withdrawn_by.is_none()
+            && withdrawn_by(self.connection().await?, run_id)
+                .await?
+                .is_some()
+        {
+            return Err(LedgerError::Busy {
+                operation: "planning a job of a run that was just withdrawn",
+            });
+        }
         if let Some(before) = self.before_periods {
             self.look_at_holders(before).await?;
         }
@@ -200,7 +216,7 @@ impl PlanWriter {
             .execute(self.connection().await?)
             .await
             .map_err(failed)?;
-        let (run_id, now) = (self.run_id, self.now);
+        let now = self.now;
         withdraw_what_has_ended(self.write_tx().await?, run_id, now, now).await?;
         if let Some(send_at) = self.send_at {
             keep_send_at(self.write_tx().await?, run_id, send_at).await?;
@@ -225,6 +241,11 @@ impl PlanWriter {
     /// The connection, within the plan's transaction.
     pub(crate) async fn connection(&mut self) -> Result<&mut AnyConnection, LedgerError> {
         Ok(self.write_tx().await?.connection())
+    }
+
+    /// Who has withdrawn the run meanwhile, and why: a job of it gets no items.
+    pub fn withdrawn_by(&self) -> Option<&str> {
+        self.withdrawn_by.as_deref()
     }
 
     /// When this is planned.

@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::error::LedgerError;
+use crate::items::run_withdrawal::RunWithdrawal;
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
@@ -27,6 +28,8 @@ pub struct RunRow {
     pub pruned_at: Option<Timestamp>,
     /// Before when nothing of it is sent; none: it is sent at once.
     pub send_at: Option<Timestamp>,
+    /// That it was withdrawn as a whole.
+    pub withdrawal: Option<RunWithdrawal>,
 }
 
 /// A job of a run.
@@ -70,7 +73,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where id < $1 order by id desc limit $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs where id < $1 order by id desc limit $2";
         let query = sqlx::query(query)
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit));
@@ -109,7 +112,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs \
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs \
                      where finished_at is null order by id limit 100000";
         self.rows("listing open runs", sqlx::query(query))
             .await?
@@ -123,7 +126,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where id = $1";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs where id = $1";
         self.rows("reading a run", sqlx::query(query).bind(id))
             .await?
             .first()
@@ -140,7 +143,7 @@ impl Ledger {
         workflow: &str,
         occurrence: &str,
     ) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where workflow = $1 and occurrence = $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs where workflow = $1 and occurrence = $2";
         let query = sqlx::query(query)
             .bind(workflow.to_owned())
             .bind(occurrence.to_owned());
@@ -271,6 +274,7 @@ pub(crate) fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
             .try_get::<Option<i64>, _>("send_at")
             .map_err(failed)?
             .map(Timestamp::from_millis),
+        withdrawal: RunWithdrawal::read(row)?,
     })
 }
 

@@ -5,7 +5,7 @@ with recursive names (workflow) as (
   union all
   select (select min(r.workflow) from runs as r where r.workflow > n.workflow) from names as n where n.workflow is not null
 )
-select r.id, r.workflow, r.occurrence, r.started_at, r.finished_at, r.author, r.pruned_at, r.send_at
+select r.id, r.workflow, r.occurrence, r.started_at, r.finished_at, r.author, r.pruned_at, r.send_at, r.withdrawn_by, r.withdrawn_at, r.withdrawal_ended_at
 -- `cross join`: the workflows first, then the runs of each by the index.
 from names as n cross join runs as r
 where r.workflow = n.workflow and r.started_at >= $1 and r.started_at < $2 and r.id > $3

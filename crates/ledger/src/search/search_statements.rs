@@ -139,11 +139,7 @@ pub(super) fn lines() -> String {
 /// Items with these derived numbers, numbers of the user's, or receipts (the gateway's numbers).
 pub(super) const OF_LINES: &str = include_str!("items_of_lines.sql");
 
-pub(super) const RUNS: &str = "\
-    select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at from runs where workflow = $1 \
-      and started_at >= $2 and started_at < $3 \
-      and ($4 is null or exists (select 1 from jobs as j where j.run_id = runs.id and j.lane = $4)) \
-    order by started_at desc limit $5";
+pub(super) const RUNS: &str = include_str!("runs_of_workflow.sql");
 
 /// Which of these items are meant, the newest first by when they were sent, or else planned; and how
 /// many in all. On a day is what was sent or asked then, and what was planned then and never sent.

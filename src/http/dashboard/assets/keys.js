@@ -43,6 +43,10 @@
     }
   };
   if (clocks.length > 0) { tick(); setInterval(tick, 1000); }
+  // What renews itself and could not says so, until it can.
+  const renewed = (well) => { const told = document.getElementById("not-renewed"); if (told) told.hidden = well; };
+  for (const failed of ["htmx:response:error", "htmx:error"]) document.addEventListener(failed, () => renewed(false));
+  document.addEventListener("htmx:after:swap", () => renewed(true));
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     if (event.target.method !== "post") return;

@@ -53,5 +53,6 @@ refusal-other-payment = another item names the payment by another number
 refusal-given-back = a later item gives the same back
 refusal-contract-stopped = its contract is suspended or has ended
 refusal-approval-revoked = the approval of its batch was revoked
+refusal-run-withdrawn = its run is being withdrawn
 refusal-own-batch = only somebody who might have approved it may have it sent again
 refusal-not-found = there is no such item

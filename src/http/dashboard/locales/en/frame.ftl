@@ -35,6 +35,7 @@ error-too-much = That takes too long
 error-unavailable = Not at present
 error-cannot = That cannot be done
 error-back = To the first page
+error-again = Begin again
 
 sign-in-title = Sign in
 sign-in-token = Token
@@ -92,3 +93,4 @@ failed-by-code = Failed, by code
 rows-to-mend = rows to mend
 as-xlsx = As XLSX
 as-csv = As CSV
+not-renewed = This page could not be renewed: what it shows may be old. It is tried again.

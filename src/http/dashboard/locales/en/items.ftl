@@ -248,3 +248,7 @@ kind-statement = Statement
 kind-reconcile = Reconciliation
 kind-settlement = Settlement
 kind-exchange-rate = Exchange rate
+
+# Of a run.
+run-withdrawn = Withdrawn
+run-withdrawal-goes-on = Nothing more of it is sent. Its open items are being withdrawn one by one.

@@ -9,6 +9,7 @@ today-waiting = Waiting for approval
 today-incidents = Open alerts
 today-items = Items planned today
 today-open = { $shown } open
+today-as-of = as of
 today-backup = Last backup
 today-no-backup = None yet
 today-late = Late, missed or failed to begin

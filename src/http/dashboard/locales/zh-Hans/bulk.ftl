@@ -44,5 +44,6 @@ refusal-other-payment = 另一条目以其他编号指同一付款
 refusal-given-back = 后来的条目已退同一笔款
 refusal-contract-stopped = 协议已暂停或终止
 refusal-approval-revoked = 批次审批已撤销
+refusal-run-withdrawn = 其批次运行正在撤回
 refusal-own-batch = 只有可审批该批次的人才能重新发送
 refusal-not-found = 没有这个条目

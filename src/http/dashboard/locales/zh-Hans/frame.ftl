@@ -35,6 +35,7 @@ error-too-much = 查询耗时过长
 error-unavailable = 暂时不可用
 error-cannot = 无法执行
 error-back = 返回首页
+error-again = 重新开始
 
 sign-in-title = 登录
 sign-in-token = 令牌
@@ -89,3 +90,4 @@ failed-by-code = 失败原因（按代码）
 rows-to-mend = 待修正的行
 as-xlsx = 导出 XLSX
 as-csv = 导出 CSV
+not-renewed = 本页未能更新，所示内容可能已过时；将继续重试。

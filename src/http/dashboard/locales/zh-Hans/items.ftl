@@ -241,3 +241,7 @@ kind-statement = 对账单下载
 kind-reconcile = 对账
 kind-settlement = 结算
 kind-exchange-rate = 汇率
+
+# Of a run.
+run-withdrawn = 已撤回
+run-withdrawal-goes-on = 不会再发送。未结条目正在逐一撤回。

@@ -9,6 +9,7 @@ today-waiting = 等待审批
 today-incidents = 未解除的告警
 today-items = 今日计划的条目
 today-open = { $shown } 条未结
+today-as-of = 截至
 today-backup = 最近备份
 today-no-backup = 尚无
 today-late = 延误、错过或未能开始

@@ -44,5 +44,6 @@ refusal-other-payment = 另一項目以其他編號指同一付款
 refusal-given-back = 後來的項目已退同一筆款
 refusal-contract-stopped = 合約已暫停或終止
 refusal-approval-revoked = 批次審批已撤銷
+refusal-run-withdrawn = 其批次執行正在撤回
 refusal-own-batch = 只有可審批該批次的人才能重新傳送
 refusal-not-found = 沒有這個項目

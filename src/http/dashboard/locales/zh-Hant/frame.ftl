@@ -35,6 +35,7 @@ error-too-much = 查詢時間過長
 error-unavailable = 暫時無法使用
 error-cannot = 無法執行
 error-back = 返回首頁
+error-again = 重新開始
 
 sign-in-title = 登入
 sign-in-token = 權杖
@@ -89,3 +90,4 @@ failed-by-code = 失敗原因（按代碼）
 rows-to-mend = 待修正的列
 as-xlsx = 匯出 XLSX
 as-csv = 匯出 CSV
+not-renewed = 本頁未能更新，所示內容可能已過時；將繼續重試。

@@ -241,3 +241,7 @@ kind-statement = 對賬單下載
 kind-reconcile = 對賬
 kind-settlement = 結算
 kind-exchange-rate = 匯率
+
+# Of a run.
+run-withdrawn = 已撤回
+run-withdrawal-goes-on = 不會再傳送。未結項目正在逐一撤回。

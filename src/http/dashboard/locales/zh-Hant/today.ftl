@@ -9,6 +9,7 @@ today-waiting = 等待審批
 today-incidents = 未解除的警示
 today-items = 今日計劃的項目
 today-open = { $shown } 筆未結
+today-as-of = 截至
 today-backup = 最近備份
 today-no-backup = 尚無
 today-late = 延誤、錯過或未能開始
