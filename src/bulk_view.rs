@@ -70,6 +70,10 @@ pub struct BulkFilterView {
     pub gateway: Option<String>,
     /// With this text in their reason.
     pub reason_has: Option<String>,
+    /// Whose last answer has this code; `none`: no code.
+    pub code: Option<String>,
+    /// With an amount in this currency; `none`: without an amount.
+    pub currency: Option<&'static str>,
 }
 
 /// An item that was left as it was.
@@ -127,6 +131,8 @@ impl BulkFilterView {
             job: filter.job.clone(),
             gateway: filter.lane.clone(),
             reason_has: filter.reason.clone(),
+            code: filter.code.clone(),
+            currency: filter.currency.map(|currency| currency.as_str()),
         }
     }
 }
@@ -166,6 +172,10 @@ pub fn words_of(filter: &ItemFilter) -> String {
             .reason
             .as_ref()
             .map(|text| format!("reason with \"{text}\"")),
+        named("code", &filter.code),
+        filter
+            .currency
+            .map(|currency| format!("currency {}", currency.as_str())),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -325,7 +325,7 @@ fn file_of(found: &FoundItem) -> Result<Option<String>, LedgerError> {
         .map(serde_json::from_str::<FileReading>);
     let reading = reading.transpose();
     let reading = reading.map_err(|_| LedgerError::corrupt("jobs", found.item.job_id, "file"))?;
-    Ok(reading.map(|reading| reading.name))
+    Ok(reading.map(|reading| reading.shown_name().to_owned()))
 }
 
 impl FoundContractView {

@@ -15,7 +15,7 @@ use crate::app::Project;
 use crate::domain::item::State;
 use crate::export::planned_days::PlannedDays;
 use crate::export::{ColumnsWanted, ExportQuery, TableFormat};
-use crate::ledger::{ItemFilter, ItemRow, Ledger, LedgerError, TimeSpan};
+use crate::ledger::{AmountIn, ItemFilter, ItemRow, Ledger, LedgerError, TimeSpan};
 use crate::view::{ItemView, reason_of};
 
 /// How many rows are read at a time.
@@ -45,6 +45,13 @@ pub(super) struct ItemsArgs {
     /// Only items whose reason has this text in it, such as a gateway's code
     #[arg(long, value_name = "TEXT")]
     with_reason: Option<String>,
+    /// Only items whose last answer has this code; none: no code. Of what did not succeed, the last
+    /// answer that has one
+    #[arg(long)]
+    code: Option<String>,
+    /// Only items with an amount in this currency; none: without an amount
+    #[arg(long, value_parser = parse_amount_in)]
+    currency: Option<AmountIn>,
     /// Only the item with this key
     #[arg(long)]
     key: Option<String>,
@@ -124,6 +131,12 @@ pub(super) fn parse_state(word: &str) -> Result<State, String> {
     })
 }
 
+/// The code of a currency, or none.
+pub(super) fn parse_amount_in(word: &str) -> Result<AmountIn, String> {
+    AmountIn::parse(word)
+        .ok_or_else(|| "it is the code of a currency, such as HKD, or none".to_owned())
+}
+
 pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
@@ -134,6 +147,8 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         lane: args.gateway.clone(),
         states: args.state.clone(),
         reason: args.with_reason.clone(),
+        code: args.code.clone(),
+        currency: args.currency,
         key: args.key.clone(),
         planned: planned_on(&project, &ledger, args).await?,
     };

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
-use super::items::parse_state;
+use super::items::{parse_amount_in, parse_state};
 use super::output::{count, counted, say, say_json};
 use crate::app::Project;
 use crate::bulk_view::words_of;
@@ -24,8 +24,8 @@ use crate::domain::role::Role;
 use crate::engine::planning::money_text;
 use crate::engine::{BulkCounts, BulkError, Engine};
 use crate::ledger::{
-    ActionResult, BulkVerb, CountedItems, ItemFilter, ItemRow, Ledger, LedgerError, OperatorAction,
-    WITHDRAWN_NEEDS_REVIEW,
+    ActionResult, AmountIn, BulkVerb, CountedItems, ItemFilter, ItemRow, Ledger, LedgerError,
+    OperatorAction, WITHDRAWN_NEEDS_REVIEW,
 };
 
 /// How many refusals are shown.
@@ -63,6 +63,13 @@ pub(super) struct ItemSelection {
     /// Only those whose reason has this text in it, such as a gateway's code
     #[arg(long, value_name = "TEXT", requires = "state")]
     with_reason: Option<String>,
+    /// Only those whose last answer has this code; none: no code. Of what did not succeed, the last
+    /// answer that has one
+    #[arg(long, requires = "state")]
+    code: Option<String>,
+    /// Only those with an amount in this currency; none: without an amount
+    #[arg(long, value_parser = parse_amount_in, requires = "state")]
+    currency: Option<AmountIn>,
     /// Carry out what was counted
     #[arg(long, requires = "state")]
     yes: bool,
@@ -131,6 +138,8 @@ async fn bulk(
         key: None,
         lane: which.gateway.clone(),
         reason: which.with_reason.clone(),
+        code: which.code.clone(),
+        currency: which.currency,
     };
     let chosen = engine.choose(&filter, verb).await.map_err(failed)?;
     if !which.yes {

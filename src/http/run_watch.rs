@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::App;
+use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::errors::chain;
-use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total};
+use crate::ledger::{FailureSum, JobRow, Ledger, LedgerError, RunRow, Total};
 use crate::view::RunView;
 use crate::workflow::version_of;
 
@@ -18,16 +19,55 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How often it is looked at whether somebody who follows a run still may, where nothing happens.
 pub(super) const STILL_GOOD: Duration = Duration::from_millis(500);
+/// How often at most the failures of a run are added up that goes on: each is looked at.
+const FAILURES: Duration = Duration::from_secs(3);
 
 /// A run as it was at an instant.
 #[derive(Debug, Clone)]
 pub(super) struct RunSnapshot {
     pub run: RunRow,
     /// Of its workflow.
-    version: Option<String>,
+    pub version: Option<String>,
     pub jobs: Vec<JobRow>,
     pub totals: Vec<Total>,
+    pub failures: FailuresSeen,
     pub at: Timestamp,
+}
+
+/// What failed of a run, when it was last added up.
+#[derive(Debug, Clone)]
+pub(super) struct FailuresSeen {
+    pub sums: Arc<Vec<FailureSum>>,
+    /// How many items had failed then.
+    items: u64,
+    at: Timestamp,
+}
+
+impl FailuresSeen {
+    async fn read(
+        ledger: &Ledger,
+        run: &RunRow,
+        items: u64,
+        at: Timestamp,
+    ) -> Result<Self, LedgerError> {
+        let sums = match items {
+            0 => Vec::new(),
+            _ => ledger.failure_sums(run.id).await?,
+        };
+        Ok(Self {
+            sums: Arc::new(sums),
+            items,
+            at,
+        })
+    }
+
+    /// Whether they would be the same, or were added up a moment ago; at a run's end they are added
+    /// up once more.
+    fn will_do(&self, run: &RunRow, items: u64, at: Timestamp) -> bool {
+        let age = at.since(self.at);
+        let is_same = items == self.items && age < 10 * FAILURES;
+        run.finished_at.is_none() && (is_same || age < FAILURES)
+    }
 }
 
 impl RunSnapshot {
@@ -38,27 +78,36 @@ impl RunSnapshot {
         at: Timestamp,
     ) -> Result<Option<Self>, LedgerError> {
         let source = ledger.workflow_of_run(id).await?;
-        Self::read_with(ledger, id, source.as_deref().map(version_of), at).await
+        Self::read_with(ledger, id, (source.as_deref().map(version_of), None), at).await
     }
 
     /// The same run later.
     async fn again(&self, ledger: &Ledger, at: Timestamp) -> Result<Option<Self>, LedgerError> {
-        Self::read_with(ledger, self.run.id, self.version.clone(), at).await
+        let before = (self.version.clone(), Some(&self.failures));
+        Self::read_with(ledger, self.run.id, before, at).await
     }
 
     async fn read_with(
         ledger: &Ledger,
         id: i64,
-        version: Option<String>,
+        (version, before): (Option<String>, Option<&FailuresSeen>),
         at: Timestamp,
     ) -> Result<Option<Self>, LedgerError> {
         let Some(run) = ledger.run(id).await? else {
             return Ok(None);
         };
+        let totals = ledger.totals(id).await?;
+        let failed = totals.iter().filter(|total| total.state == State::Failed);
+        let failed = failed.map(|total| total.items).sum();
+        let failures = match before {
+            Some(before) if before.will_do(&run, failed, at) => before.clone(),
+            Some(_) | None => FailuresSeen::read(ledger, &run, failed, at).await?,
+        };
         Ok(Some(Self {
             version,
             jobs: ledger.jobs(id).await?,
-            totals: ledger.totals(id).await?,
+            totals,
+            failures,
             run,
             at,
         }))
@@ -152,5 +201,6 @@ async fn look(app: App, id: i64, sender: watch::Sender<Arc<RunSnapshot>>) {
 
 fn is_same(one: &RunSnapshot, other: &RunSnapshot) -> bool {
     let views = (one.view(), other.view());
-    matches!(views, (Ok(one), Ok(other)) if one == other)
+    one.failures.sums == other.failures.sums
+        && matches!(views, (Ok(one), Ok(other)) if one == other)
 }

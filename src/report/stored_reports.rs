@@ -245,7 +245,11 @@ pub async fn prune(engine: &Engine) -> Result<u64, FilesError> {
     Ok(old.len() as u64)
 }
 
-async fn files_of(
+/// The files that there are of a report, each with its format.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn files_of(
     files: &Files,
     scope: &ReportScope,
 ) -> Result<Vec<(&'static str, StoredFile)>, FilesError> {

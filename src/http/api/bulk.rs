@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
+use super::items::amount_in;
 use super::start_run::PATIENCE;
 use crate::bulk_view::{by_word, words_of};
 use crate::domain::actor::Authorization;
@@ -42,6 +43,11 @@ pub(super) struct BulkBody {
     gateway: Option<String>,
     /// With this text in their reason, such as a gateway's code.
     reason_has: Option<String>,
+    /// Whose last answer has this code; `none`: no code. Where an item did not succeed, the last
+    /// answer that has one.
+    code: Option<String>,
+    /// With an amount in this currency; `none`: without an amount.
+    currency: Option<String>,
     /// What counting said stands for the items; none: only count.
     set: Option<String>,
     /// Kept in the audit log; with `set` it must be given.
@@ -222,6 +228,8 @@ fn filter(wanted: &BulkBody) -> Result<ItemFilter, ApiError> {
         states: states?,
         lane: wanted.gateway.clone(),
         reason: wanted.reason_has.clone(),
+        code: wanted.code.clone(),
+        currency: amount_in(wanted.currency.as_deref())?,
         ..ItemFilter::default()
     })
 }

@@ -19,7 +19,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 use utoipa::IntoParams;
 
 use super::differences::DifferencesQuery;
-use super::items::states;
+use super::items::{amount_in, states};
 use crate::errors::chain;
 use crate::export::planned_days::PlannedDays;
 use crate::export::rows_to_mend::{FileRequester, RowsToMend, RowsToMendError, RowsWanted};
@@ -64,6 +64,11 @@ pub(super) struct ExportItemsQuery {
     state: Option<String>,
     /// Only with this text in their reason, such as a gateway's code.
     reason_has: Option<String>,
+    /// Only those whose last answer has this code; `none`: no code. Where an item did not succeed,
+    /// the last answer that has one.
+    code: Option<String>,
+    /// Only with an amount in this currency; `none`: without an amount.
+    currency: Option<String>,
     /// Only with this key.
     key: Option<String>,
     /// Only of runs that were planned on this day, `2026-03-31`, on the clock of the run or the
@@ -114,7 +119,9 @@ pub(super) async fn items(
     Query(format): Query<ExportFormatQuery>,
 ) -> Result<Response, ApiError> {
     there_is(&app, query.run).await?;
-    let planned = planned_on(&app, &query).await?;
+    let days = PlannedDays::of(query.day, query.since, query.until);
+    let days = days.map_err(ApiError::invalid)?;
+    let planned = planned_on(&app, days, query.run, query.workflow.as_deref()).await?;
     let columns = ColumnsWanted {
         all: query.all_columns.unwrap_or(false),
         language: language(query.lang.as_deref())?,
@@ -127,6 +134,8 @@ pub(super) async fn items(
         lane: query.gateway,
         states: states(query.state.as_deref())?,
         reason: query.reason_has,
+        code: query.code,
+        currency: amount_in(query.currency.as_deref())?,
         key: query.key,
     };
     let name = match query.run {
@@ -143,16 +152,17 @@ pub(super) async fn items(
 }
 
 /// The days that are meant, on the clock of the run or the workflow, or else of payrun.yaml.
-async fn planned_on(app: &App, query: &ExportItemsQuery) -> Result<Option<TimeSpan>, ApiError> {
-    let days = PlannedDays::of(query.day, query.since, query.until);
-    let Some(days) = days.map_err(ApiError::invalid)? else {
+pub(in crate::http) async fn planned_on(
+    app: &App,
+    days: Option<PlannedDays>,
+    run: Option<i64>,
+    workflow: Option<&str>,
+) -> Result<Option<TimeSpan>, ApiError> {
+    let Some(days) = days else {
         return Ok(None);
     };
     let engine = app.engine();
-    let known = engine
-        .ledger
-        .timezone_of(query.run, query.workflow.as_deref())
-        .await?;
+    let known = engine.ledger.timezone_of(run, workflow).await?;
     let zone = known.and_then(|zone| zone.parse().ok());
     Ok(Some(days.span(zone.unwrap_or(engine.config.timezone))))
 }

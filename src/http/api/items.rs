@@ -10,7 +10,7 @@ use crate::domain::item::State as ItemState;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
-use crate::ledger::ItemFilter;
+use crate::ledger::{AmountIn, ItemFilter};
 use crate::view::{AttemptView, EventView, ItemSurroundings, ItemView};
 
 /// Which items.
@@ -29,6 +29,11 @@ pub(super) struct ItemsQuery {
     state: Option<String>,
     /// Only with this text in their reason, such as a gateway's code.
     reason_has: Option<String>,
+    /// Only those whose last answer has this code; `none`: no code. Where an item did not succeed,
+    /// the last answer that has one.
+    code: Option<String>,
+    /// Only with an amount in this currency; `none`: without an amount.
+    currency: Option<String>,
     /// Only with this key.
     key: Option<String>,
     /// Only behind this one: the last of the page before.
@@ -75,6 +80,8 @@ pub(super) async fn list(
         lane: query.gateway,
         states,
         reason: query.reason_has,
+        code: query.code,
+        currency: amount_in(query.currency.as_deref())?,
         key: query.key,
         ..ItemFilter::default()
     };
@@ -89,6 +96,13 @@ pub(super) async fn list(
         items: items.iter().map(ItemView::of).collect::<Result<_, _>>()?,
         next_after,
     }))
+}
+
+/// The currency of this word.
+pub(super) fn amount_in(word: Option<&str>) -> Result<Option<AmountIn>, ApiError> {
+    let wrong = || ApiError::invalid("currency is the code of a currency, such as HKD, or none");
+    word.map(|word| AmountIn::parse(word).ok_or_else(wrong))
+        .transpose()
 }
 
 /// The states of these words.

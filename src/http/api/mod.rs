@@ -8,7 +8,7 @@ pub(super) mod bulk;
 mod bulk_actions;
 mod contracts;
 mod differences;
-mod exports;
+pub(in crate::http) mod exports;
 pub(super) mod item_actions;
 mod items;
 pub(super) mod lanes;

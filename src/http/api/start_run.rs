@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::uploads;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
+use crate::domain::text::is_unseen;
 use crate::engine::Engine;
 use crate::engine::planning::{Input, PlanError, PlannedRun, RunRequest, SendAfterError};
 use crate::errors::chain;
@@ -57,6 +58,9 @@ pub(in crate::http) struct StartRunBody {
     /// Uploaded files in place of the workflow's, by job.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
+    /// What such a file was called where it came from, by job: people are told of it by this name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub input_names: BTreeMap<String, String>,
     /// Which heading of such a file is which column of the workflow, by job, where the file calls it
     /// otherwise.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -331,7 +335,7 @@ pub(super) async fn request(
             .help("look at what would be planned again (POST /plans), and begin that"));
     }
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
-    let inputs = inputs(app, &workflow, &wanted.inputs).await?;
+    let inputs = inputs(app, &workflow, wanted).await?;
     if let Some(job) = wanted.columns.keys().find(|job| !inputs.contains_key(*job)) {
         let message = format!("columns names the job {job}, to which inputs gives no file");
         return Err(ApiError::refused("invalid_inputs", message));
@@ -379,20 +383,39 @@ fn near(days: &RunDays) -> Result<(), ApiError> {
 async fn inputs(
     app: &App,
     workflow: &Workflow,
-    wanted: &BTreeMap<String, String>,
+    wanted: &StartRunBody,
 ) -> Result<BTreeMap<String, Input>, ApiError> {
+    let strange = |job: &&String| !wanted.inputs.contains_key(*job);
+    if let Some(job) = wanted.input_names.keys().find(strange) {
+        let message = format!("input_names names the job {job}, to which inputs gives no file");
+        return Err(ApiError::refused("invalid_inputs", message));
+    }
     let mut inputs = BTreeMap::new();
-    for (job, file) in wanted {
+    for (job, file) in &wanted.inputs {
         if !workflow.jobs.iter().any(|known| known.name == *job) {
             return Err(ApiError::refused(
                 "invalid_inputs",
                 format!("the workflow has no job {job}"),
             ));
         }
+        let called = wanted.input_names.get(job).map(String::as_str);
         let sent = uploads::fetch(app, file).await?;
+        let sent = sent.called(called.and_then(file_name));
         inputs.insert(job.clone(), Input::Sent(Arc::new(sent)));
     }
     Ok(inputs)
+}
+
+/// The longest name of a file that is kept, in characters.
+const NAME_MAX: usize = 200;
+
+/// The name of a file as its sender has it, without the folders before it and what cannot be seen;
+/// none if nothing is left.
+fn file_name(sent: &str) -> Option<String> {
+    let name = sent.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !is_unseen(*c)).collect();
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.chars().take(NAME_MAX).collect())
 }
 
 /// A plan under way in this process.
@@ -419,5 +442,26 @@ impl PlanInProgress {
 impl Drop for PlanInProgress {
     fn drop(&mut self) {
         self.app.planning().remove(&self.occurrence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn a_file_is_called_what_its_sender_sees_without_its_folders() {
+        let name = |sent: &str| file_name(sent);
+        assert_eq!(name("map2.csv").as_deref(), Some("map2.csv"));
+        assert_eq!(
+            name("C:\\Users\\ann\\十一月 扣款.csv").as_deref(),
+            Some("十一月 扣款.csv")
+        );
+        assert_eq!(name("../../etc/a.csv").as_deref(), Some("a.csv"));
+        assert_eq!(name("a\u{202e}vsc.exe\n").as_deref(), Some("avsc.exe"));
+        for nothing in ["", " ", "folder/", "\u{200b}"] {
+            assert_eq!(name(nothing), None, "{nothing:?}");
+        }
+        assert_eq!(name(&"长".repeat(900)).unwrap().chars().count(), 200);
     }
 }

@@ -2,6 +2,7 @@
 //! payrun itself says it.
 
 use super::frame::PageFrame;
+use crate::domain::answer::DeclineClass;
 use crate::export::ExportContext;
 use crate::export::code_meanings::CodeMeaning;
 use crate::ledger::JobRow;
@@ -17,11 +18,57 @@ pub(super) fn meaning(
         CodeMeaning::NoCode | CodeMeaning::Unlisted => None,
         CodeMeaning::Own(own) => Some(page.word("own", &own.as_str().to_ascii_lowercase())),
         CodeMeaning::Declined(class, advice) => {
+            let said = said_of(page, class, code).map(|said| format!("{said}; "));
             let class = page.word("class", class.as_str());
             let advice = advice.map(|advice| format!("; {advice}"));
-            Some(format!("{class}{}", advice.unwrap_or_default()))
+            Some(format!(
+                "{}{class}{}",
+                said.unwrap_or_default(),
+                advice.unwrap_or_default()
+            ))
         }
         CodeMeaning::NotProcessed => Some(page.say("code-not-processed")),
         CodeMeaning::Nothing(cause) => Some(page.word("cause", cause.as_str())),
     }
+}
+
+/// What a person may do about an item that failed with a code; none where its own words say it.
+pub(super) fn remedy(
+    page: &PageFrame,
+    context: &ExportContext,
+    job: &JobRow,
+    code: &str,
+) -> Option<String> {
+    match CodeMeaning::of(context, job, code) {
+        CodeMeaning::Declined(class, None) => {
+            let own = said_of(page, class, code).and_then(|_| remedy_for(page, code));
+            own.or_else(|| remedy_for(page, &format!("class-{}", class.as_str())))
+        }
+        CodeMeaning::Declined(_, Some(_))
+        | CodeMeaning::NoCode
+        | CodeMeaning::Unlisted
+        | CodeMeaning::Own(_)
+        | CodeMeaning::NotProcessed
+        | CodeMeaning::Nothing(_) => None,
+    }
+}
+
+/// What a gateway says by a code, where it is about the payer or the payment: the same code about our
+/// own account says something else.
+fn said_of(page: &PageFrame, class: DeclineClass, code: &str) -> Option<String> {
+    match class {
+        DeclineClass::Soft | DeclineClass::Hard | DeclineClass::Spent | DeclineClass::Person => {
+            let code = code.to_ascii_lowercase();
+            let said = page.word("said", &code);
+            (said != code).then_some(said)
+        }
+        DeclineClass::Config | DeclineClass::Funds => None,
+    }
+}
+
+/// What there is to do about a code, or a class; none where the catalogue has nothing.
+fn remedy_for(page: &PageFrame, word: &str) -> Option<String> {
+    let word = word.to_ascii_lowercase();
+    let words = page.word("remedy", &word);
+    (words != word).then_some(words)
 }

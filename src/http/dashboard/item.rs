@@ -9,14 +9,16 @@ use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use super::catalogue::PageLanguage;
-use super::code_meaning::meaning;
+use super::code_meaning::{meaning, remedy};
 use super::errors::PageError;
 use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
 use super::item_timeline::{ItemRecords, TimelineEntry, timeline};
 use super::page_fields::{PagePath, PageQuery};
+use super::run_reports::{self, LinkedReport};
 use super::session::Viewer;
 use crate::alerts::withdrawal::takes_money;
+use crate::domain::history::AttemptKind;
 use crate::domain::item::State as ItemState;
 use crate::domain::time::Timestamp;
 use crate::engine::search::SearchTerms;
@@ -27,8 +29,8 @@ use crate::http::api::item_actions::{self, ReasonBody, ResolveBody};
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Path};
 use crate::ledger::{
-    FoundItem, FoundLine, ItemRow, LedgerError, MatchedBy, NotificationRow, OfferedActions,
-    PauseRow, ReplacedItem, SearchResults, filed_again_as,
+    AttemptRow, FoundItem, FoundLine, ItemRow, LedgerError, MatchedBy, NotificationRow,
+    OfferedActions, PauseRow, ReplacedItem, SearchResults, filed_again_as,
 };
 use crate::workflow::blank_file::Language;
 use crate::workflow::source::FileReading;
@@ -43,6 +45,7 @@ struct ItemPage {
     records: ItemRecords,
     verdict: ItemVerdict,
     facts: Vec<(String, String)>,
+    reports: Vec<LinkedReport>,
     row: Vec<RowField>,
     file: Option<String>,
     related: Vec<LinkedItem>,
@@ -117,7 +120,11 @@ pub(super) async fn show(
     let row = row_fields(&context, item, kind, language(&viewer)).await?;
     Ok(Page(ItemPage {
         verdict: ItemVerdict::of(&records, &context, &page),
-        facts: reply_facts(item, kind)?,
+        facts: reply_facts(item, kind)?
+            .into_iter()
+            .filter(|(name, _)| !run_reports::is_place(name))
+            .collect(),
+        reports: run_reports::of_item(&app, &viewer, item).await?,
         row,
         file: file(&records)?,
         related,
@@ -294,7 +301,7 @@ fn file(records: &ItemRecords) -> Result<Option<String>, LedgerError> {
     let reading = job.file.as_deref().map(serde_json::from_str::<FileReading>);
     let reading = reading.transpose();
     let reading = reading.map_err(|_| LedgerError::corrupt("jobs", job.id, "file"))?;
-    Ok(reading.map(|reading| reading.name))
+    Ok(reading.map(|reading| reading.shown_name().to_owned()))
 }
 
 impl ItemVerdict {
@@ -312,18 +319,37 @@ impl ItemVerdict {
             | ItemState::Skipped => "",
         };
         let takes_money = job.is_some_and(|job| takes_money(&job.kind));
-        let last = records.attempts.iter().rfind(|attempt| !attempt.late);
-        let code = last.filter(|last| !last.code.is_empty()).map(|last| {
-            let words = job.and_then(|job| meaning(page, context, job, &last.code));
-            (last.code.clone(), words)
-        });
+        let code = said_last(records)
+            .filter(|last| !last.code.is_empty())
+            .map(|last| {
+                let words = job.and_then(|job| meaning(page, context, job, &last.code));
+                (last.code.clone(), words)
+            });
+        let failed = job
+            .zip(code.as_ref())
+            .filter(|_| item.state == ItemState::Failed);
+        let remedy = failed.and_then(|(job, (code, _))| remedy(page, context, job, code));
         Self {
             class,
             heading: heading(item.state, takes_money),
             words: page.word("verdict", item.state.as_str()),
             code: code.filter(|_| item.state != ItemState::Succeeded),
-            to_do: to_do(item, job.map_or("", |job| &job.kind), page),
+            to_do: remedy.unwrap_or_else(|| to_do(item, job.map_or("", |job| &job.kind), page)),
         }
+    }
+}
+
+/// The answer by whose code an item is told of: of what failed the last that says why, as sums by
+/// code have it, and else the last.
+fn said_last(records: &ItemRecords) -> Option<&AttemptRow> {
+    let says_why = |attempt: &&AttemptRow| {
+        matches!(attempt.kind, AttemptKind::Call | AttemptKind::Notification)
+            && !attempt.code.is_empty()
+    };
+    if records.item.state == ItemState::Failed {
+        records.attempts.iter().rfind(says_why)
+    } else {
+        records.attempts.iter().rfind(|attempt| !attempt.late)
     }
 }
 

@@ -8,7 +8,7 @@ use super::errors::PageError;
 use super::frame::PageFrame;
 use super::page_fields::PageFields;
 use crate::domain::item::State;
-use crate::ledger::ItemFilter;
+use crate::ledger::{AmountIn, ItemFilter};
 
 /// Sets of states that people look for together.
 const TOGETHER: [(&str, &[State]); 4] = [
@@ -30,8 +30,16 @@ pub(super) fn read_filter(fields: &mut PageFields) -> Result<ItemFilter, PageErr
         lane: fields.take("gateway"),
         states: states(fields.take("state"))?,
         reason: fields.take("reason"),
+        code: fields.take("code"),
+        currency: currency(fields.take("currency"))?,
         ..ItemFilter::default()
     })
+}
+
+fn currency(word: Option<String>) -> Result<Option<AmountIn>, PageError> {
+    let wrong = || PageError::invalid("a currency is a code such as HKD, or none");
+    word.map(|word| AmountIn::parse(word.trim()).ok_or_else(wrong))
+        .transpose()
 }
 
 fn states(words: Option<String>) -> Result<Vec<State>, PageError> {
@@ -80,6 +88,12 @@ pub(super) fn filter_parts(filter: &ItemFilter) -> Vec<FilterPart> {
             ..part
         }),
         text("reason", "reason-has", filter.reason.clone()),
+        text("code", "code", filter.code.clone()),
+        text(
+            "currency",
+            "search-currency",
+            filter.currency.map(|currency| currency.as_str().to_owned()),
+        ),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -159,6 +173,8 @@ mod tests {
             job: Some("a&b=c ü".to_owned()),
             states: vec![State::Failed, State::NeedsReview],
             reason: Some("it's 100%".to_owned()),
+            code: Some("NOT_ENOUGH".to_owned()),
+            currency: AmountIn::parse("HKD"),
             ..ItemFilter::default()
         };
         let query = filter_query(&filter);
@@ -176,8 +192,8 @@ mod tests {
         assert_eq!(filter_query(&read), query);
         assert_eq!(
             filter_arguments(&read),
-            r" --run=7 --job='a&b=c ü' --state=failed,needs_review --with-reason='it'\''s 100%'"
+            r" --run=7 --job='a&b=c ü' --state=failed,needs_review --with-reason='it'\''s 100%' --code=NOT_ENOUGH --currency=HKD"
         );
-        assert!(export_query(&read).ends_with("&reason_has=it%27s%20100%25"));
+        assert!(export_query(&read).contains("&reason_has=it%27s%20100%25&code=NOT%5FENOUGH"));
     }
 }

@@ -12,20 +12,27 @@ use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::code_meaning::meaning;
 use super::errors::PageError;
 use super::forms::fresh_key;
 use super::frame::{Page, PageFrame};
+use super::item_filter::filter_query;
 use super::page_fields::{PagePath, PageQuery};
+use super::run_files::{RunFile, files_of};
+use super::run_pace::RunPace;
+use super::run_reports::{self, LinkedReport};
 use super::session::Viewer;
 use super::sums::{MoneySums, Sum};
 use crate::domain::item::State as ItemState;
 use crate::domain::occurrence::name_on_clock;
 use crate::domain::time::Timestamp;
+use crate::export::ExportContext;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::quota::QuotaPermit;
 use crate::http::run_watch::{RunSnapshot, STILL_GOOD};
-use crate::ledger::{FailureSum, JobRow, RunRow, Total};
+use crate::ledger::{AmountIn, FailureSum, ItemFilter, JobRow, NO_CODE, RunRow, Total};
+use crate::workflow::version_of;
 
 /// How many runs a page has.
 const PAGE: u32 = 50;
@@ -55,6 +62,8 @@ struct RunListPage {
 struct ListedRun {
     run: RunRow,
     occurrence: String,
+    version: Option<String>,
+    files: Vec<RunFile>,
     states: StateBar,
     failed: u64,
 }
@@ -74,6 +83,11 @@ pub(super) async fn list(
         let totals = ledger.totals(run.id).await?;
         runs.push(ListedRun {
             occurrence: name_on_clock(&run.occurrence, viewer.zone),
+            version: ledger
+                .workflow_of_run(run.id)
+                .await?
+                .map(|source| version_of(&source)),
+            files: files_of(&ledger.jobs(run.id).await?)?,
             failed: in_state(&totals, ItemState::Failed),
             states: StateBar::of(&totals),
             run,
@@ -97,7 +111,10 @@ fn in_state(totals: &[Total], state: ItemState) -> u64 {
 struct RunPage {
     page: PageFrame,
     run: LiveRun,
-    codes: Vec<FailedByCode>,
+    version: Option<String>,
+    files: Vec<RunFile>,
+    reports: Vec<LinkedReport>,
+    pace: Option<RunPace>,
     /// Before when nothing of it is sent, while that is.
     waits_until: Option<Timestamp>,
     key: String,
@@ -112,6 +129,7 @@ struct LiveRun {
     rows: Vec<StateRow>,
     jobs: Vec<JobProgress>,
     rate: Option<ItemRate>,
+    codes: Vec<FailedByCode>,
 }
 
 /// The items of a run in one state.
@@ -135,10 +153,14 @@ struct ItemRate {
     minutes_left: u64,
 }
 
-/// Failed items with one code.
+/// Failed items of one job with one code and currency.
 struct FailedByCode {
     code: String,
+    /// What the code means.
+    meaning: Option<String>,
     job: String,
+    /// The filter that lists just these.
+    query: String,
     items: u64,
     sum: Option<Sum>,
     width: u64,
@@ -161,20 +183,21 @@ pub(super) async fn show(
     let now = app.engine().clock.now();
     let snapshot = RunSnapshot::read(ledger, id, now).await?;
     let snapshot = snapshot.ok_or_else(|| no_such_run(id))?;
-    let failures = if in_state(&snapshot.totals, ItemState::Failed) > 0 {
-        ledger.failure_sums(id).await?
-    } else {
-        Vec::new()
-    };
+    let page = PageFrame::of(&viewer);
+    let run = LiveRun::of(&snapshot, None, (&app, &page));
+    let items = run.states.items;
     Ok(Page(RunPage {
-        codes: by_code(failures, &snapshot.jobs),
+        version: snapshot.version.clone(),
+        files: files_of(&snapshot.jobs)?,
+        reports: run_reports::of_run(&app, &viewer, (id, &snapshot.jobs)).await?,
+        pace: RunPace::of(ledger, (&snapshot.run, items), now).await?,
         waits_until: snapshot
             .run
             .send_at
             .filter(|at| *at > now && has_open(&snapshot.totals)),
         key: fresh_key(),
-        run: LiveRun::of(&snapshot, None, &viewer),
-        page: PageFrame::of(&viewer),
+        run,
+        page,
     }))
 }
 
@@ -189,29 +212,58 @@ fn no_such_run(id: i64) -> PageError {
     PageError::not_found(format!("there is no run {id}"))
 }
 
-fn by_code(failures: Vec<FailureSum>, jobs: &[JobRow]) -> Vec<FailedByCode> {
+/// The failures of a run by code, each with what it means.
+fn by_code(snapshot: &RunSnapshot, (app, page): (&App, &PageFrame)) -> Vec<FailedByCode> {
+    let failures = &snapshot.failures.sums;
     let most = failures.iter().map(|sum| sum.items).max().unwrap_or(1);
-    let job = |id: i64| jobs.iter().find(|job| job.id == id);
-    failures
-        .into_iter()
-        .take(CODES)
-        .map(|sum| FailedByCode {
-            job: job(sum.job_id).map_or_else(String::new, |job| job.name.clone()),
-            items: sum.items,
-            sum: sum
-                .currency
-                .map(|currency| Sum::of_minor(i128::from(sum.minor), currency)),
-            width: (sum.items * WIDTH).div_ceil(most.max(1)),
-            code: sum.code,
+    let engine = app.engine();
+    let context = ExportContext {
+        ledger: engine.ledger.clone(),
+        config: Arc::clone(&engine.config),
+        job_kinds: Arc::clone(&engine.job_kinds),
+        now: snapshot.at,
+    };
+    let shown = failures.iter().take(CODES);
+    shown
+        .map(|sum| {
+            let job = snapshot.jobs.iter().find(|job| job.id == sum.job_id);
+            FailedByCode {
+                meaning: job.and_then(|job| meaning(page, &context, job, &sum.code)),
+                query: filter_query(&failed_with(snapshot.run.id, job, sum)),
+                job: job.map_or_else(String::new, |job| job.name.clone()),
+                items: sum.items,
+                sum: sum
+                    .currency
+                    .map(|currency| Sum::of_minor(i128::from(sum.minor), currency)),
+                width: (sum.items * WIDTH).div_ceil(most.max(1)),
+                code: sum.code.clone(),
+            }
         })
         .collect()
 }
 
+/// The items that a sum of failures is of.
+fn failed_with(run: i64, job: Option<&JobRow>, sum: &FailureSum) -> ItemFilter {
+    let code = Some(sum.code.as_str()).filter(|code| !code.is_empty());
+    ItemFilter {
+        run_id: Some(run),
+        job: job.map(|job| job.name.clone()),
+        states: vec![ItemState::Failed],
+        code: Some(code.unwrap_or(NO_CODE).to_owned()),
+        currency: Some(sum.currency.map_or(AmountIn::None, AmountIn::Currency)),
+        ..ItemFilter::default()
+    }
+}
+
 impl LiveRun {
-    fn of(snapshot: &RunSnapshot, before: Option<&RunSnapshot>, viewer: &Viewer) -> Self {
+    fn of(
+        snapshot: &RunSnapshot,
+        before: Option<&RunSnapshot>,
+        (app, page): (&App, &PageFrame),
+    ) -> Self {
         let totals = &snapshot.totals;
         Self {
-            occurrence: name_on_clock(&snapshot.run.occurrence, viewer.zone),
+            occurrence: name_on_clock(&snapshot.run.occurrence, page.viewer.zone),
             row: snapshot.run.clone(),
             states: StateBar::of(totals),
             rows: by_state(totals),
@@ -221,6 +273,7 @@ impl LiveRun {
                 .map(|job| JobProgress::of(job, totals))
                 .collect(),
             rate: before.and_then(|before| ItemRate::between(before, snapshot)),
+            codes: by_code(snapshot, (app, page)),
         }
     }
 }
@@ -264,23 +317,34 @@ impl JobProgress {
 }
 
 impl ItemRate {
+    /// Of a run that goes on: by how many items have come to an end at the gateway. What is
+    /// withdrawn says nothing of how long the rest takes.
     fn between(before: &RunSnapshot, now: &RunSnapshot) -> Option<Self> {
-        let open = |totals: &[Total]| -> u64 {
-            let open = totals.iter().filter(|total| total.state.is_open());
-            open.map(|total| total.items).sum()
-        };
-        let (left, done) = (
-            open(&now.totals),
-            open(&before.totals).checked_sub(open(&now.totals))?,
-        );
+        let open = now.totals.iter().filter(|total| total.state.is_open());
+        let left = open.map(|total| total.items).sum();
+        let done = decided(&now.totals).checked_sub(decided(&before.totals))?;
         let millis = u64::try_from(now.at.since(before.at).as_millis()).ok()?;
+        Self::of(done, left, millis).filter(|_| !now.is_finished())
+    }
+
+    /// None where nothing is left, or the pace says nothing of when.
+    fn of(done: u64, left: u64, millis: u64) -> Option<Self> {
         let per_second = (done * 1_000).checked_div(millis)?;
         let seconds = left.checked_div(per_second)?;
-        Some(Self {
+        (left > 0).then(|| Self {
             per_second,
-            minutes_left: seconds.div_ceil(60),
+            minutes_left: seconds.div_ceil(60).max(1),
         })
     }
+}
+
+fn decided(totals: &[Total]) -> u64 {
+    let states = [
+        ItemState::Succeeded,
+        ItemState::Failed,
+        ItemState::NeedsReview,
+    ];
+    states.map(|state| in_state(totals, state)).iter().sum()
 }
 
 /// Items by state, as a bar.
@@ -388,9 +452,10 @@ async fn next(mut follower: PageFollower) -> Option<(Result<Event, Infallible>, 
         }
     }
     let seen = Arc::clone(&follower.watched.borrow_and_update());
+    let page = PageFrame::of(&follower.viewer);
     let fragment = RunFragment {
-        page: PageFrame::of(&follower.viewer),
-        run: LiveRun::of(&seen, follower.shown.as_deref(), &follower.viewer),
+        run: LiveRun::of(&seen, follower.shown.as_deref(), (&follower.app, &page)),
+        page,
     };
     let html = fragment.render().ok()?;
     if seen.is_finished() {
@@ -398,4 +463,45 @@ async fn next(mut follower: PageFollower) -> Option<(Result<Event, Infallible>, 
     }
     follower.shown = Some(seen);
     Some((Ok(Event::default().data(html)), follower))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(state: ItemState, items: u64) -> Total {
+        Total {
+            job_id: 1,
+            state,
+            currency: None,
+            items,
+            minor: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_minutes_and_only_while_something_is() {
+        let told = |done, left, millis| {
+            ItemRate::of(done, left, millis).map(|rate| (rate.per_second, rate.minutes_left))
+        };
+        assert_eq!(told(50, 6_000, 500), Some((100, 1)));
+        assert_eq!(told(50, 6_060 * 60, 500), Some((100, 61)));
+        assert_eq!(told(50, 10, 500), Some((100, 1)));
+        for (done, left, millis) in [(1, 0, 500), (0, 9, 500), (1, 9, 0), (1, 9, 5_000)] {
+            assert_eq!(told(done, left, millis), None, "{done} {left} {millis}");
+        }
+    }
+
+    #[test]
+    fn what_is_withdrawn_or_was_never_taken_is_not_part_of_the_pace() {
+        let totals = [
+            total(ItemState::Succeeded, 1),
+            total(ItemState::Failed, 2),
+            total(ItemState::NeedsReview, 4),
+            total(ItemState::Cancelled, 8),
+            total(ItemState::Rejected, 16),
+            total(ItemState::Pending, 32),
+        ];
+        assert_eq!(decided(&totals), 7);
+    }
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::catalogue::PageLanguage;
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
 use super::page_fields::PageQuery;
@@ -14,7 +15,9 @@ use crate::domain::item::State as ItemState;
 use crate::engine::search::SearchTerms;
 use crate::http::App;
 use crate::http::error::ApiError;
-use crate::ledger::{FoundContract, FoundLine, NotificationRow, RunRow, SearchResults};
+use crate::ledger::{
+    FoundContract, FoundLine, LedgerError, NotificationRow, RunRow, SearchResults,
+};
 use crate::search_view::{FoundItemView, FoundView};
 
 /// How many of each kind are shown.
@@ -104,7 +107,7 @@ pub(super) async fn find(
     }
     let terms = page.query.terms();
     let results = match engine.search(&terms).await {
-        Ok(results) => results,
+        Ok(results) => with_named_run(&app, &page.query, results).await?,
         Err(error) => {
             let (status, message, help) = ApiError::from(error).into_parts();
             page.wrong = Some((message, help));
@@ -119,6 +122,45 @@ pub(super) async fn find(
         results,
     ));
     Ok(Page(page).into_response())
+}
+
+/// What was found, and the run that was asked for by its number.
+async fn with_named_run(
+    app: &App,
+    query: &SearchForm,
+    mut results: SearchResults,
+) -> Result<SearchResults, LedgerError> {
+    let is_narrowed = [&query.account, &query.from, &query.to, &query.amount]
+        .iter()
+        .any(|text| !text.trim().is_empty());
+    let named = run_named(&query.q).filter(|_| !is_narrowed);
+    if let Some(id) = named
+        && !results.runs.rows.iter().any(|run| run.id == id)
+    {
+        let run = app.engine().ledger.run(id).await?;
+        results.runs.rows.extend(run);
+    }
+    Ok(results)
+}
+
+/// The number of a run that is called so, in whichever language: `run 7`, `运行 7`.
+fn run_named(text: &str) -> Option<i64> {
+    let text = text.trim().to_lowercase();
+    let rest = PageLanguage::ALL
+        .iter()
+        .find_map(|language| text.strip_prefix(&language.message("run").to_lowercase()))?;
+    let number = rest.trim_start().trim_start_matches(['#', '＃']).trim();
+    let digits: Option<String> = number.chars().map(half_width_digit).collect();
+    digits?.parse().ok()
+}
+
+/// A digit as programs write it, also where a Chinese keyboard wrote it.
+fn half_width_digit(c: char) -> Option<char> {
+    match c {
+        '0'..='9' => Some(c),
+        '０'..='９' => char::from_u32(u32::from(c) - 0xfee0),
+        _ => None,
+    }
 }
 
 /// Where the one thing is that was found.
@@ -170,5 +212,36 @@ impl SearchFindings {
             && self.lines.is_empty()
             && self.notifications.is_empty()
             && self.runs.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run_named;
+
+    #[test]
+    fn a_run_is_named_by_its_number_in_every_language_of_the_pages() {
+        for named in [
+            "run 7",
+            "Run 7",
+            " run #7 ",
+            "RUN7",
+            "运行 7",
+            "运行７",
+            "執行 7",
+        ] {
+            assert_eq!(run_named(named), Some(7), "{named}");
+        }
+        for other in [
+            "run",
+            "run 7a",
+            "7",
+            "running 7",
+            "run -7",
+            "run 99999999999999999999",
+            "",
+        ] {
+            assert_eq!(run_named(other), None, "{other}");
+        }
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use chrono::{NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
+use super::approvals::ApproverStanding;
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
+use super::item_filter::state_words;
 use super::runs::{StateBar, StateRow, by_state};
 use super::session::Viewer;
 use super::sums::{MoneySums, Sum};
@@ -27,6 +29,9 @@ use crate::service::health::FailingTask;
 /// How many of each list the page shows; each links to the whole.
 const SHOWN: u32 = 10;
 
+/// The most batches that are counted: each is read with who has approved it.
+const BATCHES: u32 = 100;
+
 /// The most runs of a day that are added up one by one.
 const RUNS: u32 = 200;
 
@@ -42,13 +47,19 @@ struct TodayPage {
     open_sums: Vec<OpenSums>,
     lanes: Vec<LaneRow>,
     unreachable: Vec<UnreachableRow>,
+    /// Batches that wait, how many, and how many of them this person may decide.
     approvals: Vec<ApprovalRow>,
+    batches: u64,
+    to_decide: u64,
+    waiting_runs: Vec<WaitingRun>,
     incidents: Vec<IncidentRow>,
     unwell: Vec<FailingTask>,
     runs: Vec<TodaysRun>,
     states: StateBar,
     /// What today's runs add up to, by state.
     sums: Vec<StateRow>,
+    /// The day, where lists of items have the same one: theirs is on the clock of the project.
+    since: Option<NaiveDate>,
     firings: Vec<NextFiring>,
     last_backup: LastBackup,
     /// As of when.
@@ -56,6 +67,41 @@ struct TodayPage {
 }
 
 impl TodayPage {
+    /// Where the items of today in these states are listed; the runs where lists have another day.
+    fn items_in(&self, states: &[ItemState]) -> String {
+        let base = &self.page.viewer.base;
+        let Some(day) = self.since else {
+            return format!("{base}/runs");
+        };
+        match states {
+            [] => format!("{base}/items?since={day}"),
+            states => format!("{base}/items?state={}&since={day}", state_words(states)),
+        }
+    }
+
+    fn all_items(&self) -> String {
+        self.items_in(&[])
+    }
+
+    fn items_of(&self, state: &ItemState) -> String {
+        self.items_in(&[*state])
+    }
+
+    fn open_items(&self) -> String {
+        let open = ItemState::ALL.into_iter().filter(|state| state.is_open());
+        self.items_in(&open.collect::<Vec<_>>())
+    }
+
+    /// Whether more wait than are counted.
+    fn has_more_batches(&self) -> bool {
+        self.batches >= u64::from(BATCHES)
+    }
+
+    /// The batches that are shown of those that wait.
+    fn first_batches(&self) -> impl Iterator<Item = &ApprovalRow> {
+        self.approvals.iter().take(SHOWN as usize)
+    }
+
     /// Whether there is nothing that a person should look at.
     fn is_quiet(&self) -> bool {
         self.late.is_empty()
@@ -64,6 +110,7 @@ impl TodayPage {
                 .open_sums
                 .iter()
                 .all(|sums| sums.state != ItemState::NeedsReview)
+            && self.approvals.is_empty()
             && self.lanes.is_empty()
             && self.unreachable.is_empty()
             && self.incidents.is_empty()
@@ -74,6 +121,14 @@ impl TodayPage {
 /// What is not known for certain, in one state.
 struct OpenSums {
     state: ItemState,
+    items: u64,
+    sums: Vec<Sum>,
+}
+
+/// A run of which nothing is sent before an instant.
+struct WaitingRun {
+    run: RunRow,
+    at: Timestamp,
     items: u64,
     sums: Vec<Sum>,
 }
@@ -99,16 +154,22 @@ pub(super) async fn show(
 ) -> Result<impl IntoResponse, PageError> {
     let engine = app.engine();
     let (ledger, now) = (&engine.ledger, engine.clock.now());
-    let (runs, totals) = runs_since(ledger, midnight(now, viewer.zone), now).await?;
+    let midnight_here = midnight(now, viewer.zone);
+    let (runs, totals) = runs_since(ledger, midnight_here, now).await?;
+    let approvals = ledger.approvals(ListedApprovals::Open, i64::MAX, BATCHES);
+    let approvals = approvals.await?;
+    let decides =
+        |row: &&ApprovalRow| ApproverStanding::of(&viewer, row, now) == ApproverStanding::Approves;
     Ok(Page(TodayPage {
         late: late(ledger, now).await?,
         unknown: ledger.unknown_ages(now).await?,
         open_sums: open_sums(&ledger.grand_totals().await?),
         lanes: ledger.closed_lanes(now).await?,
         unreachable: ledger.unreachable().await?,
-        approvals: ledger
-            .approvals(ListedApprovals::Open, i64::MAX, SHOWN)
-            .await?,
+        batches: approvals.len() as u64,
+        to_decide: approvals.iter().filter(decides).count() as u64,
+        approvals,
+        waiting_runs: waiting_runs(ledger, now).await?,
         incidents: ledger
             .open_incidents()
             .await?
@@ -120,6 +181,8 @@ pub(super) async fn show(
         states: StateBar::of(&totals),
         sums: by_state(&totals),
         runs,
+        since: day_of(now, viewer.zone)
+            .filter(|_| midnight_here == midnight(now, engine.config.timezone)),
         firings: next_firings(&app, now),
         last_backup: ledger.last_backup().await?,
         now,
@@ -129,10 +192,7 @@ pub(super) async fn show(
 
 /// The beginning of the day on a clock; where it is skipped, the first instant after it.
 fn midnight(now: Timestamp, zone: Tz) -> Timestamp {
-    let day = Utc
-        .timestamp_millis_opt(now.millis())
-        .single()
-        .map(|at| at.with_timezone(&zone).date_naive());
+    let day = day_of(now, zone);
     let at = |day: chrono::NaiveDate| {
         (0..4).find_map(|hour| {
             let wall = NaiveDateTime::new(day, NaiveTime::from_hms_opt(hour, 0, 0)?);
@@ -143,6 +203,37 @@ fn midnight(now: Timestamp, zone: Tz) -> Timestamp {
         || now.minus(Duration::from_secs(86_400)),
         |at| Timestamp::from_millis(at.timestamp_millis()),
     )
+}
+
+fn day_of(now: Timestamp, zone: Tz) -> Option<NaiveDate> {
+    let at = Utc.timestamp_millis_opt(now.millis()).single()?;
+    Some(at.with_timezone(&zone).date_naive())
+}
+
+/// Runs that are sent later, with what is open of them, the next first.
+async fn waiting_runs(ledger: &Ledger, now: Timestamp) -> Result<Vec<WaitingRun>, LedgerError> {
+    let mut waiting = Vec::new();
+    for run in ledger.runs_to_be_sent(now, SHOWN).await? {
+        let Some(at) = run.send_at else { continue };
+        let totals = ledger.totals(run.id).await?;
+        let (mut items, mut sums) = (0, MoneySums::default());
+        for total in totals.iter().filter(|total| total.state.is_open()) {
+            items += total.items;
+            if let Some((currency, minor)) = total.money() {
+                sums.add(minor, currency);
+            }
+        }
+        // Of what was withdrawn as a whole nothing is sent.
+        if items > 0 {
+            waiting.push(WaitingRun {
+                run,
+                at,
+                items,
+                sums: sums.each(),
+            });
+        }
+    }
+    Ok(waiting)
 }
 
 /// What was due and has not begun, or could not.

@@ -24,6 +24,9 @@ pub(super) struct BeginForm {
     version: String,
     /// Which heading is which column, as JSON.
     columns: String,
+    /// What the file was called where it was sent from.
+    #[serde(default)]
+    name: String,
     send_after: String,
 }
 
@@ -40,9 +43,14 @@ pub(super) async fn begin(
     if !DELAYS.contains(&form.send_after.as_str()) {
         return Err(PageError::invalid("there is no such delay to choose"));
     }
+    let names = [(upload.job.clone(), form.name)];
     let body = start_run::StartRunBody {
         // Compared with the very file that is planned.
         workflow_version: Some(form.version),
+        input_names: names
+            .into_iter()
+            .filter(|(_, name)| !name.is_empty())
+            .collect(),
         send_after: Some(form.send_after).filter(|delay| !delay.is_empty()),
         ..body_of(&upload, &file, &columns)
     };

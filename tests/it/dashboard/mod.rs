@@ -6,6 +6,7 @@ mod gateways;
 mod items;
 mod messages;
 mod roles;
+mod runs;
 mod sessions;
 mod today;
 mod uploads;

@@ -93,6 +93,28 @@ fn a_file_in_another_encoding_with_other_headings_is_read_confirmed_and_remember
     assert_eq!((again.status, again.location.as_str()), (303, "/runs/1"));
     let run = ann.page("/runs/1");
     assert!(run.contains("Nothing of this run is sent before"), "{run}");
+    // It is called what the person's own file is, and not by the digest that keeps it.
+    for place in ["/runs", "/runs/1", "/items/1"] {
+        let shown = ann.page(place);
+        assert!(
+            shown.contains("payments of November.csv"),
+            "{place}: {shown}"
+        );
+        let digest = path(&sent.location).rsplit('/').next().unwrap();
+        let digest = digest.split('%').next().unwrap().split('.').next().unwrap();
+        assert!(digest.len() == 64 && !shown.contains(digest), "{place}");
+    }
+    assert!(run.contains("Uploaded file"), "{run}");
+    assert!(ann.page("/runs").contains("<small>uploaded</small>"));
+    let today = ann.page("/");
+    let waits = today.split("href=\"/runs/1\"").nth(1).unwrap();
+    let waits = waits.split("</p>").next().unwrap();
+    assert!(
+        waits.contains("is sent at")
+            && waits.contains("38.00 <abbr>HKD</abbr>. <small>Until")
+            && waits.contains("one item"),
+        "{waits}"
+    );
     let view = service
         .get(&service.token("cleo", "viewer"), "/api/v1/runs/1")
         .body;
@@ -122,6 +144,7 @@ fn a_file_in_another_encoding_with_other_headings_is_read_confirmed_and_remember
     assert_eq!(ann.submit(&run, "/runs/1/withdraw", &withdraw).status, 303);
     assert_eq!(app.by_state()["cancelled"], 1);
     assert!(!ann.page("/runs/1").contains("/withdraw"));
+    assert!(!ann.page("/").contains("is sent at"));
     assert_eq!(app.charges(), 0);
 }
 
@@ -337,10 +360,16 @@ fn the_time_to_withdraw_begins_when_the_run_has_been_planned() {
     let run = app.wait_for(async {
         let url = format!("sqlite://{}", app.database().display());
         let mut writer = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql("begin immediate").execute(&mut writer).await.unwrap();
+        sqlx::raw_sql("begin immediate")
+            .execute(&mut writer)
+            .await
+            .unwrap();
         let run = app.start(&["run", WORKFLOW, "--send-after", "20s", "--wait", "0s"]);
         tokio::time::sleep(slow).await;
-        sqlx::raw_sql("rollback").execute(&mut writer).await.unwrap();
+        sqlx::raw_sql("rollback")
+            .execute(&mut writer)
+            .await
+            .unwrap();
         run
     });
     run.wait(crate::support::PATIENCE);
@@ -349,10 +378,16 @@ fn the_time_to_withdraw_begins_when_the_run_has_been_planned() {
         let text = run[name].as_str().unwrap();
         chrono::DateTime::parse_from_rfc3339(text).unwrap()
     };
-    let waits = (instant("send_at") - instant("planned_at")).to_std().unwrap();
+    let waits = (instant("send_at") - instant("planned_at"))
+        .to_std()
+        .unwrap();
     // It had begun a moment after the other writer.
-    assert!(waits > Duration::from_secs(20) + slow / 2, "{waits:?} {run}");
-    app.payrun(&["withdraw", "1", "--author", "ann", "--reason", "x"]).exits(0);
+    assert!(
+        waits > Duration::from_secs(20) + slow / 2,
+        "{waits:?} {run}"
+    );
+    app.payrun(&["withdraw", "1", "--author", "ann", "--reason", "x"])
+        .exits(0);
     assert_eq!(app.by_state(), serde_json::json!({ "cancelled": 2 }));
 }
 

@@ -16,7 +16,7 @@ use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::items::operator_action::{ActionResult, OperatorAction};
-use crate::reads::item_pages::ItemFilter;
+use crate::reads::item_pages::{AmountIn, ItemFilter};
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
@@ -197,6 +197,11 @@ struct StoredFilter {
     gateway: Option<String>,
     states: Vec<State>,
     reason_has: Option<String>,
+    /// These two came later: a row without them was chosen without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
 }
 
 impl StoredFilter {
@@ -208,19 +213,28 @@ impl StoredFilter {
             gateway: filter.lane.clone(),
             states: filter.states.clone(),
             reason_has: filter.reason.clone(),
+            code: filter.code.clone(),
+            currency: filter.currency.map(|currency| currency.as_str().to_owned()),
         }
     }
 
-    fn filter(self) -> ItemFilter {
-        ItemFilter {
+    /// None where the currency is none.
+    fn filter(self) -> Option<ItemFilter> {
+        let currency = match &self.currency {
+            None => None,
+            Some(word) => Some(AmountIn::parse(word)?),
+        };
+        Some(ItemFilter {
             run_id: self.run,
             workflow: self.workflow,
             job: self.job,
             lane: self.gateway,
             states: self.states,
             reason: self.reason_has,
+            code: self.code,
+            currency,
             ..ItemFilter::default()
-        }
+        })
     }
 }
 
@@ -506,7 +520,7 @@ fn bulk_row(row: &AnyRow) -> Result<BulkActionRow, LedgerError> {
     Ok(BulkActionRow {
         id,
         verb: BulkVerb::parse(&text("action")?).ok_or_else(|| corrupt("action"))?,
-        filter: filter.filter(),
+        filter: filter.filter().ok_or_else(|| corrupt("chosen_by"))?,
         counted: CountedItems {
             items: count("items")?,
             states: states("states")?,

@@ -5,8 +5,8 @@ select {columns}
 from items as i {index} cross join jobs as j
 where j.id = i.job_id and i.id > $1 and i.id <= $2 {states}
   -- These conditions are in every statement and hold where their parameter is null: states ($3, of which there are $4), the key
-  -- ($5), the run ($6), the job's name ($7), the lane ($9), a part of the reason ($10), the workflow ($11) and when the run was
-  -- planned ($12 to $13, the end not with it).
+  -- ($5), the run ($6), the job's name ($7), the lane ($9), a part of the reason ($10), the workflow ($11), when the run was
+  -- planned ($12 to $13, the end not with it), the code of the last answer ($14) and the currency ($15), 'none' without one.
   and ($4 = 0 or i.state in (select atom from json_each($3)))
   and {key}
   and ($6 is null or j.run_id = $6)
@@ -15,4 +15,6 @@ where j.id = i.job_id and i.id > $1 and i.id <= $2 {states}
   and ($10 is null or replace(i.reason, $10, '') <> i.reason)
   and ($11 is null or exists (select 1 from runs as r where r.id = j.run_id and r.workflow = $11))
   and ($12 is null or exists (select 1 from runs as r where r.id = j.run_id and r.started_at >= $12 and r.started_at < $13))
+  and {code}
+  and ($15 is null or coalesce(nullif(i.currency, ''), 'none') = $15)
 order by i.id limit $8

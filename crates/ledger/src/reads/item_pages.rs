@@ -16,6 +16,7 @@ use crate::items::item_rows::list;
 use crate::reads::item::{ItemRow, item_row};
 use crate::statements::reconcile::TimeSpan;
 use payrun_domain::item::State;
+use payrun_domain::money::Currency;
 
 /// Which items are meant.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +35,42 @@ pub struct ItemFilter {
     pub lane: Option<String>,
     /// Whose reason has this text in it, such as a gateway's code.
     pub reason: Option<String>,
+    /// Whose last answer has this code, as lists and sums by code have it; [`NO_CODE`] for none.
+    pub code: Option<String>,
+    /// Whose amount is in this currency, or who have none.
+    pub currency: Option<AmountIn>,
     /// Whose run was planned in this span of time.
     pub planned: Option<TimeSpan>,
+}
+
+/// The word for items whose answers have no code.
+pub const NO_CODE: &str = "none";
+
+/// In which currency the amount of an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmountIn {
+    /// In this one.
+    Currency(Currency),
+    /// It has no amount.
+    None,
+}
+
+impl AmountIn {
+    /// The code of a currency, or `none`.
+    pub fn parse(word: &str) -> Option<Self> {
+        if word == Self::None.as_str() {
+            return Some(Self::None);
+        }
+        Currency::parse(word).ok().map(Self::Currency)
+    }
+
+    /// As people and programs write it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Currency(currency) => currency.code(),
+            Self::None => "none",
+        }
+    }
 }
 
 /// States of which there are few, and the index that has them.
@@ -110,7 +145,9 @@ impl Ledger {
             .bind(filter.reason.clone())
             .bind(filter.workflow.clone())
             .bind(filter.planned.map(|span| span.from.millis()))
-            .bind(filter.planned.map(|span| span.until.millis()));
+            .bind(filter.planned.map(|span| span.until.millis()))
+            .bind(filter.code.clone())
+            .bind(filter.currency.map(|currency| currency.as_str()));
         self.rows(OPERATION, query).await
     }
 
@@ -248,12 +285,23 @@ pub(super) fn statement(engine: DbKind, filter: &ItemFilter, columns: &str) -> S
     } else {
         "$5 is null"
     };
+    let of_code = if filter.code.is_some() {
+        OF_CODE
+    } else {
+        "$14 is null"
+    };
     include_str!("item_page.sql")
         .replace("{columns}", columns)
         .replace("{index}", &index)
         .replace("{states}", &written_out)
         .replace("{key}", of_key)
+        .replace("{code}", of_code)
 }
+
+/// As exported_items.sql and failure_codes.sql: the code of the last answer, and where that did not
+/// succeed of the last one that says why.
+const OF_CODE: &str = "coalesce(nullif((select a.code from attempts as a where a.item_id = i.id and a.kind in ('call', 'notification') \
+    and (i.state = 'succeeded' or a.code <> '') order by a.version desc, a.late desc limit 1), ''), 'none') = $14";
 
 #[cfg(test)]
 mod tests {
@@ -301,6 +349,21 @@ mod tests {
         place(
             &steps_of(key).await,
             "SEARCH i USING INDEX items_by_key (key=? AND rowid>? AND rowid<?)",
+        );
+        let of_code = ItemFilter {
+            run_id: Some(1),
+            states: vec![State::Failed],
+            code: Some("NOT_ENOUGH".to_owned()),
+            ..ItemFilter::default()
+        };
+        let of_code = steps_of(of_code).await;
+        place(
+            &of_code,
+            "SEARCH i USING INDEX items_with_problems (id>? AND id<?)",
+        );
+        place(
+            &of_code,
+            "SEARCH a USING INDEX sqlite_autoindex_attempts_1 (item_id=?)",
         );
         let mixed = ItemFilter {
             states: vec![State::Failed, State::Unknown],

@@ -23,6 +23,7 @@ const STEP: i64 = 15 * 60 * 1_000;
 const SUMS: i64 = 200_000;
 
 const FAILURES: &str = include_str!("failure_codes.sql");
+const PACE: &str = include_str!("run_pace.sql");
 const BY_TIME: &str = include_str!("time_sums.sql");
 
 /// Failed items of one job with the same code and currency.
@@ -57,7 +58,39 @@ pub struct TimeSum {
     pub minor: i64,
 }
 
+/// Steps of time of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeSteps {
+    /// When the first begins.
+    pub from: Timestamp,
+    /// How long each is, in milliseconds.
+    pub millis: i64,
+    /// How many there are.
+    pub count: i64,
+}
+
 impl Ledger {
+    /// How many items of a run were last sent in each step of time, by the step's place from 0;
+    /// steps without any are left out.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn run_pace(
+        &self,
+        run_id: i64,
+        steps: TimeSteps,
+    ) -> Result<Vec<(u64, u64)>, LedgerError> {
+        let operation = "counting what was sent by time";
+        let query = sqlx::query(PACE)
+            .bind(run_id)
+            .bind(steps.from.millis())
+            .bind(steps.millis.max(1))
+            .bind(steps.count);
+        let rows = self.rows(operation, query).await?;
+        let step = |row: &AnyRow| Ok((unsigned(row, 0, operation)?, unsigned(row, 1, operation)?));
+        rows.iter().map(step).collect()
+    }
+
     /// The failed items of a run by the code that they failed with, the most frequent first; of very
     /// many codes the first thousand.
     ///
@@ -132,6 +165,10 @@ mod tests {
         place(
             &failures,
             "SEARCH a USING INDEX sqlite_autoindex_attempts_1 (item_id=?)",
+        );
+        place(
+            &steps(PACE).await,
+            "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
         );
         let by_time = steps(BY_TIME).await;
         place(

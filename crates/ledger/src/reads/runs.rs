@@ -9,6 +9,13 @@ use crate::items::run_withdrawal::RunWithdrawal;
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
+/// What [`RunRow`] is read from.
+macro_rules! run_columns {
+    () => {
+        "id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at"
+    };
+}
+
 /// A run.
 #[derive(Debug, Clone)]
 pub struct RunRow {
@@ -73,7 +80,11 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs where id < $1 order by id desc limit $2";
+        let query = concat!(
+            "select ",
+            run_columns!(),
+            " from runs where id < $1 order by id desc limit $2"
+        );
         let query = sqlx::query(query)
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit));
@@ -112,9 +123,37 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs \
-                     where finished_at is null order by id limit 100000";
+        let query = concat!(
+            "select ",
+            run_columns!(),
+            " from runs \
+                     where finished_at is null order by id limit 100000"
+        );
         self.rows("listing open runs", sqlx::query(query))
+            .await?
+            .iter()
+            .map(run_row)
+            .collect()
+    }
+
+    /// Runs that are not finished and of which nothing is sent before a later instant, by that
+    /// instant: so many at most.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn runs_to_be_sent(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, LedgerError> {
+        let query = concat!(
+            "select ",
+            run_columns!(),
+            " from runs \
+                     where finished_at is null and send_at > $1 order by send_at, id limit $2"
+        );
+        let query = sqlx::query(query).bind(now.millis()).bind(i64::from(limit));
+        self.rows("listing runs that wait", query)
             .await?
             .iter()
             .map(run_row)
@@ -126,7 +165,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs where id = $1";
+        let query = concat!("select ", run_columns!(), " from runs where id = $1");
         self.rows("reading a run", sqlx::query(query).bind(id))
             .await?
             .first()
@@ -143,7 +182,11 @@ impl Ledger {
         workflow: &str,
         occurrence: &str,
     ) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author, pruned_at, send_at, withdrawn_by, withdrawn_at, withdrawal_ended_at from runs where workflow = $1 and occurrence = $2";
+        let query = concat!(
+            "select ",
+            run_columns!(),
+            " from runs where workflow = $1 and occurrence = $2"
+        );
         let query = sqlx::query(query)
             .bind(workflow.to_owned())
             .bind(occurrence.to_owned());

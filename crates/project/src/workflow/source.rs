@@ -475,6 +475,7 @@ impl FileRows {
             columns: header.columns,
             reading: FileReading {
                 name: String::new(),
+                called: None,
                 sha256: None,
                 kind,
                 header_line: header.line,

@@ -171,6 +171,10 @@ const SURELY_ROUNDED: usize = 18;
 pub struct FileReading {
     /// The file, as people know it.
     pub name: String,
+    /// Of a file that was sent here, and whose name is its digest: what it was called where it came
+    /// from; none if nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// SHA-256 of its bytes, in hex; none where nobody asks whether it is the same file later.
     pub sha256: Option<String>,
     /// What it is.
@@ -248,6 +252,18 @@ impl FileReading {
 }
 
 impl FileReading {
+    /// What to tell people that the file is called.
+    pub fn shown_name(&self) -> &str {
+        self.called.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether it was sent here, and is kept by the digest of its content.
+    pub fn was_sent(&self) -> bool {
+        let digest = self.name.split_once('.').map_or("", |(digest, _)| digest);
+        self.called.is_some()
+            || (digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
     /// Whether an id in a column of a CSV file looks as Excel leaves a long number. Of one that ends
     /// in one or two zeros the others of the column tell.
     pub fn looks_rounded(&self, column: usize, id: &str) -> bool {

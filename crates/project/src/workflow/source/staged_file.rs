@@ -37,6 +37,8 @@ pub struct StagedFile {
     file: File,
     /// What people know it as.
     name: PathBuf,
+    /// What it was called where it was sent from.
+    called: Option<String>,
 }
 
 impl StagedFile {
@@ -68,6 +70,7 @@ impl StagedFile {
         Ok(Self {
             file: copy(&file, max, cancellation).map_err(unreadable)?,
             name: path.to_owned(),
+            called: None,
         })
     }
 
@@ -76,6 +79,15 @@ impl StagedFile {
         Self {
             file,
             name: PathBuf::from(name),
+            called: None,
+        }
+    }
+
+    /// The same, which was called so where it was sent from.
+    pub fn called(self, name: Option<String>) -> Self {
+        Self {
+            called: name,
+            ..self
         }
     }
 
@@ -96,6 +108,7 @@ impl StagedFile {
         let digest = self.sha256(cancellation).map_err(unreadable)?;
         let mut rows = rows_of(self.opened()?, &self.name, options, cancellation)?;
         rows.reading.name = self.name.display().to_string();
+        rows.reading.called.clone_from(&self.called);
         rows.reading.sha256 = Some(digest);
         Ok(rows)
     }

@@ -94,3 +94,18 @@ rows-to-mend = rows to mend
 as-xlsx = As XLSX
 as-csv = As CSV
 not-renewed = This page could not be renewed: what it shows may be old. It is tried again.
+run-version = Workflow version
+run-uploaded = Uploaded file
+run-was-uploaded = uploaded
+run-pace = Sent, over the time of the run
+run-pace-most = The highest bar is { $rate } items a second.
+run-pace-from = From
+run-pace-table = { $n ->
+    [one] As a table, a row a second
+   *[other] As a table, a row every { $shown } seconds
+}
+report = Report
+report-html = page
+report-xlsx = XLSX
+report-csv = CSV
+report-json = JSON

@@ -15,6 +15,9 @@ items-next = More
 all-retry = Retry all that match …
 all-cancel = Withdraw all that match …
 all-choose-state = To act on all that match, choose a state first.
+items-since = Run planned since
+all-without-day = To act on all that match, leave the day out and choose a run.
+code-in-words = In words
 item = Item
 key = Key
 reason = Reason
@@ -168,6 +171,35 @@ class-spent = the order was closed before it was paid
 class-person = declined; a person has to decide
 class-config = our account is refused: key, permission or settings
 class-funds = our balance at the gateway was too small
+
+# What a gateway says of the payer or the payment, by its code.
+said-not-enough = the payer's balance is not enough
+said-rule-limit = above a limit of the payer's account or of the gateway
+said-contract-not-exist = the gateway says that the payer has no such contract, or that it has ended
+said-user-account-abnormal = the payer's account is blocked, closed or not in order
+said-param-error = the gateway takes a value of the request for wrong
+said-invalid-request = the gateway does not accept the request as it is
+said-order-closed = the order was closed at the gateway
+said-orderclosed = the order was closed at the gateway
+said-auth-code-invalid = the code that the payer showed is wrong
+said-auth-code-error = the code that the payer showed is wrong
+said-auth-code-expire = the code that the payer showed has expired
+said-authcodeexpire = the code that the payer showed has expired
+said-trade-overdue = the payment is too long ago to be given back
+said-refund-amount-invalid = more than is left of the payment
+
+# What there is to do about a refusal, by its code or its class.
+remedy-not-enough = Ask the payer to put money into the account, then try again. The row need not be changed.
+remedy-rule-limit = Ask the payer which limit it is, or try again on another day. The row need not be changed.
+remedy-contract-not-exist = Look at the contract at the gateway. If it has ended, the payer has to sign again: give the row in a new file with the new contract.
+remedy-user-account-abnormal = The payer has to have the account put right at the gateway. Then try again.
+remedy-class-soft = The row need not be changed. Try again on another day.
+remedy-class-hard = Tried again as it is, it is refused again. Correct the row and give it again in a new file, or settle it with the payer.
+remedy-class-spent = Try again: it is sent under the next number.
+remedy-class-person = Find out at the gateway what can be done, then try again.
+remedy-class-config = Have the key, the permission or the settings of our account put right, then try again. The row need not be changed.
+remedy-class-funds = Put money into our account at the gateway, then try again. The row need not be changed.
+
 cause-timed-out = no answer in time
 cause-connection-lost = the connection broke
 cause-not-asked = a query did not get through

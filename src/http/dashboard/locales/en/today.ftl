@@ -6,6 +6,16 @@ today-unreachable = cannot be reached since
 today-unknown-hour = Unknown for over an hour
 today-unknown-day = { $shown } for over a day
 today-waiting = Waiting for approval
+today-to-decide = { $n ->
+    [one] One batch waits for you to approve or reject it
+   *[other] { $shown } batches wait for you to approve or reject them
+}
+today-waits-for-approver = { $n ->
+    [one] One batch waits for an approver
+   *[other] { $shown } batches wait for an approver
+}
+today-sent-at = is sent at
+today-sent-until = Until then it can be withdrawn on its page.
 today-incidents = Open alerts
 today-items = Items planned today
 today-open = { $shown } open

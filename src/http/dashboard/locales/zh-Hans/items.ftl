@@ -15,6 +15,9 @@ items-next = 下一页
 all-retry = 重试全部符合条件的条目…
 all-cancel = 撤回全部符合条件的条目…
 all-choose-state = 如需批量操作，请先选择状态。
+items-since = 运行计划于此日起
+all-without-day = 要对全部匹配条目操作，请去掉日期并选择运行。
+code-in-words = 含义
 item = 条目
 key = 键
 reason = 原因
@@ -165,6 +168,35 @@ class-spent = 订单在付款前已关闭
 class-person = 被拒，需人工决定
 class-config = 我方账户被拒：密钥、权限或设置
 class-funds = 我方在网关的余额不足
+
+# 网关代码的含义（关于付款人或支付）。
+said-not-enough = 付款人余额不足
+said-rule-limit = 超出付款人账户或网关的限额
+said-contract-not-exist = 网关称付款人没有该合约，或合约已终止
+said-user-account-abnormal = 付款人账户被冻结、已注销或异常
+said-param-error = 网关认为请求中的某个值有误
+said-invalid-request = 网关不接受该请求
+said-order-closed = 订单已在网关关闭
+said-orderclosed = 订单已在网关关闭
+said-auth-code-invalid = 付款人出示的付款码有误
+said-auth-code-error = 付款人出示的付款码有误
+said-auth-code-expire = 付款人出示的付款码已过期
+said-authcodeexpire = 付款人出示的付款码已过期
+said-trade-overdue = 支付时间过久，无法退款
+said-refund-amount-invalid = 超出该支付的剩余金额
+
+# 按代码或类别，被拒后该怎么做。
+remedy-not-enough = 请付款人充值后再重试。该行无需修改。
+remedy-rule-limit = 请向付款人了解是哪项限额，或改日重试。该行无需修改。
+remedy-contract-not-exist = 请先在网关查看该合约。若已终止，需付款人重新签约，再以新合约号在新文件中提交该行。
+remedy-user-account-abnormal = 需付款人先在网关处理好账户，再重试。
+remedy-class-soft = 该行无需修改。请改日重试。
+remedy-class-hard = 原样重试仍会被拒。请更正该行并在新文件中重新提交，或与付款人另行解决。
+remedy-class-spent = 请重试：将以下一个订单号发送。
+remedy-class-person = 请先向网关查明可如何处理，再重试。
+remedy-class-config = 请先修正我方账户的密钥、权限或设置，再重试。该行无需修改。
+remedy-class-funds = 请先为我方网关账户充值，再重试。该行无需修改。
+
 cause-timed-out = 超时无回复
 cause-connection-lost = 连接中断
 cause-not-asked = 查询未能送达

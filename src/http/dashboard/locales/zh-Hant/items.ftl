@@ -15,6 +15,9 @@ items-next = 下一頁
 all-retry = 重試全部符合條件的項目…
 all-cancel = 撤回全部符合條件的項目…
 all-choose-state = 如需批量操作，請先選擇狀態。
+items-since = 執行計劃於此日起
+all-without-day = 要對全部符合的項目操作，請移除日期並選擇執行。
+code-in-words = 含義
 item = 項目
 key = 鍵
 reason = 原因
@@ -165,6 +168,35 @@ class-spent = 訂單在付款前已關閉
 class-person = 被拒，需人工決定
 class-config = 我方帳戶被拒：金鑰、權限或設定
 class-funds = 我方在閘道的結餘不足
+
+# 閘道代碼的含義（關於付款人或付款）。
+said-not-enough = 付款人結餘不足
+said-rule-limit = 超出付款人帳戶或閘道的限額
+said-contract-not-exist = 閘道稱付款人沒有該合約，或合約已終止
+said-user-account-abnormal = 付款人帳戶被凍結、已註銷或異常
+said-param-error = 閘道認為請求中的某個值有誤
+said-invalid-request = 閘道不接受該請求
+said-order-closed = 訂單已在閘道關閉
+said-orderclosed = 訂單已在閘道關閉
+said-auth-code-invalid = 付款人出示的付款碼有誤
+said-auth-code-error = 付款人出示的付款碼有誤
+said-auth-code-expire = 付款人出示的付款碼已過期
+said-authcodeexpire = 付款人出示的付款碼已過期
+said-trade-overdue = 付款時間過久，無法退款
+said-refund-amount-invalid = 超出該付款的剩餘金額
+
+# 按代碼或類別，被拒後該怎麼做。
+remedy-not-enough = 請付款人增值後再重試。該列無需修改。
+remedy-rule-limit = 請向付款人了解是哪項限額，或改日重試。該列無需修改。
+remedy-contract-not-exist = 請先在閘道查看該合約。若已終止，需付款人重新簽約，再以新合約號在新檔案中提交該列。
+remedy-user-account-abnormal = 需付款人先在閘道處理好帳戶，再重試。
+remedy-class-soft = 該列無需修改。請改日重試。
+remedy-class-hard = 原樣重試仍會被拒。請更正該列並在新檔案中重新提交，或與付款人另行解決。
+remedy-class-spent = 請重試：將以下一個訂單號傳送。
+remedy-class-person = 請先向閘道查明可如何處理，再重試。
+remedy-class-config = 請先修正我方帳戶的金鑰、權限或設定，再重試。該列無需修改。
+remedy-class-funds = 請先為我方閘道帳戶增值，再重試。該列無需修改。
+
 cause-timed-out = 逾時無回覆
 cause-connection-lost = 連線中斷
 cause-not-asked = 查詢未能送達
