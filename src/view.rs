@@ -11,11 +11,12 @@ use crate::domain::answer::AnswerKind;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::own_code::OwnCode;
+use crate::domain::time::Timestamp;
 use crate::engine::operator::review::{Review, ReviewedRow};
 use crate::ledger::{
-    ApprovalRow, AttemptRow, DifferenceEventRow, DifferenceRow, EventRow, GatewayNumber, ItemRow,
-    JobRow, KeySample, Ledger, LedgerError, RECEIPT, RelatedItem, Relation, RunRow, RunWithdrawal,
-    Total,
+    ApprovalRow, AttemptRow, AuditRow, DifferenceEventRow, DifferenceRow, EventRow, GatewayNumber,
+    ItemRow, JobRow, KeySample, Ledger, LedgerError, RECEIPT, RelatedItem, Relation, RunRow,
+    RunWithdrawal, Total,
 };
 use crate::workflow::source::FileReading;
 use crate::workflow::version_of;
@@ -57,6 +58,32 @@ pub struct RunView {
     pub amounts: BTreeMap<String, BTreeMap<String, String>>,
     /// Its jobs, in the order of the workflow.
     pub jobs: Vec<JobView>,
+}
+
+/// What a person noted of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NoteView {
+    /// When.
+    pub at: String,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub note: String,
+    /// When, for clocks.
+    #[serde(skip)]
+    pub instant: Timestamp,
+}
+
+impl NoteView {
+    /// Of an entry of the audit log.
+    pub fn of(row: &AuditRow) -> Self {
+        Self {
+            at: row.entry.at.to_string(),
+            by: row.entry.actor.clone(),
+            note: row.entry.reason.clone(),
+            instant: row.entry.at,
+        }
+    }
 }
 
 /// That a run was withdrawn as a whole: nothing more of it is sent.
@@ -207,6 +234,8 @@ pub struct ItemSurroundings {
     pub gateway_numbers: Vec<GatewayNumberView>,
     /// The refunds that take from it, and the declarations of the same before and after it.
     pub related: Vec<RelatedItemView>,
+    /// What persons noted of it, oldest first.
+    pub notes: Vec<NoteView>,
 }
 
 impl ItemSurroundings {
@@ -234,6 +263,12 @@ impl ItemSurroundings {
                 .iter()
                 .map(RelatedItemView::of)
                 .collect::<Result<_, _>>()?,
+            notes: ledger
+                .notes_of_item(item.id)
+                .await?
+                .iter()
+                .map(NoteView::of)
+                .collect(),
         })
     }
 }

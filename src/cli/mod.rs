@@ -26,6 +26,7 @@ mod export_file;
 mod find;
 #[cfg(feature = "sandbox")]
 mod init;
+mod item_note;
 mod items;
 mod journal;
 mod lane;
@@ -197,6 +198,8 @@ enum Command {
     /// Say what became of an item where queries could not tell; kept as evidence with name and
     /// reason
     Resolve(resolve::ResolveArgs),
+    /// Note something of an item, such as a call with the bank: the reason; it changes nothing
+    Note(item_note::NoteArgs),
     /// Show who did what and why: list, verify, export
     Audit(audit::AuditArgs),
     /// Show alert rules, open incidents and mails; test the mail server; send what is due
@@ -333,6 +336,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Reseal(args) => reseal::run(context, &args).await,
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
+        Command::Note(args) => item_note::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Withdraw(args) => withdraw::run(context, &args).await,
         Command::Bulk(args) => bulk::run(context, &args).await,

@@ -41,7 +41,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_wait)]
     wait: Duration,
     /// Send nothing of the run for so long (15m, 2h), from 1s to 7d: until then it can be withdrawn
-    /// with `payrun cancel --run RUN`
+    /// with `payrun withdraw RUN`
     #[arg(long, value_name = "TIME", value_parser = parse_wait, conflicts_with = "resume")]
     send_after: Option<Duration>,
     /// Print JSON at the end, and no progress

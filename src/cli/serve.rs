@@ -85,7 +85,16 @@ pub(super) async fn serve(
         tell(&project, &workflows, &listener, &engine.ledger).await?;
     }
     let service = Service::new(Arc::clone(&engine), node.id(), workflows);
-    let served = tokio::spawn(listener.serve(App::new(service.clone(), stopped.clone())));
+    // Whatever pages and programs read, no worker waits for a connection because of it.
+    let read_by = Engine {
+        ledger: engine.ledger.with_own_readers().await?,
+        ..Engine::clone(&engine)
+    };
+    let asked = Service {
+        engine: Arc::new(read_by),
+        ..service.clone()
+    };
+    let served = tokio::spawn(listener.serve(App::new(asked, stopped.clone())));
     let plans = Arc::clone(&engine.places);
     let mut stop = stopped.clone();
     tokio::spawn(async move {

@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::export::code_meanings::of_attempt;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, PauseRow};
 use crate::view::{
-    AttemptView, EventView, ItemSurroundings, RelatedItemView, gateway_number, own_code,
+    AttemptView, EventView, ItemSurroundings, NoteView, RelatedItemView, gateway_number, own_code,
 };
 
 /// How many items that went wrong are shown with a run.
@@ -159,6 +159,7 @@ async fn show_item(
         value["gateway_numbers"] = json!(surroundings.gateway_numbers);
         value["related"] = json!(surroundings.related);
         value["attempts"] = json!(attempts.iter().map(AttemptView::from).collect::<Vec<_>>());
+        value["notes"] = json!(surroundings.notes);
         value["events"] = json!(events.iter().map(EventView::from).collect::<Vec<_>>());
         say_json(&value);
         return Ok(Exit::Success);
@@ -171,7 +172,19 @@ async fn show_item(
     print_related(&surroundings.related, colour);
     print_events(&item, &events, clock, colour);
     print_attempts(&attempts, clock, colour);
+    print_notes(&surroundings.notes, clock);
     Ok(Exit::Success)
+}
+
+fn print_notes(notes: &[NoteView], clock: WallClock) {
+    if notes.is_empty() {
+        return;
+    }
+    say_lines("\nnotes");
+    for note in notes {
+        let at = clock.named(note.instant);
+        say(format!("{at}  {}: {}", note.by, note.note));
+    }
 }
 
 fn print_item(

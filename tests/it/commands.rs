@@ -118,6 +118,8 @@ fn help_lists_every_command_and_the_exit_codes() {
       refund         Write a workflow that gives back what an item took, for somebody to approve
       resolve        Say what became of an item where queries could not tell; kept as evidence with name
                      and reason
+      note           Note something of an item, such as a call with the bank: the reason; it changes
+                     nothing
       audit          Show who did what and why: list, verify, export
       alerts         Show alert rules, open incidents and mails; test the mail server; send what is due
       tokens         Make, list and revoke the tokens by which the API knows who is calling

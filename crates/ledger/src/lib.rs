@@ -160,6 +160,18 @@ impl Ledger {
         self.location.name()
     }
 
+    /// The same ledger with connections of its own to read by: whoever reads much keeps nobody else
+    /// waiting for one.
+    ///
+    /// # Errors
+    /// If none can be had.
+    pub async fn with_own_readers(&self) -> Result<Self, LedgerError> {
+        Ok(Self {
+            read: self.location.readers().await?,
+            ..self.clone()
+        })
+    }
+
     /// The folder of the file; none on a server.
     pub fn folder(&self) -> Option<std::path::PathBuf> {
         let folder = self.location.file.as_ref()?.parent()?;

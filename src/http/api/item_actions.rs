@@ -4,6 +4,7 @@
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::Serialize;
@@ -130,6 +131,35 @@ pub(in crate::http) async fn resolve(
         Some(receipt) => Resolution::Succeeded(Receipt::found(receipt).map_err(invalid)?),
     };
     granted(item, app.engine().resolve_item(item, finding, &by).await?)
+}
+
+/// What is noted of an item.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NoteBody {
+    /// Kept in the audit log, and shown with the item.
+    #[schema(min_length = 1, max_length = 500)]
+    pub note: String,
+}
+
+/// Notes something of an item, such as a call with the bank; it changes nothing
+#[utoipa::path(post, path = "/items/{item}/notes", tag = "controls", request_body = NoteBody,
+    params(("item" = i64, Path, description = "Its id")),
+    responses((status = 204), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 413, body = ErrorBody),
+              (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(in crate::http) async fn note(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(item): Path<i64>,
+    JsonBody(wanted): JsonBody<NoteBody>,
+) -> Result<StatusCode, ApiError> {
+    let by = caller.signed(&wanted.note)?;
+    let now = app.engine().clock.now();
+    if app.engine().ledger.note_item(item, &by, now).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found(format!("there is no item {item}")))
+    }
 }
 
 /// The withdrawal of an item that has not ended.

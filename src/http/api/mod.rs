@@ -190,6 +190,7 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(item_actions::cancel))
         .routes(routes!(item_actions::retry))
         .routes(routes!(item_actions::resolve))
+        .routes(routes!(item_actions::note))
         .routes(routes!(bulk::bulk))
         .routes(routes!(differences::change))
         .routes(routes!(exports::rejected_rows))

@@ -1,5 +1,7 @@
 //! Whether the gateways answer, how fast each may go, and who has closed one.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::State;
@@ -40,6 +42,8 @@ struct GatewayCard {
     unreachable: Option<UnreachableRow>,
     rate: String,
     at_once: u32,
+    /// How many calls are under way.
+    under_way: u64,
     /// Who slowed it, where somebody did.
     slowed: Option<LimitRow>,
     /// Since when something has been due that nobody has claimed.
@@ -72,6 +76,7 @@ pub(super) async fn show(
         limits: ledger.limited_lanes().await?,
         unreachable: ledger.unreachable().await?,
         health: ledger.lane_health().await?,
+        under_way: ledger.calls_under_way().await?,
         answers: ledger.recent_answers().await?,
         certificates: engine.certificates(),
     };
@@ -90,6 +95,7 @@ struct KnownOfGateways {
     limits: Vec<LimitRow>,
     unreachable: Vec<UnreachableRow>,
     health: Vec<LaneHealth>,
+    under_way: BTreeMap<String, u64>,
     answers: Vec<RecentAnswer>,
     certificates: Vec<ExpiringCredential>,
 }
@@ -123,6 +129,7 @@ impl KnownOfGateways {
             at_once: limits
                 .concurrency
                 .map_or(account.concurrency, |calls| calls.min(account.concurrency)),
+            under_way: self.under_way.get(name).copied().unwrap_or(0),
             due_since: health
                 .and_then(|lane| lane.due_since)
                 .filter(|at| *at < self.now),

@@ -25,7 +25,7 @@ use crate::engine::search::SearchTerms;
 use crate::export::ExportContext;
 use crate::export::item_fields::{RowField, reply_facts, row_fields};
 use crate::http::App;
-use crate::http::api::item_actions::{self, ReasonBody, ResolveBody};
+use crate::http::api::item_actions::{self, NoteBody, ReasonBody, ResolveBody};
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Path};
 use crate::ledger::{
@@ -495,6 +495,28 @@ pub(super) async fn retry(
     });
     let caller = Extension(viewer.caller.clone());
     let action = item_actions::retry(State(app.clone()), caller, Path(id), why);
+    once((&app, &viewer), (&form.key, &content), action).await?;
+    Ok(back(&viewer, id))
+}
+
+/// What a person notes of an item.
+#[derive(Debug, Deserialize)]
+pub(super) struct ItemNoteForm {
+    key: String,
+    note: String,
+}
+
+/// Keeps a note of an item.
+pub(super) async fn note(
+    State(app): State<App>,
+    viewer: Viewer,
+    PagePath(id): PagePath<i64>,
+    Form(form): Form<ItemNoteForm>,
+) -> Result<impl IntoResponse, PageError> {
+    let content = format!("note {id} {}", form.note);
+    let body = JsonBody(NoteBody { note: form.note });
+    let caller = Extension(viewer.caller.clone());
+    let action = item_actions::note(State(app.clone()), caller, Path(id), body);
     once((&app, &viewer), (&form.key, &content), action).await?;
     Ok(back(&viewer, id))
 }

@@ -88,6 +88,7 @@ fn operates() -> Router<App> {
         .route("/items/{item}/cancel", post(item::cancel))
         .route("/items/{item}/retry", post(item::retry))
         .route("/items/{item}/resolve", post(item::resolve))
+        .route("/items/{item}/notes", post(item::note))
         .route("/bulk", post(bulk::confirm))
         .route("/gateways/suspend", post(gateways::suspend))
         .route("/gateways/release", post(gateways::release))

@@ -117,6 +117,8 @@ struct RunPage {
     pace: Option<RunPace>,
     /// Before when nothing of it is sent, while that is.
     waits_until: Option<Timestamp>,
+    /// Whether it can be withdrawn as a whole.
+    is_withdrawable: bool,
     key: String,
 }
 
@@ -195,10 +197,20 @@ pub(super) async fn show(
             .run
             .send_at
             .filter(|at| *at > now && has_open(&snapshot.totals)),
+        is_withdrawable: is_withdrawable(&snapshot),
         key: fresh_key(),
         run,
         page,
     }))
+}
+
+/// Whether there is anything to withdraw: of a run that was withdrawn, what a person has tried again.
+fn is_withdrawable(snapshot: &RunSnapshot) -> bool {
+    let is_fresh = match &snapshot.run.withdrawal {
+        None => true,
+        Some(withdrawal) => withdrawal.ended_at.is_some() && has_open(&snapshot.totals),
+    };
+    is_fresh && !snapshot.is_finished()
 }
 
 /// A run that was withdrawn is found to have finished a moment later.

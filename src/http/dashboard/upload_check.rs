@@ -283,7 +283,7 @@ fn without_personal(
         options.used.contains(column) && !personal.contains(column)
     };
     let cell = |(index, text): (usize, String)| {
-        if text.is_empty() || is_open(index) {
+        if text.is_empty() || is_open(index) || tells_nobody(&text) {
             text
         } else {
             "…".to_owned()
@@ -291,6 +291,17 @@ fn without_personal(
     };
     let row = |cells: Vec<String>| cells.into_iter().enumerate().map(cell).collect();
     rows.into_iter().map(row).collect()
+}
+
+/// An amount, a currency or a yes: by these a column is known, and no person is.
+fn tells_nobody(text: &str) -> bool {
+    let is_amount = text.len() <= 12
+        && text.contains('.')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b == b'.' || b == b',');
+    let is_currency = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+    is_amount || is_currency || matches!(text, "yes" | "no" | "true" | "false" | "是" | "否")
 }
 
 /// How the file was read, and what would become of its rows.

@@ -1,6 +1,7 @@
 //! Items: the list with its filter, one item with its history and what may be done about it, and
 //! what is at risk.
 
+use expect_test::expect;
 use payrun::sandbox::faults::{Fault, FaultPlan};
 
 use reqwest::Method;
@@ -304,4 +305,46 @@ fn what_is_personal_of_a_row_is_named_and_never_shown() {
     // Why it is not sent stands at the top.
     let why = between(&page, "class=\"verdict", "</section>");
     assert!(why.contains("paused by ann"), "{why}");
+}
+
+#[test]
+fn a_note_changes_nothing_and_stands_in_the_history_for_everybody() {
+    let app = App::with_contracts(&contracts("C", 1));
+    app.payrun(&["run", WORKFLOW]).exits(0);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    let page = ann.page("/items/1");
+    let noted = ann.submit(
+        &page,
+        "/items/1/notes",
+        &[("note", "the bank <b>called</b>")],
+    );
+    assert_eq!(noted.status, 303, "{}", noted.html);
+    let page = ann.page("/items/1");
+    assert!(
+        page.contains("the bank &#60;b&#62;called&#60;/b&#62;"),
+        "{page}"
+    );
+    app.payrun(&["note", "1", "--author", "bob", "--reason", "paid by hand"])
+        .exits(0);
+    let token = service.token("cleo", "viewer");
+    let item = service.get(&token, "/api/v1/items/1").body;
+    let notes: Vec<_> = item["notes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|note| note["note"].clone())
+        .collect();
+    assert_eq!(notes, ["the bank <b>called</b>", "paid by hand"]);
+    assert_eq!(item["state"], "succeeded");
+    app.payrun(&["show", "--item", "1"])
+        .exits(0)
+        .says(expect!["bob: paid by hand"]);
+    let cleo = Visitor::with_token(&service, &token);
+    assert!(!cleo.page("/items/1").contains("/items/1/notes"));
+    assert_eq!(
+        ann.post("/items/9/notes", &[("key", &"0".repeat(32)), ("note", "x")])
+            .status,
+        404
+    );
 }

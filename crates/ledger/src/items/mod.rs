@@ -7,6 +7,7 @@ pub(crate) mod claimed_item;
 mod claimed_lane;
 pub(crate) mod due_items;
 pub(crate) mod gateway_numbers;
+mod item_note;
 pub(crate) mod item_rows;
 pub(crate) mod operator_action;
 pub(crate) mod run_withdrawal;

@@ -86,8 +86,12 @@ impl ExistingKey {
             let mended = match (&item.again, self.state) {
                 (ReplacementCheck::Possible, State::Failed | State::NeedsReview) => {
                     "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
+                        .to_owned()
                 }
-                _ => "",
+                (_, State::Cancelled) => {
+                    format!("; `payrun retry {id} --reason WHY` has that item sent after all")
+                }
+                (_, _) => String::new(),
             };
             format!("run {run} has this key already (item {id}, {state}){mended}")
         } else {

@@ -1,5 +1,6 @@
 //! What tells whether the work is done, and how much of it there is: for readiness and metrics.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::db::stored_values;
@@ -9,6 +10,7 @@ use sqlx::any::AnyRow;
 use crate::Ledger;
 use crate::error::LedgerError;
 use crate::reads::run_totals::Total;
+use crate::reads::unsigned;
 use payrun_domain::answer::AnswerKind;
 use payrun_domain::time::Timestamp;
 
@@ -132,6 +134,29 @@ impl Ledger {
                     .map_err(failed)?
                     .map(Timestamp::from_millis),
             })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// How many calls are under way on each lane.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn calls_under_way(&self) -> Result<BTreeMap<String, u64>, LedgerError> {
+        let operation = "counting the calls under way";
+        let failed = |source| LedgerError::of(operation, source);
+        // Found by items_claimed: there are as many as there are calls. `cross join`: those first.
+        let query = "select j.lane, count(*) as calls from items as i cross join jobs as j \
+                     where i.node is not null and j.id = i.job_id group by j.lane limit 10000";
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let read = |row: &AnyRow| {
+            Ok((
+                row.try_get("lane").map_err(failed)?,
+                unsigned(row, 1, operation)?,
+            ))
         };
         rows.iter().map(read).collect()
     }

@@ -340,7 +340,9 @@ async fn room(
         return Ok(RefundCapacity::Exceeded);
     }
     let noted = sqlx::query(
-        "update items set refunded_payment = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null",
+        "update items set refunded_payment = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null \
+           and not exists (select 1 from jobs as j join runs as r on r.id = j.run_id where j.id = items.job_id \
+             and r.withdrawn_at is not null and r.withdrawal_ended_at is null)",
     )
     .bind(fingerprint.as_bytes().to_vec())
     .bind(claimed.id())

@@ -4,6 +4,7 @@ gateways-sandbox = sandbox
 gateways-until = until
 gateways-rate = Calls at most
 gateways-at-once = At once
+gateways-under-way = Calls under way
 gateways-due-since = Due and not claimed since
 gateways-days = { $n ->
     [one] one day left

@@ -156,6 +156,7 @@ event-filed-again = Its row came again with other content
 audit-item-cancel = Withdrawn
 audit-item-retry = Tried again by a person
 audit-item-resolve = Decided by a person
+audit-item-note = Note
 alarm-money-moved = money moved for what had ended without
 alarm-moved-before-sent = money moved before it was sent
 alarm-second-receipt = there is a second receipt
@@ -284,3 +285,7 @@ kind-exchange-rate = Exchange rate
 # Of a run.
 run-withdrawn = Withdrawn
 run-withdrawal-goes-on = Nothing more of it is sent. Its open items are being withdrawn one by one.
+do-note = Note
+do-note-note = It changes nothing, and stands in the history with your name.
+do-note-keep = Keep the note
+run-withdraw-note = Nothing more of the run is sent, and its later jobs get no items. What may be under way is queried.

@@ -4,6 +4,7 @@ gateways-sandbox = 沙箱
 gateways-until = 直至
 gateways-rate = 调用上限
 gateways-at-once = 同时
+gateways-under-way = 进行中的调用
 gateways-due-since = 自此时起到期未处理
 gateways-days = 剩 { $shown } 天
 gateways-answers = 最新条目的调用应答

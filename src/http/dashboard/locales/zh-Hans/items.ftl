@@ -153,6 +153,7 @@ event-filed-again = 该行以新内容重新提交
 audit-item-cancel = 撤回
 audit-item-retry = 人工重试
 audit-item-resolve = 人工判定
+audit-item-note = 备注
 alarm-money-moved = 已结束的条目发生了资金变动
 alarm-moved-before-sent = 发送前已有资金变动
 alarm-second-receipt = 出现第二个流水号
@@ -277,3 +278,7 @@ kind-exchange-rate = 汇率
 # Of a run.
 run-withdrawn = 已撤回
 run-withdrawal-goes-on = 不会再发送。未结条目正在逐一撤回。
+do-note = 备注
+do-note-note = 不改变任何状态，连同姓名记入历史。
+do-note-keep = 保存备注
+run-withdraw-note = 此次运行不会再发送任何内容，后续作业也不再产生条目；可能已在途的会继续查询。

@@ -4,6 +4,7 @@ gateways-sandbox = 沙箱
 gateways-until = 直至
 gateways-rate = 呼叫上限
 gateways-at-once = 同時
+gateways-under-way = 進行中的呼叫
 gateways-due-since = 自此時起到期未處理
 gateways-days = 剩 { $shown } 天
 gateways-answers = 最新項目的呼叫應答

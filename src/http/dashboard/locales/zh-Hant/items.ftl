@@ -153,6 +153,7 @@ event-filed-again = 該列以新內容重新提交
 audit-item-cancel = 撤回
 audit-item-retry = 人工重試
 audit-item-resolve = 人工判定
+audit-item-note = 備註
 alarm-money-moved = 已結束的項目發生了資金變動
 alarm-moved-before-sent = 傳送前已有資金變動
 alarm-second-receipt = 出現第二個流水號
@@ -277,3 +278,7 @@ kind-exchange-rate = 匯率
 # Of a run.
 run-withdrawn = 已撤回
 run-withdrawal-goes-on = 不會再傳送。未結項目正在逐一撤回。
+do-note = 備註
+do-note-note = 不改變任何狀態，連同姓名記入歷史。
+do-note-keep = 儲存備註
+run-withdraw-note = 此次執行不會再傳送任何內容，後續作業也不再產生項目；可能已在途的會繼續查詢。
