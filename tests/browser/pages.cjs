@@ -37,10 +37,13 @@ async function look(page, where, { status = 200, name } = {}) {
   const seen = await page.evaluate(() => ({
     language: document.documentElement.lang,
     owned: window.owned,
+    // A tag of ours as text.
+    isEscaped: document.body.innerText.includes("<time "),
     width: document.documentElement.scrollWidth,
     heading: document.querySelector("h1")?.textContent.trim(),
     bytes: document.documentElement.outerHTML.length,
   }));
+  if (seen.isEscaped) problems.push(`${where}: its own markup is text`);
   if (seen.owned !== undefined) problems.push(`${where}: a text ran as script`);
   // A telephone shows what is too wide smaller: its own width says nothing.
   const screen = page.viewportSize().width;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use askama::Template;
+use askama::filters::Safe;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fluent_templates::fluent_bundle::FluentValue;
@@ -70,8 +71,9 @@ impl PageFrame {
     }
 
     /// An instant on the reader's clock.
-    pub fn time(&self, at: &Timestamp) -> Moment {
-        Moment::new(*at, self.viewer.zone, self.viewer.project_zone)
+    pub fn time(&self, at: &Timestamp) -> Safe<Moment> {
+        // Digits and the names of zones.
+        Safe(Moment::new(*at, self.viewer.zone, self.viewer.project_zone))
     }
 
     /// An amount.

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use askama::filters::HtmlSafe;
 use chrono::DateTime;
 use chrono_tz::Tz;
 
@@ -52,6 +51,3 @@ impl fmt::Display for Moment {
         )
     }
 }
-
-// Digits and the names of zones.
-impl HtmlSafe for Moment {}

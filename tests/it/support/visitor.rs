@@ -52,6 +52,8 @@ impl<'a> Visitor<'a> {
     pub fn page(&self, path: &str) -> String {
         let shown = self.get(path);
         assert_eq!(shown.status, 200, "{path}: {}", shown.html);
+        // What is ours is no text.
+        assert!(!shown.html.contains("&#60;time "), "{path}: {}", shown.html);
         shown.html
     }
 
