@@ -78,16 +78,25 @@ pub(super) async fn list(
     let found = ledger.runs(query.before, PAGE).await?;
     let full = found.len() == PAGE as usize;
     let next_before = found.last().map(|run| run.id).filter(|_| full);
+    let ids: Vec<i64> = found.iter().map(|run| run.id).collect();
+    let (jobs, totals) = (
+        ledger.jobs_of_runs(&ids).await?,
+        ledger.totals_of_runs(&ids).await?,
+    );
+    let sources = ledger.workflows_of_runs(&ids).await?;
     let mut runs = Vec::with_capacity(found.len());
     for run in found {
-        let totals = ledger.totals(run.id).await?;
+        let jobs: Vec<JobRow> = jobs
+            .iter()
+            .filter(|job| job.run_id == run.id)
+            .cloned()
+            .collect();
+        let is_own = |total: &&Total| jobs.iter().any(|job| job.id == total.job_id);
+        let totals: Vec<Total> = totals.iter().filter(is_own).cloned().collect();
         runs.push(ListedRun {
             occurrence: name_on_clock(&run.occurrence, viewer.zone),
-            version: ledger
-                .workflow_of_run(run.id)
-                .await?
-                .map(|source| version_of(&source)),
-            files: files_of(&ledger.jobs(run.id).await?)?,
+            version: sources.get(&run.id).map(|source| version_of(source)),
+            files: files_of(&jobs)?,
             failed: in_state(&totals, ItemState::Failed),
             states: StateBar::of(&totals),
             run,

@@ -295,18 +295,17 @@ async fn runs_since(
     from: Timestamp,
     now: Timestamp,
 ) -> Result<(Vec<TodaysRun>, Vec<Total>), LedgerError> {
-    let (mut runs, mut all) = (Vec::new(), Vec::new());
     let until = now.plus(Duration::from_secs(1));
-    for run in ledger.runs_between((from, until), 0, RUNS).await? {
-        let totals = ledger.totals(run.id).await?;
+    let found = ledger.runs_between((from, until), 0, RUNS).await?;
+    let ids: Vec<i64> = found.iter().map(|run| run.id).collect();
+    let all = ledger.totals_of_runs(&ids).await?;
+    let mut runs = Vec::new();
+    for run in found.into_iter().rev().take(SHOWN as usize) {
         runs.push(TodaysRun {
-            states: StateBar::of(&totals),
+            states: StateBar::of(&ledger.totals(run.id).await?),
             run,
         });
-        all.extend(totals);
     }
-    runs.reverse();
-    runs.truncate(SHOWN as usize);
     Ok((runs, all))
 }
 

@@ -8,6 +8,7 @@ use super::unsigned;
 use crate::Ledger;
 use crate::db::stored_values::{self, total_currency};
 use crate::error::LedgerError;
+use crate::items::item_rows::list;
 use payrun_domain::history::EventKind;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
@@ -59,6 +60,21 @@ impl Ledger {
         let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
                      cross join totals as t where t.job_id = j.id and j.run_id = $1 and t.items <> 0 limit 100000";
         self.rows("reading totals", sqlx::query(query).bind(run_id))
+            .await?
+            .iter()
+            .map(total_row)
+            .collect()
+    }
+
+    /// The totals of several runs at once, by their jobs.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn totals_of_runs(&self, runs: &[i64]) -> Result<Vec<Total>, LedgerError> {
+        // `cross join`: the list first, then the jobs of each, then their totals.
+        let query = "select t.job_id, t.state, t.currency, t.items, t.minor from json_each($1) as r cross join jobs as j \
+                     cross join totals as t where j.run_id = cast(r.atom as bigint) and t.job_id = j.id and t.items <> 0 limit 1000000";
+        self.rows("reading totals", sqlx::query(query).bind(list(runs)))
             .await?
             .iter()
             .map(total_row)

@@ -1,10 +1,13 @@
 //! Runs and their jobs, as people see them: by number, by occurrence, by workflow.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::error::LedgerError;
+use crate::items::item_rows::list;
 use crate::items::run_withdrawal::RunWithdrawal;
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
@@ -256,6 +259,44 @@ impl Ledger {
             .iter()
             .map(job_row)
             .collect()
+    }
+
+    /// The jobs of several runs at once.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn jobs_of_runs(&self, runs: &[i64]) -> Result<Vec<JobRow>, LedgerError> {
+        // `cross join`: the list first, then the jobs of each.
+        let query = "select j.id, j.run_id, j.name, j.kind, j.lane, j.account, j.finished_at, j.failure, j.failure_code, j.file \
+                     from json_each($1) as r cross join jobs as j where j.run_id = cast(r.atom as bigint) order by j.id limit 100000";
+        self.rows("listing jobs", sqlx::query(query).bind(list(runs)))
+            .await?
+            .iter()
+            .map(job_row)
+            .collect()
+    }
+
+    /// The workflow files that several runs were planned with.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn workflows_of_runs(
+        &self,
+        runs: &[i64],
+    ) -> Result<BTreeMap<i64, String>, LedgerError> {
+        let operation = "reading workflows of runs";
+        // `cross join`: the list first, then each run by its number.
+        let query = "select r.id, r.source from json_each($1) as k cross join runs as r \
+                     where r.id = cast(k.atom as bigint) and r.source is not null limit 10000";
+        let rows = self
+            .rows(operation, sqlx::query(query).bind(list(runs)))
+            .await?;
+        let failed = |source| LedgerError::of(operation, source);
+        let read = |row: &AnyRow| Ok((row.try_get("id")?, row.try_get("source")?));
+        rows.iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Jobs of this name, each with its kind: of a run, or of the runs of a workflow.

@@ -47,4 +47,4 @@ delay-4h = in 4 hours
 # While a run waits to be sent.
 upload-waits = Nothing of this run is sent before
 upload-withdraw-reason = Reason, for the audit log
-upload-withdraw = Withdraw the batch
+upload-withdraw = Withdraw the run

@@ -41,4 +41,4 @@ delay-4h = 4 小时后
 # While a run waits to be sent.
 upload-waits = 在此时间之前，此运行不会发送任何内容：
 upload-withdraw-reason = 理由（记入审计日志）
-upload-withdraw = 撤回此批次
+upload-withdraw = 撤回整次运行

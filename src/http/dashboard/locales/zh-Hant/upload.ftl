@@ -41,4 +41,4 @@ delay-4h = 4 小時後
 # While a run waits to be sent.
 upload-waits = 在此時間之前，此執行不會傳送任何內容：
 upload-withdraw-reason = 理由（記入審計日誌）
-upload-withdraw = 撤回此批次
+upload-withdraw = 撤回整次執行
