@@ -698,7 +698,7 @@ fn whoever_dies_in_a_withdrawal_of_a_run_has_stopped_all_of_it() {
     ];
     for (place, nth, server) in places {
         let app = App::of(Setup {
-            contracts: contracts("C", 450),
+            contracts: contracts("C", 210),
             server,
             ..Setup::default()
         });
@@ -710,7 +710,7 @@ fn whoever_dies_in_a_withdrawal_of_a_run_has_stopped_all_of_it() {
         app.payrun(&by("ann", &["resume", "all"])).exits(0);
         app.payrun(&["run", "--resume"]);
         assert_eq!(app.charges(), 0, "{place} {nth}");
-        assert_eq!(app.by_state(), json!({ "cancelled": 450 }), "{place} {nth}");
+        assert_eq!(app.by_state(), json!({ "cancelled": 210 }), "{place} {nth}");
         let retry = by("ann", &["retry", "1"]);
         app.payrun(&retry)
             .exits(3)

@@ -398,14 +398,6 @@ fn a_form_that_a_browser_broke_off_is_carried_out_before_it_is_said_to_be_done()
     app.payrun(&["run", WORKFLOW, "--send-after", "1h", "--wait", "0s"]);
     let service = Service::of(&app);
     for round in 0..12_u64 {
-        app.payrun(&[
-            "run",
-            WORKFLOW,
-            "--date",
-            &crate::support::service::days_ago(32),
-            "--wait",
-            "0s",
-        ]);
         let ann = Visitor::of(&service, &format!("ann-{round}"), "operator");
         let page = ann.page("/items/1");
         let cancel = "/items/1/cancel";
