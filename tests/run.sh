@@ -115,8 +115,10 @@ install_mail_server() {
     export PAYRUN_TEST_SMTP
 }
 
-binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
-beside=$(dirname "$(dirname "$binary")")
+built=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
+# A copy of it while another program is built in its place.
+binary=${PAYRUN_TEST_BINARY:-$built}
+beside=$(dirname "$(dirname "$built")")
 tools=$beside/tools
 export PATH="$tools/cargo:$PATH"
 
@@ -132,7 +134,7 @@ step_tests() {
 
 # The program as step_tests has built it. --examples, of which there are none, has cargo count what the tests alone depend on: without
 # it tokio has other features, and all that stands upon it, and so most of payrun, would be built once more.
-build_program() { cargo build --locked --quiet --bins --examples; }
+build_program() { [ -n "${PAYRUN_TEST_BINARY:-}" ] || cargo build --locked --quiet --bins --examples; }
 
 step_doc_examples() { cargo test --locked --workspace --doc; }
 
@@ -257,6 +259,9 @@ run_steps() {
 }
 
 run_steps tests
+build_program
+cp "$built" "$scratch/payrun"
+export PAYRUN_TEST_BINARY=$scratch/payrun
 # These wait more than they work: they go on beside the rest, and tell in the end.
 (
     trap '[ -z "$child" ] || kill "$child"' EXIT
@@ -264,14 +269,13 @@ run_steps tests
     run_steps demo interop api pages
 ) >"$scratch/beside.txt" 2>&1 &
 beside=$!
-run_steps doc-examples seeds kills
+# The last builds another program in the place of the one that kills are of.
+run_steps doc-examples seeds kills mutation
 status=0
 wait "$beside" || status=$?
 beside=
 cat "$scratch/beside.txt"
 [ "$status" -eq 0 ] || exit "$status"
-# Last, since it builds another program in the place of this one.
-run_steps mutation
 
 say "all passed, in minutes and seconds"
 cat "$scratch/passed.txt"
