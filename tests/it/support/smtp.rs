@@ -111,7 +111,9 @@ impl MailServer {
     pub fn mails(&self) -> Vec<Value> {
         let text =
             std::fs::read_to_string(self.folder.path().join("mails.jsonl")).unwrap_or_default();
-        text.lines()
+        // A line that is being written is not there yet.
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
