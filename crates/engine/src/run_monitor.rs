@@ -64,8 +64,9 @@ impl Engine {
         })
     }
 
-    /// Withdraws what nobody approved in time, and what is left of withdrawn runs, ends what has ended and plans the jobs that waited
-    /// for it, and tells contracts what became of their items; says how many jobs were planned.
+    /// Withdraws what nobody approved in time, and what is left of withdrawn runs, ends what has
+    /// ended and plans the jobs that waited for it, and tells contracts what became of their items;
+    /// says how many jobs were planned.
     ///
     /// # Errors
     /// Whatever the ledger says.

@@ -37,9 +37,7 @@ impl PageError {
     pub fn invalid(message: impl Into<String>) -> Self {
         ApiError::invalid(message).into()
     }
-}
 
-impl PageError {
     /// With a link to where to begin again.
     pub fn beginning_again_at(mut self, path: String) -> Self {
         self.0.again = Some(path);

@@ -35,7 +35,7 @@ impl<'a> Visitor<'a> {
     /// Signs in where all paths are below one.
     pub fn at(service: &'a Service<'a>, base: &str, token: &str) -> Self {
         let sign_in = format!("{base}/sign-in");
-        let signed_in = send(service, None, &sign_in, &[("token", token)]);
+        let signed_in = send(service, None, &sign_in, encoded(&[("token", token)]));
         assert_eq!(signed_in.status, 303, "{:?}", signed_in.body);
         let cookie = signed_in.headers[SET_COOKIE].to_str().unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
@@ -59,7 +59,12 @@ impl<'a> Visitor<'a> {
 
     /// Sends a form.
     pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> VisitedPage {
-        visited(send(self.service, Some(&self.cookie), path, fields))
+        visited(send(
+            self.service,
+            Some(&self.cookie),
+            path,
+            encoded(fields),
+        ))
     }
 
     /// Sends a form with a file.
@@ -94,7 +99,8 @@ impl<'a> Visitor<'a> {
         &self.cookie
     }
 
-    /// The body that a browser would send of a form.
+    /// The body that a browser would send of the form of a page that goes to a path: its hidden
+    /// fields, and these.
     pub fn form(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> String {
         let hidden = hidden_fields(page, path);
         let mut all: Vec<(&str, &str)> = hidden
@@ -105,15 +111,10 @@ impl<'a> Visitor<'a> {
         encoded(&all)
     }
 
-    /// Sends the form of a page that goes to a path: its hidden fields, and these.
+    /// Sends that form.
     pub fn submit(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> VisitedPage {
-        let hidden = hidden_fields(page, path);
-        let mut all: Vec<(&str, &str)> = hidden
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        all.extend(fields);
-        self.post(path, &all)
+        let body = self.form(page, path, fields);
+        visited(send(self.service, Some(&self.cookie), path, body))
     }
 }
 
@@ -129,12 +130,12 @@ fn encoded(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-fn send(service: &Service<'_>, cookie: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Reply {
+fn send(service: &Service<'_>, cookie: Option<&str>, path: &str, body: String) -> Reply {
     let mut request = service
         .request(Method::POST, path)
         .header("content-type", "application/x-www-form-urlencoded")
         .header("sec-fetch-site", "same-origin")
-        .body(encoded(fields));
+        .body(body);
     if let Some(cookie) = cookie {
         request = request.header(COOKIE, cookie);
     }

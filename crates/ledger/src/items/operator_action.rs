@@ -17,6 +17,7 @@ use crate::items::bulk_actions::{BulkVerb, note_progress};
 use crate::items::item_rows::{
     ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_change,
 };
+use crate::items::run_withdrawal::of_withdrawn_run;
 use crate::items::settle::Attempt;
 use crate::lanes::pauses::wake_contract;
 use crate::planning::payment_names::other_name_of;
@@ -385,9 +386,11 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing may be sent.
     pub async fn is_withdrawn(&self, item_id: i64) -> Result<bool, LedgerError> {
-        let query = "select count(*) from items as i where i.id = $1 and (i.withdrawn is not null or exists \
-                     (select 1 from jobs as j join runs as r on r.id = j.run_id where j.id = i.job_id \
-                        and r.withdrawn_at is not null and r.withdrawal_ended_at is null))";
+        let query = concat!(
+            "select count(*) from items as i where i.id = $1 and (i.withdrawn is not null or ",
+            of_withdrawn_run!("i"),
+            ")"
+        );
         let found = sqlx::query_scalar::<_, i64>(query)
             .bind(item_id)
             .fetch_one(&self.read)

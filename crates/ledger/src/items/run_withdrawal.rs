@@ -17,6 +17,18 @@ use serde_json::json;
 
 const OPERATION: &str = "withdrawing a run";
 
+/// Whether the run of an item, by what a statement calls it, is being withdrawn.
+macro_rules! of_withdrawn_run {
+    ($item:literal) => {
+        concat!(
+            "exists (select 1 from jobs as j join runs as r on r.id = j.run_id where j.id = ",
+            $item,
+            ".job_id and r.withdrawn_at is not null and r.withdrawal_ended_at is null)"
+        )
+    };
+}
+pub(crate) use of_withdrawn_run;
+
 /// That a run was withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunWithdrawal {

@@ -14,6 +14,7 @@ use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::claimed_item::Claimed;
 use crate::items::item_rows::{amount_in, amount_of};
+use crate::items::run_withdrawal::of_withdrawn_run;
 use payrun_domain::history::EventKind;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::money::Amount;
@@ -339,11 +340,10 @@ async fn room(
     if exceeds {
         return Ok(RefundCapacity::Exceeded);
     }
-    let noted = sqlx::query(
-        "update items set refunded_payment = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null \
-           and not exists (select 1 from jobs as j join runs as r on r.id = j.run_id where j.id = items.job_id \
-             and r.withdrawn_at is not null and r.withdrawal_ended_at is null)",
-    )
+    let noted = sqlx::query(concat!(
+        "update items set refunded_payment = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null and not ",
+        of_withdrawn_run!("items")
+    ))
     .bind(fingerprint.as_bytes().to_vec())
     .bind(claimed.id())
     .bind(claimed.version())
