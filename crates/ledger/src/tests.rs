@@ -56,9 +56,13 @@ async fn what_is_due_is_found_by_its_index_in_order() {
         "{steps:#?}"
     );
     place(&steps, "USING INDEX items_in_flight");
+    place(&steps, "items_of_contract (exclusive_key=?)");
+    place(&steps, "jobs_terminating");
     assert!(
         steps
             .iter()
+            // The jobs under way that end contracts are few.
+            .filter(|step| !step.contains("jobs_terminating"))
             .all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")),
         "{steps:#?}"
     );

@@ -450,7 +450,7 @@ mod tests {
     async fn what_is_known_beside_a_batch_is_found_by_indexes() {
         place(
             &steps(REPEATED).await,
-            "SEARCH o USING INDEX items_content_hash (content_hash=?",
+            "SEARCH o USING INDEX items_content_hash (<expr>=?",
         );
         let charges = steps(CHARGES).await;
         place(&charges, "SEARCH i USING INDEX items_key (key_hash=?)");

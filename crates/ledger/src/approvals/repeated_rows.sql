@@ -5,7 +5,9 @@ from (
   -- `cross join`: the list first, then the items by their number, then the others by items_content_hash.
   select i.id as id, count(*) as times, max(o.id) as latest
   from json_each($1) as k cross join items as i cross join items as o join jobs as j on j.id = $2
-  where i.id = cast(k.value ->> 'id' as bigint) and o.content_hash = coalesce(unhex(k.value ->> 'content_hash'), i.content_hash)
+  where i.id = cast(k.value ->> 'id' as bigint) and o.content_hash is not null
+    and substr(o.content_hash, 1, 8) = substr(coalesce(unhex(k.value ->> 'content_hash'), i.content_hash), 1, 8)
+    and o.content_hash = coalesce(unhex(k.value ->> 'content_hash'), i.content_hash)
     and (o.id < coalesce(j.first_item, i.id) or (o.id < i.id and o.job_id <> i.job_id))
     and o.state not in ('rejected', 'skipped', 'cancelled')
     -- A plan under way has no job yet.

@@ -486,7 +486,8 @@ const ENDED_SINCE: &str = "\
 
 // `cross join`: the items of the contract that are open first, then the job of each.
 const OPEN_OF_RUN: &str = "\
-    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.state in ('planned', 'awaiting_approval') \
+    select i.id from items as i cross join jobs as j where i.exclusive_key = $1 and i.exclusive_key is not null \
+      and i.key_hash is not null and i.state in ('planned', 'awaiting_approval') \
       and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
 
 async fn withdraw_items(

@@ -51,7 +51,7 @@ async fn news_are_found_without_reading_every_period() {
     .await;
     place(&news, "contract_periods_failure_unprocessed");
     let open = steps(OPEN).await;
-    place(&open, "items_waiting (exclusive_key=?)");
+    place(&open, "items_of_contract (exclusive_key=?)");
     place(&open, "items_in_flight (exclusive_key=?)");
     let over = steps(OVER).await;
     assert!(

@@ -36,6 +36,7 @@ macro_rules! migrations {
             "0013_payment_names"
             "0014_backups"
             "0015_withdrawn_runs"
+            "0016_smaller_indexes"
         )
     };
     ($engine:literal: $($file:literal)+) => {

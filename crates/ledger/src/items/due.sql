@@ -6,9 +6,12 @@ select id, job_id, version, state, generation, submit_count, query_count, declin
   (select b.state from items as b where b.exclusive_key = items.exclusive_key
      and b.state in ('sending', 'pending', 'unknown', 'needs_review')) as in_flight,
   (select 1 from paused_contracts as p where p.exclusive_key = items.exclusive_key) as paused,
-  -- Whether the end of its contract waits to be sent. `cross join` keeps SQLite from reading the jobs first.
-  (select 1 from items as t cross join jobs as k where t.exclusive_key = items.exclusive_key and t.state in ('planned', 'awaiting_approval')
-     and t.id <> items.id and k.id = t.job_id and k.kind = 'terminate' limit 1) as ending,
+  -- Whether the end of its contract waits to be sent: looked for among all items of the contract only while there is a job that ends
+  -- contracts and has not ended itself. `cross join` keeps SQLite from reading the jobs first.
+  case when exists (select 1 from jobs as o where o.kind = 'terminate' and o.finished_at is null) then
+    (select 1 from items as t cross join jobs as k where t.exclusive_key = items.exclusive_key and t.exclusive_key is not null
+       and t.key_hash is not null and t.state in ('planned', 'awaiting_approval')
+       and t.id <> items.id and k.id = t.job_id and k.kind = 'terminate' limit 1) end as ending,
   -- Whether money moved under an earlier number: only who has had one is looked up.
   case when generation > 1 then (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved' limit 1)
     end as moved,

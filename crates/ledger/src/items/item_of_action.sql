@@ -13,6 +13,7 @@ select i.*, j.policy, j.run_id, j.pruned_to,
     -- `cross join`: the items first, then the job of each.
     (select min(o.id) from items as o cross join jobs as k
        where (j.kind = 'refund' or i.refunded_payment is not null) and o.content_hash = i.content_hash and o.content_hash is not null
+         and substr(o.content_hash, 1, 8) = substr(i.content_hash, 1, 8)
        and o.id > i.id and o.state not in ('failed', 'cancelled', 'rejected', 'skipped') and k.id = o.job_id and k.kind = j.kind),
     -- By items_refunded_payment: the payment was named by its other number.
     (select min(o.id) from items as o

@@ -567,6 +567,11 @@ pub(crate) fn list<T: Serialize>(rows: &[T]) -> String {
     without_nul(serde_json::to_string(rows).unwrap_or_default())
 }
 
+/// A text that is bound by itself, without the character NUL.
+pub(crate) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// As text, for `unhex`.
 pub(crate) fn hex(hash: KeyHash) -> String {
     hex::encode(hash.as_bytes())
