@@ -28,6 +28,11 @@ async fn look(service: &Service) -> Result<Duration, LedgerError> {
         .into_iter()
         .collect();
     let (workflows, seen) = (service.workflows.all(), &service.seen);
+    let newer = workflows.iter().filter_map(|workflow| {
+        let newer = service.workflows.newer_with_mistakes(&workflow.name)?;
+        Some((workflow.name.clone(), newer.mistakes))
+    });
+    seen.set_newer_with_mistakes(newer.collect());
     let kept = service
         .engine
         .keep_schedules(&workflows, &paused, seen, clock.now())

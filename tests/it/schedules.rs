@@ -239,6 +239,27 @@ fn a_time_fires_at_its_instant_and_its_run_is_of_its_date() {
     });
 }
 
+#[test]
+fn what_fires_while_a_newer_file_has_mistakes_says_that_it_is_of_an_older_version() {
+    on_every_engine(|place| async move {
+        let process = ScheduleProcess::at(&place).await;
+        let daily = process.workflow(DAILY);
+        process.keep(&daily, at("2026-11-01T12:00")).await;
+        let mistakes = BTreeMap::from([("w".to_owned(), "line 3: unknown key usess".to_owned())]);
+        process.seen.set_newer_with_mistakes(mistakes);
+        let fired = process.keep(&daily, at("2026-11-02T09:30")).await;
+        let told = |round: &ScheduleRound| round.that(Fired).next().unwrap().reason.clone();
+        assert!(
+            told(&fired).is_some_and(|reason| reason.contains("unknown key usess")),
+            "{fired:?}"
+        );
+        process.end_runs(at("2026-11-02T10:00")).await;
+        process.seen.set_newer_with_mistakes(BTreeMap::new());
+        let mended = process.keep(&daily, at("2026-11-03T09:30")).await;
+        assert_eq!(told(&mended), None);
+    });
+}
+
 async fn after_three_days_asleep(
     place: LedgerPlace,
     missed: &str,

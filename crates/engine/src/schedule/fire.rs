@@ -24,13 +24,15 @@ const QUEUE_MAX: usize = 100;
 const REASON_MAX: usize = 500;
 
 impl Engine {
-    /// Fires what a workflow has due; says what became of each.
+    /// Fires what a workflow has due; says what became of each. `newer`: what is wrong with a newer
+    /// version of its file, which is not the one in force.
     ///
     /// # Errors
     /// Whatever the ledger says; what is left is fired the next time.
     pub(super) async fn fire_due(
         &self,
         workflow: &Arc<Workflow>,
+        newer: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let Some(scheduling) = &workflow.schedule else {
@@ -44,7 +46,7 @@ impl Engine {
             open.into_iter().partition(|row| row.run_id.is_some());
         let mut decided = Vec::new();
         for row in planned {
-            decided.push(self.fired(row, None, now).await?);
+            decided.push(self.fired(row, None, newer, now).await?);
         }
         let resumed = if open.is_empty() {
             None
@@ -58,7 +60,7 @@ impl Engine {
         );
         for (place, row) in open.into_iter().enumerate() {
             decided.push(
-                self.fire_or_wait(workflow, scheduling, row, place, now)
+                self.fire_or_wait((workflow, newer), scheduling, row, place, now)
                     .await?,
             );
         }
@@ -123,7 +125,7 @@ impl Engine {
 
     async fn fire_or_wait(
         &self,
-        workflow: &Arc<Workflow>,
+        (workflow, newer): (&Arc<Workflow>, Option<&str>),
         scheduling: &WorkflowSchedule,
         row: OccurrenceRow,
         place: usize,
@@ -135,7 +137,8 @@ impl Engine {
         };
         match (scheduling.overlap, earlier) {
             (_, None) | (Overlap::Allow, _) => {
-                self.fire(workflow, row, &Actor::schedule(), now).await
+                self.fire((workflow, newer), row, &Actor::schedule(), now)
+                    .await
             }
             (Overlap::Queue, Some(run)) if place < QUEUE_MAX => {
                 if row.state == OccurrenceState::Queued {
@@ -176,7 +179,7 @@ impl Engine {
     /// Whatever the ledger says; then it is due as before.
     pub(super) async fn fire(
         &self,
-        workflow: &Arc<Workflow>,
+        (workflow, newer): (&Arc<Workflow>, Option<&str>),
         row: OccurrenceRow,
         author: &Actor,
         now: Timestamp,
@@ -198,10 +201,10 @@ impl Engine {
         match planned {
             Ok(planned) => {
                 failpoint::hit("after_plan");
-                self.fired(row, Some(planned.run_id), now).await
+                self.fired(row, Some(planned.run_id), newer, now).await
             }
             Err(PlanError::Ledger(LedgerError::RunExists { .. })) => {
-                self.fired(row, None, now).await
+                self.fired(row, None, newer, now).await
             }
             Err(PlanError::Ledger(error)) => Err(error),
             Err(PlanError::Stopped { .. }) => Ok(row),
@@ -227,6 +230,7 @@ impl Engine {
         &self,
         row: OccurrenceRow,
         run_id: Option<i64>,
+        newer: Option<&str>,
         now: Timestamp,
     ) -> Result<OccurrenceRow, LedgerError> {
         let known = match run_id.or(row.run_id) {
@@ -242,6 +246,14 @@ impl Engine {
             .reason
             .clone()
             .filter(|_| row.state == OccurrenceState::Due);
+        let newer = newer.map(|mistakes| {
+            let said = format!("with the last valid version of its file, which was saved since with mistakes: {mistakes}");
+            said.chars().take(REASON_MAX).collect::<String>()
+        });
+        let reason = match (reason, newer) {
+            (Some(reason), Some(newer)) => Some(format!("{reason}; {newer}")),
+            (reason, newer) => reason.or(newer),
+        };
         let row = OccurrenceRow {
             state: OccurrenceState::Fired,
             run_id: Some(run_id),

@@ -122,7 +122,7 @@ impl Engine {
             .run_of(&row.workflow, &row.nominal)
             .await?
             .is_some();
-        let row = self.fire(workflow, row, author, now).await?;
+        let row = self.fire((workflow, None), row, author, now).await?;
         Ok(match row.state {
             OccurrenceState::Fired if had_run => ManualFiring::HasRun(row),
             OccurrenceState::Fired => ManualFiring::Fired(row),

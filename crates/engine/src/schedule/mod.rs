@@ -50,7 +50,10 @@ pub struct ScheduleRound {
 
 /// The versions of workflows whose schedules a process has seen in force.
 #[derive(Debug, Default)]
-pub struct SeenSchedules(Mutex<BTreeMap<String, Arc<Workflow>>>);
+pub struct SeenSchedules {
+    versions: Mutex<BTreeMap<String, Arc<Workflow>>>,
+    newer: Mutex<BTreeMap<String, String>>,
+}
 
 impl SeenSchedules {
     /// Whether this very version's was in force before.
@@ -66,7 +69,18 @@ impl SeenSchedules {
     }
 
     fn versions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Workflow>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of the workflows of which a newer version was saved with these mistakes, by name:
+    /// what fires says that it is of an older one.
+    pub fn set_newer_with_mistakes(&self, newer: BTreeMap<String, String>) {
+        *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = newer;
+    }
+
+    fn newer_with_mistakes(&self, workflow: &str) -> Option<String> {
+        let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        newer.get(workflow).cloned()
     }
 }
 
@@ -112,7 +126,7 @@ impl Engine {
             .into_iter()
             .filter(|workflow| !elsewhere.contains(&workflow.name))
             .collect();
-        let decided = self.fire_all(&ours, now).await?;
+        let decided = self.fire_all(&ours, seen, now).await?;
         let next = ours
             .iter()
             .filter_map(|workflow| next(workflow, &known, now))
@@ -134,6 +148,7 @@ impl Engine {
     async fn fire_all(
         &self,
         active: &[Arc<Workflow>],
+        seen: &SeenSchedules,
         now: Timestamp,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let due: BTreeSet<String> = self.ledger.workflows_due(now).await?.into_iter().collect();
@@ -142,8 +157,10 @@ impl Engine {
             .filter(|workflow| due.contains(&workflow.name))
             .cloned()
             .collect();
-        let firing =
-            stream::iter(firing).map(|workflow| async move { self.fire_due(&workflow, now).await });
+        let firing = stream::iter(firing).map(|workflow| async move {
+            let newer = seen.newer_with_mistakes(&workflow.name);
+            self.fire_due(&workflow, newer.as_deref(), now).await
+        });
         let outcomes: Vec<_> = firing.buffered(AT_ONCE).collect().await;
         let decided: Vec<Vec<OccurrenceRow>> = outcomes.into_iter().collect::<Result<_, _>>()?;
         Ok(decided.into_iter().flatten().collect())
